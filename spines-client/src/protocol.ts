@@ -1,0 +1,327 @@
+/**
+ * The protocol between a client program and its daemon: frame layout, limits, message shapes.
+ *
+ * Shared by both sides: the daemon imports it, and it imports nothing of the daemon. A frame is a
+ * 32-bit big-endian length (of all that follows), a type byte and a body. Control bodies are msgpack
+ * maps; bodies on the data path have a fixed binary head. The client speaks first (HELLO); every REQUEST
+ * is answered by one REPLY with the same id.
+ */
+
+import { Packr, Unpackr } from 'msgpackr';
+
+export const PROTOCOL_VERSION = 1;
+
+/** Bytes before a frame's body: length u32 and type u8. */
+export const FRAME_HEAD_BYTES = 5;
+/** Largest datagram an application may send. */
+export const MESSAGE_BYTES_MAX = 65_536;
+/** Largest value of a frame's length field; a longer frame ends the connection. */
+export const FRAME_LENGTH_MAX = 262_144;
+
+export const FRAME_HELLO = 0x01;
+export const FRAME_WELCOME = 0x02;
+export const FRAME_REQUEST = 0x03;
+export const FRAME_REPLY = 0x04;
+export const FRAME_EVENT = 0x05;
+/** client -> daemon: socket u32, destination node u32, destination port u16, reserved u16 = 0, payload. */
+export const FRAME_SEND = 0x10;
+/** daemon -> client: socket u32, source node u32, source port u16, reserved u16 = 0, payload. */
+export const FRAME_RECV = 0x11;
+/** daemon -> client: socket u32. Nothing more should be sent on it until WRITABLE; what is sent may be dropped. */
+export const FRAME_BLOCKED = 0x12;
+/** daemon -> client: socket u32. */
+export const FRAME_WRITABLE = 0x13;
+
+/** Bytes of the fixed head of SEND and RECV bodies. */
+export const DATAGRAM_HEAD_BYTES = 12;
+
+export type LinkServiceName = 'best-effort' | 'reliable' | 'realtime';
+export type RoutingName = 'link-state' | 'byzantine';
+export type SessionKind = 'datagram' | 'stream';
+
+export interface HelloBody {
+  version: number;
+  /** Free text for the daemon's log, e.g. "spines cat". */
+  client: string;
+}
+
+export interface WelcomeBody {
+  version: number;
+  /** Dotted quad. */
+  node: string;
+  name: string;
+  /** Changes with every start of the daemon, so that a client can tell a restart from a hiccup. */
+  instance: string;
+  messageBytesMax: number;
+  socketsMax: number;
+}
+
+/**
+ * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^32-1, unused on this connection.
+ *
+ * op          arguments                                              reply
+ * socket      socket, kind, link, routing, ttl?, priority?           {}
+ * bind        socket, port (0 = any)                                 {node, port}
+ * close       socket                                                 {}
+ * setOption   socket, option ('ttl'|'priority'|'recvQueueBytes'), value   {}
+ * getOption   socket, option                                         {value}
+ * resolve     name (node name or dotted quad)                        {node, name}
+ * status      -                                                      StatusReply
+ * links       -                                                      LinksReply
+ * routes      -                                                      RoutesReply
+ * nodes       -                                                      NodesReply
+ * ping        node (name or quad), timeoutMs, bytes?, link?          {node, rttMs, hops}
+ * trace       node, timeoutMs, probes?                               TraceReply
+ * linkSet     peer (name or quad), settings: LinkSettings            {settings}
+ * shutdown    -                                                      {}
+ */
+export interface RequestBody {
+  id: number;
+  op: string;
+  [argument: string]: unknown;
+}
+
+export type ReplyBody =
+  | { id: number; ok: true; [result: string]: unknown }
+  | { id: number; ok: false; code: string; message: string };
+
+/** `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many. */
+export type EventBody =
+  | { event: 'sendError'; socket: number; code: string; message: string; count: number }
+  | { event: 'recvDropped'; socket: number; count: number }
+  | { event: 'draining' };
+
+/** Emulated characteristics of one direction of a link; what is absent keeps its value. */
+export interface LinkSettings {
+  /** kbit/s of IP bytes, null = unlimited. */
+  bandwidthKbps?: number | null;
+  latencyMs?: number;
+  jitterMs?: number;
+  /** Percent, 0..100. */
+  lossPct?: number;
+  duplicatePct?: number;
+  reorderPct?: number;
+  corruptPct?: number;
+  up?: boolean;
+}
+
+export interface StatusReply {
+  schema: 1;
+  node: string;
+  name: string;
+  version: string;
+  instance: string;
+  uptimeMs: number;
+  security: 'none';
+  emulation: boolean;
+  listen: string[];
+  links: { up: number; total: number };
+  nodes: { reachable: number; known: number };
+  clients: number;
+  sockets: number;
+  metric: string;
+  routing: { recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
+  packets: { originated: number; forwarded: number; delivered: number };
+  /** Drop reason -> count, zero counts left out. */
+  drops: Record<string, number>;
+  /** Named gauges of bounded things: [now, bound]. */
+  bounds: Record<string, [number, number]>;
+}
+
+export interface LinkRow {
+  node: string | null;
+  name: string | null;
+  /** Peer's UDP address. */
+  address: string;
+  state: 'down' | 'connecting' | 'up';
+  /** Milliseconds in this state. */
+  sinceMs: number;
+  dialled: boolean;
+  rttMs: number | null;
+  /** Estimated loss, percent, away from us and towards us. */
+  lossOutPct: number;
+  lossInPct: number;
+  cost: number | null;
+  sent: { datagrams: number; bytes: number };
+  received: { datagrams: number; bytes: number };
+  retransmitted: number;
+  dropped: number;
+  queueBytes: number;
+  emulated: LinkSettings | null;
+}
+export interface LinksReply { schema: 1; links: LinkRow[] }
+
+export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
+export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
+
+export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }[] }
+export interface NodesReply { schema: 1; nodes: NodeRow[] }
+
+export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }
+export interface TraceReply { schema: 1; node: string; reached: boolean; hops: TraceHop[] }
+
+/* ------------------------------------------------------------------ codec */
+
+const packr = new Packr({ useRecords: false });
+const unpackr = new Unpackr({ useRecords: false, int64AsType: 'number', copyBuffers: true });
+
+/** A whole frame with a msgpack body. */
+export function encodeControl(type: number, body: object): Uint8Array {
+  const packed = packr.pack(body);
+  const frame = new Uint8Array(FRAME_HEAD_BYTES + packed.length);
+  putHead(frame, 0, type, packed.length);
+  frame.set(packed, FRAME_HEAD_BYTES);
+  return frame;
+}
+
+/** The map in `body`, or null when it is not msgpack or not a plain map with string keys. */
+export function decodeControl(body: Uint8Array): Record<string, unknown> | null {
+  let value: unknown;
+  try {
+    value = unpackr.unpack(body);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  if (Object.getPrototypeOf(value) !== Object.prototype) return null;
+  return value as Record<string, unknown>;
+}
+
+/** Writes length and type of a frame whose body has `bodyBytes`. */
+export function putHead(out: Uint8Array, at: number, type: number, bodyBytes: number): void {
+  const length = bodyBytes + 1;
+  out[at] = length >>> 24;
+  out[at + 1] = length >>> 16;
+  out[at + 2] = length >>> 8;
+  out[at + 3] = length;
+  out[at + 4] = type;
+}
+
+/** A whole SEND (or RECV) frame. `node`: the far node, u32. */
+export function encodeDatagram(type: number, socket: number, node: number, port: number, payload: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + payload.length);
+  encodeDatagramHead(frame, 0, type, socket, node, port, payload.length);
+  frame.set(payload, FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
+  return frame;
+}
+
+/** Writes the frame head and the fixed head of a SEND or RECV; returns where the payload goes. */
+export function encodeDatagramHead(
+  out: Uint8Array, at: number, type: number, socket: number, node: number, port: number, payloadBytes: number,
+): number {
+  putHead(out, at, type, DATAGRAM_HEAD_BYTES + payloadBytes);
+  const view = at + FRAME_HEAD_BYTES;
+  putWord(out, view, socket);
+  putWord(out, view + 4, node);
+  out[view + 8] = port >>> 8;
+  out[view + 9] = port;
+  out[view + 10] = 0;
+  out[view + 11] = 0;
+  return view + DATAGRAM_HEAD_BYTES;
+}
+
+/** A whole frame whose body is one socket number (BLOCKED, WRITABLE). */
+export function encodeSocketFrame(type: number, socket: number): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEAD_BYTES + 4);
+  putHead(frame, 0, type, 4);
+  putWord(frame, FRAME_HEAD_BYTES, socket);
+  return frame;
+}
+
+export function getWord(b: Uint8Array, at: number): number {
+  return ((b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!) >>> 0;
+}
+
+function putWord(b: Uint8Array, at: number, value: number): void {
+  b[at] = value >>> 24;
+  b[at + 1] = value >>> 16;
+  b[at + 2] = value >>> 8;
+  b[at + 3] = value;
+}
+
+/* ------------------------------------------------------------------ reading a byte stream */
+
+export interface FrameSink {
+  /** `bytes[start..end)` is the body; valid during the call only. */
+  onFrame(type: number, bytes: Uint8Array, start: number, end: number): void;
+}
+
+/**
+ * Cuts a byte stream into frames. Holds at most one incomplete frame. `push` returns false, from then
+ * on always, once a length is out of bounds: the connection is then beyond repair.
+ */
+export class FrameReader {
+  readonly #sink: FrameSink;
+  #partial: Uint8Array = new Uint8Array(0);
+  #partialLength = 0;
+  #broken = false;
+
+  constructor(sink: FrameSink) {
+    this.#sink = sink;
+  }
+
+  /** Bytes of the incomplete frame held back. */
+  get pendingBytes(): number {
+    return this.#partialLength;
+  }
+
+  push(chunk: Uint8Array): boolean {
+    let at = 0;
+    while (at < chunk.length && !this.#broken) {
+      if (this.#partialLength > 0) at = this.#fill(chunk, at);
+      else {
+        if (chunk.length - at < 4) return this.#keep(chunk, at);
+        const end = at + 4 + getWord(chunk, at);
+        if (!this.#lengthOk(getWord(chunk, at))) return false;
+        if (end > chunk.length) return this.#keep(chunk, at);
+        this.#sink.onFrame(chunk[at + 4]!, chunk, at + FRAME_HEAD_BYTES, end);
+        at = end;
+      }
+    }
+    return !this.#broken;
+  }
+
+  #lengthOk(length: number): boolean {
+    if (length < 1 || length > FRAME_LENGTH_MAX) this.#broken = true;
+    return !this.#broken;
+  }
+
+  #keep(chunk: Uint8Array, at: number): boolean {
+    this.#append(chunk, at, chunk.length);
+    return true;
+  }
+
+  /** Completes the held frame from `chunk`; returns where the next frame starts. */
+  #fill(chunk: Uint8Array, start: number): number {
+    let at = start;
+    if (this.#partialLength < 4) {
+      const take = Math.min(4 - this.#partialLength, chunk.length - at);
+      this.#append(chunk, at, at + take);
+      at += take;
+      if (this.#partialLength < 4) return at;
+    }
+    const length = getWord(this.#partial, 0);
+    if (!this.#lengthOk(length)) return chunk.length;
+    const take = Math.min(4 + length - this.#partialLength, chunk.length - at);
+    this.#append(chunk, at, at + take);
+    at += take;
+    if (this.#partialLength === 4 + length) {
+      const frame = this.#partial;
+      this.#partialLength = 0;
+      if (frame.length > 65_536 + 64) this.#partial = new Uint8Array(0);
+      this.#sink.onFrame(frame[4]!, frame, FRAME_HEAD_BYTES, 4 + length);
+    }
+    return at;
+  }
+
+  #append(chunk: Uint8Array, start: number, end: number): void {
+    const needed = this.#partialLength + end - start;
+    if (needed > this.#partial.length) {
+      const grown = new Uint8Array(Math.max(needed, 2 * this.#partial.length, 256));
+      grown.set(this.#partial.subarray(0, this.#partialLength));
+      this.#partial = grown;
+    }
+    this.#partial.set(chunk.subarray(start, end), this.#partialLength);
+    this.#partialLength = needed;
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * Where datagrams go: the one door between the core and any network, real or simulated.
+ *
+ * A sink never calls back into the core, never throws and may drop. It copies what it keeps: the bytes
+ * belong to the caller and are overwritten after the call.
+ */
+
+/** A UDP address. One object per peer address; sinks may hang their own look-ups on its identity. */
+export interface Endpoint {
+  /** Numeric IPv4 or IPv6 address, canonical. */
+  readonly address: string;
+  /** 1..65535. */
+  readonly port: number;
+  /** "address:port" or "[address]:port": equal keys mean the same peer address. */
+  readonly key: string;
+}
+
+export interface DatagramSink {
+  /** Sends `bytes[0..length)` as one datagram. */
+  send(to: Endpoint, bytes: Uint8Array, length: number): void;
+}
+
+export function makeEndpoint(address: string, port: number): Endpoint {
+  return { address, port, key: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+}
