@@ -1,0 +1,114 @@
+/**
+ * The configuration of one daemon, parsed and complete: every field present, units in the names.
+ *
+ * Owns the meaning and the defaults; reading files and flags is the host's and the CLI's business. A
+ * NodeConfig is frozen and never changes while the daemon runs.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+
+/** What a route costs. Expected latency counts the retransmissions that a link's loss will cause. */
+export type Metric = 'hops' | 'latency' | 'loss' | 'expected-latency';
+export const METRICS: readonly Metric[] = ['hops', 'latency', 'loss', 'expected-latency'];
+
+/** A neighbour to dial. */
+export interface DialConfig {
+  /** Numeric address and port, 1..65535. */
+  readonly address: string;
+  readonly port: number;
+  /** The node that must answer there, or null for any. */
+  readonly node: NodeId | null;
+}
+
+export interface LivenessConfig {
+  /** Between hellos on a link that carries nothing else. 20..5,000 ms. 150 ms costs an idle link 13 datagrams/s. */
+  readonly helloIntervalUs: Micros;
+  /** Silence after which a lossless link is dead; grows with the loss measured. At least two hello intervals. */
+  readonly deadAfterUs: Micros;
+}
+
+export interface NodeConfig {
+  readonly id: NodeId;
+  /** '' = no name. */
+  readonly name: string;
+  readonly dials: readonly DialConfig[];
+  /** Take links that others dial. */
+  readonly accept: boolean;
+  readonly metric: Metric;
+  readonly liveness: LivenessConfig;
+  /** Between two attempts to dial a neighbour that does not answer. */
+  readonly redialUs: Micros;
+  /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
+  readonly advertisementRefreshUs: Micros;
+  readonly advertisementLifetimeUs: Micros;
+  /** Clients may change emulated link characteristics. */
+  readonly allowEmulation: boolean;
+  /** Clients may stop the daemon through the socket. */
+  readonly allowShutdown: boolean;
+  readonly limits: NodeLimits;
+}
+
+/** Every bound of a daemon. What happens at the bound stands beside it. */
+export interface NodeLimits {
+  /** Links, up or not; more are refused. 1..128 (what one advertisement can carry). */
+  readonly links: number;
+  /** Nodes in the link-state database; advertisements of further nodes are dropped. */
+  readonly nodes: number;
+  /** Packets in all queues together; further ones are dropped. */
+  readonly packetsKept: number;
+  /** Bytes in one link's send queue; further packets are dropped and their sender told to wait. */
+  readonly linkQueueBytes: number;
+  /** Client connections; more are closed at once. */
+  readonly clients: number;
+  /** Sockets of one client; more are refused. */
+  readonly socketsPerClient: number;
+  /** Bytes waiting to be read by one client; further datagrams to it are dropped and counted. */
+  readonly clientQueueBytes: number;
+  /** Bytes in incomplete fragmented messages; the oldest message gives way. */
+  readonly reassemblyBytes: number;
+}
+
+export const defaultLimits: NodeLimits = Object.freeze({
+  links: 128,
+  nodes: 4096,
+  packetsKept: 65_536,
+  linkQueueBytes: 512 * 1024,
+  clients: 256,
+  socketsPerClient: 4096,
+  clientQueueBytes: 4 * 1024 * 1024,
+  reassemblyBytes: 8 * 1024 * 1024,
+});
+
+export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
+  name: '',
+  dials: [],
+  accept: true,
+  metric: 'expected-latency',
+  liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
+  redialUs: 250 * MILLISECOND,
+  advertisementRefreshUs: 60 * SECOND,
+  advertisementLifetimeUs: 200 * SECOND,
+  allowEmulation: false,
+  allowShutdown: false,
+  limits: defaultLimits,
+});
+
+/** Completes `partial` with the defaults, checks it and freezes it. Throws SpinesError ECONFIG naming the field. */
+export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeConfig {
+  const config: NodeConfig = { ...defaultConfig, ...partial };
+  const require = (ok: boolean, field: string, need: string): void => {
+    if (!ok) throw new SpinesError('ECONFIG', `${field} ${need}`);
+  };
+  require(isNodeId(config.id), 'id', `must be a node id between 0.0.0.1 and 223.255.255.255, not ${formatNodeId(config.id >>> 0)}`);
+  require(config.name === '' || isNodeName(config.name), 'name', 'must be 1-63 letters, digits, "-", "_" or "."');
+  const { liveness, limits } = config;
+  require(liveness.helloIntervalUs >= 20 * MILLISECOND && liveness.helloIntervalUs <= 5 * SECOND, 'liveness.helloInterval', 'must be 20 ms to 5 s');
+  require(liveness.deadAfterUs >= 2 * liveness.helloIntervalUs, 'liveness.deadAfter', 'must be at least two hello intervals');
+  require(config.redialUs >= 10 * MILLISECOND, 'redial', 'must be at least 10 ms');
+  require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
+  require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
+  require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);
+  return Object.freeze(config);
+}

@@ -1,0 +1,47 @@
+/**
+ * The header in front of every datagram: type, receiver index, packet number. WIRE.md section 1.
+ *
+ * The receiver chose the index, so it finds its channel by one array read; the packet number is the nonce
+ * of a sealed datagram and never repeats on a channel. `@hot`
+ */
+
+import { getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
+import { DropReason } from './drop.ts';
+import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES } from './sizes.ts';
+
+export const DATAGRAM_INIT = 0x11;
+export const DATAGRAM_RESPONSE = 0x12;
+export const DATAGRAM_DATA = 0x14;
+
+export const PACKET_NUMBER_MAX = 0xffff_ffff_ffff;
+
+const TYPE = 0, RESERVED = 1, RECEIVER = 2, NUMBER = 6;
+export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1], 'receiver index': [RECEIVER, 4], 'packet number': [NUMBER, 6] } as const;
+
+export interface DatagramHeader {
+  type: number;
+  /** u32. In an INIT, the sender's own index. */
+  receiver: number;
+  /** u48. In a handshake, the attempt. */
+  number: number;
+}
+
+/** Decodes into `out`; leaves it undefined on a non-zero result. */
+export function decodeDatagramHeader(b: Uint8Array, length: number, out: DatagramHeader): DropReason {
+  if (length < DATAGRAM_HEADER_BYTES) return DropReason.datagramTooShort;
+  if (length > DATAGRAM_BYTES_MAX) return DropReason.datagramTooLong;
+  const type = b[TYPE]!;
+  if (type !== DATAGRAM_DATA && type !== DATAGRAM_INIT && type !== DATAGRAM_RESPONSE) return DropReason.datagramType;
+  if (b[RESERVED] !== 0) return DropReason.reservedNotZero;
+  out.type = type;
+  out.receiver = getU32(b, RECEIVER);
+  out.number = getU48(b, NUMBER);
+  return DropReason.none;
+}
+
+export function encodeDatagramHeader(type: number, receiver: number, number: number, b: Uint8Array): void {
+  b[TYPE] = type;
+  b[RESERVED] = 0;
+  putU32(b, RECEIVER, receiver);
+  putU48(b, NUMBER, number);
+}

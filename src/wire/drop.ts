@@ -1,0 +1,103 @@
+/**
+ * Why something from the network or a client was not used: numeric reasons, and the counters for them.
+ *
+ * Decoders return a DropReason instead of throwing; 0 means "not dropped". Every drop is counted under
+ * exactly one reason. Names are what operators see in `spines status`.
+ */
+
+export const DropReason = {
+  none: 0,
+  /* datagrams */
+  datagramTooShort: 1,
+  datagramTooLong: 2,
+  datagramType: 3,
+  reservedNotZero: 4,
+  receiverIndexUnknown: 5,
+  packetReplayed: 6,
+  packetTooOld: 7,
+  sealBroken: 8,
+  /* handshake */
+  handshakeMalformed: 9,
+  handshakeForAnother: 10,
+  handshakeFromSelf: 11,
+  handshakeUnexpected: 12,
+  handshakeRefused: 13,
+  handshakeTieBroken: 14,
+  linkTableFull: 15,
+  /* frames */
+  frameTruncated: 16,
+  frameType: 17,
+  helloMalformed: 18,
+  closeMalformed: 19,
+  /* overlay packets */
+  packetMalformed: 20,
+  packetTooLong: 21,
+  ttlExpired: 22,
+  noRoute: 23,
+  disseminationUnknown: 24,
+  linkServiceUnknown: 25,
+  sessionKindUnknown: 26,
+  /* link state */
+  linkStateMalformed: 27,
+  linkStateStale: 28,
+  linkStateTableFull: 29,
+  linkStateAckMalformed: 30,
+  digestMalformed: 31,
+  linkStateFromSelf: 32,
+  /* queues */
+  linkQueueFull: 33,
+  linkDown: 34,
+  sinkFull: 35,
+  loopbackFull: 36,
+  /* sessions */
+  portClosed: 37,
+  fragmentMalformed: 38,
+  fragmentTableFull: 39,
+  fragmentTimedOut: 40,
+  fragmentDuplicate: 41,
+  clientTooSlow: 42,
+  echoMalformed: 43,
+  echoRateLimited: 44,
+  sourceForged: 45,
+  /* clients */
+  clientFrameMalformed: 46,
+  clientSocketUnknown: 47,
+  clientRefused: 48,
+} as const;
+
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+
+const names: string[] = [];
+for (const [name, reason] of Object.entries(DropReason)) names[reason] = name;
+
+export const DROP_REASON_COUNT = names.length;
+
+export function dropReasonName(reason: DropReason): string {
+  return names[reason]!;
+}
+
+/** One counter per reason. */
+export class DropCounters {
+  readonly #counts = new Float64Array(DROP_REASON_COUNT);
+
+  count(reason: DropReason, times = 1): void {
+    this.#counts[reason]! += times;
+  }
+
+  of(reason: DropReason): number {
+    return this.#counts[reason]!;
+  }
+
+  get total(): number {
+    let total = 0;
+    for (let i = 1; i < this.#counts.length; i += 1) total += this.#counts[i]!;
+    return total;
+  }
+
+  /** Name -> count, zero counts left out. */
+  snapshot(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (let i = 1; i < this.#counts.length; i += 1) if (this.#counts[i]! > 0) out[names[i]!] = this.#counts[i]!;
+    return out;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Link-state frames: the advertisement of one node, its acknowledgement, and the digest of a database.
+ * WIRE.md section 5.
+ *
+ * An advertisement is decoded into a fresh object (control plane, rare) that keeps its own copy of the
+ * received bytes: those are what is flooded on, never a re-encoding. Entries are sorted by node id, so that
+ * there is one encoding for one content.
+ */
+
+import { copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
+import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
+import { DropReason } from './drop.ts';
+
+const ORIGIN = 0, SEQUENCE = 4, FLAGS = 10, NAME_BYTES = 11, LINK_COUNT = 12, NAME = 13;
+export const ADVERTISEMENT_FIXED_BYTES = NAME;
+export const ADVERTISEMENT_LAYOUT = {
+  origin: [ORIGIN, 4], sequence: [SEQUENCE, 6], flags: [FLAGS, 1], 'name bytes': [NAME_BYTES, 1], 'link count': [LINK_COUNT, 1],
+} as const;
+const LINK_NODE = 0, LINK_LATENCY = 4, LINK_LOSS = 6;
+export const LINK_ENTRY_BYTES = 8;
+export const LINK_ENTRY_LAYOUT = { node: [LINK_NODE, 4], latency: [LINK_LATENCY, 2], loss: [LINK_LOSS, 2] } as const;
+
+/** The origin is going away on purpose: forget it now. */
+export const ADVERTISEMENT_LEAVING = 0x01;
+/** Most links of one node. */
+export const LINKS_PER_NODE_MAX = 128;
+export const NAME_BYTES_MAX = 63;
+export const SEQUENCE_MAX = 0xffff_ffff_ffff;
+/** Unit of `latency` on the wire, microseconds. */
+export const LATENCY_UNIT_US = 100;
+
+export interface AdvertisedLink {
+  node: NodeId;
+  /** One way, in units of 100 us, 0..65535. */
+  latency: number;
+  /** Loss away from the origin, in 1/65535. */
+  loss: number;
+}
+
+export interface Advertisement {
+  readonly origin: NodeId;
+  /** u48, grows with every change. */
+  readonly sequence: number;
+  readonly leaving: boolean;
+  readonly name: string;
+  readonly links: readonly AdvertisedLink[];
+  /** What was received, or built by us: flooded as it is. */
+  readonly bytes: Uint8Array;
+}
+
+/** The advertisement in `b[start..end)`, or the reason why there is none. */
+export function decodeAdvertisement(b: Uint8Array, start: number, end: number): Advertisement | DropReason {
+  if (end - start < ADVERTISEMENT_FIXED_BYTES) return DropReason.linkStateMalformed;
+  const nameBytes = b[start + NAME_BYTES]!;
+  const linkCount = b[start + LINK_COUNT]!;
+  const flags = b[start + FLAGS]!;
+  const origin = getU32(b, start + ORIGIN);
+  if (nameBytes > NAME_BYTES_MAX || linkCount > LINKS_PER_NODE_MAX) return DropReason.linkStateMalformed;
+  if (end - start !== ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES) return DropReason.linkStateMalformed;
+  if ((flags & ~ADVERTISEMENT_LEAVING) !== 0) return DropReason.reservedNotZero;
+  if (!isNodeId(origin)) return DropReason.linkStateMalformed;
+  const name = utf8Decode(b.subarray(start + NAME, start + NAME + nameBytes));
+  if (name === null || (name !== '' && !isNodeName(name))) return DropReason.linkStateMalformed;
+  const links: AdvertisedLink[] = [];
+  let previous = 0;
+  for (let i = 0, at = start + NAME + nameBytes; i < linkCount; i += 1, at += LINK_ENTRY_BYTES) {
+    const node = getU32(b, at + LINK_NODE);
+    if (!isNodeId(node) || node <= previous || node === origin) return DropReason.linkStateMalformed;
+    previous = node;
+    links.push({ node, latency: getU16(b, at + LINK_LATENCY), loss: getU16(b, at + LINK_LOSS) });
+  }
+  return {
+    origin, sequence: getU48(b, start + SEQUENCE), leaving: (flags & ADVERTISEMENT_LEAVING) !== 0, name, links, bytes: copyOf(b, start, end),
+  };
+}
+
+/** Builds an advertisement of our own. `links` are sorted by node id, without repetition. */
+export function makeAdvertisement(origin: NodeId, sequence: number, leaving: boolean, name: string, links: readonly AdvertisedLink[]): Advertisement {
+  const nameUtf8 = utf8Encode(name);
+  const b = new Uint8Array(ADVERTISEMENT_FIXED_BYTES + nameUtf8.length + links.length * LINK_ENTRY_BYTES);
+  putU32(b, ORIGIN, origin);
+  putU48(b, SEQUENCE, sequence);
+  b[FLAGS] = leaving ? ADVERTISEMENT_LEAVING : 0;
+  b[NAME_BYTES] = nameUtf8.length;
+  b[LINK_COUNT] = links.length;
+  b.set(nameUtf8, NAME);
+  let at = NAME + nameUtf8.length;
+  for (const link of links) {
+    putU32(b, at + LINK_NODE, link.node);
+    putU16(b, at + LINK_LATENCY, link.latency);
+    putU16(b, at + LINK_LOSS, link.loss);
+    at += LINK_ENTRY_BYTES;
+  }
+  return { origin, sequence, leaving, name, links, bytes: b };
+}
+
+/* ------------------------------------------------------------------ link-state frame, ack, digest */
+
+/** In front of the advertisement in a LINK_STATE frame: seconds it may still be believed. */
+export const LIFETIME_BYTES = 2;
+export const LINK_STATE_FRAME_LAYOUT = { lifetime: [0, LIFETIME_BYTES] } as const;
+
+const ENTRY_ORIGIN = 0, ENTRY_SEQUENCE = 4;
+/** Origin and sequence: an entry of an ack or a digest. */
+export const VERSION_ENTRY_BYTES = 10;
+export const VERSION_ENTRY_LAYOUT = { origin: [ENTRY_ORIGIN, 4], sequence: [ENTRY_SEQUENCE, 6] } as const;
+/** Flags in front of a digest's entries. */
+export const DIGEST_HEAD_BYTES = 1;
+export const DIGEST_HEAD_LAYOUT = { flags: [0, 1] } as const;
+export const DIGEST_LAST = 0x01;
+
+export function putVersionEntry(b: Uint8Array, at: number, origin: NodeId, sequence: number): number {
+  putU32(b, at + ENTRY_ORIGIN, origin);
+  putU48(b, at + ENTRY_SEQUENCE, sequence);
+  return at + VERSION_ENTRY_BYTES;
+}
+
+export function versionEntryOrigin(b: Uint8Array, at: number): NodeId {
+  return getU32(b, at + ENTRY_ORIGIN);
+}
+
+export function versionEntrySequence(b: Uint8Array, at: number): number {
+  return getU48(b, at + ENTRY_SEQUENCE);
+}

@@ -1,0 +1,116 @@
+/**
+ * The overlay packet: a 16-byte header that stays with the packet from source to destination, and a payload.
+ * WIRE.md section 4.
+ *
+ * `Packet` is a window on somebody's bytes with the header decoded beside it. One instance serves a whole
+ * daemon for arrivals: it is valid during the call only, and whoever must keep the packet asks the
+ * PacketPool. `@hot`
+ */
+
+import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
+import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { DropReason } from './drop.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from './sizes.ts';
+
+export const KIND_DATAGRAM = 1;
+export const KIND_FRAGMENT = 2;
+export const KIND_ECHO = 4;
+
+export const SERVICE_BEST_EFFORT = 0;
+export const SERVICE_RELIABLE = 1;
+export const SERVICE_REALTIME = 2;
+
+export const DISSEMINATION_LINK_STATE = 0;
+export const DISSEMINATION_BYZANTINE = 1;
+
+export const TTL_DEFAULT = 64;
+export const PRIORITY_DEFAULT = 4;
+export const PRIORITY_MAX = 15;
+
+const KIND = 0, TTL = 1, MODE = 2, CLASS = 3, SOURCE = 4, DESTINATION = 8, SOURCE_PORT = 12, DESTINATION_PORT = 14;
+export const OVERLAY_LAYOUT = {
+  kind: [KIND, 1], ttl: [TTL, 1], mode: [MODE, 1], class: [CLASS, 1], source: [SOURCE, 4], destination: [DESTINATION, 4],
+  'source port': [SOURCE_PORT, 2], 'destination port': [DESTINATION_PORT, 2],
+} as const;
+
+/** Bits of `mode`: link service 0-2, dissemination 3-5, reserved 6, ECN 7. */
+const SERVICE_MASK = 0x07, DISSEMINATION_SHIFT = 3, DISSEMINATION_MASK = 0x38, MODE_RESERVED = 0x40, ECN_MARK = 0x80;
+/** Bits of `class`: priority 0-3, reserved 4-7. */
+const PRIORITY_MASK = 0x0f, CLASS_RESERVED = 0xf0;
+
+export class Packet {
+  bytes: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  /** True when nobody will write to `bytes` again, so that a queue may keep them without a copy. */
+  keepable = false;
+  kind = 0;
+  ttl = 0;
+  service = 0;
+  dissemination = 0;
+  ecn = false;
+  priority = 0;
+  source: NodeId = 0;
+  destination: NodeId = 0;
+  sourcePort: Port = 0;
+  destinationPort: Port = 0;
+
+  get payloadStart(): number {
+    return this.start + OVERLAY_HEADER_BYTES;
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Points at `bytes[start..end)` and decodes the header. The packet is undefined on a non-zero result. */
+  decode(bytes: Uint8Array, start: number, end: number, keepable: boolean): DropReason {
+    if (end - start < OVERLAY_HEADER_BYTES) return DropReason.packetMalformed;
+    if (end - start > PACKET_BYTES_MAX) return DropReason.packetTooLong;
+    const mode = bytes[start + MODE]!;
+    const klass = bytes[start + CLASS]!;
+    if ((mode & MODE_RESERVED) !== 0 || (klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
+    const source = getU32(bytes, start + SOURCE);
+    const destination = getU32(bytes, start + DESTINATION);
+    if (!isNodeId(source) || !isNodeId(destination)) return DropReason.packetMalformed;
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.keepable = keepable;
+    this.kind = bytes[start + KIND]!;
+    this.ttl = bytes[start + TTL]!;
+    this.service = mode & SERVICE_MASK;
+    this.dissemination = (mode & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;
+    this.ecn = (mode & ECN_MARK) !== 0;
+    this.priority = klass & PRIORITY_MASK;
+    this.source = source;
+    this.destination = destination;
+    this.sourcePort = getU16(bytes, start + SOURCE_PORT);
+    this.destinationPort = getU16(bytes, start + DESTINATION_PORT);
+    return DropReason.none;
+  }
+
+  /** Writes the header fields to `bytes[start..start + OVERLAY_HEADER_BYTES)`. */
+  encodeHeader(): void {
+    const { bytes, start } = this;
+    bytes[start + KIND] = this.kind;
+    bytes[start + TTL] = this.ttl;
+    bytes[start + MODE] = this.service | (this.dissemination << DISSEMINATION_SHIFT) | (this.ecn ? ECN_MARK : 0);
+    bytes[start + CLASS] = this.priority;
+    putU32(bytes, start + SOURCE, this.source);
+    putU32(bytes, start + DESTINATION, this.destination);
+    putU16(bytes, start + SOURCE_PORT, this.sourcePort);
+    putU16(bytes, start + DESTINATION_PORT, this.destinationPort);
+  }
+
+  /** Changes the hops left, in the struct and in the bytes. */
+  setTtl(ttl: number): void {
+    this.ttl = ttl;
+    this.bytes[this.start + TTL] = ttl;
+  }
+}
+
+/** Marks an encoded packet at `at` as having met congestion. */
+export function stampEcn(b: Uint8Array, at: number): void {
+  b[at + MODE] = b[at + MODE]! | ECN_MARK;
+}

@@ -1,0 +1,21 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  root: here('..'),
+  resolve: {
+    alias: [
+      { find: /^spines-client\/(.*)$/, replacement: here('../spines-client/src/') + '$1.ts' },
+      { find: /^spines-client$/, replacement: here('../spines-client/src/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    reporters: ['default'],
+  },
+});
