@@ -57,13 +57,15 @@ export interface WelcomeBody {
 }
 
 /**
- * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^32-1, unused on this connection.
+ * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^32-1, unused on this connection; it is free
+ * again once `close` is answered. Requests and SENDs of one connection are handled in their order. A daemon of
+ * another protocol version answers HELLO with a WELCOME of its own version and closes.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, ttl?, priority?           {}
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
- * setOption   socket, option ('ttl'|'priority'|'recvQueueBytes'), value   {}
+ * setOption   socket, option ('ttl' 1..255 | 'priority' 1..10), value   {}
  * getOption   socket, option                                         {value}
  * resolve     name (node name or dotted quad)                        {node, name}
  * status      -                                                      StatusReply
@@ -85,11 +87,12 @@ export type ReplyBody =
   | { id: number; ok: true; [result: string]: unknown }
   | { id: number; ok: false; code: string; message: string };
 
-/** `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many. */
+/** `closing`: this client broke the protocol, its connection ends. `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many. */
 export type EventBody =
   | { event: 'sendError'; socket: number; code: string; message: string; count: number }
   | { event: 'recvDropped'; socket: number; count: number }
-  | { event: 'draining' };
+  | { event: 'draining' }
+  | { event: 'closing'; code: string; message: string };
 
 /** Emulated characteristics of one direction of a link; what is absent keeps its value. */
 export interface LinkSettings {

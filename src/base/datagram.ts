@@ -18,6 +18,8 @@ export interface Endpoint {
 export interface DatagramSink {
   /** Sends `bytes[0..length)` as one datagram. */
   send(to: Endpoint, bytes: Uint8Array, length: number): void;
+  /** True while what is sent would wait or be dropped on this machine. The owner tells the core when that ends. */
+  readonly congested: boolean;
 }
 
 export function makeEndpoint(address: string, port: number): Endpoint {

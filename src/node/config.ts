@@ -8,26 +8,12 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import type { DialConfig } from '../link/link-table.ts';
+import type { LivenessConfig } from '../link/liveness.ts';
+import { METRICS, type Metric } from '../routing/metrics.ts';
 
-/** What a route costs. Expected latency counts the retransmissions that a link's loss will cause. */
-export type Metric = 'hops' | 'latency' | 'loss' | 'expected-latency';
-export const METRICS: readonly Metric[] = ['hops', 'latency', 'loss', 'expected-latency'];
-
-/** A neighbour to dial. */
-export interface DialConfig {
-  /** Numeric address and port, 1..65535. */
-  readonly address: string;
-  readonly port: number;
-  /** The node that must answer there, or null for any. */
-  readonly node: NodeId | null;
-}
-
-export interface LivenessConfig {
-  /** Between hellos on a link that carries nothing else. 20..5,000 ms. 150 ms costs an idle link 13 datagrams/s. */
-  readonly helloIntervalUs: Micros;
-  /** Silence after which a lossless link is dead; grows with the loss measured. At least two hello intervals. */
-  readonly deadAfterUs: Micros;
-}
+export type { DialConfig, LivenessConfig, Metric };
+export { METRICS };
 
 export interface NodeConfig {
   readonly id: NodeId;
@@ -88,8 +74,8 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   metric: 'expected-latency',
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
-  advertisementRefreshUs: 60 * SECOND,
-  advertisementLifetimeUs: 200 * SECOND,
+  advertisementRefreshUs: 300 * SECOND,
+  advertisementLifetimeUs: 1_000 * SECOND,
   allowEmulation: false,
   allowShutdown: false,
   limits: defaultLimits,

@@ -20,7 +20,7 @@ export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1]
 
 export interface DatagramHeader {
   type: number;
-  /** u32. In an INIT, the sender's own index. */
+  /** u32. 0 in an INIT. */
   receiver: number;
   /** u48. In a handshake, the attempt. */
   number: number;

@@ -24,8 +24,9 @@ export const DISSEMINATION_LINK_STATE = 0;
 export const DISSEMINATION_BYZANTINE = 1;
 
 export const TTL_DEFAULT = 64;
-export const PRIORITY_DEFAULT = 4;
-export const PRIORITY_MAX = 15;
+export const PRIORITY_DEFAULT = 1;
+/** Highest that clients may ask for. */
+export const PRIORITY_MAX = 10;
 
 const KIND = 0, TTL = 1, MODE = 2, CLASS = 3, SOURCE = 4, DESTINATION = 8, SOURCE_PORT = 12, DESTINATION_PORT = 14;
 export const OVERLAY_LAYOUT = {

@@ -1,0 +1,174 @@
+/**
+ * One connection to a daemon: a net.Socket read into one reused buffer, and written once per turn.
+ *
+ * Frames written during one turn of the event loop are joined where they are neighbours in memory and go out as one
+ * writev. Does not know the protocol. Invariant: `onClosed` is called exactly once, also when connecting fails.
+ */
+
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+
+import { SpinesClientError, connectError } from './errors.ts';
+import type { DaemonTarget } from './errors.ts';
+
+/** Bytes buffered for the daemon past which `write` returns false. */
+export const HIGH_WATER_BYTES = 262_144;
+/** `onDrain` comes when the buffer has fallen to this. */
+export const LOW_WATER_BYTES = 65_536;
+/** Datagrams are refused (ENOBUFS) past this; a program that heeds `send() === false` never gets there. */
+export const WRITE_BUFFER_BYTES_MAX = 8_388_608;
+
+const READ_BUFFER_BYTES = 131_072;
+const FLUSH_GRACE_MS = 1_000;
+
+export interface ConnectionEvents {
+  onConnected(): void;
+  onBytes(chunk: Uint8Array): void;
+  onDrain(): void;
+  onClosed(error: SpinesClientError): void;
+}
+
+/** What was written in one turn; the callbacks run when the operating system has taken it, or never will. */
+export interface WriteBatch {
+  readonly done: ((error: SpinesClientError | null) => void)[];
+}
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #events: ConnectionEvents;
+  #batch: WriteBatch = { done: [] };
+  #tail: Uint8Array | null = null;
+  #pendingBytes = 0;
+  #flushScheduled = false;
+  #needDrain = false;
+  #connected = false;
+  #closed = false;
+  #failure: SpinesClientError | null = null;
+
+  constructor(target: DaemonTarget, events: ConnectionEvents) {
+    this.#events = events;
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      callback: (length: number, buffer: Uint8Array): boolean => {
+        if (!this.#closed) events.onBytes(buffer.subarray(0, length));
+        return true;
+      },
+    };
+    const socket = this.#socket = 'path' in target
+      ? connect({ path: target.path, onread })
+      : connect({ host: target.host, port: target.port, noDelay: true, onread });
+    socket.on('connect', () => {
+      this.#connected = true;
+      if (!this.#closed) events.onConnected();
+    });
+    socket.on('error', (cause) => {
+      this.#failure ??= this.#connected
+        ? new SpinesClientError('ECONNRESET', `the connection to the daemon broke (${cause.message})`, { syscall: 'read', cause })
+        : connectError(target, cause);
+    });
+    socket.on('close', () => {
+      this.#finish(this.#failure ?? new SpinesClientError('ECONNRESET', 'the daemon closed the connection; see its log, or `spines status`', { syscall: 'read' }));
+    });
+  }
+
+  /** The batch that the next `write` belongs to. */
+  get batch(): WriteBatch {
+    return this.#batch;
+  }
+
+  get bufferedBytes(): number {
+    return this.#pendingBytes + this.#socket.writableLength;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** False: more is buffered than HIGH_WATER_BYTES; `onDrain` follows. */
+  write(bytes: Uint8Array): boolean {
+    if (this.#closed) return false;
+    const tail = this.#tail;
+    if (tail !== null && tail.buffer === bytes.buffer && tail.byteOffset + tail.length === bytes.byteOffset) {
+      this.#tail = new Uint8Array(tail.buffer, tail.byteOffset, tail.length + bytes.length);
+    } else {
+      if (tail !== null) this.#push(tail);
+      this.#tail = bytes;
+    }
+    this.#pendingBytes += bytes.length;
+    if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      process.nextTick(() => this.#flush());
+    }
+    if (this.bufferedBytes < HIGH_WATER_BYTES) return true;
+    this.#needDrain = true;
+    return false;
+  }
+
+  /** Writes out what is buffered, then closes; by force when the daemon does not read for a second. */
+  end(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    const gone = new Promise<void>((resolve) => { this.#socket.once('close', () => resolve()); });
+    if (!this.#connected) {
+      this.destroy();
+      return gone;
+    }
+    this.#flush();
+    this.#socket.end();
+    const timer = setTimeout(() => this.#socket.destroy(), FLUSH_GRACE_MS);
+    timer.unref();
+    this.#socket.once('close', () => clearTimeout(timer));
+    return gone;
+  }
+
+  /** Closes at once. `onClosed` is told `error`. */
+  destroy(error?: SpinesClientError): void {
+    if (error !== undefined) this.#failure ??= error;
+    this.#socket.destroy();
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #push(bytes: Uint8Array): void {
+    if (this.#socket.writableCorked === 0) this.#socket.cork();
+    this.#pendingBytes -= bytes.length;
+    this.#socket.write(bytes);
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false;
+    const tail = this.#tail;
+    if (tail === null || this.#closed) return;
+    const batch = this.#batch;
+    this.#batch = { done: [] };
+    this.#tail = null;
+    this.#pendingBytes -= tail.length;
+    this.#socket.write(tail, (cause) => this.#written(batch, cause));
+    if (this.#socket.writableCorked > 0) this.#socket.uncork();
+  }
+
+  #written(batch: WriteBatch, cause: Error | null | undefined): void {
+    const error = cause ? new SpinesClientError('ECONNRESET', 'the connection to the daemon ended before the datagram was handed over', { syscall: 'send', cause }) : null;
+    for (const done of batch.done) done(error);
+    if (this.#needDrain && !this.#closed && this.bufferedBytes <= LOW_WATER_BYTES) {
+      this.#needDrain = false;
+      this.#events.onDrain();
+    }
+  }
+
+  #finish(error: SpinesClientError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const batch = this.#batch;
+    this.#batch = { done: [] };
+    this.#tail = null;
+    this.#pendingBytes = 0;
+    for (const done of batch.done) done(new SpinesClientError('ECONNRESET', 'the connection to the daemon ended before the datagram was handed over', { syscall: 'send', cause: error }));
+    this.#events.onClosed(error);
+  }
+}

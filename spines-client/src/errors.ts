@@ -1,0 +1,70 @@
+/**
+ * The one error class of this library, and the errors it makes itself.
+ *
+ * Codes are Node's wherever the meaning is equal, plus EPROTO (the daemon's bytes make no sense) and EDAEMON
+ * (the daemon announced that it stops). Errors that a caller's wrong argument causes are TypeError or RangeError
+ * with the codes of node:dgram, so that code written for dgram keeps its checks.
+ */
+
+export interface SpinesClientErrorOptions {
+  /** What was being done: 'connect', 'bind', 'send', 'request status' ... */
+  syscall?: string | undefined;
+  cause?: unknown;
+  /** How many datagrams this error stands for (the daemon reports refusals a few times a second). */
+  count?: number | undefined;
+}
+
+export class SpinesClientError extends Error {
+  override name = 'SpinesClientError';
+  readonly code: string;
+  readonly syscall: string | undefined;
+  readonly count: number;
+
+  constructor(code: string, message: string, options: SpinesClientErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.syscall = options.syscall;
+    this.count = options.count ?? 1;
+  }
+}
+
+/** Where a daemon listens. */
+export type DaemonTarget = { path: string } | { host: string; port: number };
+
+export function describeTarget(target: DaemonTarget): string {
+  return 'path' in target ? target.path : `${target.host}:${target.port}`;
+}
+
+/** What the operating system said to a connection attempt, with the next step. */
+export function connectError(target: DaemonTarget, cause: Error): SpinesClientError {
+  const code = codeOf(cause) ?? 'ECONNREFUSED';
+  const where = describeTarget(target);
+  const advice =
+    code === 'ENOENT' || code === 'ECONNREFUSED' ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET to its socket`
+    : code === 'EACCES' || code === 'EPERM' ? `not allowed to open ${where}; run as the daemon's user or group`
+    : code === 'ENAMETOOLONG' || code === 'EINVAL' ? `${where} cannot be a socket path; choose one below 108 bytes`
+    : `cannot reach a daemon at ${where} (${cause.message})`;
+  return new SpinesClientError(code, advice, { syscall: 'connect', cause });
+}
+
+/** An operation given up because its AbortSignal fired. */
+export function abortError(signal: AbortSignal, syscall: string): SpinesClientError {
+  const error = new SpinesClientError('ABORT_ERR', 'The operation was aborted', { syscall, cause: signal.reason });
+  error.name = 'AbortError';
+  return error;
+}
+
+export function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** A wrong argument: what node:dgram would throw. */
+export function argumentError(code: string, message: string): TypeError & { code: string } {
+  return Object.assign(new TypeError(message), { code });
+}
+
+/** An argument out of range: what node:dgram would throw. */
+export function rangeError(code: string, message: string): RangeError & { code: string } {
+  return Object.assign(new RangeError(message), { code });
+}

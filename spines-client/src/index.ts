@@ -1,0 +1,14 @@
+/** The public face of spines-client. The classic calls are in compat.ts, the wire format in protocol.ts. */
+
+export { BACKOFF_MAX_MS, BACKOFF_MIN_MS, CONNECT_TIMEOUT_MS, DEFAULT_TCP_PORT, SpinesClient, defaultSocketPath } from './client.ts';
+export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
+export { SpinesDatagram, createSocket } from './datagram.ts';
+export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram.ts';
+export { SpinesClientError } from './errors.ts';
+export { ClientCore } from './core.ts';
+export type { CoreListener, CoreOptions, CoreSink, CoreState, RequestDone, SocketListener } from './core.ts';
+export type { MessagePart, SendCallback } from './send-arguments.ts';
+export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from './protocol.ts';
+export type {
+  LinkRow, LinkServiceName, LinkSettings, LinksReply, NodeRow, NodesReply, RouteRow, RoutesReply, RoutingName, StatusReply, TraceHop, TraceReply,
+} from './protocol.ts';

@@ -1,0 +1,42 @@
+/**
+ * `spines links`: the daemon's neighbours, and how each link does.
+ *
+ * Owns the layout of the answer; the facts are the daemon's LinksReply.
+ */
+
+import type { Command } from 'commander';
+import type { LinksReply } from 'spines-client';
+
+import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { print, printJson } from './output.ts';
+import { formatAge, formatMs, formatPct, formatTable, paintFor, type Paint } from './table.ts';
+
+const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red' } as const;
+
+export function registerLinks(program: Command): void {
+  addClientFlags(program.command('links').description('list the links to neighbours'))
+    .option('--json', 'print JSON')
+    .action((flags: ClientFlags & { json?: boolean }) =>
+      withClient(flags, 'links', async (client) => {
+        const links = await ask(client, 'links');
+        if (flags.json === true) printJson(links);
+        else print(formatLinks(links, paintFor(process.stdout, process.env)));
+      }),
+    );
+}
+
+export function formatLinks({ links }: LinksReply, paint: Paint): string {
+  if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
+  return formatTable(
+    [
+      { title: 'node' }, { title: 'name' }, { title: 'address' }, { title: 'state' }, { title: 'since', align: 'right' }, { title: 'rtt', align: 'right' },
+      { title: 'loss out', align: 'right' }, { title: 'in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
+      { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
+    ],
+    links.map((link) => [
+      link.node ?? '?', link.name ?? '', link.address, paint(STATE_COLOURS[link.state], link.state), formatAge(link.sinceMs), formatMs(link.rttMs),
+      formatPct(link.lossOutPct), formatPct(link.lossInPct), String(link.sent.datagrams), String(link.received.datagrams),
+      String(link.retransmitted), String(link.dropped), `${link.queueBytes} B`,
+    ]),
+  );
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+/** The `spines` binary: arguments in, exit code out. Everything else is program.ts. */
+
+import { flushOutput, watchPipes } from './output.ts';
+import { run } from './program.ts';
+
+watchPipes();
+const exitCode = await run(process.argv.slice(2));
+await flushOutput();
+process.exit(exitCode);

@@ -1,0 +1,49 @@
+/**
+ * `spines nodes`: every daemon of the overlay that link state knows, with its links.
+ *
+ * Owns the layout of the answer; the facts are the daemon's NodesReply.
+ */
+
+import type { Command } from 'commander';
+import type { NodesReply } from 'spines-client';
+
+import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { print, printJson } from './output.ts';
+import { formatAge, formatMs, formatTable, paintFor, type Paint } from './table.ts';
+
+/** Neighbours shown of one node; a table with more is read with --json. */
+const NEIGHBOURS_SHOWN = 8;
+
+export function registerNodes(program: Command): void {
+  addClientFlags(program.command('nodes').description('list the nodes of the overlay'))
+    .option('--json', 'print JSON')
+    .action((flags: ClientFlags & { json?: boolean }) =>
+      withClient(flags, 'nodes', async (client) => {
+        const nodes = await ask(client, 'nodes');
+        if (flags.json === true) printJson(nodes);
+        else print(formatNodes(nodes, paintFor(process.stdout, process.env)));
+      }),
+    );
+}
+
+export function formatNodes({ nodes }: NodesReply, paint: Paint): string {
+  return formatTable(
+    [{ title: 'node' }, { title: 'name' }, { title: 'state' }, { title: 'heard', align: 'right' }, { title: 'links' }],
+    nodes.map((node) => [
+      node.node, node.name ?? '',
+      node.self ? 'self' : node.reachable ? paint('green', 'reachable') : paint('red', 'unreachable'),
+      node.self ? '-' : `${formatAge(node.ageMs)} ago`,
+      neighbours(node.links),
+    ]),
+  );
+}
+
+/** "B 10.0 ms, C 12.5 ms (unconfirmed)". */
+function neighbours(links: NodesReply['nodes'][number]['links']): string {
+  const shown = links.slice(0, NEIGHBOURS_SHOWN).map((link) => {
+    const name = link.name === null || link.name === '' ? link.node : link.name;
+    return `${name} ${formatMs(link.latencyMs)}${link.confirmed ? '' : ' (unconfirmed)'}`;
+  });
+  if (links.length > shown.length) shown.push(`and ${links.length - shown.length} more`);
+  return shown.join(', ');
+}

@@ -1,0 +1,181 @@
+/**
+ * The flows of a real-time replay: fixed-rate senders and measuring receivers in one process.
+ *
+ * Owns the payload, the schedule loop and the meters. Message k of a flow is due at t0 + k * period and is
+ * sent within about 0.1 ms of that where the rates allow; delay counts from the due time, on this process's
+ * monotonic clock. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
+ */
+
+import { SpinesClient, SpinesClientError, type SpinesDatagram } from 'spines-client';
+
+import { SECOND, type Micros } from '../base/time.ts';
+import { FlowMeter, type FlowResult } from '../emulation/delay-stats.ts';
+import type { Topology, TopologyFlow } from '../emulation/topology.ts';
+import { PRECISE_PERIOD_US, Schedule, waitFor } from './pacing.ts';
+
+export const PAYLOAD_HEAD_BYTES = 16;
+/** Sends per second of all precise flows together: past it their polling would take a processor, and all go by ticks. */
+const PRECISE_RATE_MAX = 250;
+
+interface RunningFlow {
+  readonly flow: TopologyFlow;
+  readonly index: number;
+  readonly meter: FlowMeter;
+  readonly sender: SpinesDatagram;
+  readonly receiver: SpinesDatagram;
+  readonly payload: Uint8Array;
+  readonly view: DataView;
+  readonly to: string;
+  readonly port: number;
+  schedule: Schedule;
+  sent: number;
+}
+
+/** What the flows do to the client library; `clientOf` gives the connection to a node's daemon. */
+export class Flows {
+  readonly #flows: RunningFlow[] = [];
+  readonly #precise: boolean;
+  #timer: NodeJS.Timeout | null = null;
+  #immediate: NodeJS.Immediate | null = null;
+  #onAllSent: () => void = () => {};
+  #running = false;
+  /** Messages that the source daemon refused, by the reason it gave. */
+  readonly refusals = new Map<string, number>();
+
+  private constructor(precise: boolean) {
+    this.#precise = precise;
+  }
+
+  /** Opens the sockets of all flows. `clientOf` and `quadOf` take node indexes. */
+  static async open(topology: Topology, clientOf: (node: number) => SpinesClient, quadOf: (node: number) => string): Promise<Flows> {
+    const slowRate = topology.flows.reduce((sum, { packetsPerSecond: rate }) => (SECOND / rate >= PRECISE_PERIOD_US ? sum + rate : sum), 0);
+    const flows = new Flows(slowRate <= PRECISE_RATE_MAX);
+    for (const [index, flow] of topology.flows.entries()) await flows.#add(index, flow, clientOf(flow.from), clientOf(flow.to), quadOf(flow.to));
+    return flows;
+  }
+
+  get sent(): number {
+    return this.#flows.reduce((sum, flow) => sum + flow.sent, 0);
+  }
+
+  get delivered(): number {
+    return this.#flows.reduce((sum, flow) => sum + flow.meter.delivered, 0);
+  }
+
+  get meters(): readonly { name: string; meter: FlowMeter }[] {
+    return this.#flows.map(({ flow, meter }) => ({ name: flow.name, meter }));
+  }
+
+  /** Sends all messages of all flows; resolves after the last. Flow starts count from `startUs` on `nowUs`. */
+  run(startUs: Micros): Promise<void> {
+    for (const entry of this.#flows) entry.schedule = scheduleOf(entry.flow, startUs);
+    this.#running = true;
+    return new Promise((resolve) => {
+      this.#onAllSent = resolve;
+      this.#turn();
+    });
+  }
+
+  results(): FlowResult[] {
+    return this.#flows.map(({ flow, meter, sent }) => meter.result(sent, flow.durationUs));
+  }
+
+  /** Stops sending and closes the sockets. */
+  close(): void {
+    this.#running = false;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    for (const { sender, receiver } of this.#flows) for (const socket of [sender, receiver]) tryClose(socket);
+  }
+
+  async #add(index: number, flow: TopologyFlow, source: SpinesClient, destination: SpinesClient, to: string): Promise<void> {
+    const meter = new FlowMeter();
+    const receiver = destination.datagram({ recvQueueBytes: 4 * 1024 * 1024 });
+    const sender = source.datagram({ link: flow.link, routing: flow.routing });
+    await bound(receiver);
+    await bound(sender);
+    receiver.on('message', (message) => {
+      const nowAt = nowUs();
+      if (message.length !== flow.sizeBytes || message.readUInt32BE(0) !== index) return;
+      meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
+    });
+    sender.on('sendError', (error) => { this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + error.count); });
+    // A daemon that crashes takes its sockets along; they come back with it, and what was sent meanwhile is lost.
+    for (const socket of [sender, receiver]) socket.on('error', (error) => { this.refusals.set(codeOf(error), (this.refusals.get(codeOf(error)) ?? 0) + 1); });
+    const payload = new Uint8Array(flow.sizeBytes);
+    this.#flows.push({
+      flow, index, meter, sender, receiver, payload, view: new DataView(payload.buffer), to,
+      port: receiver.address().port, schedule: scheduleOf(flow, Infinity), sent: 0,
+    });
+  }
+
+  #turn(): void {
+    this.#timer = null;
+    this.#immediate = null;
+    if (!this.#running) return;
+    const now = nowUs();
+    let precise = Infinity;
+    let coarse = Infinity;
+    for (const entry of this.#flows) {
+      for (let sequence = entry.schedule.take(now); sequence >= 0; sequence = entry.schedule.take(now)) this.#send(entry, sequence);
+      if (entry.schedule.done) continue;
+      const inUs = entry.schedule.dueUs - now;
+      if (this.#precise && entry.schedule.periodUs >= PRECISE_PERIOD_US) precise = Math.min(precise, inUs);
+      else coarse = Math.min(coarse, inUs);
+    }
+    if (precise === Infinity && coarse === Infinity) {
+      this.#running = false;
+      this.#onAllSent();
+      return;
+    }
+    const waits = [...(precise === Infinity ? [] : [waitFor(precise, true)]), ...(coarse === Infinity ? [] : [waitFor(coarse, false)])];
+    let ms = Infinity;
+    for (const wait of waits) ms = Math.min(ms, wait.kind === 'poll' ? 0 : wait.ms);
+    if (ms === 0) this.#immediate = setImmediate(() => this.#turn());
+    else this.#timer = setTimeout(() => this.#turn(), Math.min(ms, 1_000));
+  }
+
+  #send(entry: RunningFlow, sequence: number): void {
+    const { view, payload, schedule } = entry;
+    view.setUint32(0, entry.index);
+    view.setUint32(4, sequence);
+    view.setFloat64(8, schedule.startUs + sequence * schedule.periodUs);
+    entry.sent += 1;
+    // A fixed rate does not wait: what the daemon refuses is part of the loss.
+    entry.sender.send(payload, entry.port, entry.to);
+  }
+}
+
+/** Monotonic microseconds of this process. */
+export function nowUs(): Micros {
+  return performance.now() * 1_000;
+}
+
+export function scheduleOf(flow: Pick<TopologyFlow, 'packetsPerSecond' | 'startUs' | 'durationUs' | 'count'>, startUs: Micros): Schedule {
+  const periodUs = SECOND / flow.packetsPerSecond;
+  // Message k is sent when k * period is before the end; the noise of the division must not add one.
+  const inTime = Math.ceil((flow.durationUs * flow.packetsPerSecond) / SECOND - 1e-9);
+  return new Schedule(startUs + flow.startUs, periodUs, Math.min(flow.count ?? Infinity, Math.max(0, inTime)));
+}
+
+function bound(socket: SpinesDatagram): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(0, () => {
+      socket.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function tryClose(socket: SpinesDatagram): void {
+  try {
+    socket.close();
+  } catch {
+    // Closed with its client.
+  }
+}
+
+function codeOf(error: Error): string {
+  return error instanceof SpinesClientError ? error.code : 'EUNKNOWN';
+}

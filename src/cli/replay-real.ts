@@ -1,0 +1,266 @@
+/**
+ * A topology in real time: real daemons over UDP, flows, timeline, report.
+ *
+ * Owns the order of things: start the fleet, wait for routes, run flows and events side by side, wait for
+ * stragglers, count, clean up. Processes are replay-fleet.ts's, traffic is replay-flows.ts's. Time zero of
+ * flows and events is when every flow's destination is reachable and all links are up.
+ */
+
+import type { LinkRow } from 'spines-client';
+
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { buildReport, type ReportEvent } from '../emulation/report.ts';
+import type { Topology, TopologyEvent } from '../emulation/topology.ts';
+import { formatDuration } from '../emulation/units.ts';
+import { ask } from './client.ts';
+import { EXIT_NO, Failure, usage } from './failure.ts';
+import type { Progress } from './progress.ts';
+import type { ReplayRun } from './replay.ts';
+import { Flows, nowUs } from './replay-flows.ts';
+import { Fleet } from './replay-fleet.ts';
+import { LinkTally } from './replay-tally.ts';
+
+const CONVERGE_MAX_MS = 30_000;
+const CONVERGE_POLL_MS = 100;
+/** Links may measure themselves a little before the flows start. */
+const SETTLE_MS = 500;
+const STRAGGLER_MS = 2_000;
+const STRAGGLER_MAX_MS = 20_000;
+const TALLY_MS = 1_000;
+/** More processes than this are slow to start and share the processors badly. */
+const NODES_EASY = 64;
+
+/** Runs `topology`. Throws Failure when daemons do not start, do not converge, or end; on SIGINT and SIGTERM too. */
+export async function runReal(topology: Topology, progress: Progress): Promise<ReplayRun> {
+  refuseUnavailable(topology);
+  if (topology.nodes.length > NODES_EASY) progress.say(`${topology.name}: ${topology.nodes.length} daemon processes; --virtual runs them in one`);
+  const interruption = new Interruption();
+  let fleet: Fleet | null = null;
+  try {
+    progress.show(`${topology.name}: starting ${topology.nodes.length} daemons`);
+    const starting = Fleet.start(topology);
+    // An interruption while they start: wait for what was started, so that it can be ended.
+    fleet = await Promise.race([starting, interruption.promise.catch(async (failure: Failure) => {
+      await starting.then((late) => late.close(), () => {});
+      throw failure;
+    })]);
+    return await Promise.race([new RealRun(topology, fleet, progress).run(), fleet.failed, interruption.promise]);
+  } finally {
+    progress.clear();
+    await fleet?.close();
+    interruption.end();
+  }
+}
+
+/** What the client protocol cannot say to a running daemon is refused before anything starts. */
+export function refuseUnavailable(topology: Topology): void {
+  for (const event of topology.events) {
+    if (event.kind !== 'set') continue;
+    const { loss, queueBytes, reorderUs } = event.change;
+    const what = loss !== undefined && loss.kind !== 'bernoulli' ? 'burst' : queueBytes !== undefined ? 'queue' : reorderUs !== undefined ? 'reorderDelay' : null;
+    if (what !== null) throw usage(`the event at ${formatDuration(event.at)} sets ${what}, which a running daemon cannot change yet; use --virtual, or set it on the link from the start`);
+  }
+}
+
+class RealRun {
+  readonly #topology: Topology;
+  readonly #fleet: Fleet;
+  readonly #progress: Progress;
+  readonly #tally: LinkTally;
+  readonly #events: ReportEvent[] = [];
+  /** Links that a `down` event, or the partition in force, keeps down. */
+  readonly #down = new Set<number>();
+  #cut: readonly number[] = [];
+
+  constructor(topology: Topology, fleet: Fleet, progress: Progress) {
+    this.#topology = topology;
+    this.#fleet = fleet;
+    this.#progress = progress;
+    this.#tally = new LinkTally(topology);
+    topology.links.forEach(({ forward, backward }, link) => { if (!forward.up && !backward.up) this.#down.add(link); });
+  }
+
+  async run(): Promise<ReplayRun> {
+    const topology = this.#topology;
+    await this.#converge();
+    const flows = await Flows.open(topology, (node) => this.#fleet.client(node)!, (node) => this.#fleet.quad(node));
+    const timers: NodeJS.Timeout[] = [];
+    let timelineFailed: (error: unknown) => void = () => {};
+    const timelineBroken = new Promise<never>((_, reject) => { timelineFailed = reject; });
+    timelineBroken.catch(() => {});
+    try {
+      await this.#count('baseline');
+      const startUs = nowUs() + 20 * MILLISECOND;
+      const endMs = (startUs + topology.durationUs) / MILLISECOND;
+      for (const event of topology.events) {
+        if (event.at > topology.durationUs) continue;
+        timers.push(setTimeout(() => {
+          this.#apply(event, (nowUs() - startUs) / MILLISECOND).catch(timelineFailed);
+        }, (startUs + event.at - nowUs()) / MILLISECOND));
+      }
+      timers.push(setInterval(() => this.#show(flows, startUs), 1_000));
+      timers.push(setInterval(() => void this.#count('running').catch(() => {}), TALLY_MS));
+      const sent = flows.run(startUs);
+      await Promise.race([Promise.all([sent, until(endMs)]), timelineBroken]);
+      await Promise.race([this.#stragglers(flows), timelineBroken]);
+      await this.#count('running');
+      const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events: this.#events });
+      for (const [code, count] of flows.refusals) this.#progress.say(`${count} messages were refused by their daemon (${code})`);
+      return { report, delays: flows.meters.map(({ name, meter }) => ({ name, delays: meter.delays })) };
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      flows.close();
+    }
+  }
+
+  /* ---------------------------------------------------------------- before */
+
+  async #converge(): Promise<void> {
+    const { nodes, flows } = this.#topology;
+    const deadline = performance.now() + CONVERGE_MAX_MS + 100 * nodes.length;
+    for (;;) {
+      const missing = await this.#missing();
+      if (missing.flow === null && missing.link === null) break;
+      if (performance.now() >= deadline) {
+        if (missing.flow === null) break;
+        const { from, to } = flows[missing.flow]!;
+        throw new Failure(EXIT_NO, 'ENOTCONVERGED', `${nodes[from]!.name} found no route to ${nodes[to]!.name}; check that the topology's links connect them and are up`);
+      }
+      this.#progress.show(`${this.#topology.name}: waiting for ${missing.flow === null ? `the link ${missing.link}` : `a route to ${nodes[flows[missing.flow]!.to]!.name}`}`);
+      await sleep(CONVERGE_POLL_MS);
+    }
+    await sleep(SETTLE_MS);
+  }
+
+  /** The first flow without a route, and the first link that should be up and is not. */
+  async #missing(): Promise<{ flow: number | null; link: string | null }> {
+    const { nodes, flows, links } = this.#topology;
+    const rows = await Promise.all(nodes.map((_, node) => this.#linksOf(node)));
+    const up = new Set<string>();
+    rows.forEach((list, node) => {
+      for (const row of list) if (row.state === 'up') up.add(`${node} ${this.#fleet.nodeAt(row)}`);
+    });
+    const downLink = links.find(({ a, b, forward, backward }) => forward.up && backward.up && !(up.has(`${a} ${b}`) && up.has(`${b} ${a}`)));
+    let flow: number | null = null;
+    const sources = [...new Set(flows.map(({ from }) => from))];
+    const routes = new Map(await Promise.all(sources.map(async (node) => [node, await ask(this.#client(node), 'routes')] as const)));
+    for (const [index, { from, to }] of flows.entries()) {
+      const route = routes.get(from)!.routes.find((row) => row.node === this.#fleet.quad(to));
+      if (route?.reachable !== true) flow ??= index;
+    }
+    return { flow, link: downLink === undefined ? null : `${nodes[downLink.a]!.name}-${nodes[downLink.b]!.name}` };
+  }
+
+  #client(node: number) {
+    const client = this.#fleet.client(node);
+    if (client === null) throw new Failure(EXIT_NO, 'EDAEMON', `the daemon of ${this.#topology.nodes[node]!.name} went away; try again`);
+    return client;
+  }
+
+  async #linksOf(node: number): Promise<readonly LinkRow[]> {
+    const client = this.#fleet.client(node);
+    return client === null ? [] : (await ask(client, 'links')).links;
+  }
+
+  /* ---------------------------------------------------------------- during */
+
+  async #apply(event: TopologyEvent, atMs: number): Promise<void> {
+    const record: ReportEvent = { atMs: event.at / MILLISECOND, what: this.#describe(event), lateMs: Math.round(Math.max(0, atMs - event.at / MILLISECOND) * 10) / 10 };
+    this.#events.push(record);
+    switch (event.kind) {
+      case 'set': {
+        const directions = event.direction === 'both' ? (['forward', 'backward'] as const) : ([event.direction] as const);
+        await Promise.all(directions.map((direction) => this.#fleet.change(event.link, direction, event.change)));
+        return;
+      }
+      case 'down':
+        this.#down.add(event.link);
+        return this.#setUp([event.link]);
+      case 'up':
+        this.#down.delete(event.link);
+        return this.#setUp([event.link]);
+      case 'partition': {
+        const before = this.#cut;
+        this.#cut = event.cut;
+        return this.#setUp([...new Set([...before, ...event.cut])]);
+      }
+      case 'heal': {
+        const before = this.#cut;
+        this.#cut = [];
+        return this.#setUp(before);
+      }
+      case 'crash':
+        this.#tally.onCrash(event.node);
+        return this.#fleet.crash(event.node);
+      case 'restart':
+        await this.#fleet.restart(event.node);
+        this.#tally.onRestart(event.node);
+        return;
+    }
+  }
+
+  /** Brings links up or down as events and partition want them now. */
+  async #setUp(links: readonly number[]): Promise<void> {
+    await Promise.all(links.flatMap((link) => {
+      const up = !this.#down.has(link) && !this.#cut.includes(link);
+      return [this.#fleet.change(link, 'forward', { up }), this.#fleet.change(link, 'backward', { up })];
+    }));
+  }
+
+  /** In the simulator's words, so that reports of both modes can be compared. */
+  #describe(event: TopologyEvent): string {
+    const { nodes, links } = this.#topology;
+    if ('link' in event) return `${event.kind} ${nodes[links[event.link]!.a]!.name}-${nodes[links[event.link]!.b]!.name}`;
+    return 'node' in event ? `${event.kind} ${nodes[event.node]!.name}` : event.kind;
+  }
+
+  #show(flows: Flows, startUs: Micros): void {
+    const { name, durationUs } = this.#topology;
+    const seconds = Math.min(Math.round((nowUs() - startUs) / SECOND), Math.round(durationUs / SECOND));
+    this.#progress.show(`${name}: ${seconds} s of ${formatDuration(durationUs)}, ${flows.sent} sent, ${flows.delivered} delivered`);
+  }
+
+  async #count(when: 'baseline' | 'running'): Promise<void> {
+    await Promise.all(this.#topology.nodes.map(async (_, node) => {
+      const rows = await this.#linksOf(node);
+      this.#tally.update(node, rows, (row) => this.#fleet.nodeAt(row), when === 'baseline');
+    }));
+  }
+
+  /** Waits for what is still under way: as long as the longest way may take, at least 2 s, less when all has arrived. */
+  async #stragglers(flows: Flows): Promise<void> {
+    const { links, nodes } = this.#topology;
+    const slowest = links.reduce((most, { forward, backward }) => Math.max(most, forward.latencyUs + forward.jitterUs, backward.latencyUs + backward.jitterUs), 0);
+    const deadline = performance.now() + Math.min(STRAGGLER_MAX_MS, Math.max(STRAGGLER_MS, (slowest / MILLISECOND) * (nodes.length - 1) + 500));
+    while (performance.now() < deadline && flows.delivered < flows.sent) await sleep(20);
+  }
+}
+
+/** SIGINT and SIGTERM as a rejection, so that everything is cleaned up on the way out. */
+class Interruption {
+  readonly promise: Promise<never>;
+  #onSignal: (signal: NodeJS.Signals) => void = () => {};
+
+  constructor() {
+    this.promise = new Promise<never>((_, reject) => {
+      this.#onSignal = (signal) => reject(new Failure(signal === 'SIGINT' ? 130 : 143, 'EINTR', 'interrupted; no report was written'));
+    });
+    this.promise.catch(() => {});
+    process.on('SIGINT', this.#onSignal);
+    process.on('SIGTERM', this.#onSignal);
+  }
+
+  end(): void {
+    process.off('SIGINT', this.#onSignal);
+    process.off('SIGTERM', this.#onSignal);
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** `atMs` on performance.now's clock. */
+async function until(atMs: number): Promise<void> {
+  for (let left = atMs - performance.now(); left > 0; left = atMs - performance.now()) await sleep(Math.min(left, 60_000));
+}

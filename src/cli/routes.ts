@@ -1,0 +1,37 @@
+/**
+ * `spines routes`: where the daemon sends packets for each node.
+ *
+ * Owns the layout of the answer; the facts are the daemon's RoutesReply.
+ */
+
+import type { Command } from 'commander';
+import type { RoutesReply } from 'spines-client';
+
+import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { print, printJson } from './output.ts';
+import { formatNode, formatTable, paintFor, type Paint } from './table.ts';
+
+export function registerRoutes(program: Command): void {
+  addClientFlags(program.command('routes').description('list the next hop to each node'))
+    .option('--json', 'print JSON')
+    .action((flags: ClientFlags & { json?: boolean }) =>
+      withClient(flags, 'routes', async (client) => {
+        const routes = await ask(client, 'routes');
+        if (flags.json === true) printJson(routes);
+        else print(formatRoutes(routes, paintFor(process.stdout, process.env)));
+      }),
+    );
+}
+
+export function formatRoutes({ routes, metric }: RoutesReply, paint: Paint): string {
+  if (routes.length === 0) return 'no routes; see `spines links` for what is up\n';
+  return formatTable(
+    [{ title: 'node' }, { title: 'name' }, { title: 'next hop' }, { title: 'hops', align: 'right' }, { title: `cost (${metric})`, align: 'right' }],
+    routes.map((route) => [
+      route.node, route.name ?? '',
+      route.reachable ? (route.nextHop === null ? 'self' : formatNode(route.nextHopName, route.nextHop)) : paint('red', 'unreachable'),
+      route.hops === null ? '-' : String(route.hops),
+      route.cost === null ? '-' : String(Math.round(route.cost * 1_000) / 1_000),
+    ]),
+  );
+}

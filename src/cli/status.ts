@@ -1,0 +1,47 @@
+/**
+ * `spines status`: one daemon at a glance.
+ *
+ * Owns the layout of the answer; the facts are the daemon's StatusReply.
+ */
+
+import type { Command } from 'commander';
+import type { StatusReply } from 'spines-client';
+
+import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { print, printJson } from './output.ts';
+import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
+
+export function registerStatus(program: Command): void {
+  addClientFlags(program.command('status').description('show how the daemon is doing'))
+    .option('--json', 'print JSON')
+    .action((flags: ClientFlags & { json?: boolean }) =>
+      withClient(flags, 'status', async (client) => {
+        const status = await ask(client, 'status');
+        if (flags.json === true) printJson(status);
+        else print(formatStatus(status, paintFor(process.stdout, process.env)));
+      }),
+    );
+}
+
+export function formatStatus(status: StatusReply, paint: Paint): string {
+  const { links, nodes, packets, routing } = status;
+  const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
+  const head = formatPairs([
+    ['node', formatNode(status.name, status.node)],
+    ['version', `${status.version}, up ${formatAge(status.uptimeMs)}`],
+    ['listening', status.listen.join(', ')],
+    ['security', status.security === 'none' ? paint('yellow', 'none: anyone who reaches the port can join and read') : status.security],
+    ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
+    ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
+    ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],
+    ['clients', `${status.clients} with ${status.sockets} sockets`],
+    ['metric', status.metric],
+    ['routing', `${routing.recomputations} recomputations (${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at most), ${routing.advertisements} advertisements`],
+    ['packets', `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} delivered`],
+  ]);
+  const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a);
+  const bounds = Object.entries(status.bounds);
+  return head
+    + (drops.length === 0 ? '' : `\n${formatTable([{ title: 'dropped because' }, { title: 'count', align: 'right' }], drops.map(([reason, count]) => [reason, String(count)]))}`)
+    + (bounds.length === 0 ? '' : `\n${formatTable([{ title: 'bounded' }, { title: 'now', align: 'right' }, { title: 'most', align: 'right' }], bounds.map(([name, [now, most]]) => [name, now >= most ? paint('red', String(now)) : String(now), String(most)]))}`);
+}

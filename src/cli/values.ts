@@ -1,0 +1,82 @@
+/**
+ * Values of flags and arguments: text to numbers, each refusal naming what would be accepted.
+ *
+ * Owns the grammar of command-line values on top of emulation/units.ts. Called by commander as argument
+ * parsers: a refusal is an InvalidArgumentError, which ends as exit code 2.
+ */
+
+import { InvalidArgumentError } from 'commander';
+import { PORT_MAX } from '../base/ids.ts';
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { parseDuration, parsePercent, parseRate, parseSize } from '../emulation/units.ts';
+
+/** "500ms", "2s", "1.5m"; a bare number counts seconds, as in ping. Microseconds, above 0. */
+export function durationArg(text: string): Micros {
+  const us = parseDuration(text, SECOND);
+  if (us === null || us <= 0) throw new InvalidArgumentError('write a duration above zero such as 500ms, 2s or 1m (a bare number counts seconds).');
+  return us;
+}
+
+/** Emulated delay: a bare number counts milliseconds. Returns milliseconds, 0 allowed. */
+export function delayMsArg(text: string): number {
+  const us = parseDuration(text, MILLISECOND);
+  if (us === null) throw new InvalidArgumentError('write a delay such as 10ms or 250us (a bare number counts milliseconds).');
+  return us / MILLISECOND;
+}
+
+/** kbit/s, above 0. */
+export function rateArg(text: string): number {
+  const kbps = parseRate(text);
+  if (kbps === null || kbps <= 0) throw new InvalidArgumentError('write a bit rate with its unit, such as 40mbit or 500kbit.');
+  return kbps;
+}
+
+/** kbit/s, or null for "unlimited". */
+export function bandwidthArg(text: string): number | null {
+  if (text === 'unlimited' || text === 'none') return null;
+  const kbps = parseRate(text);
+  if (kbps === null || kbps < 1) throw new InvalidArgumentError('write a bit rate with its unit, such as 10mbit, or "unlimited".');
+  return Math.round(kbps);
+}
+
+/** 0..100. */
+export function percentArg(text: string): number {
+  const percent = parsePercent(text);
+  if (percent === null) throw new InvalidArgumentError('write a percentage from 0 to 100, such as 1% or 0.5.');
+  return percent;
+}
+
+/** A parser of whole numbers in min..max. */
+export function integerArg(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`write a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
+
+/** A parser of byte counts ("1384", "64KiB") in min..max. */
+export function sizeArg(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const bytes = parseSize(text);
+    if (bytes === null || bytes < min || bytes > max) throw new InvalidArgumentError(`write a number of bytes from ${min} to ${max}.`);
+    return bytes;
+  };
+}
+
+/** A virtual port, 1..65535. */
+export const portArg = integerArg(1, PORT_MAX);
+
+/** "host:port" or "[ipv6]:port"; the host may be a name. */
+export function hostPortArg(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:\s[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port >= 1 && port <= PORT_MAX)) throw new InvalidArgumentError('write HOST:PORT, for example 127.0.0.1:8101 or [::1]:8101.');
+  return { host, port };
+}
+
+/** For repeatable flags. */
+export function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}

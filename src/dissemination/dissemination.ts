@@ -1,0 +1,122 @@
+/**
+ * Who gets a packet next: the one place where "deliver or forward" is decided.
+ *
+ * Every packet passes here once per daemon, whether a local session made it or a link brought it. The
+ * dissemination code in its header picks the strategy; link-state unicast is the one built in. Packets to
+ * ourselves go through a bounded loopback that is drained at the end of the turn, so that no session is
+ * entered from within another's call. `@hot`
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { Ring } from '../base/ring.ts';
+import type { Link } from '../link/link.ts';
+import type { Router } from '../routing/router.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DISSEMINATION_LINK_STATE, Packet } from '../wire/packet.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+
+export interface DisseminationUpper {
+  /** A packet for this node. Valid during the call only. */
+  onDelivery(packet: Packet): void;
+  /** A packet whose hops ran out here. Valid during the call only. */
+  onExpired(packet: Packet): void;
+}
+
+/** Packets to ourselves in one turn. */
+const LOOPBACK_MAX = 4096;
+
+export class Dissemination {
+  originated = 0;
+  forwarded = 0;
+  delivered = 0;
+  readonly #self: NodeId;
+  readonly #router: Router;
+  readonly #drops: DropCounters;
+  readonly #pool: PacketPool;
+  readonly #upper: DisseminationUpper;
+  readonly #loopback = new Ring<KeptPacket>(LOOPBACK_MAX);
+  readonly #looped = new Packet();
+
+  constructor(self: NodeId, router: Router, drops: DropCounters, pool: PacketPool, upper: DisseminationUpper) {
+    this.#self = self;
+    this.#router = router;
+    this.#drops = drops;
+    this.#pool = pool;
+    this.#upper = upper;
+  }
+
+  /** True while packets to ourselves wait for the end of the turn. */
+  get loopbackPending(): boolean {
+    return this.#loopback.length > 0;
+  }
+
+  /** Sends a packet of a local session. Not none = not sent; the caller counts and tells its client. */
+  originate(packet: Packet): DropReason {
+    if (packet.dissemination !== DISSEMINATION_LINK_STATE) return DropReason.disseminationUnknown;
+    let reason: DropReason;
+    if (packet.destination === this.#self) reason = this.#loop(packet);
+    else {
+      const link = this.#router.nextHop(packet.destination);
+      reason = link === null ? DropReason.noRoute : link.offer(packet);
+    }
+    if (reason === DropReason.none) this.originated += 1;
+    return reason;
+  }
+
+  /** A packet arrived on a link: it is delivered, forwarded, or dropped and counted. */
+  onPacket(packet: Packet): void {
+    if (packet.destination === this.#self) {
+      this.delivered += 1;
+      this.#upper.onDelivery(packet);
+      return;
+    }
+    const reason = this.#forward(packet);
+    if (reason === DropReason.none) this.forwarded += 1;
+    else this.#drops.count(reason);
+  }
+
+  /** True while a packet of `service` to `destination` would meet a congested queue here. */
+  congested(destination: NodeId, service: number): boolean {
+    return this.#router.nextHop(destination)?.congested(service) ?? false;
+  }
+
+  /** The link that a packet to `destination` would leave on now. */
+  linkTowards(destination: NodeId): Link | null {
+    return destination === this.#self ? null : this.#router.nextHop(destination);
+  }
+
+  /** Delivers what was sent to ourselves before this call. Returns how many packets. */
+  drainLoopback(): number {
+    const count = this.#loopback.length;
+    for (let i = 0; i < count; i += 1) {
+      const kept = this.#loopback.shift()!;
+      const reason = this.#looped.decode(kept.bytes, kept.start, kept.end, false);
+      if (reason === DropReason.none) {
+        this.delivered += 1;
+        this.#upper.onDelivery(this.#looped);
+      } else this.#drops.count(reason);
+      this.#pool.release(kept);
+    }
+    return count;
+  }
+
+  #forward(packet: Packet): DropReason {
+    if (packet.dissemination !== DISSEMINATION_LINK_STATE) return DropReason.disseminationUnknown;
+    if (packet.ttl <= 1) {
+      this.#upper.onExpired(packet);
+      return DropReason.ttlExpired;
+    }
+    const link = this.#router.nextHop(packet.destination);
+    if (link === null) return DropReason.noRoute;
+    packet.setTtl(packet.ttl - 1);
+    return link.offer(packet);
+  }
+
+  #loop(packet: Packet): DropReason {
+    if (this.#loopback.length === this.#loopback.limit) return DropReason.loopbackFull;
+    const kept = this.#pool.keep(packet);
+    if (kept === null) return DropReason.loopbackFull;
+    this.#loopback.push(kept);
+    return DropReason.none;
+  }
+}

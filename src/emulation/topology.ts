@@ -1,0 +1,84 @@
+/**
+ * A topology as the engines run it: nodes, links, flows and a timeline, all references resolved.
+ *
+ * Owns the types only. topology-parse.ts makes them from a file's text; the real-time replay and the
+ * virtual-time simulator read them. Invariant: a Topology is frozen through and through, its indexes are
+ * in range, ids and names are unique, and events are in order of time.
+ */
+
+import type { LinkServiceName, RoutingName, SessionKind } from 'spines-client/protocol';
+
+import type { NodeId } from '../base/ids.ts';
+import type { Micros } from '../base/time.ts';
+import type { DirectionChange, DirectionSettings } from './link-settings.ts';
+
+export const TOPOLOGY_NODES_MAX = 2_000;
+export const TOPOLOGY_LINKS_MAX = 20_000;
+export const TOPOLOGY_FLOWS_MAX = 1_000;
+export const TOPOLOGY_EVENTS_MAX = 10_000;
+/** Characters of a file's text. */
+export const TOPOLOGY_TEXT_MAX = 4_000_000;
+/** Smallest message of a flow: room for its sequence number and time stamp. */
+export const FLOW_SIZE_MIN = 16;
+export const FLOW_SIZE_MAX = 65_536;
+export const FLOW_RATE_MAX = 1_000_000;
+
+export type MetricName = 'hops' | 'latency' | 'loss' | 'expected-latency';
+
+export interface TopologyNode {
+  readonly name: string;
+  readonly id: NodeId;
+}
+
+export interface TopologyLink {
+  /** Indexes into nodes. */
+  readonly a: number;
+  readonly b: number;
+  /** a -> b. */
+  readonly forward: DirectionSettings;
+  /** b -> a. */
+  readonly backward: DirectionSettings;
+}
+
+export interface TopologyFlow {
+  readonly name: string;
+  /** Indexes into nodes. */
+  readonly from: number;
+  readonly to: number;
+  /** Messages per second, above 0, up to FLOW_RATE_MAX. */
+  readonly packetsPerSecond: number;
+  /** Payload bytes of a message, FLOW_SIZE_MIN..FLOW_SIZE_MAX. */
+  readonly sizeBytes: number;
+  /** From the start of the run (the network has converged then). */
+  readonly startUs: Micros;
+  /** How long it sends; ends with the run at the latest. */
+  readonly durationUs: Micros;
+  /** Messages after which it stops even if time is left; null = no such bound. */
+  readonly count: number | null;
+  readonly link: LinkServiceName;
+  readonly session: SessionKind;
+  readonly routing: RoutingName;
+}
+
+/** `at` counts from the start of the run, like a flow's start. `link` indexes links, `node` indexes nodes. */
+export type TopologyEvent =
+  | { readonly at: Micros; readonly kind: 'set'; readonly link: number; readonly direction: 'forward' | 'backward' | 'both'; readonly change: DirectionChange }
+  | { readonly at: Micros; readonly kind: 'down' | 'up'; readonly link: number }
+  | { readonly at: Micros; readonly kind: 'crash' | 'restart'; readonly node: number }
+  /** `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down. */
+  | { readonly at: Micros; readonly kind: 'partition'; readonly groups: readonly (readonly number[])[]; readonly cut: readonly number[] }
+  /** Ends the partition in force: its cut links come back, except those taken down by a `down`. */
+  | { readonly at: Micros; readonly kind: 'heal' };
+
+export interface Topology {
+  readonly name: string;
+  readonly description: string;
+  /** 0..2^32-1. */
+  readonly seed: number;
+  readonly durationUs: Micros;
+  readonly metric: MetricName;
+  readonly nodes: readonly TopologyNode[];
+  readonly links: readonly TopologyLink[];
+  readonly flows: readonly TopologyFlow[];
+  readonly events: readonly TopologyEvent[];
+}

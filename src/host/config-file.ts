@@ -1,0 +1,442 @@
+/**
+ * The daemon's config file: YAML text to a complete, frozen configuration, and back to text.
+ *
+ * Owns the keys of the file, their units and defaults, and the places of errors (file:line:column). What a
+ * value means is node/config.ts's and emulation/link-settings.ts's. Pure: reads no file. Called by the
+ * `daemon` and `config` commands. Invariant: the outcome is a valid DaemonFileConfig or one SpinesError
+ * 'ECONFIG' whose message has a line per fault.
+ */
+
+import { isIP } from 'node:net';
+import { defaultSocketPath } from 'spines-client';
+import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, stringify, type Document, type Node } from 'yaml';
+import { z } from 'zod';
+
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, isNodeId, isNodeName, parseNodeId, type NodeId } from '../base/ids.ts';
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
+import { checkFile, nearest } from '../emulation/topology-schema.ts';
+import { parseDuration, parseSize } from '../emulation/units.ts';
+import { METRICS, defaultConfig, defaultLimits, makeConfig, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+/** Characters of a config file's text. */
+export const CONFIG_TEXT_MAX = 1_000_000;
+export const DEFAULT_UDP_PORT = 8100;
+
+/** A numeric UDP or TCP address, canonical. */
+export interface SocketAddress {
+  readonly address: string;
+  /** 1..65535. */
+  readonly port: number;
+}
+
+export interface EmulatedPeer {
+  readonly peer: SocketAddress;
+  /** Towards the peer. */
+  readonly settings: DirectionSettings;
+}
+
+/** Everything that a config file and the flags over it say. Frozen. */
+export interface DaemonFileConfig {
+  readonly node: NodeConfig;
+  /** At least one. */
+  readonly listen: readonly SocketAddress[];
+  readonly client: {
+    /** Null: no Unix socket. */
+    readonly socketPath: string | null;
+    /** A loopback address. Null: no TCP. */
+    readonly tcp: SocketAddress | null;
+  };
+  readonly emulation: { readonly seed: number; readonly links: readonly EmulatedPeer[] };
+  readonly logLevel: LogLevel;
+}
+
+/** A command-line flag that stands over a key of the file. */
+export interface ConfigOverride {
+  /** As typed, for messages: "--id". */
+  readonly flag: string;
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/**
+ * Parses and validates. `fileName` is for messages only; `overrides` replace or add keys before validation.
+ * Throws SpinesError 'ECONFIG' with a line "file:line:column: path: message" for each fault.
+ */
+export function loadConfigFile(text: string, fileName: string, overrides: readonly ConfigOverride[] = []): DaemonFileConfig {
+  const places = new YamlPlaces(text, fileName, overrides);
+  const result = fileSchema.safeParse(places.data, { error: describe });
+  if (!result.success) throw places.error(result.error.issues.flatMap(toFaults));
+  const faults = findDuplicates(result.data);
+  if (faults.length > 0) throw places.error(faults);
+  try {
+    return complete(result.data);
+  } catch (error) {
+    if (!(error instanceof SpinesError)) throw error;
+    // makeConfig names the field first: "liveness.deadAfter must be ...".
+    const [field = '', ...rest] = error.message.split(' ');
+    throw places.error([{ path: field.split('.'), message: rest.join(' ') }]);
+  }
+}
+
+/** The whole configuration as a config file: defaults filled in, loadable again with the same outcome. */
+export function formatEffective(config: DaemonFileConfig): string {
+  const { node, client, emulation } = config;
+  return stringify({
+    name: node.name,
+    id: formatNodeId(node.id),
+    listen: config.listen.map(formatSocketAddress),
+    links: node.dials.map((dial) => ({ address: formatSocketAddress(dial), ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }) })),
+    accept: node.accept,
+    metric: node.metric,
+    liveness: { helloInterval: durationText(node.liveness.helloIntervalUs), deadAfter: durationText(node.liveness.deadAfterUs) },
+    redial: durationText(node.redialUs),
+    advertisementRefresh: durationText(node.advertisementRefreshUs),
+    advertisementLifetime: durationText(node.advertisementLifetimeUs),
+    client: { socket: client.socketPath, tcp: client.tcp === null ? null : formatSocketAddress(client.tcp) },
+    emulation: {
+      allow: node.allowEmulation,
+      seed: emulation.seed,
+      links: emulation.links.map(({ peer, settings }) => ({ peer: formatSocketAddress(peer), ...directionData(settings) })),
+    },
+    limits: { ...node.limits },
+    log: { level: config.logLevel },
+    allowShutdown: node.allowShutdown,
+  });
+}
+
+/** One direction's characteristics in the words of config and topology files. */
+export function directionData(settings: DirectionSettings): Record<string, unknown> {
+  const { loss } = settings;
+  const pct = (rate: number): string => `${Number((rate * 100).toPrecision(12))}%`;
+  return {
+    up: settings.up,
+    latency: durationText(settings.latencyUs),
+    jitter: durationText(settings.jitterUs),
+    bandwidth: settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps}kbit`,
+    queue: settings.queueBytes,
+    ...(loss.kind === 'bernoulli'
+      ? { loss: pct(loss.rate) }
+      : { burst: { goodToBad: pct(loss.goodToBad), badToGood: pct(loss.badToGood), lossGood: pct(loss.lossGood), lossBad: pct(loss.lossBad) } }),
+    duplicate: pct(settings.duplicateRate),
+    reorder: pct(settings.reorderRate),
+    reorderDelay: durationText(settings.reorderUs),
+    corrupt: pct(settings.corruptRate),
+  };
+}
+
+/** "192.0.2.1:8100" or "[2001:db8::1]:8100" with a numeric address; else null. IPv6 comes out in its canonical form. */
+export function parseSocketAddress(text: string): SocketAddress | null {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || !(port >= 1 && port <= 65_535)) return null;
+  const v6 = match[1];
+  if (v6 === undefined) return isIP(match[2]!) === 4 ? { address: match[2]!, port } : null;
+  // The URL parser writes IPv6 addresses in the form of RFC 5952.
+  return isIP(v6) === 6 ? { address: new URL(`http://[${v6}]`).hostname.slice(1, -1), port } : null;
+}
+
+export function formatSocketAddress({ address, port }: SocketAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+export function isLoopback(address: string): boolean {
+  return address === '::1' || /^127\./.test(address);
+}
+
+/** The largest unit that holds `us` as a whole number. */
+export function durationText(us: Micros): string {
+  if (us % SECOND === 0 && us > 0) return `${us / SECOND}s`;
+  return us % MILLISECOND === 0 ? `${us / MILLISECOND}ms` : `${us}us`;
+}
+
+/* ------------------------------------------------------------------ schema */
+
+function strict<S extends z.core.$ZodShape>(shape: S) {
+  // The message of an unknown-key issue is the list of valid keys; toFaults makes it a sentence.
+  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined) });
+}
+
+/** A scalar whose parser returns null for what it refuses; `refuse` says why where the general sentence would not help. */
+function scalar<T>(wanted: string, parse: (value: unknown, refuse: (why: string) => null) => T | null) {
+  return z.any().transform((value, context): T => {
+    let why = value === undefined ? 'is missing' : `expected ${wanted}, found ${show(value)}`;
+    const parsed = value === undefined ? null : parse(value, (reason) => {
+      why = reason;
+      return null;
+    });
+    if (parsed !== null) return parsed;
+    context.addIssue({ code: 'custom', message: why });
+    return z.NEVER;
+  });
+}
+
+const truth = scalar('true or false', (v) => (typeof v === 'boolean' ? v : null));
+const duration = scalar('a duration such as 150ms or 60s', (v) => parseDuration(v));
+const whole = (min: number, max: number) => scalar(`a whole number in ${min}..${max}`, (v) => (Number.isInteger(v) && (v as number) >= min && (v as number) <= max ? (v as number) : null));
+const bytes = (min: number, max: number) => scalar(`a size such as 512KiB, at least ${min} bytes`, (v) => {
+  const size = parseSize(v);
+  return size !== null && size >= min && size <= max ? size : null;
+});
+const oneOf = <T extends string>(words: readonly T[]) => scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
+const quad = scalar('a dotted quad from 0.0.0.1 to 223.255.255.255', (v): NodeId | null => {
+  const id = typeof v === 'string' ? parseNodeId(v) : null;
+  return id !== null && isNodeId(id) ? id : null;
+});
+const name = scalar('a name of 1-63 letters, digits, "-", "_" or "."', (v) => {
+  const text = typeof v === 'number' ? String(v) : v;
+  return typeof text === 'string' && (text === '' || isNodeName(text)) ? text : null;
+});
+const listenAddress = scalar('a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"', (v) => (typeof v === 'string' ? parseSocketAddress(v) : null));
+const peerAddress = scalar('a numeric "address:port" such as "192.0.2.7:8100" or "[2001:db8::7]:8100"', (v, refuse) => {
+  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
+  if (parsed === null) return /^[A-Za-z][\w.-]*:\d+$/.test(String(v)) ? refuse(`host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`) : null;
+  return isAny(parsed.address) ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`) : parsed;
+});
+const tcpAddress = scalar('a loopback "address:port" such as "127.0.0.1:8100", or null', (v, refuse): { at: SocketAddress | null } | null => {
+  if (v === null) return { at: null };
+  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
+  if (parsed === null) return null;
+  if (!isLoopback(parsed.address)) return refuse(`${parsed.address} is not a loopback address; clients are not authenticated, so only this machine may connect (127.0.0.1 or [::1])`);
+  return { at: parsed };
+});
+const socketPath = scalar('a path below 108 bytes, or null', (v): { path: string | null } | null => {
+  if (v === null) return { path: null };
+  return typeof v === 'string' && v !== '' && Buffer.byteLength(v) < 108 && !v.includes('\0') ? { path: v } : null;
+});
+
+/** `peer` and one direction in the words of topology files, whose own schema judges it. */
+const emulatedLink = z.record(z.string(), z.any()).transform((entry, context): EmulatedPeer => {
+  const { peer, ...rest } = entry;
+  const address = peerAddress.safeParse(peer);
+  if (!address.success) for (const issue of address.error.issues) context.addIssue({ code: 'custom', path: ['peer'], message: issue.message });
+  const change = directionChange(rest, (path, message) => context.addIssue({ code: 'custom', path, message, params: { atKey: /^unknown key/.test(message) } }));
+  if (!address.success || change === null) return z.NEVER;
+  return { peer: address.data, settings: changeDirection(defaultDirection(), change) };
+});
+
+function directionChange(data: Readonly<Record<string, unknown>>, fail: (path: (string | number)[], message: string) => void): DirectionChange | null {
+  let sound = true;
+  for (const key of ['between', 'forward', 'backward']) {
+    if (!Object.hasOwn(data, key)) continue;
+    fail([key], 'unknown key: a daemon emulates its own direction only, towards `peer`');
+    sound = false;
+  }
+  if (!sound) return null;
+  const checked = checkFile({ name: 'x', duration: '1s', nodes: ['a', 'b'], links: [{ between: ['a', 'b'], ...data }] });
+  if (checked.data !== null) return checked.data.links?.[0]?.common ?? {};
+  for (const issue of checked.issues) {
+    fail(issue.path.slice(2), issue.message.replace(/valid here: between, (.*), forward, backward$/, 'valid here: peer, $1'));
+  }
+  return null;
+}
+
+const limitShapes = {
+  links: whole(1, 128),
+  nodes: whole(1, 1_000_000),
+  packetsKept: whole(64, 16_777_216),
+  linkQueueBytes: bytes(2_048, 2 ** 31 - 1),
+  clients: whole(1, 65_536),
+  socketsPerClient: whole(1, 65_536),
+  clientQueueBytes: bytes(65_536, 2 ** 31 - 1),
+  reassemblyBytes: bytes(65_536, 2 ** 31 - 1),
+};
+const limitsSchema = strict(
+  Object.fromEntries(Object.keys(defaultLimits).map((key) => [key, ((limitShapes as Record<string, z.ZodType<number>>)[key] ?? whole(1, Number.MAX_SAFE_INTEGER)).optional()])),
+);
+
+const fileSchema = strict({
+  name: name.optional(),
+  id: quad,
+  listen: z.array(listenAddress).min(1, 'expected at least one address').max(16, 'at most 16 addresses').optional(),
+  links: z.array(strict({ address: peerAddress, node: quad.optional() })).optional(),
+  accept: truth.optional(),
+  metric: oneOf(METRICS).optional(),
+  liveness: strict({ helloInterval: duration.optional(), deadAfter: duration.optional() }).optional(),
+  redial: duration.optional(),
+  advertisementRefresh: duration.optional(),
+  advertisementLifetime: duration.optional(),
+  client: strict({ socket: socketPath.optional(), tcp: tcpAddress.optional() }).optional(),
+  emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
+  limits: limitsSchema.optional(),
+  log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
+  allowShutdown: truth.optional(),
+});
+type FileData = z.output<typeof fileSchema>;
+
+function complete(data: FileData): DaemonFileConfig {
+  const limits: NodeLimits = { ...defaultLimits, ...(data.limits as Partial<NodeLimits> | undefined) };
+  const node = makeConfig({
+    id: data.id,
+    name: data.name ?? defaultConfig.name,
+    dials: (data.links ?? []).map(({ address, node: expected }): DialConfig => ({ ...address, node: expected ?? null })),
+    accept: data.accept ?? defaultConfig.accept,
+    metric: data.metric ?? defaultConfig.metric,
+    liveness: {
+      helloIntervalUs: data.liveness?.helloInterval ?? defaultConfig.liveness.helloIntervalUs,
+      deadAfterUs: data.liveness?.deadAfter ?? defaultConfig.liveness.deadAfterUs,
+    },
+    redialUs: data.redial ?? defaultConfig.redialUs,
+    advertisementRefreshUs: data.advertisementRefresh ?? defaultConfig.advertisementRefreshUs,
+    advertisementLifetimeUs: data.advertisementLifetime ?? defaultConfig.advertisementLifetimeUs,
+    allowEmulation: data.emulation?.allow ?? defaultConfig.allowEmulation,
+    allowShutdown: data.allowShutdown ?? defaultConfig.allowShutdown,
+    limits,
+  });
+  return Object.freeze({
+    node,
+    listen: data.listen ?? [{ address: '0.0.0.0', port: DEFAULT_UDP_PORT }],
+    client: Object.freeze({ socketPath: data.client?.socket === undefined ? defaultSocketPath() : data.client.socket.path, tcp: data.client?.tcp?.at ?? null }),
+    emulation: Object.freeze({ seed: data.emulation?.seed ?? 1, links: data.emulation?.links ?? [] }),
+    logLevel: data.log?.level ?? 'info',
+  });
+}
+
+/** What needs more than one place of the file to judge. */
+function findDuplicates(data: FileData): Fault[] {
+  const faults: Fault[] = [];
+  const look = (what: string, entries: readonly { key: string; path: Fault['path'] }[]): void => {
+    const seen = new Set<string>();
+    for (const { key, path } of entries) {
+      if (seen.has(key)) faults.push({ path, message: `${key} is ${what} twice` });
+      seen.add(key);
+    }
+  };
+  look('listed', (data.listen ?? []).map((at, i) => ({ key: formatSocketAddress(at), path: ['listen', i] })));
+  look('dialled', (data.links ?? []).map(({ address }, i) => ({ key: formatSocketAddress(address), path: ['links', i, 'address'] })));
+  look('emulated', (data.emulation?.links ?? []).map(({ peer }, i) => ({ key: formatSocketAddress(peer), path: ['emulation', 'links', i, 'peer'] })));
+  data.links?.forEach((link, i) => {
+    if (link.node === data.id) faults.push({ path: ['links', i, 'node'], message: 'is this daemon\'s own id' });
+  });
+  if (data.client?.socket?.path === null && (data.client.tcp?.at ?? null) === null) {
+    faults.push({ path: ['client', 'socket'], message: 'without a socket and without tcp no client could reach the daemon; give one of them' });
+  }
+  return faults;
+}
+
+function isAny(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+/* ------------------------------------------------------------------ messages and their places */
+
+/** One thing wrong: where in the plain data, and what. */
+export interface Fault {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** Point at the last key of `path`, not at its value. */
+  readonly atKey?: boolean;
+}
+
+function describe(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code !== 'invalid_type') return undefined;
+  if (issue.input === undefined) return 'is missing';
+  const kinds: Readonly<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'text' };
+  return `expected ${kinds[issue.expected] ?? issue.expected}, found ${show(issue.input)}`;
+}
+
+function toFaults(issue: z.core.$ZodIssue): Fault[] {
+  const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
+  if (issue.code === 'custom') return [{ path, message: issue.message, atKey: issue.params?.['atKey'] === true }];
+  if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }];
+  const valid = issue.message.split(' ');
+  return issue.keys.map((key) => {
+    const suggestion = nearest(key, valid);
+    return { path: [...path, key], atKey: true, message: suggestion === null ? `unknown key; valid here: ${valid.join(', ')}` : `unknown key, did you mean ${suggestion}?` };
+  });
+}
+
+function show(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'a map';
+  const text = String(value);
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+}
+
+/** A YAML text as plain data, overrides applied, that remembers where each value stands. */
+export class YamlPlaces {
+  readonly data: unknown;
+  readonly #fileName: string;
+  readonly #overrides: readonly ConfigOverride[];
+  readonly #lines = new LineCounter();
+  readonly #document: Document.Parsed | null;
+
+  /** Throws SpinesError 'ECONFIG' for a text that is not YAML. An empty text is an empty map. */
+  constructor(text: string, fileName: string, overrides: readonly ConfigOverride[]) {
+    this.#fileName = fileName;
+    this.#overrides = overrides;
+    this.#document = null;
+    if (text.length > CONFIG_TEXT_MAX) throw this.error([{ path: [], message: `longer than ${CONFIG_TEXT_MAX} characters` }]);
+    let plain: unknown;
+    try {
+      const document = parseDocument(text, { lineCounter: this.#lines, schema: 'core', merge: false, logLevel: 'error' });
+      const faults = [...document.errors, ...document.warnings];
+      if (faults.length > 0) {
+        throw new SpinesError('ECONFIG', faults.map((fault) => `${this.#at(fault.pos[0])}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`).join('\n'));
+      }
+      this.#document = document;
+      plain = document.toJS({ maxAliasCount: 100 });
+    } catch (error) {
+      if (error instanceof SpinesError) throw error;
+      // The parser is recursive, and aliases may expand without end.
+      throw this.error([{ path: [], message: 'not readable as YAML' }]);
+    }
+    this.data = overrides.reduce<unknown>((data, { path, value }) => put(data, path, value), plain ?? {});
+  }
+
+  /** One error that lists every fault with its place. */
+  error(faults: readonly Fault[]): SpinesError {
+    const lines = faults.map((fault) => {
+      const override = this.#overrides.find(({ path }) => path.every((part, i) => part === String(fault.path[i])));
+      const place = override === undefined ? this.#at(this.#offsetOf(fault.path, fault.atKey === true)) : override.flag;
+      return `${place}: ${fault.path.length === 0 ? '' : `${fault.path.join('.')}: `}${fault.message}`;
+    });
+    return new SpinesError('ECONFIG', lines.join('\n'));
+  }
+
+  #at(offset: number): string {
+    const { line, col } = this.#lines.linePos(offset);
+    return `${this.#fileName}:${Math.max(1, line)}:${Math.max(1, col)}`;
+  }
+
+  /** Where the value at `path` begins, or the deepest part of the path that the file has. */
+  #offsetOf(path: readonly (string | number)[], atKey: boolean): number {
+    let node = this.#resolve(this.#document?.contents ?? null);
+    let offset = node?.range?.[0] ?? 0;
+    for (const [depth, part] of path.entries()) {
+      let next: unknown = null;
+      if (isMap(node)) {
+        const entry = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(part));
+        if (entry === undefined) break;
+        const key = entry.key as Node | null;
+        next = entry.value;
+        if (((atKey && depth === path.length - 1) || next === null) && key?.range) return key.range[0];
+      } else if (isSeq(node)) {
+        next = node.items[Number(part)];
+      }
+      const place = next as Node | null | undefined;
+      if (place === null || place === undefined) break;
+      offset = place.range?.[0] ?? offset;
+      node = this.#resolve(place);
+    }
+    return offset;
+  }
+
+  #resolve(node: Node | null): Node | null {
+    if (!isAlias(node)) return node;
+    return this.#document === null ? null : (node.resolve(this.#document) ?? null);
+  }
+}
+
+/** A copy of `data` with `value` at `path`; maps on the way come into being, anything else in the way is left to the schema. */
+function put(data: unknown, path: readonly string[], value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  if (data !== undefined && data !== null && (typeof data !== 'object' || Array.isArray(data))) return data;
+  const map = (data ?? {}) as Record<string, unknown>;
+  return { ...map, [key]: put(map[key], rest, value) };
+}

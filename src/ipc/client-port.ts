@@ -1,0 +1,418 @@
+/**
+ * One connected client, seen from the daemon: frames in, frames out, and the sockets it owns.
+ *
+ * Trusts nothing: a frame that does not parse, a socket it does not own or a request without sense costs that
+ * client an error reply or its connection, and nobody else anything. Everything it can make the daemon hold is
+ * bounded: sockets, the unfinished frame, unread bytes, outstanding probes. Sessions do the sending and
+ * receiving; requests about the daemon itself go to ClientServices.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import { parseNodeId, isNodeId, formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
+import { getU16, getU32 } from '../base/bytes.ts';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
+import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import {
+  DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, PRIORITY_MAX, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE,
+} from '../wire/packet.ts';
+import {
+  DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
+  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, PROTOCOL_VERSION, type WelcomeBody,
+} from 'spines-client/protocol';
+
+/** The way back to the client, given by the host. */
+export interface ClientOut {
+  /** Queues `bytes`, which the callee owns from now on. */
+  write(bytes: Uint8Array): void;
+  /** Closes after what was written has gone. */
+  end(): void;
+  /** Bytes queued and not yet taken by the client. */
+  readonly bufferedBytes: number;
+}
+
+export type Arguments = Readonly<Record<string, unknown>>;
+/** Answers a request: a result, or an error with a code. Called once, now or later. */
+export type Reply = (result: Record<string, unknown> | SpinesError) => void;
+
+export interface ClientServices {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly drops: DropCounters;
+  readonly sessions: Sessions;
+  readonly socketsMax: number;
+  readonly queueBytes: number;
+  welcome(): WelcomeBody;
+  /** The node that `name` (a node name or a dotted quad) means, or null. */
+  resolve(name: string): NodeId | null;
+  nameOf(node: NodeId): string | null;
+  /** Which of the link services and routings this daemon can do; an error text otherwise. */
+  checkModes(service: number, dissemination: number): string | null;
+  /** Requests about the daemon. False when it knows no such op. */
+  administer(op: string, args: Arguments, reply: Reply): boolean;
+  onClosed(port: ClientPort): void;
+}
+
+const HELLO_TIME: Micros = 5 * SECOND;
+/** An unfinished frame may take this long. */
+const FRAME_TIME: Micros = 30 * SECOND;
+const REPORT_INTERVAL: Micros = 250 * MILLISECOND;
+const REQUESTS_OUTSTANDING_MAX = 1024;
+
+const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
+const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
+
+interface SendErrors { reason: DropReason; destination: NodeId; count: number }
+
+export class ClientPort implements DatagramOwner {
+  /** What the client calls itself; '' before its HELLO. */
+  name = '';
+  readonly #services: ClientServices;
+  readonly #out: ClientOut;
+  readonly #reader: FrameReader;
+  readonly #sessions = new Map<number, DatagramSession>();
+  readonly #numbers = new Map<DatagramSession, number>();
+  readonly #patience = new Timer(() => this.#onPatienceOver());
+  readonly #reportTimer = new Timer(() => this.#report());
+  readonly #recvDropped = new Map<number, number>();
+  readonly #sendErrors = new Map<number, SendErrors>();
+  #greeted = false;
+  #closed = false;
+  #outstanding = 0;
+
+  constructor(services: ClientServices, out: ClientOut) {
+    this.#services = services;
+    this.#out = out;
+    this.#reader = new FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes, start, end) });
+    services.timers.arm(this.#patience, services.clock.now() + HELLO_TIME);
+  }
+
+  get sockets(): number {
+    return this.#sessions.size;
+  }
+
+  get bufferedBytes(): number {
+    return this.#out.bufferedBytes;
+  }
+
+  /** Bytes from the client; `chunk` may be reused after the call. */
+  onBytes(chunk: Uint8Array): void {
+    if (this.#closed) return;
+    const whole = this.#reader.push(chunk);
+    if (this.#closed) return;
+    if (!whole) {
+      this.#fail('a frame has an impossible length');
+      return;
+    }
+    if (!this.#greeted) return;
+    if (this.#reader.pendingBytes === 0) this.#services.timers.cancel(this.#patience);
+    else if (!this.#patience.armed) this.#services.timers.arm(this.#patience, this.#services.clock.now() + FRAME_TIME);
+  }
+
+  /** The connection is gone, or shall go: sockets close, nothing more is written. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#services.timers.cancel(this.#patience);
+    this.#services.timers.cancel(this.#reportTimer);
+    for (const session of this.#sessions.values()) this.#services.sessions.close(session);
+    this.#sessions.clear();
+    this.#numbers.clear();
+    this.#out.end();
+    this.#services.onClosed(this);
+  }
+
+  /** Tells the client that the daemon is going down. */
+  onDraining(): void {
+    if (this.#greeted && !this.#closed) this.#out.write(encodeControl(FRAME_EVENT, { event: 'draining' }));
+  }
+
+  /* -------------------------------------------------------------- from sessions */
+
+  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number): boolean {
+    const number = this.#numbers.get(session)!;
+    if (this.#out.bufferedBytes + end - start > this.#services.queueBytes) {
+      this.#recvDropped.set(number, (this.#recvDropped.get(number) ?? 0) + 1);
+      this.#armReport();
+      return false;
+    }
+    const frame = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + end - start);
+    const at = encodeDatagramHead(frame, 0, FRAME_RECV, number, source, sourcePort, end - start);
+    frame.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), at);
+    this.#out.write(frame);
+    return true;
+  }
+
+  onWritable(session: DatagramSession): void {
+    this.#out.write(encodeSocketFrame(FRAME_WRITABLE, this.#numbers.get(session)!));
+  }
+
+  /* -------------------------------------------------------------- from the client */
+
+  #onFrame(type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#closed) return;
+    if (!this.#greeted) {
+      this.#onHello(type, bytes, start, end);
+      return;
+    }
+    if (type === FRAME_SEND) this.#onSend(bytes, start, end);
+    else if (type === FRAME_REQUEST) this.#onRequest(bytes, start, end);
+    else this.#fail(`frames of type ${type} are not for a client to send`);
+  }
+
+  #onHello(type: number, bytes: Uint8Array, start: number, end: number): void {
+    const hello = type === FRAME_HELLO ? decodeControl(bytes.subarray(start, end)) : null;
+    if (hello === null) {
+      this.#fail('the first frame must be a HELLO');
+      return;
+    }
+    if (hello['version'] !== PROTOCOL_VERSION) {
+      this.#out.write(encodeControl(FRAME_WELCOME, this.#services.welcome()));
+      this.#fail('wrong protocol version');
+      return;
+    }
+    this.#greeted = true;
+    this.name = typeof hello['client'] === 'string' ? hello['client'].slice(0, 64) : '';
+    this.#services.timers.cancel(this.#patience);
+    this.#out.write(encodeControl(FRAME_WELCOME, this.#services.welcome()));
+  }
+
+  #onSend(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start < DATAGRAM_HEAD_BYTES || getU16(bytes, start + 10) !== 0) {
+      this.#fail('a SEND frame is malformed');
+      return;
+    }
+    const number = getU32(bytes, start);
+    const session = this.#sessions.get(number);
+    if (session === undefined) {
+      this.#services.drops.count(DropReason.clientSocketUnknown);
+      return;
+    }
+    const destination = getU32(bytes, start + 4);
+    const port = getU16(bytes, start + 8);
+    const wasBlocked = session.blocked;
+    let reason: DropReason;
+    try {
+      reason = isNodeId(destination) && port !== 0
+        ? this.#services.sessions.send(session, destination, port, bytes, start + DATAGRAM_HEAD_BYTES, end)
+        : DropReason.packetMalformed;
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      reason = DropReason.clientRefused;
+    }
+    if (reason !== DropReason.none) {
+      this.#services.drops.count(reason);
+      this.#noteSendError(number, reason, destination);
+    }
+    if (session.blocked && !wasBlocked) this.#out.write(encodeSocketFrame(FRAME_BLOCKED, number));
+  }
+
+  #onRequest(bytes: Uint8Array, start: number, end: number): void {
+    const request = decodeControl(bytes.subarray(start, end));
+    const id = request?.['id'];
+    const op = request?.['op'];
+    if (request === null || typeof id !== 'number' || !Number.isInteger(id) || id < 1 || id > 0xffff_ffff || typeof op !== 'string') {
+      this.#fail('a REQUEST is not a map with an id and an op');
+      return;
+    }
+    if (this.#outstanding >= REQUESTS_OUTSTANDING_MAX || this.#out.bufferedBytes > 2 * this.#services.queueBytes) {
+      this.#fail('requests come faster than their replies are read');
+      return;
+    }
+    let answered = false;
+    this.#outstanding += 1;
+    const reply: Reply = (result) => {
+      if (answered) return;
+      answered = true;
+      this.#outstanding -= 1;
+      if (this.#closed) return;
+      const body = result instanceof SpinesError ? { id, ok: false, code: result.code, message: result.message } : { ...result, id, ok: true };
+      this.#out.write(encodeControl(FRAME_REPLY, body));
+    };
+    try {
+      if (!this.#socketRequest(op, request, reply) && !this.#services.administer(op, request, reply)) {
+        reply(new SpinesError('ENOSYS', `this daemon knows no request "${op.slice(0, 40)}"; use the spines-client that came with it`));
+      }
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      reply(error);
+    }
+  }
+
+  /** Requests about one socket. False when `op` is none. */
+  #socketRequest(op: string, args: Arguments, reply: Reply): boolean {
+    switch (op) {
+      case 'socket': {
+        const number = integer(args, 'socket', 1, 0xffff_ffff);
+        if (this.#sessions.has(number)) throw new SpinesError('EEXIST', `socket ${number} exists already on this connection`);
+        if (this.#sessions.size >= this.#services.socketsMax) {
+          throw new SpinesError('EMFILE', `a client may have ${this.#services.socketsMax} sockets; close some, or raise limits.socketsPerClient`);
+        }
+        const session = this.#services.sessions.open(this, this.#options(args));
+        this.#sessions.set(number, session);
+        this.#numbers.set(session, number);
+        reply({});
+        return true;
+      }
+      case 'bind': {
+        const session = this.#session(args);
+        const port = this.#services.sessions.bind(session, integer(args, 'port', 0, PORT_MAX));
+        reply({ node: this.#services.welcome().node, port });
+        return true;
+      }
+      case 'close': {
+        const session = this.#session(args);
+        this.#services.sessions.close(session);
+        this.#sessions.delete(this.#numbers.get(session)!);
+        this.#recvDropped.delete(this.#numbers.get(session)!);
+        this.#sendErrors.delete(this.#numbers.get(session)!);
+        this.#numbers.delete(session);
+        reply({});
+        return true;
+      }
+      case 'setOption':
+        this.#setOption(this.#session(args), args);
+        reply({});
+        return true;
+      case 'getOption':
+        reply({ value: this.#getOption(this.#session(args), args['option']) });
+        return true;
+      case 'resolve': {
+        const name = text(args, 'name');
+        const node = this.#services.resolve(name);
+        if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${name.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
+        reply({ node: formatNodeId(node), name: this.#services.nameOf(node) ?? '' });
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  #options(args: Arguments): DatagramOptions {
+    const kind = args['kind'] ?? 'datagram';
+    if (kind !== 'datagram') throw new SpinesError('EOPNOTSUPP', 'this daemon has datagram sockets only; use kind "datagram"');
+    const service = SERVICES[typeof args['link'] === 'string' ? args['link'] : args['link'] === undefined ? 'best-effort' : ''];
+    const dissemination = ROUTINGS[typeof args['routing'] === 'string' ? args['routing'] : args['routing'] === undefined ? 'link-state' : ''];
+    if (service === undefined) throw new SpinesError('EINVAL', 'link must be "best-effort", "reliable" or "realtime"');
+    if (dissemination === undefined) throw new SpinesError('EINVAL', 'routing must be "link-state" or "byzantine"');
+    const unable = this.#services.checkModes(service, dissemination);
+    if (unable !== null) throw new SpinesError('EOPNOTSUPP', unable);
+    const options: DatagramOptions = { service, dissemination };
+    if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
+    if (args['priority'] !== undefined) options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
+    return options;
+  }
+
+  #setOption(session: DatagramSession, args: Arguments): void {
+    if (args['option'] === 'ttl') session.ttl = integer(args, 'value', 1, 255);
+    else if (args['option'] === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
+    else throw new SpinesError('ENOPROTOOPT', 'option must be "ttl" or "priority"');
+  }
+
+  #getOption(session: DatagramSession, option: unknown): number {
+    if (option === 'ttl') return session.ttl;
+    if (option === 'priority') return session.priority;
+    throw new SpinesError('ENOPROTOOPT', 'option must be "ttl" or "priority"');
+  }
+
+  #session(args: Arguments): DatagramSession {
+    const number = integer(args, 'socket', 1, 0xffff_ffff);
+    const session = this.#sessions.get(number);
+    if (session === undefined) throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
+    return session;
+  }
+
+  /* -------------------------------------------------------------- reports and the end */
+
+  /** The first refusal of a socket is reported at once, further ones together a few times a second. */
+  #noteSendError(number: number, reason: DropReason, destination: NodeId): void {
+    const noted = this.#sendErrors.get(number);
+    if (noted === undefined) {
+      this.#sendErrors.set(number, { reason, destination, count: 0 });
+      this.#sendErrorEvent(number, reason, destination, 1);
+    } else {
+      noted.reason = reason;
+      noted.destination = destination;
+      noted.count += 1;
+    }
+    this.#armReport();
+  }
+
+  #sendErrorEvent(socket: number, reason: DropReason, destination: NodeId, count: number): void {
+    const { code, message } = describe(reason, destination);
+    this.#out.write(encodeControl(FRAME_EVENT, { event: 'sendError', socket, code, message, count }));
+  }
+
+  #armReport(): void {
+    if (!this.#reportTimer.armed && !this.#closed) this.#services.timers.arm(this.#reportTimer, this.#services.clock.now() + REPORT_INTERVAL);
+  }
+
+  #report(): void {
+    for (const [number, errors] of this.#sendErrors) {
+      if (errors.count === 0) {
+        this.#sendErrors.delete(number);
+        continue;
+      }
+      this.#sendErrorEvent(number, errors.reason, errors.destination, errors.count);
+      errors.count = 0;
+    }
+    if (this.#out.bufferedBytes < this.#services.queueBytes / 2) {
+      for (const [socket, count] of this.#recvDropped) this.#out.write(encodeControl(FRAME_EVENT, { event: 'recvDropped', socket, count }));
+      this.#recvDropped.clear();
+    }
+    if (this.#sendErrors.size > 0 || this.#recvDropped.size > 0) this.#armReport();
+  }
+
+  #onPatienceOver(): void {
+    this.#fail(this.#greeted ? 'a frame was begun and not finished' : 'no HELLO came');
+  }
+
+  #fail(why: string): void {
+    this.#services.drops.count(DropReason.clientFrameMalformed);
+    if (this.#greeted) this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EPROTO', message: why }));
+    this.close();
+  }
+}
+
+/** An integer argument between `min` and `max`. Throws SpinesError EINVAL. */
+export function integer(args: Arguments, name: string, min: number, max: number): number {
+  const value = args[name];
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new SpinesError('EINVAL', `${name} must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+/** A text argument, 1..255 characters. Throws SpinesError EINVAL. */
+export function text(args: Arguments, name: string): string {
+  const value = args[name];
+  if (typeof value !== 'string' || value.length < 1 || value.length > 255) throw new SpinesError('EINVAL', `${name} must be a text of 1 to 255 characters`);
+  return value;
+}
+
+/** Dotted quad of a class a node can have, or null. */
+export function quadOf(name: string): NodeId | null {
+  const id = parseNodeId(name);
+  return id !== null && isNodeId(id) ? id : null;
+}
+
+function describe(reason: DropReason, destination: NodeId): { code: string; message: string } {
+  const node = formatNodeId(destination);
+  switch (reason) {
+    case DropReason.noRoute:
+    case DropReason.linkDown:
+      return { code: 'EHOSTUNREACH', message: `no route to ${node}; \`spines routes\` shows what is reachable` };
+    case DropReason.linkQueueFull:
+    case DropReason.loopbackFull:
+      return { code: 'ENOBUFS', message: `the queue towards ${node} is full; wait for 'drain' when send returns false` };
+    case DropReason.packetTooLong:
+      return { code: 'EMSGSIZE', message: 'a message has at most 65,536 bytes; split it' };
+    case DropReason.packetMalformed:
+      return { code: 'EINVAL', message: `${node} is not an address of a node, or the port is 0` };
+    case DropReason.clientRefused:
+      return { code: 'EADDRINUSE', message: 'no free port is left; close sockets that are not needed' };
+    default:
+      return { code: 'EIO', message: `not sent to ${node}: ${dropReasonName(reason)}` };
+  }
+}

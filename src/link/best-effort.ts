@@ -1,0 +1,85 @@
+/**
+ * Best-effort service: a packet is sent once, at once, and never again (paper section 4, Unreliable Data Link).
+ *
+ * Only when the datagram sink pushes back do packets wait, in a bounded fair queue. `@hot`
+ */
+
+import type { DatagramSink } from '../base/datagram.ts';
+import { copyBytes } from '../base/bytes.ts';
+import { FRAME_DATA } from '../wire/frames.ts';
+import type { Packet } from '../wire/packet.ts';
+import type { PacketPool } from '../wire/packet-pool.ts';
+import type { Channel } from './channel.ts';
+import type { DataService } from './data-service.ts';
+import { SendQueue } from './send-queue.ts';
+
+export interface BestEffortOutput {
+  /** The channel to send on, null when the link is down. */
+  readonly channel: Channel | null;
+  /** Something was appended to the channel. */
+  onSent(): void;
+  /** The queue, once congested, has room again. */
+  onWritable(): void;
+}
+
+export class BestEffortService implements DataService {
+  readonly retransmitted = 0;
+  readonly #out: BestEffortOutput;
+  readonly #sink: DatagramSink;
+  readonly #pool: PacketPool;
+  readonly #queue: SendQueue;
+  #congested = false;
+
+  constructor(out: BestEffortOutput, sink: DatagramSink, pool: PacketPool, queueBytes: number) {
+    this.#out = out;
+    this.#sink = sink;
+    this.#pool = pool;
+    this.#queue = new SendQueue(pool, queueBytes);
+  }
+
+  get queueBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  offer(packet: Packet): boolean {
+    const channel = this.#out.channel;
+    if (channel === null) return false;
+    if (this.#queue.length === 0 && !this.#sink.congested) {
+      const at = channel.frame(FRAME_DATA, packet.end - packet.start);
+      copyBytes(packet.bytes, packet.start, packet.end, channel.buffer, at);
+      this.#out.onSent();
+      return true;
+    }
+    const taken = this.#queue.push(packet);
+    if (!taken || this.#queue.bytes > this.#queue.limitBytes / 2) this.#congested = true;
+    return taken;
+  }
+
+  onSinkWritable(): void {
+    const channel = this.#out.channel;
+    while (channel !== null && !this.#sink.congested) {
+      const kept = this.#queue.shift();
+      if (kept === undefined) break;
+      const at = channel.frame(FRAME_DATA, kept.length);
+      copyBytes(kept.bytes, kept.start, kept.end, channel.buffer, at);
+      this.#pool.release(kept);
+      this.#out.onSent();
+    }
+    if (this.#congested && this.#queue.bytes < this.#queue.limitBytes / 4) {
+      this.#congested = false;
+      this.#out.onWritable();
+    }
+  }
+
+  onDown(): void {
+    this.#queue.clear();
+    if (this.#congested) {
+      this.#congested = false;
+      this.#out.onWritable();
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * What a link offers to data: the interface of best-effort, reliable and realtime service.
+ *
+ * A link has one instance of each for its whole life, over all its channels. Packets are offered by
+ * dissemination and received from frames; both directions are the service's own business.
+ */
+
+import type { Packet } from '../wire/packet.ts';
+
+export interface DataService {
+  /** Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and counts the drop. */
+  offer(packet: Packet): boolean;
+  /** True when so much waits that senders should pause. */
+  readonly congested: boolean;
+  /** Bytes waiting, with their bookkeeping. */
+  readonly queueBytes: number;
+  /** Packets sent again. */
+  readonly retransmitted: number;
+  /** The sink takes datagrams again. */
+  onSinkWritable(): void;
+  /** The link has no channel any more. */
+  onDown(): void;
+}

@@ -1,0 +1,323 @@
+/**
+ * A link: everything between this node and one neighbour.
+ *
+ * Owns the link's state, its current channel, its liveness and its data services, and takes datagrams apart
+ * into frames. Does not do handshakes (LinkTable) and does not know routes. It reports upwards through
+ * LinkUpper and sends through its channel.
+ *
+ *      ┌────────────── channel dead, closed or replaced ─────────────┐
+ *      ▼                                                             │
+ *    down ──a channel is offered──▶ connecting ──first datagram──▶  up
+ *      ▲                                │
+ *      └────── not confirmed in time ───┘
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Endpoint } from '../base/datagram.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import { SECOND, Timer, type Micros } from '../base/time.ts';
+import { DropReason } from '../wire/drop.ts';
+import {
+  CLOSE_BODY_BYTES, CLOSE_DEAD, decodeClose, decodeHello, encodeHello, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK, frameBodyBytes, HELLO_BODY_BYTES, type Hello,
+} from '../wire/frames.ts';
+import { SERVICE_BEST_EFFORT, type Packet } from '../wire/packet.ts';
+import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
+import { BestEffortService } from './best-effort.ts';
+import type { Channel } from './channel.ts';
+import type { DataService } from './data-service.ts';
+import type { LinkEnvironment } from './link-table.ts';
+import { Liveness } from './liveness.ts';
+
+export type LinkState = 'down' | 'connecting' | 'up';
+
+const EDGES: Record<LinkState, readonly LinkState[]> = {
+  down: ['connecting', 'up'],
+  connecting: ['up', 'down'],
+  up: ['down'],
+};
+
+/** A channel that the peer never used is forgotten after this long. */
+const CONFIRM_TIME: Micros = 5 * SECOND;
+
+/** What a link tells the layers above. Calls come in the order of events, within the turn. */
+export interface LinkUpper {
+  /** A data packet arrived. Valid during the call only. */
+  onPacket(packet: Packet, link: Link): void;
+  /** A control frame arrived: its body is `bytes[start..end)`. */
+  onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void;
+  onLinkState(link: Link, up: boolean): void;
+  /** Latency or loss were measured anew. */
+  onLinkEstimate(link: Link): void;
+  /** A congested service has room again. */
+  onLinkWritable(link: Link): void;
+}
+
+export class Link {
+  readonly node: NodeId;
+  /** Small number, dense, unique among the links of this node: index of the next-hop table. */
+  readonly slot: number;
+  /** True when this side dialled the current or latest channel. */
+  dialled = false;
+  stateSince: Micros;
+  readonly liveness: Liveness;
+  readonly #env: LinkEnvironment;
+  readonly #upper: LinkUpper;
+  readonly #services: (DataService | null)[];
+  readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
+  readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+  #state: LinkState = 'down';
+  #channel: Channel | null = null;
+  #next: Channel | null = null;
+  /** Totals of channels that are gone. */
+  readonly #past = { sentDatagrams: 0, sentBytes: 0, receivedDatagrams: 0, receivedBytes: 0 };
+  dropped = 0;
+  #lastEndpoint: Endpoint;
+
+  constructor(node: NodeId, slot: number, endpoint: Endpoint, env: LinkEnvironment, upper: LinkUpper) {
+    this.node = node;
+    this.slot = slot;
+    this.#lastEndpoint = endpoint;
+    this.#env = env;
+    this.#upper = upper;
+    this.stateSince = env.clock.now();
+    this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
+      sendHello: (hello) => this.#sendHello(hello),
+      onDead: () => this.down('silent', CLOSE_DEAD),
+      onEstimate: () => upper.onLinkEstimate(this),
+    });
+    const self = this;
+    this.#services = [
+      new BestEffortService({
+        get channel() { return self.#channel; },
+        onSent: () => this.liveness.onSent(),
+        onWritable: () => upper.onLinkWritable(this),
+      }, env.sink, env.pool, env.linkQueueBytes),
+    ];
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  get up(): boolean {
+    return this.#state === 'up';
+  }
+
+  /** The channel that data leaves on, null unless the link is up. */
+  get channel(): Channel | null {
+    return this.#channel;
+  }
+
+  /** A channel that the peer has not used yet. */
+  get nextChannel(): Channel | null {
+    return this.#next;
+  }
+
+  get endpoint(): Endpoint {
+    return this.#channel?.endpoint ?? this.#next?.endpoint ?? this.#lastEndpoint;
+  }
+
+  /** One-way latency, microseconds: half the smoothed round trip. */
+  get latencyUs(): Micros {
+    return Math.round(this.liveness.rtt.smoothedUs / 2);
+  }
+
+  get queueBytes(): number {
+    let bytes = 0;
+    for (const service of this.#services) bytes += service?.queueBytes ?? 0;
+    return bytes;
+  }
+
+  get retransmitted(): number {
+    let count = 0;
+    for (const service of this.#services) count += service?.retransmitted ?? 0;
+    return count;
+  }
+
+  get totals(): { sentDatagrams: number; sentBytes: number; receivedDatagrams: number; receivedBytes: number } {
+    const { sentDatagrams, sentBytes, receivedDatagrams, receivedBytes } = this.#past;
+    const c = this.#channel;
+    if (c === null) return { ...this.#past };
+    return {
+      sentDatagrams: sentDatagrams + c.sentDatagrams, sentBytes: sentBytes + c.sentBytes,
+      receivedDatagrams: receivedDatagrams + c.receivedDatagrams, receivedBytes: receivedBytes + c.receivedBytes,
+    };
+  }
+
+  /** True when this link carries that service at all. */
+  hasService(service: number): boolean {
+    return (this.#services[service] ?? null) !== null;
+  }
+
+  congested(service: number): boolean {
+    return this.#services[service]?.congested ?? false;
+  }
+
+  /** Sends `packet` by its link service. DropReason.none when taken; otherwise the caller still has it. `@hot` */
+  offer(packet: Packet): DropReason {
+    if (this.#channel === null) return DropReason.linkDown;
+    const service = this.#services[packet.service] ?? null;
+    if (service === null) return DropReason.linkServiceUnknown;
+    if (service.offer(packet)) return DropReason.none;
+    this.dropped += 1;
+    return DropReason.linkQueueFull;
+  }
+
+  /** Begins a control frame; returns where its body goes in `channel.buffer`, -1 when the link is down. */
+  control(type: number, bodyBytes: number): number {
+    if (this.#channel === null) return -1;
+    this.liveness.onSent();
+    return this.#channel.frame(type, bodyBytes);
+  }
+
+  /* -------------------------------------------------------------- channels */
+
+  /** The peer may use `channel` from now on; the link moves to it when the peer does. */
+  offerChannel(channel: Channel): void {
+    this.#drop(this.#next);
+    this.#next = channel;
+    if (this.#state === 'down') this.#become('connecting');
+    this.#env.timers.arm(this.#confirmTimer, this.#env.clock.now() + CONFIRM_TIME);
+  }
+
+  /** The peer has proved that it uses `channel`: it carries the link from now on. */
+  useChannel(channel: Channel, dialled: boolean): void {
+    if (this.#next === channel) this.#next = null;
+    this.#env.timers.cancel(this.#confirmTimer);
+    if (this.#state === 'up') this.#leaveUp();
+    this.#channel = channel;
+    this.dialled = dialled;
+    this.#become('up');
+    this.liveness.start();
+    this.#env.log.info({ peer: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
+    this.#upper.onLinkState(this, true);
+  }
+
+  /** Ends the channel, if any. `closeReason` tells the peer why; 0 says nothing. */
+  down(why: string, closeReason: number): void {
+    this.#env.timers.cancel(this.#confirmTimer);
+    this.#drop(this.#next);
+    this.#next = null;
+    if (this.#state === 'down') return;
+    if (this.#channel !== null) {
+      if (closeReason !== 0) {
+        const at = this.#channel.frame(FRAME_CLOSE, CLOSE_BODY_BYTES);
+        this.#channel.buffer[at] = closeReason;
+      }
+      this.#env.log.info({ peer: formatNodeId(this.node), why }, 'link down');
+      this.#leaveUp();
+    } else this.#become('down');
+    this.#env.onLinkDown(this);
+  }
+
+  onSinkWritable(): void {
+    for (const service of this.#services) service?.onSinkWritable();
+  }
+
+  #leaveUp(): void {
+    const channel = this.#channel!;
+    channel.flush();
+    this.#lastEndpoint = channel.endpoint;
+    this.#past.sentDatagrams += channel.sentDatagrams;
+    this.#past.sentBytes += channel.sentBytes;
+    this.#past.receivedDatagrams += channel.receivedDatagrams;
+    this.#past.receivedBytes += channel.receivedBytes;
+    this.#drop(channel);
+    this.#channel = null;
+    this.liveness.stop();
+    this.#become('down');
+    for (const service of this.#services) service?.onDown();
+    this.#upper.onLinkState(this, false);
+  }
+
+  #drop(channel: Channel | null): void {
+    if (channel !== null) this.#env.forgetChannel(channel);
+  }
+
+  #onConfirmLate(): void {
+    this.#drop(this.#next);
+    this.#next = null;
+    if (this.#state === 'connecting') {
+      this.#become('down');
+      this.#env.onLinkDown(this);
+    }
+  }
+
+  #become(next: LinkState): void {
+    assert(EDGES[this.#state].includes(next), 'a link changes state along its edges only');
+    this.#state = next;
+    this.stateSince = this.#env.clock.now();
+  }
+
+  /* -------------------------------------------------------------- arrivals */
+
+  /** A datagram of `channel`, checked for replay, with frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot` */
+  onDatagram(channel: Channel, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
+    channel.receivedDatagrams += 1;
+    channel.receivedBytes += end;
+    if (channel === this.#next) this.useChannel(channel, false);
+    if (channel !== this.#channel) return;
+    if (newest && from !== channel.endpoint) {
+      if (from.key !== channel.endpoint.key) {
+        this.#env.log.info({ peer: formatNodeId(this.node), from: channel.endpoint.key, to: from.key }, 'link moved');
+      }
+      channel.endpoint = from;
+    }
+    this.liveness.onReceived(channel.replay.highest);
+    let at = DATAGRAM_HEADER_BYTES;
+    while (at < end) {
+      const bodyBytes = frameBodyBytes(bytes, at, end);
+      if (bodyBytes < 0) {
+        this.#env.drops.count(DropReason.frameTruncated);
+        return;
+      }
+      const type = bytes[at]!;
+      const start = at + FRAME_HEAD_BYTES;
+      at = start + bodyBytes;
+      const reason = this.#onFrame(type, bytes, start, at);
+      if (reason !== DropReason.none) {
+        this.#env.drops.count(reason);
+        if (reason === DropReason.frameType) return;
+      }
+      if (this.#channel !== channel) return;
+    }
+  }
+
+  #onFrame(type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+    switch (type) {
+      case FRAME_DATA: {
+        const packet = this.#env.inbound;
+        const reason = packet.decode(bytes, start, end, true);
+        if (reason !== DropReason.none) return reason;
+        if (packet.service !== SERVICE_BEST_EFFORT) return DropReason.linkServiceUnknown;
+        this.#upper.onPacket(packet, this);
+        return DropReason.none;
+      }
+      case FRAME_HELLO: {
+        const reason = decodeHello(bytes, start, end, this.#hello);
+        if (reason === DropReason.none) this.liveness.onHello(this.#hello);
+        return reason;
+      }
+      case FRAME_LINK_STATE:
+      case FRAME_LINK_STATE_ACK:
+      case FRAME_DIGEST:
+        this.#upper.onControl(this, type, bytes, start, end);
+        return DropReason.none;
+      case FRAME_CLOSE: {
+        const reason = decodeClose(bytes, start, end);
+        if (reason < 0) return DropReason.closeMalformed;
+        this.down('closed by peer', 0);
+        return DropReason.none;
+      }
+      default:
+        return DropReason.frameType;
+    }
+  }
+
+  #sendHello(hello: Hello): void {
+    const channel = this.#channel!;
+    const at = channel.frame(FRAME_HELLO, HELLO_BODY_BYTES);
+    encodeHello(hello, channel.buffer, at);
+  }
+}

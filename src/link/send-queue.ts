@@ -1,0 +1,103 @@
+/**
+ * A bounded queue of packets in front of a link, fair between source nodes.
+ *
+ * Deficit round robin over one sub-queue per source (Shreedhar and Varghese, 1995): a source that sends more
+ * than its share waits behind itself. The bound is in bytes over all sources; at the bound the packet is
+ * refused and the caller says so to whoever sent it. `@hot`
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { Ring } from '../base/ring.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import type { Packet } from '../wire/packet.ts';
+import { PACKET_BYTES_MAX } from '../wire/sizes.ts';
+
+/** Charged to every packet on top of its bytes, so that many small ones are bounded too. */
+export const PACKET_OVERHEAD_BYTES = 128;
+const QUANTUM = PACKET_BYTES_MAX + PACKET_OVERHEAD_BYTES;
+const PACKETS_PER_SOURCE_MAX = 16_384;
+
+class SourceQueue {
+  readonly source: NodeId;
+  readonly packets = new Ring<KeptPacket>(PACKETS_PER_SOURCE_MAX);
+  deficit = 0;
+
+  constructor(source: NodeId) {
+    this.source = source;
+  }
+}
+
+export class SendQueue {
+  readonly limitBytes: number;
+  readonly #pool: PacketPool;
+  readonly #bySource = new Map<NodeId, SourceQueue>();
+  /** Sources with packets, in the order of their turns. */
+  #turns: SourceQueue[] = [];
+  #bytes = 0;
+  #packets = 0;
+
+  constructor(pool: PacketPool, limitBytes: number) {
+    this.#pool = pool;
+    this.limitBytes = limitBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get length(): number {
+    return this.#packets;
+  }
+
+  /** Keeps `packet`; false when a bound is reached, and then nothing is kept. */
+  push(packet: Packet): boolean {
+    const cost = packet.length + PACKET_OVERHEAD_BYTES;
+    if (this.#bytes + cost > this.limitBytes) return false;
+    let queue = this.#bySource.get(packet.source);
+    if (queue === undefined) {
+      queue = new SourceQueue(packet.source);
+      this.#bySource.set(packet.source, queue);
+    }
+    if (queue.packets.length === queue.packets.limit) return false;
+    const kept = this.#pool.keep(packet);
+    if (kept === null) return false;
+    if (queue.packets.length === 0) this.#turns.push(queue);
+    queue.packets.push(kept);
+    this.#bytes += cost;
+    this.#packets += 1;
+    return true;
+  }
+
+  /** Takes the packet whose turn it is; the caller releases it. Undefined when the queue is empty. */
+  shift(): KeptPacket | undefined {
+    for (;;) {
+      const queue = this.#turns[0];
+      if (queue === undefined) return undefined;
+      const head = queue.packets.peek()!;
+      const cost = head.length + PACKET_OVERHEAD_BYTES;
+      if (queue.deficit < cost) {
+        queue.deficit += QUANTUM;
+        if (queue.deficit < cost || this.#turns.length > 1) {
+          this.#turns.push(this.#turns.shift()!);
+          continue;
+        }
+      }
+      queue.deficit -= cost;
+      queue.packets.shift();
+      this.#bytes -= cost;
+      this.#packets -= 1;
+      if (queue.packets.length === 0) {
+        this.#turns.shift();
+        this.#bySource.delete(queue.source);
+      }
+      return head;
+    }
+  }
+
+  /** Releases everything. Returns how many packets were in it. */
+  clear(): number {
+    const count = this.#packets;
+    for (let kept = this.shift(); kept !== undefined; kept = this.shift()) this.#pool.release(kept);
+    return count;
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * What operators may ask a daemon: status, links, routes, nodes, ping, trace, and changes of emulated links.
+ *
+ * Answers are plain objects in the shapes of the client protocol (schema 1). Reads only, except where the
+ * configuration allows more.
+ */
+
+import type { Endpoint } from '../base/datagram.ts';
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import { MILLISECOND, type Micros } from '../base/time.ts';
+import { integer, text, type Arguments, type ClientPort, type Reply } from '../ipc/client-port.ts';
+import type { Link } from '../link/link.ts';
+import { linkCost } from '../routing/metrics.ts';
+import { advertises } from '../routing/shortest-path.ts';
+import { DropReason, dropReasonName } from '../wire/drop.ts';
+import { LATENCY_UNIT_US } from '../wire/link-state.ts';
+import { SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import type {
+  LinkRow, LinkSettings, LinksReply, NodesReply, RoutesReply, StatusReply, TraceHop, TraceReply,
+} from 'spines-client/protocol';
+import type { NodeEnvironment, SpinesNode } from './node.ts';
+import { VERSION } from './version.ts';
+
+/** Emulated link characteristics, by the address of the peer. */
+export interface EmulationControl {
+  get(peer: Endpoint): LinkSettings | null;
+  /** Changes what `change` names; what results, or null when that link is not emulated. Throws SpinesError EINVAL. */
+  set(peer: Endpoint, change: LinkSettings): LinkSettings | null;
+}
+
+const TRACE_HOPS_MAX = 64;
+const TRACE_PROBES_MAX = 20;
+const TIMEOUT_MAX_MS = 60_000;
+
+export class Administration {
+  readonly #node: SpinesNode;
+  readonly #env: NodeEnvironment;
+  readonly #clients: ReadonlySet<ClientPort>;
+  readonly #startedAt: Micros;
+
+  constructor(node: SpinesNode, env: NodeEnvironment, clients: ReadonlySet<ClientPort>) {
+    this.#node = node;
+    this.#env = env;
+    this.#clients = clients;
+    this.#startedAt = env.clock.now();
+  }
+
+  /** Answers `op` through `reply`; false when it is not known. Throws SpinesError for bad arguments. */
+  request(op: string, args: Arguments, reply: Reply): boolean {
+    switch (op) {
+      case 'status': reply({ ...this.#status() }); return true;
+      case 'links': reply({ ...this.#links() }); return true;
+      case 'routes': reply({ ...this.#routes() }); return true;
+      case 'nodes': reply({ ...this.#nodes() }); return true;
+      case 'ping': this.#ping(args, reply); return true;
+      case 'trace': this.#trace(args, reply); return true;
+      case 'linkSet': reply({ settings: this.#linkSet(args) }); return true;
+      case 'shutdown':
+        if (!this.#node.config.allowShutdown) throw new SpinesError('EPERM', 'this daemon does not let clients stop it; send it SIGTERM, or set allowShutdown');
+        reply({});
+        this.#env.onShutdownRequested();
+        return true;
+      default: return false;
+    }
+  }
+
+  #status(): StatusReply {
+    const { config, links, router, drops, pool, dissemination, sessions, echo } = this.#node;
+    const now = this.#env.clock.now();
+    let up = 0;
+    for (const link of links.all()) if (link.up) up += 1;
+    let reachable = 0;
+    for (const cost of router.paths.cost) if (cost >= 0) reachable += 1;
+    let sockets = 0;
+    let clientQueue = 0;
+    for (const client of this.#clients) {
+      sockets += client.sockets;
+      clientQueue = Math.max(clientQueue, client.bufferedBytes);
+    }
+    let linkQueue = 0;
+    for (const link of links.all()) linkQueue = Math.max(linkQueue, link.queueBytes);
+    const { counters } = router;
+    return {
+      schema: 1, node: formatNodeId(config.id), name: config.name, version: VERSION, instance: this.#node.instance,
+      uptimeMs: ms(now - this.#startedAt), security: 'none', emulation: config.allowEmulation, listen: [...this.#env.listen],
+      links: { up, total: links.size }, nodes: { reachable, known: router.database.size },
+      clients: this.#clients.size, sockets, metric: config.metric,
+      routing: {
+        recomputations: counters.recomputations, recomputeMsTotal: ms(counters.recomputeUsTotal), recomputeMsMax: ms(counters.recomputeUsMax),
+        advertisements: counters.accepted,
+      },
+      packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
+      drops: drops.snapshot(),
+      bounds: {
+        links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
+        longestLinkQueueBytes: [linkQueue, config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
+        longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
+        reassemblyBytes: [sessions.reassembly.bytes, config.limits.reassemblyBytes], probes: [echo.outstanding, 4096],
+      },
+    };
+  }
+
+  #links(): LinksReply {
+    const rows: LinkRow[] = [];
+    for (const link of this.#node.links.all()) rows.push(this.#linkRow(link));
+    for (const dial of this.#node.links.unanswered()) {
+      rows.push({
+        node: dial.node === null ? null : formatNodeId(dial.node), name: dial.node === null ? null : this.#node.router.nameOf(dial.node),
+        address: dial.endpoint.key, state: 'connecting', sinceMs: ms(this.#env.clock.now() - this.#startedAt), dialled: true,
+        rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
+        retransmitted: 0, dropped: 0, queueBytes: 0, emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
+      });
+    }
+    return { schema: 1, links: rows };
+  }
+
+  #linkRow(link: Link): LinkRow {
+    const { rtt, lossIn, lossOut } = link.liveness;
+    const totals = link.totals;
+    const own = this.#node.router.database.get(this.#node.config.id)?.advertisement.links.find((entry) => entry.node === link.node);
+    return {
+      node: formatNodeId(link.node), name: this.#node.router.nameOf(link.node), address: link.endpoint.key, state: link.state,
+      sinceMs: ms(this.#env.clock.now() - link.stateSince), dialled: link.dialled, rttMs: rtt.samples === 0 ? null : ms(rtt.smoothedUs),
+      lossOutPct: percent(lossOut), lossInPct: percent(lossIn.rate), cost: own === undefined ? null : linkCost(own, this.#node.config.metric),
+      sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes }, received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes },
+      retransmitted: link.retransmitted, dropped: link.dropped, queueBytes: link.queueBytes, emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+    };
+  }
+
+  #routes(): RoutesReply {
+    const { router, config } = this.#node;
+    const { ids, cost, hops, firstHop } = router.paths;
+    const routes: RoutesReply['routes'] = [];
+    for (let i = 0; i < ids.length; i += 1) {
+      const node = ids[i]!;
+      if (node === config.id) continue;
+      const reachable = cost[i]! >= 0;
+      const hop = firstHop[i]! < 0 ? null : ids[firstHop[i]!]!;
+      routes.push({
+        node: formatNodeId(node), name: router.nameOf(node), reachable, nextHop: hop === null ? null : formatNodeId(hop),
+        nextHopName: hop === null ? null : router.nameOf(hop), cost: reachable ? cost[i]! : null, hops: reachable ? hops[i]! : null,
+      });
+    }
+    return { schema: 1, metric: config.metric, routes };
+  }
+
+  #nodes(): NodesReply {
+    const { router, config } = this.#node;
+    const now = this.#env.clock.now();
+    return {
+      schema: 1,
+      nodes: router.sortedRecords().map(({ advertisement, receivedAt }) => ({
+        node: formatNodeId(advertisement.origin), name: router.nameOf(advertisement.origin), reachable: router.reachable(advertisement.origin),
+        self: advertisement.origin === config.id, sequence: advertisement.sequence, ageMs: ms(now - receivedAt),
+        links: advertisement.links.map((link) => ({
+          node: formatNodeId(link.node), name: router.nameOf(link.node), latencyMs: (link.latency * LATENCY_UNIT_US) / MILLISECOND, lossPct: percent(link.loss / 65_535),
+          confirmed: advertises(router.database.get(link.node)?.advertisement.links ?? [], advertisement.origin),
+        })),
+      })),
+    };
+  }
+
+  #ping(args: Arguments, reply: Reply): void {
+    const node = this.#target(args, 'node');
+    const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
+    const bytes = args['bytes'] === undefined ? 0 : integer(args, 'bytes', 0, 65_535);
+    const refused = this.#node.echo.probe(node, TTL_DEFAULT, SERVICE_BEST_EFFORT, bytes, timeoutUs, (result) => {
+      if (result === null) reply(new SpinesError('ETIMEDOUT', `${formatNodeId(node)} did not answer within ${ms(timeoutUs)} ms`));
+      else reply({ node: formatNodeId(result.node), rttMs: result.rttUs / MILLISECOND, hops: result.hops });
+    });
+    if (refused !== DropReason.none) throw unsent(node, refused);
+  }
+
+  /** Sends `probes` requests for every ttl, all at once, and answers when the last is in or given up. */
+  #trace(args: Arguments, reply: Reply): void {
+    const node = this.#target(args, 'node');
+    const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
+    const probes = args['probes'] === undefined ? 3 : integer(args, 'probes', 1, TRACE_PROBES_MAX);
+    const { router, config } = this.#node;
+    const index = router.paths.indexOf.get(node);
+    if (node !== config.id && (index === undefined || router.paths.cost[index]! < 0)) throw unsent(node, DropReason.noRoute);
+    const far = node === config.id ? 1 : Math.min(TRACE_HOPS_MAX, router.paths.hops[index!]! + 2);
+    const rttSums = new Float64Array(far);
+    const hops: TraceHop[] = [];
+    for (let hop = 1; hop <= far; hop += 1) hops.push({ hop, node: null, name: null, rttMs: null, sent: 0, received: 0 });
+    let open = far * probes;
+    let reachedAt = far;
+    let reached = false;
+    const settle = (): void => {
+      open -= 1;
+      if (open > 0) return;
+      const rows = reached ? hops.slice(0, reachedAt) : hops;
+      rows.forEach((row, i) => { if (row.received > 0) row.rttMs = ms(rttSums[i]! / row.received); });
+      const answer: TraceReply = { schema: 1, node: formatNodeId(node), reached, hops: rows };
+      reply({ ...answer });
+    };
+    for (const row of hops) {
+      for (let i = 0; i < probes; i += 1) {
+        row.sent += 1;
+        const refused = this.#node.echo.probe(node, row.hop, SERVICE_BEST_EFFORT, 0, timeoutUs, (result) => {
+          if (result !== null) {
+            row.node = formatNodeId(result.node);
+            row.name = router.nameOf(result.node);
+            row.received += 1;
+            rttSums[row.hop - 1]! += result.rttUs;
+            if (result.reached) {
+              reached = true;
+              reachedAt = Math.min(reachedAt, row.hop);
+            }
+          }
+          settle();
+        });
+        if (refused !== DropReason.none) settle();
+      }
+    }
+  }
+
+  #linkSet(args: Arguments): LinkSettings {
+    const { config, links } = this.#node;
+    if (!config.allowEmulation || this.#env.emulation === null) {
+      throw new SpinesError('EPERM', 'this daemon does not allow emulation; start it with --allow-emulation, or set emulation.allow in its config');
+    }
+    const peer = this.#target(args, 'peer');
+    const link = links.of(peer);
+    if (link === undefined) throw new SpinesError('ENOENT', `there is no link to ${formatNodeId(peer)}; \`spines links\` lists the links`);
+    const change = args['settings'];
+    if (typeof change !== 'object' || change === null || Array.isArray(change)) throw new SpinesError('EINVAL', 'settings must be a map');
+    const result = this.#env.emulation.set(link.endpoint, change as LinkSettings);
+    if (result === null) throw new SpinesError('ENOENT', `the link to ${formatNodeId(peer)} can't be emulated now; try again when it is up`);
+    return result;
+  }
+
+  #target(args: Arguments, name: string): NodeId {
+    const written = text(args, name);
+    const node = this.#node.resolve(written);
+    if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
+    return node;
+  }
+}
+
+function unsent(node: NodeId, reason: DropReason): SpinesError {
+  if (reason === DropReason.noRoute || reason === DropReason.linkDown) {
+    return new SpinesError('EHOSTUNREACH', `no route to ${formatNodeId(node)}; \`spines routes\` shows what is reachable`);
+  }
+  return new SpinesError('ENOBUFS', `not sent to ${formatNodeId(node)}: ${dropReasonName(reason)}`);
+}
+
+function ms(us: Micros): number {
+  return Math.round(us) / 1_000;
+}
+
+/** 0..1 as percent with two decimals. */
+function percent(rate: number): number {
+  return Math.round(rate * 10_000) / 100;
+}

@@ -1,0 +1,174 @@
+/**
+ * SpinesNode: the whole daemon without I/O. Wires the layers and owns the turn.
+ *
+ * Inputs are `onDatagram`, `attachClient` and the timers; outputs go to the injected sink and to ClientOuts.
+ * A turn is one or more inputs followed by `flush()`: what was gathered (acknowledgements, shared datagrams,
+ * packets to ourselves) leaves then. The same class runs in a real process and by the hundred in the simulator.
+ */
+
+import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Rng } from '../base/rng.ts';
+import type { Clock, Timers } from '../base/time.ts';
+import { Dissemination } from '../dissemination/dissemination.ts';
+import { ClientPort, quadOf, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
+import { FlushList } from '../link/channel.ts';
+import type { Link } from '../link/link.ts';
+import { LinkTable } from '../link/link-table.ts';
+import { LinkStateRouter } from '../routing/link-state-router.ts';
+import { EchoService } from '../session/echo-service.ts';
+import { Sessions } from '../session/sessions.ts';
+import { DropCounters, DropReason } from '../wire/drop.ts';
+import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, Packet, SERVICE_BEST_EFFORT } from '../wire/packet.ts';
+import { PacketPool } from '../wire/packet-pool.ts';
+import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
+import { Administration, type EmulationControl } from './administration.ts';
+import type { NodeConfig } from './config.ts';
+
+export interface NodeEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly sink: DatagramSink;
+  readonly log: Log;
+  /** Emulated link characteristics that clients may change, null where there are none. */
+  readonly emulation: EmulationControl | null;
+  /** Addresses the daemon listens on, for status. */
+  readonly listen: readonly string[];
+  /** A client asked for an orderly end. */
+  onShutdownRequested(): void;
+}
+
+export class SpinesNode {
+  readonly config: NodeConfig;
+  readonly drops = new DropCounters();
+  readonly pool: PacketPool;
+  readonly links: LinkTable;
+  readonly router: LinkStateRouter;
+  readonly dissemination: Dissemination;
+  readonly sessions: Sessions;
+  readonly echo: EchoService;
+  /** Differs between runs of a daemon. */
+  readonly instance: string;
+  readonly #flushList = new FlushList();
+  readonly #clients = new Set<ClientPort>();
+  readonly #clientServices: ClientServices;
+  #running = false;
+
+  constructor(config: NodeConfig, env: NodeEnvironment) {
+    this.config = config;
+    const { clock, timers, rng, sink, log } = env;
+    const { drops } = this;
+    this.pool = new PacketPool(config.limits.packetsKept);
+    this.links = new LinkTable(config, { clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet() }, {
+      onPacket: (packet) => this.dissemination.onPacket(packet),
+      onControl: (link, type, bytes, start, end) => this.router.onControl(link, type, bytes, start, end),
+      onLinkState: (link, up) => this.router.onLinkState(link, up),
+      onLinkEstimate: (link) => this.router.onLinkEstimate(link),
+      onLinkWritable: (link) => this.#onLinkWritable(link),
+    });
+    this.router = new LinkStateRouter(config, { clock, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => {} }, this.links);
+    this.dissemination = new Dissemination(config.id, this.router, drops, this.pool, {
+      onDelivery: (packet) => this.#onDelivery(packet),
+      onExpired: (packet) => this.echo.onExpired(packet),
+    });
+    const session = { self: config.id, clock, timers, drops, dissemination: this.dissemination };
+    this.sessions = new Sessions({ ...session, rng: rng.fork('sessions'), reassemblyBytes: config.limits.reassemblyBytes });
+    this.echo = new EchoService({ ...session, rng: rng.fork('echo') });
+    this.instance = this.links.instance.toString(16).padStart(12, '0');
+    const administration = new Administration(this, env, this.#clients);
+    this.#clientServices = {
+      clock, timers, drops, sessions: this.sessions,
+      socketsMax: config.limits.socketsPerClient,
+      queueBytes: config.limits.clientQueueBytes,
+      welcome: () => ({
+        version: PROTOCOL_VERSION, node: formatNodeId(config.id), name: config.name, instance: this.instance,
+        messageBytesMax: MESSAGE_BYTES_MAX, socketsMax: config.limits.socketsPerClient,
+      }),
+      resolve: (name) => this.resolve(name),
+      nameOf: (node) => this.router.nameOf(node),
+      checkModes,
+      administer: (op, args, reply) => administration.request(op, args, reply),
+      onClosed: (port) => this.#clients.delete(port),
+    };
+  }
+
+  start(): void {
+    this.#running = true;
+    this.router.start();
+    this.links.start();
+    this.flush();
+  }
+
+  /** Says good-bye to clients and neighbours. Nothing is sent or received afterwards. */
+  stop(): void {
+    if (!this.#running) return;
+    this.#running = false;
+    for (const client of this.#clients) client.onDraining();
+    this.router.stop();
+    this.flush();
+    this.links.stop();
+    this.flush();
+    this.echo.stop();
+    this.sessions.stop();
+    for (const client of [...this.#clients]) client.close();
+  }
+
+  /** A datagram arrived; `bytes` belong to the node from now on. Needs a `flush` at the end of the turn. `@hot` */
+  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): void {
+    if (this.#running) this.links.onDatagram(bytes, length, from);
+  }
+
+  /** A program connected; null when there are too many. */
+  attachClient(out: ClientOut): ClientPort | null {
+    if (!this.#running || this.#clients.size >= this.config.limits.clients) {
+      this.drops.count(DropReason.clientRefused);
+      return null;
+    }
+    const port = new ClientPort(this.#clientServices, out);
+    this.#clients.add(port);
+    return port;
+  }
+
+  /** The sink, once congested, takes datagrams again. */
+  onSinkWritable(): void {
+    this.links.onSinkWritable();
+  }
+
+  /** Ends a turn: everything gathered leaves. `@hot` */
+  flush(): void {
+    // A session that answers itself goes on in the next round; rounds are bounded so that a turn ends.
+    for (let round = 0; round < 8 && this.dissemination.loopbackPending; round += 1) this.dissemination.drainLoopback();
+    this.#flushList.flush();
+  }
+
+  /** The node that `name` (a node name or a dotted quad) means, or null. */
+  resolve(name: string): NodeId | null {
+    return quadOf(name) ?? (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name));
+  }
+
+  #onDelivery(packet: Packet): void {
+    switch (packet.kind) {
+      case KIND_DATAGRAM:
+      case KIND_FRAGMENT:
+        this.sessions.onPacket(packet);
+        return;
+      case KIND_ECHO:
+        this.echo.onPacket(packet);
+        return;
+      default:
+        this.drops.count(DropReason.sessionKindUnknown);
+    }
+  }
+
+  #onLinkWritable(link: Link): void {
+    this.sessions.onLinkWritable(link);
+  }
+}
+
+function checkModes(service: number, dissemination: number): string | null {
+  if (service !== SERVICE_BEST_EFFORT) return 'this daemon has best-effort links only; use link "best-effort"';
+  if (dissemination !== DISSEMINATION_LINK_STATE) return 'this daemon routes by link state only; use routing "link-state"';
+  return null;
+}

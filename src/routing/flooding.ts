@@ -1,0 +1,230 @@
+/**
+ * Keeping one neighbour's link-state database equal to ours.
+ *
+ * For every origin we remember the newest sequence number the neighbour is known to have (it sent, acknowledged
+ * or listed it). What we hold newer than that is sent, a bounded number at a time, and again until it is
+ * acknowledged; a newer advertisement of the same origin simply replaces the older one, so what waits is bounded by
+ * the number of origins. When the link comes up both sides list what they have, and only the difference
+ * is sent.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Link } from '../link/link.ts';
+import { copyBytes, putU16 } from '../base/bytes.ts';
+import { FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
+import {
+  DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+} from '../wire/link-state.ts';
+import { FRAME_BODY_BYTES_MAX } from '../wire/sizes.ts';
+import type { LinkStateDatabase } from './link-state-database.ts';
+
+/** News wait this long for company: one datagram carries a burst of changes. Costs this much per hop when alone. */
+const BATCH_TIME: Micros = 1 * MILLISECOND;
+/** Acknowledgements wait at most this long for a datagram to share. */
+const ACK_TIME: Micros = 5 * MILLISECOND;
+/** Advertisements sent and not yet acknowledged. */
+const IN_FLIGHT_MAX = 64;
+const ACKS_PER_FRAME_MAX = 100;
+const DIGEST_ENTRIES_MAX = Math.floor((FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES) / VERSION_ENTRY_BYTES);
+const RETRY_MIN: Micros = 40 * MILLISECOND;
+const RETRY_MAX: Micros = 1_000 * MILLISECOND;
+
+interface InFlight { sequence: number; sentAt: Micros; tries: number }
+
+export class FloodingPeer {
+  readonly link: Link;
+  readonly #database: LinkStateDatabase;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  /** Newest sequence the neighbour is known to have. Bounded by the database's limit. */
+  readonly #known = new Map<NodeId, number>();
+  /** Origins to send, oldest first. */
+  readonly #pending = new Set<NodeId>();
+  readonly #inFlight = new Map<NodeId, InFlight>();
+  readonly #acks: { origin: NodeId; sequence: number }[] = [];
+  readonly #retryTimer = new Timer(() => this.#retry());
+  readonly #batchTimer = new Timer(() => this.#pump());
+  readonly #ackTimer = new Timer(() => this.#flushAcks());
+  /** Until the neighbour's digest is in, or this timer fires, nothing is sent but digests and news. */
+  readonly #digestTimer = new Timer(() => this.#startSending());
+  #waitingForDigest = true;
+  sent = 0;
+  resent = 0;
+
+  constructor(link: Link, database: LinkStateDatabase, clock: Clock, timers: Timers) {
+    this.link = link;
+    this.#database = database;
+    this.#clock = clock;
+    this.#timers = timers;
+  }
+
+  /** The link came up: list what we have. */
+  start(): void {
+    const patience = Math.max(100 * MILLISECOND, 3 * this.link.liveness.rtt.smoothedUs);
+    this.#timers.arm(this.#digestTimer, this.#clock.now() + patience);
+    for (const record of this.#database.records()) this.#pending.add(record.advertisement.origin);
+    this.#sendDigest();
+  }
+
+  /** The link went down. */
+  stop(): void {
+    this.#timers.cancel(this.#retryTimer);
+    this.#timers.cancel(this.#digestTimer);
+    this.#timers.cancel(this.#batchTimer);
+    this.#timers.cancel(this.#ackTimer);
+  }
+
+  /** The neighbour has this, because it just sent it. */
+  onReceived(origin: NodeId, sequence: number): void {
+    this.#learn(origin, sequence);
+    this.#acks.push({ origin, sequence });
+    if (this.#acks.length >= ACKS_PER_FRAME_MAX) this.#flushAcks();
+    else if (!this.#ackTimer.armed) this.#timers.arm(this.#ackTimer, this.#clock.now() + ACK_TIME);
+  }
+
+  /** The database has something newer for `origin`. */
+  onNewer(origin: NodeId): void {
+    if (this.#database.sequence(origin) <= (this.#known.get(origin) ?? -1)) return;
+    this.#pending.add(origin);
+    this.#inFlight.delete(origin);
+    if (!this.#batchTimer.armed) this.#timers.arm(this.#batchTimer, this.#clock.now() + BATCH_TIME);
+  }
+
+  /** Sends now what waits for company: nothing comes after. */
+  sendNow(): void {
+    this.#waitingForDigest = false;
+    this.#pump();
+  }
+
+  onAckFrame(bytes: Uint8Array, start: number, end: number): boolean {
+    if ((end - start) % VERSION_ENTRY_BYTES !== 0 || end === start) return false;
+    for (let at = start; at < end; at += VERSION_ENTRY_BYTES) {
+      const origin = versionEntryOrigin(bytes, at);
+      const sequence = versionEntrySequence(bytes, at);
+      const flight = this.#inFlight.get(origin);
+      if (flight === undefined || sequence > flight.sequence) continue;
+      this.#learn(origin, sequence);
+    }
+    this.#pump();
+    return true;
+  }
+
+  /** Returns false when malformed; calls `onEntry` for every version the neighbour lists. */
+  onDigestFrame(bytes: Uint8Array, start: number, end: number, onEntry: (origin: NodeId, sequence: number) => void): boolean {
+    const entries = end - start - DIGEST_HEAD_BYTES;
+    if (entries < 0 || entries % VERSION_ENTRY_BYTES !== 0 || (bytes[start]! & ~DIGEST_LAST) !== 0) return false;
+    for (let at = start + DIGEST_HEAD_BYTES; at < end; at += VERSION_ENTRY_BYTES) {
+      const origin = versionEntryOrigin(bytes, at);
+      const sequence = versionEntrySequence(bytes, at);
+      // What the neighbour claims beyond our own knowledge is no reason to remember an origin.
+      if (this.#database.get(origin) !== undefined) this.#learn(origin, Math.min(sequence, this.#database.sequence(origin)));
+      onEntry(origin, sequence);
+    }
+    if ((bytes[start]! & DIGEST_LAST) !== 0) this.#startSending();
+    return true;
+  }
+
+  #flushAcks(): void {
+    const acks = this.#acks;
+    this.#timers.cancel(this.#ackTimer);
+    if (acks.length === 0) return;
+    let at = this.link.control(FRAME_LINK_STATE_ACK, acks.length * VERSION_ENTRY_BYTES);
+    if (at >= 0) {
+      const { buffer } = this.link.channel!;
+      for (const ack of acks) at = putVersionEntry(buffer, at, ack.origin, ack.sequence);
+    }
+    acks.length = 0;
+  }
+
+  /** The origin left the database. */
+  forget(origin: NodeId): void {
+    this.#known.delete(origin);
+    this.#pending.delete(origin);
+    this.#inFlight.delete(origin);
+  }
+
+  #learn(origin: NodeId, sequence: number): void {
+    if (sequence > (this.#known.get(origin) ?? -1)) this.#known.set(origin, sequence);
+    const flight = this.#inFlight.get(origin);
+    if (flight !== undefined && sequence >= flight.sequence) this.#inFlight.delete(origin);
+  }
+
+  #startSending(): void {
+    this.#waitingForDigest = false;
+    this.#timers.cancel(this.#digestTimer);
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#waitingForDigest) return;
+    if (this.#pending.size > 0) this.#flushAcks();
+    for (const origin of this.#pending) {
+      if (this.#inFlight.size >= IN_FLIGHT_MAX) break;
+      this.#pending.delete(origin);
+      const sequence = this.#database.sequence(origin);
+      if (sequence <= (this.#known.get(origin) ?? -1)) continue;
+      this.#inFlight.set(origin, { sequence, sentAt: this.#clock.now(), tries: 0 });
+      this.#send(origin);
+      this.sent += 1;
+    }
+    if (this.#inFlight.size > 0 && !this.#retryTimer.armed) this.#armRetry();
+  }
+
+  #send(origin: NodeId): void {
+    const record = this.#database.get(origin);
+    if (record === undefined) return;
+    const { bytes } = record.advertisement;
+    const at = this.link.control(FRAME_LINK_STATE, LIFETIME_BYTES + bytes.length);
+    if (at < 0) return;
+    const { buffer } = this.link.channel!;
+    putU16(buffer, at, Math.min(0xffff, this.#database.remainingSeconds(record, this.#clock.now())));
+    copyBytes(bytes, 0, bytes.length, buffer, at + LIFETIME_BYTES);
+  }
+
+  get #retryAfter(): Micros {
+    const { smoothedUs, variationUs } = this.link.liveness.rtt;
+    return Math.min(RETRY_MAX, Math.max(RETRY_MIN, Math.round(1.5 * smoothedUs + 4 * variationUs) + 10 * MILLISECOND));
+  }
+
+  #armRetry(): void {
+    this.#timers.arm(this.#retryTimer, this.#clock.now() + this.#retryAfter);
+  }
+
+  #retry(): void {
+    const now = this.#clock.now();
+    const patience = this.#retryAfter;
+    for (const [origin, flight] of this.#inFlight) {
+      if (this.#database.get(origin) === undefined) {
+        this.#inFlight.delete(origin);
+        continue;
+      }
+      const wait = Math.min(RETRY_MAX, patience * (1 << Math.min(flight.tries, 4)));
+      if (now - flight.sentAt < wait) continue;
+      flight.sequence = this.#database.sequence(origin);
+      flight.sentAt = now;
+      flight.tries += 1;
+      this.resent += 1;
+      this.#send(origin);
+    }
+    if (this.#inFlight.size > 0) this.#armRetry();
+  }
+
+  #sendDigest(): void {
+    const records = [...this.#database.records()];
+    let next = 0;
+    do {
+      const count = Math.min(DIGEST_ENTRIES_MAX, records.length - next);
+      let at = this.link.control(FRAME_DIGEST, DIGEST_HEAD_BYTES + count * VERSION_ENTRY_BYTES);
+      if (at < 0) return;
+      const { buffer } = this.link.channel!;
+      buffer[at] = next + count === records.length ? DIGEST_LAST : 0;
+      at += DIGEST_HEAD_BYTES;
+      for (let i = next; i < next + count; i += 1) {
+        const { origin, sequence } = records[i]!.advertisement;
+        at = putVersionEntry(buffer, at, origin, sequence);
+      }
+      next += count;
+    } while (next < records.length);
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * The link-state database: the newest advertisement of every node, and when to stop believing it.
+ *
+ * Owns storage, comparison and ageing. Flooding and route computation read it. The invariant: for one origin
+ * the sequence number only grows while a record exists.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { SECOND, type Micros } from '../base/time.ts';
+import type { Advertisement } from '../wire/link-state.ts';
+
+export interface LinkStateRecord {
+  advertisement: Advertisement;
+  receivedAt: Micros;
+  /** Not believed from here on unless renewed. */
+  expiresAt: Micros;
+}
+
+export type InstallResult = 'newer' | 'same' | 'older' | 'full';
+
+export class LinkStateDatabase {
+  readonly limit: number;
+  readonly #records = new Map<NodeId, LinkStateRecord>();
+
+  /** `limit`: most origins. */
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  get(origin: NodeId): LinkStateRecord | undefined {
+    return this.#records.get(origin);
+  }
+
+  /** Sequence number held for `origin`, -1 for none. */
+  sequence(origin: NodeId): number {
+    return this.#records.get(origin)?.advertisement.sequence ?? -1;
+  }
+
+  records(): IterableIterator<LinkStateRecord> {
+    return this.#records.values();
+  }
+
+  install(advertisement: Advertisement, now: Micros, expiresAt: Micros): InstallResult {
+    const held = this.#records.get(advertisement.origin);
+    if (held === undefined) {
+      if (this.#records.size >= this.limit) return 'full';
+      this.#records.set(advertisement.origin, { advertisement, receivedAt: now, expiresAt });
+      return 'newer';
+    }
+    const { sequence } = held.advertisement;
+    if (advertisement.sequence < sequence) return 'older';
+    if (advertisement.sequence === sequence) return 'same';
+    held.advertisement = advertisement;
+    held.receivedAt = now;
+    held.expiresAt = expiresAt;
+    return 'newer';
+  }
+
+  /** Whole seconds for which a record may still be believed, at least 0. */
+  remainingSeconds(record: LinkStateRecord, now: Micros): number {
+    return Math.max(0, Math.floor((record.expiresAt - now) / SECOND));
+  }
+
+  /** Forgets what has expired; returns how many. */
+  expire(now: Micros): number {
+    let count = 0;
+    for (const [origin, record] of this.#records) {
+      if (record.expiresAt <= now) {
+        this.#records.delete(origin);
+        count += 1;
+      }
+    }
+    return count;
+  }
+}

@@ -1,0 +1,326 @@
+/**
+ * Link-state routing: our own advertisement, the flooding of everybody's, and the routes that follow.
+ *
+ * Owns when to advertise (at once for a link that came or went, with hysteresis for latency and loss, rarely
+ * otherwise), when to recompute (soon after a change, then at bounded intervals) and the next-hop table.
+ * Storage, flooding and Dijkstra are in files of their own.
+ */
+
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Rng } from '../base/rng.ts';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Link } from '../link/link.ts';
+import type { LinkTable } from '../link/link-table.ts';
+import { getU16 } from '../base/bytes.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
+import {
+  decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
+} from '../wire/link-state.ts';
+import { FloodingPeer } from './flooding.ts';
+import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
+import type { Metric } from './metrics.ts';
+import type { Router } from './router.ts';
+import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
+
+export interface LinkStateRouterConfig {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly metric: Metric;
+  readonly advertisementRefreshUs: Micros;
+  readonly advertisementLifetimeUs: Micros;
+  readonly limits: { readonly nodes: number };
+}
+
+export interface LinkStateRouterEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly drops: DropCounters;
+  /** Routes changed. */
+  onRoutes(): void;
+}
+
+/** First advertisement or recomputation after a quiet time waits this long, so that a burst of changes is one. */
+const SETTLE: Micros = 1 * MILLISECOND;
+/** At most one advertisement of ours, and one recomputation, in this time. */
+const ADVERTISE_INTERVAL: Micros = 50 * MILLISECOND;
+const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
+/** Changes of latency and loss alone are advertised at most this often. */
+const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
+const EXPIRY_INTERVAL: Micros = 1 * SECOND;
+
+export interface RoutingCounters {
+  recomputations: number;
+  recomputeUsTotal: Micros;
+  recomputeUsMax: Micros;
+  advertised: number;
+  accepted: number;
+  duplicates: number;
+}
+
+export class LinkStateRouter implements Router {
+  readonly database: LinkStateDatabase;
+  readonly counters: RoutingCounters = { recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0 };
+  readonly #config: LinkStateRouterConfig;
+  readonly #env: LinkStateRouterEnvironment;
+  readonly #links: LinkTable;
+  readonly #peers = new Map<Link, FloodingPeer>();
+  readonly #advertiseTimer = new Timer(() => this.#advertise(false));
+  readonly #recomputeTimer = new Timer(() => this.#recompute());
+  readonly #refreshTimer = new Timer(() => this.#advertise(true));
+  readonly #expiryTimer = new Timer(() => this.#expire());
+  #paths: ShortestPaths;
+  /** Node index -> link slot, -1 = no route. */
+  #nextHopSlot = new Int32Array(0);
+  #sequence: number;
+  /** When the advertise timer is due, while it is armed. */
+  #advertiseAt: Micros = 0;
+  #advertisedAt: Micros = -SECOND;
+  #recomputedAt: Micros = -SECOND;
+  #stopped = false;
+
+  constructor(config: LinkStateRouterConfig, env: LinkStateRouterEnvironment, links: LinkTable) {
+    this.#config = config;
+    this.#env = env;
+    this.#links = links;
+    this.database = new LinkStateDatabase(config.limits.nodes);
+    // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
+    this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
+    this.#paths = computeShortestPaths(config.id, [], config.metric);
+  }
+
+  get paths(): ShortestPaths {
+    return this.#paths;
+  }
+
+  start(): void {
+    this.#advertise(true);
+    this.#recompute();
+    this.#env.timers.arm(this.#expiryTimer, this.#env.clock.now() + EXPIRY_INTERVAL);
+  }
+
+  /** Tells everybody that this node leaves. The caller flushes and then takes the links down. */
+  stop(): void {
+    this.#install(makeAdvertisement(this.#config.id, this.#nextSequence(), true, this.#config.name, []));
+    for (const peer of this.#peers.values()) peer.sendNow();
+    this.#stopped = true;
+    for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer]) this.#env.timers.cancel(timer);
+  }
+
+  nextHop(destination: NodeId): Link | null {
+    const index = this.#paths.indexOf.get(destination);
+    if (index === undefined) return null;
+    const slot = this.#nextHopSlot[index]!;
+    if (slot < 0) return null;
+    const link = this.#links.at(slot);
+    return link !== null && link.up ? link : null;
+  }
+
+  /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
+  resolve(name: string): NodeId | null {
+    let found: NodeId | null = null;
+    for (const { advertisement } of this.database.records()) {
+      if (advertisement.name === name && !advertisement.leaving && (found === null || advertisement.origin < found)) found = advertisement.origin;
+    }
+    return found;
+  }
+
+  nameOf(node: NodeId): string | null {
+    const name = this.database.get(node)?.advertisement.name;
+    return name === undefined || name === '' ? null : name;
+  }
+
+  reachable(node: NodeId): boolean {
+    const index = this.#paths.indexOf.get(node);
+    return index !== undefined && this.#paths.cost[index]! >= 0;
+  }
+
+  /* -------------------------------------------------------------- inputs */
+
+  onLinkState(link: Link, up: boolean): void {
+    if (up) {
+      const peer = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers);
+      this.#peers.set(link, peer);
+      peer.start();
+    } else {
+      this.#peers.get(link)?.stop();
+      this.#peers.delete(link);
+    }
+    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+  }
+
+  onLinkEstimate(link: Link): void {
+    const own = this.database.get(this.#config.id)?.advertisement;
+    const advertised = own?.links.find((entry) => entry.node === link.node);
+    if (advertised === undefined) this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+    else if (materially(advertised, measured(link))) this.#scheduleAdvertise(ESTIMATE_INTERVAL);
+  }
+
+  onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
+    const peer = this.#peers.get(link);
+    if (peer === undefined) return;
+    if (type === FRAME_LINK_STATE) {
+      const reason = this.#onAdvertisement(peer, bytes, start, end);
+      if (reason !== DropReason.none) this.#env.drops.count(reason);
+    } else if (type === FRAME_DIGEST) {
+      const ok = peer.onDigestFrame(bytes, start, end, (origin, sequence) => this.#onVersionSeen(origin, sequence));
+      if (!ok) this.#env.drops.count(DropReason.digestMalformed);
+    } else if (!peer.onAckFrame(bytes, start, end)) {
+      this.#env.drops.count(DropReason.linkStateAckMalformed);
+    }
+  }
+
+  /* -------------------------------------------------------------- advertisements */
+
+  #onAdvertisement(peer: FloodingPeer, bytes: Uint8Array, start: number, end: number): DropReason {
+    if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
+    const lifetime = getU16(bytes, start) * SECOND;
+    const advertisement = decodeAdvertisement(bytes, start + LIFETIME_BYTES, end);
+    if (typeof advertisement === 'number') return advertisement;
+    const { origin, sequence } = advertisement;
+    if (origin === this.#config.id) {
+      peer.onReceived(origin, sequence);
+      this.#onVersionSeen(origin, sequence);
+      return DropReason.none;
+    }
+    const now = this.#env.clock.now();
+    const keep = advertisement.leaving ? 10 * SECOND : this.#config.advertisementLifetimeUs;
+    const result = this.database.install(advertisement, now, now + Math.min(lifetime, keep));
+    if (result === 'full') return DropReason.linkStateTableFull;
+    peer.onReceived(origin, sequence);
+    if (result === 'newer') {
+      this.counters.accepted += 1;
+      this.#onNewer(origin);
+      return DropReason.none;
+    }
+    if (result === 'older') {
+      peer.onNewer(origin);
+      return DropReason.linkStateStale;
+    }
+    this.counters.duplicates += 1;
+    return DropReason.none;
+  }
+
+  /** Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a later number. */
+  #onVersionSeen(origin: NodeId, sequence: number): void {
+    if (origin !== this.#config.id || this.#stopped) return;
+    if (sequence < this.#sequence || sequence >= SEQUENCE_MAX) return;
+    if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
+    this.#sequence = sequence;
+    this.#env.log.info({ sequence }, 'own advertisement of an earlier run overtaken');
+    this.#advertise(true);
+  }
+
+  #onNewer(origin: NodeId): void {
+    for (const peer of this.#peers.values()) peer.onNewer(origin);
+    this.#scheduleRecompute();
+  }
+
+  #scheduleAdvertise(interval: Micros): void {
+    if (this.#stopped) return;
+    const at = Math.max(this.#env.clock.now() + SETTLE, this.#advertisedAt + interval);
+    if (this.#advertiseTimer.armed && at >= this.#advertiseAt) return;
+    this.#advertiseAt = at;
+    this.#env.timers.arm(this.#advertiseTimer, at);
+  }
+
+  #nextSequence(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+
+  /** Advertises our links; without `renew` only if something material changed. */
+  #advertise(renew: boolean): void {
+    if (this.#stopped) return;
+    const links: AdvertisedLink[] = [];
+    for (const link of this.#links.all()) {
+      if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX) links.push(measured(link));
+    }
+    links.sort((a, b) => a.node - b.node);
+    const held = this.database.get(this.#config.id)?.advertisement;
+    if (!renew && held !== undefined && !changed(held.links, links)) return;
+    this.#install(makeAdvertisement(this.#config.id, this.#nextSequence(), false, this.#config.name, links));
+    const spread = this.#env.rng.below(Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)));
+    this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');
+    this.#env.timers.arm(this.#refreshTimer, this.#env.clock.now() + this.#config.advertisementRefreshUs - spread);
+  }
+
+  #install(advertisement: Advertisement): void {
+    const now = this.#env.clock.now();
+    this.#advertisedAt = now;
+    this.counters.advertised += 1;
+    this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs);
+    this.#onNewer(this.#config.id);
+  }
+
+  #expire(): void {
+    const now = this.#env.clock.now();
+    const before = new Set<NodeId>();
+    for (const record of this.database.records()) if (record.expiresAt <= now) before.add(record.advertisement.origin);
+    if (before.size > 0) {
+      this.database.expire(now);
+      for (const origin of before) {
+        for (const peer of this.#peers.values()) peer.forget(origin);
+        this.#env.log.info({ node: formatNodeId(origin) }, 'node forgotten');
+      }
+      this.#scheduleRecompute();
+    }
+    this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
+  }
+
+  /* -------------------------------------------------------------- routes */
+
+  #scheduleRecompute(): void {
+    if (this.#stopped || this.#recomputeTimer.armed) return;
+    this.#env.timers.arm(this.#recomputeTimer, Math.max(this.#env.clock.now() + SETTLE, this.#recomputedAt + RECOMPUTE_INTERVAL));
+  }
+
+  #recompute(): void {
+    const started = this.#env.clock.now();
+    this.#recomputedAt = started;
+    const advertisements: Advertisement[] = [];
+    for (const record of this.database.records()) advertisements.push(record.advertisement);
+    const paths = computeShortestPaths(this.#config.id, advertisements, this.#config.metric);
+    const slots = new Int32Array(paths.ids.length).fill(-1);
+    for (let i = 0; i < slots.length; i += 1) {
+      const hop = paths.firstHop[i]!;
+      if (hop >= 0) slots[i] = this.#links.of(paths.ids[hop]!)?.slot ?? -1;
+    }
+    this.#paths = paths;
+    this.#nextHopSlot = slots;
+    const took = this.#env.clock.now() - started;
+    this.counters.recomputations += 1;
+    this.counters.recomputeUsTotal += took;
+    this.counters.recomputeUsMax = Math.max(this.counters.recomputeUsMax, took);
+    this.#env.onRoutes();
+  }
+
+  /** For status: the database, sorted by node id. */
+  sortedRecords(): LinkStateRecord[] {
+    return [...this.database.records()].sort((a, b) => a.advertisement.origin - b.advertisement.origin);
+  }
+}
+
+function measured(link: Link): AdvertisedLink {
+  return {
+    node: link.node,
+    latency: Math.min(0xffff, Math.round(link.latencyUs / LATENCY_UNIT_US)),
+    loss: Math.min(0xffff, Math.round(link.liveness.lossOut * 65_535)),
+  };
+}
+
+/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points and a third. */
+function materially(a: AdvertisedLink, b: AdvertisedLink): boolean {
+  const latency = Math.abs(a.latency - b.latency);
+  if (latency > 10 && latency * 5 > Math.min(a.latency, b.latency)) return true;
+  const loss = Math.abs(a.loss - b.loss);
+  return loss > 983 && loss * 3 > Math.min(a.loss, b.loss);
+}
+
+function changed(held: readonly AdvertisedLink[], links: readonly AdvertisedLink[]): boolean {
+  if (held.length !== links.length) return true;
+  return links.some((link, i) => link.node !== held[i]!.node || materially(held[i]!, link));
+}

@@ -1,0 +1,11 @@
+/**
+ * What the data plane asks of routing: the link towards a destination, by one array read.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import type { Link } from '../link/link.ts';
+
+export interface Router {
+  /** The link to send on towards `destination`, null when there is no usable route now. `@hot` */
+  nextHop(destination: NodeId): Link | null;
+}

@@ -1,0 +1,171 @@
+/**
+ * Ping and trace: asks other daemons for a sign of life and answers them.
+ *
+ * Owns outstanding probes (bounded, timed out) and the budget for answers, so that a flood of requests costs
+ * a bounded number of replies a second. An answer is matched by a random id and a sequence number.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import type { Rng } from '../base/rng.ts';
+import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Dissemination } from '../dissemination/dissemination.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REPLY, ECHO_REQUEST, encodeEcho, type Echo } from '../wire/echo.ts';
+import { DISSEMINATION_LINK_STATE, KIND_ECHO, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
+
+const OUTSTANDING_MAX = 4096;
+const ANSWERS_PER_SECOND = 2_000;
+const ANSWER_BURST = 200;
+
+export interface EchoResult {
+  /** Who answered: the destination, or where the ttl ran out. */
+  node: NodeId;
+  reached: boolean;
+  rttUs: Micros;
+  /** Links the request crossed. */
+  hops: number;
+}
+
+interface Probe {
+  readonly sequence: number;
+  readonly sentAt: Micros;
+  readonly ttl: number;
+  readonly timer: Timer;
+  readonly done: (result: EchoResult | null) => void;
+}
+
+export interface EchoEnvironment {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly drops: DropCounters;
+  readonly dissemination: Dissemination;
+}
+
+export class EchoService {
+  readonly #env: EchoEnvironment;
+  readonly #id: number;
+  readonly #probes = new Map<number, Probe>();
+  readonly #packet = new Packet();
+  readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
+  readonly #echo: Echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
+  #nextSequence = 0;
+  #answerTokens = ANSWER_BURST;
+  #tokensAt: Micros = 0;
+
+  constructor(env: EchoEnvironment) {
+    this.#env = env;
+    this.#id = env.rng.u32();
+  }
+
+  get outstanding(): number {
+    return this.#probes.size;
+  }
+
+  /**
+   * Sends one request; `done` is called once, with null after `timeoutUs` without an answer. Returns why it was
+   * not sent, and then `done` is never called. `payloadBytes` beyond the echo head are zeros.
+   */
+  probe(destination: NodeId, ttl: number, service: number, payloadBytes: number, timeoutUs: Micros, done: Probe['done']): DropReason {
+    if (this.#probes.size >= OUTSTANDING_MAX) return DropReason.echoRateLimited;
+    const sequence = this.#nextSequence;
+    if (this.#probes.has(sequence)) return DropReason.echoRateLimited;
+    this.#nextSequence = (sequence + 1) & 0xffff;
+    const now = this.#env.clock.now();
+    const timer = new Timer(() => {
+      this.#probes.delete(sequence);
+      done(null);
+    });
+    this.#echo.operation = ECHO_REQUEST;
+    this.#echo.ttlLeft = 0;
+    this.#echo.sequence = sequence;
+    this.#echo.id = this.#id;
+    const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
+    const reason = this.#send(destination, ttl, service, bytes);
+    if (reason !== DropReason.none) return reason;
+    this.#probes.set(sequence, { sequence, sentAt: now, ttl, timer, done });
+    this.#env.timers.arm(timer, now + timeoutUs);
+    return DropReason.none;
+  }
+
+  /** An echo packet for this node. */
+  onPacket(packet: Packet): void {
+    const echo = this.#echo;
+    const reason = decodeEcho(packet.bytes, packet.payloadStart, packet.end, echo);
+    if (reason !== DropReason.none) {
+      this.#env.drops.count(reason);
+      return;
+    }
+    if (echo.operation === ECHO_REQUEST) {
+      this.#answer(packet, ECHO_REPLY);
+      return;
+    }
+    const probe = echo.id === this.#id ? this.#probes.get(echo.sequence) : undefined;
+    if (probe === undefined) return;
+    this.#probes.delete(probe.sequence);
+    this.#env.timers.cancel(probe.timer);
+    const reached = echo.operation === ECHO_REPLY;
+    const hops = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
+    probe.done({ node: packet.source, reached, rttUs: this.#env.clock.now() - probe.sentAt, hops });
+  }
+
+  /** A packet's ttl ran out here: its source hears of it if it was a probe. */
+  onExpired(packet: Packet): void {
+    if (packet.kind !== KIND_ECHO) return;
+    if (decodeEcho(packet.bytes, packet.payloadStart, packet.end, this.#echo) !== DropReason.none) return;
+    if (this.#echo.operation === ECHO_REQUEST) this.#answer(packet, ECHO_EXPIRED);
+  }
+
+  stop(): void {
+    for (const probe of this.#probes.values()) {
+      this.#env.timers.cancel(probe.timer);
+      probe.done(null);
+    }
+    this.#probes.clear();
+  }
+
+  #answer(request: Packet, operation: number): void {
+    if (!this.#takeToken()) {
+      this.#env.drops.count(DropReason.echoRateLimited);
+      return;
+    }
+    this.#echo.operation = operation;
+    this.#echo.ttlLeft = request.ttl;
+    const bytes = operation === ECHO_REPLY ? request.end - request.payloadStart : ECHO_HEAD_BYTES;
+    const reason = this.#send(request.source, TTL_DEFAULT, request.service, bytes);
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
+  }
+
+  #send(destination: NodeId, ttl: number, service: number, payloadBytes: number): DropReason {
+    const packet = this.#packet;
+    this.#scratch.fill(0, OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES, OVERLAY_HEADER_BYTES + payloadBytes);
+    encodeEcho(this.#echo, this.#scratch, OVERLAY_HEADER_BYTES);
+    packet.bytes = this.#scratch;
+    packet.start = 0;
+    packet.end = OVERLAY_HEADER_BYTES + payloadBytes;
+    packet.keepable = false;
+    packet.kind = KIND_ECHO;
+    packet.ttl = ttl;
+    packet.service = service;
+    packet.dissemination = DISSEMINATION_LINK_STATE;
+    packet.ecn = false;
+    packet.priority = PRIORITY_DEFAULT;
+    packet.source = this.#env.self;
+    packet.destination = destination;
+    packet.sourcePort = 0;
+    packet.destinationPort = 0;
+    packet.encodeHeader();
+    return this.#env.dissemination.originate(packet);
+  }
+
+  #takeToken(): boolean {
+    const now = this.#env.clock.now();
+    this.#answerTokens = Math.min(ANSWER_BURST, this.#answerTokens + ((now - this.#tokensAt) / SECOND) * ANSWERS_PER_SECOND);
+    this.#tokensAt = now;
+    if (this.#answerTokens < 1) return false;
+    this.#answerTokens -= 1;
+    return true;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Putting fragmented datagrams together again at the destination, within bounds.
+ *
+ * Key: source node, source port, destination port, message number. Incomplete messages are bounded in
+ * bytes over all sources and in number per source, and time out; at a bound the oldest gives way (of the
+ * same source first), so a source that sends only first halves hurts itself.
+ */
+
+import type { NodeId, Port } from '../base/ids.ts';
+import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { decodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, type FragmentHead } from '../wire/fragment.ts';
+
+/** A message of which no piece arrived for this long is given up. */
+export const REASSEMBLY_TIMEOUT: Micros = 5 * SECOND;
+const PER_SOURCE_MAX = 64;
+
+interface Partial {
+  readonly key: string;
+  readonly source: NodeId;
+  readonly bytes: Uint8Array;
+  readonly have: Uint8Array;
+  missing: number;
+  length: number;
+  deadline: Micros;
+}
+
+export class Reassembly {
+  readonly limitBytes: number;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  readonly #drops: DropCounters;
+  /** In the order of the last arrival of a piece. */
+  readonly #partials = new Map<string, Partial>();
+  readonly #perSource = new Map<NodeId, number>();
+  readonly #head: FragmentHead = { message: 0, index: 0, count: 0 };
+  readonly #timer = new Timer(() => this.#expire());
+  #bytes = 0;
+
+  constructor(limitBytes: number, clock: Clock, timers: Timers, drops: DropCounters) {
+    this.limitBytes = limitBytes;
+    this.#clock = clock;
+    this.#timers = timers;
+    this.#drops = drops;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get messages(): number {
+    return this.#partials.size;
+  }
+
+  /** A fragment's payload is `b[start..end)`. Returns the whole message when it was the last missing piece. */
+  onFragment(source: NodeId, sourcePort: Port, destinationPort: Port, b: Uint8Array, start: number, end: number): Uint8Array | null {
+    const head = this.#head;
+    const reason = decodeFragmentHead(b, start, end, head);
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return null;
+    }
+    const key = `${source} ${sourcePort} ${destinationPort} ${head.message}`;
+    let partial = this.#partials.get(key);
+    if (partial === undefined) partial = this.#open(key, source, head.count);
+    else {
+      this.#partials.delete(key);
+      this.#partials.set(key, partial);
+    }
+    if (partial.have.length !== head.count) {
+      this.#drops.count(DropReason.fragmentMalformed);
+      return null;
+    }
+    if (partial.have[head.index] === 1) {
+      this.#drops.count(DropReason.fragmentDuplicate);
+      return null;
+    }
+    const bytes = end - start - FRAGMENT_HEAD_BYTES;
+    partial.bytes.set(b.subarray(start + FRAGMENT_HEAD_BYTES, end), head.index * FRAGMENT_BYTES);
+    partial.have[head.index] = 1;
+    partial.missing -= 1;
+    partial.length += bytes;
+    partial.deadline = this.#clock.now() + REASSEMBLY_TIMEOUT;
+    if (partial.missing > 0) return null;
+    this.#remove(partial);
+    return partial.bytes.subarray(0, partial.length);
+  }
+
+  stop(): void {
+    this.#timers.cancel(this.#timer);
+    this.#partials.clear();
+    this.#perSource.clear();
+    this.#bytes = 0;
+  }
+
+  #open(key: string, source: NodeId, count: number): Partial {
+    const size = count * FRAGMENT_BYTES;
+    if ((this.#perSource.get(source) ?? 0) >= PER_SOURCE_MAX) {
+      for (const held of this.#partials.values()) {
+        if (held.source !== source) continue;
+        this.#giveUp(held, DropReason.fragmentTableFull);
+        break;
+      }
+    }
+    while (this.#bytes + size > this.limitBytes && this.#partials.size > 0) {
+      for (const held of this.#partials.values()) {
+        this.#giveUp(held, DropReason.fragmentTableFull);
+        break;
+      }
+    }
+    const partial: Partial = {
+      key, source, bytes: new Uint8Array(size), have: new Uint8Array(count), missing: count, length: 0,
+      deadline: this.#clock.now() + REASSEMBLY_TIMEOUT,
+    };
+    this.#partials.set(key, partial);
+    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
+    this.#bytes += size;
+    if (!this.#timer.armed) this.#timers.arm(this.#timer, partial.deadline);
+    return partial;
+  }
+
+  #giveUp(partial: Partial, reason: DropReason): void {
+    this.#drops.count(reason);
+    this.#remove(partial);
+  }
+
+  #remove(partial: Partial): void {
+    this.#partials.delete(partial.key);
+    this.#bytes -= partial.bytes.length;
+    const left = this.#perSource.get(partial.source)! - 1;
+    if (left === 0) this.#perSource.delete(partial.source);
+    else this.#perSource.set(partial.source, left);
+  }
+
+  #expire(): void {
+    const now = this.#clock.now();
+    for (const partial of this.#partials.values()) {
+      if (partial.deadline > now) {
+        this.#timers.arm(this.#timer, partial.deadline);
+        return;
+      }
+      this.#giveUp(partial, DropReason.fragmentTimedOut);
+    }
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The sessions of a daemon: which local port belongs to whom, how messages become packets and back.
+ *
+ * Owns the port table, datagram sessions and reassembly. Its users are client ports (programs outside) and
+ * flows inside the simulator; both see the same interface. Does not know how a packet travels: it hands
+ * packets to Dissemination and is handed those for this node. `@hot` for messages that fit one packet.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
+import type { Rng } from '../base/rng.ts';
+import type { Clock, Timers } from '../base/time.ts';
+import type { Dissemination } from '../dissemination/dissemination.ts';
+import type { Link } from '../link/link.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead } from '../wire/fragment.ts';
+import {
+  DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, TTL_DEFAULT,
+} from '../wire/packet.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
+import { Reassembly } from './reassembly.ts';
+
+const EPHEMERAL_FIRST = 32_768;
+const EPHEMERAL_LAST = 60_999;
+
+/** Who owns a datagram session. */
+export interface DatagramOwner {
+  /** A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner dropped it. */
+  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number): boolean;
+  /** After a `send` that was refused for lack of room: there is room again. */
+  onWritable(session: DatagramSession): void;
+}
+
+export interface DatagramOptions {
+  /** Link service, e.g. SERVICE_BEST_EFFORT. */
+  service?: number;
+  dissemination?: number;
+  /** 1..255 hops. */
+  ttl?: number;
+  /** 0..15, higher is more urgent. */
+  priority?: number;
+}
+
+export class DatagramSession {
+  readonly owner: DatagramOwner;
+  /** 0 until bound. */
+  port: Port = 0;
+  service: number;
+  dissemination: number;
+  ttl: number;
+  priority: number;
+  closed = false;
+  sent = 0;
+  received = 0;
+  /** Messages that the owner dropped. */
+  dropped = 0;
+  /** The next fragmented message's number, u32. */
+  nextMessage = 0;
+  /** A send met a congested queue; onWritable will follow. */
+  blocked = false;
+
+  constructor(owner: DatagramOwner, options: DatagramOptions) {
+    this.owner = owner;
+    this.service = options.service ?? SERVICE_BEST_EFFORT;
+    this.dissemination = options.dissemination ?? DISSEMINATION_LINK_STATE;
+    this.ttl = options.ttl ?? TTL_DEFAULT;
+    this.priority = options.priority ?? PRIORITY_DEFAULT;
+  }
+}
+
+export interface SessionsEnvironment {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly drops: DropCounters;
+  readonly dissemination: Dissemination;
+  readonly reassemblyBytes: number;
+}
+
+export class Sessions {
+  readonly reassembly: Reassembly;
+  readonly #env: SessionsEnvironment;
+  readonly #byPort = new Map<Port, DatagramSession>();
+  readonly #blocked = new Set<DatagramSession>();
+  readonly #packet = new Packet();
+  readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
+  readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
+  #nextEphemeral: Port;
+
+  constructor(env: SessionsEnvironment) {
+    this.#env = env;
+    this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
+    this.#nextEphemeral = EPHEMERAL_FIRST + env.rng.below(EPHEMERAL_LAST - EPHEMERAL_FIRST + 1);
+  }
+
+  /** Bound sessions. */
+  get size(): number {
+    return this.#byPort.size;
+  }
+
+  open(owner: DatagramOwner, options: DatagramOptions = {}): DatagramSession {
+    const session = new DatagramSession(owner, options);
+    session.nextMessage = this.#env.rng.u32();
+    return session;
+  }
+
+  /** Binds to `port`, 0 = any free one. Throws SpinesError EADDRINUSE, EINVAL (already bound). */
+  bind(session: DatagramSession, port: Port): Port {
+    if (session.closed) throw new SpinesError('EBADF', 'the socket is closed');
+    if (session.port !== 0) throw new SpinesError('EINVAL', `the socket is already bound to port ${session.port}`);
+    const chosen = port === 0 ? this.#freePort() : port;
+    if (this.#byPort.has(chosen)) {
+      throw new SpinesError('EADDRINUSE', `port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for any free one`);
+    }
+    session.port = chosen;
+    this.#byPort.set(chosen, session);
+    return chosen;
+  }
+
+  close(session: DatagramSession): void {
+    session.closed = true;
+    this.#blocked.delete(session);
+    if (session.port !== 0) this.#byPort.delete(session.port);
+  }
+
+  /**
+   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message. Binds an unbound session first.
+   * DropReason.none: every piece was taken. linkQueueFull sets `blocked`: wait for onWritable.
+   */
+  send(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+    const length = end - start;
+    if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
+    if (session.port === 0) this.bind(session, 0);
+    const reason = length <= PAYLOAD_BYTES_MAX
+      ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
+      : this.#sendFragments(session, destination, port, bytes, start, end);
+    if (reason === DropReason.none) session.sent += 1;
+    if (this.#env.dissemination.congested(destination, session.service)) {
+      session.blocked = true;
+      this.#blocked.add(session);
+    }
+    return reason;
+  }
+
+  /** A datagram or fragment for this node. */
+  onPacket(packet: Packet): void {
+    const session = this.#byPort.get(packet.destinationPort);
+    if (session === undefined) {
+      this.#env.drops.count(DropReason.portClosed);
+      return;
+    }
+    if (packet.kind === KIND_DATAGRAM) {
+      this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
+      return;
+    }
+    const message = this.reassembly.onFragment(
+      packet.source, packet.sourcePort, packet.destinationPort, packet.bytes, packet.payloadStart, packet.end,
+    );
+    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
+  }
+
+  onLinkWritable(_link: Link): void {
+    for (const session of [...this.#blocked]) {
+      this.#blocked.delete(session);
+      session.blocked = false;
+      session.owner.onWritable(session);
+    }
+  }
+
+  stop(): void {
+    this.reassembly.stop();
+  }
+
+  #deliver(session: DatagramSession, packet: Packet, bytes: Uint8Array, start: number, end: number): void {
+    if (session.owner.onMessage(session, packet.source, packet.sourcePort, bytes, start, end)) {
+      session.received += 1;
+      return;
+    }
+    session.dropped += 1;
+    this.#env.drops.count(DropReason.clientTooSlow);
+  }
+
+  #sendFragments(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+    const fragment = this.#fragment;
+    fragment.message = session.nextMessage;
+    fragment.count = Math.ceil((end - start) / FRAGMENT_BYTES);
+    session.nextMessage = (session.nextMessage + 1) >>> 0;
+    for (fragment.index = 0; fragment.index < fragment.count; fragment.index += 1) {
+      const from = start + fragment.index * FRAGMENT_BYTES;
+      const to = Math.min(end, from + FRAGMENT_BYTES);
+      encodeFragmentHead(fragment, this.#scratch, OVERLAY_HEADER_BYTES);
+      const reason = this.#sendPacket(session, KIND_FRAGMENT, destination, port, bytes, from, to, FRAGMENT_HEAD_BYTES);
+      if (reason !== DropReason.none) return reason;
+    }
+    return DropReason.none;
+  }
+
+  #sendPacket(
+    session: DatagramSession, kind: number, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number, headBytes: number,
+  ): DropReason {
+    const packet = this.#packet;
+    const payloadAt = OVERLAY_HEADER_BYTES + headBytes;
+    this.#scratch.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), payloadAt);
+    packet.bytes = this.#scratch;
+    packet.start = 0;
+    packet.end = payloadAt + end - start;
+    packet.keepable = false;
+    packet.kind = kind;
+    packet.ttl = session.ttl;
+    packet.service = session.service;
+    packet.dissemination = session.dissemination;
+    packet.ecn = false;
+    packet.priority = session.priority;
+    packet.source = this.#env.self;
+    packet.destination = destination;
+    packet.sourcePort = session.port;
+    packet.destinationPort = port;
+    packet.encodeHeader();
+    return this.#env.dissemination.originate(packet);
+  }
+
+  #freePort(): Port {
+    for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1; tries > 0; tries -= 1) {
+      const port = this.#nextEphemeral;
+      this.#nextEphemeral = port === EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
+      if (!this.#byPort.has(port)) return port;
+    }
+    throw new SpinesError('EADDRINUSE', 'no free port is left; close sockets that are not needed');
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * Replays a topology in virtual time: builds the world, waits for routes, runs flows and timeline, reports.
+ *
+ * Time zero of flows and events is when the routes first are right everywhere (checked from outside). After
+ * each event the checker measures how long routes took to be right again.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { buildReport, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
+import type { Topology, TopologyEvent } from '../emulation/topology.ts';
+import { SERVICE_BEST_EFFORT } from '../wire/packet.ts';
+import { RouteChecker } from './check-routes.ts';
+import { heal, cut, partition } from './faults.ts';
+import { SimFlow } from './flow.ts';
+import { World, type SimHost } from './world.ts';
+
+export interface VirtualOptions {
+  readonly log?: Log;
+  /** Called now and then with virtual time since the start of the flows and the length of the run. */
+  readonly onProgress?: (doneUs: Micros, totalUs: Micros, note: string) => void;
+}
+
+export interface VirtualRun {
+  readonly report: Report;
+  readonly world: World;
+  readonly flows: readonly SimFlow[];
+}
+
+/** Routes must be right this long after the start, or the run is refused. */
+const CONVERGE_MAX: Micros = 60 * SECOND;
+const CHECK_INTERVAL: Micros = 10 * MILLISECOND;
+/** After the last message the run goes on this long for stragglers. */
+const STRAGGLER_TIME: Micros = 2 * SECOND;
+
+export function buildWorld(topology: Topology, log?: Log): World {
+  const world = new World({ seed: topology.seed, ...(log === undefined ? {} : { log }) });
+  for (const node of topology.nodes) world.addHost(node.id, node.name, { metric: topology.metric, allowEmulation: true });
+  for (const link of topology.links) world.connect(world.hosts[link.a]!, world.hosts[link.b]!, link.forward, link.backward);
+  return world;
+}
+
+/** Runs until all routes are right; returns how long that took, null when it did not happen in time. */
+export function converge(world: World, topology: Pick<Topology, 'metric'>, patienceUs: Micros): Micros | null {
+  const started = world.now();
+  const checker = new RouteChecker(world, topology.metric);
+  while (checker.faults().length > 0) {
+    if (world.now() - started >= patienceUs) return null;
+    world.runFor(CHECK_INTERVAL);
+  }
+  return world.now() - started;
+}
+
+/** Throws SpinesError EUNSUPPORTED for flows that this version can't carry, ENOTCONVERGED when routes never get right. */
+export function runVirtual(topology: Topology, options: VirtualOptions = {}): VirtualRun {
+  refuseUnsupported(topology);
+  const world = buildWorld(topology, options.log);
+  const starts = world.rng.fork('start times');
+  for (const host of world.hosts) world.schedule(starts.below(50 * MILLISECOND), () => host.start());
+  world.runFor(50 * MILLISECOND);
+  const initial = converge(world, topology, CONVERGE_MAX);
+  if (initial === null) {
+    const [fault] = new RouteChecker(world, topology.metric).faults();
+    throw new SpinesError('ENOTCONVERGED', `routes were not right after ${CONVERGE_MAX / SECOND} s: ${fault?.from} to ${fault?.to} ${fault?.what}`);
+  }
+  const run = new Run(world, topology, options);
+  run.convergence.push({ atMs: 0, event: 'start', convergedAfterMs: (initial + 50 * MILLISECOND) / MILLISECOND });
+  run.play();
+  return { report: run.report(), world, flows: run.flows };
+}
+
+export function refuseUnsupported(topology: Topology): void {
+  for (const flow of topology.flows) {
+    const wanted = flow.link !== 'best-effort' ? `link ${flow.link}` : flow.session !== 'datagram' ? `session ${flow.session}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
+    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort, session datagram, routing link-state`);
+  }
+}
+
+class Run {
+  readonly flows: SimFlow[];
+  readonly convergence: ReportConvergence[] = [];
+  readonly #world: World;
+  readonly #topology: Topology;
+  readonly #options: VirtualOptions;
+  readonly #startAt: Micros;
+  readonly #events: ReportEvent[] = [];
+  readonly #before: { datagrams: number; ipBytes: number; dropped: number }[];
+  #undoPartition: (() => void) | null = null;
+  readonly #downByEvent = new Set<number>();
+
+  constructor(world: World, topology: Topology, options: VirtualOptions) {
+    this.#world = world;
+    this.#topology = topology;
+    this.#options = options;
+    this.#startAt = world.now();
+    this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.counters.lost + wire.model.counters.queueDropped }));
+    this.flows = topology.flows.map((flow, i) => new SimFlow(world, i, world.hosts[flow.from]!, world.hosts[flow.to]!, {
+      packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
+      options: { service: SERVICE_BEST_EFFORT },
+    }, this.#startAt));
+  }
+
+  play(): void {
+    const { durationUs, events } = this.#topology;
+    events.forEach((event, i) => {
+      const nextAt = events[i + 1]?.at ?? durationUs + STRAGGLER_TIME;
+      this.#runTo(event.at);
+      this.#apply(event);
+      if (nextAt === event.at) return;
+      const took = converge(this.#world, this.#topology, nextAt - event.at);
+      this.convergence.push({ atMs: event.at / MILLISECOND, event: this.#describe(event), convergedAfterMs: took === null ? null : took / MILLISECOND });
+    });
+    this.#runTo(durationUs + STRAGGLER_TIME);
+  }
+
+  #runTo(at: Micros): void {
+    const { durationUs } = this.#topology;
+    const step = Math.max(SECOND, Math.floor(durationUs / 20));
+    while (this.#world.now() < this.#startAt + at) {
+      this.#world.run(Math.min(this.#startAt + at, this.#world.now() + step));
+      this.#options.onProgress?.(Math.min(durationUs, this.#world.now() - this.#startAt), durationUs, `${this.#world.arrivals} datagrams`);
+    }
+  }
+
+  #apply(event: TopologyEvent): void {
+    const { hosts } = this.#world;
+    switch (event.kind) {
+      case 'set': {
+        const [a, b] = this.#ends(event.link);
+        if (event.direction !== 'backward') a.wires.get(b.endpoint.key)!.model.set(event.change);
+        if (event.direction !== 'forward') b.wires.get(a.endpoint.key)!.model.set(event.change);
+        break;
+      }
+      case 'down':
+        this.#downByEvent.add(event.link);
+        cut(...this.#ends(event.link));
+        break;
+      case 'up':
+        this.#downByEvent.delete(event.link);
+        heal(...this.#ends(event.link));
+        break;
+      case 'crash':
+        if (hosts[event.node]!.running) hosts[event.node]!.crash();
+        break;
+      case 'restart': {
+        const host = hosts[event.node]!;
+        if (!host.running) host.start();
+        this.flows.forEach((flow, i) => { if (this.#topology.flows[i]!.to === event.node) flow.listen(); });
+        host.endTurn();
+        break;
+      }
+      case 'partition':
+        this.#undoPartition?.();
+        this.#undoPartition = partition(this.#world, event.groups.map((group) => group.map((i) => hosts[i]!)));
+        break;
+      case 'heal':
+        this.#undoPartition?.();
+        this.#undoPartition = null;
+        for (const index of this.#downByEvent) cut(...this.#ends(index));
+        break;
+    }
+    this.#events.push({ atMs: event.at / MILLISECOND, what: this.#describe(event) });
+  }
+
+  #ends(link: number): [SimHost, SimHost] {
+    const { a, b } = this.#topology.links[link]!;
+    return [this.#world.hosts[a]!, this.#world.hosts[b]!];
+  }
+
+  #describe(event: TopologyEvent): string {
+    const { nodes } = this.#topology;
+    if ('link' in event) {
+      const [a, b] = this.#ends(event.link);
+      return `${event.kind} ${a.name}-${b.name}`;
+    }
+    if ('node' in event) return `${event.kind} ${nodes[event.node]!.name}`;
+    return event.kind;
+  }
+
+  report(): Report {
+    const { durationUs } = this.#topology;
+    const links: ReportLink[] = this.#topology.links.map((_, i) => {
+      const [a, b] = this.#ends(i);
+      let datagrams = 0, bytes = 0, dropped = 0, retransmitted = 0;
+      for (const index of [2 * i, 2 * i + 1]) {
+        const wire = this.#world.wires[index]!;
+        const before = this.#before[index]!;
+        datagrams += wire.datagrams - before.datagrams;
+        bytes += wire.ipBytes - before.ipBytes;
+        dropped += wire.model.counters.lost + wire.model.counters.queueDropped - before.dropped;
+        if (wire.from.running) retransmitted += wire.from.node.links.of(wire.to.id)?.retransmitted ?? 0;
+      }
+      return { a: a.name, b: b.name, datagrams, bytes, retransmitted, dropped };
+    });
+    return buildReport({
+      topology: this.#topology, mode: 'virtual', links, events: this.#events, trace: this.#world.traceHash, convergence: this.convergence,
+      flows: this.flows.map((flow, i) => flow.meter.result(flow.sent, Math.min(this.#topology.flows[i]!.durationUs, durationUs))),
+    });
+  }
+}

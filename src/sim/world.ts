@@ -1,0 +1,279 @@
+/**
+ * The simulated world: virtual time, wires with the link model, and real SpinesNodes on them.
+ *
+ * One heap of timers orders everything: each host (a node with its own clock and timer queue) has one entry for
+ * its earliest timer, each datagram under way has one for its arrival. A host's turn is one input and the flush
+ * after it. Randomness of nodes, wires and faults is forked by name, so the same seed gives the same trace hash.
+ */
+
+import { assert } from '../base/assert.ts';
+import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import { nullLog, type Log } from '../base/log.ts';
+import { Rng } from '../base/rng.ts';
+import { NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { TimerQueue } from '../base/timer-queue.ts';
+import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../emulation/link-model.ts';
+import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
+import { SpinesNode } from '../node/node.ts';
+import type { EmulationControl } from '../node/administration.ts';
+import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';
+
+/** UDP port of every simulated daemon. */
+export const SIM_PORT = 8100;
+
+/** One direction of a wire between two hosts. */
+export interface Wire {
+  readonly from: SimHost;
+  readonly to: SimHost;
+  readonly model: LinkModel;
+  /** Offered to the wire, with IP and UDP headers. */
+  datagrams: number;
+  ipBytes: number;
+}
+
+class Arrival {
+  readonly timer: Timer;
+  wire: Wire | null = null;
+  bytes: Uint8Array = new Uint8Array(0);
+
+  constructor(onArrival: (arrival: Arrival) => void) {
+    this.timer = new Timer(() => onArrival(this));
+  }
+}
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly log?: Log;
+  /** Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive. */
+  readonly onArrival?: (wire: Wire, bytes: Uint8Array) => boolean;
+}
+
+export class World implements Clock {
+  readonly seed: number;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly hosts: SimHost[] = [];
+  readonly wires: Wire[] = [];
+  readonly #onArrivalHook: WorldOptions['onArrival'];
+  readonly #queue = new TimerQueue();
+  readonly #freeArrivals: Arrival[] = [];
+  #now: Micros = 0;
+  #hashA = 0x811c9dc5;
+  #hashB = 0x9747b28c;
+  /** Datagrams that arrived. */
+  arrivals = 0;
+  turns = 0;
+
+  constructor(options: WorldOptions) {
+    this.seed = options.seed;
+    this.rng = new Rng(options.seed);
+    this.log = options.log ?? nullLog;
+    this.#onArrivalHook = options.onArrival;
+  }
+
+  now(): Micros {
+    return this.#now;
+  }
+
+  /** World time; for flows, faults and checkers. Nodes have clocks of their own. */
+  get timers(): Timers {
+    return this.#queue;
+  }
+
+  /** A hash over every arrival so far: time, wire, length and bytes. */
+  get traceHash(): string {
+    return (this.#hashA >>> 0).toString(16).padStart(8, '0') + (this.#hashB >>> 0).toString(16).padStart(8, '0');
+  }
+
+  /** Adds a host; its daemon starts with `start`. `driftPpm`: how fast its clock runs wrong. */
+  addHost(id: NodeId, name: string, config: Partial<NodeConfig> = {}, driftPpm = 0): SimHost {
+    const host = new SimHost(this, this.hosts.length, id, name, config, driftPpm);
+    this.hosts.push(host);
+    return host;
+  }
+
+  /** A wire in both directions; the first host's daemon dials the second's. */
+  connect(a: SimHost, b: SimHost, forward: DirectionSettings, backward: DirectionSettings): void {
+    assert(a !== b && !a.wires.has(b.endpoint.key), 'two hosts have one wire');
+    const label = `wire ${a.name} ${b.name}`;
+    const there = { from: a, to: b, model: new LinkModel(forward, this.rng.fork(`${label} forward`)), datagrams: 0, ipBytes: 0 };
+    const back = { from: b, to: a, model: new LinkModel(backward, this.rng.fork(`${label} backward`)), datagrams: 0, ipBytes: 0 };
+    a.wires.set(b.endpoint.key, there);
+    b.wires.set(a.endpoint.key, back);
+    a.dials.push({ address: b.endpoint.address, port: b.endpoint.port, node: null });
+    this.wires.push(there, back);
+  }
+
+  /** Runs until virtual time `until`, or until `stop` says so after some turn. */
+  run(until: Micros, stop?: () => boolean): void {
+    for (;;) {
+      const at = this.#queue.nextAt;
+      if (at > until || at === NEVER) break;
+      this.#now = at;
+      this.#queue.runDue(at, 1);
+      if (stop?.() === true) return;
+    }
+    if (until > this.#now) this.#now = until;
+  }
+
+  runFor(time: Micros, stop?: () => boolean): void {
+    this.run(this.#now + time, stop);
+  }
+
+  /** Calls `action` at world time `at`. */
+  schedule(at: Micros, action: () => void): Timer {
+    const timer = new Timer(action);
+    this.#queue.arm(timer, Math.max(at, this.#now));
+    return timer;
+  }
+
+  /** A datagram leaves `wire.from`: its fate is decided now. */
+  transmit(wire: Wire, bytes: Uint8Array, length: number): void {
+    const { verdict } = this;
+    wire.datagrams += 1;
+    wire.ipBytes += length + IP_UDP_BYTES;
+    wire.model.offer(this.#now, length, verdict);
+    if (verdict.copies === 0) return;
+    const copy = bytes.slice(0, length);
+    if (verdict.corruptBit >= 0) copy[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
+    this.#arriveAt(verdict.at0, wire, copy);
+    if (verdict.copies === 2) this.#arriveAt(verdict.at1, wire, bytes.slice(0, length));
+  }
+
+  readonly verdict = makeVerdict();
+
+  #arriveAt(at: Micros, wire: Wire, bytes: Uint8Array): void {
+    const arrival = this.#freeArrivals.pop() ?? new Arrival((due) => this.#onArrival(due));
+    arrival.wire = wire;
+    arrival.bytes = bytes;
+    this.#queue.arm(arrival.timer, at);
+  }
+
+  #onArrival(arrival: Arrival): void {
+    const wire = arrival.wire!;
+    const { bytes } = arrival;
+    this.#freeArrivals.push(arrival);
+    if (!wire.model.settings.up || !wire.to.running) return;
+    if (this.#onArrivalHook?.(wire, bytes) === false) return;
+    this.arrivals += 1;
+    this.#hash(wire, bytes);
+    wire.to.onDatagram(bytes, wire.from.endpoint);
+  }
+
+  #hash(wire: Wire, bytes: Uint8Array): void {
+    let a = this.#hashA ^ this.#now;
+    let b = this.#hashB ^ ((wire.from.index << 16) | wire.to.index);
+    a = Math.imul(a ^ bytes.length, 0x01000193);
+    for (let i = 0; i < bytes.length; i += 1) a = Math.imul(a ^ bytes[i]!, 0x01000193);
+    b = Math.imul(b ^ a, 0x85ebca6b);
+    this.#hashA = a;
+    this.#hashB = b ^ (b >>> 15);
+  }
+}
+
+export class SimHost implements Clock {
+  readonly world: World;
+  readonly index: number;
+  readonly id: NodeId;
+  readonly name: string;
+  readonly endpoint: Endpoint;
+  readonly dials: DialConfig[] = [];
+  /** By the peer's endpoint key. */
+  readonly wires = new Map<string, Wire>();
+  readonly #config: Partial<NodeConfig>;
+  readonly #rate: number;
+  readonly #wake = new Timer(() => this.#onWake());
+  #queue = new TimerQueue();
+  #node: SpinesNode | null = null;
+  #runs = 0;
+
+  constructor(world: World, index: number, id: NodeId, name: string, config: Partial<NodeConfig>, driftPpm: number) {
+    this.world = world;
+    this.index = index;
+    this.id = id;
+    this.name = name;
+    this.endpoint = makeEndpoint(formatNodeId(id), SIM_PORT);
+    this.#config = config;
+    this.#rate = 1 + driftPpm / 1_000_000;
+  }
+
+  /** The daemon; only while the host runs. */
+  get node(): SpinesNode {
+    assert(this.#node !== null, 'the daemon runs');
+    return this.#node;
+  }
+
+  get running(): boolean {
+    return this.#node !== null;
+  }
+
+  /** The host's own clock, with its drift. */
+  now(): Micros {
+    return this.#rate === 1 ? this.world.now() : Math.floor(this.world.now() * this.#rate);
+  }
+
+  /** Starts the daemon, as after a crash with nothing remembered. */
+  start(): void {
+    assert(this.#node === null, 'a daemon starts once');
+    this.#runs += 1;
+    this.#queue = new TimerQueue();
+    const sink: DatagramSink = {
+      congested: false,
+      send: (to, bytes, length) => {
+        const wire = this.wires.get(to.key);
+        if (wire !== undefined) this.world.transmit(wire, bytes, length);
+      },
+    };
+    const emulation: EmulationControl = {
+      get: (peer) => {
+        const wire = this.wires.get(peer.key);
+        return wire === undefined ? null : toLinkSettings(wire.model.settings);
+      },
+      set: (peer, change) => {
+        const wire = this.wires.get(peer.key);
+        if (wire === undefined) return null;
+        wire.model.set(applyLinkSettings(wire.model.settings, change));
+        return toLinkSettings(wire.model.settings);
+      },
+    };
+    this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
+      clock: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation,
+      listen: [this.endpoint.key], onShutdownRequested: () => {},
+    });
+    this.#node.start();
+    this.endTurn();
+  }
+
+  /** The daemon vanishes without a word. */
+  crash(): void {
+    this.#node = null;
+    this.world.timers.cancel(this.#wake);
+  }
+
+  /** The daemon ends in order. */
+  stop(): void {
+    this.#node?.stop();
+    this.crash();
+  }
+
+  onDatagram(bytes: Uint8Array, from: Endpoint): void {
+    this.node.onDatagram(bytes, bytes.length, from);
+    this.endTurn();
+  }
+
+  /** After every input to the daemon, also those of flows and tests. */
+  endTurn(): void {
+    if (this.#node === null) return;
+    this.world.turns += 1;
+    this.#node.flush();
+    const at = this.#queue.nextAt;
+    if (at === NEVER) this.world.timers.cancel(this.#wake);
+    else this.world.timers.arm(this.#wake, Math.max(this.world.now(), this.#rate === 1 ? at : Math.ceil(at / this.#rate)));
+  }
+
+  #onWake(): void {
+    this.#queue.runDue(this.now());
+    this.endTurn();
+  }
+}
