@@ -51,7 +51,7 @@ export function registerCat(program: Command): void {
         if (node !== undefined) throw usage('--listen takes no node; write `spines cat --listen PORT`, or `spines cat NODE PORT` to send');
         return withClient(flags, 'cat', (client) => listen(client, flags.listen!, flags));
       }
-      if (node === undefined || port === undefined) throw usage('who is to receive? write `spines cat NODE PORT`, or `spines cat --listen PORT` to receive');
+      if (node === undefined || port === undefined) throw usage('no node and port to send to; write `spines cat NODE PORT`, or `spines cat --listen PORT` to receive');
       const to = portArg(port);
       return withClient(flags, 'cat', (client) => send(client, node, to, flags));
     });

@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import type { RunningDaemon } from '../host/daemon.ts';
 import { LOG_LEVELS, loadConfigFile, type ConfigOverride, type DaemonFileConfig, type LogLevel } from '../host/config-file.ts';
 import { readTextFile } from './config.ts';
-import { EXIT_BUG, usage } from './failure.ts';
+import { usage } from './failure.ts';
 import { collect } from './values.ts';
 
 export interface DaemonFlags {
@@ -47,14 +47,9 @@ export function registerDaemon(program: Command): void {
 async function runDaemon(flags: DaemonFlags): Promise<void> {
   const config = readConfig(flags);
   // Loaded here: the other commands start faster without them.
-  const { startDaemon } = await import('../host/daemon.ts');
+  const { exitOnBug, startDaemon } = await import('../host/daemon.ts');
   const log = await makeLog(config.logLevel);
-  const onBug = (error: unknown): void => {
-    log.fatal({ err: error }, 'internal error');
-    process.exit(EXIT_BUG);
-  };
-  process.on('uncaughtException', onBug);
-  process.on('unhandledRejection', onBug);
+  exitOnBug(log);
 
   let running: RunningDaemon | null = null;
   let stopping = false;
@@ -86,9 +81,9 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 
   running = await startDaemon({
     config: config.node,
-    listen: [...config.listen],
+    listen: config.listen,
     client: config.client,
-    emulation: [...config.emulation.links],
+    emulation: config.emulation.links,
     emulationSeed: config.emulation.seed,
     log,
   });

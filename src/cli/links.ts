@@ -30,7 +30,7 @@ export function formatLinks({ links }: LinksReply, paint: Paint): string {
   return formatTable(
     [
       { title: 'node' }, { title: 'name' }, { title: 'address' }, { title: 'state' }, { title: 'since', align: 'right' }, { title: 'rtt', align: 'right' },
-      { title: 'loss out', align: 'right' }, { title: 'in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
+      { title: 'loss out', align: 'right' }, { title: 'loss in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
       { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
     ],
     links.map((link) => [

@@ -17,7 +17,7 @@ import type { EmulationControl } from '../node/administration.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { IpcServer } from './ipc-server.ts';
-import { SystemClock, TimerDriver } from './system-clock.ts';
+import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { UdpSink, type UdpAddress } from './udp.ts';
 
 export interface DaemonOptions {
@@ -40,8 +40,8 @@ export interface RunningDaemon {
   readonly node: SpinesNode;
 }
 
-/** OS timers fire up to a millisecond late; an emulated wire lets datagrams go this much early to make up for it. */
-const EMULATION_SLACK_US = 700;
+/** An emulated wire lets datagrams go this much early: about what waking the receiving process takes. */
+const EMULATION_SLACK_US = 200;
 
 /** Throws SpinesError when an address can't be had. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
@@ -52,7 +52,9 @@ class Daemon implements RunningDaemon {
   readonly done: Promise<void>;
   readonly #options: DaemonOptions;
   readonly #clock = new SystemClock();
-  readonly #timers = new TimerDriver(this.#clock, () => this.#scheduleTurnEnd());
+  readonly #timers = new TimerDriver(this.#clock, false, () => this.#scheduleTurnEnd());
+  /** Of the emulated wires: nothing of the core runs on it, so its turns need no end. */
+  readonly #wireTimers = new TimerDriver(this.#clock, true, () => {});
   readonly #udp: UdpSink;
   readonly #ipc: IpcServer;
   readonly #rng: Rng;
@@ -107,7 +109,7 @@ class Daemon implements RunningDaemon {
     const { sink, emulation } = this.#makeSink();
     this.#clock.tick();
     const node = new SpinesNode(config, {
-      clock: this.#clock, timers: this.#timers.queue, rng: this.#rng, sink, log: toLog(log), emulation, listen: this.listen,
+      clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, sink, log: toLog(log), emulation, listen: this.listen,
       onShutdownRequested: () => void this.stop(),
     });
     this.#node = node;
@@ -127,6 +129,7 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     this.#node?.stop();
     this.#timers.stop();
+    this.#wireTimers.stop();
     this.#ipc.flush();
     await this.#ipc.close();
     await this.#udp.close();
@@ -137,7 +140,7 @@ class Daemon implements RunningDaemon {
   #makeSink(): { sink: DatagramSink; emulation: EmulationControl | null } {
     const { emulation, emulationSeed, config } = this.#options;
     if (emulation.length === 0 && !config.allowEmulation) return { sink: this.#udp, emulation: null };
-    const sink = new EmulatedSink(this.#udp, this.#clock, this.#timers.queue, new Rng(emulationSeed), { slackUs: EMULATION_SLACK_US });
+    const sink = new EmulatedSink(this.#udp, this.#clock, this.#wireTimers.queue, new Rng(emulationSeed), { slackUs: EMULATION_SLACK_US });
     for (const { peer, settings } of emulation) {
       const { key } = makeEndpoint(peer.address, peer.port);
       sink.attach(key, settings, `to ${key}`);
@@ -169,6 +172,7 @@ class Daemon implements RunningDaemon {
     this.#node!.flush();
     this.#ipc.flush();
     this.#timers.rearm();
+    this.#wireTimers.rearm();
     if (this.#node!.dissemination.loopbackPending) this.#scheduleTurnEnd();
   }
 }

@@ -2,11 +2,14 @@
  * The real clock and timers of a daemon.
  *
  * Time is read once per turn: the first `now` of a turn asks the system, later ones repeat it, so that a packet
- * costs one reading. The timer queue is served by a single OS timer armed for its head.
+ * costs one reading. Durations within a turn are measured with a Stopwatch, which reads every time.
  */
 
 import { NEVER, type Clock, type Micros } from '../base/time.ts';
 import { TimerQueue } from '../base/timer-queue.ts';
+
+/** Reads the system's clock at every call. */
+export const stopwatch: Clock = { now: () => Math.floor(performance.now() * 1_000) };
 
 export class SystemClock implements Clock {
   #now: Micros = 0;
@@ -14,7 +17,7 @@ export class SystemClock implements Clock {
 
   now(): Micros {
     if (!this.#fresh) {
-      this.#now = Math.floor(performance.now() * 1_000);
+      this.#now = stopwatch.now();
       this.#fresh = true;
     }
     return this.#now;
@@ -26,21 +29,30 @@ export class SystemClock implements Clock {
   }
 }
 
+/** Below this wait a precise driver polls instead of sleeping: an OS timer would be late by as much. */
+const SPIN_BELOW_US = 1_300;
+/** What an OS timer is late by, on the average of idle machines. */
+const TIMER_LATE_US = 250;
+
 /**
- * Drives a TimerQueue from the event loop. `earlyUs`: a timer due within this time may fire now, which
- * centres the error of millisecond OS timers for users that prefer it; 0 for timers that must not be early.
+ * Drives a TimerQueue from the event loop with one OS timer for the queue's head. OS timers have a grain of a
+ * millisecond; a `precise` driver sleeps short of the due time and polls the rest, which costs up to a
+ * millisecond of CPU per firing and is meant for emulated wires only.
  */
 export class TimerDriver {
   readonly queue = new TimerQueue();
   readonly #clock: SystemClock;
+  readonly #precise: boolean;
   readonly #onTurn: () => void;
-  #handle: NodeJS.Timeout | null = null;
+  #timeout: NodeJS.Timeout | null = null;
+  #immediate: NodeJS.Immediate | null = null;
   #armedFor: Micros = NEVER;
   #stopped = false;
 
   /** `onTurn` is called after timers fired. */
-  constructor(clock: SystemClock, onTurn: () => void) {
+  constructor(clock: SystemClock, precise: boolean, onTurn: () => void) {
     this.#clock = clock;
+    this.#precise = precise;
     this.#onTurn = onTurn;
   }
 
@@ -48,25 +60,32 @@ export class TimerDriver {
   rearm(): void {
     const at = this.queue.nextAt;
     if (this.#stopped || at >= this.#armedFor) return;
-    if (this.#handle !== null) clearTimeout(this.#handle);
+    this.#disarm();
     this.#armedFor = at;
     const wait = at - this.#clock.now();
-    this.#handle = setTimeout(() => this.#fire(), wait <= 0 ? 0 : Math.ceil(wait / 1_000));
+    if (!this.#precise) this.#timeout = setTimeout(() => this.#fire(), wait <= 0 ? 0 : Math.ceil(wait / 1_000));
+    else if (wait < SPIN_BELOW_US) this.#immediate = setImmediate(() => this.#fire());
+    else this.#timeout = setTimeout(() => this.#fire(), Math.floor((wait - TIMER_LATE_US) / 1_000));
   }
 
   stop(): void {
     this.#stopped = true;
-    if (this.#handle !== null) clearTimeout(this.#handle);
-    this.#handle = null;
+    this.#disarm();
+  }
+
+  #disarm(): void {
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#timeout = null;
+    this.#immediate = null;
+    this.#armedFor = NEVER;
   }
 
   #fire(): void {
-    this.#handle = null;
-    this.#armedFor = NEVER;
+    this.#disarm();
     if (this.#stopped) return;
     this.#clock.tick();
-    this.queue.runDue(this.#clock.now());
-    this.#onTurn();
+    if (this.queue.runDue(this.#clock.now()) > 0) this.#onTurn();
     this.rearm();
   }
 }

@@ -28,6 +28,8 @@ import type { NodeConfig } from './config.ts';
 
 export interface NodeEnvironment {
   readonly clock: Clock;
+  /** For durations within a turn, during which `clock` may stand still. */
+  readonly stopwatch: Clock;
   readonly timers: Timers;
   readonly rng: Rng;
   readonly sink: DatagramSink;
@@ -68,7 +70,7 @@ export class SpinesNode {
       onLinkEstimate: (link) => this.router.onLinkEstimate(link),
       onLinkWritable: (link) => this.#onLinkWritable(link),
     });
-    this.router = new LinkStateRouter(config, { clock, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => {} }, this.links);
+    this.router = new LinkStateRouter(config, { clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => {} }, this.links);
     this.dissemination = new Dissemination(config.id, this.router, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),

@@ -238,7 +238,7 @@ export class SimHost implements Clock {
       },
     };
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
-      clock: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation,
+      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation,
       listen: [this.endpoint.key], onShutdownRequested: () => {},
     });
     this.#node.start();

@@ -1,0 +1,162 @@
+/** What people see: tables, colours, the progress line, and the summaries of ping, trace and link. */
+
+import { describe, expect, it } from 'vitest';
+
+import { describeSettings, toSettings } from '../../../src/cli/link.ts';
+import { formatLinks } from '../../../src/cli/links.ts';
+import { formatNodes } from '../../../src/cli/nodes.ts';
+import { formatPingSummary } from '../../../src/cli/ping.ts';
+import { Progress } from '../../../src/cli/progress.ts';
+import { formatRoutes } from '../../../src/cli/routes.ts';
+import { RttStats, lossPct } from '../../../src/cli/rtt-stats.ts';
+import { formatStatus } from '../../../src/cli/status.ts';
+import { formatAge, formatMs, formatNode, formatTable, paintFor } from '../../../src/cli/table.ts';
+import { formatTrace, summarize } from '../../../src/cli/trace.ts';
+
+const plain = paintFor({}, {});
+const colour = paintFor({ isTTY: true }, {});
+
+describe('tables', () => {
+  it('align, numbers to the right, without trailing blanks', () => {
+    expect(formatTable([{ title: 'name' }, { title: 'rtt', align: 'right' }, { title: 'note' }], [['a', '10 ms', ''], ['long-name', '5 ms', 'x']])).toBe(
+      'NAME         RTT  NOTE\n'
+      + 'a          10 ms\n'
+      + 'long-name   5 ms  x\n');
+  });
+
+  it('are not put out of line by colour', () => {
+    const rows = (paint: typeof plain): string => formatTable([{ title: 'state' }, { title: 'n' }], [[paint('green', 'up'), '1'], ['connecting', '2']]);
+    expect(rows(colour).replace(/\x1b\[\d+m/g, '')).toBe(rows(plain));
+    expect(rows(colour)).toContain('\x1b[32mup\x1b[39m');
+  });
+
+  it('keep control characters of others off the terminal', () => {
+    expect(formatTable([{ title: 'x' }], [['a\x1b]0;evil\x07\nb\x1b[2J']])).toBe('X\na?]0;evil??b?[2J\n');
+  });
+
+  it('are coloured on a terminal only, and not against NO_COLOR', () => {
+    expect(colour('red', 'x')).toBe('\x1b[31mx\x1b[39m');
+    expect(paintFor({ isTTY: true }, { NO_COLOR: '1' })('red', 'x')).toBe('x');
+    expect(paintFor({ isTTY: true }, { NO_COLOR: '' })('red', 'x')).not.toBe('x');
+    expect(paintFor({ isTTY: true }, { TERM: 'dumb' })('red', 'x')).toBe('x');
+    expect(paintFor({ isTTY: false }, {})('red', 'x')).toBe('x');
+  });
+
+  it('write times as they are read', () => {
+    expect([0.42, 30.06, 1250, null].map(formatMs)).toEqual(['0.42 ms', '30.1 ms', '1250 ms', '-']);
+    expect([900, 61_000, 7_500_000, 180_000_000].map(formatAge)).toEqual(['0s', '1m 1s', '2h 5m', '2d 2h']);
+    expect([formatNode('D', '10.0.0.4'), formatNode('', '10.0.0.4'), formatNode(null, null)]).toEqual(['D (10.0.0.4)', '10.0.0.4', '?']);
+  });
+});
+
+describe('answers of a daemon', () => {
+  it('links', () => {
+    const link = {
+      node: '10.0.0.2', name: 'B', address: '127.0.0.1:8102', state: 'up' as const, sinceMs: 65_000, dialled: true, rttMs: 20.04, lossOutPct: 1, lossInPct: 0,
+      cost: 10, sent: { datagrams: 12, bytes: 3 }, received: { datagrams: 11, bytes: 3 }, retransmitted: 0, dropped: 2, queueBytes: 0, emulated: null,
+    };
+    expect(formatLinks({ schema: 1, links: [link, { ...link, node: null, name: null, state: 'connecting', rttMs: null }] }, plain)).toBe(
+      'NODE      NAME  ADDRESS         STATE       SINCE      RTT  LOSS OUT  LOSS IN  SENT  RECEIVED  RESENT  DROPPED  QUEUE\n'
+      + '10.0.0.2  B     127.0.0.1:8102  up          1m 5s  20.0 ms       1 %      0 %    12        11       0        2    0 B\n'
+      + '?               127.0.0.1:8102  connecting  1m 5s        -       1 %      0 %    12        11       0        2    0 B\n');
+    expect(formatLinks({ schema: 1, links: [] }, plain)).toMatch(/^no links; /);
+  });
+
+  it('routes', () => {
+    const base = { node: '10.0.0.3', name: 'C', reachable: true, nextHop: '10.0.0.2', nextHopName: 'B', cost: 20.00049, hops: 2 };
+    expect(formatRoutes({ schema: 1, metric: 'latency', routes: [base, { ...base, name: null, reachable: false, nextHop: null, nextHopName: null, cost: null, hops: null }] }, plain)).toBe(
+      'NODE      NAME  NEXT HOP      HOPS  COST (LATENCY)\n'
+      + '10.0.0.3  C     B (10.0.0.2)     2              20\n'
+      + '10.0.0.3        unreachable      -               -\n');
+  });
+
+  it('nodes', () => {
+    const neighbour = { node: '10.0.0.2', name: 'B', latencyMs: 10, lossPct: 0, confirmed: true };
+    const node = { node: '10.0.0.1', name: 'A', reachable: true, self: true, sequence: 1, ageMs: 0, links: [neighbour] };
+    expect(formatNodes({ schema: 1, nodes: [node, { ...node, self: false, reachable: false, ageMs: 5_000, links: [{ ...neighbour, name: null, confirmed: false }] }] }, plain)).toBe(
+      'NODE      NAME  STATE         HEARD  LINKS\n'
+      + '10.0.0.1  A     self              -  B 10.0 ms\n'
+      + '10.0.0.1  A     unreachable  5s ago  10.0.0.2 10.0 ms (unconfirmed)\n');
+  });
+
+  it('status', () => {
+    const text = formatStatus({
+      schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', emulation: false, listen: ['0.0.0.0:8100'],
+      links: { up: 1, total: 2 }, nodes: { reachable: 2, known: 3 }, clients: 1, sockets: 0, metric: 'hops',
+      routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 },
+      packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: { noRoute: 3, ttl: 9 }, bounds: { packets: [0, 65_536] },
+    }, plain);
+    expect(text).toContain('node       A (10.0.0.1)\n');
+    expect(text).toContain('links      1 of 2 up\n');
+    expect(text).toContain('security   none');
+    expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
+    expect(text).toMatch(/packets +0 +65536\n/);
+  });
+});
+
+describe('ping and trace', () => {
+  it('sum up round trips as ping does', () => {
+    const stats = new RttStats();
+    expect(stats.summary()).toBeNull();
+    for (const ms of [10, 20, 30]) stats.add(ms);
+    expect(stats.summary()).toEqual({ min: 10, avg: 20, max: 30, mdev: 8.165 });
+    expect([lossPct(3, 2), lossPct(4, 0), lossPct(0, 0)]).toEqual([33.33, 100, 0]);
+    expect(formatPingSummary({ node: '10.0.0.4', name: 'D', sent: 4, received: 3, lossPct: 25, rttMs: stats.summary(), replies: [] })).toBe(
+      '--- D (10.0.0.4) ping statistics ---\n4 sent, 3 received, 25 % lost\nrtt min/avg/max/mdev = 10.000/20.000/30.000/8.165 ms\n');
+  });
+
+  it('add up traces hop by hop, over a route that changed', () => {
+    const hop = (n: number, node: string | null, rttMs: number | null) => ({ hop: n, node, name: node, rttMs, sent: 1, received: rttMs === null ? 0 : 1 });
+    const summary = summarize('10.0.0.3', 'C', [
+      { schema: 1, node: '10.0.0.3', reached: false, hops: [hop(1, 'B', 10), hop(2, null, null)] },
+      { schema: 1, node: '10.0.0.3', reached: true, hops: [hop(1, 'X', 30), hop(2, 'C', 41)] },
+    ]);
+    expect(summary).toEqual({
+      node: '10.0.0.3', name: 'C', reached: true,
+      hops: [
+        { hop: 1, nodes: [{ node: 'B', name: 'B' }, { node: 'X', name: 'X' }], sent: 2, received: 2, lossPct: 0, rttMs: { min: 10, avg: 20, max: 30 } },
+        { hop: 2, nodes: [{ node: 'C', name: 'C' }], sent: 2, received: 1, lossPct: 50, rttMs: { min: 41, avg: 41, max: 41 } },
+      ],
+    });
+    const text = formatTrace({ ...summary, reached: false, hops: [...summary.hops, { hop: 3, nodes: [], sent: 2, received: 0, lossPct: 100, rttMs: null }] }, plain);
+    expect(text.split('\n').slice(2)).toEqual([
+      '  1  B (B), X (X)  10.0 ms  20.0 ms    0 %',
+      '  2  C (C)         41.0 ms  41.0 ms   50 %',
+      '  3  *                   -        -  100 %',
+      'C (10.0.0.3) was not reached',
+      '',
+    ]);
+  });
+});
+
+it('link settings go from flags to the protocol and back to words', () => {
+  expect(toSettings({ latency: 10, bandwidth: null, loss: 0, down: true })).toEqual({ latencyMs: 10, bandwidthKbps: null, lossPct: 0, up: false });
+  expect(toSettings({})).toEqual({});
+  expect(describeSettings({ up: true, latencyMs: 10, jitterMs: 0, bandwidthKbps: 500, lossPct: 1 })).toBe('up, 10.0 ms, 500 kbit/s, 1 % loss');
+});
+
+describe('the progress line', () => {
+  const stream = (isTTY: boolean) => {
+    const out: string[] = [];
+    return { isTTY, columns: 20, out, write: (text: string) => out.push(text) };
+  };
+
+  it('is rewritten in place on a terminal, cut to its width, and taken away', () => {
+    const tty = stream(true);
+    const progress = new Progress(tty);
+    progress.show('one');
+    progress.show('x'.repeat(50));
+    progress.clear();
+    progress.clear();
+    expect(tty.out).toEqual(['\r\x1b[Kone', `\r\x1b[K${'x'.repeat(19)}`, '\r\x1b[K']);
+  });
+
+  it('is a plain line every five seconds elsewhere', () => {
+    const file = stream(false);
+    let now = 0;
+    const progress = new Progress(file, () => now);
+    for (; now <= 10_000; now += 1_000) progress.show(`${now}`);
+    progress.clear();
+    expect(file.out).toEqual(['0\n', '5000\n', '10000\n']);
+  });
+});
