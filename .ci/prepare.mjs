@@ -34,5 +34,5 @@ if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   writeFileSync(stampFile, stamp);
 }
 
-const projects = process.argv.includes('--all') ? ['.'] : ['src'];
+const projects = process.argv.length > 2 ? process.argv.slice(2) : ['src'];
 run('Building', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--build', ...projects]);

@@ -1,3 +1,5 @@
+/** Delay statistics and flow meters against naive computation. */
+
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';

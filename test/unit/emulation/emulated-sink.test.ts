@@ -1,3 +1,5 @@
+/** The emulated sink on a fake clock: delays, bounds and changes of settings. */
+
 import { describe, expect, test } from 'vitest';
 
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../../../src/base/datagram.ts';

@@ -1,3 +1,5 @@
+/** The link model: rate, loss, order, duplicates, corruption, and independence of their random streams. */
+
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';

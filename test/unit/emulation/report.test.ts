@@ -1,3 +1,5 @@
+/** The report and its printed forms. */
+
 import { describe, expect, test } from 'vitest';
 
 import { delayPlotSvg } from '../../../src/emulation/delay-plot.ts';

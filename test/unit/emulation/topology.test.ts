@@ -1,3 +1,5 @@
+/** Topology files: what is accepted, where errors point, what overrides do. */
+
 import { readFileSync, readdirSync } from 'node:fs';
 
 import { describe, expect, test } from 'vitest';

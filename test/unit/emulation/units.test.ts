@@ -1,3 +1,5 @@
+/** Durations, rates, sizes and percents as people write them. */
+
 import { describe, expect, test } from 'vitest';
 
 import { formatDuration, formatPercent, formatRate, formatSize, parseDuration, parsePercent, parseRate, parseSize } from '../../../src/emulation/units.ts';

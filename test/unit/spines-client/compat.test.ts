@@ -1,3 +1,5 @@
+/** The classic calls, against a daemon that is played. */
+
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
 import * as s from '../../../spines-client/src/compat.ts';

@@ -1,3 +1,5 @@
+/** The client core against a scripted sink. */
+
 import { describe, expect, it } from 'vitest';
 
 import { ClientCore } from '../../../spines-client/src/core.ts';

@@ -1,3 +1,5 @@
+/** Datagram sockets against a daemon that is played, on a real Unix socket. */
+
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 

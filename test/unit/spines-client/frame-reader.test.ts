@@ -1,3 +1,5 @@
+/** Any cut of a byte stream gives the same frames. */
+
 import { describe, expect, it } from 'vitest';
 
 import { FRAME_LENGTH_MAX, FRAME_RECV, FrameReader, encodeControl, encodeDatagram } from '../../../spines-client/src/protocol.ts';
