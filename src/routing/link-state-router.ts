@@ -70,7 +70,7 @@ export class LinkStateRouter implements Router {
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
   readonly #peers = new Map<Link, FloodingPeer>();
-  readonly #advertiseTimer = new Timer(() => this.#advertise(false));
+  readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
   readonly #recomputeTimer = new Timer(() => this.#recompute());
   readonly #refreshTimer = new Timer(() => this.#advertise(true));
   readonly #expiryTimer = new Timer(() => this.#expire());
@@ -78,6 +78,8 @@ export class LinkStateRouter implements Router {
   /** Node index -> link slot, -1 = no route. */
   #nextHopSlot = new Int32Array(0);
   #sequence: number;
+  /** The next advertisement goes out even if its content is the same. */
+  #renew = false;
   /** When the advertise timer is due, while it is armed. */
   #advertiseAt: Micros = 0;
   #advertisedAt: Micros = -SECOND;
@@ -212,8 +214,9 @@ export class LinkStateRouter implements Router {
     if (sequence < this.#sequence || sequence >= SEQUENCE_MAX) return;
     if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
     this.#sequence = sequence;
-    this.#env.log.info({ sequence }, 'own advertisement of an earlier run overtaken');
-    this.#advertise(true);
+    this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
+    this.#renew = true;
+    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }
 
   #onNewer(origin: NodeId): void {
@@ -244,6 +247,7 @@ export class LinkStateRouter implements Router {
     links.sort((a, b) => a.node - b.node);
     const held = this.database.get(this.#config.id)?.advertisement;
     if (!renew && held !== undefined && !changed(held.links, links)) return;
+    this.#renew = false;
     this.#install(makeAdvertisement(this.#config.id, this.#nextSequence(), false, this.#config.name, links));
     const spread = this.#env.rng.below(Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)));
     this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');

@@ -1,0 +1,201 @@
+/**
+ * A running daemon under mutated datagrams and client frames, while honest traffic passes through it.
+ *
+ * 20,000 and 5,000 of them in the normal suite; SPINES_FUZZ_COUNT and SPINES_FUZZ_CLIENT_COUNT ask for more
+ * (`npm run test:long`: 1,000,000 and 100,000).
+ */
+
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { afterAll, expect, test } from 'vitest';
+import { encodeControl, encodeDatagram, FRAME_HELLO, FRAME_REQUEST, FRAME_SEND } from 'spines-client/protocol';
+import type { SpinesClient, SpinesDatagram, StatusReply } from 'spines-client';
+import { Rng } from '../../src/base/rng.ts';
+import { DATAGRAM_DATA, DATAGRAM_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
+import { encodeHello, FRAME_DATA, FRAME_HELLO as LINK_HELLO, FRAME_LINK_STATE, HELLO_BODY_BYTES, putFrameHead } from '../../src/wire/frames.ts';
+import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../../src/wire/handshake.ts';
+import { makeAdvertisement } from '../../src/wire/link-state.ts';
+import { KIND_DATAGRAM, Packet } from '../../src/wire/packet.ts';
+import { RealNetwork } from '../support/processes.ts';
+
+const DATAGRAMS = Number(process.env['SPINES_FUZZ_COUNT'] ?? 20_000);
+const FRAMES = Number(process.env['SPINES_FUZZ_CLIENT_COUNT'] ?? 5_000);
+const SEED = Number(process.env['SPINES_SEED'] ?? 1);
+const STRANGER = 0x0b0c0d0e;
+
+const network = new RealNetwork();
+afterAll(() => network.close());
+
+/** Memory of a process, MB. */
+function residentMb(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+}
+
+function mutate(bytes: Uint8Array, rng: Rng): Uint8Array {
+  const out = bytes.slice(0, rng.chance(0.2) ? rng.below(bytes.length + 1) : bytes.length);
+  for (let flips = 1 + rng.below(4); flips > 0 && out.length > 0; flips -= 1) out[rng.below(out.length)] = rng.below(256);
+  return out;
+}
+
+/** A stranger who makes a proper link with the daemon and then misuses it. */
+class Stranger {
+  readonly #socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+  readonly #rng: Rng;
+  readonly #port: number;
+  #index = 0;
+  #number = 0;
+
+  constructor(port: number, rng: Rng) {
+    this.#port = port;
+    this.#rng = rng;
+  }
+
+  async join(): Promise<void> {
+    const init = new Uint8Array(HANDSHAKE_BYTES);
+    encodeDatagramHeader(DATAGRAM_INIT, 0, 0, init);
+    encodeHandshake({ node: STRANGER, peer: 0, index: 77, instance: 5 }, init);
+    const answer: Handshake = { node: 0, peer: 0, index: 0, instance: 0 };
+    await new Promise<void>((resolve) => {
+      this.#socket.once('message', (bytes) => {
+        if (bytes.length === HANDSHAKE_BYTES && decodeHandshake(bytes, bytes.length, answer) === 0) resolve();
+      });
+      this.#socket.send(init, this.#port, '127.0.0.1');
+    });
+    this.#index = answer.index;
+    this.#socket.on('message', () => {});
+  }
+
+  /** One datagram that could be honest: hello, advertisement, and a packet for somebody. */
+  #honest(): Uint8Array {
+    const b = new Uint8Array(600);
+    encodeDatagramHeader(DATAGRAM_DATA, this.#index, this.#number, b);
+    this.#number += 1;
+    let at = putFrameHead(b, 12, LINK_HELLO, HELLO_BODY_BYTES);
+    at = encodeHello({ flags: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
+    const links = [1, 2, 3].map((n) => ({ node: 0x0b000000 + n, latency: 5, loss: 0 }));
+    const advertisement = makeAdvertisement(STRANGER, this.#number, false, 'stranger', links);
+    at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length);
+    b[at] = 1;
+    b.set(advertisement.bytes, at + 2);
+    at += 2 + advertisement.bytes.length;
+    const start = putFrameHead(b, at, FRAME_DATA, 16 + 40);
+    const packet = new Packet();
+    Object.assign(packet, { bytes: b, start, end: start + 56, kind: KIND_DATAGRAM, ttl: 9, source: STRANGER, destination: 0x0a000002, sourcePort: 5, destinationPort: 6 });
+    packet.encodeHeader();
+    return b.slice(0, start + 56);
+  }
+
+  send(): void {
+    const pick = this.#rng.below(10);
+    let bytes: Uint8Array;
+    if (pick === 0) {
+      bytes = new Uint8Array(this.#rng.below(1_600));
+      this.#rng.fill(bytes);
+    } else {
+      bytes = mutate(this.#honest(), this.#rng);
+      // Most keep a right header, so that what is behind it gets its turn.
+      if (pick > 3 && bytes.length >= 12) encodeDatagramHeader(DATAGRAM_DATA, this.#index, this.#number, bytes);
+    }
+    this.#socket.send(bytes, this.#port, '127.0.0.1');
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+async function status(client: SpinesClient): Promise<StatusReply> {
+  return (await client.request('status')) as unknown as StatusReply;
+}
+
+/** 100 messages a second from one end of the chain to the other, through the daemon under attack. */
+async function honestFlow(): Promise<{ stop(): Promise<{ sent: number; received: number }> }> {
+  const to = await network.daemons[2]!.connect();
+  const from = await network.daemons[0]!.connect();
+  const receiver: SpinesDatagram = to.datagram();
+  let sent = 0, received = 0;
+  receiver.on('message', () => { received += 1; });
+  await new Promise<void>((resolve) => receiver.bind(9000, resolve));
+  const sender = from.datagram();
+  const ticker = setInterval(() => {
+    sent += 1;
+    sender.send(Buffer.alloc(100), 9000, 'n2');
+  }, 10);
+  return {
+    stop: async () => {
+      clearInterval(ticker);
+      await from.request('ping', { node: 'n2', timeoutMs: 5_000 });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await from.close();
+      await to.close();
+      return { sent, received };
+    },
+  };
+}
+
+test(`a daemon under ${DATAGRAMS} mutated datagrams stays up, counts its drops and forwards honest traffic`, async () => {
+  await network.start(3, [[0, 1], [1, 2]]);
+  await network.converged();
+  const victim = network.daemons[1]!;
+  const client = await victim.connect();
+  const stranger = new Stranger(victim.port, new Rng(SEED));
+  await stranger.join();
+  const flow = await honestFlow();
+  const before = await status(client);
+  let memory = 0;
+  for (let i = 0; i < DATAGRAMS; i += 1) {
+    stranger.send();
+    if (i % 100 === 99) await status(client);
+    if (i === Math.floor(DATAGRAMS / 4)) memory = residentMb(victim.process!.pid!);
+  }
+  const { sent, received } = await flow.stop();
+  const after = await status(client);
+  const grown = residentMb(victim.process!.pid!) - memory;
+  const drops = Object.entries(after.drops).map(([reason, count]) => [reason, count - (before.drops[reason] ?? 0)] as const);
+  const dropped = drops.reduce((sum, [, count]) => sum + count, 0);
+  console.log(`${DATAGRAMS} mutated datagrams: ${dropped} drops under ${drops.length} reasons, memory grew ${grown.toFixed(1)} MB after the first quarter, honest ${received}/${sent}`);
+  stranger.close();
+  await client.close();
+  expect(after.instance).toBe(before.instance);
+  expect(dropped).toBeGreaterThan(DATAGRAMS / 2);
+  expect(drops.length).toBeGreaterThan(8);
+  expect(grown).toBeLessThan(40);
+  expect(received).toBeGreaterThanOrEqual(Math.floor(sent * 0.99) - 2);
+}, 600_000);
+
+test(`a daemon under ${FRAMES} mutated client frames stays up and serves others`, async () => {
+  const victim = network.daemons[1]!;
+  const client = await victim.connect();
+  const rng = new Rng(SEED).fork('frames');
+  const flow = await honestFlow();
+  const before = await status(client);
+  let memory = 0;
+  let done = 0;
+  while (done < FRAMES) {
+    const socket = connect(victim.socket);
+    socket.on('error', () => {});
+    socket.resume();
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    if (rng.chance(0.95)) socket.write(encodeControl(FRAME_HELLO, { version: 1, client: 'fuzz' }));
+    for (let i = 0; i < 50; i += 1, done += 1) {
+      const frame = rng.chance(0.5)
+        ? encodeControl(FRAME_REQUEST, { id: 1 + rng.below(9), op: ['socket', 'bind', 'close', 'status', 'setOption', 'resolve', 'ping'][rng.below(7)], socket: rng.below(3), port: rng.below(70_000), kind: 'datagram', name: 'n2', node: 'n2', timeoutMs: 1 })
+        : encodeDatagram(FRAME_SEND, rng.below(3), 0x0a000003, 9_999, new Uint8Array(rng.below(300)));
+      socket.write(rng.chance(0.3) ? frame : mutate(frame, rng));
+    }
+    socket.end();
+    await closed;
+    if (memory === 0 && done > FRAMES / 4) memory = residentMb(victim.process!.pid!);
+  }
+  const { sent, received } = await flow.stop();
+  const after = await status(client);
+  const grown = residentMb(victim.process!.pid!) - memory;
+  console.log(`${done} mutated client frames: ${after.drops['clientFrameMalformed']} connections ended, memory grew ${grown.toFixed(1)} MB after the first quarter, honest ${received}/${sent}`);
+  expect(after.instance).toBe(before.instance);
+  expect(after.clients).toBe(1);
+  expect(after.drops['clientFrameMalformed']).toBeGreaterThan(0);
+  expect(grown).toBeLessThan(40);
+  expect(received).toBeGreaterThanOrEqual(Math.floor(sent * 0.99) - 2);
+  await client.close();
+}, 600_000);
