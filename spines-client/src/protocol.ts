@@ -32,6 +32,23 @@ export const FRAME_BLOCKED = 0x12;
 /** daemon -> client: socket u32. */
 export const FRAME_WRITABLE = 0x13;
 
+/** Both ways: socket u32, payload of at most STREAM_DATA_BYTES_MAX; never more payload than credit allows. */
+export const FRAME_STREAM_DATA = 0x20;
+/** Both ways: socket u32, bytes u32: the sender of this frame takes that many payload bytes more. */
+export const FRAME_STREAM_CREDIT = 0x21;
+/** Both ways: socket u32. No more data from this side (half-close). */
+export const FRAME_STREAM_END = 0x22;
+/** client -> daemon: socket u32. The stream ends at once, the far end sees a reset; the number is free. */
+export const FRAME_STREAM_RESET = 0x23;
+
+/** Payload bytes that either side may send on a new stream before it has got any credit. */
+export const STREAM_CREDIT_INITIAL = 262_144;
+export const STREAM_DATA_BYTES_MAX = 65_536;
+/** Bytes of the fixed head of STREAM_DATA bodies. */
+export const STREAM_HEAD_BYTES = 4;
+/** Socket numbers from here on are chosen by the daemon (accepted streams). */
+export const ACCEPTED_SOCKET_FIRST = 0x8000_0000;
+
 /** Bytes of the fixed head of SEND and RECV bodies. */
 export const DATAGRAM_HEAD_BYTES = 12;
 
@@ -57,7 +74,7 @@ export interface WelcomeBody {
 }
 
 /**
- * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^32-1, unused on this connection; it is free
+ * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
  * again once `close` is answered. Requests and SENDs of one connection are handled in their order. A daemon of
  * another protocol version answers HELLO with a WELCOME of its own version and closes.
  *
@@ -67,6 +84,9 @@ export interface WelcomeBody {
  * close       socket                                                 {}
  * setOption   socket, option ('ttl' 1..255 | 'priority' 1..10), value   {}
  * getOption   socket, option                                         {value}
+ * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort} once established
+ * listen      socket, port (0 = any), backlog?                       {node, port}
+ * sessions    -                                                      SessionsReply
  * resolve     name (node name or dotted quad)                        {node, name}
  * status      -                                                      StatusReply
  * links       -                                                      LinksReply
@@ -92,7 +112,11 @@ export type EventBody =
   | { event: 'sendError'; socket: number; code: string; message: string; count: number }
   | { event: 'recvDropped'; socket: number; count: number }
   | { event: 'draining' }
-  | { event: 'closing'; code: string; message: string };
+  | { event: 'closing'; code: string; message: string }
+  /** A stream reached `listener`: it is `socket` from now on. `node` is a dotted quad. */
+  | { event: 'accepted'; listener: number; socket: number; node: string; port: number }
+  /** The stream is over, both ways; its number is free. `code` is absent after an orderly end. */
+  | { event: 'streamClosed'; socket: number; code?: string; message?: string };
 
 /** Emulated characteristics of one direction of a link; what is absent keeps its value. */
 export interface LinkSettings {
@@ -163,6 +187,31 @@ export interface NodesReply { schema: 1; nodes: NodeRow[] }
 export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }
 export interface TraceReply { schema: 1; node: string; reached: boolean; hops: TraceHop[] }
 
+export interface SessionRow {
+  kind: 'datagram' | 'stream' | 'listener';
+  /** Stream state, e.g. 'established'; '' for the others. */
+  state: string;
+  client: string;
+  port: number;
+  remoteNode: string | null;
+  remoteName: string | null;
+  remotePort: number | null;
+  link: LinkServiceName;
+  routing: RoutingName;
+  sent: number;
+  received: number;
+  /** Streams only. */
+  rttMs: number | null;
+  windowBytes: number | null;
+  inFlightBytes: number | null;
+  queuedBytes: number | null;
+  resentBytes: number | null;
+  ecnMarks: number | null;
+  /** What keeps the stream from sending more now. */
+  limitedBy: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' | null;
+}
+export interface SessionsReply { schema: 1; sessions: SessionRow[] }
+
 /* ------------------------------------------------------------------ codec */
 
 const packr = new Packr({ useRecords: false });
@@ -223,7 +272,23 @@ export function encodeDatagramHead(
   return view + DATAGRAM_HEAD_BYTES;
 }
 
-/** A whole frame whose body is one socket number (BLOCKED, WRITABLE). */
+/** A whole CREDIT frame. */
+export function encodeCredit(socket: number, bytes: number): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEAD_BYTES + 8);
+  putHead(frame, 0, FRAME_STREAM_CREDIT, 8);
+  putWord(frame, FRAME_HEAD_BYTES, socket);
+  putWord(frame, FRAME_HEAD_BYTES + 4, bytes);
+  return frame;
+}
+
+/** Writes the frame head and the socket number of a STREAM_DATA; returns where the payload goes. */
+export function encodeStreamHead(out: Uint8Array, at: number, socket: number, payloadBytes: number): number {
+  putHead(out, at, FRAME_STREAM_DATA, STREAM_HEAD_BYTES + payloadBytes);
+  putWord(out, at + FRAME_HEAD_BYTES, socket);
+  return at + FRAME_HEAD_BYTES + STREAM_HEAD_BYTES;
+}
+
+/** A whole frame whose body is one socket number (BLOCKED, WRITABLE, STREAM_END, STREAM_RESET). */
 export function encodeSocketFrame(type: number, socket: number): Uint8Array {
   const frame = new Uint8Array(FRAME_HEAD_BYTES + 4);
   putHead(frame, 0, type, 4);

@@ -25,6 +25,12 @@ import { packageVersion, registerVersion } from './version.ts';
 const EXIT_CODES = `
 Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXIT_USAGE} wrong usage, config or topology file; ${EXIT_NO_DAEMON} no daemon to talk to.`;
 
+/** In the order of `spines help`. */
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerPing, registerTrace, registerCat,
+  registerLink, registerReplay, registerVersion,
+];
+
 export interface RunState {
   /** The command that is running, once its arguments were accepted. */
   command: Command | null;
@@ -40,7 +46,7 @@ export function buildProgram(state: RunState): Command {
     .version(packageVersion(), '-V, --version')
     .addHelpText('after', EXIT_CODES)
     .hook('preAction', (_program, command) => { state.command = command; });
-  for (const register of [registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerPing, registerTrace, registerCat, registerLink, registerReplay, registerVersion]) register(program);
+  for (const register of COMMANDS) register(program);
   return program;
 }
 

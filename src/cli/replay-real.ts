@@ -36,6 +36,7 @@ export async function runReal(topology: Topology, progress: Progress): Promise<R
   if (topology.nodes.length > NODES_EASY) progress.say(`${topology.name}: ${topology.nodes.length} daemon processes; --virtual runs them in one`);
   const interruption = new Interruption();
   let fleet: Fleet | null = null;
+  let run: RealRun | null = null;
   try {
     progress.show(`${topology.name}: starting ${topology.nodes.length} daemons`);
     const starting = Fleet.start(topology);
@@ -44,8 +45,11 @@ export async function runReal(topology: Topology, progress: Progress): Promise<R
       await starting.then((late) => late.close(), () => {});
       throw failure;
     })]);
-    return await Promise.race([new RealRun(topology, fleet, progress).run(), fleet.failed, interruption.promise]);
+    run = new RealRun(topology, fleet, progress);
+    return await Promise.race([run.run(), fleet.failed, interruption.promise]);
   } finally {
+    // A run that lost the race goes on sending otherwise, on sockets that are about to close.
+    run?.stop();
     progress.clear();
     await fleet?.close();
     interruption.end();
@@ -71,6 +75,9 @@ class RealRun {
   /** Links that a `down` event, or the partition in force, keeps down. */
   readonly #down = new Set<number>();
   #cut: readonly number[] = [];
+  #flows: Flows | null = null;
+  #timers: NodeJS.Timeout[] = [];
+  #stopped = false;
 
   constructor(topology: Topology, fleet: Fleet, progress: Progress) {
     this.#topology = topology;
@@ -83,13 +90,15 @@ class RealRun {
   async run(): Promise<ReplayRun> {
     const topology = this.#topology;
     await this.#converge();
-    const flows = await Flows.open(topology, (node) => this.#fleet.client(node)!, (node) => this.#fleet.quad(node));
-    const timers: NodeJS.Timeout[] = [];
+    const flows = await Flows.open(topology, (node) => this.#client(node), (node) => this.#fleet.quad(node));
+    const timers = this.#timers;
+    this.#flows = flows;
     let timelineFailed: (error: unknown) => void = () => {};
     const timelineBroken = new Promise<never>((_, reject) => { timelineFailed = reject; });
     timelineBroken.catch(() => {});
     try {
       await this.#count('baseline');
+      if (this.#stopped) throw new Failure(EXIT_NO, 'EINTR', 'stopped; no report was written');
       const startUs = nowUs() + 20 * MILLISECOND;
       const endMs = (startUs + topology.durationUs) / MILLISECOND;
       for (const event of topology.events) {
@@ -108,9 +117,15 @@ class RealRun {
       for (const [code, count] of flows.refusals) this.#progress.say(`${count} messages were refused by their daemon (${code})`);
       return { report, delays: flows.meters.map(({ name, meter }) => ({ name, delays: meter.delays })) };
     } finally {
-      for (const timer of timers) clearTimeout(timer);
-      flows.close();
+      this.stop();
     }
+  }
+
+  /** Ends traffic, timeline and progress; what `run` still waits for comes to nothing. */
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#flows?.close();
   }
 
   /* ---------------------------------------------------------------- before */

@@ -41,7 +41,13 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
   ]);
   const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a);
   const bounds = Object.entries(status.bounds);
-  return head
-    + (drops.length === 0 ? '' : `\n${formatTable([{ title: 'dropped because' }, { title: 'count', align: 'right' }], drops.map(([reason, count]) => [reason, String(count)]))}`)
-    + (bounds.length === 0 ? '' : `\n${formatTable([{ title: 'bounded' }, { title: 'now', align: 'right' }, { title: 'most', align: 'right' }], bounds.map(([name, [now, most]]) => [name, now >= most ? paint('red', String(now)) : String(now), String(most)]))}`);
+  const dropTable = formatTable(
+    [{ title: 'dropped because' }, { title: 'count', align: 'right' }],
+    drops.map(([reason, count]) => [reason, String(count)]),
+  );
+  const boundTable = formatTable(
+    [{ title: 'bounded' }, { title: 'now', align: 'right' }, { title: 'most', align: 'right' }],
+    bounds.map(([name, [now, most]]) => [name, now >= most ? paint('red', String(now)) : String(now), String(most)]),
+  );
+  return [head, ...(drops.length === 0 ? [] : [dropTable]), ...(bounds.length === 0 ? [] : [boundTable])].join('\n');
 }

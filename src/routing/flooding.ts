@@ -78,6 +78,11 @@ export class FloodingPeer {
   /** The neighbour has this, because it just sent it. */
   onReceived(origin: NodeId, sequence: number): void {
     this.#learn(origin, sequence);
+    this.acknowledge(origin, sequence);
+  }
+
+  /** Stops the neighbour from sending this again, also when there is no room to remember it. */
+  acknowledge(origin: NodeId, sequence: number): void {
     this.#acks.push({ origin, sequence });
     if (this.#acks.length >= ACKS_PER_FRAME_MAX) this.#flushAcks();
     else if (!this.#ackTimer.armed) this.#timers.arm(this.#ackTimer, this.#clock.now() + ACK_TIME);

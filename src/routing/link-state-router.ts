@@ -193,7 +193,11 @@ export class LinkStateRouter implements Router {
     const now = this.#env.clock.now();
     const keep = advertisement.leaving ? 10 * SECOND : this.#config.advertisementLifetimeUs;
     const result = this.database.install(advertisement, now, now + Math.min(lifetime, keep));
-    if (result === 'full') return DropReason.linkStateTableFull;
+    if (result === 'full') {
+      // Unacknowledged it would be sent for ever, and 64 of those would hold up news of nodes that we do know.
+      peer.acknowledge(origin, sequence);
+      return DropReason.linkStateTableFull;
+    }
     peer.onReceived(origin, sequence);
     if (result === 'newer') {
       this.counters.accepted += 1;

@@ -23,7 +23,7 @@ const TOLERANCE_FIXED = 2_000;
 
 interface Edge { readonly to: number; readonly cost: number }
 
-/** True costs in microseconds (or in thousands for hops and loss). */
+/** True costs in microseconds, or in units that make the tolerance small: a hop is 100,000; by loss, the daemon's cost times 100. */
 function wireCost(wire: Wire, metric: Metric): number {
   const { latencyUs, jitterUs, loss } = wire.model.settings;
   const rate = Math.min(0.99, meanLoss(loss));
@@ -31,7 +31,7 @@ function wireCost(wire: Wire, metric: Metric): number {
   switch (metric) {
     case 'hops': return 100_000;
     case 'latency': return latency + 100;
-    case 'loss': return 10_000 + 1_000_000 * (rate / (1 - rate));
+    case 'loss': return 100 + 1_000_000 * (rate / (1 - rate));
     case 'expected-latency': return latency * (1 + (2 * rate) / (1 - rate)) + 100;
   }
 }

@@ -265,7 +265,10 @@ export function grid(width: number, height: number, options: ShapeOptions = {}):
   return network;
 }
 
-/** A connected random graph: a random tree and `extra` more wires, each with settings from `settings`. */
+/**
+ * A connected random graph: a random tree and `extra` more wires, each with settings from `settings`. Both directions
+ * are alike: daemons know half the round trip only, so routes by latency are judged on symmetric wires.
+ */
 export function randomGraph(
   count: number, extra: number, rng: Rng, settings: (rng: Rng) => DirectionSettings, options: NetworkOptions = {}, drift: (rng: Rng) => number = () => 0,
 ): Network {
@@ -273,7 +276,8 @@ export function randomGraph(
   for (let i = 0; i < count; i += 1) network.add(`n${i}`, {}, drift(rng));
   const connect = (a: number, b: number): void => {
     const [from, to] = rng.chance(0.5) ? [a, b] : [b, a];
-    network.connect(network.host(from), network.host(to), settings(rng), settings(rng));
+    const both = settings(rng);
+    network.connect(network.host(from), network.host(to), both, both);
   };
   for (let i = 1; i < count; i += 1) connect(i, rng.below(i));
   for (let left = extra, tries = 0; left > 0 && tries < 20 * extra; tries += 1) {

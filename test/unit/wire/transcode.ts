@@ -1,0 +1,113 @@
+/**
+ * Takes a datagram fully apart with the codecs and puts it together again from the decoded values alone. Since one
+ * content has one encoding, what decodes must come back byte for byte.
+ */
+
+import { DATAGRAM_DATA, decodeDatagramHeader, encodeDatagramHeader } from '../../../src/wire/datagram-header.ts';
+import { DropReason } from '../../../src/wire/drop.ts';
+import { decodeEcho, ECHO_HEAD_BYTES, encodeEcho } from '../../../src/wire/echo.ts';
+import { decodeFragmentHead, encodeFragmentHead, FRAGMENT_HEAD_BYTES } from '../../../src/wire/fragment.ts';
+import {
+  decodeClose, decodeHello, encodeHello, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, frameBodyBytes, putFrameHead,
+} from '../../../src/wire/frames.ts';
+import { decodeHandshake, encodeHandshake } from '../../../src/wire/handshake.ts';
+import {
+  decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+} from '../../../src/wire/link-state.ts';
+import { KIND_ECHO, KIND_FRAGMENT, Packet } from '../../../src/wire/packet.ts';
+import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES } from '../../../src/wire/sizes.ts';
+
+/** The re-encoded datagram, or why it is not one. */
+export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
+  const header = { type: 0, receiver: 0, number: 0 };
+  const reason = decodeDatagramHeader(bytes, bytes.length, header);
+  if (reason !== DropReason.none) return reason;
+  const out = new Uint8Array(bytes.length);
+  encodeDatagramHeader(header.type, header.receiver, header.number, out);
+  if (header.type !== DATAGRAM_DATA) {
+    const handshake = { node: 0, peer: 0, index: 0, instance: 0 };
+    const bad = decodeHandshake(bytes, bytes.length, handshake);
+    if (bad !== DropReason.none) return bad;
+    encodeHandshake(handshake, out);
+    return out;
+  }
+  let at = DATAGRAM_HEADER_BYTES;
+  while (at < bytes.length) {
+    const bodyBytes = frameBodyBytes(bytes, at, bytes.length);
+    if (bodyBytes < 0) return DropReason.frameTruncated;
+    const type = bytes[at]!;
+    putFrameHead(out, at, type, bodyBytes);
+    at += FRAME_HEAD_BYTES;
+    const bad = transcodeBody(type, bytes, at, at + bodyBytes, out);
+    if (bad !== DropReason.none) return bad;
+    at += bodyBytes;
+  }
+  return out;
+}
+
+function transcodeBody(type: number, b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
+  switch (type) {
+    case FRAME_HELLO: {
+      const hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+      const reason = decodeHello(b, start, end, hello);
+      if (reason === DropReason.none) encodeHello(hello, out, start);
+      return reason;
+    }
+    case FRAME_CLOSE: {
+      const reason = decodeClose(b, start, end);
+      if (reason < 0) return DropReason.closeMalformed;
+      out[start] = reason;
+      return DropReason.none;
+    }
+    case FRAME_DATA:
+      return transcodePacket(b, start, end, out);
+    case FRAME_LINK_STATE: {
+      if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
+      out.set(b.subarray(start, start + LIFETIME_BYTES), start);
+      const read = decodeAdvertisement(b, start + LIFETIME_BYTES, end);
+      if (typeof read === 'number') return read;
+      out.set(makeAdvertisement(read.origin, read.sequence, read.leaving, read.name, read.links).bytes, start + LIFETIME_BYTES);
+      return DropReason.none;
+    }
+    case FRAME_LINK_STATE_ACK:
+      if (end === start || (end - start) % VERSION_ENTRY_BYTES !== 0) return DropReason.linkStateAckMalformed;
+      transcodeVersions(b, start, end, out);
+      return DropReason.none;
+    case FRAME_DIGEST:
+      if (end === start || (end - start - DIGEST_HEAD_BYTES) % VERSION_ENTRY_BYTES !== 0 || (b[start]! & ~DIGEST_LAST) !== 0) return DropReason.digestMalformed;
+      out[start] = b[start]! & DIGEST_LAST;
+      transcodeVersions(b, start + DIGEST_HEAD_BYTES, end, out);
+      return DropReason.none;
+    default:
+      return DropReason.frameType;
+  }
+}
+
+function transcodeVersions(b: Uint8Array, start: number, end: number, out: Uint8Array): void {
+  for (let at = start; at < end;) at = putVersionEntry(out, at, versionEntryOrigin(b, at), versionEntrySequence(b, at));
+}
+
+function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
+  const packet = new Packet();
+  const reason = packet.decode(b, start, end, true);
+  if (reason !== DropReason.none) return reason;
+  const { kind, payloadStart } = packet;
+  packet.bytes = out;
+  packet.encodeHeader();
+  let rest = start + OVERLAY_HEADER_BYTES;
+  if (kind === KIND_FRAGMENT) {
+    const head = { message: 0, index: 0, count: 0 };
+    const bad = decodeFragmentHead(b, payloadStart, end, head);
+    if (bad !== DropReason.none) return bad;
+    rest = encodeFragmentHead(head, out, payloadStart);
+    if (rest !== payloadStart + FRAGMENT_HEAD_BYTES) throw new Error('a fragment head ends behind its last byte');
+  } else if (kind === KIND_ECHO) {
+    const echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
+    const bad = decodeEcho(b, payloadStart, end, echo);
+    if (bad !== DropReason.none) return bad;
+    rest = encodeEcho(echo, out, payloadStart);
+    if (rest !== payloadStart + ECHO_HEAD_BYTES) throw new Error('an echo head ends behind its last byte');
+  }
+  out.set(b.subarray(rest, end), rest);
+  return DropReason.none;
+}

@@ -1,0 +1,155 @@
+/** WIRE.md and the code say the same: layouts, values, sizes and drop reasons. */
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+import { REPLAY_WINDOW } from '../../../src/link/replay-window.ts';
+import * as header from '../../../src/wire/datagram-header.ts';
+import { DropReason } from '../../../src/wire/drop.ts';
+import * as echo from '../../../src/wire/echo.ts';
+import * as fragment from '../../../src/wire/fragment.ts';
+import * as frames from '../../../src/wire/frames.ts';
+import * as handshake from '../../../src/wire/handshake.ts';
+import * as linkState from '../../../src/wire/link-state.ts';
+import * as packet from '../../../src/wire/packet.ts';
+import * as sizes from '../../../src/wire/sizes.ts';
+
+type Layout = Readonly<Record<string, readonly [number, number]>>;
+const exported: Readonly<Record<string, unknown>> = { ...header, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sizes, REPLAY_WINDOW };
+
+/** Bytes of each structure with a layout, and the rows of its table whose size varies. */
+const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
+  DATAGRAM_HEADER: { bytes: sizes.DATAGRAM_HEADER_BYTES },
+  HANDSHAKE: { bytes: handshake.HANDSHAKE_BODY_BYTES },
+  FRAME_HEAD: { bytes: sizes.FRAME_HEAD_BYTES },
+  HELLO: { bytes: frames.HELLO_BODY_BYTES },
+  CLOSE: { bytes: frames.CLOSE_BODY_BYTES },
+  OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
+  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links'] },
+  LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
+  LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
+  VERSION_ENTRY: { bytes: linkState.VERSION_ENTRY_BYTES },
+  DIGEST_HEAD: { bytes: linkState.DIGEST_HEAD_BYTES, varying: ['versions'] },
+  FRAGMENT: { bytes: fragment.FRAGMENT_HEAD_BYTES },
+  ECHO: { bytes: echo.ECHO_HEAD_BYTES },
+};
+
+/** Names that begin like a registry's but are no values of it. */
+const NO_VALUES = /_(BYTES|MAX|LAYOUT|DEFAULT)$|_BYTES_MAX$/;
+const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
+  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [],
+};
+
+interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
+
+/** Tables that follow a marker comment, in the order of the document. */
+function tablesOf(document: string): Table[] {
+  const tables: Table[] = [];
+  for (const match of document.matchAll(/<!-- (\w+)(?:: (\w+))? -->\n((?:\|.*\|\n)+)/g)) {
+    const rows = match[3]!.trim().split('\n').map((line) => line.slice(1, -1).split('|').map((cell) => cell.trim()));
+    tables.push({ kind: match[1]!, name: match[2] ?? '', rows: rows.slice(2) });
+  }
+  return tables;
+}
+
+/** Everything in which document and code differ. */
+function differences(document: string): string[] {
+  const faults: string[] = [];
+  const tables = tablesOf(document);
+  const find = (kind: string, name = ''): Table => {
+    const found = tables.filter((table) => table.kind === kind && table.name === name);
+    if (found.length !== 1) faults.push(`${kind} ${name}: ${found.length} tables`);
+    return found[0] ?? { kind, name, rows: [] };
+  };
+
+  for (const key of Object.keys(exported).filter((k) => k.endsWith('_LAYOUT'))) {
+    const name = key.slice(0, -'_LAYOUT'.length);
+    if (STRUCTURES[name] === undefined) faults.push(`${key} is not compared`);
+  }
+  for (const [name, { bytes, varying = [] }] of Object.entries(STRUCTURES)) {
+    const layout = exported[`${name}_LAYOUT`] as Layout;
+    const { rows } = find('layout', name);
+    const fixed = rows.filter((row) => /^\d+$/.test(row[0]!) && /^\d+$/.test(row[1]!));
+    const said = fixed.map((row) => `${row[2]} at ${row[0]}, ${row[1]} bytes`);
+    const meant = Object.entries(layout).map(([field, [at, length]]) => `${field} at ${at}, ${length} bytes`);
+    if (said.join('; ') !== meant.join('; ')) faults.push(`${name}: "${said.join('; ')}" is not "${meant.join('; ')}"`);
+    if (rows.slice(fixed.length).map((row) => row[2]).join() !== varying.join()) faults.push(`${name}: rows that vary`);
+    let end = 0;
+    for (const [field, [at, length]] of Object.entries(layout)) {
+      if (at !== end) faults.push(`${name}: ${field} begins at ${at}, not ${end}`);
+      end = at + length;
+    }
+    if (end !== bytes) faults.push(`${name}: has ${bytes} bytes, its fields ${end}`);
+  }
+
+  for (const name of Object.keys(REGISTRIES)) {
+    const said = find('values', name).rows.map((row) => `${row[1]} = ${Number(row[0])}`);
+    const meant = Object.entries(exported)
+      .filter(([key, value]) => key.startsWith(`${name}_`) && typeof value === 'number' && !NO_VALUES.test(key))
+      .map(([key, value]) => `${key.slice(name.length + 1)} = ${String(value)}`);
+    if ([...said].sort().join() !== [...meant].sort().join()) faults.push(`${name}: "${said.join()}" is not "${meant.join()}"`);
+  }
+
+  const constants = new Map(find('constants').rows.map((row) => [row[0]!, Number(row[1])]));
+  for (const [name, value] of constants) if (exported[name] !== value) faults.push(`${name} is ${String(exported[name])}, not ${value}`);
+  for (const [name, value] of Object.entries(exported)) {
+    if (typeof value === 'number' && /_BYTES(_MAX)?$/.test(name) && !constants.has(name)) faults.push(`${name} is missing`);
+  }
+
+  for (const [what, unsealed, sealed, parts] of find('overhead').rows) {
+    const sum = parts!.split('+').reduce((total, part) => total + Number(part), 0);
+    const tag = /^(every further packet|handshake)/.test(what!) ? 0 : sizes.TAG_BYTES;
+    if (parseInt(unsealed!, 10) !== sum) faults.push(`${what}: ${parts} is ${sum}, not ${unsealed}`);
+    if (parseInt(sealed!, 10) !== sum + tag) faults.push(`${what}: sealed is ${sum + tag}, not ${sealed}`);
+    if (unsealed!.replace(/^\d+/, '') !== sealed!.replace(/^\d+/, '')) faults.push(`${what}: the variable parts differ`);
+  }
+
+  // A lone word in code style inside a table's result column is a drop reason.
+  for (const match of document.matchAll(/`([a-z]+[A-Z]\w*)`/g)) {
+    if (!(match[1]! in DropReason) && !(match[1]! in { deadAfter: 0 })) faults.push(`${match[1]} is no drop reason`);
+  }
+  return faults;
+}
+
+const document = readFileSync(fileURLToPath(new URL('../../../src/wire/WIRE.md', import.meta.url)), 'utf8');
+
+describe('WIRE.md', () => {
+  test('agrees with the code', () => expect(differences(document)).toEqual([]));
+
+  const doctored: [string, string | RegExp, string][] = [
+    ['an offset', '| 2 | 4 | receiver index |', '| 3 | 4 | receiver index |'],
+    ['a length', '| 12 | 6 | instance |', '| 12 | 8 | instance |'],
+    ['a field', '| 8 | 4 | echo |', '| 8 | 4 | answer |'],
+    ['a missing row', /\| 12 \| 4 \| held .*\n/, ''],
+    ['a row too many', /(\| 4 \| 4 \| id .*\n)/, '$1| 8 | 2 | more | none |\n'],
+    ['rows in another order', /(\| 4 \| 4 \| source .*\n)(\| 8 \| 4 \| destination .*\n)/, '$2$1'],
+    ['a missing varying row', /\| 13 \+ n .*\n/, ''],
+    ['a missing table', '<!-- layout: FRAGMENT -->', ''],
+    ['a table twice', '<!-- layout: FRAGMENT -->', '<!-- layout: ECHO -->'],
+    ['a frame type', '| 0x11 | LINK_STATE_ACK |', '| 0x13 | LINK_STATE_ACK |'],
+    ['a missing value', /\| 3 \| EXPIRED .*\n/, ''],
+    ['a size', '| PACKET_BYTES_MAX | 1416 |', '| PACKET_BYTES_MAX | 1420 |'],
+    ['a missing size', /\| LIFETIME_BYTES .*\n/, ''],
+    ['a size that the code does not have', '| TAG_BYTES |', '| LABEL_BYTES |'],
+    ['a sum of the overhead table', '| close | 44 |', '| close | 45 |'],
+    ['a sealed sum', '| 44 | 60 |', '| 44 | 59 |'],
+    ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
+  ];
+  test.each(doctored)('%s that is wrong is noticed', (_what, from, to) => {
+    const wrong = document.replace(from, to);
+    expect(wrong).not.toBe(document);
+    expect(differences(wrong)).not.toEqual([]);
+  });
+
+  test('says where each drop reason of the wire comes from', () => {
+    // Queues of this machine and clients are no matter of the wire.
+    const elsewhere = new Set(['none', 'sinkFull', 'loopbackFull', 'sourceForged', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'linkStateFromSelf']);
+    expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  test('names what a full packet needs', () => {
+    expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(sizes.FRAME_BODY_BYTES_MAX);
+    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES).toBe(1102);
+  });
+});
