@@ -169,9 +169,11 @@ export interface LinkRow {
   lossOutPct: number;
   lossInPct: number;
   cost: number | null;
+  /** Bytes with IP and UDP headers. */
   sent: { datagrams: number; bytes: number };
   received: { datagrams: number; bytes: number };
   retransmitted: number;
+  /** Refused by full queues here, or lost on the emulated wire. */
   dropped: number;
   queueBytes: number;
   emulated: LinkSettings | null;

@@ -155,6 +155,10 @@ class Daemon implements RunningDaemon {
         const settings = sink.setLink(peer.key, change);
         return settings === null ? null : toLinkSettings(settings);
       },
+      dropped: (peer) => {
+        const counters = sink.get(peer.key)?.counters;
+        return counters === undefined ? 0 : counters.lost + counters.queueDropped;
+      },
     };
     return { sink, emulation: control };
   }

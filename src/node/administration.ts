@@ -27,6 +27,8 @@ export interface EmulationControl {
   get(peer: Endpoint): LinkSettings | null;
   /** Changes what `change` names; what results, or null when that link is not emulated. Throws SpinesError EINVAL. */
   set(peer: Endpoint, change: LinkSettings): LinkSettings | null;
+  /** Datagrams to that peer that the emulated wire lost or had no room for. */
+  dropped(peer: Endpoint): number;
 }
 
 const TRACE_HOPS_MAX = 64;
@@ -118,13 +120,15 @@ export class Administration {
   #linkRow(link: Link): LinkRow {
     const { rtt, lossIn, lossOut } = link.liveness;
     const totals = link.totals;
+    const headers = link.endpoint.address.includes(':') ? 48 : 28;
     const own = this.#node.router.database.get(this.#node.config.id)?.advertisement.links.find((entry) => entry.node === link.node);
     return {
       node: formatNodeId(link.node), name: this.#node.router.nameOf(link.node), address: link.endpoint.key, state: link.state,
       sinceMs: ms(this.#env.clock.now() - link.stateSince), dialled: link.dialled, rttMs: rtt.samples === 0 ? null : ms(rtt.smoothedUs),
       lossOutPct: percent(lossOut), lossInPct: percent(lossIn.rate), cost: own === undefined ? null : linkCost(own, this.#node.config.metric),
-      sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes }, received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes },
-      retransmitted: link.retransmitted, dropped: link.dropped, queueBytes: link.queueBytes, emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+      sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes + headers * totals.sentDatagrams },
+      received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
+      retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes, emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
   }
 

@@ -236,6 +236,10 @@ export class SimHost implements Clock {
         wire.model.set(applyLinkSettings(wire.model.settings, change));
         return toLinkSettings(wire.model.settings);
       },
+      dropped: (peer) => {
+        const counters = this.wires.get(peer.key)?.model.counters;
+        return counters === undefined ? 0 : counters.lost + counters.queueDropped;
+      },
     };
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
       clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation,
