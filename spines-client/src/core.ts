@@ -1,8 +1,9 @@
 /**
  * The client's half of the protocol with the daemon, without I/O: no sockets, timers or promises.
  *
- * Owns: the greeting, request ids and their callbacks, the table of sockets with their receive queues, checking
- * every byte the daemon sends. Does not own: connecting, time, rebinding after a reconnect (client.ts, datagram.ts).
+ * Owns: the greeting, request ids and their callbacks, socket numbers, datagram sockets with their receive queues,
+ * checking every byte the daemon sends. Does not own: streams (stream-core.ts, a part of it), connecting, time, rebinding
+ * after a reconnect (client.ts, datagram.ts).
  * Invariant: once the daemon's bytes stop making sense the connection ends with EPROTO, and no callback is left over.
  *
  *            onConnected            WELCOME
@@ -10,28 +11,32 @@
  *     ^                        │               │
  *     └────────────────────────┴───────────────┘  onClosed, protocol error
  *
- * The socket table survives 'closed': queues stay readable, and a host may announce the same numbers again.
+ * The table of datagram sockets survives 'closed': queues stay readable, and a host may announce the same numbers again.
+ * Streams do not: each is told, and its number is forgotten.
  */
 
 import { SpinesClientError } from './errors.ts';
+import { FrameSlab } from './frame-slab.ts';
 import {
-  DATAGRAM_HEAD_BYTES, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_LENGTH_MAX, FRAME_RECV,
+  ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_LENGTH_MAX, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, MESSAGE_BYTES_MAX,
   PROTOCOL_VERSION, decodeControl, encodeControl, encodeDatagramHead, getWord,
 } from './protocol.ts';
 import type { WelcomeBody } from './protocol.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import type { QueuedMessage } from './receive-queue.ts';
+import { StreamTable } from './stream-core.ts';
 
 /** Requests without a reply yet. Past it a request fails with ENOBUFS. */
 export const REQUESTS_MAX = 32_768;
-/** Sockets of one connection. Past it `openSocket` throws EMFILE. */
+/** Sockets of one connection, streams and listeners among them. Past it opening one throws EMFILE. */
 export const SOCKETS_MAX = 65_536;
 /** Default bound of a socket's receive queue. */
 export const RECV_QUEUE_BYTES = 1_048_576;
 
-const SLAB_BYTES = 65_536;
-const SOCKET_ID_MAX = 0xffff_ffff;
+const REQUEST_ID_MAX = 0xffff_ffff;
+/** Numbers above are the daemon's to choose. */
+const SOCKET_ID_MAX = ACCEPTED_SOCKET_FIRST - 1;
 
 export type CoreState = 'closed' | 'greeting' | 'open';
 
@@ -106,12 +111,13 @@ export class ClientCore {
   readonly #copy: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
   readonly #requests = new Map<number, Outstanding>();
   readonly #sockets = new Map<number, CoreSocket>();
+  readonly #slab = new FrameSlab();
+  /** Streams and listeners of this connection. */
+  readonly streams: StreamTable;
   #state: CoreState = 'closed';
   #reader: FrameReader = new FrameReader({ onFrame: () => {} });
   #nextRequest = 1;
   #nextSocket = 1;
-  #slab = new Uint8Array(0);
-  #slabAt = 0;
   #strays = 0;
 
   constructor(options: CoreOptions) {
@@ -120,6 +126,14 @@ export class ClientCore {
     this.#clientName = options.clientName ?? 'spines-client';
     this.#requestsMax = options.requestsMax ?? REQUESTS_MAX;
     this.#copy = options.copy ?? ((bytes, start, end) => new Uint8Array(bytes.subarray(start, end)));
+    this.streams = new StreamTable({
+      slab: this.#slab,
+      write: (bytes) => this.#state === 'open' && this.#sink.write(bytes),
+      protocolError: (what) => this.#protocolError(what),
+      copy: this.#copy,
+      takeNumber: () => this.#takeNumber(),
+      thrown: (error) => this.#listener.onThrown(error),
+    });
   }
 
   get state(): CoreState {
@@ -183,9 +197,9 @@ export class ClientCore {
       done(new SpinesClientError('ENOBUFS', `${this.#requestsMax} requests are waiting for the daemon; await some of them first`, { syscall }), NOTHING);
       return;
     }
-    while (this.#requests.has(this.#nextRequest)) this.#nextRequest = this.#nextRequest % SOCKET_ID_MAX + 1;
+    while (this.#requests.has(this.#nextRequest)) this.#nextRequest = this.#nextRequest % REQUEST_ID_MAX + 1;
     const id = this.#nextRequest;
-    this.#nextRequest = id % SOCKET_ID_MAX + 1;
+    this.#nextRequest = id % REQUEST_ID_MAX + 1;
     const body: Record<string, unknown> = {};
     for (const key in args) if (args[key] !== undefined) body[key] = args[key];
     body['id'] = id;
@@ -209,13 +223,18 @@ export class ClientCore {
 
   /** A socket number, unused on this connection, with a receive queue. The daemon is not told. */
   openSocket(listener: SocketListener, recvQueueBytes: number = RECV_QUEUE_BYTES): number {
-    if (this.#sockets.size >= SOCKETS_MAX) {
+    const id = this.#takeNumber();
+    this.#sockets.set(id, { listener, queue: new ReceiveQueue(recvQueueBytes), flowing: true, flushing: false, blocked: false });
+    return id;
+  }
+
+  #takeNumber(): number {
+    if (this.#sockets.size + this.streams.size >= SOCKETS_MAX) {
       throw new SpinesClientError('EMFILE', `${SOCKETS_MAX} sockets are open on this connection; close some, or open a second client`, { syscall: 'socket' });
     }
-    while (this.#sockets.has(this.#nextSocket)) this.#nextSocket = this.#nextSocket % SOCKET_ID_MAX + 1;
+    while (this.#sockets.has(this.#nextSocket) || this.streams.has(this.#nextSocket)) this.#nextSocket = this.#nextSocket % SOCKET_ID_MAX + 1;
     const id = this.#nextSocket;
     this.#nextSocket = id % SOCKET_ID_MAX + 1;
-    this.#sockets.set(id, { listener, queue: new ReceiveQueue(recvQueueBytes), flowing: true, flushing: false, blocked: false });
     return id;
   }
 
@@ -234,25 +253,13 @@ export class ClientCore {
     if (socket === undefined || this.#state !== 'open' || payloadBytes > MESSAGE_BYTES_MAX) {
       throw new Error(`send on socket ${id} of ${payloadBytes} bytes in state ${this.#state}`);
     }
-    const frameBytes = FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + payloadBytes;
-    let slab = this.#slab;
-    let start = this.#slabAt;
-    if (frameBytes > SLAB_BYTES / 4) {
-      slab = new Uint8Array(frameBytes);
-      start = 0;
-    } else {
-      if (start + frameBytes > slab.length) {
-        slab = this.#slab = new Uint8Array(SLAB_BYTES);
-        start = 0;
-      }
-      this.#slabAt = start + frameBytes;
-    }
-    let at = encodeDatagramHead(slab, start, FRAME_SEND, id, node, port, payloadBytes);
+    const frame = this.#slab.take(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + payloadBytes);
+    let at = encodeDatagramHead(frame, 0, FRAME_SEND, id, node, port, payloadBytes);
     for (const part of parts) {
-      slab.set(part, at);
+      frame.set(part, at);
       at += part.length;
     }
-    const room = this.#sink.write(new Uint8Array(slab.buffer, start, frameBytes));
+    const room = this.#sink.write(frame);
     return room && !socket.blocked;
   }
 
@@ -314,7 +321,8 @@ export class ClientCore {
       case FRAME_BLOCKED:
       case FRAME_WRITABLE: this.#onRoom(type === FRAME_BLOCKED, bytes, start, end); return;
       case FRAME_EVENT: this.#onEvent(decodeControl(bytes.subarray(start, end))); return;
-      default: this.#protocolError(`frame type ${type} is not one a daemon sends`);
+      default:
+        if (!this.streams.onFrame(type, bytes, start, end)) this.#protocolError(`frame type ${type} is not one a daemon sends`);
     }
   }
 
@@ -404,6 +412,14 @@ export class ClientCore {
       this.#listener.onDraining();
       return;
     }
+    if (event === 'accepted') {
+      this.streams.onAcceptedEvent(body);
+      return;
+    }
+    if (event === 'streamClosed') {
+      this.streams.onClosedEvent(body);
+      return;
+    }
     // An event of a newer daemon is none of our business.
     if (event !== 'sendError' && event !== 'recvDropped') return;
     const refused = event === 'sendError';
@@ -419,6 +435,7 @@ export class ClientCore {
   /* ---------------------------------------------------------------- ends */
 
   #protocolError(what: string): void {
+    if (this.#state === 'closed') return;
     this.#sink.end();
     this.#down(new SpinesClientError('EPROTO', `the daemon sent bytes that make no sense (${what}); check that daemon and library are of one version`, { syscall: 'read' }));
   }
@@ -435,6 +452,7 @@ export class ClientCore {
         this.#listener.onThrown(thrown);
       }
     }
+    this.streams.onConnectionLost(error);
     this.#listener.onClosed(error);
   }
 

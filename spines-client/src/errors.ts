@@ -12,6 +12,9 @@ export interface SpinesClientErrorOptions {
   cause?: unknown;
   /** How many datagrams this error stands for (the daemon reports refusals a few times a second). */
   count?: number | undefined;
+  /** The far end, or the local one where a port was to be had. */
+  address?: string | undefined;
+  port?: number | undefined;
 }
 
 export class SpinesClientError extends Error {
@@ -19,12 +22,16 @@ export class SpinesClientError extends Error {
   readonly code: string;
   readonly syscall: string | undefined;
   readonly count: number;
+  readonly address?: string;
+  readonly port?: number;
 
   constructor(code: string, message: string, options: SpinesClientErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.syscall = options.syscall;
     this.count = options.count ?? 1;
+    if (options.address !== undefined) this.address = options.address;
+    if (options.port !== undefined) this.port = options.port;
   }
 }
 

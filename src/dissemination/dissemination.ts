@@ -9,11 +9,13 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
+import type { Clock, Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { DISSEMINATION_LINK_STATE, Packet } from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { Limbo } from './limbo.ts';
 
 export interface DisseminationUpper {
   /** A packet for this node. Valid during the call only. */
@@ -36,13 +38,21 @@ export class Dissemination {
   readonly #upper: DisseminationUpper;
   readonly #loopback = new Ring<KeptPacket>(LOOPBACK_MAX);
   readonly #looped = new Packet();
+  readonly #returned = new Packet();
+  readonly #limbo: Limbo;
 
-  constructor(self: NodeId, router: Router, drops: DropCounters, pool: PacketPool, upper: DisseminationUpper) {
+  constructor(self: NodeId, router: Router, clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, upper: DisseminationUpper) {
     this.#self = self;
     this.#router = router;
     this.#drops = drops;
     this.#pool = pool;
     this.#upper = upper;
+    this.#limbo = new Limbo(clock, timers, drops, pool, (kept) => this.#sendAgain(kept));
+  }
+
+  /** Packets that wait for a route. */
+  get waiting(): number {
+    return this.#limbo.length;
   }
 
   /** True while packets to ourselves wait for the end of the turn. */
@@ -58,6 +68,7 @@ export class Dissemination {
     else {
       const link = this.#router.nextHop(packet.destination);
       reason = link === null ? DropReason.noRoute : link.offer(packet);
+      if (reason === DropReason.linkDown) reason = this.#wait(packet, reason);
     }
     if (reason === DropReason.none) this.originated += 1;
     return reason;
@@ -100,6 +111,37 @@ export class Dissemination {
     return count;
   }
 
+  /** A link went down with this packet undelivered: it leaves by another way as soon as there is one. */
+  onHandBack(kept: KeptPacket): void {
+    if (kept.service === SERVICE_RELIABLE) this.#limbo.add(kept);
+    else this.#pool.release(kept);
+  }
+
+  /** Routes changed: what waits for one is tried again. */
+  onRoutes(): void {
+    if (this.#limbo.length > 0) this.#limbo.retry();
+  }
+
+  stop(): void {
+    this.#limbo.stop();
+    for (let kept = this.#loopback.shift(); kept !== undefined; kept = this.#loopback.shift()) this.#pool.release(kept);
+  }
+
+  #sendAgain(kept: KeptPacket): boolean {
+    const packet = this.#returned;
+    if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none) return true;
+    return this.#router.nextHop(packet.destination)?.offer(packet) === DropReason.none;
+  }
+
+  /** Keeps a packet of a reliable link until there is a way; others are dropped for `reason`. */
+  #wait(packet: Packet, reason: DropReason): DropReason {
+    if (packet.service !== SERVICE_RELIABLE) return reason;
+    const kept = this.#pool.keep(packet);
+    if (kept === null) return reason;
+    this.#limbo.add(kept);
+    return DropReason.none;
+  }
+
   #forward(packet: Packet): DropReason {
     if (packet.dissemination !== DISSEMINATION_LINK_STATE) return DropReason.disseminationUnknown;
     if (packet.ttl <= 1) {
@@ -107,9 +149,9 @@ export class Dissemination {
       return DropReason.ttlExpired;
     }
     const link = this.#router.nextHop(packet.destination);
-    if (link === null) return DropReason.noRoute;
+    if (link === null && packet.service !== SERVICE_RELIABLE) return DropReason.noRoute;
     packet.setTtl(packet.ttl - 1);
-    return link.offer(packet);
+    return link === null ? this.#wait(packet, DropReason.noRoute) : link.offer(packet);
   }
 
   #loop(packet: Packet): DropReason {

@@ -155,6 +155,8 @@ export class ClientPort implements DatagramOwner {
       this.#onHello(type, bytes, start, end);
       return;
     }
+    // The frame that was waited for is whole. One that begins behind it has its own time, even when every chunk ends within a frame.
+    this.#services.timers.cancel(this.#patience);
     if (type === FRAME_SEND) this.#onSend(bytes, start, end);
     else if (type === FRAME_REQUEST) this.#onRequest(bytes, start, end);
     else this.#fail(`frames of type ${type} are not for a client to send`);
@@ -329,8 +331,9 @@ export class ClientPort implements DatagramOwner {
   #noteSendError(number: number, reason: DropReason, destination: NodeId): void {
     const noted = this.#sendErrors.get(number);
     if (noted === undefined) {
-      this.#sendErrors.set(number, { reason, destination, count: 0 });
-      this.#sendErrorEvent(number, reason, destination, 1);
+      const told = this.#readsEvents;
+      this.#sendErrors.set(number, { reason, destination, count: told ? 0 : 1 });
+      if (told) this.#sendErrorEvent(number, reason, destination, 1);
     } else {
       noted.reason = reason;
       noted.destination = destination;
@@ -348,7 +351,16 @@ export class ClientPort implements DatagramOwner {
     if (!this.#reportTimer.armed && !this.#closed) this.#services.timers.arm(this.#reportTimer, this.#services.clock.now() + REPORT_INTERVAL);
   }
 
+  /** False while so much is unread that reports wait: a client that never reads must not make us hold ever more of them. */
+  get #readsEvents(): boolean {
+    return this.#out.bufferedBytes < this.#services.queueBytes / 2;
+  }
+
   #report(): void {
+    if (!this.#readsEvents) {
+      this.#armReport();
+      return;
+    }
     for (const [number, errors] of this.#sendErrors) {
       if (errors.count === 0) {
         this.#sendErrors.delete(number);
@@ -357,10 +369,8 @@ export class ClientPort implements DatagramOwner {
       this.#sendErrorEvent(number, errors.reason, errors.destination, errors.count);
       errors.count = 0;
     }
-    if (this.#out.bufferedBytes < this.#services.queueBytes / 2) {
-      for (const [socket, count] of this.#recvDropped) this.#out.write(encodeControl(FRAME_EVENT, { event: 'recvDropped', socket, count }));
-      this.#recvDropped.clear();
-    }
+    for (const [socket, count] of this.#recvDropped) this.#out.write(encodeControl(FRAME_EVENT, { event: 'recvDropped', socket, count }));
+    this.#recvDropped.clear();
     if (this.#sendErrors.size > 0 || this.#recvDropped.size > 0) this.#armReport();
   }
 

@@ -9,9 +9,9 @@
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX } from '../wire/datagram-header.ts';
-import { putFrameHead } from '../wire/frames.ts';
+import { FRAME_ACK, putFrameHead } from '../wire/frames.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, TAG_BYTES } from '../wire/sizes.ts';
-import { ReplayWindow } from './replay-window.ts';
+import { ReplayWindow } from '../base/replay-window.ts';
 
 /** Frames end here, whether or not a tag follows: nothing moves when a link is sealed. */
 const BODY_END = DATAGRAM_BYTES_MAX - TAG_BYTES;
@@ -35,6 +35,16 @@ export class FlushList {
   }
 }
 
+/** Whoever acknowledges what arrives on a channel. */
+export interface AckWriter {
+  /** Bytes of the ack frame's body that should leave with the next datagram, 0 = none. */
+  readonly ackBytes: number;
+  /** True when the ack should leave even if nothing else does. */
+  readonly ackNow: boolean;
+  /** Writes the body at `at` of `buffer`. */
+  writeAck(buffer: Uint8Array, at: number): void;
+}
+
 export class Channel {
   readonly localIndex: number;
   readonly remoteIndex: number;
@@ -49,6 +59,7 @@ export class Channel {
   receivedBytes = 0;
   /** The datagram being filled. Append through `frame` only. */
   readonly buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
+  ackWriter: AckWriter | null = null;
   readonly #sink: DatagramSink;
   readonly #flushList: FlushList;
   #end = DATAGRAM_HEADER_BYTES;
@@ -70,14 +81,23 @@ export class Channel {
    */
   frame(type: number, bodyBytes: number): number {
     assert(DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + bodyBytes <= BODY_END, 'a frame fits a datagram');
-    if (this.#end + FRAME_HEAD_BYTES + bodyBytes > BODY_END) this.flush();
+    if (this.#end + FRAME_HEAD_BYTES + bodyBytes > BODY_END) this.#send();
     const at = putFrameHead(this.buffer, this.#end, type, bodyBytes);
     this.#end = at + bodyBytes;
-    if (!this.#listed) {
-      this.#listed = true;
-      this.#flushList.add(this);
-    }
+    this.touch();
     return at;
+  }
+
+  /** The number of the datagram being filled: where the frame begun last will be. */
+  get fillingNumber(): number {
+    return this.#nextNumber;
+  }
+
+  /** Makes the end of the turn flush this channel, even if only an ack is to be sent. */
+  touch(): void {
+    if (this.#listed) return;
+    this.#listed = true;
+    this.#flushList.add(this);
   }
 
   /** Body bytes that a further frame of the same datagram could have; negative when none fits. */
@@ -88,7 +108,19 @@ export class Channel {
   /** Sends the datagram being filled, if it has frames. Called at the end of a turn, or when it is full. */
   flush(): void {
     this.#listed = false;
-    if (this.#end === DATAGRAM_HEADER_BYTES) return;
+    const ackBytes = this.ackWriter?.ackBytes ?? 0;
+    if (ackBytes > 0 && (this.#end > DATAGRAM_HEADER_BYTES || this.ackWriter!.ackNow)) {
+      if (this.#end + FRAME_HEAD_BYTES + ackBytes > BODY_END && this.ackWriter!.ackNow) this.#send();
+      if (this.#end + FRAME_HEAD_BYTES + ackBytes <= BODY_END) {
+        const at = putFrameHead(this.buffer, this.#end, FRAME_ACK, ackBytes);
+        this.#end = at + ackBytes;
+        this.ackWriter!.writeAck(this.buffer, at);
+      }
+    }
+    if (this.#end > DATAGRAM_HEADER_BYTES) this.#send();
+  }
+
+  #send(): void {
     assert(this.#nextNumber < PACKET_NUMBER_MAX, 'packet numbers do not wrap');
     encodeDatagramHeader(DATAGRAM_DATA, this.remoteIndex, this.#nextNumber, this.buffer);
     this.#nextNumber += 1;

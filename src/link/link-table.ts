@@ -20,6 +20,7 @@ import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } fro
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { Channel, type FlushList } from './channel.ts';
+import type { CongestionName } from './congestion.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
 
@@ -38,6 +39,7 @@ export interface LinkTableConfig {
   readonly accept: boolean;
   readonly liveness: LivenessConfig;
   readonly redialUs: Micros;
+  readonly congestion: CongestionName;
   readonly limits: { readonly links: number; readonly linkQueueBytes: number };
 }
 
@@ -55,6 +57,7 @@ export interface LinkEnvironment {
   readonly inbound: Packet;
   readonly liveness: LivenessConfig;
   readonly linkQueueBytes: number;
+  readonly congestion: CongestionName;
   forgetChannel(channel: Channel): void;
   onLinkDown(link: Link): void;
 }
@@ -108,6 +111,7 @@ export class LinkTable {
     this.#env = {
       ...surroundings,
       liveness: config.liveness,
+      congestion: config.congestion,
       linkQueueBytes: config.limits.linkQueueBytes,
       forgetChannel: (channel) => this.#indices.delete(channel.localIndex),
       onLinkDown: (link) => this.#onLinkDown(link),
@@ -183,11 +187,10 @@ export class LinkTable {
     if (entry === undefined || entry instanceof Dial) return DropReason.receiverIndexUnknown;
     const { channel, link } = entry;
     const number = this.#header.number;
-    const reason = channel.replay.check(number);
-    if (reason !== DropReason.none) return reason;
+    if (!channel.replay.isNew(number)) return number < channel.replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
     const newest = number > channel.replay.highest;
     channel.replay.record(number);
-    link.onDatagram(channel, bytes, length, from, newest);
+    link.onDatagram(channel, number, bytes, length, from, newest);
     return DropReason.none;
   }
 

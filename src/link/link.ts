@@ -18,16 +18,18 @@ import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  CLOSE_BODY_BYTES, CLOSE_DEAD, decodeClose, decodeHello, encodeHello, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
-  FRAME_LINK_STATE_ACK, frameBodyBytes, HELLO_BODY_BYTES, type Hello,
+  CLOSE_BODY_BYTES, CLOSE_DEAD, decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK, FRAME_RELIABLE, frameBodyBytes, HELLO_BODY_BYTES, type Hello,
 } from '../wire/frames.ts';
-import { SERVICE_BEST_EFFORT, type Packet } from '../wire/packet.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE, type Packet } from '../wire/packet.ts';
+import type { KeptPacket } from '../wire/packet-pool.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import { BestEffortService } from './best-effort.ts';
 import type { Channel } from './channel.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './link-table.ts';
 import { Liveness } from './liveness.ts';
+import { ReliableService } from './reliable.ts';
 
 export type LinkState = 'down' | 'connecting' | 'up';
 
@@ -51,6 +53,8 @@ export interface LinkUpper {
   onLinkEstimate(link: Link): void;
   /** A congested service has room again. */
   onLinkWritable(link: Link): void;
+  /** The link went down with this packet undelivered; the callee owns it now. */
+  onHandBack(kept: KeptPacket): void;
 }
 
 export class Link {
@@ -63,6 +67,7 @@ export class Link {
   readonly liveness: Liveness;
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
+  readonly reliable: ReliableService;
   readonly #services: (DataService | null)[];
   readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
@@ -87,12 +92,20 @@ export class Link {
       onEstimate: () => upper.onLinkEstimate(this),
     });
     const self = this;
+    this.reliable = new ReliableService({
+      get channel() { return self.#channel; },
+      onSent: () => this.liveness.onSent(),
+      onWritable: () => upper.onLinkWritable(this),
+      onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
+      onHandBack: (kept) => upper.onHandBack(kept),
+    }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes);
     this.#services = [
       new BestEffortService({
         get channel() { return self.#channel; },
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
       }, env.sink, env.pool, env.linkQueueBytes),
+      this.reliable,
     ];
   }
 
@@ -189,6 +202,7 @@ export class Link {
     this.#channel = channel;
     this.dialled = dialled;
     this.#become('up');
+    this.reliable.onUp(channel);
     this.liveness.start();
     this.#env.log.info({ peer: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
     this.#upper.onLinkState(this, true);
@@ -227,8 +241,8 @@ export class Link {
     this.#channel = null;
     this.liveness.stop();
     this.#become('down');
-    for (const service of this.#services) service?.onDown();
     this.#upper.onLinkState(this, false);
+    for (const service of this.#services) service?.onDown();
   }
 
   #drop(channel: Channel | null): void {
@@ -253,7 +267,7 @@ export class Link {
   /* -------------------------------------------------------------- arrivals */
 
   /** A datagram of `channel`, checked for replay, with frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot` */
-  onDatagram(channel: Channel, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
+  onDatagram(channel: Channel, number: number, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
     channel.receivedDatagrams += 1;
     channel.receivedBytes += end;
     if (channel === this.#next) this.useChannel(channel, false);
@@ -265,6 +279,7 @@ export class Link {
       channel.endpoint = from;
     }
     this.liveness.onReceived(channel.replay.highest);
+    this.reliable.onDatagram(number);
     let at = DATAGRAM_HEADER_BYTES;
     while (at < end) {
       const bodyBytes = frameBodyBytes(bytes, at, end);
@@ -286,14 +301,12 @@ export class Link {
 
   #onFrame(type: number, bytes: Uint8Array, start: number, end: number): DropReason {
     switch (type) {
-      case FRAME_DATA: {
-        const packet = this.#env.inbound;
-        const reason = packet.decode(bytes, start, end, true);
-        if (reason !== DropReason.none) return reason;
-        if (packet.service !== SERVICE_BEST_EFFORT) return DropReason.linkServiceUnknown;
-        this.#upper.onPacket(packet, this);
-        return DropReason.none;
-      }
+      case FRAME_DATA:
+        return this.#onData(bytes, start, end, SERVICE_BEST_EFFORT);
+      case FRAME_RELIABLE:
+        return this.reliable.onReliableFrame(bytes, start, end);
+      case FRAME_ACK:
+        return this.reliable.onAckFrame(bytes, start, end);
       case FRAME_HELLO: {
         const reason = decodeHello(bytes, start, end, this.#hello);
         if (reason === DropReason.none) this.liveness.onHello(this.#hello);
@@ -313,6 +326,16 @@ export class Link {
       default:
         return DropReason.frameType;
     }
+  }
+
+  /** A packet that came by `service`, which its header must name too. */
+  #onData(bytes: Uint8Array, start: number, end: number, service: number): DropReason {
+    const packet = this.#env.inbound;
+    const reason = packet.decode(bytes, start, end, true);
+    if (reason !== DropReason.none) return reason;
+    if (packet.service !== service) return DropReason.linkServiceUnknown;
+    this.#upper.onPacket(packet, this);
+    return DropReason.none;
   }
 
   #sendHello(hello: Hello): void {

@@ -49,8 +49,8 @@ export class SendQueue {
     return this.#packets;
   }
 
-  /** Keeps `packet`; false when a bound is reached, and then nothing is kept. */
-  push(packet: Packet): boolean {
+  /** Keeps `packet`, to be marked when it leaves if `mark`; false when a bound is reached, and then nothing is kept. */
+  push(packet: Packet, mark = false): boolean {
     const cost = packet.length + PACKET_OVERHEAD_BYTES;
     if (this.#bytes + cost > this.limitBytes) return false;
     let queue = this.#bySource.get(packet.source);
@@ -61,6 +61,7 @@ export class SendQueue {
     if (queue.packets.length === queue.packets.limit) return false;
     const kept = this.#pool.keep(packet);
     if (kept === null) return false;
+    if (mark) kept.mark = true;
     if (queue.packets.length === 0) this.#turns.push(queue);
     queue.packets.push(kept);
     this.#bytes += cost;
@@ -68,29 +69,37 @@ export class SendQueue {
     return true;
   }
 
+  /** Bytes of the packet that `shift` would take now, -1 when the queue is empty. */
+  peekLength(): number {
+    this.#advance();
+    return this.#turns[0]?.packets.peek()!.length ?? -1;
+  }
+
   /** Takes the packet whose turn it is; the caller releases it. Undefined when the queue is empty. */
   shift(): KeptPacket | undefined {
+    this.#advance();
+    const queue = this.#turns[0];
+    if (queue === undefined) return undefined;
+    const head = queue.packets.shift()!;
+    const cost = head.length + PACKET_OVERHEAD_BYTES;
+    queue.deficit -= cost;
+    this.#bytes -= cost;
+    this.#packets -= 1;
+    if (queue.packets.length === 0) {
+      this.#turns.shift();
+      this.#bySource.delete(queue.source);
+    }
+    return head;
+  }
+
+  /** Gives turns until the source at the front has the deficit for its head. */
+  #advance(): void {
     for (;;) {
       const queue = this.#turns[0];
-      if (queue === undefined) return undefined;
-      const head = queue.packets.peek()!;
-      const cost = head.length + PACKET_OVERHEAD_BYTES;
-      if (queue.deficit < cost) {
-        queue.deficit += QUANTUM;
-        if (queue.deficit < cost || this.#turns.length > 1) {
-          this.#turns.push(this.#turns.shift()!);
-          continue;
-        }
-      }
-      queue.deficit -= cost;
-      queue.packets.shift();
-      this.#bytes -= cost;
-      this.#packets -= 1;
-      if (queue.packets.length === 0) {
-        this.#turns.shift();
-        this.#bySource.delete(queue.source);
-      }
-      return head;
+      if (queue === undefined) return;
+      if (queue.deficit >= queue.packets.peek()!.length + PACKET_OVERHEAD_BYTES) return;
+      queue.deficit += QUANTUM;
+      if (this.#turns.length > 1) this.#turns.push(this.#turns.shift()!);
     }
   }
 

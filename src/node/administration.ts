@@ -230,6 +230,11 @@ export class Administration {
     if (link === undefined) throw new SpinesError('ENOENT', `there is no link to ${formatNodeId(peer)}; \`spines links\` lists the links`);
     const change = args['settings'];
     if (typeof change !== 'object' || change === null || Array.isArray(change)) throw new SpinesError('EINVAL', 'settings must be a map');
+    for (const [name, value] of Object.entries(change)) {
+      // Anything else (a map, a bigint) could throw in arithmetic.
+      if (value == null || typeof value === 'number' || typeof value === 'boolean') continue;
+      throw new SpinesError('EINVAL', `settings.${name.slice(0, 40)} must be a number or a truth value`);
+    }
     const result = this.#env.emulation.set(link.endpoint, change as LinkSettings);
     if (result === null) throw new SpinesError('ENOENT', `the link to ${formatNodeId(peer)} can't be emulated now; try again when it is up`);
     return result;

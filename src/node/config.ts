@@ -8,6 +8,7 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/link-table.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
@@ -26,6 +27,8 @@ export interface NodeConfig {
   readonly liveness: LivenessConfig;
   /** Between two attempts to dial a neighbour that does not answer. */
   readonly redialUs: Micros;
+  /** Congestion control of reliable links. */
+  readonly congestion: CongestionName;
   /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
   readonly advertisementRefreshUs: Micros;
   readonly advertisementLifetimeUs: Micros;
@@ -74,6 +77,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   metric: 'expected-latency',
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
+  congestion: 'newreno',
   advertisementRefreshUs: 300 * SECOND,
   advertisementLifetimeUs: 1_000 * SECOND,
   allowEmulation: false,
@@ -92,6 +96,7 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   const { liveness, limits } = config;
   require(liveness.helloIntervalUs >= 20 * MILLISECOND && liveness.helloIntervalUs <= 5 * SECOND, 'liveness.helloInterval', 'must be 20 ms to 5 s');
   require(liveness.deadAfterUs >= 2 * liveness.helloIntervalUs, 'liveness.deadAfter', 'must be at least two hello intervals');
+  require(CONGESTION_NAMES.includes(config.congestion), 'congestion', `must be one of ${CONGESTION_NAMES.join(', ')}`);
   require(config.redialUs >= 10 * MILLISECOND, 'redial', 'must be at least 10 ms');
   require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');

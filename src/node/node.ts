@@ -20,7 +20,7 @@ import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Sessions } from '../session/sessions.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, Packet, SERVICE_BEST_EFFORT } from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
@@ -69,9 +69,10 @@ export class SpinesNode {
       onLinkState: (link, up) => this.router.onLinkState(link, up),
       onLinkEstimate: (link) => this.router.onLinkEstimate(link),
       onLinkWritable: (link) => this.#onLinkWritable(link),
+      onHandBack: (kept) => this.dissemination.onHandBack(kept),
     });
-    this.router = new LinkStateRouter(config, { clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => {} }, this.links);
-    this.dissemination = new Dissemination(config.id, this.router, drops, this.pool, {
+    this.router = new LinkStateRouter(config, { clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => this.dissemination.onRoutes() }, this.links);
+    this.dissemination = new Dissemination(config.id, this.router, clock, timers, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),
     });
@@ -112,6 +113,7 @@ export class SpinesNode {
     this.flush();
     this.links.stop();
     this.flush();
+    this.dissemination.stop();
     this.echo.stop();
     this.sessions.stop();
     for (const client of [...this.#clients]) client.close();
@@ -154,6 +156,7 @@ export class SpinesNode {
     switch (packet.kind) {
       case KIND_DATAGRAM:
       case KIND_FRAGMENT:
+      case KIND_SEQUENCED:
         this.sessions.onPacket(packet);
         return;
       case KIND_ECHO:
@@ -170,7 +173,7 @@ export class SpinesNode {
 }
 
 function checkModes(service: number, dissemination: number): string | null {
-  if (service !== SERVICE_BEST_EFFORT) return 'this daemon has best-effort links only; use link "best-effort"';
+  if (service === SERVICE_REALTIME) return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
   if (dissemination !== DISSEMINATION_LINK_STATE) return 'this daemon routes by link state only; use routing "link-state"';
   return null;
 }

@@ -53,6 +53,8 @@ const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
 /** Changes of latency and loss alone are advertised at most this often. */
 const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
+/** How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one. */
+const OVERTAKE_MAX = 0x100_0000;
 
 export interface RoutingCounters {
   recomputations: number;
@@ -217,7 +219,8 @@ export class LinkStateRouter implements Router {
     if (origin !== this.#config.id || this.#stopped) return;
     if (sequence < this.#sequence || sequence >= SEQUENCE_MAX) return;
     if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
-    this.#sequence = sequence;
+    // Not the very next number: the earlier run may have used that one too, and others hold it.
+    this.#sequence = Math.min(SEQUENCE_MAX - 1, sequence + this.#env.rng.below(OVERTAKE_MAX));
     this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
     this.#renew = true;
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);

@@ -1,15 +1,14 @@
 /**
  * Putting fragmented datagrams together again at the destination, within bounds.
  *
- * Key: source node, source port, destination port, message number. Incomplete messages are bounded in
- * bytes over all sources and in number per source, and time out; at a bound the oldest gives way (of the
- * same source first), so a source that sends only first halves hurts itself.
+ * The caller names messages by a key (source, ports, message number). Incomplete messages are bounded in
+ * bytes over all sources and in number per source, and time out; at a bound the oldest gives way, of the
+ * source itself or of the one that holds most, so a source that sends only first halves hurts itself.
  */
 
-import type { NodeId, Port } from '../base/ids.ts';
+import type { NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { decodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, type FragmentHead } from '../wire/fragment.ts';
 
 /** A message of which no piece arrived for this long is given up. */
 export const REASSEMBLY_TIMEOUT: Micros = 5 * SECOND;
@@ -33,7 +32,6 @@ export class Reassembly {
   /** In the order of the last arrival of a piece. */
   readonly #partials = new Map<string, Partial>();
   readonly #perSource = new Map<NodeId, number>();
-  readonly #head: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #timer = new Timer(() => this.#expire());
   #bytes = 0;
 
@@ -52,34 +50,29 @@ export class Reassembly {
     return this.#partials.size;
   }
 
-  /** A fragment's payload is `b[start..end)`. Returns the whole message when it was the last missing piece. */
-  onFragment(source: NodeId, sourcePort: Port, destinationPort: Port, b: Uint8Array, start: number, end: number): Uint8Array | null {
-    const head = this.#head;
-    const reason = decodeFragmentHead(b, start, end, head);
-    if (reason !== DropReason.none) {
-      this.#drops.count(reason);
-      return null;
-    }
-    const key = `${source} ${sourcePort} ${destinationPort} ${head.message}`;
+  /**
+   * Piece `index` of `count` of a message named by `key` is `b[start..end)`; all pieces but the last have `pieceBytes`
+   * (checked by the caller). Returns the whole message when it was the last missing piece.
+   */
+  onPiece(key: string, source: NodeId, index: number, count: number, pieceBytes: number, b: Uint8Array, start: number, end: number): Uint8Array | null {
     let partial = this.#partials.get(key);
-    if (partial === undefined) partial = this.#open(key, source, head.count);
+    if (partial === undefined) partial = this.#open(key, source, count, pieceBytes);
     else {
       this.#partials.delete(key);
       this.#partials.set(key, partial);
     }
-    if (partial.have.length !== head.count) {
+    if (partial.have.length !== count) {
       this.#drops.count(DropReason.fragmentMalformed);
       return null;
     }
-    if (partial.have[head.index] === 1) {
+    if (partial.have[index] === 1) {
       this.#drops.count(DropReason.fragmentDuplicate);
       return null;
     }
-    const bytes = end - start - FRAGMENT_HEAD_BYTES;
-    partial.bytes.set(b.subarray(start + FRAGMENT_HEAD_BYTES, end), head.index * FRAGMENT_BYTES);
-    partial.have[head.index] = 1;
+    partial.bytes.set(b.subarray(start, end), index * pieceBytes);
+    partial.have[index] = 1;
     partial.missing -= 1;
-    partial.length += bytes;
+    partial.length += end - start;
     partial.deadline = this.#clock.now() + REASSEMBLY_TIMEOUT;
     if (partial.missing > 0) return null;
     this.#remove(partial);
@@ -93,8 +86,8 @@ export class Reassembly {
     this.#bytes = 0;
   }
 
-  #open(key: string, source: NodeId, count: number): Partial {
-    const size = count * FRAGMENT_BYTES;
+  #open(key: string, source: NodeId, count: number, pieceBytes: number): Partial {
+    const size = count * pieceBytes;
     if ((this.#perSource.get(source) ?? 0) >= PER_SOURCE_MAX) {
       for (const held of this.#partials.values()) {
         if (held.source !== source) continue;
@@ -103,7 +96,9 @@ export class Reassembly {
       }
     }
     while (this.#bytes + size > this.limitBytes && this.#partials.size > 0) {
+      const crowd = this.#largestSource();
       for (const held of this.#partials.values()) {
+        if (held.source !== crowd) continue;
         this.#giveUp(held, DropReason.fragmentTableFull);
         break;
       }
@@ -117,6 +112,18 @@ export class Reassembly {
     this.#bytes += size;
     if (!this.#timer.armed) this.#timers.arm(this.#timer, partial.deadline);
     return partial;
+  }
+
+  /** The source with most incomplete messages: it gives way when bytes run out. */
+  #largestSource(): NodeId {
+    let found = 0;
+    let most = 0;
+    for (const [source, count] of this.#perSource) {
+      if (count <= most) continue;
+      most = count;
+      found = source;
+    }
+    return found;
   }
 
   #giveUp(partial: Partial, reason: DropReason): void {

@@ -13,11 +13,15 @@ import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead } from '../wire/fragment.ts';
 import {
-  DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, TTL_DEFAULT,
+  decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead,
+} from '../wire/fragment.ts';
+import {
+  DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
+import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES, type SequencedHead } from '../wire/sequenced.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
+import { AtMostOnce } from './at-most-once.ts';
 import { Reassembly } from './reassembly.ts';
 
 const EPHEMERAL_FIRST = 32_768;
@@ -54,8 +58,10 @@ export class DatagramSession {
   received = 0;
   /** Messages that the owner dropped. */
   dropped = 0;
-  /** The next fragmented message's number, u32. */
+  /** Number of the next fragmented or sequenced message, u32. */
   nextMessage = 0;
+  /** u32: which run of message numbers. */
+  run = 0;
   /** A send met a congested queue; onWritable will follow. */
   blocked = false;
 
@@ -86,6 +92,8 @@ export class Sessions {
   readonly #packet = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
+  readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
+  readonly #delivered = new AtMostOnce();
   #nextEphemeral: Port;
 
   constructor(env: SessionsEnvironment) {
@@ -101,7 +109,7 @@ export class Sessions {
 
   open(owner: DatagramOwner, options: DatagramOptions = {}): DatagramSession {
     const session = new DatagramSession(owner, options);
-    session.nextMessage = this.#env.rng.u32();
+    session.run = this.#env.rng.u32();
     return session;
   }
 
@@ -132,7 +140,7 @@ export class Sessions {
     const length = end - start;
     if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
-    const reason = length <= PAYLOAD_BYTES_MAX
+    const reason = session.service === SERVICE_RELIABLE ? this.#sendSequenced(session, destination, port, bytes, start, end) : length <= PAYLOAD_BYTES_MAX
       ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
       : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
@@ -150,14 +158,9 @@ export class Sessions {
       this.#env.drops.count(DropReason.portClosed);
       return;
     }
-    if (packet.kind === KIND_DATAGRAM) {
-      this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
-      return;
-    }
-    const message = this.reassembly.onFragment(
-      packet.source, packet.sourcePort, packet.destinationPort, packet.bytes, packet.payloadStart, packet.end,
-    );
-    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
+    if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
+    else if (packet.kind === KIND_FRAGMENT) this.#onFragment(session, packet);
+    else this.#onSequenced(session, packet);
   }
 
   onLinkWritable(_link: Link): void {
@@ -170,6 +173,43 @@ export class Sessions {
 
   stop(): void {
     this.reassembly.stop();
+  }
+
+  #onFragment(session: DatagramSession, packet: Packet): void {
+    const head = this.#fragment;
+    const reason = decodeFragmentHead(packet.bytes, packet.payloadStart, packet.end, head);
+    if (reason !== DropReason.none) {
+      this.#env.drops.count(reason);
+      return;
+    }
+    const key = `${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${head.message}`;
+    const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
+    const message = this.reassembly.onPiece(key, packet.source, head.index, head.count, FRAGMENT_BYTES, packet.bytes, start, packet.end);
+    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
+  }
+
+  /** A datagram over reliable links: delivered at most once. */
+  #onSequenced(session: DatagramSession, packet: Packet): void {
+    const head = this.#sequenced;
+    const { source, sourcePort } = packet;
+    let reason = decodeSequencedHead(packet.bytes, packet.payloadStart, packet.end, head);
+    if (reason === DropReason.none && !this.#delivered.isNew(source, sourcePort, head.run, head.message)) reason = DropReason.sequencedDuplicate;
+    if (reason !== DropReason.none) {
+      this.#env.drops.count(reason);
+      return;
+    }
+    const start = packet.payloadStart + SEQUENCED_HEAD_BYTES;
+    if (head.count === 1) {
+      this.#delivered.record(source, sourcePort, head.run, head.message);
+      this.#deliver(session, packet, packet.bytes, start, packet.end);
+      return;
+    }
+    const key = `${source} ${sourcePort} ${head.run} ${head.message} sequenced`;
+    const { run, message: number } = head;
+    const message = this.reassembly.onPiece(key, source, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
+    if (message === null) return;
+    this.#delivered.record(source, sourcePort, run, number);
+    this.#deliver(session, packet, message, 0, message.length);
   }
 
   #deliver(session: DatagramSession, packet: Packet, bytes: Uint8Array, start: number, end: number): void {
@@ -191,6 +231,22 @@ export class Sessions {
       const to = Math.min(end, from + FRAGMENT_BYTES);
       encodeFragmentHead(fragment, this.#scratch, OVERLAY_HEADER_BYTES);
       const reason = this.#sendPacket(session, KIND_FRAGMENT, destination, port, bytes, from, to, FRAGMENT_HEAD_BYTES);
+      if (reason !== DropReason.none) return reason;
+    }
+    return DropReason.none;
+  }
+
+  #sendSequenced(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+    const head = this.#sequenced;
+    head.run = session.run;
+    head.message = session.nextMessage;
+    head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
+    session.nextMessage = (session.nextMessage + 1) >>> 0;
+    if (session.nextMessage === 0) session.run = this.#env.rng.u32();
+    for (head.index = 0; head.index < head.count; head.index += 1) {
+      const from = start + head.index * PIECE_BYTES;
+      encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
+      const reason = this.#sendPacket(session, KIND_SEQUENCED, destination, port, bytes, from, Math.min(end, from + PIECE_BYTES), SEQUENCED_HEAD_BYTES);
       if (reason !== DropReason.none) return reason;
     }
     return DropReason.none;

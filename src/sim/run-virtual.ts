@@ -10,7 +10,7 @@ import type { Log } from '../base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { buildReport, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
 import type { Topology, TopologyEvent } from '../emulation/topology.ts';
-import { SERVICE_BEST_EFFORT } from '../wire/packet.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { RouteChecker } from './check-routes.ts';
 import { heal, cut, partition } from './faults.ts';
 import { SimFlow } from './flow.ts';
@@ -72,8 +72,8 @@ export function runVirtual(topology: Topology, options: VirtualOptions = {}): Vi
 
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
-    const wanted = flow.link !== 'best-effort' ? `link ${flow.link}` : flow.session !== 'datagram' ? `session ${flow.session}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
-    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort, session datagram, routing link-state`);
+    const wanted = flow.link === 'realtime' ? `link ${flow.link}` : flow.session !== 'datagram' ? `session ${flow.session}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
+    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort or reliable, session datagram, routing link-state`);
   }
 }
 
@@ -97,7 +97,7 @@ class Run {
     this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.counters.lost + wire.model.counters.queueDropped }));
     this.flows = topology.flows.map((flow, i) => new SimFlow(world, i, world.hosts[flow.from]!, world.hosts[flow.to]!, {
       packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
-      options: { service: SERVICE_BEST_EFFORT },
+      options: { service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT },
     }, this.#startAt));
   }
 

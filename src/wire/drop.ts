@@ -63,6 +63,20 @@ export const DropReason = {
   clientFrameMalformed: 46,
   clientSocketUnknown: 47,
   clientRefused: 48,
+  /* reliable links */
+  ackMalformed: 49,
+  ackUnsent: 50,
+  reliableMalformed: 51,
+  reliableDuplicate: 52,
+  /* reliable sessions */
+  sequencedMalformed: 53,
+  sequencedDuplicate: 54,
+  streamMalformed: 55,
+  streamUnknown: 56,
+  streamRefused: 57,
+  streamOutOfWindow: 58,
+  streamDuplicate: 59,
+  waitedTooLong: 60,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -12,7 +12,10 @@ import { FRAME_HEAD_BYTES } from './sizes.ts';
 
 export const FRAME_HELLO = 0x01;
 export const FRAME_CLOSE = 0x02;
+export const FRAME_ACK = 0x03;
 export const FRAME_DATA = 0x08;
+/** Link sequence number (u32), packet. */
+export const FRAME_RELIABLE = 0x09;
 export const FRAME_LINK_STATE = 0x10;
 export const FRAME_LINK_STATE_ACK = 0x11;
 export const FRAME_DIGEST = 0x12;

@@ -14,7 +14,10 @@ import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from './sizes.ts';
 
 export const KIND_DATAGRAM = 1;
 export const KIND_FRAGMENT = 2;
+export const KIND_STREAM = 3;
 export const KIND_ECHO = 4;
+/** A datagram, or a fragment of one, that is delivered at most once even if it arrives twice. */
+export const KIND_SEQUENCED = 5;
 
 export const SERVICE_BEST_EFFORT = 0;
 export const SERVICE_RELIABLE = 1;

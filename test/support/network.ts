@@ -301,10 +301,10 @@ export function linked(a: SimHost, b: SimHost): boolean {
   return linkOf(a, b)?.up === true && linkOf(b, a)?.up === true;
 }
 
-/** All running daemons hold the same advertisements (origins and sequence numbers), those of nodes that left aside. */
+/** All running daemons hold the same advertisements, byte for byte, those of nodes that left aside. */
 export function databasesEqual(among: readonly SimHost[]): boolean {
   const texts = among.filter((host) => host.running).map((host) =>
-    host.node.router.sortedRecords().filter((r) => !r.advertisement.leaving).map((r) => `${r.advertisement.origin}:${r.advertisement.sequence}`).join(' '));
+    host.node.router.sortedRecords().filter((r) => !r.advertisement.leaving).map((r) => Buffer.from(r.advertisement.bytes).toString('hex')).join(' '));
   return texts.every((text) => text === texts[0]);
 }
 

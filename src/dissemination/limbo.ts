@@ -1,0 +1,72 @@
+/**
+ * Packets of reliable links that have no way to go at the moment: they wait for routes to change.
+ *
+ * A link that goes down hands back what its neighbour may not have, and for a moment routes still lead over it. Waiting
+ * is bounded in packets and in time; what waits too long is dropped and counted, and left to the end-to-end
+ * session to notice.
+ */
+
+import { Ring } from '../base/ring.ts';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+
+const WAIT_MAX: Micros = 3 * SECOND;
+const PACKETS_MAX = 16_384;
+/** Queues may be full for a while even when there is a route. */
+const RETRY_INTERVAL: Micros = 20 * MILLISECOND;
+
+interface Waiting { readonly kept: KeptPacket; readonly until: Micros }
+
+export class Limbo {
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  readonly #drops: DropCounters;
+  readonly #pool: PacketPool;
+  readonly #send: (kept: KeptPacket) => boolean;
+  readonly #waiting = new Ring<Waiting>(PACKETS_MAX);
+  readonly #timer = new Timer(() => this.retry());
+
+  /** `send` tries to send a packet on, without releasing it; false = no way now. */
+  constructor(clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, send: (kept: KeptPacket) => boolean) {
+    this.#clock = clock;
+    this.#timers = timers;
+    this.#drops = drops;
+    this.#pool = pool;
+    this.#send = send;
+  }
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** Takes over `kept`. */
+  add(kept: KeptPacket): void {
+    if (!this.#waiting.push({ kept, until: this.#clock.now() + WAIT_MAX })) {
+      this.#drops.count(DropReason.waitedTooLong);
+      this.#pool.release(kept);
+      return;
+    }
+    if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + RETRY_INTERVAL);
+  }
+
+  /** Routes changed, or time passed: tries everything once. */
+  retry(): void {
+    const now = this.#clock.now();
+    for (let left = this.#waiting.length; left > 0; left -= 1) {
+      const waiting = this.#waiting.shift()!;
+      if (this.#send(waiting.kept)) this.#pool.release(waiting.kept);
+      else if (now < waiting.until) this.#waiting.push(waiting);
+      else {
+        this.#drops.count(DropReason.waitedTooLong);
+        this.#pool.release(waiting.kept);
+      }
+    }
+    if (this.#waiting.length > 0) this.#timers.arm(this.#timer, now + RETRY_INTERVAL);
+  }
+
+  stop(): void {
+    this.#timers.cancel(this.#timer);
+    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) this.#pool.release(waiting.kept);
+  }
+}

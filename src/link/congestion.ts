@@ -1,0 +1,138 @@
+/**
+ * Congestion control: how many bytes may be under way. One interface for links and for end-to-end streams.
+ *
+ * Plain arithmetic on bytes and microseconds; knows no packets and no timers. A controller is told what happened
+ * and answers with a window. NewReno follows the paper (section 2.2: slow start and congestion avoidance of TCP) in
+ * the form of RFC 9002 section 7; CUBIC is RFC 9438.
+ */
+
+import type { Micros } from '../base/time.ts';
+
+export type CongestionName = 'newreno' | 'cubic';
+export const CONGESTION_NAMES: readonly CongestionName[] = ['newreno', 'cubic'];
+
+export interface CongestionController {
+  /** Bytes that may be unacknowledged. */
+  readonly window: number;
+  readonly inSlowStart: boolean;
+  /**
+   * `bytes` sent at `sentAt` were acknowledged. `limited`: the window was what kept the sender from sending more;
+   * without that it does not grow.
+   */
+  onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void;
+  /** Something sent at `sentAt` was lost, or marked by a congested queue. Once a round trip this narrows the window. */
+  onCongestion(sentAt: Micros, now: Micros): void;
+  /** Nothing was acknowledged for several timeouts in a row. */
+  onPersistentLoss(): void;
+  /** Typical bytes of a datagram, for growth by segments. */
+  onSegmentSize(bytes: number): void;
+}
+
+export function makeController(name: CongestionName): CongestionController {
+  return name === 'cubic' ? new Cubic() : new NewReno();
+}
+
+const SEGMENT_DEFAULT = 1_480;
+const INITIAL_SEGMENTS = 10;
+const MINIMUM_SEGMENTS = 2;
+const WINDOW_MAX = 64 * 1024 * 1024;
+
+/** What both controllers share: segment size, recovery period, slow start. */
+abstract class WindowController implements CongestionController {
+  window = INITIAL_SEGMENTS * SEGMENT_DEFAULT;
+  protected threshold = Infinity;
+  protected segment = SEGMENT_DEFAULT;
+  /** Losses of what was sent before this time belong to a reduction already made. */
+  #recoveryFrom: Micros = -1;
+
+  get inSlowStart(): boolean {
+    return this.window < this.threshold;
+  }
+
+  onSegmentSize(bytes: number): void {
+    this.segment += (bytes - this.segment) / 16;
+  }
+
+  onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void {
+    if (sentAt <= this.#recoveryFrom || !limited) return;
+    if (this.inSlowStart) this.window = Math.min(this.window + bytes, WINDOW_MAX);
+    else this.window = Math.min(this.grow(bytes, now, rttUs), WINDOW_MAX);
+  }
+
+  onCongestion(sentAt: Micros, now: Micros): void {
+    if (sentAt <= this.#recoveryFrom) return;
+    this.#recoveryFrom = now;
+    this.window = Math.max(this.reduce(now), MINIMUM_SEGMENTS * this.segment);
+    this.threshold = this.window;
+  }
+
+  onPersistentLoss(): void {
+    this.window = MINIMUM_SEGMENTS * this.segment;
+  }
+
+  /** The window in congestion avoidance after `bytes` more were acknowledged. */
+  protected abstract grow(bytes: number, now: Micros, rttUs: Micros): number;
+  /** The window after congestion. */
+  protected abstract reduce(now: Micros): number;
+}
+
+export class NewReno extends WindowController {
+  protected override grow(bytes: number): number {
+    return this.window + (this.segment * bytes) / this.window;
+  }
+
+  protected override reduce(): number {
+    return this.window / 2;
+  }
+}
+
+/** RFC 9438 section 4: C = 0.4, beta = 0.7. Windows in segments, time in seconds. */
+const CUBIC_C = 0.4;
+const CUBIC_BETA = 0.7;
+
+export class Cubic extends WindowController {
+  #epochAt: Micros = -1;
+  #maximum = 0;
+  #k = 0;
+  #renoWindow = 0;
+
+  protected override grow(bytes: number, now: Micros, rttUs: Micros): number {
+    const { segment } = this;
+    if (this.#epochAt < 0) {
+      this.#epochAt = now;
+      if (this.#maximum < this.window) this.#maximum = this.window;
+      this.#k = cubeRoot((this.#maximum - this.window) / segment / CUBIC_C);
+      this.#renoWindow = this.window;
+    }
+    const t = (now - this.#epochAt + rttUs) / 1_000_000 - this.#k;
+    const target = this.#maximum + CUBIC_C * t * t * t * segment;
+    // The window that Reno would have (section 4.3), so that CUBIC is never slower than it.
+    this.#renoWindow += (3 * (1 - CUBIC_BETA) / (1 + CUBIC_BETA)) * segment * (bytes / this.window);
+    const bounded = Math.min(Math.max(target, this.window), 1.5 * this.window);
+    return Math.max(this.window + ((bounded - this.window) * bytes) / this.window, this.#renoWindow);
+  }
+
+  protected override reduce(): number {
+    this.#epochAt = -1;
+    // Fast convergence (section 4.7): leave room when the window shrinks twice in a row.
+    this.#maximum = this.window < this.#maximum ? (this.window * (1 + CUBIC_BETA)) / 2 : this.window;
+    return this.window * CUBIC_BETA;
+  }
+
+  override onPersistentLoss(): void {
+    super.onPersistentLoss();
+    this.#epochAt = -1;
+  }
+}
+
+/** Newton's iteration: the last bit of Math.cbrt may differ between engines. */
+function cubeRoot(x: number): number {
+  if (x <= 0) return 0;
+  let root = x > 1 ? x / 3 : 1;
+  for (let i = 0; i < 60; i += 1) {
+    const next = (2 * root + x / (root * root)) / 3;
+    if (Math.abs(next - root) <= 1e-9 * root) return next;
+    root = next;
+  }
+  return root;
+}

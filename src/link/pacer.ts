@@ -1,0 +1,37 @@
+/**
+ * Spreads a window over its round trip: a token bucket filled at a little more than window per round trip.
+ *
+ * RFC 9002 section 7.7. Asked before every packet; knows no timers. `@hot`
+ */
+
+import type { Micros } from '../base/time.ts';
+
+const GAIN = 1.25;
+const GAIN_SLOW_START = 2;
+/** A timer may be this late without costing throughput: the bucket holds as much. */
+const TIMER_GRAIN: Micros = 2_000;
+
+export class Pacer {
+  readonly #burstBytes: number;
+  #tokens: number;
+  #filledAt: Micros = 0;
+
+  constructor(burstBytes: number) {
+    this.#burstBytes = burstBytes;
+    this.#tokens = burstBytes;
+  }
+
+  /** Microseconds until `bytes` may leave, 0 = now. Does not take them. */
+  wait(bytes: number, now: Micros, windowBytes: number, rttUs: Micros, slowStart: boolean): Micros {
+    if (rttUs <= 0) return 0;
+    const rate = ((slowStart ? GAIN_SLOW_START : GAIN) * windowBytes) / rttUs;
+    const capacity = Math.max(this.#burstBytes, rate * TIMER_GRAIN);
+    this.#tokens = Math.min(capacity, this.#tokens + (now - this.#filledAt) * rate);
+    this.#filledAt = now;
+    return this.#tokens >= bytes || this.#tokens >= capacity ? 0 : Math.ceil((bytes - this.#tokens) / rate);
+  }
+
+  take(bytes: number): void {
+    this.#tokens -= bytes;
+  }
+}

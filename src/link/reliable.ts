@@ -1,0 +1,501 @@
+/**
+ * Reliable service of a link: every packet arrives at the neighbour, once, in any order.
+ *
+ * Selective repeat without ordering (paper section 4, Reliable Data Link), with the loss recovery of RFC 9002:
+ * datagram numbers are never reused, acks carry ranges, a datagram is lost when later ones are acknowledged by a
+ * margin of number or time, and a probe covers the tail. Margins adapt to reordering that the link has shown.
+ * Packets wait in a fair queue only while window or pacing hold them; the queue marks passing packets of streams when
+ * it is long. When the link goes down, everything not acknowledged is handed back to find another way. `@hot`
+ */
+
+import { copyBytes, getU32, putU32 } from '../base/bytes.ts';
+import type { DatagramSink } from '../base/datagram.ts';
+import { Ring } from '../base/ring.ts';
+import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { AckRanges } from '../wire/ack.ts';
+import { DropReason } from '../wire/drop.ts';
+import { FRAME_RELIABLE } from '../wire/frames.ts';
+import { KIND_STREAM, stampEcn, type Packet } from '../wire/packet.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, RELIABLE_HEAD_BYTES } from '../wire/sizes.ts';
+import type { AckWriter, Channel } from './channel.ts';
+import { makeController, type CongestionController, type CongestionName } from './congestion.ts';
+import type { DataService } from './data-service.ts';
+import { Pacer } from './pacer.ts';
+import { ReplayWindow } from '../base/replay-window.ts';
+import type { RttEstimator } from './rtt.ts';
+import { SendQueue } from './send-queue.ts';
+
+/** Packets between the oldest unacknowledged and the newest. The receiver remembers more than that. */
+const SPAN_MAX = 16_384;
+const RECEIVED_WORDS = 1_024;
+const PACKET_THRESHOLD = 3;
+const PACKET_THRESHOLD_MAX = 128;
+const TIME_THRESHOLD = 9 / 8;
+const TIME_THRESHOLD_MAX = 2;
+const GRANULARITY: Micros = 1 * MILLISECOND;
+const INITIAL_RTT: Micros = 100 * MILLISECOND;
+const PROBE_MAX: Micros = 1_000 * MILLISECOND;
+/** So many probes in a row without an answer say that the path is gone, not that a packet was lost. */
+const PERSISTENT_PROBES = 3;
+const ACK_EVERY = 2;
+const ACK_DELAY_MIN: Micros = 1 * MILLISECOND;
+const ACK_DELAY_MAX: Micros = 10 * MILLISECOND;
+/** IP and UDP headers: windows count what the network carries. */
+const IP_UDP_BYTES = 28;
+const BURST_BYTES = 10 * 1_480;
+/** A window that this much is free of does not limit. */
+const SLACK_SEGMENTS = 3;
+/** Bounds of the queue length above which packets are marked. */
+const MARK_MIN_BYTES = 32 * 1024;
+const MARK_MAX_BYTES = 256 * 1024;
+
+export interface ReliableOutput {
+  readonly channel: Channel | null;
+  onSent(): void;
+  onWritable(): void;
+  /** A packet for the upper layer, the first time it arrives: `bytes[start..end)`. */
+  onPacket(bytes: Uint8Array, start: number, end: number): DropReason;
+  /** A packet that the neighbour may not have: the callee releases it. */
+  onHandBack(kept: KeptPacket): void;
+}
+
+export interface ReliableEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly sink: DatagramSink;
+  readonly pool: PacketPool;
+}
+
+/** A packet on its way, from its first transmission until the neighbour has it. */
+interface Item {
+  kept: KeptPacket;
+  readonly sequence: number;
+  done: boolean;
+  /** Number of the datagram that carried it last. */
+  lastNumber: number;
+  /** Waits to be sent again. */
+  queued: boolean;
+}
+
+/** One transmission. */
+interface Sent {
+  readonly number: number;
+  readonly item: Item;
+  readonly sentAt: Micros;
+  readonly bytes: number;
+  lost: boolean;
+  lostAt: Micros;
+  /** The window was nearly full when this left. */
+  readonly limited: boolean;
+}
+
+export class ReliableService implements DataService, AckWriter {
+  retransmitted = 0;
+  /** Transmissions declared lost that had arrived after all. */
+  spurious = 0;
+  marked = 0;
+  readonly #out: ReliableOutput;
+  readonly #env: ReliableEnvironment;
+  readonly #rtt: RttEstimator;
+  readonly #congestionName: CongestionName;
+  readonly #queue: SendQueue;
+  readonly #lossTimer = new Timer(() => this.#onLossTimer());
+  readonly #paceTimer = new Timer(() => this.#pump());
+  readonly #ackTimer = new Timer(() => this.#onAckTimer());
+  #controller: CongestionController;
+  #pacer = new Pacer(BURST_BYTES);
+  #congested = false;
+  /* sending */
+  #nextSequence = 0;
+  #oldestSequence = 0;
+  #items: (Item | null)[] = [];
+  readonly #outstanding = new Ring<Sent>(4 * SPAN_MAX);
+  /** Transmissions older than the newest acknowledged: missing, or declared lost a short while ago. */
+  #suspects: Sent[] = [];
+  readonly #again = new Ring<Item>(SPAN_MAX);
+  #inFlight = 0;
+  #lastChargedNumber = -1;
+  #largestAcked = -1;
+  #probedAt: Micros = 0;
+  #probes = 0;
+  #packetThreshold = PACKET_THRESHOLD;
+  #timeThreshold = TIME_THRESHOLD;
+  /* receiving */
+  readonly #arrived = new AckRanges();
+  readonly #decoded = new AckRanges();
+  #received: ReplayWindow | null = null;
+  #eliciting = 0;
+  #ackNow = false;
+  #largestAt: Micros = 0;
+  #gap = false;
+
+  constructor(out: ReliableOutput, env: ReliableEnvironment, rtt: RttEstimator, congestion: CongestionName, queueBytes: number) {
+    this.#out = out;
+    this.#env = env;
+    this.#rtt = rtt;
+    this.#congestionName = congestion;
+    this.#controller = makeController(congestion);
+    this.#queue = new SendQueue(env.pool, queueBytes);
+  }
+
+  get queueBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  get windowBytes(): number {
+    return Math.round(this.#controller.window);
+  }
+
+  get inFlightBytes(): number {
+    return this.#inFlight;
+  }
+
+  /** Packets sent and not yet acknowledged. */
+  get unacknowledged(): number {
+    return this.#nextSequence - this.#oldestSequence;
+  }
+
+  /* -------------------------------------------------------------- sending */
+
+  offer(packet: Packet): boolean {
+    if (this.#out.channel === null) return false;
+    if (this.#queue.length === 0 && this.#again.length === 0 && this.#maySend(packet.length)) {
+      const kept = this.#env.pool.keep(packet);
+      if (kept === null) return false;
+      this.#sendNew(kept);
+      this.#armLossTimer();
+      return true;
+    }
+    const long = this.#queue.bytes > this.#markBytes;
+    const taken = this.#queue.push(packet, long && packet.kind === KIND_STREAM);
+    if (taken && long && packet.kind === KIND_STREAM) this.marked += 1;
+    if (!taken || this.#queue.bytes > this.#queue.limitBytes / 2) this.#congested = true;
+    return taken;
+  }
+
+  get #markBytes(): number {
+    return Math.min(MARK_MAX_BYTES, Math.max(MARK_MIN_BYTES, this.#controller.window));
+  }
+
+  onSinkWritable(): void {
+    this.#pump();
+  }
+
+  /** True when window, pacing, span and sink let a packet of `length` bytes go now; arms the pacing timer if that is all. */
+  #maySend(length: number): boolean {
+    if (this.#env.sink.congested || this.#nextSequence - this.#oldestSequence >= SPAN_MAX) return false;
+    const bytes = length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
+    const { window, inSlowStart } = this.#controller;
+    if (this.#inFlight > 0 && this.#inFlight + bytes > window) return false;
+    const wait = this.#pacer.wait(bytes, this.#env.clock.now(), window, this.#rtt.smoothedUs, inSlowStart);
+    if (wait === 0) return true;
+    if (!this.#paceTimer.armed) this.#env.timers.arm(this.#paceTimer, this.#env.clock.now() + wait);
+    return false;
+  }
+
+  /** Sends what may be sent: lost packets first, then the queue. */
+  #pump(): void {
+    if (this.#out.channel === null) return;
+    for (;;) {
+      const again = this.#again.peek();
+      if (again !== undefined) {
+        if (!again.done && !this.#maySend(again.kept.length)) break;
+        this.#again.shift();
+        again.queued = false;
+        if (!again.done) this.#transmit(again, true);
+        continue;
+      }
+      const head = this.#queue.peekLength();
+      if (head < 0 || !this.#maySend(head)) break;
+      this.#sendNew(this.#queue.shift()!);
+    }
+    this.#armLossTimer();
+    if (this.#congested && this.#queue.bytes < this.#queue.limitBytes / 4) {
+      this.#congested = false;
+      this.#out.onWritable();
+    }
+  }
+
+  #sendNew(kept: KeptPacket): void {
+    const item: Item = { kept, sequence: this.#nextSequence, done: false, lastNumber: -1, queued: false };
+    this.#nextSequence += 1;
+    this.#items[item.sequence % SPAN_MAX] = item;
+    this.#transmit(item, false);
+  }
+
+  #transmit(item: Item, again: boolean): void {
+    const channel = this.#out.channel!;
+    const { kept } = item;
+    const length = kept.end - kept.start;
+    const at = channel.frame(FRAME_RELIABLE, RELIABLE_HEAD_BYTES + length);
+    putU32(channel.buffer, at, item.sequence >>> 0);
+    copyBytes(kept.bytes, kept.start, kept.end, channel.buffer, at + RELIABLE_HEAD_BYTES);
+    if (kept.mark) stampEcn(channel.buffer, at + RELIABLE_HEAD_BYTES);
+    const number = channel.fillingNumber;
+    const first = number !== this.#lastChargedNumber;
+    this.#lastChargedNumber = number;
+    const bytes = FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + length + (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
+    const now = this.#env.clock.now();
+    item.lastNumber = number;
+    this.#inFlight += bytes;
+    this.#pacer.take(bytes);
+    if (first) this.#controller.onSegmentSize(bytes);
+    const limited = this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window || (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
+    this.#outstanding.push({ number, item, sentAt: now, bytes, lost: false, lostAt: 0, limited });
+    if (again) this.retransmitted += 1;
+    this.#out.onSent();
+  }
+
+  /* -------------------------------------------------------------- acks of what we sent */
+
+  onAckFrame(bytes: Uint8Array, start: number, end: number): DropReason {
+    const ranges = this.#decoded;
+    const reason = ranges.decode(bytes, start, end);
+    if (reason !== DropReason.none) return reason;
+    const channel = this.#out.channel;
+    if (channel === null || ranges.largest >= channel.fillingNumber) return DropReason.ackUnsent;
+    this.#onAck(ranges);
+    return DropReason.none;
+  }
+
+  #onAck(ranges: AckRanges): void {
+    const now = this.#env.clock.now();
+    const { largest } = ranges;
+    let newest: Sent | null = null;
+    if (this.#suspects.length > 0) {
+      let kept = 0;
+      for (const sent of this.#suspects) {
+        if (ranges.has(sent.number)) this.#acknowledge(sent, now);
+        else this.#suspects[kept++] = sent;
+      }
+      this.#suspects.length = kept;
+    }
+    for (let sent = this.#outstanding.peek(); sent !== undefined && sent.number <= largest; sent = this.#outstanding.peek()) {
+      this.#outstanding.shift();
+      if (ranges.has(sent.number)) {
+        newest = sent;
+        this.#acknowledge(sent, now);
+      } else this.#suspects.push(sent);
+    }
+    if (largest > this.#largestAcked) this.#largestAcked = largest;
+    if (newest !== null) {
+      this.#probes = 0;
+      if (newest.number === largest) {
+        const rtt = now - newest.sentAt;
+        this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt);
+      }
+    }
+    this.#detectLost(now);
+    while (this.#oldestSequence < this.#nextSequence && this.#items[this.#oldestSequence % SPAN_MAX]!.done) {
+      this.#items[this.#oldestSequence % SPAN_MAX] = null;
+      this.#oldestSequence += 1;
+    }
+    this.#pump();
+  }
+
+  #acknowledge(sent: Sent, now: Micros): void {
+    const { item } = sent;
+    if (sent.lost) {
+      // Declared lost, and yet it arrived: the link reorders more than we thought.
+      this.spurious += 1;
+      this.#packetThreshold = Math.min(PACKET_THRESHOLD_MAX, Math.max(this.#packetThreshold, this.#largestAcked - sent.number + 1));
+      this.#timeThreshold = Math.min(TIME_THRESHOLD_MAX, this.#timeThreshold * 1.125);
+    } else {
+      this.#inFlight -= sent.bytes;
+      this.#controller.onAck(sent.bytes, sent.sentAt, now, this.#rtt.smoothedUs, sent.limited);
+    }
+    if (item.done) return;
+    item.done = true;
+    this.#env.pool.release(item.kept);
+  }
+
+  get #lossDelay(): Micros {
+    const { smoothedUs, latestUs } = this.#rtt;
+    return Math.max(GRANULARITY, Math.round(this.#timeThreshold * Math.max(smoothedUs, latestUs)));
+  }
+
+  #detectLost(now: Micros): void {
+    const lossDelay = this.#lossDelay;
+    const forget = now - 3 * Math.max(lossDelay, 10 * MILLISECOND);
+    let kept = 0;
+    for (const sent of this.#suspects) {
+      if (sent.lost) {
+        if (sent.lostAt >= forget) this.#suspects[kept++] = sent;
+        continue;
+      }
+      if (this.#largestAcked - sent.number < this.#packetThreshold && sent.sentAt > now - lossDelay) {
+        this.#suspects[kept++] = sent;
+        continue;
+      }
+      this.#declareLost(sent, now);
+      this.#suspects[kept++] = sent;
+    }
+    this.#suspects.length = kept;
+  }
+
+  #declareLost(sent: Sent, now: Micros): void {
+    sent.lost = true;
+    sent.lostAt = now;
+    this.#inFlight -= sent.bytes;
+    this.#controller.onCongestion(sent.sentAt, now);
+    const { item } = sent;
+    if (item.done || item.queued || item.lastNumber !== sent.number) return;
+    item.queued = true;
+    this.#again.push(item);
+  }
+
+  /* -------------------------------------------------------------- timers */
+
+  /**
+   * When the oldest suspect is lost by time, or, with none, when the oldest packet under way should long have been
+   * acknowledged. RFC 9002 counts from the newest; a sparse flow would then wait for a packet more.
+   */
+  #armLossTimer(): void {
+    let at = NEVER;
+    for (const sent of this.#suspects) if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
+    const oldest = this.#outstanding.peek();
+    if (at === NEVER && oldest !== undefined) at = Math.max(oldest.sentAt, this.#probedAt) + this.#probeAfter;
+    if (at === NEVER) this.#env.timers.cancel(this.#lossTimer);
+    else this.#env.timers.arm(this.#lossTimer, at);
+  }
+
+  get #probeAfter(): Micros {
+    const { samples, smoothedUs, variationUs } = this.#rtt;
+    const base = samples === 0 ? 2 * INITIAL_RTT : Math.round(smoothedUs + Math.max(4 * variationUs, GRANULARITY)) + this.#ackDelay;
+    return Math.min(PROBE_MAX, base * (1 << Math.min(this.#probes, 6)));
+  }
+
+  #onLossTimer(): void {
+    const now = this.#env.clock.now();
+    if (this.#suspects.some((sent) => !sent.lost)) {
+      this.#detectLost(now);
+      this.#pump();
+      return;
+    }
+    this.#probe();
+    this.#armLossTimer();
+  }
+
+  /** Sends the oldest packets again, whatever the window says. */
+  #probe(): void {
+    if (this.#out.channel === null) return;
+    this.#probes += 1;
+    this.#probedAt = this.#env.clock.now();
+    if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss();
+    let left = this.#probes === 1 ? 1 : 2;
+    for (let sequence = this.#oldestSequence; sequence < this.#nextSequence && left > 0; sequence += 1) {
+      const item = this.#items[sequence % SPAN_MAX]!;
+      if (item.done) continue;
+      left -= 1;
+      this.#transmit(item, true);
+    }
+  }
+
+  /* -------------------------------------------------------------- receiving */
+
+  /** A datagram arrived, before its frames are looked at. */
+  onDatagram(number: number): void {
+    const inOrder = this.#arrived.add(number);
+    this.#gap = !inOrder;
+    if (number === this.#arrived.largest) this.#largestAt = this.#env.clock.now();
+  }
+
+  onReliableFrame(bytes: Uint8Array, start: number, end: number): DropReason {
+    if (end - start <= RELIABLE_HEAD_BYTES) return DropReason.reliableMalformed;
+    this.#wantAck();
+    const received = (this.#received ??= new ReplayWindow(RECEIVED_WORDS));
+    const sequence = unwrap(getU32(bytes, start), received.highest);
+    if (sequence > received.highest + 2 * SPAN_MAX) return DropReason.reliableMalformed;
+    if (!received.isNew(sequence)) return DropReason.reliableDuplicate;
+    received.record(sequence);
+    return this.#out.onPacket(bytes, start + RELIABLE_HEAD_BYTES, end);
+  }
+
+  #wantAck(): void {
+    this.#eliciting += 1;
+    if (this.#gap || this.#eliciting >= ACK_EVERY) {
+      this.#ackNow = true;
+      this.#out.channel!.touch();
+    } else if (!this.#ackTimer.armed) this.#env.timers.arm(this.#ackTimer, this.#env.clock.now() + this.#ackDelay);
+  }
+
+  /** An eighth of the round trip, within bounds. */
+  get #ackDelay(): Micros {
+    return Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, Math.round(this.#rtt.smoothedUs / 8)));
+  }
+
+  #onAckTimer(): void {
+    if (this.#eliciting === 0 || this.#out.channel === null) return;
+    this.#ackNow = true;
+    this.#out.channel.touch();
+  }
+
+  get ackBytes(): number {
+    return this.#eliciting > 0 ? this.#arrived.frameBytes : 0;
+  }
+
+  get ackNow(): boolean {
+    return this.#ackNow;
+  }
+
+  writeAck(buffer: Uint8Array, at: number): void {
+    this.#arrived.delayUs = this.#env.clock.now() - this.#largestAt;
+    this.#arrived.encode(buffer, at);
+    this.#eliciting = 0;
+    this.#ackNow = false;
+    this.#env.timers.cancel(this.#ackTimer);
+  }
+
+  /* -------------------------------------------------------------- life */
+
+  /** The link has a new channel: both sides start from nothing. */
+  onUp(channel: Channel): void {
+    channel.ackWriter = this;
+  }
+
+  onDown(): void {
+    for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer]) this.#env.timers.cancel(timer);
+    const back: KeptPacket[] = [];
+    for (let sequence = this.#oldestSequence; sequence < this.#nextSequence; sequence += 1) {
+      const item = this.#items[sequence % SPAN_MAX]!;
+      if (!item.done) back.push(item.kept);
+    }
+    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift()) back.push(kept);
+    this.#items = [];
+    this.#outstanding.clear();
+    this.#suspects = [];
+    this.#again.clear();
+    this.#nextSequence = 0;
+    this.#oldestSequence = 0;
+    this.#inFlight = 0;
+    this.#lastChargedNumber = -1;
+    this.#largestAcked = -1;
+    this.#probes = 0;
+    this.#controller = makeController(this.#congestionName);
+    this.#pacer = new Pacer(BURST_BYTES);
+    this.#arrived.clear();
+    this.#received = null;
+    this.#eliciting = 0;
+    this.#ackNow = false;
+    for (const kept of back) this.#out.onHandBack(kept);
+    if (this.#congested) {
+      this.#congested = false;
+      this.#out.onWritable();
+    }
+  }
+}
+
+/** The number nearest to `reference` whose low 32 bits are `low`; never negative. */
+function unwrap(low: number, reference: number): number {
+  if (reference < 0) return low;
+  const base = reference - (reference % 0x1_0000_0000);
+  const candidate = base + low;
+  if (candidate > reference + 0x8000_0000 && base > 0) return candidate - 0x1_0000_0000;
+  if (candidate + 0x8000_0000 < reference) return candidate + 0x1_0000_0000;
+  return candidate;
+}
