@@ -1,7 +1,7 @@
 /**
  * SpinesClient: a connection to a daemon that comes back by itself.
  *
- * Owns connecting, the greeting's time limit, back-off, requests as promises, name resolution. Datagram sockets attach
+ * Owns connecting, the greeting's time limit, back-off, requests as promises, name resolution. Sockets and servers attach
  * to it as members and are told when the connection goes and returns. The protocol itself is core.ts.
  *
  *   idle ──open()──> connecting ──WELCOME──> open
@@ -21,6 +21,10 @@ import { SpinesClientError, abortError, argumentError, describeTarget, rangeErro
 import type { DaemonTarget } from './errors.ts';
 import { NameCache } from './name-cache.ts';
 import type { WelcomeBody } from './protocol.ts';
+import { SpinesServer } from './server.ts';
+import type { ServerOptions } from './server.ts';
+import { SpinesSocket } from './socket.ts';
+import type { StreamOptions } from './socket.ts';
 
 /** Default port of a daemon's TCP listener for clients. */
 export const DEFAULT_TCP_PORT = 8100;
@@ -29,6 +33,8 @@ export const CONNECT_TIMEOUT_MS = 5_000;
 export const BACKOFF_MIN_MS = 100;
 export const BACKOFF_MAX_MS = 2_000;
 
+/** How long `close` waits for streams that have ended and are not acknowledged. */
+const SETTLE_MS = 2_000;
 /** Names being resolved at one time. */
 const RESOLVING_MAX = 1024;
 
@@ -259,6 +265,16 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     return new SpinesDatagram({ ...options, client: this });
   }
 
+  /** A stream socket on this connection, to be connected. */
+  stream(options: StreamOptions = {}): SpinesSocket {
+    return new SpinesSocket({ ...options, client: this });
+  }
+
+  /** A server on this connection. */
+  createServer(options: Omit<ServerOptions, 'client' | 'connect'> = {}, listener?: (socket: SpinesSocket) => void): SpinesServer {
+    return new SpinesServer({ ...options, client: this }, listener);
+  }
+
   /** Closes the client's sockets and the connection, after what was written has been handed over. */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
@@ -376,13 +392,16 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   }
 
   async #close(): Promise<void> {
-    const connection = this.#connection;
     if (this.#state !== 'closed') this.#become('closed');
     this.#clearTimer();
-    this.#connection = null;
     const error = new SpinesClientError('ECONNRESET', 'the client was closed', { syscall: 'close' });
     this.#opening?.reject(error);
     this.#opening = null;
+    const { streams } = this.#core;
+    streams.release();
+    if (this.#core.state === 'open' && !streams.isSettled) await this.#settled();
+    const connection = this.#connection;
+    this.#connection = null;
     // The connection goes first: what the members do now must not be written any more.
     const gone = connection === null ? Promise.resolve() : connection.end();
     this.#core.onClosed(error);
@@ -391,6 +410,17 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#awaitingDrain.clear();
     await gone;
     process.nextTick(() => this.emit('close'));
+  }
+
+  /** Waits, for a limited time, for streams that have ended both ways: their last data is still on its way. */
+  #settled(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, SETTLE_MS);
+      this.#core.streams.settled(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /* ---------------------------------------------------------------- names */

@@ -1,8 +1,8 @@
 /**
  * SpinesDatagram: a datagram socket of the overlay in the shape of dgram.Socket.
  *
- * Owns the socket's life at the daemon (announce, bind, bind again after a reconnect), messages held until a port or a
- * name is known, and back-pressure. Does not own the connection (client.ts) or frames (core.ts).
+ * Owns the socket's states, sending, receiving and back-pressure. Does not own its standing at the daemon
+ * (datagram-binding.ts), messages held back (held-messages.ts), the connection (client.ts) or frames (core.ts).
  *
  *             bind, send            bound                 connection lost
  *   unbound ─────────────> binding ───────> bound ───────────────────────> away
@@ -15,73 +15,22 @@ import { EventEmitter } from 'node:events';
 
 import { formatQuad, parseQuad } from './address.ts';
 import { SpinesClient, guarded, internalsOf } from './client.ts';
-import type { ClientInternals, ClientMember, ConnectOptions } from './client.ts';
+import type { ClientInternals, ClientMember } from './client.ts';
 import { HIGH_WATER_BYTES, WRITE_BUFFER_BYTES_MAX } from './connection.ts';
-import type { WriteBatch } from './connection.ts';
 import { RECV_QUEUE_BYTES } from './core.ts';
 import type { SocketListener } from './core.ts';
-import { SpinesClientError, abortError, argumentError, codeOf, rangeError } from './errors.ts';
+import { DatagramBinding } from './datagram-binding.ts';
+import { checkDatagramOptions, checkRange } from './datagram-options.ts';
+import type { CheckedOptions, CreateSocketOptions, DatagramEvents, RemoteInfo, SpinesAddress } from './datagram-options.ts';
+import { SpinesClientError, abortError, argumentError, codeOf, notConnectedError } from './errors.ts';
+import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
+import type { Held } from './held-messages.ts';
 import { MESSAGE_BYTES_MAX } from './protocol.ts';
-import type { LinkServiceName, RoutingName } from './protocol.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
-/** Bytes held per socket until its port or a name is known; further messages are refused with ENOBUFS. */
-export const HELD_BYTES_MAX = 1_048_576;
-/** What each held message costs on top of its payload. */
-const HELD_COST_BYTES = 64;
-/** Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet that we had gone. */
-const REBIND_TRIES_MAX = 4;
-const REBIND_DELAY_MS = 100;
-
-export interface DatagramOptions {
-  /** Recovery on every hop. Default 'best-effort'. */
-  link?: LinkServiceName | undefined;
-  /** Default 'link-state'. */
-  routing?: RoutingName | undefined;
-  /** Overlay hops, 1..255. Default: the daemon's. */
-  ttl?: number | undefined;
-  /** 1..10. Default: the daemon's. */
-  priority?: number | undefined;
-  /** Bound of the receive queue while paused; each message costs its payload and 64 bytes. Default 1 MiB. */
-  recvQueueBytes?: number | undefined;
-  /** Closes the socket. */
-  signal?: AbortSignal | undefined;
-}
-
-export interface CreateSocketOptions extends DatagramOptions {
-  /** Shared client; without it the socket makes a client of its own, and closes it. */
-  client?: SpinesClient | undefined;
-  /** For the socket's own client. */
-  connect?: Omit<ConnectOptions, 'signal'> | undefined;
-}
-
-export interface RemoteInfo {
-  /** Dotted quad of the sending node. */
-  address: string;
-  family: 'spines';
-  port: number;
-  size: number;
-}
-
-export interface SpinesAddress {
-  address: string;
-  family: 'spines';
-  port: number;
-}
-
-export interface DatagramEvents {
-  message: [message: Buffer, rinfo: RemoteInfo];
-  listening: [];
-  connect: [];
-  close: [];
-  error: [error: Error];
-  drain: [];
-  dropped: [info: { count: number }];
-  sendError: [error: SpinesClientError];
-  disconnect: [error: SpinesClientError];
-  reconnect: [info: { restarted: boolean }];
-}
+export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram-options.ts';
+export { HELD_BYTES_MAX } from './held-messages.ts';
 
 type DatagramState = 'unbound' | 'binding' | 'bound' | 'away' | 'closed';
 
@@ -92,20 +41,6 @@ const EDGES: Record<DatagramState, readonly DatagramState[]> = {
   away: ['bound', 'unbound', 'closed'],
   closed: [],
 };
-
-interface Held {
-  payload: Uint8Array;
-  port: number;
-  address: string | undefined;
-  callback: SendCallback | undefined;
-}
-
-/** This socket's share of one write batch. */
-interface Share {
-  bytes: number;
-  count: number;
-  callbacks: { callback: SendCallback; bytes: number }[];
-}
 
 interface Peer {
   node: number;
@@ -118,31 +53,21 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   readonly #ownsClient: boolean;
   readonly #id: number;
   readonly #member: ClientMember;
-  readonly #options: { link: LinkServiceName; routing: RoutingName; ttl: number | undefined; priority: number | undefined; recvQueueBytes: number | undefined };
+  readonly #options: CheckedOptions;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => { if (this.#state !== 'closed') this.close(); };
   #state: DatagramState = 'unbound';
   #port = 0;
-  /** The daemon knows our socket number on this connection. */
-  #announced = false;
-  /** Counts joins; the answer to an older one is void. */
-  #joins = 0;
+  readonly #binding: DatagramBinding;
   /** Takes bind's callback back. */
   #onBindFailed: (() => void) | null = null;
   /** The bind under way is ready()'s: its failure rejects ready() and is no event. */
   #bindForReady = false;
-  #rebindTries = 0;
-  #rebindTimer: NodeJS.Timeout | null = null;
   #restarted = false;
   /** 'disconnect' was emitted, 'reconnect' not yet. */
   #missed = false;
-  #held: Held[] = [];
-  #heldBytes = 0;
-  #heldCount = 0;
-  #share: Share | null = null;
-  #shareBatch: WriteBatch | null = null;
-  #inFlightBytes = 0;
-  #inFlightCount = 0;
+  readonly #held = new HeldMessages();
+  readonly #inFlight = new SendAccounting();
   #peer: Peer | null = null;
   #connecting = false;
   #paused = false;
@@ -155,13 +80,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   constructor(options: CreateSocketOptions = {}) {
     super();
-    const { link = 'best-effort', routing = 'link-state', ttl, priority, recvQueueBytes, signal } = options;
-    if (!['best-effort', 'reliable', 'realtime'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort, reliable or realtime, not ${String(link)}`);
-    if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
-    if (ttl !== undefined) checkRange('ttl', ttl, 1, 255);
-    if (priority !== undefined) checkRange('priority', priority, 1, 10);
-    if (recvQueueBytes !== undefined) checkRange('recvQueueBytes', recvQueueBytes, 1, 2 ** 31 - 1);
-    this.#options = { link, routing, ttl, priority, recvQueueBytes };
+    this.#options = checkDatagramOptions(options);
+    const { signal } = options;
     this.#ownsClient = options.client === undefined;
     this.#client = options.client ?? new SpinesClient(options.connect ?? {});
     this.#internals = internalsOf(this.#client);
@@ -173,7 +93,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       onDropped: (count) => this.#onDropped(count),
       onSendError: (error) => { this.emit('sendError', error); },
     };
-    this.#id = this.#internals.core.openSocket(listener, recvQueueBytes ?? RECV_QUEUE_BYTES);
+    this.#id = this.#internals.core.openSocket(listener, this.#options.recvQueueBytes ?? RECV_QUEUE_BYTES);
+    this.#binding = new DatagramBinding(this.#internals.core, this.#id);
     this.#member = {
       onConnectionUp: (first, restarted) => this.#onConnectionUp(first, restarted),
       onConnectionDown: (error) => this.#onConnectionDown(error),
@@ -231,54 +152,27 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     }
   }
 
-  /** Announces the socket where needed and binds it; both requests go out together. */
   #join(): void {
-    const { core } = this.#internals;
-    const join = ++this.#joins;
-    const options = this.#options;
-    let failure: SpinesClientError | null = null;
-    if (!this.#announced) {
-      this.#announced = true;
-      core.request('socket', { socket: this.#id, kind: 'datagram', link: options.link, routing: options.routing, ttl: options.ttl, priority: options.priority }, (error) => {
-        if (error === null || join !== this.#joins) return;
-        this.#announced = false;
-        failure = error;
-      });
-    }
-    core.request('bind', { socket: this.#id, port: this.#port }, (error, result) => {
-      // A lost connection is not an answer: onConnectionUp joins again.
-      if (join !== this.#joins || core.state !== 'open') return;
-      const refusal = failure ?? error;
-      const port = result['port'];
-      if (refusal !== null) this.#joinFailed(refusal);
-      else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) this.#joinFailed(new SpinesClientError('EPROTO', 'the daemon bound no port', { syscall: 'bind' }));
-      else this.#joined(port);
+    this.#binding.join(this.#options, this.#port, (error, port) => {
+      if (error === null) this.#joined(port);
+      else this.#joinFailed(error);
     });
   }
 
   #joined(port: number): void {
     const again = this.#state === 'away';
     this.#port = port;
-    this.#rebindTries = 0;
     this.#onBindFailed = null;
     this.#bindForReady = false;
     this.#become('bound');
     if (!again) guarded(() => this.emit('listening'));
     this.#emitReconnect();
-    const held = this.#held;
-    this.#held = [];
-    for (const message of held) {
-      this.#unhold(message);
-      this.#route(message, true);
-    }
+    for (const message of this.#held.takeWaiting()) this.#route(message, true);
     this.#checkWritable();
   }
 
   #joinFailed(cause: SpinesClientError): void {
-    if (this.#state === 'away' && cause.code === 'EADDRINUSE' && !this.#restarted && this.#rebindTries < REBIND_TRIES_MAX - 1) {
-      this.#rebindTimer = setTimeout(() => this.#join(), REBIND_DELAY_MS * 2 ** this.#rebindTries++);
-      return;
-    }
+    if (this.#state === 'away' && cause.code === 'EADDRINUSE' && !this.#restarted && this.#binding.retry(() => this.#join())) return;
     this.#bindFailed(new SpinesClientError(cause.code, `${this.#port === 0 ? 'no port to be had' : `port ${this.#port} is not to be had`}: ${cause.message}`, { syscall: 'bind', cause }));
   }
 
@@ -335,31 +229,22 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** Sends what is not sendable at once: holds it until the port, then the name, is known. `late`: nobody sees the result. */
   #route(message: Held, late: boolean): boolean {
     const { payload, port, callback } = message;
-    if (this.#state === 'away') return this.#refuse(notConnected(), callback);
-    const held = payload.length + HELD_COST_BYTES;
-    if (!late && this.#heldBytes + held > HELD_BYTES_MAX) {
+    if (this.#state === 'away') return this.#refuse(notConnectedError(), callback);
+    if (!late && !this.#held.fits(payload.length)) {
       return this.#refuse(new SpinesClientError('ENOBUFS', `${HELD_BYTES_MAX} bytes wait for a port or a name; await ready() before sending on`, { syscall: 'send' }), callback);
     }
-    this.#heldBytes += held;
-    this.#heldCount++;
-    if (this.#state === 'binding') {
-      this.#held.push(message);
-    } else {
+    this.#held.hold(message, this.#state === 'binding');
+    if (this.#state !== 'binding') {
       this.#internals.resolve(message.address ?? this.#client.node, (error, node) => {
-        this.#unhold(message);
+        this.#held.release(message);
         if (error !== null) this.#nameFailed(error, callback);
         else if (this.#state === 'bound') this.#transmit(node, port, [payload], payload.length, callback);
-        else this.#refuse(notConnected(), callback);
+        else this.#refuse(notConnectedError(), callback);
         this.#checkWritable();
       });
     }
-    if (this.#heldBytes * 2 > HELD_BYTES_MAX) this.#needDrain = true;
+    if (this.#held.isHalfFull) this.#needDrain = true;
     return !this.#needDrain;
-  }
-
-  #unhold(message: Held): void {
-    this.#heldBytes -= message.payload.length + HELD_COST_BYTES;
-    this.#heldCount--;
   }
 
   #nameFailed(error: SpinesClientError, callback: SendCallback | undefined): void {
@@ -372,37 +257,16 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   #transmit(node: number, port: number, parts: readonly Uint8Array[], bytes: number, callback: SendCallback | undefined): boolean {
     const { core } = this.#internals;
-    if (core.state !== 'open') return this.#refuse(notConnected(), callback);
+    if (core.state !== 'open') return this.#refuse(notConnectedError(), callback);
     if (this.#internals.bufferedBytes > WRITE_BUFFER_BYTES_MAX) {
       return this.#refuse(new SpinesClientError('ENOBUFS', 'the daemon reads more slowly than this program sends; wait for \'drain\' when send returns false', { syscall: 'send' }), callback);
     }
     const room = core.send(this.#id, node, port, parts, bytes);
-    this.#account(bytes, callback);
+    this.#inFlight.add(this.#internals.batch, bytes, callback);
     if (room) return !this.#needDrain;
     this.#needDrain = true;
     this.#internals.awaitDrain(this.#member);
     return false;
-  }
-
-  #account(bytes: number, callback: SendCallback | undefined): void {
-    const batch = this.#internals.batch;
-    if (batch === null) return;
-    let share = this.#share;
-    if (share === null || this.#shareBatch !== batch) {
-      const mine: Share = share = { bytes: 0, count: 0, callbacks: [] };
-      this.#share = share;
-      this.#shareBatch = batch;
-      batch.done.push((error) => {
-        this.#inFlightBytes -= mine.bytes;
-        this.#inFlightCount -= mine.count;
-        for (const sent of mine.callbacks) guarded(() => (error === null ? sent.callback(null, sent.bytes) : sent.callback(error)));
-      });
-    }
-    share.bytes += bytes;
-    share.count++;
-    this.#inFlightBytes += bytes;
-    this.#inFlightCount++;
-    if (callback !== undefined) share.callbacks.push({ callback, bytes });
   }
 
   /** A datagram is not sent. Without a callback, refusals of one turn are told as one 'sendError'. */
@@ -433,21 +297,18 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #failHeld(error: SpinesClientError): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const message of held) {
-      this.#unhold(message);
+    for (const message of this.#held.takeWaiting()) {
       this.#refuse(new SpinesClientError(error.code, `not sent: ${error.message}`, { syscall: 'send', cause: error }), message.callback);
     }
   }
 
   /** Payload bytes of this socket that the operating system has not taken yet. */
   getSendQueueSize(): number {
-    return this.#inFlightBytes + this.#heldBytes - this.#heldCount * HELD_COST_BYTES;
+    return this.#inFlight.bytes + this.#held.payloadBytes;
   }
 
   getSendQueueCount(): number {
-    return this.#inFlightCount + this.#heldCount;
+    return this.#inFlight.count + this.#held.count;
   }
 
   /** Resolves when a datagram can be sent; binds the socket where that is still to be done. */
@@ -478,7 +339,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   #isWritable(): boolean {
     const { core, bufferedBytes } = this.#internals;
-    return this.#state === 'bound' && core.state === 'open' && !core.isBlocked(this.#id) && bufferedBytes < HIGH_WATER_BYTES && this.#heldBytes * 2 <= HELD_BYTES_MAX;
+    return this.#state === 'bound' && core.state === 'open' && !core.isBlocked(this.#id) && bufferedBytes < HIGH_WATER_BYTES && !this.#held.isHalfFull;
   }
 
   #checkWritable(): void {
@@ -635,7 +496,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** An option's value at the daemon. */
   async getOption(option: 'ttl' | 'priority'): Promise<number> {
     this.#assertOpen();
-    if (!this.#announced) await this.ready();
+    if (!this.#binding.announced) await this.ready();
     const { value } = await this.#client.request('getOption', { socket: this.#id, option });
     if (typeof value !== 'number') throw new SpinesClientError('EPROTO', `the daemon gave no value of ${option}`, { syscall: 'getsockopt' });
     return value;
@@ -643,9 +504,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /** Before the socket is announced, options travel with it. */
   #tellOption(option: string, value: number): void {
-    if (!this.#announced) return;
+    if (!this.#binding.announced) return;
     this.#internals.core.request('setOption', { socket: this.#id, option, value }, (error) => {
-      if (error !== null && error.code !== 'ECONNRESET' && error.code !== 'ENOTCONN' && this.#announced) this.emit('error', error);
+      if (error !== null && error.code !== 'ECONNRESET' && error.code !== 'ENOTCONN' && this.#binding.announced) this.emit('error', error);
     });
   }
 
@@ -669,10 +530,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #onConnectionDown(error: SpinesClientError): void {
-    this.#joins++;
-    this.#announced = false;
-    this.#clearRebind();
-    this.#rebindTries = 0;
+    this.#binding.reset();
     if (this.#state === 'bound') this.#become('away');
     this.#missed = true;
     this.emit('disconnect', error);
@@ -691,7 +549,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#assertOpen();
     if (typeof callback === 'function') this.once('close', callback);
     const { core } = this.#internals;
-    const announced = this.#announced;
+    const announced = this.#binding.announced;
     this.#end();
     const finish = (): void => { process.nextTick(() => this.emit('close')); };
     if (announced && core.state === 'open') core.request('close', { socket: this.#id }, this.#ownsClient ? () => {} : finish);
@@ -713,20 +571,13 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   #end(): void {
     this.#become('closed');
-    this.#joins++;
-    this.#announced = false;
-    this.#clearRebind();
+    this.#binding.reset();
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#internals.detach(this.#member);
     this.#internals.core.forgetSocket(this.#id);
     const error = new SpinesClientError('EBADF', 'the socket was closed', { syscall: 'close' });
     this.#failHeld(error);
     this.#rejectWaiters(error);
-  }
-
-  #clearRebind(): void {
-    if (this.#rebindTimer !== null) clearTimeout(this.#rebindTimer);
-    this.#rebindTimer = null;
   }
 
   #assertOpen(): void {
@@ -744,13 +595,4 @@ export function createSocket(options: CreateSocketOptions = {}, listener?: (mess
   const socket = new SpinesDatagram(options);
   if (listener !== undefined) socket.on('message', listener);
   return socket;
-}
-
-function notConnected(): SpinesClientError {
-  return new SpinesClientError('ENOTCONN', 'the daemon is away; wait for \'reconnect\' or \'drain\'', { syscall: 'send' });
-}
-
-function checkRange(what: string, value: number, min: number, max: number): number {
-  if (!Number.isInteger(value) || value < min || value > max) throw rangeError('ERR_OUT_OF_RANGE', `${what} must be an integer of ${min}..${max}, not ${String(value)}`);
-  return value;
 }

@@ -61,6 +61,10 @@ export function abortError(signal: AbortSignal, syscall: string): SpinesClientEr
   return error;
 }
 
+export function notConnectedError(): SpinesClientError {
+  return new SpinesClientError('ENOTCONN', 'the daemon is away; wait for \'reconnect\' or \'drain\'', { syscall: 'send' });
+}
+
 export function codeOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === 'string' ? code : undefined;

@@ -4,11 +4,17 @@ export { BACKOFF_MAX_MS, BACKOFF_MIN_MS, CONNECT_TIMEOUT_MS, DEFAULT_TCP_PORT, S
 export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
 export { SpinesDatagram, createSocket } from './datagram.ts';
 export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram.ts';
+export { SpinesSocket, connect, createConnection } from './socket.ts';
+export type { SocketOptions, StreamAddress, StreamOptions } from './socket.ts';
+export type { ConnectTarget, ListenOptions } from './connect-arguments.ts';
+export { SpinesServer, createServer, listenHttp } from './server.ts';
+export type { ConnectionTaker, DropInfo, ServerEvents, ServerOptions } from './server.ts';
 export { SpinesClientError } from './errors.ts';
 export { ClientCore } from './core.ts';
 export type { CoreListener, CoreOptions, CoreSink, CoreState, RequestDone, SocketListener } from './core.ts';
+export type { AcceptListener, CoreStream, StreamListener, StreamTable } from './stream-core.ts';
 export type { MessagePart, SendCallback } from './send-arguments.ts';
-export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from './protocol.ts';
+export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, STREAM_CREDIT_INITIAL } from './protocol.ts';
 export type {
   LinkRow, LinkServiceName, LinkSettings, LinksReply, NodeRow, NodesReply, RouteRow, RoutesReply, RoutingName, StatusReply, TraceHop, TraceReply,
 } from './protocol.ts';

@@ -32,7 +32,7 @@ export interface StreamListener {
   onEnd(): void;
   /** Credit has come. */
   onCredit(): void;
-  /** The stream is over: null in an orderly way; data received stays readable then. Called once, not after `reset` or `abandon`. */
+  /** The stream is over: null in an orderly way, or by `release`. Unless it is `cut`, what was received can still be taken. Called once, not after `reset` or `abandon`. */
   onClosed(error: SpinesClientError | null): void;
 }
 
@@ -66,7 +66,8 @@ export class CoreStream {
   readonly id: number;
   readonly #table: StreamTable;
   readonly #host: StreamHost;
-  readonly #queue: Uint8Array[] = [];
+  #queue: (Uint8Array | undefined)[] = [];
+  #queueHead = 0;
   #listener: StreamListener | null;
   #state: StreamState = 'connecting';
   #credit = STREAM_CREDIT_INITIAL;
@@ -79,6 +80,7 @@ export class CoreStream {
   #endSent = false;
   #endReceived = false;
   #endTold = false;
+  #cut = false;
 
   constructor(table: StreamTable, host: StreamHost, id: number, listener: StreamListener | null) {
     this.#table = table;
@@ -103,6 +105,11 @@ export class CoreStream {
 
   get endReceived(): boolean {
     return this.#endReceived;
+  }
+
+  /** Over before its time: what was received and not taken is lost. */
+  get cut(): boolean {
+    return this.#cut;
   }
 
   get attached(): boolean {
@@ -157,6 +164,13 @@ export class CoreStream {
     if (this.#state === 'over') return;
     this.#host.write(encodeSocketFrame(FRAME_STREAM_RESET, this.id));
     this.abandon();
+  }
+
+  /** The program closes the connection: over without a word to the daemon, which sees the connection end. */
+  release(): void {
+    if (this.#state === 'lingering' || this.#state === 'over') return;
+    this.abandon();
+    this.#listener?.onClosed(null);
   }
 
   /** Forgets the stream; the daemon is told otherwise, or knows. */
@@ -227,20 +241,30 @@ export class CoreStream {
     if (this.#handing) return;
     this.#handing = true;
     try {
-      while (this.#flowing && this.#queue.length > 0) {
-        const payload = this.#queue.shift()!;
-        this.#queuedBytes -= payload.length;
+      while (this.#flowing && this.#queuedBytes > 0) {
+        const payload = this.#shift();
         this.#consume(payload.length);
         this.#flowing = false;
         if (this.#listener?.onData(payload)) this.#flowing = true;
       }
-      if (this.#queue.length === 0 && this.#endReceived && !this.#endTold) {
+      if (this.#queuedBytes === 0 && this.#endReceived && !this.#endTold) {
         this.#endTold = true;
         this.#listener?.onEnd();
       }
     } finally {
       this.#handing = false;
     }
+  }
+
+  #shift(): Uint8Array {
+    const payload = this.#queue[this.#queueHead]!;
+    this.#queue[this.#queueHead++] = undefined;
+    this.#queuedBytes -= payload.length;
+    if (this.#queuedBytes === 0) {
+      this.#queue = [];
+      this.#queueHead = 0;
+    }
+    return payload;
   }
 
   #consume(bytes: number): void {
@@ -264,10 +288,12 @@ export class CoreStream {
   }
 
   #clear(): void {
-    this.#queue.length = 0;
+    this.#queue = [];
+    this.#queueHead = 0;
     this.#queuedBytes = 0;
     this.#flowing = false;
     this.#endTold = true;
+    this.#cut = true;
   }
 
   #become(next: StreamState): void {
@@ -323,6 +349,15 @@ export class StreamTable {
 
   forgetListener(id: number): void {
     if (this.#listeners.delete(id)) this.#remember(id);
+  }
+
+  get isSettled(): boolean {
+    return this.#settling.size === 0;
+  }
+
+  /** Releases all streams but those that linger. */
+  release(): void {
+    for (const stream of [...this.#streams.values()]) stream.release();
   }
 
   /** Calls back, at once or later, when no stream that has ended both ways waits for its acknowledgement. */

@@ -43,6 +43,16 @@ export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint
   to.set(start === 0 && end === from.length ? from : from.subarray(start, end), at);
 }
 
+/**
+ * FNV-1a over `b[start..end)`, 32 bits: finds accidental damage to control frames of links that are not sealed.
+ * No protection against anybody who means it.
+ */
+export function checksum(b: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i += 1) hash = Math.imul(hash ^ b[i]!, 0x01000193);
+  return hash >>> 0;
+}
+
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i += 1) if (a[i] !== b[i]) return false;

@@ -68,7 +68,7 @@ export class Dissemination {
     else {
       const link = this.#router.nextHop(packet.destination);
       reason = link === null ? DropReason.noRoute : link.offer(packet);
-      if (reason === DropReason.linkDown) reason = this.#wait(packet, reason);
+      if (reason === DropReason.linkDown || (reason === DropReason.noRoute && this.#router.knows(packet.destination))) reason = this.#wait(packet, reason);
     }
     if (reason === DropReason.none) this.originated += 1;
     return reason;

@@ -24,6 +24,8 @@ export interface EmulatedSinkOptions {
    * exact clock.
    */
   readonly slackUs?: Micros;
+  /** False: damaged datagrams are sent on damaged. By default they are discarded, as a host's UDP checksum would. */
+  readonly checksums?: boolean;
   /** Most datagrams under way at once; default HELD_MAX. */
   readonly heldMax?: number;
   /** Most bytes under way at once, in buffer capacity; default HELD_BYTES_MAX. */
@@ -52,6 +54,7 @@ export class EmulatedSink implements DatagramSink {
   readonly #timers: Timers;
   readonly #rng: Rng;
   readonly #slackUs: Micros;
+  readonly #checksums: boolean;
   readonly #heldMax: number;
   readonly #heldBytesMax: number;
   readonly #timer = new Timer(() => this.#onTimer());
@@ -71,6 +74,7 @@ export class EmulatedSink implements DatagramSink {
     this.#timers = timers;
     this.#rng = rng;
     this.#slackUs = options.slackUs ?? 500;
+    this.#checksums = options.checksums ?? true;
     this.#heldMax = options.heldMax ?? HELD_MAX;
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
@@ -162,6 +166,7 @@ export class EmulatedSink implements DatagramSink {
   }
 
   #deliver(now: Micros, at: Micros, corruptBit: number, to: Endpoint, bytes: Uint8Array, length: number): void {
+    if (corruptBit >= 0 && this.#checksums) return;
     if (at <= now + this.#slackUs && corruptBit < 0) {
       // What is due before it goes first, or this datagram would overtake it.
       const head = this.#heap[0];

@@ -12,13 +12,16 @@ import { parseNodeId, isNodeId, formatNodeId, PORT_MAX, type NodeId, type Port }
 import { getU16, getU32 } from '../base/bytes.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
+import { BACKLOG_MAX, type Streams } from '../session/streams.ts';
+import type { StreamOptions } from '../session/stream.ts';
+import { ClientStreams } from './client-streams.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import {
-  DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, PRIORITY_MAX, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE,
+  DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, PRIORITY_DEFAULT, PRIORITY_MAX, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
 import {
-  DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
-  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, PROTOCOL_VERSION, type WelcomeBody,
+  ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
+  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
 } from 'spines-client/protocol';
 
 /** The way back to the client, given by the host. */
@@ -40,6 +43,9 @@ export interface ClientServices {
   readonly timers: Timers;
   readonly drops: DropCounters;
   readonly sessions: Sessions;
+  readonly streams: Streams;
+  /** Congestion control of streams that this daemon's clients open. */
+  readonly congestion: StreamOptions['congestion'];
   readonly socketsMax: number;
   readonly queueBytes: number;
   welcome(): WelcomeBody;
@@ -67,6 +73,7 @@ interface SendErrors { reason: DropReason; destination: NodeId; count: number }
 export class ClientPort implements DatagramOwner {
   /** What the client calls itself; '' before its HELLO. */
   name = '';
+  readonly streams: ClientStreams;
   readonly #services: ClientServices;
   readonly #out: ClientOut;
   readonly #reader: FrameReader;
@@ -83,12 +90,17 @@ export class ClientPort implements DatagramOwner {
   constructor(services: ClientServices, out: ClientOut) {
     this.#services = services;
     this.#out = out;
+    this.streams = new ClientStreams(services.streams, out, services.socketsMax, (node) => services.nameOf(node) ?? formatNodeId(node));
     this.#reader = new FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes, start, end) });
     services.timers.arm(this.#patience, services.clock.now() + HELLO_TIME);
   }
 
   get sockets(): number {
-    return this.#sessions.size;
+    return this.#sessions.size + this.streams.size;
+  }
+
+  datagrams(): IterableIterator<DatagramSession> {
+    return this.#sessions.values();
   }
 
   get bufferedBytes(): number {
@@ -118,6 +130,7 @@ export class ClientPort implements DatagramOwner {
     for (const session of this.#sessions.values()) this.#services.sessions.close(session);
     this.#sessions.clear();
     this.#numbers.clear();
+    this.streams.closeAll();
     this.#out.end();
     this.#services.onClosed(this);
   }
@@ -158,7 +171,9 @@ export class ClientPort implements DatagramOwner {
     // The frame that was waited for is whole. One that begins behind it has its own time, even when every chunk ends within a frame.
     this.#services.timers.cancel(this.#patience);
     if (type === FRAME_SEND) this.#onSend(bytes, start, end);
+    else if (type === FRAME_STREAM_DATA) this.#onStreamData(bytes, start, end);
     else if (type === FRAME_REQUEST) this.#onRequest(bytes, start, end);
+    else if (type === FRAME_STREAM_CREDIT || type === FRAME_STREAM_END || type === FRAME_STREAM_RESET) this.#onStreamControl(type, bytes, start, end);
     else this.#fail(`frames of type ${type} are not for a client to send`);
   }
 
@@ -209,6 +224,21 @@ export class ClientPort implements DatagramOwner {
     if (session.blocked && !wasBlocked) this.#out.write(encodeSocketFrame(FRAME_BLOCKED, number));
   }
 
+  #onStreamData(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start < STREAM_HEAD_BYTES || !this.streams.onData(getU32(bytes, start), bytes, start + STREAM_HEAD_BYTES, end)) this.#fail('stream data beyond credit');
+  }
+
+  #onStreamControl(type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (end - start !== (type === FRAME_STREAM_CREDIT ? 8 : 4)) {
+      this.#fail('a stream frame is malformed');
+      return;
+    }
+    const socket = getU32(bytes, start);
+    if (type === FRAME_STREAM_CREDIT) this.streams.onCredit(socket, getU32(bytes, start + 4));
+    else if (type === FRAME_STREAM_END) this.streams.onEnd(socket);
+    else this.streams.onReset(socket);
+  }
+
   #onRequest(bytes: Uint8Array, start: number, end: number): void {
     const request = decodeControl(bytes.subarray(start, end));
     const id = request?.['id'];
@@ -245,24 +275,47 @@ export class ClientPort implements DatagramOwner {
   #socketRequest(op: string, args: Arguments, reply: Reply): boolean {
     switch (op) {
       case 'socket': {
-        const number = integer(args, 'socket', 1, 0xffff_ffff);
-        if (this.#sessions.has(number)) throw new SpinesError('EEXIST', `socket ${number} exists already on this connection`);
-        if (this.#sessions.size >= this.#services.socketsMax) {
+        const number = integer(args, 'socket', 1, ACCEPTED_SOCKET_FIRST - 1);
+        if (this.#sessions.has(number) || this.streams.has(number)) throw new SpinesError('EEXIST', `socket ${number} exists already on this connection`);
+        if (this.sockets >= this.#services.socketsMax) {
           throw new SpinesError('EMFILE', `a client may have ${this.#services.socketsMax} sockets; close some, or raise limits.socketsPerClient`);
         }
-        const session = this.#services.sessions.open(this, this.#options(args));
-        this.#sessions.set(number, session);
-        this.#numbers.set(session, number);
+        const options = this.#options(args);
+        if (args['kind'] === 'stream') this.streams.open(number, { service: SERVICE_RELIABLE, dissemination: 0, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT, congestion: this.#services.congestion, ...options });
+        else {
+          const session = this.#services.sessions.open(this, options);
+          this.#sessions.set(number, session);
+          this.#numbers.set(session, number);
+        }
         reply({});
         return true;
       }
       case 'bind': {
-        const session = this.#session(args);
-        const port = this.#services.sessions.bind(session, integer(args, 'port', 0, PORT_MAX));
+        const wanted = integer(args, 'port', 0, PORT_MAX);
+        const port = this.#isStream(args) ? this.streams.bind(args['socket'] as number, wanted) : this.#services.sessions.bind(this.#session(args), wanted);
+        reply({ node: this.#services.welcome().node, port });
+        return true;
+      }
+      case 'connect': {
+        const number = this.#streamNumber(args);
+        const written = text(args, 'node');
+        const node = this.#services.resolve(written);
+        if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
+        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), (result) => reply(result instanceof SpinesError ? result : { node: this.#services.welcome().node, ...result }));
+        return true;
+      }
+      case 'listen': {
+        const backlog = args['backlog'] === undefined ? 0 : integer(args, 'backlog', 0, BACKLOG_MAX);
+        const port = this.streams.listen(this.#streamNumber(args), integer(args, 'port', 0, PORT_MAX), backlog);
         reply({ node: this.#services.welcome().node, port });
         return true;
       }
       case 'close': {
+        if (this.#isStream(args)) {
+          this.streams.close(args['socket'] as number);
+          reply({});
+          return true;
+        }
         const session = this.#session(args);
         this.#services.sessions.close(session);
         this.#sessions.delete(this.#numbers.get(session)!);
@@ -293,8 +346,8 @@ export class ClientPort implements DatagramOwner {
 
   #options(args: Arguments): DatagramOptions {
     const kind = args['kind'] ?? 'datagram';
-    if (kind !== 'datagram') throw new SpinesError('EOPNOTSUPP', 'this daemon has datagram sockets only; use kind "datagram"');
-    const service = SERVICES[typeof args['link'] === 'string' ? args['link'] : args['link'] === undefined ? 'best-effort' : ''];
+    if (kind !== 'datagram' && kind !== 'stream') throw new SpinesError('EINVAL', 'kind must be "datagram" or "stream"');
+    const service = SERVICES[typeof args['link'] === 'string' ? args['link'] : args['link'] !== undefined ? '' : kind === 'stream' ? 'reliable' : 'best-effort'];
     const dissemination = ROUTINGS[typeof args['routing'] === 'string' ? args['routing'] : args['routing'] === undefined ? 'link-state' : ''];
     if (service === undefined) throw new SpinesError('EINVAL', 'link must be "best-effort", "reliable" or "realtime"');
     if (dissemination === undefined) throw new SpinesError('EINVAL', 'routing must be "link-state" or "byzantine"');
@@ -304,6 +357,16 @@ export class ClientPort implements DatagramOwner {
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined) options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
     return options;
+  }
+
+  #isStream(args: Arguments): boolean {
+    return this.streams.has(integer(args, 'socket', 1, 0xffff_ffff));
+  }
+
+  #streamNumber(args: Arguments): number {
+    const number = integer(args, 'socket', 1, 0xffff_ffff);
+    if (!this.streams.has(number)) throw new SpinesError('EBADF', `there is no stream socket ${number} on this connection`);
+    return number;
   }
 
   #setOption(session: DatagramSession, args: Arguments): void {

@@ -17,7 +17,7 @@ import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
-  LinkRow, LinkSettings, LinksReply, NodesReply, RoutesReply, StatusReply, TraceHop, TraceReply,
+  LinkRow, LinkSettings, LinksReply, LinkServiceName, NodesReply, RoutesReply, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
 } from 'spines-client/protocol';
 import type { NodeEnvironment, SpinesNode } from './node.ts';
 import { VERSION } from './version.ts';
@@ -31,6 +31,7 @@ export interface EmulationControl {
   dropped(peer: Endpoint): number;
 }
 
+const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
@@ -53,6 +54,7 @@ export class Administration {
     switch (op) {
       case 'status': reply({ ...this.#status() }); return true;
       case 'links': reply({ ...this.#links() }); return true;
+      case 'sessions': reply({ ...this.#sessions() }); return true;
       case 'routes': reply({ ...this.#routes() }); return true;
       case 'nodes': reply({ ...this.#nodes() }); return true;
       case 'ping': this.#ping(args, reply); return true;
@@ -98,6 +100,8 @@ export class Administration {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
         longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
+        streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.heldBytes, config.limits.streamBytes],
+        waitingForRoute: [dissemination.waiting, 16_384],
         reassemblyBytes: [sessions.reassembly.bytes, config.limits.reassemblyBytes], probes: [echo.outstanding, 4096],
       },
     };
@@ -130,6 +134,39 @@ export class Administration {
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes, emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
+  }
+
+  #sessions(): SessionsReply {
+    const sessions: SessionRow[] = [];
+    const { router } = this.#node;
+    const none = { rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null };
+    for (const client of this.#clients) {
+      for (const session of client.datagrams()) {
+        sessions.push({
+          kind: 'datagram', state: session.blocked ? 'blocked' : '', client: client.name, port: session.port, remoteNode: null, remoteName: null, remotePort: null,
+          link: SERVICE_NAMES[session.service]!, routing: 'link-state', sent: session.sent, received: session.received, ...none,
+        });
+      }
+      for (const { stream, listening, port, options } of client.streams.sockets()) {
+        if (stream === null) {
+          if (!listening) continue;
+          sessions.push({
+            kind: 'listener', state: '', client: client.name, port, remoteNode: null, remoteName: null, remotePort: null,
+            link: SERVICE_NAMES[options.service]!, routing: 'link-state', sent: 0, received: 0, ...none,
+          });
+          continue;
+        }
+        const { sender, receiver } = stream;
+        sessions.push({
+          kind: 'stream', state: stream.state === 'open' ? 'established' : stream.state, client: client.name, port, remoteNode: formatNodeId(stream.node),
+          remoteName: router.nameOf(stream.node), remotePort: stream.port, link: SERVICE_NAMES[stream.options.service]!, routing: 'link-state',
+          sent: sender.unacknowledged, received: receiver.received, rttMs: sender.rtt.samples === 0 ? null : ms(sender.rtt.smoothedUs),
+          windowBytes: Math.round(sender.controller.window), inFlightBytes: sender.inFlight, queuedBytes: sender.unsent, resentBytes: sender.resent,
+          ecnMarks: sender.marks, limitedBy: stream.limitedBy,
+        });
+      }
+    }
+    return { schema: 1, sessions };
   }
 
   #routes(): RoutesReply {

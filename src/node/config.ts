@@ -27,7 +27,7 @@ export interface NodeConfig {
   readonly liveness: LivenessConfig;
   /** Between two attempts to dial a neighbour that does not answer. */
   readonly redialUs: Micros;
-  /** Congestion control of reliable links. */
+  /** Congestion control of reliable links, and of streams opened here. */
   readonly congestion: CongestionName;
   /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
   readonly advertisementRefreshUs: Micros;
@@ -55,6 +55,10 @@ export interface NodeLimits {
   readonly socketsPerClient: number;
   /** Bytes waiting to be read by one client; further datagrams to it are dropped and counted. */
   readonly clientQueueBytes: number;
+  /** Streams, half-open ones included; more are refused. */
+  readonly streams: number;
+  /** Received bytes that streams hold for slow readers; beyond it each stream's window shrinks to 64 KiB. */
+  readonly streamBytes: number;
   /** Bytes in incomplete fragmented messages; the oldest message gives way. */
   readonly reassemblyBytes: number;
 }
@@ -67,6 +71,8 @@ export const defaultLimits: NodeLimits = Object.freeze({
   clients: 256,
   socketsPerClient: 4096,
   clientQueueBytes: 4 * 1024 * 1024,
+  streams: 16_384,
+  streamBytes: 256 * 1024 * 1024,
   reassemblyBytes: 8 * 1024 * 1024,
 });
 

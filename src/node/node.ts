@@ -19,8 +19,10 @@ import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Sessions } from '../session/sessions.ts';
+import { defaultTiming } from '../session/stream.ts';
+import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
@@ -50,6 +52,7 @@ export class SpinesNode {
   readonly router: LinkStateRouter;
   readonly dissemination: Dissemination;
   readonly sessions: Sessions;
+  readonly streams: Streams;
   readonly echo: EchoService;
   /** Differs between runs of a daemon. */
   readonly instance: string;
@@ -78,11 +81,15 @@ export class SpinesNode {
     });
     const session = { self: config.id, clock, timers, drops, dissemination: this.dissemination };
     this.sessions = new Sessions({ ...session, rng: rng.fork('sessions'), reassemblyBytes: config.limits.reassemblyBytes });
+    this.streams = new Streams({
+      ...session, rng: rng.fork('streams'), timing: defaultTiming, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      reachable: (node) => node === config.id || this.router.reachable(node),
+    });
     this.echo = new EchoService({ ...session, rng: rng.fork('echo') });
     this.instance = this.links.instance.toString(16).padStart(12, '0');
     const administration = new Administration(this, env, this.#clients);
     this.#clientServices = {
-      clock, timers, drops, sessions: this.sessions,
+      clock, timers, drops, sessions: this.sessions, streams: this.streams, congestion: config.congestion,
       socketsMax: config.limits.socketsPerClient,
       queueBytes: config.limits.clientQueueBytes,
       welcome: () => ({
@@ -109,6 +116,7 @@ export class SpinesNode {
     if (!this.#running) return;
     this.#running = false;
     for (const client of this.#clients) client.onDraining();
+    this.streams.stop();
     this.router.stop();
     this.flush();
     this.links.stop();
@@ -142,8 +150,12 @@ export class SpinesNode {
 
   /** Ends a turn: everything gathered leaves. `@hot` */
   flush(): void {
+    this.streams.flush();
     // A session that answers itself goes on in the next round; rounds are bounded so that a turn ends.
-    for (let round = 0; round < 8 && this.dissemination.loopbackPending; round += 1) this.dissemination.drainLoopback();
+    for (let round = 0; round < 8 && (this.dissemination.loopbackPending || this.streams.flushNeeded); round += 1) {
+      this.dissemination.drainLoopback();
+      this.streams.flush();
+    }
     this.#flushList.flush();
   }
 
@@ -159,6 +171,9 @@ export class SpinesNode {
       case KIND_SEQUENCED:
         this.sessions.onPacket(packet);
         return;
+      case KIND_STREAM:
+        this.streams.onPacket(packet);
+        return;
       case KIND_ECHO:
         this.echo.onPacket(packet);
         return;
@@ -169,6 +184,7 @@ export class SpinesNode {
 
   #onLinkWritable(link: Link): void {
     this.sessions.onLinkWritable(link);
+    this.streams.onLinkWritable();
   }
 }
 

@@ -14,7 +14,7 @@ import type { Link } from '../link/link.ts';
 import { copyBytes, putU16 } from '../base/bytes.ts';
 import { FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
 import {
-  DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+  CONTROL_CHECK_BYTES, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
 } from '../wire/link-state.ts';
 import { FRAME_BODY_BYTES_MAX } from '../wire/sizes.ts';
 import type { LinkStateDatabase } from './link-state-database.ts';
@@ -26,7 +26,7 @@ const ACK_TIME: Micros = 5 * MILLISECOND;
 /** Advertisements sent and not yet acknowledged. */
 const IN_FLIGHT_MAX = 64;
 const ACKS_PER_FRAME_MAX = 100;
-const DIGEST_ENTRIES_MAX = Math.floor((FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES) / VERSION_ENTRY_BYTES);
+const DIGEST_ENTRIES_MAX = Math.floor((FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES - CONTROL_CHECK_BYTES) / VERSION_ENTRY_BYTES);
 const RETRY_MIN: Micros = 40 * MILLISECOND;
 const RETRY_MAX: Micros = 1_000 * MILLISECOND;
 
@@ -61,7 +61,7 @@ export class FloodingPeer {
 
   /** The link came up: list what we have. */
   start(): void {
-    const patience = Math.max(100 * MILLISECOND, 3 * this.link.liveness.rtt.smoothedUs);
+    const patience = Math.max(100 * MILLISECOND, Math.round(3 * this.link.liveness.rtt.smoothedUs));
     this.#timers.arm(this.#digestTimer, this.#clock.now() + patience);
     for (const record of this.#database.records()) this.#pending.add(record.advertisement.origin);
     this.#sendDigest();
@@ -75,9 +75,9 @@ export class FloodingPeer {
     this.#timers.cancel(this.#ackTimer);
   }
 
-  /** The neighbour has this, because it just sent it. */
-  onReceived(origin: NodeId, sequence: number): void {
-    this.#learn(origin, sequence);
+  /** The neighbour has this, because it just sent it. `known`: what of it to remember, when that is less. */
+  onReceived(origin: NodeId, sequence: number, known = sequence): void {
+    this.#learn(origin, known);
     this.acknowledge(origin, sequence);
   }
 
@@ -94,6 +94,12 @@ export class FloodingPeer {
     this.#pending.add(origin);
     this.#inFlight.delete(origin);
     if (!this.#batchTimer.armed) this.#timers.arm(this.#batchTimer, this.#clock.now() + BATCH_TIME);
+  }
+
+  /** The neighbour believes an older version than ours: whatever we thought it had, it needs ours. */
+  onOlder(origin: NodeId, sequence: number): void {
+    this.#known.set(origin, sequence);
+    this.onNewer(origin);
   }
 
   /** Sends now what waits for company: nothing comes after. */
@@ -134,10 +140,12 @@ export class FloodingPeer {
     const acks = this.#acks;
     this.#timers.cancel(this.#ackTimer);
     if (acks.length === 0) return;
-    let at = this.link.control(FRAME_LINK_STATE_ACK, acks.length * VERSION_ENTRY_BYTES);
-    if (at >= 0) {
+    const start = this.link.control(FRAME_LINK_STATE_ACK, acks.length * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES);
+    if (start >= 0) {
       const { buffer } = this.link.channel!;
+      let at = start;
       for (const ack of acks) at = putVersionEntry(buffer, at, ack.origin, ack.sequence);
+      putControlCheck(buffer, start, at);
     }
     acks.length = 0;
   }
@@ -180,11 +188,12 @@ export class FloodingPeer {
     const record = this.#database.get(origin);
     if (record === undefined) return;
     const { bytes } = record.advertisement;
-    const at = this.link.control(FRAME_LINK_STATE, LIFETIME_BYTES + bytes.length);
+    const at = this.link.control(FRAME_LINK_STATE, LIFETIME_BYTES + bytes.length + CONTROL_CHECK_BYTES);
     if (at < 0) return;
     const { buffer } = this.link.channel!;
     putU16(buffer, at, Math.min(0xffff, this.#database.remainingSeconds(record, this.#clock.now())));
     copyBytes(bytes, 0, bytes.length, buffer, at + LIFETIME_BYTES);
+    putControlCheck(buffer, at, at + LIFETIME_BYTES + bytes.length);
   }
 
   get #retryAfter(): Micros {
@@ -220,15 +229,16 @@ export class FloodingPeer {
     let next = 0;
     do {
       const count = Math.min(DIGEST_ENTRIES_MAX, records.length - next);
-      let at = this.link.control(FRAME_DIGEST, DIGEST_HEAD_BYTES + count * VERSION_ENTRY_BYTES);
-      if (at < 0) return;
+      const start = this.link.control(FRAME_DIGEST, DIGEST_HEAD_BYTES + count * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES);
+      if (start < 0) return;
       const { buffer } = this.link.channel!;
-      buffer[at] = next + count === records.length ? DIGEST_LAST : 0;
-      at += DIGEST_HEAD_BYTES;
+      buffer[start] = next + count === records.length ? DIGEST_LAST : 0;
+      let at = start + DIGEST_HEAD_BYTES;
       for (let i = next; i < next + count; i += 1) {
         const { origin, sequence } = records[i]!.advertisement;
         at = putVersionEntry(buffer, at, origin, sequence);
       }
+      putControlCheck(buffer, start, at);
       next += count;
     } while (next < records.length);
   }

@@ -16,7 +16,7 @@ import { getU16 } from '../base/bytes.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
 import {
-  decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
+  CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
 } from '../wire/link-state.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
@@ -125,6 +125,10 @@ export class LinkStateRouter implements Router {
     return link !== null && link.up ? link : null;
   }
 
+  knows(destination: NodeId): boolean {
+    return this.database.get(destination) !== undefined;
+  }
+
   /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
   resolve(name: string): NodeId | null {
     let found: NodeId | null = null;
@@ -168,6 +172,14 @@ export class LinkStateRouter implements Router {
   onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
     const peer = this.#peers.get(link);
     if (peer === undefined) return;
+    if (!controlIntact(bytes, start, end)) {
+      this.#env.drops.count(DropReason.checkWrong);
+      return;
+    }
+    this.#onIntactControl(peer, type, bytes, start, end - CONTROL_CHECK_BYTES);
+  }
+
+  #onIntactControl(peer: FloodingPeer, type: number, bytes: Uint8Array, start: number, end: number): void {
     if (type === FRAME_LINK_STATE) {
       const reason = this.#onAdvertisement(peer, bytes, start, end);
       if (reason !== DropReason.none) this.#env.drops.count(reason);
@@ -188,7 +200,8 @@ export class LinkStateRouter implements Router {
     if (typeof advertisement === 'number') return advertisement;
     const { origin, sequence } = advertisement;
     if (origin === this.#config.id) {
-      peer.onReceived(origin, sequence);
+      // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
+      peer.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
       this.#onVersionSeen(origin, sequence);
       return DropReason.none;
     }
@@ -207,7 +220,7 @@ export class LinkStateRouter implements Router {
       return DropReason.none;
     }
     if (result === 'older') {
-      peer.onNewer(origin);
+      peer.onOlder(origin, sequence);
       return DropReason.linkStateStale;
     }
     this.counters.duplicates += 1;
@@ -217,10 +230,10 @@ export class LinkStateRouter implements Router {
   /** Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a later number. */
   #onVersionSeen(origin: NodeId, sequence: number): void {
     if (origin !== this.#config.id || this.#stopped) return;
-    if (sequence < this.#sequence || sequence >= SEQUENCE_MAX) return;
+    if (sequence < this.#sequence || sequence >= SEQUENCE_MAX - 2 * OVERTAKE_MAX) return;
     if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
     // Not the very next number: the earlier run may have used that one too, and others hold it.
-    this.#sequence = Math.min(SEQUENCE_MAX - 1, sequence + this.#env.rng.below(OVERTAKE_MAX));
+    this.#sequence = sequence + this.#env.rng.below(OVERTAKE_MAX);
     this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
     this.#renew = true;
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);

@@ -8,4 +8,6 @@ import type { Link } from '../link/link.ts';
 export interface Router {
   /** The link to send on towards `destination`, null when there is no usable route now. `@hot` */
   nextHop(destination: NodeId): Link | null;
+  /** True when the node exists, or did a while ago, whether or not it can be reached now. */
+  knows(destination: NodeId): boolean;
 }

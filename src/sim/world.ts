@@ -45,6 +45,8 @@ class Arrival {
 export interface WorldOptions {
   readonly seed: number;
   readonly log?: Log;
+  /** False: datagrams damaged on the wire reach the daemon. By default the host's UDP checksum discards them. */
+  readonly checksums?: boolean;
   /** Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive. */
   readonly onArrival?: (wire: Wire, bytes: Uint8Array) => boolean;
 }
@@ -55,6 +57,7 @@ export class World implements Clock {
   readonly log: Log;
   readonly hosts: SimHost[] = [];
   readonly wires: Wire[] = [];
+  readonly #checksums: boolean;
   readonly #onArrivalHook: WorldOptions['onArrival'];
   readonly #queue = new TimerQueue();
   readonly #freeArrivals: Arrival[] = [];
@@ -69,6 +72,7 @@ export class World implements Clock {
     this.seed = options.seed;
     this.rng = new Rng(options.seed);
     this.log = options.log ?? nullLog;
+    this.#checksums = options.checksums ?? true;
     this.#onArrivalHook = options.onArrival;
   }
 
@@ -135,9 +139,12 @@ export class World implements Clock {
     wire.ipBytes += length + IP_UDP_BYTES;
     wire.model.offer(this.#now, length, verdict);
     if (verdict.copies === 0) return;
-    const copy = bytes.slice(0, length);
-    if (verdict.corruptBit >= 0) copy[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
-    this.#arriveAt(verdict.at0, wire, copy);
+    if (verdict.corruptBit < 0) this.#arriveAt(verdict.at0, wire, bytes.slice(0, length));
+    else if (!this.#checksums) {
+      const copy = bytes.slice(0, length);
+      copy[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
+      this.#arriveAt(verdict.at0, wire, copy);
+    }
     if (verdict.copies === 2) this.#arriveAt(verdict.at1, wire, bytes.slice(0, length));
   }
 
@@ -273,7 +280,7 @@ export class SimHost implements Clock {
     this.#node.flush();
     const at = this.#queue.nextAt;
     if (at === NEVER) this.world.timers.cancel(this.#wake);
-    else this.world.timers.arm(this.#wake, Math.max(this.world.now(), this.#rate === 1 ? at : Math.ceil(at / this.#rate)));
+    else this.world.timers.arm(this.#wake, Math.max(this.world.now(), Math.ceil(this.#rate === 1 ? at : Math.ceil(at) / this.#rate)));
   }
 
   #onWake(): void {

@@ -82,21 +82,32 @@ export class AckRanges {
   }
 
   get frameBytes(): number {
-    return ACK_FIXED_BYTES + (this.count - 1) * ACK_RANGE_BYTES;
+    return ACK_FIXED_BYTES + (this.#encodable - 1) * ACK_RANGE_BYTES;
+  }
+
+  /** Ranges up to the first gap that 16 bits can't say; what is older is left out, never acknowledged wrongly. */
+  get #encodable(): number {
+    let previous = Math.max(this.low[0]!, this.high[0]! - 0xfffe);
+    for (let i = 1; i < this.count; i += 1) {
+      if (previous - this.high[i]! - 1 > 0xffff || this.high[i]! - this.low[i]! >= 0xffff) return i;
+      previous = this.low[i]!;
+    }
+    return this.count;
   }
 
   /** Writes the body of an ack frame (`frameBytes` long); at least one range. Long ranges are cut at their old end. */
   encode(b: Uint8Array, at: number): void {
     putU48(b, at + LARGEST, this.largest);
     putU16(b, at + DELAY, Math.min(0xffff, Math.floor(this.delayUs / ACK_DELAY_UNIT_US)));
-    b[at + COUNT] = this.count - 1;
+    const count = this.#encodable;
+    b[at + COUNT] = count - 1;
     b[at + RESERVED] = 0;
     putU16(b, at + FIRST, Math.min(0xffff, this.high[0]! - this.low[0]! + 1));
     let previous = Math.max(this.low[0]!, this.high[0]! - 0xfffe);
     let to = at + ACK_FIXED_BYTES;
-    for (let i = 1; i < this.count; i += 1, to += ACK_RANGE_BYTES) {
-      const gap = Math.min(0xffff, previous - this.high[i]! - 1);
-      const length = Math.min(0xffff, this.high[i]! - this.low[i]! + 1);
+    for (let i = 1; i < count; i += 1, to += ACK_RANGE_BYTES) {
+      const gap = previous - this.high[i]! - 1;
+      const length = this.high[i]! - this.low[i]! + 1;
       putU16(b, to + GAP, gap);
       putU16(b, to + LENGTH, length);
       previous -= gap + length;

@@ -77,6 +77,8 @@ export const DropReason = {
   streamOutOfWindow: 58,
   streamDuplicate: 59,
   waitedTooLong: 60,
+  /* damage on links that are not sealed */
+  checkWrong: 61,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -5,16 +5,16 @@
  * keys: who may join is not decided here. A body has one exact length; anything else is malformed.
  */
 
-import { getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts';
+import { checksum, getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts';
 import { isNodeId, type NodeId } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
 import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
 
-const NODE = 0, PEER = 4, INDEX = 8, INSTANCE = 12, VERSION = 18, RESERVED = 20;
+const NODE = 0, PEER = 4, INDEX = 8, INSTANCE = 12, VERSION = 18, CHECK = 20;
 export const HANDSHAKE_BODY_BYTES = 24;
 export const HANDSHAKE_BYTES = DATAGRAM_HEADER_BYTES + HANDSHAKE_BODY_BYTES;
 export const HANDSHAKE_LAYOUT = {
-  node: [NODE, 4], peer: [PEER, 4], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], version: [VERSION, 2], reserved: [RESERVED, 4],
+  node: [NODE, 4], peer: [PEER, 4], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], version: [VERSION, 2], check: [CHECK, 4],
 } as const;
 
 export const WIRE_VERSION = 1;
@@ -38,14 +38,14 @@ export function decodeHandshake(b: Uint8Array, length: number, out: Handshake): 
   out.node = getU32(b, at + NODE);
   if (!isNodeId(out.node) || (peer !== 0 && !isNodeId(peer))) return DropReason.handshakeMalformed;
   if (getU16(b, at + VERSION) !== WIRE_VERSION) return DropReason.handshakeMalformed;
-  if (getU32(b, at + RESERVED) !== 0) return DropReason.reservedNotZero;
+  if (getU32(b, at + CHECK) !== checksum(b, 0, at + CHECK)) return DropReason.checkWrong;
   out.peer = peer;
   out.index = getU32(b, at + INDEX);
   out.instance = getU48(b, at + INSTANCE);
   return DropReason.none;
 }
 
-/** Writes the body behind the datagram header. */
+/** Writes the body behind the datagram header, which must be there already: the check covers it. */
 export function encodeHandshake(h: Handshake, b: Uint8Array): void {
   const at = DATAGRAM_HEADER_BYTES;
   putU32(b, at + NODE, h.node);
@@ -53,5 +53,5 @@ export function encodeHandshake(h: Handshake, b: Uint8Array): void {
   putU32(b, at + INDEX, h.index);
   putU48(b, at + INSTANCE, h.instance);
   putU16(b, at + VERSION, WIRE_VERSION);
-  putU32(b, at + RESERVED, 0);
+  putU32(b, at + CHECK, checksum(b, 0, at + CHECK));
 }

@@ -7,7 +7,7 @@
  * there is one encoding for one content.
  */
 
-import { copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
+import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
 
@@ -121,4 +121,18 @@ export function versionEntryOrigin(b: Uint8Array, at: number): NodeId {
 
 export function versionEntrySequence(b: Uint8Array, at: number): number {
   return getU48(b, at + ENTRY_SEQUENCE);
+}
+
+/** Behind the body of every link-state, ack and digest frame: checksum of what is in front of it. */
+export const CONTROL_CHECK_BYTES = 4;
+
+/** Writes the check of a control frame's body `b[start..at)` at `at`. */
+export function putControlCheck(b: Uint8Array, start: number, at: number): void {
+  putU32(b, at, checksum(b, start, at));
+}
+
+/** True when the body `b[start..end)`, check included, is undamaged. */
+export function controlIntact(b: Uint8Array, start: number, end: number): boolean {
+  const at = end - CONTROL_CHECK_BYTES;
+  return at >= start && getU32(b, at) === checksum(b, start, at);
 }

@@ -20,6 +20,7 @@ import { changeDirection, defaultDirection } from '../../src/emulation/link-sett
 import { defaultLimits } from '../../src/node/config.ts';
 import { SimFlow } from '../../src/sim/flow.ts';
 import { World, type SimHost } from '../../src/sim/world.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
 import { heapBytes } from './heap.ts';
 import { mutate, randomBytes } from './mutate.ts';
 
@@ -83,10 +84,10 @@ class Scene {
     if (number > (this.highest.get(index) ?? -1)) this.highest.set(index, number);
   }
 
-  /** A flow from end to end and back, for `seconds` from now. */
-  flow(packetsPerSecond: number, sizeBytes: number, durationUs: number): void {
+  /** A flow from end to end and one back, from now on. */
+  flow(packetsPerSecond: number, sizeBytes: number, durationUs: number, service: number = SERVICE_BEST_EFFORT): void {
     const [a, , c] = this.hosts as [SimHost, SimHost, SimHost];
-    const settings = { packetsPerSecond, sizeBytes, startUs: 0, durationUs, count: null };
+    const settings = { packetsPerSecond, sizeBytes, startUs: 0, durationUs, count: null, options: { service } };
     for (const [from, to] of [[a, c], [c, a]] as const) this.flows.push(new SimFlow(this.world, this.flows.length, from, to, settings, this.world.now()));
   }
 
@@ -170,6 +171,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
       let useless = 0, handshakes = 0, heap = 0;
       scene.flow(200, 300, durationUs);
       scene.flow(20, 5_000, durationUs);
+      scene.flow(100, 300, durationUs, SERVICE_RELIABLE);
       for (let sent = 0; sent < rounds;) {
         scene.world.runFor(MILLISECOND);
         for (let i = 0; i < perMillisecond && hostile; i += 1) {
@@ -227,6 +229,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
     const seconds = Math.ceil(rounds / 2_000) + 1;
     scene.flow(200, 300, seconds * SECOND);
     scene.flow(20, 5_000, seconds * SECOND);
+    scene.flow(100, 300, seconds * SECOND, SERVICE_RELIABLE);
     for (let sent = 0; sent < rounds; sent += 1) {
       if (sent % 2 === 0) scene.world.runFor(MILLISECOND);
       const original = pick(rng, scene), bytes = mutate(rng, original, pick(rng, scene));
@@ -246,7 +249,6 @@ describe('fuzz: a daemon under hostile datagrams', () => {
       if (LONG && heap === 0 && sent > rounds / 5) heap = heapBytes();
     }
     expect(live).toBeGreaterThan(rounds * 0.3);
-    if (process.env['DBG']) console.log(JSON.stringify([live, scene.victim.node.drops.snapshot()]));
     const reasons = Object.keys(scene.victim.node.drops.snapshot());
     for (const reason of ['frameTruncated', 'frameType', 'helloMalformed', 'packetMalformed', 'linkStateMalformed', 'reservedNotZero', 'noRoute']) expect(reasons).toContain(reason);
 
@@ -259,6 +261,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
     const before = scene.flows.length;
     scene.flow(500, 700, 2 * SECOND);
     scene.flow(20, 20_000, 2 * SECOND);
+    scene.flow(100, 700, 2 * SECOND, SERVICE_RELIABLE);
     scene.world.runFor(3 * SECOND);
     for (const flow of scene.flows.slice(before)) expect([flow.meter.delivered, flow.refused, flow.foreign]).toEqual([flow.sent, 0, 0]);
     scene.expectNothingHeld();

@@ -6,7 +6,7 @@ const INTERESTING = [0, 1, 2, 3, 0x0f, 0x10, 0x3f, 0x40, 0x7f, 0x80, 0xfe, 0xff]
 
 /** A damaged copy of `bytes`: flipped bits, set bytes and runs, cut, grown, spliced with `other`. */
 export function mutate(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
-  let out = bytes.slice();
+  let out: Uint8Array = bytes.slice();
   for (let times = 1 + rng.below(rng.chance(0.2) ? 8 : 2); times > 0; times -= 1) out = damage(rng, out, other);
   return out;
 }

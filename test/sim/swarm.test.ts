@@ -26,7 +26,7 @@ function build(seed: number, rng: Rng): Network {
   const settings = (r: Rng): ReturnType<typeof wire> => wire({
     latencyUs: r.below(15 * MS),
     ...(faulty === 1 ? { loss: { kind: 'bernoulli' as const, rate: r.unit() * 0.1 } } : {}),
-    ...(faulty === 2 ? { jitterUs: 3 * MS, reorderRate: 0.1, reorderUs: 5 * MS } : {}),
+    ...(faulty === 2 ? { jitterUs: 3 * MS, reorderRate: 0.05, reorderUs: 3 * MS } : {}),
     ...(faulty === 3 ? { duplicateRate: 0.2, loss: { kind: 'gilbert-elliott' as const, goodToBad: 0.005, badToGood: 0.2, lossGood: 0, lossBad: 0.8 } } : {}),
   });
   const drift = (r: Rng): number => (r.chance(0.3) ? r.below(401) - 200 : 0);

@@ -62,6 +62,8 @@ export interface NetworkOptions {
   readonly metric?: Metric;
   readonly config?: Partial<NodeConfig>;
   readonly onArrival?: NonNullable<WorldOptions['onArrival']>;
+  /** False: datagrams damaged on the wire reach the daemon. */
+  readonly checksums?: boolean;
   /** False for stories whose wires corrupt, or that end with routes that can't be right: routes are not checked at the end. */
   readonly routes?: boolean;
   /** Wires that corrupt and duplicate at once may deliver twice: what changed number cannot be told from news. */
@@ -93,7 +95,7 @@ export class Network {
         else if (message === 'link down') this.linkDowns += 1;
       },
     };
-    this.world = new World({ seed: options.seed ?? 1, log, ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
+    this.world = new World({ seed: options.seed ?? 1, log, checksums: options.checksums ?? true, ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
     open.push(this);
   }
 

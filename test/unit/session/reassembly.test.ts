@@ -9,7 +9,7 @@ import { SECOND, type Micros } from '../../../src/base/time.ts';
 import { TimerQueue } from '../../../src/base/timer-queue.ts';
 import { Reassembly, REASSEMBLY_TIMEOUT } from '../../../src/session/reassembly.ts';
 import { DropCounters, DropReason } from '../../../src/wire/drop.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../../src/wire/fragment.ts';
+import { FRAGMENT_BYTES } from '../../../src/wire/fragment.ts';
 import { pattern } from '../../support/network.ts';
 
 class Bench {
@@ -32,11 +32,9 @@ class Bench {
 
   /** Piece `index` of `bytes`. */
   piece(source: number, message: number, bytes: Uint8Array, index: number): Uint8Array | null {
-    const body = bytes.subarray(index * FRAGMENT_BYTES, (index + 1) * FRAGMENT_BYTES);
-    const b = new Uint8Array(FRAGMENT_HEAD_BYTES + body.length);
-    encodeFragmentHead({ message, index, count: Math.ceil(bytes.length / FRAGMENT_BYTES) }, b, 0);
-    b.set(body, FRAGMENT_HEAD_BYTES);
-    return this.reassembly.onFragment(source, 1, 2, b, 0, b.length);
+    const start = index * FRAGMENT_BYTES;
+    const end = Math.min(bytes.length, start + FRAGMENT_BYTES);
+    return this.reassembly.onPiece(`${source} ${message}`, source, index, Math.ceil(bytes.length / FRAGMENT_BYTES), FRAGMENT_BYTES, bytes, start, end);
   }
 }
 

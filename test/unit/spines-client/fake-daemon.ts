@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import * as p from '../../../spines-client/src/protocol.ts';
+import { FakeStreams } from './fake-streams.ts';
 
 let serial = 0;
 
@@ -35,6 +36,7 @@ export class FakeDaemon {
   silentOps = new Set<string>();
   sends = 0;
   onSend: ((peer: Peer, socket: number) => void) | null = null;
+  readonly streams = new FakeStreams();
   #server: Server | null = null;
   #nextPort = 40_001;
 
@@ -77,7 +79,10 @@ export class FakeDaemon {
     this.peers.push(peer);
     const reader = new p.FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(peer, type, bytes.subarray(start, end)) });
     socket.on('error', () => {});
-    socket.on('close', () => { this.peers = this.peers.filter((other) => other !== peer); });
+    socket.on('close', () => {
+      this.peers = this.peers.filter((other) => other !== peer);
+      this.streams.onPeerGone(peer);
+    });
     socket.on('data', (chunk) => reader.push(chunk));
   }
 
@@ -96,6 +101,8 @@ export class FakeDaemon {
     } else if (type === p.FRAME_SEND) {
       this.sends++;
       this.#loop(body, p.getWord(body, 0), peer);
+    } else {
+      this.streams.onFrame(peer, type, body);
     }
   }
 
@@ -122,7 +129,26 @@ export class FakeDaemon {
         peer.ports.set(socket, wanted);
         return { node: '10.0.0.1', port: wanted };
       }
-      case 'close': peer.ports.delete(socket); return {};
+      case 'close':
+        peer.ports.delete(socket);
+        this.streams.onClose(peer, socket);
+        return {};
+      case 'listen':
+      case 'connect': {
+        if (!peer.ports.has(socket)) return { code: 'EBADF' };
+        if (peer.ports.get(socket) === 0) {
+          const bound = this.#answer(peer, { ...request, op: 'bind', port: request.op === 'listen' ? request['port'] : 0 });
+          if ('code' in bound) return bound;
+        }
+        const port = peer.ports.get(socket)!;
+        if (request.op === 'connect') {
+          const name = request['node'] as string;
+          const node = this.names.get(name) ?? ([...this.names.values()].includes(name) ? name : undefined);
+          return node === undefined ? { code: 'ENOENT' } : this.streams.connect(peer, socket, port, node, request['port'] as number);
+        }
+        this.streams.listen(peer, socket, port);
+        return { node: '10.0.0.1', port };
+      }
       case 'setOption': peer.options.set(`${socket}/${String(request['option'])}`, request['value'] as number); return {};
       case 'getOption': return { value: peer.options.get(`${socket}/${String(request['option'])}`) ?? 64 };
       case 'resolve': {

@@ -3,19 +3,22 @@
  * content has one encoding, what decodes must come back byte for byte.
  */
 
+import { AckRanges } from '../../../src/wire/ack.ts';
 import { DATAGRAM_DATA, decodeDatagramHeader, encodeDatagramHeader } from '../../../src/wire/datagram-header.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import { decodeEcho, ECHO_HEAD_BYTES, encodeEcho } from '../../../src/wire/echo.ts';
 import { decodeFragmentHead, encodeFragmentHead, FRAGMENT_HEAD_BYTES } from '../../../src/wire/fragment.ts';
 import {
-  decodeClose, decodeHello, encodeHello, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, frameBodyBytes, putFrameHead,
+  decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, FRAME_RELIABLE,
+  frameBodyBytes, putFrameHead,
 } from '../../../src/wire/frames.ts';
 import { decodeHandshake, encodeHandshake } from '../../../src/wire/handshake.ts';
 import {
   decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
 } from '../../../src/wire/link-state.ts';
-import { KIND_ECHO, KIND_FRAGMENT, Packet } from '../../../src/wire/packet.ts';
-import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES } from '../../../src/wire/sizes.ts';
+import { KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, Packet } from '../../../src/wire/packet.ts';
+import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, RELIABLE_HEAD_BYTES } from '../../../src/wire/sizes.ts';
+import { decodeSequencedHead, encodeSequencedHead } from '../../../src/wire/sequenced.ts';
 
 /** The re-encoded datagram, or why it is not one. */
 export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
@@ -59,8 +62,20 @@ function transcodeBody(type: number, b: Uint8Array, start: number, end: number, 
       out[start] = reason;
       return DropReason.none;
     }
+    case FRAME_ACK: {
+      const ranges = new AckRanges();
+      const reason = ranges.decode(b, start, end);
+      if (reason !== DropReason.none) return reason;
+      if (ranges.frameBytes !== end - start) throw new Error('an ack has the length that its ranges need');
+      ranges.encode(out, start);
+      return DropReason.none;
+    }
     case FRAME_DATA:
       return transcodePacket(b, start, end, out);
+    case FRAME_RELIABLE:
+      if (end - start <= RELIABLE_HEAD_BYTES) return DropReason.reliableMalformed;
+      out.set(b.subarray(start, start + RELIABLE_HEAD_BYTES), start);
+      return transcodePacket(b, start + RELIABLE_HEAD_BYTES, end, out);
     case FRAME_LINK_STATE: {
       if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
       out.set(b.subarray(start, start + LIFETIME_BYTES), start);
@@ -101,6 +116,11 @@ function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Ar
     if (bad !== DropReason.none) return bad;
     rest = encodeFragmentHead(head, out, payloadStart);
     if (rest !== payloadStart + FRAGMENT_HEAD_BYTES) throw new Error('a fragment head ends behind its last byte');
+  } else if (kind === KIND_SEQUENCED) {
+    const head = { run: 0, message: 0, index: 0, count: 0 };
+    const bad = decodeSequencedHead(b, payloadStart, end, head);
+    if (bad !== DropReason.none) return bad;
+    rest = encodeSequencedHead(head, out, payloadStart);
   } else if (kind === KIND_ECHO) {
     const echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
     const bad = decodeEcho(b, payloadStart, end, echo);

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
-import { REPLAY_WINDOW } from '../../../src/link/replay-window.ts';
+import { REPLAY_WINDOW } from '../../../src/base/replay-window.ts';
+import * as ack from '../../../src/wire/ack.ts';
 import * as header from '../../../src/wire/datagram-header.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import * as echo from '../../../src/wire/echo.ts';
@@ -13,10 +14,11 @@ import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sizes, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -25,6 +27,9 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   FRAME_HEAD: { bytes: sizes.FRAME_HEAD_BYTES },
   HELLO: { bytes: frames.HELLO_BODY_BYTES },
   CLOSE: { bytes: frames.CLOSE_BODY_BYTES },
+  ACK: { bytes: ack.ACK_FIXED_BYTES, varying: ['ranges'] },
+  ACK_RANGE: { bytes: ack.ACK_RANGE_BYTES },
+  SEQUENCED: { bytes: sequenced.SEQUENCED_HEAD_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
   ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links'] },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
@@ -99,7 +104,7 @@ function differences(document: string): string[] {
 
   for (const [what, unsealed, sealed, parts] of find('overhead').rows) {
     const sum = parts!.split('+').reduce((total, part) => total + Number(part), 0);
-    const tag = /^(every further packet|handshake)/.test(what!) ? 0 : sizes.TAG_BYTES;
+    const tag = /^(every further packet|handshake)|sharing a datagram$/.test(what!) ? 0 : sizes.TAG_BYTES;
     if (parseInt(unsealed!, 10) !== sum) faults.push(`${what}: ${parts} is ${sum}, not ${unsealed}`);
     if (parseInt(sealed!, 10) !== sum + tag) faults.push(`${what}: sealed is ${sum + tag}, not ${sealed}`);
     if (unsealed!.replace(/^\d+/, '') !== sealed!.replace(/^\d+/, '')) faults.push(`${what}: the variable parts differ`);
@@ -144,7 +149,7 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'sinkFull', 'loopbackFull', 'sourceForged', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'linkStateFromSelf']);
+    const elsewhere = new Set(['none', 'waitedTooLong', 'streamMalformed', 'streamUnknown', 'streamRefused', 'streamOutOfWindow', 'streamDuplicate', 'sinkFull', 'loopbackFull', 'sourceForged', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'linkStateFromSelf']);
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 

@@ -1,0 +1,514 @@
+/**
+ * SpinesSocket: a byte stream over the overlay in the shape of net.Socket.
+ *
+ * Owns connecting, the bridge between Duplex and the stream's credit, idle time-out, and how a socket goes: with END where
+ * nothing is lost, with RESET otherwise. Does not own credit and frames (stream-core.ts) or the connection (client.ts).
+ *
+ *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering at the daemon ──> over
+ *                           └──refused──> destroyed        └─ data lost, far end lost ─> over
+ *
+ * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water mark, are held unread.
+ */
+
+import { Duplex, addAbortSignal } from 'node:stream';
+
+import { ByteQueue } from './byte-queue.ts';
+import { SpinesClient, guarded, internalsOf } from './client.ts';
+import type { ClientInternals, ClientMember, ConnectOptions } from './client.ts';
+import { checkDuration, readConnectArguments } from './connect-arguments.ts';
+import type { ConnectTarget } from './connect-arguments.ts';
+import { HIGH_WATER_BYTES } from './connection.ts';
+import { SpinesClientError, argumentError } from './errors.ts';
+import type { LinkServiceName, RoutingName } from './protocol.ts';
+import type { CoreStream, StreamListener } from './stream-core.ts';
+
+/** Bytes of each of the Duplex's buffers. */
+export const STREAM_HIGH_WATER_BYTES = 65_536;
+/** A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is. */
+export const ORPHAN_MS = 60_000;
+
+export interface StreamOptions {
+  /** Stay writable after the far end has ended. Default false. */
+  allowHalfOpen?: boolean | undefined;
+  /** Destroys the socket. */
+  signal?: AbortSignal | undefined;
+  /** Recovery on every hop. Default 'reliable'. Delivery is reliable and in order with either. */
+  link?: LinkServiceName | undefined;
+  /** Default 'link-state'. */
+  routing?: RoutingName | undefined;
+  /** Of both buffers. Default 65,536. */
+  highWaterMark?: number | undefined;
+}
+
+export interface SocketOptions extends StreamOptions {
+  /** Shared client; without it the socket makes a client of its own, and closes it. */
+  client?: SpinesClient | undefined;
+  /** For the socket's own client. */
+  connect?: Omit<ConnectOptions, 'signal' | 'reconnect'> | undefined;
+}
+
+export interface StreamAddress {
+  address: string;
+  family: 'spines';
+  port: number;
+}
+
+export interface Accepted {
+  stream: CoreStream;
+  /** Dotted quad. */
+  node: string;
+  port: number;
+  localPort: number;
+}
+
+/** A socket for a stream that has come. */
+export let acceptedSocket: (client: SpinesClient, accepted: Accepted, options: StreamOptions) => SpinesSocket;
+
+export class SpinesSocket extends Duplex {
+  static {
+    acceptedSocket = (client, accepted, options) => {
+      const socket = new SpinesSocket({ ...options, client });
+      socket.#accept(accepted);
+      return socket;
+    };
+  }
+
+  readonly #client: SpinesClient;
+  readonly #internals: ClientInternals;
+  readonly #ownsClient: boolean;
+  readonly #link: LinkServiceName;
+  readonly #routing: RoutingName;
+  readonly #member: ClientMember;
+  readonly #listener: StreamListener;
+  readonly #outgoing = new ByteQueue();
+  #stream: CoreStream | null = null;
+  #target: ConnectTarget | null = null;
+  #connecting = false;
+  /** The callback of the write or of the end under way. */
+  #writeDone: ((error?: Error | null) => void) | null = null;
+  #writeBytes = 0;
+  #finalDone: ((error?: Error | null) => void) | null = null;
+  #wanted = false;
+  #resetAsked = false;
+  #bytesRead = 0;
+  #bytesDone = 0;
+  #local: StreamAddress | null = null;
+  #remote: StreamAddress | null = null;
+  #timeoutMs: number | undefined;
+  #idle: NodeJS.Timeout | null = null;
+  #orphan: NodeJS.Timeout | null = null;
+
+  constructor(options: SocketOptions = {}) {
+    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state', signal } = options;
+    if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
+    if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+    // 'close' carries hadError, so it is emitted here, as in net.
+    super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
+    this.#link = link;
+    this.#routing = routing;
+    this.#ownsClient = options.client === undefined;
+    // A stream does not survive its connection, so its own client need not come back.
+    this.#client = options.client ?? new SpinesClient({ ...options.connect, reconnect: false });
+    this.#internals = internalsOf(this.#client);
+    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    this.#member = {
+      onConnectionUp: () => {},
+      onConnectionDown: () => {},
+      onConnectionDrain: () => this.#pump(),
+      onClientClosed: () => { this.destroy(); },
+    };
+    this.#listener = {
+      onData: (payload) => this.#onData(payload),
+      onEnd: () => this.#onEnd(),
+      onCredit: () => this.#pump(),
+      onClosed: (error) => this.#onClosed(error),
+    };
+    this.#internals.attach(this.#member);
+    this.on('end', () => { if (!this.allowHalfOpen) this.write = writeAfterEnd; });
+    if (signal !== undefined) addAbortSignal(signal, this);
+  }
+
+  get client(): SpinesClient {
+    return this.#client;
+  }
+
+  /* ---------------------------------------------------------------- connecting */
+
+  /** 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE, ENOENT (name) ... and 'close'. */
+  connect(options: ConnectTarget, callback?: () => void): this;
+  connect(port: number, host: string, callback?: () => void): this;
+  connect(port: number, callback?: () => void): this;
+  connect(...args: unknown[]): this {
+    const { target, callback } = readConnectArguments(args);
+    if (this.#connecting || this.#stream !== null || this.destroyed) {
+      throw new SpinesClientError('EISCONN', 'this socket is connected, connecting or destroyed; make a new one', { syscall: 'connect' });
+    }
+    this.#target = target;
+    this.#connecting = true;
+    if (callback !== undefined) this.once('connect', callback);
+    this.#active();
+    if (this.#internals.core.state === 'open') this.#dial(target);
+    else this.#client.open().then(() => guarded(() => this.#dial(target)), (error: SpinesClientError) => this.#failed(error, 'connect'));
+    return this;
+  }
+
+  #dial(target: ConnectTarget): void {
+    if (this.destroyed) return;
+    const { core } = this.#internals;
+    let stream: CoreStream;
+    try {
+      stream = core.streams.open(this.#listener);
+    } catch (error) {
+      this.#failed(error as SpinesClientError, 'socket');
+      return;
+    }
+    this.#stream = stream;
+    const socket = stream.id;
+    let failure: SpinesClientError | null = null;
+    let failed = 'socket';
+    core.request('socket', { socket, kind: 'stream', link: this.#link, routing: this.#routing }, (error) => { failure = error; });
+    if (target.localPort !== undefined) {
+      core.request('bind', { socket, port: target.localPort }, (error) => {
+        if (failure !== null || error === null) return;
+        failure = error;
+        failed = 'bind';
+      });
+    }
+    core.request('connect', { socket, node: target.host ?? this.#client.node, port: target.port, timeoutMs: target.timeoutMs }, (error, result) => {
+      if (stream.state !== 'connecting') return;
+      if (failure === null && error === null) {
+        this.#established(stream, result);
+        return;
+      }
+      const syscall = failure === null ? 'connect' : failed;
+      stream.abandon();
+      core.request('close', { socket }, () => {});
+      this.#failed(failure ?? error!, syscall);
+    });
+  }
+
+  #established(stream: CoreStream, result: Record<string, unknown>): void {
+    const { node, port, remoteNode, remotePort } = result;
+    stream.established();
+    if (typeof node !== 'string' || typeof port !== 'number' || typeof remoteNode !== 'string' || typeof remotePort !== 'number') {
+      this.resetAndDestroy(new SpinesClientError('EPROTO', 'the daemon connected to no address', { syscall: 'connect' }));
+      return;
+    }
+    this.#connecting = false;
+    this.#local = { address: node, family: 'spines', port };
+    this.#remote = { address: remoteNode, family: 'spines', port: remotePort };
+    this.#active();
+    guarded(() => this.emit('connect'));
+    guarded(() => this.emit('ready'));
+    this.#begin();
+  }
+
+  #accept({ stream, node, port, localPort }: Accepted): void {
+    this.#stream = stream;
+    this.#local = { address: this.#client.node, family: 'spines', port: localPort };
+    this.#remote = { address: node, family: 'spines', port };
+    stream.attach(this.#listener);
+  }
+
+  /** What was asked for while connecting. */
+  #begin(): void {
+    if (this.destroyed) return;
+    this.#pump();
+    const final = this.#finalDone;
+    if (final !== null) {
+      this.#finalDone = null;
+      this.#stream!.end();
+      final();
+    }
+    if (this.#wanted) this.#stream!.resume();
+    else if (!this.isPaused()) this.read(0);
+  }
+
+  #failed(cause: SpinesClientError, syscall: string): void {
+    if (this.destroyed) return;
+    const target = this.#target!;
+    const host = target.host ?? (this.#client.node || 'localhost');
+    const local = syscall === 'bind';
+    this.destroy(new SpinesClientError(cause.code, `${syscall} ${cause.code} ${local ? `port ${target.localPort}` : `${host}:${target.port}`}: ${cause.message}`, {
+      syscall, cause, address: local ? this.#client.node : host, port: local ? target.localPort : target.port,
+    }));
+  }
+
+  /* ---------------------------------------------------------------- reading */
+
+  override _read(): void {
+    this.#wanted = true;
+    if (!this.#connecting) this.#stream?.resume();
+  }
+
+  #onData(payload: Uint8Array): boolean {
+    this.#bytesRead += payload.length;
+    this.#active();
+    return this.push(payload);
+  }
+
+  #onEnd(): void {
+    if (this.destroyed) return;
+    this.#active();
+    this.push(null);
+    // Without a reader, and nothing to be read, 'end' must come all the same.
+    this.read(0);
+  }
+
+  /* ---------------------------------------------------------------- writing */
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#put([chunk], callback);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array; encoding: BufferEncoding }[], callback: (error?: Error | null) => void): void {
+    this.#put(chunks.map(({ chunk }) => chunk), callback);
+  }
+
+  #put(parts: readonly Uint8Array[], callback: (error?: Error | null) => void): void {
+    const state = this.#stream?.state;
+    if (!this.#connecting && state !== 'open') {
+      callback(state === undefined
+        ? new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed', { syscall: 'write' })
+        : new SpinesClientError('EPIPE', 'write EPIPE: the stream is over', { syscall: 'write' }));
+      return;
+    }
+    for (const part of parts) this.#outgoing.push(part);
+    this.#writeBytes = this.#outgoing.bytes;
+    this.#writeDone = callback;
+    this.#active();
+    this.#pump();
+  }
+
+  /** Sends what credit and connection allow; the write under way is done once all of it is handed over. */
+  #pump(): void {
+    const done = this.#writeDone;
+    const stream = this.#stream;
+    if (done === null || stream === null || stream.state !== 'open') return;
+    if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES) {
+      this.#internals.awaitDrain(this.#member);
+      return;
+    }
+    const before = this.#outgoing.bytes;
+    const room = stream.send(this.#outgoing);
+    if (this.#outgoing.bytes < before) this.#active();
+    if (!room) this.#internals.awaitDrain(this.#member);
+    if (!room || this.#outgoing.bytes > 0) return;
+    this.#writeDone = null;
+    this.#bytesDone += this.#writeBytes;
+    this.#writeBytes = 0;
+    done();
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    if (this.#connecting) {
+      this.#finalDone = callback;
+      return;
+    }
+    this.#stream?.end();
+    callback();
+  }
+
+  /* ---------------------------------------------------------------- the end */
+
+  /** Ends, and destroys once all is written. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** Ends the stream at once; the far end sees a reset. */
+  resetAndDestroy(error?: Error): this {
+    if (this.#stream === null && !this.#connecting) return this.destroy(new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    this.#resetAsked = true;
+    return this.destroy(error);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#connecting = false;
+    this.#finalDone = null;
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    this.#internals.detach(this.#member);
+    const { core } = this.#internals;
+    const stream = this.#stream;
+    if (stream !== null && stream.state === 'connecting') {
+      stream.abandon();
+      if (core.state === 'open') core.request('close', { socket: stream.id }, () => {});
+    } else if (stream !== null && stream.state === 'open') {
+      const lost = this.#resetAsked || this.readableLength > 0 || stream.queuedBytes > 0 || this.writableLength > 0 || this.#outgoing.bytes > 0;
+      if (lost) stream.reset();
+      else stream.finish();
+    }
+    this.#outgoing.clear();
+    this.#linger();
+    const done = this.#writeDone;
+    this.#writeDone = null;
+    callback(error);
+    process.nextTick(() => {
+      done?.(error ?? new SpinesClientError('ERR_STREAM_DESTROYED', 'the socket was destroyed before this was sent', { syscall: 'write' }));
+      this.emit('close', error !== null);
+    });
+  }
+
+  /** The stream may outlive the socket: its last data is on its way. */
+  #linger(): void {
+    const stream = this.#stream;
+    if (stream === null || stream.state !== 'lingering') {
+      if (this.#ownsClient) void this.#client.close();
+      return;
+    }
+    if (stream.endReceived) return;
+    if (this.#ownsClient) this.#client.unref();
+    this.#orphan = setTimeout(() => {
+      stream.reset();
+      if (this.#ownsClient) void this.#client.close();
+    }, ORPHAN_MS);
+    this.#orphan.unref();
+  }
+
+  #onClosed(error: SpinesClientError | null): void {
+    if (this.#orphan !== null) clearTimeout(this.#orphan);
+    this.#orphan = null;
+    if (this.destroyed) {
+      if (this.#ownsClient) void this.#client.close();
+      return;
+    }
+    if (error !== null) {
+      const remote = this.#remote ?? { address: this.#target?.host ?? '', port: this.#target?.port };
+      this.destroy(new SpinesClientError(error.code, `read ${error.code}: ${error.message}`, { syscall: 'read', cause: error, address: remote.address, port: remote.port }));
+    } else if (this.#stream?.cut) {
+      this.destroy();
+    }
+  }
+
+  /* ---------------------------------------------------------------- as in net */
+
+  get connecting(): boolean {
+    return this.#connecting;
+  }
+
+  /** Not connected yet. */
+  get pending(): boolean {
+    return this.#connecting || this.#stream === null;
+  }
+
+  get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.#connecting) return 'opening';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#remote?.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#remote?.port;
+  }
+
+  get remoteFamily(): 'spines' | undefined {
+    return this.#remote?.family;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#local?.address;
+  }
+
+  get localPort(): number | undefined {
+    return this.#local?.port;
+  }
+
+  get localFamily(): 'spines' | undefined {
+    return this.#local?.family;
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** With what waits to be sent, as in net. */
+  get bytesWritten(): number {
+    return this.#bytesDone + this.writableLength;
+  }
+
+  /** Milliseconds of `setTimeout`, undefined without. */
+  get timeout(): number | undefined {
+    return this.#timeoutMs;
+  }
+
+  address(): StreamAddress | Record<string, never> {
+    return this.#local === null ? {} : { ...this.#local };
+  }
+
+  /** 'timeout' after so long without traffic; 0: never. The socket stays as it is. */
+  setTimeout(timeoutMs: number, callback?: () => void): this {
+    if (this.destroyed) return this;
+    checkDuration('msecs', timeoutMs);
+    if (callback !== undefined && typeof callback !== 'function') throw argumentError('ERR_INVALID_ARG_TYPE', 'The "callback" argument must be of type function');
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    this.#timeoutMs = timeoutMs;
+    if (timeoutMs === 0) {
+      if (callback !== undefined) this.off('timeout', callback);
+      return this;
+    }
+    this.#idle = setTimeout(() => this.emit('timeout'), timeoutMs);
+    this.#idle.unref();
+    if (callback !== undefined) this.once('timeout', callback);
+    return this;
+  }
+
+  /** Of no effect: the daemon does not hold small writes back. */
+  setNoDelay(noDelay?: boolean): this {
+    void noDelay;
+    return this;
+  }
+
+  /** Of no effect: the daemon watches its streams. */
+  setKeepAlive(enable?: boolean, initialDelayMs?: number): this {
+    void enable;
+    void initialDelayMs;
+    return this;
+  }
+
+  /** Acts on the socket's own client; with a shared one use the client's `ref`. */
+  ref(): this {
+    if (this.#ownsClient) this.#client.ref();
+    return this;
+  }
+
+  unref(): this {
+    if (this.#ownsClient) this.#client.unref();
+    return this;
+  }
+
+  #active(): void {
+    this.#idle?.refresh();
+  }
+}
+
+/** What a socket without half-open says to writes once the far end has ended. */
+function writeAfterEnd(this: SpinesSocket, _chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+  const done = typeof encoding === 'function' ? encoding : callback;
+  const error = new SpinesClientError('EPIPE', 'This socket has been ended by the other party', { syscall: 'write' });
+  if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);
+  this.destroy(error);
+  return false;
+}
+
+/** A connected socket, on `options.client` or on a client of its own. Fit for `createConnection` of node:http. */
+export function connect(options: SocketOptions & ConnectTarget & { timeout?: number | undefined }, callback?: () => void): SpinesSocket;
+export function connect(port: number, host: string, callback?: () => void): SpinesSocket;
+export function connect(port: number, callback?: () => void): SpinesSocket;
+export function connect(...args: unknown[]): SpinesSocket {
+  readConnectArguments(args);
+  const options = typeof args[0] === 'object' && args[0] !== null ? (args[0] as SocketOptions & { timeout?: number | undefined }) : {};
+  const { client, connect: target, allowHalfOpen, signal, link, routing, highWaterMark, timeout } = options;
+  const socket = new SpinesSocket({ client, connect: target, allowHalfOpen, signal, link, routing, highWaterMark });
+  if (timeout) socket.setTimeout(timeout);
+  return (socket.connect as (...args: unknown[]) => SpinesSocket).apply(socket, args);
+}
+
+export const createConnection = connect;

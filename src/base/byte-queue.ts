@@ -1,0 +1,77 @@
+/**
+ * A bounded first-in first-out queue of bytes on a circular buffer that grows as needed and is given back when empty.
+ *
+ * Streams keep unsent and unread data in it; most are empty most of the time, so an empty queue holds no memory.
+ */
+
+import { assert } from './assert.ts';
+
+const SMALLEST = 4_096;
+const EMPTY = new Uint8Array(0);
+
+export class ByteQueue {
+  readonly limit: number;
+  #buffer = EMPTY;
+  #head = 0;
+  #length = 0;
+
+  /** `limit`: most bytes ever held. */
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Appends as much of `bytes[start..end)` as fits; returns how much. */
+  push(bytes: Uint8Array, start: number, end: number): number {
+    const count = Math.min(end - start, this.limit - this.#length);
+    if (count <= 0) return 0;
+    if (this.#length + count > this.#buffer.length) this.#grow(this.#length + count);
+    const at = (this.#head + this.#length) % this.#buffer.length;
+    const first = Math.min(count, this.#buffer.length - at);
+    this.#buffer.set(bytes.subarray(start, start + first), at);
+    if (first < count) this.#buffer.set(bytes.subarray(start + first, start + count), 0);
+    this.#length += count;
+    return count;
+  }
+
+  /** Copies `count` bytes, `offset` behind the oldest, to `out[at..)`. They must be there. */
+  copy(offset: number, count: number, out: Uint8Array, at: number): void {
+    assert(offset + count <= this.#length, 'a byte queue copies what it holds');
+    if (count === 0) return;
+    const from = (this.#head + offset) % this.#buffer.length;
+    const first = Math.min(count, this.#buffer.length - from);
+    out.set(this.#buffer.subarray(from, from + first), at);
+    if (first < count) out.set(this.#buffer.subarray(0, count - first), at + first);
+  }
+
+  /** The longest run of the oldest bytes that lies in one piece; valid until the next call. */
+  front(): Uint8Array {
+    return this.#buffer.subarray(this.#head, Math.min(this.#head + this.#length, this.#buffer.length));
+  }
+
+  /** Drops the `count` oldest bytes. */
+  drop(count: number): void {
+    assert(count <= this.#length, 'a byte queue drops what it holds');
+    this.#length -= count;
+    if (this.#length === 0) {
+      this.#buffer = EMPTY;
+      this.#head = 0;
+    } else this.#head = (this.#head + count) % this.#buffer.length;
+  }
+
+  clear(): void {
+    this.drop(this.#length);
+  }
+
+  #grow(needed: number): void {
+    let size = Math.max(SMALLEST, this.#buffer.length);
+    while (size < needed) size *= 2;
+    const grown = new Uint8Array(size);
+    this.copy(0, this.#length, grown, 0);
+    this.#buffer = grown;
+    this.#head = 0;
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * The stream sockets of one client: frames to streams and back, with credit in both directions.
+ *
+ * A stream that the client does not read stops getting data when its credit is used up, and a stream whose far end is
+ * slow gives the client no credit; neither holds up another. Owns the socket numbers of streams and listeners.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { MILLISECOND } from '../base/time.ts';
+import { defaultTiming, WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
+import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
+import {
+  ACCEPTED_SOCKET_FIRST, encodeControl, encodeCredit, encodeSocketFrame, encodeStreamHead, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_STREAM_END, STREAM_CREDIT_INITIAL,
+  STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES,
+} from 'spines-client/protocol';
+import { assert } from '../base/assert.ts';
+import type { ClientOut, Reply } from './client-port.ts';
+
+assert(WRITE_INITIAL_BYTES === STREAM_CREDIT_INITIAL, 'what a stream takes at first is what the protocol promises');
+
+export interface StreamSocket {
+  readonly number: number;
+  readonly options: StreamOptions;
+  /** Bound port, 0 = none. */
+  port: Port;
+  stream: Stream | null;
+  listening: boolean;
+  /** Payload bytes that the client still takes. */
+  credit: number;
+  /** Answers the client's connect. */
+  onConnect: Reply | null;
+  /** END was sent to the client. */
+  endTold: boolean;
+}
+
+export class ClientStreams implements StreamOwner {
+  readonly #streams: Streams;
+  readonly #out: ClientOut;
+  readonly #socketsMax: number;
+  readonly #nameOf: (node: NodeId) => string;
+  readonly #sockets = new Map<number, StreamSocket>();
+  readonly #byStream = new Map<Stream, StreamSocket>();
+  #nextAccepted = ACCEPTED_SOCKET_FIRST;
+
+  constructor(streams: Streams, out: ClientOut, socketsMax: number, nameOf: (node: NodeId) => string) {
+    this.#streams = streams;
+    this.#out = out;
+    this.#socketsMax = socketsMax;
+    this.#nameOf = nameOf;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  sockets(): IterableIterator<StreamSocket> {
+    return this.#sockets.values();
+  }
+
+  has(number: number): boolean {
+    return this.#sockets.has(number);
+  }
+
+  open(number: number, options: StreamOptions): void {
+    this.#sockets.set(number, { number, options, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false });
+  }
+
+  /** Remembers the port; it is taken when the socket listens or connects. */
+  bind(number: number, port: Port): Port {
+    const socket = this.#idle(number);
+    socket.port = port;
+    return port;
+  }
+
+  connect(number: number, node: NodeId, port: Port, reply: Reply): void {
+    const socket = this.#idle(number);
+    socket.onConnect = reply;
+    socket.stream = this.#streams.connect(node, port, socket.port, this, socket.options);
+    socket.port = socket.stream.localPort;
+    this.#byStream.set(socket.stream, socket);
+  }
+
+  listen(number: number, port: Port, backlog: number): Port {
+    const socket = this.#idle(number);
+    socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => ({ port: chosen, onAccept: (stream) => this.#onAccept(socket, stream) }));
+    socket.listening = true;
+    return socket.port;
+  }
+
+  /** The client is done with the socket: what it wrote is still delivered. */
+  close(number: number): void {
+    const socket = this.#sockets.get(number);
+    if (socket === undefined) return;
+    this.#sockets.delete(number);
+    if (socket.listening) this.#streams.unlisten(socket.port);
+    if (socket.stream !== null) this.#release(socket.stream);
+    socket.onConnect?.(new SpinesError('ECONNABORTED', 'the socket was closed while it connected'));
+  }
+
+  /* -------------------------------------------------------------- from the client */
+
+  /** `bytes[start..end)` for the stream; false when the client overdraws its credit. */
+  onData(number: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const stream = this.#sockets.get(number)?.stream;
+    if (stream === null || stream === undefined || stream.sender.ended) return true;
+    if (end - start > STREAM_DATA_BYTES_MAX || end - start > stream.space) return false;
+    stream.write(bytes, start, end);
+    return true;
+  }
+
+  onCredit(number: number, bytes: number): void {
+    const socket = this.#sockets.get(number);
+    if (socket === undefined) return;
+    socket.credit = Math.min(socket.credit + bytes, 0xffff_ffff);
+    if (socket.stream !== null) this.#pass(socket, socket.stream);
+  }
+
+  onEnd(number: number): void {
+    this.#sockets.get(number)?.stream?.end();
+  }
+
+  onReset(number: number): void {
+    const socket = this.#sockets.get(number);
+    if (socket === undefined) return;
+    this.#sockets.delete(number);
+    const { stream } = socket;
+    if (stream === null) return;
+    this.#byStream.delete(stream);
+    stream.owner = nobody;
+    stream.reset();
+  }
+
+  /** The connection of the client is gone. */
+  closeAll(): void {
+    for (const number of [...this.#sockets.keys()]) this.close(number);
+  }
+
+  /* -------------------------------------------------------------- from streams */
+
+  onOpen(stream: Stream): void {
+    const socket = this.#byStream.get(stream);
+    if (socket?.onConnect === null || socket === undefined) return;
+    const reply = socket.onConnect;
+    socket.onConnect = null;
+    reply({ port: stream.localPort, remoteNode: formatNodeId(stream.node), remotePort: stream.port });
+  }
+
+  onReadable(stream: Stream): void {
+    const socket = this.#byStream.get(stream);
+    if (socket !== undefined) this.#pass(socket, stream);
+  }
+
+  onSpace(stream: Stream, bytes: number): void {
+    const socket = this.#byStream.get(stream);
+    if (socket !== undefined) this.#out.write(encodeCredit(socket.number, bytes));
+  }
+
+  onClosed(stream: Stream, error: StreamError): void {
+    const socket = this.#byStream.get(stream);
+    this.#byStream.delete(stream);
+    if (socket === undefined) return;
+    this.#sockets.delete(socket.number);
+    if (socket.onConnect !== null) {
+      socket.onConnect(this.#describe(stream, error ?? 'ECONNRESET'));
+      return;
+    }
+    if (error === null && !socket.endTold) this.#out.write(encodeSocketFrame(FRAME_STREAM_END, socket.number));
+    const why = error === null ? {} : { code: error, message: this.#describe(stream, error).message };
+    this.#out.write(encodeControl(FRAME_EVENT, { event: 'streamClosed', socket: socket.number, ...why }));
+  }
+
+  #onAccept(listener: StreamSocket, stream: Stream): StreamOwner | null {
+    if (!this.#sockets.has(listener.number) || this.#sockets.size >= this.#socketsMax) return null;
+    do this.#nextAccepted = this.#nextAccepted === 0xffff_ffff ? ACCEPTED_SOCKET_FIRST : this.#nextAccepted + 1;
+    while (this.#sockets.has(this.#nextAccepted));
+    const number = this.#nextAccepted;
+    const socket: StreamSocket = { number, options: stream.options, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false };
+    this.#sockets.set(number, socket);
+    this.#byStream.set(stream, socket);
+    this.#out.write(encodeControl(FRAME_EVENT, { event: 'accepted', listener: listener.number, socket: number, node: formatNodeId(stream.node), port: stream.port }));
+    return this;
+  }
+
+  /** Gives the client what it has credit for. */
+  #pass(socket: StreamSocket, stream: Stream): void {
+    while (socket.credit > 0 && stream.receiver.readyBytes > 0) {
+      const front = stream.front();
+      const count = Math.min(front.length, socket.credit, STREAM_DATA_BYTES_MAX);
+      const frame = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES + count);
+      frame.set(count === front.length ? front : front.subarray(0, count), encodeStreamHead(frame, 0, socket.number, count));
+      socket.credit -= count;
+      stream.take(count);
+      this.#out.write(frame);
+    }
+    if (stream.readEnded && !socket.endTold) {
+      socket.endTold = true;
+      this.#out.write(encodeSocketFrame(FRAME_STREAM_END, socket.number));
+      stream.onTaken();
+    }
+  }
+
+  #release(stream: Stream): void {
+    this.#byStream.delete(stream);
+    stream.abandon(nobody);
+  }
+
+  #idle(number: number): StreamSocket {
+    const socket = this.#sockets.get(number);
+    if (socket === undefined) throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
+    if (socket.listening) throw new SpinesError('EINVAL', `socket ${number} is listening already`);
+    if (socket.stream !== null) throw new SpinesError('EISCONN', `socket ${number} is connected, or connecting, already`);
+    return socket;
+  }
+
+  #describe(stream: Stream, error: Exclude<StreamError, null>): SpinesError {
+    const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
+    switch (error) {
+      case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}; start the program there, or check the port`);
+      case 'ETIMEDOUT': return new SpinesError(error, `${where} did not answer for ${(stream.state === 'closed' ? defaultTiming.silenceUs : defaultTiming.connectUs) / (1_000 * MILLISECOND)} s; \`spines trace\` shows how far packets get`);
+      case 'EHOSTUNREACH': return new SpinesError(error, `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`);
+      case 'ECONNRESET': return new SpinesError(error, `${where} ended the stream: its program or its daemon stopped`);
+      case 'ECONNABORTED': return new SpinesError(error, `the stream to ${where} was ended here`);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The receiving half of a stream: puts segments in order, keeps what the owner has not taken, and knows what to
+ * acknowledge.
+ *
+ * Bounded by the window it advertises, whose right edge never moves back. Knows no timers and sends nothing: Stream
+ * asks it when to acknowledge and what.
+ */
+
+import { ByteQueue } from '../base/byte-queue.ts';
+import { copyOf } from '../base/bytes.ts';
+import { SACKS_MAX, WINDOW_UNIT, type Segment } from '../wire/segment.ts';
+
+interface Piece { readonly start: number; readonly bytes: Uint8Array }
+
+export type Accepted = 'new' | 'gap' | 'duplicate' | 'out of window';
+
+export class StreamReceiver {
+  /** Next position wanted. */
+  next = 0;
+  /** Position of the FIN, -1 until known. */
+  finAt = -1;
+  /** Bytes handed to the owner. */
+  received = 0;
+  readonly #ready: ByteQueue;
+  readonly #limit: number;
+  #pieces: Piece[] = [];
+  #edge: number;
+
+  /** `limit`: most bytes held in order and out of order together. */
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.#ready = new ByteQueue(limit);
+    this.#edge = limit;
+  }
+
+  /** In-order bytes that the owner has not taken. */
+  get readyBytes(): number {
+    return this.#ready.length;
+  }
+
+  /** True once everything up to the FIN has arrived. */
+  get finished(): boolean {
+    return this.finAt >= 0 && this.next > this.finAt;
+  }
+
+  /** True while something arrived beyond a gap. */
+  get hasGap(): boolean {
+    return this.#pieces.length > 0;
+  }
+
+  /** The window to advertise now, bytes beyond `next`, a multiple of WINDOW_UNIT; moves the edge. `share`: most it may be. */
+  window(share: number): number {
+    const edge = this.next + Math.max(0, Math.min(this.#limit, share) - this.#ready.length);
+    const usable = Math.max(this.#edge, edge) - this.next;
+    const rounded = Math.floor(usable / WINDOW_UNIT) * WINDOW_UNIT;
+    this.#edge = Math.max(this.#edge, this.next + rounded);
+    return rounded;
+  }
+
+  /** Data at `start`; `fin`: the stream ends behind it. Bytes are copied. */
+  accept(start: number, bytes: Uint8Array, from: number, to: number, fin: boolean): Accepted {
+    const end = start + to - from;
+    if (end > this.#edge) return 'out of window';
+    if (fin) {
+      if (this.finAt >= 0 && this.finAt !== end) return 'out of window';
+      if (end < this.next || this.#pieces.some((piece) => piece.start + piece.bytes.length > end)) return 'out of window';
+      this.finAt = end;
+    } else if (this.finAt >= 0 && end > this.finAt) return 'out of window';
+    const before = this.next;
+    if (start > this.next) {
+      if (to > from) this.#hold(start, bytes, from, to);
+      return 'gap';
+    }
+    if (end > this.next) {
+      const skip = this.next - start;
+      this.#ready.push(bytes, from + skip, to);
+      this.next = end;
+      this.#joinPieces();
+    }
+    if (this.finAt >= 0 && this.next === this.finAt) this.next = this.finAt + 1;
+    return this.next > before ? 'new' : 'duplicate';
+  }
+
+  /** The longest run of bytes to take, valid until the next call. */
+  front(): Uint8Array {
+    return this.#ready.front();
+  }
+
+  /** The owner took `count` bytes of what `front` gave. */
+  take(count: number): void {
+    this.#ready.drop(count);
+    this.received += count;
+  }
+
+  /** Fills in acknowledgement and what arrived beyond the gap. */
+  describe(segment: Segment): void {
+    segment.ack = this.next;
+    segment.sackCount = 0;
+    for (const piece of this.#pieces) {
+      const end = piece.start + piece.bytes.length;
+      const last = segment.sackCount - 1;
+      if (last >= 0 && segment.sackEnd[last] === piece.start) segment.sackEnd[last] = end;
+      else if (segment.sackCount === SACKS_MAX) break;
+      else {
+        segment.sackStart[segment.sackCount] = piece.start;
+        segment.sackEnd[segment.sackCount] = end;
+        segment.sackCount += 1;
+      }
+    }
+  }
+
+  clear(): void {
+    this.#ready.clear();
+    this.#pieces = [];
+  }
+
+  /** Keeps the parts of a piece that are not held yet, in order of position. */
+  #hold(start: number, bytes: Uint8Array, from: number, to: number): void {
+    let at = start;
+    const end = start + to - from;
+    let index = this.#firstBeyond(start);
+    while (at < end) {
+      const follower = this.#pieces[index];
+      const stop = follower === undefined ? end : Math.min(end, follower.start);
+      if (stop > at) {
+        this.#pieces.splice(index, 0, { start: at, bytes: copyOf(bytes, from + at - start, from + stop - start) });
+        index += 1;
+      }
+      if (follower === undefined) return;
+      at = Math.max(stop, follower.start + follower.bytes.length);
+      index += 1;
+    }
+  }
+
+  /** Index of the first piece that ends beyond `position`. */
+  #firstBeyond(position: number): number {
+    let low = 0;
+    let high = this.#pieces.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const piece = this.#pieces[middle]!;
+      if (piece.start + piece.bytes.length > position) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #joinPieces(): void {
+    let used = 0;
+    for (const piece of this.#pieces) {
+      if (piece.start > this.next) break;
+      used += 1;
+      const end = piece.start + piece.bytes.length;
+      if (end <= this.next) continue;
+      this.#ready.push(piece.bytes, this.next - piece.start, piece.bytes.length);
+      this.next = end;
+    }
+    if (used > 0) this.#pieces.splice(0, used);
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * The sending half of a stream: unsent and unacknowledged bytes, the window, and what must be sent again.
+ *
+ * Over reliable links hops recover losses, so an acknowledgement of later data says little about earlier data: only
+ * long silence counts as loss. Over best-effort links recovery is end to end, by number and time as in RFC 9002. A
+ * marked acknowledgement narrows the window like a loss and nothing is resent (paper section 2.2). Knows no
+ * timers and no packets: Stream asks what to send next and when to look again.
+ */
+
+import { assert } from '../base/assert.ts';
+import { ByteQueue } from '../base/byte-queue.ts';
+import { MILLISECOND, NEVER, type Micros } from '../base/time.ts';
+import { makeController, type CongestionController, type CongestionName } from '../link/congestion.ts';
+import { Pacer } from '../link/pacer.ts';
+import { RttEstimator } from '../link/rtt.ts';
+import { SEGMENT_BYTES_MAX, type Segment } from '../wire/segment.ts';
+
+const PACKET_THRESHOLD = 3;
+const TIMEOUT_MIN: Micros = 200 * MILLISECOND;
+const TIMEOUT_MIN_RELIABLE: Micros = 400 * MILLISECOND;
+const TIMEOUT_MAX: Micros = 5_000 * MILLISECOND;
+const TIMEOUT_UNKNOWN: Micros = 1_000 * MILLISECOND;
+/** What a segment costs beyond its data, for the window: headers of every layer. */
+const SEGMENT_OVERHEAD = 88;
+const SLACK_SEGMENTS = 3;
+
+interface Sent {
+  readonly start: number;
+  readonly end: number;
+  sentAt: Micros;
+  /** Order of transmission. */
+  order: number;
+  times: number;
+  /** Acknowledged beyond a gap. */
+  sacked: boolean;
+  lost: boolean;
+  limited: boolean;
+}
+
+/** What to send next. */
+export interface Next { start: number; end: number; fin: boolean; again: boolean }
+
+export class StreamSender {
+  readonly rtt = new RttEstimator();
+  readonly controller: CongestionController;
+  /** First position not acknowledged. */
+  unacknowledged = 0;
+  /** Position behind the last byte sent. */
+  next = 0;
+  /** Bytes sent again. */
+  resent = 0;
+  marks = 0;
+  /** The far end's window: right edge. */
+  edge: number;
+  timeouts = 0;
+  /** When something new was last acknowledged, or everything was. */
+  progressAt: Micros = 0;
+  readonly #reliable: boolean;
+  readonly #buffer: ByteQueue;
+  readonly #pacer = new Pacer(10 * (SEGMENT_BYTES_MAX + SEGMENT_OVERHEAD));
+  #sent: Sent[] = [];
+  /** Index of the first record not yet dropped from the front of #sent. */
+  #first = 0;
+  #inFlight = 0;
+  #lostCount = 0;
+  /** The record that `nextToSend` last proposed to send again. */
+  #again: Sent | null = null;
+  #orders = 0;
+  #newestAckedOrder = -1;
+  /** Position of the FIN, -1 until the owner ended the stream. */
+  #finAt = -1;
+  #askedAt = 0;
+
+  constructor(reliable: boolean, congestion: CongestionName, bufferBytes: number) {
+    this.#reliable = reliable;
+    this.controller = makeController(congestion);
+    this.#buffer = new ByteQueue(bufferBytes);
+    this.edge = 0;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Bytes accepted and not acknowledged. */
+  get buffered(): number {
+    return this.#buffer.length;
+  }
+
+  get unsent(): number {
+    return Math.max(0, this.#dataEnd - this.next);
+  }
+
+  get ended(): boolean {
+    return this.#finAt >= 0;
+  }
+
+  /** True once the FIN is acknowledged. */
+  get finished(): boolean {
+    return this.#finAt >= 0 && this.unacknowledged > this.#finAt;
+  }
+
+  /** True while something sent is not acknowledged. */
+  get outstanding(): boolean {
+    return this.#first < this.#sent.length;
+  }
+
+  /** Takes as much as fits; returns how much. */
+  write(bytes: Uint8Array, start: number, end: number): number {
+    return this.#buffer.push(bytes, start, end);
+  }
+
+  end(): void {
+    if (this.#finAt < 0) this.#finAt = this.unacknowledged + this.#buffer.length;
+  }
+
+  /**
+   * The next thing that windows let leave now, into `out`; false when nothing may. `wait` receives how long
+   * pacing asks to wait when that is what holds, else 0.
+   */
+  nextToSend(now: Micros, out: Next, wait: { us: Micros }): boolean {
+    wait.us = 0;
+    for (let i = this.#first; this.#lostCount > 0 && i < this.#sent.length; i += 1) {
+      const record = this.#sent[i]!;
+      if (!record.lost) continue;
+      this.#again = record;
+      if (!this.#windowOpen(record.end - record.start, now, wait)) return false;
+      out.start = record.start;
+      out.end = Math.min(record.end, this.#dataEnd);
+      out.fin = record.end > this.#dataEnd;
+      out.again = true;
+      return true;
+    }
+    const available = Math.min(this.#dataEnd, this.edge) - this.next;
+    const finDue = this.#finAt >= 0 && this.next <= this.#finAt && this.#finAt - this.next <= Math.max(0, available);
+    if (available <= 0 && !(finDue && this.next === this.#finAt)) return false;
+    const bytes = Math.min(SEGMENT_BYTES_MAX, Math.max(0, available));
+    if (!this.#windowOpen(bytes, now, wait)) return false;
+    out.start = this.next;
+    out.end = this.next + bytes;
+    out.fin = this.#finAt >= 0 && out.end === this.#finAt;
+    out.again = false;
+    return true;
+  }
+
+  /** `what` was handed to the link. Returns true when the segment should ask for an acknowledgement. */
+  onSent(what: Next, now: Micros): boolean {
+    const end = what.end + (what.fin ? 1 : 0);
+    const cost = end - what.start + SEGMENT_OVERHEAD;
+    const limited = this.#inFlight + (1 + SLACK_SEGMENTS) * cost >= this.controller.window || (this.controller.inSlowStart && 2 * this.#inFlight >= this.controller.window);
+    this.#orders += 1;
+    if (what.again) {
+      const record = this.#again!;
+      assert(record.start === what.start && record.lost, 'what is sent again was lost');
+      record.lost = false;
+      this.#lostCount -= 1;
+      record.sentAt = now;
+      record.order = this.#orders;
+      record.times += 1;
+      record.limited = limited;
+      this.resent += what.end - what.start;
+    } else {
+      if (this.#first === this.#sent.length) this.progressAt = now;
+      this.#sent.push({ start: what.start, end, sentAt: now, order: this.#orders, times: 1, sacked: false, lost: false, limited });
+      this.next = end;
+    }
+    this.#inFlight += cost;
+    this.#pacer.take(cost);
+    this.controller.onSegmentSize(Math.max(cost, 256));
+    const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
+    if (what.again || end - this.#askedAt >= quarter) {
+      this.#askedAt = end;
+      return true;
+    }
+    return false;
+  }
+
+  /** Copies data of a segment to `out[at..)`. */
+  copy(start: number, end: number, out: Uint8Array, at: number): void {
+    this.#buffer.copy(start - this.unacknowledged, end - start, out, at);
+  }
+
+  /** An acknowledgement, from a segment that was checked to be of this stream. False when it acknowledges what was never sent. */
+  onAck(segment: Segment, marked: boolean, now: Micros): boolean {
+    if (segment.ack > this.next) return false;
+    for (let i = 0; i < segment.sackCount; i += 1) if (segment.sackEnd[i]! > this.next) return false;
+    this.edge = Math.max(this.edge, segment.ack + segment.window);
+    let newest: Sent | null = null;
+    const acknowledge = (record: Sent): void => {
+      if (!record.lost && !record.sacked) {
+        this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
+        this.controller.onAck(record.end - record.start + SEGMENT_OVERHEAD, record.sentAt, now, this.rtt.smoothedUs, record.limited);
+      }
+      if (newest === null || record.order > newest.order) newest = record;
+      record.sacked = true;
+      if (record.lost) this.#lostCount -= 1;
+      record.lost = false;
+    };
+    while (this.#first < this.#sent.length && this.#sent[this.#first]!.end <= segment.ack) {
+      const record = this.#sent[this.#first]!;
+      if (!record.sacked) acknowledge(record);
+      this.#first += 1;
+    }
+    if (this.#first > 64 && this.#first * 2 > this.#sent.length) {
+      this.#sent = this.#sent.slice(this.#first);
+      this.#first = 0;
+    }
+    if (segment.sackCount > 0) this.#onSacks(segment, acknowledge);
+    if (segment.ack > this.unacknowledged) {
+      const data = Math.min(segment.ack, this.#dataEnd) - this.unacknowledged;
+      this.#buffer.drop(data);
+      this.unacknowledged = segment.ack;
+      this.progressAt = now;
+    }
+    if (newest !== null) this.#onNewest(newest, segment, now);
+    if (marked && newest !== null) {
+      this.marks += 1;
+      this.controller.onCongestion((newest as Sent).sentAt, now);
+    }
+    this.#detectLost(now);
+    return true;
+  }
+
+  #onNewest(newest: Sent, segment: Segment, now: Micros): void {
+    this.timeouts = 0;
+    if (newest.times === 1) {
+      const rtt = now - newest.sentAt;
+      this.rtt.onSample(rtt - segment.delayUs >= this.rtt.minUs ? rtt - segment.delayUs : rtt);
+    }
+    if (newest.order > this.#newestAckedOrder) this.#newestAckedOrder = newest.order;
+  }
+
+  #onSacks(segment: Segment, acknowledge: (record: Sent) => void): void {
+    let range = 0;
+    for (let i = this.#first; i < this.#sent.length && range < segment.sackCount; i += 1) {
+      const record = this.#sent[i]!;
+      while (range < segment.sackCount && segment.sackEnd[range]! < record.end) range += 1;
+      if (range === segment.sackCount) return;
+      if (record.start >= segment.sackStart[range]! && !record.sacked) acknowledge(record);
+    }
+  }
+
+  /** How long after its sending an unacknowledged segment is lost, once a later one was acknowledged. */
+  get #lossDelay(): Micros {
+    const { smoothedUs, latestUs, variationUs } = this.rtt;
+    const rtt = Math.max(smoothedUs, latestUs);
+    return this.#reliable ? Math.max(200 * MILLISECOND, 3 * rtt, Math.round(rtt + 8 * variationUs)) : Math.max(MILLISECOND, Math.round((9 * rtt) / 8));
+  }
+
+  #detectLost(now: Micros): void {
+    if (this.#newestAckedOrder < 0) return;
+    const delay = this.#lossDelay;
+    for (let i = this.#first; i < this.#sent.length; i += 1) {
+      const record = this.#sent[i]!;
+      if (record.sacked || record.lost || record.order > this.#newestAckedOrder) continue;
+      const byNumber = !this.#reliable && this.#newestAckedOrder - record.order >= PACKET_THRESHOLD;
+      if (byNumber || record.sentAt + delay <= now) this.#declareLost(record, now);
+    }
+  }
+
+  #declareLost(record: Sent, now: Micros): void {
+    record.lost = true;
+    this.#lostCount += 1;
+    this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
+    this.controller.onCongestion(record.sentAt, now);
+  }
+
+  /** When `onTimer` should be called, NEVER when nothing is outstanding. */
+  get dueAt(): Micros {
+    let at = NEVER;
+    let newestSentAt = 0;
+    for (let i = this.#first; i < this.#sent.length; i += 1) {
+      const record = this.#sent[i]!;
+      if (record.sacked || record.lost) continue;
+      newestSentAt = Math.max(newestSentAt, record.sentAt);
+      if (record.order < this.#newestAckedOrder) at = Math.min(at, record.sentAt + this.#lossDelay);
+      if (i - this.#first > 64) break;
+    }
+    if (newestSentAt > 0) at = Math.min(at, Math.max(newestSentAt, this.progressAt) + this.timeout);
+    return at;
+  }
+
+  get timeout(): Micros {
+    const { samples, smoothedUs, variationUs } = this.rtt;
+    const minimum = this.#reliable ? TIMEOUT_MIN_RELIABLE : TIMEOUT_MIN;
+    const base = samples === 0 ? TIMEOUT_UNKNOWN : Math.max(minimum, Math.round(smoothedUs + 4 * variationUs) + 50 * MILLISECOND);
+    return Math.min(TIMEOUT_MAX, base * (1 << Math.min(this.timeouts, 5)));
+  }
+
+  /** Time has come: what is lost by time is marked; after a whole timeout the oldest is sent again. */
+  onTimer(now: Micros): void {
+    this.#detectLost(now);
+    for (let i = this.#first; i < this.#sent.length; i += 1) {
+      const record = this.#sent[i]!;
+      if (record.lost) return;
+      if (record.sacked) continue;
+      if (now - Math.max(record.sentAt, this.progressAt) < this.timeout) return;
+      this.timeouts += 1;
+      this.#declareLost(record, now);
+      if (this.timeouts >= 2) this.controller.onPersistentLoss();
+      return;
+    }
+  }
+
+  /** What keeps more from leaving. */
+  limit(): 'application' | 'congestion window' | 'receiver window' {
+    if (this.#dataEnd <= this.next) return 'application';
+    return this.edge <= this.next ? 'receiver window' : 'congestion window';
+  }
+
+  clear(): void {
+    this.#buffer.clear();
+    this.#sent = [];
+    this.#first = 0;
+    this.#lostCount = 0;
+  }
+
+  /** Position behind the last byte accepted. */
+  get #dataEnd(): number {
+    return this.unacknowledged > this.#finAt && this.#finAt >= 0 ? this.#finAt : this.unacknowledged + this.#buffer.length;
+  }
+
+  #windowOpen(bytes: number, now: Micros, wait: { us: Micros }): boolean {
+    const cost = bytes + SEGMENT_OVERHEAD;
+    if (this.#inFlight > 0 && this.#inFlight + cost > this.controller.window) return false;
+    wait.us = this.#pacer.wait(cost, now, this.controller.window, this.rtt.smoothedUs, this.controller.inSlowStart);
+    return wait.us === 0;
+  }
+}

@@ -1,0 +1,495 @@
+/**
+ * One stream: an ordered, reliable byte stream between two programs, end to end.
+ *
+ * Owns the state of the connection and its timers; ordering is StreamReceiver's and recovery StreamSender's business.
+ * The owner writes as the stream grants space and takes data when it likes; what it does not take closes the window.
+ *
+ *     opening ──SYN answered──▶ open ──both FINs acknowledged──▶ closed
+ *     accepting ──answered──▶    │
+ *        └───── refused, reset, timed out, no route ────────────▶ closed
+ */
+
+import { assert } from '../base/assert.ts';
+import type { NodeId, Port } from '../base/ids.ts';
+import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { CongestionName } from '../link/congestion.ts';
+import { SERVICE_RELIABLE } from '../wire/packet.ts';
+import {
+  Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+} from '../wire/segment.ts';
+import { StreamReceiver } from './stream-receiver.ts';
+import { StreamSender, type Next } from './stream-sender.ts';
+import { putU32 } from '../base/bytes.ts';
+
+export type StreamState = 'opening' | 'accepting' | 'open' | 'closed';
+
+const EDGES: Record<StreamState, readonly StreamState[]> = {
+  opening: ['open', 'closed'], accepting: ['open', 'closed'], open: ['closed'], closed: [],
+};
+
+/** Why a stream ended; null = in order. Names are those of Node's sockets. */
+export type StreamError = 'ECONNREFUSED' | 'ECONNRESET' | 'ETIMEDOUT' | 'EHOSTUNREACH' | 'ECONNABORTED' | null;
+
+export interface StreamOwner {
+  /** The far end answered. */
+  onOpen(stream: Stream): void;
+  /** There is data to take with `front` and `take`, or the far end has ended (`readEnded`). */
+  onReadable(stream: Stream): void;
+  /** `bytes` more may be written. */
+  onSpace(stream: Stream, bytes: number): void;
+  /** The stream is over; it is not used again. */
+  onClosed(stream: Stream, error: StreamError): void;
+}
+
+export interface StreamTiming {
+  /** A connection attempt fails after this long without an answer. */
+  readonly connectUs: Micros;
+  /** And after this long without a route. */
+  readonly unreachableUs: Micros;
+  /** Without any sign of life from the far end, although asked, the stream fails after this long. */
+  readonly silenceUs: Micros;
+  /** An idle stream asks for a sign of life this often. */
+  readonly keepaliveUs: Micros;
+  /** After its owner has gone, data not yet delivered is tried for this long. */
+  readonly lingerUs: Micros;
+}
+
+export const defaultTiming: StreamTiming = {
+  connectUs: 10 * SECOND, unreachableUs: 3 * SECOND, silenceUs: 30 * SECOND, keepaliveUs: 15 * SECOND, lingerUs: 30 * SECOND,
+};
+
+export interface StreamEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly timing: StreamTiming;
+  /** Sends a segment with `head` and data written by `fill` (or none); false when the link takes no more now. */
+  sendSegment(stream: Stream, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean;
+  reachable(node: NodeId): boolean;
+  /** True while the first link's queue is too long to add to. */
+  congested(stream: Stream): boolean;
+  /** Most that one stream may hold of received data now. */
+  receiveShare(): number;
+  /** Call `send` at the end of the turn. */
+  later(stream: Stream): void;
+  onGone(stream: Stream): void;
+}
+
+export interface StreamOptions {
+  readonly service: number;
+  readonly dissemination: number;
+  readonly ttl: number;
+  readonly priority: number;
+  readonly congestion: CongestionName;
+}
+
+/** What a stream takes from its owner before anything is acknowledged. */
+export const WRITE_INITIAL_BYTES = 262_144;
+const WRITE_MAX_BYTES = 8 * 1024 * 1024;
+export const RECEIVE_MAX_BYTES = 4 * 1024 * 1024;
+const SYN_RETRY: Micros = 250 * MILLISECOND;
+const SYN_RETRY_MAX: Micros = 2 * SECOND;
+const ACK_DELAY_MIN: Micros = 5 * MILLISECOND;
+const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
+const PERSIST_MAX: Micros = 5 * SECOND;
+/** The end of a closed stream is remembered, so that a repeated FIN is answered. */
+const AFTERLIFE: Micros = 3 * SECOND;
+
+export class Stream {
+  readonly id: number;
+  readonly node: NodeId;
+  readonly port: Port;
+  readonly localPort: Port;
+  readonly options: StreamOptions;
+  /** The far end's id for this stream, 0 until known. */
+  remoteId = 0;
+  readonly sender: StreamSender;
+  readonly receiver = new StreamReceiver(RECEIVE_MAX_BYTES);
+  owner: StreamOwner;
+  /** In the list of streams that `send` at the end of the turn. */
+  listed = false;
+  readonly #env: StreamEnvironment;
+  readonly #segment = new Segment();
+  readonly #next: Next = { start: 0, end: 0, fin: false, again: false };
+  readonly #wait = { us: 0 };
+  readonly #timer = new Timer(() => this.#onTimer());
+  readonly #ackTimer = new Timer(() => this.#sendAck());
+  readonly #paceTimer = new Timer(() => this.send());
+  #state: StreamState;
+  #startedAt: Micros;
+  #synTries = 0;
+  #granted = WRITE_INITIAL_BYTES;
+  #written = 0;
+  #heardAt: Micros;
+  #askedAt: Micros = 0;
+  #largestAt: Micros = 0;
+  #unackedSegments = 0;
+  #marked = false;
+  #advertised = 0;
+  #persists = 0;
+  /** The owner reads no more, and writes no more: what is left goes out, then all ends. */
+  #abandonedAt: Micros = NEVER;
+  #readEndTold = false;
+  #gone = false;
+  #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
+
+  constructor(id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment) {
+    this.id = id;
+    this.node = node;
+    this.port = port;
+    this.localPort = localPort;
+    this.owner = owner;
+    this.options = options;
+    this.#env = env;
+    this.#state = initiator ? 'opening' : 'accepting';
+    this.#startedAt = env.clock.now();
+    this.#heardAt = this.#startedAt;
+    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion, WRITE_MAX_BYTES);
+  }
+
+  get state(): StreamState {
+    return this.#state;
+  }
+
+  /** Everything the far end sent has been taken, and it sends no more. */
+  get readEnded(): boolean {
+    return this.receiver.finished && this.receiver.readyBytes === 0;
+  }
+
+  get limitedBy(): 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' {
+    return this.#lastLimit;
+  }
+
+  /** Bytes that `write` would take now. */
+  get space(): number {
+    return Math.max(0, this.#granted - this.#written);
+  }
+
+  /* -------------------------------------------------------------- owner's side */
+
+  /** Begins the handshake, from either side. */
+  start(): void {
+    this.#sendSyn();
+    this.#armTimer();
+  }
+
+  /** Takes as much of `bytes[start..end)` as was granted; returns how much. It leaves at the end of the turn. */
+  write(bytes: Uint8Array, start: number, end: number): number {
+    if (this.#state === 'closed' || this.sender.ended) return 0;
+    const taken = this.sender.write(bytes, start, Math.min(end, start + this.space));
+    this.#written += taken;
+    this.#env.later(this);
+    return taken;
+  }
+
+  /** No more will be written. */
+  end(): void {
+    if (this.#state === 'closed' || this.sender.ended) return;
+    this.sender.end();
+    this.#env.later(this);
+  }
+
+  /** The longest run of bytes to take. */
+  front(): Uint8Array {
+    return this.receiver.front();
+  }
+
+  take(count: number): void {
+    this.receiver.take(count);
+    if (this.#state !== 'open') return;
+    // A window that was nearly shut and is now half open again is worth a segment of its own.
+    const window = this.receiver.window(this.#env.receiveShare());
+    if (this.#advertised < RECEIVE_MAX_BYTES / 8 && window >= this.#advertised + RECEIVE_MAX_BYTES / 4) this.#sendAck();
+  }
+
+  /** Ends at once; the far end sees a reset. */
+  reset(): void {
+    if (this.#state === 'closed') return;
+    this.#sendReset();
+    this.#close('ECONNABORTED', false);
+  }
+
+  /** The owner goes: what was written is delivered if that is possible in time, what arrives is not kept. */
+  abandon(owner: StreamOwner): void {
+    this.owner = owner;
+    if (this.#state === 'closed') return;
+    if (this.#state !== 'open' || this.receiver.readyBytes > 0) {
+      this.reset();
+      return;
+    }
+    this.end();
+    this.#abandonedAt = this.#env.clock.now();
+    this.#armTimer();
+  }
+
+  /* -------------------------------------------------------------- network's side */
+
+  /** The answer to a connection attempt arrived, or its confirmation; `window`: what the far end takes. */
+  establish(remoteId: number, window: number): void {
+    assert(this.#state === 'opening' || this.#state === 'accepting', 'a stream is established once');
+    const now = this.#env.clock.now();
+    this.remoteId = remoteId;
+    this.#heardAt = now;
+    this.sender.edge = window;
+    if (this.#synTries === 1) this.sender.rtt.onSample(now - this.#startedAt);
+    const initiator = this.#state === 'opening';
+    this.#become('open');
+    if (initiator) this.#sendAck();
+    this.owner.onOpen(this);
+    this.#armTimer();
+  }
+
+  /** The far end repeated its part of the handshake: our answer was lost. */
+  answerAgain(): void {
+    if (this.#state === 'accepting') this.#sendSyn();
+    else this.#sendAck();
+  }
+
+  /** A segment of this stream, its data in `bytes[start..end)`; `ecn`: the packet was marked on its way. */
+  onSegment(segment: Segment, ecn: boolean, bytes: Uint8Array, start: number, end: number): 'ok' | 'out of window' | 'duplicate' {
+    const now = this.#env.clock.now();
+    this.#heardAt = now;
+    if ((segment.flags & SEGMENT_RST) !== 0) {
+      this.#close(this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
+      return 'ok';
+    }
+    if ((segment.flags & SEGMENT_ACK) !== 0 && !this.#onAck(segment, now)) return 'out of window';
+    if (this.#state === 'closed') return 'ok';
+    let result: 'ok' | 'out of window' | 'duplicate' = 'ok';
+    const fin = (segment.flags & SEGMENT_FIN) !== 0;
+    if (end > start || fin) result = this.#onData(segment, ecn, bytes, start, end, fin, now);
+    else if ((segment.flags & SEGMENT_ASK) !== 0) this.#sendAck();
+    if (this.sender.finished && this.receiver.finished) this.#maybeFinish();
+    return result;
+  }
+
+  #onAck(segment: Segment, now: Micros): boolean {
+    const before = this.sender.unacknowledged;
+    if (!this.sender.onAck(segment, (segment.flags & SEGMENT_MARKED) !== 0, now)) return false;
+    this.#persists = 0;
+    if (this.sender.unacknowledged > before) this.#grant();
+    this.#env.later(this);
+    this.#armTimer();
+    return true;
+  }
+
+  #onData(segment: Segment, ecn: boolean, bytes: Uint8Array, start: number, end: number, fin: boolean, now: Micros): 'ok' | 'out of window' | 'duplicate' {
+    const { receiver } = this;
+    const hadGap = receiver.hasGap;
+    const accepted = receiver.accept(segment.sequence, bytes, start, end, fin);
+    this.#largestAt = now;
+    this.#unackedSegments += 1;
+    if (ecn) this.#marked = true;
+    if (accepted === 'new') {
+      if (this.#abandonedAt !== NEVER && receiver.readyBytes > 0) {
+        // Nobody will read this: say so instead of pretending.
+        this.reset();
+        return 'ok';
+      }
+      if (receiver.readyBytes > 0 || receiver.finished) this.#tellReadable();
+    }
+    if (this.#state === 'closed') return 'ok';
+    const reliable = this.options.service === SERVICE_RELIABLE;
+    const atOnce = ecn || fin || (segment.flags & SEGMENT_ASK) !== 0 || accepted === 'duplicate' || accepted === 'out of window' || (!reliable && (accepted === 'gap' || hadGap || this.#unackedSegments >= 2));
+    if (atOnce) this.#sendAck();
+    else if (!this.#ackTimer.armed) {
+      const quarter = Math.round(this.sender.rtt.smoothedUs / 4);
+      this.#env.timers.arm(this.#ackTimer, now + Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, quarter)));
+    }
+    return accepted === 'duplicate' || accepted === 'out of window' ? accepted : 'ok';
+  }
+
+  #tellReadable(): void {
+    if (this.receiver.readyBytes === 0) {
+      if (this.#readEndTold) return;
+      this.#readEndTold = true;
+    }
+    this.owner.onReadable(this);
+  }
+
+  /** Lets the owner write as far as the window in use reaches twice over. */
+  #grant(): void {
+    const want = Math.min(WRITE_MAX_BYTES, Math.max(WRITE_INITIAL_BYTES, 2 * this.sender.controller.window));
+    const edge = this.#written - this.sender.buffered + want;
+    if (edge - this.#granted < want / 8) return;
+    const more = Math.floor(edge - this.#granted);
+    this.#granted += more;
+    this.owner.onSpace(this, more);
+  }
+
+  /* -------------------------------------------------------------- sending */
+
+  /** Sends what may be sent now. */
+  send(): void {
+    this.listed = false;
+    if (this.#state !== 'open') return;
+    const now = this.#env.clock.now();
+    for (;;) {
+      if (this.#env.congested(this)) {
+        this.#lastLimit = 'link queue';
+        break;
+      }
+      if (!this.sender.nextToSend(now, this.#next, this.#wait)) {
+        this.#lastLimit = this.#wait.us > 0 ? 'pacing' : this.sender.limit();
+        if (this.#wait.us > 0) this.#env.timers.arm(this.#paceTimer, now + this.#wait.us);
+        break;
+      }
+      if (!this.#sendNext(now)) break;
+    }
+    this.#armTimer();
+  }
+
+  #sendNext(now: Micros): boolean {
+    const { start, end, fin } = this.#next;
+    const ask = this.sender.onSent(this.#next, now);
+    const flags = SEGMENT_ACK | (fin ? SEGMENT_FIN : 0) | (ask ? SEGMENT_ASK : 0);
+    return this.#sendSegment(flags, start, end - start, (out, at) => this.sender.copy(start, end, out, at));
+  }
+
+  #sendAck(): void {
+    if (this.#state !== 'open') return;
+    this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);
+  }
+
+  #sendReset(): void {
+    if (this.remoteId !== 0) this.#sendSegment(SEGMENT_RST, this.sender.next, 0, null);
+  }
+
+  #sendSyn(): void {
+    this.#synTries += 1;
+    const flags = this.#state === 'accepting' ? SEGMENT_SYN | SEGMENT_ACK : SEGMENT_SYN;
+    this.#sendSegment(flags, 0, SYN_BYTES, (out, at) => putU32(out, at, this.id));
+  }
+
+  #sendSegment(flags: number, sequence: number, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean {
+    const segment = this.#segment;
+    const now = this.#env.clock.now();
+    segment.flags = flags | (this.#marked ? SEGMENT_MARKED : 0);
+    segment.stream = this.remoteId;
+    segment.sequence = sequence;
+    segment.window = this.receiver.window(this.#env.receiveShare());
+    this.#advertised = segment.window;
+    segment.delayUs = this.#unackedSegments > 0 ? now - this.#largestAt : 0;
+    this.receiver.describe(segment);
+    if ((flags & SEGMENT_SYN) !== 0 || dataBytes > 0) segment.sackCount = 0;
+    if ((flags & SEGMENT_ACK) !== 0) {
+      this.#marked = false;
+      this.#unackedSegments = 0;
+      this.#env.timers.cancel(this.#ackTimer);
+    }
+    return this.#env.sendSegment(this, segment, dataBytes, fill);
+  }
+
+  /* -------------------------------------------------------------- timers and the end */
+
+  #armTimer(): void {
+    const { timers, timing } = this.#env;
+    if (this.#gone) return;
+    let at: Micros;
+    if (this.#state === 'opening' || this.#state === 'accepting') {
+      const pause = Math.min(SYN_RETRY_MAX, SYN_RETRY * (1 << Math.min(this.#synTries - 1, 8)));
+      at = this.#env.clock.now() + pause;
+    } else if (this.#state === 'open') {
+      at = Math.min(this.sender.dueAt, this.#persistAt, this.#keepaliveAt);
+      if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
+    } else at = this.#env.clock.now() + AFTERLIFE;
+    if (at === NEVER) timers.cancel(this.#timer);
+    else timers.arm(this.#timer, Math.max(at, this.#env.clock.now()));
+  }
+
+  /** Data waits for a window that is shut: ask from time to time, the opening may have been lost. */
+  get #persistAt(): Micros {
+    if (this.sender.outstanding || (this.sender.unsent === 0 && !(this.sender.ended && !this.sender.finished))) return NEVER;
+    if (this.sender.limit() !== 'receiver window') return NEVER;
+    return Math.max(this.#askedAt, this.#heardAt) + Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)));
+  }
+
+  get #keepaliveAt(): Micros {
+    const { keepaliveUs } = this.#env.timing;
+    return this.#askedAt > this.#heardAt ? this.#askedAt + Math.floor(keepaliveUs / 3) : this.#heardAt + keepaliveUs;
+  }
+
+  #onTimer(): void {
+    const now = this.#env.clock.now();
+    const { timing } = this.#env;
+    if (this.#state === 'closed') {
+      this.#forget();
+      return;
+    }
+    if (this.#state !== 'open') {
+      this.#onOpeningTimer(now);
+      return;
+    }
+    if (now - this.#abandonedAt >= timing.lingerUs) {
+      this.reset();
+      return;
+    }
+    const waiting = this.sender.outstanding || this.#askedAt > this.#heardAt;
+    if (waiting && now - this.#heardAt >= timing.silenceUs) {
+      this.#sendReset();
+      this.#close('ETIMEDOUT', false);
+      return;
+    }
+    if (now >= this.#persistAt || now >= this.#keepaliveAt) {
+      if (now >= this.#persistAt) this.#persists += 1;
+      this.#askedAt = now;
+      this.#sendSegment(SEGMENT_ACK | SEGMENT_ASK, this.sender.next, 0, null);
+    }
+    this.sender.onTimer(now);
+    this.send();
+    this.#armTimer();
+  }
+
+  #onOpeningTimer(now: Micros): void {
+    const { timing } = this.#env;
+    const unreachable = !this.#env.reachable(this.node);
+    if (now - this.#startedAt >= timing.connectUs) this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
+    else if (unreachable && now - this.#startedAt >= timing.unreachableUs) this.#close('EHOSTUNREACH', false);
+    else {
+      this.#sendSyn();
+      this.#armTimer();
+    }
+  }
+
+  /** Both directions are done. */
+  #maybeFinish(): void {
+    if (this.#state !== 'open') return;
+    if (this.receiver.readyBytes > 0) return;
+    this.#sendAck();
+    this.#close(null, true);
+  }
+
+  /** The owner took the last bytes after everything else was done. */
+  onTaken(): void {
+    if (this.#state === 'open' && this.sender.finished && this.receiver.finished) this.#maybeFinish();
+  }
+
+  #close(error: StreamError, afterlife: boolean): void {
+    this.#become('closed');
+    this.#env.timers.cancel(this.#ackTimer);
+    this.#env.timers.cancel(this.#paceTimer);
+    const { owner } = this;
+    this.sender.clear();
+    if (error !== null) this.receiver.clear();
+    if (afterlife) this.#armTimer();
+    else this.#forget();
+    owner.onClosed(this, error);
+  }
+
+  /** A repeated FIN of a stream that is over. */
+  answerAfterlife(): void {
+    if (this.#state !== 'closed' || this.#gone) return;
+    this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);
+  }
+
+  #forget(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#env.timers.cancel(this.#timer);
+    this.#env.onGone(this);
+  }
+
+  #become(next: StreamState): void {
+    assert(EDGES[this.#state].includes(next), 'a stream changes state along its edges only');
+    this.#state = next;
+  }
+}

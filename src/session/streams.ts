@@ -1,0 +1,338 @@
+/**
+ * All streams of a daemon: who listens where, which segment belongs to which stream, and the bounds on them.
+ *
+ * Owns the handshake's table and the building of packets; a single stream's life is in `stream.ts`. A segment names
+ * the receiver's stream by an id drawn at random; a stream that is not known is answered with a reset, at a
+ * bounded rate. Half-open streams are bounded per listener, per source and in all.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import { formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
+import type { Rng } from '../base/rng.ts';
+import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Dissemination } from '../dissemination/dissemination.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { KIND_STREAM, Packet } from '../wire/packet.ts';
+import { Segment, SEGMENT_ACK, SEGMENT_RST, SEGMENT_SYN, synStream } from '../wire/segment.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
+import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
+
+export interface StreamListener {
+  readonly port: Port;
+  /** A stream is established: who owns it from now on, or null to reset it. */
+  onAccept(stream: Stream): StreamOwner | null;
+}
+
+export interface StreamsEnvironment {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly drops: DropCounters;
+  readonly dissemination: Dissemination;
+  readonly timing: StreamTiming;
+  /** Streams, half-open ones included. */
+  readonly streamsMax: number;
+  /** Received bytes that all streams may hold before each gets a small share only. */
+  readonly receiveBytes: number;
+  reachable(node: NodeId): boolean;
+}
+
+const EPHEMERAL_FIRST = 32_768;
+const EPHEMERAL_LAST = 60_999;
+const BACKLOG_DEFAULT = 128;
+export const BACKLOG_MAX = 1_024;
+const HALF_OPEN_MAX = 1_024;
+const HALF_OPEN_PER_SOURCE_MAX = 64;
+const RESETS_PER_SECOND = 500;
+const SMALL_SHARE = 64 * 1024;
+
+interface Listening { readonly listener: StreamListener; readonly backlog: number; halfOpen: number }
+
+export class Streams {
+  marked = 0;
+  readonly #env: StreamsEnvironment;
+  readonly #streamEnv: StreamEnvironment;
+  readonly #byId = new Map<number, Stream>();
+  readonly #listening = new Map<Port, Listening>();
+  /** Streams that others opened, by what their SYN says, so that a repeated SYN is recognised. */
+  readonly #bySyn = new Map<string, Stream>();
+  readonly #synOf = new Map<Stream, string>();
+  readonly #halfOpen = new Map<Stream, Listening>();
+  readonly #halfOpenOf = new Map<NodeId, number>();
+  readonly #later: Stream[] = [];
+  readonly #blocked = new Set<Stream>();
+  readonly #segment = new Segment();
+  readonly #packet = new Packet();
+  readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
+  #nextPort: Port;
+  #resetTokens = RESETS_PER_SECOND;
+  #tokensAt: Micros = 0;
+
+  constructor(env: StreamsEnvironment) {
+    this.#env = env;
+    this.#nextPort = EPHEMERAL_FIRST + env.rng.below(EPHEMERAL_LAST - EPHEMERAL_FIRST + 1);
+    this.#streamEnv = {
+      clock: env.clock, timers: env.timers, timing: env.timing,
+      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, head, dataBytes, fill) === DropReason.none,
+      reachable: (node) => env.reachable(node),
+      congested: (stream) => this.#congested(stream),
+      receiveShare: () => (this.#byId.size * SMALL_SHARE > env.receiveBytes || this.heldBytes > env.receiveBytes / 2 ? SMALL_SHARE : RECEIVE_MAX_BYTES),
+      later: (stream) => this.#sendLater(stream),
+      onGone: (stream) => this.#onGone(stream),
+    };
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get halfOpen(): number {
+    return this.#halfOpen.size;
+  }
+
+  /** Bytes received and not yet taken by owners; counted anew at every call while streams are few. */
+  get heldBytes(): number {
+    let bytes = 0;
+    if (this.#byId.size <= 64) for (const stream of this.#byId.values()) bytes += stream.receiver.readyBytes;
+    return bytes;
+  }
+
+  all(): IterableIterator<Stream> {
+    return this.#byId.values();
+  }
+
+  listeners(): Port[] {
+    return [...this.#listening.keys()];
+  }
+
+  /** Takes streams that reach `port` (0 = any free one). Throws SpinesError EADDRINUSE. Returns the port. */
+  listen(port: Port, backlog: number, makeListener: (port: Port) => StreamListener): Port {
+    const chosen = port === 0 ? this.#freePort() : port;
+    if (this.#listening.has(chosen)) {
+      throw new SpinesError('EADDRINUSE', `stream port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for any free one`);
+    }
+    this.#listening.set(chosen, { listener: makeListener(chosen), backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT), halfOpen: 0 });
+    return chosen;
+  }
+
+  unlisten(port: Port): void {
+    this.#listening.delete(port);
+    for (const [stream, listening] of [...this.#halfOpen]) if (listening.listener.port === port) stream.reset();
+  }
+
+  /** Opens a stream; `owner` hears what comes of it. Throws SpinesError EMFILE. */
+  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions): Stream {
+    if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
+    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv);
+    this.#byId.set(stream.id, stream);
+    stream.start();
+    return stream;
+  }
+
+  /** A stream packet for this node. */
+  onPacket(packet: Packet): void {
+    const reason = this.#onPacket(packet);
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
+  }
+
+  #onPacket(packet: Packet): DropReason {
+    const segment = this.#segment;
+    const reason = segment.decode(packet.bytes, packet.payloadStart, packet.end);
+    if (reason !== DropReason.none) return reason;
+    if (packet.ecn) this.marked += 1;
+    const syn = (segment.flags & SEGMENT_SYN) !== 0;
+    if (syn && (segment.flags & SEGMENT_ACK) === 0) return this.#onSyn(packet, segment);
+    const stream = this.#byId.get(segment.stream);
+    if (stream === undefined || stream.node !== packet.source || stream.port !== packet.sourcePort || stream.localPort !== packet.destinationPort) {
+      if ((segment.flags & SEGMENT_RST) === 0 && !syn) this.#refuse(packet, 0);
+      return DropReason.streamUnknown;
+    }
+    if (stream.state === 'closed') {
+      stream.answerAfterlife();
+      return DropReason.none;
+    }
+    if (syn) {
+      if (stream.state === 'opening') stream.establish(synStream(packet.bytes, packet.payloadStart), segment.window);
+      else stream.answerAgain();
+      return DropReason.none;
+    }
+    if (stream.state === 'opening' && (segment.flags & SEGMENT_RST) === 0) return DropReason.streamMalformed;
+    if (stream.state === 'accepting' && (segment.flags & SEGMENT_RST) === 0 && !this.#accept(stream, segment)) return DropReason.streamRefused;
+    const start = packet.payloadStart + segment.headBytes;
+    const result = stream.onSegment(segment, packet.ecn, packet.bytes, start, packet.end);
+    return result === 'ok' ? DropReason.none : result === 'duplicate' ? DropReason.streamDuplicate : DropReason.streamOutOfWindow;
+  }
+
+  onLinkWritable(): void {
+    for (const stream of [...this.#blocked]) {
+      this.#blocked.delete(stream);
+      this.#sendLater(stream);
+    }
+  }
+
+  /** End of the turn: streams that have something to send, send. */
+  flush(): void {
+    for (let i = 0; i < this.#later.length; i += 1) this.#later[i]!.send();
+    this.#later.length = 0;
+  }
+
+  get flushNeeded(): boolean {
+    return this.#later.length > 0;
+  }
+
+  stop(): void {
+    for (const stream of [...this.#byId.values()]) stream.reset();
+  }
+
+  /* -------------------------------------------------------------- handshake */
+
+  #onSyn(packet: Packet, segment: Segment): DropReason {
+    const remoteId = synStream(packet.bytes, packet.payloadStart);
+    if (remoteId === 0 || segment.stream !== 0) return DropReason.streamMalformed;
+    const key = `${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${remoteId}`;
+    const known = this.#bySyn.get(key);
+    if (known !== undefined) {
+      if (known.state !== 'closed') known.answerAgain();
+      return DropReason.none;
+    }
+    const listening = this.#listening.get(packet.destinationPort);
+    if (listening === undefined) {
+      this.#refuse(packet, remoteId);
+      return DropReason.portClosed;
+    }
+    const ofSource = this.#halfOpenOf.get(packet.source) ?? 0;
+    if (listening.halfOpen >= listening.backlog || ofSource >= HALF_OPEN_PER_SOURCE_MAX || this.#halfOpen.size >= HALF_OPEN_MAX || this.#byId.size >= this.#env.streamsMax) {
+      return DropReason.streamRefused;
+    }
+    const options: StreamOptions = {
+      service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno',
+    };
+    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv);
+    stream.remoteId = remoteId;
+    stream.sender.edge = segment.window;
+    this.#byId.set(stream.id, stream);
+    this.#bySyn.set(key, stream);
+    this.#synOf.set(stream, key);
+    this.#halfOpen.set(stream, listening);
+    listening.halfOpen += 1;
+    this.#halfOpenOf.set(packet.source, ofSource + 1);
+    stream.start();
+    return DropReason.none;
+  }
+
+  /** The opener confirmed: the stream gets its owner. */
+  #accept(stream: Stream, segment: Segment): boolean {
+    const listening = this.#halfOpen.get(stream);
+    this.#endHalfOpen(stream);
+    const owner = listening?.listener.onAccept(stream) ?? null;
+    if (owner === null) {
+      stream.reset();
+      return false;
+    }
+    stream.owner = owner;
+    stream.establish(stream.remoteId, segment.ack + segment.window);
+    return true;
+  }
+
+  #endHalfOpen(stream: Stream): void {
+    const listening = this.#halfOpen.get(stream);
+    if (listening === undefined) return;
+    this.#halfOpen.delete(stream);
+    listening.halfOpen -= 1;
+    const left = (this.#halfOpenOf.get(stream.node) ?? 1) - 1;
+    if (left === 0) this.#halfOpenOf.delete(stream.node);
+    else this.#halfOpenOf.set(stream.node, left);
+  }
+
+  #onGone(stream: Stream): void {
+    this.#endHalfOpen(stream);
+    this.#byId.delete(stream.id);
+    this.#blocked.delete(stream);
+    const key = this.#synOf.get(stream);
+    if (key !== undefined) {
+      this.#bySyn.delete(key);
+      this.#synOf.delete(stream);
+    }
+  }
+
+  /** Answers a segment that belongs to nothing here with a reset for the stream `remoteId` (0: not known, then as it came). */
+  #refuse(packet: Packet, remoteId: number): void {
+    const now = this.#env.clock.now();
+    this.#resetTokens = Math.min(RESETS_PER_SECOND, this.#resetTokens + ((now - this.#tokensAt) / SECOND) * RESETS_PER_SECOND);
+    this.#tokensAt = now;
+    if (this.#resetTokens < 1 || remoteId === 0) return;
+    this.#resetTokens -= 1;
+    const segment = new Segment();
+    segment.flags = SEGMENT_RST;
+    segment.stream = remoteId;
+    const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
+    this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, segment, 0, null);
+  }
+
+  /* -------------------------------------------------------------- packets */
+
+  #send(
+    node: NodeId, localPort: Port, port: Port, options: StreamOptions, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null,
+  ): DropReason {
+    const packet = this.#packet;
+    const at = head.encode(this.#scratch, OVERLAY_HEADER_BYTES);
+    if (fill !== null) fill(this.#scratch, at);
+    packet.bytes = this.#scratch;
+    packet.start = 0;
+    packet.end = at + dataBytes;
+    packet.keepable = false;
+    packet.kind = KIND_STREAM;
+    packet.ttl = options.ttl;
+    packet.service = options.service;
+    packet.dissemination = options.dissemination;
+    packet.ecn = false;
+    packet.priority = options.priority;
+    packet.source = this.#env.self;
+    packet.destination = node;
+    packet.sourcePort = localPort;
+    packet.destinationPort = port;
+    packet.encodeHeader();
+    const reason = this.#env.dissemination.originate(packet);
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
+    return reason;
+  }
+
+  #congested(stream: Stream): boolean {
+    if (!this.#env.dissemination.congested(stream.node, stream.options.service)) return false;
+    this.#blocked.add(stream);
+    return true;
+  }
+
+  #sendLater(stream: Stream): void {
+    if (stream.listed) return;
+    stream.listed = true;
+    this.#later.push(stream);
+  }
+
+  #freeId(): number {
+    for (;;) {
+      const id = this.#env.rng.u32();
+      if (id !== 0 && !this.#byId.has(id)) return id;
+    }
+  }
+
+  #freePort(): Port {
+    for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1; tries > 0; tries -= 1) {
+      const port = this.#nextPort;
+      this.#nextPort = port === EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
+      if (!this.#listening.has(port) && port <= PORT_MAX) return port;
+    }
+    throw new SpinesError('EADDRINUSE', 'no free stream port is left; close listeners that are not needed');
+  }
+}
+
+/** Owner of streams that nobody has accepted yet, and of those whose owner has gone. */
+export const nobody: StreamOwner = {
+  onOpen() {},
+  onReadable(stream) {
+    stream.take(stream.front().length);
+  },
+  onSpace() {},
+  onClosed() {},
+};
