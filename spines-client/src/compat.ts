@@ -1,12 +1,13 @@
 /**
- * The classic calls of the C library, one to one, over SpinesDatagram.
+ * The classic calls of the C library, one to one, over SpinesDatagram and stream sockets (compat-stream.ts).
  *
  * Calls that block in C return promises; errors are thrown or rejected as SpinesClientError instead of -1 and errno.
  * Descriptors are small integers, the lowest free one first; descriptors of one daemon share a connection, which closes
- * with the last of them. Stream sockets are not available in this version.
+ * with the last of them.
  */
 
 import { SpinesClient, defaultSocketPath } from './client.ts';
+import { StreamDescriptor } from './compat-stream.ts';
 import type { SpinesDatagram } from './datagram.ts';
 import { SpinesClientError, abortError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
@@ -15,6 +16,10 @@ import type { LinkServiceName } from './protocol.ts';
 export const PF_SPINES = 2;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+
+export const SHUT_RD = 0;
+export const SHUT_WR = 1;
+export const SHUT_RDWR = 2;
 
 export const UDP_LINKS = 0x0;
 export const RELIABLE_LINKS = 0x1;
@@ -74,13 +79,19 @@ interface Waiter {
 }
 
 interface Descriptor {
+  readonly stream?: undefined;
   readonly socket: SpinesDatagram;
   readonly shared: SharedClient;
   readonly waiters: Waiter[];
   connected: boolean;
 }
 
-const descriptors: (Descriptor | 'opening' | undefined)[] = [];
+interface StreamEntry {
+  readonly stream: StreamDescriptor;
+  readonly shared: SharedClient;
+}
+
+const descriptors: (Descriptor | StreamEntry | 'opening' | undefined)[] = [];
 const clients = new Map<string, SharedClient>();
 let defaultDaemon: DaemonTarget | null = null;
 
@@ -98,18 +109,22 @@ export function spinesInit(daemonAddress?: DaemonAddress | null): number {
 /** A descriptor. `protocol`: link bits | routing bits. */
 export async function spinesSocket(domain: number, type: number, protocol = 0, daemonAddress: DaemonAddress | null = null): Promise<number> {
   if (domain !== PF_SPINES) throw new SpinesClientError('EAFNOSUPPORT', `domain must be PF_SPINES, not ${domain}`, { syscall: 'socket' });
-  if (type === SOCK_STREAM) throw noStreams('socket');
-  if (type !== SOCK_DGRAM) throw new SpinesClientError('EPROTOTYPE', `type must be SOCK_DGRAM, not ${type}`, { syscall: 'socket' });
+  if (type !== SOCK_DGRAM && type !== SOCK_STREAM) throw new SpinesClientError('EPROTOTYPE', `type must be SOCK_DGRAM or SOCK_STREAM, not ${type}`, { syscall: 'socket' });
   const link = LINKS[protocol & 0xf];
   if (link === undefined || (protocol & ~0xf) !== MIN_WEIGHT_ROUTING) {
     throw new SpinesClientError('EPROTONOSUPPORT', `protocol 0x${protocol.toString(16)} is not available; use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING`, { syscall: 'socket' });
   }
+  if (type === SOCK_STREAM && link === 'realtime') throw new SpinesClientError('EPROTONOSUPPORT', 'streams take UDP_LINKS or RELIABLE_LINKS', { syscall: 'socket' });
   const target = targetOf(daemonAddress) ?? defaultDaemon ?? { path: defaultSocketPath() };
   const fd = reserve();
   let shared: SharedClient | null = null;
   try {
     shared = share(target);
     const client = await shared.client;
+    if (type === SOCK_STREAM) {
+      descriptors[fd] = { stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable'), shared };
+      return fd;
+    }
     const socket = client.datagram({ link });
     const entry: Descriptor = { socket, shared, waiters: [], connected: false };
     socket.pause();
@@ -132,10 +147,15 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
   }
 }
 
-/** Port 0: any. 0 on success; rejects with EADDRINUSE ... */
+/** Port 0: any. 0 on success; rejects with EADDRINUSE ...; a stream's port is taken, and refused, with listen or connect. */
 export async function spinesBind(fd: number, address: { port: number } | number): Promise<0> {
-  const { socket } = lookUp(fd, 'bind');
+  const entry = lookUp(fd, 'bind');
   const port = typeof address === 'number' ? address : address.port;
+  if (entry.stream !== undefined) {
+    entry.stream.bind(port);
+    return 0;
+  }
+  const { socket } = entry;
   await new Promise<void>((resolve, reject) => {
     const settle = (error?: Error): void => {
       socket.off('listening', settle).off('error', settle).off('close', onClose);
@@ -156,18 +176,25 @@ export async function spinesBind(fd: number, address: { port: number } | number)
 /** Bytes sent. Waits while the socket is blocked, as C does. `flags` are ignored. */
 export async function spinesSendTo(fd: number, message: Uint8Array | string, flags: number, to: SpinesSockaddr): Promise<number> {
   void flags;
-  const { socket } = lookUp(fd, 'sendto');
+  const entry = lookUp(fd, 'sendto');
+  if (entry.stream !== undefined) return await entry.stream.send(message);
+  const { socket } = entry;
   if (socket.writableNeedDrain && socket.client.connected) await socket.ready();
   lookUp(fd, 'sendto');
   return await sent('sendto', (done) => { socket.send(message, to.port, to.address, done); });
 }
 
-/** Waits for a message and puts it into `buffer`. `flags` are ignored. */
+/** Waits for a message, or for bytes of a stream, and puts them into `buffer`. `flags` are ignored. */
 export function spinesRecvFrom(fd: number, buffer: Uint8Array, flags = 0, options: { signal?: AbortSignal } = {}): Promise<ReceivedFrom> {
   void flags;
   const { signal } = options;
   return new Promise((resolve, reject) => {
     const entry = lookUp(fd, 'recvfrom');
+    const { stream } = entry;
+    if (stream !== undefined) {
+      stream.recv(buffer, signal).then((bytes) => resolve({ bytes, truncated: false, from: stream.remote })).catch(reject);
+      return;
+    }
     if (signal?.aborted) throw abortError(signal, 'recvfrom');
     const onAbort = (): void => {
       entry.waiters.splice(entry.waiters.indexOf(waiter), 1);
@@ -185,9 +212,13 @@ export function spinesRecvFrom(fd: number, buffer: Uint8Array, flags = 0, option
   });
 }
 
-/** Fixes the peer of `spinesSend` and `spinesRecv`; connecting again changes it. */
+/** Connects a stream; rejects with ECONNREFUSED ... Of a datagram socket it fixes the peer of `spinesSend` and `spinesRecv`; connecting again changes it. */
 export async function spinesConnect(fd: number, to: SpinesSockaddr): Promise<0> {
   const entry = lookUp(fd, 'connect');
+  if (entry.stream !== undefined) {
+    await entry.stream.connect(to.address, to.port);
+    return 0;
+  }
   if (entry.connected) {
     entry.socket.disconnect();
     entry.connected = false;
@@ -199,16 +230,19 @@ export async function spinesConnect(fd: number, to: SpinesSockaddr): Promise<0> 
   return 0;
 }
 
+/** Bytes sent; of a stream always all of them, after waiting for room. */
 export async function spinesSend(fd: number, message: Uint8Array | string, flags = 0): Promise<number> {
   void flags;
-  const { socket, connected } = lookUp(fd, 'send');
+  const entry = lookUp(fd, 'send');
+  if (entry.stream !== undefined) return await entry.stream.send(message);
+  const { socket, connected } = entry;
   if (!connected) throw new SpinesClientError('ENOTCONN', 'call spinesConnect first, or use spinesSendTo', { syscall: 'send' });
   if (socket.writableNeedDrain && socket.client.connected) await socket.ready();
   lookUp(fd, 'send');
   return await sent('send', (done) => { socket.send(message, done); });
 }
 
-/** Bytes put into `buffer`. */
+/** Bytes put into `buffer`; 0 at the end of a stream. */
 export async function spinesRecv(fd: number, buffer: Uint8Array, flags = 0, options: { signal?: AbortSignal } = {}): Promise<number> {
   return (await spinesRecvFrom(fd, buffer, flags, options)).bytes;
 }
@@ -217,8 +251,12 @@ export async function spinesRecv(fd: number, buffer: Uint8Array, flags = 0, opti
 export async function spinesClose(fd: number): Promise<0> {
   const entry = lookUp(fd, 'close');
   descriptors[fd] = undefined;
-  failWaiters(entry, badDescriptor(fd, 'recvfrom'));
-  await entry.socket[Symbol.asyncDispose]();
+  if (entry.stream !== undefined) {
+    await entry.stream.close();
+  } else {
+    failWaiters(entry, badDescriptor(fd, 'recvfrom'));
+    await entry.socket[Symbol.asyncDispose]();
+  }
   await release(entry.shared);
   return 0;
 }
@@ -226,7 +264,7 @@ export async function spinesClose(fd: number): Promise<0> {
 /** SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF. `level` is ignored. */
 export async function spinesSetsockopt(fd: number, level: number, option: number, value: number): Promise<0> {
   void level;
-  const { socket } = lookUp(fd, 'setsockopt');
+  const { socket } = datagram(fd, 'setsockopt');
   const name = optionName(option, 'setsockopt');
   try {
     if (name === 'ttl') socket.setTTL(value);
@@ -240,33 +278,53 @@ export async function spinesSetsockopt(fd: number, level: number, option: number
 
 export async function spinesGetsockopt(fd: number, level: number, option: number): Promise<number> {
   void level;
-  const { socket } = lookUp(fd, 'getsockopt');
+  const { socket } = datagram(fd, 'getsockopt');
   const name = optionName(option, 'getsockopt');
   return name === 'recvQueueBytes' ? socket.getRecvBufferSize() : await socket.getOption(name);
 }
 
 /** The node's address and the socket's port; binds the socket to any port where it has none. */
 export async function spinesGetsockname(fd: number): Promise<SpinesSockaddr> {
-  const { socket } = lookUp(fd, 'getsockname');
+  const entry = lookUp(fd, 'getsockname');
+  if (entry.stream !== undefined) return entry.stream.local;
+  const { socket } = entry;
   if (socket.client.connected) await socket.ready();
   const { address, port } = socket.address();
   return { address, port };
 }
 
-export async function spinesListen(fd: number, backlog = 0): Promise<never> {
-  void backlog;
-  lookUp(fd, 'listen');
-  throw noStreams('listen');
+/** Takes the bound port, or any. `backlog`: streams that may wait to be accepted, 0 = 128; further ones are reset. */
+export async function spinesListen(fd: number, backlog = 0): Promise<0> {
+  await streamOf(fd, 'listen').stream.listen(backlog);
+  return 0;
 }
 
-export async function spinesAccept(fd: number): Promise<never> {
-  lookUp(fd, 'accept');
-  throw noStreams('accept');
+/** Waits for a stream; gives it a descriptor of its own. */
+export async function spinesAccept(fd: number, options: { signal?: AbortSignal } = {}): Promise<{ fd: number; from: SpinesSockaddr }> {
+  const { stream: listener, shared } = streamOf(fd, 'accept');
+  const socket = await listener.accept(options.signal);
+  let accepted: number;
+  try {
+    accepted = reserve();
+  } catch (error) {
+    socket.resetAndDestroy();
+    throw error;
+  }
+  shared.users++;
+  const stream = new StreamDescriptor(listener.client, 'reliable', socket);
+  descriptors[accepted] = { stream, shared };
+  return { fd: accepted, from: stream.remote };
+}
+
+/** `how`: SHUT_RD, SHUT_WR (the far end sees the end of the stream), SHUT_RDWR. */
+export async function spinesShutdown(fd: number, how: number): Promise<0> {
+  await streamOf(fd, 'shutdown').stream.shutdown(how);
+  return 0;
 }
 
 /* ------------------------------------------------------------------ helpers */
 
-function lookUp(fd: number, syscall: string): Descriptor {
+function lookUp(fd: number, syscall: string): Descriptor | StreamEntry {
   const entry = Number.isInteger(fd) && fd > 0 ? descriptors[fd] : undefined;
   if (entry === undefined || entry === 'opening') throw badDescriptor(fd, syscall);
   return entry;
@@ -276,8 +334,16 @@ function badDescriptor(fd: number, syscall: string): SpinesClientError {
   return new SpinesClientError('EBADF', `${fd} is not an open spines descriptor`, { syscall });
 }
 
-function noStreams(syscall: string): SpinesClientError {
-  return new SpinesClientError('EOPNOTSUPP', 'stream sockets are not available in this version', { syscall });
+function datagram(fd: number, syscall: string): Descriptor {
+  const entry = lookUp(fd, syscall);
+  if (entry.stream !== undefined) throw new SpinesClientError('ENOPROTOOPT', 'streams have no options in this version', { syscall });
+  return entry;
+}
+
+function streamOf(fd: number, syscall: string): StreamEntry {
+  const entry = lookUp(fd, syscall);
+  if (entry.stream === undefined) throw new SpinesClientError('EOPNOTSUPP', `${fd} is a datagram socket`, { syscall });
+  return entry;
 }
 
 function reserve(): number {

@@ -14,6 +14,7 @@ import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { RouteChecker } from './check-routes.ts';
 import { heal, cut, partition } from './faults.ts';
 import { SimFlow } from './flow.ts';
+import { SimStreamFlow } from './stream-flow.ts';
 import { World, type SimHost } from './world.ts';
 
 export interface VirtualOptions {
@@ -25,7 +26,7 @@ export interface VirtualOptions {
 export interface VirtualRun {
   readonly report: Report;
   readonly world: World;
-  readonly flows: readonly SimFlow[];
+  readonly flows: readonly (SimFlow | SimStreamFlow)[];
 }
 
 /** Routes must be right this long after the start, or the run is refused. */
@@ -72,13 +73,13 @@ export function runVirtual(topology: Topology, options: VirtualOptions = {}): Vi
 
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
-    const wanted = flow.link === 'realtime' ? `link ${flow.link}` : flow.session !== 'datagram' ? `session ${flow.session}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
-    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort or reliable, session datagram, routing link-state`);
+    const wanted = flow.link === 'realtime' ? `link ${flow.link}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
+    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort or reliable, routing link-state`);
   }
 }
 
 class Run {
-  readonly flows: SimFlow[];
+  readonly flows: (SimFlow | SimStreamFlow)[];
   readonly convergence: ReportConvergence[] = [];
   readonly #world: World;
   readonly #topology: Topology;
@@ -95,10 +96,14 @@ class Run {
     this.#options = options;
     this.#startAt = world.now();
     this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.counters.lost + wire.model.counters.queueDropped }));
-    this.flows = topology.flows.map((flow, i) => new SimFlow(world, i, world.hosts[flow.from]!, world.hosts[flow.to]!, {
-      packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
-      options: { service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT },
-    }, this.#startAt));
+    this.flows = topology.flows.map((flow, i) => {
+      const settings = {
+        packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
+        options: { service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT },
+      };
+      const [from, to] = [world.hosts[flow.from]!, world.hosts[flow.to]!];
+      return flow.session === 'stream' ? new SimStreamFlow(world, i, from, to, settings, this.#startAt) : new SimFlow(world, i, from, to, settings, this.#startAt);
+    });
   }
 
   play(): void {

@@ -78,13 +78,13 @@ it('gives every wrong descriptor EBADF', async () => {
     for (const call of [
       () => s.spinesBind(fd, 1), () => s.spinesSendTo(fd, 'x', 0, to), () => s.spinesRecvFrom(fd, Buffer.alloc(1)), () => s.spinesConnect(fd, to),
       () => s.spinesSend(fd, 'x'), () => s.spinesRecv(fd, Buffer.alloc(1)), () => s.spinesClose(fd), () => s.spinesSetsockopt(fd, 0, s.SPINES_IP_TTL, 1),
-      () => s.spinesGetsockopt(fd, 0, s.SPINES_IP_TTL), () => s.spinesGetsockname(fd), () => s.spinesListen(fd), () => s.spinesAccept(fd),
+      () => s.spinesGetsockopt(fd, 0, s.SPINES_IP_TTL), () => s.spinesGetsockname(fd), () => s.spinesListen(fd), () => s.spinesAccept(fd), () => s.spinesShutdown(fd, 0),
     ]) await expect(call()).rejects.toMatchObject({ code: 'EBADF' });
   }
 });
 
-it('has no streams, no other families and no other protocols yet', async () => {
-  await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_STREAM, 0, daemon.path)).rejects.toMatchObject({ code: 'EOPNOTSUPP', message: 'stream sockets are not available in this version' });
+it('has no other families and no other protocols yet', async () => {
+  await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_STREAM, s.SOFT_REALTIME_LINKS, daemon.path)).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
   await expect(s.spinesSocket(10, s.SOCK_DGRAM, 0, daemon.path)).rejects.toMatchObject({ code: 'EAFNOSUPPORT' });
   await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_DGRAM, s.IT_PRIORITY_ROUTING, daemon.path)).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
   const fd = await socket();
@@ -117,4 +117,69 @@ it('takes one default daemon', async () => {
   expect(s.spinesInit('/elsewhere')).toBe(0);
   open.push(await s.spinesSocket(s.PF_SPINES, s.SOCK_DGRAM));
   expect(daemon.peers).toHaveLength(1);
+});
+
+async function stream(): Promise<number> {
+  const fd = await s.spinesSocket(s.PF_SPINES, s.SOCK_STREAM, s.RELIABLE_LINKS, daemon.path);
+  open.push(fd);
+  return fd;
+}
+
+async function streams(): Promise<{ listener: number; near: number; far: number }> {
+  const [listener, near] = [await stream(), await stream()];
+  await s.spinesBind(listener, 8400);
+  expect(await s.spinesListen(listener, 5)).toBe(0);
+  const accepting = s.spinesAccept(listener);
+  expect(await s.spinesConnect(near, { address: 'alpha', port: 8400 })).toBe(0);
+  const { fd: far, from } = await accepting;
+  open.push(far);
+  expect(from).toEqual(await s.spinesGetsockname(near));
+  return { listener, near, far };
+}
+
+it('carries a stream between two descriptors, half-closed and closed as in C', async () => {
+  const { listener, near, far } = await streams();
+  const data = Buffer.alloc(1_000_000, 'stream data ');
+  const sending = s.spinesSend(near, data).then(() => s.spinesShutdown(near, s.SHUT_WR));
+  const got: Buffer[] = [];
+  for (;;) {
+    const buffer = Buffer.alloc(10_007);
+    const bytes = await s.spinesRecv(far, buffer);
+    if (bytes === 0) break;
+    got.push(buffer.subarray(0, bytes));
+  }
+  expect(Buffer.concat(got).equals(data)).toBe(true);
+  expect(await sending).toBe(0);
+  await expect(s.spinesSend(near, 'x')).rejects.toMatchObject({ code: 'EPIPE' });
+  expect(await s.spinesSend(far, 'answer')).toBe(6);
+  expect(await s.spinesRecvFrom(near, Buffer.alloc(10))).toEqual({ bytes: 6, truncated: false, from: { address: '10.0.0.1', port: 8400 } });
+  await s.spinesClose(far);
+  expect(await s.spinesRecv(near, Buffer.alloc(10))).toBe(0);
+  await s.spinesClose(near);
+  expect(await s.spinesClose(listener)).toBe(0);
+  expect(daemon.streams.violations).toEqual([]);
+});
+
+it('reports on streams what C reports by errno', async () => {
+  const fd = await stream();
+  await expect(s.spinesConnect(fd, { address: 'alpha', port: 9 })).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await expect(s.spinesSend(fd, 'x')).rejects.toMatchObject({ code: 'ENOTCONN' });
+  await expect(s.spinesAccept(fd)).rejects.toMatchObject({ code: 'EINVAL' });
+  daemon.takenPorts.add(70);
+  await s.spinesBind(fd, 70);
+  await expect(s.spinesListen(fd, 1)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  const { near, far, listener } = await streams();
+  await expect(s.spinesConnect(near, { address: 'alpha', port: 9 })).rejects.toMatchObject({ code: 'EISCONN' });
+  await expect(s.spinesAccept(listener, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  await expect(s.spinesRecv(near, Buffer.alloc(1), 0, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'ABORT_ERR' });
+  await s.spinesSend(far, 'never read');
+  const receiving = s.spinesRecv(far, Buffer.alloc(1));
+  const accepting = s.spinesAccept(listener);
+  accepting.catch(() => {});
+  await s.spinesClose(listener);
+  await expect(accepting).rejects.toMatchObject({ code: 'EBADF' });
+  receiving.catch(() => {});
+  await s.spinesGetsockopt(await socket(), 0, s.SPINES_IP_TTL);
+  await s.spinesClose(near);
+  await expect(receiving).rejects.toMatchObject({ code: 'ECONNRESET' });
 });
