@@ -301,7 +301,8 @@ export class ClientPort implements DatagramOwner {
         const written = text(args, 'node');
         const node = this.#services.resolve(written);
         if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
-        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), (result) => reply(result instanceof SpinesError ? result : { node: this.#services.welcome().node, ...result }));
+        const timeoutUs = args['timeoutMs'] === undefined ? undefined : integer(args, 'timeoutMs', 1, 3_600_000) * MILLISECOND;
+        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), timeoutUs, (result) => reply(result instanceof SpinesError ? result : { node: this.#services.welcome().node, ...result }));
         return true;
       }
       case 'listen': {

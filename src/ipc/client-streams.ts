@@ -7,7 +7,7 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import { MILLISECOND } from '../base/time.ts';
+import { MILLISECOND, type Micros } from '../base/time.ts';
 import { defaultTiming, WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
 import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
 import {
@@ -73,10 +73,10 @@ export class ClientStreams implements StreamOwner {
     return port;
   }
 
-  connect(number: number, node: NodeId, port: Port, reply: Reply): void {
+  connect(number: number, node: NodeId, port: Port, timeoutUs: Micros | undefined, reply: Reply): void {
     const socket = this.#idle(number);
     socket.onConnect = reply;
-    socket.stream = this.#streams.connect(node, port, socket.port, this, socket.options);
+    socket.stream = this.#streams.connect(node, port, socket.port, this, socket.options, timeoutUs);
     socket.port = socket.stream.localPort;
     this.#byStream.set(socket.stream, socket);
   }

@@ -292,8 +292,7 @@ export class StreamSender {
     this.#detectLost(now);
     for (let i = this.#first; i < this.#sent.length; i += 1) {
       const record = this.#sent[i]!;
-      if (record.lost) return;
-      if (record.sacked) continue;
+      if (record.lost || record.sacked) continue;
       if (now - Math.max(record.sentAt, this.progressAt) < this.timeout) return;
       this.timeouts += 1;
       this.#declareLost(record, now);

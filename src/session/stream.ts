@@ -108,6 +108,7 @@ export class Stream {
   /** In the list of streams that `send` at the end of the turn. */
   listed = false;
   readonly #env: StreamEnvironment;
+  readonly #connectUs: Micros;
   readonly #segment = new Segment();
   readonly #next: Next = { start: 0, end: 0, fin: false, again: false };
   readonly #wait = { us: 0 };
@@ -132,7 +133,7 @@ export class Stream {
   #gone = false;
   #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
 
-  constructor(id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment) {
+  constructor(id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment, connectUs = env.timing.connectUs) {
     this.id = id;
     this.node = node;
     this.port = port;
@@ -140,6 +141,7 @@ export class Stream {
     this.owner = owner;
     this.options = options;
     this.#env = env;
+    this.#connectUs = connectUs;
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
     this.#heardAt = this.#startedAt;
@@ -393,7 +395,7 @@ export class Stream {
       if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
     } else at = this.#env.clock.now() + AFTERLIFE;
     if (at === NEVER) timers.cancel(this.#timer);
-    else timers.arm(this.#timer, Math.max(at, this.#env.clock.now()));
+    else timers.arm(this.#timer, Math.max(at, this.#env.clock.now() + MILLISECOND));
   }
 
   /** Data waits for a window that is shut: ask from time to time, the opening may have been lost. */
@@ -442,7 +444,7 @@ export class Stream {
   #onOpeningTimer(now: Micros): void {
     const { timing } = this.#env;
     const unreachable = !this.#env.reachable(this.node);
-    if (now - this.#startedAt >= timing.connectUs) this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
+    if (now - this.#startedAt >= this.#connectUs) this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
     else if (unreachable && now - this.#startedAt >= timing.unreachableUs) this.#close('EHOSTUNREACH', false);
     else {
       this.#sendSyn();

@@ -121,10 +121,10 @@ export class Streams {
     for (const [stream, listening] of [...this.#halfOpen]) if (listening.listener.port === port) stream.reset();
   }
 
-  /** Opens a stream; `owner` hears what comes of it. Throws SpinesError EMFILE. */
-  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions): Stream {
+  /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
+  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#env.timing.connectUs): Stream {
     if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
-    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv);
+    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, connectUs);
     this.#byId.set(stream.id, stream);
     stream.start();
     return stream;
