@@ -325,7 +325,8 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     });
     this.#connection = connection;
     this.#setTimer(this.#timeoutMs, () => {
-      this.#abandon(new SpinesClientError('ETIMEDOUT', `no greeting from ${describeTarget(this.#target)} within ${this.#timeoutMs} ms; is it a spines daemon, and is it alive?`, { syscall: 'connect' }));
+      const hint = `no greeting from ${describeTarget(this.#target)} within ${this.#timeoutMs} ms; is it a spines daemon, and is it alive?`;
+      this.#abandon(new SpinesClientError('ETIMEDOUT', hint, { syscall: 'connect' }));
     });
     if (!this.#referenced) this.unref();
   }

@@ -112,7 +112,8 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
   if (type !== SOCK_DGRAM && type !== SOCK_STREAM) throw new SpinesClientError('EPROTOTYPE', `type must be SOCK_DGRAM or SOCK_STREAM, not ${type}`, { syscall: 'socket' });
   const link = LINKS[protocol & 0xf];
   if (link === undefined || (protocol & ~0xf) !== MIN_WEIGHT_ROUTING) {
-    throw new SpinesClientError('EPROTONOSUPPORT', `protocol 0x${protocol.toString(16)} is not available; use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING`, { syscall: 'socket' });
+    const use = 'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING';
+    throw new SpinesClientError('EPROTONOSUPPORT', `protocol 0x${protocol.toString(16)} is not available; ${use}`, { syscall: 'socket' });
   }
   if (type === SOCK_STREAM && link === 'realtime') throw new SpinesClientError('EPROTONOSUPPORT', 'streams take UDP_LINKS or RELIABLE_LINKS', { syscall: 'socket' });
   const target = targetOf(daemonAddress) ?? defaultDaemon ?? { path: defaultSocketPath() };

@@ -47,7 +47,8 @@ export function readListenArguments(args: readonly unknown[]): { options: Listen
   const given: ListenOptions = typeof first === 'object' && first !== null ? first
     : { port: typeof first === 'function' ? undefined : (first as number | undefined), backlog: typeof second === 'number' ? second : undefined };
   const { backlog, signal } = given;
-  if (backlog !== undefined && !(Number.isInteger(backlog) && backlog >= 0 && backlog < 2 ** 31)) throw rangeError('ERR_OUT_OF_RANGE', `backlog must be an integer of 0 and above, not ${String(backlog)}`);
+  if (backlog !== undefined && !(Number.isInteger(backlog) && backlog >= 0 && backlog < 2 ** 31))
+    throw rangeError('ERR_OUT_OF_RANGE', `backlog must be an integer of 0 and above, not ${String(backlog)}`);
   return { options: { port: checkPort(given.port ?? 0, true), backlog, signal }, callback };
 }
 

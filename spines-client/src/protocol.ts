@@ -183,7 +183,8 @@ export interface LinksReply { schema: 1; links: LinkRow[] }
 export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
 export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
 
-export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }[] }
+export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
+export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[] }
 export interface NodesReply { schema: 1; nodes: NodeRow[] }
 
 export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }

@@ -176,7 +176,8 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       if (join !== this.#joins || core.state !== 'open') return;
       const refusal = failure ?? error;
       if (refusal !== null) this.#joinFailed(refusal);
-      else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) this.#joinFailed(new SpinesClientError('EPROTO', 'the daemon listens on no port', { syscall: 'listen' }));
+      else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
+        this.#joinFailed(new SpinesClientError('EPROTO', 'the daemon listens on no port', { syscall: 'listen' }));
       else this.#joined(port);
     });
   }
@@ -266,7 +267,8 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     this.#stop();
     this.#closing = true;
     try {
-      if (lost !== null) this.emit('error', new SpinesClientError('ECONNRESET', `the connection to the daemon ended, and the port with it: ${lost.message}`, { syscall: 'accept', cause: lost, port: this.#port }));
+      const what = { syscall: 'accept', cause: lost, port: this.#port };
+      if (lost !== null) this.emit('error', new SpinesClientError('ECONNRESET', `the connection to the daemon ended, and the port with it: ${lost.message}`, what));
     } finally {
       this.#checkClosed();
     }

@@ -191,7 +191,7 @@ const generateSchema = chosen<z.output<typeof ringSchema> | z.output<typeof grid
   if (kind === 'ring') return ringSchema;
   if (kind === 'grid') return gridSchema;
   if (kind === 'random') return randomSchema;
-  return (isMap(value) ? z.looseObject({ kind: oneOf('ring', 'grid', 'random') }) : z.strictObject({})) as unknown as typeof ringSchema;
+  return (isMap(value) ? z.looseObject({ kind: oneOf('ring', 'grid', 'random') }) : z.strictObject({})) as never;
 });
 
 const flowSchema = strict({
@@ -233,7 +233,7 @@ const eventSchema = chosen<AnyEvent>((value) => {
   if (kinds.length > 1) return z.any().refine(() => false, `expected one thing to do, found ${kinds.join(' and ')}`) as never;
   const kind = kinds[0] ?? (isMap(value) && Object.hasOwn(value, 'link') ? 'set' : null);
   if (kind === null) return (isMap(value) && Object.keys(value).some((key) => !Object.hasOwn(unknownEvent.shape, key)) ? unknownEvent : emptyEvent) as never;
-  return eventSchemas[kind] as unknown as z.ZodType<AnyEvent>;
+  return eventSchemas[kind] as never;
 });
 
 const fileSchema = strict({

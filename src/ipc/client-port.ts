@@ -21,7 +21,8 @@ import {
 } from '../wire/packet.ts';
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
-  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
+  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE,
+  FrameReader, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
 } from 'spines-client/protocol';
 
 /** The way back to the client, given by the host. */
@@ -281,8 +282,10 @@ export class ClientPort implements DatagramOwner {
           throw new SpinesError('EMFILE', `a client may have ${this.#services.socketsMax} sockets; close some, or raise limits.socketsPerClient`);
         }
         const options = this.#options(args);
-        if (args['kind'] === 'stream') this.streams.open(number, { service: SERVICE_RELIABLE, dissemination: 0, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT, congestion: this.#services.congestion, ...options });
-        else {
+        if (args['kind'] === 'stream') {
+          const defaults = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+          this.streams.open(number, { ...defaults, congestion: this.#services.congestion, ...options });
+        } else {
           const session = this.#services.sessions.open(this, options);
           this.#sessions.set(number, session);
           this.#numbers.set(session, number);
@@ -302,7 +305,9 @@ export class ClientPort implements DatagramOwner {
         const node = this.#services.resolve(written);
         if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
         const timeoutUs = args['timeoutMs'] === undefined ? undefined : integer(args, 'timeoutMs', 1, 3_600_000) * MILLISECOND;
-        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), timeoutUs, (result) => reply(result instanceof SpinesError ? result : { node: this.#services.welcome().node, ...result }));
+        const self = this.#services.welcome().node;
+        const answer: Reply = (result) => reply(result instanceof SpinesError ? result : { node: self, ...result });
+        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), timeoutUs, answer);
         return true;
       }
       case 'listen': {

@@ -7,8 +7,8 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import { MILLISECOND, type Micros } from '../base/time.ts';
-import { defaultTiming, WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
+import type { Micros } from '../base/time.ts';
+import { WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
 import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
 import {
   ACCEPTED_SOCKET_FIRST, encodeControl, encodeCredit, encodeSocketFrame, encodeStreamHead, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_STREAM_END, STREAM_CREDIT_INITIAL,
@@ -217,7 +217,7 @@ export class ClientStreams implements StreamOwner {
     const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
     switch (error) {
       case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}; start the program there, or check the port`);
-      case 'ETIMEDOUT': return new SpinesError(error, `${where} did not answer for ${(stream.state === 'closed' ? defaultTiming.silenceUs : defaultTiming.connectUs) / (1_000 * MILLISECOND)} s; \`spines trace\` shows how far packets get`);
+      case 'ETIMEDOUT': return new SpinesError(error, `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);
       case 'EHOSTUNREACH': return new SpinesError(error, `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`);
       case 'ECONNRESET': return new SpinesError(error, `${where} ended the stream: its program or its daemon stopped`);
       case 'ECONNABORTED': return new SpinesError(error, `the stream to ${where} was ended here`);

@@ -132,7 +132,8 @@ export class Administration {
       lossOutPct: percent(lossOut), lossInPct: percent(lossIn.rate), cost: own === undefined ? null : linkCost(own, this.#node.config.metric),
       sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes + headers * totals.sentDatagrams },
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
-      retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes, emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+      retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
+      emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
   }
 

@@ -291,7 +291,9 @@ export class Stream {
     }
     if (this.#state === 'closed') return 'ok';
     const reliable = this.options.service === SERVICE_RELIABLE;
-    const atOnce = ecn || fin || (segment.flags & SEGMENT_ASK) !== 0 || accepted === 'duplicate' || accepted === 'out of window' || (!reliable && (accepted === 'gap' || hadGap || this.#unackedSegments >= 2));
+    const asked = ecn || fin || (segment.flags & SEGMENT_ASK) !== 0;
+    const unusual = accepted === 'duplicate' || accepted === 'out of window' || (!reliable && (accepted === 'gap' || hadGap));
+    const atOnce = asked || unusual || (!reliable && this.#unackedSegments >= 2);
     if (atOnce) this.#sendAck();
     else if (!this.#ackTimer.armed) {
       const quarter = Math.round(this.sender.rtt.smoothedUs / 4);

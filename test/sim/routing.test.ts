@@ -72,7 +72,7 @@ describe('routes are right', () => {
     for (const host of network.hosts) expect(sorted(hopsByRouter(host)), host.name).toEqual(sorted(hopsByDatabase(host)));
   });
 
-  test.each([['loss', 4], ['expected-latency', 4]] as const)('around a lossy wire by %s', (metric) => {
+  test.each(['loss', 'expected-latency'] as const)('around a lossy wire by %s', (metric) => {
     // The short way loses a fifth; the way around is twice as far and loses nothing.
     const network = hosts(4, { seed: 3, metric });
     const [a, b, c, d] = network.hosts as [SimHost, SimHost, SimHost, SimHost];

@@ -16,7 +16,7 @@ function world(options: EmulatedSinkOptions = { slackUs: 0 }) {
   const timers = new TimerQueue();
   const got: { at: number; to: Endpoint; text: string }[] = [];
   const inner = {
-    congested: false,
+    congested: false as boolean,
     send(to: Endpoint, bytes: Uint8Array, length: number): void {
       got.push({ at: clock.time, to, text: new TextDecoder('latin1').decode(bytes.subarray(0, length)) });
     },
