@@ -7,6 +7,7 @@
 
 import { Option, type Command } from 'commander';
 import { SpinesClient, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
+import type { SessionsReply } from 'spines-client/protocol';
 
 import { usage } from './failure.ts';
 import { hostPortArg } from './values.ts';
@@ -22,6 +23,7 @@ export interface Replies {
   links: LinksReply;
   routes: RoutesReply;
   nodes: NodesReply;
+  sessions: SessionsReply;
   ping: { node: string; rttMs: number; hops: number };
   trace: TraceReply;
   linkSet: { settings: LinkSettings };
@@ -37,11 +39,11 @@ export function addClientFlags(command: Command): Command {
     .addOption(new Option('--connect <host:port>', 'the daemon\'s TCP address for clients, instead of the socket').argParser(hostPortArg).conflicts('socket'));
 }
 
-/** Connects, runs `body`, closes. `what` names the command in the daemon's log. */
-export async function withClient<T>(flags: ClientFlags, what: string, body: (client: SpinesClient) => Promise<T>): Promise<T> {
+/** Connects, runs `body`, closes. `what` names the command in the daemon's log. `reconnect`: a daemon that restarts is waited for. */
+export async function withClient<T>(flags: ClientFlags, what: string, body: (client: SpinesClient) => Promise<T>, reconnect = false): Promise<T> {
   if (flags.socket === '') throw usage('--socket is empty; give the path of the daemon\'s socket');
   const target = flags.connect ?? (flags.socket === undefined ? {} : { path: flags.socket });
-  const client = await SpinesClient.connect({ ...target, name: `spines ${what}`, reconnect: false });
+  const client = await SpinesClient.connect({ ...target, name: `spines ${what}`, reconnect });
   try {
     return await body(client);
   } finally {

@@ -1,18 +1,17 @@
 /**
  * `spines daemon`: runs one daemon in the foreground until a signal ends it.
  *
- * Owns flags over config file, the log's form and the signals; the daemon itself is host/daemon.ts's.
- * The first SIGTERM or SIGINT drains, a second one ends at once. Logs go to stderr: pretty on a
- * terminal, JSON lines otherwise.
+ * Owns flags over config file and the signals; the daemon itself is host/daemon.ts's. The first SIGTERM
+ * or SIGINT drains, a second one ends at once.
  */
 
 import { Option, type Command } from 'commander';
-import type { Logger } from 'pino';
 
 import type { RunningDaemon } from '../host/daemon.ts';
 import { LOG_LEVELS, loadConfigFile, type ConfigOverride, type DaemonFileConfig, type LogLevel } from '../host/config-file.ts';
 import { readTextFile } from './config.ts';
 import { usage } from './failure.ts';
+import { makeLog } from './log.ts';
 import { collect } from './values.ts';
 
 export interface DaemonFlags {
@@ -113,14 +112,4 @@ export function overridesOf(flags: DaemonFlags): ConfigOverride[] {
   add('--log-level', ['log', 'level'], flags.logLevel);
   add('--allow-emulation', ['emulation', 'allow'], flags.allowEmulation);
   return overrides;
-}
-
-async function makeLog(level: LogLevel): Promise<Logger> {
-  const { pino } = await import('pino');
-  // Written synchronously: the last lines before an exit are the ones that matter.
-  if (process.stderr.isTTY) {
-    const { default: pretty } = await import('pino-pretty');
-    return pino({ level }, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', colorize: !process.env['NO_COLOR'] }));
-  }
-  return pino({ level }, pino.destination({ dest: 2, sync: true }));
 }

@@ -6,6 +6,7 @@
  */
 
 import type { DelayStats } from './delay-stats.ts';
+import { COLORS, DASHES, escapeXml, px, roundStep } from './svg-parts.ts';
 
 export interface DelaySeries {
   readonly name: string;
@@ -27,9 +28,6 @@ const LEGEND_COLUMN = 386;
 const SERIES_MAX = 24;
 /** Points of a curve: about two to a pixel column. */
 const POINTS = 400;
-/** Distinct to most colour-blind readers (Okabe and Ito), without the yellow that vanishes on white. */
-const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#333333'];
-const DASHES = ['', '7 3', '2 3', '9 3 2 3'];
 
 /** A cumulative distribution per flow. Flows without samples appear in the legend only. */
 export function delayPlotSvg(series: readonly DelaySeries[], options: DelayPlotOptions = {}): string {
@@ -124,24 +122,4 @@ function axis(series: readonly DelaySeries[], maxMs: number | undefined): { low:
   const step = roundStep((end - start) / 10);
   const low = Math.floor(start / step) * step;
   return { low, high: Math.max(low + step, Math.ceil(end / step) * step), step };
-}
-
-/** The least of 1, 2, 5 times a power of ten that is not below `least`, from 0.001 up. */
-function roundStep(least: number): number {
-  for (let power = 1; ; power *= 10) {
-    for (const digit of [1, 2, 5]) {
-      // Thousandths as integers: 0.1 + 0.2 has no place on an axis.
-      const step = (digit * power) / 1_000;
-      if (step >= least || power > 1e12) return step;
-    }
-  }
-}
-
-function px(value: number): string {
-  return String(Math.round(value * 100) / 100);
-}
-
-function escapeXml(text: string): string {
-  // Control characters: XML 1.0 cannot hold them, escaped or not.
-  return text.replace(/[\u0000-\u001f]/g, ' ').replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

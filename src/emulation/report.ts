@@ -56,6 +56,8 @@ export interface Report {
   /** Hash over all that happened: equal in two virtual runs of the same file and seed. */
   readonly trace?: string;
   readonly convergence?: readonly ReportConvergence[];
+  /** What the reader is seeing, in the topology's words. */
+  readonly note?: string;
 }
 
 export interface ReportInput {
@@ -90,6 +92,7 @@ export function buildReport(input: ReportInput): Report {
     events: input.events,
     ...(input.trace === undefined ? {} : { trace: input.trace }),
     ...(input.convergence === undefined ? {} : { convergence: input.convergence }),
+    ...(topology.note === '' ? {} : { note: topology.note }),
   };
 }
 
@@ -152,6 +155,7 @@ export function formatReport(report: Report, linksMax = 40): string {
       ),
     );
   }
+  if (report.note !== undefined) out.push('', report.note);
   return `${out.join('\n')}\n`;
 }
 

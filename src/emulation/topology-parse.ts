@@ -12,6 +12,7 @@ import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, type Docum
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
 import { changeDirection, defaultDirection, defaultQueueBytes, type DirectionChange, type DirectionSettings } from './link-settings.ts';
+import { checkFigure } from './topology-figure.ts';
 import { generateGraph } from './topology-generate.ts';
 import { applyOverrides, parseOverride, type Override } from './topology-overrides.ts';
 import { checkFile, nearest, type EventData, type FileData, type FlowData, type Issue } from './topology-schema.ts';
@@ -33,7 +34,8 @@ export function parseTopology(text: string, fileName: string, overrides: readonl
   if (checked.data === null) throw places.error(checked.issues);
   const builder = new Builder(checked.data);
   const topology = builder.build();
-  if (builder.issues.length > 0) throw places.error(builder.issues);
+  const issues = [...builder.issues, ...checkFigure(places.data, topology.flows.map((flow) => flow.name)).issues];
+  if (issues.length > 0) throw places.error(issues);
   return topology;
 }
 
@@ -65,6 +67,7 @@ class Builder {
     return deepFreeze({
       name: file.name,
       description: file.description ?? '',
+      note: file.note ?? '',
       seed,
       durationUs,
       metric: file.metric ?? 'expected-latency',

@@ -30,7 +30,12 @@ export type GenerateData = z.output<typeof generateSchema>;
 
 /** Validates plain data; issues are in the order of discovery. */
 export function checkFile(data: unknown): { data: FileData; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
-  const result = fileSchema.safeParse(data, { error: describe });
+  return checkWith(fileSchema, data);
+}
+
+/** Validates against any schema made of these parts. */
+export function checkWith<T>(schema: z.ZodType<T>, data: unknown): { data: T; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
+  const result = schema.safeParse(data, { error: describe });
   if (result.success) return { data: result.data, issues: [] };
   return { data: null, issues: result.error.issues.flatMap(toIssues) };
 }
@@ -54,13 +59,13 @@ export function nearest(wrong: string, valid: readonly string[]): string | null 
 type Describe = (issue: z.core.$ZodRawIssue) => string | undefined;
 
 /** A strict object. The message of its unknown-key issue is the list of valid keys; toIssues makes it a sentence. */
-function strict<S extends z.core.$ZodShape>(shape: S) {
+export function strict<S extends z.core.$ZodShape>(shape: S) {
   const error: Describe = (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined);
   return z.strictObject(shape, { error });
 }
 
 /** A scalar with a parser of its own that returns null for what it refuses. */
-function scalar<T>(wanted: string, parse: (value: unknown) => T | null) {
+export function scalar<T>(wanted: string, parse: (value: unknown) => T | null) {
   return z.any().transform((value, context): T => {
     const parsed = value === undefined ? null : parse(value);
     if (parsed === null) {
@@ -105,7 +110,7 @@ const nodeName = scalar('a node name (letters, digits, - _ .)', (v) => {
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && isNodeName(text) ? text : null;
 });
-const label = scalar('a name of 1-63 letters, digits, - _ . or >', (v) => {
+export const label = scalar('a name of 1-63 letters, digits, - _ . or >', (v) => {
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && /^[A-Za-z0-9_][A-Za-z0-9_.>-]{0,62}$/.test(text) ? text : null;
 });
@@ -113,7 +118,7 @@ const nodeId = scalar('a dotted quad below 224.0.0.0', (v) => {
   const id = typeof v === 'string' ? parseNodeId(v) : null;
   return id !== null && isNodeId(id) ? id : null;
 });
-const oneOf = <T extends string>(...words: readonly T[]) =>
+export const oneOf = <T extends string>(...words: readonly T[]) =>
   scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
 const pair = z.array(nodeName).length(2, 'expected the two ends of a link, as in [A, B]');
 
@@ -239,6 +244,7 @@ const eventSchema = chosen<AnyEvent>((value) => {
 const fileSchema = strict({
   name: label,
   description: z.string().max(10_000).optional(),
+  note: z.string().max(2_000).optional(),
   seed: seed.optional(),
   duration: duration.refine((us) => us > 0, 'the run must last longer than nothing'),
   metric: oneOf('hops', 'latency', 'loss', 'expected-latency').optional(),
@@ -248,6 +254,9 @@ const fileSchema = strict({
   generate: generateSchema.optional(),
   flows: z.array(flowSchema).max(TOPOLOGY_FLOWS_MAX, `at most ${TOPOLOGY_FLOWS_MAX} flows`).optional(),
   events: z.array(eventSchema).max(TOPOLOGY_EVENTS_MAX, `at most ${TOPOLOGY_EVENTS_MAX} events`).optional(),
+  // Judged by topology-figure.ts.
+  figure: z.unknown().optional(),
+  sweep: z.unknown().optional(),
 });
 
 /* ------------------------------------------------------------------ messages */
@@ -281,7 +290,7 @@ function show(value: unknown): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }
 
-function isMap(value: unknown): value is Record<string, unknown> {
+export function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

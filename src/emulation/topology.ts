@@ -73,6 +73,8 @@ export type TopologyEvent =
 export interface Topology {
   readonly name: string;
   readonly description: string;
+  /** One sentence for the reader of a run's report; empty = none. */
+  readonly note: string;
   /** 0..2^32-1. */
   readonly seed: number;
   readonly durationUs: Micros;

@@ -15,8 +15,9 @@ import { Rng } from '../../src/base/rng.ts';
 import { DATAGRAM_DATA, DATAGRAM_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
 import { encodeHello, FRAME_DATA, FRAME_HELLO as LINK_HELLO, FRAME_LINK_STATE, HELLO_BODY_BYTES, putFrameHead } from '../../src/wire/frames.ts';
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../../src/wire/handshake.ts';
-import { makeAdvertisement } from '../../src/wire/link-state.ts';
+import { CONTROL_CHECK_BYTES, makeAdvertisement, putControlCheck } from '../../src/wire/link-state.ts';
 import { KIND_DATAGRAM, Packet } from '../../src/wire/packet.ts';
+import { mend } from '../fuzz/mutate.ts';
 import { RealNetwork } from '../support/processes.ts';
 
 const DATAGRAMS = Number(process.env['SPINES_FUZZ_COUNT'] ?? 20_000);
@@ -75,10 +76,13 @@ class Stranger {
     at = encodeHello({ flags: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
     const links = [1, 2, 3].map((n) => ({ node: 0x0b000000 + n, latency: 5, loss: 0 }));
     const advertisement = makeAdvertisement(STRANGER, this.#number, false, 'stranger', links);
-    at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length);
+    at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length + CONTROL_CHECK_BYTES);
+    const body = at;
     b[at] = 1;
     b.set(advertisement.bytes, at + 2);
     at += 2 + advertisement.bytes.length;
+    putControlCheck(b, body, at);
+    at += CONTROL_CHECK_BYTES;
     const start = putFrameHead(b, at, FRAME_DATA, 16 + 40);
     const packet = new Packet();
     Object.assign(packet, { bytes: b, start, end: start + 56, kind: KIND_DATAGRAM, ttl: 9, source: STRANGER, destination: 0x0a000002, sourcePort: 5, destinationPort: 6 });
@@ -94,6 +98,7 @@ class Stranger {
       this.#rng.fill(bytes);
     } else {
       bytes = mutate(this.#honest(), this.#rng);
+      if (pick > 6) mend(bytes);
       // Most keep a right header, so that what is behind it gets its turn.
       if (pick > 3 && bytes.length >= 12) encodeDatagramHeader(DATAGRAM_DATA, this.#index, this.#number, bytes);
     }

@@ -11,7 +11,7 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU16, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
+import { checksum, getU16, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
 import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
 import { isNodeId } from '../../src/base/ids.ts';
 import { Rng } from '../../src/base/rng.ts';
@@ -22,7 +22,7 @@ import { SimFlow } from '../../src/sim/flow.ts';
 import { World, type SimHost } from '../../src/sim/world.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
 import { heapBytes } from './heap.ts';
-import { mutate, randomBytes } from './mutate.ts';
+import { mend, mutate, randomBytes } from './mutate.ts';
 
 const COUNT = Number(process.env['SPINES_FUZZ_COUNT'] ?? 20_000);
 const SEED = Number(process.env['SPINES_FUZZ_SEED'] ?? 0);
@@ -144,7 +144,7 @@ class Scene {
       return this.arrived.get(index)?.has(getU48(b, 6)) === true ? 'useless' : 'live';
     }
     if (b[0] !== INIT) return 'useless';
-    if (b.length !== 36 || getU16(b, 30) !== 1 || getU32(b, 32) !== 0) return 'useless';
+    if (b.length !== 36 || getU16(b, 30) !== 1 || getU32(b, 32) !== checksum(b, 0, 32)) return 'useless';
     const node = getU32(b, 12), peer = getU32(b, 16);
     if (!isNodeId(node) || node === this.victim.id || (peer !== 0 && peer !== this.victim.id)) return 'useless';
     return 'handshake';
@@ -180,6 +180,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
             : what < 0.2 ? pick(rng, scene).slice()
             : mutate(rng, pick(rng, scene), pick(rng, scene));
           if (what < 0.05 && bytes.length > 1) bytes = Uint8Array.of([INIT, RESPONSE, DATA][rng.below(3)]!, 0, ...bytes.subarray(2));
+          if (rng.chance(0.5)) mend(bytes);
           let kind = scene.judge(bytes);
           if (kind === 'live') {
             // An index that nobody gave away makes it nobody's.
@@ -213,7 +214,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
     }
     // All of it was dropped for reasons of datagrams and handshakes: nothing reached the frames.
     const { drops } = attacked.scene.victim.node;
-    for (const reason of Object.keys(drops.snapshot())) expect(reason).toMatch(/^(datagram|reserved|receiver|packet(Replayed|TooOld)|handshake|linkTableFull)/);
+    for (const reason of Object.keys(drops.snapshot())) expect(reason).toMatch(/^(datagram|reserved|receiver|packet(Replayed|TooOld)|handshake|linkTableFull|checkWrong)/);
     expect(Object.keys(drops.snapshot()).length).toBeGreaterThanOrEqual(8);
     // Links that were only announced are forgotten, and nothing of it is left.
     attacked.scene.world.runFor(70 * SECOND);
@@ -242,6 +243,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
         const number = scene.highest.get(getU32(last, 2))!;
         putU48(bytes, 6, rng.chance(0.98) ? number + 1 : Math.min(0xffff_ffff_ffff, number + rng.below(5_000)));
       }
+      if (rng.chance(0.8)) mend(bytes);
       if (scene.judge(bytes) === 'live') live += 1;
       scene.inject(bytes, rng.chance(0.7) ? peers[rng.below(2)]! : from[rng.below(from.length)]!);
       if (sent % 100 === 0) scene.checkBounds();

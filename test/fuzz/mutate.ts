@@ -1,5 +1,6 @@
 /** Seeded damage: what a byte string may turn into on a bad wire, or in bad hands. */
 
+import { checksum, putU32 } from '../../src/base/bytes.ts';
 import type { Rng } from '../../src/base/rng.ts';
 
 const INTERESTING = [0, 1, 2, 3, 0x0f, 0x10, 0x3f, 0x40, 0x7f, 0x80, 0xfe, 0xff];
@@ -40,5 +41,19 @@ function damage(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
       const from = rng.below(other.length + 1);
       return Uint8Array.of(...bytes.subarray(0, at), ...other.subarray(from));
     }
+  }
+}
+
+/** Makes the checks right of a handshake or of the control frames in a datagram, as somebody who means harm would. */
+export function mend(b: Uint8Array): void {
+  if (b[0] !== 0x14) {
+    if (b.length === 36) putU32(b, 32, checksum(b, 0, 32));
+    return;
+  }
+  for (let at = 12; at + 3 <= b.length;) {
+    const start = at + 3, end = start + ((b[at + 1]! << 8) | b[at + 2]!);
+    if (end > b.length) return;
+    if (b[at]! >= 0x10 && b[at]! <= 0x12 && end - start >= 4) putU32(b, end - 4, checksum(b, start, end - 4));
+    at = end;
   }
 }

@@ -11,6 +11,7 @@ import { defaultLimits } from '../../src/node/config.ts';
 import { cut, heal } from '../../src/sim/faults.ts';
 import type { SimHost, Wire } from '../../src/sim/world.ts';
 import { DropReason } from '../../src/wire/drop.ts';
+import { encodeHandshake, HANDSHAKE_BYTES } from '../../src/wire/handshake.ts';
 import { finish, hosts, Inbox, linked, linkOf, lossy, Network, pair, pattern, useNetworks, wire, worst } from '../support/network.ts';
 
 useNetworks();
@@ -401,14 +402,10 @@ describe('hostile and broken wires', () => {
     const network = pair({ routes: false });
     const [a, b] = both(network);
     network.settle();
-    const init = new Uint8Array(36);
+    const init = new Uint8Array(HANDSHAKE_BYTES);
     init[0] = 0x11;
-    init[33] = 0;
     for (let i = 0; i < 10_000; i += 1) {
-      const node = 0x0b00_0000 + i;
-      init.set([node >>> 24, (node >>> 16) & 255, (node >>> 8) & 255, node & 255], 12);
-      init.set([0, 0, i >>> 8, i & 255], 20);
-      init.set([0, 1], 30);
+      encodeHandshake({ node: 0x0b00_0000 + i, peer: 0, index: i, instance: 0 }, init);
       b.onDatagram(init.slice(), makeEndpoint('198.51.100.1', 1 + i));
     }
     expect(b.node.links.size).toBe(128);

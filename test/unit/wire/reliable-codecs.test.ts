@@ -1,4 +1,4 @@
-/** What reliable links add to the wire: acks with ranges, and the head of sequenced datagrams. */
+/** What reliability adds to the wire: acks with ranges, the head of sequenced datagrams, stream segments. */
 
 import { describe, expect, test } from 'vitest';
 
@@ -7,6 +7,10 @@ import { Rng } from '../../../src/base/rng.ts';
 import { ACK_DELAY_UNIT_US, ACK_FIXED_BYTES, ACK_RANGE_BYTES, ACK_RANGES_MAX, AckRanges } from '../../../src/wire/ack.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import { MESSAGE_BYTES_MAX } from '../../../src/wire/fragment.ts';
+import {
+  SACK_BYTES, SACKS_MAX, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_BYTES_MAX, SEGMENT_DELAY_UNIT_US, SEGMENT_FIN, SEGMENT_HEAD_BYTES, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  synStream, WINDOW_BYTES_MAX, WINDOW_UNIT,
+} from '../../../src/wire/segment.ts';
 import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, PIECES_MAX, SEQUENCED_HEAD_BYTES } from '../../../src/wire/sequenced.ts';
 import { goldenBytes } from './golden.ts';
 
@@ -113,5 +117,82 @@ describe('sequenced head', () => {
       }
     }
     expect(PIECES_MAX * PIECE_BYTES).toBeGreaterThanOrEqual(MESSAGE_BYTES_MAX);
+  });
+});
+
+describe('segment head', () => {
+  test('comes back, data behind it', () => {
+    const rng = new Rng(5), b = new Uint8Array(2_000);
+    for (let i = 0; i < 3_000; i += 1) {
+      const segment = new Segment(), back = new Segment(), at = rng.below(40);
+      segment.flags = rng.below(64) & ~(SEGMENT_SYN);
+      segment.window = rng.below(0x1_0000) * WINDOW_UNIT;
+      segment.stream = rng.u32();
+      segment.sequence = rng.u32() * 65_536 + rng.below(65_536);
+      segment.ack = rng.chance(0.2) ? 0xffff_ffff_ffff : rng.u32() * 65_536 + rng.below(65_536);
+      segment.delayUs = rng.below(0x1_0000) * SEGMENT_DELAY_UNIT_US;
+      segment.sackCount = rng.below(SACKS_MAX + 1);
+      for (let j = 0, from = 1; j < segment.sackCount; j += 1) {
+        segment.sackStart[j] = segment.ack + from;
+        from += 1 + rng.below(1 << 20);
+        segment.sackEnd[j] = segment.ack + from;
+        from += rng.below(1 << 20);
+      }
+      const dataAt = segment.encode(b, at);
+      expect(dataAt).toBe(at + segment.headBytes);
+      expect(back.decode(b, at, dataAt + rng.below(SEGMENT_BYTES_MAX))).toBe(DropReason.none);
+      expect([back.flags, back.window, back.stream, back.sequence, back.ack, back.delayUs, back.sackCount, back.headBytes])
+        .toEqual([segment.flags, segment.window, segment.stream, segment.sequence, segment.ack, segment.delayUs, segment.sackCount, segment.headBytes]);
+      expect([...back.sackStart.slice(0, back.sackCount)]).toEqual([...segment.sackStart.slice(0, back.sackCount)]);
+      expect([...back.sackEnd.slice(0, back.sackCount)]).toEqual([...segment.sackEnd.slice(0, back.sackCount)]);
+    }
+  });
+
+  test('a window or delay that the wire cannot say is cut, never wrapped', () => {
+    const segment = new Segment(), back = new Segment(), b = new Uint8Array(64);
+    segment.window = WINDOW_BYTES_MAX + 10 * WINDOW_UNIT;
+    segment.delayUs = 90_000_000;
+    expect(back.decode(b, 0, segment.encode(b, 0))).toBe(DropReason.none);
+    expect([back.window, back.delayUs]).toEqual([WINDOW_BYTES_MAX, 0xffff * SEGMENT_DELAY_UNIT_US]);
+    segment.window = 2 * WINDOW_UNIT - 1;
+    expect(back.decode(b, 0, segment.encode(b, 0))).toBe(DropReason.none);
+    expect(back.window).toBe(WINDOW_UNIT);
+  });
+
+  test('every length, flag and count of ranges is judged', () => {
+    const segment = new Segment(), b = new Uint8Array(2_000).fill(1);
+    for (let length = 0; length < SEGMENT_HEAD_BYTES; length += 1) expect(segment.decode(b, 0, length)).toBe(DropReason.streamMalformed);
+    for (let flags = 0; flags < 256; flags += 1) {
+      for (const data of [0, SYN_BYTES - 1, SYN_BYTES, SYN_BYTES + 1]) {
+        b[0] = flags;
+        b[1] = 0;
+        const syn = (flags & SEGMENT_SYN) !== 0;
+        const bad = syn && (data !== SYN_BYTES || (flags & (SEGMENT_FIN | SEGMENT_RST)) !== 0);
+        expect(segment.decode(b, 0, SEGMENT_HEAD_BYTES + data), `flags ${flags}`).toBe(flags > 0x3f ? DropReason.reservedNotZero : bad ? DropReason.streamMalformed : DropReason.none);
+      }
+    }
+    expect([SEGMENT_SYN, SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_MARKED, SEGMENT_ASK].reduce((all, flag) => all | flag)).toBe(0x3f);
+    for (let count = 0; count < 256; count += 1) {
+      b.fill(0);
+      for (let i = 0; i < 200; i += 1) b.set([0, 0, i, 1, 0, 0, i, 2], SEGMENT_HEAD_BYTES + i * SACK_BYTES);
+      b[0] = SEGMENT_ACK;
+      b[1] = count;
+      const end = SEGMENT_HEAD_BYTES + count * SACK_BYTES;
+      expect(segment.decode(b, 0, Math.min(end, 1_600))).toBe(count <= SACKS_MAX ? DropReason.none : DropReason.streamMalformed);
+      if (count > 0) expect(segment.decode(b, 0, Math.min(end, 1_600) - 1)).toBe(DropReason.streamMalformed);
+    }
+    for (const range of [[0, 1], [1, 1], [2, 1], [0, 0]] as const) {
+      b.fill(0);
+      b[1] = 1;
+      b[SEGMENT_HEAD_BYTES + 3] = range[0];
+      b[SEGMENT_HEAD_BYTES + 7] = range[1];
+      expect(segment.decode(b, 0, SEGMENT_HEAD_BYTES + SACK_BYTES), `range ${range.join()}`).toBe(DropReason.streamMalformed);
+    }
+  });
+
+  test('a SYN names a stream', () => {
+    const b = goldenBytes('stream, syn'), at = b.length - SEGMENT_HEAD_BYTES - SYN_BYTES;
+    expect(new Segment().decode(b, at, b.length)).toBe(DropReason.none);
+    expect(synStream(b, at)).toBe(0x5eed_0001);
   });
 });

@@ -14,9 +14,10 @@ import {
 } from '../../../src/wire/frames.ts';
 import { decodeHandshake, encodeHandshake } from '../../../src/wire/handshake.ts';
 import {
-  decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+  CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
 } from '../../../src/wire/link-state.ts';
-import { KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, Packet } from '../../../src/wire/packet.ts';
+import { KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet } from '../../../src/wire/packet.ts';
+import { Segment } from '../../../src/wire/segment.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, RELIABLE_HEAD_BYTES } from '../../../src/wire/sizes.ts';
 import { decodeSequencedHead, encodeSequencedHead } from '../../../src/wire/sequenced.ts';
 
@@ -76,6 +77,21 @@ function transcodeBody(type: number, b: Uint8Array, start: number, end: number, 
       if (end - start <= RELIABLE_HEAD_BYTES) return DropReason.reliableMalformed;
       out.set(b.subarray(start, start + RELIABLE_HEAD_BYTES), start);
       return transcodePacket(b, start + RELIABLE_HEAD_BYTES, end, out);
+    case FRAME_LINK_STATE:
+    case FRAME_LINK_STATE_ACK:
+    case FRAME_DIGEST: {
+      if (!controlIntact(b, start, end)) return DropReason.checkWrong;
+      const reason = transcodeControl(type, b, start, end - CONTROL_CHECK_BYTES, out);
+      if (reason === DropReason.none) putControlCheck(out, start, end - CONTROL_CHECK_BYTES);
+      return reason;
+    }
+    default:
+      return DropReason.frameType;
+  }
+}
+
+function transcodeControl(type: number, b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
+  switch (type) {
     case FRAME_LINK_STATE: {
       if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
       out.set(b.subarray(start, start + LIFETIME_BYTES), start);
@@ -121,6 +137,12 @@ function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Ar
     const bad = decodeSequencedHead(b, payloadStart, end, head);
     if (bad !== DropReason.none) return bad;
     rest = encodeSequencedHead(head, out, payloadStart);
+  } else if (kind === KIND_STREAM) {
+    const segment = new Segment();
+    const bad = segment.decode(b, payloadStart, end);
+    if (bad !== DropReason.none) return bad;
+    rest = segment.encode(out, payloadStart);
+    if (rest !== payloadStart + segment.headBytes) throw new Error('a segment head ends behind its last byte');
   } else if (kind === KIND_ECHO) {
     const echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
     const bad = decodeEcho(b, payloadStart, end, echo);

@@ -14,11 +14,12 @@ import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...segment, ...sizes, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -30,6 +31,8 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   ACK: { bytes: ack.ACK_FIXED_BYTES, varying: ['ranges'] },
   ACK_RANGE: { bytes: ack.ACK_RANGE_BYTES },
   SEQUENCED: { bytes: sequenced.SEQUENCED_HEAD_BYTES },
+  SEGMENT: { bytes: segment.SEGMENT_HEAD_BYTES, varying: ['ranges'] },
+  SACK: { bytes: segment.SACK_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
   ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links'] },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
@@ -41,9 +44,9 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
 };
 
 /** Names that begin like a registry's but are no values of it. */
-const NO_VALUES = /_(BYTES|MAX|LAYOUT|DEFAULT)$|_BYTES_MAX$/;
+const NO_VALUES = /_(BYTES|MAX|LAYOUT|DEFAULT|US)$|_BYTES_MAX$/;
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
-  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [],
+  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [],
 };
 
 interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
@@ -139,6 +142,8 @@ describe('WIRE.md', () => {
     ['a size that the code does not have', '| TAG_BYTES |', '| LABEL_BYTES |'],
     ['a sum of the overhead table', '| close | 44 |', '| close | 45 |'],
     ['a sealed sum', '| 44 | 60 |', '| 44 | 59 |'],
+    ['a flag of segments', '| 0x10 | MARKED |', '| 0x40 | MARKED |'],
+    ['a field of segments', '| 14 | 6 | ack |', '| 14 | 6 | acked |'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];
   test.each(doctored)('%s that is wrong is noticed', (_what, from, to) => {
@@ -149,12 +154,12 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'waitedTooLong', 'streamMalformed', 'streamUnknown', 'streamRefused', 'streamOutOfWindow', 'streamDuplicate', 'sinkFull', 'loopbackFull', 'sourceForged', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'linkStateFromSelf']);
+    const elsewhere = new Set(['none', 'sinkFull', 'loopbackFull', 'sourceForged', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'linkStateFromSelf']);
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 
   test('names what a full packet needs', () => {
     expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(sizes.FRAME_BODY_BYTES_MAX);
-    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES).toBe(1102);
+    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES + linkState.CONTROL_CHECK_BYTES).toBe(1106);
   });
 });
