@@ -10,7 +10,9 @@ import { Command, CommanderError } from 'commander';
 import { registerCat } from './cat.ts';
 import { registerConfig } from './config.ts';
 import { registerDaemon } from './daemon.ts';
+import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
+import { registerForward } from './forward.ts';
 import { registerLink } from './link.ts';
 import { registerLinks } from './links.ts';
 import { registerNodes } from './nodes.ts';
@@ -18,6 +20,8 @@ import { note, printJson } from './output.ts';
 import { registerPing } from './ping.ts';
 import { registerReplay } from './replay.ts';
 import { registerRoutes } from './routes.ts';
+import { registerSessions } from './sessions.ts';
+import { registerSocks } from './socks.ts';
 import { registerStatus } from './status.ts';
 import { registerTrace } from './trace.ts';
 import { packageVersion, registerVersion } from './version.ts';
@@ -27,8 +31,8 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerPing, registerTrace, registerCat,
-  registerLink, registerReplay, registerVersion,
+  registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
+  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerVersion,
 ];
 
 export interface RunState {

@@ -1,17 +1,18 @@
 /**
  * The flows of a real-time replay: fixed-rate senders and measuring receivers in one process.
  *
- * Owns the payload, the schedule loop and the meters. Message k of a flow is due at t0 + k * period and is
+ * Owns the payload, the schedule loop and the meters; sockets are replay-carriers.ts's. Message k of a flow is due at t0 + k * period and is
  * sent within about 0.1 ms of that where the rates allow; delay counts from the due time, on this process's
- * monotonic clock. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
+ * monotonic clock, also while a message waits for its stream to take it. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
  */
 
-import { SpinesClient, SpinesClientError, type SpinesDatagram } from 'spines-client';
+import type { SpinesClient } from 'spines-client';
 
 import { SECOND, type Micros } from '../base/time.ts';
 import { FlowMeter, type FlowResult } from '../emulation/delay-stats.ts';
 import type { Topology, TopologyFlow } from '../emulation/topology.ts';
 import { PRECISE_PERIOD_US, Schedule, waitFor } from './pacing.ts';
+import { openCarrier, type Carrier } from './replay-carriers.ts';
 
 export const PAYLOAD_HEAD_BYTES = 16;
 /** Sends per second of all precise flows together: past it their polling would take a processor, and all go by ticks. */
@@ -21,12 +22,9 @@ interface RunningFlow {
   readonly flow: TopologyFlow;
   readonly index: number;
   readonly meter: FlowMeter;
-  readonly sender: SpinesDatagram;
-  readonly receiver: SpinesDatagram;
+  readonly carrier: Carrier;
   readonly payload: Uint8Array;
   readonly view: DataView;
-  readonly to: string;
-  readonly port: number;
   schedule: Schedule;
   sent: number;
 }
@@ -85,28 +83,21 @@ export class Flows {
     this.#running = false;
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#immediate !== null) clearImmediate(this.#immediate);
-    for (const { sender, receiver } of this.#flows) for (const socket of [sender, receiver]) tryClose(socket);
+    for (const { carrier } of this.#flows) carrier.close();
   }
 
   async #add(index: number, flow: TopologyFlow, source: SpinesClient, destination: SpinesClient, to: string): Promise<void> {
     const meter = new FlowMeter();
-    const receiver = destination.datagram({ recvQueueBytes: 4 * 1024 * 1024 });
-    const sender = source.datagram({ link: flow.link, routing: flow.routing });
-    await bound(receiver);
-    await bound(sender);
-    receiver.on('message', (message) => {
-      const nowAt = nowUs();
-      if (message.length !== flow.sizeBytes || message.readUInt32BE(0) !== index) return;
-      meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
+    const carrier = await openCarrier({
+      flow, source, destination, to,
+      onMessage: (message) => {
+        const nowAt = nowUs();
+        if (message.readUInt32BE(0) === index) meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
+      },
+      onRefused: (code, count) => { this.refusals.set(code, (this.refusals.get(code) ?? 0) + count); },
     });
-    sender.on('sendError', (error) => { this.refusals.set(error.code, (this.refusals.get(error.code) ?? 0) + error.count); });
-    // A daemon that crashes takes its sockets along; they come back with it, and what was sent meanwhile is lost.
-    for (const socket of [sender, receiver]) socket.on('error', (error) => { this.refusals.set(codeOf(error), (this.refusals.get(codeOf(error)) ?? 0) + 1); });
     const payload = new Uint8Array(flow.sizeBytes);
-    this.#flows.push({
-      flow, index, meter, sender, receiver, payload, view: new DataView(payload.buffer), to,
-      port: receiver.address().port, schedule: scheduleOf(flow, Infinity), sent: 0,
-    });
+    this.#flows.push({ flow, index, meter, carrier, payload, view: new DataView(payload.buffer), schedule: scheduleOf(flow, Infinity), sent: 0 });
   }
 
   #turn(): void {
@@ -141,8 +132,7 @@ export class Flows {
     view.setUint32(4, sequence);
     view.setFloat64(8, schedule.startUs + sequence * schedule.periodUs);
     entry.sent += 1;
-    // A fixed rate does not wait: what the daemon refuses is part of the loss.
-    entry.sender.send(payload, entry.port, entry.to);
+    entry.carrier.send(payload);
   }
 }
 
@@ -156,26 +146,4 @@ export function scheduleOf(flow: Pick<TopologyFlow, 'packetsPerSecond' | 'startU
   // Message k is sent when k * period is before the end; the noise of the division must not add one.
   const inTime = Math.ceil((flow.durationUs * flow.packetsPerSecond) / SECOND - 1e-9);
   return new Schedule(startUs + flow.startUs, periodUs, Math.min(flow.count ?? Infinity, Math.max(0, inTime)));
-}
-
-function bound(socket: SpinesDatagram): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind(0, () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function tryClose(socket: SpinesDatagram): void {
-  try {
-    socket.close();
-  } catch {
-    // Closed with its client.
-  }
-}
-
-function codeOf(error: Error): string {
-  return error instanceof SpinesClientError ? error.code : 'EUNKNOWN';
 }

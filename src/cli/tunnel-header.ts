@@ -83,11 +83,10 @@ export function readExactly(stream: Duplex, bytes: number, timeoutMs: number): P
       settle();
     };
     const onReadable = (): void => {
+      const chunk = stream.read(bytes) as Buffer | null;
       // At the end a read gives what is there, however little.
-      const chunk = stream.readableLength < bytes ? null : (stream.read(bytes) as Buffer | null);
-      if (chunk !== null) done(() => resolve(chunk));
-      else if (stream.readableEnded || stream.destroyed) onEnd();
-      else if (stream.readableLength < bytes) stream.read(0);
+      if (chunk !== null && chunk.length === bytes) done(() => resolve(chunk));
+      else if (chunk !== null || stream.readableEnded || stream.destroyed) onEnd();
     };
     const onEnd = (): void => done(() => reject(headError('ECONNRESET', 'it ended before it had said what it wants')));
     const onError = (error: Error): void => done(() => reject(error));

@@ -9,6 +9,7 @@ import { InvalidArgumentError } from 'commander';
 import { PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from '../emulation/units.ts';
+import { parseTarget, type Target } from './tunnel-target.ts';
 
 /** "500ms", "2s", "1.5m"; a bare number counts seconds, as in ping. Microseconds, above 0. */
 export function durationArg(text: string): Micros {
@@ -74,6 +75,21 @@ export function hostPortArg(text: string): { host: string; port: number } {
   const port = Number(match?.[3]);
   if (host === undefined || !(port >= 1 && port <= PORT_MAX)) throw new InvalidArgumentError('write HOST:PORT, for example 127.0.0.1:8101 or [::1]:8101.');
   return { host, port };
+}
+
+/** "PORT" or "BIND:PORT" of a local TCP listener; default 127.0.0.1. Port 0: any that is free. */
+export function listenArg(text: string): { host: string; port: number } {
+  const match = /^(?:(?:\[([0-9A-Fa-f:.]+)\]|([^:\s[\]]+)):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > PORT_MAX) throw new InvalidArgumentError('write PORT or BIND:PORT, for example 8080, 127.0.0.1:8080 or [::1]:8080.');
+  return { host: match[1] ?? match[2] ?? '127.0.0.1', port };
+}
+
+/** A TCP target, in canonical form. */
+export function targetArg(text: string): Target {
+  const target = parseTarget(text);
+  if (target === null) throw new InvalidArgumentError('write HOST:PORT, for example 127.0.0.1:80, www.example.org:443 or [::1]:80.');
+  return target;
 }
 
 /** For repeatable flags. */

@@ -135,7 +135,7 @@ export class Dissemination {
 
   /** Keeps a packet of a reliable link until there is a way; others are dropped for `reason`. */
   #wait(packet: Packet, reason: DropReason): DropReason {
-    if (packet.service !== SERVICE_RELIABLE) return reason;
+    if (packet.service !== SERVICE_RELIABLE || this.#limbo.full) return reason;
     const kept = this.#pool.keep(packet);
     if (kept === null) return reason;
     this.#limbo.add(kept);

@@ -40,6 +40,10 @@ export class Limbo {
     return this.#waiting.length;
   }
 
+  get full(): boolean {
+    return this.#waiting.length >= PACKETS_MAX;
+  }
+
   /** Takes over `kept`. */
   add(kept: KeptPacket): void {
     if (!this.#waiting.push({ kept, until: this.#clock.now() + WAIT_MAX })) {

@@ -40,7 +40,7 @@ const PROBE_MAX: Micros = 1_000 * MILLISECOND;
 const PERSISTENT_PROBES = 3;
 const ACK_EVERY = 2;
 const ACK_DELAY_MIN: Micros = 1 * MILLISECOND;
-const ACK_DELAY_MAX: Micros = 10 * MILLISECOND;
+const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
 /** IP and UDP headers: windows count what the network carries. */
 const IP_UDP_BYTES = 28;
 const BURST_BYTES = 10 * 1_480;
@@ -118,6 +118,9 @@ export class ReliableService implements DataService, AckWriter {
   #lastChargedNumber = -1;
   #largestAcked = -1;
   #probedAt: Micros = 0;
+  /** When the latest ack with news came, and the mean time between such acks. */
+  #ackedAt: Micros = 0;
+  #ackGap: Micros = 0;
   #probes = 0;
   #packetThreshold = PACKET_THRESHOLD;
   #timeThreshold = TIME_THRESHOLD;
@@ -285,6 +288,8 @@ export class ReliableService implements DataService, AckWriter {
     if (largest > this.#largestAcked) this.#largestAcked = largest;
     if (newest !== null) {
       this.#probes = 0;
+      this.#ackGap += (Math.min(now - this.#ackedAt, 1_000 * MILLISECOND) - this.#ackGap) / 4;
+      this.#ackedAt = now;
       if (newest.number === largest) {
         const rtt = now - newest.sentAt;
         this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt);
@@ -359,7 +364,11 @@ export class ReliableService implements DataService, AckWriter {
     let at = NEVER;
     for (const sent of this.#suspects) if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
     const oldest = this.#outstanding.peek();
-    if (at === NEVER && oldest !== undefined) at = Math.max(oldest.sentAt, this.#probedAt) + this.#probeAfter;
+    if (at === NEVER && oldest !== undefined) {
+      at = Math.max(oldest.sentAt, this.#probedAt) + this.#probeAfter;
+      // While several acks come in every round trip, the next is waited for: a queue that builds up on the way is no loss.
+      if (2 * this.#ackGap < this.#rtt.smoothedUs) at = Math.max(at, this.#ackedAt + Math.round(1.25 * this.#ackGap));
+    }
     if (at === NEVER) this.#env.timers.cancel(this.#lossTimer);
     else this.#env.timers.arm(this.#lossTimer, at);
   }
@@ -476,6 +485,7 @@ export class ReliableService implements DataService, AckWriter {
     this.#lastChargedNumber = -1;
     this.#largestAcked = -1;
     this.#probes = 0;
+    this.#ackGap = 0;
     this.#controller = makeController(this.#congestionName);
     this.#pacer = new Pacer(BURST_BYTES);
     this.#arrived.clear();

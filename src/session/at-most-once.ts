@@ -9,6 +9,8 @@ import type { NodeId, Port } from '../base/ids.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 
 const SENDERS_MAX = 4_096;
+/** As many as a reliable link has under way and more: what waited for a route comes late, and is not old. */
+const WINDOW_WORDS = 1_024;
 
 export class AtMostOnce {
   readonly #windows = new Map<string, ReplayWindow>();
@@ -32,7 +34,7 @@ export class AtMostOnce {
           break;
         }
       }
-      window = new ReplayWindow();
+      window = new ReplayWindow(WINDOW_WORDS);
     } else this.#windows.delete(key);
     this.#windows.set(key, window);
     window.record(message);

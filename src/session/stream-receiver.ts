@@ -10,6 +10,9 @@ import { ByteQueue } from '../base/byte-queue.ts';
 import { copyOf } from '../base/bytes.ts';
 import { SACKS_MAX, WINDOW_UNIT, type Segment } from '../wire/segment.ts';
 
+/** Pieces beyond a gap: a window of full segments is fewer, and one-byte segments must not cost more memory than that. */
+const PIECES_MAX = 8_192;
+
 interface Piece { readonly start: number; readonly bytes: Uint8Array }
 
 export type Accepted = 'new' | 'gap' | 'duplicate' | 'out of window';
@@ -63,11 +66,12 @@ export class StreamReceiver {
     if (end > this.#edge) return 'out of window';
     if (fin) {
       if (this.finAt >= 0 && this.finAt !== end) return 'out of window';
-      if (end < this.next || this.#pieces.some((piece) => piece.start + piece.bytes.length > end)) return 'out of window';
+      if (this.finAt < 0 && (end < this.next || this.#pieces.some((piece) => piece.start + piece.bytes.length > end))) return 'out of window';
       this.finAt = end;
     } else if (this.finAt >= 0 && end > this.finAt) return 'out of window';
     const before = this.next;
     if (start > this.next) {
+      if (this.#pieces.length >= PIECES_MAX) return 'out of window';
       if (to > from) this.#hold(start, bytes, from, to);
       return 'gap';
     }

@@ -175,9 +175,12 @@ export class StreamSender {
     return false;
   }
 
-  /** Copies data of a segment to `out[at..)`. */
+  /** Copies data of a segment to `out[at..)`; zeros for what a peer acknowledged within a segment, which it has. */
   copy(start: number, end: number, out: Uint8Array, at: number): void {
-    this.#buffer.copy(start - this.unacknowledged, end - start, out, at);
+    const from = Math.min(end, Math.max(start, this.unacknowledged));
+    const held = at + from - start;
+    out.fill(0, at, held);
+    this.#buffer.copy(from - Math.min(from, this.unacknowledged), end - from, out, held);
   }
 
   /** An acknowledgement, from a segment that was checked to be of this stream. False when it acknowledges what was never sent. */

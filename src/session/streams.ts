@@ -143,9 +143,9 @@ export class Streams {
     if (packet.ecn) this.marked += 1;
     const syn = (segment.flags & SEGMENT_SYN) !== 0;
     if (syn && (segment.flags & SEGMENT_ACK) === 0) return this.#onSyn(packet, segment);
-    const stream = this.#byId.get(segment.stream);
+    const stream = this.#byId.get(segment.stream) ?? this.#ofForgetful(packet, segment);
     if (stream === undefined || stream.node !== packet.source || stream.port !== packet.sourcePort || stream.localPort !== packet.destinationPort) {
-      if ((segment.flags & SEGMENT_RST) === 0 && !syn) this.#refuse(packet, 0);
+      if ((segment.flags & SEGMENT_RST) === 0 && !syn) this.#refuse(packet, segment.stream);
       return DropReason.streamUnknown;
     }
     if (stream.state === 'closed') {
@@ -256,16 +256,30 @@ export class Streams {
     }
   }
 
-  /** Answers a segment that belongs to nothing here with a reset for the stream `remoteId` (0: not known, then as it came). */
-  #refuse(packet: Packet, remoteId: number): void {
+  /** A reset from a daemon that does not know our id for the stream, because it was restarted: it names its own former one. */
+  #ofForgetful(packet: Packet, segment: Segment): Stream | undefined {
+    if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0 || !this.#takeResetToken()) return undefined;
+    for (const stream of this.#byId.values()) {
+      if (stream.remoteId === segment.stream && stream.node === packet.source && stream.port === packet.sourcePort && stream.localPort === packet.destinationPort) return stream;
+    }
+    return undefined;
+  }
+
+  #takeResetToken(): boolean {
     const now = this.#env.clock.now();
     this.#resetTokens = Math.min(RESETS_PER_SECOND, this.#resetTokens + ((now - this.#tokensAt) / SECOND) * RESETS_PER_SECOND);
     this.#tokensAt = now;
-    if (this.#resetTokens < 1 || remoteId === 0) return;
+    if (this.#resetTokens < 1) return false;
     this.#resetTokens -= 1;
+    return true;
+  }
+
+  /** Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's, or ours of an earlier run. */
+  #refuse(packet: Packet, id: number): void {
+    if (id === 0 || !this.#takeResetToken()) return;
     const segment = new Segment();
     segment.flags = SEGMENT_RST;
-    segment.stream = remoteId;
+    segment.stream = id;
     const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
     this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, segment, 0, null);
   }

@@ -18,7 +18,7 @@ test('a 10 MB file goes through a chain of six daemons unharmed', async () => {
   await network.start(6, chain(6));
   await network.converged();
   const file = randomBytes(10 * 1024 * 1024);
-  const listener = spines(['cat', '--listen', '7000', '--socket', network.daemons[5]!.socket]);
+  const listener = spines(['cat', '-u', '--listen', '7000', '--socket', network.daemons[5]!.socket]);
   const client = await network.daemons[5]!.connect();
   for (;;) {
     const status = (await client.request('status')) as { sockets: number };
@@ -27,7 +27,7 @@ test('a 10 MB file goes through a chain of six daemons unharmed', async () => {
   }
   await client.close();
   const began = performance.now();
-  const sender = await spines(['cat', 'n5', '7000', '--rate', '40mbit', '--socket', network.daemons[0]!.socket], { input: file });
+  const sender = await spines(['cat', '-u', 'n5', '7000', '--rate', '40mbit', '--socket', network.daemons[0]!.socket], { input: file });
   expect(sender.stderr).toBe('');
   expect(sender.code).toBe(0);
   const received = await listener;
