@@ -12,6 +12,7 @@ import { registerConfig } from './config.ts';
 import { registerDaemon } from './daemon.ts';
 import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
+import { registerFigures } from './figures.ts';
 import { registerForward } from './forward.ts';
 import { registerLink } from './link.ts';
 import { registerLinks } from './links.ts';
@@ -32,7 +33,7 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
   registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
-  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerVersion,
+  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerVersion,
 ];
 
 export interface RunState {

@@ -38,7 +38,9 @@ export async function serve(client: SpinesClient, listen: Target, verbose: boole
   const ended = untilEnded(client);
   try {
     await Promise.race([ended, new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => reject(new Failure(EXIT_USAGE, error.code ?? 'EIO', `cannot listen on ${formatTarget(listen)} (${error.code}); choose another address or port`)));
+      server.once('error', ({ code = 'EIO' }: NodeJS.ErrnoException) => {
+        reject(new Failure(EXIT_USAGE, code, `cannot listen on ${formatTarget(listen)} (${code}); choose another address or port`));
+      });
       server.listen(listen.port, listen.host, resolve);
     })]);
     const { port } = server.address() as { port: number };

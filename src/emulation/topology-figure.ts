@@ -139,7 +139,7 @@ function references(plan: FigurePlan, flowNames: readonly string[]): Issue[] {
     names.add(name);
     if (flow !== null && !flowNames.includes(flow)) issues.push({ path: ['figure', 'curves', i, 'flow'], message: `unknown flow ${flow}` });
   });
-  const known = (x: number | null): boolean => (plan.measure === 'distribution' ? x === null || (x >= 0 && x <= plan.ms) : plan.points.some((point) => point.x === x));
+  const known = (x: number | null): boolean => (plan.measure === 'distribution' ? x !== null && x >= 0 && x <= plan.ms : plan.points.some((point) => point.x === x));
   plan.statements.forEach((statement, i) => {
     const path = ['figure', 'says', i];
     for (const key of ['curve', 'against'] as const) {

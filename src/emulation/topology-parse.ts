@@ -34,9 +34,10 @@ export function parseTopology(text: string, fileName: string, overrides: readonl
   if (checked.data === null) throw places.error(checked.issues);
   const builder = new Builder(checked.data);
   const topology = builder.build();
-  const issues = [...builder.issues, ...checkFigure(places.data, topology.flows.map((flow) => flow.name)).issues];
+  const figure = checkFigure(places.data, topology.flows.map((flow) => flow.name));
+  const issues = [...builder.issues, ...figure.issues];
   if (issues.length > 0) throw places.error(issues);
-  return topology;
+  return figure.plan === null ? topology : deepFreeze({ ...topology, figure: figure.plan });
 }
 
 /* ------------------------------------------------------------------ resolving */
@@ -75,6 +76,7 @@ class Builder {
       links: this.#links,
       flows,
       events,
+      figure: null,
     });
   }
 

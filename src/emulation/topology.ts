@@ -11,6 +11,7 @@ import type { LinkServiceName, RoutingName, SessionKind } from 'spines-client/pr
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { DirectionChange, DirectionSettings } from './link-settings.ts';
+import type { FigurePlan } from './topology-figure.ts';
 
 export const TOPOLOGY_NODES_MAX = 2_000;
 export const TOPOLOGY_LINKS_MAX = 20_000;
@@ -83,4 +84,6 @@ export interface Topology {
   readonly links: readonly TopologyLink[];
   readonly flows: readonly TopologyFlow[];
   readonly events: readonly TopologyEvent[];
+  /** What `spines figures` makes of the file; a replay ignores it. */
+  readonly figure: FigurePlan | null;
 }

@@ -403,6 +403,17 @@ export class ReliableService implements DataService, AckWriter {
       left -= 1;
       this.#transmit(item, true);
     }
+    if (this.#oldestSequence === this.#nextSequence) this.#forgetCopies();
+  }
+
+  /** The neighbour has everything, yet copies sent twice are not accounted for: nothing would ever tell, and they hold the window. */
+  #forgetCopies(): void {
+    const now = this.#env.clock.now();
+    for (let sent = this.#outstanding.shift(); sent !== undefined; sent = this.#outstanding.shift()) {
+      this.#declareLost(sent, now);
+      this.#suspects.push(sent);
+    }
+    this.#pump();
   }
 
   /* -------------------------------------------------------------- receiving */

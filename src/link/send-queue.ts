@@ -2,8 +2,8 @@
  * A bounded queue of packets in front of a link, fair between source nodes.
  *
  * Deficit round robin over one sub-queue per source (Shreedhar and Varghese, 1995): a source that sends more
- * than its share waits behind itself. The bound is in bytes over all sources; at the bound the packet is
- * refused and the caller says so to whoever sent it. `@hot`
+ * than its share waits behind itself. The bound is in bytes over all sources (packets whose bytes are borrowed come from
+ * local programs); at the bound the packet is refused and the caller says so to whoever sent it. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -14,6 +14,11 @@ import { PACKET_BYTES_MAX } from '../wire/sizes.ts';
 
 /** Charged to every packet on top of its bytes, so that many small ones are bounded too. */
 export const PACKET_OVERHEAD_BYTES = 128;
+/**
+ * Packets of local programs may go this many times beyond the limit: what a program had sent before it heard that it must wait is
+ * not lost. Transit traffic has nobody to tell, and stops at the limit.
+ */
+const LOCAL_FACTOR = 4;
 const QUANTUM = PACKET_BYTES_MAX + PACKET_OVERHEAD_BYTES;
 const PACKETS_PER_SOURCE_MAX = 16_384;
 
@@ -21,6 +26,8 @@ class SourceQueue {
   readonly source: NodeId;
   readonly packets = new Ring<KeptPacket>(PACKETS_PER_SOURCE_MAX);
   deficit = 0;
+  /** Of its packets, with their overhead. */
+  bytes = 0;
 
   constructor(source: NodeId) {
     this.source = source;
@@ -52,17 +59,19 @@ export class SendQueue {
   /** Keeps `packet`, to be marked when it leaves if `mark`; false when a bound is reached, and then nothing is kept. */
   push(packet: Packet, mark = false): boolean {
     const cost = packet.length + PACKET_OVERHEAD_BYTES;
-    if (this.#bytes + cost > this.limitBytes) return false;
-    let queue = this.#bySource.get(packet.source);
-    if (queue === undefined) {
-      queue = new SourceQueue(packet.source);
-      this.#bySource.set(packet.source, queue);
-    }
+    if (this.#bytes + cost > (packet.keepable ? this.limitBytes : LOCAL_FACTOR * this.limitBytes)) return false;
+    const queue = this.#bySource.get(packet.source) ?? new SourceQueue(packet.source);
     if (queue.packets.length === queue.packets.limit) return false;
+    // Turns are fair among what waits; who may wait must be fair too. A source beside others holds at most twice what is free.
+    if (this.#bySource.size > 1 && queue.bytes + cost > 2 * (this.limitBytes - this.#bytes)) return false;
     const kept = this.#pool.keep(packet);
     if (kept === null) return false;
     if (mark) kept.mark = true;
-    if (queue.packets.length === 0) this.#turns.push(queue);
+    if (queue.packets.length === 0) {
+      this.#bySource.set(packet.source, queue);
+      this.#turns.push(queue);
+    }
+    queue.bytes += cost;
     queue.packets.push(kept);
     this.#bytes += cost;
     this.#packets += 1;
@@ -83,6 +92,7 @@ export class SendQueue {
     const head = queue.packets.shift()!;
     const cost = head.length + PACKET_OVERHEAD_BYTES;
     queue.deficit -= cost;
+    queue.bytes -= cost;
     this.#bytes -= cost;
     this.#packets -= 1;
     if (queue.packets.length === 0) {

@@ -47,7 +47,7 @@ export interface NodeLimits {
   readonly nodes: number;
   /** Packets in all queues together; further ones are dropped. */
   readonly packetsKept: number;
-  /** Bytes in one link's send queue; further packets are dropped and their sender told to wait. */
+  /** Bytes in one link's send queue; further packets are dropped. Local programs are told to wait at half of it, and may go four times beyond. */
   readonly linkQueueBytes: number;
   /** Client connections; more are closed at once. */
   readonly clients: number;

@@ -88,7 +88,8 @@ export class Sessions {
   readonly reassembly: Reassembly;
   readonly #env: SessionsEnvironment;
   readonly #byPort = new Map<Port, DatagramSession>();
-  readonly #blocked = new Set<DatagramSession>();
+  /** Sessions that wait for room towards a node, the longest first. */
+  readonly #blocked = new Map<DatagramSession, NodeId>();
   readonly #packet = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
@@ -146,7 +147,7 @@ export class Sessions {
     if (reason === DropReason.none) session.sent += 1;
     if (this.#env.dissemination.congested(destination, session.service)) {
       session.blocked = true;
-      this.#blocked.add(session);
+      this.#blocked.set(session, destination);
     }
     return reason;
   }
@@ -164,7 +165,9 @@ export class Sessions {
   }
 
   onLinkWritable(_link: Link): void {
-    for (const session of [...this.#blocked]) {
+    for (const [session, destination] of [...this.#blocked]) {
+      // Whoever came first may have taken the room again: the rest keep their places before it.
+      if (this.#env.dissemination.congested(destination, session.service)) continue;
       this.#blocked.delete(session);
       session.blocked = false;
       session.owner.onWritable(session);

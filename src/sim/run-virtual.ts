@@ -33,7 +33,7 @@ export interface VirtualRun {
 const CONVERGE_MAX: Micros = 60 * SECOND;
 const CHECK_INTERVAL: Micros = 10 * MILLISECOND;
 /** After the last message the run goes on this long for stragglers. */
-const STRAGGLER_TIME: Micros = 2 * SECOND;
+export const STRAGGLER_TIME: Micros = 2 * SECOND;
 
 export function buildWorld(topology: Topology, log?: Log): World {
   const world = new World({ seed: topology.seed, ...(log === undefined ? {} : { log }) });

@@ -1,16 +1,15 @@
 /**
- * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder, in one run.
+ * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder, and what programs get end to end, in one run.
  *
  * Three processes in a row on loopback (source, forwarder, sink), the forwarder being either bare or a daemon;
  * rounds are interleaved and medians printed. CPU is the forwarder's own, from the operating system. Prints
  * ratios; asserts nothing.
  */
 
-import { fork, type ChildProcess } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import type { Counters, Order, Role } from './role.js';
+import { endToEnd } from './end-to-end.js';
+import { freePort, median, printTable, Worker } from './processes.js';
+import type { Counters, Role } from './role.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
 const DURATION_MS = Number(process.env['BENCH_MS'] ?? 2_000);
@@ -21,41 +20,13 @@ const FLOOD_RATE = 400_000;
 
 interface Result { packetsPerSecond: number; cpuUsPerPacket: number; lossPct: number }
 
-class Worker {
-  readonly child: ChildProcess;
-
-  constructor() {
-    this.child = fork(fileURLToPath(new URL('role.js', import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  }
-
-  ask<T>(order: Order): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const onExit = (): void => reject(new Error('a bench process ended early'));
-      this.child.once('exit', onExit);
-      this.child.once('message', (answer) => {
-        this.child.off('exit', onExit);
-        resolve(answer as T);
-      });
-      this.child.send(order);
-    });
-  }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createSocket('udp4');
-  await new Promise<void>((resolve) => probe.bind(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return port;
-}
-
 class Chain {
   readonly workers: Worker[] = [];
 
   async start(roles: readonly [Role, Role, Role]): Promise<this> {
     const ports = [await freePort(), await freePort(), await freePort(), 0];
     for (let i = 2; i >= 0; i -= 1) {
-      const worker = new Worker();
+      const worker = new Worker('role.js');
       this.workers[i] = worker;
       await worker.ask({ kind: 'start', role: roles[i]!, port: ports[i]!, next: ports[i + 1]! });
     }
@@ -80,16 +51,8 @@ class Chain {
   }
 
   stop(): void {
-    for (const worker of this.workers) {
-      worker.child.removeAllListeners('exit');
-      worker.child.kill('SIGKILL');
-    }
+    for (const worker of this.workers) worker.stop();
   }
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
 }
 
 interface Case { name: string; bytes: number; shared: boolean }
@@ -104,6 +67,7 @@ async function main(): Promise<void> {
   console.log(`CPU per packet of the forwarder at ${STEADY_RATE} packets/s offered; packets/s with ${FLOOD_RATE} offered.\n`);
   const bare = await new Chain().start(['bare-source', 'bare-forwarder', 'bare-sink']);
   const transit = await new Chain().start(['node-source', 'node-transit', 'node-sink']);
+  let bareRate = 1;
   const rows: string[][] = [['packets', 'forwarder', 'CPU us/packet', 'spread', 'ratio', 'packets/s', 'ratio']];
   try {
     for (const chain of [bare, transit]) await chain.measure(STEADY_RATE, 1_000, false);
@@ -118,6 +82,7 @@ async function main(): Promise<void> {
       }
       const cpu = steady.map((results) => median(results.map((r) => r.cpuUsPerPacket)));
       const rate = flood.map((results) => median(results.map((r) => r.packetsPerSecond)));
+      if (bytes === 1_000) bareRate = rate[0]!;
       for (const [i, forwarder] of ['bare dgram', 'transit daemon'].entries()) {
         const all = steady[i]!.map((r) => r.cpuUsPerPacket);
         rows.push([
@@ -132,8 +97,8 @@ async function main(): Promise<void> {
     bare.stop();
     transit.stop();
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  for (const row of rows) console.log(row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ').trimEnd());
+  printTable(rows, 2);
+  await endToEnd(Math.min(ROUNDS, 3), DURATION_MS, bareRate);
 }
 
 await main();

@@ -11,11 +11,11 @@ import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
 import { makeConfig, type DialConfig } from '#src/node/config.js';
 import type { DatagramOwner } from '#src/session/sessions.js';
 
-export type Role = 'bare-source' | 'bare-forwarder' | 'bare-sink' | 'node-source' | 'node-transit' | 'node-sink';
+export type Role = 'bare-source' | 'bare-forwarder' | 'bare-sink' | 'node-source' | 'node-transit' | 'node-sink' | 'node';
 
 /** From main.ts. */
 export type Order =
-  | { kind: 'start'; role: Role; port: number; next: number }
+  | { kind: 'start'; role: Role; port: number; next: number; id?: number; socketPath?: string }
   | { kind: 'send'; packetsPerSecond: number; bytes: number; durationMs: number; shared: boolean }
   | { kind: 'report' };
 
@@ -43,15 +43,15 @@ async function bareSocket(port: number, next: number): Promise<{ receive: Socket
   return { receive, send };
 }
 
-async function daemon(id: number, port: number, next: number): Promise<RunningDaemon> {
+async function daemon(id: number, port: number, next: number, socketPath: string | null = null): Promise<RunningDaemon> {
   const dials: DialConfig[] = next === 0 ? [] : [{ address: HOST, port: next, node: null }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), listen: [{ address: HOST, port }], client: { socketPath: null, tcp: null },
+    config: makeConfig({ id, dials }), listen: [{ address: HOST, port }], client: { socketPath, tcp: null },
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
 }
 
-async function start(role: Role, port: number, next: number): Promise<void> {
+async function start({ role, port, next, id, socketPath }: Order & { kind: 'start' }): Promise<void> {
   const sink: DatagramOwner = { onMessage: () => { packets += 1; return true; }, onWritable: () => {} };
   switch (role) {
     case 'bare-source': {
@@ -79,6 +79,9 @@ async function start(role: Role, port: number, next: number): Promise<void> {
       };
       return;
     }
+    case 'node':
+      node = await daemon(id!, port, next, socketPath!);
+      return;
     case 'node-transit':
       node = await daemon(0x0a000002, port, next);
       return;
@@ -105,7 +108,7 @@ async function send(packetsPerSecond: number, bytes: number, durationMs: number,
 process.on('message', (order: Order) => {
   void (async (): Promise<void> => {
     if (order.kind === 'start') {
-      await start(order.role, order.port, order.next);
+      await start(order);
       process.send!({ kind: 'started' });
     } else if (order.kind === 'send') {
       const sent = await send(order.packetsPerSecond, order.bytes, order.durationMs, order.shared);

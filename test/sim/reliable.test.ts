@@ -9,14 +9,15 @@ import { describe, expect, test } from 'vitest';
 
 import { getU32, putU16, putU32 } from '../../src/base/bytes.ts';
 import type { NodeId } from '../../src/base/ids.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
+import { MILLISECOND, SECOND } from '../../src/base/time.ts';
 import type { DirectionChange } from '../../src/emulation/link-settings.ts';
 import type { DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
 import { cut, heal } from '../../src/sim/faults.ts';
 import type { SimHost, Wire } from '../../src/sim/world.ts';
 import { DropReason } from '../../src/wire/drop.ts';
-import { FRAME_ACK, FRAME_HELLO, FRAME_RELIABLE } from '../../src/wire/frames.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { FRAME_ACK, FRAME_RELIABLE } from '../../src/wire/frames.ts';
+import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { TcpLike } from '../support/tcp-like.ts';
 import { chain, finish, hosts, linkOf, Network, pair, ring, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();
@@ -117,6 +118,18 @@ function paperChain(loss: number, seed = 1): Network {
 }
 
 describe('datagrams over reliable links', () => {
+  test('go on when a probe was lost that carried only what had arrived', () => {
+    // A probe's copy that nobody acknowledges must not hold the window for ever: found at a loss of a fifth.
+    for (let seed = 1; seed <= 10; seed += 1) {
+      const network = pair({ seed, routes: false, forward: wire({ latencyUs: 10 * MS, loss: { kind: 'bernoulli', rate: 0.3 } }) });
+      network.settle(60 * SECOND);
+      const flow = network.flow(network.host(0), network.host(1), { packetsPerSecond: 40, sizeBytes: 1_000, durationUs: 20 * SECOND, options: RELIABLE });
+      network.run(60 * SECOND);
+      expect([flow.refused, flow.meter.delivered, flow.meter.duplicates], `seed ${seed}`).toEqual([0, flow.sent, 0]);
+      finish(network);
+    }
+  });
+
   const faults: [string, DirectionChange][] = [
     ['lose 1 %', { loss: { kind: 'bernoulli', rate: 0.01 } }],
     ['lose 5 %', { loss: { kind: 'bernoulli', rate: 0.05 } }],
@@ -133,9 +146,9 @@ describe('datagrams over reliable links', () => {
       const [a, d] = [network.host(0), network.host(3)];
       network.settle(60 * SECOND);
       const flows = [
-        network.flow(a, d, { packetsPerSecond: 100, sizeBytes: 1_000, durationUs: 10 * SECOND, options: RELIABLE }),
-        network.flow(d, a, { packetsPerSecond: 200, sizeBytes: 60, durationUs: 10 * SECOND, options: RELIABLE }),
-        network.flow(a, d, { packetsPerSecond: 5, sizeBytes: 20_000, durationUs: 10 * SECOND, options: RELIABLE }),
+        network.flow(a, d, { packetsPerSecond: 20, sizeBytes: 1_000, durationUs: 10 * SECOND, options: RELIABLE }),
+        network.flow(d, a, { packetsPerSecond: 100, sizeBytes: 60, durationUs: 10 * SECOND, options: RELIABLE }),
+        network.flow(a, d, { packetsPerSecond: 0.5, sizeBytes: 20_000, durationUs: 10 * SECOND, options: RELIABLE }),
       ];
       network.run(25 * SECOND);
       for (const flow of flows) {
@@ -210,33 +223,261 @@ describe('datagrams over reliable links', () => {
   });
 });
 
-/** Throughput of TCP in segments of `bytes` a second (Padhye and others, 1998, equation 30), in kbit/s. `b`: segments per ack that count for growth. */
-function padhyeKbps(bytes: number, rttS: number, p: number, b: number, rtoS: number): number {
-  const time = rttS * Math.sqrt((2 * b * p) / 3) + rtoS * Math.min(1, 3 * Math.sqrt((3 * b * p) / 8)) * p * (1 + 32 * p * p);
+/**
+ * Throughput of TCP in kbit/s (Padhye and others, 1998, equation 30) with segments of `bytes`. One segment per ack counts for
+ * growth (b = 1: bytes are counted, RFC 3465). The timeout is the link's own probe timeout, a round trip and a quarter: with the
+ * 200 ms of a kernel the equation says a third of that at 10 % and 20 ms, where a TCP sits in timeouts and a link that probes does not.
+ */
+function padhyeKbps(bytes: number, rttS: number, p: number): number {
+  const time = rttS * Math.sqrt((2 * p) / 3) + 1.25 * rttS * Math.min(1, 3 * Math.sqrt((3 * p) / 8)) * p * (1 + 32 * p * p);
   return (bytes * 8) / time / 1_000;
 }
 
 describe('a reliable link shares a network', () => {
   test.each([10, 50])('and has the throughput of TCP at every loss, one way %i ms', { timeout: 170_000 }, (latencyMs) => {
     const rows: string[] = [];
+    const seconds = LONG ? 300 : 100;
     for (const loss of [0.001, 0.005, 0.01, 0.02, 0.05, 0.1]) {
-      const network = hosts(2, { seed: 5 });
+      const network = hosts(2, { seed: 5, routes: false });
       const [a, b] = [network.host(0), network.host(1)];
       network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: 10_000, loss: { kind: 'bernoulli', rate: loss } }), wire({ latencyUs: latencyMs * MS, bandwidthKbps: 10_000 }));
       network.settle();
       const greedy = new Greedy(a, b, 6_000, 1_000);
       network.run(10 * SECOND);
       const from = greedy.bytes;
-      const seconds = LONG ? 300 : 60;
       network.run(seconds * SECOND);
       const kbps = ((greedy.bytes - from) * 8) / seconds / 1_000;
       greedy.stop();
-      const rtt = linkOf(a, b)!.liveness.rtt.smoothedUs / SECOND;
-      rows.push(`${loss * 100} %: ${kbps.toFixed(0)} kbit/s, rtt ${(rtt * 1e3).toFixed(1)}, b=1 ${padhyeKbps(1_000, rtt, loss, 1, 4 * rtt).toFixed(0)} b=2 ${padhyeKbps(1_000, rtt, loss, 2, 4 * rtt).toFixed(0)} b=1 rto 200 ${padhyeKbps(1_000, rtt, loss, 1, 0.2).toFixed(0)}, b=2 rto 200 ${padhyeKbps(1_000, rtt, loss, 2, 0.2).toFixed(0)}`);
-      network.run(20 * SECOND);
+      const expected = Math.min(padhyeKbps(1_000, linkOf(a, b)!.liveness.rtt.minUs / SECOND, loss), (10_000 * 1_000) / 1_073);
+      rows.push(`  ${2 * latencyMs} ms, ${loss * 100} %: ${kbps.toFixed(0)} kbit/s, ${(kbps / expected).toFixed(2)} of the equation's ${expected.toFixed(0)}`);
+      network.run(25 * SECOND);
       expect([greedy.delivered, greedy.twice]).toEqual([greedy.sent, 0]);
+      expect(kbps / expected, rows.at(-1)).toBeGreaterThan(0.85);
+      expect(kbps / expected, rows.at(-1)).toBeLessThan(1.15);
       finish(network);
     }
-    console.log(rows.join('\n'));
+    console.log(`a greedy source over one reliable link of 10 Mbit/s:\n${rows.join('\n')}`);
+  });
+
+  function overOne(network: Network, a: SimHost, b: SimHost): number[] {
+    const flows = Array.from({ length: 8 }, (_, i) => new Greedy(a, b, 6_000 + i, 1_000));
+    network.run(40 * SECOND);
+    const shares = flows.map((flow) => flow.delivered);
+    for (const flow of flows) flow.stop();
+    network.run(10 * SECOND);
+    for (const flow of flows) expect([flow.delivered, flow.twice]).toEqual([flow.sent, 0]);
+    return shares;
+  }
+
+  function overMany(network: Network, b: SimHost): number[] {
+    const flows = network.hosts.slice(2).map((host, i) => network.flow(host, b, { packetsPerSecond: 120, sizeBytes: 1_000, startUs: i * 500 * MS, durationUs: 40 * SECOND, options: RELIABLE }));
+    network.run(40 * SECOND);
+    return flows.map((flow) => flow.meter.delivered);
+  }
+
+  test.each(['of as many nodes', 'of one node'])('between eight flows %s alike', (whose) => {
+    const network = hosts(whose === 'of one node' ? 2 : 10, { seed: 2 });
+    const [a, b] = [network.host(0), network.host(1)];
+    network.connect(a, b, wire({ latencyUs: 10 * MS, bandwidthKbps: 4_000 }));
+    for (const host of network.hosts.slice(2)) network.connect(host, a, wire({ latencyUs: 5 * MS, bandwidthKbps: 50_000 }));
+    network.settle();
+    // Of one node: sources that are told to wait. Of eight: each sends twice its share.
+    const shares = whose === 'of one node' ? overOne(network, a, b) : overMany(network, b);
+    expect(shares.reduce((sum, share) => sum + share), shares.join()).toBeGreaterThan(0.9 * 40 * 4_000_000 / 8 / 1_073);
+    expect(jain(shares), shares.join()).toBeGreaterThanOrEqual(0.95);
+  });
+
+  test('with a TCP-like flow in the same bottleneck, taking between half and twice its share', () => {
+    const rows: string[] = [];
+    for (const [kbps, latencyMs] of [[5_000, 10], [10_000, 25], [2_000, 50]] as const) {
+      const tcps: TcpLike[] = [];
+      const network = hosts(2, { seed: 3, routes: false, onArrival: (along, bytes) => !tcps.some((tcp) => tcp.take(along, bytes)) });
+      const [a, b] = [network.host(0), network.host(1)];
+      network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: kbps }), wire({ latencyUs: latencyMs * MS, jitterUs: 2 * MS }));
+      network.settle();
+      const greedy = new Greedy(a, b, 6_000, 1_388);
+      tcps.push(new TcpLike(network.world, a, b));
+      tcps[0]!.start();
+      network.run(20 * SECOND);
+      const from = [greedy.delivered, tcps[0]!.delivered] as const;
+      network.run(180 * SECOND);
+      const ours = (greedy.delivered - from[0]) * 1_388, theirs = (tcps[0]!.delivered - from[1]) * 1_448;
+      rows.push(`  ${kbps} kbit/s, ${2 * latencyMs} ms: ${(ours / 22_500).toFixed(0)} kbit/s beside ${(theirs / 22_500).toFixed(0)}, ${tcps[0]!.timeouts} timeouts`);
+      tcps[0]!.stop();
+      greedy.stop();
+      network.run(20 * SECOND);
+      const share = ours / ((ours + theirs) / 2);
+      expect(share, rows.at(-1)).toBeGreaterThan(0.5);
+      expect(ours / theirs, rows.at(-1)).toBeLessThan(2);
+      expect(ours / theirs, rows.at(-1)).toBeGreaterThan(0.5);
+      finish(network);
+    }
+    console.log(`a reliable link beside a TCP-like flow:\n${rows.join('\n')}`);
+  });
+});
+
+describe('when a link goes down', () => {
+  test('what its neighbour may not have leaves by another way, and nothing arrives twice', () => {
+    for (let seed = 1; seed <= 5; seed += 1) {
+      const network = ring(5, { seed, forward: wire({ latencyUs: 10 * MS, bandwidthKbps: 5_000, loss: { kind: 'bernoulli', rate: 0.02 } }) });
+      const [a, c] = [network.host(0), network.host(2)];
+      network.settle(30 * SECOND);
+      const flow = network.flow(a, c, { packetsPerSecond: 200, sizeBytes: 1_000, durationUs: 20 * SECOND, options: RELIABLE });
+      for (let i = 0; i < 4; i += 1) {
+        network.run(2_500 * MS);
+        const [from, to] = i % 2 === 0 ? [a, network.host(1)] : [network.host(1), c];
+        cut(from, to);
+        network.run(2_500 * MS);
+        heal(from, to);
+      }
+      network.run(10 * SECOND);
+      expect([flow.refused, flow.meter.delivered, flow.meter.duplicates], `seed ${seed}`).toEqual([0, flow.sent, 0]);
+      expect(drops(network)['waitedTooLong'] ?? 0).toBe(0);
+      finish(network);
+    }
+  });
+
+  test('what the neighbour had, unknown to us, is recognised at the destination', () => {
+    // Acks are lost for a while before the link dies: packets that arrived go out again by the other way.
+    const network = ring(3, { seed: 1, forward: wire({ latencyUs: 10 * MS }), metric: 'hops' });
+    const [a, b] = [network.host(0), network.host(1)];
+    network.settle();
+    const flow = network.flow(a, b, { packetsPerSecond: 500, sizeBytes: 500, durationUs: 10 * SECOND, options: RELIABLE });
+    network.run(3 * SECOND);
+    b.wires.get(a.endpoint.key)!.model.set({ up: false });
+    network.run(4 * SECOND);
+    heal(a, b);
+    network.run(8 * SECOND);
+    expect([flow.refused, flow.meter.delivered, flow.meter.duplicates]).toEqual([0, flow.sent, 0]);
+    expect(b.node.drops.of(DropReason.sequencedDuplicate)).toBeGreaterThan(10);
+  });
+
+  test('for good, what waits is dropped and counted in time, and memory returns to nothing', () => {
+    const network = pair({ routes: false });
+    const [a, b] = [network.host(0), network.host(1)];
+    network.settle();
+    const flow = network.flow(a, b, { packetsPerSecond: 500, sizeBytes: 1_000, durationUs: 5 * SECOND, options: RELIABLE });
+    network.run(SECOND);
+    b.crash();
+    network.run(2 * SECOND);
+    expect(a.node.pool.inUse).toBeGreaterThan(100);
+    network.run(8 * SECOND);
+    expect(a.node.pool.inUse).toBe(0);
+    // Some of the last arrived, and their acknowledgements did not: those count on both sides.
+    const known = a.node.drops.of(DropReason.waitedTooLong) + flow.refused + flow.meter.delivered;
+    expect(known).toBeGreaterThanOrEqual(flow.sent);
+    expect(known).toBeLessThanOrEqual(flow.sent + 20);
+  });
+
+  test('a source that does not look learns that no more can wait, and the daemon keeps its bounds', () => {
+    const network = pair({ routes: false });
+    const [a, b] = [network.host(0), network.host(1)];
+    network.settle();
+    cut(a, b);
+    network.run(SECOND);
+    const greedy = new Greedy(a, b, 6_000, 100);
+    expect(greedy.sent).toBeLessThanOrEqual(16_384);
+    expect(greedy.refused).toBe(1);
+    network.checkBounds();
+    greedy.stop();
+    network.run(10 * SECOND);
+    expect(a.node.pool.inUse).toBe(0);
+  });
+});
+
+describe('when a neighbour restarts', () => {
+  test('what a transit daemon had taken is lost with it, the rest goes on, and nothing arrives twice', () => {
+    const network = chain(3, { seed: 4, forward: wire({ latencyUs: 10 * MS, loss: { kind: 'bernoulli', rate: 0.02 } }) });
+    const [a, b, c] = [network.host(0), network.host(1), network.host(2)];
+    network.settle(30 * SECOND);
+    const flow = network.flow(a, c, { packetsPerSecond: 200, sizeBytes: 500, durationUs: 12 * SECOND, options: RELIABLE });
+    for (let i = 0; i < 3; i += 1) {
+      network.run(3 * SECOND);
+      b.crash();
+      network.run(200 * MS);
+      network.restart(b);
+    }
+    network.run(10 * SECOND);
+    expect(flow.meter.duplicates).toBe(0);
+    // Each crash takes what was between b's acknowledgement and its own sending: no more than some round trips of messages.
+    expect(flow.sent - flow.refused - flow.meter.delivered).toBeLessThanOrEqual(3 * 20);
+  });
+});
+
+describe('a hostile neighbour', () => {
+  /** A pair whose first datagrams from b to a may be rewritten: frames appended by `forge` travel inside real datagrams. */
+  function forged(forge: (wire: Wire, bytes: Uint8Array) => Uint8Array | null): Network {
+    let busy = false;
+    const network = pair({ forward: wire({ latencyUs: 10 * MS }), routes: false, onArrival: (along, bytes) => {
+      if (busy || along.to.index !== 0 || bytes[0] !== 0x14) return true;
+      const extra = forge(along, bytes);
+      if (extra === null) return true;
+      busy = true;
+      const whole = new Uint8Array(bytes.length + extra.length);
+      whole.set(bytes);
+      whole.set(extra, bytes.length);
+      along.to.onDatagram(whole, along.from.endpoint);
+      busy = false;
+      return false;
+    } });
+    network.settle();
+    return network;
+  }
+
+  /** An ack frame: largest, first range, further ranges of gap and length. */
+  function ackFrame(largest: number, first: number, ranges: readonly (readonly [number, number])[] = []): Uint8Array {
+    const frame = new Uint8Array(15 + 4 * ranges.length);
+    frame[0] = FRAME_ACK;
+    putU16(frame, 1, 12 + 4 * ranges.length);
+    putU32(frame, 5, largest);
+    frame[11] = ranges.length;
+    putU16(frame, 13, first);
+    ranges.forEach(([gap, length], i) => { putU16(frame, 15 + 4 * i, gap); putU16(frame, 17 + 4 * i, length); });
+    return frame;
+  }
+
+  const lies: [string, () => Uint8Array, DropReason][] = [
+    ['acknowledges what was never sent', () => ackFrame(1_000_000, 1), DropReason.ackUnsent],
+    ['acknowledges more than there was', () => ackFrame(3, 9), DropReason.ackMalformed],
+    ['sends ranges that overlap', () => ackFrame(5, 2, [[0, 1]]), DropReason.ackMalformed],
+    ['sends ranges that run below zero', () => ackFrame(5, 2, [[2, 9]]), DropReason.ackMalformed],
+    ['sends an empty range', () => ackFrame(5, 0), DropReason.ackMalformed],
+  ];
+  test.each(lies)('that %s is not believed: counted, and every message arrives', (_what, lie, reason) => {
+    const network = forged(() => lie());
+    const [a, b] = [network.host(0), network.host(1)];
+    const flow = network.flow(a, b, { packetsPerSecond: 200, sizeBytes: 500, durationUs: 3 * SECOND, options: RELIABLE });
+    network.run(5 * SECOND);
+    expect(flow.meter.delivered).toBe(flow.sent);
+    expect(a.node.drops.of(reason)).toBeGreaterThan(100);
+    expect(a.node.pool.inUse).toBe(0);
+  });
+
+  test('that acknowledges everything at once harms its own messages only', () => {
+    const network = forged((_along, bytes) => (bytes.length < 60 ? ackFrame(0, 1) : null));
+    const [a, b] = [network.host(0), network.host(1)];
+    network.flow(a, b, { packetsPerSecond: 200, sizeBytes: 500, durationUs: 3 * SECOND, options: RELIABLE });
+    network.run(5 * SECOND);
+    expect(a.node.pool.inUse).toBe(0);
+    network.checkBounds();
+  });
+
+  test('that numbers packets far ahead, at their edges, or sends nothing in them is refused and counted', () => {
+    const numbers = [40_000_000, 0x7fff_ffff, 0xffff_ffff, 100_000];
+    let turn = 0;
+    const network = forged(() => {
+      const frame = new Uint8Array(3 + 4 + 16);
+      frame[0] = FRAME_RELIABLE;
+      frame[2] = turn % 5 === 4 ? 4 : 20;
+      putU32(frame, 3, numbers[turn % 5] ?? 0);
+      turn += 1;
+      return frame[2] === 4 ? frame.slice(0, 7) : frame;
+    });
+    const [a, b] = [network.host(0), network.host(1)];
+    const flow = network.flow(b, a, { packetsPerSecond: 200, sizeBytes: 500, durationUs: 3 * SECOND, options: RELIABLE });
+    network.run(5 * SECOND);
+    expect(flow.meter.delivered).toBe(flow.sent);
+    expect(a.node.drops.of(DropReason.reliableMalformed)).toBeGreaterThan(300);
+    expect(a.node.pool.inUse).toBe(0);
   });
 });

@@ -9,6 +9,7 @@ import { formatPingSummary } from '../../../src/cli/ping.ts';
 import { Progress } from '../../../src/cli/progress.ts';
 import { formatRoutes } from '../../../src/cli/routes.ts';
 import { RttStats, lossPct } from '../../../src/cli/rtt-stats.ts';
+import { formatSessions } from '../../../src/cli/sessions.ts';
 import { formatStatus } from '../../../src/cli/status.ts';
 import { formatAge, formatMs, formatNode, formatTable, paintFor } from '../../../src/cli/table.ts';
 import { formatTrace, summarize } from '../../../src/cli/trace.ts';
@@ -77,6 +78,23 @@ describe('answers of a daemon', () => {
       'NODE      NAME  STATE         HEARD  LINKS\n'
       + '10.0.0.1  A     self              -  B 10.0 ms\n'
       + '10.0.0.1  A     unreachable  5s ago  10.0.0.2 10.0 ms (unconfirmed)\n');
+  });
+
+  it('sessions', () => {
+    const none = { rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null };
+    const base = { client: 'spines cat', remoteNode: null, remoteName: null, remotePort: null, link: 'reliable', routing: 'link-state', sent: 0, received: 0, ...none } as const;
+    expect(formatSessions({ schema: 1, sessions: [
+      { ...base, kind: 'listener', state: '', port: 7_000 },
+      {
+        ...base, kind: 'stream', state: 'established', port: 50_000, remoteNode: '10.0.0.4', remoteName: 'D', remotePort: 7_000, sent: 1_000, received: 5, rttMs: 60.25,
+        windowBytes: 64_000, inFlightBytes: 900, queuedBytes: 10, resentBytes: 0, ecnMarks: 2, limitedBy: 'congestion window',
+      },
+    ] }, plain)).toBe(
+      'KIND      STATE        CLIENT       PORT  REMOTE  LINK      SENT  RECEIVED      RTT  WINDOW  IN FLIGHT  QUEUED  RESENT  MARKS  LIMITED BY\n'
+      + 'listener  -            spines cat   7000  -       reliable     0         0        -       -          -       -       -      -\n'
+      + 'stream    established  spines cat  50000  D:7000  reliable  1000         5  60.3 ms   64000        900      10       0      2  congestion window\n'
+      + 'Streams count bytes, datagram sockets count messages.\n');
+    expect(formatSessions({ schema: 1, sessions: [] }, plain)).toMatch(/^no sessions; /);
   });
 
   it('status', () => {
