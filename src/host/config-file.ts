@@ -18,7 +18,7 @@ import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile, nearest } from '../emulation/topology-schema.ts';
 import { parseDuration, parseSize } from '../emulation/units.ts';
-import { METRICS, defaultConfig, defaultLimits, makeConfig, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
+import { CONGESTION_NAMES, METRICS, defaultConfig, defaultLimits, makeConfig, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -92,6 +92,7 @@ export function formatEffective(config: DaemonFileConfig): string {
     links: node.dials.map((dial) => ({ address: formatSocketAddress(dial), ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }) })),
     accept: node.accept,
     metric: node.metric,
+    congestion: node.congestion,
     liveness: { helloInterval: durationText(node.liveness.helloIntervalUs), deadAfter: durationText(node.liveness.deadAfterUs) },
     redial: durationText(node.redialUs),
     advertisementRefresh: durationText(node.advertisementRefreshUs),
@@ -255,6 +256,7 @@ const fileSchema = strict({
   links: z.array(strict({ address: peerAddress, node: quad.optional() })).optional(),
   accept: truth.optional(),
   metric: oneOf(METRICS).optional(),
+  congestion: oneOf(CONGESTION_NAMES).optional(),
   liveness: strict({ helloInterval: duration.optional(), deadAfter: duration.optional() }).optional(),
   redial: duration.optional(),
   advertisementRefresh: duration.optional(),
@@ -275,6 +277,7 @@ function complete(data: FileData): DaemonFileConfig {
     dials: (data.links ?? []).map(({ address, node: expected }): DialConfig => ({ ...address, node: expected ?? null })),
     accept: data.accept ?? defaultConfig.accept,
     metric: data.metric ?? defaultConfig.metric,
+    congestion: data.congestion ?? defaultConfig.congestion,
     liveness: {
       helloIntervalUs: data.liveness?.helloInterval ?? defaultConfig.liveness.helloIntervalUs,
       deadAfterUs: data.liveness?.deadAfter ?? defaultConfig.liveness.deadAfterUs,

@@ -98,7 +98,7 @@ export class Administration {
       drops: drops.snapshot(),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
-        longestLinkQueueBytes: [linkQueue, config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
+        longestLinkQueueBytes: [linkQueue, 4 * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
         longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
         streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.heldBytes, config.limits.streamBytes],
         waitingForRoute: [dissemination.waiting, 16_384],

@@ -14,7 +14,7 @@ import type { LivenessConfig } from '../link/liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { DialConfig, LivenessConfig, Metric };
-export { METRICS };
+export { CONGESTION_NAMES, METRICS };
 
 export interface NodeConfig {
   readonly id: NodeId;

@@ -63,6 +63,8 @@ export class StreamSender {
   #first = 0;
   #inFlight = 0;
   #lostCount = 0;
+  /** A timeout lets one segment out beyond the window: what counts as in flight may long have arrived or be lost, unreported. */
+  #probe = false;
   /** The record that `nextToSend` last proposed to send again. */
   #again: Sent | null = null;
   #orders = 0;
@@ -124,7 +126,7 @@ export class StreamSender {
       const record = this.#sent[i]!;
       if (!record.lost) continue;
       this.#again = record;
-      if (!this.#windowOpen(record.end - record.start, now, wait)) return false;
+      if (!this.#probe && !this.#windowOpen(record.end - record.start, now, wait)) return false;
       out.start = record.start;
       out.end = Math.min(record.end, this.#dataEnd);
       out.fin = record.end > this.#dataEnd;
@@ -152,6 +154,7 @@ export class StreamSender {
     if (what.again) {
       const record = this.#again!;
       assert(record.start === what.start && record.lost, 'what is sent again was lost');
+      this.#probe = false;
       record.lost = false;
       this.#lostCount -= 1;
       record.sentAt = now;
@@ -298,6 +301,7 @@ export class StreamSender {
       if (record.lost || record.sacked) continue;
       if (now - Math.max(record.sentAt, this.progressAt) < this.timeout) return;
       this.timeouts += 1;
+      this.#probe = true;
       this.#declareLost(record, now);
       if (this.timeouts >= 2) this.controller.onPersistentLoss();
       return;

@@ -396,8 +396,10 @@ export class Stream {
       at = Math.min(this.sender.dueAt, this.#persistAt, this.#keepaliveAt);
       if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
     } else at = this.#env.clock.now() + AFTERLIFE;
+    const soon = this.#env.clock.now() + MILLISECOND;
     if (at === NEVER) timers.cancel(this.#timer);
-    else timers.arm(this.#timer, Math.max(at, this.#env.clock.now() + MILLISECOND));
+    // What is due already keeps its time: an owner that writes every half millisecond must not put it off for ever.
+    else if (at > soon || !this.#timer.armed || this.#timer.at > soon) timers.arm(this.#timer, Math.max(at, soon));
   }
 
   /** Data waits for a window that is shut: ask from time to time, the opening may have been lost. */

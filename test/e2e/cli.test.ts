@@ -71,7 +71,7 @@ describe('exit codes', () => {
 
 test('sessions lists what clients have open, as a table and in JSON', async () => {
   const client = await network.daemons[0]!.connect();
-  const server = client.createServer((stream) => { stream.resume(); });
+  const server = client.createServer({}, (stream) => { stream.resume(); });
   await new Promise<void>((resolve) => server.listen(7_200, resolve));
   const stream = client.stream({ link: 'best-effort' });
   await new Promise<void>((resolve) => { stream.connect({ port: 7_200, host: 'n0' }, resolve); });
