@@ -75,15 +75,7 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
     const color = COLORS[(one.color ?? i) % COLORS.length]!;
     const line = `fill="none" stroke="${color}" stroke-width="2"${one.model === true ? ' stroke-dasharray="6 4"' : ''}`;
     const mark = (cx: number, cy: number): string => (one.model === true || one.plain === true ? '' : shape(i, cx, cy, color));
-    let path = '';
-    let pen = 'M';
-    for (const p of one.points) {
-      if (Number.isNaN(p.y)) pen = 'M';
-      else {
-        path += `${pen}${px(x(p.x))} ${px(y(p.y))}`;
-        pen = 'L';
-      }
-    }
+    const path = clipped(one.points, yMax).map((run) => `M${run.map((p) => `${px(x(p.x))} ${px(y(p.y))}`).join('L')}`).join('');
     if (path !== '') out.push(`<path d="${path}" ${line} stroke-linejoin="round"/>`);
     for (const p of one.points) {
       if (Number.isNaN(p.y)) continue;
@@ -135,6 +127,24 @@ export function barPlotSvg(bars: readonly Bar[], options: { readonly title: stri
   });
   out.push(`<text x="${(left + PLOT.right - 40) / 2}" y="${bottom + 42}" text-anchor="middle">${escapeXml(options.xLabel)}</text>`);
   return finish(out);
+}
+
+/** The line in pieces that end where it leaves the axis, or where a value is missing. */
+function clipped(points: LineSeries['points'], yMax: number): { x: number; y: number }[][] {
+  const runs: { x: number; y: number }[][] = [];
+  let run: { x: number; y: number }[] = [];
+  points.forEach((p, i) => {
+    const before = points[i - 1];
+    const crosses = before !== undefined && Number.isFinite(before.y) && Number.isFinite(p.y) && (before.y > yMax) !== (p.y > yMax);
+    if (crosses) run.push({ x: before.x + ((yMax - before.y) / (p.y - before.y)) * (p.x - before.x), y: yMax });
+    if (p.y <= yMax) run.push(p);
+    else if (run.length > 0) {
+      runs.push(run);
+      run = [];
+    }
+  });
+  if (run.length > 0) runs.push(run);
+  return runs.filter((one) => one.length > 1);
 }
 
 function head(height: number, title: string, subtitle: string | undefined): string[] {

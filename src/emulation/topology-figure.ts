@@ -10,7 +10,7 @@ import { z } from 'zod';
 
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import { checkWith, isMap, label, oneOf, scalar, strict, type Issue } from './topology-schema.ts';
-import { parseDuration, parseRate } from './units.ts';
+import { parseDuration, parseRate, parseSize } from './units.ts';
 
 export type FigureMeasure = 'mean-delay' | 'jitter' | 'late' | 'distribution' | 'throughput';
 export type Setting = readonly [path: string, value: string | number | boolean];
@@ -22,6 +22,9 @@ export interface FigureCurve {
   readonly model: 'padhye' | null;
   /** Of a model. */
   readonly rttUs: Micros;
+  readonly packetBytes: number;
+  /** Index into the plot's colours, null = by position. */
+  readonly color: number | null;
   readonly settings: readonly Setting[];
 }
 
@@ -50,6 +53,8 @@ export interface FigurePlan {
   readonly xLabel: string;
   /** Of `late`: the limit; of `distribution`: the right end of the axis. ms. */
   readonly ms: number;
+  /** Of `distribution`: the left end. ms. */
+  readonly fromMs: number;
   /** Of `throughput`: the line's rate, where the equation ends. kbit/s, null = none. */
   readonly lineKbps: number | null;
   /** Upper end of the y axis, null = the largest value. */
@@ -68,15 +73,22 @@ const milliseconds = scalar('a time such as 60ms', (v) => {
   const us = parseDuration(v);
   return us === null || us <= 0 ? null : us;
 });
+const packetSize = scalar('a size such as 1000', (v) => {
+  const bytes = parseSize(v);
+  return bytes === null || bytes < 1 ? null : bytes;
+});
 const bitRate = scalar('a bit rate such as 10mbit', (v) => parseRate(v));
 const value = scalar('a text, number, true or false', (v) => (['string', 'number', 'boolean'].includes(typeof v) ? (v as string | number | boolean) : null));
 const settings = z.record(z.string().min(1).max(200), value).transform((map): readonly Setting[] => Object.entries(map));
 
 const curveSchema = strict({
-  name: text, flow: label.optional(), model: oneOf('padhye').optional(), rtt: milliseconds.optional(), set: settings.optional(),
+  name: text, flow: label.optional(), model: oneOf('padhye').optional(), rtt: milliseconds.optional(), packet: packetSize.optional(),
+  color: number.optional(), set: settings.optional(),
 })
   .refine((c) => (c.flow === undefined) !== (c.model === undefined), { path: ['flow'], message: 'expected either flow or model' })
-  .refine((c) => (c.model === undefined) === (c.rtt === undefined), { path: ['rtt'], message: 'a model has an rtt, a flow has none' });
+  .refine((c) => (c.model === undefined) === (c.rtt === undefined), { path: ['rtt'], message: 'a model has an rtt, a flow has none' })
+  .refine((c) => c.packet === undefined || c.model !== undefined, { path: ['packet'], message: 'a model has a packet size, a flow has its own' })
+  .refine((c) => c.color === undefined || (Number.isInteger(c.color) && c.color >= 0 && c.color <= 6), { path: ['color'], message: 'expected a whole number in 0..6' });
 
 const statementSchema = strict({
   text, curve: text, at: number.optional(), from: number.optional(), to: number.optional(), against: text.optional(),
@@ -91,12 +103,14 @@ const figureSchema = strict({
   y: oneOf('mean-delay', 'jitter', 'late', 'distribution', 'throughput'),
   x: text,
   limit: milliseconds.optional(),
+  from: milliseconds.optional(),
   line: bitRate.optional(),
   top: number.refine((n) => n > 0, 'expected a number above 0').optional(),
   curves: z.array(curveSchema).min(1, 'expected at least one curve').max(12, 'at most 12 curves'),
   says: z.array(statementSchema).max(50, 'at most 50 statements').optional(),
   beside: z.record(z.string().min(1).max(40), number).optional(),
-}).refine((f) => f.limit !== undefined || (f.y !== 'late' && f.y !== 'distribution'), { path: ['limit'], message: 'late and distribution need a limit' });
+}).refine((f) => f.limit !== undefined || (f.y !== 'late' && f.y !== 'distribution'), { path: ['limit'], message: 'late and distribution need a limit' })
+  .refine((f) => f.from === undefined || (f.y === 'distribution' && f.from < (f.limit ?? 0)), { path: ['from'], message: 'a distribution may begin at a delay below its limit' });
 
 const valuesSchema = strict({ set: text, values: z.array(number).min(1, 'expected at least one value').max(100, 'at most 100 values') })
   .transform(({ set, values }) => values.map((x) => ({ x, settings: [[set, x]] as readonly Setting[] })));
@@ -119,8 +133,10 @@ export function checkFigure(data: unknown, flowNames: readonly string[]): { read
 function planOf(figure: z.output<typeof figureSchema>, points: FigurePlan['points']): FigurePlan {
   return {
     of: figure.of, title: figure.title, measure: figure.y, xLabel: figure.x,
-    ms: (figure.limit ?? 0) / MILLISECOND, lineKbps: figure.line ?? null, top: figure.top ?? null, points,
-    curves: figure.curves.map((c) => ({ name: c.name, flow: c.flow ?? null, model: c.model ?? null, rttUs: c.rtt ?? 0, settings: c.set ?? [] })),
+    ms: (figure.limit ?? 0) / MILLISECOND, fromMs: (figure.from ?? 0) / MILLISECOND, lineKbps: figure.line ?? null, top: figure.top ?? null, points,
+    curves: figure.curves.map((c) => ({
+      name: c.name, flow: c.flow ?? null, model: c.model ?? null, rttUs: c.rtt ?? 0, packetBytes: c.packet ?? 1_000, color: c.color ?? null, settings: c.set ?? [],
+    })),
     statements: (figure.says ?? []).map((s) => ({
       text: s.text, curve: s.curve, at: s.at ?? null, from: s.from ?? null, to: s.to ?? null, against: s.against ?? null,
       relation: s.about !== undefined ? 'about' : s.atMost !== undefined ? 'atMost' : 'atLeast',
@@ -139,7 +155,7 @@ function references(plan: FigurePlan, flowNames: readonly string[]): Issue[] {
     names.add(name);
     if (flow !== null && !flowNames.includes(flow)) issues.push({ path: ['figure', 'curves', i, 'flow'], message: `unknown flow ${flow}` });
   });
-  const known = (x: number | null): boolean => (plan.measure === 'distribution' ? x !== null && x >= 0 && x <= plan.ms : plan.points.some((point) => point.x === x));
+  const known = (x: number | null): boolean => (plan.measure === 'distribution' ? x !== null && x >= plan.fromMs && x <= plan.ms : plan.points.some((point) => point.x === x));
   plan.statements.forEach((statement, i) => {
     const path = ['figure', 'says', i];
     for (const key of ['curve', 'against'] as const) {

@@ -105,6 +105,7 @@ export function figureSvg(result: FigureResult): string {
   }
   const series = curves.map(({ curve, points }): LineSeries => ({
     name: curve.name, model: curve.model !== null, plain: plan.measure === 'distribution',
+    ...(curve.color === null ? {} : { color: curve.color }),
     points: points.map(({ x, y }) => ({ x: x ?? 0, y })),
   }));
   return linePlotSvg(series, { title, subtitle, xLabel: plan.xLabel, yLabel: yLabel(plan), top: plan.top, endless });
@@ -132,7 +133,7 @@ export function figuresMarkdown(results: readonly FigureResult[], command: strin
     const { plan, key, curves } = result;
     out.push('', `## ${plan.of}: ${plan.title}`, '', `![${plan.of}](${key}.svg)`, '');
     out.push(`${yLabel(plan)}; values in [${key}.csv](${key}.csv).`, '');
-    const xs = curves[0]!.points.map((point) => point.x).filter((_, i) => plan.measure !== 'distribution' || i % 4 === 0);
+    const xs = curves[0]!.points.map((point) => point.x).filter((_, i) => plan.measure !== 'distribution' || i % 5 === 0);
     out.push(`| ${cell(plan.xLabel)} | ${xs.map((x) => x ?? '').join(' | ')} |`, `|---|${'---:|'.repeat(xs.length)}`);
     for (const { name, value } of plan.beside) out.push(`| ${cell(name)} (paper) | ${value} |`);
     for (const { curve, points } of curves) out.push(`| ${cell(curve.name)} | ${xs.map((x) => valueText(pointAt(points, x)?.y ?? NaN)).join(' | ')} |`);

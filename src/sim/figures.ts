@@ -20,7 +20,7 @@ export const FIGURE_MESSAGES = 20_000;
 export const FIGURE_MESSAGES_MAX = 10_000_000;
 /** A flow that has less than this of its messages at the far end, some seconds after the last was sent, fell behind for good. */
 const KEEPS_UP = 0.99;
-const DISTRIBUTION_STEPS = 60;
+const DISTRIBUTION_STEPS = 50;
 /** Of a throughput run: shorter ones show little but the start. */
 const THROUGHPUT_RUN_MIN: Micros = 2 * SECOND;
 
@@ -34,7 +34,7 @@ export interface FigureRun {
   readonly latePct: number;
   readonly over60Pct: number;
   readonly over100Pct: number;
-  /** Percent delayed more than i / 60 of the plan's limit. */
+  /** Percent delayed more than the i-th of the delays from the plan's left end to its limit. */
   readonly distribution: readonly number[];
   readonly keepsUp: boolean;
 }
@@ -80,10 +80,10 @@ export function runFigure(text: string, fileName: string, options: FigureOptions
   const curves = plan.curves.map((curve) => ({
     curve,
     points: plan.points.flatMap((point): FigurePoint[] => {
-      if (curve.flow === null) return [{ x: point.x, y: padhyeMbps(point.x ?? 0, curve.rttUs, 1_000, plan.lineKbps), run: null }];
+      if (curve.flow === null) return [{ x: point.x, y: padhyeMbps(point.x ?? 0, curve.rttUs, curve.packetBytes, plan.lineKbps), run: null }];
       const settings = [...curve.settings, ...point.settings].map(([path, value]) => `${path}=${JSON.stringify(value)}`);
       const topology = alone(parseTopology(text, fileName, settings), curve.flow, plan, messages, options.seed);
-      const key = JSON.stringify([{ ...topology, name: '', description: '', note: '', figure: null }, plan.ms]);
+      const key = JSON.stringify([{ ...topology, name: '', description: '', note: '', figure: null }, plan.fromMs, plan.ms]);
       const run = cache.get(key) ?? measure(topology, plan);
       cache.set(key, run);
       done += 1;
@@ -115,7 +115,7 @@ function measure(topology: Topology, plan: FigurePlan): FigureRun {
   const { report, flows } = runVirtual(topology);
   const [result, flow] = [report.flows[0]!, flows[0]!];
   const { delays } = flow.meter;
-  const distribution = plan.measure === 'distribution' ? Array.from({ length: DISTRIBUTION_STEPS + 1 }, (_, i) => delays.percentAbove((i * plan.ms) / DISTRIBUTION_STEPS)) : [];
+  const distribution = plan.measure === 'distribution' ? Array.from({ length: DISTRIBUTION_STEPS + 1 }, (_, i) => delays.percentAbove(distributionMs(plan, i))) : [];
   return {
     sent: result.sent, delivered: result.delivered, goodputKbps: round3((flow.meter.bytes * 8_000) / topology.flows[0]!.durationUs), delayMs: result.delayMs,
     latePct: delays.percentAbove(plan.ms), over60Pct: delays.percentAbove(60), over100Pct: delays.percentAbove(100),
@@ -126,7 +126,7 @@ function measure(topology: Topology, plan: FigurePlan): FigureRun {
 function pointsOf(plan: FigurePlan, x: number | null, run: FigureRun): FigurePoint[] {
   switch (plan.measure) {
     case 'distribution':
-      return run.distribution.map((y, i) => ({ x: (i * plan.ms) / DISTRIBUTION_STEPS, y: run.delivered === 0 ? NaN : y, run }));
+      return run.distribution.map((y, i) => ({ x: distributionMs(plan, i), y: run.delivered === 0 ? NaN : y, run }));
     case 'late':
       return [{ x, y: run.delivered === 0 ? NaN : run.latePct, run }];
     case 'throughput':
@@ -136,6 +136,10 @@ function pointsOf(plan: FigurePlan, x: number | null, run: FigureRun): FigurePoi
     case 'jitter':
       return [{ x, y: !run.keepsUp ? Infinity : run.delayMs?.stddev ?? NaN, run }];
   }
+}
+
+function distributionMs(plan: FigurePlan, i: number): number {
+  return plan.fromMs + (i * (plan.ms - plan.fromMs)) / DISTRIBUTION_STEPS;
 }
 
 /**

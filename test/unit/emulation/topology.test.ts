@@ -62,10 +62,14 @@ describe('shipped files', () => {
     expect(chain.links.map((l) => [l.forward.latencyUs, l.forward.bandwidthKbps, l.backward.latencyUs])).toEqual(Array(5).fill([10_000, 10_000, 10_000]));
     const lossy = chain.links.flatMap((l, i) => [l.forward, l.backward].map((d, side) => ({ i, side, loss: d.loss }))).filter((d) => d.loss.kind !== 'bernoulli' || d.loss.rate > 0);
     expect(lossy).toEqual([{ i: 2, side: 0, loss: { kind: 'bernoulli', rate: 0.01 } }]);
-    expect(chain.flows).toEqual([{
-      name: 'A-F', from: 0, to: 5, packetsPerSecond: 62.5, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null,
-      link: 'best-effort', session: 'datagram', routing: 'link-state',
-    }]);
+    const flow = { from: 0, to: 5, packetsPerSecond: 62.5, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null, routing: 'link-state' };
+    expect(chain.flows).toEqual([
+      { name: 'best-effort', link: 'best-effort', session: 'datagram', ...flow },
+      { name: 'reliable', link: 'reliable', session: 'datagram', ...flow },
+      { name: 'stream-hop-by-hop', link: 'reliable', session: 'stream', ...flow },
+      { name: 'stream-end-to-end', link: 'best-effort', session: 'stream', ...flow },
+    ]);
+    expect(chain.note).toMatch(/^What you see: .*[.]$/);
   });
 
   test('the tree of seven is 45 ms from end to end', () => {
@@ -202,7 +206,7 @@ describe('faults', () => {
     ['missing keys', 'nodes: [A]\n', ['f:1:1: name: is missing', 'f:1:1: duration: is missing']],
     ['no nodes', 'name: t\nduration: 1s\n', ['f:1:1: the topology has no nodes: give nodes, generate or both']],
     ['a misspelt key', `${base}flwos: []\n`, ['f:7:1: flwos: unknown key, did you mean flows?']],
-    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, seed, duration, metric, nodes, defaults, links, generate, flows, events']],
+    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, note, seed, duration, metric, nodes, defaults, links, generate, flows, events, figure, sweep']],
     ['a misspelt characteristic', 'name: t\nduration: 1s\nnodes: [A, B]\nlinks:\n  - between: [A, B]\n    forward:\n      lattency: 4ms\n', ['f:7:7: links.0.forward.lattency: unknown key, did you mean latency?']],
     ['a bad duration', 'name: t\nduration: 5\nnodes: [A]\n', ['f:2:11: duration: expected a duration such as 250ms or 10s, found "5"']],
     ['a run of no time', 'name: t\nduration: 0s\nnodes: [A]\n', ['f:2:11: duration: the run must last longer than nothing']],
@@ -255,7 +259,7 @@ describe('faults', () => {
 
 describe('overrides', () => {
   test('set, add and star', () => {
-    const chain = shipped('dsn03-chain.yaml', ['links.2.forward.loss=5%', 'flows.*.rate=1mbit', 'duration=5s', 'links.0.jitter=1', 'defaults.link.bandwidth=unlimited', 'flows.A-F.link=reliable', 'seed=77']);
+    const chain = shipped('dsn03-chain.yaml', ['links.2.forward.loss=5%', 'flows.*.rate=1mbit', 'duration=5s', 'links.0.jitter=1', 'defaults.link.bandwidth=unlimited', 'flows.best-effort.link=reliable', 'seed=77']);
     expect(chain.links[2]!.forward.loss).toEqual({ kind: 'bernoulli', rate: 0.05 });
     expect(chain.links[0]!.forward.jitterUs).toBe(1_000);
     expect(chain.links[4]!.forward.bandwidthKbps).toBeNull();

@@ -73,7 +73,7 @@ describe('send queue', () => {
 
   test('the bound is in bytes, overhead included, and a refused packet leaves no trace', () => {
     const cost = 100 + PACKET_OVERHEAD_BYTES, pool = new PacketPool(1000), queue = new SendQueue(pool, 10 * cost);
-    for (let i = 0; i < 10; i += 1) expect(queue.push(packetOf(i % 3 + 1, 100))).toBe(true);
+    for (let i = 0; i < 10; i += 1) expect(queue.push(packetOf(1, 100))).toBe(true);
     expect(queue.bytes).toBe(queue.limitBytes);
     expect(queue.push(packetOf(9, OVERLAY_HEADER_BYTES))).toBe(false);
     expect([queue.length, pool.inUse]).toEqual([10, 10]);
@@ -82,6 +82,20 @@ describe('send queue', () => {
     expect(queue.push(packetOf(9, 100))).toBe(true);
     expect(queue.clear()).toBe(10);
     expect([queue.bytes, queue.length, pool.inUse]).toEqual([0, 0, 0]);
+  });
+
+  test('sources that offer far more than their turns do not keep others from waiting', () => {
+    const pool = new PacketPool(10_000), queue = new SendQueue(pool, 200_000), rng = new Rng(4);
+    const served = new Map<number, number>();
+    // Source 1 offers ten packets for each one that leaves, 2 and 3 one each.
+    for (let i = 0; i < 20_000; i += 1) {
+      for (const source of rng.shuffle([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3])) queue.push(packetOf(source, 1_000));
+      const { source } = take(queue, pool)!;
+      if (i > 2_000) served.set(source, (served.get(source) ?? 0) + 1);
+    }
+    for (const source of [1, 2, 3]) expect(served.get(source)! / 18_000).toBeCloseTo(1 / 3, 1);
+    expect(queue.bytes).toBeGreaterThan(120_000);
+    queue.clear();
   });
 
   test('an exhausted pool refuses without a trace too', () => {
@@ -101,7 +115,9 @@ describe('send queue', () => {
     const cost = new Map<number, number>();
     for (let step = 0; step < 40_000; step += 1) {
       if (rng.chance(step % 4_000 < 2_000 ? 0.7 : 0.3)) {
-        const source = 1 + rng.below(6), size = 20 + rng.below(PACKET_BYTES_MAX - 19), fits = bytes + size + PACKET_OVERHEAD_BYTES <= 100_000 && length < 400;
+        const source = 1 + rng.below(6), size = 20 + rng.below(PACKET_BYTES_MAX - 19), whole = size + PACKET_OVERHEAD_BYTES;
+        const waiting = [...model.values()].filter((list) => list.length > 0).length, mine = (model.get(source) ?? []).reduce((sum, n) => sum + cost.get(n)!, 0);
+        const fits = bytes + whole <= 100_000 && length < 400 && (waiting < 2 || mine + whole <= 2 * (100_000 - bytes));
         number += 1;
         expect(queue.push(packetOf(source, size, number))).toBe(fits);
         if (fits) {

@@ -1,0 +1,107 @@
+/** Laws of congestion control and pacing. */
+
+import { describe, expect, test } from 'vitest';
+
+import { SECOND } from '../../../src/base/time.ts';
+import { CONGESTION_NAMES, makeController } from '../../../src/link/congestion.ts';
+import { Pacer } from '../../../src/link/pacer.ts';
+
+const RTT = 100_000, SEGMENT = 1_480;
+
+/** One round trip in which a whole window is acknowledged. */
+function roundTrip(controller: ReturnType<typeof makeController>, now: number, limited = true): void {
+  const start = controller.window;
+  for (let acked = 0; acked + SEGMENT <= start; acked += SEGMENT) controller.onAck(SEGMENT, now - RTT, now, RTT, limited);
+}
+
+describe.each(CONGESTION_NAMES)('%s', (name) => {
+  test('doubles each round trip in slow start, and not when the window is not what limits', () => {
+    const controller = makeController(name);
+    const first = controller.window;
+    roundTrip(controller, RTT);
+    expect(controller.window).toBe(2 * first);
+    roundTrip(controller, 2 * RTT, false);
+    expect(controller.window).toBe(2 * first);
+  });
+
+  test('narrows once for all losses of one window, never below two segments, and leaves slow start', () => {
+    const controller = makeController(name);
+    for (let i = 1; i <= 4; i += 1) roundTrip(controller, i * RTT);
+    const before = controller.window;
+    for (let i = 0; i < 20; i += 1) controller.onCongestion(3.5 * RTT, 5 * RTT + i);
+    expect(controller.window / before).toBeCloseTo(name === 'cubic' ? 0.7 : 0.5, 5);
+    expect(controller.inSlowStart).toBe(false);
+    controller.onCongestion(6 * RTT, 7 * RTT);
+    expect(controller.window).toBeLessThan(0.75 * before * (name === 'cubic' ? 0.7 : 0.5));
+    for (let i = 8; i < 60; i += 1) controller.onCongestion(i * RTT, (i + 1) * RTT);
+    expect(controller.window).toBe(2 * SEGMENT);
+    controller.onPersistentLoss();
+    expect(controller.window).toBe(2 * SEGMENT);
+  });
+
+  test('what was sent before the loss does not widen the window', () => {
+    const controller = makeController(name);
+    controller.onCongestion(RTT, 2 * RTT);
+    const { window } = controller;
+    controller.onAck(SEGMENT, 1.9 * RTT, 3 * RTT, RTT, true);
+    expect(controller.window).toBe(window);
+  });
+});
+
+test('newreno grows by one segment a round trip in congestion avoidance', () => {
+  const controller = makeController('newreno');
+  controller.onCongestion(1, 2);
+  for (let i = 2; i <= 50; i += 1) {
+    const before = controller.window;
+    roundTrip(controller, i * RTT);
+    expect((controller.window - before) / SEGMENT).toBeGreaterThan(0.7);
+    expect((controller.window - before) / SEGMENT).toBeLessThanOrEqual(1);
+  }
+});
+
+test('cubic is back at its former window after the time K, is flat there, and grows beyond', () => {
+  const controller = makeController('cubic');
+  for (let i = 1; i <= 6; i += 1) roundTrip(controller, i * RTT);
+  const maximum = controller.window, from = 7 * RTT;
+  controller.onCongestion(6.5 * RTT, from);
+  // RFC 9438: K = cbrt(W_max * (1 - beta) / C), windows in segments.
+  const k = Math.cbrt(((maximum / SEGMENT) * 0.3) / 0.4) * SECOND;
+  let now = from;
+  const at = (time: number): number => {
+    for (; now < from + time; now += RTT) roundTrip(controller, now + RTT);
+    return controller.window / maximum;
+  };
+  expect(at(0.5 * k)).toBeGreaterThan(0.9);
+  expect(at(k)).toBeGreaterThan(0.95);
+  expect(at(k)).toBeLessThan(1.05);
+  expect(at(2 * k)).toBeGreaterThan(1.2);
+});
+
+describe('pacer', () => {
+  test('lets a burst go, then spreads a window and a quarter over each round trip', () => {
+    const pacer = new Pacer(10 * SEGMENT), window = 100 * SEGMENT;
+    let now = 0, burst = 0, sent = 0;
+    for (; pacer.wait(SEGMENT, now, window, RTT, false) === 0; burst += 1) pacer.take(SEGMENT);
+    expect(burst).toBe(10);
+    while (now < 10 * RTT) {
+      const wait = pacer.wait(SEGMENT, now, window, RTT, false);
+      if (wait > 0) now += wait;
+      else {
+        pacer.take(SEGMENT);
+        sent += SEGMENT;
+      }
+    }
+    expect(sent / (10 * window)).toBeGreaterThan(1.2);
+    expect(sent / (10 * window)).toBeLessThan(1.3);
+  });
+
+  test('without a round trip nothing waits; idle time does not pile up beyond a burst; one larger than the bucket leaves', () => {
+    const pacer = new Pacer(10 * SEGMENT);
+    expect(pacer.wait(1_000_000, 0, 1, 0, false)).toBe(0);
+    pacer.wait(SEGMENT, 3_600 * SECOND, 20 * SEGMENT, RTT, false);
+    let burst = 0;
+    for (; pacer.wait(SEGMENT, 3_600 * SECOND, 20 * SEGMENT, RTT, false) === 0; burst += 1) pacer.take(SEGMENT);
+    expect(burst).toBeLessThanOrEqual(11);
+    expect(new Pacer(SEGMENT).wait(5 * SEGMENT, 0, 2 * SEGMENT, RTT, false)).toBe(0);
+  });
+});
