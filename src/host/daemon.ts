@@ -40,8 +40,8 @@ export interface RunningDaemon {
   readonly node: SpinesNode;
 }
 
-/** An emulated wire lets datagrams go this much early: about what waking the receiving process takes. */
-const EMULATION_SLACK_US = 200;
+/** Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the OS timer. */
+const WIRE_GRAIN_US = 1_000;
 
 /** Throws SpinesError when an address can't be had. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
@@ -52,9 +52,9 @@ class Daemon implements RunningDaemon {
   readonly done: Promise<void>;
   readonly #options: DaemonOptions;
   readonly #clock = new SystemClock();
-  readonly #timers = new TimerDriver(this.#clock, false, () => this.#scheduleTurnEnd());
+  readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd());
   /** Of the emulated wires: nothing of the core runs on it, so its turns need no end. */
-  readonly #wireTimers = new TimerDriver(this.#clock, true, () => {});
+  readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => {});
   readonly #udp: UdpSink;
   readonly #ipc: IpcServer;
   readonly #rng: Rng;
@@ -140,7 +140,7 @@ class Daemon implements RunningDaemon {
   #makeSink(): { sink: DatagramSink; emulation: EmulationControl | null } {
     const { emulation, emulationSeed, config } = this.#options;
     if (emulation.length === 0 && !config.allowEmulation) return { sink: this.#udp, emulation: null };
-    const sink = new EmulatedSink(this.#udp, this.#clock, this.#wireTimers.queue, new Rng(emulationSeed), { slackUs: EMULATION_SLACK_US });
+    const sink = new EmulatedSink(this.#udp, this.#clock, this.#wireTimers.queue, new Rng(emulationSeed), { slackUs: WIRE_GRAIN_US });
     for (const { peer, settings } of emulation) {
       const { key } = makeEndpoint(peer.address, peer.port);
       sink.attach(key, settings, `to ${key}`);

@@ -29,30 +29,30 @@ export class SystemClock implements Clock {
   }
 }
 
-/** Below this wait a precise driver polls instead of sleeping: an OS timer would be late by as much. */
-const SPIN_BELOW_US = 1_300;
-/** What an OS timer is late by, on the average of idle machines. */
-const TIMER_LATE_US = 250;
+/** What an OS timer is late by, and waking a process takes, on the average of idle machines. */
+const TIMER_LATE_US = 350;
 
 /**
- * Drives a TimerQueue from the event loop with one OS timer for the queue's head. OS timers have a grain of a
- * millisecond; a `precise` driver sleeps short of the due time and polls the rest, which costs up to a
- * millisecond of CPU per firing and is meant for emulated wires only.
+ * Drives a TimerQueue from the event loop with one OS timer for the queue's head, which never fires early. OS timers have a
+ * grain of a millisecond. With `aheadUs`, timers are armed that much ahead of what is meant, and the driver rounds
+ * to whole milliseconds up or down so that what is meant is met on the average: for emulated wires, whose delays
+ * would otherwise all be a little long.
  */
 export class TimerDriver {
   readonly queue = new TimerQueue();
   readonly #clock: SystemClock;
-  readonly #precise: boolean;
+  readonly #aheadUs: Micros;
   readonly #onTurn: () => void;
   #timeout: NodeJS.Timeout | null = null;
-  #immediate: NodeJS.Immediate | null = null;
+  /** What rounding owes. */
+  #carry = 0;
   #armedFor: Micros = NEVER;
   #stopped = false;
 
   /** `onTurn` is called after timers fired. */
-  constructor(clock: SystemClock, precise: boolean, onTurn: () => void) {
+  constructor(clock: SystemClock, aheadUs: Micros, onTurn: () => void) {
     this.#clock = clock;
-    this.#precise = precise;
+    this.#aheadUs = aheadUs;
     this.#onTurn = onTurn;
   }
 
@@ -63,9 +63,7 @@ export class TimerDriver {
     this.#disarm();
     this.#armedFor = at;
     const wait = at - this.#clock.now();
-    if (!this.#precise) this.#timeout = setTimeout(() => this.#fire(), wait <= 0 ? 0 : Math.ceil(wait / 1_000));
-    else if (wait < SPIN_BELOW_US) this.#immediate = setImmediate(() => this.#fire());
-    else this.#timeout = setTimeout(() => this.#fire(), Math.floor((wait - TIMER_LATE_US) / 1_000));
+    this.#timeout = setTimeout(() => this.#fire(), this.#aheadUs === 0 ? Math.ceil(Math.max(0, wait) / 1_000) : this.#roundEvenly(wait));
   }
 
   stop(): void {
@@ -73,11 +71,19 @@ export class TimerDriver {
     this.#disarm();
   }
 
+  /** Milliseconds to sleep so that the mean of many firings is what was meant. */
+  #roundEvenly(wait: Micros): number {
+    const exact = Math.max(0, (wait + this.#aheadUs - TIMER_LATE_US) / 1_000);
+    const down = Math.floor(exact);
+    this.#carry += exact - down;
+    if (this.#carry < 1) return down;
+    this.#carry -= 1;
+    return down + 1;
+  }
+
   #disarm(): void {
     if (this.#timeout !== null) clearTimeout(this.#timeout);
-    if (this.#immediate !== null) clearImmediate(this.#immediate);
     this.#timeout = null;
-    this.#immediate = null;
     this.#armedFor = NEVER;
   }
 

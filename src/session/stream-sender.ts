@@ -23,6 +23,8 @@ const TIMEOUT_UNKNOWN: Micros = 1_000 * MILLISECOND;
 /** What a segment costs beyond its data, for the window: headers of every layer. */
 const SEGMENT_OVERHEAD = 88;
 const SLACK_SEGMENTS = 3;
+/** Pacing reckons with at most this many times the shortest round trip seen. */
+const PACING_RTT_FACTOR = 4;
 
 interface Sent {
   readonly start: number;
@@ -329,7 +331,9 @@ export class StreamSender {
   #windowOpen(bytes: number, now: Micros, wait: { us: Micros }): boolean {
     const cost = bytes + SEGMENT_OVERHEAD;
     if (this.#inFlight > 0 && this.#inFlight + cost > this.controller.window) return false;
-    wait.us = this.#pacer.wait(cost, now, this.controller.window, this.rtt.smoothedUs, this.controller.inSlowStart);
+    // A smoothed round trip blown up by an outage must not slow what follows: the window bounds it all the same.
+    const rtt = Math.min(this.rtt.smoothedUs, PACING_RTT_FACTOR * this.rtt.minUs);
+    wait.us = this.#pacer.wait(cost, now, this.controller.window, rtt, this.controller.inSlowStart);
     return wait.us === 0;
   }
 }
