@@ -18,7 +18,7 @@ export const PACKET_OVERHEAD_BYTES = 128;
  * Packets of local programs may go this many times beyond the limit: what a program had sent before it heard that it must wait is
  * not lost. Transit traffic has nobody to tell, and stops at the limit.
  */
-const LOCAL_FACTOR = 4;
+export const LOCAL_FACTOR = 4;
 const QUANTUM = PACKET_BYTES_MAX + PACKET_OVERHEAD_BYTES;
 const PACKETS_PER_SOURCE_MAX = 16_384;
 

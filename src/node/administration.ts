@@ -11,6 +11,7 @@ import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import { integer, text, type Arguments, type ClientPort, type Reply } from '../ipc/client-port.ts';
 import type { Link } from '../link/link.ts';
+import { LOCAL_FACTOR } from '../link/send-queue.ts';
 import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
@@ -98,7 +99,7 @@ export class Administration {
       drops: drops.snapshot(),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
-        longestLinkQueueBytes: [linkQueue, 4 * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
+        longestLinkQueueBytes: [linkQueue, LOCAL_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
         longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
         streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.heldBytes, config.limits.streamBytes],
         waitingForRoute: [dissemination.waiting, 16_384],
