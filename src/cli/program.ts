@@ -14,6 +14,7 @@ import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
 import { registerFigures } from './figures.ts';
 import { registerForward } from './forward.ts';
+import { registerKeys } from './keys.ts';
 import { registerLink } from './link.ts';
 import { registerLinks } from './links.ts';
 import { registerNodes } from './nodes.ts';
@@ -33,7 +34,7 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
   registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
-  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerVersion,
+  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];
 
 export interface RunState {

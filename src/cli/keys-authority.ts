@@ -1,0 +1,170 @@
+/**
+ * `spines keys init`, `sign` and `revoke`: what the holder of a network's authority does.
+ *
+ * Owns the authority's folder: its key, its public statement, its revocation list and a copy of each certificate that it
+ * issued. Invariant: no two valid certificates of an authority give one name to two ids or one id to two names.
+ */
+
+import { randomFillSync } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { formatNodeId, NO_NODE } from '../base/ids.ts';
+import { authorityIdOf, isAuthentic, issueCertificate, issueRevocations, makeAuthority, Trust } from '../crypto/certificates.ts';
+import { encodeKeyFile, openKeyFile } from '../crypto/key-file.ts';
+import { makeSigningKeys, type Secret } from '../crypto/keys.ts';
+import { equalBytes, hex } from '../base/bytes.ts';
+import type { SecureRandom } from '../base/rng.ts';
+import { armour, isSerial, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type CertificateRequest, type RevocationList } from '../wire/certificate.ts';
+import { EXIT_USAGE, Failure, usage } from './failure.ts';
+import { authorityFiles, createFiles, MODE_PRIVATE, MODE_PUBLIC, readKind, refuseExisting, replaceFile } from './keys-files.ts';
+import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
+import { describe, formatFingerprint, formatTime, type Told } from './keys-text.ts';
+
+export const secureRandom: SecureRandom = { fill: (out) => { randomFillSync(out); } };
+
+/** Statements count from a little before they are made: the clocks of a network are not all alike. */
+const BACKDATED_S = 300;
+const DAY_S = 86_400;
+/** Serials of certificates that expired this long ago leave the list: they are refused as expired anyway. */
+const KEEP_REVOKED_S = 30 * DAY_S;
+
+export function nowS(): number {
+  return Math.floor(Date.now() / 1_000);
+}
+
+export interface InitFlags extends PassphraseFlags {
+  readonly dir: string;
+  readonly name?: string;
+  readonly days: number;
+  readonly network?: string;
+}
+
+export async function init(flags: InitFlags): Promise<Told> {
+  const existing = flags.network === undefined ? null : readKind(flags.network, 'authority');
+  if (existing !== null && flags.name !== undefined && flags.name !== existing.name) throw usage(`the network is called ${existing.name}; leave --name out, or leave --network out to found another`);
+  const name = flags.name ?? existing?.name ?? 'spines';
+  const files = authorityFiles(flags.dir);
+  const now = nowS();
+  const keys = makeSigningKeys(secureRandom);
+  const authority = makeAuthority(name, keys, { notBeforeS: now - BACKDATED_S, notAfterS: now + flags.days * DAY_S }, existing?.network ?? null);
+  refuseExisting([files.key, files.authority, files.revocations]);
+  const passphrase = await passphraseToProtect(flags);
+  const keyFile = encodeKeyFile({ name, node: NO_NODE, signing: keys, exchange: null }, passphrase, secureRandom);
+  const revocations = issueRevocations([], null, now, authority, keys.secret);
+  createFiles([
+    { path: files.key, text: armour('SPINES PRIVATE KEY', keyFile), mode: MODE_PRIVATE },
+    { path: files.authority, text: armour('SPINES AUTHORITY', authority.bytes), mode: MODE_PUBLIC },
+    { path: files.revocations, text: armour('SPINES REVOCATION LIST', revocations.bytes), mode: MODE_PUBLIC },
+  ]);
+  return {
+    ...describe({ kind: 'authority', value: authority }), passphrase: passphrase !== null, files: [files.key, files.authority, files.revocations],
+    next: [
+      `keep ${files.key} safe and off the nodes; give every node ${files.authority} and ${files.revocations}`,
+      'on each node: `spines keys node NAME --id QUAD`, then bring NAME.req here',
+      `here: \`spines keys sign NAME.req --dir ${flags.dir}\``,
+      ...(existing === null ? [] : [`let the nodes trust ${flags.network!} and ${files.authority} until every certificate is signed by the new one`]),
+    ],
+  };
+}
+
+export interface SignFlags extends PassphraseFlags {
+  readonly dir: string;
+  readonly days?: number;
+  readonly roles?: number;
+  readonly out?: string;
+}
+
+export async function sign(path: string, flags: SignFlags): Promise<Told> {
+  const request = readKind(path, 'request');
+  const files = authorityFiles(flags.dir);
+  const out = flags.out ?? path.replace(/(\.req)?$/, '.crt');
+  const now = nowS();
+  const roles = flags.roles ?? (request.node === NO_NODE ? ROLE_CLIENT : ROLE_ROUTER);
+  const { authority, secret } = await openAuthority(flags);
+  const lastS = authority.notAfterS;
+  if (now >= lastS) {
+    throw new Failure(EXIT_USAGE, 'EAUTHORITY', `the authority expired on ${formatTime(lastS)}; make a new one with \`spines keys init --network ${files.authority} --dir NEW\``);
+  }
+  const wanted = now + (flags.days ?? 365) * DAY_S;
+  if (wanted > lastS && flags.days !== undefined) throw usage(`the authority is valid until ${formatTime(lastS)} only; choose fewer --days`);
+  const revocations = readOwnRevocations(files.revocations, authority);
+  refuseClash(request, readIssued(files.issued), revocations, now);
+  const validity = { notBeforeS: Math.max(now - BACKDATED_S, authority.notBeforeS), notAfterS: Math.min(wanted, lastS) };
+  const certificate = issueCertificate(request, roles, validity, authority, secret, secureRandom);
+  const text = armour('SPINES CERTIFICATE', certificate.bytes);
+  const copy = join(files.issued, `${certificate.name}-${certificate.serial}.crt`);
+  createFiles([{ path: copy, text, mode: MODE_PUBLIC }, { path: out, text, mode: MODE_PUBLIC }]);
+  return {
+    ...describe({ kind: 'certificate', value: certificate }), files: [out, copy],
+    next: [
+      `compare the fingerprint with the one that \`spines keys node\` or \`spines keys show\` printed on the node: ${formatFingerprint(request)}`,
+      `take ${out} to the node, next to its private key, with ${files.authority} and ${files.revocations}`,
+    ],
+  };
+}
+
+export async function revoke(targets: readonly string[], flags: PassphraseFlags & { readonly dir: string }): Promise<Told> {
+  const files = authorityFiles(flags.dir);
+  const authority = readKind(files.authority, 'authority');
+  const added = targets.map((target) => (isSerial(target) ? target : serialOf(target, authority)));
+  const { secret } = await openAuthority(flags);
+  const now = nowS();
+  const expired = new Set(readIssued(files.issued).filter((certificate) => certificate.notAfterS + KEEP_REVOKED_S < now).map((certificate) => certificate.serial));
+  let list: RevocationList | null = null;
+  replaceFile(files.revocations, () => {
+    const previous = readOwnRevocations(files.revocations, authority);
+    list = issueRevocations([...previous.serials, ...added].filter((serial) => !expired.has(serial) || added.includes(serial)), previous, now, authority, secret);
+    return armour('SPINES REVOCATION LIST', list.bytes);
+  });
+  return {
+    ...describe({ kind: 'revocations', value: list! }), files: [files.revocations],
+    next: [`copy ${files.revocations} to the nodes: a certificate counts until the nodes have the list`],
+  };
+}
+
+function serialOf(path: string, authority: Authority): string {
+  const certificate = readKind(path, 'certificate');
+  if (!equalBytes(certificate.network, authority.network)) throw usage(`${path} belongs to another network; revoke it there`);
+  return certificate.serial;
+}
+
+/** The authority of a folder, with its secret key. */
+async function openAuthority(flags: PassphraseFlags & { readonly dir: string }): Promise<{ authority: Authority; secret: Secret }> {
+  const files = authorityFiles(flags.dir);
+  const authority = readKind(files.authority, 'authority');
+  const file = readKind(files.key, 'key');
+  if (!isAuthentic(authority)) throw new Failure(EXIT_USAGE, 'EAUTHORITY', `${files.authority} is not signed by its own key; copy it again`);
+  if (file.holder !== 'authority' || !equalBytes(file.signingKey, authority.signingKey)) {
+    throw new Failure(EXIT_USAGE, 'EKEYFILE', `${files.key} is not the key of ${files.authority} (authority ${hex(authorityIdOf(authority.signingKey))}); put the right one there`);
+  }
+  const { signing } = openKeyFile(file, file.encrypted ? await passphraseToOpen(flags, files.key) : null);
+  return { authority, secret: signing.secret };
+}
+
+/** The authority's own list. Without it a new one would forget what was revoked. */
+function readOwnRevocations(path: string, authority: Authority): RevocationList {
+  if (!existsSync(path)) throw new Failure(EXIT_USAGE, 'ENOENT', `revocation list ${path} does not exist, and a new one would forget what was revoked; fetch the newest one from a node`);
+  const list = readKind(path, 'revocations');
+  const verdict = new Trust([authority]).offer(list);
+  if (verdict !== 'ok') throw new Failure(EXIT_USAGE, 'EREVOCATIONS', `revocation list ${path} is not this authority's (${verdict}); fetch the newest one from a node`);
+  return list;
+}
+
+function readIssued(dir: string): Certificate[] {
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir).filter((file) => file.endsWith('.crt')).sort().map((file) => readKind(join(dir, file), 'certificate'));
+}
+
+function refuseClash(request: CertificateRequest, issued: readonly Certificate[], revocations: RevocationList, now: number): void {
+  const revoked = new Set(revocations.serials);
+  for (const other of issued) {
+    if (now >= other.notAfterS || revoked.has(other.serial)) continue;
+    const sameName = other.name === request.name, sameNode = other.node === request.node && request.node !== NO_NODE;
+    if (sameName && other.node === request.node) continue;
+    if (!sameName && !sameNode) continue;
+    const what = sameName ? `the name ${other.name}` : `the node id ${formatNodeId(other.node)}`;
+    const holder = `${other.name} (${other.node === NO_NODE ? 'a client' : formatNodeId(other.node)})`;
+    throw new Failure(EXIT_USAGE, 'ECLASH', `${what} belongs to ${holder}; choose another, or first \`spines keys revoke ${other.serial}\``);
+  }
+}

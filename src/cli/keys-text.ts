@@ -1,0 +1,95 @@
+/**
+ * Identities as people and programs read them: what `spines keys` prints about a file.
+ *
+ * Only public parts come here: a key file is shown by what it says without its passphrase.
+ */
+
+import { hex } from '../base/bytes.ts';
+import { formatNodeId, NO_NODE } from '../base/ids.ts';
+import { authorityIdOf, fingerprintOf, networkIdOf, type CertificateVerdict } from '../crypto/certificates.ts';
+import { ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
+import type { Identity } from './keys-files.ts';
+
+export type Described = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+/** What a command has to say. `files`: those written. `next`: what to do now, in order. */
+export interface Told extends Described {
+  readonly next: readonly string[];
+}
+
+/** The public content of an identity file, for --json and, by `pairsOf`, for people. */
+export function describe(identity: Identity): Described {
+  switch (identity.kind) {
+    case 'authority': {
+      const { name, network, signingKey, notBeforeS, notAfterS } = identity.value;
+      const founding = hex(networkIdOf(signingKey)) === hex(network);
+      return {
+        kind: 'authority', networkName: name, network: hex(network), authority: hex(authorityIdOf(signingKey)), founding,
+        notBefore: formatTime(notBeforeS), notAfter: formatTime(notAfterS), signingKey: hex(signingKey),
+      };
+    }
+    case 'request': {
+      const { name, node, signingKey, exchangeKey } = identity.value;
+      return { kind: 'request', name, node: nodeText(node), signingKey: hex(signingKey), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint(identity.value) };
+    }
+    case 'certificate': {
+      const { name, node, roles, serial, network, authority, notBeforeS, notAfterS, signingKey, exchangeKey } = identity.value;
+      return {
+        kind: 'certificate', name, node: nodeText(node), roles: formatRoles(roles), serial, network: hex(network), authority: hex(authority), notBefore: formatTime(notBeforeS),
+        notAfter: formatTime(notAfterS), signingKey: hex(signingKey), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint(identity.value),
+      };
+    }
+    case 'revocations': {
+      const { network, authority, number, issuedS, serials } = identity.value;
+      return { kind: 'revocations', network: hex(network), authority: hex(authority), number, issued: formatTime(issuedS), revoked: serials.length, serials };
+    }
+    case 'key': {
+      const { holder, name, node, encrypted, signingKey, exchangeKey } = identity.value;
+      const shown = { kind: 'private key', holder, passphrase: encrypted, signingKey: hex(signingKey) };
+      if (exchangeKey === null) return { ...shown, networkName: name, authority: hex(authorityIdOf(signingKey)) };
+      return { ...shown, name, node: nodeText(node), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint({ signingKey, exchangeKey }) };
+    }
+  }
+}
+
+const LABELS: Readonly<Record<string, string>> = {
+  networkName: 'network name', network: 'network id', authority: 'authority id', founding: 'founded it', notBefore: 'valid from', notAfter: 'valid until',
+  signingKey: 'signing key', exchangeKey: 'exchange key', checkedFor: 'checked for', revocationsChecked: 'revocations checked', aside: 'kept aside',
+};
+
+export function pairsOf(described: Described): [string, string][] {
+  return Object.entries(described).map(([key, value]) => {
+    const text = value === null ? 'none' : typeof value === 'boolean' ? (value ? 'yes' : 'no') : Array.isArray(value) ? value.join(', ') : String(value);
+    return [LABELS[key] ?? key, text];
+  });
+}
+
+export function formatRoles(roles: number): string[] {
+  return [...((roles & ROLE_ROUTER) !== 0 ? ['router'] : []), ...((roles & ROLE_CLIENT) !== 0 ? ['client'] : [])];
+}
+
+/** "3f0a 91c2 ...": eight groups to read out to each other. */
+export function formatFingerprint(keys: { readonly signingKey: Uint8Array; readonly exchangeKey: Uint8Array }): string {
+  return hex(fingerprintOf(keys)).match(/.{4}/g)!.join(' ');
+}
+
+/** ISO 8601 in UTC. A time beyond what a calendar holds is given in seconds. */
+export function formatTime(seconds: number): string {
+  const date = new Date(seconds * 1_000);
+  return Number.isNaN(date.getTime()) ? `${seconds} s after 1970` : date.toISOString().replace('.000Z', 'Z');
+}
+
+function nodeText(node: number): string | null {
+  return node === NO_NODE ? null : formatNodeId(node);
+}
+
+/** Why a certificate is refused, and what to do about it. */
+export const REFUSALS: Readonly<Record<Exclude<CertificateVerdict, 'ok'>, string>> = {
+  'wrong-network': 'belongs to another network; compare its network id with `spines keys show` of the authority',
+  'unknown-authority': 'was signed by an authority that is not trusted here; name that one too with --authority',
+  'bad-signature': 'has a wrong signature: it was altered or is forged; get it from its authority again',
+  'authority-not-valid': 'was signed by an authority that is not valid at this time; have it signed by a valid one',
+  'not-yet-valid': 'is not valid yet; check the clock, or wait',
+  expired: 'has expired; sign its request again with `spines keys sign`',
+  revoked: 'is revoked; make new keys with `spines keys rotate` and have them signed',
+};

@@ -1,0 +1,362 @@
+/**
+ * The signed statements behind identities: authority, request, node certificate and revocation list, and the text
+ * armour that they travel in. WIRE.md section 11.
+ *
+ * Owns bytes only: who signed is judged in crypto/certificates.ts. A decoded statement keeps a copy of the received
+ * bytes, because a signature is checked over those and never over a re-encoding. Decoders never throw: a string says
+ * what is wrong. One content has one encoding, in bytes and in text.
+ */
+
+import { copyOf, getU16, getU32, getU48, hex, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
+import { isNodeId, isNodeName, NO_NODE, type NodeId } from '../base/ids.ts';
+
+/** Why bytes are no statement. */
+export type StatementFault =
+  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials';
+
+export const STATEMENT_AUTHORITY = 1;
+export const STATEMENT_REQUEST = 2;
+export const STATEMENT_CERTIFICATE = 3;
+export const STATEMENT_REVOCATIONS = 4;
+export const STATEMENT_VERSION = 1;
+
+export const KEY_BYTES = 32;
+export const SIGNATURE_BYTES = 64;
+export const NETWORK_ID_BYTES = 32;
+export const AUTHORITY_ID_BYTES = 16;
+export const SERIAL_BYTES = 8;
+const NAME_MAX = 63;
+/** Most serials of one revocation list. */
+export const REVOCATIONS_MAX = 4096;
+
+/** May forward packets and advertise links. */
+export const ROLE_ROUTER = 0x01;
+/** May use a daemon of the network from afar. */
+export const ROLE_CLIENT = 0x02;
+const ROLES = ROLE_ROUTER | ROLE_CLIENT;
+
+/** In front of every statement. */
+const KIND = 0, VERSION = 1;
+
+const A_NAME_BYTES = 2, A_NETWORK = 3, A_SIGNING_KEY = 35, A_NOT_BEFORE = 67, A_NOT_AFTER = 73, A_NAME = 79;
+export const AUTHORITY_LAYOUT = {
+  kind: [KIND, 1], version: [VERSION, 1], 'name bytes': [A_NAME_BYTES, 1], network: [A_NETWORK, NETWORK_ID_BYTES], 'signing key': [A_SIGNING_KEY, KEY_BYTES],
+  'not before': [A_NOT_BEFORE, 6], 'not after': [A_NOT_AFTER, 6],
+} as const;
+
+const Q_NAME_BYTES = 2, Q_NODE = 3, Q_SIGNING_KEY = 7, Q_EXCHANGE_KEY = 39, Q_NAME = 71;
+export const REQUEST_LAYOUT = {
+  kind: [KIND, 1], version: [VERSION, 1], 'name bytes': [Q_NAME_BYTES, 1], node: [Q_NODE, 4], 'signing key': [Q_SIGNING_KEY, KEY_BYTES], 'exchange key': [Q_EXCHANGE_KEY, KEY_BYTES],
+} as const;
+
+const C_ROLES = 2, C_NAME_BYTES = 3, C_NODE = 4, C_SERIAL = 8, C_NETWORK = 16, C_AUTHORITY = 48, C_NOT_BEFORE = 64, C_NOT_AFTER = 70, C_SIGNING_KEY = 76, C_EXCHANGE_KEY = 108, C_NAME = 140;
+export const CERTIFICATE_LAYOUT = {
+  kind: [KIND, 1], version: [VERSION, 1], roles: [C_ROLES, 1], 'name bytes': [C_NAME_BYTES, 1], node: [C_NODE, 4], serial: [C_SERIAL, SERIAL_BYTES],
+  network: [C_NETWORK, NETWORK_ID_BYTES], authority: [C_AUTHORITY, AUTHORITY_ID_BYTES], 'not before': [C_NOT_BEFORE, 6], 'not after': [C_NOT_AFTER, 6],
+  'signing key': [C_SIGNING_KEY, KEY_BYTES], 'exchange key': [C_EXCHANGE_KEY, KEY_BYTES],
+} as const;
+/** With the longest name. */
+export const CERTIFICATE_BYTES_MAX = C_NAME + NAME_MAX + SIGNATURE_BYTES;
+
+const R_COUNT = 2, R_NUMBER = 4, R_ISSUED = 10, R_NETWORK = 16, R_AUTHORITY = 48, R_SERIALS = 64;
+export const REVOCATIONS_LAYOUT = {
+  kind: [KIND, 1], version: [VERSION, 1], count: [R_COUNT, 2], number: [R_NUMBER, 6], issued: [R_ISSUED, 6], network: [R_NETWORK, NETWORK_ID_BYTES],
+  authority: [R_AUTHORITY, AUTHORITY_ID_BYTES],
+} as const;
+/** With the most serials. */
+export const REVOCATIONS_BYTES_MAX = R_SERIALS + REVOCATIONS_MAX * SERIAL_BYTES + SIGNATURE_BYTES;
+
+export interface AuthorityFields {
+  /** Of the network, 1..63 characters of a node name. */
+  readonly name: string;
+  /** 32 bytes. */
+  readonly network: Uint8Array;
+  /** Ed25519 public key, 32 bytes. */
+  readonly signingKey: Uint8Array;
+  /** Seconds since 1970, u48: valid from this second ... */
+  readonly notBeforeS: number;
+  /** ... to the one before this. */
+  readonly notAfterS: number;
+}
+
+/** What an authority says of itself, signed by its own key. */
+export interface Authority extends AuthorityFields {
+  /** As received, signature included. */
+  readonly bytes: Uint8Array;
+}
+
+export interface RequestFields {
+  readonly name: string;
+  /** NO_NODE for a client that is no node. */
+  readonly node: NodeId;
+  /** Ed25519 public key, 32 bytes. */
+  readonly signingKey: Uint8Array;
+  /** X25519 public key, 32 bytes. */
+  readonly exchangeKey: Uint8Array;
+}
+
+/** What a node asks an authority to certify, signed by the node's own signing key. */
+export interface CertificateRequest extends RequestFields {
+  readonly bytes: Uint8Array;
+}
+
+export interface CertificateFields extends RequestFields {
+  /** 32 bytes. */
+  readonly network: Uint8Array;
+  /** Id of the authority's key, 16 bytes. */
+  readonly authority: Uint8Array;
+  /** u64 as 16 lower-case hexadecimal digits, not zero. */
+  readonly serial: string;
+  /** ROLE_... bits, at least one. */
+  readonly roles: number;
+  readonly notBeforeS: number;
+  readonly notAfterS: number;
+}
+
+export interface Certificate extends CertificateFields {
+  readonly bytes: Uint8Array;
+}
+
+export interface RevocationFields {
+  readonly network: Uint8Array;
+  readonly authority: Uint8Array;
+  /** u48, grows with every list of this authority. */
+  readonly number: number;
+  /** Seconds since 1970. */
+  readonly issuedS: number;
+  /** Ascending, without repetition; at most REVOCATIONS_MAX. */
+  readonly serials: readonly string[];
+}
+
+export interface RevocationList extends RevocationFields {
+  readonly bytes: Uint8Array;
+}
+
+/** The part of a statement's bytes that is signed. */
+export function signedPart(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(0, bytes.length - SIGNATURE_BYTES);
+}
+
+export function signaturePart(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(bytes.length - SIGNATURE_BYTES);
+}
+
+/** True for a serial: 16 lower-case hexadecimal digits, not all zero. */
+export function isSerial(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text) && !/^0+$/.test(text);
+}
+
+/* ------------------------------------------------------------------ authority */
+
+/** The statement in `b[start..end)`, or what is wrong with it. */
+export function decodeAuthority(b: Uint8Array, start = 0, end = b.length): Authority | StatementFault {
+  const fault = headFault(b, start, end, STATEMENT_AUTHORITY, A_NAME) ?? lengthFault(end - start, A_NAME + b[start + A_NAME_BYTES]! + SIGNATURE_BYTES);
+  if (fault !== null) return fault;
+  const name = nameAt(b, start + A_NAME, b[start + A_NAME_BYTES]!);
+  if (name === null) return 'name';
+  const notBeforeS = getU48(b, start + A_NOT_BEFORE), notAfterS = getU48(b, start + A_NOT_AFTER);
+  if (notBeforeS >= notAfterS) return 'validity';
+  return {
+    name, notBeforeS, notAfterS, network: piece(b, start + A_NETWORK, NETWORK_ID_BYTES), signingKey: piece(b, start + A_SIGNING_KEY, KEY_BYTES), bytes: copyOf(b, start, end),
+  };
+}
+
+/** The part to be signed. */
+export function encodeAuthority(fields: AuthorityFields): Uint8Array {
+  const { b, name } = begin(STATEMENT_AUTHORITY, A_NAME, fields.name);
+  b[A_NAME_BYTES] = name.length;
+  b.set(fields.network, A_NETWORK);
+  b.set(fields.signingKey, A_SIGNING_KEY);
+  putU48(b, A_NOT_BEFORE, fields.notBeforeS);
+  putU48(b, A_NOT_AFTER, fields.notAfterS);
+  return b;
+}
+
+/* ------------------------------------------------------------------ request */
+
+export function decodeRequest(b: Uint8Array, start = 0, end = b.length): CertificateRequest | StatementFault {
+  const fault = headFault(b, start, end, STATEMENT_REQUEST, Q_NAME) ?? lengthFault(end - start, Q_NAME + b[start + Q_NAME_BYTES]! + SIGNATURE_BYTES);
+  if (fault !== null) return fault;
+  const name = nameAt(b, start + Q_NAME, b[start + Q_NAME_BYTES]!);
+  if (name === null) return 'name';
+  const node = getU32(b, start + Q_NODE);
+  if (node !== NO_NODE && !isNodeId(node)) return 'node';
+  return { name, node, signingKey: piece(b, start + Q_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + Q_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end) };
+}
+
+export function encodeRequest(fields: RequestFields): Uint8Array {
+  const { b, name } = begin(STATEMENT_REQUEST, Q_NAME, fields.name);
+  b[Q_NAME_BYTES] = name.length;
+  putU32(b, Q_NODE, fields.node);
+  b.set(fields.signingKey, Q_SIGNING_KEY);
+  b.set(fields.exchangeKey, Q_EXCHANGE_KEY);
+  return b;
+}
+
+/* ------------------------------------------------------------------ certificate */
+
+export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Certificate | StatementFault {
+  const fault = headFault(b, start, end, STATEMENT_CERTIFICATE, C_NAME) ?? lengthFault(end - start, C_NAME + b[start + C_NAME_BYTES]! + SIGNATURE_BYTES);
+  if (fault !== null) return fault;
+  const name = nameAt(b, start + C_NAME, b[start + C_NAME_BYTES]!);
+  if (name === null) return 'name';
+  const roles = b[start + C_ROLES]!;
+  if (roles === 0 || (roles & ~ROLES) !== 0) return 'roles';
+  const node = getU32(b, start + C_NODE);
+  // Only a client that is no node has no id.
+  if (!isNodeId(node) && (node !== NO_NODE || (roles & ROLE_ROUTER) !== 0)) return 'node';
+  const serial = hex(b.subarray(start + C_SERIAL, start + C_SERIAL + SERIAL_BYTES));
+  if (!isSerial(serial)) return 'serial';
+  const notBeforeS = getU48(b, start + C_NOT_BEFORE), notAfterS = getU48(b, start + C_NOT_AFTER);
+  if (notBeforeS >= notAfterS) return 'validity';
+  return {
+    name, node, roles, serial, notBeforeS, notAfterS,
+    network: piece(b, start + C_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + C_AUTHORITY, AUTHORITY_ID_BYTES),
+    signingKey: piece(b, start + C_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + C_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end),
+  };
+}
+
+export function encodeCertificate(fields: CertificateFields): Uint8Array {
+  const { b, name } = begin(STATEMENT_CERTIFICATE, C_NAME, fields.name);
+  b[C_ROLES] = fields.roles;
+  b[C_NAME_BYTES] = name.length;
+  putU32(b, C_NODE, fields.node);
+  putSerial(b, C_SERIAL, fields.serial);
+  b.set(fields.network, C_NETWORK);
+  b.set(fields.authority, C_AUTHORITY);
+  putU48(b, C_NOT_BEFORE, fields.notBeforeS);
+  putU48(b, C_NOT_AFTER, fields.notAfterS);
+  b.set(fields.signingKey, C_SIGNING_KEY);
+  b.set(fields.exchangeKey, C_EXCHANGE_KEY);
+  return b;
+}
+
+/* ------------------------------------------------------------------ revocation list */
+
+export function decodeRevocations(b: Uint8Array, start = 0, end = b.length): RevocationList | StatementFault {
+  const head = headFault(b, start, end, STATEMENT_REVOCATIONS, R_SERIALS);
+  if (head !== null) return head;
+  const count = getU16(b, start + R_COUNT);
+  if (count > REVOCATIONS_MAX) return 'too-many-serials';
+  const fault = lengthFault(end - start, R_SERIALS + count * SERIAL_BYTES + SIGNATURE_BYTES);
+  if (fault !== null) return fault;
+  const serials: string[] = [];
+  // Digits of equal number sort as text as they do as numbers.
+  let previous = '';
+  for (let i = 0, at = start + R_SERIALS; i < count; i += 1, at += SERIAL_BYTES) {
+    const serial = hex(b.subarray(at, at + SERIAL_BYTES));
+    if (!isSerial(serial)) return 'serial';
+    if (serial <= previous) return 'serials-unsorted';
+    serials.push(serial);
+    previous = serial;
+  }
+  return {
+    serials, number: getU48(b, start + R_NUMBER), issuedS: getU48(b, start + R_ISSUED),
+    network: piece(b, start + R_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + R_AUTHORITY, AUTHORITY_ID_BYTES), bytes: copyOf(b, start, end),
+  };
+}
+
+export function encodeRevocations(fields: RevocationFields): Uint8Array {
+  const b = new Uint8Array(R_SERIALS + fields.serials.length * SERIAL_BYTES);
+  b[KIND] = STATEMENT_REVOCATIONS;
+  b[VERSION] = STATEMENT_VERSION;
+  putU16(b, R_COUNT, fields.serials.length);
+  putU48(b, R_NUMBER, fields.number);
+  putU48(b, R_ISSUED, fields.issuedS);
+  b.set(fields.network, R_NETWORK);
+  b.set(fields.authority, R_AUTHORITY);
+  fields.serials.forEach((serial, i) => putSerial(b, R_SERIALS + i * SERIAL_BYTES, serial));
+  return b;
+}
+
+/* ------------------------------------------------------------------ text armour */
+
+const LABELS = ['SPINES AUTHORITY', 'SPINES CERTIFICATE REQUEST', 'SPINES CERTIFICATE', 'SPINES REVOCATION LIST', 'SPINES PRIVATE KEY'] as const;
+/** What stands in the BEGIN and END lines. */
+export type ArmourLabel = (typeof LABELS)[number];
+
+const LINE = 64;
+/** No armoured statement is longer. */
+export const ARMOUR_CHARACTERS_MAX = 65_536;
+
+/** BEGIN line, base64 (RFC 4648, padded) in lines of 64, END line; each ends with one LF. */
+export function armour(label: ArmourLabel, bytes: Uint8Array): string {
+  const text = base64(bytes);
+  let lines = '';
+  for (let at = 0; at < text.length; at += LINE) lines += `${text.slice(at, at + LINE)}\n`;
+  return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`;
+}
+
+/** The label and bytes of `text`, or null when it is not, to the character, what `armour` writes. */
+export function unarmour(text: string): { label: ArmourLabel; bytes: Uint8Array } | null {
+  if (text.length > ARMOUR_CHARACTERS_MAX) return null;
+  const match = /^-----BEGIN ([A-Z ]{1,40})-----\n([A-Za-z0-9+/=\n]+)-----END /.exec(text);
+  const label = LABELS.find((known) => known === match?.[1]);
+  if (match === null || label === undefined) return null;
+  const bytes = unbase64(match[2]!.replaceAll('\n', ''));
+  return bytes !== null && armour(label, bytes) === text ? { label, bytes } : null;
+}
+
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
+function base64(bytes: Uint8Array): string {
+  let out = '';
+  for (let at = 0; at < bytes.length; at += 3) {
+    const three = (bytes[at]! << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+    const left = bytes.length - at;
+    out += DIGITS[three >>> 18]! + DIGITS[(three >>> 12) & 63]! + (left > 1 ? DIGITS[(three >>> 6) & 63]! : '=') + (left > 2 ? DIGITS[three & 63]! : '=');
+  }
+  return out;
+}
+
+/** Lenient about what the caller's comparison with the one encoding finds. */
+function unbase64(text: string): Uint8Array | null {
+  const digits = text.replace(/={1,2}$/, '');
+  const out = new Uint8Array(Math.floor((digits.length * 3) / 4));
+  let held = 0, bits = 0, at = 0;
+  for (const digit of digits) {
+    const value = DIGITS.indexOf(digit);
+    if (value < 0) return null;
+    held = ((held << 6) | value) & 0xffff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    out[at] = held >>> bits;
+    at += 1;
+  }
+  return out;
+}
+
+/* ------------------------------------------------------------------ shared */
+
+function headFault(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number): StatementFault | null {
+  if (end - start < fixedBytes + SIGNATURE_BYTES) return 'truncated';
+  if (b[start + KIND] !== kind) return 'kind';
+  return b[start + VERSION] === STATEMENT_VERSION ? null : 'version';
+}
+
+function lengthFault(length: number, expected: number): StatementFault | null {
+  return length === expected ? null : length < expected ? 'truncated' : 'left-over';
+}
+
+function nameAt(b: Uint8Array, at: number, length: number): string | null {
+  const name = utf8Decode(b.subarray(at, at + length));
+  return name !== null && isNodeName(name) ? name : null;
+}
+
+function piece(b: Uint8Array, at: number, length: number): Uint8Array {
+  return copyOf(b, at, at + length);
+}
+
+function begin(kind: number, fixedBytes: number, text: string): { b: Uint8Array; name: Uint8Array } {
+  const name = utf8Encode(text);
+  const b = new Uint8Array(fixedBytes + name.length);
+  b[KIND] = kind;
+  b[VERSION] = STATEMENT_VERSION;
+  b.set(name, fixedBytes);
+  return { b, name };
+}
+
+function putSerial(b: Uint8Array, at: number, serial: string): void {
+  for (let i = 0; i < SERIAL_BYTES; i += 1) b[at + i] = parseInt(serial.slice(2 * i, 2 * i + 2), 16);
+}

@@ -1,0 +1,138 @@
+/** Identities: who is believed, when, and every reason for a no. */
+
+import { describe, expect, test } from 'vitest';
+
+import { SpinesError } from '../../../src/base/errors.ts';
+import { Rng } from '../../../src/base/rng.ts';
+import { isAuthentic, issueCertificate, issueRevocations, makeAuthority, makeRequest, requestFault, Trust, type Validity } from '../../../src/crypto/certificates.ts';
+import { makeExchangeKeys, makeSigningKeys } from '../../../src/crypto/keys.ts';
+import { decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate } from '../../../src/wire/certificate.ts';
+
+const random = new Rng(21);
+const YEARS: Validity = { notBeforeS: 1_000, notAfterS: 9_000 };
+
+function found(name: string, network: Uint8Array | null = null, validity = YEARS) {
+  const keys = makeSigningKeys(random);
+  return { authority: makeAuthority(name, keys, validity, network), secret: keys.secret };
+}
+type Issuer = ReturnType<typeof found>;
+
+const request = makeRequest('alpha', 0x0a000001, makeSigningKeys(random), makeExchangeKeys(random).publicKey);
+const issue = ({ authority, secret }: Issuer, validity: Validity = { notBeforeS: 2_000, notAfterS: 3_000 }): Certificate => issueCertificate(request, ROLE_ROUTER, validity, authority, secret, random);
+const revoke = ({ authority, secret }: Issuer, nowS: number, ...serials: string[]) => issueRevocations(serials, null, nowS, authority, secret);
+
+const lab = found('lab');
+const certificate = issue(lab);
+const trust = new Trust([lab.authority]);
+
+describe('a certificate', () => {
+  test('is what was asked for, by an authority that vouches for itself', () => {
+    expect(certificate).toMatchObject({ name: 'alpha', node: 0x0a000001, roles: ROLE_ROUTER, network: lab.authority.network, signingKey: request.signingKey, exchangeKey: request.exchangeKey });
+    expect(isAuthentic(lab.authority)).toBe(true);
+    expect(requestFault(request)).toBeNull();
+    expect(issue(lab).serial).not.toBe(certificate.serial);
+  });
+
+  test('counts from its first second to the one before its last', () => {
+    expect([1_999, 2_000, 2_999, 3_000].map((now) => trust.judge(certificate, now))).toEqual(['not-yet-valid', 'ok', 'ok', 'expired']);
+    const long = issue(lab, { notBeforeS: 0, notAfterS: 99_999 });
+    expect([999, 1_000, 8_999, 9_000].map((now) => trust.judge(long, now))).toEqual(['authority-not-valid', 'ok', 'ok', 'authority-not-valid']);
+  });
+
+  test('of another network or an authority that is not trusted is refused', () => {
+    const other = found('other'), second = found('lab', lab.authority.network);
+    expect(trust.judge(issue(other), 2_500)).toBe('wrong-network');
+    expect(trust.judge(issue(second), 2_500)).toBe('unknown-authority');
+    expect(new Trust([lab.authority, second.authority]).judge(issue(second), 2_500)).toBe('ok');
+    expect(new Trust([second.authority]).judge(certificate, 2_500)).toBe('unknown-authority');
+  });
+
+  test('signed by somebody who only claims to be the authority is refused', () => {
+    const thief = { authority: lab.authority, secret: makeSigningKeys(random).secret };
+    expect(trust.judge(issue(thief), 2_500)).toBe('bad-signature');
+  });
+
+  test('with any byte changed is refused', () => {
+    const changed = certificate.bytes.slice();
+    for (let at = 0; at < changed.length; at += 1) {
+      for (const bit of [1, 0x80]) {
+        changed[at] = changed[at]! ^ bit;
+        const value = decodeCertificate(changed);
+        if (typeof value !== 'string') expect(trust.judge(value, 2_500), `byte ${at}`).not.toBe('ok');
+        changed[at] = changed[at]! ^ bit;
+      }
+    }
+    expect(trust.judge(decodeCertificate(changed) as Certificate, 2_500)).toBe('ok');
+  });
+});
+
+describe('a revocation list', () => {
+  test('revokes at once, and an older or equal one does not undo it', () => {
+    const here = new Trust([lab.authority]);
+    expect(here.offer(revoke(lab, 2_000))).toBe('ok');
+    expect(here.judge(certificate, 2_500)).toBe('ok');
+    expect(here.offer(revoke(lab, 2_001, certificate.serial, 'ffffffffffffffff'))).toBe('ok');
+    expect(here.judge(certificate, 2_500)).toBe('revoked');
+    expect(here.judgeAgain(certificate, 9_999)).toBe('revoked');
+    expect([here.offer(revoke(lab, 2_001)), here.offer(revoke(lab, 1_500))]).toEqual(['stale', 'stale']);
+    expect(here.judge(certificate, 2_500)).toBe('revoked');
+    expect(here.revocations).toHaveLength(1);
+  });
+
+  test('of a second authority revokes what the first one issued', () => {
+    const second = found('lab', lab.authority.network);
+    const both = new Trust([lab.authority, second.authority]);
+    expect(both.offer(revoke(lab, 5_000))).toBe('ok');
+    expect(both.offer(revoke(second, 2_000, certificate.serial))).toBe('ok');
+    expect(both.judge(certificate, 2_500)).toBe('revoked');
+  });
+
+  test('that is forged, foreign or damaged anywhere changes nothing', () => {
+    const here = new Trust([lab.authority]);
+    expect(here.offer(revoke(found('other'), 2_000, certificate.serial))).toBe('wrong-network');
+    expect(here.offer(revoke(found('lab', lab.authority.network), 2_000, certificate.serial))).toBe('unknown-authority');
+    expect(here.offer(revoke({ authority: lab.authority, secret: makeSigningKeys(random).secret }, 2_000, certificate.serial))).toBe('bad-signature');
+    const changed = revoke(lab, 2_000, certificate.serial).bytes.slice();
+    for (let at = 0; at < changed.length; at += 1) {
+      changed[at] = changed[at]! ^ 0x40;
+      const list = decodeRevocations(changed);
+      if (typeof list !== 'string') expect(here.offer(list), `byte ${at}`).not.toBe('ok');
+      changed[at] = changed[at]! ^ 0x40;
+    }
+    expect(here.judge(certificate, 2_500)).toBe('ok');
+  });
+
+  test('is sorted, without repetition, and numbered above the one before and the clock', () => {
+    const first = revoke(lab, 2_000, '00000000000000ff', '0000000000000001', '00000000000000ff');
+    expect(first).toMatchObject({ serials: ['0000000000000001', '00000000000000ff'], number: 2_000, issuedS: 2_000 });
+    expect(issueRevocations([], first, 1_000, lab.authority, lab.secret)).toMatchObject({ number: 2_001, issuedS: 1_000 });
+    expect(() => issueRevocations(['zz'], null, 1, lab.authority, lab.secret)).toThrow(SpinesError);
+    const many = Array.from({ length: 4_097 }, (_, i) => (i + 1).toString(16).padStart(16, '0'));
+    expect(() => issueRevocations(many, null, 1, lab.authority, lab.secret)).toThrow(/at most 4096/);
+  });
+});
+
+describe('what an operator cannot do', () => {
+  test('trust nobody, two networks, too many, or an altered authority', () => {
+    const altered = lab.authority.bytes.slice();
+    altered[78] = altered[78]! ^ 1;
+    for (const authorities of [[], [lab.authority, found('other').authority], Array<Authority>(9).fill(lab.authority), [decodeAuthority(altered) as Authority]]) {
+      expect(() => new Trust(authorities)).toThrow(SpinesError);
+    }
+  });
+
+  test('sign a request that is altered, has weak keys, or asks for roles that do not fit', () => {
+    const sign = (asked: typeof request, roles: number, validity = YEARS) => () => issueCertificate(asked, roles, validity, lab.authority, lab.secret, random);
+    const altered = request.bytes.slice();
+    altered[6] = 9;
+    expect(sign(decodeRequest(altered) as typeof request, ROLE_ROUTER)).toThrow(/not signed by its own key/);
+    expect(sign(makeRequest('x', 1, makeSigningKeys(random), new Uint8Array(32)), ROLE_ROUTER)).toThrow(/weak/);
+    const client = makeRequest('x', 0, makeSigningKeys(random), makeExchangeKeys(random).publicKey);
+    expect(sign(client, ROLE_ROUTER)).toThrow(/node id/);
+    expect(sign(client, ROLE_CLIENT)()).toMatchObject({ node: 0, roles: ROLE_CLIENT });
+    for (const roles of [0, 4]) expect(sign(request, roles)).toThrow(/roles/);
+    for (const notAfterS of [1_000, 2 ** 48, 1_000.5, NaN]) expect(sign(request, ROLE_ROUTER, { notBeforeS: 1_000, notAfterS })).toThrow(/validity/);
+    expect(() => makeRequest('-x', 1, makeSigningKeys(random), request.exchangeKey)).toThrow(/name/);
+    expect(() => makeRequest('x', 0xe0000000, makeSigningKeys(random), request.exchangeKey)).toThrow(/node id/);
+  });
+});

@@ -1,0 +1,179 @@
+/** Stream sockets of clients, frame by frame: credit in both directions, the order of ends, and what a client may not do. */
+
+import { describe, expect, test } from 'vitest';
+import {
+  ACCEPTED_SOCKET_FIRST, decodeControl, encodeControl, encodeCredit, encodeSocketFrame, encodeStreamHead, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_REPLY,
+  FRAME_REQUEST, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FrameReader, getWord, STREAM_CREDIT_INITIAL, STREAM_HEAD_BYTES,
+} from '../../../spines-client/src/protocol.ts';
+import { SECOND } from '../../../src/base/time.ts';
+import { changeDirection, defaultDirection } from '../../../src/emulation/link-settings.ts';
+import type { ClientOut, ClientPort } from '../../../src/ipc/client-port.ts';
+import { World, type SimHost } from '../../../src/sim/world.ts';
+
+type Control = Record<string, unknown>;
+
+/** A client program that says what a test tells it to, and remembers what it heard. */
+class Client implements ClientOut {
+  bufferedBytes = 0;
+  ended = false;
+  readonly replies: Control[] = [];
+  readonly events: Control[] = [];
+  /** Everything but replies, in order: 'data N', 'end', 'credit', an event's name. */
+  readonly order: string[] = [];
+  readonly data = new Map<number, number[]>();
+  credit = 0;
+  readonly #host: SimHost;
+  readonly #port: ClientPort;
+  readonly #reader = new FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes.slice(start, end)) });
+  #id = 0;
+
+  constructor(host: SimHost) {
+    this.#host = host;
+    this.#port = host.node.attachClient(this)!;
+    this.say(encodeControl(FRAME_HELLO, { version: 1, client: 'test' }));
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#reader.push(bytes);
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+
+  say(...frames: Uint8Array[]): void {
+    for (const frame of frames) this.#port.onBytes(frame);
+    this.#host.endTurn();
+  }
+
+  request(op: string, args: Control): void {
+    this.#id += 1;
+    this.say(encodeControl(FRAME_REQUEST, { id: this.#id, op, ...args }));
+  }
+
+  send(socket: number, text: Uint8Array): void {
+    const frame = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES + text.length);
+    frame.set(text, encodeStreamHead(frame, 0, socket, text.length));
+    this.say(frame);
+  }
+
+  hangUp(): void {
+    this.#port.close();
+    this.#host.endTurn();
+  }
+
+  #onFrame(type: number, body: Uint8Array): void {
+    if (type === FRAME_REPLY) this.replies.push(decodeControl(body)!);
+    else if (type === FRAME_EVENT) {
+      this.events.push(decodeControl(body)!);
+      this.order.push(String(this.events.at(-1)!['event']));
+    } else if (type === FRAME_STREAM_DATA) {
+      const socket = getWord(body, 0);
+      this.data.set(socket, [...(this.data.get(socket) ?? []), ...body.subarray(STREAM_HEAD_BYTES)]);
+      this.order.push(`data ${body.length - STREAM_HEAD_BYTES}`);
+    } else if (type === FRAME_STREAM_END) this.order.push('end');
+    else if (type === FRAME_STREAM_CREDIT) {
+      this.credit += getWord(body, 4);
+      this.order.push('credit');
+    }
+  }
+}
+
+interface Scene { world: World; near: Client; far: Client; accepted: number }
+
+/** Two hosts, a client on each, and a stream from the near client's socket 1 to the far client's listener 9. */
+function connected(): Scene {
+  const world = new World({ seed: 3 });
+  const [a, b] = [world.addHost(0x0a000001, 'a'), world.addHost(0x0a000002, 'b')];
+  const wire = changeDirection(defaultDirection(), { latencyUs: 2_000 });
+  world.connect(a, b, wire, wire);
+  a.start();
+  b.start();
+  world.runFor(1 * SECOND);
+  const [near, far] = [new Client(a), new Client(b)];
+  far.request('socket', { socket: 9, kind: 'stream' });
+  far.request('listen', { socket: 9, port: 80 });
+  near.request('socket', { socket: 1, kind: 'stream' });
+  near.request('connect', { socket: 1, node: 'b', port: 80 });
+  world.runFor(1 * SECOND);
+  expect(near.replies.map((reply) => reply['ok'])).toEqual([true, true]);
+  expect(near.replies[1]).toMatchObject({ node: '10.0.0.1', remoteNode: '10.0.0.2', remotePort: 80 });
+  expect(far.events).toMatchObject([{ event: 'accepted', listener: 9, node: '10.0.0.1' }]);
+  const accepted = far.events[0]!['socket'] as number;
+  expect(accepted).toBeGreaterThanOrEqual(ACCEPTED_SOCKET_FIRST);
+  return { world, near, far, accepted };
+}
+
+const pattern = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31) & 0xff);
+
+describe('stream sockets of a client', () => {
+  test('carry bytes both ways and end in order: data, end, closed', () => {
+    const { world, near, far, accepted } = connected();
+    near.send(1, pattern(1_000));
+    near.say(encodeSocketFrame(FRAME_STREAM_END, 1));
+    world.runFor(1 * SECOND);
+    expect(Uint8Array.from(far.data.get(accepted)!)).toEqual(pattern(1_000));
+    far.send(accepted, pattern(10));
+    far.say(encodeSocketFrame(FRAME_STREAM_END, accepted));
+    world.runFor(5 * SECOND);
+    expect(near.order.filter((what) => what !== 'credit')).toEqual(['data 10', 'end', 'streamClosed']);
+    expect(near.events.at(-1)).toEqual({ event: 'streamClosed', socket: 1 });
+    expect(far.events.at(-1)).toEqual({ event: 'streamClosed', socket: accepted });
+  });
+
+  test('a client that gives no credit gets no more than it promised to take, and the rest when it does', () => {
+    const { world, near, far, accepted } = connected();
+    let sent = 0;
+    for (let round = 0; round < 100; round += 1) {
+      while (sent + 16_384 <= STREAM_CREDIT_INITIAL + near.credit && sent < 2_000_000) {
+        near.send(1, pattern(16_384));
+        sent += 16_384;
+      }
+      world.runFor(SECOND / 10);
+    }
+    expect(far.data.get(accepted)!.length).toBe(STREAM_CREDIT_INITIAL);
+    expect(sent).toBeGreaterThan(STREAM_CREDIT_INITIAL);
+    far.say(encodeCredit(accepted, 4_000_000));
+    world.runFor(5 * SECOND);
+    expect(far.data.get(accepted)!.length).toBe(sent);
+  });
+
+  test('a client that sends beyond its credit loses its connection, and nobody else does', () => {
+    const { world, near, far } = connected();
+    for (let i = 0; i < 8 && !near.ended; i += 1) near.send(1, new Uint8Array(65_536));
+    expect(near.ended).toBe(true);
+    expect(near.events.at(-1)).toMatchObject({ event: 'closing', code: 'EPROTO' });
+    world.runFor(1 * SECOND);
+    expect(far.ended).toBe(false);
+  });
+
+  test('what a client wrote before it hung up is delivered', () => {
+    const { world, near, far, accepted } = connected();
+    near.send(1, pattern(50_000));
+    near.hangUp();
+    world.runFor(5 * SECOND);
+    expect(far.data.get(accepted)!.length).toBe(50_000);
+    expect(far.order.at(-1)).toBe('end');
+  });
+
+  test('a reset reaches the far end as one', () => {
+    const { world, near, far, accepted } = connected();
+    near.say(encodeSocketFrame(FRAME_STREAM_RESET, 1));
+    world.runFor(1 * SECOND);
+    expect(far.events.at(-1)).toMatchObject({ event: 'streamClosed', socket: accepted, code: 'ECONNRESET' });
+  });
+
+  test('nobody listens, nobody is there, and numbers that are taken are each said', () => {
+    const { world, near } = connected();
+    near.request('socket', { socket: 2, kind: 'stream' });
+    near.request('connect', { socket: 2, node: 'b', port: 81 });
+    near.request('socket', { socket: 3, kind: 'stream' });
+    near.request('connect', { socket: 3, node: 'nobody', port: 80 });
+    near.request('socket', { socket: 1, kind: 'stream' });
+    near.request('connect', { socket: 1, node: 'b', port: 80 });
+    near.request('socket', { socket: ACCEPTED_SOCKET_FIRST, kind: 'stream' });
+    world.runFor(2 * SECOND);
+    const codes = new Map(near.replies.filter((reply) => reply['ok'] === false).map((reply) => [reply['id'], reply['code']]));
+    expect([...codes].sort()).toEqual([[4, 'ECONNREFUSED'], [6, 'ENOTFOUND'], [7, 'EEXIST'], [8, 'EISCONN'], [9, 'EINVAL']]);
+  });
+});
