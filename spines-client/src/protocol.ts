@@ -176,6 +176,10 @@ export interface LinkRow {
   /** Refused by full queues here, or lost on the emulated wire. */
   dropped: number;
   queueBytes: number;
+  /** Of what is sent over the reliable link: controller, window, bytes under way. */
+  congestion: string | null;
+  windowBytes: number | null;
+  inFlightBytes: number | null;
   emulated: LinkSettings | null;
 }
 export interface LinksReply { schema: 1; links: LinkRow[] }

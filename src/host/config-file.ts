@@ -89,7 +89,11 @@ export function formatEffective(config: DaemonFileConfig): string {
     name: node.name,
     id: formatNodeId(node.id),
     listen: config.listen.map(formatSocketAddress),
-    links: node.dials.map((dial) => ({ address: formatSocketAddress(dial), ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }) })),
+    links: node.dials.map((dial) => ({
+      address: formatSocketAddress(dial),
+      ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }),
+      ...(dial.congestion === undefined ? {} : { congestion: dial.congestion }),
+    })),
     accept: node.accept,
     metric: node.metric,
     congestion: node.congestion,
@@ -253,7 +257,7 @@ const fileSchema = strict({
   name: name.optional(),
   id: quad,
   listen: z.array(listenAddress).min(1, 'expected at least one address').max(16, 'at most 16 addresses').optional(),
-  links: z.array(strict({ address: peerAddress, node: quad.optional() })).optional(),
+  links: z.array(strict({ address: peerAddress, node: quad.optional(), congestion: oneOf(CONGESTION_NAMES).optional() })).optional(),
   accept: truth.optional(),
   metric: oneOf(METRICS).optional(),
   congestion: oneOf(CONGESTION_NAMES).optional(),
@@ -274,7 +278,9 @@ function complete(data: FileData): DaemonFileConfig {
   const node = makeConfig({
     id: data.id,
     name: data.name ?? defaultConfig.name,
-    dials: (data.links ?? []).map(({ address, node: expected }): DialConfig => ({ ...address, node: expected ?? null })),
+    dials: (data.links ?? []).map(({ address, node: expected, congestion }): DialConfig => (
+      { ...address, node: expected ?? null, ...(congestion === undefined ? {} : { congestion }) }
+    )),
     accept: data.accept ?? defaultConfig.accept,
     metric: data.metric ?? defaultConfig.metric,
     congestion: data.congestion ?? defaultConfig.congestion,

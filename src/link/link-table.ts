@@ -31,6 +31,8 @@ export interface DialConfig {
   readonly port: number;
   /** The node that must answer there, or null for any. */
   readonly node: NodeId | null;
+  /** Congestion control of this link; default: the daemon's. Each side's choice governs what it sends. */
+  readonly congestion?: CongestionName;
 }
 
 export interface LinkTableConfig {
@@ -304,7 +306,8 @@ export class LinkTable {
   #makeLink(node: NodeId, endpoint: Endpoint): Link {
     let slot = this.#bySlot.indexOf(null);
     if (slot < 0) slot = this.#bySlot.length;
-    const link = new Link(node, slot, endpoint, this.#env, this.#upper);
+    const dial = this.#dials.find((d) => d.config.node === node || d.endpoint.key === endpoint.key);
+    const link = new Link(node, slot, endpoint, { ...this.#env, congestion: dial?.config.congestion ?? this.#env.congestion }, this.#upper);
     this.#bySlot[slot] = link;
     this.#links.set(node, link);
     return link;

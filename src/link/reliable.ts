@@ -150,6 +150,11 @@ export class ReliableService implements DataService, AckWriter {
     return this.#congested;
   }
 
+  /** Congestion control in use. */
+  get congestion(): CongestionName {
+    return this.#congestionName;
+  }
+
   get windowBytes(): number {
     return Math.round(this.#controller.window);
   }

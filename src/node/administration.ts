@@ -116,7 +116,7 @@ export class Administration {
         node: dial.node === null ? null : formatNodeId(dial.node), name: dial.node === null ? null : this.#node.router.nameOf(dial.node),
         address: dial.endpoint.key, state: 'connecting', sinceMs: ms(this.#env.clock.now() - this.#startedAt), dialled: true,
         rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
-        retransmitted: 0, dropped: 0, queueBytes: 0, emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
+        retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
       });
     }
     return { schema: 1, links: rows };
@@ -133,6 +133,7 @@ export class Administration {
       lossOutPct: percent(lossOut), lossInPct: percent(lossIn.rate), cost: own === undefined ? null : linkCost(own, this.#node.config.metric),
       sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes + headers * totals.sentDatagrams },
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
+      congestion: link.reliable.congestion, windowBytes: link.reliable.windowBytes, inFlightBytes: link.reliable.inFlightBytes,
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
       emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };

@@ -13,7 +13,7 @@ id: 10.0.0.1
 listen: ["127.0.0.1:8101", "[::1]:8101"]
 links:
   - { address: "127.0.0.1:8102", node: 10.0.0.2 }
-  - address: "[2001:DB8:0::7]:8100"
+  - { address: "[2001:DB8:0::7]:8100", congestion: cubic }
 accept: false
 metric: latency
 liveness: { helloInterval: 100ms, deadAfter: 1s }
@@ -60,7 +60,7 @@ describe('a config file', () => {
     expect(config.listen).toEqual([{ address: '127.0.0.1', port: 8101 }, { address: '::1', port: 8101 }]);
     expect(config.node.dials).toEqual([
       { address: '127.0.0.1', port: 8102, node: parseNodeId('10.0.0.2') },
-      { address: '2001:db8::7', port: 8100, node: null },
+      { address: '2001:db8::7', port: 8100, node: null, congestion: 'cubic' },
     ]);
     expect(config.node).toMatchObject({
       accept: false, metric: 'latency', liveness: { helloIntervalUs: 100_000, deadAfterUs: 1_000_000 }, redialUs: 500_000,
