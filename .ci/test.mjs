@@ -20,7 +20,7 @@ let passed = 0, failed = 0, skipped = 0;
 function run(...choice) {
   const done = spawnSync(
     process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--config', 'test/vitest.config.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...choice],
+    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--config', 'test/vitest.config.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...(long ? ['--testTimeout=3600000'] : []), ...choice],
     { cwd: root, env: environment, stdio: ['ignore', 'inherit', 'inherit'] },
   );
   let failures = 1;

@@ -1,5 +1,5 @@
 /**
- * What the data plane asks of routing: the link towards a destination, by one array read.
+ * What the data plane asks of routing: the link towards a destination, by a look-up of its number and one array read.
  */
 
 import type { NodeId } from '../base/ids.ts';

@@ -1,7 +1,7 @@
 /**
  * The header in front of every datagram: type, receiver index, packet number. WIRE.md section 1.
  *
- * The receiver chose the index, so it finds its channel by one array read; the packet number is the nonce
+ * The receiver chose the index, so it finds its channel by one look-up of a number; the packet number is the nonce
  * of a sealed datagram and never repeats on a channel. `@hot`
  */
 

@@ -131,7 +131,8 @@ async function honestFlow(): Promise<{ stop(): Promise<{ sent: number; received:
     stop: async () => {
       clearInterval(ticker);
       await from.request('ping', { node: 'n2', timeoutMs: 5_000 });
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      // What was sent before the ping has passed the far daemon; its answer comes behind it.
+      await to.request('status');
       await from.close();
       await to.close();
       return { sent, received };
