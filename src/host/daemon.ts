@@ -16,6 +16,7 @@ import { defaultDirection, toLinkSettings, type DirectionSettings } from '../emu
 import type { EmulationControl } from '../node/administration.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
+import { DropReason } from '../wire/drop.ts';
 import { IpcServer } from './ipc-server.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { UdpSink, type UdpAddress } from './udp.ts';
@@ -78,6 +79,7 @@ class Daemon implements RunningDaemon {
         this.#node?.onSinkWritable();
         this.#scheduleTurnEnd();
       },
+      onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     });
     this.#ipc = new IpcServer({

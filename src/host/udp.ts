@@ -21,6 +21,8 @@ export interface UdpAddress {
 export interface UdpEvents {
   /** `bytes` belong to the callee. */
   onDatagram(bytes: Uint8Array, from: Endpoint): void;
+  /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
+  onDropped(): void;
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
   onError(error: Error): void;
@@ -36,8 +38,6 @@ const ENDPOINTS_MAX = 4_096;
 
 export class UdpSink implements DatagramSink {
   congested = false;
-  /** Datagrams dropped because the kernel took none for too long, or for want of a socket of that family. */
-  dropped = 0;
   /** Smallest receive buffer that the system granted, bytes. */
   receiveBufferBytes = 0;
   readonly #events: UdpEvents;
@@ -95,11 +95,11 @@ export class UdpSink implements DatagramSink {
   send(to: Endpoint, bytes: Uint8Array, length: number): void {
     const socket = to.address.includes(':') ? this.#v6 : this.#v4;
     if (socket === null) {
-      this.dropped += 1;
+      this.#events.onDropped();
       return;
     }
     if (this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) {
-      this.dropped += 1;
+      this.#events.onDropped();
       return;
     }
     const scratch = this.#scratch;

@@ -7,7 +7,8 @@
 
 import type { NodeId } from '../base/ids.ts';
 import type { Rng } from '../base/rng.ts';
-import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REPLY, ECHO_REQUEST, encodeEcho, type Echo } from '../wire/echo.ts';
@@ -49,11 +50,11 @@ export class EchoService {
   readonly #id: number;
   readonly #probes = new Map<number, Probe>();
   readonly #packet = new Packet();
+  readonly #modes = { service: 0, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #echo: Echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
   #nextSequence = 0;
-  #answerTokens = ANSWER_BURST;
-  #tokensAt: Micros = 0;
+  readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWER_BURST);
 
   constructor(env: EchoEnvironment) {
     this.#env = env;
@@ -127,7 +128,7 @@ export class EchoService {
   }
 
   #answer(request: Packet, operation: number): void {
-    if (!this.#takeToken()) {
+    if (!this.#answers.take(this.#env.clock.now())) {
       this.#env.drops.count(DropReason.echoRateLimited);
       return;
     }
@@ -142,30 +143,9 @@ export class EchoService {
     const packet = this.#packet;
     this.#scratch.fill(0, OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES, OVERLAY_HEADER_BYTES + payloadBytes);
     encodeEcho(this.#echo, this.#scratch, OVERLAY_HEADER_BYTES);
-    packet.bytes = this.#scratch;
-    packet.start = 0;
-    packet.end = OVERLAY_HEADER_BYTES + payloadBytes;
-    packet.keepable = false;
-    packet.kind = KIND_ECHO;
-    packet.ttl = ttl;
-    packet.service = service;
-    packet.dissemination = DISSEMINATION_LINK_STATE;
-    packet.ecn = false;
-    packet.priority = PRIORITY_DEFAULT;
-    packet.source = this.#env.self;
-    packet.destination = destination;
-    packet.sourcePort = 0;
-    packet.destinationPort = 0;
-    packet.encodeHeader();
+    this.#modes.ttl = ttl;
+    this.#modes.service = service;
+    packet.compose(this.#scratch, OVERLAY_HEADER_BYTES + payloadBytes, KIND_ECHO, this.#modes, this.#env.self, 0, destination, 0);
     return this.#env.dissemination.originate(packet);
-  }
-
-  #takeToken(): boolean {
-    const now = this.#env.clock.now();
-    this.#answerTokens = Math.min(ANSWER_BURST, this.#answerTokens + ((now - this.#tokensAt) / SECOND) * ANSWERS_PER_SECOND);
-    this.#tokensAt = now;
-    if (this.#answerTokens < 1) return false;
-    this.#answerTokens -= 1;
-    return true;
   }
 }

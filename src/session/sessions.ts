@@ -261,21 +261,7 @@ export class Sessions {
     const packet = this.#packet;
     const payloadAt = OVERLAY_HEADER_BYTES + headBytes;
     this.#scratch.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), payloadAt);
-    packet.bytes = this.#scratch;
-    packet.start = 0;
-    packet.end = payloadAt + end - start;
-    packet.keepable = false;
-    packet.kind = kind;
-    packet.ttl = session.ttl;
-    packet.service = session.service;
-    packet.dissemination = session.dissemination;
-    packet.ecn = false;
-    packet.priority = session.priority;
-    packet.source = this.#env.self;
-    packet.destination = destination;
-    packet.sourcePort = session.port;
-    packet.destinationPort = port;
-    packet.encodeHeader();
+    packet.compose(this.#scratch, payloadAt + end - start, kind, session, this.#env.self, session.port, destination, port);
     return this.#env.dissemination.originate(packet);
   }
 

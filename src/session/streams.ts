@@ -9,7 +9,8 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
 import type { Rng } from '../base/rng.ts';
-import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Clock, Timers } from '../base/time.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { KIND_STREAM, Packet } from '../wire/packet.ts';
@@ -66,8 +67,7 @@ export class Streams {
   readonly #packet = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   #nextPort: Port;
-  #resetTokens = RESETS_PER_SECOND;
-  #tokensAt: Micros = 0;
+  readonly #resets = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND);
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
@@ -258,25 +258,16 @@ export class Streams {
 
   /** A reset from a daemon that does not know our id for the stream, because it was restarted: it names its own former one. */
   #ofForgetful(packet: Packet, segment: Segment): Stream | undefined {
-    if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0 || !this.#takeResetToken()) return undefined;
+    if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0 || !this.#resets.take(this.#env.clock.now())) return undefined;
     for (const stream of this.#byId.values()) {
       if (stream.remoteId === segment.stream && stream.node === packet.source && stream.port === packet.sourcePort && stream.localPort === packet.destinationPort) return stream;
     }
     return undefined;
   }
 
-  #takeResetToken(): boolean {
-    const now = this.#env.clock.now();
-    this.#resetTokens = Math.min(RESETS_PER_SECOND, this.#resetTokens + ((now - this.#tokensAt) / SECOND) * RESETS_PER_SECOND);
-    this.#tokensAt = now;
-    if (this.#resetTokens < 1) return false;
-    this.#resetTokens -= 1;
-    return true;
-  }
-
   /** Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's, or ours of an earlier run. */
   #refuse(packet: Packet, id: number): void {
-    if (id === 0 || !this.#takeResetToken()) return;
+    if (id === 0 || !this.#resets.take(this.#env.clock.now())) return;
     const segment = new Segment();
     segment.flags = SEGMENT_RST;
     segment.stream = id;
@@ -292,21 +283,7 @@ export class Streams {
     const packet = this.#packet;
     const at = head.encode(this.#scratch, OVERLAY_HEADER_BYTES);
     if (fill !== null) fill(this.#scratch, at);
-    packet.bytes = this.#scratch;
-    packet.start = 0;
-    packet.end = at + dataBytes;
-    packet.keepable = false;
-    packet.kind = KIND_STREAM;
-    packet.ttl = options.ttl;
-    packet.service = options.service;
-    packet.dissemination = options.dissemination;
-    packet.ecn = false;
-    packet.priority = options.priority;
-    packet.source = this.#env.self;
-    packet.destination = node;
-    packet.sourcePort = localPort;
-    packet.destinationPort = port;
-    packet.encodeHeader();
+    packet.compose(this.#scratch, at + dataBytes, KIND_STREAM, options, this.#env.self, localPort, node, port);
     const reason = this.#env.dissemination.originate(packet);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
     return reason;

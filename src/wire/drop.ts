@@ -43,7 +43,6 @@ export const DropReason = {
   linkStateTableFull: 29,
   linkStateAckMalformed: 30,
   digestMalformed: 31,
-  linkStateFromSelf: 32,
   /* queues */
   linkQueueFull: 33,
   linkDown: 34,
@@ -58,7 +57,6 @@ export const DropReason = {
   clientTooSlow: 42,
   echoMalformed: 43,
   echoRateLimited: 44,
-  sourceForged: 45,
   /* clients */
   clientFrameMalformed: 46,
   clientSocketUnknown: 47,
@@ -76,9 +74,9 @@ export const DropReason = {
   streamRefused: 57,
   streamOutOfWindow: 58,
   streamDuplicate: 59,
-  waitedTooLong: 60,
+  waitedTooLong: 32,
   /* damage on links that are not sealed */
-  checkWrong: 61,
+  checkWrong: 45,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -42,6 +42,14 @@ const SERVICE_MASK = 0x07, DISSEMINATION_SHIFT = 3, DISSEMINATION_MASK = 0x38, M
 /** Bits of `class`: priority 0-3, reserved 4-7. */
 const PRIORITY_MASK = 0x0f, CLASS_RESERVED = 0xf0;
 
+/** How a packet travels, as its session chose. */
+export interface PacketModes {
+  readonly service: number;
+  readonly dissemination: number;
+  readonly ttl: number;
+  readonly priority: number;
+}
+
 export class Packet {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
@@ -92,6 +100,30 @@ export class Packet {
     this.sourcePort = getU16(bytes, start + SOURCE_PORT);
     this.destinationPort = getU16(bytes, start + DESTINATION_PORT);
     return DropReason.none;
+  }
+
+  /**
+   * Makes this the packet in `bytes[0..end)`, whose payload is there already and which the caller will use again:
+   * sets every field and writes the header.
+   */
+  compose(
+    bytes: Uint8Array, end: number, kind: number, modes: PacketModes, source: NodeId, sourcePort: Port, destination: NodeId, destinationPort: Port,
+  ): void {
+    this.bytes = bytes;
+    this.start = 0;
+    this.end = end;
+    this.keepable = false;
+    this.kind = kind;
+    this.ttl = modes.ttl;
+    this.service = modes.service;
+    this.dissemination = modes.dissemination;
+    this.ecn = false;
+    this.priority = modes.priority;
+    this.source = source;
+    this.destination = destination;
+    this.sourcePort = sourcePort;
+    this.destinationPort = destinationPort;
+    this.encodeHeader();
   }
 
   /** Writes the header fields to `bytes[start..start + OVERLAY_HEADER_BYTES)`. */
