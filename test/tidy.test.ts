@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ipc: ['base', 'wire', 'session'],
   node: ['base', 'wire', 'crypto', 'link', 'routing', 'byzantine', 'dissemination', 'session', 'ipc'],
   emulation: ['base'],
-  sim: ['base', 'wire', 'node', 'session', 'emulation'],
+  sim: ['base', 'wire', 'crypto', 'node', 'session', 'emulation'],
   host: ['base', 'wire', 'crypto', 'node', 'ipc', 'emulation'],
   cli: ['base', 'wire', 'crypto', 'node', 'host', 'sim', 'emulation'],
 };
@@ -33,8 +33,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
   ipc: [/^spines-client\/protocol$/],
   node: [/^spines-client\/protocol$/],
-  crypto: [/^@noble\//],
-  host: [/^node:/, /^pino/, /^yaml$/, /^zod$/, /^@noble\//, /^spines-client(\/protocol)?$/],
+  crypto: [/^@noble\//, /^spines-client\/noise$/],
+  link: [/^spines-client\/noise$/],
+  host: [/^node:/, /^pino/, /^yaml$/, /^zod$/, /^@noble\//, /^spines-client(\/(?:protocol|noise))?$/],
   emulation: [/^yaml$/, /^zod$/, /^spines-client\/protocol$/],
   cli: [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
 };

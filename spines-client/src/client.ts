@@ -10,14 +10,17 @@
  */
 
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 
 import { parseQuad } from './address.ts';
 import { Connection } from './connection.ts';
 import type { WriteBatch } from './connection.ts';
 import { ClientCore } from './core.ts';
+import { readRemoteCredentials } from './credentials.ts';
+import type { RemoteOptions } from './credentials.ts';
 import { SpinesDatagram } from './datagram.ts';
 import type { DatagramOptions } from './datagram.ts';
-import { SpinesClientError, abortError, argumentError, describeTarget, rangeError } from './errors.ts';
+import { SpinesClientError, abortError, argumentError, codeOf, describeTarget, rangeError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
 import { NameCache } from './name-cache.ts';
 import type { WelcomeBody } from './protocol.ts';
@@ -35,16 +38,20 @@ export const BACKOFF_MAX_MS = 2_000;
 
 /** How long `close` waits for streams that have ended and are not acknowledged. */
 const SETTLE_MS = 2_000;
+const TOKEN_CHARACTERS_MAX = 512;
 /** Names being resolved at one time. */
 const RESOLVING_MAX = 1024;
 
-export interface ConnectOptions {
+/** A daemon is reached by its Unix socket (default), by TCP on its machine with its token, or from another machine with certificates. */
+export interface ConnectOptions extends RemoteOptions {
   /** Unix socket of the daemon. Default: `defaultSocketPath()`. */
   path?: string | undefined;
   /** TCP instead of the Unix socket, when this or `port` is given. Default 127.0.0.1. */
   host?: string | undefined;
   /** Default 8100. */
   port?: number | undefined;
+  /** Over TCP: the contents of the daemon's token file. Default: the file that $SPINES_TOKEN_FILE names, if it is set. */
+  token?: string | undefined;
   /** For the daemon's log. Default: `node <pid>`. */
   name?: string | undefined;
   /** Gives up connecting; of no effect afterwards. */
@@ -71,6 +78,35 @@ export interface ClientEvents {
 export function defaultSocketPath(): string {
   const { SPINES_SOCKET, XDG_RUNTIME_DIR } = process.env;
   return SPINES_SOCKET || `${XDG_RUNTIME_DIR || '/tmp'}/spines.sock`;
+}
+
+function targetOf(options: ConnectOptions): DaemonTarget {
+  const { path, host, port, token, daemonCertificate, daemonKey, certificate, key } = options;
+  const remote = [daemonCertificate, daemonKey, certificate, key].some((given) => given !== undefined);
+  if (host === undefined && port === undefined) {
+    if (remote || token !== undefined) throw argumentError('ERR_INVALID_ARG_VALUE', `${remote ? 'certificates are' : 'a token is'} for a daemon with host and port; give them`);
+    return { path: path ?? defaultSocketPath() };
+  }
+  const at = { host: host ?? '127.0.0.1', port: port ?? DEFAULT_TCP_PORT };
+  if (remote) {
+    if (token !== undefined) throw argumentError('ERR_INVALID_ARG_VALUE', 'give either a token or certificates');
+    return { ...at, remote: readRemoteCredentials(options) };
+  }
+  const secret = token ?? environmentToken();
+  if (secret === undefined) return at;
+  if (typeof secret !== 'string' || secret.length > TOKEN_CHARACTERS_MAX) throw argumentError('ERR_INVALID_ARG_VALUE', 'token must be the contents of the daemon\'s token file');
+  return { ...at, token: secret.trim() };
+}
+
+function environmentToken(): string | undefined {
+  const file = process.env['SPINES_TOKEN_FILE'];
+  if (!file) return undefined;
+  try {
+    return readFileSync(file, 'latin1');
+  } catch (cause) {
+    const code = codeOf(cause) ?? 'EIO';
+    throw new SpinesClientError(code, `can't read the token file ${file} that SPINES_TOKEN_FILE names (${code}); run as a user who may, or correct it`, { syscall: 'connect', cause });
+  }
 }
 
 /** What lives on a client's connection. */
@@ -146,14 +182,13 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     if (path !== undefined && (typeof path !== 'string' || path === '')) throw argumentError('ERR_INVALID_ARG_VALUE', 'path must be a non-empty string');
     if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) throw rangeError('ERR_SOCKET_BAD_PORT', `port must be 1..65535, not ${String(port)}`);
     if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) throw rangeError('ERR_OUT_OF_RANGE', `timeoutMs must be above 0, not ${String(timeoutMs)}`);
-    this.#target = host !== undefined || port !== undefined
-      ? { host: host ?? '127.0.0.1', port: port ?? DEFAULT_TCP_PORT }
-      : { path: path ?? defaultSocketPath() };
+    this.#target = targetOf(options);
     this.#reconnect = options.reconnect ?? true;
     this.#timeoutMs = timeoutMs;
     const client = this;
     this.#core = new ClientCore({
       clientName: options.name ?? `node ${process.pid}`,
+      token: 'path' in this.#target ? null : this.#target.token ?? null,
       copy: (bytes, start, end) => {
         const own = Buffer.allocUnsafe(end - start);
         own.set(bytes.subarray(start, end));
@@ -375,8 +410,8 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     const error = this.#draining && cause.code === 'ECONNRESET'
       ? new SpinesClientError('EDAEMON', 'the daemon has stopped; the client reconnects when it is back', { syscall: 'read', cause })
       : cause;
-    // A daemon of another version will not change its mind.
-    const hopeless = state === 'connecting' && cause.code === 'EPROTO' && cause.syscall === 'connect';
+    // A daemon of another version will not change its mind, nor one that knows this program and does not want it.
+    const hopeless = (state === 'connecting' && cause.code === 'EPROTO' && cause.syscall === 'connect') || (cause.code === 'EACCES' && cause.syscall === 'authenticate');
     if (state === 'open' && performance.now() - this.#openedAtMs >= BACKOFF_MAX_MS) this.#attempts = 0;
     if (this.#reconnect && !hopeless) {
       this.#become('waiting');
@@ -388,7 +423,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       guarded(() => this.emit('disconnect', error));
     }
     if (this.#reconnect && !hopeless) return;
-    if (hopeless) guarded(() => this.emit('error', error));
+    if (hopeless && this.#reconnect) guarded(() => this.emit('error', error));
     void this.close();
   }
 

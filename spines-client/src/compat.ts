@@ -50,7 +50,7 @@ export const SPINES_DISJOINT_PATHS = 73;
 export const DESCRIPTORS_MAX = 4096;
 
 /** A Unix socket path, or a TCP address. */
-export type DaemonAddress = string | { path: string } | { host?: string; port?: number };
+export type DaemonAddress = string | { path: string } | { host?: string; port?: number; token?: string };
 
 export interface SpinesSockaddr {
   /** Node name or dotted quad. */
@@ -401,5 +401,5 @@ function targetOf(address: DaemonAddress | null): DaemonTarget | null {
     if (address === '') throw new SpinesClientError('EINVAL', 'the daemon\'s path is empty', { syscall: 'socket' });
     return { path: address };
   }
-  return 'path' in address ? { path: address.path } : { host: address.host ?? '127.0.0.1', port: address.port ?? 8100 };
+  return 'path' in address ? { path: address.path } : { host: address.host ?? '127.0.0.1', port: address.port ?? 8100, token: address.token };
 }

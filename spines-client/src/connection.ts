@@ -1,5 +1,6 @@
 /**
  * One connection to a daemon: a net.Socket read into one reused buffer, and written once per turn.
+ * To a remote daemon everything goes through a SealedChannel, whose handshake is part of connecting.
  *
  * Frames written during one turn of the event loop are joined where they are neighbours in memory and go out as one
  * writev. Does not know the protocol. Invariant: `onClosed` is called exactly once, also when connecting fails.
@@ -8,7 +9,8 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 
-import { SpinesClientError, connectError } from './errors.ts';
+import { SealedChannel } from './sealed-channel.ts';
+import { SpinesClientError, connectError, handshakeError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
 
 /** Bytes buffered for the daemon past which `write` returns false. */
@@ -20,6 +22,7 @@ export const WRITE_BUFFER_BYTES_MAX = 8_388_608;
 
 const READ_BUFFER_BYTES = 131_072;
 const FLUSH_GRACE_MS = 1_000;
+const HUNG_UP = 'it hung up; it does not accept this certificate (its log says why), is overloaded, or is not the daemon that was named';
 
 export interface ConnectionEvents {
   onConnected(): void;
@@ -36,6 +39,7 @@ export interface WriteBatch {
 export class Connection {
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
+  readonly #channel: SealedChannel | null;
   #batch: WriteBatch = { done: [] };
   #tail: Uint8Array | null = null;
   #pendingBytes = 0;
@@ -47,26 +51,44 @@ export class Connection {
 
   constructor(target: DaemonTarget, events: ConnectionEvents) {
     this.#events = events;
+    const remote = 'path' in target ? undefined : target.remote;
+    const onReady = (): void => {
+      this.#connected = true;
+      if (!this.#closed) events.onConnected();
+    };
+    const onPlain = (bytes: Uint8Array): void => { if (!this.#closed) events.onBytes(bytes); };
+    const channel = this.#channel = remote === undefined ? null : new SealedChannel(remote, { onReady, onBytes: onPlain });
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       callback: (length: number, buffer: Uint8Array): boolean => {
-        if (!this.#closed) events.onBytes(buffer.subarray(0, length));
+        if (this.#closed) return true;
+        const bytes = buffer.subarray(0, length);
+        if (channel === null) events.onBytes(bytes);
+        else this.#onSealed(channel, bytes, target);
         return true;
       },
     };
     const socket = this.#socket = 'path' in target
       ? connect({ path: target.path, onread })
       : connect({ host: target.host, port: target.port, noDelay: true, onread });
+    let reached = false;
     socket.on('connect', () => {
-      this.#connected = true;
-      if (!this.#closed) events.onConnected();
+      reached = true;
+      if (channel === null) {
+        onReady();
+        return;
+      }
+      const first = channel.begin();
+      if (first === null) this.destroy(handshakeError(target, 'its key is no key; copy its certificate again'));
+      else socket.write(first);
     });
     socket.on('error', (cause) => {
       this.#failure ??= this.#connected
         ? new SpinesClientError('ECONNRESET', `the connection to the daemon broke (${cause.message})`, { syscall: 'read', cause })
-        : connectError(target, cause);
+        : reached ? handshakeError(target, HUNG_UP) : connectError(target, cause);
     });
     socket.on('close', () => {
+      if (reached && !this.#connected) this.#failure ??= handshakeError(target, HUNG_UP);
       this.#finish(this.#failure ?? new SpinesClientError('ECONNRESET', 'the daemon closed the connection; see its log, or `spines status`', { syscall: 'read' }));
     });
   }
@@ -137,7 +159,17 @@ export class Connection {
   #push(bytes: Uint8Array): void {
     if (this.#socket.writableCorked === 0) this.#socket.cork();
     this.#pendingBytes -= bytes.length;
-    this.#socket.write(bytes);
+    this.#socket.write(this.#sealed(bytes));
+  }
+
+  #onSealed(channel: SealedChannel, bytes: Uint8Array, target: DaemonTarget): void {
+    const fault = channel.onBytes(bytes);
+    if (fault === null) return;
+    this.destroy(this.#connected ? new SpinesClientError('EPROTO', `the daemon's bytes make no sense: ${fault}`, { syscall: 'read' }) : handshakeError(target, fault));
+  }
+
+  #sealed(bytes: Uint8Array): Uint8Array {
+    return this.#channel === null ? bytes : this.#channel.seal(bytes);
   }
 
   #flush(): void {
@@ -148,7 +180,7 @@ export class Connection {
     this.#batch = { done: [] };
     this.#tail = null;
     this.#pendingBytes -= tail.length;
-    this.#socket.write(tail, (cause) => this.#written(batch, cause));
+    this.#socket.write(this.#sealed(tail), (cause) => this.#written(batch, cause));
     if (this.#socket.writableCorked > 0) this.#socket.uncork();
   }
 

@@ -83,6 +83,8 @@ export interface CoreOptions {
   listener: CoreListener;
   /** For the daemon's log. */
   clientName?: string;
+  /** What a daemon's TCP listener asks for; null: nothing. */
+  token?: string | null;
   requestsMax?: number;
   /** Copies `bytes[start..end)` into memory of its own. */
   copy?: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
@@ -107,6 +109,7 @@ export class ClientCore {
   readonly #sink: CoreSink;
   readonly #listener: CoreListener;
   readonly #clientName: string;
+  readonly #token: string | null;
   readonly #requestsMax: number;
   readonly #copy: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
   readonly #requests = new Map<number, Outstanding>();
@@ -124,6 +127,7 @@ export class ClientCore {
     this.#sink = options.sink;
     this.#listener = options.listener;
     this.#clientName = options.clientName ?? 'spines-client';
+    this.#token = options.token ?? null;
     this.#requestsMax = options.requestsMax ?? REQUESTS_MAX;
     this.#copy = options.copy ?? ((bytes, start, end) => new Uint8Array(bytes.subarray(start, end)));
     this.streams = new StreamTable({
@@ -169,7 +173,7 @@ export class ClientCore {
       },
     });
     this.#reader = reader;
-    this.#sink.write(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: this.#clientName }));
+    this.#sink.write(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: this.#clientName, ...(this.#token === null ? {} : { token: this.#token }) }));
   }
 
   /** `chunk` is the caller's again after the call. */
@@ -312,6 +316,7 @@ export class ClientCore {
   #onFrame(type: number, bytes: Uint8Array, start: number, end: number): void {
     if (this.#state === 'greeting') {
       if (type === FRAME_WELCOME) this.#onWelcome(decodeControl(bytes.subarray(start, end)));
+      else if (type === FRAME_EVENT) this.#onRefused(decodeControl(bytes.subarray(start, end)));
       else this.#protocolError(`frame type ${type} came before WELCOME`);
       return;
     }
@@ -343,6 +348,18 @@ export class ClientCore {
     }
     this.#become('open');
     this.#listener.onWelcome({ version, node, name, instance, messageBytesMax, socketsMax });
+  }
+
+  /** The daemon says why it closes. */
+  #onRefused(body: Record<string, unknown> | null): void {
+    const { event, code, message } = body ?? {};
+    if (event !== 'closing' || typeof code !== 'string' || typeof message !== 'string') {
+      this.#protocolError('EVENT came before WELCOME, or is malformed');
+      return;
+    }
+    const syscall = code === 'EACCES' ? 'authenticate' : this.#state === 'greeting' ? 'connect' : 'read';
+    this.#sink.end();
+    this.#down(new SpinesClientError(code, `the daemon ends the connection: ${message}`, { syscall }));
   }
 
   #onReply(body: Record<string, unknown> | null): void {
@@ -410,6 +427,10 @@ export class ClientCore {
     const { event, socket: id, count, code, message } = body;
     if (event === 'draining') {
       this.#listener.onDraining();
+      return;
+    }
+    if (event === 'closing') {
+      this.#onRefused(body);
       return;
     }
     if (event === 'accepted') {

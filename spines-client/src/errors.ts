@@ -6,6 +6,8 @@
  * with the codes of node:dgram, so that code written for dgram keeps its checks.
  */
 
+import type { RemoteCredentials } from './credentials.ts';
+
 export interface SpinesClientErrorOptions {
   /** What was being done: 'connect', 'bind', 'send', 'request status' ... */
   syscall?: string | undefined;
@@ -35,8 +37,8 @@ export class SpinesClientError extends Error {
   }
 }
 
-/** Where a daemon listens. */
-export type DaemonTarget = { path: string } | { host: string; port: number };
+/** Where a daemon listens, and what it asks for there. */
+export type DaemonTarget = { path: string } | { host: string; port: number; token?: string | undefined; remote?: RemoteCredentials | undefined };
 
 export function describeTarget(target: DaemonTarget): string {
   return 'path' in target ? target.path : `${target.host}:${target.port}`;
@@ -52,6 +54,11 @@ export function connectError(target: DaemonTarget, cause: Error): SpinesClientEr
     : code === 'ENAMETOOLONG' || code === 'EINVAL' ? `${where} cannot be a socket path; choose one below 108 bytes`
     : `cannot reach a daemon at ${where} (${cause.message})`;
   return new SpinesClientError(code, advice, { syscall: 'connect', cause });
+}
+
+/** No sealed connection came about: one side does not believe the other, or the daemon is overloaded. Trying again may help. */
+export function handshakeError(target: DaemonTarget, why: string): SpinesClientError {
+  return new SpinesClientError('EACCES', `no handshake with the daemon at ${describeTarget(target)}: ${why}`, { syscall: 'connect' });
 }
 
 /** An operation given up because its AbortSignal fired. */

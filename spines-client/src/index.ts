@@ -2,6 +2,7 @@
 
 export { BACKOFF_MAX_MS, BACKOFF_MIN_MS, CONNECT_TIMEOUT_MS, DEFAULT_TCP_PORT, SpinesClient, defaultSocketPath } from './client.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
+export type { RemoteOptions } from './credentials.ts';
 export { SpinesDatagram, createSocket } from './datagram.ts';
 export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram.ts';
 export { SpinesSocket, connect, createConnection } from './socket.ts';

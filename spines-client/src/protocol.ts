@@ -4,12 +4,18 @@
  * Shared by both sides: the daemon imports it, and it imports nothing of the daemon. A frame is a
  * 32-bit big-endian length (of all that follows), a type byte and a body. Control bodies are msgpack
  * maps; bodies on the data path have a fixed binary head. The client speaks first (HELLO); every REQUEST
- * is answered by one REPLY with the same id.
+ * is answered by one REPLY with the same id. Over TCP on the daemon's machine HELLO carries a token. From other
+ * machines the same bytes travel in sealed records, after a handshake with certificates (sealed-records.ts).
  */
 
 import { Packr, Unpackr } from 'msgpackr';
 
+export * from './sealed-records.ts';
+
 export const PROTOCOL_VERSION = 1;
+
+/** A HELLO frame is no longer. */
+export const HELLO_BYTES_MAX = 1_024;
 
 /** Bytes before a frame's body: length u32 and type u8. */
 export const FRAME_HEAD_BYTES = 5;
@@ -60,6 +66,11 @@ export interface HelloBody {
   version: number;
   /** Free text for the daemon's log, e.g. "spines cat". */
   client: string;
+  /**
+   * Over TCP on the daemon's machine: the contents of the daemon's token file, 64 hexadecimal digits. Wrong or missing: the
+   * daemon answers with a `closing` EVENT of code EACCES instead of WELCOME, and closes. Not looked at elsewhere.
+   */
+  token?: string;
 }
 
 export interface WelcomeBody {
@@ -76,7 +87,8 @@ export interface WelcomeBody {
 /**
  * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
  * again once `close` is answered. Requests and SENDs of one connection are handled in their order. A daemon of
- * another protocol version answers HELLO with a WELCOME of its own version and closes.
+ * another protocol version answers HELLO with a WELCOME of its own version and closes. Remote clients may ask what reads
+ * (status, links, routes, nodes, sessions, ping, trace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, ttl?, priority?           {}
@@ -95,6 +107,7 @@ export interface WelcomeBody {
  * ping        node (name or quad), timeoutMs, bytes?, link?          {node, rttMs, hops}
  * trace       node, timeoutMs, probes?                               TraceReply
  * linkSet     peer (name or quad), settings: LinkSettings            {settings}
+ * reload      -                                                      ReloadReply
  * shutdown    -                                                      {}
  */
 export interface RequestBody {
@@ -107,7 +120,10 @@ export type ReplyBody =
   | { id: number; ok: true; [result: string]: unknown }
   | { id: number; ok: false; code: string; message: string };
 
-/** `closing`: this client broke the protocol, its connection ends. `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many. */
+/**
+ * `closing`: the connection ends, because this client broke the protocol (EPROTO) or may not, or no longer, use this daemon (EACCES; may come instead of WELCOME).
+ * `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many.
+ */
 export type EventBody =
   | { event: 'sendError'; socket: number; code: string; message: string; count: number }
   | { event: 'recvDropped'; socket: number; count: number }
@@ -132,6 +148,20 @@ export interface LinkSettings {
   up?: boolean;
 }
 
+/** A daemon's own certificate and whom it trusts. Times are seconds since 1970. */
+export interface IdentityStatus {
+  /** Which implementation of the cryptography is in use. */
+  primitives: string;
+  serial: string;
+  validUntilS: number;
+  /** Until then; negative when it is over. */
+  leftS: number;
+  authorities: { name: string; id: string; validUntilS: number }[];
+  revocations: { authority: string; number: number; revoked: number }[];
+}
+
+export interface ReloadReply { schema: 1; changes: string[] }
+
 export interface StatusReply {
   schema: 1;
   node: string;
@@ -139,7 +169,9 @@ export interface StatusReply {
   version: string;
   instance: string;
   uptimeMs: number;
-  security: 'none';
+  security: 'none' | 'sealed';
+  /** Null with security none. */
+  identity: IdentityStatus | null;
   emulation: boolean;
   listen: string[];
   links: { up: number; total: number };
@@ -196,6 +228,8 @@ export interface TraceReply { schema: 1; node: string; reached: boolean; hops: T
 
 export interface SessionRow {
   kind: 'datagram' | 'stream' | 'listener';
+  /** The name in a remote client's certificate; null for programs on the daemon's machine. */
+  certificate: string | null;
   /** Stream state, e.g. 'established'; '' for the others. */
   state: string;
   client: string;

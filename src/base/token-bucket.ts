@@ -16,12 +16,17 @@ export class TokenBucket {
     this.#tokens = burst;
   }
 
-  /** Takes one token if there is one. */
-  take(now: Micros): boolean {
+  /** Takes `count` tokens if there are as many. */
+  take(now: Micros, count = 1): boolean {
+    if (this.level(now) < count) return false;
+    this.#tokens -= count;
+    return true;
+  }
+
+  /** Tokens there are now, 0..burst. */
+  level(now: Micros): number {
     this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) / SECOND) * this.#perSecond);
     this.#filledAt = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
+    return this.#tokens;
   }
 }

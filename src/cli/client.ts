@@ -1,20 +1,26 @@
 /**
  * The way of every client command to its daemon: which flags name it, connecting, asking, hanging up.
  *
- * Owns --socket and --connect. Replies are typed here, by the operation they answer. Called by the
+ * Owns the flags for socket, TCP and remote daemons. Replies are typed here, by the operation they answer. Called by the
  * commands that talk to a running daemon. Invariant: the connection is closed however the command ends.
  */
 
 import { Option, type Command } from 'commander';
-import { SpinesClient, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
-import type { SessionsReply } from 'spines-client/protocol';
+import { SpinesClient, type ConnectOptions, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
+import type { ReloadReply, SessionsReply } from 'spines-client/protocol';
 
+import { readTextFile } from './config.ts';
 import { usage } from './failure.ts';
 import { hostPortArg } from './values.ts';
 
 export interface ClientFlags {
   socket?: string;
-  connect?: { host: string; port: number };
+  tcp?: { host: string; port: number };
+  tokenFile?: string;
+  remote?: { host: string; port: number };
+  daemonCertificate?: string;
+  certificate?: string;
+  key?: string;
 }
 
 export interface Replies {
@@ -27,6 +33,7 @@ export interface Replies {
   ping: { node: string; rttMs: number; hops: number };
   trace: TraceReply;
   linkSet: { settings: LinkSettings };
+  reload: ReloadReply;
   shutdown: Record<string, never>;
 }
 
@@ -36,19 +43,38 @@ const REQUEST_TIMEOUT_MS = 10_000;
 export function addClientFlags(command: Command): Command {
   return command
     .addOption(new Option('--socket <path>', 'the daemon\'s Unix socket (default: $SPINES_SOCKET, else spines.sock in $XDG_RUNTIME_DIR or /tmp)'))
-    .addOption(new Option('--connect <host:port>', 'the daemon\'s TCP address for clients, instead of the socket').argParser(hostPortArg).conflicts('socket'));
+    .addOption(new Option('--tcp <host:port>', 'the daemon\'s TCP address on this machine (client.tcp), instead of the socket').argParser(hostPortArg).conflicts(['socket', 'remote']))
+    .addOption(new Option('--token-file <file>', 'with --tcp: the daemon\'s token file (default: $SPINES_TOKEN_FILE)'))
+    .addOption(new Option('--remote <host:port>', 'a daemon on another machine (client.remote), with the three files below').argParser(hostPortArg).conflicts('socket'))
+    .addOption(new Option('--daemon-certificate <file>', 'with --remote: a copy of that daemon\'s certificate'))
+    .addOption(new Option('--certificate <file>', 'with --remote: your certificate, with the role client'))
+    .addOption(new Option('--key <file>', 'with --remote: its private key'));
 }
 
 /** Connects, runs `body`, closes. `what` names the command in the daemon's log. `reconnect`: a daemon that restarts is waited for. */
 export async function withClient<T>(flags: ClientFlags, what: string, body: (client: SpinesClient) => Promise<T>, reconnect = false): Promise<T> {
-  if (flags.socket === '') throw usage('--socket is empty; give the path of the daemon\'s socket');
-  const target = flags.connect ?? (flags.socket === undefined ? {} : { path: flags.socket });
-  const client = await SpinesClient.connect({ ...target, name: `spines ${what}`, reconnect });
+  const client = await SpinesClient.connect({ ...targetOf(flags), name: `spines ${what}`, reconnect });
   try {
     return await body(client);
   } finally {
     await client.close();
   }
+}
+
+/** Which daemon the flags mean, and what to show it. */
+export function targetOf(flags: ClientFlags): ConnectOptions {
+  const { socket, tcp, tokenFile, remote, daemonCertificate, certificate, key } = flags;
+  if (socket === '') throw usage('--socket is empty; give the path of the daemon\'s socket');
+  if (tokenFile !== undefined && tcp === undefined) throw usage('--token-file is for --tcp; give the daemon\'s address with --tcp HOST:PORT');
+  if (remote === undefined) {
+    if (daemonCertificate !== undefined || certificate !== undefined || key !== undefined) throw usage('certificates are for --remote; give the daemon\'s address with --remote HOST:PORT');
+    if (tcp === undefined) return socket === undefined ? {} : { path: socket };
+    return tokenFile === undefined ? tcp : { ...tcp, token: readTextFile(tokenFile, 'token file') };
+  }
+  if (daemonCertificate === undefined || certificate === undefined || key === undefined) throw usage('--remote needs --daemon-certificate FILE, --certificate FILE and --key FILE; give all three');
+  return {
+    ...remote, daemonCertificate: readTextFile(daemonCertificate, 'certificate'), certificate: readTextFile(certificate, 'certificate'), key: readTextFile(key, 'key file'),
+  };
 }
 
 /** One request, answered with what `op` answers. `timeoutMs` for requests that wait by themselves. */

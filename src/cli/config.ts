@@ -1,28 +1,42 @@
 /**
  * `spines config check` and `spines config show`: a config file judged, and as the daemon would see it.
  *
- * Owns reading the file for these two and for `daemon`; its meaning is host/config-file.ts's.
+ * Owns reading the file, and the identity that it names, for these two and for `daemon`; their meaning is
+ * host/config-file.ts's and host/identity-files.ts's.
  */
 
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 
+import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
-import { formatEffective, loadConfigFile } from '../host/config-file.ts';
-import { EXIT_USAGE, Failure } from './failure.ts';
-import { print } from './output.ts';
+import { formatEffective, loadConfigFile, type ConfigOverride } from '../host/config-file.ts';
+import { formatTime, readCertificate, readIdentityFiles } from '../host/identity-files.ts';
+import type { LoadedConfig } from '../host/reload.ts';
+import { nowS } from './keys-authority.ts';
+import { note, print } from './output.ts';
 import { formatNode } from './table.ts';
 
 export function registerConfig(program: Command): void {
   const config = program.command('config').description('look at a config file');
-  config.command('check <file>').description('say what is wrong with a config file, if anything')
+  config.command('check <file>').description('say what is wrong with a config file and the identity that it names, if anything')
     .action((file: string) => {
-      const { node, listen } = loadConfigFile(readTextFile(file, 'config file'), file);
+      const { config: { node, listen, security }, identity } = loadConfig(file);
+      for (const text of identity?.notes ?? []) note(text);
       const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : (what.endsWith('s') ? 'es' : 's')}`;
-      print(`${file}: ok, node ${formatNode(node.name, formatNodeId(node.id))}, ${plural(listen.length, 'address')}, ${plural(node.dials.length, 'neighbour')} to dial\n`);
+      const trust = identity === null ? `security: ${security}` : `certificate valid until ${formatTime(identity.credentials.identity.certificate.notAfterS)}`;
+      print(`${file}: ok, node ${formatNode(node.name, formatNodeId(node.id))}, ${plural(listen.length, 'address')}, ${plural(node.dials.length, 'neighbour')} to dial, ${trust}\n`);
     });
   config.command('show <file>').description('print the whole configuration, defaults filled in')
-    .action((file: string) => print(formatEffective(loadConfigFile(readTextFile(file, 'config file'), file))));
+    .action((file: string) => print(formatEffective(loadConfigFile(readTextFile(file, 'config file'), file, [], readCertificate))));
+}
+
+/** The config of `file` (null: of the overrides alone) and its identity, both checked. Throws SpinesError. */
+export function loadConfig(file: string | null, overrides: readonly ConfigOverride[] = []): LoadedConfig {
+  const config = file === null
+    ? loadConfigFile('', 'command line', overrides, readCertificate)
+    : loadConfigFile(readTextFile(file, 'config file'), file, overrides, readCertificate);
+  return { config, identity: config.security === 'none' || config.identity === null ? null : readIdentityFiles(config.identity, nowS()) };
 }
 
 /** UTF-8 text of `path`; a file that cannot be read is the operator's error. */
@@ -32,6 +46,6 @@ export function readTextFile(path: string, what: string): string {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
     const why = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a directory' : code === 'EACCES' ? 'may not be read' : `cannot be read (${code})`;
-    throw new Failure(EXIT_USAGE, code, `${what} ${path} ${why}; check the path`);
+    throw new SpinesError(code, `${what} ${path} ${why}; check the path`);
   }
 }

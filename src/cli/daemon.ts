@@ -1,16 +1,24 @@
 /**
  * `spines daemon`: runs one daemon in the foreground until a signal ends it.
  *
- * Owns flags over config file and the signals; the daemon itself is host/daemon.ts's. The first SIGTERM
- * or SIGINT drains, a second one ends at once.
+ * Owns flags over config file, the signals and what a reload reads; the daemon itself is host/daemon.ts's. The first
+ * SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads the files again.
  */
 
+import { readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 
+import { SpinesError } from '../base/errors.ts';
+import { Membership } from '../crypto/membership.ts';
 import type { RunningDaemon } from '../host/daemon.ts';
-import { LOG_LEVELS, loadConfigFile, type ConfigOverride, type DaemonFileConfig, type LogLevel } from '../host/config-file.ts';
-import { readTextFile } from './config.ts';
-import { usage } from './failure.ts';
+import { LOG_LEVELS, SECURITIES, type ConfigOverride, type LogLevel, type Security } from '../host/config-file.ts';
+import { planReload, type LoadedConfig } from '../host/reload.ts';
+import { secureRandom } from '../host/secure-random.ts';
+import { wallClock } from '../host/system-clock.ts';
+import { loadConfig } from './config.ts';
+import { EXIT_BUG, toFailure, usage } from './failure.ts';
+import { nodeFolder } from './keys-files.ts';
 import { makeLog } from './log.ts';
 import { collect } from './values.ts';
 
@@ -21,6 +29,8 @@ export interface DaemonFlags {
   listen?: string[];
   link?: string[];
   socket?: string;
+  security?: Security;
+  identity?: string;
   logLevel?: LogLevel;
   allowEmulation?: boolean;
   exitWithParent?: boolean;
@@ -33,10 +43,12 @@ export function registerDaemon(program: Command): void {
   program.command('daemon').description('run a daemon in the foreground')
     .option('--config <file>', 'YAML config file; the flags below stand over it')
     .option('--name <name>', 'node name')
-    .option('--id <quad>', 'node id, as in 10.0.0.1 (required, here or in the file)')
+    .option('--id <quad>', 'node id, as in 10.0.0.1 (needed where no certificate says it)')
     .option('--listen <address:port>', 'UDP address to listen on (repeatable; default 0.0.0.0:8100)', collect)
     .option('--link <address:port>', 'neighbour to dial (repeatable)', collect)
     .option('--socket <path>', 'Unix socket for clients')
+    .option('--identity <dir>', 'folder with the node\'s key and certificate, as `spines init` makes it')
+    .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
     .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
     .option('--allow-emulation', 'let clients change emulated link characteristics')
     .addOption(new Option('--exit-with-parent', 'end when standard input does').hideHelp())
@@ -44,11 +56,16 @@ export function registerDaemon(program: Command): void {
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
-  const config = readConfig(flags);
+  let current = readConfig(flags);
+  const { config, identity } = current;
   // Loaded here: the other commands start faster without them.
   const { exitOnBug, startDaemon } = await import('../host/daemon.ts');
+  const { nodePrimitives } = await import('../host/node-primitives.ts');
   const log = await makeLog(config.logLevel);
   exitOnBug(log);
+  for (const note of identity?.notes ?? []) log.warn(note);
+  if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
+  const membership = identity === null ? null : new Membership(nodePrimitives, identity.credentials, wallClock, secureRandom);
 
   let running: RunningDaemon | null = null;
   let stopping = false;
@@ -69,6 +86,14 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
   }
+  process.on('SIGHUP', () => {
+    try {
+      running?.reload();
+    } catch (error) {
+      // The daemon has logged why.
+      if (!(error instanceof SpinesError)) throw error;
+    }
+  });
   if (flags.exitWithParent === true) {
     const orphaned = (): void => {
       if (orphanTimer !== undefined) return;
@@ -84,6 +109,15 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     client: config.client,
     emulation: config.emulation.links,
     emulationSeed: config.emulation.seed,
+    membership,
+    revocationsPath: config.identity?.revocations ?? null,
+    reload: () => {
+      const next = readAgain(flags);
+      const { changes, identityChanged } = planReload(current, next, membership?.trust.revocations ?? []);
+      for (const note of next.identity?.notes ?? []) log.warn(note);
+      current = next;
+      return { config: next.config.node, credentials: identityChanged ? next.identity!.credentials : null, logLevel: next.config.logLevel, changes };
+    },
     log,
   });
   await running.done;
@@ -91,11 +125,23 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   process.stdin.destroy();
 }
 
-function readConfig(flags: DaemonFlags): DaemonFileConfig {
-  const overrides = overridesOf(flags);
-  if (flags.config !== undefined) return loadConfigFile(readTextFile(flags.config, 'config file'), flags.config, overrides);
-  if (flags.id === undefined) throw usage('a daemon needs an id; give --config FILE, or --id such as 10.0.0.1');
-  return loadConfigFile('', 'command line', overrides);
+function readConfig(flags: DaemonFlags): LoadedConfig {
+  if (flags.config === undefined && flags.identity === undefined) {
+    if (flags.security !== 'none') throw usage('a daemon needs an identity; give --config FILE or --identity DIR as `spines init` makes them, or --security none --id QUAD for a laboratory');
+    if (flags.id === undefined) throw usage('a daemon needs an id; give --config FILE, or --id such as 10.0.0.1');
+  }
+  return loadConfig(flags.config ?? null, overridesOf(flags));
+}
+
+/** As `readConfig`; whatever the files are by now is the operator's to correct, and no reason to end the daemon. */
+function readAgain(flags: DaemonFlags): LoadedConfig {
+  try {
+    return readConfig(flags);
+  } catch (error) {
+    if (error instanceof SpinesError) throw error;
+    const { exitCode, code, message } = toFailure(error);
+    throw exitCode === EXIT_BUG ? error : new SpinesError(code, message);
+  }
 }
 
 /** The flags that were given, as changes to the config file's data. */
@@ -109,7 +155,25 @@ export function overridesOf(flags: DaemonFlags): ConfigOverride[] {
   add('--listen', ['listen'], flags.listen);
   add('--link', ['links'], flags.link?.map((address) => ({ address })));
   add('--socket', ['client', 'socket'], flags.socket);
+  add('--security', ['security'], flags.security);
+  add('--identity', ['identity'], flags.identity === undefined ? undefined : identityIn(flags.identity));
   add('--log-level', ['log', 'level'], flags.logLevel);
   add('--allow-emulation', ['emulation', 'allow'], flags.allowEmulation);
   return overrides;
+}
+
+/** The identity in a folder of `spines init`: one node's key, its certificate and the authorities to trust. */
+function identityIn(folder: string): Record<string, unknown> {
+  // A flag's path is meant from where the command runs.
+  const dir = resolve(folder);
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch {
+    throw usage(`--identity ${folder} is no folder that can be read; give the folder with node.key, node.crt and authority.pub`);
+  }
+  const authorities = names.filter((name) => /^authority.*\.pub$/.test(name)).sort().map((name) => join(dir, name));
+  if (authorities.length === 0) throw usage(`--identity ${folder} has no authority*.pub in it; copy the authority's public file there`);
+  const { key, certificate, revocations } = nodeFolder(dir);
+  return { key, certificate, authorities, revocations };
 }

@@ -5,7 +5,6 @@
  * issued. Invariant: no two valid certificates of an authority give one name to two ids or one id to two names.
  */
 
-import { randomFillSync } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -14,14 +13,14 @@ import { authorityIdOf, isAuthentic, issueCertificate, issueRevocations, makeAut
 import { encodeKeyFile, openKeyFile } from '../crypto/key-file.ts';
 import { makeSigningKeys, type Secret } from '../crypto/keys.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
-import type { SecureRandom } from '../base/rng.ts';
 import { armour, isSerial, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type CertificateRequest, type RevocationList } from '../wire/certificate.ts';
+import { formatTime } from '../host/identity-files.ts';
+import { readKind } from '../host/identity-reader.ts';
+import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';
-import { authorityFiles, createFiles, MODE_PRIVATE, MODE_PUBLIC, readKind, refuseExisting, replaceFile } from './keys-files.ts';
+import { authorityFiles, createFiles, MODE_PRIVATE, MODE_PUBLIC, refuseExisting, replaceFile } from './keys-files.ts';
 import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
-import { describe, formatFingerprint, formatTime, type Told } from './keys-text.ts';
-
-export const secureRandom: SecureRandom = { fill: (out) => { randomFillSync(out); } };
+import { describe, formatFingerprint, type Told } from './keys-text.ts';
 
 /** Statements count from a little before they are made: the clocks of a network are not all alike. */
 const BACKDATED_S = 300;
@@ -41,6 +40,17 @@ export interface InitFlags extends PassphraseFlags {
 }
 
 export async function init(flags: InitFlags): Promise<Told> {
+  return (await found(flags)).told;
+}
+
+/** An authority whose key is open, in its folder. */
+export interface OpenAuthority {
+  readonly authority: Authority;
+  readonly secret: Secret;
+}
+
+/** Makes the folder of an authority. */
+export async function found(flags: InitFlags): Promise<{ readonly told: Told; readonly opened: OpenAuthority }> {
   const existing = flags.network === undefined ? null : readKind(flags.network, 'authority');
   if (existing !== null && flags.name !== undefined && flags.name !== existing.name) throw usage(`the network is called ${existing.name}; leave --name out, or leave --network out to found another`);
   const name = flags.name ?? existing?.name ?? 'spines';
@@ -57,7 +67,7 @@ export async function init(flags: InitFlags): Promise<Told> {
     { path: files.authority, text: armour('SPINES AUTHORITY', authority.bytes), mode: MODE_PUBLIC },
     { path: files.revocations, text: armour('SPINES REVOCATION LIST', revocations.bytes), mode: MODE_PUBLIC },
   ]);
-  return {
+  const told = {
     ...describe({ kind: 'authority', value: authority }), passphrase: passphrase !== null, files: [files.key, files.authority, files.revocations],
     next: [
       `keep ${files.key} safe and off the nodes; give every node ${files.authority} and ${files.revocations}`,
@@ -66,6 +76,7 @@ export async function init(flags: InitFlags): Promise<Told> {
       ...(existing === null ? [] : [`let the nodes trust ${flags.network!} and ${files.authority} until every certificate is signed by the new one`]),
     ],
   };
+  return { told, opened: { authority, secret: keys.secret } };
 }
 
 export interface SignFlags extends PassphraseFlags {
@@ -79,9 +90,23 @@ export async function sign(path: string, flags: SignFlags): Promise<Told> {
   const request = readKind(path, 'request');
   const files = authorityFiles(flags.dir);
   const out = flags.out ?? path.replace(/(\.req)?$/, '.crt');
+  const { certificate, copy } = certifyRequest(request, flags, out, await openAuthority(flags));
+  return {
+    ...describe({ kind: 'certificate', value: certificate }), files: [out, copy],
+    next: [
+      `compare the fingerprint with the one that \`spines keys node\` or \`spines keys show\` printed on the node: ${formatFingerprint(request)}`,
+      `take ${out} to the node, next to its private key, with ${files.authority} and ${files.revocations}`,
+    ],
+  };
+}
+
+/** Signs `request`: the certificate at `out`, and the authority's copy of it. */
+export function certifyRequest(
+  request: CertificateRequest, flags: { readonly dir: string; readonly days?: number; readonly roles?: number }, out: string, { authority, secret }: OpenAuthority,
+): { readonly certificate: Certificate; readonly copy: string } {
+  const files = authorityFiles(flags.dir);
   const now = nowS();
   const roles = flags.roles ?? (request.node === NO_NODE ? ROLE_CLIENT : ROLE_ROUTER);
-  const { authority, secret } = await openAuthority(flags);
   const lastS = authority.notAfterS;
   if (now >= lastS) {
     throw new Failure(EXIT_USAGE, 'EAUTHORITY', `the authority expired on ${formatTime(lastS)}; make a new one with \`spines keys init --network ${files.authority} --dir NEW\``);
@@ -95,13 +120,7 @@ export async function sign(path: string, flags: SignFlags): Promise<Told> {
   const text = armour('SPINES CERTIFICATE', certificate.bytes);
   const copy = join(files.issued, `${certificate.name}-${certificate.serial}.crt`);
   createFiles([{ path: copy, text, mode: MODE_PUBLIC }, { path: out, text, mode: MODE_PUBLIC }]);
-  return {
-    ...describe({ kind: 'certificate', value: certificate }), files: [out, copy],
-    next: [
-      `compare the fingerprint with the one that \`spines keys node\` or \`spines keys show\` printed on the node: ${formatFingerprint(request)}`,
-      `take ${out} to the node, next to its private key, with ${files.authority} and ${files.revocations}`,
-    ],
-  };
+  return { certificate, copy };
 }
 
 export async function revoke(targets: readonly string[], flags: PassphraseFlags & { readonly dir: string }): Promise<Told> {
@@ -130,7 +149,7 @@ function serialOf(path: string, authority: Authority): string {
 }
 
 /** The authority of a folder, with its secret key. */
-async function openAuthority(flags: PassphraseFlags & { readonly dir: string }): Promise<{ authority: Authority; secret: Secret }> {
+async function openAuthority(flags: PassphraseFlags & { readonly dir: string }): Promise<OpenAuthority> {
   const files = authorityFiles(flags.dir);
   const authority = readKind(files.authority, 'authority');
   const file = readKind(files.key, 'key');

@@ -5,12 +5,15 @@
 import { existsSync } from 'node:fs';
 
 import { hex } from '../base/bytes.ts';
+import { SpinesError } from '../base/errors.ts';
 import { isAuthentic, requestFault, Trust } from '../crypto/certificates.ts';
 import type { Certificate } from '../wire/certificate.ts';
+import { formatTime, REFUSALS } from '../host/identity-files.ts';
+import { readIdentity, readKind, type IdentityFile } from '../host/identity-reader.ts';
 import { EXIT_NO, EXIT_USAGE, Failure } from './failure.ts';
 import { nowS } from './keys-authority.ts';
-import { authorityFiles, readIdentity, readKind, type Identity } from './keys-files.ts';
-import { describe, formatTime, REFUSALS, type Told } from './keys-text.ts';
+import { authorityFiles } from './keys-files.ts';
+import { describe, type Told } from './keys-text.ts';
 
 const DAY_S = 86_400;
 const SOON_S = 30 * DAY_S;
@@ -21,7 +24,7 @@ export function show(path: string): Told {
 }
 
 /** A file tells by itself only whether it is signed by the key in it; anything more needs `verify`. */
-function nextFor(identity: Identity, path: string): string[] {
+function nextFor(identity: IdentityFile, path: string): string[] {
   switch (identity.kind) {
     case 'authority': return isAuthentic(identity.value) ? [] : ['its signature is wrong: do not use it; copy it again'];
     case 'request':
@@ -71,7 +74,7 @@ function readJudged(path: string): Certificate {
   try {
     return readKind(path, 'certificate');
   } catch (error) {
-    if (error instanceof Failure && error.code === 'EFORMAT') throw new Failure(EXIT_NO, error.code, error.message);
+    if (error instanceof SpinesError && error.code === 'EFORMAT') throw new Failure(EXIT_NO, error.code, error.message);
     throw error;
   }
 }

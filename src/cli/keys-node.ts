@@ -10,9 +10,10 @@ import { makeRequest } from '../crypto/certificates.ts';
 import { encodeKeyFile, openKeyFile } from '../crypto/key-file.ts';
 import { makeExchangeKeys, makeSigningKeys } from '../crypto/keys.ts';
 import { armour, type CertificateRequest } from '../wire/certificate.ts';
+import { readKind } from '../host/identity-reader.ts';
+import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';
-import { secureRandom } from './keys-authority.ts';
-import { createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFiles, readKind, refuseExisting, setAside } from './keys-files.ts';
+import { createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFiles, refuseExisting, setAside } from './keys-files.ts';
 import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
 import { describe, type Told } from './keys-text.ts';
 
@@ -66,7 +67,7 @@ export async function rotate(path: string, flags: PassphraseFlags): Promise<Told
   };
 }
 
-function makeIdentity(name: string, id: number): { request: CertificateRequest; keyText: (passphrase: string | null) => string } {
+export function makeIdentity(name: string, id: number): { request: CertificateRequest; keyText: (passphrase: string | null) => string } {
   const signing = makeSigningKeys(secureRandom), exchange = makeExchangeKeys(secureRandom);
   const request = makeRequest(name, id, signing, exchange.publicKey);
   return { request, keyText: (passphrase) => armour('SPINES PRIVATE KEY', encodeKeyFile({ name, node: id, signing, exchange }, passphrase, secureRandom)) };

@@ -6,10 +6,8 @@
 
 import type { Command } from 'commander';
 
+import { givenPassphrase, PASSPHRASE_VARIABLE as VARIABLE } from '../host/identity-reader.ts';
 import { EXIT_USAGE, Failure } from './failure.ts';
-import { readSmallFile } from './keys-files.ts';
-
-const VARIABLE = 'SPINES_PASSPHRASE';
 
 export interface PassphraseFlags {
   readonly passphraseFile?: string;
@@ -24,7 +22,7 @@ export function addPassphraseFlags(command: Command, makes: boolean): Command {
 
 /** The passphrase that opens `path`. Asks when there is a terminal and nothing else was said. */
 export async function passphraseToOpen(flags: PassphraseFlags, path: string): Promise<string> {
-  const given = fromFileOrEnvironment(flags);
+  const given = givenPassphrase(flags.passphraseFile ?? null);
   if (given !== null) return given;
   if (process.stdin.isTTY !== true) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', `${path} has a passphrase; give it with --passphrase-file or ${VARIABLE}, or run this on a terminal`);
   return promptHidden(`Passphrase of ${path}: `);
@@ -32,23 +30,13 @@ export async function passphraseToOpen(flags: PassphraseFlags, path: string): Pr
 
 /** The passphrase for a new key, or null when none is wanted. */
 export async function passphraseToProtect(flags: PassphraseFlags): Promise<string | null> {
-  const given = fromFileOrEnvironment(flags);
+  const given = givenPassphrase(flags.passphraseFile ?? null);
   if (given !== null || flags.passphrase !== true) return given;
   if (process.stdin.isTTY !== true) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', `--passphrase needs a terminal; use --passphrase-file or ${VARIABLE}`);
   const first = await promptHidden('New passphrase: ');
   if (first === '') throw new Failure(EXIT_USAGE, 'EPASSPHRASE', 'the passphrase is empty; leave --passphrase out to have none');
   if ((await promptHidden('Again: ')) !== first) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', 'the two are not the same; try again');
   return first;
-}
-
-function fromFileOrEnvironment({ passphraseFile }: PassphraseFlags): string | null {
-  if (passphraseFile !== undefined) {
-    const line = readSmallFile(passphraseFile, 'passphrase file', true).split(/\r?\n/, 1)[0]!;
-    if (line === '') throw new Failure(EXIT_USAGE, 'EPASSPHRASE', `the first line of passphrase file ${passphraseFile} is empty; write the passphrase there`);
-    return line;
-  }
-  const value = process.env[VARIABLE];
-  return value === undefined || value === '' ? null : value;
 }
 
 /** The parts of a terminal that typing without echo needs. */

@@ -6,9 +6,10 @@
 
 import { hex } from '../base/bytes.ts';
 import { formatNodeId, NO_NODE } from '../base/ids.ts';
-import { authorityIdOf, fingerprintOf, networkIdOf, type CertificateVerdict } from '../crypto/certificates.ts';
+import { authorityIdOf, fingerprintOf, networkIdOf } from '../crypto/certificates.ts';
 import { ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
-import type { Identity } from './keys-files.ts';
+import { formatTime } from '../host/identity-files.ts';
+import type { IdentityFile } from '../host/identity-reader.ts';
 
 export type Described = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
@@ -18,7 +19,7 @@ export interface Told extends Described {
 }
 
 /** The public content of an identity file, for --json and, by `pairsOf`, for people. */
-export function describe(identity: Identity): Described {
+export function describe(identity: IdentityFile): Described {
   switch (identity.kind) {
     case 'authority': {
       const { name, network, signingKey, notBeforeS, notAfterS } = identity.value;
@@ -73,23 +74,6 @@ export function formatFingerprint(keys: { readonly signingKey: Uint8Array; reado
   return hex(fingerprintOf(keys)).match(/.{4}/g)!.join(' ');
 }
 
-/** ISO 8601 in UTC. A time beyond what a calendar holds is given in seconds. */
-export function formatTime(seconds: number): string {
-  const date = new Date(seconds * 1_000);
-  return Number.isNaN(date.getTime()) ? `${seconds} s after 1970` : date.toISOString().replace('.000Z', 'Z');
-}
-
 function nodeText(node: number): string | null {
   return node === NO_NODE ? null : formatNodeId(node);
 }
-
-/** Why a certificate is refused, and what to do about it. */
-export const REFUSALS: Readonly<Record<Exclude<CertificateVerdict, 'ok'>, string>> = {
-  'wrong-network': 'belongs to another network; compare its network id with `spines keys show` of the authority',
-  'unknown-authority': 'was signed by an authority that is not trusted here; name that one too with --authority',
-  'bad-signature': 'has a wrong signature: it was altered or is forged; get it from its authority again',
-  'authority-not-valid': 'was signed by an authority that is not valid at this time; have it signed by a valid one',
-  'not-yet-valid': 'is not valid yet; check the clock, or wait',
-  expired: 'has expired; sign its request again with `spines keys sign`',
-  revoked: 'is revoked; make new keys with `spines keys rotate` and have them signed',
-};

@@ -15,11 +15,13 @@ import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Fa
 import { registerFigures } from './figures.ts';
 import { registerForward } from './forward.ts';
 import { registerKeys } from './keys.ts';
+import { registerInit } from './init.ts';
 import { registerLink } from './link.ts';
 import { registerLinks } from './links.ts';
 import { registerNodes } from './nodes.ts';
 import { note, printJson } from './output.ts';
 import { registerPing } from './ping.ts';
+import { registerReload } from './reload.ts';
 import { registerReplay } from './replay.ts';
 import { registerRoutes } from './routes.ts';
 import { registerSessions } from './sessions.ts';
@@ -33,7 +35,7 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerDaemon, registerConfig, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
+  registerInit, registerDaemon, registerConfig, registerReload, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
   registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];
 

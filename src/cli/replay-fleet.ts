@@ -22,6 +22,7 @@ import type { Topology } from '../emulation/topology.ts';
 import { directionData } from '../host/config-file.ts';
 import { ask } from './client.ts';
 import { EXIT_NO_DAEMON, Failure, oneLine } from './failure.ts';
+import { folderOf, identityConfig, makeTemporaryNetwork } from './temporary-network.ts';
 
 export type DirectionName = 'forward' | 'backward';
 
@@ -33,6 +34,8 @@ interface Daemon {
   readonly socketPath: string;
   readonly configPath: string;
   readonly logPath: string;
+  /** Where its identity is, in a sealed network. */
+  readonly identityFolder: string;
   process: ChildProcess | null;
   exited: Promise<void>;
   /** An exit now is what we asked for. */
@@ -58,6 +61,8 @@ export class Fleet {
   /** What each direction emulates now; index = link. */
   readonly #settings: { forward: DirectionSettings; backward: DirectionSettings }[];
   readonly #linksOf: number[][];
+  /** X25519 keys of the nodes, in a sealed network. */
+  #keys: readonly string[] = [];
   #fail!: (failure: Failure) => void;
   #closing: Promise<void> | null = null;
   readonly #onExit = (): void => this.#killNow();
@@ -174,10 +179,13 @@ export class Fleet {
       const at = (suffix: string): string => join(this.#dir, `n${index}.${suffix}`);
       this.#daemons.push({
         index, name, quad: formatNodeId(id), port: ports[index]!,
-        socketPath: at('sock'), configPath: at('yaml'), logPath: at('log'),
+        socketPath: at('sock'), configPath: at('yaml'), logPath: at('log'), identityFolder: folderOf(this.#dir, index),
         process: null, exited: Promise.resolve(), expectedExit: false, client: null,
       });
     });
+    if (this.topology.security === 'sealed') {
+      this.#keys = makeTemporaryNetwork('replay', this.topology.nodes.map(({ name, id }, index) => ({ name, id, folder: this.#daemons[index]!.identityFolder })));
+    }
     for (const daemon of this.#daemons) this.#spawn(daemon);
     const timeoutMs = START_TIMEOUT_MS + START_TIMEOUT_EACH_MS * this.#daemons.length;
     await Promise.race([this.failed, Promise.all(this.#daemons.map((daemon) => this.#connect(daemon, timeoutMs)))]);
@@ -230,12 +238,16 @@ export class Fleet {
     const { links, metric, seed } = this.topology;
     const at = (node: number): string => `127.0.0.1:${this.#daemons[node]!.port}`;
     const mine = this.#linksOf[daemon.index]!;
+    const sealed = this.topology.security === 'sealed';
     return stringify({
       name: daemon.name,
       id: daemon.quad,
+      ...(sealed ? { identity: identityConfig(daemon.identityFolder) } : { security: 'none' }),
       listen: [at(daemon.index)],
       // One end dials; the other learns the link from it.
-      links: mine.filter((link) => links[link]!.a === daemon.index).map((link) => ({ address: at(links[link]!.b), node: this.#daemons[links[link]!.b]!.quad })),
+      links: mine.filter((link) => links[link]!.a === daemon.index).map((link) => ({
+        address: at(links[link]!.b), node: this.#daemons[links[link]!.b]!.quad, ...(sealed ? { key: this.#keys[links[link]!.b]! } : {}),
+      })),
       metric,
       client: { socket: daemon.socketPath },
       emulation: {

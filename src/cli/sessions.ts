@@ -33,7 +33,7 @@ export function formatSessions({ sessions }: SessionsReply, paint: Paint): strin
       { title: 'limited by' },
     ],
     sessions.map((row) => [
-      row.kind, state(row, paint), row.client, row.port === 0 ? '-' : String(row.port), remote(row), row.link,
+      row.kind, state(row, paint), row.certificate === null ? row.client : `${row.client} (${row.certificate})`, row.port === 0 ? '-' : String(row.port), remote(row), row.link,
       String(row.sent), String(row.received), formatMs(row.rttMs), number(row.windowBytes), number(row.inFlightBytes), number(row.queuedBytes),
       number(row.resentBytes), number(row.ecnMarks), row.limitedBy ?? '',
     ]),

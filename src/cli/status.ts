@@ -6,7 +6,9 @@
 
 import type { Command } from 'commander';
 import type { StatusReply } from 'spines-client';
+import type { IdentityStatus } from 'spines-client/protocol';
 
+import { formatTime } from '../host/identity-files.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
 import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
@@ -23,6 +25,23 @@ export function registerStatus(program: Command): void {
     );
 }
 
+const DAY_S = 86_400;
+const SOON_DAYS = 30;
+
+function identityRows(identity: IdentityStatus | null, paint: Paint): [string, string][] {
+  if (identity === null) return [];
+  const { serial, validUntilS, leftS, authorities, revocations } = identity;
+  const days = Math.floor(leftS / DAY_S);
+  const left = leftS <= 0 ? paint('red', 'EXPIRED') : days < SOON_DAYS ? paint('yellow', `${days} days left`) : `${days} days left`;
+  return [
+    ['certificate', `serial ${serial}, valid until ${formatTime(validUntilS)}, ${left}`],
+    ...authorities.map(({ name, id, validUntilS: until }): [string, string] => ['trusts', `${name}, authority ${id}, valid until ${formatTime(until)}`]),
+    ...(revocations.length === 0 ? [['revocations', 'no list']] as [string, string][] : revocations.map(({ authority, number, revoked }): [string, string] => (
+      ['revocations', `list ${number} of authority ${authority}, ${revoked} revoked`]
+    ))),
+  ];
+}
+
 export function formatStatus(status: StatusReply, paint: Paint): string {
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
@@ -30,7 +49,8 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
     ['node', formatNode(status.name, status.node)],
     ['version', `${status.version}, up ${formatAge(status.uptimeMs)}`],
     ['listening', status.listen.join(', ')],
-    ['security', status.security === 'none' ? paint('yellow', 'none: anyone who reaches the port can join and read') : status.security],
+    ['security', status.identity === null ? paint('red', 'NONE: anyone who reaches the UDP port can join, read and forge') : `${status.security}, by ${status.identity.primitives}`],
+    ...identityRows(status.identity, paint),
     ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
     ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
     ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],

@@ -2,8 +2,9 @@
  * Identities: issuing authorities, requests, certificates and revocation lists, and judging those of others.
  *
  * Owns who may sign what and the order of the checks; the bytes are wire/certificate.ts's. Called by the operator's
- * tool and by whoever meets a certificate. Time is passed in, as seconds since 1970. A statement from elsewhere gets a
- * named verdict; only fields that an operator chose wrongly throw (SpinesError).
+ * tool and by whoever meets a certificate. Time is passed in, as seconds since 1970, and so are the primitives for whom
+ * @noble is too slow. A statement from elsewhere gets a named verdict; only fields that an operator chose wrongly throw
+ * (SpinesError).
  */
 
 import { assert } from '../base/assert.ts';
@@ -16,7 +17,9 @@ import {
   isSerial, REVOCATIONS_MAX, ROLE_CLIENT, ROLE_ROUTER, SERIAL_BYTES, signaturePart, signedPart,
   type Authority, type Certificate, type CertificateRequest, type RevocationList, type StatementFault,
 } from '../wire/certificate.ts';
-import { draw, isExchangeKey, isSigningKey, labelled, labelledHash, sign, verifySignature, type KeyPair, type Secret } from './keys.ts';
+import { draw, labelled, labelledHash, type KeyPair, type Secret } from './keys.ts';
+import { noblePrimitives } from './noble-primitives.ts';
+import type { SigningPrimitives } from './primitives.ts';
 
 /** What is put in front of signed bytes, with a zero byte. A signature of one kind can therefore be used for no other. */
 const LABEL_AUTHORITY = 'spines authority', LABEL_REQUEST = 'spines request', LABEL_CERTIFICATE = 'spines certificate', LABEL_REVOCATIONS = 'spines revocations';
@@ -57,30 +60,37 @@ export function fingerprintOf(keys: { readonly signingKey: Uint8Array; readonly 
 /* ------------------------------------------------------------------ issuing */
 
 /** `network`: the id of an existing network, for another authority of it; null founds a new one. */
-export function makeAuthority(name: string, keys: KeyPair, validity: Validity, network: Uint8Array | null): Authority {
+export function makeAuthority(
+  name: string, keys: KeyPair, validity: Validity, network: Uint8Array | null, primitives: SigningPrimitives = noblePrimitives,
+): Authority {
   checkName(name, 'network name');
   checkValidity(validity);
   const body = encodeAuthority({ name, network: network ?? networkIdOf(keys.publicKey), signingKey: keys.publicKey, ...pick(validity) });
-  return own(decodeAuthority(signed(LABEL_AUTHORITY, body, keys.secret)));
+  return own(decodeAuthority(signed(primitives, LABEL_AUTHORITY, body, keys.secret, keys.publicKey)));
 }
 
 /** `node`: NO_NODE for a client that is no node. */
-export function makeRequest(name: string, node: number, signing: KeyPair, exchangeKey: Uint8Array): CertificateRequest {
+export function makeRequest(
+  name: string, node: number, signing: KeyPair, exchangeKey: Uint8Array, primitives: SigningPrimitives = noblePrimitives,
+): CertificateRequest {
   checkName(name, 'node name');
   if (node !== NO_NODE && !isNodeId(node)) throw new SpinesError('EINVAL', 'node id: must be a node id; choose one below 224.0.0.0');
   const body = encodeRequest({ name, node, signingKey: signing.publicKey, exchangeKey });
-  return own(decodeRequest(signed(LABEL_REQUEST, body, signing.secret)));
+  return own(decodeRequest(signed(primitives, LABEL_REQUEST, body, signing.secret, signing.publicKey)));
 }
 
 /** Why a request must not be signed: its keys are weak, or who sent it does not hold the signing key. Null: nothing. */
-export function requestFault(request: CertificateRequest): 'bad-signature' | 'bad-key' | null {
-  if (!isSigningKey(request.signingKey) || !isExchangeKey(request.exchangeKey)) return 'bad-key';
-  return isSignedBy(LABEL_REQUEST, request.bytes, request.signingKey) ? null : 'bad-signature';
+export function requestFault(request: CertificateRequest, primitives: SigningPrimitives = noblePrimitives): 'bad-signature' | 'bad-key' | null {
+  if (!primitives.isSigningKey(request.signingKey) || !primitives.isExchangeKey(request.exchangeKey)) return 'bad-key';
+  return isSignedBy(primitives, LABEL_REQUEST, request.bytes, request.signingKey) ? null : 'bad-signature';
 }
 
 /** A certificate for what `request` asks, with a random serial. `authority` and `secret` belong together. */
-export function issueCertificate(request: CertificateRequest, roles: number, validity: Validity, authority: Authority, secret: Secret, random: SecureRandom): Certificate {
-  const fault = requestFault(request);
+export function issueCertificate(
+  request: CertificateRequest, roles: number, validity: Validity, authority: Authority, secret: Secret, random: SecureRandom,
+  primitives: SigningPrimitives = noblePrimitives,
+): Certificate {
+  const fault = requestFault(request, primitives);
   if (fault !== null) throw new SpinesError('EREQUEST', `request: ${fault === 'bad-key' ? 'one of its keys is weak' : 'is not signed by its own key'}; have it made again`);
   if (roles === 0 || (roles & ~(ROLE_ROUTER | ROLE_CLIENT)) !== 0) throw new SpinesError('EINVAL', 'roles: must be router, client or both; choose at least one');
   if ((roles & ROLE_ROUTER) !== 0 && request.node === NO_NODE) throw new SpinesError('EINVAL', 'roles: a router needs a node id and the request has none; give it the role client');
@@ -91,27 +101,29 @@ export function issueCertificate(request: CertificateRequest, roles: number, val
   const body = encodeCertificate({
     name, node, signingKey, exchangeKey, roles, serial, network: authority.network, authority: authorityIdOf(authority.signingKey), ...pick(validity),
   });
-  return own(decodeCertificate(signed(LABEL_CERTIFICATE, body, secret)));
+  return own(decodeCertificate(signed(primitives, LABEL_CERTIFICATE, body, secret, authority.signingKey)));
 }
 
 /**
  * The list that follows `previous` (null: the first). Its number is at least the time of issue, so that an authority
  * restored from an old copy still goes on above what it has issued.
  */
-export function issueRevocations(serials: Iterable<string>, previous: RevocationList | null, nowS: number, authority: Authority, secret: Secret): RevocationList {
+export function issueRevocations(
+  serials: Iterable<string>, previous: RevocationList | null, nowS: number, authority: Authority, secret: Secret, primitives: SigningPrimitives = noblePrimitives,
+): RevocationList {
   const sorted = [...new Set(serials)].sort();
   for (const serial of sorted) if (!isSerial(serial)) throw new SpinesError('EINVAL', 'serial: must be 16 lower-case hexadecimal digits; see `spines keys show`');
   if (sorted.length > REVOCATIONS_MAX) throw new SpinesError('ERANGE', `revocations: at most ${REVOCATIONS_MAX} fit a list; change to a new authority`);
   const number = Math.max((previous?.number ?? 0) + 1, nowS);
   const body = encodeRevocations({ network: authority.network, authority: authorityIdOf(authority.signingKey), number, issuedS: nowS, serials: sorted });
-  return own(decodeRevocations(signed(LABEL_REVOCATIONS, body, secret)));
+  return own(decodeRevocations(signed(primitives, LABEL_REVOCATIONS, body, secret, authority.signingKey)));
 }
 
 /* ------------------------------------------------------------------ judging */
 
 /** True when an authority's statement is signed by the key in it. Says nothing about whether to trust it. */
-export function isAuthentic(authority: Authority): boolean {
-  return isSigningKey(authority.signingKey) && isSignedBy(LABEL_AUTHORITY, authority.bytes, authority.signingKey);
+export function isAuthentic(authority: Authority, primitives: SigningPrimitives = noblePrimitives): boolean {
+  return primitives.isSigningKey(authority.signingKey) && isSignedBy(primitives, LABEL_AUTHORITY, authority.bytes, authority.signingKey);
 }
 
 /**
@@ -121,17 +133,19 @@ export function isAuthentic(authority: Authority): boolean {
 export class Trust {
   /** Network id, 32 bytes. */
   readonly network: Uint8Array;
+  readonly #primitives: SigningPrimitives;
   readonly #authorities = new Map<string, Authority>();
   readonly #lists = new Map<string, { readonly list: RevocationList; readonly serials: ReadonlySet<string> }>();
 
   /** Throws SpinesError unless there are 1..AUTHORITIES_MAX authorities of one network, each signed by itself. */
-  constructor(authorities: readonly Authority[]) {
+  constructor(authorities: readonly Authority[], primitives: SigningPrimitives = noblePrimitives) {
     const first = authorities[0];
     if (first === undefined) throw new SpinesError('EAUTHORITY', 'authorities: none is trusted; name at least one');
     if (authorities.length > AUTHORITIES_MAX) throw new SpinesError('EAUTHORITY', `authorities: at most ${AUTHORITIES_MAX} can be trusted; remove those that are not needed`);
     this.network = first.network;
+    this.#primitives = primitives;
     for (const authority of authorities) {
-      if (!isAuthentic(authority)) throw new SpinesError('EAUTHORITY', `authority ${authority.name}: is not signed by its own key; copy the file again`);
+      if (!isAuthentic(authority, primitives)) throw new SpinesError('EAUTHORITY', `authority ${authority.name}: is not signed by its own key; copy the file again`);
       if (!equalBytes(authority.network, this.network)) throw new SpinesError('EAUTHORITY', `authority ${authority.name}: belongs to another network; trust authorities of one network`);
       this.#authorities.set(hex(authorityIdOf(authority.signingKey)), authority);
     }
@@ -142,7 +156,7 @@ export class Trust {
     if (!equalBytes(certificate.network, this.network)) return 'wrong-network';
     const authority = this.#authorities.get(hex(certificate.authority));
     if (authority === undefined) return 'unknown-authority';
-    if (!isSignedBy(LABEL_CERTIFICATE, certificate.bytes, authority.signingKey)) return 'bad-signature';
+    if (!isSignedBy(this.#primitives, LABEL_CERTIFICATE, certificate.bytes, authority.signingKey)) return 'bad-signature';
     return this.judgeAgain(certificate, nowS);
   }
 
@@ -164,7 +178,7 @@ export class Trust {
     if (authority === undefined) return 'unknown-authority';
     const held = this.#lists.get(id);
     if (held !== undefined && list.number <= held.list.number) return 'stale';
-    if (!isSignedBy(LABEL_REVOCATIONS, list.bytes, authority.signingKey)) return 'bad-signature';
+    if (!isSignedBy(this.#primitives, LABEL_REVOCATIONS, list.bytes, authority.signingKey)) return 'bad-signature';
     this.#lists.set(id, { list, serials: new Set(list.serials) });
     return 'ok';
   }
@@ -186,16 +200,16 @@ export class Trust {
 
 /* ------------------------------------------------------------------ shared */
 
-function signed(label: string, body: Uint8Array, secret: Secret): Uint8Array {
-  const signature = sign(labelled(label, body), secret);
+function signed(primitives: SigningPrimitives, label: string, body: Uint8Array, secret: Secret, publicKey: Uint8Array): Uint8Array {
+  const signature = primitives.sign(labelled(label, body), secret.reveal(), publicKey);
   const out = new Uint8Array(body.length + signature.length);
   out.set(body, 0);
   out.set(signature, body.length);
   return out;
 }
 
-function isSignedBy(label: string, bytes: Uint8Array, key: Uint8Array): boolean {
-  return verifySignature(labelled(label, signedPart(bytes)), signaturePart(bytes), key);
+function isSignedBy(primitives: SigningPrimitives, label: string, bytes: Uint8Array, key: Uint8Array): boolean {
+  return primitives.verify(labelled(label, signedPart(bytes)), signaturePart(bytes), key);
 }
 
 /** What we have just built must decode. */

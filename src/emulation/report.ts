@@ -48,6 +48,7 @@ export interface Report {
   readonly schema: 1;
   readonly topology: string;
   readonly mode: 'real' | 'virtual';
+  readonly security: 'sealed' | 'none';
   readonly seed: number;
   readonly durationMs: number;
   readonly flows: readonly ReportFlow[];
@@ -85,6 +86,7 @@ export function buildReport(input: ReportInput): Report {
     schema: 1,
     topology: topology.name,
     mode: input.mode,
+    security: topology.security,
     seed: topology.seed,
     durationMs: Math.round(input.durationUs ?? topology.durationUs) / 1_000,
     flows,
@@ -99,7 +101,8 @@ export function buildReport(input: ReportInput): Report {
 /** Aligned text for a terminal, ending in a newline. `linksMax`: rows of the link table, busiest first; default 40. */
 export function formatReport(report: Report, linksMax = 40): string {
   const out: string[] = [];
-  out.push(`${report.topology}: ${report.mode} time, ${formatDuration(report.durationMs * 1_000)}, seed ${report.seed}`);
+  const links = report.security === 'sealed' ? 'sealed links' : 'links NOT encrypted (security: none)';
+  out.push(`${report.topology}: ${report.mode} time, ${formatDuration(report.durationMs * 1_000)}, seed ${report.seed}, ${links}`);
   if (report.trace !== undefined) out.push(`trace ${report.trace}`);
 
   out.push('', 'Flows (delay in ms)');

@@ -72,6 +72,7 @@ class Builder {
       seed,
       durationUs,
       metric: file.metric ?? 'expected-latency',
+      security: file.security ?? 'sealed',
       nodes: this.#nodes,
       links: this.#links,
       flows,

@@ -248,6 +248,7 @@ const fileSchema = strict({
   seed: seed.optional(),
   duration: duration.refine((us) => us > 0, 'the run must last longer than nothing'),
   metric: oneOf('hops', 'latency', 'loss', 'expected-latency').optional(),
+  security: oneOf('sealed', 'none').optional(),
   nodes: z.array(nodeSchema).max(TOPOLOGY_NODES_MAX, `at most ${TOPOLOGY_NODES_MAX} nodes`).optional(),
   defaults: strict({ link: characteristicsSchema.optional() }).optional(),
   links: z.array(linkSchema).max(TOPOLOGY_LINKS_MAX, `at most ${TOPOLOGY_LINKS_MAX} links`).optional(),

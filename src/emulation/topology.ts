@@ -80,6 +80,8 @@ export interface Topology {
   readonly seed: number;
   readonly durationUs: Micros;
   readonly metric: MetricName;
+  /** 'none': links are neither encrypted nor authenticated. */
+  readonly security: 'sealed' | 'none';
   readonly nodes: readonly TopologyNode[];
   readonly links: readonly TopologyLink[];
   readonly flows: readonly TopologyFlow[];

@@ -2,26 +2,38 @@
  * The daemon's config file: YAML text to a complete, frozen configuration, and back to text.
  *
  * Owns the keys of the file, their units and defaults, and the places of errors (file:line:column). What a
- * value means is node/config.ts's and emulation/link-settings.ts's. Pure: reads no file. Called by the
- * `daemon` and `config` commands. Invariant: the outcome is a valid DaemonFileConfig or one SpinesError
+ * value means is node/config.ts's and emulation/link-settings.ts's. Pure: reads no file itself, certificates that the
+ * config names come through a function. Called by the `daemon` and `config` commands. Invariant: the outcome is a valid DaemonFileConfig or one SpinesError
  * 'ECONFIG' whose message has a line per fault.
  */
 
 import { isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { defaultSocketPath } from 'spines-client';
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, stringify, type Document, type Node } from 'yaml';
 import { z } from 'zod';
 
+import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, isNodeId, isNodeName, parseNodeId, type NodeId } from '../base/ids.ts';
+import { formatNodeId, isNodeId, isNodeName, NO_NODE, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile, nearest } from '../emulation/topology-schema.ts';
 import { parseDuration, parseSize } from '../emulation/units.ts';
+import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
+import { isExchangeKey } from '../crypto/keys.ts';
+import type { Certificate } from '../wire/certificate.ts';
+import type { IdentityPaths } from './identity-files.ts';
+import { isGroup } from './socket-group.ts';
 import { CONGESTION_NAMES, METRICS, defaultConfig, defaultLimits, makeConfig, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+/** sealed: links are encrypted, and only members of the network take part. none: for a laboratory. */
+export const SECURITIES = ['sealed', 'none'] as const;
+export type Security = (typeof SECURITIES)[number];
+/** Bytes of a Unix socket's path, the closing zero included. */
+const SOCKET_PATH_BYTES = 108;
 /** Characters of a config file's text. */
 export const CONFIG_TEXT_MAX = 1_000_000;
 export const DEFAULT_UDP_PORT = 8100;
@@ -47,12 +59,22 @@ export interface DaemonFileConfig {
   readonly client: {
     /** Null: no Unix socket. */
     readonly socketPath: string | null;
-    /** A loopback address. Null: no TCP. */
-    readonly tcp: SocketAddress | null;
+    /** Name or number of the group that may open the socket beside its owner. Null: none. */
+    readonly group: string | null;
+    /** A loopback address, and the file of the token that clients show there. Null: no TCP. */
+    readonly tcp: { readonly address: SocketAddress; readonly tokenPath: string } | null;
+    /** Where clients of other machines come, with certificates. Null: nowhere. */
+    readonly remote: SocketAddress | null;
   };
   readonly emulation: { readonly seed: number; readonly links: readonly EmulatedPeer[] };
   readonly logLevel: LogLevel;
+  readonly security: Security;
+  /** Never null when `security` is sealed. */
+  readonly identity: IdentityPaths | null;
 }
+
+/** How a daemon gets at the certificates that its config names, by absolute path. Throws SpinesError. */
+export type CertificateReader = (path: string) => Certificate;
 
 /** A command-line flag that stands over a key of the file. */
 export interface ConfigOverride {
@@ -63,17 +85,23 @@ export interface ConfigOverride {
 }
 
 /**
- * Parses and validates. `fileName` is for messages only; `overrides` replace or add keys before validation.
+ * Parses and validates. Relative paths are meant from the folder of `fileName`; `overrides` replace or add keys before
+ * validation. `readCertificate` is asked for the daemon's own certificate, which gives id and name, and for those of links.
  * Throws SpinesError 'ECONFIG' with a line "file:line:column: path: message" for each fault.
  */
-export function loadConfigFile(text: string, fileName: string, overrides: readonly ConfigOverride[] = []): DaemonFileConfig {
+export function loadConfigFile(
+  text: string, fileName: string, overrides: readonly ConfigOverride[] = [], readCertificate: CertificateReader = cannotRead,
+): DaemonFileConfig {
   const places = new YamlPlaces(text, fileName, overrides);
   const result = fileSchema.safeParse(places.data, { error: describe });
-  if (!result.success) throw places.error(result.error.issues.flatMap(toFaults));
-  const faults = findDuplicates(result.data);
+  const absent = findAbsent(places.data);
+  if (!result.success) throw places.error([...absent, ...result.error.issues.flatMap(toFaults)]);
+  if (absent.length > 0) throw places.error(absent);
+  const certified = certify(result.data, { folder: dirname(fileName), overrides, readCertificate });
+  const faults = [...certified.faults, ...findDuplicates(result.data, certified)];
   if (faults.length > 0) throw places.error(faults);
   try {
-    return complete(result.data);
+    return complete(result.data, certified);
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     // makeConfig names the field first: "liveness.deadAfter must be ...".
@@ -84,8 +112,15 @@ export function loadConfigFile(text: string, fileName: string, overrides: readon
 
 /** The whole configuration as a config file: defaults filled in, loadable again with the same outcome. */
 export function formatEffective(config: DaemonFileConfig): string {
-  const { node, client, emulation } = config;
+  const { node, client, emulation, identity } = config;
   return stringify({
+    security: config.security,
+    ...(identity === null ? {} : {
+      identity: {
+        key: identity.key, certificate: identity.certificate, authorities: [...identity.authorities], revocations: identity.revocations,
+        ...(identity.passphraseFile === null ? {} : { passphraseFile: identity.passphraseFile }),
+      },
+    }),
     name: node.name,
     id: formatNodeId(node.id),
     listen: config.listen.map(formatSocketAddress),
@@ -93,6 +128,7 @@ export function formatEffective(config: DaemonFileConfig): string {
       address: formatSocketAddress(dial),
       ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }),
       ...(dial.congestion === undefined ? {} : { congestion: dial.congestion }),
+      ...(dial.key === undefined ? {} : { key: hex(dial.key) }),
     })),
     accept: node.accept,
     metric: node.metric,
@@ -101,7 +137,14 @@ export function formatEffective(config: DaemonFileConfig): string {
     redial: durationText(node.redialUs),
     advertisementRefresh: durationText(node.advertisementRefreshUs),
     advertisementLifetime: durationText(node.advertisementLifetimeUs),
-    client: { socket: client.socketPath, tcp: client.tcp === null ? null : formatSocketAddress(client.tcp) },
+    rekeyAfter: durationText(node.rekeyAfterUs),
+    rekeyAfterDatagrams: node.rekeyAfterDatagrams,
+    client: {
+      socket: client.socketPath,
+      group: client.group,
+      tcp: client.tcp === null ? null : { address: formatSocketAddress(client.tcp.address), token: client.tcp.tokenPath },
+      remote: client.remote === null ? null : formatSocketAddress(client.remote),
+    },
     emulation: {
       allow: node.allowEmulation,
       seed: emulation.seed,
@@ -201,16 +244,32 @@ const peerAddress = scalar('a numeric "address:port" such as "192.0.2.7:8100" or
   if (parsed === null) return /^[A-Za-z][\w.-]*:\d+$/.test(String(v)) ? refuse(`host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`) : null;
   return isAny(parsed.address) ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`) : parsed;
 });
-const tcpAddress = scalar('a loopback "address:port" such as "127.0.0.1:8100", or null', (v, refuse): { at: SocketAddress | null } | null => {
-  if (v === null) return { at: null };
+const loopbackAddress = scalar('a loopback "address:port" such as "127.0.0.1:8100"', (v, refuse) => {
   const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
   if (parsed === null) return null;
-  if (!isLoopback(parsed.address)) return refuse(`${parsed.address} is not a loopback address; clients are not authenticated, so only this machine may connect (127.0.0.1 or [::1])`);
-  return { at: parsed };
+  if (!isLoopback(parsed.address)) return refuse(`${parsed.address} is not a loopback address; over a network the token could be read, so use client.remote there (127.0.0.1 or [::1] here)`);
+  return parsed;
+});
+const remoteAddress = scalar('a numeric "address:port" such as "0.0.0.0:8101", or null', (v): { at: SocketAddress | null } | null => {
+  if (v === null) return { at: null };
+  const at = typeof v === 'string' ? parseSocketAddress(v) : null;
+  return at === null ? null : { at };
+});
+const group = scalar('the name or number of a group, or null', (v): { name: string | null } | null => {
+  if (v === null) return { name: null };
+  const text = typeof v === 'number' ? String(v) : v;
+  return typeof text === 'string' && isGroup(text) ? { name: text } : null;
 });
 const socketPath = scalar('a path below 108 bytes, or null', (v): { path: string | null } | null => {
   if (v === null) return { path: null };
   return typeof v === 'string' && v !== '' && Buffer.byteLength(v) < 108 && !v.includes('\0') ? { path: v } : null;
+});
+
+const path = scalar('the path of a file', (v) => (typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null));
+const exchangeKey = scalar('an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer\'s certificate: exchange key)', (v, refuse) => {
+  if (typeof v !== 'string' || !/^[0-9a-fA-F]{64}$/.test(v)) return null;
+  const key = Uint8Array.from(v.match(/../g)!, (digits) => parseInt(digits, 16));
+  return isExchangeKey(key) ? key : refuse('is a weak key; copy it again from `spines keys show` of the peer\'s certificate');
 });
 
 /** `peer` and one direction in the words of topology files, whose own schema judges it. */
@@ -247,17 +306,37 @@ const limitShapes = {
   clients: whole(1, 65_536),
   socketsPerClient: whole(1, 65_536),
   clientQueueBytes: bytes(65_536, 2 ** 31 - 1),
+  clientBytesPerSecond: bytes(0, 2 ** 40),
+  clientPacketsPerSecond: whole(0, 1_000_000_000),
   reassemblyBytes: bytes(65_536, 2 ** 31 - 1),
 };
 const limitsSchema = strict(
   Object.fromEntries(Object.keys(defaultLimits).map((key) => [key, ((limitShapes as Record<string, z.ZodType<number>>)[key] ?? whole(1, Number.MAX_SAFE_INTEGER)).optional()])),
 );
 
+const tcpShape = strict({ address: loopbackAddress, token: path });
+const tcpListener = z.any().transform((value, context): { readonly address: SocketAddress; readonly token: string } | null => {
+  if (value === null) return null;
+  if (typeof value === 'string') {
+    context.addIssue({ code: 'custom', message: `every user of the machine can connect there, so it needs a token; write {address: "${value}", token: FILE}, and the daemon makes the file` });
+    return z.NEVER;
+  }
+  const parsed = tcpShape.safeParse(value, { error: describe });
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) for (const { path: at, message, atKey } of toFaults(issue)) context.addIssue({ code: 'custom', path: [...at], message, params: { atKey: atKey === true } });
+  return z.NEVER;
+});
+
 const fileSchema = strict({
   name: name.optional(),
-  id: quad,
+  id: quad.optional(),
+  security: oneOf(SECURITIES).optional(),
+  identity: strict({
+    key: path, certificate: path, authorities: z.array(path).min(1, 'expected at least one authority').max(AUTHORITIES_MAX, `at most ${AUTHORITIES_MAX} authorities`),
+    revocations: path.optional(), passphraseFile: path.optional(),
+  }).optional(),
   listen: z.array(listenAddress).min(1, 'expected at least one address').max(16, 'at most 16 addresses').optional(),
-  links: z.array(strict({ address: peerAddress, node: quad.optional(), congestion: oneOf(CONGESTION_NAMES).optional() })).optional(),
+  links: z.array(strict({ address: peerAddress, node: quad.optional(), congestion: oneOf(CONGESTION_NAMES).optional(), key: exchangeKey.optional(), certificate: path.optional() })).optional(),
   accept: truth.optional(),
   metric: oneOf(METRICS).optional(),
   congestion: oneOf(CONGESTION_NAMES).optional(),
@@ -265,7 +344,9 @@ const fileSchema = strict({
   redial: duration.optional(),
   advertisementRefresh: duration.optional(),
   advertisementLifetime: duration.optional(),
-  client: strict({ socket: socketPath.optional(), tcp: tcpAddress.optional() }).optional(),
+  rekeyAfter: duration.optional(),
+  rekeyAfterDatagrams: whole(1, Number.MAX_SAFE_INTEGER).optional(),
+  client: strict({ socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional() }).optional(),
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
@@ -273,14 +354,109 @@ const fileSchema = strict({
 });
 type FileData = z.output<typeof fileSchema>;
 
-function complete(data: FileData): DaemonFileConfig {
+interface Certified {
+  readonly identity: IdentityPaths | null;
+  /** Given, or from the certificate. NO_NODE only where there are faults. */
+  readonly id: NodeId;
+  readonly name: string;
+  /** What a link's certificate, or its keys, say; index = link. */
+  readonly links: readonly { readonly node: NodeId | null; readonly key: Uint8Array | null }[];
+  /** Null: none. */
+  readonly socketPath: string | null;
+  readonly tcp: DaemonFileConfig['client']['tcp'];
+  readonly faults: readonly Fault[];
+}
+
+interface Surroundings {
+  /** That relative paths are meant from. */
+  readonly folder: string;
+  readonly overrides: readonly ConfigOverride[];
+  readonly readCertificate: CertificateReader;
+}
+
+function cannotRead(): never {
+  throw new SpinesError('ECONFIG', 'certificates cannot be read here');
+}
+
+/** A missing id or identity, which may stand for each other. */
+function findAbsent(data: unknown): Fault[] {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return [];
+  const { id, security, identity } = data as Readonly<Record<string, unknown>>;
+  if (identity !== undefined) return [];
+  if (security === undefined || security === 'sealed') {
+    return [{ path: ['security'], message: 'sealed (the default) needs an identity: make one with `spines init` or `spines keys`, or write `security: none` for a laboratory' }];
+  }
+  return id === undefined ? [{ path: ['id'], message: 'is missing' }] : [];
+}
+
+/** What paths and certificates make of the data. */
+function certify(data: FileData, { folder, overrides, readCertificate }: Surroundings): Certified {
+  const faults: Fault[] = [];
+  const at = (text: string): string => resolve(folder, text);
+  const read = (text: string, path: Fault['path']): Certificate | null => {
+    try {
+      return readCertificate(at(text));
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      faults.push({ path, message: error.message });
+      return null;
+    }
+  };
+  let identity: IdentityPaths | null = null;
+  let own: Certificate | null = null;
+  if (data.identity !== undefined) {
+    const { key, certificate, authorities, revocations, passphraseFile } = data.identity;
+    identity = Object.freeze({
+      key: at(key), certificate: at(certificate), authorities: authorities.map(at), revocations: at(revocations ?? resolve(dirname(at(certificate)), 'revocations.crl')),
+      passphraseFile: passphraseFile === undefined ? null : at(passphraseFile),
+    });
+    own = read(certificate, ['identity', 'certificate']);
+  }
+  if (own !== null) {
+    if (own.node === NO_NODE) faults.push({ path: ['identity', 'certificate'], message: `is ${own.name}'s, a client's and no node's; have one made with \`spines keys node ${own.name} --id QUAD\`` });
+    if (data.id !== undefined && data.id !== own.node) {
+      faults.push({ path: ['id'], message: `the certificate says ${formatNodeId(own.node)}, not ${formatNodeId(data.id)}; leave id out, or name the right certificate` });
+    }
+    if (data.name !== undefined && data.name !== own.name) {
+      faults.push({ path: ['name'], message: `the certificate says ${own.name}, not ${data.name === '' ? 'nothing' : data.name}; leave name out, or name the right certificate` });
+    }
+  }
+  const links = (data.links ?? []).map(({ node, key, certificate }, i) => {
+    if (certificate === undefined) return { node: node ?? null, key: key ?? null };
+    if (key !== undefined) faults.push({ path: ['links', i, 'key'], message: 'a link has a key or a certificate, not both; leave one out', atKey: true });
+    const peer = read(certificate, ['links', i, 'certificate']);
+    if (peer !== null && node !== undefined && peer.node !== node) {
+      faults.push({ path: ['links', i, 'node'], message: `the certificate says ${formatNodeId(peer.node)}, not ${formatNodeId(node)}; leave node out, or name the right certificate` });
+    }
+    return { node: node ?? peer?.node ?? null, key: peer?.exchangeKey ?? null };
+  });
+  links.forEach(({ key }, i) => {
+    if (key === null || own === null || !equalBytes(key, own.exchangeKey)) return;
+    faults.push({ path: ['links', i, data.links![i]!.key === undefined ? 'certificate' : 'key'], message: 'is this daemon\'s own; name the peer\'s' });
+  });
+  const listener = data.client?.tcp ?? null;
+  const tcp = listener === null ? null : { address: listener.address, tokenPath: at(listener.token) };
+  const socket = data.client?.socket;
+  let socketPath = socket === undefined ? defaultSocketPath() : socket.path;
+  // A flag's path is meant from where the command runs.
+  if (socket !== undefined && socketPath !== null && !overrides.some(({ path }) => path.join('.') === 'client.socket')) {
+    socketPath = at(socketPath);
+    if (Buffer.byteLength(socketPath) >= SOCKET_PATH_BYTES) {
+      faults.push({ path: ['client', 'socket'], message: `${socketPath} is too long for a socket, ${SOCKET_PATH_BYTES - 1} bytes at most; write a shorter absolute path, or move the folder` });
+    }
+  }
+  return { identity, id: data.id ?? own?.node ?? NO_NODE, name: data.name ?? own?.name ?? defaultConfig.name, links, socketPath, tcp, faults };
+}
+
+function complete(data: FileData, { identity, id, name, links, socketPath, tcp }: Certified): DaemonFileConfig {
   const limits: NodeLimits = { ...defaultLimits, ...(data.limits as Partial<NodeLimits> | undefined) };
   const node = makeConfig({
-    id: data.id,
-    name: data.name ?? defaultConfig.name,
-    dials: (data.links ?? []).map(({ address, node: expected, congestion }): DialConfig => (
-      { ...address, node: expected ?? null, ...(congestion === undefined ? {} : { congestion }) }
-    )),
+    id,
+    name,
+    dials: (data.links ?? []).map(({ address, congestion }, i): DialConfig => {
+      const { node: expected, key } = links[i]!;
+      return { ...address, node: expected, ...(congestion === undefined ? {} : { congestion }), ...(key === null ? {} : { key }) };
+    }),
     accept: data.accept ?? defaultConfig.accept,
     metric: data.metric ?? defaultConfig.metric,
     congestion: data.congestion ?? defaultConfig.congestion,
@@ -291,6 +467,8 @@ function complete(data: FileData): DaemonFileConfig {
     redialUs: data.redial ?? defaultConfig.redialUs,
     advertisementRefreshUs: data.advertisementRefresh ?? defaultConfig.advertisementRefreshUs,
     advertisementLifetimeUs: data.advertisementLifetime ?? defaultConfig.advertisementLifetimeUs,
+    rekeyAfterUs: data.rekeyAfter ?? defaultConfig.rekeyAfterUs,
+    rekeyAfterDatagrams: data.rekeyAfterDatagrams ?? defaultConfig.rekeyAfterDatagrams,
     allowEmulation: data.emulation?.allow ?? defaultConfig.allowEmulation,
     allowShutdown: data.allowShutdown ?? defaultConfig.allowShutdown,
     limits,
@@ -298,14 +476,16 @@ function complete(data: FileData): DaemonFileConfig {
   return Object.freeze({
     node,
     listen: data.listen ?? [{ address: '0.0.0.0', port: DEFAULT_UDP_PORT }],
-    client: Object.freeze({ socketPath: data.client?.socket === undefined ? defaultSocketPath() : data.client.socket.path, tcp: data.client?.tcp?.at ?? null }),
+    client: Object.freeze({ socketPath, group: data.client?.group?.name ?? null, tcp, remote: data.client?.remote?.at ?? null }),
     emulation: Object.freeze({ seed: data.emulation?.seed ?? 1, links: data.emulation?.links ?? [] }),
     logLevel: data.log?.level ?? 'info',
+    security: data.security ?? 'sealed',
+    identity,
   });
 }
 
 /** What needs more than one place of the file to judge. */
-function findDuplicates(data: FileData): Fault[] {
+function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
   const faults: Fault[] = [];
   const look = (what: string, entries: readonly { key: string; path: Fault['path'] }[]): void => {
     const seen = new Set<string>();
@@ -317,11 +497,17 @@ function findDuplicates(data: FileData): Fault[] {
   look('listed', (data.listen ?? []).map((at, i) => ({ key: formatSocketAddress(at), path: ['listen', i] })));
   look('dialled', (data.links ?? []).map(({ address }, i) => ({ key: formatSocketAddress(address), path: ['links', i, 'address'] })));
   look('emulated', (data.emulation?.links ?? []).map(({ peer }, i) => ({ key: formatSocketAddress(peer), path: ['emulation', 'links', i, 'peer'] })));
-  data.links?.forEach((link, i) => {
-    if (link.node === data.id) faults.push({ path: ['links', i, 'node'], message: 'is this daemon\'s own id' });
+  links.forEach(({ node }, i) => {
+    if (node === id && node !== NO_NODE && data.links![i]!.node !== undefined) faults.push({ path: ['links', i, 'node'], message: 'is this daemon\'s own id' });
   });
-  if (data.client?.socket?.path === null && (data.client.tcp?.at ?? null) === null) {
-    faults.push({ path: ['client', 'socket'], message: 'without a socket and without tcp no client could reach the daemon; give one of them' });
+  if (data.client?.remote?.at && (data.security ?? 'sealed') !== 'sealed') {
+    faults.push({ path: ['client', 'remote'], message: 'remote clients are known by certificate, which needs `security: sealed` and an identity; leave it out otherwise' });
+  }
+  if (data.client?.socket?.path === null && data.client.group?.name) {
+    faults.push({ path: ['client', 'group'], message: 'is for the socket, and there is none; leave one of the two out' });
+  }
+  if (data.client?.socket?.path === null && (data.client.tcp ?? null) === null && (data.client.remote?.at ?? null) === null) {
+    faults.push({ path: ['client', 'socket'], message: 'without a socket, tcp and remote no client could reach the daemon; give one of them' });
   }
   return faults;
 }

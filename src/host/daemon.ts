@@ -9,35 +9,69 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { makeEndpoint, type DatagramSink } from '../base/datagram.ts';
 import { AssertionError } from '../base/assert.ts';
+import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Rng } from '../base/rng.ts';
 import { EmulatedSink } from '../emulation/emulated-sink.ts';
+import type { Credentials, Membership } from '../crypto/membership.ts';
 import { defaultDirection, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { EmulationControl } from '../node/administration.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { DropReason } from '../wire/drop.ts';
+import { ExpiryWatch } from './expiry-watch.ts';
+import { writeRevocations } from './identity-files.ts';
 import { IpcServer } from './ipc-server.ts';
+import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
+import { readOrMakeToken, tokenChecker } from './token-file.ts';
 import { UdpSink, type UdpAddress } from './udp.ts';
 
 export interface DaemonOptions {
   readonly config: NodeConfig;
   readonly listen: readonly UdpAddress[];
-  readonly client: { readonly socketPath: string | null; readonly tcp: UdpAddress | null };
+  readonly client: {
+    readonly socketPath: string | null;
+    /** Name or number of the group that may open the socket too. */
+    readonly group?: string | null;
+    /** A loopback address, and the file of the token that is asked for there. */
+    readonly tcp: { readonly address: UdpAddress; readonly tokenPath: string } | null;
+    /** For clients with certificates on other machines; needs a membership. Port 0: any. */
+    readonly remote?: UdpAddress | null;
+  };
   /** Emulated characteristics of what leaves for a peer's UDP address. */
   readonly emulation: readonly { readonly peer: UdpAddress; readonly settings: DirectionSettings }[];
   readonly emulationSeed: number;
+  /** Null: links are not sealed (security: none). */
+  readonly membership: Membership | null;
+  /** Where revocation lists from the network are kept. Null: nowhere. */
+  readonly revocationsPath: string | null;
+  /** Reads config and identity again and says what would change. Throws SpinesError when it is refused. Null: there is nothing to read. */
+  readonly reload: (() => Reload) | null;
   readonly log: Logger;
 }
 
+/** An accepted reload. */
+export interface Reload {
+  readonly config: NodeConfig;
+  /** Null: unchanged, or none. */
+  readonly credentials: Credentials | null;
+  readonly logLevel: string;
+  /** For the operator, one a line. */
+  readonly changes: readonly string[];
+}
+
 export interface RunningDaemon {
+  /** Applies what is in the files now; the changes. Throws SpinesError when they are refused, and nothing has changed. */
+  reload(): readonly string[];
   /** Says good-bye to neighbours and clients, then closes everything. */
   stop(): Promise<void>;
   /** Resolves when the daemon has stopped, by `stop` or by a client's request. */
   readonly done: Promise<void>;
   /** "address:port" of each UDP socket. */
   readonly listen: readonly string[];
+  /** Port for remote clients; null: none. */
+  readonly remotePort: number | null;
   readonly node: SpinesNode;
 }
 
@@ -58,7 +92,10 @@ class Daemon implements RunningDaemon {
   readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => {});
   readonly #udp: UdpSink;
   readonly #ipc: IpcServer;
+  readonly #remote: RemoteDoor | null;
   readonly #rng: Rng;
+  readonly #expiry: ExpiryWatch | null;
+  #remotePort: number | null = null;
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
   #stopping: Promise<void> | null = null;
@@ -67,6 +104,8 @@ class Daemon implements RunningDaemon {
   constructor(options: DaemonOptions) {
     this.#options = options;
     this.done = new Promise((resolve) => { this.#onDone = resolve; });
+    const { membership, log } = options;
+    this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     this.#udp = new UdpSink({
       onDatagram: (bytes, from) => {
@@ -82,15 +121,21 @@ class Daemon implements RunningDaemon {
       onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     });
-    this.#ipc = new IpcServer({
-      onClient: (out) => this.#node?.attachClient(out) ?? null,
+    const doors: RemoteEvents = {
+      onClient: (out, access) => this.#node?.attachClient(out, access) ?? null,
       onTurn: () => this.#clock.tick(),
       onTurnEnd: () => this.#scheduleTurnEnd(),
-    });
+    };
+    this.#ipc = new IpcServer({ ...doors, onRefused: () => this.#node?.drops.count(DropReason.clientRefused) });
+    this.#remote = membership === null || (options.client.remote ?? null) === null ? null : new RemoteDoor(membership, () => this.#node?.drops, toLog(log), doors);
   }
 
   get node(): SpinesNode {
     return this.#node!;
+  }
+
+  get remotePort(): number | null {
+    return this.#remotePort;
   }
 
   get listen(): readonly string[] {
@@ -98,13 +143,21 @@ class Daemon implements RunningDaemon {
   }
 
   async start(): Promise<this> {
-    const { config, listen, client, log } = this.#options;
+    const { config, listen, client, membership, log } = this.#options;
     try {
       await this.#udp.open(listen);
-      if (client.socketPath !== null) await this.#ipc.listenUnix(client.socketPath);
-      if (client.tcp !== null) await this.#ipc.listenTcp(client.tcp.address, client.tcp.port);
+      if (client.socketPath !== null) await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
+      if (client.tcp !== null) {
+        const { address, tokenPath } = client.tcp;
+        await this.#ipc.listenTcp(address.address, address.port, tokenChecker(readOrMakeToken(tokenPath)));
+      }
+      if ((client.remote ?? null) !== null) {
+        if (this.#remote === null) throw new SpinesError('ECONFIG', 'client.remote: needs `security: sealed` and an identity, since clients are known by certificate; leave it out otherwise');
+        this.#remotePort = await this.#remote.listen(client.remote!.address, client.remote!.port);
+      }
     } catch (error) {
       await this.#udp.close();
+      await this.#remote?.close();
       await this.#ipc.close();
       throw error;
     }
@@ -112,14 +165,60 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     const node = new SpinesNode(config, {
       clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, sink, log: toLog(log), emulation, listen: this.listen,
+      membership,
       onShutdownRequested: () => void this.stop(),
+      onReloadRequested: (reply) => {
+        try {
+          reply({ changes: this.reload() });
+        } catch (error) {
+          if (!(error instanceof SpinesError)) throw error;
+          reply(error);
+        }
+      },
     });
     this.#node = node;
     node.start();
     this.#scheduleTurnEnd();
     log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes: this.#udp.receiveBufferBytes }, 'daemon started');
-    log.warn('links are not encrypted or authenticated (security: none)');
+    if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
+    else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
+    membership?.onRevocations((list) => this.#keepRevocations(list.number));
+    this.#expiry?.start();
     return this;
+  }
+
+  reload(): readonly string[] {
+    const { reload, membership, log } = this.#options;
+    let accepted: Reload;
+    try {
+      if (this.#stopping !== null) throw new SpinesError('EDAEMON', 'the daemon is stopping; start it again with what is in its files now');
+      if (reload === null) throw new SpinesError('ENOTSUP', 'this daemon was started without files; restart it instead');
+      accepted = reload();
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      log.error({ error: error.message }, 'reload refused, nothing changed');
+      throw new SpinesError('ECONFIG', `nothing was changed: ${error.message}`);
+    }
+    this.#clock.tick();
+    if (membership !== null && accepted.credentials !== null) membership.replace(accepted.credentials);
+    this.#node!.reconfigure(accepted.config);
+    log.level = accepted.logLevel;
+    this.#expiry?.check();
+    this.#scheduleTurnEnd();
+    log.info({ changes: accepted.changes }, 'config reloaded');
+    return accepted.changes;
+  }
+
+  /** A list that could not be written is still in force until the daemon ends. */
+  #keepRevocations(number: number): void {
+    const { membership, revocationsPath, log } = this.#options;
+    if (revocationsPath === null) return;
+    try {
+      writeRevocations(revocationsPath, membership!.trust.revocations);
+      log.info({ number, file: revocationsPath }, 'new revocation list');
+    } catch (error) {
+      log.error({ number, file: revocationsPath, error: error instanceof Error ? error.message : String(error) }, 'revocation list could not be written');
+    }
   }
 
   stop(): Promise<void> {
@@ -130,10 +229,11 @@ class Daemon implements RunningDaemon {
   async #stop(): Promise<void> {
     this.#clock.tick();
     this.#node?.stop();
+    this.#expiry?.stop();
     this.#timers.stop();
     this.#wireTimers.stop();
     this.#ipc.flush();
-    await this.#ipc.close();
+    await Promise.all([this.#ipc.close(), this.#remote?.close()]);
     await this.#udp.close();
     this.#options.log.info('daemon stopped');
     this.#onDone();
@@ -177,6 +277,7 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     this.#node!.flush();
     this.#ipc.flush();
+    this.#remote?.flush();
     this.#timers.rearm();
     this.#wireTimers.rearm();
     if (this.#node!.dissemination.loopbackPending) this.#scheduleTurnEnd();

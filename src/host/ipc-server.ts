@@ -1,18 +1,21 @@
 /**
- * The daemon's door for client programs: a Unix socket, and loopback TCP where configured.
+ * The daemon's door for client programs of its machine: a Unix socket, and loopback TCP with a token where configured.
  *
  * Moves bytes between sockets and ClientPorts; knows nothing of frames. Writes of one turn leave together.
  * A stale socket file of a daemon that died is replaced, a live daemon's is not.
  */
 
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../base/errors.ts';
-import type { ClientOut, ClientPort } from '../ipc/client-port.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientPort } from '../ipc/client-port.ts';
+import { groupIdOf } from './socket-group.ts';
 
 export interface IpcEvents {
   /** A client connected: its port, or null to refuse it. */
-  onClient(out: ClientOut): ClientPort | null;
+  onClient(out: ClientOut, access: ClientAccess): ClientPort | null;
+  /** A connection was refused because too many have not shown their token yet. */
+  onRefused(): void;
   /** Before bytes of a client are handled. */
   onTurn(): void;
   /** Something was handled: end the turn soon. */
@@ -21,6 +24,8 @@ export interface IpcEvents {
 
 /** A client that does not take its last bytes is cut off after this long. */
 const LINGER_MS = 1_000;
+/** TCP connections that have not shown the token yet. How long each may take is ClientPort's. */
+export const UNAUTHENTICATED_MAX = 32;
 
 class SocketOut implements ClientOut {
   readonly #socket: Socket;
@@ -66,22 +71,46 @@ export class IpcServer {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #corked: SocketOut[] = [];
+  /** Have not shown the token. */
+  readonly #unknown = new Set<Socket>();
   #path: string | null = null;
 
   constructor(events: IpcEvents) {
     this.#events = events;
   }
 
-  /** Listens on a Unix socket with mode 0600. Throws SpinesError EADDRINUSE when a daemon answers there already. */
-  async listenUnix(path: string): Promise<void> {
+  /**
+   * Listens on a Unix socket with mode 0600, or 0660 and that group. Throws SpinesError EADDRINUSE when a daemon answers
+   * there already, ECONFIG for a group that is not known, EPERM for one that the socket can't be given to.
+   */
+  async listenUnix(path: string, group: string | null = null): Promise<void> {
+    const groupId = group === null ? null : groupIdOf(group);
     await removeStale(path);
-    await this.#listen((server, done) => server.listen({ path }, done), path);
-    chmodSync(path, 0o600);
+    await this.#listen((server, done) => {
+      // `listen` binds before it returns, and nothing else of this process runs between these lines. So the socket has mode
+      // 0600 from the moment it exists, and there is no time in which others could connect before a chmod.
+      const mask = process.umask(0o177);
+      try {
+        server.listen({ path }, done);
+      } finally {
+        process.umask(mask);
+      }
+    }, path, LOCAL_ACCESS);
     this.#path = path;
+    if (groupId === null) return;
+    try {
+      // In this order: with the mode first, the daemon's own group could connect until it changes.
+      lchownSync(path, -1, groupId);
+      chmodSync(path, 0o660);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
+      throw new SpinesError(code, `can't give ${path} to group ${group} (${code}); let the daemon's user be a member of that group, or leave client.group out`);
+    }
   }
 
-  async listenTcp(address: string, port: number): Promise<void> {
-    await this.#listen((server, done) => server.listen({ host: address, port }, done), `${address}:${port}`);
+  /** Listens on TCP for clients whose HELLO has a token that `tokenFits`. */
+  async listenTcp(address: string, port: number, tokenFits: (token: string) => boolean): Promise<void> {
+    await this.#listen((server, done) => server.listen({ host: address, port }, done), `${address}:${port}`, { tokenFits, certificate: null });
   }
 
   /** What was written in this turn leaves. */
@@ -98,8 +127,8 @@ export class IpcServer {
     if (this.#path !== null) removeFile(this.#path);
   }
 
-  async #listen(start: (server: Server, done: () => void) => void, where: string): Promise<void> {
-    const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket));
+  async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<void> {
+    const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(new SpinesError(error.code ?? 'EIO', `can't listen for clients on ${where}: ${error.code ?? error.message}; choose another place with --socket`));
@@ -109,21 +138,30 @@ export class IpcServer {
     this.#servers.push(server);
   }
 
-  #onConnection(socket: Socket): void {
-    const port = this.#events.onClient(new SocketOut(socket, this.#corked));
+  #onConnection(socket: Socket, access: ClientAccess): void {
+    const needsToken = access.tokenFits !== null;
+    if (needsToken && this.#unknown.size >= UNAUTHENTICATED_MAX) {
+      this.#events.onRefused();
+      socket.destroy();
+      return;
+    }
+    const port = this.#events.onClient(new SocketOut(socket, this.#corked), access);
     if (port === null) {
       socket.destroy();
       return;
     }
     this.#sockets.add(socket);
+    if (needsToken) this.#unknown.add(socket);
     socket.on('data', (chunk) => {
       this.#events.onTurn();
       port.onBytes(chunk);
+      if (port.greeted) this.#unknown.delete(socket);
       this.#events.onTurnEnd();
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.#sockets.delete(socket);
+      this.#unknown.delete(socket);
       this.#events.onTurn();
       port.close();
       this.#events.onTurnEnd();

@@ -11,6 +11,9 @@ import { TimerQueue } from '../base/timer-queue.ts';
 /** Reads the system's clock at every call. */
 export const stopwatch: Clock = { now: () => Math.floor(performance.now() * 1_000) };
 
+/** Microseconds since 1970, for what certificates say. May jump; never for durations. */
+export const wallClock: Clock = { now: () => Date.now() * 1_000 };
+
 export class SystemClock implements Clock {
   #now: Micros = 0;
   #fresh = false;

@@ -10,10 +10,11 @@
 import { SpinesError } from '../base/errors.ts';
 import { parseNodeId, isNodeId, formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
 import { getU16, getU32 } from '../base/bytes.ts';
-import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
 import { BACKLOG_MAX, type Streams } from '../session/streams.ts';
 import type { StreamOptions } from '../session/stream.ts';
+import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import {
@@ -22,7 +23,7 @@ import {
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE,
-  FrameReader, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
+  FrameReader, HELLO_BYTES_MAX, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
 } from 'spines-client/protocol';
 
 /** The way back to the client, given by the host. */
@@ -34,6 +35,17 @@ export interface ClientOut {
   /** Bytes queued and not yet taken by the client. */
   readonly bufferedBytes: number;
 }
+
+/** Which way a client came, and what it may do. */
+export interface ClientAccess {
+  /** Whether a HELLO's token is the right one. Null: the way itself says who may come. */
+  readonly tokenFits: ((token: string) => boolean) | null;
+  /** The name in a remote client's certificate; null for programs on this machine, which may change the daemon. */
+  readonly certificate: string | null;
+}
+
+/** A program that may open the daemon's Unix socket. */
+export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenFits: null, certificate: null });
 
 export type Arguments = Readonly<Record<string, unknown>>;
 /** Answers a request: a result, or an error with a code. Called once, now or later. */
@@ -49,6 +61,9 @@ export interface ClientServices {
   readonly congestion: StreamOptions['congestion'];
   readonly socketsMax: number;
   readonly queueBytes: number;
+  /** 0: unlimited. */
+  readonly bytesPerSecond: number;
+  readonly packetsPerSecond: number;
   welcome(): WelcomeBody;
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null;
@@ -65,6 +80,8 @@ const HELLO_TIME: Micros = 5 * SECOND;
 const FRAME_TIME: Micros = 30 * SECOND;
 const REPORT_INTERVAL: Micros = 250 * MILLISECOND;
 const REQUESTS_OUTSTANDING_MAX = 1024;
+/** Requests about the daemon that change nothing: all that a remote client may make. */
+const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'nodes', 'sessions', 'ping', 'trace']);
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
@@ -74,6 +91,7 @@ interface SendErrors { reason: DropReason; destination: NodeId; count: number }
 export class ClientPort implements DatagramOwner {
   /** What the client calls itself; '' before its HELLO. */
   name = '';
+  readonly access: ClientAccess;
   readonly streams: ClientStreams;
   readonly #services: ClientServices;
   readonly #out: ClientOut;
@@ -84,20 +102,43 @@ export class ClientPort implements DatagramOwner {
   readonly #reportTimer = new Timer(() => this.#report());
   readonly #recvDropped = new Map<number, number>();
   readonly #sendErrors = new Map<number, SendErrors>();
+  readonly #rate: ClientRate;
+  readonly #rateTimer = new Timer(() => this.#onRateOpen());
+  /** Were told to wait because the client is over its rate. */
+  readonly #overRate = new Set<DatagramSession>();
+  /** Connects that wait for the rate; as many as requests may be outstanding. */
+  readonly #held: (() => void)[] = [];
   #greeted = false;
   #closed = false;
   #outstanding = 0;
 
-  constructor(services: ClientServices, out: ClientOut) {
+  constructor(services: ClientServices, out: ClientOut, access: ClientAccess = LOCAL_ACCESS) {
     this.#services = services;
     this.#out = out;
-    this.streams = new ClientStreams(services.streams, out, services.socketsMax, (node) => services.nameOf(node) ?? formatNodeId(node));
+    this.access = access;
+    this.#rate = new ClientRate(services);
+    const rate = this.#rate;
+    const gate = {
+      get unlimited() { return rate.unlimited; },
+      open: () => rate.open(services.clock.now()), take: (bytes: number) => rate.takeStream(bytes, services.clock.now()), onHeld: () => this.#armRate(),
+    };
+    this.streams = new ClientStreams(services.streams, out, services.socketsMax, (node) => services.nameOf(node) ?? formatNodeId(node), gate);
     this.#reader = new FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes, start, end) });
     services.timers.arm(this.#patience, services.clock.now() + HELLO_TIME);
   }
 
   get sockets(): number {
     return this.#sessions.size + this.streams.size;
+  }
+
+  /** It has said HELLO, and may be here. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  /** The socket waits for room, or for the client's rate. */
+  isBlocked(session: DatagramSession): boolean {
+    return session.blocked || this.#overRate.has(session);
   }
 
   datagrams(): IterableIterator<DatagramSession> {
@@ -117,7 +158,11 @@ export class ClientPort implements DatagramOwner {
       this.#fail('a frame has an impossible length');
       return;
     }
-    if (!this.#greeted) return;
+    if (!this.#greeted) {
+      // Whoever nobody knows yet gets no memory for a long frame.
+      if (this.#reader.pendingBytes > HELLO_BYTES_MAX) this.#fail('a HELLO is too long');
+      return;
+    }
     if (this.#reader.pendingBytes === 0) this.#services.timers.cancel(this.#patience);
     else if (!this.#patience.armed) this.#services.timers.arm(this.#patience, this.#services.clock.now() + FRAME_TIME);
   }
@@ -128,12 +173,22 @@ export class ClientPort implements DatagramOwner {
     this.#closed = true;
     this.#services.timers.cancel(this.#patience);
     this.#services.timers.cancel(this.#reportTimer);
+    this.#services.timers.cancel(this.#rateTimer);
+    this.#overRate.clear();
+    this.#held.length = 0;
     for (const session of this.#sessions.values()) this.#services.sessions.close(session);
     this.#sessions.clear();
     this.#numbers.clear();
     this.streams.closeAll();
     this.#out.end();
     this.#services.onClosed(this);
+  }
+
+  /** Ends the connection because the client may no longer use this daemon; `why` is for its user. */
+  dismiss(why: string): void {
+    if (this.#closed) return;
+    this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EACCES', message: why }));
+    this.close();
   }
 
   /** Tells the client that the daemon is going down. */
@@ -158,6 +213,7 @@ export class ClientPort implements DatagramOwner {
   }
 
   onWritable(session: DatagramSession): void {
+    if (this.#overRate.has(session)) return;
     this.#out.write(encodeSocketFrame(FRAME_WRITABLE, this.#numbers.get(session)!));
   }
 
@@ -184,6 +240,15 @@ export class ClientPort implements DatagramOwner {
       this.#fail('the first frame must be a HELLO');
       return;
     }
+    const { tokenFits } = this.access;
+    const token = hello['token'];
+    if (tokenFits !== null && (typeof token !== 'string' || !tokenFits(token))) {
+      this.#services.drops.count(DropReason.clientUnauthenticated);
+      this.dismiss(token === undefined
+        ? 'over TCP it wants a token; give the contents of its token file (client.tcp.token), or SPINES_TOKEN_FILE, or use its Unix socket'
+        : 'the token is not that of this daemon; copy its token file (client.tcp.token) again');
+      return;
+    }
     if (hello['version'] !== PROTOCOL_VERSION) {
       this.#out.write(encodeControl(FRAME_WELCOME, this.#services.welcome()));
       this.#fail('wrong protocol version');
@@ -208,12 +273,13 @@ export class ClientPort implements DatagramOwner {
     }
     const destination = getU32(bytes, start + 4);
     const port = getU16(bytes, start + 8);
-    const wasBlocked = session.blocked;
+    const wasBlocked = this.isBlocked(session);
+    const open = this.#rate.open(this.#services.clock.now());
     let reason: DropReason;
     try {
-      reason = isNodeId(destination) && port !== 0
-        ? this.#services.sessions.send(session, destination, port, bytes, start + DATAGRAM_HEAD_BYTES, end)
-        : DropReason.packetMalformed;
+      if (!isNodeId(destination) || port === 0) reason = DropReason.packetMalformed;
+      else if (!open) reason = DropReason.clientOverRate;
+      else reason = this.#services.sessions.send(session, destination, port, bytes, start + DATAGRAM_HEAD_BYTES, end);
     } catch (error) {
       if (!(error instanceof SpinesError)) throw error;
       reason = DropReason.clientRefused;
@@ -222,11 +288,20 @@ export class ClientPort implements DatagramOwner {
       this.#services.drops.count(reason);
       this.#noteSendError(number, reason, destination);
     }
-    if (session.blocked && !wasBlocked) this.#out.write(encodeSocketFrame(FRAME_BLOCKED, number));
+    if (!this.#rate.unlimited) {
+      if (reason === DropReason.none) this.#rate.takeMessage(end - start - DATAGRAM_HEAD_BYTES, this.#services.clock.now());
+      if (!this.#rate.open(this.#services.clock.now())) {
+        this.#overRate.add(session);
+        this.#armRate();
+      }
+    }
+    if (this.isBlocked(session) && !wasBlocked) this.#out.write(encodeSocketFrame(FRAME_BLOCKED, number));
   }
 
   #onStreamData(bytes: Uint8Array, start: number, end: number): void {
-    if (end - start < STREAM_HEAD_BYTES || !this.streams.onData(getU32(bytes, start), bytes, start + STREAM_HEAD_BYTES, end)) this.#fail('stream data beyond credit');
+    if (end - start < STREAM_HEAD_BYTES || !this.streams.onData(getU32(bytes, start), bytes, start + STREAM_HEAD_BYTES, end)) {
+      this.#fail('stream data beyond credit');
+    }
   }
 
   #onStreamControl(type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -263,7 +338,10 @@ export class ClientPort implements DatagramOwner {
       this.#out.write(encodeControl(FRAME_REPLY, body));
     };
     try {
-      if (!this.#socketRequest(op, request, reply) && !this.#services.administer(op, request, reply)) {
+      const foreign = this.access.certificate !== null && !READING_OPS.has(op);
+      if (this.#socketRequest(op, request, reply)) return;
+      if (foreign) throw new SpinesError('EACCES', `"${op.slice(0, 40)}" is not for remote clients; ask on the daemon's own machine`);
+      if (!this.#services.administer(op, request, reply)) {
         reply(new SpinesError('ENOSYS', `this daemon knows no request "${op.slice(0, 40)}"; use the spines-client that came with it`));
       }
     } catch (error) {
@@ -307,7 +385,8 @@ export class ClientPort implements DatagramOwner {
         const timeoutUs = args['timeoutMs'] === undefined ? undefined : integer(args, 'timeoutMs', 1, 3_600_000) * MILLISECOND;
         const self = this.#services.welcome().node;
         const answer: Reply = (result) => reply(result instanceof SpinesError ? result : { node: self, ...result });
-        this.streams.connect(number, node, integer(args, 'port', 1, PORT_MAX), timeoutUs, answer);
+        const port = integer(args, 'port', 1, PORT_MAX);
+        this.#whenRateOpen(answer, () => this.streams.connect(number, node, port, timeoutUs, answer));
         return true;
       }
       case 'listen': {
@@ -324,6 +403,7 @@ export class ClientPort implements DatagramOwner {
         }
         const session = this.#session(args);
         this.#services.sessions.close(session);
+        this.#overRate.delete(session);
         this.#sessions.delete(this.#numbers.get(session)!);
         this.#recvDropped.delete(this.#numbers.get(session)!);
         this.#sendErrors.delete(this.#numbers.get(session)!);
@@ -392,6 +472,45 @@ export class ClientPort implements DatagramOwner {
     const session = this.#sessions.get(number);
     if (session === undefined) throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
     return session;
+  }
+
+  /* -------------------------------------------------------------- the rate */
+
+  /** A new stream may be written to at once: a client over its rate waits for one, or it would never have to stop. */
+  #whenRateOpen(answer: Reply, begin: () => void): void {
+    if (this.#rate.open(this.#services.clock.now())) {
+      begin();
+      return;
+    }
+    this.#held.push(() => {
+      try {
+        begin();
+      } catch (error) {
+        if (!(error instanceof SpinesError)) throw error;
+        answer(error);
+      }
+    });
+    this.#armRate();
+  }
+
+  #armRate(): void {
+    if (this.#rateTimer.armed || this.#closed) return;
+    const { clock, timers } = this.#services;
+    const at = this.#rate.opensAt(clock.now());
+    timers.arm(this.#rateTimer, at === NEVER ? clock.now() : at);
+  }
+
+  #onRateOpen(): void {
+    if (!this.#rate.open(this.#services.clock.now())) {
+      this.#armRate();
+      return;
+    }
+    const waiting = [...this.#overRate];
+    this.#overRate.clear();
+    // What waits for room as well is told when there is some.
+    for (const session of waiting) if (!session.blocked) this.onWritable(session);
+    for (const begin of this.#held.splice(0)) begin();
+    this.streams.grantHeld();
   }
 
   /* -------------------------------------------------------------- reports and the end */
@@ -485,6 +604,8 @@ function describe(reason: DropReason, destination: NodeId): { code: string; mess
     case DropReason.linkQueueFull:
     case DropReason.loopbackFull:
       return { code: 'ENOBUFS', message: `the queue towards ${node} is full; wait for 'drain' when send returns false` };
+    case DropReason.clientOverRate:
+      return { code: 'ENOBUFS', message: 'this client is over its rate (limits.clientBytesPerSecond, limits.clientPacketsPerSecond); wait for \'drain\' when send returns false' };
     case DropReason.packetTooLong:
       return { code: 'EMSGSIZE', message: 'a message has at most 65,536 bytes; split it' };
     case DropReason.packetMalformed:

@@ -32,22 +32,43 @@ export interface StreamSocket {
   onConnect: Reply | null;
   /** END was sent to the client. */
   endTold: boolean;
+  /** Credit that the client gets when its rate allows. */
+  held: number;
+  /** Credit that it got and its rate was charged for already. */
+  prepaid: number;
 }
+
+/** The client's rate, for what it writes to streams. */
+export interface CreditGate {
+  readonly unlimited: boolean;
+  /** Whether it may send more now. */
+  open(): boolean;
+  take(bytes: number): void;
+  /** Asks for a `grantHeld` when it may. */
+  onHeld(): void;
+}
+
+/** Credit is given in pieces, so that streams share the rate evenly and no burst goes far beyond it. */
+const CREDIT_PIECE_BYTES = 4_096;
 
 export class ClientStreams implements StreamOwner {
   readonly #streams: Streams;
   readonly #out: ClientOut;
   readonly #socketsMax: number;
   readonly #nameOf: (node: NodeId) => string;
+  readonly #gate: CreditGate;
   readonly #sockets = new Map<number, StreamSocket>();
   readonly #byStream = new Map<Stream, StreamSocket>();
+  /** Those with credit held back, the next first. */
+  readonly #waiting = new Set<StreamSocket>();
   #nextAccepted = ACCEPTED_SOCKET_FIRST;
 
-  constructor(streams: Streams, out: ClientOut, socketsMax: number, nameOf: (node: NodeId) => string) {
+  constructor(streams: Streams, out: ClientOut, socketsMax: number, nameOf: (node: NodeId) => string, gate: CreditGate) {
     this.#streams = streams;
     this.#out = out;
     this.#socketsMax = socketsMax;
     this.#nameOf = nameOf;
+    this.#gate = gate;
   }
 
   get size(): number {
@@ -63,7 +84,7 @@ export class ClientStreams implements StreamOwner {
   }
 
   open(number: number, options: StreamOptions): void {
-    this.#sockets.set(number, { number, options, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false });
+    this.#sockets.set(number, { number, options, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0 });
   }
 
   /** Remembers the port; it is taken when the socket listens or connects. */
@@ -106,6 +127,11 @@ export class ClientStreams implements StreamOwner {
     if (stream === null || stream === undefined || stream.sender.ended) return true;
     if (end - start > STREAM_DATA_BYTES_MAX || end - start > stream.space) return false;
     stream.write(bytes, start, end);
+    if (this.#gate.unlimited) return true;
+    const socket = this.#sockets.get(number)!;
+    const paid = Math.min(socket.prepaid, end - start);
+    socket.prepaid -= paid;
+    this.#gate.take(end - start - paid);
     return true;
   }
 
@@ -134,6 +160,7 @@ export class ClientStreams implements StreamOwner {
   /** The connection of the client is gone. */
   closeAll(): void {
     for (const number of [...this.#sockets.keys()]) this.close(number);
+    this.#waiting.clear();
   }
 
   /* -------------------------------------------------------------- from streams */
@@ -153,7 +180,33 @@ export class ClientStreams implements StreamOwner {
 
   onSpace(stream: Stream, bytes: number): void {
     const socket = this.#byStream.get(stream);
-    if (socket !== undefined) this.#out.write(encodeCredit(socket.number, bytes));
+    if (socket === undefined) return;
+    if (this.#gate.unlimited && socket.held === 0) {
+      this.#out.write(encodeCredit(socket.number, bytes));
+      return;
+    }
+    socket.held += bytes;
+    this.#waiting.add(socket);
+    this.grantHeld();
+  }
+
+  /** Gives out credit that was held back for the client's rate, as much as that allows now. */
+  grantHeld(): void {
+    for (const socket of this.#waiting) {
+      if (!this.#gate.open()) {
+        this.#gate.onHeld();
+        return;
+      }
+      // Taken out and put in again at the end: the loop gets to it after all others.
+      this.#waiting.delete(socket);
+      if (this.#sockets.get(socket.number) !== socket) continue;
+      const bytes = this.#gate.unlimited ? socket.held : Math.min(socket.held, CREDIT_PIECE_BYTES);
+      this.#out.write(encodeCredit(socket.number, bytes));
+      this.#gate.take(bytes);
+      socket.held -= bytes;
+      if (!this.#gate.unlimited) socket.prepaid += bytes;
+      if (socket.held > 0) this.#waiting.add(socket);
+    }
   }
 
   onClosed(stream: Stream, error: StreamError): void {
@@ -175,7 +228,9 @@ export class ClientStreams implements StreamOwner {
     do this.#nextAccepted = this.#nextAccepted === 0xffff_ffff ? ACCEPTED_SOCKET_FIRST : this.#nextAccepted + 1;
     while (this.#sockets.has(this.#nextAccepted));
     const number = this.#nextAccepted;
-    const socket: StreamSocket = { number, options: stream.options, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false };
+    const socket: StreamSocket = {
+      number, options: stream.options, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0,
+    };
     this.#sockets.set(number, socket);
     this.#byStream.set(stream, socket);
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'accepted', listener: listener.number, socket: number, node: formatNodeId(stream.node), port: stream.port }));

@@ -1,17 +1,21 @@
 /**
- * A channel: one agreed pair of receiver indices with a peer, and its two packet-number spaces.
+ * A channel: an agreement with a peer, its two packet-number spaces, and the keys and receiver indices of the day.
  *
- * Owns the datagram being filled: frames of a turn share it up to the size limit, and the turn's end sends
- * it. Does not know what frames mean. A link has one current channel; a handshake makes a new one.
- * The invariant: a packet number is sent once, and an arrived one is used once. `@hot`
+ * Owns the datagram being filled: frames of a turn share it up to the size limit, and the turn's end seals and sends
+ * it. Does not know what frames mean. A link has one current channel; a handshake makes a new one, or gives the channel
+ * a new epoch: other keys and indices, while numbers, acknowledgements and what is under way go on.
+ * The invariant: a packet number is sent once, and an arrived one is used once, over all epochs. `@hot`
  */
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
-import { DATAGRAM_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX } from '../wire/datagram-header.ts';
+import { NEVER, type Micros } from '../base/time.ts';
+import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX } from '../wire/datagram-header.ts';
 import { FRAME_ACK, putFrameHead } from '../wire/frames.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
+import type { Certificate } from '../wire/certificate.ts';
+import type { Seal } from './handshaker.ts';
 
 /** Frames end here, whether or not a tag follows: nothing moves when a link is sealed. */
 const BODY_END = DATAGRAM_BYTES_MAX - TAG_BYTES;
@@ -45,9 +49,42 @@ export interface AckWriter {
   writeAck(buffer: Uint8Array, at: number): void;
 }
 
-export class Channel {
+/** One pair of receiver indices, and the keys that go with it. */
+export class Epoch {
   readonly localIndex: number;
   readonly remoteIndex: number;
+  /** Null on a link that is not sealed. */
+  readonly seal: Seal | null;
+  readonly madeAt: Micros;
+  /** What the peer showed when it was agreed on, null on a link that is not sealed. */
+  readonly certificate: Certificate | null;
+  /** Serial of the certificate of ours that the peer was shown then. */
+  readonly presented: string;
+  /** Another handshake, made at the same time, counts: what comes with these keys is taken, but nothing is sent with them. */
+  superseded = false;
+  /** Datagrams sent with it. */
+  sent = 0;
+
+  constructor(localIndex: number, remoteIndex: number, seal: Seal | null, madeAt: Micros, certificate: Certificate | null, presented: string) {
+    this.localIndex = localIndex;
+    this.remoteIndex = remoteIndex;
+    this.seal = seal;
+    this.madeAt = madeAt;
+    this.certificate = certificate;
+    this.presented = presented;
+  }
+}
+
+export class Channel {
+  /** What we send with. */
+  epoch: Epoch;
+  /** Offered to the peer, who has not used it yet. */
+  nextEpoch: Epoch | null = null;
+  /** What we sent with before: datagrams under way may still need it, until `lastUntil`. */
+  lastEpoch: Epoch | null = null;
+  lastUntil: Micros = NEVER;
+  /** Changes of keys so far. */
+  rekeys = 0;
   /** The peer's daemon run. */
   readonly instance: number;
   /** Where the peer is now. Moves when a newer datagram comes from elsewhere. */
@@ -66,13 +103,23 @@ export class Channel {
   #nextNumber = 0;
   #listed = false;
 
-  constructor(localIndex: number, remoteIndex: number, instance: number, endpoint: Endpoint, sink: DatagramSink, flushList: FlushList) {
-    this.localIndex = localIndex;
-    this.remoteIndex = remoteIndex;
+  constructor(epoch: Epoch, instance: number, endpoint: Endpoint, sink: DatagramSink, flushList: FlushList) {
+    this.epoch = epoch;
     this.instance = instance;
     this.endpoint = endpoint;
     this.#sink = sink;
     this.#flushList = flushList;
+  }
+
+  /** Sends with `epoch` from now on; what was used before is still taken until `overlapUntil`. Returns the epoch that is over at once, if any. */
+  enter(epoch: Epoch, overlapUntil: Micros): Epoch | null {
+    const over = this.lastEpoch;
+    this.lastEpoch = this.epoch;
+    this.lastUntil = overlapUntil;
+    this.epoch = epoch;
+    if (this.nextEpoch === epoch) this.nextEpoch = null;
+    this.rekeys += 1;
+    return over;
   }
 
   /**
@@ -105,6 +152,14 @@ export class Channel {
     return BODY_END - this.#end - FRAME_HEAD_BYTES;
   }
 
+  /** Sends what was written since the last flush to `endpoint`, wherever the peer is believed to be. */
+  flushTo(endpoint: Endpoint): void {
+    const usual = this.endpoint;
+    this.endpoint = endpoint;
+    this.#send();
+    this.endpoint = usual;
+  }
+
   /** Sends the datagram being filled, if it has frames. Called at the end of a turn, or when it is full. */
   flush(): void {
     this.#listed = false;
@@ -122,12 +177,20 @@ export class Channel {
 
   #send(): void {
     assert(this.#nextNumber < PACKET_NUMBER_MAX, 'packet numbers do not wrap');
-    encodeDatagramHeader(DATAGRAM_DATA, this.remoteIndex, this.#nextNumber, this.buffer);
+    const { epoch, buffer } = this;
+    const number = this.#nextNumber;
+    let length = this.#end;
+    if (epoch.seal === null) encodeDatagramHeader(DATAGRAM_DATA, epoch.remoteIndex, number, buffer);
+    else {
+      encodeDatagramHeader(DATAGRAM_SEALED_DATA, epoch.remoteIndex, number, buffer);
+      epoch.seal.send.seal(number, buffer, DATAGRAM_HEADER_BYTES, length);
+      length += TAG_BYTES;
+    }
     this.#nextNumber += 1;
-    const length = this.#end;
     this.#end = DATAGRAM_HEADER_BYTES;
+    epoch.sent += 1;
     this.sentDatagrams += 1;
     this.sentBytes += length;
-    this.#sink.send(this.endpoint, this.buffer, length);
+    this.#sink.send(this.endpoint, buffer, length);
   }
 }

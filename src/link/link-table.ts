@@ -1,39 +1,38 @@
 /**
  * All links of a daemon: who is dialled, who may dial, which receiver index belongs to which channel.
  *
- * Owns the handshake. A dialler sends INIT until it is answered; the answer (RESPONSE) gives both sides a
- * channel. The answering side uses it once the dialler has sent data on it, so a repeated or old INIT cannot
- * cut a working link. When both dial at once the INIT of the node with the lower id is ignored for its first
- * attempts. A dial goes on for as long as its link is not up.
+ * Owns when a handshake happens and what its outcome means; its bytes are a Handshaker's. A dialler sends INIT until it is
+ * answered; the answer (RESPONSE) gives both sides a channel, or new keys for the one they have. The answering side uses
+ * them once the dialler has sent data with them, so a repeated or old INIT cannot cut a working link. When both dial at
+ * once the INIT of the node with the lower id is ignored for its first attempts. A dial goes on for as long as its link is
+ * not up; a link's keys are replaced by time, by volume, and when this node's certificate changes.
  */
 
 import { assert } from '../base/assert.ts';
-import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
-import type { NodeId } from '../base/ids.ts';
+import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import { DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_RESPONSE, decodeDatagramHeader, encodeDatagramHeader, type DatagramHeader } from '../wire/datagram-header.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { CLOSE_SHUTDOWN } from '../wire/frames.ts';
-import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../wire/handshake.ts';
+import type { Membership } from '../crypto/membership.ts';
+import {
+  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
+} from '../wire/datagram-header.ts';
+import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import { CLOSE_REMOVED, CLOSE_SHUTDOWN } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
-import { Channel, type FlushList } from './channel.ts';
+import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import { Channel, Epoch, type FlushList } from './channel.ts';
 import type { CongestionName } from './congestion.ts';
+import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
+import type { Handshaker } from './handshaker.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
+import { PlainHandshaker } from './plain-handshaker.ts';
+import { SealedHandshaker } from './sealed-handshaker.ts';
 
-/** A neighbour to dial. */
-export interface DialConfig {
-  /** Numeric address and port, 1..65535. */
-  readonly address: string;
-  readonly port: number;
-  /** The node that must answer there, or null for any. */
-  readonly node: NodeId | null;
-  /** Congestion control of this link; default: the daemon's. Each side's choice governs what it sends. */
-  readonly congestion?: CongestionName;
-}
+export type { DialConfig };
 
 export interface LinkTableConfig {
   readonly id: NodeId;
@@ -41,6 +40,8 @@ export interface LinkTableConfig {
   readonly accept: boolean;
   readonly liveness: LivenessConfig;
   readonly redialUs: Micros;
+  readonly rekeyAfterUs: Micros;
+  readonly rekeyAfterDatagrams: number;
   readonly congestion: CongestionName;
   readonly limits: { readonly links: number; readonly linkQueueBytes: number };
 }
@@ -64,64 +65,83 @@ export interface LinkEnvironment {
   onLinkDown(link: Link): void;
 }
 
-export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'>;
+export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'> & {
+  /** Null: links are not sealed, and anybody may make one. */
+  readonly membership: Membership | null;
+};
 
 /** While both sides dial, the lower id's INIT is ignored for this many attempts. */
 const TIE_ATTEMPTS = 4;
 /** A link that nobody dials from here and that stays down is forgotten after this long. */
 const FORGET_AFTER: Micros = 30 * SECOND;
+/** Certificates, keys and forgotten links are looked after this often. */
+const HOUSEKEEPING: Micros = 1 * SECOND;
+/** What was sent under keys before the last ones is still opened for this long. */
+const OVERLAP: Micros = 10 * SECOND;
+/** Keys offered to a peer who never used them are forgotten after this long. */
+const CONFIRM_TIME: Micros = 5 * SECOND;
+/** The side that answered the last handshake renews keys itself when the dialler has not by then. */
+const LATER = 1.25;
+/** A link whose keys could not be renewed ends when they are this many times too old. */
+const TOO_OLD = 3;
 
-class Dial {
-  readonly config: DialConfig;
-  readonly endpoint: Endpoint;
-  readonly timer: Timer;
-  link: Link | null = null;
-  /** Receiver index offered in the INITs of this round; -1 when none is outstanding. */
-  index = -1;
-  attempts = 0;
-
-  constructor(config: DialConfig, onDue: (dial: Dial) => void) {
-    this.config = config;
-    this.endpoint = makeEndpoint(config.address, config.port);
-    this.timer = new Timer(() => onDue(this));
-  }
+interface ChannelEntry {
+  readonly channel: Channel;
+  readonly link: Link;
+  readonly epoch: Epoch;
 }
 
-interface ChannelEntry { readonly channel: Channel; readonly link: Link }
+/** An INIT that was answered: its copies get the same answer, at no cost. */
+interface Answered {
+  readonly entry: ChannelEntry;
+  readonly response: Uint8Array;
+}
 
 export class LinkTable {
-  readonly #config: LinkTableConfig;
+  #config: LinkTableConfig;
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
+  readonly #membership: Membership | null;
+  readonly handshaker: Handshaker;
   /** u48, of this run of the daemon. */
   readonly #instance: number;
   readonly #links = new Map<NodeId, Link>();
   readonly #bySlot: (Link | null)[] = [];
-  readonly #dials: Dial[];
-  /** Receiver index -> what it stands for. Bounded: two channels a link and one index a dial. */
+  /** From the configuration. */
+  readonly #dials: Dial[] = [];
+  /** Handshakes for new keys under way. */
+  readonly #rekeys = new Map<Link, Dial>();
+  /** Receiver index -> what it stands for. Bounded: four a link and one a dial. */
   readonly #indices = new Map<number, ChannelEntry | Dial>();
+  /** By the INIT's fingerprint. Bounded like the epochs that they gave. */
+  readonly #answered = new Map<string, Answered>();
+  readonly #fingerprints = new Map<Epoch, string>();
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
-  readonly #handshake: Handshake = { node: 0, peer: 0, index: 0, instance: 0 };
-  readonly #scratch = new Uint8Array(HANDSHAKE_BYTES);
-  readonly #sweepTimer = new Timer(() => this.#sweep());
+  readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
+  readonly #houseTimer = new Timer(() => this.#keepHouse());
   #indexRng: Rng;
+  #started = false;
   #stopped = false;
 
   constructor(config: LinkTableConfig, surroundings: LinkSurroundings, upper: LinkUpper) {
+    const { membership, ...rest } = surroundings;
     this.#config = config;
     this.#upper = upper;
+    this.#membership = membership;
+    this.handshaker = membership === null ? new PlainHandshaker(config.id) : new SealedHandshaker(membership, surroundings.clock, surroundings.sink);
     this.#env = {
-      ...surroundings,
+      ...rest,
       liveness: config.liveness,
       congestion: config.congestion,
       linkQueueBytes: config.limits.linkQueueBytes,
-      forgetChannel: (channel) => this.#indices.delete(channel.localIndex),
+      forgetChannel: (channel) => this.#forgetChannel(channel),
       onLinkDown: (link) => this.#onLinkDown(link),
     };
     this.#indexRng = surroundings.rng.fork('receiver index');
     const instance = surroundings.rng.fork('instance');
     this.#instance = instance.below(0x10000) * 0x1_0000_0000 + instance.u32();
-    this.#dials = config.dials.map((dial) => new Dial(dial, (due) => this.#sendInit(due)));
+    for (const dial of config.dials) this.#addDial(dial);
+    membership?.onChange(() => this.#onMembershipChange());
   }
 
   get instance(): number {
@@ -148,24 +168,46 @@ export class LinkTable {
 
   /** Addresses that are dialled and have no link, for status. */
   *unanswered(): IterableIterator<{ endpoint: Endpoint; node: NodeId | null; attempts: number }> {
-    for (const dial of this.#dials) {
-      if (dial.link === null || dial.link.state === 'down') {
-        if (dial.link === null) yield { endpoint: dial.endpoint, node: dial.config.node, attempts: dial.attempts };
-      }
-    }
+    for (const dial of this.#dials) if (dial.link === null) yield { endpoint: dial.endpoint, node: dial.node, attempts: dial.attempts };
   }
 
   start(): void {
+    this.#started = true;
     for (const dial of this.#dials) this.#sendInit(dial);
-    this.#env.timers.arm(this.#sweepTimer, this.#env.clock.now() + FORGET_AFTER);
+    this.#env.timers.arm(this.#houseTimer, this.#env.clock.now() + HOUSEKEEPING);
   }
 
   /** Tells every peer and takes nothing more. */
   stop(): void {
     this.#stopped = true;
-    this.#env.timers.cancel(this.#sweepTimer);
-    for (const dial of this.#dials) this.#env.timers.cancel(dial.timer);
+    this.#env.timers.cancel(this.#houseTimer);
+    for (const dial of [...this.#dials, ...this.#rekeys.values()]) this.#env.timers.cancel(dial.timer);
     for (const link of this.#links.values()) link.down('daemon stops', CLOSE_SHUTDOWN);
+  }
+
+  /**
+   * Takes over dials, `accept`, limits and the ages of keys. A neighbour that is no longer dialled loses its link, unless it
+   * dials us; everything else goes on undisturbed. Returns what changed, for the operator.
+   */
+  reconfigure(config: LinkTableConfig): { added: DialConfig[]; removed: DialConfig[] } {
+    this.#config = config;
+    const wanted = [...config.dials];
+    const removed: DialConfig[] = [];
+    for (const dial of [...this.#dials]) {
+      const same = wanted.findIndex((other) => dial.isFor(other));
+      if (same >= 0) {
+        dial.config = wanted[same]!;
+        wanted.splice(same, 1);
+        continue;
+      }
+      removed.push(dial.config!);
+      this.#removeDial(dial);
+    }
+    for (const dial of wanted) {
+      const added = this.#addDial(dial);
+      if (this.#started) this.#sendInit(added);
+    }
+    return { added: wanted, removed };
   }
 
   onSinkWritable(): void {
@@ -174,25 +216,42 @@ export class LinkTable {
 
   /** A datagram arrived; `bytes[0..length)` belong to the callee from now on. `@hot` */
   onDatagram(bytes: Uint8Array, length: number, from: Endpoint): void {
-    const header = this.#header;
-    let reason: DropReason = decodeDatagramHeader(bytes, length, header);
-    if (reason === DropReason.none) {
-      if (header.type === DATAGRAM_DATA) reason = this.#onData(bytes, length, from);
-      else if (header.type === DATAGRAM_INIT) reason = this.#onInit(bytes, length, from);
-      else reason = this.#onResponse(bytes, length, from);
-    }
+    let reason: DropReason = decodeDatagramHeader(bytes, length, this.#header);
+    if (reason === DropReason.none) reason = this.#dispatch(bytes, length, from);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
+  }
+
+  #dispatch(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+    const { type } = this.#header;
+    const { sealed } = this.handshaker;
+    if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA)) return this.#onData(bytes, length, from);
+    if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT)) return this.#onInit(bytes, length, from);
+    if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE)) return this.#onResponse(bytes, length, from);
+    const entry = this.#indices.get(this.#header.receiver);
+    const dial = entry instanceof Dial ? entry : null;
+    const reason = this.handshaker.onOther(bytes, length, from, dial);
+    if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
+    return reason;
   }
 
   #onData(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const entry = this.#indices.get(this.#header.receiver);
     if (entry === undefined || entry instanceof Dial) return DropReason.receiverIndexUnknown;
-    const { channel, link } = entry;
-    const number = this.#header.number;
-    if (!channel.replay.isNew(number)) return number < channel.replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
-    const newest = number > channel.replay.highest;
-    channel.replay.record(number);
-    link.onDatagram(channel, number, bytes, length, from, newest);
+    const { channel, link, epoch } = entry;
+    const { number } = this.#header;
+    const { replay } = channel;
+    if (!replay.isNew(number)) return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
+    let end = length;
+    if (epoch.seal !== null) {
+      end -= TAG_BYTES;
+      if (end < DATAGRAM_HEADER_BYTES || !epoch.seal.receive.open(number, bytes, DATAGRAM_HEADER_BYTES, length)) return DropReason.sealBroken;
+    }
+    // Only from here on is the datagram the peer's word.
+    if (epoch === channel.nextEpoch && !epoch.superseded) this.#enter(link, channel, epoch);
+    const newest = number > replay.highest;
+    replay.record(number);
+    channel.receivedBytes += length;
+    link.onDatagram(channel, number, bytes, end, from, newest);
     return DropReason.none;
   }
 
@@ -200,62 +259,99 @@ export class LinkTable {
 
   #sendInit(dial: Dial): void {
     if (this.#stopped) return;
-    if (dial.link?.up === true) return;
+    if (dial.link?.up === true && !dial.rekeys) return;
     if (dial.index < 0) {
       dial.index = this.#freeIndex();
       this.#indices.set(dial.index, dial);
     }
-    encodeDatagramHeader(DATAGRAM_INIT, 0, dial.attempts % 0x1_0000_0000, this.#scratch);
-    this.#sendHandshake(dial.endpoint, { node: this.#config.id, peer: dial.config.node ?? 0, index: dial.index, instance: this.#instance });
+    if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0) dial.key = null;
+    const length = this.handshaker.writeInit(dial, this.#instance, this.#scratch);
+    if (length > 0) this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, this.#scratch, length);
     dial.attempts += 1;
-    const pause = this.#config.redialUs;
-    const spread = this.#env.rng.below(Math.max(1, pause >> 2));
-    this.#env.timers.arm(dial.timer, this.#env.clock.now() + pause + spread);
+    const pause = dial.nextPause(this.#config.redialUs);
+    this.#env.timers.arm(dial.timer, this.#env.clock.now() + pause + this.#env.rng.below(Math.max(1, pause >> 2)));
   }
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const handshake = this.#handshake;
-    const reason = decodeHandshake(bytes, length, handshake);
-    if (reason !== DropReason.none) return reason;
     if (this.#stopped) return DropReason.handshakeRefused;
-    if (handshake.node === this.#config.id) return DropReason.handshakeFromSelf;
-    if (handshake.peer !== 0 && handshake.peer !== this.#config.id) return DropReason.handshakeForAnother;
-    const rival = this.#dials.find((d) => d.index >= 0 && (d.config.node === handshake.node || d.endpoint.key === from.key || d.link?.node === handshake.node));
-    if (rival !== undefined && this.#config.id > handshake.node && this.#header.number < TIE_ATTEMPTS) return DropReason.handshakeTieBroken;
-    let link = this.#links.get(handshake.node);
+    const { handshaker } = this;
+    const attempt = this.#header.number;
+    const fingerprint = handshaker.fingerprint(bytes, length);
+    const answered = this.#answered.get(fingerprint);
+    if (answered !== undefined) return this.#answerAgain(answered, from);
+    const reason = handshaker.readInit(bytes, length, from);
+    if (reason !== DropReason.none) return reason;
+    const { hello } = handshaker;
+    if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
+    if (hello.peer !== 0 && hello.peer !== this.#config.id) return DropReason.handshakeForAnother;
+    let link = this.#links.get(hello.node);
+    const rival = this.#rivalOf(hello.node, from, link);
+    if (rival !== undefined && this.#config.id > hello.node && attempt < TIE_ATTEMPTS) return DropReason.handshakeTieBroken;
     if (link === undefined) {
       if (!this.#config.accept && rival === undefined) return DropReason.handshakeRefused;
       if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
-      link = this.#makeLink(handshake.node, from);
+      link = this.#makeLink(hello.node, from);
     }
-    const offered = link.nextChannel;
-    let localIndex: number;
-    if (offered !== null && offered.remoteIndex === handshake.index && offered.instance === handshake.instance) {
-      offered.endpoint = from;
-      localIndex = offered.localIndex;
-    } else if (link.channel !== null && link.channel.remoteIndex === handshake.index && link.channel.instance === handshake.instance) {
-      localIndex = link.channel.localIndex;
+    if (hello.stamp > 0 && hello.stamp <= link.peerStamp && link.state !== 'down') return DropReason.handshakeReplayed;
+    return this.#answer(link, fingerprint, attempt, from);
+  }
+
+  #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint): DropReason {
+    const { handshaker } = this;
+    const { index, instance, certificate, continues, stamp } = handshaker.hello;
+    const localIndex = this.#freeIndex();
+    const channel = link.channel;
+    const old = continues === 0 ? undefined : this.#indices.get(continues);
+    const renewed = channel !== null && channel.instance === instance && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
+    const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#instance, attempt, this.#scratch);
+    if (length === 0) return DropReason.handshakeBroken;
+    link.peerStamp = stamp;
+    const epoch = new Epoch(localIndex, index, handshaker.seal, this.#env.clock.now(), certificate, handshaker.shown);
+    let entry: ChannelEntry;
+    if (renewed === null) {
+      entry = { channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList), link, epoch };
     } else {
-      localIndex = this.#freeIndex();
-      const channel = new Channel(localIndex, handshake.index, handshake.instance, from, this.#env.sink, this.#env.flushList);
-      this.#indices.set(localIndex, { channel, link });
-      link.offerChannel(channel);
+      entry = { channel: renewed, link, epoch };
+      if (renewed.nextEpoch !== null) this.#forgetEpoch(renewed.nextEpoch);
+      renewed.nextEpoch = epoch;
     }
-    encodeDatagramHeader(DATAGRAM_RESPONSE, handshake.index, this.#header.number, this.#scratch);
-    this.#sendHandshake(from, { node: this.#config.id, peer: handshake.node, index: localIndex, instance: this.#instance });
+    this.#indices.set(localIndex, entry);
+    if (fingerprint !== '') {
+      this.#answered.set(fingerprint, { entry, response: this.#scratch.slice(0, length) });
+      this.#fingerprints.set(epoch, fingerprint);
+    }
+    if (renewed === null) link.offerChannel(entry.channel);
+    this.#env.sink.send(from, this.#scratch, length);
     return DropReason.none;
   }
 
+  /** A copy of an INIT: the answer may have been lost. Once the peer uses the agreement, a copy can only be a replay. */
+  #answerAgain({ entry, response }: Answered, from: Endpoint): DropReason {
+    const { channel, link, epoch } = entry;
+    const open = channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
+    if (!open) return DropReason.handshakeReplayed;
+    this.#env.sink.send(from, response, response.length);
+    return DropReason.none;
+  }
+
+  #rivalOf(node: NodeId, from: Endpoint, link: Link | undefined): Dial | undefined {
+    const rekey = link === undefined ? undefined : this.#rekeys.get(link);
+    return rekey ?? this.#dials.find((d) => d.index >= 0 && (d.node === node || d.endpoint.key === from.key || d.link?.node === node));
+  }
+
   #onResponse(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const handshake = this.#handshake;
-    const reason = decodeHandshake(bytes, length, handshake);
-    if (reason !== DropReason.none) return reason;
     const dial = this.#indices.get(this.#header.receiver);
     if (!(dial instanceof Dial)) return DropReason.handshakeUnexpected;
-    if (handshake.peer !== this.#config.id) return DropReason.handshakeForAnother;
-    if (handshake.node === this.#config.id) return DropReason.handshakeFromSelf;
-    if (dial.config.node !== null && dial.config.node !== handshake.node) return DropReason.handshakeForAnother;
-    let link = this.#links.get(handshake.node);
+    const { handshaker } = this;
+    const reason = handshaker.readResponse(dial, bytes, length);
+    if (reason !== DropReason.none) return reason;
+    const { hello } = handshaker;
+    if (hello.peer !== this.#config.id) return DropReason.handshakeForAnother;
+    if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
+    if (dial.node !== null && dial.node !== hello.node) return DropReason.handshakeForAnother;
+    dial.learnKey(hello.certificate);
+    let link = this.#links.get(hello.node);
+    if (dial.rekeys) return this.#renew(dial, link, from);
     if (link?.up === true) {
       // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is enough.
       dial.link = link;
@@ -264,36 +360,92 @@ export class LinkTable {
     }
     if (link === undefined) {
       if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
-      link = this.#makeLink(handshake.node, from);
+      link = this.#makeLink(hello.node, from);
     }
-    const localIndex = dial.index;
     dial.link = link;
+    this.#useNew(dial, link, from);
+    return DropReason.none;
+  }
+
+  /** The answer to a handshake for new keys. */
+  #renew(dial: Dial, link: Link | undefined, from: Endpoint): DropReason {
+    const channel = link?.channel ?? null;
+    if (link === undefined || channel === null || link !== dial.link) return DropReason.handshakeUnexpected;
+    const { hello, seal } = this.handshaker;
+    const continued = this.#indices.get(hello.continues);
+    if (hello.instance !== channel.instance || continued === undefined || continued instanceof Dial || continued.channel !== channel) {
+      // The peer knows nothing of our channel: it has begun anew, and so do we.
+      this.#useNew(dial, link, from);
+      return DropReason.none;
+    }
+    const rival = channel.nextEpoch;
+    if (rival !== null && this.#config.id < link.node) {
+      // Both had the same thought and each was answered: the keys of the higher id's handshake count, as it will see too.
+      this.#endRound(dial);
+      return DropReason.none;
+    }
+    if (rival !== null) rival.superseded = true;
+    const epoch = new Epoch(dial.index, hello.index, seal, this.#env.clock.now(), hello.certificate, this.handshaker.shown);
     dial.index = -1;
     this.#endRound(dial);
-    const channel = new Channel(localIndex, handshake.index, handshake.instance, from, this.#env.sink, this.#env.flushList);
-    this.#indices.set(localIndex, { channel, link });
-    link.useChannel(channel, true);
+    this.#indices.set(epoch.localIndex, { channel, link, epoch });
+    this.#enter(link, channel, epoch);
+    link.dialled = true;
+    link.liveness.greet();
     return DropReason.none;
+  }
+
+  /** A channel from the RESPONSE read last: the link begins with it. */
+  #useNew(dial: Dial, link: Link, from: Endpoint): void {
+    const { hello, seal, shown } = this.handshaker;
+    const epoch = new Epoch(dial.index, hello.index, seal, this.#env.clock.now(), hello.certificate, shown);
+    dial.index = -1;
+    this.#endRound(dial);
+    // A sealed answer may be a copy that somebody else was first with: data goes where the call went, and the peer may move later.
+    const called = dial.rekeys ? link.endpoint : dial.endpoint;
+    const channel = new Channel(epoch, hello.instance, seal === null || called.key === from.key ? from : called, this.#env.sink, this.#env.flushList);
+    this.#indices.set(epoch.localIndex, { channel, link, epoch });
+    link.useChannel(channel, true);
+  }
+
+  /** Both sides have the keys of `epoch`: it carries the channel from now on. */
+  #enter(link: Link, channel: Channel, epoch: Epoch): void {
+    channel.flush();
+    const over = channel.enter(epoch, this.#env.clock.now() + OVERLAP);
+    if (over !== null) this.#forgetEpoch(over);
+    const rekey = this.#rekeys.get(link);
+    if (rekey !== undefined) this.#endRound(rekey);
+    this.#env.log.debug({ peer: formatNodeId(link.node), rekeys: channel.rekeys }, 'link has new keys');
   }
 
   /** The dial rests until its link goes down. */
   #endRound(dial: Dial): void {
     if (dial.index >= 0) this.#indices.delete(dial.index);
-    dial.index = -1;
-    dial.attempts = 0;
+    dial.rest();
     this.#env.timers.cancel(dial.timer);
+    if (dial.rekeys) this.#rekeys.delete(dial.link!);
   }
 
   #onLinkDown(link: Link): void {
+    const rekey = this.#rekeys.get(link);
+    if (rekey !== undefined) this.#endRound(rekey);
     if (this.#stopped) return;
     for (const dial of this.#dials) {
       if (dial.link === link && !dial.timer.armed) this.#env.timers.arm(dial.timer, this.#env.clock.now() + this.#env.rng.below(20_000) + 1);
     }
   }
 
-  #sendHandshake(to: Endpoint, handshake: Handshake): void {
-    encodeHandshake(handshake, this.#scratch);
-    this.#env.sink.send(to, this.#scratch, HANDSHAKE_BYTES);
+  #addDial(config: DialConfig): Dial {
+    const dial = new Dial(config, null, (due) => this.#sendInit(due));
+    this.#dials.push(dial);
+    return dial;
+  }
+
+  #removeDial(dial: Dial): void {
+    this.#dials.splice(this.#dials.indexOf(dial), 1);
+    this.#endRound(dial);
+    const { link } = dial;
+    if (link !== null && link.dialled && !this.#dials.some((other) => other.link === link)) link.down('no longer configured', CLOSE_REMOVED);
   }
 
   #freeIndex(): number {
@@ -303,26 +455,86 @@ export class LinkTable {
     }
   }
 
+  #forgetChannel(channel: Channel): void {
+    for (const epoch of [channel.epoch, channel.nextEpoch, channel.lastEpoch]) if (epoch !== null) this.#forgetEpoch(epoch);
+  }
+
+  #forgetEpoch(epoch: Epoch): void {
+    this.#indices.delete(epoch.localIndex);
+    const fingerprint = this.#fingerprints.get(epoch);
+    if (fingerprint === undefined) return;
+    this.#fingerprints.delete(epoch);
+    this.#answered.delete(fingerprint);
+  }
+
   #makeLink(node: NodeId, endpoint: Endpoint): Link {
     let slot = this.#bySlot.indexOf(null);
     if (slot < 0) slot = this.#bySlot.length;
-    const dial = this.#dials.find((d) => d.config.node === node || d.endpoint.key === endpoint.key);
-    const link = new Link(node, slot, endpoint, { ...this.#env, congestion: dial?.config.congestion ?? this.#env.congestion }, this.#upper);
+    const dial = this.#dials.find((d) => d.node === node || d.endpoint.key === endpoint.key);
+    const link = new Link(node, slot, endpoint, { ...this.#env, congestion: dial?.config?.congestion ?? this.#env.congestion }, this.#upper);
     this.#bySlot[slot] = link;
     this.#links.set(node, link);
     return link;
   }
 
-  /** Forgets links that others made and that are gone for good, so that their places can be used. */
-  #sweep(): void {
+  /* -------------------------------------------------------------- housekeeping */
+
+  #keepHouse(): void {
     const now = this.#env.clock.now();
     for (const link of this.#links.values()) {
+      this.#recheck(link);
+      if (link.channel !== null) this.#lookAfterKeys(link, link.channel, now);
       const ours = this.#dials.some((dial) => dial.link === link);
       if (ours || link.state !== 'down' || now - link.stateSince < FORGET_AFTER) continue;
       assert(this.#bySlot[link.slot] === link, 'a link sits in its slot');
       this.#bySlot[link.slot] = null;
       this.#links.delete(link.node);
     }
-    this.#env.timers.arm(this.#sweepTimer, now + FORGET_AFTER);
+    this.#env.timers.arm(this.#houseTimer, now + HOUSEKEEPING);
+  }
+
+  #onMembershipChange(): void {
+    if (this.#stopped || !this.#started) return;
+    for (const link of this.#links.values()) {
+      this.#recheck(link);
+      if (link.channel !== null) this.#lookAfterKeys(link, link.channel, this.#env.clock.now());
+    }
+  }
+
+  /** A neighbour whose certificate is valid no longer is cut off. */
+  #recheck(link: Link): void {
+    if (this.#membership === null || link.certificate === null) return;
+    const reason = this.#membership.recheck(link.certificate);
+    if (reason === DropReason.none) return;
+    this.#env.drops.count(reason);
+    this.#env.log.warn({ peer: formatNodeId(link.node), serial: link.certificate.serial, why: dropReasonName(reason) }, 'neighbour cut off');
+    link.down(dropReasonName(reason), CLOSE_REMOVED);
+  }
+
+  #lookAfterKeys(link: Link, channel: Channel, now: Micros): void {
+    const { epoch } = channel;
+    if (epoch.seal === null) return;
+    if (channel.lastEpoch !== null && now >= channel.lastUntil) {
+      this.#forgetEpoch(channel.lastEpoch);
+      channel.lastEpoch = null;
+    }
+    if (channel.nextEpoch !== null && now - channel.nextEpoch.madeAt >= CONFIRM_TIME) {
+      this.#forgetEpoch(channel.nextEpoch);
+      channel.nextEpoch = null;
+    }
+    const { rekeyAfterUs, rekeyAfterDatagrams } = this.#config;
+    const patience = link.dialled ? 1 : LATER;
+    const age = now - epoch.madeAt;
+    if (age > TOO_OLD * rekeyAfterUs + FORGET_AFTER) {
+      link.down('keys too old', CLOSE_REMOVED);
+      return;
+    }
+    const due = age >= patience * rekeyAfterUs || epoch.sent >= patience * rekeyAfterDatagrams || epoch.presented !== this.handshaker.presented;
+    if (!due || this.#rekeys.has(link) || channel.nextEpoch !== null) return;
+    const { address, port } = link.endpoint;
+    const dial = new Dial({ address, port, node: link.node, ...(link.certificate === null ? {} : { key: link.certificate.exchangeKey }) }, channel, (next) => this.#sendInit(next));
+    dial.link = link;
+    this.#rekeys.set(link, dial);
+    this.#sendInit(dial);
   }
 }

@@ -13,19 +13,23 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/bytes.ts';
 import type { Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   CLOSE_BODY_BYTES, CLOSE_DEAD, decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
-  FRAME_LINK_STATE_ACK, FRAME_RELIABLE, frameBodyBytes, HELLO_BODY_BYTES, type Hello,
+  FRAME_LINK_STATE_ACK, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_RELIABLE, FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT, frameBodyBytes, HELLO_BODY_BYTES,
+  PATH_TOKEN_BYTES, type Hello,
 } from '../wire/frames.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE, type Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import { BestEffortService } from './best-effort.ts';
+import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
+import { PathProbe } from './path-probe.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './link-table.ts';
 import { Liveness } from './liveness.ts';
@@ -61,8 +65,10 @@ export class Link {
   readonly node: NodeId;
   /** Small number, dense, unique among the links of this node: index of the next-hop table. */
   readonly slot: number;
-  /** True when this side dialled the current or latest channel. */
+  /** True when this side dialled the current or latest channel, or its latest keys. */
   dialled = false;
+  /** Of the newest INIT taken from the peer: older ones are replays. */
+  peerStamp = 0;
   stateSince: Micros;
   readonly liveness: Liveness;
   readonly #env: LinkEnvironment;
@@ -70,6 +76,7 @@ export class Link {
   readonly reliable: ReliableService;
   readonly #services: (DataService | null)[];
   readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
+  readonly #path: PathProbe;
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #state: LinkState = 'down';
   #channel: Channel | null = null;
@@ -86,6 +93,7 @@ export class Link {
     this.#env = env;
     this.#upper = upper;
     this.stateSince = env.clock.now();
+    this.#path = new PathProbe(env.rng.fork(`path ${formatNodeId(node)}`));
     this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
       sendHello: (hello) => this.#sendHello(hello),
       onDead: () => this.down('silent', CLOSE_DEAD),
@@ -125,6 +133,11 @@ export class Link {
   /** A channel that the peer has not used yet. */
   get nextChannel(): Channel | null {
     return this.#next;
+  }
+
+  /** What the peer showed for the keys in use; null while the link is not up, or not sealed. */
+  get certificate(): Certificate | null {
+    return this.#channel?.epoch.certificate ?? null;
   }
 
   get endpoint(): Endpoint {
@@ -269,15 +282,9 @@ export class Link {
   /** A datagram of `channel`, checked for replay, with frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot` */
   onDatagram(channel: Channel, number: number, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
     channel.receivedDatagrams += 1;
-    channel.receivedBytes += end;
     if (channel === this.#next) this.useChannel(channel, false);
     if (channel !== this.#channel) return;
-    if (newest && from !== channel.endpoint) {
-      if (from.key !== channel.endpoint.key) {
-        this.#env.log.info({ peer: formatNodeId(this.node), from: channel.endpoint.key, to: from.key }, 'link moved');
-      }
-      channel.endpoint = from;
-    }
+    if (from !== channel.endpoint) this.#onOtherAddress(channel, from, newest);
     this.liveness.onReceived(channel.replay.highest);
     this.reliable.onDatagram(number);
     let at = DATAGRAM_HEADER_BYTES;
@@ -290,7 +297,7 @@ export class Link {
       const type = bytes[at]!;
       const start = at + FRAME_HEAD_BYTES;
       at = start + bodyBytes;
-      const reason = this.#onFrame(type, bytes, start, at);
+      const reason = this.#onFrame(type, bytes, start, at, from);
       if (reason !== DropReason.none) {
         this.#env.drops.count(reason);
         if (reason === DropReason.frameType) return;
@@ -299,8 +306,41 @@ export class Link {
     }
   }
 
-  #onFrame(type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+  /** The newest datagram came from elsewhere: the peer may have moved, or somebody passes its datagrams on. */
+  #onOtherAddress(channel: Channel, from: Endpoint, newest: boolean): void {
+    if (from.key === channel.endpoint.key) channel.endpoint = from;
+    else if (!newest) return;
+    else if (channel.epoch.seal === null) this.#move(channel, from);
+    else if (this.#path.mayAsk(this.#env.clock.now())) {
+      channel.flush();
+      this.#path.ask(from, channel.buffer, channel.frame(FRAME_PATH_PROBE, PATH_TOKEN_BYTES), this.#env.clock.now());
+      channel.flushTo(from);
+    }
+  }
+
+  #move(channel: Channel, to: Endpoint): void {
+    this.#env.log.info({ peer: formatNodeId(this.node), from: channel.endpoint.key, to: to.key }, 'link moved');
+    channel.endpoint = to;
+  }
+
+  #onPathFrame(type: number, bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
+    if (end - start !== PATH_TOKEN_BYTES) return DropReason.pathFrameMalformed;
+    const channel = this.#channel!;
+    if (type === FRAME_PATH_PROBE) {
+      const at = channel.frame(FRAME_PATH_ANSWER, PATH_TOKEN_BYTES);
+      copyBytes(bytes, start, end, channel.buffer, at);
+      return DropReason.none;
+    }
+    if (!this.#path.proves(bytes, start, from)) return DropReason.pathProbeUnasked;
+    this.#move(channel, from);
+    return DropReason.none;
+  }
+
+  #onFrame(type: number, bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
     switch (type) {
+      case FRAME_PATH_PROBE:
+      case FRAME_PATH_ANSWER:
+        return this.#onPathFrame(type, bytes, start, end, from);
       case FRAME_DATA:
         return this.#onData(bytes, start, end, SERVICE_BEST_EFFORT);
       case FRAME_RELIABLE:
@@ -315,6 +355,9 @@ export class Link {
       case FRAME_LINK_STATE:
       case FRAME_LINK_STATE_ACK:
       case FRAME_DIGEST:
+      case FRAME_REVOCATION_OFFER:
+      case FRAME_REVOCATION_WANT:
+      case FRAME_REVOCATION_PART:
         this.#upper.onControl(this, type, bytes, start, end);
         return DropReason.none;
       case FRAME_CLOSE: {

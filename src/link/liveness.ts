@@ -91,6 +91,11 @@ export class Liveness {
     this.#timers.cancel(this.#checkTimer);
   }
 
+  /** Something must leave now: the peer waits for our first datagram under new keys. */
+  greet(): void {
+    if (this.#running) this.#sendHello(HELLO_PROBE);
+  }
+
   /** Something was sent on the link. `@hot` */
   onSent(): void {
     this.#lastSentAt = this.#clock.now();

@@ -2,13 +2,16 @@
  * What operators may ask a daemon: status, links, routes, nodes, ping, trace, and changes of emulated links.
  *
  * Answers are plain objects in the shapes of the client protocol (schema 1). Reads only, except where the
- * configuration allows more.
+ * configuration allows more; `reload` is the host's work.
  */
 
 import type { Endpoint } from '../base/datagram.ts';
+import { hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
+import { authorityIdOf } from '../crypto/certificates.ts';
+import type { Membership } from '../crypto/membership.ts';
 import { integer, text, type Arguments, type ClientPort, type Reply } from '../ipc/client-port.ts';
 import type { Link } from '../link/link.ts';
 import { LOCAL_FACTOR } from '../link/send-queue.ts';
@@ -18,7 +21,7 @@ import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
-  LinkRow, LinkSettings, LinksReply, LinkServiceName, NodesReply, RoutesReply, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
+  IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, NodesReply, RoutesReply, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
 } from 'spines-client/protocol';
 import type { NodeEnvironment, SpinesNode } from './node.ts';
 import { VERSION } from './version.ts';
@@ -61,6 +64,12 @@ export class Administration {
       case 'ping': this.#ping(args, reply); return true;
       case 'trace': this.#trace(args, reply); return true;
       case 'linkSet': reply({ settings: this.#linkSet(args) }); return true;
+      case 'reload': {
+        const { onReloadRequested } = this.#env;
+        if (onReloadRequested === undefined) throw new SpinesError('ENOTSUP', 'this daemon has no config to read again; start it with `spines daemon`');
+        onReloadRequested((result) => reply(result instanceof SpinesError ? result : { schema: 1, changes: [...result.changes] }));
+        return true;
+      }
       case 'shutdown':
         if (!this.#node.config.allowShutdown) throw new SpinesError('EPERM', 'this daemon does not let clients stop it; send it SIGTERM, or set allowShutdown');
         reply({});
@@ -88,7 +97,8 @@ export class Administration {
     const { counters } = router;
     return {
       schema: 1, node: formatNodeId(config.id), name: config.name, version: VERSION, instance: this.#node.instance,
-      uptimeMs: ms(now - this.#startedAt), security: 'none', emulation: config.allowEmulation, listen: [...this.#env.listen],
+      uptimeMs: ms(now - this.#startedAt), security: this.#env.membership === null ? 'none' : 'sealed',
+      identity: identityStatus(this.#env.membership), emulation: config.allowEmulation, listen: [...this.#env.listen],
       links: { up, total: links.size }, nodes: { reachable, known: router.database.size },
       clients: this.#clients.size, sockets, metric: config.metric,
       routing: {
@@ -144,9 +154,11 @@ export class Administration {
     const { router } = this.#node;
     const none = { rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null };
     for (const client of this.#clients) {
+      const { certificate } = client.access;
       for (const session of client.datagrams()) {
         sessions.push({
-          kind: 'datagram', state: session.blocked ? 'blocked' : '', client: client.name, port: session.port, remoteNode: null, remoteName: null, remotePort: null,
+          kind: 'datagram', state: client.isBlocked(session) ? 'blocked' : '', client: client.name, certificate, port: session.port,
+          remoteNode: null, remoteName: null, remotePort: null,
           link: SERVICE_NAMES[session.service]!, routing: 'link-state', sent: session.sent, received: session.received, ...none,
         });
       }
@@ -154,14 +166,14 @@ export class Administration {
         if (stream === null) {
           if (!listening) continue;
           sessions.push({
-            kind: 'listener', state: '', client: client.name, port, remoteNode: null, remoteName: null, remotePort: null,
+            kind: 'listener', state: '', client: client.name, certificate, port, remoteNode: null, remoteName: null, remotePort: null,
             link: SERVICE_NAMES[options.service]!, routing: 'link-state', sent: 0, received: 0, ...none,
           });
           continue;
         }
         const { sender, receiver } = stream;
         sessions.push({
-          kind: 'stream', state: stream.state === 'open' ? 'established' : stream.state, client: client.name, port, remoteNode: formatNodeId(stream.node),
+          kind: 'stream', state: stream.state === 'open' ? 'established' : stream.state, client: client.name, certificate, port, remoteNode: formatNodeId(stream.node),
           remoteName: router.nameOf(stream.node), remotePort: stream.port, link: SERVICE_NAMES[stream.options.service]!, routing: 'link-state',
           sent: sender.unacknowledged, received: receiver.received, rttMs: sender.rtt.samples === 0 ? null : ms(sender.rtt.smoothedUs),
           windowBytes: Math.round(sender.controller.window), inFlightBytes: sender.inFlight, queuedBytes: sender.unsent, resentBytes: sender.resent,
@@ -302,4 +314,14 @@ function ms(us: Micros): number {
 /** 0..1 as percent with two decimals. */
 function percent(rate: number): number {
   return Math.round(rate * 10_000) / 100;
+}
+
+function identityStatus(membership: Membership | null): IdentityStatus | null {
+  if (membership === null) return null;
+  const { identity: { certificate }, trust, nowS, primitives } = membership;
+  return {
+    primitives: primitives.name, serial: certificate.serial, validUntilS: certificate.notAfterS,
+    leftS: certificate.notAfterS - nowS, authorities: trust.authorities.map(({ name, signingKey, notAfterS }) => ({ name, id: hex(authorityIdOf(signingKey)), validUntilS: notAfterS })),
+    revocations: trust.revocations.map(({ authority, number, serials }) => ({ authority: hex(authority), number, revoked: serials.length })),
+  };
 }

@@ -2,7 +2,7 @@
  * The configuration of one daemon, parsed and complete: every field present, units in the names.
  *
  * Owns the meaning and the defaults; reading files and flags is the host's and the CLI's business. A
- * NodeConfig is frozen and never changes while the daemon runs.
+ * NodeConfig is frozen; a reload gives the daemon another one (SpinesNode.reconfigure).
  */
 
 import { SpinesError } from '../base/errors.ts';
@@ -32,6 +32,9 @@ export interface NodeConfig {
   /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
   readonly advertisementRefreshUs: Micros;
   readonly advertisementLifetimeUs: Micros;
+  /** A sealed link's keys are replaced after this long, or after `rekeyAfterDatagrams` sent under one of them. */
+  readonly rekeyAfterUs: Micros;
+  readonly rekeyAfterDatagrams: number;
   /** Clients may change emulated link characteristics. */
   readonly allowEmulation: boolean;
   /** Clients may stop the daemon through the socket. */
@@ -55,6 +58,13 @@ export interface NodeLimits {
   readonly socketsPerClient: number;
   /** Bytes waiting to be read by one client; further datagrams to it are dropped and counted. */
   readonly clientQueueBytes: number;
+  /**
+   * Payload bytes that one client may send a second, 0 = unlimited. Over it datagrams are refused as by a full queue, and streams get no
+   * credit, until the client is below it again. A tenth of it may go at once: with 1 MB, 100 KB, then 1 MB a second.
+   */
+  readonly clientBytesPerSecond: number;
+  /** Datagrams that one client may send a second, 0 = unlimited; of streams each 1,388 bytes count as one. */
+  readonly clientPacketsPerSecond: number;
   /** Streams, half-open ones included; more are refused. */
   readonly streams: number;
   /** Received bytes that streams hold for slow readers; beyond it each stream's window shrinks to 64 KiB. */
@@ -71,6 +81,8 @@ export const defaultLimits: NodeLimits = Object.freeze({
   clients: 256,
   socketsPerClient: 4096,
   clientQueueBytes: 4 * 1024 * 1024,
+  clientBytesPerSecond: 0,
+  clientPacketsPerSecond: 0,
   streams: 16_384,
   streamBytes: 256 * 1024 * 1024,
   reassemblyBytes: 8 * 1024 * 1024,
@@ -86,6 +98,8 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   congestion: 'newreno',
   advertisementRefreshUs: 300 * SECOND,
   advertisementLifetimeUs: 1_000 * SECOND,
+  rekeyAfterUs: 120 * SECOND,
+  rekeyAfterDatagrams: 2 ** 24,
   allowEmulation: false,
   allowShutdown: false,
   limits: defaultLimits,
@@ -105,6 +119,8 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(CONGESTION_NAMES.includes(config.congestion), 'congestion', `must be one of ${CONGESTION_NAMES.join(', ')}`);
   require(config.redialUs >= 10 * MILLISECOND, 'redial', 'must be at least 10 ms');
   require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
+  require(config.rekeyAfterUs >= 100 * MILLISECOND && config.rekeyAfterUs <= 86_400 * SECOND, 'rekeyAfter', 'must be 100 ms to a day');
+  require(config.rekeyAfterDatagrams >= 16 && config.rekeyAfterDatagrams <= 2 ** 40, 'rekeyAfterDatagrams', 'must be 16 to 2^40');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);
   return Object.freeze(config);

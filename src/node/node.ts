@@ -7,26 +7,30 @@
  */
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import type { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import type { Clock, Timers } from '../base/time.ts';
+import type { Membership } from '../crypto/membership.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
-import { ClientPort, quadOf, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
+import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
+import { RevocationExchange } from '../routing/revocation-exchange.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Sessions } from '../session/sessions.ts';
 import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
+import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART } from '../wire/frames.ts';
 import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
-import type { NodeConfig } from './config.ts';
+import type { NodeConfig, NodeLimits } from './config.ts';
 
 export interface NodeEnvironment {
   readonly clock: Clock;
@@ -38,18 +42,23 @@ export interface NodeEnvironment {
   readonly log: Log;
   /** Emulated link characteristics that clients may change, null where there are none. */
   readonly emulation: EmulationControl | null;
+  /** Null: links are not sealed (security: none). */
+  readonly membership: Membership | null;
   /** Addresses the daemon listens on, for status. */
   readonly listen: readonly string[];
   /** A client asked for an orderly end. */
   onShutdownRequested(): void;
+  /** A client asked for the config to be read again; absent where there is none. `reply` gets what changed, or why nothing did. */
+  onReloadRequested?(reply: (result: { readonly changes: readonly string[] } | SpinesError) => void): void;
 }
 
 export class SpinesNode {
-  readonly config: NodeConfig;
   readonly drops = new DropCounters();
   readonly pool: PacketPool;
   readonly links: LinkTable;
   readonly router: LinkStateRouter;
+  /** Null in a network without identities. */
+  readonly revocations: RevocationExchange | null;
   readonly dissemination: Dissemination;
   readonly sessions: Sessions;
   readonly streams: Streams;
@@ -59,22 +68,31 @@ export class SpinesNode {
   readonly #flushList = new FlushList();
   readonly #clients = new Set<ClientPort>();
   readonly #clientServices: ClientServices;
+  #config: NodeConfig;
   #running = false;
 
   constructor(config: NodeConfig, env: NodeEnvironment) {
-    this.config = config;
+    this.#config = config;
     const { clock, timers, rng, sink, log } = env;
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
-    this.links = new LinkTable(config, { clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet() }, {
+    this.links = new LinkTable(config, { clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(), membership: env.membership }, {
       onPacket: (packet) => this.dissemination.onPacket(packet),
-      onControl: (link, type, bytes, start, end) => this.router.onControl(link, type, bytes, start, end),
-      onLinkState: (link, up) => this.router.onLinkState(link, up),
+      onControl: (link, type, bytes, start, end) => this.#onControl(link, type, bytes, start, end),
+      onLinkState: (link, up) => {
+        this.router.onLinkState(link, up);
+        this.revocations?.onLinkState(link, up);
+      },
       onLinkEstimate: (link) => this.router.onLinkEstimate(link),
       onLinkWritable: (link) => this.#onLinkWritable(link),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
     });
-    this.router = new LinkStateRouter(config, { clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, onRoutes: () => this.dissemination.onRoutes() }, this.links);
+    this.router = new LinkStateRouter(config, {
+      clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
+      onRoutes: () => this.dissemination.onRoutes(),
+    }, this.links);
+    // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
+    this.revocations = env.membership === null ? null : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
     this.dissemination = new Dissemination(config.id, this.router, clock, timers, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),
@@ -88,13 +106,17 @@ export class SpinesNode {
     this.echo = new EchoService({ ...session, rng: rng.fork('echo') });
     this.instance = this.links.instance.toString(16).padStart(12, '0');
     const administration = new Administration(this, env, this.#clients);
+    const limits = (): NodeLimits => this.#config.limits;
     this.#clientServices = {
       clock, timers, drops, sessions: this.sessions, streams: this.streams, congestion: config.congestion,
-      socketsMax: config.limits.socketsPerClient,
-      queueBytes: config.limits.clientQueueBytes,
+      // Asked for at each use: a reload may change them.
+      get socketsMax() { return limits().socketsPerClient; },
+      get queueBytes() { return limits().clientQueueBytes; },
+      get bytesPerSecond() { return limits().clientBytesPerSecond; },
+      get packetsPerSecond() { return limits().clientPacketsPerSecond; },
       welcome: () => ({
         version: PROTOCOL_VERSION, node: formatNodeId(config.id), name: config.name, instance: this.instance,
-        messageBytesMax: MESSAGE_BYTES_MAX, socketsMax: config.limits.socketsPerClient,
+        messageBytesMax: MESSAGE_BYTES_MAX, socketsMax: this.#config.limits.socketsPerClient,
       }),
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
@@ -102,6 +124,20 @@ export class SpinesNode {
       administer: (op, args, reply) => administration.request(op, args, reply),
       onClosed: (port) => this.#clients.delete(port),
     };
+  }
+
+  /** What the daemon goes by now. */
+  get config(): NodeConfig {
+    return this.#config;
+  }
+
+  /**
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown` and the limits that are asked for at
+   * use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   */
+  reconfigure(config: NodeConfig): void {
+    this.#config = config;
+    this.links.reconfigure(config);
   }
 
   start(): void {
@@ -133,12 +169,12 @@ export class SpinesNode {
   }
 
   /** A program connected; null when there are too many. */
-  attachClient(out: ClientOut): ClientPort | null {
+  attachClient(out: ClientOut, access: ClientAccess = LOCAL_ACCESS): ClientPort | null {
     if (!this.#running || this.#clients.size >= this.config.limits.clients) {
       this.drops.count(DropReason.clientRefused);
       return null;
     }
-    const port = new ClientPort(this.#clientServices, out);
+    const port = new ClientPort(this.#clientServices, out, access);
     this.#clients.add(port);
     return port;
   }
@@ -162,6 +198,12 @@ export class SpinesNode {
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null {
     return quadOf(name) ?? (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name));
+  }
+
+  #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART) this.router.onControl(link, type, bytes, start, end);
+    else if (this.revocations === null) this.drops.count(DropReason.revocationMalformed);
+    else this.revocations.onControl(link, type, bytes, start, end);
   }
 
   #onDelivery(packet: Packet): void {

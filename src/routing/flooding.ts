@@ -6,6 +6,10 @@
  * acknowledged; a newer advertisement of the same origin simply replaces the older one, so what waits is bounded by
  * the number of origins. When the link comes up both sides list what they have, and only the difference
  * is sent.
+ *
+ * In a network with identities a neighbour may have reasons not to take an advertisement yet, and one that lies must
+ * harm nobody but itself: what stays unacknowledged is sent more and more rarely and holds nothing else up, and
+ * a digest may say that the neighbour has less than we thought.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -29,6 +33,9 @@ const ACKS_PER_FRAME_MAX = 100;
 const DIGEST_ENTRIES_MAX = Math.floor((FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES - CONTROL_CHECK_BYTES) / VERSION_ENTRY_BYTES);
 const RETRY_MIN: Micros = 40 * MILLISECOND;
 const RETRY_MAX: Micros = 1_000 * MILLISECOND;
+/** In a network with identities: after so many tries without an answer the next come at this interval. */
+const PATIENT_TRIES = 12;
+const PATIENT_RETRY: Micros = 10_000 * MILLISECOND;
 
 interface InFlight { sequence: number; sentAt: Micros; tries: number }
 
@@ -37,6 +44,8 @@ export class FloodingPeer {
   readonly #database: LinkStateDatabase;
   readonly #clock: Clock;
   readonly #timers: Timers;
+  /** Our own id in a network with identities, null in one without. */
+  readonly #signedSelf: NodeId | null;
   /** Newest sequence the neighbour is known to have. Bounded by the database's limit. */
   readonly #known = new Map<NodeId, number>();
   /** Origins to send, oldest first. */
@@ -52,11 +61,13 @@ export class FloodingPeer {
   sent = 0;
   resent = 0;
 
-  constructor(link: Link, database: LinkStateDatabase, clock: Clock, timers: Timers) {
+  /** `signedSelf`: our own id in a network with identities, null in one without. */
+  constructor(link: Link, database: LinkStateDatabase, clock: Clock, timers: Timers, signedSelf: NodeId | null) {
     this.link = link;
     this.#database = database;
     this.#clock = clock;
     this.#timers = timers;
+    this.#signedSelf = signedSelf;
   }
 
   /** The link came up: list what we have. */
@@ -129,11 +140,31 @@ export class FloodingPeer {
       const origin = versionEntryOrigin(bytes, at);
       const sequence = versionEntrySequence(bytes, at);
       // What the neighbour claims beyond our own knowledge is no reason to remember an origin.
-      if (this.#database.get(origin) !== undefined) this.#learn(origin, Math.min(sequence, this.#database.sequence(origin)));
+      if (this.#database.get(origin) !== undefined) this.#learnListed(origin, sequence);
       onEntry(origin, sequence);
     }
     if ((bytes[start]! & DIGEST_LAST) !== 0) this.#startSending();
     return true;
+  }
+
+  #learnListed(origin: NodeId, sequence: number): void {
+    const held = this.#database.sequence(origin);
+    if (this.#signedSelf !== null) {
+      // Whoever has a later number of ours shows it to us, signed, once it gets ours; a mere claim must not keep us silent.
+      if (sequence > held && origin === this.#signedSelf) return;
+      if (sequence < held) {
+        this.onOlder(origin, sequence);
+        return;
+      }
+    }
+    this.#learn(origin, Math.min(sequence, held));
+  }
+
+  /** Tells the neighbour that we have nothing of these origins any more, so that it sends what it has. */
+  sendLost(origins: readonly NodeId[]): void {
+    for (let next = 0; next < origins.length; next += DIGEST_ENTRIES_MAX) {
+      if (!this.#sendVersions(origins.slice(next, next + DIGEST_ENTRIES_MAX).map((origin) => ({ origin, sequence: 0 })), 0)) return;
+    }
   }
 
   #flushAcks(): void {
@@ -172,12 +203,14 @@ export class FloodingPeer {
   #pump(): void {
     if (this.#waitingForDigest) return;
     if (this.#pending.size > 0) this.#flushAcks();
+    let waitFor = this.#briskFlights;
     for (const origin of this.#pending) {
-      if (this.#inFlight.size >= IN_FLIGHT_MAX) break;
+      if (waitFor >= IN_FLIGHT_MAX) break;
       this.#pending.delete(origin);
       const sequence = this.#database.sequence(origin);
       if (sequence <= (this.#known.get(origin) ?? -1)) continue;
       this.#inFlight.set(origin, { sequence, sentAt: this.#clock.now(), tries: 0 });
+      waitFor += 1;
       this.#send(origin);
       this.sent += 1;
     }
@@ -194,6 +227,14 @@ export class FloodingPeer {
     putU16(buffer, at, Math.min(0xffff, this.#database.remainingSeconds(record, this.#clock.now())));
     copyBytes(bytes, 0, bytes.length, buffer, at + LIFETIME_BYTES);
     putControlCheck(buffer, at, at + LIFETIME_BYTES + bytes.length);
+  }
+
+  /** Flights that count against IN_FLIGHT_MAX: not those that the neighbour leaves unanswered for long. */
+  get #briskFlights(): number {
+    if (this.#signedSelf === null || this.#inFlight.size < IN_FLIGHT_MAX) return this.#inFlight.size;
+    let count = 0;
+    for (const flight of this.#inFlight.values()) if (flight.tries < PATIENT_TRIES) count += 1;
+    return count;
   }
 
   get #retryAfter(): Micros {
@@ -213,7 +254,8 @@ export class FloodingPeer {
         this.#inFlight.delete(origin);
         continue;
       }
-      const wait = Math.min(RETRY_MAX, patience * (1 << Math.min(flight.tries, 4)));
+      const patient = this.#signedSelf !== null && flight.tries >= PATIENT_TRIES;
+      const wait = patient ? PATIENT_RETRY : Math.min(RETRY_MAX, patience * (1 << Math.min(flight.tries, 4)));
       if (now - flight.sentAt < wait) continue;
       flight.sequence = this.#database.sequence(origin);
       flight.sentAt = now;
@@ -221,25 +263,30 @@ export class FloodingPeer {
       this.resent += 1;
       this.#send(origin);
     }
+    // Flights that have become patient make room.
+    if (this.#signedSelf !== null && this.#pending.size > 0) this.#pump();
     if (this.#inFlight.size > 0) this.#armRetry();
   }
 
   #sendDigest(): void {
-    const records = [...this.#database.records()];
+    const versions = [...this.#database.records()].map(({ advertisement }) => advertisement);
     let next = 0;
     do {
-      const count = Math.min(DIGEST_ENTRIES_MAX, records.length - next);
-      const start = this.link.control(FRAME_DIGEST, DIGEST_HEAD_BYTES + count * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES);
-      if (start < 0) return;
-      const { buffer } = this.link.channel!;
-      buffer[start] = next + count === records.length ? DIGEST_LAST : 0;
-      let at = start + DIGEST_HEAD_BYTES;
-      for (let i = next; i < next + count; i += 1) {
-        const { origin, sequence } = records[i]!.advertisement;
-        at = putVersionEntry(buffer, at, origin, sequence);
-      }
-      putControlCheck(buffer, start, at);
-      next += count;
-    } while (next < records.length);
+      const part = versions.slice(next, next + DIGEST_ENTRIES_MAX);
+      next += part.length;
+      if (!this.#sendVersions(part, next === versions.length ? DIGEST_LAST : 0)) return;
+    } while (next < versions.length);
+  }
+
+  /** One digest frame; false when the link has no room. */
+  #sendVersions(versions: readonly { readonly origin: NodeId; readonly sequence: number }[], flags: number): boolean {
+    const start = this.link.control(FRAME_DIGEST, DIGEST_HEAD_BYTES + versions.length * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES);
+    if (start < 0) return false;
+    const { buffer } = this.link.channel!;
+    buffer[start] = flags;
+    let at = start + DIGEST_HEAD_BYTES;
+    for (const { origin, sequence } of versions) at = putVersionEntry(buffer, at, origin, sequence);
+    putControlCheck(buffer, start, at);
+    return true;
   }
 }

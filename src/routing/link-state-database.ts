@@ -7,10 +7,13 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Micros } from '../base/time.ts';
+import type { Certificate } from '../wire/certificate.ts';
 import type { Advertisement } from '../wire/link-state.ts';
 
 export interface LinkStateRecord {
   advertisement: Advertisement;
+  /** The origin's, under which the advertisement was verified; null in a network without identities. */
+  certificate: Certificate | null;
   receivedAt: Micros;
   /** Not believed from here on unless renewed. */
   expiresAt: Micros;
@@ -44,20 +47,31 @@ export class LinkStateDatabase {
     return this.#records.values();
   }
 
-  install(advertisement: Advertisement, now: Micros, expiresAt: Micros): InstallResult {
+  /** What `install` would say of an advertisement of `origin` with this number. */
+  compare(origin: NodeId, sequence: number): InstallResult {
+    const held = this.#records.get(origin)?.advertisement.sequence;
+    if (held === undefined) return this.#records.size >= this.limit ? 'full' : 'newer';
+    return sequence > held ? 'newer' : sequence === held ? 'same' : 'older';
+  }
+
+  install(advertisement: Advertisement, now: Micros, expiresAt: Micros, certificate: Certificate | null = null): InstallResult {
+    const result = this.compare(advertisement.origin, advertisement.sequence);
+    if (result !== 'newer') return result;
     const held = this.#records.get(advertisement.origin);
     if (held === undefined) {
-      if (this.#records.size >= this.limit) return 'full';
-      this.#records.set(advertisement.origin, { advertisement, receivedAt: now, expiresAt });
-      return 'newer';
+      this.#records.set(advertisement.origin, { advertisement, certificate, receivedAt: now, expiresAt });
+    } else {
+      held.advertisement = advertisement;
+      held.certificate = certificate;
+      held.receivedAt = now;
+      held.expiresAt = expiresAt;
     }
-    const { sequence } = held.advertisement;
-    if (advertisement.sequence < sequence) return 'older';
-    if (advertisement.sequence === sequence) return 'same';
-    held.advertisement = advertisement;
-    held.receivedAt = now;
-    held.expiresAt = expiresAt;
     return 'newer';
+  }
+
+  /** Forgets what is held of `origin`. */
+  remove(origin: NodeId): void {
+    this.#records.delete(origin);
   }
 
   /** Whole seconds for which a record may still be believed, at least 0. */

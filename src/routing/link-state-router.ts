@@ -2,18 +2,22 @@
  * Link-state routing: our own advertisement, the flooding of everybody's, and the routes that follow.
  *
  * Owns when to advertise (at once for a link that came or went, with hysteresis for latency and loss, rarely
- * otherwise), when to recompute (soon after a change, then at bounded intervals) and the next-hop table.
- * Storage, flooding and Dijkstra are in files of their own.
+ * otherwise), when to recompute (soon after a change, then at bounded intervals), the next-hop table, and which
+ * advertisements to believe: in a network with identities only signed ones. Storage, flooding, signatures and Dijkstra are in
+ * files of their own.
  */
 
+import { assert } from '../base/assert.ts';
+import { equalBytes, getU16 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
-import { getU16 } from '../base/bytes.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import type { Certificate } from '../wire/certificate.ts';
+import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
@@ -23,6 +27,7 @@ import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.t
 import type { Metric } from './metrics.ts';
 import type { Router } from './router.ts';
 import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
+import { AdvertisementVerifier, mayChange, signAdvertisement } from './signed-advertisement.ts';
 
 export interface LinkStateRouterConfig {
   readonly id: NodeId;
@@ -41,6 +46,8 @@ export interface LinkStateRouterEnvironment {
   readonly rng: Rng;
   readonly log: Log;
   readonly drops: DropCounters;
+  /** Who we are and whom we trust; null in a network without identities, where nothing is signed. */
+  readonly membership: Membership | null;
   /** Routes changed. */
   onRoutes(): void;
 }
@@ -55,6 +62,14 @@ const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
 /** How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one. */
 const OVERTAKE_MAX = 0x100_0000;
+/** The same with identities, in units of the clock that numbers begin from: 6.5 s. */
+const OVERTAKE_SIGNED_MAX = 0x1_0000;
+/** Unit of the wall clock in a first sequence number. A run advertises far more rarely than its clock counts. */
+const SEQUENCE_UNIT: Micros = 100;
+/** A wall clock that is found this far off when our advertisement was issued has been set. */
+const CLOCK_STEP: Micros = 5 * SECOND;
+/** For this long after it said good-bye a node counts as one that may be back at once. */
+const LEAVING_KEPT: Micros = 10 * SECOND;
 
 export interface RoutingCounters {
   recomputations: number;
@@ -63,14 +78,19 @@ export interface RoutingCounters {
   advertised: number;
   accepted: number;
   duplicates: number;
+  /** Advertisements whose certificate and signature were found good, or not. */
+  verified: number;
+  verifyFailed: number;
 }
 
 export class LinkStateRouter implements Router {
   readonly database: LinkStateDatabase;
-  readonly counters: RoutingCounters = { recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0 };
+  readonly counters: RoutingCounters = { recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0, verified: 0, verifyFailed: 0 };
   readonly #config: LinkStateRouterConfig;
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
+  readonly #membership: Membership | null;
+  readonly #verifier: AdvertisementVerifier | null;
   readonly #peers = new Map<Link, FloodingPeer>();
   readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
   readonly #recomputeTimer = new Timer(() => this.#recompute());
@@ -93,8 +113,19 @@ export class LinkStateRouter implements Router {
     this.#env = env;
     this.#links = links;
     this.database = new LinkStateDatabase(config.limits.nodes);
-    // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
-    this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
+    const { membership } = env;
+    this.#membership = membership;
+    if (membership === null) {
+      this.#verifier = null;
+      // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
+      this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
+    } else {
+      assert(membership.identity.certificate.node === config.id, 'a daemon has the certificate of its own node id');
+      this.#verifier = new AdvertisementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      // A restarted daemon is ahead of its earlier run without having kept anything.
+      this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
+      membership.onChange(() => this.#onMembership());
+    }
     this.#paths = computeShortestPaths(config.id, [], config.metric);
   }
 
@@ -110,7 +141,7 @@ export class LinkStateRouter implements Router {
 
   /** Tells everybody that this node leaves. The caller flushes and then takes the links down. */
   stop(): void {
-    this.#install(makeAdvertisement(this.#config.id, this.#nextSequence(), true, this.#config.name, []));
+    this.#install(this.#makeOwn(true, []));
     for (const peer of this.#peers.values()) peer.sendNow();
     this.#stopped = true;
     for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer]) this.#env.timers.cancel(timer);
@@ -126,7 +157,13 @@ export class LinkStateRouter implements Router {
   }
 
   knows(destination: NodeId): boolean {
-    return this.database.get(destination) !== undefined;
+    const record = this.database.get(destination);
+    return record !== undefined && !this.#departed(record);
+  }
+
+  /** The certificate under which `node` advertised last, or null: not known, or a network without identities. */
+  certificateOf(node: NodeId): Certificate | null {
+    return this.database.get(node)?.certificate ?? null;
   }
 
   /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
@@ -152,7 +189,7 @@ export class LinkStateRouter implements Router {
 
   onLinkState(link: Link, up: boolean): void {
     if (up) {
-      const peer = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers);
+      const peer = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers, this.#membership === null ? null : this.#config.id);
       this.#peers.set(link, peer);
       peer.start();
     } else {
@@ -184,7 +221,8 @@ export class LinkStateRouter implements Router {
       const reason = this.#onAdvertisement(peer, bytes, start, end);
       if (reason !== DropReason.none) this.#env.drops.count(reason);
     } else if (type === FRAME_DIGEST) {
-      const ok = peer.onDigestFrame(bytes, start, end, (origin, sequence) => this.#onVersionSeen(origin, sequence));
+      // With identities a number in a list proves nothing: an earlier run of ours speaks through what it signed.
+      const ok = peer.onDigestFrame(bytes, start, end, (origin, sequence) => { if (this.#membership === null) this.#onVersionSeen(origin, sequence); });
       if (!ok) this.#env.drops.count(DropReason.digestMalformed);
     } else if (!peer.onAckFrame(bytes, start, end)) {
       this.#env.drops.count(DropReason.linkStateAckMalformed);
@@ -198,20 +236,21 @@ export class LinkStateRouter implements Router {
     const lifetime = getU16(bytes, start) * SECOND;
     const advertisement = decodeAdvertisement(bytes, start + LIFETIME_BYTES, end);
     if (typeof advertisement === 'number') return advertisement;
-    const { origin, sequence } = advertisement;
-    if (origin === this.#config.id) {
-      // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
-      peer.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
-      this.#onVersionSeen(origin, sequence);
-      return DropReason.none;
+    const { origin, sequence, proof } = advertisement;
+    if ((proof !== null) !== (this.#membership !== null)) {
+      peer.acknowledge(origin, sequence);
+      return DropReason.linkStateUnsigned;
     }
-    const now = this.#env.clock.now();
-    const keep = advertisement.leaving ? 10 * SECOND : this.#config.advertisementLifetimeUs;
-    const result = this.database.install(advertisement, now, now + Math.min(lifetime, keep));
+    if (origin === this.#config.id) return this.#onOwnAdvertisement(peer, advertisement);
+    const result = this.database.compare(origin, sequence);
     if (result === 'full') {
       // Unacknowledged it would be sent for ever, and 64 of those would hold up news of nodes that we do know.
       peer.acknowledge(origin, sequence);
       return DropReason.linkStateTableFull;
+    }
+    if (result === 'newer') {
+      const reason = this.#believe(peer, advertisement, lifetime);
+      if (reason !== DropReason.none) return reason;
     }
     peer.onReceived(origin, sequence);
     if (result === 'newer') {
@@ -227,13 +266,66 @@ export class LinkStateRouter implements Router {
     return DropReason.none;
   }
 
+  /** Installs what is newer, if it is true. `lifetime`: what the neighbour says of it. */
+  #believe(peer: FloodingPeer, advertisement: Advertisement, lifetime: Micros): DropReason {
+    const now = this.#env.clock.now();
+    if (this.#membership === null) {
+      const keep = advertisement.leaving ? LEAVING_KEPT : this.#config.advertisementLifetimeUs;
+      this.database.install(advertisement, now, now + Math.min(lifetime, keep));
+      return DropReason.none;
+    }
+    const certificate = this.#verify(peer, advertisement, false);
+    if (typeof certificate === 'number') return certificate;
+    // Nothing that the neighbour says counts: with a longer life it could keep what is old, with a shorter one it could
+    // make us forget what is new, a good-bye too, and then send us what came before. This one is held for as long as what
+    // came before would be believed, also when the origin's clock has been set back since.
+    const expiresAt = now + this.#verifier!.remaining(advertisement.proof!);
+    const before = this.database.get(advertisement.origin)?.expiresAt ?? 0;
+    this.database.install({ ...advertisement, name: certificate.name }, now, Math.max(expiresAt, before), certificate);
+    return DropReason.none;
+  }
+
+  #verify(peer: FloodingPeer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
+    const result = this.#verifier!.verify(advertisement, advertisement.proof!, peer.link, own);
+    if (typeof result !== 'number') {
+      this.counters.verified += 1;
+      return result;
+    }
+    if (result !== DropReason.linkStateOverBudget) this.counters.verifyFailed += 1;
+    // Not noted as what the neighbour has: it may have, or soon get, a true one of that number.
+    if (!mayChange(result)) peer.acknowledge(advertisement.origin, advertisement.sequence);
+    return result;
+  }
+
+  #onOwnAdvertisement(peer: FloodingPeer, advertisement: Advertisement): DropReason {
+    const { origin, sequence, bytes } = advertisement;
+    if (this.#membership !== null) {
+      const held = this.database.get(origin)?.advertisement;
+      const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
+      const verdict = foreign ? this.#verify(peer, advertisement, true) : null;
+      if (typeof verdict === 'number') return verdict;
+      if (foreign) this.#overtake(sequence, OVERTAKE_SIGNED_MAX);
+      else if (sequence < this.#sequence) peer.onOlder(origin, sequence);
+    }
+    // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
+    peer.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
+    if (this.#membership === null) this.#onVersionSeen(origin, sequence);
+    return DropReason.none;
+  }
+
   /** Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a later number. */
   #onVersionSeen(origin: NodeId, sequence: number): void {
     if (origin !== this.#config.id || this.#stopped) return;
-    if (sequence < this.#sequence || sequence >= SEQUENCE_MAX - 2 * OVERTAKE_MAX) return;
+    if (sequence < this.#sequence) return;
     if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
+    this.#overtake(sequence, OVERTAKE_MAX);
+  }
+
+  /** An earlier run of ours used `sequence`: goes on from there, up to `span` further. */
+  #overtake(sequence: number, span: number): void {
+    if (this.#stopped || sequence >= SEQUENCE_MAX - 2 * OVERTAKE_MAX) return;
     // Not the very next number: the earlier run may have used that one too, and others hold it.
-    this.#sequence = sequence + this.#env.rng.below(OVERTAKE_MAX);
+    this.#sequence = sequence + this.#env.rng.below(span);
     this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
     this.#renew = true;
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);
@@ -252,9 +344,11 @@ export class LinkStateRouter implements Router {
     this.#env.timers.arm(this.#advertiseTimer, at);
   }
 
-  #nextSequence(): number {
+  /** Our own advertisement under the next number. */
+  #makeOwn(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
     this.#sequence += 1;
-    return this.#sequence;
+    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links);
+    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links);
   }
 
   /** Advertises our links; without `renew` only if something material changed. */
@@ -268,7 +362,7 @@ export class LinkStateRouter implements Router {
     const held = this.database.get(this.#config.id)?.advertisement;
     if (!renew && held !== undefined && !changed(held.links, links)) return;
     this.#renew = false;
-    this.#install(makeAdvertisement(this.#config.id, this.#nextSequence(), false, this.#config.name, links));
+    this.#install(this.#makeOwn(false, links));
     const spread = this.#env.rng.below(Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)));
     this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');
     this.#env.timers.arm(this.#refreshTimer, this.#env.clock.now() + this.#config.advertisementRefreshUs - spread);
@@ -278,7 +372,7 @@ export class LinkStateRouter implements Router {
     const now = this.#env.clock.now();
     this.#advertisedAt = now;
     this.counters.advertised += 1;
-    this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs);
+    this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
     this.#onNewer(this.#config.id);
   }
 
@@ -294,7 +388,52 @@ export class LinkStateRouter implements Router {
       }
       this.#scheduleRecompute();
     }
+    this.#recheck();
+    this.#renewOwn();
     this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
+  }
+
+  /** Certificates of ours, authorities or revocations changed. */
+  #onMembership(): void {
+    if (this.#stopped) return;
+    this.#recheck();
+    this.#renewOwn();
+  }
+
+  /** Advertises again when others would not believe for long what we said last: another certificate, or a clock that was set. */
+  #renewOwn(): void {
+    const own = this.database.get(this.#config.id);
+    const proof = own?.advertisement.proof;
+    if (this.#membership === null || own === undefined || proof === undefined || proof === null) return;
+    const age = this.#membership.wallUs - proof.issuedS * SECOND;
+    const timely = age > -CLOCK_STEP && age < this.#config.advertisementRefreshUs + CLOCK_STEP;
+    if (timely && own.certificate === this.#membership.identity.certificate) return;
+    this.#renew = true;
+    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+  }
+
+  /** Throws out whose certificate no longer counts. Ours stays: what it is worth, others decide. */
+  #recheck(): void {
+    if (this.#membership === null) return;
+    const offerAgain: NodeId[] = [];
+    let gone = 0;
+    for (const { advertisement: { origin }, certificate } of [...this.database.records()]) {
+      const reason = certificate === null || origin === this.#config.id ? DropReason.none : this.#membership.recheck(certificate);
+      if (reason === DropReason.none) continue;
+      this.database.remove(origin);
+      gone += 1;
+      for (const peer of this.#peers.values()) peer.forget(origin);
+      if (mayChange(reason)) offerAgain.push(origin);
+      this.#env.log.info({ node: formatNodeId(origin), reason: dropReasonName(reason) }, 'node no longer believed');
+    }
+    if (gone === 0) return;
+    for (const peer of this.#peers.values()) peer.sendLost(offerAgain);
+    this.#scheduleRecompute();
+  }
+
+  /** It said good-bye a while ago, and is remembered only so that nobody can bring it back with what it said before. */
+  #departed({ advertisement, certificate, receivedAt }: LinkStateRecord): boolean {
+    return certificate !== null && advertisement.leaving && this.#env.clock.now() - receivedAt >= LEAVING_KEPT;
   }
 
   /* -------------------------------------------------------------- routes */
@@ -324,9 +463,9 @@ export class LinkStateRouter implements Router {
     this.#env.onRoutes();
   }
 
-  /** For status: the database, sorted by node id. */
+  /** For status: the database, sorted by node id, without those that left long ago. */
   sortedRecords(): LinkStateRecord[] {
-    return [...this.database.records()].sort((a, b) => a.advertisement.origin - b.advertisement.origin);
+    return [...this.database.records()].filter((record) => !this.#departed(record)).sort((a, b) => a.advertisement.origin - b.advertisement.origin);
   }
 }
 

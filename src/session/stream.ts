@@ -296,7 +296,8 @@ export class Stream {
     const atOnce = asked || unusual || (!reliable && this.#unackedSegments >= 2);
     if (atOnce) this.#sendAck();
     else if (!this.#ackTimer.armed) {
-      const quarter = Math.round(this.sender.rtt.smoothedUs / 4);
+      // Over reliable links nobody waits for it: a sender near the end of its window asks.
+      const quarter = reliable ? ACK_DELAY_MAX : Math.round(this.sender.rtt.smoothedUs / 4);
       this.#env.timers.arm(this.#ackTimer, now + Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, quarter)));
     }
     return accepted === 'duplicate' || accepted === 'out of window' ? accepted : 'ok';

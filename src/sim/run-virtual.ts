@@ -36,7 +36,7 @@ const CHECK_INTERVAL: Micros = 10 * MILLISECOND;
 export const STRAGGLER_TIME: Micros = 2 * SECOND;
 
 export function buildWorld(topology: Topology, log?: Log): World {
-  const world = new World({ seed: topology.seed, ...(log === undefined ? {} : { log }) });
+  const world = new World({ seed: topology.seed, security: topology.security, ...(log === undefined ? {} : { log }) });
   for (const node of topology.nodes) world.addHost(node.id, node.name, { metric: topology.metric, allowEmulation: true });
   for (const link of topology.links) world.connect(world.hosts[link.a]!, world.hosts[link.b]!, link.forward, link.backward);
   return world;

@@ -15,9 +15,13 @@ import { NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time
 import { TimerQueue } from '../base/timer-queue.ts';
 import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../emulation/link-model.ts';
 import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
+import type { Identity, Membership } from '../crypto/membership.ts';
+import type { Primitives } from '../crypto/primitives.ts';
 import { SpinesNode } from '../node/node.ts';
 import type { EmulationControl } from '../node/administration.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';
+import { cheapPrimitives } from './cheap-primitives.ts';
+import { SimAuthority } from './sim-authority.ts';
 
 /** UDP port of every simulated daemon. */
 export const SIM_PORT = 8100;
@@ -45,6 +49,10 @@ class Arrival {
 export interface WorldOptions {
   readonly seed: number;
   readonly log?: Log;
+  /** 'none': links are not sealed and nobody has a certificate. Default 'sealed'. */
+  readonly security?: 'sealed' | 'none';
+  /** Default: cheap ones that keep nothing secret and change no length and no time. */
+  readonly primitives?: Primitives;
   /** False: datagrams damaged on the wire reach the daemon. By default the host's UDP checksum discards them. */
   readonly checksums?: boolean;
   /** Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive. */
@@ -57,6 +65,8 @@ export class World implements Clock {
   readonly log: Log;
   readonly hosts: SimHost[] = [];
   readonly wires: Wire[] = [];
+  /** Issues the certificates of all hosts; null in a world without security. */
+  readonly authority: SimAuthority | null;
   readonly #checksums: boolean;
   readonly #onArrivalHook: WorldOptions['onArrival'];
   readonly #queue = new TimerQueue();
@@ -72,6 +82,7 @@ export class World implements Clock {
     this.seed = options.seed;
     this.rng = new Rng(options.seed);
     this.log = options.log ?? nullLog;
+    this.authority = options.security === 'none' ? null : new SimAuthority(options.primitives ?? cheapPrimitives, this.rng.fork('authority'));
     this.#checksums = options.checksums ?? true;
     this.#onArrivalHook = options.onArrival;
   }
@@ -105,7 +116,8 @@ export class World implements Clock {
     const back = { from: b, to: a, model: new LinkModel(backward, this.rng.fork(`${label} backward`)), datagrams: 0, ipBytes: 0 };
     a.wires.set(b.endpoint.key, there);
     b.wires.set(a.endpoint.key, back);
-    a.dials.push({ address: b.endpoint.address, port: b.endpoint.port, node: null });
+    const key = b.identity?.exchange.publicKey;
+    a.dials.push({ address: b.endpoint.address, port: b.endpoint.port, node: null, ...(key === undefined ? {} : { key }) });
     this.wires.push(there, back);
   }
 
@@ -186,6 +198,12 @@ export class SimHost implements Clock {
   readonly name: string;
   readonly endpoint: Endpoint;
   readonly dials: DialConfig[] = [];
+  /** What its daemon starts with; null in a world without security. */
+  identity: Identity | null;
+  /** What the running daemon knows of the network. */
+  membership: Membership | null = null;
+  /** Set before `start`: how far the host's wall clock is off. */
+  wallSkewUs: Micros = 0;
   /** By the peer's endpoint key. */
   readonly wires = new Map<string, Wire>();
   readonly #config: Partial<NodeConfig>;
@@ -201,6 +219,7 @@ export class SimHost implements Clock {
     this.id = id;
     this.name = name;
     this.endpoint = makeEndpoint(formatNodeId(id), SIM_PORT);
+    this.identity = world.authority?.issue(id, name) ?? null;
     this.#config = config;
     this.#rate = 1 + driftPpm / 1_000_000;
   }
@@ -248,8 +267,10 @@ export class SimHost implements Clock {
         return counters === undefined ? 0 : counters.lost + counters.queueDropped;
       },
     };
+    const { authority } = this.world;
+    this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
-      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation,
+      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation, membership: this.membership,
       listen: [this.endpoint.key], onShutdownRequested: () => {},
     });
     this.#node.start();

@@ -12,6 +12,18 @@ import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES } from './sizes.ts';
 export const DATAGRAM_INIT = 0x11;
 export const DATAGRAM_RESPONSE = 0x12;
 export const DATAGRAM_DATA = 0x14;
+/** The same on sealed links, and what only those have. */
+export const DATAGRAM_SEALED_INIT = 0x21;
+export const DATAGRAM_SEALED_RESPONSE = 0x22;
+export const DATAGRAM_COOKIE = 0x23;
+export const DATAGRAM_SEALED_DATA = 0x24;
+export const DATAGRAM_KEY_REQUEST = 0x25;
+export const DATAGRAM_KEY_ANSWER = 0x26;
+
+function isType(type: number): boolean {
+  return type === DATAGRAM_SEALED_DATA || type === DATAGRAM_DATA || type === DATAGRAM_INIT || type === DATAGRAM_RESPONSE
+    || (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER);
+}
 
 export const PACKET_NUMBER_MAX = 0xffff_ffff_ffff;
 
@@ -20,7 +32,7 @@ export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1]
 
 export interface DatagramHeader {
   type: number;
-  /** u32. 0 in an INIT. */
+  /** u32. In a sealed INIT and a KEY_REQUEST the sender's own index, to which the answer goes; 0 in an INIT that is not sealed. */
   receiver: number;
   /** u48. In a handshake, the attempt. */
   number: number;
@@ -31,7 +43,7 @@ export function decodeDatagramHeader(b: Uint8Array, length: number, out: Datagra
   if (length < DATAGRAM_HEADER_BYTES) return DropReason.datagramTooShort;
   if (length > DATAGRAM_BYTES_MAX) return DropReason.datagramTooLong;
   const type = b[TYPE]!;
-  if (type !== DATAGRAM_DATA && type !== DATAGRAM_INIT && type !== DATAGRAM_RESPONSE) return DropReason.datagramType;
+  if (!isType(type)) return DropReason.datagramType;
   if (b[RESERVED] !== 0) return DropReason.reservedNotZero;
   out.type = type;
   out.receiver = getU32(b, RECEIVER);

@@ -61,6 +61,8 @@ export const DropReason = {
   clientFrameMalformed: 46,
   clientSocketUnknown: 47,
   clientRefused: 48,
+  clientUnauthenticated: 88,
+  clientOverRate: 89,
   /* reliable links */
   ackMalformed: 49,
   ackUnsent: 50,
@@ -77,6 +79,39 @@ export const DropReason = {
   waitedTooLong: 32,
   /* damage on links that are not sealed */
   checkWrong: 45,
+  /* sealed links: handshake */
+  securityMismatch: 60,
+  handshakeMacWrong: 61,
+  handshakeBroken: 62,
+  handshakeReplayed: 63,
+  handshakeOverBudget: 64,
+  handshakeCookieAsked: 65,
+  cookieBroken: 66,
+  keyAnswerMalformed: 67,
+  /* certificates from the network */
+  certificateMalformed: 68,
+  certificateWrongNetwork: 69,
+  certificateUnknownAuthority: 70,
+  certificateForged: 71,
+  certificateNotYetValid: 72,
+  certificateExpired: 73,
+  certificateRevoked: 74,
+  certificateAuthorityNotValid: 75,
+  certificateRole: 76,
+  certificateOfAnother: 77,
+  /* signed link state */
+  linkStateUnsigned: 78,
+  linkStateForged: 79,
+  linkStateOfAnother: 80,
+  linkStateOutOfTime: 81,
+  linkStateOverBudget: 82,
+  /* revocation lists */
+  revocationMalformed: 83,
+  revocationForged: 84,
+  revocationOverBudget: 85,
+  /* paths */
+  pathFrameMalformed: 86,
+  pathProbeUnasked: 87,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

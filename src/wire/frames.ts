@@ -13,12 +13,22 @@ import { FRAME_HEAD_BYTES } from './sizes.ts';
 export const FRAME_HELLO = 0x01;
 export const FRAME_CLOSE = 0x02;
 export const FRAME_ACK = 0x03;
+/** Sent to an address where the peer may have moved; the answer from there proves it. */
+export const FRAME_PATH_PROBE = 0x04;
+export const FRAME_PATH_ANSWER = 0x05;
 export const FRAME_DATA = 0x08;
 /** Link sequence number (u32), packet. */
 export const FRAME_RELIABLE = 0x09;
 export const FRAME_LINK_STATE = 0x10;
 export const FRAME_LINK_STATE_ACK = 0x11;
 export const FRAME_DIGEST = 0x12;
+export const FRAME_REVOCATION_OFFER = 0x13;
+export const FRAME_REVOCATION_WANT = 0x14;
+export const FRAME_REVOCATION_PART = 0x15;
+
+/** Of a path probe and its answer: the same random token. */
+export const PATH_TOKEN_BYTES = 8;
+export const PATH_LAYOUT = { token: [0, PATH_TOKEN_BYTES] } as const;
 
 export const FRAME_HEAD_LAYOUT = { type: [0, 1], length: [1, 2] } as const;
 

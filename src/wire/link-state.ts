@@ -4,12 +4,16 @@
  *
  * An advertisement is decoded into a fresh object (control plane, rare) that keeps its own copy of the
  * received bytes: those are what is flooded on, never a re-encoding. Entries are sorted by node id, so that
- * there is one encoding for one content.
+ * there is one encoding for one content. In a network with identities a proof follows the links; who may sign is
+ * judged in routing/signed-advertisement.ts.
  */
 
+import { assert } from '../base/assert.ts';
 import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
+import { CERTIFICATE_BYTES_MAX, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
+import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
 
 const ORIGIN = 0, SEQUENCE = 4, FLAGS = 10, NAME_BYTES = 11, LINK_COUNT = 12, NAME = 13;
 export const ADVERTISEMENT_FIXED_BYTES = NAME;
@@ -20,8 +24,14 @@ const LINK_NODE = 0, LINK_LATENCY = 4, LINK_LOSS = 6;
 export const LINK_ENTRY_BYTES = 8;
 export const LINK_ENTRY_LAYOUT = { node: [LINK_NODE, 4], latency: [LINK_LATENCY, 2], loss: [LINK_LOSS, 2] } as const;
 
+const ISSUED = 0, CERTIFICATE_BYTES = 6, CERTIFICATE = 8;
+/** Behind the links of a signed advertisement; the certificate and the signature follow. */
+export const ADVERTISEMENT_PROOF_LAYOUT = { issued: [ISSUED, 6], 'certificate bytes': [CERTIFICATE_BYTES, 2] } as const;
+
 /** The origin is going away on purpose: forget it now. */
 export const ADVERTISEMENT_LEAVING = 0x01;
+/** A proof follows the links, and the name is the certificate's. */
+export const ADVERTISEMENT_SIGNED = 0x02;
 /** Most links of one node. */
 export const LINKS_PER_NODE_MAX = 128;
 export const NAME_BYTES_MAX = 63;
@@ -37,13 +47,25 @@ export interface AdvertisedLink {
   loss: number;
 }
 
+/** What a signed advertisement has on top. Says nothing about whether it is true. */
+export interface AdvertisementProof {
+  /** Seconds since 1970, by the origin's clock. */
+  readonly issuedS: number;
+  /** Where the origin's certificate lies in the advertisement's bytes; the signature is the rest. */
+  readonly certificateStart: number;
+  readonly certificateEnd: number;
+}
+
 export interface Advertisement {
   readonly origin: NodeId;
   /** u48, grows with every change. */
   readonly sequence: number;
   readonly leaving: boolean;
+  /** Of a signed one: empty until the certificate is believed, then the name in it. */
   readonly name: string;
   readonly links: readonly AdvertisedLink[];
+  /** Null when it is not signed. */
+  readonly proof: AdvertisementProof | null;
   /** What was received, or built by us: flooded as it is. */
   readonly bytes: Uint8Array;
 }
@@ -56,8 +78,11 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   const flags = b[start + FLAGS]!;
   const origin = getU32(b, start + ORIGIN);
   if (nameBytes > NAME_BYTES_MAX || linkCount > LINKS_PER_NODE_MAX) return DropReason.linkStateMalformed;
-  if (end - start !== ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES) return DropReason.linkStateMalformed;
-  if ((flags & ~ADVERTISEMENT_LEAVING) !== 0) return DropReason.reservedNotZero;
+  if ((flags & ~(ADVERTISEMENT_LEAVING | ADVERTISEMENT_SIGNED)) !== 0) return DropReason.reservedNotZero;
+  const signed = (flags & ADVERTISEMENT_SIGNED) !== 0;
+  const bodyBytes = ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES;
+  const proof = signed ? proofAt(b, start, start + bodyBytes, end) : null;
+  if (signed ? proof === null || nameBytes !== 0 : end - start !== bodyBytes) return DropReason.linkStateMalformed;
   if (!isNodeId(origin)) return DropReason.linkStateMalformed;
   const name = utf8Decode(b.subarray(start + NAME, start + NAME + nameBytes));
   if (name === null || (name !== '' && !isNodeName(name))) return DropReason.linkStateMalformed;
@@ -70,28 +95,69 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
     links.push({ node, latency: getU16(b, at + LINK_LATENCY), loss: getU16(b, at + LINK_LOSS) });
   }
   return {
-    origin, sequence: getU48(b, start + SEQUENCE), leaving: (flags & ADVERTISEMENT_LEAVING) !== 0, name, links, bytes: copyOf(b, start, end),
+    origin, sequence: getU48(b, start + SEQUENCE), leaving: (flags & ADVERTISEMENT_LEAVING) !== 0, name, links, proof, bytes: copyOf(b, start, end),
   };
+}
+
+/** The proof at `b[at..end)` of an advertisement that begins at `start`, or null when the lengths do not fit. */
+function proofAt(b: Uint8Array, start: number, at: number, end: number): AdvertisementProof | null {
+  if (end - at < CERTIFICATE + SIGNATURE_BYTES) return null;
+  const certificateBytes = getU16(b, at + CERTIFICATE_BYTES);
+  if (certificateBytes > CERTIFICATE_BYTES_MAX || end - at !== CERTIFICATE + certificateBytes + SIGNATURE_BYTES) return null;
+  const certificateStart = at + CERTIFICATE - start;
+  return { issuedS: getU48(b, at + ISSUED), certificateStart, certificateEnd: certificateStart + certificateBytes };
 }
 
 /** Builds an advertisement of our own. `links` are sorted by node id, without repetition. */
 export function makeAdvertisement(origin: NodeId, sequence: number, leaving: boolean, name: string, links: readonly AdvertisedLink[]): Advertisement {
   const nameUtf8 = utf8Encode(name);
   const b = new Uint8Array(ADVERTISEMENT_FIXED_BYTES + nameUtf8.length + links.length * LINK_ENTRY_BYTES);
+  putBody(b, origin, sequence, leaving ? ADVERTISEMENT_LEAVING : 0, nameUtf8, links);
+  return { origin, sequence, leaving, name, links, proof: null, bytes: b };
+}
+
+/** What a signed advertisement is made of. */
+export interface SignedContent {
+  readonly origin: NodeId;
+  readonly sequence: number;
+  readonly leaving: boolean;
+  /** As in the certificate. */
+  readonly name: string;
+  readonly links: readonly AdvertisedLink[];
+  readonly issuedS: number;
+  /** The bytes of the origin's certificate. */
+  readonly certificate: Uint8Array;
+}
+
+/** Builds a signed advertisement. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
+export function makeSignedAdvertisement(content: SignedContent, sign: (part: Uint8Array) => Uint8Array): Advertisement {
+  const { origin, sequence, leaving, name, links, issuedS, certificate } = content;
+  const proofStart = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES;
+  const certificateStart = proofStart + CERTIFICATE;
+  const certificateEnd = certificateStart + certificate.length;
+  const b = new Uint8Array(certificateEnd + SIGNATURE_BYTES);
+  putBody(b, origin, sequence, ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0), new Uint8Array(0), links);
+  putU48(b, proofStart + ISSUED, issuedS);
+  putU16(b, proofStart + CERTIFICATE_BYTES, certificate.length);
+  b.set(certificate, certificateStart);
+  b.set(sign(b.subarray(0, certificateEnd)), certificateEnd);
+  return { origin, sequence, leaving, name, links, proof: { issuedS, certificateStart, certificateEnd }, bytes: b };
+}
+
+function putBody(b: Uint8Array, origin: NodeId, sequence: number, flags: number, name: Uint8Array, links: readonly AdvertisedLink[]): void {
   putU32(b, ORIGIN, origin);
   putU48(b, SEQUENCE, sequence);
-  b[FLAGS] = leaving ? ADVERTISEMENT_LEAVING : 0;
-  b[NAME_BYTES] = nameUtf8.length;
+  b[FLAGS] = flags;
+  b[NAME_BYTES] = name.length;
   b[LINK_COUNT] = links.length;
-  b.set(nameUtf8, NAME);
-  let at = NAME + nameUtf8.length;
+  b.set(name, NAME);
+  let at = NAME + name.length;
   for (const link of links) {
     putU32(b, at + LINK_NODE, link.node);
     putU16(b, at + LINK_LATENCY, link.latency);
     putU16(b, at + LINK_LOSS, link.loss);
     at += LINK_ENTRY_BYTES;
   }
-  return { origin, sequence, leaving, name, links, bytes: b };
 }
 
 /* ------------------------------------------------------------------ link-state frame, ack, digest */
@@ -125,6 +191,9 @@ export function versionEntrySequence(b: Uint8Array, at: number): number {
 
 /** Behind the body of every link-state, ack and digest frame: checksum of what is in front of it. */
 export const CONTROL_CHECK_BYTES = 4;
+
+const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES + CERTIFICATE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
+assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate must fit a frame');
 
 /** Writes the check of a control frame's body `b[start..at)` at `at`. */
 export function putControlCheck(b: Uint8Array, start: number, at: number): void {

@@ -46,7 +46,7 @@ async function bareSocket(port: number, next: number): Promise<{ receive: Socket
 async function daemon(id: number, port: number, next: number, socketPath: string | null = null): Promise<RunningDaemon> {
   const dials: DialConfig[] = next === 0 ? [] : [{ address: HOST, port: next, node: null }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), listen: [{ address: HOST, port }], client: { socketPath, tcp: null },
+    config: makeConfig({ id, dials }), listen: [{ address: HOST, port }], client: { socketPath, tcp: null }, membership: null, revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
 }

@@ -8,11 +8,20 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { encodeControl, encodeDatagram, FRAME_HELLO, FRAME_REQUEST, FRAME_SEND } from 'spines-client/protocol';
 import type { SpinesClient, SpinesDatagram, StatusReply } from 'spines-client';
+import { Membership } from '../../src/crypto/membership.ts';
+import { readIdentityFiles } from '../../src/host/identity-files.ts';
+import { nodePrimitives } from '../../src/host/node-primitives.ts';
+import { secureRandom } from '../../src/host/secure-random.ts';
+import { wallClock } from '../../src/host/system-clock.ts';
+import type { Call, Seal } from '../../src/link/handshaker.ts';
+import { SealedHandshaker } from '../../src/link/sealed-handshaker.ts';
+import { dropReasonName } from '../../src/wire/drop.ts';
 import { Rng } from '../../src/base/rng.ts';
-import { DATAGRAM_DATA, DATAGRAM_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
+import { DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
 import { encodeHello, FRAME_DATA, FRAME_HELLO as LINK_HELLO, FRAME_LINK_STATE, HELLO_BODY_BYTES, putFrameHead } from '../../src/wire/frames.ts';
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../../src/wire/handshake.ts';
 import { CONTROL_CHECK_BYTES, makeAdvertisement, putControlCheck } from '../../src/wire/link-state.ts';
@@ -25,7 +34,7 @@ const FRAMES = Number(process.env['SPINES_FUZZ_CLIENT_COUNT'] ?? 5_000);
 const SEED = Number(process.env['SPINES_SEED'] ?? 1);
 const STRANGER = 0x0b0c0d0e;
 
-const network = new RealNetwork();
+let network = new RealNetwork();
 afterAll(() => network.close());
 
 /** Memory of a process, MB. */
@@ -39,74 +48,137 @@ function mutate(bytes: Uint8Array, rng: Rng): Uint8Array {
   return out;
 }
 
-/** A stranger who makes a proper link with the daemon and then misuses it. */
-class Stranger {
-  readonly #socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
-  readonly #rng: Rng;
-  readonly #port: number;
-  #index = 0;
-  #number = 0;
+/** A datagram that could be honest, in the clear: hello, advertisement, and a packet for somebody. */
+function honest(type: number, index: number, number: number): Uint8Array {
+  const b = new Uint8Array(600);
+  encodeDatagramHeader(type, index, number, b);
+  let at = putFrameHead(b, 12, LINK_HELLO, HELLO_BODY_BYTES);
+  at = encodeHello({ flags: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
+  const links = [1, 2, 3].map((n) => ({ node: 0x0b000000 + n, latency: 5, loss: 0 }));
+  const advertisement = makeAdvertisement(STRANGER, number, false, 'stranger', links);
+  at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length + CONTROL_CHECK_BYTES);
+  const body = at;
+  b[at] = 1;
+  b.set(advertisement.bytes, at + 2);
+  at += 2 + advertisement.bytes.length;
+  putControlCheck(b, body, at);
+  at += CONTROL_CHECK_BYTES;
+  const start = putFrameHead(b, at, FRAME_DATA, 16 + 40);
+  const packet = new Packet();
+  Object.assign(packet, { bytes: b, start, end: start + 56, kind: KIND_DATAGRAM, ttl: 9, source: STRANGER, destination: 0x0a000002, sourcePort: 5, destinationPort: 6 });
+  packet.encodeHeader();
+  return b.slice(0, start + 56);
+}
+
+/** Makes a proper link with a daemon and then misuses it. */
+abstract class Stranger {
+  protected readonly socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+  protected readonly rng: Rng;
+  readonly port: number;
+  protected index = 0;
+  protected number = 0;
 
   constructor(port: number, rng: Rng) {
-    this.#port = port;
-    this.#rng = rng;
+    this.port = port;
+    this.rng = rng;
   }
 
+  abstract join(): Promise<void>;
+  /** The next datagram to send. */
+  protected abstract next(): Uint8Array;
+
+  send(): void {
+    this.socket.send(this.next(), this.port, '127.0.0.1');
+  }
+
+  close(): void {
+    this.socket.close();
+  }
+
+  protected garbage(): Uint8Array {
+    const bytes = new Uint8Array(this.rng.below(1_600));
+    this.rng.fill(bytes);
+    return bytes;
+  }
+}
+
+/** In a network without security. */
+class PlainStranger extends Stranger {
   async join(): Promise<void> {
     const init = new Uint8Array(HANDSHAKE_BYTES);
     encodeDatagramHeader(DATAGRAM_INIT, 0, 0, init);
     encodeHandshake({ node: STRANGER, peer: 0, index: 77, instance: 5 }, init);
     const answer: Handshake = { node: 0, peer: 0, index: 0, instance: 0 };
     await new Promise<void>((resolve) => {
-      this.#socket.once('message', (bytes) => {
+      this.socket.once('message', (bytes) => {
         if (bytes.length === HANDSHAKE_BYTES && decodeHandshake(bytes, bytes.length, answer) === 0) resolve();
       });
-      this.#socket.send(init, this.#port, '127.0.0.1');
+      this.socket.send(init, this.port, '127.0.0.1');
     });
-    this.#index = answer.index;
-    this.#socket.on('message', () => {});
+    this.index = answer.index;
+    this.socket.on('message', () => {});
   }
 
-  /** One datagram that could be honest: hello, advertisement, and a packet for somebody. */
-  #honest(): Uint8Array {
-    const b = new Uint8Array(600);
-    encodeDatagramHeader(DATAGRAM_DATA, this.#index, this.#number, b);
-    this.#number += 1;
-    let at = putFrameHead(b, 12, LINK_HELLO, HELLO_BODY_BYTES);
-    at = encodeHello({ flags: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
-    const links = [1, 2, 3].map((n) => ({ node: 0x0b000000 + n, latency: 5, loss: 0 }));
-    const advertisement = makeAdvertisement(STRANGER, this.#number, false, 'stranger', links);
-    at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length + CONTROL_CHECK_BYTES);
-    const body = at;
-    b[at] = 1;
-    b.set(advertisement.bytes, at + 2);
-    at += 2 + advertisement.bytes.length;
-    putControlCheck(b, body, at);
-    at += CONTROL_CHECK_BYTES;
-    const start = putFrameHead(b, at, FRAME_DATA, 16 + 40);
-    const packet = new Packet();
-    Object.assign(packet, { bytes: b, start, end: start + 56, kind: KIND_DATAGRAM, ttl: 9, source: STRANGER, destination: 0x0a000002, sourcePort: 5, destinationPort: 6 });
-    packet.encodeHeader();
-    return b.slice(0, start + 56);
+  protected next(): Uint8Array {
+    const pick = this.rng.below(10);
+    if (pick === 0) return this.garbage();
+    this.number += 1;
+    const bytes = mutate(honest(DATAGRAM_DATA, this.index, this.number), this.rng);
+    if (pick > 6) mend(bytes);
+    // Most keep a right header, so that what is behind it gets its turn.
+    if (pick > 3 && bytes.length >= 12) encodeDatagramHeader(DATAGRAM_DATA, this.index, this.number, bytes);
+    return bytes;
+  }
+}
+
+/** With a certificate: half of what it sends is mutated before it is sealed, and opens; the other half after, as by an outsider. */
+class SealedStranger extends Stranger {
+  readonly #key: Uint8Array;
+  readonly #handshaker: SealedHandshaker;
+  readonly #call: Call;
+  #init = new Uint8Array(0);
+  #seal: Seal | null = null;
+
+  constructor(port: number, rng: Rng, key: string, folder: string) {
+    super(port, rng);
+    this.#key = Uint8Array.from(Buffer.from(key, 'hex'));
+    const at = (name: string): string => join(folder, name);
+    const paths = { key: at('node.key'), certificate: at('node.crt'), authorities: [at('authority.pub')], revocations: at('revocations.crl'), passphraseFile: null };
+    const { credentials } = readIdentityFiles(paths, Math.floor(Date.now() / 1_000));
+    const membership = new Membership(nodePrimitives, credentials, wallClock, secureRandom);
+    this.#handshaker = new SealedHandshaker(membership, { now: () => Math.round(performance.now() * 1_000) }, { congested: false, send: () => {} });
+    this.#call = { node: null, key: this.#key, index: 77, attempts: 0, continues: 0, secrets: null };
   }
 
-  send(): void {
-    const pick = this.#rng.below(10);
-    let bytes: Uint8Array;
-    if (pick === 0) {
-      bytes = new Uint8Array(this.#rng.below(1_600));
-      this.#rng.fill(bytes);
-    } else {
-      bytes = mutate(this.#honest(), this.#rng);
-      if (pick > 6) mend(bytes);
-      // Most keep a right header, so that what is behind it gets its turn.
-      if (pick > 3 && bytes.length >= 12) encodeDatagramHeader(DATAGRAM_DATA, this.#index, this.#number, bytes);
-    }
-    this.#socket.send(bytes, this.#port, '127.0.0.1');
+  async join(): Promise<void> {
+    const out = new Uint8Array(1_500);
+    this.#init = out.slice(0, this.#handshaker.writeInit(this.#call, 5, out));
+    await new Promise<void>((resolve, reject) => {
+      this.socket.once('message', (bytes) => {
+        const reason = this.#handshaker.readResponse(this.#call, bytes, bytes.length);
+        if (reason === 0) resolve();
+        else reject(new Error(`refused: ${dropReasonName(reason)}`));
+      });
+      this.socket.send(this.#init, this.port, '127.0.0.1');
+    });
+    this.#seal = this.#handshaker.seal;
+    this.index = this.#handshaker.hello.index;
+    this.socket.on('message', () => {});
   }
 
-  close(): void {
-    this.#socket.close();
+  protected next(): Uint8Array {
+    const pick = this.rng.below(10);
+    if (pick === 0) return this.garbage();
+    if (pick === 1) return mutate(this.#init, this.rng);
+    this.number += 1;
+    const plain = honest(DATAGRAM_SEALED_DATA, this.index, this.number);
+    const inside = pick > 5 ? mutate(plain, this.rng) : plain;
+    if (pick > 7) mend(inside);
+    const bytes = new Uint8Array(Math.max(12, inside.length) + 16);
+    bytes.set(inside);
+    encodeDatagramHeader(DATAGRAM_SEALED_DATA, this.index, this.number, bytes);
+    this.#seal!.send.seal(this.number, bytes, 12, bytes.length - 16);
+    return pick > 5 ? bytes : mutate(bytes, this.rng);
   }
 }
 
@@ -140,31 +212,37 @@ async function honestFlow(): Promise<{ stop(): Promise<{ sent: number; received:
   };
 }
 
-test(`a daemon under ${DATAGRAMS} mutated datagrams stays up, counts its drops and forwards honest traffic`, async () => {
-  await network.start(3, [[0, 1], [1, 2]]);
+test.each([
+  ['a sealed network', [], DATAGRAMS],
+  ['a network without security', ['--security', 'none'], Math.ceil(DATAGRAMS / 4)],
+] as const)('a daemon of %s under mutated datagrams stays up, counts its drops and forwards honest traffic', async (where, flags, count) => {
+  await network.close();
+  network = new RealNetwork();
+  await network.start(3, [[0, 1], [1, 2]], flags);
   await network.converged();
   const victim = network.daemons[1]!;
   const client = await victim.connect();
-  const stranger = new Stranger(victim.port, new Rng(SEED));
+  const rng = new Rng(SEED);
+  const stranger = flags.length > 0 ? new PlainStranger(victim.port, rng) : new SealedStranger(victim.port, rng, network.keys[1]!, network.identityOf(3));
   await stranger.join();
   const flow = await honestFlow();
   const before = await status(client);
   let memory = 0;
-  for (let i = 0; i < DATAGRAMS; i += 1) {
+  for (let i = 0; i < count; i += 1) {
     stranger.send();
     if (i % 100 === 99) await status(client);
-    if (i === Math.floor(DATAGRAMS / 4)) memory = residentMb(victim.process!.pid!);
+    if (i === Math.floor(count / 4)) memory = residentMb(victim.process!.pid!);
   }
   const { sent, received } = await flow.stop();
   const after = await status(client);
   const grown = residentMb(victim.process!.pid!) - memory;
-  const drops = Object.entries(after.drops).map(([reason, count]) => [reason, count - (before.drops[reason] ?? 0)] as const);
-  const dropped = drops.reduce((sum, [, count]) => sum + count, 0);
-  console.log(`${DATAGRAMS} mutated datagrams: ${dropped} drops under ${drops.length} reasons, memory grew ${grown.toFixed(1)} MB after the first quarter, honest ${received}/${sent}`);
+  const drops = Object.entries(after.drops).map(([reason, n]) => [reason, n - (before.drops[reason] ?? 0)] as const);
+  const dropped = drops.reduce((sum, [, n]) => sum + n, 0);
+  console.log(`${where}, ${count} mutated datagrams: ${dropped} drops under ${drops.length} reasons, memory grew ${grown.toFixed(1)} MB after the first quarter, honest ${received}/${sent}`);
   stranger.close();
   await client.close();
   expect(after.instance).toBe(before.instance);
-  expect(dropped).toBeGreaterThan(DATAGRAMS / 2);
+  expect(dropped).toBeGreaterThan(count / 2);
   expect(drops.length).toBeGreaterThan(8);
   expect(grown).toBeLessThan(40);
   expect(received).toBeGreaterThanOrEqual(Math.floor(sent * 0.99) - 2);

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RoutesReply } from 'spines-client';
+import { identityConfig, makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
 import { freePorts, RealDaemon, RealNetwork, spines, type Ran } from '../support/processes.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -64,12 +65,13 @@ class Running {
 /** Four daemons in a chain; every direction of every link has 1 ms and loses 1 %. */
 async function lossyChain(network: RealNetwork): Promise<void> {
   const ports = await freePorts(4);
+  makeTemporaryNetwork('e2e', ports.map((_, i) => ({ name: `n${i}`, id: 0x0a00_0001 + i, folder: network.identityOf(i) })));
   ports.forEach((port, i) => {
     const neighbours = [i - 1, i + 1].filter((n) => n >= 0 && n < 4);
     const socket = join(network.folder, `n${i}.sock`);
     const file = join(network.folder, `n${i}.yaml`);
     writeFileSync(file, [
-      `name: n${i}`, `id: 10.0.0.${i + 1}`, `listen: ["127.0.0.1:${port}"]`, `client: { socket: ${socket} }`,
+      `identity: ${JSON.stringify(identityConfig(network.identityOf(i)))}`, `listen: ["127.0.0.1:${port}"]`, `client: { socket: ${socket} }`,
       `links: [${i === 0 ? '' : `{ address: "127.0.0.1:${ports[i - 1]!}" }`}]`,
       'emulation:', `  seed: ${i + 1}`, '  links:', ...neighbours.map((n) => `    - { peer: "127.0.0.1:${ports[n]!}", latency: 1ms, loss: 1% }`), '',
     ].join('\n'));

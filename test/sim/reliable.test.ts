@@ -287,31 +287,35 @@ describe('a reliable link shares a network', () => {
     expect(jain(shares), shares.join()).toBeGreaterThanOrEqual(0.95);
   });
 
-  test('with a TCP-like flow in the same bottleneck, taking between half and twice its share', () => {
+  test('with a TCP-like flow in the same bottleneck, taking between half and twice its share: 4 seeds each', () => {
     const rows: string[] = [];
     // Where two of the TCP-like flows share well: with 100 ms and 2 Mbit/s they do not, one of them has an eighth.
     for (const [kbps, latencyMs] of [[5_000, 10], [10_000, 25]] as const) {
-      const tcps: TcpLike[] = [];
-      const network = hosts(2, { seed: 3, routes: false, onArrival: (along, bytes) => !tcps.some((tcp) => tcp.take(along, bytes)) });
-      const [a, b] = [network.host(0), network.host(1)];
-      network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: kbps }), wire({ latencyUs: latencyMs * MS, jitterUs: 2 * MS }));
-      network.settle();
-      const greedy = new Greedy(a, b, 6_000, 1_388);
-      tcps.push(new TcpLike(network.world, a, b));
-      tcps[0]!.start();
-      network.run(20 * SECOND);
-      const from = [greedy.delivered, tcps[0]!.delivered] as const;
-      network.run(180 * SECOND);
-      const ours = (greedy.delivered - from[0]) * 1_388, theirs = (tcps[0]!.delivered - from[1]) * 1_448;
-      rows.push(`  ${kbps} kbit/s, ${2 * latencyMs} ms: ${(ours / 22_500).toFixed(0)} kbit/s beside ${(theirs / 22_500).toFixed(0)}, ${tcps[0]!.timeouts} timeouts`);
-      tcps[0]!.stop();
-      greedy.stop();
-      network.run(20 * SECOND);
-      const share = ours / ((ours + theirs) / 2);
-      expect(share, rows.at(-1)).toBeGreaterThan(0.5);
-      expect(ours / theirs, rows.at(-1)).toBeLessThan(2);
-      expect(ours / theirs, rows.at(-1)).toBeGreaterThan(0.5);
-      finish(network);
+      let ours = 0, theirs = 0;
+      for (let seed = 3; seed <= 6; seed += 1) {
+        const tcps: TcpLike[] = [];
+        const network = hosts(2, { seed, routes: false, onArrival: (along, bytes) => !tcps.some((tcp) => tcp.take(along, bytes)) });
+        const [a, b] = [network.host(0), network.host(1)];
+        network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: kbps }), wire({ latencyUs: latencyMs * MS, jitterUs: 2 * MS }));
+        network.settle();
+        const greedy = new Greedy(a, b, 6_000, 1_388);
+        tcps.push(new TcpLike(network.world, a, b));
+        tcps[0]!.start();
+        network.run(20 * SECOND);
+        const from = [greedy.delivered, tcps[0]!.delivered] as const;
+        network.run(180 * SECOND);
+        const run = [(greedy.delivered - from[0]) * 1_388, (tcps[0]!.delivered - from[1]) * 1_448] as const;
+        ours += run[0];
+        theirs += run[1];
+        rows.push(`  ${kbps} kbit/s, ${2 * latencyMs} ms: ${(run[0] / 22_500).toFixed(0)} kbit/s beside ${(run[1] / 22_500).toFixed(0)}, ${tcps[0]!.timeouts} timeouts`);
+        tcps[0]!.stop();
+        greedy.stop();
+        network.run(20 * SECOND);
+        finish(network);
+      }
+      // Single runs differ by which flow the full queue happens to hit; the law is in the sum.
+      expect(ours / theirs, rows.join()).toBeLessThan(2);
+      expect(ours / theirs, rows.join()).toBeGreaterThan(0.5);
     }
     console.log(`a reliable link beside a TCP-like flow:\n${rows.join('\n')}`);
   });
@@ -409,7 +413,7 @@ describe('a hostile neighbour', () => {
   /** A pair whose first datagrams from b to a may be rewritten: frames appended by `forge` travel inside real datagrams. */
   function forged(forge: (wire: Wire, bytes: Uint8Array) => Uint8Array | null): Network {
     let busy = false;
-    const network = pair({ forward: wire({ latencyUs: 10 * MS }), routes: false, onArrival: (along, bytes) => {
+    const network = pair({ security: 'none', forward: wire({ latencyUs: 10 * MS }), routes: false, onArrival: (along, bytes) => {
       if (busy || along.to.index !== 0 || bytes[0] !== 0x14) return true;
       const extra = forge(along, bytes);
       if (extra === null) return true;

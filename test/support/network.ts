@@ -60,6 +60,10 @@ export class Inbox implements DatagramOwner {
 
 export interface NetworkOptions {
   readonly seed?: number;
+  /** Default: sealed. */
+  readonly security?: 'sealed' | 'none';
+  /** Default: cheap ones. */
+  readonly primitives?: NonNullable<WorldOptions['primitives']>;
   readonly metric?: Metric;
   readonly config?: Partial<NodeConfig>;
   readonly onArrival?: NonNullable<WorldOptions['onArrival']>;
@@ -96,7 +100,7 @@ export class Network {
         else if (message === 'link down') this.linkDowns += 1;
       },
     };
-    this.world = new World({ seed: options.seed ?? 1, log, checksums: options.checksums ?? true, ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
+    this.world = new World({ seed: options.seed ?? 1, log, checksums: options.checksums ?? true, security: options.security ?? 'sealed', ...(options.primitives === undefined ? {} : { primitives: options.primitives }), ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
     open.push(this);
   }
 

@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SpinesClient, type RoutesReply } from 'spines-client';
 
+import { folderOf, makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
+
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 export interface Ran { code: number | null; stdout: Buffer; stderr: string }
@@ -58,15 +60,27 @@ export class RealDaemon {
 export class RealNetwork {
   readonly daemons: RealDaemon[] = [];
   readonly folder = mkdtempSync(join(tmpdir(), 'spines-e2e-'));
+  /** X25519 keys of the daemons, in hexadecimal, and of one more node. */
+  keys: readonly string[] = [];
 
-  /** `links`: pairs of indices; the second dials the first. Names are n0, n1, ... and ids 10.0.0.1, 10.0.0.2, ... */
+  /** The folder with key and certificate of a daemon, in a sealed network. */
+  identityOf(index: number): string {
+    return folderOf(this.folder, index);
+  }
+
+  /** Sealed, unless `extra` has `--security none`. `links`: pairs of indices; the second dials the first. Names are n0, n1, ... and ids 10.0.0.1, 10.0.0.2, ... */
   async start(count: number, links: readonly (readonly [number, number])[], extra: readonly string[] = []): Promise<this> {
     const ports = await freePorts(count);
+    const sealed = !extra.join(' ').includes('--security none');
+    // One more than there are daemons: for a test that joins by itself.
+    const nodes = [...ports, 0].map((_, i) => ({ name: `n${i}`, id: 0x0a00_0001 + i, folder: this.identityOf(i) }));
+    if (sealed) this.keys = makeTemporaryNetwork('e2e', nodes);
     for (let i = 0; i < count; i += 1) {
       const dials = links.filter(([, from]) => from === i).flatMap(([to]) => ['--link', `127.0.0.1:${ports[to]!}`]);
       const socket = join(this.folder, `n${i}.sock`);
       const daemon = new RealDaemon(`n${i}`, ports[i]!, socket, [
-        '--name', `n${i}`, '--id', `10.0.0.${i + 1}`, '--listen', `127.0.0.1:${ports[i]!}`, '--socket', socket, ...dials, ...extra,
+        ...(sealed ? ['--identity', this.identityOf(i)] : ['--name', `n${i}`, '--id', `10.0.0.${i + 1}`]),
+        '--listen', `127.0.0.1:${ports[i]!}`, '--socket', socket, ...dials, ...extra,
       ]);
       this.daemons.push(daemon);
       daemon.start();

@@ -94,7 +94,7 @@ describe('the command line', () => {
   it('refuses wrong usage with exit code 2 and one line', async () => {
     for (const argv of [
       ['pong'], ['ping'], ['ping', 'B', '--foo'], ['ping', 'B', '-c', '0'], ['link', 'set', 'B'], ['link', 'set', 'B', '--up', '--down'], ['cat'], ['cat', 'B'], ['cat', 'B', '0'],
-      ['cat', '--listen', '5', 'B'], ['status', '--connect', 'nowhere'], ['status', '--connect', 'a:1', '--socket', 'x'], ['daemon'], ['daemon', '--log-level', 'loud'],
+      ['cat', '--listen', '5', 'B'], ['status', '--tcp', 'nowhere'], ['status', '--tcp', 'a:1', '--socket', 'x'], ['status', '--remote', 'a:1'], ['status', '--token-file', 'x'], ['status', '--remote', 'a:1', '--tcp', 'b:1'], ['daemon'], ['daemon', '--log-level', 'loud'],
       ['config', 'check', '/nonexistent.yaml'], ['replay', '/nonexistent.yaml'], ['replay', '/nonexistent.yaml', '--duration', '0'],
     ]) {
       expect(await spines(...argv), argv.join(' ')).toBe(2);

@@ -2,12 +2,18 @@
 
 import { describe, expect, it } from 'vitest';
 
+import { hex } from '../../../src/base/bytes.ts';
 import { SpinesError } from '../../../src/base/errors.ts';
 import { parseNodeId } from '../../../src/base/ids.ts';
+import { Rng } from '../../../src/base/rng.ts';
+import { issueCertificate, makeAuthority, makeRequest } from '../../../src/crypto/certificates.ts';
+import { makeExchangeKeys, makeSigningKeys } from '../../../src/crypto/keys.ts';
+import { ROLE_CLIENT, ROLE_ROUTER, type Certificate } from '../../../src/wire/certificate.ts';
 import { defaultConfig, defaultLimits } from '../../../src/node/config.ts';
-import { directionData, formatEffective, loadConfigFile, parseSocketAddress, type ConfigOverride } from '../../../src/host/config-file.ts';
+import { directionData, formatEffective, loadConfigFile, parseSocketAddress, type ConfigOverride, type DaemonFileConfig } from '../../../src/host/config-file.ts';
 
 const FULL = `
+security: none
 name: boston
 id: 10.0.0.1
 listen: ["127.0.0.1:8101", "[::1]:8101"]
@@ -20,7 +26,7 @@ liveness: { helloInterval: 100ms, deadAfter: 1s }
 redial: 500ms
 advertisementRefresh: 30s
 advertisementLifetime: 2m
-client: { socket: /tmp/b.sock, tcp: "127.0.0.1:8200" }
+client: { socket: /tmp/b.sock, group: staff, tcp: { address: "127.0.0.1:8200", token: /tmp/b.token } }
 emulation:
   allow: true
   seed: 7
@@ -32,9 +38,16 @@ log: { level: debug }
 allowShutdown: true
 `;
 
+const NONE: ConfigOverride = { flag: '--security', path: ['security'], value: 'none' };
+
+/** Of a laboratory's config. */
 function faults(text: string, overrides: ConfigOverride[] = []): string[] {
+  return faultsOf(() => loadConfigFile(text, 'd.yaml', [NONE, ...overrides]));
+}
+
+function faultsOf(load: () => unknown): string[] {
   try {
-    loadConfigFile(text, 'd.yaml', overrides);
+    load();
   } catch (error) {
     expect(error).toBeInstanceOf(SpinesError);
     expect((error as SpinesError).code).toBe('ECONFIG');
@@ -45,7 +58,7 @@ function faults(text: string, overrides: ConfigOverride[] = []): string[] {
 
 describe('a config file', () => {
   it('needs nothing but an id', () => {
-    const config = loadConfigFile('id: 10.0.0.1', 'd.yaml');
+    const config = loadConfigFile('{id: 10.0.0.1, security: none}', 'd.yaml');
     expect(config.node).toEqual({ ...defaultConfig, id: parseNodeId('10.0.0.1') });
     expect(config.listen).toEqual([{ address: '0.0.0.0', port: 8100 }]);
     expect(config.client.tcp).toBeNull();
@@ -67,7 +80,7 @@ describe('a config file', () => {
       advertisementRefreshUs: 30_000_000, advertisementLifetimeUs: 120_000_000, allowEmulation: true, allowShutdown: true,
     });
     expect(config.node.limits).toEqual({ ...defaultLimits, links: 4, linkQueueBytes: 65_536 });
-    expect(config.client).toEqual({ socketPath: '/tmp/b.sock', tcp: { address: '127.0.0.1', port: 8200 } });
+    expect(config.client).toEqual({ socketPath: '/tmp/b.sock', group: 'staff', tcp: { address: { address: '127.0.0.1', port: 8200 }, tokenPath: '/tmp/b.token' }, remote: null });
     expect(config.emulation.seed).toBe(7);
     expect(config.emulation.links[0]).toMatchObject({ peer: { port: 8102 }, settings: { latencyUs: 10_000, jitterUs: 250, bandwidthKbps: 10_000, loss: { kind: 'bernoulli', rate: 0.01 } } });
     expect(config.emulation.links[1]).toMatchObject({ settings: { up: false, loss: { kind: 'gilbert-elliott', goodToBad: 0.01, badToGood: 0.3, lossGood: 0, lossBad: 1 } } });
@@ -75,14 +88,14 @@ describe('a config file', () => {
   });
 
   it('printed as effective, it loads again with the same outcome', () => {
-    for (const text of [FULL, 'id: 1.2.3.4\nclient: {socket: null, tcp: "[::1]:9"}']) {
+    for (const text of [FULL, 'id: 1.2.3.4\nsecurity: none\nclient: {socket: null, tcp: {address: "[::1]:9", token: /x}}\nlimits: {clientBytesPerSecond: 1MiB}']) {
       const config = loadConfigFile(text, 'd.yaml');
       expect(loadConfigFile(formatEffective(config), 'effective')).toEqual(config);
     }
   });
 
   it('describes emulated rates without the noise of binary fractions', () => {
-    const { settings } = loadConfigFile('id: 1.2.3.4\nemulation: {links: [{peer: "127.0.0.1:1", loss: 7%, duplicate: 0.1%}]}', 'd.yaml').emulation.links[0]!;
+    const { settings } = loadConfigFile('id: 1.2.3.4\nsecurity: none\nemulation: {links: [{peer: "127.0.0.1:1", loss: 7%, duplicate: 0.1%}]}', 'd.yaml').emulation.links[0]!;
     expect(directionData(settings)).toMatchObject({ loss: '7%', duplicate: '0.1%', bandwidth: 'unlimited' });
   });
 });
@@ -99,8 +112,8 @@ metric: fast
 liveness: { helloInterval: 150 }
 extra: 1
 `)).toEqual([
-      'd.yaml:2:7: name: expected a name of 1-63 letters, digits, "-", "_" or ".", found "-x"',
       'd.yaml:2:1: id: is missing',
+      'd.yaml:2:7: name: expected a name of 1-63 letters, digits, "-", "_" or ".", found "-x"',
       'd.yaml:3:10: listen.0: expected a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100", found "localhost:8100"',
       'd.yaml:3:28: listen.1: expected a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100", found "0.0.0.0:0"',
       'd.yaml:5:16: links.0.address: host names are not looked up; write the numeric address of example.org',
@@ -109,7 +122,7 @@ extra: 1
       'd.yaml:6:7: links.1.addres: unknown key, did you mean address?',
       'd.yaml:7:9: metric: expected hops | latency | loss | expected-latency, found "fast"',
       'd.yaml:8:28: liveness.helloInterval: expected a duration such as 150ms or 60s, found "150"',
-      expect.stringMatching(/^d\.yaml:9:1: extra: unknown key; valid here: name, id, listen, /),
+      expect.stringMatching(/^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, identity, listen, /),
     ]);
   });
 
@@ -139,7 +152,7 @@ client: { socket: null }
       'd.yaml:3:25: listen.1: 127.0.0.1:1 is listed twice',
       'd.yaml:4:64: links.1.address: 127.0.0.1:2 is dialled twice',
       'd.yaml:4:41: links.0.node: is this daemon\'s own id',
-      'd.yaml:5:19: client.socket: without a socket and without tcp no client could reach the daemon; give one of them',
+      'd.yaml:5:19: client.socket: without a socket, tcp and remote no client could reach the daemon; give one of them',
     ]);
   });
 
@@ -149,8 +162,25 @@ client: { socket: null }
   });
 
   it('say why clients may not come over the network', () => {
-    expect(faults('id: 10.0.0.1\nclient: { tcp: "0.0.0.0:8100" }')).toEqual([
-      'd.yaml:2:16: client.tcp: 0.0.0.0 is not a loopback address; clients are not authenticated, so only this machine may connect (127.0.0.1 or [::1])',
+    expect(faults('id: 10.0.0.1\nclient: { tcp: { address: "0.0.0.0:8100", token: t } }')).toEqual([
+      'd.yaml:2:27: client.tcp.address: 0.0.0.0 is not a loopback address; over a network the token could be read, so use client.remote there (127.0.0.1 or [::1] here)',
+    ]);
+    expect(faults('id: 10.0.0.1\nclient: { remote: "0.0.0.0:8101" }')).toEqual([
+      'd.yaml:2:19: client.remote: remote clients are known by certificate, which needs `security: sealed` and an identity; leave it out otherwise',
+    ]);
+  });
+
+  it('say what TCP needs, and what a group is', () => {
+    expect(faults('id: 10.0.0.1\nclient: { tcp: "127.0.0.1:8100", group: "a b" }')).toEqual([
+      'd.yaml:2:41: client.group: expected the name or number of a group, or null, found "a b"',
+      'd.yaml:2:16: client.tcp: every user of the machine can connect there, so it needs a token; write {address: "127.0.0.1:8100", token: FILE}, and the daemon makes the file',
+    ]);
+    expect(faults('id: 10.0.0.1\nclient: { tcp: { addres: "127.0.0.1:1" } }')).toEqual([
+      'd.yaml:2:16: client.tcp.address: is missing', 'd.yaml:2:16: client.tcp.token: is missing', 'd.yaml:2:18: client.tcp.addres: unknown key, did you mean address?',
+    ]);
+    expect(faults('id: 10.0.0.1\nclient: { socket: null, group: 20, tcp: { address: "127.0.0.1:1", token: t } }')).toEqual(['d.yaml:2:32: client.group: is for the socket, and there is none; leave one of the two out']);
+    expect(faults('id: 10.0.0.1\nlimits: { clientPacketsPerSecond: -1 }')).toEqual([
+      'd.yaml:2:35: limits.clientPacketsPerSecond: expected a whole number in 0..1000000000, found "-1"',
     ]);
   });
 
@@ -178,7 +208,7 @@ it('flags stand over the file, and the rest of the file stays', () => {
     { flag: '--socket', path: ['client', 'socket'], value: '/tmp/other.sock' },
   ]);
   expect(config.node.id).toBe(parseNodeId('10.0.0.9'));
-  expect(config.client).toEqual({ socketPath: '/tmp/other.sock', tcp: { address: '127.0.0.1', port: 8200 } });
+  expect(config.client).toMatchObject({ socketPath: '/tmp/other.sock', tcp: { address: { address: '127.0.0.1', port: 8200 } } });
 });
 
 it('socket addresses are numeric, and IPv6 ones canonical', () => {
@@ -187,4 +217,91 @@ it('socket addresses are numeric, and IPv6 ones canonical', () => {
   for (const text of ['192.0.2.1', '192.0.2.256:1', '192.0.2.1:0', '192.0.2.1:65536', '::1:80', '[::1]', '[127.0.0.1]:1', 'host:1', '']) {
     expect(parseSocketAddress(text), text).toBeNull();
   }
+});
+
+describe('security', () => {
+  const random = new Rng(7);
+  const secure = { fill: (out: Uint8Array) => { for (let i = 0; i < out.length; i += 1) out[i] = random.below(256); } };
+  const authorityKeys = makeSigningKeys(secure);
+  const authority = makeAuthority('lab', authorityKeys, { notBeforeS: 0, notAfterS: 1_000 }, null);
+  const certificateOf = (name: string, node: number): Certificate => {
+    const request = makeRequest(name, node, makeSigningKeys(secure), makeExchangeKeys(secure).publicKey);
+    return issueCertificate(request, node === 0 ? ROLE_CLIENT : ROLE_ROUTER, { notBeforeS: 0, notAfterS: 1_000 }, authority, authorityKeys.secret, secure);
+  };
+  const files: Record<string, Certificate> = {
+    '/net/a/node.crt': certificateOf('alpha', parseNodeId('10.0.0.1')!),
+    '/net/b.crt': certificateOf('beta', parseNodeId('10.0.0.2')!),
+    '/net/a/client.crt': certificateOf('someone', 0),
+  };
+  const read = (path: string): Certificate => {
+    const found = files[path];
+    if (found === undefined) throw new SpinesError('ENOENT', `certificate ${path} does not exist; check the path`);
+    return found;
+  };
+  const IDENTITY = 'identity: { key: node.key, certificate: node.crt, authorities: [authority.pub] }\n';
+  const load = (text: string): DaemonFileConfig => loadConfigFile(text, '/net/a/d.yaml', [], read);
+  const wrong = (text: string): string[] => faultsOf(() => load(text));
+
+  it('is sealed unless the file says otherwise, and then needs an identity', () => {
+    const needs = 'security: sealed (the default) needs an identity: make one with `spines init` or `spines keys`, or write `security: none` for a laboratory';
+    expect(wrong('id: 10.0.0.1')).toEqual([`/net/a/d.yaml:1:1: ${needs}`]);
+    expect(wrong('')).toEqual([`/net/a/d.yaml:1:1: ${needs}`]);
+    expect(wrong('id: 10.0.0.1\nsecurity: sealed')).toEqual([`/net/a/d.yaml:2:11: ${needs}`]);
+    expect(wrong('security: none')).toEqual(['/net/a/d.yaml:1:1: id: is missing']);
+    expect(wrong('security: open\nid: 10.0.0.1')).toEqual(['/net/a/d.yaml:1:11: security: expected sealed | none, found "open"']);
+  });
+
+  it('takes id and name from the certificate, and paths from the folder of the file', () => {
+    const config = load(`${IDENTITY}client: { socket: spines.sock }`);
+    expect(config).toMatchObject({ security: 'sealed', node: { id: parseNodeId('10.0.0.1'), name: 'alpha' }, client: { socketPath: '/net/a/spines.sock' } });
+    expect(config.identity).toEqual({ key: '/net/a/node.key', certificate: '/net/a/node.crt', authorities: ['/net/a/authority.pub'], revocations: '/net/a/revocations.crl', passphraseFile: null });
+    expect(load(`id: 10.0.0.1\nname: alpha\n${IDENTITY}`).node).toMatchObject({ id: parseNodeId('10.0.0.1'), name: 'alpha' });
+    expect(load(`security: none\n${IDENTITY}`)).toMatchObject({ security: 'none', node: { name: 'alpha' } });
+    expect(load('identity: { key: /k, certificate: ../b.crt, authorities: [/x], revocations: /r, passphraseFile: pass }').identity)
+      .toEqual({ key: '/k', certificate: '/net/b.crt', authorities: ['/x'], revocations: '/r', passphraseFile: '/net/a/pass' });
+  });
+
+  it('printed as effective, loads again from anywhere with the same outcome', () => {
+    const config = load(`${IDENTITY}links: [{ address: "127.0.0.1:1", certificate: ../b.crt }]\nrekeyAfter: 30s\nrekeyAfterDatagrams: 1000`);
+    const text = formatEffective(config);
+    expect(loadConfigFile(text, '/elsewhere/e.yaml', [], read)).toEqual(config);
+    expect(config.node).toMatchObject({ rekeyAfterUs: 30_000_000, rekeyAfterDatagrams: 1_000 });
+  });
+
+  it('has ids, names and links agree with certificates', () => {
+    expect(wrong(`id: 10.0.0.9\nname: nine\n${IDENTITY}`)).toEqual([
+      '/net/a/d.yaml:1:5: id: the certificate says 10.0.0.1, not 10.0.0.9; leave id out, or name the right certificate',
+      '/net/a/d.yaml:2:7: name: the certificate says alpha, not nine; leave name out, or name the right certificate',
+    ]);
+    expect(wrong('identity: { key: k, certificate: none.crt, authorities: [x] }')).toEqual(['/net/a/d.yaml:1:34: identity.certificate: certificate /net/a/none.crt does not exist; check the path']);
+    expect(wrong('identity: { key: k, certificate: client.crt, authorities: [x] }')[0]).toMatch(/identity\.certificate: is someone's, a client's and no node's; have one made with `spines keys node someone --id QUAD`$/);
+    expect(wrong('identity: { certificate: node.crt, authorities: [] }')).toEqual([
+      '/net/a/d.yaml:1:11: identity.key: is missing', '/net/a/d.yaml:1:49: identity.authorities: expected at least one authority',
+    ]);
+  });
+
+  it('takes the key of a link as digits or from the peer\'s certificate', () => {
+    const key = files['/net/b.crt']!.exchangeKey;
+    const dial = { address: '127.0.0.1', port: 1, key };
+    expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", certificate: ../b.crt }]`).node.dials).toEqual([{ ...dial, node: parseNodeId('10.0.0.2') }]);
+    expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", key: ${hex(key)} }]`).node.dials).toEqual([{ ...dial, node: null }]);
+  });
+
+  it('refuses keys of links that cannot be meant', () => {
+    const link = (rest: string): string => wrong(`${IDENTITY}links:\n  - { address: "127.0.0.1:1", ${rest} }`).join('\n').replace(/^\S+ /, '');
+    const { exchangeKey } = files['/net/b.crt']!;
+    expect(link('key: abc')).toBe('links.0.key: expected an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer\'s certificate: exchange key), found "abc"');
+    expect(link(`key: "${'0'.repeat(64)}"`)).toBe('links.0.key: is a weak key; copy it again from `spines keys show` of the peer\'s certificate');
+    expect(link(`key: "${hex(exchangeKey)}", certificate: ../b.crt`)).toBe('links.0.key: a link has a key or a certificate, not both; leave one out');
+    expect(link('certificate: ../b.crt, node: 10.0.0.3')).toBe('links.0.node: the certificate says 10.0.0.2, not 10.0.0.3; leave node out, or name the right certificate');
+    expect(link('certificate: ../c.crt')).toBe('links.0.certificate: certificate /net/c.crt does not exist; check the path');
+    expect(link('certificate: node.crt')).toBe('links.0.certificate: is this daemon\'s own; name the peer\'s');
+  });
+
+  it('has bounds for new keys of a link, and for the path of a socket', () => {
+    expect(wrong(`${IDENTITY}rekeyAfter: 10ms`)).toEqual(['/net/a/d.yaml:2:13: rekeyAfter: must be 100 ms to a day']);
+    expect(wrong(`${IDENTITY}rekeyAfterDatagrams: 1`)).toEqual(['/net/a/d.yaml:2:22: rekeyAfterDatagrams: must be 16 to 2^40']);
+    const long = `${'x'.repeat(101)}`;
+    expect(wrong(`${IDENTITY}client: { socket: ${long} }`)[0]).toMatch(/client\.socket: \/net\/a\/x+ is too long for a socket, 107 bytes at most; write a shorter absolute path, or move the folder$/);
+  });
 });

@@ -1,6 +1,7 @@
 /** What people see: tables, colours, the progress line, and the summaries of ping, trace and link. */
 
 import { describe, expect, it } from 'vitest';
+import type { StatusReply } from 'spines-client';
 
 import { describeSettings, toSettings } from '../../../src/cli/link.ts';
 import { formatLinks } from '../../../src/cli/links.ts';
@@ -82,7 +83,7 @@ describe('answers of a daemon', () => {
 
   it('sessions', () => {
     const none = { rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null };
-    const base = { client: 'spines cat', remoteNode: null, remoteName: null, remotePort: null, link: 'reliable', routing: 'link-state', sent: 0, received: 0, ...none } as const;
+    const base = { client: 'spines cat', certificate: null, remoteNode: null, remoteName: null, remotePort: null, link: 'reliable', routing: 'link-state', sent: 0, received: 0, ...none } as const;
     expect(formatSessions({ schema: 1, sessions: [
       { ...base, kind: 'listener', state: '', port: 7_000 },
       {
@@ -98,15 +99,24 @@ describe('answers of a daemon', () => {
   });
 
   it('status', () => {
-    const text = formatStatus({
-      schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', emulation: false, listen: ['0.0.0.0:8100'],
+    const status: StatusReply = {
+      schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', identity: null, emulation: false, listen: ['0.0.0.0:8100'],
       links: { up: 1, total: 2 }, nodes: { reachable: 2, known: 3 }, clients: 1, sockets: 0, metric: 'hops',
       routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 },
       packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: { noRoute: 3, ttl: 9 }, bounds: { packets: [0, 65_536] },
-    }, plain);
+    };
+    const text = formatStatus(status, plain);
     expect(text).toContain('node       A (10.0.0.1)\n');
     expect(text).toContain('links      1 of 2 up\n');
-    expect(text).toContain('security   none');
+    expect(text).toContain('security   NONE: anyone who reaches the UDP port can join, read and forge\n');
+    const identity = {
+      primitives: 'node:crypto', serial: '00112233445566aa', validUntilS: 1_900_000_000, leftS: 40 * 86_400 + 5,
+      authorities: [{ name: 'lab', id: 'ab12', validUntilS: 2_000_000_000 }], revocations: [{ authority: 'ab12', number: 7, revoked: 2 }],
+    };
+    const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain);
+    expect(sealed).toMatch(/\nsecurity +sealed, by node:crypto\ncertificate +serial 00112233445566aa, valid until 2030-03-17T17:46:40Z, 40 days left\n/);
+    expect(sealed).toMatch(/\ntrusts +lab, authority ab12, valid until 2033-05-18T03:33:20Z\nrevocations +list 7 of authority ab12, 2 revoked\n/);
+    expect(formatStatus({ ...status, security: 'sealed', identity: { ...identity, leftS: 0, revocations: [] } }, plain)).toMatch(/, EXPIRED\n(.*\n)*revocations +no list\n/);
     expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
     expect(text).toMatch(/packets +0 +65536\n/);
   });

@@ -40,7 +40,7 @@ function report() {
 describe('report', () => {
   test('the JSON shape is schema 1, with its keys in order', () => {
     expect(JSON.stringify(report())).toBe(
-      '{"schema":1,"topology":"golden","mode":"virtual","seed":5,"durationMs":10000,"flows":[' +
+      '{"schema":1,"topology":"golden","mode":"virtual","security":"sealed","seed":5,"durationMs":10000,"flows":[' +
         '{"name":"video","from":"A","to":"C","link":"reliable","session":"datagram","routing":"link-state","sent":100,"delivered":99,"lost":1,' +
         '"duplicates":0,"outOfOrder":0,"goodputKbps":79.2,"delayMs":{"mean":44.747,"stddev":14.506,"min":20,"p50":44.5,"p90":65,"p99":69.5,"p999":69.5,"max":69.5},' +
         '"delayedPct":{"60":19.192,"100":0}},' +
@@ -53,7 +53,7 @@ describe('report', () => {
   });
 
   test('the table is aligned', () => {
-    expect(formatReport(report())).toBe(`golden: virtual time, 10 s, seed 5
+    expect(formatReport(report())).toBe(`golden: virtual time, 10 s, seed 5, sealed links
 trace c0ffee
 
 Flows (delay in ms)

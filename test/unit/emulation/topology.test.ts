@@ -206,7 +206,7 @@ describe('faults', () => {
     ['missing keys', 'nodes: [A]\n', ['f:1:1: name: is missing', 'f:1:1: duration: is missing']],
     ['no nodes', 'name: t\nduration: 1s\n', ['f:1:1: the topology has no nodes: give nodes, generate or both']],
     ['a misspelt key', `${base}flwos: []\n`, ['f:7:1: flwos: unknown key, did you mean flows?']],
-    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, note, seed, duration, metric, nodes, defaults, links, generate, flows, events, figure, sweep']],
+    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, note, seed, duration, metric, security, nodes, defaults, links, generate, flows, events, figure, sweep']],
     ['a misspelt characteristic', 'name: t\nduration: 1s\nnodes: [A, B]\nlinks:\n  - between: [A, B]\n    forward:\n      lattency: 4ms\n', ['f:7:7: links.0.forward.lattency: unknown key, did you mean latency?']],
     ['a bad duration', 'name: t\nduration: 5\nnodes: [A]\n', ['f:2:11: duration: expected a duration such as 250ms or 10s, found "5"']],
     ['a run of no time', 'name: t\nduration: 0s\nnodes: [A]\n', ['f:2:11: duration: the run must last longer than nothing']],

@@ -67,7 +67,7 @@ describe('golden datagrams', () => {
 
     const state = goldenBytes('link state');
     expect(decodeAdvertisement(state, 17, state.length - CONTROL_CHECK_BYTES)).toEqual({
-      origin: 0x0a000001, sequence: 0x10203040, leaving: false, name: 'alpha', bytes: state.slice(17, -CONTROL_CHECK_BYTES),
+      origin: 0x0a000001, sequence: 0x10203040, leaving: false, name: 'alpha', proof: null, bytes: state.slice(17, -CONTROL_CHECK_BYTES),
       links: [{ node: 0x0a000002, latency: 100, loss: 0 }, { node: 0x0a000007, latency: 250, loss: 655 }],
     });
     const digest = goldenBytes('digest');

@@ -14,17 +14,23 @@ import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...segment, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
   DATAGRAM_HEADER: { bytes: sizes.DATAGRAM_HEADER_BYTES },
   HANDSHAKE: { bytes: handshake.HANDSHAKE_BODY_BYTES },
+  SEALED_INIT: { bytes: 295 },
+  SEALED_RESPONSE: { bytes: 285 },
+  COOKIE: { bytes: sealed.COOKIE_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
+  KEY: { bytes: sealed.KEY_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
+  PATH: { bytes: frames.PATH_TOKEN_BYTES },
   FRAME_HEAD: { bytes: sizes.FRAME_HEAD_BYTES },
   HELLO: { bytes: frames.HELLO_BODY_BYTES },
   CLOSE: { bytes: frames.CLOSE_BODY_BYTES },
@@ -34,7 +40,8 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   SEGMENT: { bytes: segment.SEGMENT_HEAD_BYTES, varying: ['ranges'] },
   SACK: { bytes: segment.SACK_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
-  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links'] },
+  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links', 'proof'] },
+  ADVERTISEMENT_PROOF: { bytes: 8, varying: ['certificate', 'signature'] },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
   LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
   VERSION_ENTRY: { bytes: linkState.VERSION_ENTRY_BYTES },
@@ -154,7 +161,7 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'sinkFull', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused']);
+    const elsewhere = new Set(['none', 'sinkFull', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate']);
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 

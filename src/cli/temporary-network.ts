@@ -1,0 +1,59 @@
+/**
+ * A closed network for as long as a program runs its daemons: keys and certificates of each node, in a folder each.
+ *
+ * The authority lives in memory alone and is gone with the program: nobody else ever joins. Used by the real-time
+ * replay; the layout of a folder is that of `spines init`, for `spines daemon --identity`.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { hex } from '../base/bytes.ts';
+import type { NodeId } from '../base/ids.ts';
+import { issueCertificate, makeAuthority } from '../crypto/certificates.ts';
+import { makeSigningKeys } from '../crypto/keys.ts';
+import { nodePrimitives } from '../host/node-primitives.ts';
+import { secureRandom } from '../host/secure-random.ts';
+import { armour, ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
+import { nowS } from './keys-authority.ts';
+import { createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFolder } from './keys-files.ts';
+import { makeIdentity } from './keys-node.ts';
+
+const HOUR_S = 3_600, LIFE_S = 30 * 86_400;
+
+export interface TemporaryNode {
+  readonly name: string;
+  readonly id: NodeId;
+  /** Made, with the identity in it. */
+  readonly folder: string;
+}
+
+/** Writes an identity into each node's folder. Returns the nodes' X25519 keys as a config file has them, in order. */
+export function makeTemporaryNetwork(name: string, nodes: readonly TemporaryNode[]): string[] {
+  const validity = { notBeforeS: nowS() - HOUR_S, notAfterS: nowS() + LIFE_S };
+  const keys = makeSigningKeys(secureRandom);
+  const authority = makeAuthority(name, keys, validity, null, nodePrimitives);
+  return nodes.map((node) => {
+    const { request, keyText } = makeIdentity(node.name, node.id);
+    const certificate = issueCertificate(request, ROLE_ROUTER | ROLE_CLIENT, validity, authority, keys.secret, secureRandom, nodePrimitives);
+    const files = nodeFolder(node.folder);
+    mkdirSync(node.folder, { recursive: true, mode: 0o700 });
+    createFiles([
+      { path: files.key, text: keyText(null), mode: MODE_PRIVATE },
+      { path: files.certificate, text: armour('SPINES CERTIFICATE', certificate.bytes), mode: MODE_PUBLIC },
+      { path: files.authority, text: armour('SPINES AUTHORITY', authority.bytes), mode: MODE_PUBLIC },
+    ]);
+    return hex(request.exchangeKey);
+  });
+}
+
+/** The `identity` of a config file beside such a folder. */
+export function identityConfig(folder: string): Record<string, unknown> {
+  const files = nodeFolder(folder);
+  return { key: files.key, certificate: files.certificate, authorities: [files.authority], revocations: files.revocations };
+}
+
+/** Where a node's folder is in that of its network. */
+export function folderOf(dir: string, index: number): string {
+  return join(dir, `identity-${index}`);
+}

@@ -1,0 +1,158 @@
+/**
+ * One daemon's place in a closed network: who it is, whom it trusts, and what it thinks of certificates it meets.
+ *
+ * Owns the identity (and earlier ones that others may still know), the trust in authorities and the cache of
+ * certificates whose signature was verified. Handshakes, routing and the door for remote clients ask it; a reload replaces
+ * what it holds, and whoever must act on that is told. Time is the wall clock's, passed in.
+ */
+
+import { equalBytes, hex } from '../base/bytes.ts';
+import type { SecureRandom } from '../base/rng.ts';
+import { SECOND, type Clock } from '../base/time.ts';
+import { decodeCertificate, type Certificate, type RevocationList } from '../wire/certificate.ts';
+import { DropReason } from '../wire/drop.ts';
+import type { CertificateVerdict, RevocationVerdict, Trust } from './certificates.ts';
+import type { KeyPair } from './keys.ts';
+import type { Primitives } from './primitives.ts';
+
+/** A certificate and the secret keys that belong to it. */
+export interface Identity {
+  readonly certificate: Certificate;
+  readonly signing: KeyPair;
+  readonly exchange: KeyPair;
+}
+
+/** What a daemon reads from its files. */
+export interface Credentials {
+  readonly identity: Identity;
+  /** Earlier identities that still answer those who know no newer key; at most PREVIOUS_MAX. */
+  readonly previous: readonly Identity[];
+  readonly trust: Trust;
+}
+
+export const PREVIOUS_MAX = 2;
+/** Certificates whose signature is remembered as verified. */
+const CACHE_MAX = 8_192;
+
+const REASONS: Record<CertificateVerdict, DropReason> = {
+  'ok': DropReason.none,
+  'wrong-network': DropReason.certificateWrongNetwork,
+  'unknown-authority': DropReason.certificateUnknownAuthority,
+  'bad-signature': DropReason.certificateForged,
+  'authority-not-valid': DropReason.certificateAuthorityNotValid,
+  'not-yet-valid': DropReason.certificateNotYetValid,
+  'expired': DropReason.certificateExpired,
+  'revoked': DropReason.certificateRevoked,
+};
+
+export class Membership {
+  readonly primitives: Primitives;
+  readonly random: SecureRandom;
+  readonly #wallClock: Clock;
+  /** By serial, oldest first. */
+  readonly #verified = new Map<string, Certificate>();
+  readonly #listeners: (() => void)[] = [];
+  #credentials: Credentials;
+  #revocationsListener: (list: RevocationList) => void = () => {};
+
+  /** `wallClock`: microseconds since 1970. */
+  constructor(primitives: Primitives, credentials: Credentials, wallClock: Clock, random: SecureRandom) {
+    this.primitives = primitives;
+    this.random = random;
+    this.#credentials = credentials;
+    this.#wallClock = wallClock;
+  }
+
+  get identity(): Identity {
+    return this.#credentials.identity;
+  }
+
+  get previous(): readonly Identity[] {
+    return this.#credentials.previous;
+  }
+
+  get trust(): Trust {
+    return this.#credentials.trust;
+  }
+
+  /** Microseconds since 1970. */
+  get wallUs(): number {
+    return this.#wallClock.now();
+  }
+
+  /** Seconds since 1970. */
+  get nowS(): number {
+    return Math.floor(this.#wallClock.now() / SECOND);
+  }
+
+  /** The certificate in `b[start..end)` if it is valid here and now and has one of `roles`; else why not. */
+  admit(b: Uint8Array, start: number, end: number, roles: number): Certificate | DropReason {
+    const decoded = decodeCertificate(b, start, end);
+    if (typeof decoded === 'string') return DropReason.certificateMalformed;
+    const known = this.#verified.get(decoded.serial);
+    const same = known !== undefined && equalBytes(known.bytes, decoded.bytes);
+    const certificate = same ? known : decoded;
+    const verdict = same ? this.trust.judgeAgain(known, this.nowS) : this.trust.judge(decoded, this.nowS);
+    if (verdict !== 'ok') return REASONS[verdict];
+    if (!same) this.#remember(decoded);
+    return (certificate.roles & roles) === 0 ? DropReason.certificateRole : certificate;
+  }
+
+  /** Whether `admit` would know these bytes without verifying a signature. */
+  knows(b: Uint8Array, start: number, end: number): boolean {
+    const decoded = decodeCertificate(b, start, end);
+    if (typeof decoded === 'string') return false;
+    const known = this.#verified.get(decoded.serial);
+    return known !== undefined && equalBytes(known.bytes, decoded.bytes);
+  }
+
+  /** What time, revocation or a reload has made of an admitted certificate. */
+  recheck(certificate: Certificate): DropReason {
+    return REASONS[this.trust.judgeAgain(certificate, this.nowS)];
+  }
+
+  /** Takes a revocation list over if it is authentic and newer; then everybody rechecks. */
+  offerRevocations(list: RevocationList): RevocationVerdict {
+    const verdict = this.trust.offer(list);
+    if (verdict === 'ok') {
+      this.#revocationsListener(list);
+      this.#announce();
+    }
+    return verdict;
+  }
+
+  /** New credentials after a reload. Revocation lists that came from the network stay in force. */
+  replace(credentials: Credentials): void {
+    const held = this.trust.revocations;
+    this.#credentials = credentials;
+    for (const list of held) credentials.trust.offer(list);
+    // What an authority signed that is trusted no longer must be judged anew.
+    this.#verified.clear();
+    this.#announce();
+  }
+
+  /** `listener` runs whenever certificates may have become invalid: recheck those in use. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** `listener` gets every new revocation list from the network, e.g. to write it to disk. */
+  onRevocations(listener: (list: RevocationList) => void): void {
+    this.#revocationsListener = listener;
+  }
+
+  #announce(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #remember(certificate: Certificate): void {
+    this.#verified.delete(certificate.serial);
+    this.#verified.set(certificate.serial, certificate);
+    if (this.#verified.size > CACHE_MAX) this.#verified.delete(this.#verified.keys().next().value!);
+  }
+}
+
+/** For logs: which certificate is meant. */
+export function certificateLabel(certificate: Certificate): string {
+  return `${certificate.name} (serial ${certificate.serial}, network ${hex(certificate.network).slice(0, 16)})`;
+}

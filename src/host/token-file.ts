@@ -1,0 +1,79 @@
+/**
+ * The token that programs show on the daemon's TCP listener: its file, and whether what was shown is it.
+ *
+ * Any user of the machine can connect to a loopback port; who can read the file is who may use the daemon. So the file
+ * has mode 0600 from the moment it exists, and one that others may read is refused.
+ */
+
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { closeSync, constants, fstatSync, linkSync, openSync, readSync, unlinkSync, writeFileSync } from 'node:fs';
+
+import { SpinesError } from '../base/errors.ts';
+
+const TOKEN_BYTES = 32;
+const FILE_BYTES_MAX = 256;
+const OTHERS = 0o077;
+
+/** The token in `path`, 64 hexadecimal digits; a missing file is made. Throws SpinesError. */
+export function readOrMakeToken(path: string): string {
+  return read(path) ?? make(path);
+}
+
+/** Tells in constant time whether a text is `token`. */
+export function tokenChecker(token: string): (shown: string) => boolean {
+  const wanted = digest(token);
+  // Digests are compared, so that not even the length of the token shows in the time it takes.
+  return (shown) => timingSafeEqual(digest(shown), wanted);
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text, 'utf8').digest();
+}
+
+function read(path: string): string | null {
+  let file: number;
+  try {
+    // A FIFO would hold the daemon up for ever.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw failed(path, 'be read', error);
+  }
+  try {
+    const { mode } = fstatSync(file);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} is not a file; name one, or a place where one can be made`);
+    if ((mode & OTHERS) !== 0) {
+      throw new SpinesError('ECONFIG', `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run \`chmod 600 ${path}\`, or remove it and a new one is made`);
+    }
+    const bytes = Buffer.alloc(FILE_BYTES_MAX);
+    const text = bytes.toString('latin1', 0, readSync(file, bytes)).trim();
+    if (!/^[0-9a-f]{64}$/.test(text)) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} does not hold 64 hexadecimal digits; remove it and a new one is made`);
+    return text;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function make(path: string): string {
+  const token = randomBytes(TOKEN_BYTES).toString('hex');
+  const draft = `${path}.${process.pid}.new`;
+  try {
+    writeFileSync(draft, `${token}\n`, { mode: 0o600, flag: 'wx' });
+    try {
+      // Unlike a rename, a link never replaces the token of a daemon that was faster, and nobody sees half a file.
+      linkSync(draft, path);
+    } finally {
+      unlinkSync(draft);
+    }
+  } catch (error) {
+    const other = (error as NodeJS.ErrnoException).code === 'EEXIST' ? read(path) : null;
+    if (other !== null) return other;
+    throw failed(path, 'be made', error);
+  }
+  return token;
+}
+
+function failed(path: string, what: string, error: unknown): SpinesError {
+  const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
+  return new SpinesError('ECONFIG', `client.tcp.token: ${path} can't ${what} (${code}); give a path in a folder of the daemon's user`);
+}

@@ -1,0 +1,84 @@
+/**
+ * What the link table needs of a handshake, sealed or not: the bytes of its messages and what they say.
+ *
+ * Two implementations: plain-handshaker.ts for laboratories, sealed-handshaker.ts for everybody else. Neither knows
+ * links or dials; the table decides what an agreement means.
+ */
+
+import type { Endpoint } from '../base/datagram.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Sealer } from '../crypto/primitives.ts';
+import type { Certificate } from '../wire/certificate.ts';
+import type { DropReason } from '../wire/drop.ts';
+
+/** What a handshake message said of its sender. */
+export interface PeerHello {
+  node: NodeId;
+  /** Whom it means, 0 for anybody. */
+  peer: NodeId;
+  /** The sender's receiver index. */
+  index: number;
+  instance: number;
+  /** Receiver index of the channel, on this side, that the sender wants to continue with new keys; 0 = a new channel. */
+  continues: number;
+  /** Grows with every INIT of a node; 0 where unknown. */
+  stamp: number;
+  /** Null on links that are not sealed. */
+  certificate: Certificate | null;
+}
+
+/** Keys for the two directions of a channel. */
+export interface Seal {
+  readonly send: Sealer;
+  readonly receive: Sealer;
+}
+
+/** One attempt to reach a peer: what makes its INIT, and what the handshaker keeps until the answer. */
+export interface Call {
+  readonly node: NodeId | null;
+  /** The peer's static key; null = not known yet. */
+  key: Uint8Array | null;
+  /** Our receiver index for the channel to be. */
+  index: number;
+  /** INITs of this round so far. */
+  attempts: number;
+  /** Receiver index, at the peer, of the channel that gets new keys; 0 = a new channel. */
+  continues: number;
+  /** The handshaker's own. */
+  secrets: CallSecrets | null;
+}
+
+/** Opaque to the table. */
+export interface CallSecrets {
+  readonly kind: 'sealed';
+}
+
+export interface Handshaker {
+  readonly sealed: boolean;
+  /** The message read last. */
+  readonly hello: PeerHello;
+  /** Serial of the certificate that we present now; '' where there is none. */
+  readonly presented: string;
+  /** Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if it asked for that. */
+  readonly shown: string;
+  /** Writes the datagram that `call` needs next to `out`; returns its length, 0 when the call cannot be made. */
+  writeInit(call: Call, instance: number, out: Uint8Array): number;
+  /** Equal for copies of one INIT and only for those; '' when it is not one. */
+  fingerprint(bytes: Uint8Array, length: number): string;
+  /** Reads an INIT into `hello`. May answer by itself (a cookie). */
+  readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason;
+  /** Answers the INIT read last: writes the RESPONSE to `out`, 0 when impossible. The keys are in `seal`. */
+  writeResponse(localIndex: number, continues: number, instance: number, attempt: number, out: Uint8Array): number;
+  /** Reads the RESPONSE to `call` into `hello`; the keys are in `seal`. */
+  readResponse(call: Call, bytes: Uint8Array, length: number): DropReason;
+  /** Any other handshake datagram; `call`: whom its index stands for. `takeRetry` says whether the call should be made again now. */
+  onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason;
+  /** The keys that the last writeResponse or readResponse agreed on; null on links that are not sealed. */
+  readonly seal: Seal | null;
+  /** True once after an `onOther` that gives the call what it lacked. */
+  takeRetry(): boolean;
+}
+
+/** Budgets for work that strangers can cause, per second and at once. */
+export const HANDSHAKES_PER_SECOND = 200;
+export const HANDSHAKES_BURST = 100;

@@ -1,0 +1,393 @@
+/**
+ * The handshake of sealed links: Noise IK with certificates both ways, cookies under load, and the question for a key.
+ *
+ * Owns budgets for work that strangers can cause, the cookie secret and the ephemeral keys of calls; never a link. The
+ * order of checks is the order of their cost: length, MAC (needs our public key), budget or cookie (needs the source
+ * address), key exchange, certificate. Nothing is remembered of a stranger but a token bucket of its address, and of
+ * those a bounded number.
+ */
+
+import { NoiseInitiator, NoiseResponder, NOISE_INIT_OVERHEAD, NOISE_RESPONSE_OVERHEAD, type NoiseKeyPair, type NoiseTransport } from 'spines-client/noise';
+import { assert } from '../base/assert.ts';
+import { copyOf, equalBytes, hex, putU32, utf8Encode } from '../base/bytes.ts';
+import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import type { NodeId } from '../base/ids.ts';
+import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
+import type { Identity, Membership } from '../crypto/membership.ts';
+import { ROLE_ROUTER } from '../wire/certificate.ts';
+import {
+  DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, encodeDatagramHeader,
+} from '../wire/datagram-header.ts';
+import { DropReason } from '../wire/drop.ts';
+import {
+  COOKIE_BYTES, COOKIE_DATAGRAM_BYTES, COOKIE_NONCE_BYTES, COOKIE_SEALED_AT, decodeInitPayload, decodeResponsePayload, encodeInitPayload, encodeResponsePayload,
+  INIT_NOISE_END, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA, RESPONSE_NOISE_END, SEALED_INIT_BYTES,
+  SEALED_RESPONSE_BYTES, type SealedHello,
+} from '../wire/sealed-handshake.ts';
+import { DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
+import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND, type Call, type CallSecrets, type Handshaker, type PeerHello, type Seal } from './handshaker.ts';
+
+assert(NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD, 'the wire has room for Noise');
+
+/** Both sides hash it first: another protocol, or another version of this one, does not fit. */
+const PROLOGUE = utf8Encode('spines link 1');
+const LABEL_MAC = utf8Encode('spines mac'), LABEL_COOKIE = utf8Encode('spines cookie');
+const COOKIE_LIFETIME: Micros = 120 * SECOND;
+/** Below this many handshakes in the budget, whoever calls must show that its address is its own. */
+const COOKIES_BELOW = HANDSHAKES_BURST / 2;
+/** Handshakes of one address while cookies are asked for. */
+const SOURCE_PER_SECOND = 10, SOURCE_BURST = 20, SOURCES_MAX = 1_024;
+/** Cookies and keys handed out: cheap, not free. */
+const ANSWERS_PER_SECOND = 2_000, ANSWERS_BURST = 200;
+/** Answers to one call may be forged by whoever sees our index. */
+const RESPONSES_PER_SECOND = 200, RESPONSES_BURST = 50;
+/** A call that has repeated itself this often begins anew, with the key asked for again if it was not given by the operator. */
+const ROUND_ATTEMPTS = 12;
+const NO_MAC = new Uint8Array(MAC_BYTES);
+
+/** What a call keeps from its INIT to the answer. */
+class Secrets implements CallSecrets {
+  readonly kind = 'sealed';
+  /** The key that the INIT was made for. */
+  readonly key: Uint8Array;
+  readonly identity: Identity;
+  readonly continues: number;
+  readonly ephemeral: NoiseKeyPair;
+  readonly payload: Uint8Array;
+  readonly message: Uint8Array;
+  cookie: Uint8Array | null = null;
+  cookieUntil: Micros = 0;
+  /** Of the INIT sent last: a cookie answers it. */
+  mac: Uint8Array = NO_MAC;
+
+  constructor(key: Uint8Array, identity: Identity, continues: number, ephemeral: NoiseKeyPair, payload: Uint8Array, message: Uint8Array) {
+    this.key = key;
+    this.identity = identity;
+    this.continues = continues;
+    this.ephemeral = ephemeral;
+    this.payload = payload;
+    this.message = message;
+  }
+}
+
+export class SealedHandshaker implements Handshaker {
+  readonly sealed = true;
+  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, continues: 0, stamp: 0, certificate: null };
+  seal: Seal | null = null;
+  shown = '';
+  readonly #membership: Membership;
+  readonly #clock: Clock;
+  readonly #sink: DatagramSink;
+  readonly #fields: SealedHello = { stamp: 0, index: 0, instance: 0, continues: 0, peer: 0, certificateStart: 0, certificateEnd: 0 };
+  readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
+  readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
+  readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_BURST);
+  /** By address, the one used longest ago first. */
+  readonly #sources = new Map<string, TokenBucket>();
+  /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
+  readonly #scratch = new Uint8Array(SEALED_INIT_BYTES);
+  readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
+  readonly #keyNonce = new Uint8Array(KEY_NONCE_BYTES);
+  #cookieSecret: Uint8Array;
+  #cookieSecretBefore: Uint8Array;
+  #cookieSecretAt: Micros;
+  #responder: NoiseResponder | null = null;
+  #responderIdentity: Identity | null = null;
+  #stamp = 0;
+  #retry = false;
+  /** INITs whose key exchange was worked out. */
+  worked = 0;
+
+  constructor(membership: Membership, clock: Clock, sink: DatagramSink) {
+    this.#membership = membership;
+    this.#clock = clock;
+    this.#sink = sink;
+    this.#cookieSecret = this.#draw(32);
+    this.#cookieSecretBefore = this.#cookieSecret;
+    this.#cookieSecretAt = clock.now();
+    membership.random.fill(this.#keyNonce);
+  }
+
+  get presented(): string {
+    return this.#membership.identity.certificate.serial;
+  }
+
+  /* -------------------------------------------------------------- calling */
+
+  writeInit(call: Call, instance: number, out: Uint8Array): number {
+    if (call.key === null) return this.#writeKeyRequest(call, out);
+    const held = call.secrets instanceof Secrets ? call.secrets : null;
+    const stale = held === null || held.key !== call.key || held.continues !== call.continues || held.identity !== this.#membership.identity
+      || (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
+    const secrets = stale ? this.#newRound(call, call.key, instance) : held;
+    if (secrets === null) return 0;
+    encodeDatagramHeader(DATAGRAM_SEALED_INIT, call.index, call.attempts, out);
+    out.set(secrets.message, DATAGRAM_HEADER_BYTES);
+    secrets.mac = this.#mac(secrets.key, out, INIT_NOISE_END);
+    out.set(secrets.mac, INIT_NOISE_END);
+    const cookie = secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
+    const at = INIT_NOISE_END + MAC_BYTES;
+    out.set(cookie === null ? NO_MAC : this.#hmac(cookie, out.subarray(0, at)), at);
+    return SEALED_INIT_BYTES;
+  }
+
+  #newRound(call: Call, key: Uint8Array, instance: number): Secrets | null {
+    const { identity, primitives } = this.#membership;
+    const ephemeral = this.#ephemeral();
+    this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
+    const payload = encodeInitPayload({
+      stamp: this.#stamp, index: call.index, instance, continues: call.continues, peer: call.node ?? 0, certificateStart: 0, certificateEnd: 0,
+    }, identity.certificate.bytes);
+    const message = new NoiseInitiator(primitives, PROLOGUE, staticOf(identity), ephemeral, key).writeInit(payload);
+    if (message === null) return null;
+    const secrets = new Secrets(key, identity, call.continues, ephemeral, payload, message);
+    call.secrets = secrets;
+    return secrets;
+  }
+
+  #writeKeyRequest(call: Call, out: Uint8Array): number {
+    encodeDatagramHeader(DATAGRAM_KEY_REQUEST, call.index, call.attempts, out);
+    out.set(this.#nonceOf(call), KEY_NONCE_AT);
+    out.fill(0, KEY_AT, KEY_DATAGRAM_BYTES);
+    return KEY_DATAGRAM_BYTES;
+  }
+
+  /** A stranger who has not seen the question cannot answer it. */
+  #nonceOf(call: Call): Uint8Array {
+    const index = new Uint8Array(4);
+    putU32(index, 0, call.index);
+    return this.#membership.primitives.hmacSha256(this.#keyNonce, index).subarray(0, KEY_NONCE_BYTES);
+  }
+
+  readResponse(call: Call, bytes: Uint8Array, length: number): DropReason {
+    if (length !== SEALED_RESPONSE_BYTES) return DropReason.handshakeMalformed;
+    const secrets = call.secrets instanceof Secrets ? call.secrets : null;
+    if (secrets === null) return DropReason.handshakeUnexpected;
+    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, RESPONSE_NOISE_END)) return DropReason.handshakeMacWrong;
+    if (!this.#responses.take(this.#clock.now())) return DropReason.handshakeOverBudget;
+    // A forged answer must not spoil the call: the initiator's state is made anew for each.
+    const { primitives } = this.#membership;
+    const noise = new NoiseInitiator(primitives, PROLOGUE, staticOf(secrets.identity), secrets.ephemeral, secrets.key);
+    noise.writeInit(secrets.payload);
+    const answer = noise.readResponse(bytes.subarray(DATAGRAM_HEADER_BYTES, RESPONSE_NOISE_END));
+    if (answer === null) return DropReason.handshakeBroken;
+    const reason = decodeResponsePayload(answer.payload, this.#fields);
+    if (reason !== DropReason.none) return reason;
+    const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
+    if (met === DropReason.none) this.#agree(answer.transport, secrets.identity);
+    return met;
+  }
+
+  /* -------------------------------------------------------------- being called */
+
+  fingerprint(bytes: Uint8Array, length: number): string {
+    return length === SEALED_INIT_BYTES ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES + 32)) : '';
+  }
+
+  readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+    if (length !== SEALED_INIT_BYTES) return DropReason.handshakeMalformed;
+    const { identity: current, previous, primitives } = this.#membership;
+    const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, INIT_NOISE_END));
+    if (identity === undefined) return DropReason.handshakeMacWrong;
+    const admitted = this.#admitWork(bytes, from, identity);
+    if (admitted !== DropReason.none) return admitted;
+    this.worked += 1;
+    const responder = new NoiseResponder(primitives, PROLOGUE, staticOf(identity));
+    const payload = responder.readInit(bytes.subarray(DATAGRAM_HEADER_BYTES, INIT_NOISE_END));
+    if (payload === null) return DropReason.handshakeBroken;
+    const reason = decodeInitPayload(payload, this.#fields);
+    if (reason !== DropReason.none) return reason;
+    this.#responder = responder;
+    this.#responderIdentity = identity;
+    return this.#meet(payload, responder.peerStatic, this.#fields.peer);
+  }
+
+  writeResponse(localIndex: number, continues: number, instance: number, attempt: number, out: Uint8Array): number {
+    const responder = this.#responder!;
+    const payload = encodeResponsePayload({ stamp: 0, index: localIndex, instance, continues, peer: 0, certificateStart: 0, certificateEnd: 0 }, this.#responderIdentity!.certificate.bytes);
+    const peerStatic = responder.peerStatic;
+    const answer = responder.writeResponse(this.#ephemeral(), payload);
+    this.#responder = null;
+    if (answer === null) return 0;
+    this.#agree(answer.transport, this.#responderIdentity!);
+    encodeDatagramHeader(DATAGRAM_SEALED_RESPONSE, this.hello.index, attempt, out);
+    out.set(answer.message, DATAGRAM_HEADER_BYTES);
+    out.set(this.#mac(peerStatic, out, RESPONSE_NOISE_END), RESPONSE_NOISE_END);
+    return SEALED_RESPONSE_BYTES;
+  }
+
+  /** Whether an INIT may cost us a key exchange. */
+  #admitWork(bytes: Uint8Array, from: Endpoint, identity: Identity): DropReason {
+    const now = this.#clock.now();
+    if (this.#work.level(now) < COOKIES_BELOW) {
+      if (!this.#cookieFits(bytes, from)) {
+        if (!this.#answers.take(now)) return DropReason.handshakeOverBudget;
+        this.#sendCookie(bytes, from, identity);
+        return DropReason.handshakeCookieAsked;
+      }
+      if (!this.#source(from).take(now)) return DropReason.handshakeOverBudget;
+    }
+    return this.#work.take(now) ? DropReason.none : DropReason.handshakeOverBudget;
+  }
+
+  #source(from: Endpoint): TokenBucket {
+    const bucket = this.#sources.get(from.address) ?? new TokenBucket(SOURCE_PER_SECOND, SOURCE_BURST);
+    this.#sources.delete(from.address);
+    this.#sources.set(from.address, bucket);
+    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
+    return bucket;
+  }
+
+  /** The sender of the message has this certificate, and the static key in it. */
+  #meet(payload: Uint8Array, peerStatic: Uint8Array, meant: NodeId): DropReason {
+    const fields = this.#fields;
+    const certificate = this.#membership.admit(payload, fields.certificateStart, fields.certificateEnd, ROLE_ROUTER);
+    if (typeof certificate === 'number') return certificate;
+    if (!equalBytes(certificate.exchangeKey, peerStatic)) return DropReason.certificateOfAnother;
+    const { hello } = this;
+    hello.node = certificate.node;
+    hello.peer = meant;
+    hello.index = fields.index;
+    hello.instance = fields.instance;
+    hello.continues = fields.continues;
+    hello.stamp = fields.stamp;
+    hello.certificate = certificate;
+    return DropReason.none;
+  }
+
+  #agree(transport: NoiseTransport, shown: Identity): void {
+    const { primitives } = this.#membership;
+    this.shown = shown.certificate.serial;
+    this.seal = { send: primitives.sealer(transport.send), receive: primitives.sealer(transport.receive) };
+  }
+
+  /* -------------------------------------------------------------- cookies and keys */
+
+  onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason {
+    if (bytes[0] === DATAGRAM_KEY_REQUEST) return this.#onKeyRequest(bytes, length, from);
+    if (bytes[0] !== DATAGRAM_COOKIE && bytes[0] !== DATAGRAM_KEY_ANSWER) return DropReason.securityMismatch;
+    if (call === null) return DropReason.handshakeUnexpected;
+    return bytes[0] === DATAGRAM_COOKIE ? this.#onCookie(bytes, length, call) : this.#onKeyAnswer(bytes, length, call);
+  }
+
+  takeRetry(): boolean {
+    const retry = this.#retry;
+    this.#retry = false;
+    return retry;
+  }
+
+  #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+    if (length !== KEY_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
+    for (let at = KEY_AT; at < length; at += 1) if (bytes[at] !== 0) return DropReason.reservedNotZero;
+    if (!this.#answers.take(this.#clock.now())) return DropReason.handshakeOverBudget;
+    const out = this.#scratch;
+    out.set(bytes.subarray(0, KEY_AT), 0);
+    out[0] = DATAGRAM_KEY_ANSWER;
+    out.set(this.#membership.identity.exchange.publicKey, KEY_AT);
+    this.#sink.send(from, out, KEY_DATAGRAM_BYTES);
+    return DropReason.none;
+  }
+
+  #onKeyAnswer(bytes: Uint8Array, length: number, call: Call): DropReason {
+    if (length !== KEY_DATAGRAM_BYTES) return DropReason.keyAnswerMalformed;
+    if (call.key !== null || !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))) return DropReason.handshakeUnexpected;
+    call.key = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
+    this.#retry = true;
+    return DropReason.none;
+  }
+
+  #sendCookie(bytes: Uint8Array, to: Endpoint, identity: Identity): void {
+    const out = this.#scratch;
+    out.set(bytes.subarray(0, DATAGRAM_HEADER_BYTES), 0);
+    out[0] = DATAGRAM_COOKIE;
+    const nonce = this.#draw(COOKIE_NONCE_BYTES);
+    out.set(nonce, DATAGRAM_HEADER_BYTES);
+    const mac = bytes.subarray(INIT_NOISE_END, INIT_NOISE_END + MAC_BYTES);
+    this.#rotateCookies();
+    out.set(this.#membership.primitives.encrypt(this.#cookieKey(identity.exchange.publicKey, nonce), 0, mac, this.#cookieOf(to, this.#cookieSecret)), COOKIE_SEALED_AT);
+    this.#sink.send(to, out, COOKIE_DATAGRAM_BYTES);
+  }
+
+  #onCookie(bytes: Uint8Array, length: number, call: Call): DropReason {
+    const secrets = call.secrets instanceof Secrets ? call.secrets : null;
+    if (length !== COOKIE_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
+    if (secrets === null) return DropReason.handshakeUnexpected;
+    const key = this.#cookieKey(secrets.key, bytes.subarray(DATAGRAM_HEADER_BYTES, COOKIE_SEALED_AT));
+    const cookie = this.#membership.primitives.decrypt(key, 0, secrets.mac, bytes.subarray(COOKIE_SEALED_AT, length));
+    if (cookie === null) return DropReason.cookieBroken;
+    // A second cookie for the same INIT says that the first was not taken: no hurry then.
+    this.#retry = secrets.cookie === null;
+    secrets.cookie = cookie;
+    secrets.cookieUntil = this.#clock.now() + COOKIE_LIFETIME;
+    return DropReason.none;
+  }
+
+  #cookieFits(bytes: Uint8Array, from: Endpoint): boolean {
+    const at = INIT_NOISE_END + MAC_BYTES;
+    const shown = bytes.subarray(at, SEALED_INIT_BYTES);
+    if (equalBytes(shown, NO_MAC)) return false;
+    this.#rotateCookies();
+    const covered = bytes.subarray(0, at);
+    return [this.#cookieSecret, this.#cookieSecretBefore].some((secret) => equalMacs(shown, this.#hmac(this.#cookieOf(from, secret), covered)));
+  }
+
+  #cookieOf(from: Endpoint, secret: Uint8Array): Uint8Array {
+    return this.#membership.primitives.hmacSha256(secret, utf8Encode(from.key)).subarray(0, COOKIE_BYTES);
+  }
+
+  #cookieKey(responder: Uint8Array, nonce: Uint8Array): Uint8Array {
+    return this.#membership.primitives.sha256(LABEL_COOKIE, responder, nonce);
+  }
+
+  #rotateCookies(): void {
+    const now = this.#clock.now();
+    if (now - this.#cookieSecretAt < COOKIE_LIFETIME) return;
+    this.#cookieSecretBefore = now - this.#cookieSecretAt < 2 * COOKIE_LIFETIME ? this.#cookieSecret : this.#draw(32);
+    this.#cookieSecret = this.#draw(32);
+    this.#cookieSecretAt = now;
+  }
+
+  /* -------------------------------------------------------------- shared */
+
+  #macFits(receiver: Uint8Array, bytes: Uint8Array, at: number): boolean {
+    return equalMacs(bytes.subarray(at, at + MAC_BYTES), this.#mac(receiver, bytes, at));
+  }
+
+  /** Over everything before it, under a key that whoever knows the receiver's public key can make. */
+  #mac(receiver: Uint8Array, bytes: Uint8Array, end: number): Uint8Array {
+    let key = this.#macKeys.get(receiver);
+    if (key === undefined) {
+      key = this.#membership.primitives.sha256(LABEL_MAC, receiver);
+      this.#macKeys.set(receiver, key);
+    }
+    return this.#hmac(key, bytes.subarray(0, end));
+  }
+
+  #hmac(key: Uint8Array, data: Uint8Array): Uint8Array {
+    return this.#membership.primitives.hmacSha256(key, data).subarray(0, MAC_BYTES);
+  }
+
+  #ephemeral(): NoiseKeyPair {
+    const secret = this.#draw(32);
+    return { secret, publicKey: this.#membership.primitives.x25519PublicKey(secret) };
+  }
+
+  #draw(count: number): Uint8Array {
+    const out = new Uint8Array(count);
+    this.#membership.random.fill(out);
+    return out;
+  }
+}
+
+function staticOf({ exchange }: Identity): NoiseKeyPair {
+  return { secret: exchange.secret.reveal(), publicKey: exchange.publicKey };
+}
+
+/** Without a way out at the first difference: time says nothing about the right value. */
+function equalMacs(a: Uint8Array, b: Uint8Array): boolean {
+  let difference = 0;
+  for (let i = 0; i < MAC_BYTES; i += 1) difference |= a[i]! ^ b[i]!;
+  return difference === 0;
+}
+

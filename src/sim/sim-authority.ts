@@ -1,0 +1,67 @@
+/**
+ * The certificate authority of a simulated world: a sealed network needs certificates in virtual time too.
+ *
+ * Owns the authority's keys and issues identities and revocation lists; draws only from the world's seed. The wall clock of
+ * a world begins at SIM_EPOCH.
+ */
+
+import type { SecureRandom } from '../base/rng.ts';
+import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import type { NodeId } from '../base/ids.ts';
+import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, type Validity } from '../crypto/certificates.ts';
+import { draw, makeSigningKeys, Secret, type KeyPair } from '../crypto/keys.ts';
+import { Membership, type Identity } from '../crypto/membership.ts';
+import type { Primitives } from '../crypto/primitives.ts';
+import { ROLE_CLIENT, ROLE_ROUTER, type Authority, type RevocationList } from '../wire/certificate.ts';
+import { cheapPrimitives, makeCheapKeys } from './cheap-primitives.ts';
+
+/** Microseconds since 1970 at virtual time 0: 2026-01-01. */
+export const SIM_EPOCH: Micros = 1_767_225_600 * SECOND;
+const EPOCH_S = SIM_EPOCH / SECOND;
+const YEARS_TEN = 3_650 * 86_400;
+const LONG: Validity = { notBeforeS: EPOCH_S - 86_400, notAfterS: EPOCH_S + YEARS_TEN };
+
+export class SimAuthority {
+  readonly primitives: Primitives;
+  readonly authority: Authority;
+  readonly #random: SecureRandom;
+  readonly #keys: KeyPair;
+  #list: RevocationList | null = null;
+
+  /** `network`: of another authority, to be a second one of its network. */
+  constructor(primitives: Primitives, random: SecureRandom, network: Uint8Array | null = null) {
+    this.primitives = primitives;
+    this.#random = random;
+    this.#keys = this.#signingKeys();
+    this.authority = makeAuthority('simulation', this.#keys, LONG, network, primitives);
+  }
+
+  /** Fresh keys and a certificate for them. */
+  issue(node: NodeId, name: string, validity: Validity = LONG, roles = ROLE_ROUTER | ROLE_CLIENT): Identity {
+    const signing = this.#signingKeys();
+    const secret = draw(this.#random, 32);
+    const exchange: KeyPair = { publicKey: this.primitives.x25519PublicKey(secret), secret: new Secret(secret) };
+    const request = makeRequest(name, node, signing, exchange.publicKey, this.primitives);
+    return { certificate: issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.#random, this.primitives), signing, exchange };
+  }
+
+  /** A list that revokes these and all before. */
+  revoke(nowS: number, ...identities: readonly Identity[]): RevocationList {
+    const serials = [...(this.#list?.serials ?? []), ...identities.map((identity) => identity.certificate.serial)];
+    this.#list = issueRevocations(serials, this.#list, nowS, this.authority, this.#keys.secret, this.primitives);
+    return this.#list;
+  }
+
+  /** What a daemon with `identity` and `trusted` authorities (default: this one) knows. `clock`: virtual time of its host. */
+  member(identity: Identity, clock: Clock, trusted: readonly SimAuthority[] = [this]): Membership {
+    return new Membership(this.primitives, { identity, previous: [], trust: this.trust(trusted) }, { now: () => SIM_EPOCH + clock.now() }, this.#random);
+  }
+
+  trust(trusted: readonly SimAuthority[] = [this]): Trust {
+    return new Trust(trusted.map((one) => one.authority), this.primitives);
+  }
+
+  #signingKeys(): KeyPair {
+    return this.primitives === cheapPrimitives ? makeCheapKeys(this.#random) : makeSigningKeys(this.#random);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The handshake datagrams of a sealed link: INIT and RESPONSE around a Noise IK message, the cookie that a busy
+ * daemon asks for, and the question for a peer's key. WIRE.md section 2.
+ *
+ * Every kind has one exact length, and no answer is longer than what it answers. What is inside the Noise messages is here
+ * too, as payloads; the cryptography is link/sealed-handshaker.ts's.
+ */
+
+import { assert } from '../base/assert.ts';
+import { getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts';
+import { isNodeId, type NodeId } from '../base/ids.ts';
+import { CERTIFICATE_BYTES_MAX, KEY_BYTES } from './certificate.ts';
+import { DropReason } from './drop.ts';
+import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
+
+/** Version of the sealed handshake and of what it opens. */
+export const SEALED_VERSION = 1;
+
+/** Of a Noise IK message over its payload: e, sealed s and a tag; e and a tag. */
+export const NOISE_INIT_EXTRA = 96;
+export const NOISE_RESPONSE_EXTRA = 48;
+export const MAC_BYTES = 16;
+export const COOKIE_BYTES = 16;
+
+const STAMP = 0, INDEX = 6, INSTANCE = 10, CONTINUES = 16, VERSION = 20, CERTIFICATE_LENGTH = 22, PEER = 24, INIT_CERTIFICATE = 28;
+export const SEALED_INIT_LAYOUT = {
+  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], continues: [CONTINUES, 4], version: [VERSION, 2], 'certificate bytes': [CERTIFICATE_LENGTH, 2], peer: [PEER, 4],
+  certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+} as const;
+const R_INDEX = 0, R_INSTANCE = 4, R_CONTINUES = 10, R_VERSION = 14, R_CERTIFICATE_LENGTH = 16, R_CERTIFICATE = 18;
+export const SEALED_RESPONSE_LAYOUT = {
+  'sender index': [R_INDEX, 4], instance: [R_INSTANCE, 6], continues: [R_CONTINUES, 4], version: [R_VERSION, 2], 'certificate bytes': [R_CERTIFICATE_LENGTH, 2],
+  certificate: [R_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+} as const;
+
+const INIT_PAYLOAD_BYTES = INIT_CERTIFICATE + CERTIFICATE_BYTES_MAX;
+const RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + CERTIFICATE_BYTES_MAX;
+/** The Noise message begins behind the datagram header and ends here; MACs follow. */
+export const INIT_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_INIT_EXTRA + INIT_PAYLOAD_BYTES;
+export const RESPONSE_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + RESPONSE_PAYLOAD_BYTES;
+export const SEALED_INIT_BYTES = INIT_NOISE_END + 2 * MAC_BYTES;
+export const SEALED_RESPONSE_BYTES = RESPONSE_NOISE_END + MAC_BYTES;
+
+const C_NONCE = DATAGRAM_HEADER_BYTES;
+export const COOKIE_NONCE_BYTES = 24;
+export const COOKIE_SEALED_AT = C_NONCE + COOKIE_NONCE_BYTES;
+export const COOKIE_DATAGRAM_BYTES = COOKIE_SEALED_AT + COOKIE_BYTES + 16;
+export const COOKIE_LAYOUT = { nonce: [0, COOKIE_NONCE_BYTES], 'sealed cookie': [COOKIE_NONCE_BYTES, COOKIE_BYTES + 16] } as const;
+
+/** A question for a key and its answer have the same length: nobody is amplified. */
+export const KEY_NONCE_AT = DATAGRAM_HEADER_BYTES;
+export const KEY_NONCE_BYTES = 8;
+export const KEY_AT = KEY_NONCE_AT + KEY_NONCE_BYTES;
+export const KEY_DATAGRAM_BYTES = KEY_AT + KEY_BYTES;
+export const KEY_LAYOUT = { nonce: [0, KEY_NONCE_BYTES], key: [KEY_NONCE_BYTES, KEY_BYTES] } as const;
+
+assert(SEALED_RESPONSE_BYTES <= SEALED_INIT_BYTES && COOKIE_DATAGRAM_BYTES <= SEALED_INIT_BYTES, 'no answer of a handshake is longer than its question');
+
+/** What one side says in its handshake message, besides its certificate. */
+export interface SealedHello {
+  /** Units of 100 us since 1970, u48: grows with every INIT of a node. 0 in a RESPONSE. */
+  stamp: number;
+  /** The sender's receiver index. */
+  index: number;
+  /** u48, of this run of the daemon. */
+  instance: number;
+  /** Receiver index, at the reader, of the channel that gets new keys; 0 for a new channel. */
+  continues: number;
+  /** Whom an INIT means; 0 for whoever answers. 0 in a RESPONSE. */
+  peer: NodeId;
+  /** Where the certificate is in the payload. */
+  certificateStart: number;
+  certificateEnd: number;
+}
+
+export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): Uint8Array {
+  const b = new Uint8Array(INIT_PAYLOAD_BYTES);
+  putU48(b, STAMP, hello.stamp);
+  putU32(b, INDEX, hello.index);
+  putU48(b, INSTANCE, hello.instance);
+  putU32(b, CONTINUES, hello.continues);
+  putU16(b, VERSION, SEALED_VERSION);
+  putU16(b, CERTIFICATE_LENGTH, certificate.length);
+  putU32(b, PEER, hello.peer);
+  b.set(certificate, INIT_CERTIFICATE);
+  return b;
+}
+
+export function encodeResponsePayload(hello: SealedHello, certificate: Uint8Array): Uint8Array {
+  const b = new Uint8Array(RESPONSE_PAYLOAD_BYTES);
+  putU32(b, R_INDEX, hello.index);
+  putU48(b, R_INSTANCE, hello.instance);
+  putU32(b, R_CONTINUES, hello.continues);
+  putU16(b, R_VERSION, SEALED_VERSION);
+  putU16(b, R_CERTIFICATE_LENGTH, certificate.length);
+  b.set(certificate, R_CERTIFICATE);
+  return b;
+}
+
+export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
+  if (b.length !== INIT_PAYLOAD_BYTES || getU16(b, VERSION) !== SEALED_VERSION) return DropReason.handshakeMalformed;
+  out.stamp = getU48(b, STAMP);
+  out.index = getU32(b, INDEX);
+  out.instance = getU48(b, INSTANCE);
+  out.continues = getU32(b, CONTINUES);
+  out.peer = getU32(b, PEER);
+  if (out.index === 0 || (out.peer !== 0 && !isNodeId(out.peer))) return DropReason.handshakeMalformed;
+  return placeCertificate(b, INIT_CERTIFICATE, getU16(b, CERTIFICATE_LENGTH), out);
+}
+
+export function decodeResponsePayload(b: Uint8Array, out: SealedHello): DropReason {
+  if (b.length !== RESPONSE_PAYLOAD_BYTES || getU16(b, R_VERSION) !== SEALED_VERSION) return DropReason.handshakeMalformed;
+  out.stamp = 0;
+  out.peer = 0;
+  out.index = getU32(b, R_INDEX);
+  out.instance = getU48(b, R_INSTANCE);
+  out.continues = getU32(b, R_CONTINUES);
+  if (out.index === 0) return DropReason.handshakeMalformed;
+  return placeCertificate(b, R_CERTIFICATE, getU16(b, R_CERTIFICATE_LENGTH), out);
+}
+
+/** The certificate is padded with zeros to the longest there is: the length of a name does not show. */
+function placeCertificate(b: Uint8Array, start: number, length: number, out: SealedHello): DropReason {
+  if (length > CERTIFICATE_BYTES_MAX) return DropReason.handshakeMalformed;
+  for (let at = start + length; at < b.length; at += 1) if (b[at] !== 0) return DropReason.handshakeMalformed;
+  out.certificateStart = start;
+  out.certificateEnd = start + length;
+  return DropReason.none;
+}

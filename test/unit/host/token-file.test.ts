@@ -1,0 +1,67 @@
+/** The token of the TCP listener, and the group of the socket: what is accepted, made and refused. */
+
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+
+import { groupIdOf, isGroup } from '../../../src/host/socket-group.ts';
+import { readOrMakeToken, tokenChecker } from '../../../src/host/token-file.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'spines-token-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a token file', () => {
+  test('is made when missing, for its owner alone, and read again', () => {
+    const path = join(folder, 'made');
+    const token = readOrMakeToken(path);
+    expect(token).toMatch(/^[0-9a-f]{64}$/);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readFileSync(path, 'utf8')).toBe(`${token}\n`);
+    expect(readOrMakeToken(path)).toBe(token);
+    expect(readOrMakeToken(join(folder, 'other'))).not.toBe(token);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.new'))).toEqual([]);
+  });
+
+  test('that others may read, or that holds no token, is refused', () => {
+    const path = join(folder, 'open');
+    readOrMakeToken(path);
+    for (const mode of [0o604, 0o640, 0o620, 0o601]) {
+      chmodSync(path, mode);
+      expect(() => readOrMakeToken(path), mode.toString(8)).toThrow(/others may read .*; run `chmod 600/);
+    }
+    chmodSync(path, 0o600);
+    for (const text of ['', 'secret\n', `${'0'.repeat(63)}\n`, `${'0'.repeat(65)}`, `${'G'.repeat(64)}`]) {
+      writeFileSync(path, text);
+      expect(() => readOrMakeToken(path), text).toThrow(/64 hexadecimal digits; /);
+    }
+    const place = join(folder, 'folder');
+    mkdirSync(place);
+    expect(() => readOrMakeToken(place)).toThrow(/is not a file; /);
+    expect(() => readOrMakeToken(join(folder, 'none', 'token'))).toThrow(/can't be made \(ENOENT\); /);
+  });
+
+  test('fits itself and nothing else, of any length', () => {
+    const token = 'ab'.repeat(32);
+    const fits = tokenChecker(token);
+    expect(fits(token)).toBe(true);
+    for (const shown of ['', 'a', `${token} `, token.toUpperCase(), token.slice(1), token + token, `${token.slice(0, 63)}c`, 'x'.repeat(100_000), '\ud800']) expect(fits(shown)).toBe(false);
+  });
+});
+
+describe('a group', () => {
+  const file = join(folder, 'group');
+  writeFileSync(file, 'root:x:0:\n# a comment\nbroken\nspines:x:1234:alice,bob\nodd:x:abc:\n');
+
+  test('is a name that the file knows, or a number', () => {
+    expect(groupIdOf('spines', file)).toBe(1234);
+    expect(groupIdOf('77', file)).toBe(77);
+    for (const name of ['nobody', 'odd', 'broken', 'spine']) expect(() => groupIdOf(name, file), name).toThrow(/client\.group: .* has no group .*; make it with/);
+    expect(() => groupIdOf('spines', join(folder, 'absent'))).toThrow(/no group/);
+  });
+
+  test('has a name that can be one', () => {
+    expect(['spines', '_x', 'a-b.c', 'host$', '0', '4294967294'].every(isGroup)).toBe(true);
+    expect(['', '-1', '4294967295', 'a b', 'a:b', '1a', 'x\n'].some(isGroup)).toBe(false);
+  });
+});
