@@ -212,6 +212,8 @@ export interface LinkRow {
   congestion: string | null;
   windowBytes: number | null;
   inFlightBytes: number | null;
+  /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
+  seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;
 }
 export interface LinksReply { schema: 1; links: LinkRow[] }

@@ -125,7 +125,7 @@ export function certifyRequest(
 
 export async function revoke(targets: readonly string[], flags: PassphraseFlags & { readonly dir: string }): Promise<Told> {
   const files = authorityFiles(flags.dir);
-  const authority = readKind(files.authority, 'authority');
+  const authority = readAuthority(files.authority);
   const added = targets.map((target) => (isSerial(target) ? target : serialOf(target, authority)));
   const { secret } = await openAuthority(flags);
   const now = nowS();
@@ -138,7 +138,7 @@ export async function revoke(targets: readonly string[], flags: PassphraseFlags 
   });
   return {
     ...describe({ kind: 'revocations', value: list! }), files: [files.revocations],
-    next: [`copy ${files.revocations} to the nodes: a certificate counts until the nodes have the list`],
+    next: [`copy ${files.revocations} to a node and run \`spines reload\` there: it spreads to the others, and a certificate counts where it has not come yet`],
   };
 }
 
@@ -148,10 +148,15 @@ function serialOf(path: string, authority: Authority): string {
   return certificate.serial;
 }
 
+function readAuthority(path: string): Authority {
+  if (!existsSync(path)) throw new Failure(EXIT_USAGE, 'ENOENT', `authority ${path} does not exist; name the authority's folder with --dir`);
+  return readKind(path, 'authority');
+}
+
 /** The authority of a folder, with its secret key. */
 async function openAuthority(flags: PassphraseFlags & { readonly dir: string }): Promise<OpenAuthority> {
   const files = authorityFiles(flags.dir);
-  const authority = readKind(files.authority, 'authority');
+  const authority = readAuthority(files.authority);
   const file = readKind(files.key, 'key');
   if (!isAuthentic(authority)) throw new Failure(EXIT_USAGE, 'EAUTHORITY', `${files.authority} is not signed by its own key; copy it again`);
   if (file.holder !== 'authority' || !equalBytes(file.signingKey, authority.signingKey)) {

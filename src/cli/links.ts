@@ -32,11 +32,13 @@ export function formatLinks({ links }: LinksReply, paint: Paint): string {
       { title: 'node' }, { title: 'name' }, { title: 'address' }, { title: 'state' }, { title: 'since', align: 'right' }, { title: 'rtt', align: 'right' },
       { title: 'loss out', align: 'right' }, { title: 'loss in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
       { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
+      { title: 'keys' },
     ],
     links.map((link) => [
       link.node ?? '?', link.name ?? '', link.address, paint(STATE_COLOURS[link.state], link.state), formatAge(link.sinceMs), formatMs(link.rttMs),
       formatPct(link.lossOutPct), formatPct(link.lossInPct), String(link.sent.datagrams), String(link.received.datagrams),
       String(link.retransmitted), String(link.dropped), `${link.queueBytes} B`,
+      link.seal === null ? (link.state === 'up' ? paint('red', 'not sealed') : '') : `${formatAge(link.seal.keyAgeMs)} old`,
     ]),
   );
 }

@@ -88,8 +88,8 @@ function readTrust({ authorities, revocations }: IdentityPaths): Trust {
     const verdict = trust.offer(list);
     // Of an authority that is trusted no longer a list may stay; a forged or foreign one is a mistake to be told.
     if (verdict === 'ok' || verdict === 'stale' || verdict === 'unknown-authority') continue;
-    const why = verdict === 'wrong-network' ? 'belongs to another network' : 'has a wrong signature';
-    throw new SpinesError('EREVOCATIONS', `revocation list ${revocations} ${why}; copy it from the authority again, or remove it`);
+    const why = verdict === 'wrong-network' ? `belongs to another network than ${authorities[0]!}; copy both` : 'has a wrong signature; copy it';
+    throw new SpinesError('EREVOCATIONS', `revocation list ${revocations} ${why} from the authority again, or remove the list`);
   }
   return trust;
 }

@@ -61,6 +61,8 @@ export interface LinkEnvironment {
   readonly liveness: LivenessConfig;
   readonly linkQueueBytes: number;
   readonly congestion: CongestionName;
+  /** This node's id. */
+  readonly self: NodeId;
   forgetChannel(channel: Channel): void;
   onLinkDown(link: Link): void;
 }
@@ -133,6 +135,7 @@ export class LinkTable {
       ...rest,
       liveness: config.liveness,
       congestion: config.congestion,
+      self: config.id,
       linkQueueBytes: config.limits.linkQueueBytes,
       forgetChannel: (channel) => this.#forgetChannel(channel),
       onLinkDown: (link) => this.#onLinkDown(link),

@@ -281,8 +281,8 @@ export class Link {
 
   /** A datagram of `channel`, checked for replay, with frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot` */
   onDatagram(channel: Channel, number: number, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
+    if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
     channel.receivedDatagrams += 1;
-    if (channel === this.#next) this.useChannel(channel, false);
     if (channel !== this.#channel) return;
     if (from !== channel.endpoint) this.#onOtherAddress(channel, from, newest);
     this.liveness.onReceived(channel.replay.highest);
@@ -306,12 +306,20 @@ export class Link {
     }
   }
 
+  /**
+   * Both sides dialled and each uses its own channel: they would move past each other. The higher id's dial counts, as in the
+   * tie-break of handshakes; a peer who has used our channel before and now uses another one has begun anew.
+   */
+  #crossed(): boolean {
+    return this.#channel !== null && this.dialled && this.#channel.receivedDatagrams === 0 && this.#env.self > this.node;
+  }
+
   /** The newest datagram came from elsewhere: the peer may have moved, or somebody passes its datagrams on. */
   #onOtherAddress(channel: Channel, from: Endpoint, newest: boolean): void {
     if (from.key === channel.endpoint.key) channel.endpoint = from;
     else if (!newest) return;
     else if (channel.epoch.seal === null) this.#move(channel, from);
-    else if (this.#path.mayAsk(this.#env.clock.now())) {
+    else if (this.#path.mayAsk(from, this.#env.clock.now())) {
       channel.flush();
       this.#path.ask(from, channel.buffer, channel.frame(FRAME_PATH_PROBE, PATH_TOKEN_BYTES), this.#env.clock.now());
       channel.flushTo(from);

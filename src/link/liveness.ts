@@ -20,6 +20,8 @@ import { LossEstimator } from './loss.ts';
 import { RttEstimator } from './rtt.ts';
 
 const PROBE_INTERVAL: Micros = 25 * MILLISECOND;
+/** The longest round trip at which a new channel's first answer is waited for. */
+const FIRST_ANSWER: Micros = 1_500 * MILLISECOND;
 const FALSE_DEATH = 2e-6;
 const PROBES_MIN = 8;
 const PROBES_MAX = 60;
@@ -56,6 +58,8 @@ export class Liveness {
   readonly #checkTimer = new Timer(() => this.#onCheck());
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #running = false;
+  /** Since the channel came up. */
+  #heard = false;
   #lastHeardAt: Micros = 0;
   #lastSentAt: Micros = 0;
   #lastHelloAt: Micros = 0;
@@ -78,6 +82,7 @@ export class Liveness {
     const now = this.#clock.now();
     this.#running = true;
     this.#lastHeardAt = now;
+    this.#heard = false;
     this.#peerStampAt = -1;
     this.#probing = false;
     this.lossIn.restart();
@@ -104,6 +109,7 @@ export class Liveness {
   /** A new datagram arrived; `highest` is the highest packet number so far. `@hot` */
   onReceived(highest: number): void {
     this.#lastHeardAt = this.#clock.now();
+    this.#heard = true;
     this.#probing = false;
     this.lossIn.onReceived(highest);
   }
@@ -185,7 +191,9 @@ export class Liveness {
       this.#firstProbeAt = now;
     }
     const answerable = now - this.#firstProbeAt - Math.round(this.rtt.smoothedUs * 1.25) - 10 * MILLISECOND;
-    if (silence >= this.#config.deadAfterUs && answerable >= (this.#probesNeeded - 1) * PROBE_INTERVAL) {
+    // Who dialled hears nothing for the first round trip, and does not know yet how long that is.
+    const deadAfter = this.#heard ? this.#config.deadAfterUs : Math.max(this.#config.deadAfterUs, FIRST_ANSWER);
+    if (silence >= deadAfter && answerable >= (this.#probesNeeded - 1) * PROBE_INTERVAL) {
       this.stop();
       this.#out.onDead();
       return;

@@ -10,40 +10,47 @@ import type { Endpoint } from '../base/datagram.ts';
 import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 
-/** At most one probe in this time, wherever to. */
+/** At most one probe to an address in this time. */
 const INTERVAL: Micros = 25 * MILLISECOND;
+/** Addresses asked at once: copies sent from elsewhere must not hide where the peer really is. */
+const CANDIDATES_MAX = 8;
+
+interface Candidate {
+  readonly endpoint: Endpoint;
+  readonly high: number;
+  readonly low: number;
+  askedAt: Micros;
+}
 
 export class PathProbe {
   readonly #rng: Rng;
-  #candidate: Endpoint | null = null;
-  #high = 0;
-  #low = 0;
-  #askedAt: Micros = -INTERVAL;
+  /** The one asked longest ago first. */
+  #candidates: Candidate[] = [];
 
   constructor(rng: Rng) {
     this.#rng = rng;
   }
 
-  mayAsk(now: Micros): boolean {
-    return now - this.#askedAt >= INTERVAL;
+  mayAsk(to: Endpoint, now: Micros): boolean {
+    const before = this.#candidates.find((one) => one.endpoint.key === to.key) ?? (this.#candidates.length < CANDIDATES_MAX ? undefined : this.#candidates[0]);
+    return before === undefined || now - before.askedAt >= INTERVAL;
   }
 
-  /** Writes a fresh token at `at`. One candidate at a time: the latest. A repeated question keeps its token, for long round trips. */
+  /** Writes a token at `at`. A repeated question keeps its token, for long round trips. */
   ask(to: Endpoint, buffer: Uint8Array, at: number, now: Micros): void {
-    if (this.#candidate?.key !== to.key) {
-      this.#candidate = to;
-      this.#high = this.#rng.u32();
-      this.#low = this.#rng.u32();
-    }
-    this.#askedAt = now;
-    putU32(buffer, at, this.#high);
-    putU32(buffer, at + 4, this.#low);
+    const same = this.#candidates.findIndex((one) => one.endpoint.key === to.key);
+    const candidate = same >= 0 ? this.#candidates.splice(same, 1)[0]! : { endpoint: to, high: this.#rng.u32(), low: this.#rng.u32(), askedAt: now };
+    if (this.#candidates.length === CANDIDATES_MAX) this.#candidates.shift();
+    candidate.askedAt = now;
+    this.#candidates.push(candidate);
+    putU32(buffer, at, candidate.high);
+    putU32(buffer, at + 4, candidate.low);
   }
 
-  /** Whether the token at `at`, come from `from`, is the one sent there. It counts once. */
+  /** Whether the token at `at`, come from `from`, is the one sent there. It counts once, and ends the other questions. */
   proves(bytes: Uint8Array, at: number, from: Endpoint): boolean {
-    if (this.#candidate?.key !== from.key || getU32(bytes, at) !== this.#high || getU32(bytes, at + 4) !== this.#low) return false;
-    this.#candidate = null;
-    return true;
+    const proved = this.#candidates.some(({ endpoint, high, low }) => endpoint.key === from.key && getU32(bytes, at) === high && getU32(bytes, at + 4) === low);
+    if (proved) this.#candidates = [];
+    return proved;
   }
 }

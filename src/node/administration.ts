@@ -126,7 +126,8 @@ export class Administration {
         node: dial.node === null ? null : formatNodeId(dial.node), name: dial.node === null ? null : this.#node.router.nameOf(dial.node),
         address: dial.endpoint.key, state: 'connecting', sinceMs: ms(this.#env.clock.now() - this.#startedAt), dialled: true,
         rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
-        retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
+        retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, seal: null,
+        emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
       });
     }
     return { schema: 1, links: rows };
@@ -145,8 +146,13 @@ export class Administration {
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
       congestion: link.reliable.congestion, windowBytes: link.reliable.windowBytes, inFlightBytes: link.reliable.inFlightBytes,
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
-      emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+      seal: this.#sealOf(link), emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
+  }
+
+  #sealOf({ channel, certificate }: Link): LinkRow['seal'] {
+    if (channel === null || certificate === null) return null;
+    return { serial: certificate.serial, notAfterS: certificate.notAfterS, keyAgeMs: ms(this.#env.clock.now() - channel.epoch.madeAt), rekeys: channel.rekeys };
   }
 
   #sessions(): SessionsReply {

@@ -8,8 +8,8 @@ export class Worker {
   readonly child: ChildProcess;
 
   /** `file`: a compiled file beside this one. */
-  constructor(file: 'role.js' | 'program.js') {
-    this.child = fork(fileURLToPath(new URL(file, import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  constructor(file: 'role.js' | 'program.js' | 'inside.js') {
+    this.child = fork(fileURLToPath(new URL(file, import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: file === 'inside.js' ? ['--expose-gc'] : [] });
   }
 
   ask<T>(order: object): Promise<T> {
@@ -37,9 +37,37 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Frees what can be freed. Needs --expose-gc; compiled code may go too, so what is timed afterwards must warm up. */
+export function collect(): void {
+  // Buffers are given back after the objects that held them.
+  for (let i = 0; i < 4; i += 1) globalThis.gc!();
+}
+
+/** CPU time of this process so far, microseconds: what else the machine does does not count. */
+export function cpuUs(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** "lowest-highest". */
+export function spread(values: readonly number[], digits = 2): string {
+  return `${Math.min(...values).toFixed(digits)}-${Math.max(...values).toFixed(digits)}`;
+}
+
+/** With commas and no decimals. */
+export function whole(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** Quotients of what was measured in the same rounds. */
+export function ratios(values: readonly number[], of: readonly number[]): number[] {
+  return values.map((value, i) => value / of[i]!);
 }
 
 export function printTable(rows: readonly (readonly string[])[], textColumns: number): void {

@@ -63,6 +63,13 @@ describe('a link comes up', () => {
     }
   });
 
+  test.each([200, 250, 350, 600])('and stays, over a wire with a latency of %i ms', (latency) => {
+    const network = pair({ forward: wire({ latencyUs: latency * MS }) });
+    network.settle();
+    network.run(20 * SECOND);
+    expect(network.linkDowns).toBe(0);
+  });
+
   test('although the peer starts half a minute later', () => {
     const network = pair();
     const [a, b] = both(network);
@@ -535,5 +542,25 @@ describe('hostile and broken wires', () => {
     network.run(SECOND);
     expect(linked(a, b)).toBe(true);
     expect(network.linkDowns).toBe(0);
+  });
+});
+
+describe('both sides dial each other', () => {
+  test('at any two moments, over any wire: one link, that never breaks: 400 seeds, sealed and not', () => {
+    for (let seed = 1; seed <= 400; seed += 1) {
+      const rng = new Rng(seed).fork('both dial');
+      const network = hosts(2, { seed, security: seed % 4 === 0 ? 'none' : 'sealed' });
+      const [a, b] = both(network);
+      const latencyUs = 1 + rng.below(60 * MS);
+      network.connect(a, b, wire({ latencyUs, jitterUs: rng.below(20 * MS) }), wire({ latencyUs, jitterUs: rng.below(20 * MS) }));
+      b.dials.push({ address: a.endpoint.address, port: a.endpoint.port, node: a.id, ...(a.identity === null ? {} : { key: a.identity.exchange.publicKey }) });
+      a.start();
+      network.run(rng.below(3 * SECOND));
+      b.start();
+      network.run(3 * SECOND);
+      expect(linked(a, b), `seed ${seed}`).toBe(true);
+      expect(network.linkDowns, `seed ${seed}`).toBe(0);
+      finish(network);
+    }
   });
 });

@@ -12,7 +12,8 @@ import { SpinesClient, type RoutesReply } from 'spines-client';
 
 import { folderOf, makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** The built program, for node. */
+export const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 export interface Ran { code: number | null; stdout: Buffer; stderr: string }
 

@@ -166,6 +166,8 @@ describe('spines keys', () => {
     rmSync(at('ca/revocations.crl.new'));
     rmSync(at('ca/revocations.crl'));
     await refused(2, 'ENOENT', 'revoke', at('alpha.crt'), '--dir', at('ca'));
+    await refused(2, 'ENOENT', 'revoke', at('alpha.crt'), '--dir', at('elsewhere'));
+    expect(out.stderr).toContain(`authority ${at('elsewhere', 'authority.pub')} does not exist; name the authority's folder with --dir`);
     expect(existsSync(at('ca/revocations.crl.new'))).toBe(false);
   });
 

@@ -148,7 +148,7 @@ describe('refused with file, problem and remedy', () => {
     put('other.pub', armour('SPINES AUTHORITY', other.authority.bytes));
     expect(refusal({ authorities: [at('authority.pub'), at('other.pub')] })).toContain('belongs to another network; trust authorities of one network');
     put('revocations.crl', armour('SPINES REVOCATION LIST', other.revocations([]).bytes));
-    expect(refusal()).toBe('revocation list DIR/revocations.crl belongs to another network; copy it from the authority again, or remove it');
+    expect(refusal()).toBe('revocation list DIR/revocations.crl belongs to another network than DIR/authority.pub; copy both from the authority again, or remove the list');
   });
 });
 

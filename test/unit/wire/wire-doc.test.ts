@@ -14,13 +14,14 @@ import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as revocation from '../../../src/wire/revocation.ts';
 import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -48,6 +49,10 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   DIGEST_HEAD: { bytes: linkState.DIGEST_HEAD_BYTES, varying: ['versions'] },
   FRAGMENT: { bytes: fragment.FRAGMENT_HEAD_BYTES },
   ECHO: { bytes: echo.ECHO_HEAD_BYTES },
+  REVOCATION_OFFER_HEAD: { bytes: revocation.REVOCATION_OFFER_HEAD_BYTES, varying: ['entries'] },
+  REVOCATION_ENTRY: { bytes: revocation.REVOCATION_ENTRY_BYTES },
+  REVOCATION_WANT: { bytes: revocation.REVOCATION_WANT_BYTES },
+  REVOCATION_PART_HEAD: { bytes: revocation.REVOCATION_PART_HEAD_BYTES, varying: ['bytes'] },
 };
 
 /** Names that begin like a registry's but are no values of it. */
@@ -151,6 +156,7 @@ describe('WIRE.md', () => {
     ['a sealed sum', '| 44 | 60 |', '| 44 | 59 |'],
     ['a flag of segments', '| 0x10 | MARKED |', '| 0x40 | MARKED |'],
     ['a field of segments', '| 14 | 6 | ack |', '| 14 | 6 | acked |'],
+    ['a field of revocations', '| 22 | 4 | missing |', '| 22 | 4 | missed |'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];
   test.each(doctored)('%s that is wrong is noticed', (_what, from, to) => {

@@ -1,0 +1,168 @@
+/**
+ * Ten thousand attempts at a handshake in each second, for five seconds: the budget for key exchanges holds, honest links
+ * notice nothing, and who has a right to a link still gets one.
+ */
+
+import { describe, expect, test } from 'vitest';
+
+import type { Endpoint } from '../../src/base/datagram.ts';
+import { utf8Encode } from '../../src/base/bytes.ts';
+import { Rng } from '../../src/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
+import { nodePrimitives } from '../../src/host/node-primitives.ts';
+import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND } from '../../src/link/handshaker.ts';
+import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
+import { SimAuthority } from '../../src/sim/sim-authority.ts';
+import type { SimHost, Wire } from '../../src/sim/world.ts';
+import type { Primitives } from '../../src/crypto/primitives.ts';
+import { DATAGRAM_COOKIE, DATAGRAM_SEALED_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
+import { DropReason } from '../../src/wire/drop.ts';
+import { INIT_NOISE_END, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
+import { elsewhere, inject, Stranger, workedBy } from '../support/attacker.ts';
+import { hosts, linked, useNetworks, type Network } from '../support/network.ts';
+
+useNetworks();
+
+const PER_SECOND = 10_000, SECONDS = 5;
+
+/** One attempt: bytes and where they come from. */
+type Attempts = (scene: Scene, number: number) => { bytes: Uint8Array; from: Endpoint };
+
+interface Scene { readonly network: Network; readonly rng: Rng; readonly victim: SimHost; readonly primitives: Primitives }
+
+function build(primitives: Primitives): Scene {
+  const network = hosts(4, { primitives });
+  const [a, victim, c, late] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+  network.connect(a, victim);
+  network.connect(victim, c);
+  network.connect(late, victim);
+  for (const host of [a, victim, c]) host.start();
+  expect(network.until(() => linked(a, victim) && linked(c, victim), 2 * SECOND)).not.toBeNull();
+  network.run(SECOND);
+  return { network, victim, primitives, rng: new Rng(9) };
+}
+
+function garbage({ rng }: Scene): Uint8Array {
+  const bytes = new Uint8Array(SEALED_INIT_BYTES);
+  rng.fill(bytes);
+  encodeDatagramHeader(DATAGRAM_SEALED_INIT, rng.u32(), 0, bytes);
+  return bytes;
+}
+
+/** What everybody can make who knows the victim's public key. */
+function junk(scene: Scene): Uint8Array {
+  const { primitives, victim } = scene;
+  const bytes = garbage(scene);
+  const key = primitives.sha256(utf8Encode('spines mac'), victim.identity!.exchange.publicKey);
+  bytes.set(primitives.hmacSha256(key, bytes.subarray(0, INIT_NOISE_END)).subarray(0, MAC_BYTES), INIT_NOISE_END);
+  return bytes.fill(0, INIT_NOISE_END + MAC_BYTES);
+}
+
+const garbageAttempts: Attempts = (scene) => ({ bytes: garbage(scene), from: elsewhere(scene.rng.below(1 << 20)) });
+const junkAttempts: Attempts = (scene) => ({ bytes: junk(scene), from: elsewhere(scene.rng.below(1 << 20)) });
+
+/** From `count` addresses that answer cookies, with good handshakes of a certificate that nobody trusts. */
+function cookieAttempts(scene: Scene, count: number): Attempts {
+  const { network, victim, primitives } = scene;
+  const foreign = new SimAuthority(primitives, network.world.rng.fork('foreign'), network.world.authority!.authority.network);
+  const mallory = new Stranger(foreign.member(foreign.issue(0x0a00_0099, 'mallory'), network.world));
+  const own = Array.from({ length: count }, (_, i) => {
+    const call = mallory.call(victim.identity!.exchange.publicKey);
+    return { address: elsewhere(i), call, bytes: mallory.init(call) };
+  });
+  const { transmit } = network.world;
+  const wires = new Map<Wire, (typeof own)[number]>();
+  for (const one of own) {
+    const far: Wire = { from: victim, to: victim, get model(): never { throw new Error('unused'); }, datagrams: 0, ipBytes: 0 };
+    wires.set(far, one);
+    victim.wires.set(one.address.key, far);
+  }
+  network.world.transmit = (wire, bytes, length) => {
+    const one = wires.get(wire);
+    if (one === undefined) return transmit.call(network.world, wire, bytes, length);
+    expect(bytes[0]).toBe(DATAGRAM_COOKIE);
+    if (mallory.handshaker.onOther(bytes.slice(0, length), length, victim.endpoint, one.call) === DropReason.none) one.bytes = mallory.init(one.call);
+  };
+  return (_scene, number) => ({ bytes: own[number % count]!.bytes, from: own[number % count]!.address });
+}
+
+interface Result { readonly worked: number; readonly tookUs: Micros | null }
+
+/** The flood, beside honest traffic through the victim and a node that dials a second later. */
+function flood(scene: Scene, attempts: Attempts): Result {
+  const { network, victim } = scene;
+  const [a, , c, late] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+  const flow = network.flow(a, c, { packetsPerSecond: 200, durationUs: SECONDS * SECOND });
+  const worked = workedBy(victim), dropped = victim.node.drops.total;
+  let tookUs: Micros | null = null, sent = 0;
+  const started = network.now;
+  for (let ms = 0; ms < SECONDS * 1_000; ms += 1) {
+    network.run(MILLISECOND);
+    if (ms === 1_000) late.start();
+    for (let i = 0; i < PER_SECOND / 1_000; i += 1) {
+      const { bytes, from } = attempts(scene, sent);
+      inject(victim, bytes, from);
+      sent += 1;
+    }
+    if (late.running && tookUs === null && linked(late, victim)) tookUs = network.now - started - SECOND;
+    expect(victim.node.links.size).toBeLessThanOrEqual(3);
+  }
+  expect(sent).toBe(PER_SECOND * SECONDS);
+  expect(victim.node.drops.total - dropped).toBeGreaterThanOrEqual(sent);
+  expect(network.linkDowns).toBe(0);
+  const result = { worked: workedBy(victim) - worked, tookUs };
+  expect(result.worked).toBeLessThanOrEqual(HANDSHAKES_PER_SECOND * SECONDS + HANDSHAKES_BURST);
+  network.run(SECOND);
+  expect([flow.sent, flow.meter.delivered]).toEqual([SECONDS * 200, SECONDS * 200]);
+  expect(flow.meter.delays.summary()!.max).toBeLessThan(15);
+  expect(linked(late, victim)).toBe(true);
+  return result;
+}
+
+describe('a flood of handshakes', () => {
+  test('of garbage costs no key exchange, and who dials meanwhile has its link at once', () => {
+    const scene = build(cheapPrimitives);
+    const { worked, tookUs } = flood(scene, garbageAttempts);
+    expect(worked).toBeLessThanOrEqual(2);
+    expect(tookUs).toBeLessThanOrEqual(50 * MILLISECOND);
+    expect(scene.victim.node.drops.of(DropReason.handshakeMacWrong)).toBe(PER_SECOND * SECONDS);
+  });
+
+  test('by somebody who knows the public key is answered by cookies within their budget, and who dials meanwhile has its link within 5 s', () => {
+    const scene = build(cheapPrimitives);
+    const { worked, tookUs } = flood(scene, junkAttempts);
+    expect(worked).toBeGreaterThan(HANDSHAKES_BURST / 2);
+    expect(tookUs).toBeLessThanOrEqual(4 * SECOND);
+    const { drops } = scene.victim.node;
+    expect(drops.of(DropReason.handshakeCookieAsked)).toBeLessThanOrEqual(2_000 * SECONDS + 300);
+    expect(drops.of(DropReason.handshakeOverBudget)).toBeGreaterThan(0.7 * PER_SECOND * SECONDS);
+  });
+
+  test('from sixteen addresses that answer cookies is bounded for each of them, and who dials meanwhile has its link within 5 s', () => {
+    const scene = build(cheapPrimitives);
+    const { worked, tookUs } = flood(scene, cookieAttempts(scene, 16));
+    expect(worked).toBeGreaterThan(HANDSHAKES_PER_SECOND);
+    expect(tookUs).toBeLessThanOrEqual(4 * SECOND);
+    expect(scene.victim.node.drops.of(DropReason.certificateUnknownAuthority)).toBe(worked - 1);
+  });
+
+  test('with real primitives costs little of a second of real time', () => {
+    const kinds: [string, (scene: Scene) => Attempts][] = [['garbage', () => garbageAttempts], ['right MAC, junk inside', () => junkAttempts], ['16 addresses with cookies', (scene) => cookieAttempts(scene, 16)]];
+    for (const [name, make] of kinds) {
+      const scene = build(nodePrimitives);
+      const attempts = make(scene);
+      let us = 0;
+      const worked = workedBy(scene.victim);
+      for (let ms = 0; ms < 1_000; ms += 1) {
+        scene.network.run(MILLISECOND);
+        const batch = Array.from({ length: PER_SECOND / 1_000 }, (_, i) => attempts(scene, ms * 10 + i));
+        const started = performance.now();
+        for (const { bytes, from } of batch) inject(scene.victim, bytes, from);
+        us += (performance.now() - started) * 1_000;
+      }
+      console.log(`flood, ${name}: ${PER_SECOND} attempts in ${(us / 1_000).toFixed(0)} ms, ${workedBy(scene.victim) - worked} key exchanges`);
+      expect(scene.network.linkDowns).toBe(0);
+      scene.network.host(3).start();
+    }
+  });
+});
