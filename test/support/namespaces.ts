@@ -2,7 +2,7 @@
  * Hosts of their own on one machine: Linux network namespaces, joined by veth pairs of MTU 1500. Needs root.
  *
  * Owns the namespaces it made, by names with this process's id, and what was started in them; `close` ends and removes all, and an
- * exit handler does when there is no time. Each host has one address on all its cables, and reaches its neighbours only.
+ * exit handler does when there is no time; what a killed run left over, the next one removes. Each host has one address on all its cables, and reaches its neighbours only.
  */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
@@ -69,6 +69,7 @@ export class Namespaces {
   readonly #onExit = (): void => this.#remove();
 
   constructor() {
+    removeLeftOvers();
     process.on('exit', this.#onExit);
   }
 
@@ -100,6 +101,30 @@ export class Namespaces {
       host.endNow();
       spawnSync('ip', ['netns', 'del', host.namespace]);
     }
+  }
+}
+
+/** Namespaces of test processes that are gone, with what still runs in them. */
+function removeLeftOvers(): void {
+  for (const [namespace, owner] of spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout.matchAll(/^spines-(\d+)-\d+/gm)) {
+    if (isAlive(Number(owner))) continue;
+    for (const pid of spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).stdout.split('\n').filter((line) => line !== '')) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It ended by itself.
+      }
+    }
+    spawnSync('ip', ['netns', 'del', namespace]);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
