@@ -68,9 +68,11 @@ export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8A
 
 export function hex(bytes: Uint8Array): string {
   let out = '';
-  for (const byte of bytes) out += byte.toString(16).padStart(2, '0');
+  for (let i = 0; i < bytes.length; i += 1) out += BYTE_DIGITS[bytes[i]!]!;
   return out;
 }
+
+const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /** UTF-8 text of `bytes`, or null when it is not valid UTF-8. */
 export function utf8Decode(bytes: Uint8Array): string | null {

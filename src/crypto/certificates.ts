@@ -154,7 +154,7 @@ export class Trust {
   /** Judges a certificate at the time `nowS`. One signature is verified, unless an earlier check says no. */
   judge(certificate: Certificate, nowS: number): CertificateVerdict {
     if (!equalBytes(certificate.network, this.network)) return 'wrong-network';
-    const authority = this.#authorities.get(hex(certificate.authority));
+    const authority = this.authorityOf(certificate);
     if (authority === undefined) return 'unknown-authority';
     if (!isSignedBy(this.#primitives, LABEL_CERTIFICATE, certificate.bytes, authority.signingKey)) return 'bad-signature';
     return this.judgeAgain(certificate, nowS);
@@ -162,7 +162,7 @@ export class Trust {
 
   /** What may have changed about a certificate whose signature has been verified here: time and revocation. */
   judgeAgain(certificate: Certificate, nowS: number): CertificateVerdict {
-    const authority = this.#authorities.get(hex(certificate.authority));
+    const authority = this.authorityOf(certificate);
     if (authority === undefined) return 'unknown-authority';
     if (this.isRevoked(certificate.serial)) return 'revoked';
     if (nowS < authority.notBeforeS || nowS >= authority.notAfterS) return 'authority-not-valid';
@@ -181,6 +181,11 @@ export class Trust {
     if (!isSignedBy(this.#primitives, LABEL_REVOCATIONS, list.bytes, authority.signingKey)) return 'bad-signature';
     this.#lists.set(id, { list, serials: new Set(list.serials) });
     return 'ok';
+  }
+
+  /** The trusted authority that a certificate names; undefined when there is none. */
+  authorityOf(certificate: Certificate): Authority | undefined {
+    return this.#authorities.get(hex(certificate.authority));
   }
 
   isRevoked(serial: string): boolean {

@@ -6,10 +6,10 @@
  * what it holds, and whoever must act on that is told. Time is the wall clock's, passed in.
  */
 
-import { equalBytes, hex } from '../base/bytes.ts';
+import { hex } from '../base/bytes.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import { SECOND, type Clock } from '../base/time.ts';
-import { decodeCertificate, type Certificate, type RevocationList } from '../wire/certificate.ts';
+import { decodeCertificate, serialAt, type Certificate, type RevocationList } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import type { CertificateVerdict, RevocationVerdict, Trust } from './certificates.ts';
 import type { KeyPair } from './keys.ts';
@@ -51,6 +51,8 @@ export class Membership {
   readonly #wallClock: Clock;
   /** By serial, oldest first. */
   readonly #verified = new Map<string, Certificate>();
+  /** When certificates are valid that were found so, until something else than time changes. */
+  #good = new WeakMap<Certificate, { readonly fromS: number; readonly untilS: number }>();
   readonly #listeners: (() => void)[] = [];
   #credentials: Credentials;
   #revocationsListener: (list: RevocationList) => void = () => {};
@@ -87,28 +89,41 @@ export class Membership {
 
   /** The certificate in `b[start..end)` if it is valid here and now and has one of `roles`; else why not. */
   admit(b: Uint8Array, start: number, end: number, roles: number): Certificate | DropReason {
-    const decoded = decodeCertificate(b, start, end);
-    if (typeof decoded === 'string') return DropReason.certificateMalformed;
-    const known = this.#verified.get(decoded.serial);
-    const same = known !== undefined && equalBytes(known.bytes, decoded.bytes);
-    const certificate = same ? known : decoded;
-    const verdict = same ? this.trust.judgeAgain(known, this.nowS) : this.trust.judge(decoded, this.nowS);
+    const known = this.#known(b, start, end);
+    if (known !== null) {
+      const reason = this.recheck(known);
+      if (reason !== DropReason.none) return reason;
+      return (known.roles & roles) === 0 ? DropReason.certificateRole : known;
+    }
+    const certificate = decodeCertificate(b, start, end);
+    if (typeof certificate === 'string') return DropReason.certificateMalformed;
+    const verdict = this.trust.judge(certificate, this.nowS);
     if (verdict !== 'ok') return REASONS[verdict];
-    if (!same) this.#remember(decoded);
+    this.#remember(certificate);
     return (certificate.roles & roles) === 0 ? DropReason.certificateRole : certificate;
   }
 
   /** Whether `admit` would know these bytes without verifying a signature. */
   knows(b: Uint8Array, start: number, end: number): boolean {
-    const decoded = decodeCertificate(b, start, end);
-    if (typeof decoded === 'string') return false;
-    const known = this.#verified.get(decoded.serial);
-    return known !== undefined && equalBytes(known.bytes, decoded.bytes);
+    return this.#known(b, start, end) !== null;
   }
 
-  /** What time, revocation or a reload has made of an admitted certificate. */
+  /** What time, revocation or a reload has made of an admitted certificate. Cheap while nothing has: it is asked often. */
   recheck(certificate: Certificate): DropReason {
-    return REASONS[this.trust.judgeAgain(certificate, this.nowS)];
+    const { nowS } = this;
+    const good = this.#good.get(certificate);
+    if (good !== undefined && nowS >= good.fromS && nowS < good.untilS) return DropReason.none;
+    const verdict = this.trust.judgeAgain(certificate, nowS);
+    const authority = this.trust.authorityOf(certificate);
+    if (verdict === 'ok' && authority !== undefined) {
+      this.#good.set(certificate, { fromS: Math.max(certificate.notBeforeS, authority.notBeforeS), untilS: Math.min(certificate.notAfterS, authority.notAfterS) });
+    }
+    return REASONS[verdict];
+  }
+
+  #known(b: Uint8Array, start: number, end: number): Certificate | null {
+    const known = this.#verified.get(serialAt(b, start, end));
+    return known !== undefined && sameBytes(known.bytes, b, start, end) ? known : null;
   }
 
   /** Takes a revocation list over if it is authentic and newer; then everybody rechecks. */
@@ -142,6 +157,7 @@ export class Membership {
   }
 
   #announce(): void {
+    this.#good = new WeakMap();
     for (const listener of this.#listeners) listener();
   }
 
@@ -150,6 +166,12 @@ export class Membership {
     this.#verified.set(certificate.serial, certificate);
     if (this.#verified.size > CACHE_MAX) this.#verified.delete(this.#verified.keys().next().value!);
   }
+}
+
+function sameBytes(bytes: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== bytes.length) return false;
+  for (let i = 0; i < bytes.length; i += 1) if (bytes[i] !== b[start + i]) return false;
+  return true;
 }
 
 /** For logs: which certificate is meant. */

@@ -216,6 +216,11 @@ export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Cer
   };
 }
 
+/** The serial of what may be a certificate in `b[start..end)`; '' when it is too short for one. */
+export function serialAt(b: Uint8Array, start: number, end: number): string {
+  return end - start < C_NAME ? '' : hex(b.subarray(start + C_SERIAL, start + C_SERIAL + SERIAL_BYTES));
+}
+
 export function encodeCertificate(fields: CertificateFields): Uint8Array {
   const { b, name } = begin(STATEMENT_CERTIFICATE, C_NAME, fields.name);
   b[C_ROLES] = fields.roles;

@@ -112,6 +112,16 @@ export const DropReason = {
   /* paths */
   pathFrameMalformed: 86,
   pathProbeUnasked: 87,
+  /* probed packets */
+  probedMalformed: 90,
+  probedNotOnRoute: 91,
+  probedForged: 92,
+  probedReplayed: 93,
+  probedPathUnknown: 94,
+  probedAckMalformed: 95,
+  probedAckUnexpected: 96,
+  probedAckForged: 97,
+  probedTableFull: 98,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
