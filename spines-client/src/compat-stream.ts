@@ -7,6 +7,7 @@
 
 import type { SpinesClient } from './client.ts';
 import { SpinesClientError, abortError } from './errors.ts';
+import type { RoutingName } from './protocol.ts';
 import type { SpinesServer } from './server.ts';
 import type { SpinesSocket } from './socket.ts';
 
@@ -16,6 +17,7 @@ const BACKLOG_DEFAULT = 128;
 export class StreamDescriptor {
   readonly client: SpinesClient;
   readonly #link: 'best-effort' | 'reliable';
+  readonly #routing: RoutingName;
   #localPort = 0;
   #socket: SpinesSocket | null = null;
   #server: SpinesServer | null = null;
@@ -25,9 +27,10 @@ export class StreamDescriptor {
   #readShut = false;
   readonly #wakers = new Set<() => void>();
 
-  constructor(client: SpinesClient, link: 'best-effort' | 'reliable', socket: SpinesSocket | null = null) {
+  constructor(client: SpinesClient, link: 'best-effort' | 'reliable', routing: RoutingName, socket: SpinesSocket | null = null) {
     this.client = client;
     this.#link = link;
+    this.#routing = routing;
     if (socket !== null) this.#adopt(socket);
   }
 
@@ -51,7 +54,7 @@ export class StreamDescriptor {
   async listen(backlog: number): Promise<void> {
     if (this.#socket !== null || this.#server !== null) throw new SpinesClientError('EINVAL', 'the descriptor is connected or listens already', { syscall: 'listen' });
     const queueMax = backlog > 0 ? backlog : BACKLOG_DEFAULT;
-    const server = this.client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: this.#link }, (socket) => {
+    const server = this.client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: this.#link, routing: this.#routing }, (socket) => {
       if (this.#accepted.length >= queueMax) {
         socket.resetAndDestroy();
         return;
@@ -89,7 +92,7 @@ export class StreamDescriptor {
 
   async connect(address: string, port: number): Promise<void> {
     if (this.#socket !== null || this.#server !== null) throw new SpinesClientError('EISCONN', 'the descriptor is connected, connecting or listens', { syscall: 'connect' });
-    const socket = this.client.stream({ allowHalfOpen: true, link: this.#link });
+    const socket = this.client.stream({ allowHalfOpen: true, link: this.#link, routing: this.#routing });
     this.#socket = socket;
     try {
       await new Promise<void>((resolve, reject) => {

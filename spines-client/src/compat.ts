@@ -11,7 +11,7 @@ import { StreamDescriptor } from './compat-stream.ts';
 import type { SpinesDatagram } from './datagram.ts';
 import { SpinesClientError, abortError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
-import type { LinkServiceName } from './protocol.ts';
+import type { LinkServiceName, RoutingName } from './protocol.ts';
 
 export const PF_SPINES = 2;
 export const SOCK_STREAM = 1;
@@ -30,6 +30,8 @@ export const MIN_WEIGHT_ROUTING = 0x000;
 export const IT_PRIORITY_ROUTING = 0x100;
 export const IT_RELIABLE_ROUTING = 0x200;
 export const SOURCE_BASED_ROUTING = 0x300;
+/** Not of the classic interface: the Byzantine-resilient router. */
+export const BYZANTINE_ROUTING = 0x400;
 
 export const SOL_SOCKET = 1;
 export const SO_RCVBUF = 8;
@@ -96,6 +98,7 @@ const clients = new Map<string, SharedClient>();
 let defaultDaemon: DaemonTarget | null = null;
 
 const LINKS: Record<number, LinkServiceName> = { [UDP_LINKS]: 'best-effort', [RELIABLE_LINKS]: 'reliable', [SOFT_REALTIME_LINKS]: 'realtime' };
+const ROUTINGS: Record<number, RoutingName> = { [MIN_WEIGHT_ROUTING]: 'link-state', [BYZANTINE_ROUTING]: 'byzantine' };
 const OPTIONS: Record<number, 'ttl' | 'priority' | 'recvQueueBytes'> = { [SPINES_IP_TTL]: 'ttl', [SPINES_SET_PRIORITY]: 'priority', [SO_RCVBUF]: 'recvQueueBytes' };
 
 /** The daemon of later `spinesSocket` calls without an address. 1: taken; 0: there is one already. */
@@ -111,8 +114,9 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
   if (domain !== PF_SPINES) throw new SpinesClientError('EAFNOSUPPORT', `domain must be PF_SPINES, not ${domain}`, { syscall: 'socket' });
   if (type !== SOCK_DGRAM && type !== SOCK_STREAM) throw new SpinesClientError('EPROTOTYPE', `type must be SOCK_DGRAM or SOCK_STREAM, not ${type}`, { syscall: 'socket' });
   const link = LINKS[protocol & 0xf];
-  if (link === undefined || (protocol & ~0xf) !== MIN_WEIGHT_ROUTING) {
-    const use = 'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING';
+  const routing = ROUTINGS[protocol & ~0xf];
+  if (link === undefined || routing === undefined) {
+    const use = 'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING or BYZANTINE_ROUTING';
     throw new SpinesClientError('EPROTONOSUPPORT', `protocol 0x${protocol.toString(16)} is not available; ${use}`, { syscall: 'socket' });
   }
   if (type === SOCK_STREAM && link === 'realtime') throw new SpinesClientError('EPROTONOSUPPORT', 'streams take UDP_LINKS or RELIABLE_LINKS', { syscall: 'socket' });
@@ -123,10 +127,10 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
     shared = share(target);
     const client = await shared.client;
     if (type === SOCK_STREAM) {
-      descriptors[fd] = { stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable'), shared };
+      descriptors[fd] = { stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable', routing), shared };
       return fd;
     }
-    const socket = client.datagram({ link });
+    const socket = client.datagram({ link, routing });
     const entry: Descriptor = { socket, shared, waiters: [], connected: false };
     socket.pause();
     socket.on('message', (message, rinfo) => {
@@ -312,7 +316,7 @@ export async function spinesAccept(fd: number, options: { signal?: AbortSignal }
     throw error;
   }
   shared.users++;
-  const stream = new StreamDescriptor(listener.client, 'reliable', socket);
+  const stream = new StreamDescriptor(listener.client, 'reliable', 'link-state', socket);
   descriptors[accepted] = { stream, shared };
   return { fd: accepted, from: stream.remote };
 }

@@ -88,7 +88,7 @@ export interface WelcomeBody {
  * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
  * again once `close` is answered. Requests and SENDs of one connection are handled in their order. A daemon of
  * another protocol version answers HELLO with a WELCOME of its own version and closes. Remote clients may ask what reads
- * (status, links, routes, nodes, sessions, ping, trace, and everything about sockets); the rest answers EACCES.
+ * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, ttl?, priority?           {}
@@ -103,9 +103,12 @@ export interface WelcomeBody {
  * status      -                                                      StatusReply
  * links       -                                                      LinksReply
  * routes      -                                                      RoutesReply
+ * byzantineRoutes  -                                                 ByzantineRoutesReply
  * nodes       -                                                      NodesReply
  * ping        node (name or quad), timeoutMs, bytes?, link?          {node, rttMs, hops}
  * trace       node, timeoutMs, probes?                               TraceReply
+ * byzantineTrace   node, timeoutMs                                   ByzantineTraceReply
+ * misbehave   what: MisbehaviourName (laboratories only)             {what}
  * linkSet     peer (name or quad), settings: LinkSettings            {settings}
  * reload      -                                                      ReloadReply
  * shutdown    -                                                      {}
@@ -179,6 +182,8 @@ export interface StatusReply {
   clients: number;
   sockets: number;
   metric: string;
+  /** Null with security none. */
+  byzantine: ByzantineFigures | null;
   routing: { recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
   packets: { originated: number; forwarded: number; delivered: number };
   /** Drop reason -> count, zero counts left out. */
@@ -220,6 +225,119 @@ export interface LinksReply { schema: 1; links: LinkRow[] }
 
 export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
 export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
+
+/** A node of a path, by dotted quad and name. */
+export interface PathNode { node: string; name: string | null }
+
+/** What one interval of a path has lost lately. `probe`: its far end answers for it; false of the destination, which always does. */
+export interface ByzantineInterval {
+  from: string;
+  to: string;
+  links: number;
+  /** Among the last `outcomes` packets, of at most `window`. */
+  losses: number;
+  outcomes: number;
+  window: number;
+  /** Good packets until its probes may go. */
+  debt: number;
+  probe: boolean;
+}
+
+export interface ByzantinePath {
+  /** From the daemon's node to the destination. */
+  nodes: PathNode[];
+  /** Sum of the weights of its links; the number of links while none is listed. */
+  weight: number;
+  /** Packets whose fate is not known yet. */
+  open: number;
+  searching: boolean;
+  searchLosses: number;
+  delivered: number;
+  lost: number;
+  /** Good, but later than the interval may take. */
+  softLosses: number;
+  faults: number;
+  intervals: ByzantineInterval[];
+}
+
+/** What this daemon sends to one destination by one link service. */
+export interface ByzantineFlowRow {
+  node: string;
+  name: string | null;
+  link: LinkServiceName;
+  /** Packets that wait for a path. */
+  waiting: number;
+  faults: number;
+  convictions: number;
+  /** Null while there is none. */
+  main: ByzantinePath | null;
+  /** In use while a search runs on the main one. */
+  second: ByzantinePath | null;
+  /** Paths that discovery knows. */
+  paths: number;
+}
+
+export interface ByzantineWeightRow {
+  u: PathNode;
+  v: PathNode;
+  weight: number;
+  /** Rounds of deliveries until it weighs 1. */
+  remaining: number;
+  convictions: number;
+  reason: 'loss' | 'route-error';
+  /** Since the newest conviction. */
+  agoMs: number;
+}
+
+export interface ByzantineConviction { agoMs: number; destination: PathNode; u: PathNode; v: PathNode; losses: number }
+
+/** Counters of a daemon's Byzantine-resilient router since its start. */
+export interface ByzantineFigures {
+  flows: number;
+  faults: number;
+  convictions: number;
+  /** Links heavier than 1 now. */
+  convictedLinks: number;
+  /** Requests of this node, attempts included, and answers to others. */
+  discoveries: number;
+  answered: number;
+  requestsForwarded: number;
+  responsesForwarded: number;
+  /** Signatures found good, found wrong, and known from before; messages refused for want of budget. */
+  verified: number;
+  refused: number;
+  remembered: number;
+  overBudget: number;
+  /** Probed packets passed on without and with a layer of ours, and taken as destination. */
+  forwarded: number;
+  probed: number;
+  delivered: number;
+}
+
+export interface ByzantineRoutesReply {
+  schema: 1;
+  mode: string;
+  flows: ByzantineFlowRow[];
+  weights: ByzantineWeightRow[];
+  /** The last 64, oldest first. */
+  convictions: ByzantineConviction[];
+  figures: ByzantineFigures;
+}
+
+/** `rttMs`: from here to that node and back, by the newest acknowledgement; null of a node that was no probe then. */
+export interface ByzantineTraceHop extends PathNode { hop: number; rttMs: number | null }
+export interface ByzantineTraceReply {
+  schema: 1;
+  node: string;
+  /** Null: no flow of this daemon goes there, and the path is what discovery found. */
+  link: LinkServiceName | null;
+  /** Behind the daemon's own node, the destination last. */
+  hops: ByzantineTraceHop[];
+}
+
+/** What a daemon in a laboratory may be made to do with what it should pass on. */
+export const MISBEHAVIOURS = ['drop-data', 'drop-acks', 'drop-routes', 'none'] as const;
+export type MisbehaviourName = (typeof MISBEHAVIOURS)[number];
 
 export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
 export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[] }

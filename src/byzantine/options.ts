@@ -80,6 +80,9 @@ export const secureOptions: ByzantineOptions = Object.freeze({
   prefixCache: true,
 });
 
+/** The sets by their names. */
+export const byzantineModes: Readonly<Record<ByzantineOptions['mode'], ByzantineOptions>> = Object.freeze({ secure: secureOptions, paper: paperOptions });
+
 /** Millionths in one. */
 export const MILLION = 1_000_000;
 /** Exponent of the heaviest weight under 'fixed'. */

@@ -61,9 +61,9 @@ class Wire {
   readonly broken: Promise<never>;
   refusal: SpinesClientError | null = null;
 
-  constructor(client: SpinesClient, { link = 'best-effort' }: CatFlags) {
+  constructor(client: SpinesClient, { link = 'best-effort', routing = 'link-state' }: CatFlags) {
     this.client = client;
-    this.socket = client.datagram({ link, routing: 'link-state', recvQueueBytes: RECV_QUEUE_BYTES });
+    this.socket = client.datagram({ link, routing, recvQueueBytes: RECV_QUEUE_BYTES });
     this.broken = new Promise<never>((_, reject) => {
       this.socket.on('error', reject);
       client.on('error', reject);

@@ -22,7 +22,7 @@ const IDLE_INPUT_MS = 5_000;
 const PACED_BYTES = 4_096;
 
 export async function connectStream(client: SpinesClient, node: string, port: number, flags: CatFlags): Promise<void> {
-  const socket = client.stream({ allowHalfOpen: true, link: flags.link });
+  const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing });
   const interrupted = interruption();
   try {
     socket.connect({ port, host: node });
@@ -36,7 +36,7 @@ export async function connectStream(client: SpinesClient, node: string, port: nu
 
 export async function listenForStreams(client: SpinesClient, port: number, flags: CatFlags): Promise<void> {
   const keepOpen = flags.keepOpen === true;
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: flags.link });
+  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: flags.link, routing: flags.routing });
   const interrupted = interruption();
   try {
     server.listen({ port, backlog: keepOpen ? undefined : 1 });

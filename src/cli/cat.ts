@@ -12,7 +12,7 @@ import { MESSAGE_BYTES_MAX } from 'spines-client';
 
 import { SIZE_DEFAULT, listenForDatagrams, sendDatagrams } from './cat-datagrams.ts';
 import { connectStream, listenForStreams } from './cat-stream.ts';
-import { addClientFlags, withClient, type ClientFlags } from './client.ts';
+import { addClientFlags, routingOption, withClient, type ClientFlags } from './client.ts';
 import { usage } from './failure.ts';
 import { portArg, rateArg, sizeArg } from './values.ts';
 
@@ -20,6 +20,7 @@ export interface CatFlags extends ClientFlags {
   listen?: number;
   datagram?: boolean;
   link?: 'best-effort' | 'reliable';
+  routing?: 'link-state' | 'byzantine';
   size?: number;
   rate?: number;
   reply?: boolean;
@@ -36,6 +37,7 @@ export function registerCat(program: Command): void {
     .option('-l, --listen <port>', 'listen on this port instead', portArg)
     .option('-u, --datagram', 'datagrams instead of a stream')
     .addOption(new Option('--link <service>', 'recovery on every hop (default: reliable; best-effort with -u)').choices(['best-effort', 'reliable']))
+    .addOption(routingOption())
     .option('--rate <rate>', 'payload bit rate, such as 40mbit (default: as fast as the daemon takes it)', rateArg)
     .option('--size <bytes>', `with -u: most payload of one datagram (default: ${SIZE_DEFAULT})`, sizeArg(1, MESSAGE_BYTES_MAX))
     .option('--reply', 'with -u: both directions; the listener sends its standard input back to who sent last')

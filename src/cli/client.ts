@@ -7,7 +7,7 @@
 
 import { Option, type Command } from 'commander';
 import { SpinesClient, type ConnectOptions, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
-import type { ReloadReply, SessionsReply } from 'spines-client/protocol';
+import type { ByzantineRoutesReply, ByzantineTraceReply, MisbehaviourName, ReloadReply, SessionsReply } from 'spines-client/protocol';
 
 import { readTextFile } from './config.ts';
 import { usage } from './failure.ts';
@@ -28,6 +28,9 @@ export interface Replies {
   status: StatusReply;
   links: LinksReply;
   routes: RoutesReply;
+  byzantineRoutes: ByzantineRoutesReply;
+  byzantineTrace: ByzantineTraceReply;
+  misbehave: { what: MisbehaviourName };
   nodes: NodesReply;
   sessions: SessionsReply;
   ping: { node: string; rttMs: number; hops: number };
@@ -49,6 +52,11 @@ export function addClientFlags(command: Command): Command {
     .addOption(new Option('--daemon-certificate <file>', 'with --remote: a copy of that daemon\'s certificate'))
     .addOption(new Option('--certificate <file>', 'with --remote: your certificate, with the role client'))
     .addOption(new Option('--key <file>', 'with --remote: its private key'));
+}
+
+/** How what this command sends finds its way. */
+export function routingOption(): Option {
+  return new Option('--routing <routing>', 'way through the overlay (default: link-state)').choices(['link-state', 'byzantine']);
 }
 
 /** Connects, runs `body`, closes. `what` names the command in the daemon's log. `reconnect`: a daemon that restarts is waited for. */

@@ -33,6 +33,7 @@ export interface DaemonFlags {
   identity?: string;
   logLevel?: LogLevel;
   allowEmulation?: boolean;
+  allowMisbehaviour?: boolean;
   exitWithParent?: boolean;
 }
 
@@ -51,6 +52,7 @@ export function registerDaemon(program: Command): void {
     .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
     .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
     .option('--allow-emulation', 'let clients change emulated link characteristics')
+    .option('--allow-misbehaviour', 'let local clients make this daemon drop what it should pass on, for a laboratory')
     .addOption(new Option('--exit-with-parent', 'end when standard input does').hideHelp())
     .action(runDaemon);
 }
@@ -64,6 +66,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const log = await makeLog(config.logLevel);
   exitOnBug(log);
   for (const note of identity?.notes ?? []) log.warn(note);
+  if (config.node.allowMisbehaviour) log.warn('clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a laboratory');
   if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
   const membership = identity === null ? null : new Membership(nodePrimitives, identity.credentials, wallClock, secureRandom);
 
@@ -159,6 +162,7 @@ export function overridesOf(flags: DaemonFlags): ConfigOverride[] {
   add('--identity', ['identity'], flags.identity === undefined ? undefined : identityIn(flags.identity));
   add('--log-level', ['log', 'level'], flags.logLevel);
   add('--allow-emulation', ['emulation', 'allow'], flags.allowEmulation);
+  add('--allow-misbehaviour', ['laboratory', 'misbehaviour'], flags.allowMisbehaviour);
   return overrides;
 }
 

@@ -6,7 +6,7 @@
 
 import type { Command } from 'commander';
 
-import { addClientFlags, withClient } from './client.ts';
+import { addClientFlags, routingOption, withClient } from './client.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
 import { formatTarget } from './tunnel-target.ts';
@@ -15,13 +15,14 @@ import { listenArg, portArg, targetArg } from './values.ts';
 export function registerForward(program: Command): void {
   addClientFlags(program.command('forward <[bind:]port> <node> <host:port>').description('carry a local TCP port to a target that a node exposes'))
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
+    .addOption(routingOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given. The far end must run `spines expose --allow HOST:PORT`.')
     .action((listenText: string, node: string, targetText: string, flags: TunnelFlags) => {
       const listen = listenArg(listenText);
       const target = targetArg(targetText);
       return withClient(flags, 'forward', (client) => serve(client, listen, flags.verbose === true, `carried to ${formatTarget(target)} at ${node}`, async (_socket, signal) => {
-        const { socket, headBytes } = await dialTarget(client, node, flags.via, target, signal);
+        const { socket, headBytes } = await dialTarget(client, node, flags, target, signal);
         return { socket, headBytes, target, ownBytes: 0 };
       }), true);
     });

@@ -9,7 +9,7 @@
 import type { LinkRow } from 'spines-client';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
-import { buildReport, type ReportEvent } from '../emulation/report.ts';
+import { buildReport, convictionEvent, withConvictions, type ReportEvent } from '../emulation/report.ts';
 import type { Topology, TopologyEvent } from '../emulation/topology.ts';
 import { formatDuration } from '../emulation/units.ts';
 import { ask } from './client.ts';
@@ -113,7 +113,8 @@ class RealRun {
       await Promise.race([Promise.all([sent, until(endMs)]), timelineBroken]);
       await Promise.race([this.#stragglers(flows), timelineBroken]);
       await this.#count('running');
-      const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events: this.#events });
+      const events = withConvictions(this.#events, await this.#convictions(startUs));
+      const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events });
       for (const [code, count] of flows.refusals) this.#progress.say(`${count} messages were refused by their daemon (${code})`);
       return { report, delays: flows.meters.map(({ name, meter }) => ({ name, delays: meter.delays })) };
     } finally {
@@ -204,6 +205,11 @@ class RealRun {
         this.#cut = [];
         return this.#setUp(before);
       }
+      case 'misbehave': {
+        const client = this.#fleet.client(event.node);
+        if (client !== null) await ask(client, 'misbehave', { what: event.what });
+        return;
+      }
       case 'crash':
         this.#tally.onCrash(event.node);
         return this.#fleet.crash(event.node);
@@ -212,6 +218,20 @@ class RealRun {
         this.#tally.onRestart(event.node);
         return;
     }
+  }
+
+  /** Of the daemons from which flows go by byzantine routing. */
+  async #convictions(startUs: Micros): Promise<ReportEvent[]> {
+    const { nodes, flows } = this.#topology;
+    const sources = [...new Set(flows.filter(({ routing }) => routing === 'byzantine').map(({ from }) => from))];
+    const events = await Promise.all(sources.map(async (source) => {
+      const client = this.#fleet.client(source);
+      if (client === null) return [];
+      const { convictions } = await ask(client, 'byzantineRoutes');
+      const nowMs = (nowUs() - startUs) / MILLISECOND;
+      return convictions.map(({ agoMs, u, v, losses }) => convictionEvent(nowMs - agoMs, nodes[source]!.name, u.name ?? u.node, v.name ?? v.node, losses));
+    }));
+    return events.flat();
   }
 
   /** Brings links up or down as events and partition want them now. */
@@ -226,6 +246,7 @@ class RealRun {
   #describe(event: TopologyEvent): string {
     const { nodes, links } = this.#topology;
     if ('link' in event) return `${event.kind} ${nodes[links[event.link]!.a]!.name}-${nodes[links[event.link]!.b]!.name}`;
+    if (event.kind === 'misbehave') return `misbehave ${nodes[event.node]!.name} ${event.what}`;
     return 'node' in event ? `${event.kind} ${nodes[event.node]!.name}` : event.kind;
   }
 

@@ -1,21 +1,29 @@
 /**
  * `spines routes`: where the daemon sends packets for each node.
  *
- * Owns the layout of the answer; the facts are the daemon's RoutesReply.
+ * Owns the layout of the answer; the facts are the daemon's RoutesReply. What --byzantine shows is byzantine-routes.ts's.
  */
 
 import type { Command } from 'commander';
 import type { RoutesReply } from 'spines-client';
 
+import { formatByzantineRoutes } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
 import { formatNode, formatTable, paintFor, type Paint } from './table.ts';
 
 export function registerRoutes(program: Command): void {
   addClientFlags(program.command('routes').description('list the next hop to each node'))
+    .option('--byzantine', 'paths, losses and avoided links of byzantine routing instead')
     .option('--json', 'print JSON')
-    .action((flags: ClientFlags & { json?: boolean }) =>
+    .action((flags: ClientFlags & { json?: boolean; byzantine?: boolean }) =>
       withClient(flags, 'routes', async (client) => {
+        if (flags.byzantine === true) {
+          const byzantine = await ask(client, 'byzantineRoutes');
+          if (flags.json === true) printJson(byzantine);
+          else print(formatByzantineRoutes(byzantine, paintFor(process.stdout, process.env)));
+          return;
+        }
         const routes = await ask(client, 'routes');
         if (flags.json === true) printJson(routes);
         else print(formatRoutes(routes, paintFor(process.stdout, process.env)));

@@ -7,7 +7,7 @@
 
 import type { Command } from 'commander';
 
-import { addClientFlags, withClient } from './client.ts';
+import { addClientFlags, routingOption, withClient } from './client.ts';
 import { note } from './output.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
@@ -21,6 +21,7 @@ export function registerSocks(program: Command): void {
   addClientFlags(program.command('socks <[bind:]port>').description('run a local SOCKS5 proxy whose connections leave at another node'))
     .requiredOption('--exit <node>', 'node where connections leave')
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
+    .addOption(routingOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.')
     .action((listenText: string, flags: TunnelFlags & { exit: string }) => {
@@ -29,7 +30,7 @@ export function registerSocks(program: Command): void {
       return withClient(flags, 'socks', (client) => serve(client, listen, flags.verbose === true, `SOCKS5, leaving at ${flags.exit}`, async (socket, signal) => {
         const { target, bytes } = await readSocksRequest(socket, REQUEST_TIMEOUT_MS);
         try {
-          const dialled = await dialTarget(client, flags.exit, flags.via, target, signal);
+          const dialled = await dialTarget(client, flags.exit, flags, target, signal);
           writeSocksReply(socket, 'ok');
           return { ...dialled, target, ownBytes: bytes };
         } catch (error) {

@@ -9,6 +9,7 @@ import type { StatusReply } from 'spines-client';
 import type { IdentityStatus } from 'spines-client/protocol';
 
 import { formatTime } from '../host/identity-files.ts';
+import { figureRows } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
 import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
@@ -42,6 +43,12 @@ function identityRows(identity: IdentityStatus | null, paint: Paint): [string, s
   ];
 }
 
+/** Nothing as long as nobody here or elsewhere has used it. */
+function byzantineRows({ byzantine }: StatusReply): [string, string][] {
+  if (byzantine === null || Object.values(byzantine).every((count) => count === 0)) return [];
+  return [['byzantine', `${byzantine.flows} flows`], ...figureRows(byzantine)];
+}
+
 export function formatStatus(status: StatusReply, paint: Paint): string {
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
@@ -58,6 +65,7 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
     ['metric', status.metric],
     ['routing', `${routing.recomputations} recomputations (${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at most), ${routing.advertisements} advertisements`],
     ['packets', `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} delivered`],
+    ...byzantineRows(status),
   ]);
   const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a);
   const bounds = Object.entries(status.bounds);

@@ -2,14 +2,16 @@
  * `spines trace NODE`: every hop on the way, with round-trip times and loss.
  *
  * Owns the summing up over probes: the daemon is asked for one probe per hop at a time, so that smallest
- * and mean round trip can be told apart. Exit code 1 when the node was never reached.
+ * and mean round trip can be told apart. With byzantine routing nothing is probed: the path in use is shown, or the one that
+ * discovery finds. Exit code 1 when the node was never reached.
  */
 
 import { Option, type Command } from 'commander';
 import type { SpinesClient, TraceReply } from 'spines-client';
+import type { ByzantineTraceReply } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
-import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO } from './failure.ts';
 import { print, printJson } from './output.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
@@ -27,6 +29,7 @@ interface TraceFlags extends ClientFlags {
   probes: number;
   timeout: Micros;
   json?: boolean;
+  routing?: 'link-state' | 'byzantine';
 }
 
 /** More hops than any route has: the ttl of a packet ends before. */
@@ -36,6 +39,7 @@ export function registerTrace(program: Command): void {
   addClientFlags(program.command('trace <node>').description('show each hop to a node, by name or address'))
     .option('--probes <n>', 'probes per hop', integerArg(1, 1_000), 3)
     .addOption(new Option('-W, --timeout <time>', 'wait for an answer').argParser(durationArg).default(SECOND, '1s'))
+    .addOption(routingOption())
     .option('--json', 'print JSON')
     .action((node: string, flags: TraceFlags) => withClient(flags, 'trace', (client) => trace(client, node, flags)));
 }
@@ -43,6 +47,12 @@ export function registerTrace(program: Command): void {
 async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags): Promise<void> {
   const { node, name } = await ask(client, 'resolve', { name: nodeName });
   const timeoutMs = Math.ceil(flags.timeout / MILLISECOND);
+  if (flags.routing === 'byzantine') {
+    const path = await ask(client, 'byzantineTrace', { node, timeoutMs }, timeoutMs + 2_000);
+    if (flags.json === true) printJson(path);
+    else print(formatByzantineTrace(name, path));
+    return;
+  }
   const replies: TraceReply[] = [];
   for (let i = 0; i < flags.probes; i += 1) {
     // The daemon may ask hop after hop: each may take the whole time.
@@ -52,6 +62,16 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   if (flags.json === true) printJson(summary);
   else print(formatTrace(summary, paintFor(process.stdout, process.env)));
   if (!summary.reached) process.exitCode = EXIT_NO;
+}
+
+/** The nodes of a path. A round trip stands where the newest acknowledgement of the flow had one: at its probes and the destination. */
+export function formatByzantineTrace(name: string, { node, link, hops }: ByzantineTraceReply): string {
+  const table = formatTable(
+    [{ title: 'hop', align: 'right' }, { title: 'node' }, { title: 'round trip', align: 'right' }],
+    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [String(hop), formatNode(hopName, quad), formatMs(rttMs)]),
+  );
+  const what = link === null ? 'a path that was found; no flow of this daemon uses one' : `the path in use over ${link} links`;
+  return `TRACE ${formatNode(name, node)}, byzantine: ${what}\n${table}`;
 }
 
 /** Adds up replies of one probe per hop. A hop that changed its node in between lists each node once. */

@@ -5,6 +5,7 @@
  */
 
 import type { SpinesClient, SpinesSocket } from 'spines-client';
+import type { RoutingName } from 'spines-client/protocol';
 
 import type { ClientFlags } from './client.ts';
 import { decodeAnswer, encodeRequest, readHead, type AnswerName } from './tunnel-header.ts';
@@ -18,6 +19,7 @@ const ANSWER_TIMEOUT_MS = 15_000;
 export interface TunnelFlags extends ClientFlags {
   via: number;
   verbose?: boolean;
+  routing?: RoutingName;
 }
 
 /** Where it failed: on the way to the far end, or behind it. */
@@ -35,8 +37,8 @@ export class TunnelError extends Error {
 }
 
 /** A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead. Throws TunnelError. */
-export async function dialTarget(client: SpinesClient, node: string, via: number, target: Target, signal: AbortSignal): Promise<{ socket: SpinesSocket; headBytes: number }> {
-  const socket = client.stream({ allowHalfOpen: true });
+export async function dialTarget(client: SpinesClient, node: string, { via, routing }: Pick<TunnelFlags, 'via' | 'routing'>, target: Target, signal: AbortSignal): Promise<{ socket: SpinesSocket; headBytes: number }> {
+  const socket = client.stream({ allowHalfOpen: true, routing });
   const abandon = (): void => { socket.resetAndDestroy(); };
   // The one who waited has gone.
   signal.addEventListener('abort', abandon, { once: true });

@@ -2,18 +2,19 @@
  * Who gets a packet next: the one place where "deliver or forward" is decided.
  *
  * Every packet passes here once per daemon, whether a local session made it or a link brought it. The
- * dissemination code in its header picks the strategy; link-state unicast is the one built in. Packets to
+ * dissemination code in its header picks the strategy: link-state unicast, or the Byzantine-resilient router. Packets to
  * ourselves go through a bounded loopback that is drained at the end of the turn, so that no session is
  * entered from within another's call. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
+import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { Ring } from '../base/ring.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { DISSEMINATION_LINK_STATE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, disseminationAt, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { Limbo } from './limbo.ts';
 
@@ -31,6 +32,8 @@ export class Dissemination {
   originated = 0;
   forwarded = 0;
   delivered = 0;
+  /** Null where identities are missing that it needs. */
+  byzantine: ByzantineRouter | null = null;
   readonly #self: NodeId;
   readonly #router: Router;
   readonly #drops: DropCounters;
@@ -62,9 +65,11 @@ export class Dissemination {
 
   /** Sends a packet of a local session. Not none = not sent; the caller counts and tells its client. */
   originate(packet: Packet): DropReason {
-    if (packet.dissemination !== DISSEMINATION_LINK_STATE) return DropReason.disseminationUnknown;
+    const byzantine = packet.dissemination === DISSEMINATION_BYZANTINE ? this.byzantine : null;
+    if (packet.dissemination !== DISSEMINATION_LINK_STATE && byzantine === null) return DropReason.disseminationUnknown;
     let reason: DropReason;
     if (packet.destination === this.#self) reason = this.#loop(packet);
+    else if (byzantine !== null) reason = byzantine.originate(packet);
     else {
       const link = this.#router.nextHop(packet.destination);
       reason = link === null ? DropReason.noRoute : link.offer(packet);
@@ -75,10 +80,14 @@ export class Dissemination {
   }
 
   /** A packet arrived on a link: it is delivered, forwarded, or dropped and counted. */
-  onPacket(packet: Packet): void {
+  onPacket(packet: Packet, link: Link): void {
+    if (packet.dissemination === DISSEMINATION_BYZANTINE && this.byzantine !== null) {
+      const dropped = this.byzantine.onPacket(packet, link.node);
+      if (dropped !== DropReason.none) this.#drops.count(dropped);
+      return;
+    }
     if (packet.destination === this.#self) {
-      this.delivered += 1;
-      this.#upper.onDelivery(packet);
+      this.deliver(packet);
       return;
     }
     const reason = this.#forward(packet);
@@ -86,14 +95,16 @@ export class Dissemination {
     else this.#drops.count(reason);
   }
 
-  /** True while a packet of `service` to `destination` would meet a congested queue here. */
-  congested(destination: NodeId, service: number): boolean {
-    return this.#router.nextHop(destination)?.congested(service) ?? false;
+  /** A packet for this node that has passed all checks. */
+  deliver(packet: Packet): void {
+    this.delivered += 1;
+    this.#upper.onDelivery(packet);
   }
 
-  /** The link that a packet to `destination` would leave on now. */
-  linkTowards(destination: NodeId): Link | null {
-    return destination === this.#self ? null : this.#router.nextHop(destination);
+  /** True while a packet of `service` to `destination` would meet a congested queue here. */
+  congested(destination: NodeId, service: number, dissemination: number): boolean {
+    if (dissemination === DISSEMINATION_BYZANTINE) return this.byzantine?.congested(destination, service) ?? false;
+    return this.#router.nextHop(destination)?.congested(service) ?? false;
   }
 
   /** Delivers what was sent to ourselves before this call. Returns how many packets. */
@@ -113,7 +124,8 @@ export class Dissemination {
 
   /** A link went down with this packet undelivered: it leaves by another way as soon as there is one. */
   onHandBack(kept: KeptPacket): void {
-    if (kept.service === SERVICE_RELIABLE) this.#limbo.add(kept);
+    // A probed packet has its route in it: another way is its source's to choose.
+    if (kept.service === SERVICE_RELIABLE && disseminationAt(kept.bytes, kept.start) === DISSEMINATION_LINK_STATE) this.#limbo.add(kept);
     else this.#pool.release(kept);
   }
 

@@ -74,6 +74,16 @@ export interface ReportInput {
   readonly convergence?: readonly ReportConvergence[];
 }
 
+/** "A convicts B-C". */
+export function convictionEvent(atMs: number, by: string, u: string, v: string, losses: number): ReportEvent {
+  return { atMs: Math.round(atMs * 10) / 10, what: `${by} convicts ${u}-${v}`, losses };
+}
+
+/** Timeline and convictions in order of time; what happened at once stays in order. */
+export function withConvictions(events: readonly ReportEvent[], convictions: readonly ReportEvent[]): ReportEvent[] {
+  return [...events, ...convictions].sort((x, y) => x.atMs - y.atMs);
+}
+
 export function buildReport(input: ReportInput): Report {
   const { topology } = input;
   const flows = topology.flows.flatMap((flow, i): ReportFlow[] => {

@@ -161,6 +161,10 @@ class Builder {
       const node = this.#node('crash' in event ? event.crash : event.restart, [...path, kind]);
       return node === null ? null : { at, kind, node };
     }
+    if ('misbehave' in event) {
+      const node = this.#node(event.misbehave, [...path, 'misbehave']);
+      return node === null ? null : { at, kind: 'misbehave', node, what: event.what };
+    }
     return 'partition' in event ? this.#partition(at, event.partition, [...path, 'partition']) : { at, kind: 'heal' };
   }
 

@@ -6,6 +6,7 @@
  * and an unknown key's issue carries the keys that would have been valid.
  */
 
+import { MISBEHAVIOURS } from 'spines-client/protocol';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../base/ids.ts';
@@ -224,6 +225,7 @@ const eventSchemas = {
   up: strict({ ...at, up: pair }),
   crash: strict({ ...at, crash: nodeName }),
   restart: strict({ ...at, restart: nodeName }),
+  misbehave: strict({ ...at, misbehave: nodeName, what: oneOf(...MISBEHAVIOURS) }),
   partition: strict({ ...at, partition: z.array(z.array(nodeName).min(1, 'a group has at least one node')).min(1, 'expected at least one group') }),
   heal: strict({ ...at, heal: only(true) }),
 };
@@ -231,7 +233,7 @@ type EventSchemas = typeof eventSchemas;
 type AnyEvent = z.output<EventSchemas[keyof EventSchemas]>;
 const eventKinds = Object.keys(eventSchemas) as (keyof EventSchemas)[];
 /** An event that says nothing to do, most likely for a misspelt key: it knows every key of every event. */
-const unknownEvent = strict({ ...at, ...Object.fromEntries([...eventKinds, 'link', 'direction'].map((key) => [key, z.any().optional()])) });
+const unknownEvent = strict({ ...at, ...Object.fromEntries([...eventKinds, 'link', 'direction', 'what'].map((key) => [key, z.any().optional()])) });
 const emptyEvent = unknownEvent.refine(() => false, `expected one of ${eventKinds.join(', ')}`);
 const eventSchema = chosen<AnyEvent>((value) => {
   const kinds = isMap(value) ? eventKinds.filter((kind) => Object.hasOwn(value, kind)) : [];

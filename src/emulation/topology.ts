@@ -6,7 +6,7 @@
  * in range, ids and names are unique, and events are in order of time.
  */
 
-import type { LinkServiceName, RoutingName, SessionKind } from 'spines-client/protocol';
+import type { LinkServiceName, MisbehaviourName, RoutingName, SessionKind } from 'spines-client/protocol';
 
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
@@ -66,6 +66,8 @@ export type TopologyEvent =
   | { readonly at: Micros; readonly kind: 'set'; readonly link: number; readonly direction: 'forward' | 'backward' | 'both'; readonly change: DirectionChange }
   | { readonly at: Micros; readonly kind: 'down' | 'up'; readonly link: number }
   | { readonly at: Micros; readonly kind: 'crash' | 'restart'; readonly node: number }
+  /** The node drops one kind of what it should pass on, until it crashes or `what` is none. */
+  | { readonly at: Micros; readonly kind: 'misbehave'; readonly node: number; readonly what: MisbehaviourName }
   /** `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down. */
   | { readonly at: Micros; readonly kind: 'partition'; readonly groups: readonly (readonly number[])[]; readonly cut: readonly number[] }
   /** Ends the partition in force: its cut links come back, except those taken down by a `down`. */

@@ -19,13 +19,13 @@ import { formatNodeId, isNodeId, isNodeName, NO_NODE, parseNodeId, type NodeId }
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile, nearest } from '../emulation/topology-schema.ts';
-import { parseDuration, parseSize } from '../emulation/units.ts';
+import { parseDuration, parsePercent, parseSize } from '../emulation/units.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
 import { isExchangeKey } from '../crypto/keys.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { IdentityPaths } from './identity-files.ts';
 import { isGroup } from './socket-group.ts';
-import { CONGESTION_NAMES, METRICS, defaultConfig, defaultLimits, makeConfig, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
+import { CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -139,6 +139,7 @@ export function formatEffective(config: DaemonFileConfig): string {
     advertisementLifetime: durationText(node.advertisementLifetimeUs),
     rekeyAfter: durationText(node.rekeyAfterUs),
     rekeyAfterDatagrams: node.rekeyAfterDatagrams,
+    byzantine: byzantineData(node.byzantine),
     client: {
       socket: client.socketPath,
       group: client.group,
@@ -153,7 +154,27 @@ export function formatEffective(config: DaemonFileConfig): string {
     limits: { ...node.limits },
     log: { level: config.logLevel },
     allowShutdown: node.allowShutdown,
+    laboratory: { misbehaviour: node.allowMisbehaviour },
   });
+}
+
+/** The switches of Byzantine-resilient routing in the words of config files. */
+function byzantineData(options: ByzantineOptions): Record<string, unknown> {
+  return {
+    mode: options.mode,
+    window: options.windowPackets,
+    tolerance: `${Number((options.tolerance * 100).toPrecision(12))}%`,
+    fullProbing: options.fullProbing,
+    fullProbingHops: options.fullProbingHops,
+    secondPath: options.secondPath,
+    softLoss: options.softLoss,
+    searchMemory: options.searchMemory,
+    weightCap: options.weightCap,
+    outerFirst: options.outerFirst,
+    prefixCache: options.prefixCache,
+    ackBatch: options.ackBatchPackets,
+    ackBatchDelay: durationText(options.ackBatchDelayUs),
+  };
 }
 
 /** One direction's characteristics in the words of config and topology files. */
@@ -314,6 +335,27 @@ const limitsSchema = strict(
   Object.fromEntries(Object.keys(defaultLimits).map((key) => [key, ((limitShapes as Record<string, z.ZodType<number>>)[key] ?? whole(1, Number.MAX_SAFE_INTEGER)).optional()])),
 );
 
+/** In words, because a bare 0.05 could be meant as either. */
+const share = scalar('a percentage such as 5%, above 0% and at most 100%', (v) => {
+  const percent = typeof v === 'string' && v.includes('%') ? parsePercent(v) : null;
+  return percent !== null && percent > 0 ? percent / 100 : null;
+});
+const byzantineSchema = strict({
+  mode: oneOf(Object.keys(byzantineModes) as ByzantineOptions['mode'][]).optional(),
+  window: whole(1, 100_000).optional(),
+  tolerance: share.optional(),
+  fullProbing: truth.optional(),
+  fullProbingHops: whole(1, 32).optional(),
+  secondPath: truth.optional(),
+  softLoss: truth.optional(),
+  searchMemory: truth.optional(),
+  weightCap: oneOf(['nodes', 'fixed']).optional(),
+  outerFirst: truth.optional(),
+  prefixCache: truth.optional(),
+  ackBatch: whole(1, 9).optional(),
+  ackBatchDelay: duration.optional(),
+});
+
 const tcpShape = strict({ address: loopbackAddress, token: path });
 const tcpListener = z.any().transform((value, context): { readonly address: SocketAddress; readonly token: string } | null => {
   if (value === null) return null;
@@ -346,11 +388,13 @@ const fileSchema = strict({
   advertisementLifetime: duration.optional(),
   rekeyAfter: duration.optional(),
   rekeyAfterDatagrams: whole(1, Number.MAX_SAFE_INTEGER).optional(),
+  byzantine: byzantineSchema.optional(),
   client: strict({ socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional() }).optional(),
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
   allowShutdown: truth.optional(),
+  laboratory: strict({ misbehaviour: truth.optional() }).optional(),
 });
 type FileData = z.output<typeof fileSchema>;
 
@@ -469,6 +513,8 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
     advertisementLifetimeUs: data.advertisementLifetime ?? defaultConfig.advertisementLifetimeUs,
     rekeyAfterUs: data.rekeyAfter ?? defaultConfig.rekeyAfterUs,
     rekeyAfterDatagrams: data.rekeyAfterDatagrams ?? defaultConfig.rekeyAfterDatagrams,
+    byzantine: byzantineOf(data.byzantine ?? {}),
+    allowMisbehaviour: data.laboratory?.misbehaviour ?? defaultConfig.allowMisbehaviour,
     allowEmulation: data.emulation?.allow ?? defaultConfig.allowEmulation,
     allowShutdown: data.allowShutdown ?? defaultConfig.allowShutdown,
     limits,
@@ -481,6 +527,26 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
     logLevel: data.log?.level ?? 'info',
     security: data.security ?? 'sealed',
     identity,
+  });
+}
+
+/** The mode's set with what the file says over it. */
+function byzantineOf(data: NonNullable<FileData['byzantine']>): ByzantineOptions {
+  const base = byzantineModes[data.mode ?? defaultConfig.byzantine.mode];
+  return Object.freeze({
+    mode: base.mode,
+    windowPackets: data.window ?? base.windowPackets,
+    tolerance: data.tolerance ?? base.tolerance,
+    fullProbing: data.fullProbing ?? base.fullProbing,
+    fullProbingHops: data.fullProbingHops ?? base.fullProbingHops,
+    secondPath: data.secondPath ?? base.secondPath,
+    softLoss: data.softLoss ?? base.softLoss,
+    searchMemory: data.searchMemory ?? base.searchMemory,
+    weightCap: data.weightCap ?? base.weightCap,
+    outerFirst: data.outerFirst ?? base.outerFirst,
+    prefixCache: data.prefixCache ?? base.prefixCache,
+    ackBatchPackets: data.ackBatch ?? base.ackBatchPackets,
+    ackBatchDelayUs: data.ackBatchDelay ?? base.ackBatchDelayUs,
   });
 }
 

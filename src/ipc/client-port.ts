@@ -81,7 +81,7 @@ const FRAME_TIME: Micros = 30 * SECOND;
 const REPORT_INTERVAL: Micros = 250 * MILLISECOND;
 const REQUESTS_OUTSTANDING_MAX = 1024;
 /** Requests about the daemon that change nothing: all that a remote client may make. */
-const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'nodes', 'sessions', 'ping', 'trace']);
+const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'byzantineRoutes', 'nodes', 'sessions', 'ping', 'trace', 'byzantineTrace']);
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };

@@ -1,5 +1,5 @@
 /**
- * What operators may ask a daemon: status, links, routes, nodes, ping, trace, and changes of emulated links.
+ * What operators may ask a daemon: status, links, routes, nodes, ping, trace, changes of emulated links, and misbehaviour.
  *
  * Answers are plain objects in the shapes of the client protocol (schema 1). Reads only, except where the
  * configuration allows more; `reload` is the host's work.
@@ -10,6 +10,7 @@ import { hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
+import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { integer, text, type Arguments, type ClientPort, type Reply } from '../ipc/client-port.ts';
@@ -19,10 +20,13 @@ import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import { SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import { MISBEHAVIOURS } from 'spines-client/protocol';
 import type {
-  IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, NodesReply, RoutesReply, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
+  ByzantineTraceReply, IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply, RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
 } from 'spines-client/protocol';
+import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
+import { misbehave } from './misbehaviour.ts';
 import type { NodeEnvironment, SpinesNode } from './node.ts';
 import { VERSION } from './version.ts';
 
@@ -60,6 +64,9 @@ export class Administration {
       case 'links': reply({ ...this.#links() }); return true;
       case 'sessions': reply({ ...this.#sessions() }); return true;
       case 'routes': reply({ ...this.#routes() }); return true;
+      case 'byzantineRoutes': reply({ ...byzantineRoutes(this.#byzantine(), (node) => this.#node.router.nameOf(node), this.#env.clock.now()) }); return true;
+      case 'byzantineTrace': this.#byzantineTrace(args, reply); return true;
+      case 'misbehave': reply({ what: this.#misbehave(args) }); return true;
       case 'nodes': reply({ ...this.#nodes() }); return true;
       case 'ping': this.#ping(args, reply); return true;
       case 'trace': this.#trace(args, reply); return true;
@@ -101,6 +108,7 @@ export class Administration {
       identity: identityStatus(this.#env.membership), emulation: config.allowEmulation, listen: [...this.#env.listen],
       links: { up, total: links.size }, nodes: { reachable, known: router.database.size },
       clients: this.#clients.size, sockets, metric: config.metric,
+      byzantine: this.#node.byzantine === null ? null : byzantineFigures(this.#node.byzantine),
       routing: {
         recomputations: counters.recomputations, recomputeMsTotal: ms(counters.recomputeUsTotal), recomputeMsMax: ms(counters.recomputeUsMax),
         advertisements: counters.accepted,
@@ -165,7 +173,7 @@ export class Administration {
         sessions.push({
           kind: 'datagram', state: client.isBlocked(session) ? 'blocked' : '', client: client.name, certificate, port: session.port,
           remoteNode: null, remoteName: null, remotePort: null,
-          link: SERVICE_NAMES[session.service]!, routing: 'link-state', sent: session.sent, received: session.received, ...none,
+          link: SERVICE_NAMES[session.service]!, routing: routingName(session.dissemination), sent: session.sent, received: session.received, ...none,
         });
       }
       for (const { stream, listening, port, options } of client.streams.sockets()) {
@@ -173,14 +181,14 @@ export class Administration {
           if (!listening) continue;
           sessions.push({
             kind: 'listener', state: '', client: client.name, certificate, port, remoteNode: null, remoteName: null, remotePort: null,
-            link: SERVICE_NAMES[options.service]!, routing: 'link-state', sent: 0, received: 0, ...none,
+            link: SERVICE_NAMES[options.service]!, routing: routingName(options.dissemination), sent: 0, received: 0, ...none,
           });
           continue;
         }
         const { sender, receiver } = stream;
         sessions.push({
           kind: 'stream', state: stream.state === 'open' ? 'established' : stream.state, client: client.name, certificate, port, remoteNode: formatNodeId(stream.node),
-          remoteName: router.nameOf(stream.node), remotePort: stream.port, link: SERVICE_NAMES[stream.options.service]!, routing: 'link-state',
+          remoteName: router.nameOf(stream.node), remotePort: stream.port, link: SERVICE_NAMES[stream.options.service]!, routing: routingName(stream.options.dissemination),
           sent: sender.unacknowledged, received: receiver.received, rttMs: sender.rtt.samples === 0 ? null : ms(sender.rtt.smoothedUs),
           windowBytes: Math.round(sender.controller.window), inFlightBytes: sender.inFlight, queuedBytes: sender.unsent, resentBytes: sender.resent,
           ecnMarks: sender.marks, limitedBy: stream.limitedBy,
@@ -278,6 +286,45 @@ export class Administration {
     }
   }
 
+  /** The path in use, or what discovery finds in time. */
+  #byzantineTrace(args: Arguments, reply: Reply): void {
+    const node = this.#target(args, 'node');
+    const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
+    const byzantine = this.#byzantine();
+    const nameOf = (id: NodeId): string | null => this.#node.router.nameOf(id);
+    const answer = ({ link, hops }: Pick<ByzantineTraceReply, 'link' | 'hops'>): void => reply({ schema: 1, node: formatNodeId(node), link, hops });
+    if (node === this.#node.config.id) {
+      answer({ link: null, hops: [] });
+      return;
+    }
+    const inUse = traceInUse(byzantine, node, nameOf);
+    if (inUse !== null) {
+      answer(inUse);
+      return;
+    }
+    const looks = byzantine.findPath(node, timeoutUs, (path) => {
+      if (path === null) reply(new SpinesError('EHOSTUNREACH', `no path to ${formatNodeId(node)} was found within ${ms(timeoutUs)} ms; \`spines nodes\` shows whether it is known`));
+      else answer({ link: null, hops: traceHops(path.nodes, nameOf) });
+    });
+    if (!looks) throw unsent(node, DropReason.noRoute);
+  }
+
+  #byzantine(): ByzantineRouter {
+    const { byzantine } = this.#node;
+    if (byzantine === null) throw new SpinesError('EOPNOTSUPP', 'byzantine routing needs identities and this daemon has security: none; start it with an identity');
+    return byzantine;
+  }
+
+  #misbehave(args: Arguments): MisbehaviourName {
+    if (!this.#node.config.allowMisbehaviour) throw new SpinesError('EPERM', 'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set laboratory.misbehaviour in its config');
+    const what = MISBEHAVIOURS.find((name) => name === args['what']);
+    if (what === undefined) throw new SpinesError('EINVAL', `what must be one of ${MISBEHAVIOURS.join(', ')}`);
+    this.#byzantine();
+    misbehave(this.#node, what);
+    this.#env.log.warn({ what }, 'misbehaviour changed');
+    return what;
+  }
+
   #linkSet(args: Arguments): LinkSettings {
     const { config, links } = this.#node;
     if (!config.allowEmulation || this.#env.emulation === null) {
@@ -311,6 +358,10 @@ function unsent(node: NodeId, reason: DropReason): SpinesError {
     return new SpinesError('EHOSTUNREACH', `no route to ${formatNodeId(node)}; \`spines routes\` shows what is reachable`);
   }
   return new SpinesError('ENOBUFS', `not sent to ${formatNodeId(node)}: ${dropReasonName(reason)}`);
+}
+
+function routingName(dissemination: number): RoutingName {
+  return dissemination === DISSEMINATION_BYZANTINE ? 'byzantine' : 'link-state';
 }
 
 function ms(us: Micros): number {

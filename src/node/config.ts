@@ -8,13 +8,14 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { byzantineModes, MILLION, secureOptions, type ByzantineOptions } from '../byzantine/options.ts';
 import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/link-table.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
-export type { DialConfig, LivenessConfig, Metric };
-export { CONGESTION_NAMES, METRICS };
+export type { ByzantineOptions, DialConfig, LivenessConfig, Metric };
+export { CONGESTION_NAMES, METRICS, byzantineModes };
 
 export interface NodeConfig {
   readonly id: NodeId;
@@ -35,6 +36,10 @@ export interface NodeConfig {
   /** A sealed link's keys are replaced after this long, or after `rekeyAfterDatagrams` sent under one of them. */
   readonly rekeyAfterUs: Micros;
   readonly rekeyAfterDatagrams: number;
+  /** Of flows that start here with routing 'byzantine'. */
+  readonly byzantine: ByzantineOptions;
+  /** Local clients may make this daemon misbehave; for laboratories. */
+  readonly allowMisbehaviour: boolean;
   /** Clients may change emulated link characteristics. */
   readonly allowEmulation: boolean;
   /** Clients may stop the daemon through the socket. */
@@ -100,6 +105,8 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   advertisementLifetimeUs: 1_000 * SECOND,
   rekeyAfterUs: 120 * SECOND,
   rekeyAfterDatagrams: 2 ** 24,
+  byzantine: secureOptions,
+  allowMisbehaviour: false,
   allowEmulation: false,
   allowShutdown: false,
   limits: defaultLimits,
@@ -121,6 +128,12 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
   require(config.rekeyAfterUs >= 100 * MILLISECOND && config.rekeyAfterUs <= 86_400 * SECOND, 'rekeyAfter', 'must be 100 ms to a day');
   require(config.rekeyAfterDatagrams >= 16 && config.rekeyAfterDatagrams <= 2 ** 40, 'rekeyAfterDatagrams', 'must be 16 to 2^40');
+  const { byzantine } = config;
+  require(byzantine.windowPackets >= 1 && byzantine.windowPackets <= 100_000, 'byzantine.window', 'must be 1 to 100000 packets');
+  require(Math.round(byzantine.tolerance * MILLION) >= 1 && byzantine.tolerance <= 1, 'byzantine.tolerance', 'must be above 0 and at most 100%');
+  require(byzantine.fullProbingHops >= 1 && byzantine.fullProbingHops <= 32, 'byzantine.fullProbingHops', 'must be 1 to 32');
+  require(byzantine.ackBatchPackets >= 1 && byzantine.ackBatchPackets <= 9, 'byzantine.ackBatch', 'must be 1 to 9');
+  require(byzantine.ackBatchDelayUs >= 0 && byzantine.ackBatchDelayUs <= SECOND, 'byzantine.ackBatchDelay', 'must be at most 1 s');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);
   return Object.freeze(config);

@@ -13,6 +13,7 @@ import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
+import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
@@ -26,7 +27,7 @@ import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART } from '../wire/frames.ts';
-import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
@@ -60,6 +61,8 @@ export class SpinesNode {
   /** Null in a network without identities. */
   readonly revocations: RevocationExchange | null;
   readonly dissemination: Dissemination;
+  /** Null without identities. */
+  readonly byzantine: ByzantineRouter | null;
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
@@ -77,14 +80,15 @@ export class SpinesNode {
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
     this.links = new LinkTable(config, { clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(), membership: env.membership }, {
-      onPacket: (packet) => this.dissemination.onPacket(packet),
+      onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
       onControl: (link, type, bytes, start, end) => this.#onControl(link, type, bytes, start, end),
       onLinkState: (link, up) => {
         this.router.onLinkState(link, up);
         this.revocations?.onLinkState(link, up);
+        this.byzantine?.onLinkState(link, up);
       },
       onLinkEstimate: (link) => this.router.onLinkEstimate(link),
-      onLinkWritable: (link) => this.#onLinkWritable(link),
+      onLinkWritable: () => this.#onWritable(),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
     });
     this.router = new LinkStateRouter(config, {
@@ -97,6 +101,13 @@ export class SpinesNode {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),
     });
+    this.byzantine = env.membership === null ? null : new ByzantineRouter({
+      self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router, membership: env.membership,
+      options: config.byzantine, nodesMost: config.limits.nodes,
+      deliver: (packet) => this.dissemination.deliver(packet),
+      onWritable: () => this.#onWritable(),
+    });
+    this.dissemination.byzantine = this.byzantine;
     const session = { self: config.id, clock, timers, drops, dissemination: this.dissemination };
     this.sessions = new Sessions({ ...session, rng: rng.fork('sessions'), reassemblyBytes: config.limits.reassemblyBytes });
     this.streams = new Streams({
@@ -120,7 +131,7 @@ export class SpinesNode {
       }),
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
-      checkModes,
+      checkModes: (service, dissemination) => checkModes(service, dissemination, this.byzantine !== null),
       administer: (op, args, reply) => administration.request(op, args, reply),
       onClosed: (port) => this.#clients.delete(port),
     };
@@ -157,6 +168,7 @@ export class SpinesNode {
     this.flush();
     this.links.stop();
     this.flush();
+    this.byzantine?.stop();
     this.dissemination.stop();
     this.echo.stop();
     this.sessions.stop();
@@ -224,14 +236,14 @@ export class SpinesNode {
     }
   }
 
-  #onLinkWritable(link: Link): void {
-    this.sessions.onLinkWritable(link);
+  #onWritable(): void {
+    this.sessions.onLinkWritable();
     this.streams.onLinkWritable();
   }
 }
 
-function checkModes(service: number, dissemination: number): string | null {
+function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
   if (service === SERVICE_REALTIME) return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
-  if (dissemination !== DISSEMINATION_LINK_STATE) return 'this daemon routes by link state only; use routing "link-state"';
+  if (dissemination === DISSEMINATION_BYZANTINE && !byzantine) return 'byzantine routing needs identities and this daemon has security: none; use routing "link-state"';
   return null;
 }

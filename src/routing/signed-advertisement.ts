@@ -82,7 +82,7 @@ export class AdvertisementVerifier {
     const known = this.#membership.knows(bytes, proof.certificateStart, proof.certificateEnd);
     if (!budget.take(now, known ? 1 : 2)) return DropReason.linkStateOverBudget;
     const result = this.#judge(advertisement, proof);
-    if (typeof result === 'number' && !mayChange(result)) budget.take(now, Math.min(LIE_COST, budget.level(now)));
+    if (typeof result === 'number' && !mayChange(result)) budget.charge(now, LIE_COST);
     return result;
   }
 

@@ -11,7 +11,6 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Rng } from '../base/rng.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
-import type { Link } from '../link/link.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import {
   decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead,
@@ -145,7 +144,7 @@ export class Sessions {
       ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
       : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
-    if (this.#env.dissemination.congested(destination, session.service)) {
+    if (this.#env.dissemination.congested(destination, session.service, session.dissemination)) {
       session.blocked = true;
       this.#blocked.set(session, destination);
     }
@@ -164,10 +163,10 @@ export class Sessions {
     else this.#onSequenced(session, packet);
   }
 
-  onLinkWritable(_link: Link): void {
+  onLinkWritable(): void {
     for (const [session, destination] of [...this.#blocked]) {
       // Whoever came first may have taken the room again: the rest keep their places before it.
-      if (this.#env.dissemination.congested(destination, session.service)) continue;
+      if (this.#env.dissemination.congested(destination, session.service, session.dissemination)) continue;
       this.#blocked.delete(session);
       session.blocked = false;
       session.owner.onWritable(session);

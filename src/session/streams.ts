@@ -290,7 +290,7 @@ export class Streams {
   }
 
   #congested(stream: Stream): boolean {
-    if (!this.#env.dissemination.congested(stream.node, stream.options.service)) return false;
+    if (!this.#env.dissemination.congested(stream.node, stream.options.service, stream.options.dissemination)) return false;
     this.#blocked.add(stream);
     return true;
   }

@@ -8,9 +8,10 @@
 import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
-import { buildReport, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
+import { buildReport, convictionEvent, withConvictions, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
 import type { Topology, TopologyEvent } from '../emulation/topology.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { misbehave } from '../node/misbehaviour.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { RouteChecker } from './check-routes.ts';
 import { heal, cut, partition } from './faults.ts';
 import { SimFlow } from './flow.ts';
@@ -73,8 +74,12 @@ export function runVirtual(topology: Topology, options: VirtualOptions = {}): Vi
 
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
-    const wanted = flow.link === 'realtime' ? `link ${flow.link}` : flow.routing !== 'link-state' ? `routing ${flow.routing}` : null;
-    if (wanted !== null) throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for ${wanted}, which this version does not have; use link best-effort or reliable, routing link-state`);
+    if (flow.link === 'realtime') throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for link realtime, which this version does not have; use link best-effort or reliable`);
+    if (flow.routing === 'byzantine' && topology.security === 'none') throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for routing byzantine, which needs identities; take \`security: none\` away`);
+  }
+  if (topology.security !== 'none') return;
+  for (const event of topology.events) {
+    if (event.kind === 'misbehave') throw new SpinesError('EUNSUPPORTED', `the event at ${event.at / SECOND} s makes a node misbehave, which is about byzantine routing and needs identities; take \`security: none\` away`);
   }
 }
 
@@ -99,7 +104,10 @@ class Run {
     this.flows = topology.flows.map((flow, i) => {
       const settings = {
         packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
-        options: { service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT },
+        options: {
+          service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
+          dissemination: flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
+        },
       };
       const [from, to] = [world.hosts[flow.from]!, world.hosts[flow.to]!];
       return flow.session === 'stream' ? new SimStreamFlow(world, i, from, to, settings, this.#startAt) : new SimFlow(world, i, from, to, settings, this.#startAt);
@@ -112,7 +120,8 @@ class Run {
       const nextAt = events[i + 1]?.at ?? durationUs + STRAGGLER_TIME;
       this.#runTo(event.at);
       this.#apply(event);
-      if (nextAt === event.at) return;
+      // Routes of link state are as they were.
+      if (nextAt === event.at || event.kind === 'misbehave') return;
       const took = converge(this.#world, this.#topology, nextAt - event.at);
       this.convergence.push({ atMs: event.at / MILLISECOND, event: this.#describe(event), convergedAfterMs: took === null ? null : took / MILLISECOND });
     });
@@ -155,6 +164,9 @@ class Run {
         host.endTurn();
         break;
       }
+      case 'misbehave':
+        if (hosts[event.node]!.running) misbehave(hosts[event.node]!.node, event.what);
+        break;
       case 'partition':
         this.#undoPartition?.();
         this.#undoPartition = partition(this.#world, event.groups.map((group) => group.map((i) => hosts[i]!)));
@@ -179,8 +191,17 @@ class Run {
       const [a, b] = this.#ends(event.link);
       return `${event.kind} ${a.name}-${b.name}`;
     }
+    if (event.kind === 'misbehave') return `misbehave ${nodes[event.node]!.name} ${event.what}`;
     if ('node' in event) return `${event.kind} ${nodes[event.node]!.name}`;
     return event.kind;
+  }
+
+  /** Of all daemons that run at the end. */
+  #convictions(): ReportEvent[] {
+    const names = new Map(this.#world.hosts.map((host) => [host.id, host.name]));
+    return this.#world.hosts.filter((host) => host.running && host.node.byzantine !== null).flatMap((host) => host.node.byzantine!.convictions.map(({ at, u, v, losses }) => (
+      convictionEvent((this.#world.now() - this.#startAt - (host.now() - at)) / MILLISECOND, host.name, names.get(u) ?? '?', names.get(v) ?? '?', losses)
+    )));
   }
 
   report(): Report {
@@ -199,7 +220,7 @@ class Run {
       return { a: a.name, b: b.name, datagrams, bytes, retransmitted, dropped };
     });
     return buildReport({
-      topology: this.#topology, mode: 'virtual', links, events: this.#events, trace: this.#world.traceHash, convergence: this.convergence,
+      topology: this.#topology, mode: 'virtual', links, events: withConvictions(this.#events, this.#convictions()), trace: this.#world.traceHash, convergence: this.convergence,
       flows: this.flows.map((flow, i) => flow.meter.result(flow.sent, Math.min(this.#topology.flows[i]!.durationUs, durationUs))),
     });
   }

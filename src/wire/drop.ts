@@ -122,6 +122,18 @@ export const DropReason = {
   probedAckUnexpected: 96,
   probedAckForged: 97,
   probedTableFull: 98,
+  /* route discovery */
+  routeRequestMalformed: 99,
+  routeRequestDuplicate: 100,
+  routeRequestStale: 101,
+  routeRequestForged: 102,
+  routeResponseMalformed: 103,
+  routeResponseUnasked: 104,
+  routeResponseForged: 105,
+  routeResponseWorse: 106,
+  discoveryNodeUnknown: 107,
+  discoveryOverBudget: 108,
+  routePartMalformed: 109,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

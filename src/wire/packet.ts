@@ -18,6 +18,10 @@ export const KIND_STREAM = 3;
 export const KIND_ECHO = 4;
 /** A datagram, or a fragment of one, that is delivered at most once even if it arrives twice. */
 export const KIND_SEQUENCED = 5;
+/** Source-routed, sealed end to end, with probes; or its acknowledgement. */
+export const KIND_PROBED = 6;
+/** A part of a message of route discovery, from one neighbour to the next. */
+export const KIND_ROUTE = 7;
 
 export const SERVICE_BEST_EFFORT = 0;
 export const SERVICE_RELIABLE = 1;
@@ -144,6 +148,11 @@ export class Packet {
     this.ttl = ttl;
     this.bytes[this.start + TTL] = ttl;
   }
+}
+
+/** The dissemination of the encoded packet at `at`. */
+export function disseminationAt(b: Uint8Array, at: number): number {
+  return (b[at + MODE]! & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;
 }
 
 /** Marks an encoded packet at `at` as having met congestion. */

@@ -104,6 +104,7 @@ export class ProbedData implements ProbedFlow {
   pieceCount = 0;
   /** Nodes on the route behind the source. */
   hops = 0;
+  readonly #route = new Uint32Array(PROBED_HOPS_MAX);
   /** Of the type. */
   start = 0;
   /** The sealed part is `bytes[sealedStart..sealedEnd)`, its tag included. */
@@ -114,12 +115,12 @@ export class ProbedData implements ProbedFlow {
 
   /** Id of the `index`-th node behind the source, 0..hops-1. */
   hop(index: number): NodeId {
-    return getU32(this.bytes, this.start + PROBED_DATA_HEAD_BYTES + index * HOP_BYTES);
+    return this.#route[index]!;
   }
 
   /** Index of `node` on the route, -1 when it is not on it. */
   indexOf(node: NodeId): number {
-    for (let i = 0; i < this.hops; i += 1) if (this.hop(i) === node) return i;
+    for (let i = 0; i < this.hops; i += 1) if (this.#route[i] === node) return i;
     return -1;
   }
 
@@ -165,15 +166,16 @@ export class ProbedData implements ProbedFlow {
     this.sealedStart = sealedStart;
     this.sealedEnd = sealedStart + sealedBytes;
     this.end = end;
-    return this.#isRoute() ? DropReason.none : DropReason.probedMalformed;
+    return this.#readRoute() ? DropReason.none : DropReason.probedMalformed;
   }
 
-  /** Nodes, none twice, from the source to the destination. */
-  #isRoute(): boolean {
+  /** Reads the route: nodes, none twice, from the source to the destination. */
+  #readRoute(): boolean {
     for (let i = 0; i < this.hops; i += 1) {
-      const node = this.hop(i);
+      const node = getU32(this.bytes, this.start + PROBED_DATA_HEAD_BYTES + i * HOP_BYTES);
       if (!isNodeId(node) || node === this.source || (node === this.destination) !== (i === this.hops - 1)) return false;
-      for (let j = 0; j < i; j += 1) if (this.hop(j) === node) return false;
+      for (let j = 0; j < i; j += 1) if (this.#route[j] === node) return false;
+      this.#route[i] = node;
     }
     return true;
   }

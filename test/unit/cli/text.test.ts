@@ -13,7 +13,8 @@ import { RttStats, lossPct } from '../../../src/cli/rtt-stats.ts';
 import { formatSessions } from '../../../src/cli/sessions.ts';
 import { formatStatus } from '../../../src/cli/status.ts';
 import { formatAge, formatMs, formatNode, formatTable, paintFor } from '../../../src/cli/table.ts';
-import { formatTrace, summarize } from '../../../src/cli/trace.ts';
+import { formatByzantineTrace, formatTrace, summarize } from '../../../src/cli/trace.ts';
+import { formatByzantineRoutes } from '../../../src/cli/byzantine-routes.ts';
 
 const plain = paintFor({}, {});
 const colour = paintFor({ isTTY: true }, {});
@@ -119,6 +120,67 @@ describe('answers of a daemon', () => {
     expect(formatStatus({ ...status, security: 'sealed', identity: { ...identity, leftS: 0, revocations: [] } }, plain)).toMatch(/, EXPIRED\n(.*\n)*revocations +no list\n/);
     expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
     expect(text).toMatch(/packets +0 +65536\n/);
+  });
+});
+
+describe('byzantine routing', () => {
+  const at = (name: string) => ({ node: `10.0.0.${name.charCodeAt(0) - 64}`, name });
+  const figures = {
+    flows: 1, faults: 3, convictions: 1, convictedLinks: 1, discoveries: 2, answered: 0, requestsForwarded: 4, responsesForwarded: 5, verified: 30, refused: 1, remembered: 7, overBudget: 0,
+    forwarded: 11, probed: 12, delivered: 13,
+  };
+  const interval = { links: 1, losses: 0, outcomes: 40, window: 200, debt: 180, probe: true };
+  const main = {
+    nodes: [at('A'), at('B'), at('C')], weight: 2, open: 4, searching: true, searchLosses: 12, delivered: 900, lost: 14, softLosses: 0, faults: 1,
+    intervals: [{ ...interval, from: '10.0.0.1', to: '10.0.0.2' }, { ...interval, from: '10.0.0.2', to: '10.0.0.3', losses: 2, probe: false }],
+  };
+  const second = { ...main, nodes: [at('A'), at('D'), at('C')], open: 1, searching: false, intervals: [] };
+  const flow = { node: '10.0.0.3', name: 'C', link: 'reliable' as const, waiting: 0, faults: 1, convictions: 1, main, second, paths: 3 };
+
+  it('shows paths, intervals, avoided links, convictions and figures', () => {
+    expect(formatByzantineRoutes({
+      schema: 1, mode: 'secure', flows: [flow], figures,
+      weights: [{ u: at('B'), v: at('E'), weight: 4, remaining: 2_100, convictions: 2, reason: 'loss', agoMs: 65_000 }],
+      convictions: [{ agoMs: 90_000, destination: at('C'), u: at('B'), v: at('E'), losses: 105 }, { agoMs: 65_000, destination: at('C'), u: at('B'), v: at('E'), losses: 20 }],
+    }, plain)).toBe([
+      'TO            LINK      PATH       SECOND PATH  OPEN  WAITING  DELIVERED  LOST  STATE',
+      'C (10.0.0.3)  reliable  A > B > C  A > D > C       5        0        900    14  searching, 12 lost',
+      '',
+      'TO            INTERVAL  LINKS  LOST  OF  WINDOW  DEBT  ANSWERS',
+      'C (10.0.0.3)  A..B          1     0  40     200   180  probe',
+      'C (10.0.0.3)  B..C          1     2  40     200   180  destination',
+      '',
+      'AVOIDED LINK  WEIGHT  TO SERVE  CONVICTIONS  REASON       LAST',
+      'B - E              4      2100            2  loss    1m 5s ago',
+      '',
+      '  CONVICTED  LINK   ON THE WAY TO  LOSSES',
+      '  1m 5s ago  B - E  C (10.0.0.3)       20',
+      ' 1m 30s ago  B - E  C (10.0.0.3)      105',
+      '',
+      'mode        secure',
+      'faults      3 found, 1 convictions, 1 links avoided now',
+      'discovery   2 requests of ours, 0 answered, 4 requests and 5 responses passed on',
+      'signatures  30 good, 1 wrong, 7 known before, 0 messages over budget',
+      'probed      11 passed on, 12 as a probe, 13 delivered here',
+      '',
+    ].join('\n'));
+  });
+
+  it('says so when there is nothing', () => {
+    const text = formatByzantineRoutes({ schema: 1, mode: 'paper', flows: [], weights: [], convictions: [], figures }, plain);
+    expect(text.split('\n').slice(0, 3)).toEqual(['nothing is sent with byzantine routing now', '', 'mode        paper']);
+  });
+
+  it('a flow without a path', () => {
+    const text = formatByzantineRoutes({ schema: 1, mode: 'secure', flows: [{ ...flow, waiting: 7, main: null, second: null, paths: 0 }], weights: [], convictions: [], figures }, plain);
+    expect(text.split('\n')[1]).toBe('C (10.0.0.3)  reliable  -     -               0        7          0     0  no path');
+  });
+
+  it('a trace tells a path in use from one that was only found', () => {
+    const hops = [{ hop: 1, ...at('B'), rttMs: null }, { hop: 2, ...at('C'), rttMs: 12.04 }];
+    expect(formatByzantineTrace('C', { schema: 1, node: '10.0.0.3', link: 'reliable', hops })).toBe(
+      'TRACE C (10.0.0.3), byzantine: the path in use over reliable links\nHOP  NODE          ROUND TRIP\n  1  B (10.0.0.2)           -\n  2  C (10.0.0.3)     12.0 ms\n');
+    expect(formatByzantineTrace('C', { schema: 1, node: '10.0.0.3', link: null, hops })).toContain('a path that was found; no flow of this daemon uses one');
   });
 });
 

@@ -1,0 +1,411 @@
+/**
+ * The Byzantine-resilient on-demand router of one node (Awerbuch, Holmer, Nita-Rotaru and Rubens, WiSe 2002): as long as one
+ * fault-free path joins source and destination they communicate, whatever other nodes do.
+ *
+ * Wires discovery (signed flooding), the flows of this source (path choice, probing, conviction), the forwarder (transit,
+ * probes, destination) and the weight list. Carries whole overlay packets of sessions, sealed end to end, inside probed
+ * packets; a message that comes on two paths is delivered once.
+ *
+ *     session -> originate -> SourceFlow -> PathFlow -> link ... Forwarder ... link -> Forwarder -> deliver -> session
+ */
+
+import { getU48 } from '../base/bytes.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import { ReplayWindow } from '../base/replay-window.ts';
+import type { Rng } from '../base/rng.ts';
+import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { draw, Secret } from '../crypto/keys.ts';
+import type { Membership } from '../crypto/membership.ts';
+import type { Link } from '../link/link.ts';
+import type { LinkTable } from '../link/link-table.ts';
+import type { LinkStateRouter } from '../routing/link-state-router.ts';
+import { ROUTE_REQUEST, ROUTE_RESPONSE } from '../wire/discovery.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { LATENCY_UNIT_US } from '../wire/link-state.ts';
+import { KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import type { PacketPool } from '../wire/packet-pool.ts';
+import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
+import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
+import { Discovery, type DiscoveredPath } from './discovery.ts';
+import { Forwarder } from './forwarder.ts';
+import { FlowKeys } from './keys.ts';
+import { Onions } from './onion.ts';
+import { capExponent, type ByzantineOptions } from './options.ts';
+import { NUMBER_BYTES } from './path-flow.ts';
+import { RouteMessages } from './route-messages.ts';
+import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
+import { WeightList } from './weights.ts';
+
+/** Destinations in use, times link services; the one used longest ago gives way. */
+const FLOWS_MAX = 1_024;
+/** Sources whose epoch keys and messages are remembered. */
+const SOURCES_MAX = 4_096;
+/** First pieces of messages that wait for the second, from one source. */
+const PIECES_MAX = 256;
+/** Convictions kept for status. */
+const CONVICTIONS_MAX = 64;
+/** A link that nothing is known about takes this long there and back. */
+const BOUND_UNKNOWN: Micros = 300 * MILLISECOND;
+/** Who looks for a path without a flow, at most so many at once, gets the best of those that come within this after the first. */
+const FINDERS_MAX = 64;
+const FIND_BETTER: Micros = 100 * MILLISECOND;
+/** On top of what was measured: queues, processing, acknowledgements that wait. */
+const BOUND_MARGIN: Micros = 60 * MILLISECOND;
+/** A link that recovers losses may need this many more round trips. */
+const RECOVERY_ROUNDS = 6;
+
+export interface ByzantineEnvironment {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly drops: DropCounters;
+  readonly pool: PacketPool;
+  readonly links: LinkTable;
+  readonly topology: LinkStateRouter;
+  readonly membership: Membership;
+  readonly options: ByzantineOptions;
+  readonly nodesMost: number;
+  /** An overlay packet of a session arrived for us. Valid during the call only. */
+  deliver(packet: Packet): void;
+  /** Congested sessions may try again. */
+  onWritable(): void;
+}
+
+/** What an adversary does to traffic that it should pass on; for laboratories. True = it is dropped. */
+export interface Misbehaviour {
+  onData?(packet: Packet, from: NodeId): boolean;
+  onAck?(ack: ProbedAck, from: NodeId): boolean;
+  onRoute?(message: Uint8Array, from: NodeId): boolean;
+}
+
+export interface Conviction {
+  readonly at: Micros;
+  readonly destination: NodeId;
+  readonly u: NodeId;
+  readonly v: NodeId;
+  readonly losses: number;
+}
+
+interface Finder { readonly destination: NodeId; readonly timer: Timer; found: boolean }
+
+/** What is known of a source that sends to us or through us. */
+interface Source {
+  readonly epoch: number;
+  readonly key: Uint8Array;
+  /** By link service: messages delivered. */
+  readonly delivered: (ReplayWindow | undefined)[];
+  /** Message number and service -> the piece that came first. */
+  readonly pieces: Map<string, { readonly index: number; readonly bytes: Uint8Array }>;
+}
+
+export class ByzantineRouter {
+  readonly discovery: Discovery;
+  readonly forwarder: Forwarder;
+  readonly weights: WeightList;
+  readonly convictions: Conviction[] = [];
+  /** Set in laboratories only. */
+  misbehaviour: Misbehaviour | null = null;
+  readonly #env: ByzantineEnvironment;
+  readonly #messages: RouteMessages;
+  readonly #flows = new Map<string, SourceFlow>();
+  readonly #sources = new Map<NodeId, Source>();
+  readonly #finders = new Set<Finder>();
+  /** Of flows that gave way. */
+  readonly #past = { faults: 0, convictions: 0 };
+  /** By destination; never forgotten in this run, as keys would be used twice. At most one for each node of the network. */
+  readonly #counters = new Map<NodeId, number>();
+  readonly #flowEnv: SourceFlowEnvironment;
+  readonly #ack = new ProbedAck();
+  readonly #inner = new Packet();
+  readonly #whole = new Uint8Array(PACKET_BYTES_MAX);
+
+  constructor(env: ByzantineEnvironment) {
+    this.#env = env;
+    const { self, clock, timers, membership, options, topology, links, drops } = env;
+    const { primitives } = membership;
+    // Both live as long as this run of the daemon: counters begin anew with them.
+    const epoch = Math.floor(membership.wallUs / 100);
+    const secret = new Secret(draw(membership.random, 32));
+    const exchangeKey = primitives.x25519PublicKey(secret.reveal());
+    const onions = new Onions(primitives);
+    const keys = new FlowKeys(primitives);
+    const linkTo = (node: NodeId): Link | null => {
+      const link = links.of(node);
+      return link !== undefined && link.up ? link : null;
+    };
+    this.#messages = new RouteMessages(self);
+    this.weights = new WeightList(capExponent(options.weightCap, env.nodesMost));
+    this.discovery = new Discovery({
+      self, clock, timers, primitives, signing: membership.identity.signing, epoch, exchangeKey: () => exchangeKey,
+      certificateOf: (node) => (node === self ? membership.identity.certificate : topology.certificateOf(node)),
+      neighbours: () => this.#neighbours(),
+      send: (neighbour, bytes) => {
+        const link = linkTo(neighbour);
+        if (link !== null) this.#messages.send(link, bytes);
+      },
+      mayLink: (a, b) => this.#mayLink(a, b),
+      onPath: (destination, path) => {
+        for (const flow of this.#flows.values()) if (flow.destination === destination) flow.onPath(path);
+        for (const finder of this.#finders) if (finder.destination === destination) this.#onFound(finder);
+        env.onWritable();
+      },
+      onSource: (source, of, key) => this.#learn(source, of, key),
+      drops, nodesMost: Math.min(64, env.nodesMost), rng: env.rng.fork('discovery'), options,
+    });
+    this.forwarder = new Forwarder({
+      self, clock, timers, onions, keys, secret, linkTo,
+      keyOf: (source, of) => {
+        const known = this.#sources.get(source);
+        return known !== undefined && known.epoch === of ? known.key : null;
+      },
+      onInner: (data, packet, start, end) => this.#onInner(data, packet, start, end),
+    });
+    this.#flowEnv = {
+      self, clock, timers, options, onions, keys, epoch, secret, linkTo, pool: env.pool, weights: this.weights,
+      nextCounter: (destination) => {
+        const counter = this.#counters.get(destination) ?? 0;
+        this.#counters.set(destination, counter + 1);
+        return counter;
+      },
+      boundUs: (u, v, service) => this.#boundUs(u, v, service),
+      paths: (destination) => this.discovery.paths(destination),
+      discover: (destination) => this.discovery.discover(destination, this.weights.entries()),
+      onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
+    };
+  }
+
+  /** Flows of this source, in the order of their first packet. */
+  flows(): IterableIterator<SourceFlow> {
+    return this.#flows.values();
+  }
+
+  get options(): ByzantineOptions {
+    return this.#env.options;
+  }
+
+  /** Over all flows since the start. */
+  get totals(): { readonly faults: number; readonly convictions: number } {
+    let { faults, convictions } = this.#past;
+    for (const flow of this.#flows.values()) [faults, convictions] = [faults + flow.faults, convictions + flow.convictions];
+    return { faults, convictions };
+  }
+
+  /**
+   * The lightest path to `destination`, asked for if need be; null when none was found in time. False: not looked for, because
+   * nobody knows that node or too many are looking.
+   */
+  findPath(destination: NodeId, timeoutUs: Micros, done: (path: DiscoveredPath | null) => void): boolean {
+    const { clock, timers, topology } = this.#env;
+    const known = this.#lightest(destination);
+    if (known !== null) {
+      done(known);
+      return true;
+    }
+    if (this.#finders.size >= FINDERS_MAX || topology.certificateOf(destination) === null) return false;
+    const finder: Finder = {
+      destination, found: false,
+      timer: new Timer(() => {
+        this.#finders.delete(finder);
+        // Nobody else waits for it: it is not looked for any longer.
+        if (!finder.found && ![...this.#flows.values(), ...this.#finders].some((other) => other.destination === destination)) this.discovery.abandon(destination);
+        done(this.#lightest(destination));
+      }),
+    };
+    this.#finders.add(finder);
+    timers.arm(finder.timer, clock.now() + timeoutUs);
+    this.discovery.discover(destination, this.weights.entries());
+    return true;
+  }
+
+  /** An overlay packet of a local session. Not none = not sent. */
+  originate(packet: Packet): DropReason {
+    return this.#flowTo(packet.destination, packet.service).send(packet);
+  }
+
+  congested(destination: NodeId, service: number): boolean {
+    return this.#flows.get(`${destination} ${service}`)?.congested ?? false;
+  }
+
+  /** A packet of this router, from the neighbour `from`. */
+  onPacket(packet: Packet, from: NodeId): DropReason {
+    const bad = this.misbehaviour;
+    if (packet.kind === KIND_ROUTE) {
+      const message = this.#messages.onPart(packet, from);
+      if (message === null) return DropReason.none;
+      if (typeof message === 'number') return message;
+      if (bad?.onRoute?.(message, from) === true) return DropReason.none;
+      if (message[0] === ROUTE_REQUEST) this.discovery.onRequest(message, from);
+      else if (message[0] === ROUTE_RESPONSE) this.discovery.onResponse(message, from);
+      else return DropReason.routePartMalformed;
+      return DropReason.none;
+    }
+    if (packet.kind !== KIND_PROBED) return DropReason.sessionKindUnknown;
+    const type = packet.bytes[packet.payloadStart];
+    if (type === PROBED_DATA) {
+      if (packet.destination !== this.#env.self && bad?.onData?.(packet, from) === true) return DropReason.none;
+      return this.forwarder.onData(packet, from);
+    }
+    if (type !== PROBED_ACK) return DropReason.probedMalformed;
+    const ack = this.#ack;
+    const reason = ack.decode(packet.bytes, packet.payloadStart, packet.end);
+    if (reason !== DropReason.none) return reason;
+    if (ack.source === this.#env.self) return this.#onOwnAck(ack, from);
+    return bad?.onAck?.(ack, from) === true ? DropReason.none : this.forwarder.onAck(ack, from, packet.service);
+  }
+
+  onLinkState(link: Link, up: boolean): void {
+    if (up) return;
+    this.#messages.forget(link.node);
+    for (const flow of this.#flows.values()) flow.onLinkDown();
+  }
+
+  stop(): void {
+    for (const flow of this.#flows.values()) flow.stop();
+    for (const finder of this.#finders) this.#env.timers.cancel(finder.timer);
+    this.#finders.clear();
+    this.forwarder.stop();
+    this.discovery.stop();
+  }
+
+  /* -------------------------------------------------------------- source */
+
+  #flowTo(destination: NodeId, service: number): SourceFlow {
+    const name = `${destination} ${service}`;
+    const known = this.#flows.get(name);
+    if (known !== undefined) return known;
+    if (this.#flows.size >= FLOWS_MAX) {
+      const [oldest, flow] = this.#flows.entries().next().value!;
+      flow.stop();
+      this.#past.faults += flow.faults;
+      this.#past.convictions += flow.convictions;
+      this.#flows.delete(oldest);
+    }
+    const flow = new SourceFlow(destination, service, this.#flowEnv);
+    this.#flows.set(name, flow);
+    return flow;
+  }
+
+  #onFound(finder: Finder): void {
+    if (finder.found) return;
+    finder.found = true;
+    const { clock, timers } = this.#env;
+    timers.arm(finder.timer, clock.now() + FIND_BETTER);
+  }
+
+  #lightest(destination: NodeId): DiscoveredPath | null {
+    let best: DiscoveredPath | null = null, least = Infinity;
+    for (const path of this.discovery.paths(destination)) {
+      const weight = this.weights.pathWeight(path.nodes);
+      if (weight < least) [best, least] = [path, weight];
+    }
+    return best;
+  }
+
+  #onOwnAck(ack: ProbedAck, from: NodeId): DropReason {
+    for (const flow of this.#flows.values()) {
+      if (flow.destination !== ack.destination) continue;
+      for (const path of [flow.main, flow.second]) {
+        if (path === null || path.flow.pathHigh !== ack.pathHigh || path.flow.pathLow !== ack.pathLow || path.flow.epoch !== ack.epoch) continue;
+        if (path.path.nodes[1] !== from) return DropReason.probedAckUnexpected;
+        const reason = path.onAck(ack);
+        // Flows of two services may use the same path; counters differ.
+        if (reason !== DropReason.probedAckUnexpected) return reason;
+      }
+    }
+    return DropReason.probedAckUnexpected;
+  }
+
+  #onConviction(flow: SourceFlow, u: NodeId, v: NodeId, losses: number): void {
+    const { clock, options, log } = this.#env;
+    const now = clock.now();
+    this.weights.convict(u, v, losses, options.tolerance, now, 'loss');
+    this.convictions.push({ at: now, destination: flow.destination, u, v, losses });
+    if (this.convictions.length > CONVICTIONS_MAX) this.convictions.shift();
+    log.warn({ link: `${formatNodeId(u)}-${formatNodeId(v)}`, losses, destination: formatNodeId(flow.destination) }, 'link convicted');
+  }
+
+  /** By what the two ends say of their link; a lie moves only blame for links that the liar is an end of. */
+  #boundUs(u: NodeId, v: NodeId, service: number): Micros {
+    const latency = Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u));
+    if (latency < 0) return BOUND_UNKNOWN;
+    return 2 * latency * (service === SERVICE_RELIABLE ? RECOVERY_ROUNDS : 2) + BOUND_MARGIN;
+  }
+
+  #latencyUs(u: NodeId, v: NodeId): Micros {
+    const entry = this.#env.topology.database.get(u)?.advertisement.links.find((link) => link.node === v);
+    return entry === undefined ? -1 : entry.latency * LATENCY_UNIT_US;
+  }
+
+  /** False when one of the two has said, signed, which neighbours it has, and the other is not among them. */
+  #mayLink(a: NodeId, b: NodeId): boolean {
+    const { database } = this.#env.topology;
+    const [ofA, ofB] = [database.get(a), database.get(b)];
+    return (ofA === undefined || ofA.advertisement.links.some((link) => link.node === b)) && (ofB === undefined || ofB.advertisement.links.some((link) => link.node === a));
+  }
+
+  *#neighbours(): IterableIterator<NodeId> {
+    for (const link of this.#env.links.all()) if (link.up) yield link.node;
+  }
+
+  /* -------------------------------------------------------------- destination */
+
+  #learn(source: NodeId, epoch: number, key: Uint8Array): void {
+    const known = this.#sources.get(source);
+    if (known !== undefined && known.epoch >= epoch) return;
+    this.#sources.delete(source);
+    this.#sources.set(source, { epoch, key, delivered: [], pieces: new Map() });
+    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
+  }
+
+  /** An inner packet, or a piece of one, behind its number. */
+  #onInner(data: ProbedData, packet: Packet, start: number, end: number): void {
+    const source = this.#sources.get(data.source)!;
+    const from = start + NUMBER_BYTES, to = end - TAG_BYTES;
+    if (to <= from) {
+      this.#env.drops.count(DropReason.probedMalformed);
+      return;
+    }
+    const number = getU48(packet.bytes, start);
+    const window = (source.delivered[packet.service] ??= new ReplayWindow());
+    // It came on the other path.
+    if (!window.isNew(number)) return;
+    if (data.pieceCount === 1) this.#deliver(number, window, packet, packet.bytes, from, to);
+    else this.#onPiece(source, data.pieceIndex, number, window, packet, from, to);
+  }
+
+  #onPiece(source: Source, index: number, number: number, window: ReplayWindow, packet: Packet, start: number, end: number): void {
+    const name = `${packet.service} ${number}`;
+    const other = source.pieces.get(name);
+    if (other === undefined || other.index === index) {
+      source.pieces.set(name, { index, bytes: packet.bytes.slice(start, end) });
+      if (source.pieces.size > PIECES_MAX) source.pieces.delete(source.pieces.keys().next().value!);
+      return;
+    }
+    source.pieces.delete(name);
+    const length = other.bytes.length + end - start;
+    if (length > PACKET_BYTES_MAX) {
+      this.#env.drops.count(DropReason.packetTooLong);
+      return;
+    }
+    const mine = index === 0 ? 0 : other.bytes.length;
+    this.#whole.set(packet.bytes.subarray(start, end), mine);
+    this.#whole.set(other.bytes, index === 0 ? end - start : 0);
+    this.#deliver(number, window, packet, this.#whole, 0, length);
+  }
+
+  #deliver(number: number, window: ReplayWindow, outer: Packet, bytes: Uint8Array, start: number, end: number): void {
+    const inner = this.#inner;
+    const reason = inner.decode(bytes, start, end, false);
+    // Only its source could have sealed it: what it says of source and destination must be true.
+    if (reason !== DropReason.none || inner.source !== outer.source || inner.destination !== outer.destination || inner.service !== outer.service) {
+      this.#env.drops.count(reason === DropReason.none ? DropReason.probedMalformed : reason);
+      return;
+    }
+    window.record(number);
+    if (outer.ecn) inner.ecn = true;
+    this.#env.deliver(inner);
+  }
+}

@@ -1,0 +1,576 @@
+/**
+ * Route discovery by signed flooding: one node's part as source, as destination and in between. No I/O.
+ *
+ * Awerbuch, Holmer, Nita-Rotaru and Rubens, WiSe 2002, section 4.1, with its gaps closed: a request floods the network, the
+ * destination's response floods back and gathers signed hops, and each node passes on what is lighter by the *source's* weights
+ * than all it passed on before. So a path is chosen by weight, never by who was first. Signatures and budgets are verified.ts's.
+ * `send` must keep the order of messages to a neighbour and lose none while the link is up: a response travels behind its request.
+ *
+ * Invariants, per request and node: one send of the request; responses strictly lighter from one to the next and at most
+ * IMPROVEMENTS_MAX of them; nothing remembered of what is forged; state bounded whatever is received.
+ *
+ *     idle -> queued -> asked -> answered          a destination at its source; `discover` queues, a token of the pace asks,
+ *               ^---------'         |               the first response answers, the timer of an unanswered request queues again
+ *               ^-------------------'
+ */
+
+import { assert } from '../base/assert.ts';
+import { equalBytes, putU32 } from '../base/bytes.ts';
+import type { NodeId } from '../base/ids.ts';
+import { ReplayWindow } from '../base/replay-window.ts';
+import type { Rng } from '../base/rng.ts';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
+import type { KeyPair } from '../crypto/keys.ts';
+import type { Primitives } from '../crypto/primitives.ts';
+import type { Certificate } from '../wire/certificate.ts';
+import {
+  appendRouteHop, decodeRouteRequest, decodeRouteResponse, makeRouteRequest, makeRouteResponse, ROUTE_HOPS_MAX, routeLinkWeight, routeWeightsOf,
+  type RouteQuestion, type RouteRequest, type RouteResponse, type RouteWeight,
+} from '../wire/discovery.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, ROUTE_RESPONSE_LABEL, Verifier, type VerifierFigures, type VerifierOptions } from './verified.ts';
+
+/** Longest that a message takes over one link, recovery and verification included. */
+const HOP_BOUND: Micros = 50 * MILLISECOND;
+/** A request is asked again after its lifetime at the earliest, then twice as long and so on up to this. */
+const RETRY_MAX: Micros = 60 * SECOND;
+/** Requests for one destination. */
+const ASK_PER_SECOND = 1;
+const ASK_BURST = 2;
+/** Requests of ours for all destinations together: below what others remember of one source, LIVE_PER_SOURCE in a lifetime. */
+const PACE_PER_SECOND = 8;
+const PACE_BURST = 32;
+/** Responses that one node passes on per request. */
+export const IMPROVEMENTS_MAX = 8;
+/**
+ * Between the first and the second of them, then IMPROVE_FACTOR times as long and so on. What comes in between waits, the lightest
+ * goes. All together outlast any request: who improves step by step can delay a lighter path, but not use up the last send.
+ */
+export const IMPROVE_INTERVAL: Micros = 5 * MILLISECOND;
+const IMPROVE_FACTOR = 3;
+/** Requests remembered, of all sources and of one. */
+export const REQUESTS_MAX = 1_024;
+export const LIVE_PER_SOURCE = 64;
+/** Sources whose replay windows are remembered, and the size of each: 64 requests. */
+const SOURCES_MAX = 4_096;
+const WINDOW_WORDS = 3;
+/** Paths kept besides the best one. */
+export const ALTERNATES_MAX = 8;
+const PATH_ID_BYTES = 8;
+
+/** A path that all its nodes have signed. */
+export interface DiscoveredPath {
+  /** From the source, us, to the destination. */
+  readonly nodes: readonly NodeId[];
+  /**
+   * The X25519 epoch key of each node behind us, as that node signed it. Whether it is a useful key shows when a secret is made
+   * of it: one that gives none convicts nobody but makes the path useless.
+   */
+  readonly keys: readonly Uint8Array[];
+  /** By the weights of the request. */
+  readonly weight: number;
+  /** Of the list of nodes, 8 bytes. */
+  readonly id: Uint8Array;
+}
+
+export interface DiscoveryEnvironment {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly primitives: Pick<Primitives, 'sign' | 'verify' | 'sha256'>;
+  readonly signing: KeyPair;
+  /** Which run of this node, u48: more than any earlier run's. */
+  readonly epoch: number;
+  /** Public part of our present X25519 epoch key. */
+  readonly exchangeKey: () => Uint8Array;
+  readonly certificateOf: (node: NodeId) => Certificate | null;
+  /** Those with an authenticated link that is up. */
+  readonly neighbours: () => Iterable<NodeId>;
+  /** Takes over `bytes`, up to ROUTE_RESPONSE_BYTES_MAX of them. */
+  readonly send: (neighbour: NodeId, bytes: Uint8Array) => void;
+  /** False for a link that the network cannot have. Without such knowledge always true; then a liar can claim a link to any node of a response that it saw. */
+  readonly mayLink: (a: NodeId, b: NodeId) => boolean;
+  /** A path was accepted; `best`: none of this request is lighter. May call `discover` and `abandon`. */
+  readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
+  /** A source's epoch and its X25519 key, from a request that it signed and that was not seen before. */
+  readonly onSource: (source: NodeId, epoch: number, key: Uint8Array) => void;
+  readonly drops: DropCounters;
+  /** N: most nodes of the network. */
+  readonly nodesMost: number;
+  readonly rng: Rng;
+  readonly options: VerifierOptions;
+}
+
+/** For status. */
+export interface DiscoveryFigures extends VerifierFigures {
+  /** Requests of ours, attempts included. */
+  readonly asked: number;
+  /** Requests of others for us that we answered. */
+  readonly answered: number;
+  readonly requestsForwarded: number;
+  readonly responsesForwarded: number;
+  /** Requests remembered now. */
+  readonly live: number;
+}
+
+/** How long a request may be answered: twice the longest way, 0.5..3.2 s. */
+export function discoveryTimeout(nodesMost: number): Micros {
+  return Math.max(SECOND / 2, 2 * Math.min(nodesMost - 1, ROUTE_HOPS_MAX + 1) * HOP_BOUND);
+}
+
+/** The first 8 bytes of SHA-256 over the node ids. */
+export function pathId(primitives: Pick<Primitives, 'sha256'>, nodes: readonly NodeId[]): Uint8Array {
+  const b = new Uint8Array(nodes.length * 4);
+  nodes.forEach((node, i) => putU32(b, i * 4, node));
+  return primitives.sha256(b).slice(0, PATH_ID_BYTES);
+}
+
+/** A request that may still be answered. */
+interface LiveRequest {
+  readonly request: RouteRequest;
+  readonly hash: Uint8Array;
+  readonly until: Micros;
+  /** Of the lightest response accepted. */
+  best: number;
+  /** Responses that each neighbour had us verify. */
+  readonly heard: Map<NodeId, number>;
+  /** Of responses passed on. */
+  sends: number;
+  nextSendAt: Micros;
+  /** The lightest one not yet passed on. */
+  waiting: RouteResponse | null;
+  timer: Timer | null;
+}
+
+type TargetState = 'idle' | 'queued' | 'asked' | 'answered';
+
+/** A destination that this node looks for, or has found. */
+interface Target {
+  readonly node: NodeId;
+  readonly bucket: TokenBucket;
+  /** The lifetime of a request while asked, the wait for a token while queued. */
+  readonly timer: Timer;
+  state: TargetState;
+  weights: readonly RouteWeight[];
+  attempts: number;
+  live: LiveRequest | null;
+  /** Best first. */
+  paths: readonly DiscoveredPath[];
+}
+
+interface SeenSource { readonly epoch: number; readonly window: ReplayWindow }
+
+export class Discovery {
+  readonly #environment: DiscoveryEnvironment;
+  readonly #verifier: Verifier;
+  readonly #lifetime: Micros;
+  readonly #table: RequestTable;
+  /** Least recently heard of first. */
+  readonly #sources = new Map<NodeId, SeenSource>();
+  readonly #targets = new Map<NodeId, Target>();
+  /** Targets in state 'queued' that may ask as soon as the pace allows. */
+  readonly #queue = new Set<Target>();
+  readonly #pace = new TokenBucket(PACE_PER_SECOND, PACE_BURST);
+  readonly #paceTimer = new Timer(() => this.#askQueued());
+  #sequence = 0;
+  #stopped = false;
+  #asked = 0;
+  #answered = 0;
+  #requestsForwarded = 0;
+  #responsesForwarded = 0;
+
+  constructor(environment: DiscoveryEnvironment) {
+    this.#environment = environment;
+    this.#verifier = new Verifier(environment);
+    this.#lifetime = discoveryTimeout(environment.nodesMost);
+    this.#table = new RequestTable((live) => {
+      if (live.timer !== null) environment.timers.cancel(live.timer);
+    });
+  }
+
+  get figures(): DiscoveryFigures {
+    return {
+      ...this.#verifier.figures, asked: this.#asked, answered: this.#answered, requestsForwarded: this.#requestsForwarded, responsesForwarded: this.#responsesForwarded,
+      live: this.#table.size,
+    };
+  }
+
+  /** Paths to `destination` by its newest answered request, best first, then those that share least with the best. */
+  paths(destination: NodeId): readonly DiscoveredPath[] {
+    return this.#targets.get(destination)?.paths ?? [];
+  }
+
+  /**
+   * Looks for paths to `destination` by `weights` until there is one, at the rate that others accept. While a request is under
+   * way the weights are kept for the next attempt. `paths` stay what they are until the first response.
+   */
+  discover(destination: NodeId, weights: Iterable<RouteWeight>): void {
+    assert(destination !== this.#environment.self, 'a path leads to another node');
+    if (this.#stopped) return;
+    const target = this.#targetOf(destination);
+    target.weights = routeWeightsOf(weights);
+    if (target.state === 'queued' || target.state === 'asked') return;
+    target.attempts = 0;
+    become(target, 'queued');
+    this.#lineUp(target);
+  }
+
+  /** Stops looking for paths to `destination` and forgets those found. */
+  abandon(destination: NodeId): void {
+    const target = this.#targets.get(destination);
+    if (target === undefined) return;
+    this.#environment.timers.cancel(target.timer);
+    this.#queue.delete(target);
+    this.#targets.delete(destination);
+  }
+
+  /** Certificates were added, replaced or revoked. */
+  certificatesChanged(): void {
+    this.#verifier.forget();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    const { timers } = this.#environment;
+    for (const target of this.#targets.values()) timers.cancel(target.timer);
+    timers.cancel(this.#paceTimer);
+    this.#targets.clear();
+    this.#queue.clear();
+    this.#table.clear();
+  }
+
+  /* ---------------------------------------------------------------- source */
+
+  #targetOf(node: NodeId): Target {
+    const known = this.#targets.get(node);
+    if (known !== undefined) return known;
+    const timer = new Timer(() => this.#onTargetTimer(target));
+    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, state: 'idle', weights: [], attempts: 0, live: null, paths: [] };
+    this.#targets.set(node, target);
+    return target;
+  }
+
+  /** A queued target stands in line now, or when its own rate allows. */
+  #lineUp(target: Target): void {
+    const { clock, timers } = this.#environment;
+    const now = clock.now();
+    if (target.bucket.take(now)) this.#queue.add(target);
+    else timers.arm(target.timer, now + untilToken(target.bucket, ASK_PER_SECOND, now));
+    this.#askQueued();
+  }
+
+  #onTargetTimer(target: Target): void {
+    if (target.state === 'asked') {
+      target.attempts += 1;
+      become(target, 'queued');
+    }
+    this.#lineUp(target);
+  }
+
+  #askQueued(): void {
+    const { clock, timers } = this.#environment;
+    for (const target of this.#queue) {
+      const now = clock.now();
+      if (!this.#pace.take(now)) {
+        timers.arm(this.#paceTimer, now + untilToken(this.#pace, PACE_PER_SECOND, now));
+        return;
+      }
+      this.#queue.delete(target);
+      this.#ask(target);
+    }
+  }
+
+  #ask(target: Target): void {
+    const { self, clock, timers, epoch, signing, exchangeKey, rng } = this.#environment;
+    const now = clock.now();
+    const content = { source: self, destination: target.node, epoch, sequence: this.#sequence, key: exchangeKey(), weights: target.weights };
+    this.#sequence += 1;
+    this.#asked += 1;
+    const request = makeRouteRequest(content, this.#verifier.signer(ROUTE_REQUEST_LABEL, signing));
+    target.live = this.#remember(request, now);
+    become(target, 'asked');
+    // The wait doubles; the jitter keeps sources that lost the same link from asking in step.
+    const wait = Math.min(RETRY_MAX, this.#lifetime * 2 ** Math.min(target.attempts, 16));
+    timers.arm(target.timer, now + Math.round(wait * (1 + rng.unit() / 8)));
+    this.#flood(request.bytes, []);
+  }
+
+  /** A response to us that all on its path have signed. */
+  #arrive(live: LiveRequest, target: Target, path: DiscoveredPath): void {
+    const best = path.weight < live.best;
+    if (best) live.best = path.weight;
+    if (target.state === 'asked') {
+      this.#environment.timers.cancel(target.timer);
+      become(target, 'answered');
+      target.attempts = 0;
+      target.paths = [];
+    }
+    target.paths = ranked([...target.paths, path]);
+    this.#environment.onPath(target.node, path, best);
+  }
+
+  #pathOf({ destination, key, hops }: RouteResponse, weight: number): DiscoveredPath {
+    const { self, primitives } = this.#environment;
+    const nodes = [self, ...hops.map((hop) => hop.node).reverse(), destination];
+    const keys = [...hops.map((hop) => hop.key).reverse(), key];
+    return { nodes, keys, weight, id: pathId(primitives, nodes) };
+  }
+
+  /* ---------------------------------------------------------------- requests */
+
+  /** A request from the neighbour `from`. */
+  onRequest(bytes: Uint8Array, from: NodeId): void {
+    if (!this.#stopped) this.#environment.drops.count(this.#takeRequest(bytes, from));
+  }
+
+  #takeRequest(bytes: Uint8Array, from: NodeId): DropReason {
+    const { self, clock, certificateOf } = this.#environment;
+    const request = decodeRouteRequest(bytes, 0, bytes.length);
+    if (typeof request === 'number') return request;
+    const now = clock.now();
+    this.#table.expire(now);
+    if (this.#table.find(request) !== null) return DropReason.routeRequestDuplicate;
+    if (request.source === self || !this.#isFresh(request)) return DropReason.routeRequestStale;
+    if (request.destination !== self && certificateOf(request.destination) === null) return DropReason.discoveryNodeUnknown;
+    const verdict = this.#verifier.request(request, from, now);
+    if (verdict !== DropReason.none) return verdict;
+
+    this.#recordFresh(request);
+    this.#environment.onSource(request.source, request.epoch, request.key);
+    const live = this.#remember(request, now);
+    // The destination passes it on, too: nobody may see its response before the request.
+    this.#requestsForwarded += 1;
+    this.#flood(request.bytes, [from, request.source]);
+    if (request.destination === self) this.#answer(live);
+    return DropReason.none;
+  }
+
+  #answer({ request, hash }: LiveRequest): void {
+    const { signing, exchangeKey } = this.#environment;
+    this.#answered += 1;
+    this.#flood(makeRouteResponse(request, hash, exchangeKey(), this.#verifier.signer(ROUTE_RESPONSE_LABEL, signing)), []);
+  }
+
+  #isFresh({ source, epoch, sequence }: RouteQuestion): boolean {
+    const seen = this.#sources.get(source);
+    if (seen === undefined || epoch > seen.epoch) return true;
+    return epoch === seen.epoch && seen.window.isNew(sequence);
+  }
+
+  #recordFresh({ source, epoch, sequence }: RouteQuestion): void {
+    let seen = this.#sources.get(source);
+    if (seen === undefined || epoch > seen.epoch) seen = { epoch, window: new ReplayWindow(WINDOW_WORDS) };
+    seen.window.record(sequence);
+    this.#sources.delete(source);
+    this.#sources.set(source, seen);
+    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
+  }
+
+  #remember(request: RouteRequest, now: Micros): LiveRequest {
+    const hash = this.#environment.primitives.sha256(request.bytes);
+    const live: LiveRequest = {
+      request, hash, until: now + this.#lifetime, best: Infinity, heard: new Map(), sends: 0, nextSendAt: 0, waiting: null, timer: null,
+    };
+    this.#table.add(live);
+    return live;
+  }
+
+  /* ---------------------------------------------------------------- responses */
+
+  /** A response from the neighbour `from`. */
+  onResponse(bytes: Uint8Array, from: NodeId): void {
+    if (!this.#stopped) this.#environment.drops.count(this.#takeResponse(bytes, from));
+  }
+
+  #takeResponse(bytes: Uint8Array, from: NodeId): DropReason {
+    const { self, clock } = this.#environment;
+    const response = decodeRouteResponse(bytes, 0, bytes.length);
+    if (typeof response === 'number') return response;
+    const now = clock.now();
+    this.#table.expire(now);
+    const live = this.#table.find(response);
+    if (live === null || response.destination !== live.request.destination || !equalBytes(response.requestHash, live.hash)) return DropReason.routeResponseUnasked;
+    const target = response.source === self ? this.#targets.get(response.destination) ?? null : null;
+    if (response.source === self && target?.live !== live) return DropReason.routeResponseUnasked;
+    const misfit = this.#misfit(response, from);
+    if (misfit !== DropReason.none) return misfit;
+
+    // Nothing in front of this line costs more than reading the message; everything below may cost signatures.
+    const weight = this.#weigh(live.request, response);
+    const path = target === null ? null : this.#pathOf(response, weight);
+    if (path === null ? weight >= live.best : !this.#isWanted(live, target!, path)) return DropReason.routeResponseWorse;
+    const heard = live.heard.get(from) ?? 0;
+    if (heard >= IMPROVEMENTS_MAX || live.sends >= IMPROVEMENTS_MAX) return DropReason.discoveryOverBudget;
+    live.heard.set(from, heard + 1);
+    const verdict = this.#verifier.response(response, from, now);
+    if (verdict !== DropReason.none) return verdict;
+
+    if (path !== null) this.#arrive(live, target!, path);
+    else this.#improve(live, response, weight, now);
+    return DropReason.none;
+  }
+
+  /** What is wrong with a response apart from its signatures. */
+  #misfit({ source, destination, hops }: RouteResponse, from: NodeId): DropReason {
+    const { self, nodesMost, mayLink } = this.#environment;
+    const nodes = [destination, ...hops.map((hop) => hop.node)];
+    if (nodes.includes(self) || nodes.length > nodesMost) return DropReason.routeResponseMalformed;
+    // Hops cut off the end show here (WiSe 2002 does not look).
+    if (nodes.at(-1) !== from) return DropReason.routeResponseForged;
+    if (source !== self && hops.length >= ROUTE_HOPS_MAX) return DropReason.ttlExpired;
+    nodes.push(self);
+    for (let i = 1; i < nodes.length; i += 1) if (!mayLink(nodes[i - 1]!, nodes[i]!)) return DropReason.routeResponseForged;
+    return DropReason.none;
+  }
+
+  /** From the destination to us, by the source's weights. */
+  #weigh({ weights }: RouteRequest, { destination, hops }: RouteResponse): number {
+    let total = 0, before = destination;
+    for (const { node } of hops) {
+      total += routeLinkWeight(weights, before, node);
+      before = node;
+    }
+    return total + routeLinkWeight(weights, before, this.#environment.self);
+  }
+
+  /** Whether a path would be among those kept: a lighter one always, another if it is new and shares less than one that is kept. */
+  #isWanted(live: LiveRequest, target: Target, path: DiscoveredPath): boolean {
+    if (path.weight < live.best) return true;
+    if (target.paths.some((kept) => equalBytes(kept.id, path.id))) return false;
+    return ranked([...target.paths, path]).includes(path);
+  }
+
+  /** Accepted in between: goes on now, or when the interval is over unless something lighter comes. */
+  #improve(live: LiveRequest, response: RouteResponse, weight: number, now: Micros): void {
+    live.best = weight;
+    live.waiting = response;
+    if (now >= live.nextSendAt) {
+      this.#passOn(live);
+      return;
+    }
+    // Later than that nobody takes it.
+    if (live.nextSendAt >= live.until) return;
+    live.timer ??= new Timer(() => this.#passOn(live));
+    this.#environment.timers.arm(live.timer, live.nextSendAt);
+  }
+
+  #passOn(live: LiveRequest): void {
+    const { self, clock, timers, signing, exchangeKey } = this.#environment;
+    const response = live.waiting!;
+    live.waiting = null;
+    // Due in this very turn, perhaps.
+    if (live.timer !== null) timers.cancel(live.timer);
+    live.nextSendAt = clock.now() + IMPROVE_INTERVAL * IMPROVE_FACTOR ** live.sends;
+    live.sends += 1;
+    this.#responsesForwarded += 1;
+    const bytes = appendRouteHop(response, self, exchangeKey(), this.#verifier.signer(ROUTE_HOP_LABEL, signing));
+    // Who is on the path already would refuse it.
+    this.#flood(bytes, [response.destination, ...response.hops.map((hop) => hop.node)]);
+  }
+
+  #flood(bytes: Uint8Array, except: readonly NodeId[]): void {
+    const { neighbours, send } = this.#environment;
+    for (const neighbour of neighbours()) if (!except.includes(neighbour)) send(neighbour, bytes);
+  }
+}
+
+/* ------------------------------------------------------------------ helpers */
+
+const EDGES: Readonly<Record<TargetState, readonly TargetState[]>> = { idle: ['queued'], queued: ['asked'], asked: ['answered', 'queued'], answered: ['queued'] };
+
+function become(target: Target, next: TargetState): void {
+  assert(EDGES[target.state].includes(next), 'a target goes where it may');
+  target.state = next;
+}
+
+/** At least 1 us; exact enough to find the token there. */
+function untilToken(bucket: TokenBucket, perSecond: number, now: Micros): Micros {
+  return Math.max(1, Math.ceil(((1 - bucket.level(now)) / perSecond) * SECOND) + 1);
+}
+
+/** The lightest first (the earliest of equals), then those that share fewest nodes and links with it; the rest falls off. */
+function ranked(paths: readonly DiscoveredPath[]): DiscoveredPath[] {
+  const best = paths.reduce((lightest, path) => (path.weight < lightest.weight ? path : lightest));
+  const rest = paths.filter((path) => path !== best).map((path) => ({ path, shared: sharedWith(best, path) }));
+  rest.sort((x, y) => x.shared - y.shared || x.path.weight - y.path.weight);
+  return [best, ...rest.slice(0, ALTERNATES_MAX).map(({ path }) => path)];
+}
+
+/** Nodes in between and links that `path` has in common with `best`. */
+function sharedWith(best: DiscoveredPath, path: DiscoveredPath): number {
+  const next = new Map<NodeId, NodeId>();
+  best.nodes.forEach((node, i) => next.set(node, best.nodes[i + 1] ?? node));
+  let shared = 0;
+  path.nodes.forEach((node, i) => {
+    if (i > 0 && i < path.nodes.length - 1 && next.has(node)) shared += 1;
+    if (i + 1 < path.nodes.length && (next.get(node) === path.nodes[i + 1] || next.get(path.nodes[i + 1]!) === node)) shared += 1;
+  });
+  return shared;
+}
+
+/** The requests that may still be answered: REQUESTS_MAX of all sources, LIVE_PER_SOURCE of one. */
+class RequestTable {
+  readonly #drop: (live: LiveRequest) => void;
+  /** By name, oldest first. All live equally long. */
+  readonly #all = new Map<string, LiveRequest>();
+  /** The same, by source. */
+  readonly #bySource = new Map<NodeId, Set<LiveRequest>>();
+
+  /** `drop` hears of each that goes. */
+  constructor(drop: (live: LiveRequest) => void) {
+    this.#drop = drop;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  find(question: RouteQuestion): LiveRequest | null {
+    return this.#all.get(nameOf(question)) ?? null;
+  }
+
+  /** Makes room, if need be, at the cost of the source that has most. */
+  add(live: LiveRequest): void {
+    const { source } = live.request;
+    const own = this.#bySource.get(source) ?? new Set();
+    if (own.size >= LIVE_PER_SOURCE) this.#remove(oldestOf(own));
+    else if (this.#all.size >= REQUESTS_MAX) this.#remove(oldestOf(this.#greediest()));
+    own.add(live);
+    this.#bySource.set(source, own);
+    this.#all.set(nameOf(live.request), live);
+  }
+
+  expire(now: Micros): void {
+    for (const live of this.#all.values()) {
+      if (live.until > now) return;
+      this.#remove(live);
+    }
+  }
+
+  clear(): void {
+    for (const live of this.#all.values()) this.#remove(live);
+  }
+
+  #greediest(): Set<LiveRequest> {
+    let most = new Set<LiveRequest>();
+    for (const own of this.#bySource.values()) if (own.size > most.size) most = own;
+    return most;
+  }
+
+  #remove(live: LiveRequest): void {
+    const own = this.#bySource.get(live.request.source)!;
+    own.delete(live);
+    if (own.size === 0) this.#bySource.delete(live.request.source);
+    this.#all.delete(nameOf(live.request));
+    this.#drop(live);
+  }
+}
+
+function oldestOf(own: ReadonlySet<LiveRequest>): LiveRequest {
+  return own.values().next().value!;
+}
+
+function nameOf({ source, epoch, sequence }: RouteQuestion): string {
+  return `${source} ${epoch} ${sequence}`;
+}
