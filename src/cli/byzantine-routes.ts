@@ -24,14 +24,18 @@ export function formatByzantineRoutes({ mode, flows, weights, convictions, figur
   }
   if (weights.length > 0) {
     parts.push(formatTable(
-      [{ title: 'avoided link' }, { title: 'weight', align: 'right' }, { title: 'to serve', align: 'right' }, { title: 'convictions', align: 'right' }, { title: 'reason' }, { title: 'last', align: 'right' }],
+      [
+        { title: 'avoided link' }, { title: 'weight', align: 'right' }, { title: 'to serve', align: 'right' },
+        { title: 'convictions', align: 'right' }, { title: 'reason' }, { title: 'last', align: 'right' },
+      ],
       weights.map(({ u, v, weight, remaining, convictions: count, reason, agoMs }) => [paint('red', link(u, v)), String(weight), String(remaining), String(count), reason, `${formatAge(agoMs)} ago`]),
     ));
   }
   if (convictions.length > 0) {
     parts.push(formatTable(
       [{ title: 'convicted', align: 'right' }, { title: 'link' }, { title: 'on the way to' }, { title: 'losses', align: 'right' }],
-      convictions.slice(-CONVICTIONS_SHOWN).reverse().map(({ agoMs, destination, u, v, losses }) => [`${formatAge(agoMs)} ago`, link(u, v), formatNode(destination.name, destination.node), String(losses)]),
+      convictions.slice(-CONVICTIONS_SHOWN).reverse().map(({ agoMs, destination, u, v, losses }) =>
+        [`${formatAge(agoMs)} ago`, link(u, v), formatNode(destination.name, destination.node), String(losses)]),
     ));
   }
   parts.push(formatPairs([['mode', mode], ...figureRows(figures)]));

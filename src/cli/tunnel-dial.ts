@@ -37,7 +37,9 @@ export class TunnelError extends Error {
 }
 
 /** A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead. Throws TunnelError. */
-export async function dialTarget(client: SpinesClient, node: string, { via, routing }: Pick<TunnelFlags, 'via' | 'routing'>, target: Target, signal: AbortSignal): Promise<{ socket: SpinesSocket; headBytes: number }> {
+export async function dialTarget(
+  client: SpinesClient, node: string, { via, routing }: Pick<TunnelFlags, 'via' | 'routing'>, target: Target, signal: AbortSignal,
+): Promise<{ socket: SpinesSocket; headBytes: number }> {
   const socket = client.stream({ allowHalfOpen: true, routing });
   const abandon = (): void => { socket.resetAndDestroy(); };
   // The one who waited has gone.

@@ -51,7 +51,10 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
 function fixedParts({ node, listen, client, security, emulation }: DaemonFileConfig): Record<string, unknown> {
   const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
   const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
-  return { ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour }, ...(Object.fromEntries(lasting) as Record<string, unknown>) };
+  return {
+    ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },
+    ...(Object.fromEntries(lasting) as Record<string, unknown>),
+  };
 }
 
 /** The node's settings under the names that they have in the file. */

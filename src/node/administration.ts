@@ -23,7 +23,8 @@ import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import { MISBEHAVIOURS } from 'spines-client/protocol';
 import type {
-  ByzantineTraceReply, IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply, RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
+  ByzantineTraceReply, IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply,
+  RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
 import { misbehave } from './misbehaviour.ts';
@@ -316,7 +317,9 @@ export class Administration {
   }
 
   #misbehave(args: Arguments): MisbehaviourName {
-    if (!this.#node.config.allowMisbehaviour) throw new SpinesError('EPERM', 'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set laboratory.misbehaviour in its config');
+    if (!this.#node.config.allowMisbehaviour) {
+      throw new SpinesError('EPERM', 'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set laboratory.misbehaviour in its config');
+    }
     const what = MISBEHAVIOURS.find((name) => name === args['what']);
     if (what === undefined) throw new SpinesError('EINVAL', `what must be one of ${MISBEHAVIOURS.join(', ')}`);
     this.#byzantine();

@@ -75,11 +75,16 @@ export function runVirtual(topology: Topology, options: VirtualOptions = {}): Vi
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
     if (flow.link === 'realtime') throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for link realtime, which this version does not have; use link best-effort or reliable`);
-    if (flow.routing === 'byzantine' && topology.security === 'none') throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for routing byzantine, which needs identities; take \`security: none\` away`);
+    if (flow.routing === 'byzantine' && topology.security === 'none') {
+      throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for routing byzantine, which needs identities; take \`security: none\` away`);
+    }
   }
   if (topology.security !== 'none') return;
   for (const event of topology.events) {
-    if (event.kind === 'misbehave') throw new SpinesError('EUNSUPPORTED', `the event at ${event.at / SECOND} s makes a node misbehave, which is about byzantine routing and needs identities; take \`security: none\` away`);
+    if (event.kind === 'misbehave') {
+      const when = `${event.at / SECOND} s`;
+      throw new SpinesError('EUNSUPPORTED', `the event at ${when} makes a node misbehave, which is about byzantine routing and needs identities; take \`security: none\` away`);
+    }
   }
 }
 

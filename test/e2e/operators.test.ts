@@ -1,5 +1,6 @@
 /** What operators do with real daemons: sealed by default, a network from `spines init`, reload of config and identity. */
 
+import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +97,25 @@ describe('a network from `spines init`', () => {
     expect(identity!.leftS / 86_400).toBeGreaterThan(364);
     expect(identity).toMatchObject({ primitives: 'node:crypto', authorities: [{ name: 'lab' }], revocations: [{ revoked: 0 }] });
     expect(await command('ping', 'node-3', '-c', '1', '--socket', socketOf(1))).toContain('1 received');
+  }, 60_000);
+
+  test('carries streams and datagrams by byzantine routing, and shows their ways', async () => {
+    const input = randomBytes(300_000);
+    for (const datagram of [[], ['-u', '--link', 'reliable', '--rate', '10mbit']]) {
+      const listening = spines(['cat', '--listen', '7100', '--socket', socketOf(3), ...(datagram.length === 0 ? [] : ['-u', '--link', 'reliable'])]);
+      await until('the listener', async () => (await command('sessions', '--socket', socketOf(3))).includes('7100'));
+      const sent = await spines(['cat', 'node-3', '7100', '--routing', 'byzantine', ...datagram, '--socket', socketOf(1)], { input });
+      expect(sent.code, sent.stderr).toBe(0);
+      const heard = await listening;
+      expect(heard.code, heard.stderr).toBe(0);
+      // Datagrams may change places.
+      expect(datagram.length === 0 ? heard.stdout.equals(input) : heard.stdout.length).toBe(datagram.length === 0 ? true : input.length);
+    }
+    expect(await command('routes', '--byzantine', '--socket', socketOf(1))).toMatch(/node-3 \(10\.0\.0\.3\) +reliable +node-1 > .*node-3 .* quiet\n/);
+    const traced = await command('trace', 'node-3', '--routing', 'byzantine', '--socket', socketOf(1));
+    expect(traced).toMatch(/^TRACE node-3 \(10\.0\.0\.3\), byzantine: the path in use over reliable links\n.*\n(.*\n)* +\d +node-3 \(10\.0\.0\.3\) +[\d.]+ ms\n$/);
+    expect((await status(1)).byzantine).toMatchObject({ convictions: 0 });
+    expect(await command('status', '--socket', socketOf(1))).toMatch(/\nbyzantine +\d+ flows\n/);
   }, 60_000);
 
   test('reload: refused as a whole when anything is wrong, by command and by signal', async () => {

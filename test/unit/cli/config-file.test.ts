@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { hex } from '../../../src/base/bytes.ts';
+import { paperOptions, secureOptions } from '../../../src/byzantine/options.ts';
 import { SpinesError } from '../../../src/base/errors.ts';
 import { parseNodeId } from '../../../src/base/ids.ts';
 import { Rng } from '../../../src/base/rng.ts';
@@ -87,8 +88,24 @@ describe('a config file', () => {
     expect(config.logLevel).toBe('debug');
   });
 
+  it('takes the switches of byzantine routing over the set that a mode names', () => {
+    const of = (text: string) => loadConfigFile(`{id: 10.0.0.1, security: none, byzantine: ${text}}`, 'd.yaml').node.byzantine;
+    expect(of('{}')).toEqual(secureOptions);
+    expect(of('{mode: paper}')).toEqual(paperOptions);
+    expect(of('{mode: paper, window: 50, tolerance: 2.5%, fullProbing: true, fullProbingHops: 8, secondPath: true, softLoss: true, searchMemory: true, weightCap: fixed, outerFirst: true, prefixCache: true, ackBatch: 4, ackBatchDelay: 5ms}'))
+      .toEqual({
+        mode: 'paper', windowPackets: 50, tolerance: 0.025, fullProbing: true, fullProbingHops: 8, secondPath: true, softLoss: true, searchMemory: true, weightCap: 'fixed', outerFirst: true, prefixCache: true,
+        ackBatchPackets: 4, ackBatchDelayUs: 5_000,
+      });
+  });
+
+  it('lets clients make the daemon misbehave only when it says so', () => {
+    const of = (text: string) => loadConfigFile(`{id: 10.0.0.1, security: none${text}}`, 'd.yaml').node.allowMisbehaviour;
+    expect([of(''), of(', laboratory: {}'), of(', laboratory: {misbehaviour: true}')]).toEqual([false, false, true]);
+  });
+
   it('printed as effective, it loads again with the same outcome', () => {
-    for (const text of [FULL, 'id: 1.2.3.4\nsecurity: none\nclient: {socket: null, tcp: {address: "[::1]:9", token: /x}}\nlimits: {clientBytesPerSecond: 1MiB}']) {
+    for (const text of [FULL, 'id: 1.2.3.4\nsecurity: none\nclient: {socket: null, tcp: {address: "[::1]:9", token: /x}}\nlimits: {clientBytesPerSecond: 1MiB}', 'id: 1.2.3.4\nsecurity: none\nbyzantine: {mode: paper, tolerance: 0.7%, ackBatchDelay: 1500us}\nlaboratory: {misbehaviour: true}']) {
       const config = loadConfigFile(text, 'd.yaml');
       expect(loadConfigFile(formatEffective(config), 'effective')).toEqual(config);
     }
@@ -124,6 +141,18 @@ extra: 1
       'd.yaml:8:28: liveness.helloInterval: expected a duration such as 150ms or 60s, found "150"',
       expect.stringMatching(/^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, identity, listen, /),
     ]);
+  });
+
+  it('in the switches of byzantine routing have a place', () => {
+    expect(faults('id: 10.0.0.1\nsecurity: none\nbyzantine: { mode: brave, window: 0, tolerance: 0.05, fulProbing: true, ackBatchDelay: 3 }\n')).toEqual([
+      'd.yaml:3:20: byzantine.mode: expected secure | paper, found "brave"',
+      'd.yaml:3:35: byzantine.window: expected a whole number in 1..100000, found "0"',
+      'd.yaml:3:49: byzantine.tolerance: expected a percentage such as 5%, above 0% and at most 100%, found "0.05"',
+      'd.yaml:3:88: byzantine.ackBatchDelay: expected a duration such as 150ms or 60s, found "3"',
+      'd.yaml:3:55: byzantine.fulProbing: unknown key, did you mean fullProbing?',
+    ]);
+    expect(faults('id: 10.0.0.1\nsecurity: none\nbyzantine: { tolerance: 0% }\n')).toEqual(['d.yaml:3:25: byzantine.tolerance: expected a percentage such as 5%, above 0% and at most 100%, found "0%"']);
+    expect(faults('id: 10.0.0.1\nsecurity: none\nbyzantine:\n  ackBatchDelay: 2s\n')).toEqual(['d.yaml:4:18: byzantine.ackBatchDelay: must be at most 1 s']);
   });
 
   it('in emulated links are judged as in topology files', () => {

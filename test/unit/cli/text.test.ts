@@ -102,7 +102,7 @@ describe('answers of a daemon', () => {
   it('status', () => {
     const status: StatusReply = {
       schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', identity: null, emulation: false, listen: ['0.0.0.0:8100'],
-      links: { up: 1, total: 2 }, nodes: { reachable: 2, known: 3 }, clients: 1, sockets: 0, metric: 'hops',
+      links: { up: 1, total: 2 }, nodes: { reachable: 2, known: 3 }, clients: 1, sockets: 0, metric: 'hops', byzantine: null,
       routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 },
       packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: { noRoute: 3, ttl: 9 }, bounds: { packets: [0, 65_536] },
     };
@@ -118,6 +118,10 @@ describe('answers of a daemon', () => {
     expect(sealed).toMatch(/\nsecurity +sealed, by node:crypto\ncertificate +serial 00112233445566aa, valid until 2030-03-17T17:46:40Z, 40 days left\n/);
     expect(sealed).toMatch(/\ntrusts +lab, authority ab12, valid until 2033-05-18T03:33:20Z\nrevocations +list 7 of authority ab12, 2 revoked\n/);
     expect(formatStatus({ ...status, security: 'sealed', identity: { ...identity, leftS: 0, revocations: [] } }, plain)).toMatch(/, EXPIRED\n(.*\n)*revocations +no list\n/);
+    const none = { flows: 0, faults: 0, convictions: 0, convictedLinks: 0, discoveries: 0, answered: 0, requestsForwarded: 0, responsesForwarded: 0, verified: 0, refused: 0, remembered: 0, overBudget: 0, forwarded: 0, probed: 0, delivered: 0 };
+    expect(formatStatus({ ...status, byzantine: none }, plain)).toBe(text);
+    expect(formatStatus({ ...status, byzantine: { ...none, flows: 2, faults: 3, convictions: 1, verified: 9, refused: 4 } }, plain))
+      .toMatch(/\nbyzantine +2 flows\nfaults +3 found, 1 convictions, 0 links avoided now\n(.*\n)*signatures +9 good, 4 wrong, /);
     expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
     expect(text).toMatch(/packets +0 +65536\n/);
   });
@@ -153,9 +157,9 @@ describe('byzantine routing', () => {
       'AVOIDED LINK  WEIGHT  TO SERVE  CONVICTIONS  REASON       LAST',
       'B - E              4      2100            2  loss    1m 5s ago',
       '',
-      '  CONVICTED  LINK   ON THE WAY TO  LOSSES',
-      '  1m 5s ago  B - E  C (10.0.0.3)       20',
-      ' 1m 30s ago  B - E  C (10.0.0.3)      105',
+      ' CONVICTED  LINK   ON THE WAY TO  LOSSES',
+      ' 1m 5s ago  B - E  C (10.0.0.3)       20',
+      '1m 30s ago  B - E  C (10.0.0.3)      105',
       '',
       'mode        secure',
       'faults      3 found, 1 convictions, 1 links avoided now',

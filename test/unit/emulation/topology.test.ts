@@ -31,8 +31,8 @@ function faults(text: string, overrides: readonly string[] = []): string[] {
 const base = 'name: t\nduration: 5s\nnodes: [A, B, C]\nlinks:\n  - { between: [A, B] }\n  - { between: [B, C] }\n';
 
 describe('shipped files', () => {
-  test('all six are there', () => {
-    expect(files.sort()).toEqual(['cairn-7.yaml', 'dsn03-chain.yaml', 'grid-100.yaml', 'pair.yaml', 'random-300.yaml', 'ring-12.yaml']);
+  test('all seven are there', () => {
+    expect(files.sort()).toEqual(['byzantine-12.yaml', 'cairn-7.yaml', 'dsn03-chain.yaml', 'grid-100.yaml', 'pair.yaml', 'random-300.yaml', 'ring-12.yaml']);
   });
 
   test.each(files)('%s parses, is named after its file, is connected and frozen', (file) => {
@@ -127,6 +127,7 @@ links:
   - { at: 2s, crash: B }
   - { at: 4s, partition: [[A], [B]] }
   - { at: 4s, heal: true }
+  - { at: 5s, misbehave: B, what: drop-acks }
 `,
       'f',
     );
@@ -137,6 +138,7 @@ links:
       { at: 3_000_000, kind: 'set', link: 0, direction: 'backward', change: { latencyUs: 7_000, loss: { kind: 'bernoulli', rate: 0.05 } } },
       { at: 4_000_000, kind: 'partition', groups: [[0], [1], [2]], cut: [0, 1] },
       { at: 4_000_000, kind: 'heal' },
+      { at: 5_000_000, kind: 'misbehave', node: 1, what: 'drop-acks' },
     ]);
   });
 
@@ -230,7 +232,8 @@ describe('faults', () => {
     ['an event on an unknown node', `${base}events:\n  - { at: 1s, crash: X }\n`, ['f:8:22: events.0.crash: unknown node X']],
     ['an event of two things', `${base}events:\n  - { at: 1s, down: [A, B], heal: true }\n`, ['f:8:5: events.0: expected one thing to do, found down and heal']],
     ['a misspelt event', `${base}events:\n  - { at: 1s, crahs: A }\n`, ['f:8:15: events.0.crahs: unknown key, did you mean crash?']],
-    ['an event of nothing', `${base}events:\n  - { at: 1s }\n`, ['f:8:5: events.0: expected one of set, down, up, crash, restart, partition, heal']],
+    ['an event of nothing', `${base}events:\n  - { at: 1s }\n`, ['f:8:5: events.0: expected one of set, down, up, crash, restart, misbehave, partition, heal']],
+    ['an unknown misdeed', `${base}events:\n  - { at: 1s, misbehave: A, what: sulk }\n`, ['f:8:35: events.0.what: expected drop-data | drop-acks | drop-routes | none, found "sulk"']],
     ['an event that sets nothing', `${base}events:\n  - { at: 1s, link: [A, B], set: {} }\n`, ['f:8:34: events.0.set: expected at least one characteristic to set']],
     ['a node in two parts', `${base}events:\n  - { at: 1s, partition: [[A, B], [B]] }\n`, ['f:8:36: events.0.partition.1.0: B is in more than one place of the partition']],
     ['an unknown generator', 'name: t\nduration: 1s\ngenerate: {kind: star}\n', ['f:3:18: generate.kind: expected ring | grid | random, found "star"']],

@@ -45,6 +45,7 @@ describe('a plan of a reload', () => {
     for (const [key, text] of Object.entries({
       listen: 'listen: ["127.0.0.1:1"]', name: 'name: x', client: 'client: { socket: /tmp/x }', emulation: 'emulation: { allow: true }', metric: 'metric: hops', congestion: 'congestion: cubic',
       liveness: 'liveness: { deadAfter: 2s }', redial: 'redial: 1s', advertisementRefresh: 'advertisementRefresh: 10s', rekeyAfter: 'rekeyAfter: 5s', 'limits.nodes': 'limits: { nodes: 9 }',
+      byzantine: 'byzantine: { mode: paper }', laboratory: 'laboratory: { misbehaviour: true }',
     })) expect(refused('', text), text).toEqual([key]);
     expect(refused('', 'metric: hops\nname: x').sort()).toEqual(['metric', 'name']);
   });

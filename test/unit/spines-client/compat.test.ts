@@ -87,6 +87,7 @@ it('has no other families and no other protocols yet', async () => {
   await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_STREAM, s.SOFT_REALTIME_LINKS, daemon.path)).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
   await expect(s.spinesSocket(10, s.SOCK_DGRAM, 0, daemon.path)).rejects.toMatchObject({ code: 'EAFNOSUPPORT' });
   await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_DGRAM, s.IT_PRIORITY_ROUTING, daemon.path)).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
+  await expect(s.spinesSocket(s.PF_SPINES, s.SOCK_STREAM, s.RELIABLE_LINKS | s.SOURCE_BASED_ROUTING, daemon.path)).rejects.toMatchObject({ code: 'EPROTONOSUPPORT' });
   const fd = await socket();
   await expect(s.spinesListen(fd, 5)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
   await expect(s.spinesAccept(fd)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });

@@ -8,20 +8,23 @@ import { REPLAY_WINDOW } from '../../../src/base/replay-window.ts';
 import * as ack from '../../../src/wire/ack.ts';
 import * as header from '../../../src/wire/datagram-header.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
+import * as discovery from '../../../src/wire/discovery.ts';
 import * as echo from '../../../src/wire/echo.ts';
 import * as fragment from '../../../src/wire/fragment.ts';
 import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as probed from '../../../src/wire/probed.ts';
 import * as revocation from '../../../src/wire/revocation.ts';
+import * as routePart from '../../../src/wire/route-part.ts';
 import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -52,13 +55,20 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   REVOCATION_OFFER_HEAD: { bytes: revocation.REVOCATION_OFFER_HEAD_BYTES, varying: ['entries'] },
   REVOCATION_ENTRY: { bytes: revocation.REVOCATION_ENTRY_BYTES },
   REVOCATION_WANT: { bytes: revocation.REVOCATION_WANT_BYTES },
+  ROUTE_PART: { bytes: routePart.ROUTE_PART_HEAD_BYTES },
+  ROUTE_REQUEST_HEAD: { bytes: discovery.ROUTE_REQUEST_HEAD_BYTES },
+  ROUTE_WEIGHT: { bytes: discovery.ROUTE_WEIGHT_BYTES },
+  ROUTE_RESPONSE_HEAD: { bytes: discovery.ROUTE_RESPONSE_HEAD_BYTES },
+  ROUTE_HOP: { bytes: discovery.ROUTE_HOP_BYTES },
+  PROBED_DATA: { bytes: probed.PROBED_DATA_HEAD_BYTES },
+  PROBED_ACK: { bytes: probed.PROBED_ACK_HEAD_BYTES },
   REVOCATION_PART_HEAD: { bytes: revocation.REVOCATION_PART_HEAD_BYTES, varying: ['bytes'] },
 };
 
 /** Names that begin like a registry's but are no values of it. */
 const NO_VALUES = /_(BYTES|MAX|LAYOUT|DEFAULT|US)$|_BYTES_MAX$/;
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
-  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [],
+  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [],
 };
 
 interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
@@ -157,6 +167,9 @@ describe('WIRE.md', () => {
     ['a flag of segments', '| 0x10 | MARKED |', '| 0x40 | MARKED |'],
     ['a field of segments', '| 14 | 6 | ack |', '| 14 | 6 | acked |'],
     ['a field of revocations', '| 22 | 4 | missing |', '| 22 | 4 | missed |'],
+    ['a field of route responses', '| 51 | 32 | key |', '| 51 | 32 | public key |'],
+    ['a field of probed packets', '| 16 | 6 | counter |', '| 16 | 8 | counter |'],
+    ['a type of discovery', '| 3 | REQUEST | the source', '| 5 | REQUEST | the source'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];
   test.each(doctored)('%s that is wrong is noticed', (_what, from, to) => {
