@@ -10,7 +10,9 @@ import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 
 import { SpinesError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import { Membership } from '../crypto/membership.ts';
+import type { Primitives } from '../crypto/primitives.ts';
 import type { RunningDaemon } from '../host/daemon.ts';
 import { LOG_LEVELS, SECURITIES, type ConfigOverride, type LogLevel, type Security } from '../host/config-file.ts';
 import { planReload, type LoadedConfig } from '../host/reload.ts';
@@ -32,6 +34,7 @@ export interface DaemonFlags {
   security?: Security;
   identity?: string;
   logLevel?: LogLevel;
+  crypto?: string;
   allowEmulation?: boolean;
   allowMisbehaviour?: boolean;
   exitWithParent?: boolean;
@@ -51,6 +54,7 @@ export function registerDaemon(program: Command): void {
     .option('--identity <dir>', 'folder with the node\'s key and certificate, as `spines init` makes it')
     .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
     .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
+    .option('--crypto <name>', 'what seals: libsodium, node:crypto or @noble (default: the fastest that is there)')
     .option('--allow-emulation', 'let clients change emulated link characteristics')
     .option('--allow-misbehaviour', 'let local clients make this daemon drop what it should pass on, for a laboratory')
     .addOption(new Option('--exit-with-parent', 'end when standard input does').hideHelp())
@@ -62,13 +66,13 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const { config, identity } = current;
   // Loaded here: the other commands start faster without them.
   const { exitOnBug, startDaemon } = await import('../host/daemon.ts');
-  const { nodePrimitives } = await import('../host/node-primitives.ts');
   const log = await makeLog(config.logLevel);
   exitOnBug(log);
   for (const note of identity?.notes ?? []) log.warn(note);
   if (config.node.allowMisbehaviour) log.warn('clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a laboratory');
   if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
-  const membership = identity === null ? null : new Membership(nodePrimitives, identity.credentials, wallClock, secureRandom);
+  const primitives = identity === null ? null : await choosePrimitives(flags.crypto, log);
+  const membership = identity === null || primitives === null ? null : new Membership(primitives, identity.credentials, wallClock, secureRandom);
 
   let running: RunningDaemon | null = null;
   let stopping = false;
@@ -180,4 +184,15 @@ function identityIn(folder: string): Record<string, unknown> {
   if (authorities.length === 0) throw usage(`--identity ${folder} has no authority*.pub in it; copy the authority's public file there`);
   const { key, certificate, revocations } = nodeFolder(dir);
   return { key, certificate, authorities, revocations };
+}
+
+/** The fastest here, or the one that is called `wanted`. */
+async function choosePrimitives(wanted: string | undefined, log: Log): Promise<Primitives> {
+  const { availablePrimitives } = await import('../host/choose-primitives.ts');
+  const available = availablePrimitives();
+  const chosen = wanted === undefined ? available[0]! : available.find(({ primitives: { name } }) => name === wanted);
+  const measured = available.map(({ primitives: { name }, microseconds }) => `${name} ${microseconds.toFixed(1)}`).join(', ');
+  if (chosen === undefined) throw usage(`--crypto ${wanted}: not on this machine, which has (microseconds to seal and open 1000 bytes) ${measured}`);
+  log.debug({ chosen: chosen.primitives.name, measured }, 'cryptography; microseconds to seal and open 1000 bytes');
+  return chosen.primitives;
 }

@@ -11,6 +11,8 @@ import { isAuthentic, issueCertificate, issueRevocations, makeAuthority, makeReq
 import { makeExchangeKeys, makeSigningKeys, signingKeysOf, type KeyPair } from '../../../src/crypto/keys.ts';
 import { nobleDecrypt, nobleEncrypt, noblePrimitives } from '../../../src/crypto/noble-primitives.ts';
 import { nodeDecrypt, nodeEncrypt, nodePrimitives } from '../../../src/host/node-primitives.ts';
+import { availablePrimitives, isSound } from '../../../src/host/choose-primitives.ts';
+import { loadSodium, sodiumPrimitives } from '../../../src/host/sodium-primitives.ts';
 import { cheapPrimitives, makeCheapKeys } from '../../../src/sim/cheap-primitives.ts';
 import { ROLE_ROUTER } from '../../../src/wire/certificate.ts';
 
@@ -40,9 +42,32 @@ function flipped(b: Uint8Array, bit: number): Uint8Array {
   return out;
 }
 
+const sodium = loadSodium();
+/** Optional: where sodium-native is not installed, what it would do is not tested. */
+const libsodium = sodium === null ? [] : [sodiumPrimitives(sodium)];
+
+type Aead = (key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, text: Uint8Array) => Uint8Array | null;
+
+const sodiumEncrypt: Aead = (key, nonce, associated, plain) => {
+  const out = new Uint8Array(plain.length + TAG);
+  sodium!.crypto_aead_chacha20poly1305_ietf_encrypt_detached(out.subarray(0, plain.length), out.subarray(plain.length), plain, associated, null, nonce, key);
+  return out;
+};
+
+const sodiumDecrypt: Aead = (key, nonce, associated, sealed) => {
+  const out = new Uint8Array(sealed.length - TAG);
+  try {
+    sodium!.crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, null, sealed.subarray(0, out.length), sealed.subarray(out.length), associated, nonce, key);
+    return out;
+  } catch {
+    return null;
+  }
+};
+
 const REAL = [
-  { name: noblePrimitives.name, p: noblePrimitives, seal: nobleEncrypt, open: nobleDecrypt },
-  { name: nodePrimitives.name, p: nodePrimitives, seal: nodeEncrypt, open: nodeDecrypt },
+  { name: noblePrimitives.name, p: noblePrimitives, seal: nobleEncrypt as Aead, open: nobleDecrypt as Aead },
+  { name: nodePrimitives.name, p: nodePrimitives, seal: nodeEncrypt as Aead, open: nodeDecrypt as Aead },
+  ...libsodium.map((p) => ({ name: p.name, p, seal: sodiumEncrypt, open: sodiumDecrypt })),
 ];
 
 describe.each(REAL)('$name', ({ p, seal, open }) => {
@@ -52,14 +77,14 @@ describe.each(REAL)('$name', ({ p, seal, open }) => {
     const plain = ascii("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.");
     const sealed = 'd31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36'
       + '92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691';
-    expect(hex(seal(key, nonce, associated, plain))).toBe(sealed);
+    expect(hex(seal(key, nonce, associated, plain)!)).toBe(sealed);
     expect(open(key, nonce, associated, bytes(sealed))).toEqual(plain);
   });
 
   test.each(wycheproof.aead)('AEAD: Wycheproof %i', (_, key, nonce, associated, plain, sealed, valid) => {
     const opened = open(bytes(key), bytes(nonce), bytes(associated), bytes(sealed));
     expect(opened === null ? null : hex(opened)).toBe(valid ? plain : null);
-    if (valid) expect(hex(seal(bytes(key), bytes(nonce), bytes(associated), bytes(plain)))).toBe(sealed);
+    if (valid) expect(hex(seal(bytes(key), bytes(nonce), bytes(associated), bytes(plain))!)).toBe(sealed);
   });
 
   test('exchanges keys as RFC 7748, 5.2 and 6.1 do', () => {
@@ -137,8 +162,8 @@ describe.each(REAL)('$name', ({ p, seal, open }) => {
   });
 });
 
-describe('@noble and node:crypto', () => {
-  const [a, b] = [noblePrimitives, nodePrimitives];
+describe.each([nodePrimitives, ...libsodium])('@noble and $name', (b) => {
+  const a = noblePrimitives;
 
   test('give the same bytes and open what the other sealed', () => {
     const random = new Rng(11);
@@ -170,7 +195,7 @@ describe('@noble and node:crypto', () => {
     }
   });
 
-  test('agree about damaged signatures, and node:crypto forgives nothing more', () => {
+  test('agree about damaged signatures', () => {
     const random = new Rng(12), secret = some(random, 32), { publicKey } = signingKeysOf(secret), message = some(random, 40);
     const signature = a.sign(message, secret, publicKey);
     for (let bit = 0; bit < 512; bit += 7) expect([a.verify(message, flipped(signature, bit), publicKey), b.verify(message, flipped(signature, bit), publicKey)], `bit ${bit}`).toEqual([false, false]);
@@ -190,7 +215,7 @@ describe('@noble and node:crypto', () => {
     expect([a.verify(message, mixed, publicKey), b.verify(message, mixed, publicKey)]).toEqual([true, false]);
   });
 
-  test('node:crypto notices when an array comes to hold another key', () => {
+  test('an array may come to hold another key', () => {
     const random = new Rng(13), first = some(random, 32), second = some(random, 32), reused = first.slice(), message = ascii('x');
     expect(b.x25519PublicKey(reused)).toEqual(a.x25519PublicKey(first));
     const keys = [signingKeysOf(first), signingKeysOf(second)] as const, held = keys[0].publicKey.slice();
@@ -206,7 +231,7 @@ describe('@noble and node:crypto', () => {
 
 describe.each([
   { p: noblePrimitives, make: makeSigningKeys, exchange: makeExchangeKeys }, { p: nodePrimitives, make: makeSigningKeys, exchange: makeExchangeKeys },
-  { p: cheapPrimitives, make: makeCheapKeys, exchange: makeCheapKeys },
+  ...libsodium.map((p) => ({ p, make: makeSigningKeys, exchange: makeExchangeKeys })), { p: cheapPrimitives, make: makeCheapKeys, exchange: makeCheapKeys },
 ].map((row) => ({ name: row.p.name, ...row })))('the contract, kept by $name', ({ p, make, exchange }) => {
   const random = new Rng(17);
 
@@ -304,5 +329,24 @@ describe.each([
     expect(trust.offer(issueRevocations([certificate.serial], null, 50, authority, signing.secret, p))).toBe('bad-signature');
     expect(trust.offer(issueRevocations([certificate.serial], null, 50, authority, founder.secret, p))).toBe('ok');
     expect(trust.judge(certificate, 50)).toBe('revoked');
+  });
+});
+
+describe('a daemon takes', () => {
+  test('the fastest of those that are there', () => {
+    const available = availablePrimitives();
+    expect(available.map(({ primitives: { name } }) => name).sort()).toEqual([...libsodium.map(({ name }) => name), '@noble', 'node:crypto'].sort());
+    for (const [i, { microseconds }] of available.entries()) expect(microseconds).toBeGreaterThanOrEqual(available[i - 1]?.microseconds ?? Number.MIN_VALUE);
+  });
+
+  test('none that gives other bytes, takes what it should refuse, or throws', () => {
+    for (const p of [...libsodium, noblePrimitives, nodePrimitives]) expect(isSound(p), p.name).toBe(true);
+    expect(isSound(cheapPrimitives)).toBe(false);
+    const broken: Partial<typeof nodePrimitives>[] = [
+      { encrypt: (key, number, associated, plain) => flipped(nodePrimitives.encrypt(key, number, associated, plain), 3) },
+      { decrypt: (key, number, associated, sealed) => nodePrimitives.decrypt(key, number, associated, sealed) ?? sealed.subarray(TAG) },
+      { verify: () => true }, { verify: () => false }, { x25519: () => null }, { sha256: () => { throw new Error('no such instruction'); } },
+    ];
+    for (const part of broken) expect(isSound({ ...nodePrimitives, ...part })).toBe(false);
   });
 });
