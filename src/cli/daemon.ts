@@ -35,6 +35,7 @@ export interface DaemonFlags {
   identity?: string;
   logLevel?: LogLevel;
   crypto?: string;
+  offload?: boolean;
   allowEmulation?: boolean;
   allowMisbehaviour?: boolean;
   exitWithParent?: boolean;
@@ -55,6 +56,7 @@ export function registerDaemon(program: Command): void {
     .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
     .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
     .option('--crypto <name>', 'what seals: libsodium, node:crypto or @noble (default: the fastest that is there)')
+    .option('--no-offload', 'one system call for each datagram, even where the system can take many at once')
     .option('--allow-emulation', 'let clients change emulated link characteristics')
     .option('--allow-misbehaviour', 'let local clients make this daemon drop what it should pass on, for a laboratory')
     .addOption(new Option('--exit-with-parent', 'end when standard input does').hideHelp())
@@ -110,7 +112,9 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     process.stdin.on('end', orphaned).on('close', orphaned).on('error', orphaned).resume();
   }
 
+  const { loadOffload } = await import('../host/offload.ts');
   running = await startDaemon({
+    offload: flags.offload === false ? null : loadOffload(),
     config: config.node,
     listen: config.listen,
     client: config.client,

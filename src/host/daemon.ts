@@ -22,6 +22,7 @@ import { DropReason } from '../wire/drop.ts';
 import { ExpiryWatch } from './expiry-watch.ts';
 import { writeRevocations } from './identity-files.ts';
 import { IpcServer } from './ipc-server.ts';
+import type { Offload } from './offload.ts';
 import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
@@ -30,6 +31,8 @@ import { UdpSink, type UdpAddress } from './udp.ts';
 export interface DaemonOptions {
   readonly config: NodeConfig;
   readonly listen: readonly UdpAddress[];
+  /** Of UDP; null or left out: one system call for each datagram. */
+  readonly offload?: Offload | null;
   readonly client: {
     readonly socketPath: string | null;
     /** Name or number of the group that may open the socket too. */
@@ -88,8 +91,8 @@ class Daemon implements RunningDaemon {
   readonly #options: DaemonOptions;
   readonly #clock = new SystemClock();
   readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd());
-  /** Of the emulated wires: nothing of the core runs on it, so its turns need no end. */
-  readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => {});
+  /** Of the emulated wires: nothing of the core runs on it, so its turns end with what it sent. */
+  readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => this.#udp.flush());
   readonly #udp: UdpSink;
   readonly #ipc: IpcServer;
   readonly #remote: RemoteDoor | null;
@@ -120,7 +123,7 @@ class Daemon implements RunningDaemon {
       },
       onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
-    });
+    }, options.offload ?? null);
     const doors: RemoteEvents = {
       onClient: (out, access) => this.#node?.attachClient(out, access) ?? null,
       onTurn: () => this.#clock.tick(),
@@ -179,7 +182,7 @@ class Daemon implements RunningDaemon {
     this.#node = node;
     node.start();
     this.#scheduleTurnEnd();
-    log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes: this.#udp.receiveBufferBytes }, 'daemon started');
+    log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes: this.#udp.receiveBufferBytes, offload: this.#udp.offloaded }, 'daemon started');
     if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
     else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
     membership?.onRevocations((list) => this.#keepRevocations(list.number));
@@ -276,6 +279,7 @@ class Daemon implements RunningDaemon {
     if (this.#stopping !== null) return;
     this.#clock.tick();
     this.#node!.flush();
+    this.#udp.flush();
     this.#ipc.flush();
     this.#remote?.flush();
     this.#timers.rearm();

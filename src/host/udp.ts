@@ -3,13 +3,19 @@
  *
  * Node sends an unconnected datagram at once only if no name look-up is in the way, so look-ups are replaced by
  * identity (addresses are numeric). What the kernel does not take Node keeps by reference: the scratch buffer is
- * then left to it and a new one is used. Beyond a bound the sink drops and counts. `@hot`
+ * then left to it and a new one is used. Beyond a bound the sink drops and counts.
+ *
+ * Where the system has offload (offload.ts), datagrams of one turn to one peer that have the same size and the same head gather in a
+ * batch, which leaves in one call at `flush`, at the latest at the end of the loop's turn; what arrives glued is cut (glued.ts). `@hot`
  */
 
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
 import { SpinesError } from '../base/errors.ts';
+import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
+import { SAME_HEAD_BYTES, segmentBytesOf } from './glued.ts';
+import type { Offload, OffloadSocket } from './offload.ts';
 
 export interface UdpAddress {
   /** Numeric IPv4 or IPv6 address. */
@@ -35,42 +41,67 @@ const SCRATCH_BYTES = 2_048;
 const CONGESTED_BYTES = 64 * 1024;
 const QUEUED_BYTES_MAX = 2 * 1024 * 1024;
 const ENDPOINTS_MAX = 4_096;
+/** Datagrams of a batch: what older kernels take in one call. */
+const BATCH_DATAGRAMS_MAX = 64;
+/** Below what a UDP length can say, headers included. */
+const BATCH_BYTES_MAX = 60_000;
+
+/** One socket; `offload` is null on a plain one. */
+interface Bound {
+  readonly socket: Socket;
+  readonly offload: OffloadSocket | null;
+  /** Sends longer than this are cut by the kernel. */
+  segment: number;
+}
 
 export class UdpSink implements DatagramSink {
   congested = false;
   /** Smallest receive buffer that the system granted, bytes. */
   receiveBufferBytes = 0;
+  /** Calls that sent more than one datagram, and what they sent. */
+  batches = 0;
+  batchedDatagrams = 0;
   readonly #events: UdpEvents;
-  readonly #sockets: Socket[] = [];
-  #v4: Socket | null = null;
-  #v6: Socket | null = null;
+  readonly #offload: Offload | null;
+  readonly #bound: Bound[] = [];
+  #v4: Bound | null = null;
+  #v6: Bound | null = null;
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  #batch = NO_BATCH;
+  #batchTo: Endpoint | null = null;
+  #batchBound: Bound | null = null;
+  #batchSegment = 0;
+  #batchDatagrams = 0;
+  #batchEnd = 0;
+  /** What nobody flushes leaves after what the loop has to do now. */
+  #flushScheduled = false;
+  /** Peers to whom a batch could not be sent (IPsec, a smaller MTU, a device without checksums): theirs leave one by one. */
+  readonly #unbatched = new Set<string>();
   readonly #endpoints = new Map<number, Endpoint[]>();
   #endpointCount = 0;
   #retry: NodeJS.Timeout | null = null;
 
-  constructor(events: UdpEvents) {
+  /** `offload`: null = one system call for each datagram. */
+  constructor(events: UdpEvents, offload: Offload | null = null) {
     this.#events = events;
+    this.#offload = offload;
+    if (offload !== null) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
+  }
+
+  /** True when all sockets have offload. */
+  get offloaded(): boolean {
+    return this.#bound.length > 0 && this.#bound.every(({ offload }) => offload !== null);
   }
 
   /** Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
   async open(addresses: readonly UdpAddress[]): Promise<void> {
     for (const wanted of addresses) {
       const v6 = isIP(wanted.address) === 6;
-      const socket = createSocket({
-        type: v6 ? 'udp6' : 'udp4', ipv6Only: v6,
-        lookup: (host, _options, done) => done(null, host, v6 ? 6 : 4),
-      });
-      this.#sockets.push(socket);
-      await new Promise<void>((resolve, reject) => {
-        socket.once('error', (error: NodeJS.ErrnoException) => {
-          reject(new SpinesError(error.code ?? 'EIO', `can't listen on UDP ${makeEndpoint(wanted.address, wanted.port).key}: ${explain(error.code)}`));
-        });
-        socket.bind({ address: wanted.address, port: wanted.port, exclusive: true }, () => resolve());
-      });
-      socket.removeAllListeners('error');
+      const bound = await this.#bind(wanted, v6);
+      const { socket } = bound;
       socket.on('error', (error) => this.#events.onError(error));
-      socket.on('message', (bytes, info) => this.#events.onDatagram(bytes, this.#endpoint(info)));
+      if (bound.offload === null) socket.on('message', (bytes, info) => this.#events.onDatagram(bytes, this.#endpoint(info)));
+      else socket.on('message', (bytes, info) => this.#onGlued(bytes, this.#endpoint(info)));
       try {
         socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
         socket.setSendBufferSize(SEND_BUFFER_BYTES);
@@ -79,39 +110,153 @@ export class UdpSink implements DatagramSink {
       }
       const granted = socket.getRecvBufferSize();
       this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
-      if (v6) this.#v6 ??= socket;
-      else this.#v4 ??= socket;
+      if (v6) this.#v6 ??= bound;
+      else this.#v4 ??= bound;
     }
+  }
+
+  async #bind({ address, port }: UdpAddress, v6: boolean): Promise<Bound> {
+    const failed = (code: string | undefined): SpinesError => new SpinesError(code ?? 'EIO', `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`);
+    let offload: OffloadSocket | null;
+    try {
+      offload = this.#offload?.open(address, port, DATAGRAM_BYTES_MAX) ?? null;
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      throw failed(error.code);
+    }
+    const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: (host, _options, done) => done(null, host, v6 ? 6 : 4) });
+    const bound: Bound = { socket, offload, segment: DATAGRAM_BYTES_MAX };
+    this.#bound.push(bound);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
+      socket.bind(offload === null ? { address, port, exclusive: true } : { fd: offload.fd }, () => resolve());
+    });
+    socket.removeAllListeners('error');
+    return bound;
   }
 
   /** Bound addresses, in the order of `open`. */
   get addresses(): Endpoint[] {
-    return this.#sockets.map((socket) => {
+    return this.#bound.map(({ socket }) => {
       const { address, port } = socket.address();
       return makeEndpoint(address, port);
     });
   }
 
   send(to: Endpoint, bytes: Uint8Array, length: number): void {
-    const socket = to.address.includes(':') ? this.#v6 : this.#v4;
-    if (socket === null) {
+    const bound = to.address.includes(':') ? this.#v6 : this.#v4;
+    if (bound === null) {
       this.#events.onDropped();
       return;
     }
-    if (this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) {
+    if (bound.offload === null) this.#sendOne(bound, to, bytes, 0, length);
+    else this.#gather(bound, to, bytes, length);
+  }
+
+  /** Sends what waits for more of its kind. */
+  flush(): void {
+    const to = this.#batchTo;
+    if (to === null) return;
+    const bound = this.#batchBound!;
+    const datagrams = this.#batchDatagrams;
+    this.#batchTo = null;
+    this.#batchBound = null;
+    if (datagrams === 1) {
+      this.#sendOne(bound, to, this.#batch, 0, this.#batchEnd);
+      return;
+    }
+    if (this.#unbatched.has(to.key) || !this.#cutAt(bound, this.#batchSegment)) {
+      for (let at = 0; at < this.#batchEnd; at += this.#batchSegment) this.#sendOne(bound, to, this.#batch, at, Math.min(this.#batchEnd, at + this.#batchSegment));
+      return;
+    }
+    this.batches += 1;
+    this.batchedDatagrams += datagrams;
+    bound.socket.send(this.#batch, 0, this.#batchEnd, to.port, to.address, (error) => {
+      if (error !== null) this.#onBatchRefused(to, datagrams);
+    });
+    const queued = bound.socket.getSendQueueSize();
+    if (queued > 0) {
+      this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
+      this.#onQueued(queued);
+    }
+  }
+
+  #gather(bound: Bound, to: Endpoint, bytes: Uint8Array, length: number): void {
+    if (this.#batchTo !== null && !this.#fits(to, bytes, length)) this.flush();
+    if (this.#batchTo === null) {
+      this.#batchTo = to;
+      this.#batchBound = bound;
+      this.#batchSegment = length;
+      this.#batchDatagrams = 0;
+      this.#batchEnd = 0;
+      this.#scheduleFlush();
+    }
+    this.#batch.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#batchEnd);
+    this.#batchEnd += length;
+    this.#batchDatagrams += 1;
+    // A shorter one can only be the last.
+    if (length < this.#batchSegment) this.flush();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      this.flush();
+    });
+  }
+
+  #fits(to: Endpoint, bytes: Uint8Array, length: number): boolean {
+    if (to !== this.#batchTo || length > this.#batchSegment || this.#batchDatagrams >= BATCH_DATAGRAMS_MAX || this.#batchEnd + length > BATCH_BYTES_MAX) return false;
+    for (let i = 0; i < SAME_HEAD_BYTES; i += 1) if (bytes[i] !== this.#batch[i]) return false;
+    return true;
+  }
+
+  /** Makes the kernel cut at `bytes`. False while something that it is to cut otherwise waits. */
+  #cutAt(bound: Bound, bytes: number): boolean {
+    if (bound.segment === bytes) return true;
+    if (bound.socket.getSendQueueSize() > 0 || !bound.offload!.setSegment(bytes)) return false;
+    bound.segment = bytes;
+    return true;
+  }
+
+  #sendOne(bound: Bound, to: Endpoint, bytes: Uint8Array, start: number, end: number): void {
+    const { socket } = bound;
+    const length = end - start;
+    if ((this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) || (length > bound.segment && !this.#cutAt(bound, DATAGRAM_BYTES_MAX))) {
       this.#events.onDropped();
       return;
     }
     const scratch = this.#scratch;
-    scratch.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+    scratch.set(length === bytes.length ? bytes : bytes.subarray(start, end));
     socket.send(scratch, 0, length, to.port, to.address, onSent);
     const queued = socket.getSendQueueSize();
-    if (queued > 0) this.#onQueued(queued);
+    if (queued > 0) {
+      this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+      this.#onQueued(queued);
+    }
+  }
+
+  #onBatchRefused(to: Endpoint, datagrams: number): void {
+    if (this.#unbatched.size >= ENDPOINTS_MAX) this.#unbatched.clear();
+    this.#unbatched.add(to.key);
+    for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
+  }
+
+  #onGlued(bytes: Buffer, from: Endpoint): void {
+    const segment = segmentBytesOf(bytes);
+    if (segment === bytes.length) {
+      this.#events.onDatagram(bytes, from);
+      return;
+    }
+    for (let at = 0; at < bytes.length; at += segment) this.#events.onDatagram(bytes.subarray(at, at + segment), from);
   }
 
   close(): Promise<void> {
     if (this.#retry !== null) clearTimeout(this.#retry);
-    return Promise.all(this.#sockets.map((socket) => new Promise<void>((resolve) => {
+    this.flush();
+    return Promise.all(this.#bound.map(({ socket }) => new Promise<void>((resolve) => {
       try {
         socket.close(() => resolve());
       } catch {
@@ -121,7 +266,6 @@ export class UdpSink implements DatagramSink {
   }
 
   #onQueued(bytes: number): void {
-    this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
     if (bytes < CONGESTED_BYTES) return;
     this.congested = true;
     this.#retry ??= setTimeout(() => this.#checkQueue(), 1);
@@ -130,7 +274,7 @@ export class UdpSink implements DatagramSink {
   #checkQueue(): void {
     this.#retry = null;
     let queued = 0;
-    for (const socket of this.#sockets) queued += socket.getSendQueueSize();
+    for (const { socket } of this.#bound) queued += socket.getSendQueueSize();
     if (queued > CONGESTED_BYTES / 4) {
       this.#retry = setTimeout(() => this.#checkQueue(), 1);
       return;
@@ -157,6 +301,8 @@ export class UdpSink implements DatagramSink {
     return endpoint;
   }
 }
+
+const NO_BATCH = Buffer.alloc(0);
 
 /** Errors of single datagrams (an unreachable network, a refused port) are the link's to notice. */
 function onSent(): void {}

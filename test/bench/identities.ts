@@ -2,11 +2,11 @@
  * Identities for the bench's daemons: a closed network in a folder for as long as the run, and how a process reads its own.
  */
 
-import { folderOf, makeTemporaryNetwork } from '#src/cli/temporary-network.js';
 import { nodeFolder } from '#src/cli/keys-files.js';
+import { folderOf, makeTemporaryNetwork } from '#src/cli/temporary-network.js';
 import { Membership } from '#src/crypto/membership.js';
+import { availablePrimitives } from '#src/host/choose-primitives.js';
 import { readIdentityFiles } from '#src/host/identity-files.js';
-import { nodePrimitives } from '#src/host/node-primitives.js';
 import { secureRandom } from '#src/host/secure-random.js';
 import { wallClock } from '#src/host/system-clock.js';
 
@@ -26,8 +26,11 @@ export function makeIdentities(dir: string, count: number): IdentityOrder[] {
   return nodes.map(({ folder }, i) => ({ folder, nextKey: keys[i + 1] ?? null }));
 }
 
+/** What a daemon on this machine takes. */
+const fastest = availablePrimitives()[0]!.primitives;
+
 export function readMembership(folder: string): Membership {
   const { key, certificate, authority, revocations } = nodeFolder(folder);
   const { credentials } = readIdentityFiles({ key, certificate, authorities: [authority], revocations, passphraseFile: null }, Math.floor(Date.now() / 1_000));
-  return new Membership(nodePrimitives, credentials, wallClock, secureRandom);
+  return new Membership(fastest, credentials, wallClock, secureRandom);
 }

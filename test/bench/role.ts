@@ -10,6 +10,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { pino } from 'pino';
 import { makeEndpoint } from '#src/base/datagram.js';
 import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
+import { loadOffload } from '#src/host/offload.js';
 import { UdpSink } from '#src/host/udp.js';
 import { makeConfig, type DialConfig } from '#src/node/config.js';
 import type { DatagramOwner } from '#src/session/sessions.js';
@@ -20,7 +21,7 @@ export type Role = 'bare-source' | 'bare-forwarder' | 'udp-forwarder' | 'bare-si
 
 /** From whoever started it. `identity`: null = links are not sealed. */
 export type Order =
-  | { kind: 'start'; role: Role; port: number; next: number; identity: IdentityOrder | null; id?: number; socketPath?: string }
+  | { kind: 'start'; role: Role; port: number; next: number; identity: IdentityOrder | null; offload?: boolean; id?: number; socketPath?: string }
   | { kind: 'send'; packetsPerSecond: number; bytes: number; durationMs: number; shared: boolean }
   | { kind: 'report' };
 
@@ -47,11 +48,11 @@ async function bareSocket(port: number, next: number): Promise<{ receive: Socket
   return { receive, send };
 }
 
-async function daemon(id: number, { port, next, identity, socketPath }: Order & { kind: 'start' }): Promise<RunningDaemon> {
+async function daemon(id: number, { port, next, identity, offload, socketPath }: Order & { kind: 'start' }): Promise<RunningDaemon> {
   const key = identity === null || identity.nextKey === null ? {} : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
   const dials: DialConfig[] = next === 0 ? [] : [{ address: HOST, port: next, node: null, ...key }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), listen: [{ address: HOST, port }], client: { socketPath: socketPath ?? null, tcp: null },
+    config: makeConfig({ id, dials }), offload: offload === true ? loadOffload() : null, listen: [{ address: HOST, port }], client: { socketPath: socketPath ?? null, tcp: null },
     membership: identity === null ? null : readMembership(identity.folder), revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });

@@ -34,12 +34,12 @@ interface Result { packetsPerSecond: number; cpuUsPerPacket: number; lossPct: nu
 class Chain {
   readonly workers: Worker[] = [];
 
-  async start(roles: readonly [Role, Role, Role], identities: readonly IdentityOrder[] | null): Promise<this> {
+  async start(roles: readonly [Role, Role, Role], identities: readonly IdentityOrder[] | null, offload = false): Promise<this> {
     const ports = [await freePort(), await freePort(), await freePort(), 0];
     for (let i = 2; i >= 0; i -= 1) {
       const worker = new Worker('role.js');
       this.workers[i] = worker;
-      await worker.ask({ kind: 'start', role: roles[i]!, port: ports[i]!, next: ports[i + 1]!, identity: identities?.[i] ?? null });
+      await worker.ask({ kind: 'start', role: roles[i]!, port: ports[i]!, next: ports[i + 1]!, identity: identities?.[i] ?? null, offload });
     }
     if (roles[0] === 'node-source') {
       while (!(await this.workers[0]!.ask<Counters>({ kind: 'report' })).reachable) await new Promise((resolve) => setTimeout(resolve, 50));
@@ -72,8 +72,8 @@ const CASES: readonly Case[] = [
   { name: '64 B, one a datagram', bytes: 64, shared: false },
   { name: '64 B, sharing', bytes: 64, shared: true },
 ];
-const FORWARDERS = ['bare dgram', 'transit unsealed', 'transit sealed'] as const;
-const [BARE, UNSEALED, SEALED, UDP] = [0, 1, 2, 3] as const;
+const FORWARDERS = ['bare dgram', 'transit unsealed', 'transit sealed', 'unsealed, offload', 'sealed, offload'] as const;
+const [BARE, UNSEALED, SEALED, UNSEALED_OFFLOAD, SEALED_OFFLOAD, UDP] = [0, 1, 2, 3, 4, 5] as const;
 
 export async function transit(rounds: number, durationMs: number): Promise<TransitFigures> {
   const dir = mkdtempSync(join(tmpdir(), 'spines-bench-'));
@@ -86,12 +86,14 @@ export async function transit(rounds: number, durationMs: number): Promise<Trans
     for (let i = 0; i <= UDP; i += 1) chains.push(new Chain());
     await chains[BARE]!.start(['bare-source', 'bare-forwarder', 'bare-sink'], null);
     await chains[UNSEALED]!.start(daemons, null);
-    await chains[SEALED]!.start(daemons, makeIdentities(dir, 3));
+    await chains[SEALED]!.start(daemons, makeIdentities(join(dir, 'plain'), 3));
+    await chains[UNSEALED_OFFLOAD]!.start(daemons, null, true);
+    await chains[SEALED_OFFLOAD]!.start(daemons, makeIdentities(join(dir, 'offload'), 3), true);
     await chains[UDP]!.start(['bare-source', 'udp-forwarder', 'bare-sink'], null);
     for (const chain of chains) await chain.measure(STEADY_RATE, 1_000, false, durationMs);
     for (const { name, bytes, shared } of CASES) {
-      const steady: Result[][] = [[], [], [], []];
-      const flood: Result[][] = [[], [], []];
+      const steady: Result[][] = chains.map(() => []);
+      const flood: Result[][] = FORWARDERS.map(() => []);
       for (let round = 0; round < rounds; round += 1) {
         for (const [i, chain] of chains.entries()) steady[i]!.push(await chain.measure(STEADY_RATE, bytes, shared, durationMs));
         for (const [i, chain] of chains.slice(0, UDP).entries()) flood[i]!.push(await chain.measure(FLOOD_RATE, bytes, shared, durationMs));

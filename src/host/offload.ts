@@ -1,0 +1,138 @@
+/**
+ * UDP segmentation and receive offload of Linux (UDP_SEGMENT, UDP_GRO; udp(7)): many datagrams of one size to one peer in
+ * one system call, and many from one peer in one event.
+ *
+ * Node has no option for either, so the socket is made here, by the C library through the optional package koffi, and
+ * handed to Node as a descriptor. Nothing is called for each datagram but `setSegment`, and that only when sizes change.
+ */
+
+import { createRequire } from 'node:module';
+import { isIP } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+
+import { assert } from '../base/assert.ts';
+import { SpinesError } from '../base/errors.ts';
+
+/** A bound UDP socket that Node does not know yet. */
+export interface OffloadSocket {
+  /** Whoever gets it closes it. */
+  readonly fd: number;
+  /** From now on a longer send leaves as datagrams of `bytes`, the last one shorter. False when the kernel refuses. */
+  setSegment(bytes: number): boolean;
+}
+
+export interface Offload {
+  /** `address`: numeric; `segment`: as by `setSegment`. Throws SpinesError with the system's code when it can't be had. */
+  open(address: string, port: number, segment: number): OffloadSocket;
+}
+
+/** What is used of koffi. */
+interface Koffi {
+  load(path: null): { func(prototype: string): (...args: readonly unknown[]) => number };
+  errno(): number;
+}
+
+const PACKAGE = 'koffi';
+/** Where the constants below are those of the kernel. */
+const ARCHITECTURES: readonly string[] = ['x64', 'arm64'];
+const AF_INET = 2, AF_INET6 = 10;
+const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
+const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
+const IPPROTO_UDP = 17, UDP_SEGMENT = 103, UDP_GRO = 104;
+/** Any size will do to see whether the kernel knows the options. */
+const TRIAL_SEGMENT = 1_200;
+
+/** Null: another system, an older kernel, or koffi is not installed. */
+export function loadOffload(): Offload | null {
+  if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return null;
+  try {
+    const offload = new LinuxOffload(createRequire(import.meta.url)(PACKAGE) as Koffi);
+    return offload.works() ? offload : null;
+  } catch {
+    return null;
+  }
+}
+
+class LinuxOffload implements Offload {
+  readonly #koffi: Koffi;
+  readonly #socket: (...args: readonly unknown[]) => number;
+  readonly #bind: (...args: readonly unknown[]) => number;
+  readonly #setsockopt: (...args: readonly unknown[]) => number;
+  readonly #close: (...args: readonly unknown[]) => number;
+
+  constructor(koffi: Koffi) {
+    const libc = koffi.load(null);
+    this.#koffi = koffi;
+    this.#socket = libc.func('int socket(int, int, int)');
+    this.#bind = libc.func('int bind(int, void *, uint32_t)');
+    this.#setsockopt = libc.func('int setsockopt(int, int, int, void *, uint32_t)');
+    this.#close = libc.func('int close(int)');
+  }
+
+  works(): boolean {
+    const { fd } = this.open('127.0.0.1', 0, TRIAL_SEGMENT);
+    this.#close(fd);
+    return true;
+  }
+
+  open(address: string, port: number, segment: number): OffloadSocket {
+    const v6 = isIP(address) === 6;
+    const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
+    if (fd < 0) throw this.#failure('socket');
+    const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
+    const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
+    const ready = (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && setSegment(segment) && this.#set(fd, IPPROTO_UDP, UDP_GRO, 1)
+      && this.#bind(fd, name, name.length) === 0;
+    if (ready) return { fd, setSegment };
+    const failure = this.#failure('bind');
+    this.#close(fd);
+    throw failure;
+  }
+
+  #set(fd: number, level: number, option: number, value: number): boolean {
+    VALUE[0] = value;
+    return this.#setsockopt(fd, level, option, VALUE, VALUE.byteLength) === 0;
+  }
+
+  #failure(call: string): SpinesError {
+    const code = getSystemErrorName(-this.#koffi.errno());
+    return new SpinesError(code, `${call}: ${code}`);
+  }
+}
+
+/** An int of C: both architectures are little endian, and so is Node on them. */
+const VALUE = new Int32Array(1);
+
+/** struct sockaddr_in. */
+function socketAddress4(address: string, port: number): Uint8Array {
+  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  view.setUint16(0, AF_INET, true);
+  view.setUint16(2, port);
+  out.set(address.split('.').map(Number), 4);
+  return out;
+}
+
+/** struct sockaddr_in6; no scope. */
+function socketAddress6(address: string, port: number): Uint8Array {
+  const out = new Uint8Array(28), view = new DataView(out.buffer);
+  view.setUint16(0, AF_INET6, true);
+  view.setUint16(2, port);
+  out.set(ipv6Bytes(address), 8);
+  return out;
+}
+
+/** The 16 bytes of a numeric IPv6 address without scope, as `net.isIP` takes it. */
+export function ipv6Bytes(address: string): Uint8Array {
+  assert(isIP(address) === 6 && !address.includes('%'), 'a numeric IPv6 address');
+  // A dotted end stands for two groups.
+  const text = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...quad: string[]) => {
+    const [a, b, c, d] = quad.slice(0, 4).map(Number) as [number, number, number, number];
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  });
+  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+  const [front, back] = text.split('::').map(groups) as [number[], number[] | undefined];
+  const all = back === undefined ? front : [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
+  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  for (const [i, group] of all.entries()) view.setUint16(2 * i, group);
+  return out;
+}

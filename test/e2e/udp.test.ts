@@ -1,0 +1,126 @@
+/** The daemon's UDP sockets, with and without offload, on loopback: what is sent arrives as it was sent, whoever has offload. */
+
+import { afterEach, describe, expect, test } from 'vitest';
+
+import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
+import { Rng } from '../../src/base/rng.ts';
+import { loadOffload, type Offload } from '../../src/host/offload.ts';
+import { UdpSink } from '../../src/host/udp.ts';
+import { DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+
+const offload = loadOffload();
+const open: UdpSink[] = [];
+
+afterEach(async () => { await Promise.all(open.splice(0).map((sink) => sink.close())); });
+
+class Peer {
+  readonly sink: UdpSink;
+  readonly heard: Buffer[] = [];
+  dropped = 0;
+  #wanted = 0;
+  #all: () => void = () => {};
+
+  constructor(by: Offload | null) {
+    this.sink = new UdpSink({
+      onDatagram: (bytes) => {
+        this.heard.push(Buffer.from(bytes));
+        if (this.heard.length >= this.#wanted) this.#all();
+      },
+      onDropped: () => { this.dropped += 1; }, onWritable: () => {}, onError: () => {},
+    }, by);
+    open.push(this.sink);
+  }
+
+  async listen(address: string): Promise<Endpoint> {
+    await this.sink.open([{ address, port: 0 }]);
+    return makeEndpoint(address, this.sink.addresses[0]!.port);
+  }
+
+  async hears(count: number): Promise<void> {
+    this.#wanted = count;
+    if (this.heard.length < count) await new Promise<void>((resolve) => { this.#all = resolve; });
+  }
+}
+
+function datagram(rng: Rng, size: number, receiver: number, number: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  rng.fill(bytes);
+  encodeDatagramHeader(DATAGRAM_SEALED_DATA, receiver, number, bytes);
+  return bytes;
+}
+
+const ways: [string, Offload | null, Offload | null][] = [['without offload', null, null]];
+if (offload !== null) ways.push(['with offload at both ends', offload, offload], ['with offload at the sender', offload, null], ['with offload at the receiver', null, offload]);
+
+describe.each(ways)('%s', (_way, ours, theirs) => {
+  test.each(['127.0.0.1', '::1'])('runs of equal and of changing sizes to two peers on %s arrive, each as it was, in order', async (address) => {
+    const rng = new Rng(3);
+    const sender = new Peer(ours), receivers = [new Peer(theirs), new Peer(theirs)];
+    await sender.listen(address);
+    const endpoints = [await receivers[0]!.listen(address), await receivers[1]!.listen(address)];
+    const sent: Buffer[][] = [[], []];
+    const burst = (): void => {
+      for (let run = 0; run < 6; run += 1) {
+        const to = rng.below(2), size = [60, 100, 1_064, DATAGRAM_BYTES_MAX][rng.below(4)]!;
+        for (let i = 1 + rng.below(70); i > 0; i -= 1) {
+          const bytes = datagram(rng, rng.chance(0.05) ? 40 + rng.below(1_400) : size, 7 + to, sent[to]!.length);
+          sent[to]!.push(bytes);
+          sender.sink.send(endpoints[to]!, bytes, bytes.length);
+        }
+      }
+      sender.sink.flush();
+    };
+    // In portions: what loopback delivers has to fit the receive buffers.
+    for (let portion = 0; portion < 10; portion += 1) {
+      burst();
+      await Promise.all(receivers.map((receiver, i) => receiver.hears(sent[i]!.length)));
+    }
+    for (const [i, { heard }] of receivers.entries()) {
+      expect(heard.length).toBe(sent[i]!.length);
+      for (const [k, bytes] of heard.entries()) expect(bytes.equals(sent[i]![k]!), `datagram ${k} to ${i}`).toBe(true);
+    }
+    expect(sender.dropped).toBe(0);
+    expect(sender.sink.offloaded).toBe(ours !== null);
+    if (ours !== null) expect(sender.sink.batchedDatagrams / sender.sink.batches).toBeGreaterThan(5);
+    else expect(sender.sink.batches).toBe(0);
+  });
+
+  test('what nobody flushes leaves all the same', async () => {
+    const rng = new Rng(4), sender = new Peer(ours), receiver = new Peer(theirs);
+    await sender.listen('127.0.0.1');
+    const to = await receiver.listen('127.0.0.1');
+    for (let i = 0; i < 10; i += 1) sender.sink.send(to, datagram(rng, 200, 1, i), 200);
+    await receiver.hears(10);
+    expect(receiver.heard.length).toBe(10);
+  });
+
+  test('an address that is taken is refused, with the reason', async () => {
+    const first = new Peer(null), second = new Peer(ours);
+    const { port } = await first.listen('127.0.0.1');
+    await expect(second.sink.open([{ address: '127.0.0.1', port }])).rejects.toMatchObject({ code: 'EADDRINUSE', message: expect.stringContaining('the port is in use') });
+    await expect(new Peer(ours).sink.open([{ address: '203.0.113.9', port: 0 }])).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
+  });
+});
+
+test.runIf(offload !== null)('a batch that the system refuses is counted, and what follows to that peer leaves one by one', async () => {
+  /** Makes the kernel cut so small that it refuses: too many datagrams in one call. */
+  const refused: Offload = { open: (address, port, segment) => {
+    const socket = offload!.open(address, port, segment);
+    return { fd: socket.fd, setSegment: (bytes) => socket.setSegment(bytes === 1_000 ? 8 : bytes) };
+  } };
+  const rng = new Rng(9), sender = new Peer(refused), receiver = new Peer(offload);
+  await sender.listen('127.0.0.1');
+  const to = await receiver.listen('127.0.0.1');
+  for (let i = 0; i < 20; i += 1) sender.sink.send(to, datagram(rng, 1_000, 1, i), 1_000);
+  sender.sink.flush();
+  // The refusal is told after the call.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(sender.dropped).toBe(20);
+  const more = Array.from({ length: 20 }, (_, i) => datagram(rng, 900, 1, 20 + i));
+  for (const bytes of more) sender.sink.send(to, bytes, bytes.length);
+  sender.sink.flush();
+  await receiver.hears(20);
+  expect(receiver.heard).toEqual(more);
+  expect(sender.dropped).toBe(20);
+});
