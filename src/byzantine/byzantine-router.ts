@@ -27,10 +27,12 @@ import { KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packe
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
+import { rangeOf, type RoundTripRange } from './bounds.ts';
 import { Discovery, type DiscoveredPath } from './discovery.ts';
 import { Forwarder } from './forwarder.ts';
 import { FlowKeys } from './keys.ts';
 import { Onions } from './onion.ts';
+import type { Misbehaviour } from './misbehaviour.ts';
 import { capExponent, type ByzantineOptions } from './options.ts';
 import { NUMBER_BYTES } from './path-flow.ts';
 import { RouteMessages } from './route-messages.ts';
@@ -45,15 +47,11 @@ const SOURCES_MAX = 4_096;
 const PIECES_MAX = 256;
 /** Convictions kept for status. */
 const CONVICTIONS_MAX = 64;
-/** A link that nothing is known about takes this long there and back. */
-const BOUND_UNKNOWN: Micros = 300 * MILLISECOND;
 /** Who looks for a path without a flow, at most so many at once, gets the best of those that come within this after the first. */
 const FINDERS_MAX = 64;
 const FIND_BETTER: Micros = 100 * MILLISECOND;
-/** On top of what was measured: queues, processing, acknowledgements that wait. */
-const BOUND_MARGIN: Micros = 60 * MILLISECOND;
-/** A link that recovers losses may need this many more round trips. */
-const RECOVERY_ROUNDS = 6;
+/** Bytes of messages of all flows that may yet be sent again. */
+const KEPT_BYTES_MAX = 16 * 1_048_576;
 
 export interface ByzantineEnvironment {
   readonly self: NodeId;
@@ -74,13 +72,6 @@ export interface ByzantineEnvironment {
   onWritable(): void;
 }
 
-/** What an adversary does to traffic that it should pass on; for laboratories. True = it is dropped. */
-export interface Misbehaviour {
-  onData?(packet: Packet, from: NodeId): boolean;
-  onAck?(ack: ProbedAck, from: NodeId): boolean;
-  onRoute?(message: Uint8Array, from: NodeId): boolean;
-}
-
 export interface Conviction {
   readonly at: Micros;
   readonly destination: NodeId;
@@ -97,8 +88,8 @@ interface Source {
   readonly key: Uint8Array;
   /** By link service: messages delivered. */
   readonly delivered: (ReplayWindow | undefined)[];
-  /** Message number and service -> the piece that came first. */
-  readonly pieces: Map<string, { readonly index: number; readonly bytes: Uint8Array }>;
+  /** Counter of the first piece of a message, as it was sent on one path at one time -> the piece that came first. */
+  readonly pieces: Map<number, { readonly index: number; readonly bytes: Uint8Array }>;
 }
 
 export class ByzantineRouter {
@@ -156,7 +147,7 @@ export class ByzantineRouter {
       drops, nodesMost: Math.min(64, env.nodesMost), rng: env.rng.fork('discovery'), options,
     });
     this.forwarder = new Forwarder({
-      self, clock, timers, onions, keys, secret, linkTo,
+      self, clock, timers, primitives, onions, keys, secret, options, linkTo,
       keyOf: (source, of) => {
         const known = this.#sources.get(source);
         return known !== undefined && known.epoch === of ? known.key : null;
@@ -170,9 +161,11 @@ export class ByzantineRouter {
         this.#counters.set(destination, counter + 1);
         return counter;
       },
-      boundUs: (u, v, service) => this.#boundUs(u, v, service),
+      rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
+      kept: { bytes: 0, most: KEPT_BYTES_MAX },
       paths: (destination) => this.discovery.paths(destination),
       discover: (destination) => this.discovery.discover(destination, this.weights.entries()),
+      onRoom: () => env.onWritable(),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
     };
   }
@@ -253,7 +246,7 @@ export class ByzantineRouter {
     const reason = ack.decode(packet.bytes, packet.payloadStart, packet.end);
     if (reason !== DropReason.none) return reason;
     if (ack.source === this.#env.self) return this.#onOwnAck(ack, from);
-    return bad?.onAck?.(ack, from) === true ? DropReason.none : this.forwarder.onAck(ack, from, packet.service);
+    return bad?.onAck?.(ack, from, packet.service) === true ? DropReason.none : this.forwarder.onAck(ack, from, packet.service);
   }
 
   onLinkState(link: Link, up: boolean): void {
@@ -328,10 +321,8 @@ export class ByzantineRouter {
   }
 
   /** By what the two ends say of their link; a lie moves only blame for links that the liar is an end of. */
-  #boundUs(u: NodeId, v: NodeId, service: number): Micros {
-    const latency = Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u));
-    if (latency < 0) return BOUND_UNKNOWN;
-    return 2 * latency * (service === SERVICE_RELIABLE ? RECOVERY_ROUNDS : 2) + BOUND_MARGIN;
+  #rangeOf(u: NodeId, v: NodeId, service: number): RoundTripRange {
+    return rangeOf(Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u)), service === SERVICE_RELIABLE, u === this.#env.self);
   }
 
   #latencyUs(u: NodeId, v: NodeId): Micros {
@@ -373,11 +364,12 @@ export class ByzantineRouter {
     // It came on the other path.
     if (!window.isNew(number)) return;
     if (data.pieceCount === 1) this.#deliver(number, window, packet, packet.bytes, from, to);
-    else this.#onPiece(source, data.pieceIndex, number, window, packet, from, to);
+    else this.#onPiece(source, data, number, window, packet, from, to);
   }
 
-  #onPiece(source: Source, index: number, number: number, window: ReplayWindow, packet: Packet, start: number, end: number): void {
-    const name = `${packet.service} ${number}`;
+  /** Pieces of one message that went different ways were cut in different places: only those with neighbouring counters fit. */
+  #onPiece(source: Source, data: ProbedData, number: number, window: ReplayWindow, packet: Packet, start: number, end: number): void {
+    const index = data.pieceIndex, name = data.counter - index;
     const other = source.pieces.get(name);
     if (other === undefined || other.index === index) {
       source.pieces.set(name, { index, bytes: packet.bytes.slice(start, end) });

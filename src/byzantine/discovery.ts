@@ -41,6 +41,8 @@ const ASK_BURST = 2;
 /** Requests of ours for all destinations together: below what others remember of one source, LIVE_PER_SOURCE in a lifetime. */
 const PACE_PER_SECOND = 8;
 const PACE_BURST = 32;
+/** Nobody would pass on a request for a node without a certificate: asked for as soon as there is one, looked at this often. */
+const UNKNOWN_RETRY: Micros = 250 * MILLISECOND;
 /** Responses that one node passes on per request. */
 export const IMPROVEMENTS_MAX = 8;
 /**
@@ -55,6 +57,8 @@ export const LIVE_PER_SOURCE = 64;
 /** Sources whose replay windows are remembered, and the size of each: 64 requests. */
 const SOURCES_MAX = 4_096;
 const WINDOW_WORDS = 3;
+/** Destinations looked for or found; the one asked for longest ago gives way, and whoever sends there asks again. */
+export const TARGETS_MAX = 2_048;
 /** Paths kept besides the best one. */
 export const ALTERNATES_MAX = 8;
 const PATH_ID_BYTES = 8;
@@ -112,6 +116,8 @@ export interface DiscoveryFigures extends VerifierFigures {
   readonly responsesForwarded: number;
   /** Requests remembered now. */
   readonly live: number;
+  /** Destinations looked for or found now. */
+  readonly targets: number;
 }
 
 /** How long a request may be answered: twice the longest way, 0.5..3.2 s. */
@@ -168,6 +174,7 @@ export class Discovery {
   readonly #table: RequestTable;
   /** Least recently heard of first. */
   readonly #sources = new Map<NodeId, SeenSource>();
+  /** Asked for longest ago first. */
   readonly #targets = new Map<NodeId, Target>();
   /** Targets in state 'queued' that may ask as soon as the pace allows. */
   readonly #queue = new Set<Target>();
@@ -192,7 +199,7 @@ export class Discovery {
   get figures(): DiscoveryFigures {
     return {
       ...this.#verifier.figures, asked: this.#asked, answered: this.#answered, requestsForwarded: this.#requestsForwarded, responsesForwarded: this.#responsesForwarded,
-      live: this.#table.size,
+      live: this.#table.size, targets: this.#targets.size,
     };
   }
 
@@ -225,11 +232,6 @@ export class Discovery {
     this.#targets.delete(destination);
   }
 
-  /** Certificates were added, replaced or revoked. */
-  certificatesChanged(): void {
-    this.#verifier.forget();
-  }
-
   stop(): void {
     this.#stopped = true;
     const { timers } = this.#environment;
@@ -244,17 +246,26 @@ export class Discovery {
 
   #targetOf(node: NodeId): Target {
     const known = this.#targets.get(node);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#targets.delete(node);
+      this.#targets.set(node, known);
+      return known;
+    }
+    if (this.#targets.size >= TARGETS_MAX) this.abandon(this.#targets.keys().next().value!);
     const timer = new Timer(() => this.#onTargetTimer(target));
     const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, state: 'idle', weights: [], attempts: 0, live: null, paths: [] };
     this.#targets.set(node, target);
     return target;
   }
 
-  /** A queued target stands in line now, or when its own rate allows. */
+  /** A queued target stands in line now, or when its own rate allows, or when the network knows it: others must not wait behind it. */
   #lineUp(target: Target): void {
-    const { clock, timers } = this.#environment;
+    const { clock, timers, certificateOf } = this.#environment;
     const now = clock.now();
+    if (certificateOf(target.node) === null) {
+      timers.arm(target.timer, now + UNKNOWN_RETRY);
+      return;
+    }
     if (target.bucket.take(now)) this.#queue.add(target);
     else timers.arm(target.timer, now + untilToken(target.bucket, ASK_PER_SECOND, now));
     this.#askQueued();

@@ -2,36 +2,45 @@
  * What a node does for paths of others: passes probed packets on, takes off its layer as a probe, puts its layer on what
  * comes back, and takes what is for itself.
  *
- * Owns the replay windows, the table of flows and the packets whose acknowledgement it waits for as a probe; all bounded,
- * the oldest gives way. A packet counts only from its predecessor on the route, an acknowledgement only from the successor:
- * links are authenticated, so both are facts. Duties of onion.ts: `peel` before the replay window, one acknowledgement per
- * counter, nothing depends on ttl or ECN.
+ * Owns the replay windows, the table of flows and the packets whose acknowledgement it waits for as a probe; all bounded:
+ * who has most gives way, with the oldest. Of flows that is a neighbour, as anybody may make up sources; of packets that a
+ * probe waits for it is a source, which has proved itself by then. A packet counts only from its predecessor on the route,
+ * an acknowledgement only from the successor: links are authenticated, so both are facts. Duties of onion.ts: `peel` before
+ * the replay window, one acknowledgement for a set of counters, nothing depends on ttl or ECN.
  */
 
+import { getU32 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Secret } from '../crypto/keys.ts';
+import type { Primitives } from '../crypto/primitives.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
 import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
-import { encodeProbedAckHead, ProbedData, type ProbedAck, type ProbedFlow } from '../wire/probed.ts';
+import { bitmapOf, encodeProbedAckHead, ProbedData, type ProbedAck, type ProbedFlow } from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
+import { AckBatch } from './ack-batch.ts';
+import { pathId } from './discovery.ts';
 import type { FlowKeys } from './keys.ts';
 import { openInner, type Onions } from './onion.ts';
+import type { ByzantineOptions } from './options.ts';
 
 /** Flows remembered, one for each source, destination and path. */
 const FLOWS_MAX = 2_048;
-/** Packets of one source that a probe may wait for; at the bound the oldest is answered as if its time were over. */
-const PENDING_MAX = 4_096;
+/** Packets of one source, and of all, that a probe may wait for; at the bound the oldest is answered as if its time were over. */
+export const PENDING_SOURCE_MAX = 4_096;
+export const PENDING_MAX = 65_536;
 
 export interface ForwarderEnvironment {
   readonly self: NodeId;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly primitives: Pick<Primitives, 'sha256'>;
   readonly onions: Onions;
   readonly keys: FlowKeys;
   readonly secret: Secret;
+  readonly options: Pick<ByzantineOptions, 'ackBatchPackets' | 'ackBatchDelayUs'>;
   readonly linkTo: (node: NodeId) => Link | null;
   /** The epoch key of a source, from its signed request; null when none of that epoch was seen. */
   readonly keyOf: (source: NodeId, epoch: number) => Uint8Array | null;
@@ -49,10 +58,14 @@ interface Transit extends ProbedFlow {
   window: ReplayWindow | null;
   readonly pending: Map<number, Pending>;
   readonly timer: Timer;
+  /** At the destination: acknowledgements that wait for others. */
+  batch: AckBatch | null;
 }
 
 /** A packet that we passed on as a probe. */
 interface Pending {
+  readonly transit: Transit;
+  readonly counter: number;
   readonly h: Uint8Array;
   readonly ack: Uint8Array;
   readonly passedAt: Micros;
@@ -63,6 +76,11 @@ interface Pending {
 export class Forwarder {
   readonly #env: ForwarderEnvironment;
   readonly #flows = new Map<string, Transit>();
+  /** The same by predecessor; the one used longest ago comes first. */
+  readonly #flowsFrom = new Map<NodeId, Map<string, Transit>>();
+  /** Packets that we wait for as a probe by source, the oldest first, and how many. */
+  readonly #pendingOf = new Map<NodeId, Set<Pending>>();
+  #pendingCount = 0;
   readonly #data = new ProbedData();
   readonly #packet = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
@@ -75,6 +93,16 @@ export class Forwarder {
     this.#env = env;
   }
 
+  /** Packets that we wait for as a probe, at most PENDING_MAX. */
+  get pending(): number {
+    return this.#pendingCount;
+  }
+
+  /** Of one source, at most PENDING_SOURCE_MAX. */
+  pendingOf(source: NodeId): number {
+    return this.#pendingOf.get(source)?.size ?? 0;
+  }
+
   /** A probed packet from the neighbour `from`. */
   onData(packet: Packet, from: NodeId): DropReason {
     const { self, onions, keys, secret } = this.#env;
@@ -84,6 +112,7 @@ export class Forwarder {
     const place = data.indexOf(self);
     if (place < 0 || from !== (place === 0 ? data.source : data.hop(place - 1))) return DropReason.probedNotOnRoute;
     const transit = this.#transitOf(data, place);
+    if (transit === null) return DropReason.probedNotOnRoute;
     if (data.tailHead !== self) {
       this.forwarded += 1;
       return this.#passOn(packet, packet.bytes, packet.start, packet.end, transit);
@@ -96,7 +125,8 @@ export class Forwarder {
       if (!onions.isLast(h, data.tail, mine.forward, self, data.counter)) return DropReason.probedForged;
       if (!this.#takeOnce(transit, data.counter)) return DropReason.probedReplayed;
       if (!openInner(mine.data!, data)) return DropReason.probedForged;
-      this.#sendAck(transit, data.counter, packet.service, onions.ackOf(h, self, mine.ack, data.counter, 0));
+      if (data.mayWait && this.#env.options.ackBatchPackets > 1) (transit.batch ??= this.#batchOf(transit, mine.ack)).add(data.counter, h, packet.service);
+      else this.#sendAck(transit, data.counter, 0, packet.service, onions.ackOf(h, self, mine.ack, data.counter, 0));
       this.delivered += 1;
       this.#env.onInner(data, packet, data.sealedStart, data.sealedEnd);
       return DropReason.none;
@@ -105,7 +135,7 @@ export class Forwarder {
     if (peeled === null) return DropReason.probedForged;
     if (!this.#takeOnce(transit, data.counter)) return DropReason.probedReplayed;
     const now = this.#env.clock.now();
-    this.#remember(transit, data.counter, { h, ack: mine.ack, passedAt: now, due: now + peeled.timerUs, service: packet.service });
+    this.#remember({ transit, counter: data.counter, h, ack: mine.ack, passedAt: now, due: now + peeled.timerUs, service: packet.service });
     this.probed += 1;
     const b = this.#scratch;
     const head = data.sealedEnd - packet.start;
@@ -123,45 +153,91 @@ export class Forwarder {
     if (pending === undefined) {
       // A probe has answered for this counter already; anybody else passes on what it cannot judge.
       if (transit.window !== null && !transit.window.isNew(ack.counter)) return DropReason.probedAckUnexpected;
-      this.#sendAck(transit, ack.counter, service, ack.onion);
+      this.#sendAck(transit, ack.counter, ack.bitmap, service, ack.onion);
       return DropReason.none;
     }
+    // What a probe waits for is acknowledged alone.
+    if (ack.bitmap !== 0) return DropReason.probedAckUnexpected;
     const hold = this.#env.clock.now() - pending.passedAt;
     const onion = this.#env.onions.wrap(pending.h, this.#env.self, pending.ack, ack.counter, hold, ack.onion, transit.behind);
     // What can't be an onion is as good as nothing: the time runs on.
     if (onion === null) return DropReason.probedAckMalformed;
-    transit.pending.delete(ack.counter);
-    this.#sendAck(transit, ack.counter, pending.service, onion);
+    this.#forget(pending);
+    this.#sendAck(transit, ack.counter, 0, pending.service, onion);
     return DropReason.none;
   }
 
   stop(): void {
-    for (const transit of this.#flows.values()) this.#env.timers.cancel(transit.timer);
+    for (const transit of this.#flows.values()) {
+      this.#env.timers.cancel(transit.timer);
+      transit.batch?.stop();
+    }
     this.#flows.clear();
+    this.#flowsFrom.clear();
+    this.#pendingOf.clear();
+    this.#pendingCount = 0;
   }
 
-  #transitOf(data: ProbedData, place: number): Transit {
+  /**
+   * Null when the path's id is not that of the route: acknowledgements are sent by what the first packet said, and an
+   * attacker beside the path would name it before its source does, with himself in front of us.
+   */
+  #transitOf(data: ProbedData, place: number): Transit | null {
     const name = nameOf(data);
     const known = this.#flows.get(name);
+    const predecessor = place === 0 ? data.source : data.hop(place - 1);
+    const successor = place === data.hops - 1 ? 0 : data.hop(place + 1);
     if (known !== undefined) {
-      this.#flows.delete(name);
-      this.#flows.set(name, known);
+      if (known.predecessor !== predecessor || known.successor !== successor) return null;
+      const beside = this.#flowsFrom.get(known.predecessor)!;
+      beside.delete(name);
+      beside.set(name, known);
       return known;
     }
+    const nodes = [data.source];
+    for (let i = 0; i < data.hops; i += 1) nodes.push(data.hop(i));
+    const id = pathId(this.#env.primitives, nodes);
+    if (getU32(id, 0) !== data.pathHigh || getU32(id, 4) !== data.pathLow) return null;
+    if (this.#flows.size >= FLOWS_MAX) this.#forgetFlow();
     const transit: Transit = {
       source: data.source, destination: data.destination, epoch: data.epoch, pathHigh: data.pathHigh, pathLow: data.pathLow,
-      predecessor: place === 0 ? data.source : data.hop(place - 1), successor: place === data.hops - 1 ? 0 : data.hop(place + 1), behind: data.hops - 1 - place,
-      window: null, pending: new Map(), timer: new Timer(() => this.#onTimer(transit)),
+      predecessor, successor, behind: data.hops - 1 - place,
+      window: null, pending: new Map(), timer: new Timer(() => this.#onTimer(transit)), batch: null,
     };
     this.#flows.set(name, transit);
-    if (this.#flows.size > FLOWS_MAX) this.#forgetOldest();
+    let beside = this.#flowsFrom.get(transit.predecessor);
+    if (beside === undefined) this.#flowsFrom.set(transit.predecessor, beside = new Map());
+    beside.set(name, transit);
     return transit;
   }
 
-  #forgetOldest(): void {
-    const [name, oldest] = this.#flows.entries().next().value!;
+  /** Whoever sends us most flows loses the one used longest ago; what waits for an answer in it is answered. */
+  #forgetFlow(): void {
+    let most: Map<string, Transit> | null = null;
+    for (const beside of this.#flowsFrom.values()) if (most === null || beside.size > most.size) most = beside;
+    const [name, oldest] = most!.entries().next().value!;
+    for (const pending of oldest.pending.values()) this.#giveUp(pending);
+    oldest.batch?.flush();
+    oldest.batch?.stop();
     this.#env.timers.cancel(oldest.timer);
     this.#flows.delete(name);
+    most!.delete(name);
+    if (most!.size === 0) this.#flowsFrom.delete(oldest.predecessor);
+  }
+
+  #batchOf(transit: Transit, key: Uint8Array): AckBatch {
+    const { clock, timers, onions, self, options } = this.#env;
+    return new AckBatch({
+      clock, timers, packets: options.ackBatchPackets, delayUs: options.ackBatchDelayUs,
+      send: (service, of, holdUs) => {
+        const counters = of.map(({ counter }) => counter);
+        const bitmap = bitmapOf(counters), first = counters[0]!;
+        const onion = onions.ackOf(onions.batchDigest(of.map(({ h }) => h)), self, key, first, holdUs, bitmap);
+        const send = (): void => this.#sendAck(transit, first, bitmap, service, onion);
+        send();
+        return send;
+      },
+    });
   }
 
   #takeOnce(transit: Transit, counter: number): boolean {
@@ -171,30 +247,51 @@ export class Forwarder {
     return true;
   }
 
-  #remember(transit: Transit, counter: number, pending: Pending): void {
-    if (transit.pending.size >= PENDING_MAX) {
-      const [oldest, held] = transit.pending.entries().next().value!;
-      this.#giveUp(transit, oldest, held);
-    }
+  #remember(pending: Pending): void {
+    const { transit, counter, due } = pending;
+    const own = this.#pendingOf.get(transit.source);
+    if (own !== undefined && own.size >= PENDING_SOURCE_MAX) this.#giveUp(own.values().next().value!);
+    else if (this.#pendingCount >= PENDING_MAX) this.#giveUpFullest();
     transit.pending.set(counter, pending);
-    if (!transit.timer.armed) this.#env.timers.arm(transit.timer, pending.due);
+    // Its last one may just have been given up.
+    const kept = this.#pendingOf.get(transit.source);
+    if (kept === undefined) this.#pendingOf.set(transit.source, new Set([pending]));
+    else kept.add(pending);
+    this.#pendingCount += 1;
+    if (!transit.timer.armed) this.#env.timers.arm(transit.timer, due);
+  }
+
+  #giveUpFullest(): void {
+    let most: Set<Pending> | null = null;
+    for (const own of this.#pendingOf.values()) if (most === null || own.size > most.size) most = own;
+    this.#giveUp(most!.values().next().value!);
+  }
+
+  #forget(pending: Pending): void {
+    const { transit, counter } = pending;
+    transit.pending.delete(counter);
+    const own = this.#pendingOf.get(transit.source)!;
+    own.delete(pending);
+    this.#pendingCount -= 1;
+    if (own.size === 0) this.#pendingOf.delete(transit.source);
   }
 
   #onTimer(transit: Transit): void {
     const now = this.#env.clock.now();
-    for (const [counter, pending] of transit.pending) {
+    for (const pending of transit.pending.values()) {
       if (pending.due > now) {
         this.#env.timers.arm(transit.timer, pending.due);
         return;
       }
-      this.#giveUp(transit, counter, pending);
+      this.#giveUp(pending);
     }
   }
 
-  #giveUp(transit: Transit, counter: number, pending: Pending): void {
-    transit.pending.delete(counter);
+  #giveUp(pending: Pending): void {
+    this.#forget(pending);
+    const { transit, counter, service, h, ack } = pending;
     const hold = this.#env.clock.now() - pending.passedAt;
-    this.#sendAck(transit, counter, pending.service, this.#env.onions.timeoutOf(pending.h, this.#env.self, pending.ack, counter, hold));
+    this.#sendAck(transit, counter, 0, service, this.#env.onions.timeoutOf(h, this.#env.self, ack, counter, hold));
   }
 
   /** Offers the packet in `b[start..end)`, header included, to the next node of the route. */
@@ -206,11 +303,11 @@ export class Forwarder {
     return reason === DropReason.none ? link.offer(out) : reason;
   }
 
-  #sendAck(transit: Transit, counter: number, service: number, onion: Uint8Array): void {
+  #sendAck(transit: Transit, counter: number, bitmap: number, service: number, onion: Uint8Array): void {
     const link = this.#env.linkTo(transit.predecessor);
     if (link === null) return;
     const b = this.#scratch;
-    const at = encodeProbedAckHead({ ...flowOf(transit), counter, bitmap: 0 }, b, OVERLAY_HEADER_BYTES);
+    const at = encodeProbedAckHead({ ...flowOf(transit), counter, bitmap }, b, OVERLAY_HEADER_BYTES);
     b.set(onion, at);
     const modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
     this.#packet.compose(b, at + onion.length, KIND_PROBED, modes, this.#env.self, 0, transit.predecessor, 0);

@@ -12,8 +12,9 @@
  * bit flipped in what a probe passes on unread convicts an honest link behind it (test/support/figure4.ts).
  *
  * Pure functions of bytes and keys. Timers, tables and replay windows are the caller's, and so are these duties, on which
- * the keys depend: a counter is sealed once per flow, a layer is put on once per counter as an acknowledgement (`ackOf`,
- * `wrap`) and once as a timeout, and `peel` comes before the replay window, which an attacker could fill otherwise.
+ * the keys depend: a counter is sealed once per flow; a layer is put on once per set of counters as an acknowledgement
+ * (`ackOf`, `wrap`), which the first of them and the bitmap of the others name, and once per counter as a timeout; and `peel`
+ * comes before the replay window, which an attacker could fill otherwise. What is sent again is sent as the same bytes.
  */
 
 import { assert } from '../base/assert.ts';
@@ -21,13 +22,13 @@ import { copyBytes, getU16, getU32, putU16, putU32, utf8Encode } from '../base/b
 import type { NodeId } from '../base/ids.ts';
 import type { Primitives, Sealer } from '../crypto/primitives.ts';
 import type { Packet } from '../wire/packet.ts';
-import { ONION_LAYER_BYTES, PROBED_BATCH_MAX, PROBED_HOPS_MAX, TAIL_LAST_BYTES, TAIL_LAYER_BYTES, tailBytes, type ProbedData } from '../wire/probed.ts';
+import { ONION_LAYER_BYTES, PROBED_BATCH_MAX, PROBED_COUNTER_MAX, PROBED_HOPS_MAX, TAIL_LAST_BYTES, TAIL_LAYER_BYTES, tailBytes, type ProbedData } from '../wire/probed.ts';
 import { TAG_BYTES } from '../wire/sizes.ts';
 
 export type OnionPrimitives = Pick<Primitives, 'sha256' | 'encrypt' | 'decrypt'>;
 
 /** Unit of a probe's timer on the wire. */
-export const TIMER_UNIT_US = 100;
+export const TIMER_UNIT_US = 1_000;
 export const TIMER_US_MAX = 0xffff * TIMER_UNIT_US;
 const HOLD_US_MAX = 0xffff_ffff;
 
@@ -144,14 +145,14 @@ export class Onions {
 
   /* ---------------------------------------------------------------- the acknowledgement */
 
-  /** At the destination. `counter`: of the first packet acknowledged, `h`: its digest or that of the batch. */
-  ackOf(h: Uint8Array, id: NodeId, ack: Uint8Array, counter: number, holdUs: number): Uint8Array {
-    return this.#layer(h, id, ack, counter, TYPE_ACK, holdUs, EMPTY);
+  /** At the destination. `counter`: of the first packet acknowledged, `bitmap` names the others, `h`: its digest or that of the batch. */
+  ackOf(h: Uint8Array, id: NodeId, ack: Uint8Array, counter: number, holdUs: number, bitmap = 0): Uint8Array {
+    return this.#layer(h, id, ack, numberOf(counter, TYPE_ACK, bitmap), TYPE_ACK, holdUs, EMPTY);
   }
 
   /** At a probe that waited in vain for `counter`. Never for several: others may come yet. */
   timeoutOf(h: Uint8Array, id: NodeId, ack: Uint8Array, counter: number, holdUs: number): Uint8Array {
-    return this.#layer(h, id, ack, counter, TYPE_TIMEOUT, holdUs, EMPTY);
+    return this.#layer(h, id, ack, numberOf(counter, TYPE_TIMEOUT), TYPE_TIMEOUT, holdUs, EMPTY);
   }
 
   /**
@@ -160,11 +161,11 @@ export class Onions {
    */
   wrap(h: Uint8Array, id: NodeId, ack: Uint8Array, counter: number, holdUs: number, inner: Uint8Array, behind: number): Uint8Array | null {
     if (inner.length === 0 || inner.length % ONION_LAYER_BYTES !== 0 || inner.length / ONION_LAYER_BYTES > behind) return null;
-    return this.#layer(h, id, ack, counter, TYPE_ACK, holdUs, inner);
+    return this.#layer(h, id, ack, numberOf(counter, TYPE_ACK), TYPE_ACK, holdUs, inner);
   }
 
-  /** At the source: `list` is the one that the packet was sent with. */
-  unwrap(h: Uint8Array, list: readonly OnionLayer[], counter: number, onion: Uint8Array): Unwrapped {
+  /** At the source: `list` is the one that the packet was sent with, `h` the digest of all packets that counter and bitmap name. */
+  unwrap(h: Uint8Array, list: readonly OnionLayer[], counter: number, onion: Uint8Array, bitmap = 0): Unwrapped {
     const holdsUs: number[] = [];
     let timedOut = false;
     let rest = onion;
@@ -174,7 +175,7 @@ export class Onions {
       const isDestination = i === list.length - 1;
       if (rest.length < ONION_LAYER_BYTES || (isDestination && !isInnermost) || getU32(rest, 0) !== id) break;
       const type = isInnermost && !isDestination ? TYPE_TIMEOUT : TYPE_ACK;
-      const plain = this.#primitives.decrypt(ack, numberOf(counter, type), this.#besideAck(h, id), rest.subarray(ID_BYTES));
+      const plain = this.#primitives.decrypt(ack, numberOf(counter, type, type === TYPE_ACK ? bitmap : 0), this.#besideAck(h, id), rest.subarray(ID_BYTES));
       if (plain === null || plain[TYPE] !== type) break;
       holdsUs.push(getU32(plain, HOLD));
       timedOut = type === TYPE_TIMEOUT;
@@ -183,12 +184,12 @@ export class Onions {
     return { reached: holdsUs.length, holdsUs, timedOut, noise: holdsUs.length === 0 };
   }
 
-  #layer(h: Uint8Array, id: NodeId, ack: Uint8Array, counter: number, type: number, holdUs: number, inner: Uint8Array): Uint8Array {
+  #layer(h: Uint8Array, id: NodeId, ack: Uint8Array, number: number, type: number, holdUs: number, inner: Uint8Array): Uint8Array {
     const plain = new Uint8Array(INNER + inner.length);
     plain[TYPE] = type;
     putU32(plain, HOLD, Math.min(HOLD_US_MAX, Math.max(0, Math.round(holdUs))));
     plain.set(inner, INNER);
-    const sealed = this.#primitives.encrypt(ack, numberOf(counter, type), this.#besideAck(h, id), plain);
+    const sealed = this.#primitives.encrypt(ack, number, this.#besideAck(h, id), plain);
     const out = new Uint8Array(ID_BYTES + sealed.length);
     putU32(out, 0, id);
     out.set(sealed, ID_BYTES);
@@ -212,11 +213,11 @@ export class Onions {
 }
 
 /**
- * A probe may have to seal twice for one counter: that it waited in vain, and later a batch that begins with the same
- * counter. Each has a number of its own.
+ * A node may have to seal several times for one counter: that it waited in vain, that it did not, and batches that begin
+ * with that counter. Each set of counters, and each type, has a number of its own, below 2^53.
  */
-function numberOf(counter: number, type: number): number {
-  return 2 * counter + (type === TYPE_TIMEOUT ? 1 : 0);
+function numberOf(counter: number, type: number, bitmap = 0): number {
+  return (counter * 256 + bitmap) * 2 + (type === TYPE_TIMEOUT ? 1 : 0);
 }
 
 /* ------------------------------------------------------------------ the data */
@@ -232,4 +233,5 @@ export function openInner(data: Sealer, packet: ProbedData): boolean {
   return data.open(counter, bytes.subarray(start, sealedEnd), sealedStart - start, sealedEnd - start);
 }
 
+assert((PROBED_COUNTER_MAX + 1) * 512 <= Number.MAX_SAFE_INTEGER + 1, 'numbers of acknowledgements are exact');
 assert(tailBytes(2) === TAIL_LAYER_BYTES + TAIL_LAST_BYTES, 'a layer of the tail is its head and its tag');

@@ -1,17 +1,20 @@
 /**
  * Everything from this node to one destination by one link service: which paths are in use, and what waits for one.
  *
- * Owns the choice among discovered paths, the second path while a search runs, and the packets that wait. The state of
- * one path is path-flow.ts's. A message keeps its number on every path, so that the destination takes it once.
+ * Owns the choice among discovered paths, the second path, and the packets that wait. The state of one path is
+ * path-flow.ts's. A message keeps its number on every path, so that the destination takes it once. While a search runs all
+ * goes on both paths; before that, and over reliable links only, what was lost on the main one goes once more on the second.
  */
 
+import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import { DropReason } from '../wire/drop.ts';
-import { Packet } from '../wire/packet.ts';
+import { Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { DiscoveredPath } from './discovery.ts';
 import type { Verdict } from './intervals.ts';
+import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
 import type { WeightList } from './weights.ts';
 
@@ -21,9 +24,13 @@ const WAITING_MAX = 1_024;
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly pool: PacketPool;
   readonly weights: WeightList;
+  /** What the flows keep to send it again, together. */
+  readonly kept: KeptBytes;
   /** Paths found last, best first. */
   readonly paths: (destination: NodeId) => readonly DiscoveredPath[];
   readonly discover: (destination: NodeId) => void;
+  /** A path that was congested is not any longer, or is not used any longer: sessions may try again. */
+  readonly onRoom: () => void;
   /** A link of a path was convicted; the weights have it already. */
   readonly onConviction: (flow: SourceFlow, u: NodeId, v: NodeId, losses: number) => void;
 }
@@ -38,6 +45,10 @@ export class SourceFlow {
   #main: PathFlow | null = null;
   #second: PathFlow | null = null;
   #number = 0;
+  /** Messages that go once more on another path when they are lost; null where that is not done. */
+  readonly #kept: KeptMessages | null;
+  /** Messages sent once more. */
+  resent = 0;
   faults = 0;
   convictions = 0;
 
@@ -45,13 +56,14 @@ export class SourceFlow {
     this.destination = destination;
     this.service = service;
     this.#env = env;
+    this.#kept = service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
   }
 
   get main(): PathFlow | null {
     return this.#main;
   }
 
-  /** In use while a search runs on the main one. */
+  /** In use while a search runs on the main one, or for what was lost there. */
   get second(): PathFlow | null {
     return this.#second;
   }
@@ -63,7 +75,7 @@ export class SourceFlow {
   /** True while a further packet would only wait. */
   get congested(): boolean {
     if (this.#main === null) return this.#waiting.length > WAITING_MAX / 2;
-    return this.#main.link?.congested(this.service) ?? false;
+    return this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true);
   }
 
   /** Sends an inner packet of a local session, or keeps it until there is a path. */
@@ -105,6 +117,7 @@ export class SourceFlow {
 
   stop(): void {
     this.#drop();
+    this.#kept?.clear();
     for (let kept = this.#waiting.shift(); kept !== undefined; kept = this.#waiting.shift()) this.#env.pool.release(kept);
   }
 
@@ -114,11 +127,51 @@ export class SourceFlow {
     const main = this.#main!;
     if (this.#second === null && main.monitor.searching && this.#env.options.secondPath) this.#second = this.#open(this.#mostDisjoint(main.path));
     const second = this.#second;
-    const reason = main.send(number, bytes, start, end);
-    if (second === null) return reason;
-    const other = second.send(number, bytes, start, end);
-    if (!main.monitor.searching) this.#dropSecond();
-    return reason === DropReason.none ? reason : other;
+    const on: PathFlow[] = [];
+    let reason = main.send(number, bytes, start, end);
+    if (reason === DropReason.none) on.push(main);
+    if (second !== null) {
+      // Before its link is asked for room: nothing of the search is left on it.
+      if (!main.monitor.searching && second.open === 0) this.#dropSecond();
+      else if (main.monitor.searching && !second.congested) {
+        const other = second.send(number, bytes, start, end);
+        if (other === DropReason.none) on.push(second);
+        if (reason !== DropReason.none) reason = other;
+      }
+    }
+    if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on);
+    return reason;
+  }
+
+  /** What becomes of a message on `flow` is known. */
+  #onMessage(flow: PathFlow, number: number, arrived: boolean): void {
+    const message = this.#kept?.get(number);
+    if (message === undefined) return;
+    if (arrived) {
+      this.#kept!.drop(number);
+      return;
+    }
+    message.on.delete(flow);
+    if (message.on.size > 0) return;
+    if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
+    const other = flow === this.#main ? this.#second : this.#main;
+    if (other === null || !this.#sendAgain(message, other)) this.#kept!.drop(number);
+  }
+
+  #sendAgain(message: KeptMessage, path: PathFlow): boolean {
+    const { number, bytes } = message;
+    if (message.again || path.congested || path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
+    message.again = true;
+    message.on.add(path);
+    this.resent += 1;
+    return true;
+  }
+
+  /** Messages whose path is no longer in use go on the new one, if they did not go twice already. */
+  #sendIdle(): void {
+    const kept = this.#kept;
+    if (kept === null || this.#main === null || kept.size === 0) return;
+    for (const message of kept.idle()) if (!this.#sendAgain(message, this.#main)) kept.drop(message.number);
   }
 
   /** Makes sure that there is a path in use, if one is known. */
@@ -127,6 +180,7 @@ export class SourceFlow {
     if (this.#main !== null) return;
     this.#main = this.#open(this.#lightest());
     if (this.#main === null) this.#env.discover(this.destination);
+    else this.#sendIdle();
   }
 
   #open(path: DiscoveredPath | null): PathFlow | null {
@@ -134,6 +188,8 @@ export class SourceFlow {
     const flow = new PathFlow(path, this.service, this.#priority, this.#env, {
       onVerdict: (of, verdict) => this.#onVerdict(of, verdict),
       onDelivered: () => this.#env.weights.onDelivered(),
+      onRoom: () => this.#env.onRoom(),
+      onMessage: (of, number, arrived) => this.#onMessage(of, number, arrived),
     });
     return flow.usable ? flow : null;
   }
@@ -174,23 +230,44 @@ export class SourceFlow {
       return;
     }
     this.convictions += 1;
-    this.#env.onConviction(this, verdict.u, verdict.v, verdict.losses);
+    // What is under way on it is as good as lost: a link pays for that, too.
+    this.#env.onConviction(this, verdict.u, verdict.v, verdict.losses + flow.open);
     if (flow === this.#second) this.#dropSecond();
-    if (flow === this.#main) {
-      this.#drop();
-      this.#choose();
-    }
+    if (flow === this.#main) this.#replaceMain();
     this.#env.discover(this.destination);
   }
 
+  /** After a conviction: when the second path is what is best now, all that is known of it stays. */
+  #replaceMain(): void {
+    this.#end(this.#main);
+    this.#main = null;
+    const second = this.#second;
+    const best = this.#lightest();
+    if (second !== null && best !== null && equalBytes(best.id, second.path.id)) {
+      this.#main = second;
+      this.#second = null;
+      this.#sendIdle();
+    } else {
+      this.#dropSecond();
+    }
+    this.#choose();
+  }
+
   #drop(): void {
-    this.#main?.end();
+    this.#end(this.#main);
     this.#main = null;
     this.#dropSecond();
   }
 
   #dropSecond(): void {
-    this.#second?.end();
+    this.#end(this.#second);
     this.#second = null;
+  }
+
+  #end(path: PathFlow | null): void {
+    if (path === null) return;
+    path.end();
+    this.#env.onRoom();
+    this.#kept?.leave(path);
   }
 }

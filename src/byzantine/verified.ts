@@ -8,13 +8,15 @@
  *     a wrong signature          costs the neighbour that passed it on, who should have verified it
  *     a genuine request          costs its source, whoever passed it on
  *     a genuine response         costs this source at this neighbour: who spins out a discovery stops his own messages only
+ *     both of these              cost their source's share of what this node does for all sources: many who ask too much
+ *                                leave to each other source as much as each of them gets
  *
- * Any of the three being empty refuses before a signature is looked at.
+ * Any of the four being empty refuses before a signature is looked at.
  */
 
 import type { NodeId } from '../base/ids.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import type { Micros } from '../base/time.ts';
+import { SECOND, type Micros } from '../base/time.ts';
 import { labelled, type KeyPair } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import { signaturePart, signedPart, type Certificate } from '../wire/certificate.ts';
@@ -28,12 +30,15 @@ export const ROUTE_REQUEST_LABEL = 'spines route request';
 export const ROUTE_RESPONSE_LABEL = 'spines route response';
 export const ROUTE_HOP_LABEL = 'spines route hop';
 
-/** Signatures a second that a neighbour may have us verify, for itself and for each source beyond it: 200 are ~3 % of a core. */
+/** Signatures a second that a neighbour may have us verify, for itself and for each source beyond it: 200 are 1 to 2 % of a core. */
 const NEIGHBOUR_PER_SECOND = 200;
 const NEIGHBOUR_BURST = 400;
-/** Requests a second of one source. */
-const SOURCE_PER_SECOND = 50;
-const SOURCE_BURST = 100;
+/** Requests of one source, a second and at once: a little more than an honest one sends (PACE_PER_SECOND of discovery.ts), so that none is refused. */
+export const SOURCE_PER_SECOND = 10;
+export const SOURCE_BURST = 40;
+/** Genuine signatures a second, and at once, for all sources together: with libsodium a sixth of a core, with node:crypto a third (`npm run bench`). */
+const ALL_PER_SECOND = 4_000;
+const ALL_AT_ONCE = 4_000;
 /** What a message that no honest neighbour passes on costs it. Without as much left nothing is verified, or each token would buy a lie. */
 const LIE_COST = 20;
 /** Neighbours and sources whose budgets are known; a pair of both. */
@@ -74,6 +79,7 @@ export class Verifier {
   readonly #neighbours = new Budgets(NEIGHBOUR_PER_SECOND, NEIGHBOUR_BURST, NODES_MAX);
   readonly #sources = new Budgets(SOURCE_PER_SECOND, SOURCE_BURST, NODES_MAX);
   readonly #pairs = new Budgets(NEIGHBOUR_PER_SECOND, NEIGHBOUR_BURST, PAIRS_MAX);
+  readonly #shares = new Shares(ALL_PER_SECOND, ALL_AT_ONCE);
   #verified = 0;
   #refused = 0;
   #remembered = 0;
@@ -93,12 +99,13 @@ export class Verifier {
     const certificate = this.#environment.certificateOf(request.source);
     if (certificate === null) return DropReason.discoveryNodeUnknown;
     const lies = this.#neighbours.of(String(neighbour)), asked = this.#sources.of(String(request.source));
-    if (lies.level(now) < LIE_COST || asked.level(now) < 1) return this.#refuseUnseen();
+    if (lies.level(now) < LIE_COST || asked.level(now) < 1 || !this.#shares.admits(request.source, now)) return this.#refuseUnseen();
     if (!this.#check(ROUTE_REQUEST_LABEL, signedPart(request.bytes), signaturePart(request.bytes), certificate)) {
       spend(lies, now, LIE_COST);
       return DropReason.routeRequestForged;
     }
     spend(asked, now, 1);
+    this.#shares.charge(request.source, 1);
     return DropReason.none;
   }
 
@@ -112,12 +119,13 @@ export class Verifier {
       certificates.push(certificate);
     }
     const lies = this.#neighbours.of(String(neighbour)), told = this.#pairs.of(`${neighbour} ${response.source}`);
-    if (lies.level(now) < LIE_COST || told.level(now) < 1) return this.#refuseUnseen();
+    if (lies.level(now) < LIE_COST || told.level(now) < 1 || !this.#shares.admits(response.source, now)) return this.#refuseUnseen();
     const before = this.#verified;
     const good = options.outerFirst ? this.#inwards(response, certificates) : this.#outwards(response, certificates);
     const spent = this.#verified - before;
     if (good) {
       spend(told, now, spent);
+      this.#shares.charge(response.source, spent);
       return DropReason.none;
     }
     // Checked from the inside, what was good came first and is lost work, too.
@@ -130,17 +138,12 @@ export class Verifier {
     return (part) => this.#environment.primitives.sign(labelled(label, part), keys.secret.reveal(), keys.publicKey);
   }
 
-  /** Certificates have changed: what was verified under others counts no more. */
-  forget(): void {
-    this.#prefixes.clear();
-  }
-
   /** Newest signature first, as far as the first beginning that is known. */
   #inwards(response: RouteResponse, certificates: readonly Certificate[]): boolean {
     const last = response.hops.length - 1;
     if (!this.#checkPart(response, last, certificates)) return false;
     // Hashes only after the neighbour's own signature is good.
-    const names = this.#names(response);
+    const names = this.#names(response, certificates);
     for (let i = last - 1; i >= -1; i -= 1) {
       if (names !== null && this.#prefixes.has(names[i + 1]!)) {
         this.#remembered += i + 2;
@@ -154,7 +157,7 @@ export class Verifier {
 
   /** Oldest signature first, as the paper has it. */
   #outwards(response: RouteResponse, certificates: readonly Certificate[]): boolean {
-    const names = this.#names(response);
+    const names = this.#names(response, certificates);
     for (let i = -1; i < response.hops.length; i += 1) {
       if (names !== null && this.#prefixes.has(names[i + 1]!)) this.#remembered += 1;
       else if (!this.#checkPart(response, i, certificates)) return false;
@@ -178,14 +181,17 @@ export class Verifier {
     return good;
   }
 
-  /** A name for each beginning, signatures included, from the destination's part to the whole; each is hashed into the next. Null: no cache. */
-  #names(response: RouteResponse): string[] | null {
+  /**
+   * A name for each beginning, signatures and the keys that they are checked with included, from the destination's part to the whole;
+   * each is hashed into the next. So what was verified under a certificate that has been replaced counts no more. Null: no cache.
+   */
+  #names(response: RouteResponse, certificates: readonly Certificate[]): string[] | null {
     if (!this.#environment.options.prefixCache) return null;
     const { primitives } = this.#environment;
     const names: string[] = [];
     let hash: Uint8Array = new Uint8Array(0);
     for (let i = -1; i < response.hops.length; i += 1) {
-      hash = primitives.sha256(hash, partOfHop(response.bytes, i));
+      hash = primitives.sha256(hash, partOfHop(response.bytes, i), certificates[i + 1]!.signingKey);
       names.push(nameOf(hash));
     }
     return names;
@@ -250,6 +256,65 @@ class Budgets {
     this.#buckets.set(name, bucket);
     if (this.#buckets.size > this.#most) this.#buckets.delete(this.#buckets.keys().next().value!);
     return bucket;
+  }
+}
+
+/**
+ * Work done for sources, as a backlog that a fair server takes off: so much a second, evenly from all who have any. Who has less in
+ * it than is free may add to it (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM ToN 1998): k who ask for all they can get
+ * have 1/(k + 1) of the room each and leave as much to a newcomer. Entries are at most as many as there is room for.
+ */
+export class Shares {
+  readonly #perSecond: number;
+  readonly #room: number;
+  readonly #backlogs = new Map<NodeId, number>();
+  #total = 0;
+  #servedAt: Micros = 0;
+
+  constructor(perSecond: number, room: number) {
+    this.#perSecond = perSecond;
+    this.#room = room;
+  }
+
+  /** Sources with a backlog. */
+  get size(): number {
+    return this.#backlogs.size;
+  }
+
+  admits(source: NodeId, now: Micros): boolean {
+    this.#serve(now);
+    return (this.#backlogs.get(source) ?? 0) < this.#room - this.#total;
+  }
+
+  /** After `admits`: `count` is what the message took. */
+  charge(source: NodeId, count: number): void {
+    if (count <= 0) return;
+    this.#backlogs.set(source, (this.#backlogs.get(source) ?? 0) + count);
+    this.#total += count;
+  }
+
+  #serve(now: Micros): void {
+    let work = ((now - this.#servedAt) / SECOND) * this.#perSecond;
+    this.#servedAt = now;
+    if (work >= this.#total) {
+      this.#backlogs.clear();
+      this.#total = 0;
+      return;
+    }
+    // Whoever has least is done first, and what is left goes to the others.
+    while (work > 0) {
+      let least = Infinity;
+      for (const backlog of this.#backlogs.values()) least = Math.min(least, backlog);
+      const each = Math.min(least, work / this.#backlogs.size);
+      work -= each * this.#backlogs.size;
+      for (const [source, backlog] of this.#backlogs) {
+        if (backlog <= each) this.#backlogs.delete(source);
+        else this.#backlogs.set(source, backlog - each);
+      }
+      this.#total = 0;
+      for (const backlog of this.#backlogs.values()) this.#total += backlog;
+      if (each < least) return;
+    }
   }
 }
 

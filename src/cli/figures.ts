@@ -1,8 +1,8 @@
 /**
- * `spines figures SET`: runs the experiments of a paper in virtual time and writes what they give beside what it says.
+ * `spines figures SET`: runs a set of experiments in virtual time and writes what they give beside what is said of them.
  *
- * Owns the flags and the files written. A set is a folder of topologies/; its files' figures are run by src/sim/figures.ts.
- * Invariant: nothing is written before the last run of a figure is done.
+ * Owns the flags and the files written. The set of a paper is a folder of topologies/, whose files' figures are run by src/sim/figures.ts;
+ * the set "byzantine" is src/sim/byzantine-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
  */
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -21,24 +21,71 @@ export interface FiguresFlags {
   only?: string;
   messages?: number;
   seed?: number;
+  seeds?: number;
+  quick?: boolean;
 }
 
-const SETS = ['dsn03'] as const;
+const SETS = ['dsn03', 'byzantine'] as const;
 const MESSAGES_MAX = 10_000_000;
+const SEEDS_MAX = 100;
 
 export function registerFigures(program: Command): void {
-  program.command('figures <set>').description('run the experiments of a paper in virtual time: CSV, plots, and its statements beside ours')
+  program.command('figures <set>').description('run a set of experiments in virtual time: CSV, plots, and what is said of them beside what was found')
     .requiredOption('--out <dir>', 'write a CSV and an SVG for each figure, and the table, there')
-    .option('--only <figures>', 'only these, as in fig3,fig9,table1')
-    .option('--messages <n>', 'messages of each run (default 20000; the paper sent 200000)', integerArg(1, MESSAGES_MAX))
-    .option('--seed <n>', 'another seed than the files\'', integerArg(0, 0xffff_ffff))
-    .addHelpText('after', `\nSets: ${SETS.join(', ')} (Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003).`)
+    .option('--only <figures>', 'only these, as in fig3,fig9,table1 or delivery,cost')
+    .option('--messages <n>', 'dsn03: messages of each run (default 20000; the paper sent 200000)', integerArg(1, MESSAGES_MAX))
+    .option('--seed <n>', 'dsn03: another seed than the files\'', integerArg(0, 0xffff_ffff))
+    .option('--seeds <n>', 'byzantine: networks and placements of adversaries (default 3, with --quick 1)', integerArg(1, SEEDS_MAX))
+    .option('--quick', 'byzantine: fewer and shorter runs')
+    .addHelpText('after', `
+Sets:
+  dsn03      Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003
+  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding`)
     .action(figures);
 }
 
 async function figures(set: string, flags: FiguresFlags): Promise<void> {
   if (!(SETS as readonly string[]).includes(set)) throw usage(`there is no set ${set}; sets are ${SETS.join(', ')}`);
   if (flags.out === '') throw usage('--out is empty; give a folder');
+  const foreign = (set === 'byzantine' ? ['messages', 'seed'] as const : ['seeds', 'quick'] as const).find((flag) => flags[flag] !== undefined);
+  if (foreign !== undefined) throw usage(`--${foreign} is not for the set ${set}`);
+  if (set === 'byzantine') await byzantineFigures(flags);
+  else await paperFigures(set, flags);
+}
+
+async function byzantineFigures(flags: FiguresFlags): Promise<void> {
+  const { BYZANTINE_SEEDS, EXPERIMENTS } = await import('../sim/byzantine-figures.ts');
+  const { byzantineCsv, byzantineMarkdown, byzantineSvg, claimsCsv, claimsJson, claimsText } = await import('../sim/byzantine-figures-table.ts');
+  const chosen = choose(Object.keys(EXPERIMENTS), flags.only);
+  mkdirSync(flags.out, { recursive: true });
+  const write = (name: string, text: string): void => writeFileSync(join(flags.out, name), text);
+  const progress = new Progress(process.stderr);
+  const results: ReturnType<(typeof EXPERIMENTS)[string]>[] = [];
+  const quick = flags.quick === true;
+  try {
+    for (const name of chosen) {
+      const result = EXPERIMENTS[name]!({ quick, seeds: flags.seeds ?? (quick ? 1 : BYZANTINE_SEEDS), onRun: (what) => progress.show(what) });
+      for (const figure of result.figures) {
+        write(`${figure.key}.csv`, byzantineCsv(figure));
+        write(`${figure.key}.svg`, byzantineSvg(figure));
+      }
+      results.push(result);
+    }
+  } finally {
+    progress.clear();
+  }
+  const claims = results.flatMap((result) => result.claims);
+  const table = `${claimsText(claims)}\n`;
+  const command = commandOf('byzantine', flags);
+  write('byzantine.md', byzantineMarkdown(results, command));
+  write('byzantine.txt', table);
+  write('table.csv', claimsCsv(claims));
+  write('table.json', claimsJson(claims, command));
+  print(table);
+  note(`wrote ${join(flags.out, 'byzantine.md')}, byzantine.txt, table.csv, table.json, and .csv and .svg of ${results.flatMap((result) => result.figures.map((figure) => figure.key)).join(', ')}`);
+}
+
+async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {
   const folder = fileURLToPath(new URL(`../../topologies/${set}/`, import.meta.url));
   const chosen = choose(figureNames(folder), flags.only);
   mkdirSync(flags.out, { recursive: true });
@@ -89,10 +136,12 @@ function choose(names: readonly string[], only: string | undefined): string[] {
   return names.filter((name) => wanted.includes(name));
 }
 
-function commandOf(set: string, { only, messages, seed }: FiguresFlags): string {
+function commandOf(set: string, { only, messages, seed, seeds, quick }: FiguresFlags): string {
   const parts = [`spines figures ${set} --out DIR`];
   if (only !== undefined) parts.push(`--only ${only}`);
   if (messages !== undefined) parts.push(`--messages ${messages}`);
   if (seed !== undefined) parts.push(`--seed ${seed}`);
+  if (seeds !== undefined) parts.push(`--seeds ${seeds}`);
+  if (quick === true) parts.push('--quick');
   return parts.join(' ');
 }

@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { registerCat } from './cat.ts';
 import { registerConfig } from './config.ts';
 import { registerDaemon } from './daemon.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
 import { registerFigures } from './figures.ts';
@@ -35,7 +36,8 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerInit, registerDaemon, registerConfig, registerReload, registerStatus, registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
+  registerInit, registerDaemon, registerConfig, registerReload, registerStatus, registerDoctor,
+  registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
   registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];
 

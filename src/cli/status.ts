@@ -49,6 +49,18 @@ function byzantineRows({ byzantine }: StatusReply): [string, string][] {
   return [['byzantine', `${byzantine.flows} flows`], ...figureRows(byzantine)];
 }
 
+function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
+  if (host === null) return [];
+  const { offload, receiveBufferBytes, receiveBufferWanted, batches, batchedDatagrams, timersLateMs: { p50, p99, max }, memoryBytes } = host;
+  const kib = `${Math.round(receiveBufferBytes / 1_024)} KiB`;
+  const buffer = receiveBufferBytes < receiveBufferWanted ? paint('yellow', `${kib}, see \`spines doctor\``) : kib;
+  const batching = batches === 0 ? '' : `, ${batches} batches of ${(batchedDatagrams / batches).toFixed(1)} datagrams`;
+  return [
+    ['sockets', `${offload ? 'with offload' : 'one call per datagram'}${batching}; receive buffer ${buffer}`],
+    ['process', `${Math.round(memoryBytes / 1_048_576)} MiB; timers late by ${formatMs(p50)} (half), ${formatMs(p99)} (99 %), ${formatMs(max)} at most`],
+  ];
+}
+
 export function formatStatus(status: StatusReply, paint: Paint): string {
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
@@ -58,6 +70,7 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
     ['listening', status.listen.join(', ')],
     ['security', status.identity === null ? paint('red', 'NONE: anyone who reaches the UDP port can join, read and forge') : `${status.security}, by ${status.identity.primitives}`],
     ...identityRows(status.identity, paint),
+    ...hostRows(status, paint),
     ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
     ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
     ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],

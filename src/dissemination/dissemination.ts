@@ -2,13 +2,12 @@
  * Who gets a packet next: the one place where "deliver or forward" is decided.
  *
  * Every packet passes here once per daemon, whether a local session made it or a link brought it. The
- * dissemination code in its header picks the strategy: link-state unicast, or the Byzantine-resilient router. Packets to
+ * dissemination code in its header picks the strategy: link-state unicast, or the router beside it (alternate-router.ts). Packets to
  * ourselves go through a bounded loopback that is drained at the end of the turn, so that no session is
  * entered from within another's call. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
-import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { Ring } from '../base/ring.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
@@ -16,6 +15,7 @@ import type { Router } from '../routing/router.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, disseminationAt, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import type { AlternateRouter, TransitMisbehaviour } from './alternate-router.ts';
 import { Limbo } from './limbo.ts';
 
 export interface DisseminationUpper {
@@ -32,8 +32,10 @@ export class Dissemination {
   originated = 0;
   forwarded = 0;
   delivered = 0;
-  /** Null where identities are missing that it needs. */
-  byzantine: ByzantineRouter | null = null;
+  /** Takes the packets of dissemination BYZANTINE. Null where identities are missing that it needs. */
+  alternate: AlternateRouter | null = null;
+  /** Of link-state packets in transit; set in laboratories only. */
+  misbehaviour: TransitMisbehaviour | null = null;
   readonly #self: NodeId;
   readonly #router: Router;
   readonly #drops: DropCounters;
@@ -65,11 +67,11 @@ export class Dissemination {
 
   /** Sends a packet of a local session. Not none = not sent; the caller counts and tells its client. */
   originate(packet: Packet): DropReason {
-    const byzantine = packet.dissemination === DISSEMINATION_BYZANTINE ? this.byzantine : null;
-    if (packet.dissemination !== DISSEMINATION_LINK_STATE && byzantine === null) return DropReason.disseminationUnknown;
+    const alternate = packet.dissemination === DISSEMINATION_BYZANTINE ? this.alternate : null;
+    if (packet.dissemination !== DISSEMINATION_LINK_STATE && alternate === null) return DropReason.disseminationUnknown;
     let reason: DropReason;
     if (packet.destination === this.#self) reason = this.#loop(packet);
-    else if (byzantine !== null) reason = byzantine.originate(packet);
+    else if (alternate !== null) reason = alternate.originate(packet);
     else {
       const link = this.#router.nextHop(packet.destination);
       reason = link === null ? DropReason.noRoute : link.offer(packet);
@@ -81,8 +83,8 @@ export class Dissemination {
 
   /** A packet arrived on a link: it is delivered, forwarded, or dropped and counted. */
   onPacket(packet: Packet, link: Link): void {
-    if (packet.dissemination === DISSEMINATION_BYZANTINE && this.byzantine !== null) {
-      const dropped = this.byzantine.onPacket(packet, link.node);
+    if (packet.dissemination === DISSEMINATION_BYZANTINE && this.alternate !== null) {
+      const dropped = this.alternate.onPacket(packet, link.node);
       if (dropped !== DropReason.none) this.#drops.count(dropped);
       return;
     }
@@ -90,6 +92,7 @@ export class Dissemination {
       this.deliver(packet);
       return;
     }
+    if (this.misbehaviour?.onTransit?.(packet, link.node) === true) return;
     const reason = this.#forward(packet);
     if (reason === DropReason.none) this.forwarded += 1;
     else this.#drops.count(reason);
@@ -103,7 +106,7 @@ export class Dissemination {
 
   /** True while a packet of `service` to `destination` would meet a congested queue here. */
   congested(destination: NodeId, service: number, dissemination: number): boolean {
-    if (dissemination === DISSEMINATION_BYZANTINE) return this.byzantine?.congested(destination, service) ?? false;
+    if (dissemination === DISSEMINATION_BYZANTINE) return this.alternate?.congested(destination, service) ?? false;
     return this.#router.nextHop(destination)?.congested(service) ?? false;
   }
 

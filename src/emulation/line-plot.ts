@@ -41,22 +41,25 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
   const all = series.flatMap((s) => s.points);
   const finite = all.map((p) => p.y).filter((y) => Number.isFinite(y));
   const yTop = options.top ?? Math.max(0, ...finite);
-  const yStep = roundStep((yTop > 0 ? yTop : 1) / 8);
+  const yLow = Math.min(0, ...finite);
+  const yStep = roundStep((yTop - yLow > 0 ? yTop - yLow : 1) / 8);
   const yMax = yStep * Math.max(1, Math.ceil(yTop / yStep - 1e-9));
+  const ticksBelow = Math.ceil(-yLow / yStep - 1e-9);
+  const yMin = -yStep * ticksBelow;
   const xs = all.map((p) => p.x);
   const xMin = xs.length === 0 ? 0 : Math.min(...xs);
   const xEnd = xs.length === 0 ? 1 : Math.max(...xs);
   const xStep = roundStep((xEnd - xMin > 0 ? xEnd - xMin : 1) / 12);
   const xMax = xEnd > xMin ? xEnd : xMin + xStep;
   const x = (value: number): number => PLOT.left + ((value - xMin) / (xMax - xMin)) * (PLOT.right - PLOT.left);
-  const y = (value: number): number => PLOT.bottom - (Math.min(value, yMax) / yMax) * (PLOT.bottom - PLOT.top);
+  const y = (value: number): number => PLOT.bottom - ((Math.min(value, yMax) - yMin) / (yMax - yMin)) * (PLOT.bottom - PLOT.top);
 
   const beyond = all.some((p) => p.y > yMax);
   const legendTop = PLOT.bottom + 68;
   const rows = Math.ceil(series.length / 2) + (beyond ? 1 : 0);
   const out = head(legendTop + rows * LEGEND_ROW, options.title, options.subtitle);
 
-  for (let i = 0; i * yStep <= yMax + 1e-9; i += 1) {
+  for (let i = -ticksBelow; i * yStep <= yMax + 1e-9; i += 1) {
     const at = px(y(i * yStep));
     out.push(`<line x1="${PLOT.left}" y1="${at}" x2="${PLOT.right}" y2="${at}" stroke="${i === 0 ? '#222' : '#e4e4e4'}"/>`);
     out.push(`<text x="${PLOT.left - 8}" y="${px(y(i * yStep) + 4)}" text-anchor="end">${tick(i * yStep)}</text>`);
@@ -102,9 +105,20 @@ export interface Bar {
   readonly given: boolean;
 }
 
-/** Horizontal bars under each other. `endless` is written for the value Infinity. */
-export function barPlotSvg(bars: readonly Bar[], options: { readonly title: string; readonly subtitle?: string; readonly xLabel: string; readonly endless?: string }): string {
-  const left = 190;
+export interface BarPlotOptions {
+  readonly title: string;
+  readonly subtitle?: string;
+  readonly xLabel: string;
+  /** Written for the value Infinity. */
+  readonly endless?: string;
+  /** Decimals of the values; default 1. */
+  readonly digits?: number;
+}
+
+/** Horizontal bars under each other. */
+export function barPlotSvg(bars: readonly Bar[], options: BarPlotOptions): string {
+  // About seven pixels a letter.
+  const left = Math.max(190, ...bars.map((bar) => 20 + 7 * bar.name.length));
   const row = 28;
   const bottom = PLOT.top + bars.length * row + 6;
   const out = head(bottom + 56, options.title, options.subtitle);
@@ -120,7 +134,7 @@ export function barPlotSvg(bars: readonly Bar[], options: { readonly title: stri
   }
   bars.forEach((bar, i) => {
     const top = PLOT.top + 6 + i * row;
-    const shown = Number.isFinite(bar.value) ? bar.value.toFixed(1) : (options.endless ?? '∞');
+    const shown = Number.isFinite(bar.value) ? bar.value.toFixed(options.digits ?? 1) : (options.endless ?? '∞');
     out.push(`<rect x="${left}" y="${top}" width="${px(x(bar.value) - left)}" height="18" fill="${bar.given ? '#b4b4b4' : COLORS[0]!}"/>`);
     out.push(`<text x="${left - 8}" y="${top + 13}" text-anchor="end">${escapeXml(bar.name)}</text>`);
     out.push(`<text x="${px(x(bar.value) + 6)}" y="${top + 13}">${escapeXml(shown)}</text>`);

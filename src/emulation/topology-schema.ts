@@ -6,7 +6,7 @@
  * and an unknown key's issue carries the keys that would have been valid.
  */
 
-import { MISBEHAVIOURS } from 'spines-client/protocol';
+import { parseMisbehaviour, type MisbehaviourName } from 'spines-client/protocol';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../base/ids.ts';
@@ -121,6 +121,8 @@ const nodeId = scalar('a dotted quad below 224.0.0.0', (v) => {
 });
 export const oneOf = <T extends string>(...words: readonly T[]) =>
   scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
+const misbehaviour = scalar<MisbehaviourName>('a misbehaviour such as black-hole, grey-hole:0.3 or none', (v) =>
+  (typeof v === 'string' && parseMisbehaviour(v) !== null ? v as MisbehaviourName : null));
 const pair = z.array(nodeName).length(2, 'expected the two ends of a link, as in [A, B]');
 
 /* ------------------------------------------------------------------ link characteristics */
@@ -225,7 +227,7 @@ const eventSchemas = {
   up: strict({ ...at, up: pair }),
   crash: strict({ ...at, crash: nodeName }),
   restart: strict({ ...at, restart: nodeName }),
-  misbehave: strict({ ...at, misbehave: nodeName, what: oneOf(...MISBEHAVIOURS) }),
+  misbehave: strict({ ...at, misbehave: nodeName, what: misbehaviour }),
   partition: strict({ ...at, partition: z.array(z.array(nodeName).min(1, 'a group has at least one node')).min(1, 'expected at least one group') }),
   heal: strict({ ...at, heal: only(true) }),
 };

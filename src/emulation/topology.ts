@@ -66,7 +66,7 @@ export type TopologyEvent =
   | { readonly at: Micros; readonly kind: 'set'; readonly link: number; readonly direction: 'forward' | 'backward' | 'both'; readonly change: DirectionChange }
   | { readonly at: Micros; readonly kind: 'down' | 'up'; readonly link: number }
   | { readonly at: Micros; readonly kind: 'crash' | 'restart'; readonly node: number }
-  /** The node drops one kind of what it should pass on, until it crashes or `what` is none. */
+  /** The node does that to what it should pass on, until it crashes or `what` is none. */
   | { readonly at: Micros; readonly kind: 'misbehave'; readonly node: number; readonly what: MisbehaviourName }
   /** `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down. */
   | { readonly at: Micros; readonly kind: 'partition'; readonly groups: readonly (readonly number[])[]; readonly cut: readonly number[] }

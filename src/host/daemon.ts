@@ -23,10 +23,12 @@ import { ExpiryWatch } from './expiry-watch.ts';
 import { writeRevocations } from './identity-files.ts';
 import { IpcServer } from './ipc-server.ts';
 import type { Offload } from './offload.ts';
+import { Lateness } from './lateness.ts';
 import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
-import { UdpSink, type UdpAddress } from './udp.ts';
+import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
+import type { HostFigures } from 'spines-client/protocol';
 
 export interface DaemonOptions {
   readonly config: NodeConfig;
@@ -90,7 +92,8 @@ class Daemon implements RunningDaemon {
   readonly done: Promise<void>;
   readonly #options: DaemonOptions;
   readonly #clock = new SystemClock();
-  readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd());
+  readonly #lateness = new Lateness(this.#clock.now());
+  readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd(), (late, now) => this.#lateness.add(late, now));
   /** Of the emulated wires: nothing of the core runs on it, so its turns end with what it sent. */
   readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => this.#udp.flush());
   readonly #udp: UdpSink;
@@ -168,7 +171,7 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     const node = new SpinesNode(config, {
       clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, sink, log: toLog(log), emulation, listen: this.listen,
-      membership,
+      membership, host: () => this.#hostFigures(),
       onShutdownRequested: () => void this.stop(),
       onReloadRequested: (reply) => {
         try {
@@ -240,6 +243,14 @@ class Daemon implements RunningDaemon {
     await this.#udp.close();
     this.#options.log.info('daemon stopped');
     this.#onDone();
+  }
+
+  #hostFigures(): HostFigures {
+    const { offloaded, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
+    return {
+      offload: offloaded, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
+      timersLateMs: this.#lateness.figures(this.#clock.now()), memoryBytes: process.memoryUsage.rss(),
+    };
   }
 
   #makeSink(): { sink: DatagramSink; emulation: EmulationControl | null } {

@@ -46,17 +46,19 @@ export class TimerDriver {
   readonly #clock: SystemClock;
   readonly #aheadUs: Micros;
   readonly #onTurn: () => void;
+  readonly #onLate: ((late: Micros, now: Micros) => void) | null;
   #timeout: NodeJS.Timeout | null = null;
   /** What rounding owes. */
   #carry = 0;
   #armedFor: Micros = NEVER;
   #stopped = false;
 
-  /** `onTurn` is called after timers fired. */
-  constructor(clock: SystemClock, aheadUs: Micros, onTurn: () => void) {
+  /** `onTurn` is called after timers fired, `onLate` before, with how late they are. */
+  constructor(clock: SystemClock, aheadUs: Micros, onTurn: () => void, onLate: ((late: Micros, now: Micros) => void) | null = null) {
     this.#clock = clock;
     this.#aheadUs = aheadUs;
     this.#onTurn = onTurn;
+    this.#onLate = onLate;
   }
 
   /** Call at the end of every turn: arms the OS timer if the head of the queue became earlier. */
@@ -91,9 +93,12 @@ export class TimerDriver {
   }
 
   #fire(): void {
+    const due = this.#armedFor;
     this.#disarm();
     if (this.#stopped) return;
     this.#clock.tick();
+    const now = this.#clock.now();
+    this.#onLate?.(Math.max(0, now - due), now);
     if (this.queue.runDue(this.#clock.now()) > 0) this.#onTurn();
     this.rearm();
   }

@@ -34,7 +34,8 @@ export interface UdpEvents {
   onError(error: Error): void;
 }
 
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Asked of the system; what it grants may be less (Linux: net.core.rmem_max). */
+export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const SEND_BUFFER_BYTES = 1024 * 1024;
 const SCRATCH_BYTES = 2_048;
 /** Bytes that Node may hold for the kernel before the sink calls itself congested, and before it drops. */

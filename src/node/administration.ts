@@ -21,7 +21,6 @@ import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
-import { MISBEHAVIOURS } from 'spines-client/protocol';
 import type {
   ByzantineTraceReply, IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply,
   RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
@@ -106,7 +105,7 @@ export class Administration {
     return {
       schema: 1, node: formatNodeId(config.id), name: config.name, version: VERSION, instance: this.#node.instance,
       uptimeMs: ms(now - this.#startedAt), security: this.#env.membership === null ? 'none' : 'sealed',
-      identity: identityStatus(this.#env.membership), emulation: config.allowEmulation, listen: [...this.#env.listen],
+      identity: identityStatus(this.#env.membership), host: this.#env.host?.() ?? null, emulation: config.allowEmulation, listen: [...this.#env.listen],
       links: { up, total: links.size }, nodes: { reachable, known: router.database.size },
       clients: this.#clients.size, sockets, metric: config.metric,
       byzantine: this.#node.byzantine === null ? null : byzantineFigures(this.#node.byzantine),
@@ -320,10 +319,9 @@ export class Administration {
     if (!this.#node.config.allowMisbehaviour) {
       throw new SpinesError('EPERM', 'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set laboratory.misbehaviour in its config');
     }
-    const what = MISBEHAVIOURS.find((name) => name === args['what']);
-    if (what === undefined) throw new SpinesError('EINVAL', `what must be one of ${MISBEHAVIOURS.join(', ')}`);
+    const what = text(args, 'what') as MisbehaviourName;
     this.#byzantine();
-    misbehave(this.#node, what);
+    misbehave(this.#node, what, this.#env);
     this.#env.log.warn({ what }, 'misbehaviour changed');
     return what;
   }

@@ -14,6 +14,7 @@ import type { Rng } from '../base/rng.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
+import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
@@ -29,7 +30,7 @@ import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART } from '../wire/frames.ts';
 import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
-import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from 'spines-client/protocol';
+import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 
@@ -47,6 +48,10 @@ export interface NodeEnvironment {
   readonly membership: Membership | null;
   /** Addresses the daemon listens on, for status. */
   readonly listen: readonly string[];
+  /** For laboratories: makes what stands in place of the Byzantine-resilient router. */
+  readonly alternate?: (env: AlternateEnvironment) => AlternateRouter;
+  /** Of the process and its sockets, for status; absent where there is none of its own. */
+  readonly host?: () => HostFigures;
   /** A client asked for an orderly end. */
   onShutdownRequested(): void;
   /** A client asked for the config to be read again; absent where there is none. `reply` gets what changed, or why nothing did. */
@@ -61,7 +66,7 @@ export class SpinesNode {
   /** Null in a network without identities. */
   readonly revocations: RevocationExchange | null;
   readonly dissemination: Dissemination;
-  /** Null without identities. */
+  /** Null without identities, and in laboratories where another router has its place. */
   readonly byzantine: ByzantineRouter | null;
   readonly sessions: Sessions;
   readonly streams: Streams;
@@ -85,7 +90,7 @@ export class SpinesNode {
       onLinkState: (link, up) => {
         this.router.onLinkState(link, up);
         this.revocations?.onLinkState(link, up);
-        this.byzantine?.onLinkState(link, up);
+        this.dissemination.alternate?.onLinkState(link, up);
       },
       onLinkEstimate: (link) => this.router.onLinkEstimate(link),
       onLinkWritable: () => this.#onWritable(),
@@ -101,13 +106,15 @@ export class SpinesNode {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),
     });
-    this.byzantine = env.membership === null ? null : new ByzantineRouter({
-      self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router, membership: env.membership,
-      options: config.byzantine, nodesMost: config.limits.nodes,
+    const alternate: AlternateEnvironment = {
+      self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router,
       deliver: (packet) => this.dissemination.deliver(packet),
       onWritable: () => this.#onWritable(),
+    };
+    this.byzantine = env.membership === null || env.alternate !== undefined ? null : new ByzantineRouter({
+      ...alternate, membership: env.membership, options: config.byzantine, nodesMost: config.limits.nodes,
     });
-    this.dissemination.byzantine = this.byzantine;
+    this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
     const session = { self: config.id, clock, timers, drops, dissemination: this.dissemination };
     this.sessions = new Sessions({ ...session, rng: rng.fork('sessions'), reassemblyBytes: config.limits.reassemblyBytes });
     this.streams = new Streams({
@@ -131,7 +138,7 @@ export class SpinesNode {
       }),
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
-      checkModes: (service, dissemination) => checkModes(service, dissemination, this.byzantine !== null),
+      checkModes: (service, dissemination) => checkModes(service, dissemination, this.dissemination.alternate !== null),
       administer: (op, args, reply) => administration.request(op, args, reply),
       onClosed: (port) => this.#clients.delete(port),
     };
@@ -168,7 +175,7 @@ export class SpinesNode {
     this.flush();
     this.links.stop();
     this.flush();
-    this.byzantine?.stop();
+    this.dissemination.alternate?.stop();
     this.dissemination.stop();
     this.echo.stop();
     this.sessions.stop();

@@ -151,7 +151,9 @@ export class StreamSender {
   onSent(what: Next, now: Micros): boolean {
     const end = what.end + (what.fin ? 1 : 0);
     const cost = end - what.start + SEGMENT_OVERHEAD;
-    const limited = this.#inFlight + (1 + SLACK_SEGMENTS) * cost >= this.controller.window || (this.controller.inSlowStart && 2 * this.#inFlight >= this.controller.window);
+    // While more waits to be sent again pacing may be all that holds it back, at a rate from before: RFC 9002 section 7.8.
+    const limited = this.#inFlight + (1 + SLACK_SEGMENTS) * cost >= this.controller.window || (this.controller.inSlowStart && 2 * this.#inFlight >= this.controller.window)
+      || this.#lostCount > 1;
     this.#orders += 1;
     if (what.again) {
       const record = this.#again!;

@@ -114,9 +114,13 @@ export function figureSvg(result: FigureResult): string {
 /** The whole comparison as aligned text. */
 export function comparisonText(comparisons: readonly Comparison[]): string {
   const rows = comparisons.map((c) => [c.figure, c.text, c.paper, c.ours, c.ratio, c.verdict]);
-  const all = [['figure', 'the paper says', 'paper', 'ours', 'ratio', 'verdict'], ...rows];
-  const widths = all[0]!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  return all.map((row) => row.map((cell, column) => (column >= 2 && column <= 4 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd()).join('\n');
+  return alignedText([['figure', 'the paper says', 'paper', 'ours', 'ratio', 'verdict'], ...rows], [2, 3, 4]);
+}
+
+/** Columns under each other; `right`: those that are flush right. */
+export function alignedText(rows: readonly (readonly string[])[], right: readonly number[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => (right.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd()).join('\n');
 }
 
 /** The document: the comparison, then each figure with its values. `command`: what makes it. */

@@ -10,8 +10,8 @@ import type { Log } from '../base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { buildReport, convictionEvent, withConvictions, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
 import type { Topology, TopologyEvent } from '../emulation/topology.ts';
-import { misbehave } from '../node/misbehaviour.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { Colluders } from './adversary.ts';
 import { RouteChecker } from './check-routes.ts';
 import { heal, cut, partition } from './faults.ts';
 import { SimFlow } from './flow.ts';
@@ -99,12 +99,14 @@ class Run {
   readonly #before: { datagrams: number; ipBytes: number; dropped: number }[];
   #undoPartition: (() => void) | null = null;
   readonly #downByEvent = new Set<number>();
+  readonly #colluders: Colluders;
 
   constructor(world: World, topology: Topology, options: VirtualOptions) {
     this.#world = world;
     this.#topology = topology;
     this.#options = options;
     this.#startAt = world.now();
+    this.#colluders = new Colluders(world);
     this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.counters.lost + wire.model.counters.queueDropped }));
     this.flows = topology.flows.map((flow, i) => {
       const settings = {
@@ -170,7 +172,7 @@ class Run {
         break;
       }
       case 'misbehave':
-        if (hosts[event.node]!.running) misbehave(hosts[event.node]!.node, event.what);
+        if (hosts[event.node]!.running) this.#colluders.set(hosts[event.node]!, event.what);
         break;
       case 'partition':
         this.#undoPartition?.();

@@ -15,6 +15,7 @@ import { NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time
 import { TimerQueue } from '../base/timer-queue.ts';
 import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../emulation/link-model.ts';
 import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
+import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import { SpinesNode } from '../node/node.ts';
@@ -55,6 +56,8 @@ export interface WorldOptions {
   readonly primitives?: Primitives;
   /** False: datagrams damaged on the wire reach the daemon. By default the host's UDP checksum discards them. */
   readonly checksums?: boolean;
+  /** Makes what stands in place of the Byzantine-resilient router in every daemon; default: that router. */
+  readonly alternate?: (host: SimHost, env: AlternateEnvironment) => AlternateRouter;
   /** Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive. */
   readonly onArrival?: (wire: Wire, bytes: Uint8Array) => boolean;
 }
@@ -67,6 +70,7 @@ export class World implements Clock {
   readonly wires: Wire[] = [];
   /** Issues the certificates of all hosts; null in a world without security. */
   readonly authority: SimAuthority | null;
+  readonly alternate: WorldOptions['alternate'];
   readonly #checksums: boolean;
   readonly #onArrivalHook: WorldOptions['onArrival'];
   readonly #queue = new TimerQueue();
@@ -83,6 +87,7 @@ export class World implements Clock {
     this.rng = new Rng(options.seed);
     this.log = options.log ?? nullLog;
     this.authority = options.security === 'none' ? null : new SimAuthority(options.primitives ?? cheapPrimitives, this.rng.fork('authority'));
+    this.alternate = options.alternate;
     this.#checksums = options.checksums ?? true;
     this.#onArrivalHook = options.onArrival;
   }
@@ -267,11 +272,11 @@ export class SimHost implements Clock {
         return counters === undefined ? 0 : counters.lost + counters.queueDropped;
       },
     };
-    const { authority } = this.world;
+    const { alternate, authority } = this.world;
     this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
       clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation, membership: this.membership,
-      listen: [this.endpoint.key], onShutdownRequested: () => {},
+      listen: [this.endpoint.key], onShutdownRequested: () => {}, ...(alternate === undefined ? {} : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
     });
     this.#node.start();
     this.endTurn();

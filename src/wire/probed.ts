@@ -19,12 +19,12 @@ import { PAYLOAD_BYTES_MAX, TAG_BYTES } from './sizes.ts';
 export const PROBED_DATA = 1;
 export const PROBED_ACK = 2;
 
-const TYPE = 0, RESERVED = 1;
+const TYPE = 0, RESERVED = 1, FLAGS = 1;
 const EPOCH = 2, PATH = 8, COUNTER = 16, PIECE = 22, HOPS = 23;
 /** Of a DATA, in front of the route. */
 export const PROBED_DATA_HEAD_BYTES = 24;
 export const PROBED_DATA_LAYOUT = {
-  type: [TYPE, 1], reserved: [RESERVED, 1], epoch: [EPOCH, 6], path: [PATH, 8], counter: [COUNTER, 6], piece: [PIECE, 1], hops: [HOPS, 1],
+  type: [TYPE, 1], flags: [FLAGS, 1], epoch: [EPOCH, 6], path: [PATH, 8], counter: [COUNTER, 6], piece: [PIECE, 1], hops: [HOPS, 1],
 } as const;
 const HOP_BYTES = 4, SEALED_LENGTH_BYTES = 2;
 
@@ -39,9 +39,13 @@ export const PROBED_ACK_LAYOUT = {
 /** Nodes behind the source on a route, the destination included. */
 export const PROBED_HOPS_MAX = 32;
 export const PROBED_PIECES_MAX = 2;
-export const PROBED_COUNTER_MAX = 2 ** 48 - 1;
+/** So that a counter, a bitmap and the type of an acknowledgement make one number below 2^53. At a million a second: half a year. */
+export const PROBED_COUNTER_MAX = 2 ** 44 - 1;
 /** Packets that one onion acknowledges at most: the first, and one for each bit. */
 export const PROBED_BATCH_MAX = 9;
+
+/** Flag of a DATA: the destination may let its acknowledgement wait for others'. Only with a tail of one layer. */
+export const MAY_WAIT_PROBED = 0x01;
 
 /** A layer of the tail: id, timer, tag; what it hides lies between timer and tag. */
 export const TAIL_LAYER_BYTES = 4 + 2 + TAG_BYTES;
@@ -81,8 +85,9 @@ export interface ProbedHead {
   readonly epoch: number;
   readonly pathHigh: number;
   readonly pathLow: number;
-  /** u48, never twice in a flow. */
+  /** At most PROBED_COUNTER_MAX, never twice in a flow. */
   readonly counter: number;
+  readonly mayWait?: boolean;
   readonly pieceIndex: number;
   readonly pieceCount: number;
   /** Nodes behind the source, the destination last. */
@@ -100,6 +105,7 @@ export class ProbedData implements ProbedFlow {
   pathHigh = 0;
   pathLow = 0;
   counter = 0;
+  mayWait = false;
   pieceIndex = 0;
   pieceCount = 0;
   /** Nodes on the route behind the source. */
@@ -143,7 +149,8 @@ export class ProbedData implements ProbedFlow {
   decode(packet: Packet): DropReason {
     const { bytes: b, payloadStart: start, end } = packet;
     if (end - start < PROBED_DATA_HEAD_BYTES || b[start + TYPE] !== PROBED_DATA) return DropReason.probedMalformed;
-    if (b[start + RESERVED] !== 0) return DropReason.reservedNotZero;
+    const flags = b[start + FLAGS]!;
+    if ((flags & ~MAY_WAIT_PROBED) !== 0) return DropReason.reservedNotZero;
     const hops = b[start + HOPS]!;
     const sealedStart = start + sealedOffset(hops);
     if (hops < 1 || hops > PROBED_HOPS_MAX || sealedStart > end) return DropReason.probedMalformed;
@@ -154,6 +161,8 @@ export class ProbedData implements ProbedFlow {
     const sealedBytes = getU16(b, sealedStart - SEALED_LENGTH_BYTES);
     const tail = end - sealedStart - sealedBytes - TAIL_LAST_BYTES;
     if (sealedBytes <= TAG_BYTES || tail < 0 || tail % TAIL_LAYER_BYTES !== 0 || tail / TAIL_LAYER_BYTES >= hops) return DropReason.probedMalformed;
+    this.mayWait = flags === MAY_WAIT_PROBED;
+    if (this.mayWait && tail !== 0) return DropReason.probedMalformed;
     this.bytes = b;
     this.source = packet.source;
     this.destination = packet.destination;
@@ -166,6 +175,7 @@ export class ProbedData implements ProbedFlow {
     this.sealedStart = sealedStart;
     this.sealedEnd = sealedStart + sealedBytes;
     this.end = end;
+    if (this.counter > PROBED_COUNTER_MAX) return DropReason.probedMalformed;
     return this.#readRoute() ? DropReason.none : DropReason.probedMalformed;
   }
 
@@ -185,7 +195,7 @@ export class ProbedData implements ProbedFlow {
 export function encodeProbedHead(h: ProbedHead, b: Uint8Array, at: number): number {
   assert(h.route.length >= 1 && h.route.length <= PROBED_HOPS_MAX, 'a route has 1 to 32 nodes behind the source');
   b[at + TYPE] = PROBED_DATA;
-  b[at + RESERVED] = 0;
+  b[at + FLAGS] = h.mayWait === true ? MAY_WAIT_PROBED : 0;
   putU48(b, at + EPOCH, h.epoch);
   putU32(b, at + PATH, h.pathHigh);
   putU32(b, at + PATH + 4, h.pathLow);

@@ -1,18 +1,21 @@
 /**
- * A process of the bench for what is measured within one: cost of the parts of a packet's way, handshakes, memory.
+ * A process of the bench for what is measured within one: cost of the parts of a packet's way, handshakes, memory,
+ * Byzantine-resilient routing.
  *
  * Started by main.ts, afresh for each order.
  */
 
+import { measureByzantine } from './byzantine.js';
 import { measureCost } from './cost.js';
 import { measureHandshakes } from './handshakes.js';
 import { measureMemory } from './memory.js';
 
-interface Order { readonly kind: 'cost' | 'handshakes' | 'memory'; readonly rounds: number; readonly durationMs: number }
+interface Order { readonly kind: 'cost' | 'handshakes' | 'memory' | 'byzantine'; readonly rounds: number; readonly durationMs: number }
 
 process.on('message', ({ kind, rounds, durationMs }: Order) => {
   if (kind === 'cost') process.send!(measureCost(rounds));
   else if (kind === 'handshakes') process.send!(measureHandshakes(rounds, durationMs));
+  else if (kind === 'byzantine') process.send!(measureByzantine(rounds, durationMs));
   else process.send!(measureMemory(rounds));
 });
 process.on('disconnect', () => process.exit(0));

@@ -16,7 +16,7 @@ import { nodePrimitives } from '../../../src/host/node-primitives.ts';
 import { cheapPrimitives } from '../../../src/sim/cheap-primitives.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import { Packet } from '../../../src/wire/packet.ts';
-import { encodeProbedHead, ONION_LAYER_BYTES, ProbedData, sealedOffset, TAIL_LAYER_BYTES, tailBytes } from '../../../src/wire/probed.ts';
+import { encodeProbedHead, ONION_LAYER_BYTES, PROBED_COUNTER_MAX, ProbedData, sealedOffset, TAIL_LAYER_BYTES, tailBytes } from '../../../src/wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../../../src/wire/sizes.ts';
 import { mutate, randomBytes } from '../../fuzz/mutate.ts';
 import { figure4Peel, figure4Tail } from '../../support/figure4.ts';
@@ -126,7 +126,7 @@ describe.each([nodePrimitives, cheapPrimitives])('with $name', (p) => {
     const rng = new Rng(1);
     for (let nodes = 1; nodes <= 32; nodes += 1) {
       const flow = full(p, rng, nodes);
-      const counter = nodes === 32 ? 2 ** 48 - 1 : rng.u32();
+      const counter = nodes === 32 ? PROBED_COUNTER_MAX : rng.u32();
       const inner = randomBytes(rng, 1 + rng.below(500));
       const sent = flow.send(counter, inner);
       expect(sent.bytes.length).toBe(OVERLAY_HEADER_BYTES + sealedOffset(nodes) + inner.length + TAG_BYTES + tailBytes(nodes));
@@ -294,6 +294,27 @@ describe.each([nodePrimitives, cheapPrimitives])('with $name', (p) => {
     for (const other of others) expect(flow.unwrap(flow.onions.batchDigest(other), 0, onion).noise).toBe(true);
     expect(() => flow.onions.batchDigest([...hs, hs[0]!])).toThrow('an onion acknowledges');
     expect(() => flow.onions.batchDigest([])).toThrow('an onion acknowledges');
+  });
+
+  test('batches that begin with the same packet are sealed under different numbers, and each opens under its own bitmap only', () => {
+    const rng = new Rng(13);
+    const numbers: number[] = [];
+    const spying = new Onions({ ...p, encrypt: (key, number, beside, plain) => { numbers.push(number); return p.encrypt(key, number, beside, plain); } });
+    const flow = full(p, rng, 1);
+    const { id, ack } = flow.last;
+    for (const counter of [0, 5, PROBED_COUNTER_MAX - 8]) {
+      const hs = Array.from({ length: 9 }, (_, i) => flow.send(counter + i, randomBytes(rng, 9)).h);
+      for (let bitmap = 0; bitmap < 256; bitmap += 1) {
+        const h = spying.batchDigest(hs.filter((_, i) => i === 0 || (bitmap & (1 << (i - 1))) !== 0));
+        const onion = spying.ackOf(h, id, ack, counter, 7, bitmap);
+        expect(flow.onions.unwrap(h, flow.list, counter, onion, bitmap)).toMatchObject({ reached: 1, holdsUs: [7], noise: false });
+        expect(flow.onions.unwrap(h, flow.list, counter, onion, bitmap ^ (1 << rng.below(8))).noise).toBe(true);
+        expect(flow.onions.unwrap(h, flow.list, counter + 1, onion, bitmap).noise).toBe(true);
+      }
+      spying.timeoutOf(hs[0]!, id, ack, counter, 7);
+    }
+    expect(new Set(numbers).size).toBe(3 * 257);
+    expect(numbers.every((number) => Number.isSafeInteger(number))).toBe(true);
   });
 
   test('damaged tails and onions are refused without an exception', () => {

@@ -101,13 +101,16 @@ describe('answers of a daemon', () => {
 
   it('status', () => {
     const status: StatusReply = {
-      schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', identity: null, emulation: false, listen: ['0.0.0.0:8100'],
+      schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'none', identity: null, host: null, emulation: false, listen: ['0.0.0.0:8100'],
       links: { up: 1, total: 2 }, nodes: { reachable: 2, known: 3 }, clients: 1, sockets: 0, metric: 'hops', byzantine: null,
       routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 },
       packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: { noRoute: 3, ttl: 9 }, bounds: { packets: [0, 65_536] },
     };
     const text = formatStatus(status, plain);
     expect(text).toContain('node       A (10.0.0.1)\n');
+    const host = { offload: true, receiveBufferBytes: 212_992, receiveBufferWanted: 4_194_304, batches: 10, batchedDatagrams: 45, timersLateMs: { p50: 0.256, p99: 2, max: 3.5 }, memoryBytes: 80 * 1_048_576 };
+    expect(formatStatus({ ...status, host }, plain)).toMatch(/\nsockets +with offload, 10 batches of 4\.5 datagrams; receive buffer 208 KiB, see `spines doctor`\nprocess +80 MiB; timers late by 0\.26 ms \(half\), 2\.0 ms \(99 %\), 3\.5 ms at most\n/);
+    expect(formatStatus({ ...status, host: { ...host, offload: false, batches: 0, receiveBufferBytes: 8_388_608 } }, plain)).toMatch(/\nsockets +one call per datagram; receive buffer 8192 KiB\n/);
     expect(text).toContain('links      1 of 2 up\n');
     expect(text).toContain('security   NONE: anyone who reaches the UDP port can join, read and forge\n');
     const identity = {

@@ -128,6 +128,7 @@ links:
   - { at: 4s, partition: [[A], [B]] }
   - { at: 4s, heal: true }
   - { at: 5s, misbehave: B, what: drop-acks }
+  - { at: 6s, misbehave: B, what: grey-hole:0.3 }
 `,
       'f',
     );
@@ -139,6 +140,7 @@ links:
       { at: 4_000_000, kind: 'partition', groups: [[0], [1], [2]], cut: [0, 1] },
       { at: 4_000_000, kind: 'heal' },
       { at: 5_000_000, kind: 'misbehave', node: 1, what: 'drop-acks' },
+      { at: 6_000_000, kind: 'misbehave', node: 1, what: 'grey-hole:0.3' },
     ]);
   });
 
@@ -233,7 +235,7 @@ describe('faults', () => {
     ['an event of two things', `${base}events:\n  - { at: 1s, down: [A, B], heal: true }\n`, ['f:8:5: events.0: expected one thing to do, found down and heal']],
     ['a misspelt event', `${base}events:\n  - { at: 1s, crahs: A }\n`, ['f:8:15: events.0.crahs: unknown key, did you mean crash?']],
     ['an event of nothing', `${base}events:\n  - { at: 1s }\n`, ['f:8:5: events.0: expected one of set, down, up, crash, restart, misbehave, partition, heal']],
-    ['an unknown misdeed', `${base}events:\n  - { at: 1s, misbehave: A, what: sulk }\n`, ['f:8:35: events.0.what: expected drop-data | drop-acks | drop-routes | none, found "sulk"']],
+    ['an unknown misdeed', `${base}events:\n  - { at: 1s, misbehave: A, what: sulk }\n`, ['f:8:35: events.0.what: expected a misbehaviour such as black-hole, grey-hole:0.3 or none, found "sulk"']],
     ['an event that sets nothing', `${base}events:\n  - { at: 1s, link: [A, B], set: {} }\n`, ['f:8:34: events.0.set: expected at least one characteristic to set']],
     ['a node in two parts', `${base}events:\n  - { at: 1s, partition: [[A, B], [B]] }\n`, ['f:8:36: events.0.partition.1.0: B is in more than one place of the partition']],
     ['an unknown generator', 'name: t\nduration: 1s\ngenerate: {kind: star}\n', ['f:3:18: generate.kind: expected ring | grid | random, found "star"']],

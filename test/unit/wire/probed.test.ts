@@ -16,7 +16,11 @@ const KIND = 6;
 const MODES = { service: 0, dissemination: 1, ttl: TTL_DEFAULT, priority: 1 };
 
 function u48(rng: Rng): number {
-  return rng.chance(0.1) ? PROBED_COUNTER_MAX : rng.below(0x1_0000) * 0x1_0000_0000 + rng.u32();
+  return rng.chance(0.1) ? 2 ** 48 - 1 : rng.below(0x1_0000) * 0x1_0000_0000 + rng.u32();
+}
+
+function counterOf(rng: Rng): number {
+  return rng.chance(0.1) ? PROBED_COUNTER_MAX : rng.below(0x1000) * 0x1_0000_0000 + rng.u32();
 }
 
 interface Made { packet: Packet; head: ProbedHead; tail: Uint8Array; sealed: Uint8Array; source: number; destination: number }
@@ -25,7 +29,7 @@ function make(rng: Rng, hops = 1 + rng.below(PROBED_HOPS_MAX), layers = 1 + rng.
   const route = Array.from({ length: hops }, (_, i) => 1_000 * (i + 2) + rng.below(1_000));
   const pieceCount = 1 + rng.below(2);
   const sealed = randomBytes(rng, TAG_BYTES + 1 + rng.below(innerMax));
-  const head: ProbedHead = { epoch: u48(rng), pathHigh: rng.u32(), pathLow: rng.u32(), counter: u48(rng), pieceIndex: rng.below(pieceCount), pieceCount, route, sealedBytes: sealed.length };
+  const head: ProbedHead = { epoch: u48(rng), pathHigh: rng.u32(), pathLow: rng.u32(), counter: counterOf(rng), mayWait: layers === 1 && rng.chance(0.5), pieceIndex: rng.below(pieceCount), pieceCount, route, sealedBytes: sealed.length };
   const tail = randomBytes(rng, tailBytes(layers));
   const b = randomBytes(rng, PACKET_BYTES_MAX);
   const sealedStart = encodeProbedHead(head, b, OVERLAY_HEADER_BYTES);
@@ -61,8 +65,8 @@ describe('data', () => {
     for (let round = 0; round < 500; round += 1) {
       const made = make(rng);
       expect(data.decode(made.packet)).toBe(DropReason.none);
-      const { epoch, pathHigh, pathLow, counter, pieceIndex, pieceCount, route } = made.head;
-      expect(data).toMatchObject({ epoch, pathHigh, pathLow, counter, pieceIndex, pieceCount, hops: route.length, source: made.source, destination: made.destination });
+      const { epoch, pathHigh, pathLow, counter, mayWait, pieceIndex, pieceCount, route } = made.head;
+      expect(data).toMatchObject({ epoch, pathHigh, pathLow, counter, mayWait, pieceIndex, pieceCount, hops: route.length, source: made.source, destination: made.destination });
       expect(Array.from(route, (_, i) => data.hop(i))).toEqual(route);
       expect(route.map((node) => data.indexOf(node))).toEqual(route.map((_, i) => i));
       expect(data.indexOf(made.source)).toBe(-1);
@@ -112,7 +116,13 @@ describe('data', () => {
     const made = make(new Rng(4), 3, 2);
     const bytes = bytesOf(made);
     for (const type of [0, 2, 255]) expect(decoded(withByte(bytes, 0, type), data)).toBe(DropReason.probedMalformed);
-    expect(decoded(withByte(bytes, 1, 1), data)).toBe(DropReason.reservedNotZero);
+    for (const flags of [2, 3, 128]) expect(decoded(withByte(bytes, 1, flags), data)).toBe(DropReason.reservedNotZero);
+    // An acknowledgement may wait only when nobody but the destination has a layer.
+    expect(decoded(withByte(bytes, 1, 1), data)).toBe(DropReason.probedMalformed);
+    const lone = bytesOf(make(new Rng(4), 3, 1));
+    for (const flags of [0, 1]) expect([decoded(withByte(lone, 1, flags), data), data.mayWait]).toEqual([DropReason.none, flags === 1]);
+    expect(decoded(withByte(bytes, 16, 0x0f), data)).toBe(DropReason.none);
+    expect(decoded(withByte(bytes, 16, 0x10), data)).toBe(DropReason.probedMalformed);
     for (const piece of [0x00, 0x11, 0x22, 0x03, 0x10, 0xf2]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.probedMalformed);
     for (const piece of [0x01, 0x02, 0x12]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.none);
     for (const hops of [0, 1, 2, 4, 33, 255]) expect(decoded(withByte(bytes, 23, hops), data)).toBe(DropReason.probedMalformed);
@@ -141,7 +151,7 @@ describe('data', () => {
 
 describe('acknowledgement', () => {
   function ack(rng: Rng, layers = 1 + rng.below(PROBED_HOPS_MAX)): { bytes: Uint8Array; head: ProbedAckHead; onion: Uint8Array } {
-    const head = { source: 1 + rng.below(1_000), destination: 2_000 + rng.below(1_000), epoch: u48(rng), pathHigh: rng.u32(), pathLow: rng.u32(), counter: rng.u32() * 1_000, bitmap: rng.below(256) };
+    const head = { source: 1 + rng.below(1_000), destination: 2_000 + rng.below(1_000), epoch: u48(rng), pathHigh: rng.u32(), pathLow: rng.u32(), counter: Math.max(0, counterOf(rng) - 8), bitmap: rng.below(256) };
     const onion = randomBytes(rng, layers * ONION_LAYER_BYTES);
     const bytes = randomBytes(rng, PROBED_ACK_HEAD_BYTES + onion.length);
     bytes.set(onion, encodeProbedAckHead(head, bytes, 0));
@@ -189,10 +199,10 @@ describe('acknowledgement', () => {
     expect(but(2, 0, 0, 0, 0)).toBe(DropReason.probedAckMalformed);
     expect(but(6, 255, 0, 0, 1)).toBe(DropReason.probedAckMalformed);
     expect(but(2, 0, 0, 9, 9, 0, 0, 9, 9)).toBe(DropReason.probedAckMalformed);
-    expect(but(24, 255, 255, 255, 255, 255, 255, 0)).toBe(DropReason.none);
-    expect(but(24, 255, 255, 255, 255, 255, 255, 1)).toBe(DropReason.probedAckMalformed);
-    expect(but(24, 255, 255, 255, 255, 255, 254, 1)).toBe(DropReason.none);
-    expect(but(24, 255, 255, 255, 255, 255, 254, 2)).toBe(DropReason.probedAckMalformed);
+    expect(but(24, 15, 255, 255, 255, 255, 255, 0)).toBe(DropReason.none);
+    expect(but(24, 15, 255, 255, 255, 255, 255, 1)).toBe(DropReason.probedAckMalformed);
+    expect(but(24, 15, 255, 255, 255, 255, 254, 1)).toBe(DropReason.none);
+    expect(but(24, 15, 255, 255, 255, 255, 254, 2)).toBe(DropReason.probedAckMalformed);
   });
 
   test('a bitmap and the counters that it names are one', () => {

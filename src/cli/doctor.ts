@@ -1,0 +1,139 @@
+/**
+ * `spines doctor`: what on this machine, and in the daemon if one runs, keeps it from being as fast and as safe as it could be.
+ *
+ * Owns the list of checks and their advice. Each finding is a fact and, when something could be better, what to do; exit code 1
+ * when there is such a one.
+ */
+
+import type { Command } from 'commander';
+import { SpinesClient, type StatusReply } from 'spines-client';
+
+import { addClientFlags, ask, targetOf, type ClientFlags } from './client.ts';
+import { EXIT_NO, toFailure } from './failure.ts';
+import { print, printJson } from './output.ts';
+import { formatMs, formatTable, paintFor, type Paint } from './table.ts';
+
+export interface Finding {
+  readonly what: string;
+  readonly found: string;
+  /** Null: nothing to do. */
+  readonly advice: string | null;
+}
+
+/** What the machine has. */
+export interface MachineFacts {
+  readonly node: string;
+  readonly platform: string;
+  /** Name and microseconds to seal and open 1000 bytes, the fastest first. */
+  readonly primitives: readonly { readonly name: string; readonly microseconds: number }[];
+  readonly offload: boolean;
+  readonly receiveBufferBytes: number;
+  readonly receiveBufferWanted: number;
+}
+
+const DAY_S = 86_400;
+const SOON_DAYS = 30;
+const LATE_MS = 50;
+
+export function registerDoctor(program: Command): void {
+  addClientFlags(program.command('doctor').description('look for what keeps this machine and its daemon from doing better'))
+    .option('--json', 'print JSON')
+    .action(async (flags: ClientFlags & { json?: boolean }) => {
+      const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
+      if (flags.json === true) printJson({ schema: 1, findings });
+      else print(formatFindings(findings, paintFor(process.stdout, process.env)));
+      if (findings.some(({ advice }) => advice !== null)) process.exitCode = EXIT_NO;
+    });
+}
+
+async function machineFacts(): Promise<MachineFacts> {
+  const { availablePrimitives } = await import('../host/choose-primitives.ts');
+  const { loadOffload } = await import('../host/offload.ts');
+  const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../host/udp.ts');
+  const offload = loadOffload();
+  const sink = new UdpSink({ onDatagram: () => {}, onDropped: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  await sink.open([{ address: '127.0.0.1', port: 0 }]);
+  await sink.close();
+  return {
+    node: process.versions.node, platform: `${process.platform} ${process.arch}`,
+    primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({ name, microseconds })),
+    offload: offload !== null, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+  };
+}
+
+export function machineFindings({ node, platform, primitives, offload, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
+  const linux = platform.startsWith('linux');
+  const measured = primitives.map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`).join(', ');
+  return [
+    { what: 'Node.js', found: `${node} on ${platform}`, advice: null },
+    {
+      what: 'cryptography', found: `${measured} to seal and open 1000 bytes`,
+      advice: primitives.some(({ name }) => name === 'libsodium') ? null : 'install the optional package sodium-native (npm install --include=optional): sealing costs half',
+    },
+    {
+      what: 'UDP offload', found: offload ? 'many datagrams in one call' : 'one call for each datagram',
+      advice: offload || !linux ? null : 'install the optional package koffi (npm install --include=optional); it needs Linux 5.0 on x64 or arm64',
+    },
+    {
+      what: 'receive buffer', found: `${Math.round(receiveBufferBytes / 1_024)} KiB granted, ${Math.round(receiveBufferWanted / 1_024)} KiB asked for`,
+      advice: receiveBufferBytes >= receiveBufferWanted ? null
+        : linux ? `bursts are lost in the kernel: sysctl -w net.core.rmem_max=${receiveBufferWanted}, then restart the daemon`
+          : 'bursts are lost in the kernel: raise its limit for UDP receive buffers',
+    },
+  ];
+}
+
+/** That no daemon runs here is a fact like others: the machine was looked at all the same. */
+async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
+  let client: SpinesClient;
+  try {
+    client = await SpinesClient.connect({ ...targetOf(flags), name: 'spines doctor', reconnect: false });
+  } catch (error) {
+    return [{ what: 'daemon', found: toFailure(error).message, advice: null }];
+  }
+  try {
+    return daemonFindings(await ask(client, 'status'));
+  } finally {
+    await client.close();
+  }
+}
+
+export function daemonFindings({ name, node, version, links, nodes, identity, host, bounds, drops }: StatusReply): Finding[] {
+  const days = identity === null ? null : Math.floor(identity.leftS / DAY_S);
+  const findings: Finding[] = [
+    { what: 'daemon', found: `${name} (${node}), version ${version}`, advice: null },
+    {
+      what: 'security', found: days === null ? 'none: anyone who reaches the UDP port can join, read and forge' : `sealed by ${identity!.primitives}, certificate for another ${days} days`,
+      advice: days === null ? 'make identities with `spines init`, and start the daemon with them' : days < SOON_DAYS ? 'renew the certificate: `spines keys sign`, then `spines reload`' : null,
+    },
+    {
+      what: 'links', found: `${links.up} of ${links.total} up; ${nodes.reachable} of ${nodes.known} nodes reachable`,
+      advice: links.total === 0 ? 'it has no neighbour: name one with `links:` in its config, or --link'
+        : links.up < links.total ? 'see `spines links` for which are down, and the log for why' : null,
+    },
+  ];
+  const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
+  findings.push({
+    what: 'bounds', found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
+    advice: full.length === 0 ? null : 'raise `limits` in its config, or see who uses it up with `spines sessions`',
+  });
+  const unsent = drops['sinkFull'] ?? 0;
+  if (unsent > 0) findings.push({ what: 'sending', found: `${unsent} datagrams that the system did not take`, advice: 'the network device is slower than the daemon: see its queue and its driver' });
+  if (host !== null) {
+    const { p99, max } = host.timersLateMs;
+    findings.push({
+      what: 'processor', found: `timers late by ${formatMs(p99)} (99 %), ${formatMs(max)} at most, in the last minutes`,
+      advice: p99 < LATE_MS ? null : 'the daemon gets too little processor time: see what else runs here, or give it less to carry',
+    });
+  }
+  return findings;
+}
+
+export function formatFindings(findings: readonly Finding[], paint: Paint): string {
+  const table = formatTable(
+    [{ title: '' }, { title: 'what' }, { title: 'found' }],
+    findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]),
+  );
+  const todo = findings.flatMap(({ what, advice }) => (advice === null ? [] : [`${what}: ${advice}\n`]));
+  return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
+}
