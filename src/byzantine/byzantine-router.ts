@@ -20,7 +20,7 @@ import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { LinkStateRouter } from '../routing/link-state-router.ts';
-import { ROUTE_REQUEST, ROUTE_RESPONSE } from '../wire/discovery.ts';
+import { ROUTE_REQUEST, ROUTE_RESPONSE, ROUTE_WEIGHTS_MAX, type RouteWeight } from '../wire/discovery.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
@@ -38,6 +38,7 @@ import { NUMBER_BYTES } from './path-flow.ts';
 import { RouteMessages } from './route-messages.ts';
 import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
 import { WeightList } from './weights.ts';
+import { Withdrawals } from './withdrawals.ts';
 
 /** Destinations in use, times link services; the one used longest ago gives way. */
 const FLOWS_MAX = 1_024;
@@ -45,6 +46,8 @@ const FLOWS_MAX = 1_024;
 const SOURCES_MAX = 4_096;
 /** First pieces of messages that wait for the second, from one source. */
 const PIECES_MAX = 256;
+/** A link of the path that another is looked for weighs 2 to the power of this: more than a few links more. */
+const AVOIDING_EXPONENT = 3;
 /** Convictions kept for status. */
 const CONVICTIONS_MAX = 64;
 /** Who looks for a path without a flow, at most so many at once, gets the best of those that come within this after the first. */
@@ -164,7 +167,8 @@ export class ByzantineRouter {
       rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
       kept: { bytes: 0, most: KEPT_BYTES_MAX },
       paths: (destination) => this.discovery.paths(destination),
-      discover: (destination) => this.discovery.discover(destination, this.weights.entries()),
+      discover: (destination, avoid) => this.discovery.discover(destination, avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid)),
+      withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)), topologyVersion: () => topology.counters.recomputations,
       onRoom: () => env.onWritable(),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
     };
@@ -331,6 +335,16 @@ export class ByzantineRouter {
   }
 
   /** False when one of the two has said, signed, which neighbours it has, and the other is not among them. */
+  /** The weight list with the links of `path` heavier than a way around them. */
+  #weightsAvoiding(path: readonly NodeId[]): RouteWeight[] {
+    const weights = [...this.weights.entries()];
+    for (let i = 1; i < path.length && weights.length < ROUTE_WEIGHTS_MAX; i += 1) {
+      const [u, v] = path[i - 1]! < path[i]! ? [path[i - 1]!, path[i]!] : [path[i]!, path[i - 1]!];
+      if (!weights.some((weight) => weight.u === u && weight.v === v)) weights.push({ u, v, exponent: AVOIDING_EXPONENT });
+    }
+    return weights;
+  }
+
   #mayLink(a: NodeId, b: NodeId): boolean {
     const { database } = this.#env.topology;
     const [ofA, ofB] = [database.get(a), database.get(b)];

@@ -61,6 +61,10 @@ export type MonitorOptions = Pick<ByzantineOptions, 'windowPackets' | 'tolerance
 
 /** A remembered score fades per delivered packet by this part of the tolerance. */
 const FADE_PART = 16;
+/** A search is paid for at most two to the power of this times as long. */
+const PATIENCE_MAX = 10;
+/** Packets delivered outside searches that make up for one. */
+const QUIET_FORGIVES = 20_000;
 
 export class PathMonitor {
   readonly path: readonly NodeId[];
@@ -75,6 +79,9 @@ export class PathMonitor {
   #probes: readonly number[];
   #generation = 0;
   #searchLosses = 0;
+  /** Searches since the last conviction; one less after each QUIET_FORGIVES deliveries in peace. */
+  #searches = 0;
+  #quietDelivered = 0;
   #memory: Suspect[] = [];
   #delivered = 0;
   #lost = 0;
@@ -127,6 +134,7 @@ export class PathMonitor {
     if (late >= 0) this.#softLosses += 1;
     if (reached === list.length) {
       this.#delivered += 1;
+      this.#forgive();
       this.#fadeMemory();
     } else {
       this.#lost += 1;
@@ -185,7 +193,10 @@ export class PathMonitor {
     const { from, to, window, debt } = this.#intervals[index]!;
     // A remembered score may bring a fault with a window of few losses: the others were paid for by the search that saw them.
     const losses = Math.max(1, window.losses);
-    if (!this.searching) this.#searchLosses = losses;
+    if (!this.searching) {
+      this.#searchLosses = losses;
+      this.#searches += 1;
+    }
     this.#faults += 1;
     const u = this.path[from]!;
     const v = this.path[to]!;
@@ -199,7 +210,7 @@ export class PathMonitor {
     const pieces: Interval[] = [];
     let start = from;
     for (const end of [...this.#splits(from, to), to]) {
-      pieces.push(this.#interval(start, end, packetsToPay(losses, this.#options.tolerance) + debt));
+      pieces.push(this.#interval(start, end, packetsToPay(losses, this.#options.tolerance) * this.#patience + debt));
       start = end;
     }
     this.#intervals.splice(index, 1, ...pieces);
@@ -207,9 +218,16 @@ export class PathMonitor {
     return { kind: 'fault', from: u, to: v };
   }
 
+  /** Each search on a path that found nothing is paid for twice as long as the one before: who waits for its end waits ever longer. */
+  get #patience(): number {
+    return this.#options.searchMemory ? 2 ** Math.min(this.#searches - 1, PATIENCE_MAX) : 1;
+  }
+
   #startAnew(): void {
     this.#generation += 1;
     this.#searchLosses = 0;
+    this.#searches = 0;
+    this.#quietDelivered = 0;
     this.#memory = [];
     this.#intervals = [this.#interval(0, this.#last, 0)];
     this.#listProbes();
@@ -271,6 +289,14 @@ export class PathMonitor {
     let least = 0;
     this.#memory.forEach((suspect, i) => { if (suspect.score < this.#memory[least]!.score) least = i; });
     this.#memory.splice(least, 1);
+  }
+
+  #forgive(): void {
+    if (this.#searches === 0 || this.searching) return;
+    this.#quietDelivered += 1;
+    if (this.#quietDelivered < QUIET_FORGIVES) return;
+    this.#quietDelivered = 0;
+    this.#searches -= 1;
   }
 
   #fadeMemory(): void {

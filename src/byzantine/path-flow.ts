@@ -41,6 +41,8 @@ const SETTLED_MAX = 256;
  * many bytes. But whoever holds packets up could slow us down by it: so many may be under way all the same.
  */
 export const QUEUES_LONG_US: Micros = 100 * MILLISECOND;
+/** Half of it marks packets of streams, as a queue marks them that sees what they are. */
+const QUEUES_MARK_US: Micros = 50 * MILLISECOND;
 export const QUEUE_OWN_BYTES = 32_768;
 export const OPEN_LEAST = 16;
 /** Before the first answer. */
@@ -288,6 +290,11 @@ export class PathFlow {
   #isCongested(): boolean {
     if (this.#shortest === Infinity) return this.#open.size >= OPEN_UNANSWERED;
     return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.queueBytes ?? 0) > QUEUE_OWN_BYTES);
+  }
+
+  /** True when a stream that sends on this path should slow down. */
+  get marks(): boolean {
+    return this.#shortest !== Infinity && this.#open.size >= OPEN_LEAST && this.#newest - this.#shortest > QUEUES_MARK_US;
   }
 
   #tellRoom(): void {

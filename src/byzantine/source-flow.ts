@@ -9,17 +9,21 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
+import { MILLISECOND, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
-import { Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { DiscoveredPath } from './discovery.ts';
 import type { Verdict } from './intervals.ts';
 import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
 import type { WeightList } from './weights.ts';
+import type { Withdrawals } from './withdrawals.ts';
 
 /** Packets that wait for a path; more are refused. */
 const WAITING_MAX = 1_024;
+/** So long after it came into use a path gives way to a lighter one. */
+const YOUNG: Micros = 500 * MILLISECOND;
 
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly pool: PacketPool;
@@ -28,7 +32,11 @@ export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly kept: KeptBytes;
   /** Paths found last, best first. */
   readonly paths: (destination: NodeId) => readonly DiscoveredPath[];
-  readonly discover: (destination: NodeId) => void;
+  /** `avoid`: a path whose links weigh more in this request, so that others are found as well. */
+  readonly discover: (destination: NodeId, avoid?: readonly NodeId[]) => void;
+  readonly withdrawals: Withdrawals;
+  /** Another number after each change of the topology. */
+  readonly topologyVersion: () => number;
   /** A path that was congested is not any longer, or is not used any longer: sessions may try again. */
   readonly onRoom: () => void;
   /** A link of a path was convicted; the weights have it already. */
@@ -44,6 +52,10 @@ export class SourceFlow {
   #priority = 1;
   #main: PathFlow | null = null;
   #second: PathFlow | null = null;
+  /** When the main path came into use. */
+  #chosenAt: Micros = 0;
+  /** Version of the topology that the paths were checked against. */
+  #topology = -1;
   #number = 0;
   /** Messages that go once more on another path when they are lost; null where that is not done. */
   readonly #kept: KeptMessages | null;
@@ -90,20 +102,22 @@ export class SourceFlow {
       this.#env.discover(this.destination);
       return DropReason.none;
     }
-    return this.#sendNow(packet.bytes, packet.start, packet.end);
+    return this.#sendNow(packet.bytes, packet.start, packet.end, packet.kind === KIND_STREAM);
   }
 
   /** A path was found. */
   onPath(path: DiscoveredPath): void {
     const main = this.#main;
-    // A lighter one replaces what is in use only when that has been found wanting: order on a path is worth something.
-    if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && this.#weighs(main)) this.#drop();
+    // The first to come may have been hurried. Later a lighter one replaces what is in use only when that has been found wanting:
+    // order on a path is worth something.
+    const young = this.#env.clock.now() < this.#chosenAt + YOUNG;
+    if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && (young || this.#weighs(main))) this.#drop();
     this.#choose();
     while (this.#main !== null) {
       const kept = this.#waiting.shift();
       if (kept === undefined) return;
       const reason = this.#again.decode(kept.bytes, kept.start, kept.end, false);
-      if (reason === DropReason.none) this.#sendNow(this.#again.bytes, this.#again.start, this.#again.end);
+      if (reason === DropReason.none) this.#sendNow(this.#again.bytes, this.#again.start, this.#again.end, this.#again.kind === KIND_STREAM);
       this.#env.pool.release(kept);
     }
   }
@@ -121,10 +135,12 @@ export class SourceFlow {
     for (let kept = this.#waiting.shift(); kept !== undefined; kept = this.#waiting.shift()) this.#env.pool.release(kept);
   }
 
-  #sendNow(bytes: Uint8Array, start: number, end: number): DropReason {
+  #sendNow(bytes: Uint8Array, start: number, end: number, isStream: boolean): DropReason {
     const number = this.#number;
     this.#number += 1;
     const main = this.#main!;
+    // Nobody on the way can mark what is sealed: its source does, by how long answers take.
+    if (isStream && main.marks) stampEcn(bytes, start);
     if (this.#second === null && main.monitor.searching && this.#env.options.secondPath) this.#second = this.#open(this.#mostDisjoint(main.path));
     const second = this.#second;
     const on: PathFlow[] = [];
@@ -176,11 +192,29 @@ export class SourceFlow {
 
   /** Makes sure that there is a path in use, if one is known. */
   #choose(): void {
+    this.#checkTopology();
     if (this.#main !== null && this.#main.link === null) this.#drop();
     if (this.#main !== null) return;
-    this.#main = this.#open(this.#lightest());
-    if (this.#main === null) this.#env.discover(this.destination);
-    else this.#sendIdle();
+    for (const path of this.#byWeight()) {
+      this.#main = this.#open(path);
+      if (this.#main === null) continue;
+      this.#chosenAt = this.#env.clock.now();
+      this.#sendIdle();
+      return;
+    }
+    this.#env.discover(this.destination);
+  }
+
+  /** Leaves paths that have a link which its ends have withdrawn: what is lost there is nobody's work. */
+  #checkTopology(): void {
+    const { topologyVersion, withdrawals, clock } = this.#env;
+    const version = topologyVersion();
+    if (version === this.#topology) return;
+    this.#topology = version;
+    if (this.#second !== null && !withdrawals.check(this.#second.path.nodes, clock.now())) this.#dropSecond();
+    if (this.#main === null || withdrawals.check(this.#main.path.nodes, clock.now())) return;
+    this.#env.discover(this.destination);
+    this.#replaceMain();
   }
 
   #open(path: DiscoveredPath | null): PathFlow | null {
@@ -194,14 +228,15 @@ export class SourceFlow {
     return flow.usable ? flow : null;
   }
 
-  /** By the weights of now, with a first link that is up. A convicted link is taken only when there is nothing lighter. */
-  #lightest(): DiscoveredPath | null {
-    let best: DiscoveredPath | null = null, least = Infinity;
-    for (const path of this.#usable()) {
-      const weight = this.#env.weights.pathWeight(path.nodes);
-      if (weight < least) [best, least] = [path, weight];
-    }
-    return best;
+  /**
+   * By the weights of now, with a first link that is up. A convicted link is taken only when there is nothing lighter, and a path with a
+   * link that comes and goes only when there is no other.
+   */
+  #byWeight(): DiscoveredPath[] {
+    const { weights, withdrawals, clock } = this.#env;
+    const now = clock.now();
+    const rated = this.#usable().map((path) => ({ path, shaky: withdrawals.isShaky(path.nodes, now) ? 1 : 0, weight: weights.pathWeight(path.nodes) }));
+    return rated.sort((a, b) => a.shaky - b.shaky || a.weight - b.weight).map(({ path }) => path);
   }
 
   /** The path that shares fewest nodes with `path`; null when every other one shares its first link's far end and all the rest. */
@@ -216,7 +251,8 @@ export class SourceFlow {
   }
 
   #usable(): DiscoveredPath[] {
-    return this.#env.paths(this.destination).filter((path) => this.#env.linkTo(path.nodes[1]!) !== null);
+    const { paths, linkTo, withdrawals } = this.#env;
+    return paths(this.destination).filter((path) => linkTo(path.nodes[1]!) !== null && withdrawals.stands(path.nodes));
   }
 
   /** Whether a link of its path has been convicted. */
@@ -227,6 +263,8 @@ export class SourceFlow {
   #onVerdict(flow: PathFlow, verdict: Verdict): void {
     if (verdict.kind === 'fault') {
       this.faults += 1;
+      // Paths as light as this one were not passed on: another than it is needed now.
+      if (flow === this.#main && this.#env.options.secondPath && this.#mostDisjoint(flow.path) === null) this.#env.discover(this.destination, flow.path.nodes);
       return;
     }
     this.convictions += 1;
@@ -242,9 +280,10 @@ export class SourceFlow {
     this.#end(this.#main);
     this.#main = null;
     const second = this.#second;
-    const best = this.#lightest();
-    if (second !== null && best !== null && equalBytes(best.id, second.path.id)) {
+    const [best] = this.#byWeight();
+    if (second !== null && best !== undefined && equalBytes(best.id, second.path.id)) {
       this.#main = second;
+      this.#chosenAt = this.#env.clock.now() - YOUNG;
       this.#second = null;
       this.#sendIdle();
     } else {

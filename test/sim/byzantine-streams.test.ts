@@ -96,8 +96,7 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
     expect(goodput).toBeGreaterThan(0.6 * KBPS);
     expect(goodput).toBeLessThan(KBPS);
     expect(served[0]!.wrong).toBe(0);
-    // Without recovery what a full queue drops is lost, and more than is tolerated can't be told from an adversary's work.
-    if (service === SERVICE_RELIABLE) expect(convictions).toEqual([]);
+    expect(convictions).toEqual([]);
     served[0]!.stream!.reset();
     destination.endTurn();
     network.run(5 * SECOND);
