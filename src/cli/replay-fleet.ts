@@ -258,7 +258,7 @@ export class Fleet {
           return { peer: at(away === 'forward' ? links[link]!.b : links[link]!.a), ...directionData(this.#settings[link]![away]) };
         }),
       },
-      ...(this.topology.events.some(({ kind }) => kind === 'misbehave') ? { laboratory: { misbehaviour: true } } : {}),
+      ...(this.topology.events.some(({ kind }) => kind === 'misbehave' || kind === 'misbehave-on') ? { laboratory: { misbehaviour: true } } : {}),
       log: { level: 'info' },
     });
   }

@@ -180,7 +180,12 @@ class RealRun {
 
   /* ---------------------------------------------------------------- during */
 
-  async #apply(event: TopologyEvent, atMs: number): Promise<void> {
+  async #apply(planned: TopologyEvent, atMs: number): Promise<void> {
+    const event = planned.kind === 'misbehave-on' ? await this.#culprit(planned) : planned;
+    if (event === null) {
+      this.#events.push({ atMs: planned.at / MILLISECOND, what: 'misbehave nobody: there is no node in the middle of a path' });
+      return;
+    }
     const record: ReportEvent = { atMs: event.at / MILLISECOND, what: this.#describe(event), lateMs: Math.round(Math.max(0, atMs - event.at / MILLISECOND) * 10) / 10 };
     this.#events.push(record);
     switch (event.kind) {
@@ -220,6 +225,18 @@ class RealRun {
     }
   }
 
+  /** Who is in the middle of the flow's path now. */
+  async #culprit({ at, on, what }: Extract<TopologyEvent, { kind: 'misbehave-on' }>): Promise<Extract<TopologyEvent, { kind: 'misbehave' }> | null> {
+    const { flows, nodes } = this.#topology;
+    const { from, to } = flows[on]!;
+    const client = this.#fleet.client(from);
+    if (client === null) return null;
+    const path = (await ask(client, 'byzantineRoutes')).flows.find((row) => row.node === this.#fleet.quad(to))?.main?.nodes ?? [];
+    const middle = path.length < 3 ? undefined : path[path.length >> 1]!;
+    const node = middle === undefined ? -1 : nodes.findIndex((_, i) => this.#fleet.quad(i) === middle.node);
+    return node < 0 ? null : { at, kind: 'misbehave', node, what };
+  }
+
   /** Of the daemons from which flows go by byzantine routing. */
   async #convictions(startUs: Micros): Promise<ReportEvent[]> {
     const { nodes, flows } = this.#topology;
@@ -243,7 +260,7 @@ class RealRun {
   }
 
   /** In the simulator's words, so that reports of both modes can be compared. */
-  #describe(event: TopologyEvent): string {
+  #describe(event: Exclude<TopologyEvent, { kind: 'misbehave-on' }>): string {
     const { nodes, links } = this.#topology;
     if ('link' in event) return `${event.kind} ${nodes[links[event.link]!.a]!.name}-${nodes[links[event.link]!.b]!.name}`;
     if (event.kind === 'misbehave') return `misbehave ${nodes[event.node]!.name} ${event.what}`;

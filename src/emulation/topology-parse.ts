@@ -63,7 +63,7 @@ class Builder {
     const durationUs = file.duration;
     this.#addNodesAndLinks(seed);
     const flows = this.#flows(durationUs);
-    const events = (file.events ?? []).flatMap((event, i) => this.#event(event, ['events', i]) ?? []);
+    const events = (file.events ?? []).flatMap((event, i) => this.#event(event, flows, ['events', i]) ?? []);
     events.sort((x, y) => x.at - y.at);
     return deepFreeze({
       name: file.name,
@@ -140,7 +140,7 @@ class Builder {
     });
   }
 
-  #event(event: EventData, path: Path): TopologyEvent | null {
+  #event(event: EventData, flows: readonly TopologyFlow[], path: Path): TopologyEvent | null {
     const { at } = event;
     if ('set' in event) {
       const link = this.#link(event.link, [...path, 'link']);
@@ -162,6 +162,12 @@ class Builder {
       return node === null ? null : { at, kind, node };
     }
     if ('misbehave' in event) {
+      if (typeof event.misbehave !== 'string') {
+        const on = flows.findIndex(({ name, routing }) => name === (event.misbehave as { on: string }).on && routing === 'byzantine');
+        if (on >= 0) return { at, kind: 'misbehave-on', on, what: event.what };
+        this.#fail([...path, 'misbehave', 'on'], `no flow with byzantine routing is called ${event.misbehave.on}`);
+        return null;
+      }
       const node = this.#node(event.misbehave, [...path, 'misbehave']);
       return node === null ? null : { at, kind: 'misbehave', node, what: event.what };
     }

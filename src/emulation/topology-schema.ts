@@ -221,13 +221,15 @@ const flowSchema = strict({
   .refine((f) => f.rate === undefined || (f.rate * 125) / (f.size ?? 1_000) <= FLOW_RATE_MAX, { path: ['rate'], message: `exceeds ${FLOW_RATE_MAX} messages per second` });
 
 const at = { at: duration };
+/** A node, or whoever is on the path of a flow. */
+const culprit = chosen<string | { on: string }>((value) => (isMap(value) ? strict({ on: label }) : nodeName) as never);
 const eventSchemas = {
   set: strict({ ...at, link: pair, set: changeSchema, direction: oneOf('forward', 'backward', 'both').optional() }),
   down: strict({ ...at, down: pair }),
   up: strict({ ...at, up: pair }),
   crash: strict({ ...at, crash: nodeName }),
   restart: strict({ ...at, restart: nodeName }),
-  misbehave: strict({ ...at, misbehave: nodeName, what: misbehaviour }),
+  misbehave: strict({ ...at, misbehave: culprit, what: misbehaviour }),
   partition: strict({ ...at, partition: z.array(z.array(nodeName).min(1, 'a group has at least one node')).min(1, 'expected at least one group') }),
   heal: strict({ ...at, heal: only(true) }),
 };

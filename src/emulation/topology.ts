@@ -68,6 +68,8 @@ export type TopologyEvent =
   | { readonly at: Micros; readonly kind: 'crash' | 'restart'; readonly node: number }
   /** The node does that to what it should pass on, until it crashes or `what` is none. */
   | { readonly at: Micros; readonly kind: 'misbehave'; readonly node: number; readonly what: MisbehaviourName }
+  /** Whoever is in the middle of the byzantine path that flow `on` uses by then does it; nobody when there is none between its ends. */
+  | { readonly at: Micros; readonly kind: 'misbehave-on'; readonly on: number; readonly what: MisbehaviourName }
   /** `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down. */
   | { readonly at: Micros; readonly kind: 'partition'; readonly groups: readonly (readonly number[])[]; readonly cut: readonly number[] }
   /** Ends the partition in force: its cut links come back, except those taken down by a `down`. */

@@ -81,7 +81,7 @@ export function refuseUnsupported(topology: Topology): void {
   }
   if (topology.security !== 'none') return;
   for (const event of topology.events) {
-    if (event.kind === 'misbehave') {
+    if (event.kind === 'misbehave' || event.kind === 'misbehave-on') {
       const when = `${event.at / SECOND} s`;
       throw new SpinesError('EUNSUPPORTED', `the event at ${when} makes a node misbehave, which is about byzantine routing and needs identities; take \`security: none\` away`);
     }
@@ -128,7 +128,7 @@ class Run {
       this.#runTo(event.at);
       this.#apply(event);
       // Routes of link state are as they were.
-      if (nextAt === event.at || event.kind === 'misbehave') return;
+      if (nextAt === event.at || event.kind === 'misbehave' || event.kind === 'misbehave-on') return;
       const took = converge(this.#world, this.#topology, nextAt - event.at);
       this.convergence.push({ atMs: event.at / MILLISECOND, event: this.#describe(event), convergedAfterMs: took === null ? null : took / MILLISECOND });
     });
@@ -144,8 +144,13 @@ class Run {
     }
   }
 
-  #apply(event: TopologyEvent): void {
+  #apply(planned: TopologyEvent): void {
     const { hosts } = this.#world;
+    const event = planned.kind === 'misbehave-on' ? this.#culprit(planned) : planned;
+    if (event === null) {
+      this.#events.push({ atMs: planned.at / MILLISECOND, what: 'misbehave nobody: there is no node in the middle of a path' });
+      return;
+    }
     switch (event.kind) {
       case 'set': {
         const [a, b] = this.#ends(event.link);
@@ -187,12 +192,21 @@ class Run {
     this.#events.push({ atMs: event.at / MILLISECOND, what: this.#describe(event) });
   }
 
+  /** Who is in the middle of the flow's path now. */
+  #culprit({ at, on, what }: Extract<TopologyEvent, { kind: 'misbehave-on' }>): Extract<TopologyEvent, { kind: 'misbehave' }> | null {
+    const { hosts } = this.#world;
+    const { from, to } = this.#topology.flows[on]!;
+    const path = [...(hosts[from]!.node.byzantine?.flows() ?? [])].find(({ destination }) => destination === hosts[to]!.id)?.main?.path.nodes ?? [];
+    const node = path.length < 3 ? -1 : hosts.findIndex(({ id }) => id === path[path.length >> 1]);
+    return node < 0 ? null : { at, kind: 'misbehave', node, what };
+  }
+
   #ends(link: number): [SimHost, SimHost] {
     const { a, b } = this.#topology.links[link]!;
     return [this.#world.hosts[a]!, this.#world.hosts[b]!];
   }
 
-  #describe(event: TopologyEvent): string {
+  #describe(event: Exclude<TopologyEvent, { kind: 'misbehave-on' }>): string {
     const { nodes } = this.#topology;
     if ('link' in event) {
       const [a, b] = this.#ends(event.link);

@@ -144,6 +144,19 @@ links:
     ]);
   });
 
+  test('an event can name who is on the path of a byzantine flow', () => {
+    const { events } = parseTopology(
+      `${base}flows:
+  - { from: A, to: C, packetsPerSecond: 1 }
+  - { name: x, from: A, to: C, packetsPerSecond: 1, routing: byzantine }
+events:
+  - { at: 2s, misbehave: { on: x }, what: black-hole }
+`,
+      'f',
+    );
+    expect(events).toEqual([{ at: 2_000_000, kind: 'misbehave-on', on: 1, what: 'black-hole' }]);
+  });
+
   test('flows are named, timed and cut off at the end of the run', () => {
     const { flows } = parseTopology(
       `${base}flows:
@@ -236,6 +249,9 @@ describe('faults', () => {
     ['a misspelt event', `${base}events:\n  - { at: 1s, crahs: A }\n`, ['f:8:15: events.0.crahs: unknown key, did you mean crash?']],
     ['an event of nothing', `${base}events:\n  - { at: 1s }\n`, ['f:8:5: events.0: expected one of set, down, up, crash, restart, misbehave, partition, heal']],
     ['an unknown misdeed', `${base}events:\n  - { at: 1s, misbehave: A, what: sulk }\n`, ['f:8:35: events.0.what: expected a misbehaviour such as black-hole, grey-hole:0.3 or none, found "sulk"']],
+    ['a misdeed on no flow', `${base}events:\n  - { at: 1s, misbehave: { on: x }, what: black-hole }\n`, ['f:8:32: events.0.misbehave.on: no flow with byzantine routing is called x']],
+    ['a misdeed on a flow of link state', `${base}flows: [{name: x, from: A, to: B, rate: 1mbit}]\nevents:\n  - { at: 1s, misbehave: { on: x }, what: black-hole }\n`, ['f:9:32: events.0.misbehave.on: no flow with byzantine routing is called x']],
+    ['a misdeed on a path without a flow', `${base}events:\n  - { at: 1s, misbehave: { path: x }, what: black-hole }\n`, ['f:8:26: events.0.misbehave.on: is missing', 'f:8:28: events.0.misbehave.path: unknown key; valid here: on']],
     ['an event that sets nothing', `${base}events:\n  - { at: 1s, link: [A, B], set: {} }\n`, ['f:8:34: events.0.set: expected at least one characteristic to set']],
     ['a node in two parts', `${base}events:\n  - { at: 1s, partition: [[A, B], [B]] }\n`, ['f:8:36: events.0.partition.1.0: B is in more than one place of the partition']],
     ['an unknown generator', 'name: t\nduration: 1s\ngenerate: {kind: star}\n', ['f:3:18: generate.kind: expected ring | grid | random, found "star"']],
