@@ -44,8 +44,8 @@ import { Withdrawals } from './withdrawals.ts';
 const FLOWS_MAX = 1_024;
 /** Sources whose epoch keys and messages are remembered. */
 const SOURCES_MAX = 4_096;
-/** First pieces of messages that wait for the second, from one source. */
-const PIECES_MAX = 256;
+/** Messages of one source of which some pieces came and others did not. */
+const PARTIAL_MAX = 256;
 /** A link of the path that another is looked for weighs 2 to the power of this: more than a few links more. */
 const AVOIDING_EXPONENT = 3;
 /** Convictions kept for status. */
@@ -91,8 +91,8 @@ interface Source {
   readonly key: Uint8Array;
   /** By link service: messages delivered. */
   readonly delivered: (ReplayWindow | undefined)[];
-  /** Counter of the first piece of a message, as it was sent on one path at one time -> the piece that came first. */
-  readonly pieces: Map<number, { readonly index: number; readonly bytes: Uint8Array }>;
+  /** Counter of the first piece of a message, as it was sent on one path at one time -> its pieces so far, by index. */
+  readonly partial: Map<number, (Uint8Array | null)[]>;
 }
 
 export class ByzantineRouter {
@@ -361,7 +361,7 @@ export class ByzantineRouter {
     const known = this.#sources.get(source);
     if (known !== undefined && known.epoch >= epoch) return;
     this.#sources.delete(source);
-    this.#sources.set(source, { epoch, key, delivered: [], pieces: new Map() });
+    this.#sources.set(source, { epoch, key, delivered: [], partial: new Map() });
     if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
   }
 
@@ -384,21 +384,23 @@ export class ByzantineRouter {
   /** Pieces of one message that went different ways were cut in different places: only those with neighbouring counters fit. */
   #onPiece(source: Source, data: ProbedData, number: number, window: ReplayWindow, packet: Packet, start: number, end: number): void {
     const index = data.pieceIndex, name = data.counter - index;
-    const other = source.pieces.get(name);
-    if (other === undefined || other.index === index) {
-      source.pieces.set(name, { index, bytes: packet.bytes.slice(start, end) });
-      if (source.pieces.size > PIECES_MAX) source.pieces.delete(source.pieces.keys().next().value!);
-      return;
+    let pieces = source.partial.get(name);
+    if (pieces === undefined || pieces.length !== data.pieceCount) {
+      source.partial.set(name, pieces = new Array<Uint8Array | null>(data.pieceCount).fill(null));
+      if (source.partial.size > PARTIAL_MAX) source.partial.delete(source.partial.keys().next().value!);
     }
-    source.pieces.delete(name);
-    const length = other.bytes.length + end - start;
-    if (length > PACKET_BYTES_MAX) {
-      this.#env.drops.count(DropReason.packetTooLong);
-      return;
+    pieces[index] = packet.bytes.slice(start, end);
+    if (pieces.includes(null)) return;
+    source.partial.delete(name);
+    let length = 0;
+    for (const piece of pieces) {
+      if (length + piece!.length > PACKET_BYTES_MAX) {
+        this.#env.drops.count(DropReason.packetTooLong);
+        return;
+      }
+      this.#whole.set(piece!, length);
+      length += piece!.length;
     }
-    const mine = index === 0 ? 0 : other.bytes.length;
-    this.#whole.set(packet.bytes.subarray(start, end), mine);
-    this.#whole.set(other.bytes, index === 0 ? end - start : 0);
     this.#deliver(number, window, packet, this.#whole, 0, length);
   }
 

@@ -23,7 +23,7 @@ export interface ByzantineOptions {
   readonly tolerance: number;
   /** All nodes of a faulty interval become probes at once (two faults to a conviction) instead of its middle (ceil(log2 n) + 1 faults). */
   readonly fullProbing: boolean;
-  /** Longest path, in links, that is probed in full; longer ones are searched by halves. Each probe costs ~24 bytes per packet. */
+  /** Longest path, in links, that is probed in full; longer ones are searched by halves. Each probe costs 22 bytes per packet and 25 per acknowledgement. */
   readonly fullProbingHops: number;
   /** While a search runs, packets travel on a second path as well: the application loses next to nothing, at twice the cost. */
   readonly secondPath: boolean;
@@ -52,7 +52,7 @@ export const paperOptions: ByzantineOptions = Object.freeze({
   windowPackets: 100,
   tolerance: 0.1,
   fullProbing: false,
-  fullProbingHops: 16,
+  fullProbingHops: 32,
   secondPath: false,
   softLoss: false,
   ackBatchPackets: 1,
@@ -69,7 +69,7 @@ export const secureOptions: ByzantineOptions = Object.freeze({
   windowPackets: 200,
   tolerance: 0.05,
   fullProbing: true,
-  fullProbingHops: 16,
+  fullProbingHops: 32,
   secondPath: true,
   softLoss: true,
   ackBatchPackets: 8,

@@ -410,7 +410,7 @@ function localisation({ quick, onRun }: ByzantineFiguresOptions): Experiment {
     claims: [
       say('a link at the adversary is convicted, for every length and mode', `${runs.length} of ${runs.length}`, `${runs.filter((run) => run.right).length}`, runs.every((run) => run.right)),
       ...modes.flatMap((mode) => [
-        say(`${mode} mode: faults until then, most`, `ceil(log2 n) + 1${mode === 'secure' ? '; 2 to 16 links' : ''}`, worst(mode, (run) => run.faults),
+        say(`${mode} mode: faults until then, most`, mode === 'secure' ? '2' : 'ceil(log2 n) + 1', worst(mode, (run) => run.faults),
           of(mode).every((run) => run.faults <= run.faultBound)),
         say(`${mode} mode: packets lost until then, most`, 'faults * (b + R T)', worst(mode, (run) => run.lost), of(mode).every((run) => run.lost <= run.lossBound)),
       ]),

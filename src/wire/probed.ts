@@ -38,7 +38,8 @@ export const PROBED_ACK_LAYOUT = {
 
 /** Nodes behind the source on a route, the destination included. */
 export const PROBED_HOPS_MAX = 32;
-export const PROBED_PIECES_MAX = 2;
+/** So that the longest inner packet goes on the longest route with all its nodes probed. */
+export const PROBED_PIECES_MAX = 3;
 /** So that a counter, a bitmap and the type of an acknowledgement make one number below 2^53. At a million a second: half a year. */
 export const PROBED_COUNTER_MAX = 2 ** 44 - 1;
 /** Packets that one onion acknowledges at most: the first, and one for each bit. */

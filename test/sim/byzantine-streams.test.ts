@@ -3,8 +3,8 @@
  * what is full, and fair beside each other.
  *
  * A transit node marks no probed packet: it can't see that a stream is inside, and a mark that anybody on the path could
- * set unseen would let an adversary slow a stream unpunished. What slows one is the queue of the first link
- * (`congested()`, and the link's own window behind it) and loss, as for any stream.
+ * set unseen would let an adversary slow a stream unpunished. The source marks the packets of its own streams, by how much later
+ * answers come than they could; besides, the queue of the first link slows a stream (`congested()`, and the link's own window behind it), and loss.
  */
 
 import { describe, expect, test } from 'vitest';

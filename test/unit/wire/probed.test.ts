@@ -7,7 +7,7 @@ import { DropReason } from '../../../src/wire/drop.ts';
 import { Packet, TTL_DEFAULT } from '../../../src/wire/packet.ts';
 import {
   ackedCounters, bitmapOf, encodeProbedAckHead, encodeProbedHead, ONION_LAYER_BYTES, PROBED_ACK_HEAD_BYTES, PROBED_ACK_LAYOUT, PROBED_COUNTER_MAX, PROBED_DATA_HEAD_BYTES, PROBED_DATA_LAYOUT,
-  PROBED_HOPS_MAX, ProbedAck, ProbedData, probedInnerMax, sealedOffset, TAIL_LAST_BYTES, TAIL_LAYER_BYTES, tailBytes, type ProbedAckHead, type ProbedHead,
+  PROBED_HOPS_MAX, PROBED_PIECES_MAX, ProbedAck, ProbedData, probedInnerMax, sealedOffset, TAIL_LAST_BYTES, TAIL_LAYER_BYTES, tailBytes, type ProbedAckHead, type ProbedHead,
 } from '../../../src/wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_BYTES } from '../../../src/wire/sizes.ts';
 import { mutate, randomBytes } from '../../fuzz/mutate.ts';
@@ -27,7 +27,7 @@ interface Made { packet: Packet; head: ProbedHead; tail: Uint8Array; sealed: Uin
 
 function make(rng: Rng, hops = 1 + rng.below(PROBED_HOPS_MAX), layers = 1 + rng.below(hops), innerMax = probedInnerMax(hops, layers)): Made {
   const route = Array.from({ length: hops }, (_, i) => 1_000 * (i + 2) + rng.below(1_000));
-  const pieceCount = 1 + rng.below(2);
+  const pieceCount = 1 + rng.below(PROBED_PIECES_MAX);
   const sealed = randomBytes(rng, TAG_BYTES + 1 + rng.below(innerMax));
   const head: ProbedHead = { epoch: u48(rng), pathHigh: rng.u32(), pathLow: rng.u32(), counter: counterOf(rng), mayWait: layers === 1 && rng.chance(0.5), pieceIndex: rng.below(pieceCount), pieceCount, route, sealedBytes: sealed.length };
   const tail = randomBytes(rng, tailBytes(layers));
@@ -89,11 +89,9 @@ describe('data', () => {
     const made = make(rng, 32, 32);
     const inner = made.sealed.length - TAG_BYTES;
     expect(made.packet.end - inner + probedInnerMax(32, 32)).toBe(PACKET_BYTES_MAX);
-    // Two pieces carry the longest inner packet on any route with up to 23 layers, and with up to 25 when all are probed.
-    expect(2 * probedInnerMax(32, 23)).toBeGreaterThanOrEqual(PACKET_BYTES_MAX);
-    expect(2 * probedInnerMax(32, 24)).toBeLessThan(PACKET_BYTES_MAX);
-    expect(2 * probedInnerMax(25, 25)).toBeGreaterThanOrEqual(PACKET_BYTES_MAX);
-    expect(2 * probedInnerMax(26, 26)).toBeLessThan(PACKET_BYTES_MAX);
+    // With the six bytes of a message number in front of each piece.
+    expect(PROBED_PIECES_MAX * (probedInnerMax(32, 32) - 6)).toBeGreaterThanOrEqual(PACKET_BYTES_MAX);
+    expect(2 * (probedInnerMax(32, 22) - 6)).toBeGreaterThanOrEqual(PACKET_BYTES_MAX);
   });
 
   test('a cut or a byte too many is refused', () => {
@@ -123,8 +121,8 @@ describe('data', () => {
     for (const flags of [0, 1]) expect([decoded(withByte(lone, 1, flags), data), data.mayWait]).toEqual([DropReason.none, flags === 1]);
     expect(decoded(withByte(bytes, 16, 0x0f), data)).toBe(DropReason.none);
     expect(decoded(withByte(bytes, 16, 0x10), data)).toBe(DropReason.probedMalformed);
-    for (const piece of [0x00, 0x11, 0x22, 0x03, 0x10, 0xf2]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.probedMalformed);
-    for (const piece of [0x01, 0x02, 0x12]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.none);
+    for (const piece of [0x00, 0x11, 0x22, 0x33, 0x04, 0x10, 0xf2]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.probedMalformed);
+    for (const piece of [0x01, 0x02, 0x12, 0x03, 0x13, 0x23]) expect(decoded(withByte(bytes, 22, piece), data)).toBe(DropReason.none);
     for (const hops of [0, 1, 2, 4, 33, 255]) expect(decoded(withByte(bytes, 23, hops), data)).toBe(DropReason.probedMalformed);
     const withSealed = (length: number): Uint8Array => withByte(withByte(bytes, 36, length >> 8), 37, length & 255);
     for (const length of [0, TAG_BYTES, made.sealed.length - 1, made.sealed.length + 1, 0xffff]) expect(decoded(withSealed(length), data)).toBe(DropReason.probedMalformed);
