@@ -47,7 +47,7 @@ export interface PathSnapshot {
   readonly lost: number;
   /** Good acknowledgements that came too late. */
   readonly softLosses: number;
-  /** Losses of packets whose interval was gone when their outcome was known. They are in `lost` (or `softLosses`) too. */
+  /** Losses of packets whose interval was gone when their outcome was known. They are in `lost` (or `softLosses`) too, and paid for. */
   readonly uncharged: number;
   readonly faults: number;
   readonly convictions: number;
@@ -173,7 +173,7 @@ export class PathMonitor {
     if (lost && this.searching) this.#searchLosses += 1;
     const interval = this.#intervals.find((candidate) => candidate.from === from && candidate.to === to && candidate.since <= generation);
     if (interval === undefined) {
-      if (lost) this.#uncharged += 1;
+      if (lost) this.#onUncharged(from, to);
       return;
     }
     interval.window.push(lost);
@@ -183,6 +183,17 @@ export class PathMonitor {
       interval.score = Math.max(0, interval.score - this.#drift);
       interval.debt = Math.max(0, interval.debt - 1);
     }
+  }
+
+  /**
+   * Of a packet that was under way when the probes changed: no window may count it, but it was lost between `from` and `to`, and
+   * what lies there pays for it. Else who stops while it is probed pays for b losses and takes all that is under way with them.
+   */
+  #onUncharged(from: number, to: number): void {
+    this.#uncharged += 1;
+    if (!this.searching) return;
+    const debt = packetsToPay(1, this.#options.tolerance);
+    for (const interval of this.#intervals) if (interval.from >= from && interval.to <= to) interval.debt += debt;
   }
 
   #isFaulty(interval: Interval): boolean {

@@ -106,6 +106,22 @@ describe('a link that drops everything', () => {
 });
 
 describe('intervals', () => {
+  test('what was under way when the probes changed is paid for by the intervals where it was lost', () => {
+    const monitor = new PathMonitor(pathOf(8), { ...binary, windowPackets: 50 });
+    const { generation, probes } = monitor;
+    for (let i = 0; i < 5 + 30; i += 1) monitor.onOutcome(generation, probes, 0);
+    expect(monitor.snapshot().intervals.map(({ debt }) => debt)).toEqual([350, 350]);
+    // A second fault in the first half: its quarters inherit, the second half owes nothing of it.
+    const second = monitor.generation, list = monitor.probes;
+    for (let i = 0; i < 5 + 2; i += 1) monitor.onOutcome(second, list, 0);
+    expect(monitor.snapshot().intervals.map(({ links, debt }) => [links, debt])).toEqual([[2, 420], [2, 420], [4, 350]]);
+    expect(monitor.snapshot().uncharged).toBe(32);
+    for (let i = 0; i < 419; i += 1) monitor.onOutcome(monitor.generation, monitor.probes, monitor.probes.length);
+    expect(monitor.searching).toBe(true);
+    monitor.onOutcome(monitor.generation, monitor.probes, monitor.probes.length);
+    expect(monitor.searching).toBe(false);
+  });
+
   test('B6: without loss there is no fault and no probe', () => {
     const monitor = new PathMonitor(pathOf(8), secureOptions);
     sendGood(monitor, 5_000);
