@@ -27,42 +27,105 @@ const LINGER_MS = 1_000;
 /** TCP connections that have not shown the token yet. How long each may take is ClientPort's. */
 export const UNAUTHENTICATED_MAX = 32;
 
+/** What is written in one turn to one client is joined in slabs of this size. */
+const SLAB_BYTES = 65_536;
+/** Slabs kept for later turns. */
+const SLABS_MAX = 16;
+
+/** Memory that clients borrow for a turn. */
+class Slabs {
+  readonly #free: Buffer[] = [];
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  }
+
+  giveBack(slab: Buffer): void {
+    if (this.#free.length < SLABS_MAX) this.#free.push(slab);
+  }
+}
+
+/**
+ * What is written in one turn leaves as few long pieces. A slab that the kernel took at once is used again; one that waits
+ * for a slow client is Node's, unless it is mostly empty: then its contents are copied, so that little data holds little memory.
+ */
 class SocketOut implements ClientOut {
   readonly #socket: Socket;
-  readonly #corked: SocketOut[];
+  readonly #dirty: SocketOut[];
+  readonly #slabs: Slabs;
+  #slab: Buffer | null = null;
+  #filled = 0;
   #listed = false;
   #ended = false;
 
-  constructor(socket: Socket, corked: SocketOut[]) {
+  constructor(socket: Socket, dirty: SocketOut[], slabs: Slabs) {
     this.#socket = socket;
-    this.#corked = corked;
+    this.#dirty = dirty;
+    this.#slabs = slabs;
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#filled + this.#socket.writableLength;
   }
 
   write(bytes: Uint8Array): void {
+    if (bytes.length <= SLAB_BYTES) {
+      this.append(bytes, bytes, 0, 0);
+      return;
+    }
     if (this.#ended || this.#socket.destroyed) return;
+    this.#pushOut();
+    this.#socket.write(bytes);
+  }
+
+  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#ended || this.#socket.destroyed) return;
+    const length = head.length + end - start;
+    if (length > SLAB_BYTES) {
+      const own = Buffer.allocUnsafeSlow(length);
+      own.set(head, 0);
+      own.set(bytes.subarray(start, end), head.length);
+      this.write(own);
+      return;
+    }
+    if (this.#filled + length > SLAB_BYTES) this.#pushOut();
     if (!this.#listed) {
       this.#listed = true;
-      this.#socket.cork();
-      this.#corked.push(this);
+      this.#dirty.push(this);
     }
-    this.#socket.write(bytes);
+    const slab = this.#slab ??= this.#slabs.take();
+    slab.set(head, this.#filled);
+    if (end > start) slab.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), this.#filled + head.length);
+    this.#filled += length;
   }
 
   flush(): void {
     this.#listed = false;
-    this.#socket.uncork();
+    this.#pushOut();
+    if (this.#slab !== null) this.#slabs.giveBack(this.#slab);
+    this.#slab = null;
   }
 
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#listed) this.#socket.uncork();
+    this.#pushOut();
     this.#socket.end();
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+  }
+
+  #pushOut(): void {
+    if (this.#filled === 0) return;
+    const part = this.#slab!.subarray(0, this.#filled);
+    const socket = this.#socket;
+    this.#filled = 0;
+    if (socket.writableLength > 0 && part.length < SLAB_BYTES / 2) {
+      socket.write(Buffer.from(part));
+      return;
+    }
+    socket.write(part);
+    // Nothing is left with Node: the kernel has all of it.
+    if (socket.writableLength > 0) this.#slab = null;
   }
 }
 
@@ -70,7 +133,8 @@ export class IpcServer {
   readonly #events: IpcEvents;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
-  readonly #corked: SocketOut[] = [];
+  readonly #dirty: SocketOut[] = [];
+  readonly #slabs = new Slabs();
   /** Have not shown the token. */
   readonly #unknown = new Set<Socket>();
   #path: string | null = null;
@@ -115,8 +179,8 @@ export class IpcServer {
 
   /** What was written in this turn leaves. */
   flush(): void {
-    for (let i = 0; i < this.#corked.length; i += 1) this.#corked[i]!.flush();
-    this.#corked.length = 0;
+    for (let i = 0; i < this.#dirty.length; i += 1) this.#dirty[i]!.flush();
+    this.#dirty.length = 0;
   }
 
   async close(): Promise<void> {
@@ -145,7 +209,7 @@ export class IpcServer {
       socket.destroy();
       return;
     }
-    const port = this.#events.onClient(new SocketOut(socket, this.#corked), access);
+    const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs), access);
     if (port === null) {
       socket.destroy();
       return;

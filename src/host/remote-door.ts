@@ -198,6 +198,13 @@ class RemoteClient implements ClientOut {
     this.#partsBytes += bytes.length;
   }
 
+  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void {
+    const joined = new Uint8Array(head.length + end - start);
+    joined.set(head, 0);
+    joined.set(bytes.subarray(start, end), head.length);
+    this.write(joined);
+  }
+
   flush(): void {
     if (this.#parts.length === 0 || this.#sealer === null) return;
     const joined = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#partsBytes);

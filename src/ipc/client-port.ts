@@ -30,6 +30,8 @@ import {
 export interface ClientOut {
   /** Queues `bytes`, which the callee owns from now on. */
   write(bytes: Uint8Array): void;
+  /** Queues copies of `head` and of `bytes[start..end)`, one behind the other. */
+  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void;
   /** Closes after what was written has gone. */
   end(): void;
   /** Bytes queued and not yet taken by the client. */
@@ -85,6 +87,9 @@ const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', '
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
+
+/** Filled and copied at once. */
+const RECV_HEAD = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
 
 interface SendErrors { reason: DropReason; destination: NodeId; count: number }
 
@@ -205,10 +210,8 @@ export class ClientPort implements DatagramOwner {
       this.#armReport();
       return false;
     }
-    const frame = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + end - start);
-    const at = encodeDatagramHead(frame, 0, FRAME_RECV, number, source, sourcePort, end - start);
-    frame.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), at);
-    this.#out.write(frame);
+    encodeDatagramHead(RECV_HEAD, 0, FRAME_RECV, number, source, sourcePort, end - start);
+    this.#out.append(RECV_HEAD, bytes, start, end);
     return true;
   }
 

@@ -51,6 +51,9 @@ export interface CreditGate {
 /** Credit is given in pieces, so that streams share the rate evenly and no burst goes far beyond it. */
 const CREDIT_PIECE_BYTES = 4_096;
 
+/** Filled and copied at once. */
+const DATA_HEAD = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES);
+
 export class ClientStreams implements StreamOwner {
   readonly #streams: Streams;
   readonly #out: ClientOut;
@@ -242,11 +245,10 @@ export class ClientStreams implements StreamOwner {
     while (socket.credit > 0 && stream.receiver.readyBytes > 0) {
       const front = stream.front();
       const count = Math.min(front.length, socket.credit, STREAM_DATA_BYTES_MAX);
-      const frame = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES + count);
-      frame.set(count === front.length ? front : front.subarray(0, count), encodeStreamHead(frame, 0, socket.number, count));
+      encodeStreamHead(DATA_HEAD, 0, socket.number, count);
+      this.#out.append(DATA_HEAD, front, 0, count);
       socket.credit -= count;
       stream.take(count);
-      this.#out.write(frame);
     }
     if (stream.readEnded && !socket.endTold) {
       socket.endTold = true;

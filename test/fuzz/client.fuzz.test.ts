@@ -49,15 +49,17 @@ class RawClient {
   constructor(host: SimHost) {
     this.host = host;
     const self = this;
+    const write = (bytes: Uint8Array): void => {
+      if (self.ended) throw new Error('written after the end');
+      if (self.reading) self.#reader.push(bytes);
+      else {
+        self.unread.push(bytes);
+        self.bufferedBytes += bytes.length;
+      }
+    };
     const port = host.node.attachClient({
-      write: (bytes) => {
-        if (self.ended) throw new Error('written after the end');
-        if (self.reading) self.#reader.push(bytes);
-        else {
-          self.unread.push(bytes);
-          self.bufferedBytes += bytes.length;
-        }
-      },
+      write,
+      append: (head, bytes, start, end) => write(Buffer.concat([head, bytes.subarray(start, end)])),
       end: () => { self.ended = true; },
       get bufferedBytes() { return self.bufferedBytes; },
     });

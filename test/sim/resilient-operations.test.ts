@@ -24,7 +24,7 @@ function asker(host: SimHost, access?: ClientAccess): (op: string, args?: Contro
     const body = type === FRAME_REPLY ? decodeControl(bytes.slice(start, end)) : null;
     if (body !== null) replies.set(body['id'], body);
   } });
-  const port = host.node.attachClient({ write: (bytes: Uint8Array) => { reader.push(bytes); }, end: () => {}, bufferedBytes: 0 } as never, access)!;
+  const port = host.node.attachClient({ write: (bytes: Uint8Array) => { reader.push(bytes); }, append: () => {}, end: () => {}, bufferedBytes: 0 } as never, access)!;
   let id = 0;
   port.onBytes(encodeControl(FRAME_HELLO, { version: 1, client: 'test' }));
   return (op, args = {}) => {

@@ -37,6 +37,10 @@ class Client implements ClientOut {
     this.#reader.push(bytes);
   }
 
+  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void {
+    this.write(Uint8Array.of(...head, ...bytes.subarray(start, end)));
+  }
+
   end(): void {
     this.ended = true;
   }
