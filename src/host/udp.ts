@@ -68,6 +68,8 @@ export class UdpSink implements DatagramSink {
   #v4: Bound | null = null;
   #v6: Bound | null = null;
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  /** Beginnings of the scratch buffer by their length, made when first needed: Node makes one for each call otherwise. */
+  #views: Buffer[] = [];
   #batch = NO_BATCH;
   #batchTo: Endpoint | null = null;
   #batchBound: Bound | null = null;
@@ -229,12 +231,14 @@ export class UdpSink implements DatagramSink {
       this.#events.onDropped();
       return;
     }
-    const scratch = this.#scratch;
-    scratch.set(length === bytes.length ? bytes : bytes.subarray(start, end));
-    socket.send(scratch, 0, length, to.port, to.address, onSent);
+    const view = (this.#views[length] ??= this.#scratch.subarray(0, length));
+    view.set(length === bytes.length ? bytes : bytes.subarray(start, end));
+    // Without a callback Node keeps quiet about errors of single datagrams (an unreachable network, a refused port): they are the link's to notice.
+    socket.send(view, to.port, to.address);
     const queued = socket.getSendQueueSize();
     if (queued > 0) {
       this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+      this.#views = [];
       this.#onQueued(queued);
     }
   }
@@ -304,9 +308,6 @@ export class UdpSink implements DatagramSink {
 }
 
 const NO_BATCH = Buffer.alloc(0);
-
-/** Errors of single datagrams (an unreachable network, a refused port) are the link's to notice. */
-function onSent(): void {}
 
 function explain(code: string | undefined): string {
   if (code === 'EADDRINUSE') return 'the port is in use; stop what uses it, or choose another with --listen';
