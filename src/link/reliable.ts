@@ -25,9 +25,12 @@ import { Pacer } from './pacer.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 import type { RttEstimator } from './rtt.ts';
 import { SendQueue } from './send-queue.ts';
+import { PacketsUnderWay, Transmissions } from './unacknowledged.ts';
 
 /** Packets between the oldest unacknowledged and the newest. The receiver remembers more than that. */
 const SPAN_MAX = 16_384;
+/** Transmissions whose fate may be open before nothing is sent again on suspicion: a link that is so silent is about to be dead. */
+const TRANSMISSIONS_MAX = 4 * SPAN_MAX;
 const RECEIVED_WORDS = 1_024;
 const PACKET_THRESHOLD = 3;
 const PACKET_THRESHOLD_MAX = 128;
@@ -67,21 +70,10 @@ export interface ReliableEnvironment {
   readonly pool: PacketPool;
 }
 
-/** A packet on its way, from its first transmission until the neighbour has it. */
-interface Item {
-  kept: KeptPacket;
-  readonly sequence: number;
-  done: boolean;
-  /** Number of the datagram that carried it last. */
-  lastNumber: number;
-  /** Waits to be sent again. */
-  queued: boolean;
-}
-
-/** One transmission. */
-interface Sent {
+/** A transmission older than the newest acknowledged. */
+interface Suspect {
   readonly number: number;
-  readonly item: Item;
+  readonly sequence: number;
   readonly sentAt: Micros;
   readonly bytes: number;
   lost: boolean;
@@ -107,13 +99,12 @@ export class ReliableService implements DataService, AckWriter {
   #pacer = new Pacer(BURST_BYTES);
   #congested = false;
   /* sending */
-  #nextSequence = 0;
-  #oldestSequence = 0;
-  #items: (Item | null)[] = [];
-  readonly #outstanding = new Ring<Sent>(4 * SPAN_MAX);
-  /** Transmissions older than the newest acknowledged: missing, or declared lost a short while ago. */
-  #suspects: Sent[] = [];
-  readonly #again = new Ring<Item>(SPAN_MAX);
+  readonly #packets = new PacketsUnderWay();
+  readonly #outstanding = new Transmissions();
+  /** Missing, or declared lost a short while ago. */
+  #suspects: Suspect[] = [];
+  /** Sequence numbers of what is to be sent again. */
+  readonly #again = new Ring<number>(SPAN_MAX);
   #inFlight = 0;
   #lastChargedNumber = -1;
   #largestAcked = -1;
@@ -165,7 +156,7 @@ export class ReliableService implements DataService, AckWriter {
 
   /** Packets sent and not yet acknowledged. */
   get unacknowledged(): number {
-    return this.#nextSequence - this.#oldestSequence;
+    return this.#packets.length;
   }
 
   /* -------------------------------------------------------------- sending */
@@ -196,7 +187,7 @@ export class ReliableService implements DataService, AckWriter {
 
   /** True when window, pacing, span and sink let a packet of `length` bytes go now; arms the pacing timer if that is all. */
   #maySend(length: number): boolean {
-    if (this.#env.sink.congested || this.#nextSequence - this.#oldestSequence >= SPAN_MAX) return false;
+    if (this.#env.sink.congested || this.#packets.length >= SPAN_MAX) return false;
     const bytes = length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
     const { window, inSlowStart } = this.#controller;
     if (this.#inFlight > 0 && this.#inFlight + bytes > window) return false;
@@ -212,10 +203,11 @@ export class ReliableService implements DataService, AckWriter {
     for (;;) {
       const again = this.#again.peek();
       if (again !== undefined) {
-        if (!again.done && !this.#maySend(again.kept.length)) break;
+        const kept = this.#packets.of(again);
+        if (kept !== null && !this.#maySend(kept.length)) break;
         this.#again.shift();
-        again.queued = false;
-        if (!again.done) this.#transmit(again, true);
+        this.#packets.setQueued(again, false);
+        if (kept !== null) this.#transmit(again, kept, true);
         continue;
       }
       const head = this.#queue.peekLength();
@@ -230,18 +222,14 @@ export class ReliableService implements DataService, AckWriter {
   }
 
   #sendNew(kept: KeptPacket): void {
-    const item: Item = { kept, sequence: this.#nextSequence, done: false, lastNumber: -1, queued: false };
-    this.#nextSequence += 1;
-    this.#items[item.sequence % SPAN_MAX] = item;
-    this.#transmit(item, false);
+    this.#transmit(this.#packets.add(kept), kept, false);
   }
 
-  #transmit(item: Item, again: boolean): void {
+  #transmit(sequence: number, kept: KeptPacket, again: boolean): void {
     const channel = this.#out.channel!;
-    const { kept } = item;
     const length = kept.end - kept.start;
     const at = channel.frame(FRAME_RELIABLE, RELIABLE_HEAD_BYTES + length);
-    putU32(channel.buffer, at, item.sequence >>> 0);
+    putU32(channel.buffer, at, sequence >>> 0);
     copyBytes(kept.bytes, kept.start, kept.end, channel.buffer, at + RELIABLE_HEAD_BYTES);
     if (kept.mark) stampEcn(channel.buffer, at + RELIABLE_HEAD_BYTES);
     const number = channel.fillingNumber;
@@ -249,12 +237,12 @@ export class ReliableService implements DataService, AckWriter {
     this.#lastChargedNumber = number;
     const bytes = FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + length + (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
     const now = this.#env.clock.now();
-    item.lastNumber = number;
+    this.#packets.sentIn(sequence, number);
     this.#inFlight += bytes;
     this.#pacer.take(bytes);
     if (first) this.#controller.onSegmentSize(bytes);
     const limited = this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window || (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
-    this.#outstanding.push({ number, item, sentAt: now, bytes, lost: false, lostAt: 0, limited });
+    this.#outstanding.push(number, sequence, now, bytes, limited);
     if (again) this.retransmitted += 1;
     this.#out.onSent();
   }
@@ -274,7 +262,8 @@ export class ReliableService implements DataService, AckWriter {
   #onAck(ranges: AckRanges): void {
     const now = this.#env.clock.now();
     const { largest } = ranges;
-    let newest: Sent | null = null;
+    // Of the newest transmission among what was under way that this acknowledges.
+    let newest = -1, newestSentAt: Micros = 0;
     if (this.#suspects.length > 0) {
       let kept = 0;
       for (const sent of this.#suspects) {
@@ -283,33 +272,34 @@ export class ReliableService implements DataService, AckWriter {
       }
       this.#suspects.length = kept;
     }
-    for (let sent = this.#outstanding.peek(); sent !== undefined && sent.number <= largest; sent = this.#outstanding.peek()) {
-      this.#outstanding.shift();
-      if (ranges.has(sent.number)) {
-        newest = sent;
-        this.#acknowledge(sent, now);
-      } else this.#suspects.push(sent);
+    const outstanding = this.#outstanding;
+    while (outstanding.length > 0 && outstanding.number <= largest) {
+      const { number, sentAt } = outstanding;
+      if (ranges.has(number)) {
+        newest = number;
+        newestSentAt = sentAt;
+        this.#inFlight -= outstanding.bytes;
+        this.#controller.onAck(outstanding.bytes, sentAt, now, this.#rtt.smoothedUs, outstanding.limited);
+        this.#arrivedThere(outstanding.sequence);
+      } else this.#suspects.push(this.#suspect());
+      outstanding.shift();
     }
     if (largest > this.#largestAcked) this.#largestAcked = largest;
-    if (newest !== null) {
+    if (newest >= 0) {
       this.#probes = 0;
       this.#ackGap += (Math.min(now - this.#ackedAt, 1_000 * MILLISECOND) - this.#ackGap) / 4;
       this.#ackedAt = now;
-      if (newest.number === largest) {
-        const rtt = now - newest.sentAt;
+      if (newest === largest) {
+        const rtt = now - newestSentAt;
         this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt);
       }
     }
     this.#detectLost(now);
-    while (this.#oldestSequence < this.#nextSequence && this.#items[this.#oldestSequence % SPAN_MAX]!.done) {
-      this.#items[this.#oldestSequence % SPAN_MAX] = null;
-      this.#oldestSequence += 1;
-    }
+    this.#packets.advance();
     this.#pump();
   }
 
-  #acknowledge(sent: Sent, now: Micros): void {
-    const { item } = sent;
+  #acknowledge(sent: Suspect, now: Micros): void {
     if (sent.lost) {
       // Declared lost, and yet it arrived: the link reorders more than we thought.
       this.spurious += 1;
@@ -319,9 +309,20 @@ export class ReliableService implements DataService, AckWriter {
       this.#inFlight -= sent.bytes;
       this.#controller.onAck(sent.bytes, sent.sentAt, now, this.#rtt.smoothedUs, sent.limited);
     }
-    if (item.done) return;
-    item.done = true;
-    this.#env.pool.release(item.kept);
+    this.#arrivedThere(sent.sequence);
+  }
+
+  #arrivedThere(sequence: number): void {
+    const kept = this.#packets.of(sequence);
+    if (kept === null) return;
+    this.#packets.done(sequence);
+    this.#env.pool.release(kept);
+  }
+
+  /** The oldest transmission whose fate is open, as a suspect. */
+  #suspect(): Suspect {
+    const { number, sequence, sentAt, bytes, limited } = this.#outstanding;
+    return { number, sequence, sentAt, bytes, lost: false, lostAt: 0, limited };
   }
 
   get #lossDelay(): Micros {
@@ -348,15 +349,15 @@ export class ReliableService implements DataService, AckWriter {
     this.#suspects.length = kept;
   }
 
-  #declareLost(sent: Sent, now: Micros): void {
+  #declareLost(sent: Suspect, now: Micros): void {
     sent.lost = true;
     sent.lostAt = now;
     this.#inFlight -= sent.bytes;
     this.#controller.onCongestion(sent.sentAt, now);
-    const { item } = sent;
-    if (item.done || item.queued || item.lastNumber !== sent.number) return;
-    item.queued = true;
-    this.#again.push(item);
+    const { sequence } = sent;
+    if (this.#packets.of(sequence) === null || this.#packets.isQueued(sequence) || this.#packets.lastNumber(sequence) !== sent.number) return;
+    this.#packets.setQueued(sequence, true);
+    this.#again.push(sequence);
   }
 
   /* -------------------------------------------------------------- timers */
@@ -368,9 +369,8 @@ export class ReliableService implements DataService, AckWriter {
   #armLossTimer(): void {
     let at = NEVER;
     for (const sent of this.#suspects) if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
-    const oldest = this.#outstanding.peek();
-    if (at === NEVER && oldest !== undefined) {
-      at = Math.max(oldest.sentAt, this.#probedAt) + this.#probeAfter;
+    if (at === NEVER && this.#outstanding.length > 0) {
+      at = Math.max(this.#outstanding.sentAt, this.#probedAt) + this.#probeAfter;
       // While several acks come in every round trip, the next is waited for: a queue that builds up on the way is no loss.
       if (2 * this.#ackGap < this.#rtt.smoothedUs) at = Math.max(at, this.#ackedAt + Math.round(1.25 * this.#ackGap));
     }
@@ -397,24 +397,25 @@ export class ReliableService implements DataService, AckWriter {
 
   /** Sends the oldest packets again, whatever the window says. */
   #probe(): void {
-    if (this.#out.channel === null) return;
+    if (this.#out.channel === null || this.#outstanding.length >= TRANSMISSIONS_MAX) return;
     this.#probes += 1;
     this.#probedAt = this.#env.clock.now();
     if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss();
     let left = this.#probes === 1 ? 1 : 2;
-    for (let sequence = this.#oldestSequence; sequence < this.#nextSequence && left > 0; sequence += 1) {
-      const item = this.#items[sequence % SPAN_MAX]!;
-      if (item.done) continue;
+    for (let sequence = this.#packets.oldest; sequence < this.#packets.next && left > 0; sequence += 1) {
+      const kept = this.#packets.of(sequence);
+      if (kept === null) continue;
       left -= 1;
-      this.#transmit(item, true);
+      this.#transmit(sequence, kept, true);
     }
-    if (this.#oldestSequence === this.#nextSequence) this.#forgetCopies();
+    if (this.#packets.length === 0) this.#forgetCopies();
   }
 
   /** The neighbour has everything, yet copies sent twice are not accounted for: nothing would ever tell, and they hold the window. */
   #forgetCopies(): void {
     const now = this.#env.clock.now();
-    for (let sent = this.#outstanding.shift(); sent !== undefined; sent = this.#outstanding.shift()) {
+    for (; this.#outstanding.length > 0; this.#outstanding.shift()) {
+      const sent = this.#suspect();
       this.#declareLost(sent, now);
       this.#suspects.push(sent);
     }
@@ -486,17 +487,15 @@ export class ReliableService implements DataService, AckWriter {
   onDown(): void {
     for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer]) this.#env.timers.cancel(timer);
     const back: KeptPacket[] = [];
-    for (let sequence = this.#oldestSequence; sequence < this.#nextSequence; sequence += 1) {
-      const item = this.#items[sequence % SPAN_MAX]!;
-      if (!item.done) back.push(item.kept);
+    for (let sequence = this.#packets.oldest; sequence < this.#packets.next; sequence += 1) {
+      const kept = this.#packets.of(sequence);
+      if (kept !== null) back.push(kept);
     }
     for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift()) back.push(kept);
-    this.#items = [];
+    this.#packets.clear();
     this.#outstanding.clear();
     this.#suspects = [];
     this.#again.clear();
-    this.#nextSequence = 0;
-    this.#oldestSequence = 0;
     this.#inFlight = 0;
     this.#lastChargedNumber = -1;
     this.#largestAcked = -1;
