@@ -3,7 +3,7 @@
  *
  * Owns the choice among discovered paths, the second path, and the packets that wait. The state of one path is
  * path-flow.ts's. A message keeps its number on every path, so that the destination takes it once. While a search runs all
- * goes on both paths; before that, and over reliable links only, what was lost on the main one goes once more on the second.
+ * goes on both paths; before that, and over reliable links only, what was lost on the main one goes once more, on the second if there is one.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -170,7 +170,8 @@ export class SourceFlow {
     message.on.delete(flow);
     if (message.on.size > 0) return;
     if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
-    const other = flow === this.#main ? this.#second : this.#main;
+    // Where no other path is known the same one may do better the second time: a link was down for a moment.
+    const other = flow === this.#main ? this.#second ?? flow : this.#main;
     if (other === null || !this.#sendAgain(message, other)) this.#kept!.drop(number);
   }
 
