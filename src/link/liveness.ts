@@ -27,8 +27,12 @@ const PROBES_MIN = 8;
 const PROBES_MAX = 60;
 /** A hello goes out this often even when data flows: it carries the loss and the echo. */
 const REPORT_INTERVAL: Micros = 1_000 * MILLISECOND;
-/** A check that runs this late says that we were stopped, not that the peer was. */
+/** A check that runs this late says that we were stopped, not that the peer was: what it sent may wait to be read. Suspicion starts over. */
 const STALL: Micros = 60 * MILLISECOND;
+/** But only so often in one silence: a daemon that is always late looks at its sockets between checks, and must notice a death too. */
+const STALLS_MAX = 8;
+/** What an OS timer is late by anyway. */
+const GRAIN: Micros = 1 * MILLISECOND;
 
 export interface LivenessConfig {
   /** Between hellos on a link that carries nothing else. 20..5,000 ms. 150 ms costs an idle link 13 datagrams/s. */
@@ -67,6 +71,10 @@ export class Liveness {
   #peerStampAt: Micros = -1;
   #firstProbeAt: Micros = 0;
   #probing = false;
+  /** By how much checks were late since the first probe: probes that a busy daemon did not send were not left unanswered. */
+  #lateUs: Micros = 0;
+  /** How often suspicion started over in this silence. */
+  #stalls = 0;
   #checkDueAt: Micros = 0;
 
   constructor(config: LivenessConfig, clock: Clock, timers: Timers, rng: Rng, out: LivenessOutput) {
@@ -186,11 +194,15 @@ export class Liveness {
       this.#armCheck(this.#lastHeardAt + this.#suspectAfter);
       return;
     }
-    if (!this.#probing || now - this.#checkDueAt > STALL) {
-      this.#probing = true;
-      this.#firstProbeAt = now;
-    }
-    const answerable = now - this.#firstProbeAt - Math.round(this.rtt.smoothedUs * 1.25) - 10 * MILLISECOND;
+    const late = now - this.#checkDueAt;
+    if (!this.#probing) {
+      this.#stalls = 0;
+      this.#startProbing(now);
+    } else if (late > STALL && this.#stalls < STALLS_MAX) {
+      this.#stalls += 1;
+      this.#startProbing(now);
+    } else if (late > GRAIN) this.#lateUs += late;
+    const answerable = now - this.#firstProbeAt - this.#lateUs - Math.round(this.rtt.smoothedUs * 1.25) - 10 * MILLISECOND;
     // Who dialled hears nothing for the first round trip, and does not know yet how long that is.
     const deadAfter = this.#heard ? this.#config.deadAfterUs : Math.max(this.#config.deadAfterUs, FIRST_ANSWER);
     if (silence >= deadAfter && answerable >= (this.#probesNeeded - 1) * PROBE_INTERVAL) {
@@ -200,5 +212,11 @@ export class Liveness {
     }
     this.#sendHello(HELLO_PROBE);
     this.#armCheck(now + PROBE_INTERVAL);
+  }
+
+  #startProbing(now: Micros): void {
+    this.#probing = true;
+    this.#firstProbeAt = now;
+    this.#lateUs = 0;
   }
 }

@@ -25,6 +25,7 @@ import { DropCounters } from '#src/wire/drop.js';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '#src/wire/packet.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, ratios, spread } from './processes.js';
+import type { Results } from './results.js';
 
 const PAYLOAD_BYTES = 1_000;
 const PORT = 7;
@@ -300,11 +301,22 @@ export function measureByzantine(rounds: number, durationMs: number): ByzantineF
   };
 }
 
+const PLACES = ['source', 'transit 1', 'transit 2', 'transit 3', 'destination'] as const;
+
+export function recordByzantine({ linkState, quiet, probed, discoveries, primitives }: ByzantineFigures, results: Results): void {
+  for (const [name, costs] of [['link-state', linkState], ['quiet', quiet], ['all probed', probed]] as const) {
+    PLACES.forEach((place, i) => results.add(`byzantine/packet, ${name}/${place}`, 'us', ...costs.us.map((us) => us[i]!)));
+  }
+  for (const { implementation, costs } of discoveries) for (const { nodes, ms } of costs) results.add(`byzantine/discovery, ${nodes} nodes/${implementation}`, 'ms', ...ms);
+  for (const { implementation, costs } of primitives) {
+    for (const [call, us] of Object.entries(costs) as [string, readonly number[]][]) results.add(`byzantine/${implementation}/${call}`, 'us', ...us);
+  }
+}
+
 export function printByzantine({ implementation, linkState, quiet, probed, discoveries, primitives }: ByzantineFigures): void {
-  const places = ['source', 'transit 1', 'transit 2', 'transit 3', 'destination'];
   const at = (costs: PacketCosts, place: number): number[] => costs.us.map((us) => us[place]!);
   const packets = [[`Byzantine-resilient routing, ${PAYLOAD_BYTES} B, reliable`, 'link-state us', 'quiet us', 'spread', 'ratio', 'all probed us', 'spread', 'ratio']];
-  for (const [i, place] of places.entries()) {
+  for (const [i, place] of PLACES.entries()) {
     packets.push([
       `${place}${i > 0 && i < HOSTS - 1 ? ', a probe when all are' : ''}`, median(at(linkState, i)).toFixed(1),
       ...[quiet, probed].flatMap((costs) => [median(at(costs, i)).toFixed(1), spread(at(costs, i), 1), median(ratios(at(costs, i), at(linkState, i))).toFixed(2)]),
@@ -321,7 +333,8 @@ export function printByzantine({ implementation, linkState, quiet, probed, disco
   for (const { implementation: name, costs } of discoveries) {
     for (const { nodes, ms, signed, verified, messages, kilobytes } of costs) {
       const each = median(ms);
-      rows.push([name, String(nodes), each.toFixed(2), spread(ms), (1_000 / each).toFixed(0), ((1_000 * each) / nodes).toFixed(0), signed.toFixed(0), verified.toFixed(0), messages.toFixed(0), kilobytes.toFixed(1)]);
+      const counts = [1_000 / each, (1_000 * each) / nodes, signed, verified, messages].map((value) => value.toFixed(0));
+      rows.push([name, String(nodes), each.toFixed(2), spread(ms), ...counts, kilobytes.toFixed(1)]);
     }
   }
   printTable(rows, 1);

@@ -7,15 +7,18 @@
  * CPU time, of the collector's threads too.
  */
 
-import { nodePrimitives } from '#src/host/node-primitives.js';
+import { availablePrimitives } from '#src/host/choose-primitives.js';
 import { secureRandom } from '#src/host/secure-random.js';
 import { defaultDirection } from '#src/emulation/link-settings.js';
 import { World, type SimHost } from '#src/sim/world.js';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, TAG_BYTES } from '#src/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, spread } from './processes.js';
+import type { Results } from './results.js';
 import type { TransitFigures } from './transit.js';
 
+/** What a daemon on this machine takes. */
+const primitives = availablePrimitives()[0]!.primitives;
 const PAYLOAD_BYTES = 1_000;
 const BODY_END = DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + OVERLAY_HEADER_BYTES + PAYLOAD_BYTES;
 const PORT = 7;
@@ -37,7 +40,7 @@ class TransitNode {
 
   constructor(security: 'sealed' | 'none') {
     this.#world = new World({
-      seed: 1, security, primitives: nodePrimitives,
+      seed: 1, security, primitives,
       onArrival: (wire, bytes) => {
         if (this.#captured === null || wire.to !== this.#hosts[1] || wire.from !== this.#hosts[0] || bytes.length < PAYLOAD_BYTES) return true;
         this.#captured.push(bytes);
@@ -93,7 +96,7 @@ class TransitNode {
 function measureSealer(): { open: number; seal: number } {
   const key = new Uint8Array(32);
   secureRandom.fill(key);
-  const sealer = nodePrimitives.sealer(key);
+  const sealer = primitives.sealer(key);
   const datagrams = Array.from({ length: DATAGRAMS }, () => new Uint8Array(BODY_END + TAG_BYTES));
   const each = (action: (bytes: Uint8Array, number: number) => void): number => {
     collect();
@@ -126,14 +129,18 @@ export function measureCost(rounds: number): CostFigures {
   return figures;
 }
 
+export function recordCost(figures: CostFigures, results: Results): void {
+  for (const [part, us] of Object.entries(figures) as [string, readonly number[]][]) results.add(`cost/${part}`, 'us', ...us);
+}
+
 export function printCost({ open, seal, node, sealedNode }: CostFigures, { bareCpuUs, udpCpuUs, unsealedCpuUs, sealedCpuUs }: TransitFigures): void {
   const rows: string[][] = [[`where the time goes: sealed transit, ${PAYLOAD_BYTES} B`, 'CPU us/packet', 'spread', 'share']];
   const add = (name: string, us: number, all: readonly number[] | null = null): void => {
     rows.push([name, us.toFixed(2), all === null ? '' : spread(all), `${((100 * us) / sealedCpuUs).toFixed(0)} %`]);
   };
   const parts = median(open) + median(seal) + median(node) + udpCpuUs;
-  add('open', median(open), open);
-  add('seal', median(seal), seal);
+  add(`open (${primitives.name})`, median(open), open);
+  add(`seal (${primitives.name})`, median(seal), seal);
   add('header, replay check, frames, route, copy', median(node), node);
   add('UDP receive and send (bare forwarder)', bareCpuUs);
   add('what the daemon\'s UDP sockets add: addresses, a copy', udpCpuUs - bareCpuUs);
@@ -142,6 +149,6 @@ export function printCost({ open, seal, node, sealedNode }: CostFigures, { bareC
   add('  transit sealed, as measured', sealedCpuUs);
   add('to compare: the sealed node without UDP', median(sealedNode), sealedNode);
   add('to compare: sealed less unsealed transit', sealedCpuUs - unsealedCpuUs);
-  console.log();
+  console.log('\nParts of what a sealed transit daemon spends on a packet over plain dgram, best effort, each measured by itself, beside the whole as measured above. CPU microseconds:');
   printTable(rows, 1);
 }

@@ -1,135 +1,274 @@
 /**
- * Application to application over three daemons: datagrams by best effort and over reliable links, and a bulk stream, each
- * over links that are sealed and that are not, beside a bare dgram forwarder and plain TCP on loopback. Prints rates and
- * ratios; asserts nothing.
+ * Program to program over 1, 2 and 4 hops: datagrams by best effort and over reliable links, and a bulk stream; links sealed and not, plain
+ * dgram and offload; with the C implementation beside them when its programs are given.
  *
- * Five processes (two programs, three daemons) share the machine with three idle ones. Datagram rates are the highest
- * offered rate, of a ladder, that arrives with less than 1 % loss.
+ * In each round every row is measured once: its knee, then CPU time and latency at 10, 50 and 90 % of it and with next to nothing to
+ * do, so that ratios compare what was measured within minutes. A bare dgram forwarder runs in between: "bare" is its CPU time of a packet.
  */
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { FIRST_ID, makeIdentities } from './identities.js';
-import { freePort, median, printTable, ratios, whole, Worker } from './processes.js';
-import type { Way } from './program.js';
-import type { Counters } from './role.js';
+import { Chain } from './chain.js';
+import { findKnee } from './knee.js';
+import { HOPS, Line, type Hops, type LineKind, type LineOutcome } from './line.js';
+import { Peer, type PeerService } from './peer.js';
+import type { Place } from './place.js';
+import { median, printTable, ratios, spread, temporaryFolder, whole } from './processes.js';
+import { Goals, type Results } from './results.js';
+import type { DatagramWay } from './program.js';
 
-/** Where ladders begin, packets a second. */
-const LOWEST_RATE = 10_000;
+const WAYS = ['best-effort', 'reliable'] as const satisfies readonly DatagramWay[];
+const PEER_SERVICES = ['best effort', 'reliable'] as const satisfies readonly PeerService[];
+const KINDS: readonly LineKind[] = [false, true].flatMap((offload) => [false, true].map((sealed) => ({ sealed, offload })));
+/** Hops that the goals speak of: three daemons. */
+const MAIN_HOPS: Hops = 2;
+const LOADS = [10, 50, 90] as const;
+/** Of which CPU time is compared. */
+const FULL = 90;
+const IDLE_RATE = 100;
+/** A stream begins slowly. */
+const STREAM_MS_MIN = 1_200;
+const BARE_RATE = 25_000;
+const BARE = 'end-to-end/bare dgram forwarder/CPU', SUM = 'sum';
 
-interface Counted { bytes: number; messages: number }
+export interface EndToEndOrder { readonly rounds: number; readonly ms: number; readonly quick: boolean; readonly peer: string | null }
 
-const settle = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
+const kindName = ({ sealed, offload }: LineKind): string => `${sealed ? 'sealed' : 'unsealed'}, ${offload ? 'offload' : 'plain dgram'}`;
+const hopsName = (hops: number): string => `${hops} hop${hops === 1 ? '' : 's'}`;
+const named = (hops: Hops, kind: LineKind, way: DatagramWay | 'stream', figure: string): string => `end-to-end/${hopsName(hops)}/${kindName(kind)}/${way}/${figure}`;
+const peerNamed = (service: PeerService, figure: string): string => `end-to-end/C implementation, ${hopsName(MAIN_HOPS)}/${service}/${figure}`;
+const cpuAt = (load: number, part: string): string => `CPU at ${load} % of the knee: ${part}`;
+const latencyAt = (load: number | null, share: string): string => `latency ${load === null ? 'idle' : `at ${load} % of the knee`}: ${share}`;
+const partsOf = (hops: number): string[] => ['sending program', ...Array.from({ length: hops + 1 }, (_, i) => `daemon ${i + 1}`), 'receiving program'];
+const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
-/** Megabytes a second that arrive, and the share of messages that did not. */
-async function measure(way: Way, folder: string, durationMs: number, packetsPerSecond: number): Promise<{ perSecond: number; lost: number }> {
-  const [sender, receiver] = [new Worker('program.js'), new Worker('program.js')];
-  try {
-    const port = way === 'tcp' ? await freePort() : 5_000 + Math.floor(performance.now() % 20_000);
-    await receiver.ask({ kind: 'receive', way, socketPath: join(folder, 'c.sock'), port });
-    const size = way === 'stream' || way === 'tcp' ? 16_384 : 1_000;
-    const began = performance.now();
-    const running = sender.ask<{ sent: number }>({ kind: 'send', way, socketPath: join(folder, 'a.sock'), port, bytes: size, durationMs, packetsPerSecond });
-    await settle(durationMs / 4);
-    const first = await receiver.ask<Counted>({ kind: 'report' });
-    const firstAt = performance.now();
-    await settle(durationMs / 2);
-    const second = await receiver.ask<Counted>({ kind: 'report' });
-    const seconds = (performance.now() - firstAt) / 1_000;
-    const { sent } = await running;
-    await settle(Math.max(300, (performance.now() - began) / 10));
-    const last = await receiver.ask<Counted>({ kind: 'report' });
-    return { perSecond: (second.bytes - first.bytes) / 1_000 / seconds, lost: 1 - last.bytes / (sent * size) };
-  } finally {
-    sender.stop();
-    receiver.stop();
+class EndToEnd {
+  readonly #lines = new Map<LineKind, Line>();
+  readonly #bare = new Chain();
+  readonly #results: Results;
+  readonly #order: EndToEndOrder;
+  readonly #knees = new Map<string, number>();
+  #peer: Peer | null = null;
+
+  constructor(results: Results, order: EndToEndOrder) {
+    this.#results = results;
+    this.#order = order;
   }
-}
 
-/** The highest rate of a ladder that gets through with less than 1 % loss, thousand-byte packets a second. `from`: a rate that will do. */
-async function knee(way: 'best-effort' | 'reliable', folder: string, durationMs: number, from: number): Promise<number> {
-  let best = 0;
-  for (let rate = from; rate <= 400_000; rate = Math.round(rate * 1.25)) {
-    let { perSecond, lost } = await measure(way, folder, durationMs, rate);
-    // Once may be chance.
-    if (lost > 0.01 || perSecond < 0.9 * rate) ({ perSecond, lost } = await measure(way, folder, durationMs, rate));
-    if (lost > 0.01 || perSecond < 0.9 * rate) {
-      if (best === 0 && lost > 0.01 && from > LOWEST_RATE) return await knee(way, folder, durationMs, LOWEST_RATE);
-      return Math.max(best, lost <= 0.01 ? perSecond : 0);
+  async start(place: Place, dir: string, kinds: readonly LineKind[], hops: readonly Hops[]): Promise<void> {
+    const folder = (name: string): string => {
+      const path = join(dir, name);
+      mkdirSync(path);
+      return path;
+    };
+    const { peer } = this.#order;
+    if (peer !== null) this.#peer = new Peer(peer, place, folder('peer'));
+    await Promise.all(kinds.map(async (kind, i) => {
+      const line = new Line();
+      this.#lines.set(kind, line);
+      await line.start(kind, place, folder(String(i)), hops);
+    }));
+    await this.#bare.start({ forwarder: 'bare-forwarder', sealed: false, offload: false }, place, folder('bare'));
+    await this.#peer?.start();
+  }
+
+  /** Code that is not compiled yet would be measured otherwise. */
+  async warmUp(hops: readonly Hops[]): Promise<void> {
+    for (const line of this.#lines.values()) for (const each of hops) for (const way of WAYS) await line.run(way, each, 20_000, 500);
+    await this.#bare.run({ packetsPerSecond: BARE_RATE, bytes: 1_000, shared: false, service: 'best effort', durationMs: 1_000 });
+  }
+
+  get #probeMs(): number {
+    return Math.max(200, this.#order.ms * 0.75);
+  }
+
+  async bare(): Promise<void> {
+    const { cpuUsPerPacket } = await this.#bare.run({ packetsPerSecond: BARE_RATE, bytes: 1_000, shared: false, service: 'best effort', durationMs: this.#order.ms });
+    this.#results.add(BARE, 'us', cpuUsPerPacket);
+  }
+
+  #addCpu(name: (figure: string) => string, load: number, cpuUs: readonly number[]): void {
+    for (const [i, part] of partsOf(cpuUs.length - 3).entries()) this.#results.add(name(cpuAt(load, part)), 'us', cpuUs[i]!);
+    this.#results.add(name(cpuAt(load, SUM)), 'us', total(cpuUs));
+  }
+
+  #addLatency(name: (figure: string) => string, load: number | null, { latency }: LineOutcome): void {
+    for (const [share, ms] of Object.entries(latency)) this.#results.add(name(latencyAt(load, share)), 'ms', ms);
+  }
+
+  async datagrams(kind: LineKind, hops: Hops, way: DatagramWay): Promise<void> {
+    const line = this.#lines.get(kind)!, { ms } = this.#order;
+    const name = (figure: string): string => named(hops, kind, way, figure);
+    const key = name('');
+    this.#addLatency(name, null, await line.run(way, hops, IDLE_RATE, 2 * ms));
+    const knee = await findKnee((rate) => line.run(way, hops, rate, this.#probeMs), this.#knees.get(key) ?? null);
+    this.#results.add(name('knee'), 'packets/s', knee);
+    if (knee === 0) return;
+    this.#knees.set(key, knee);
+    for (const load of LOADS) {
+      const outcome = await line.run(way, hops, Math.round((knee * load) / 100), ms);
+      this.#addCpu(name, load, outcome.cpuUs);
+      this.#addLatency(name, load, outcome);
     }
-    best = Math.max(best, perSecond);
-  }
-  return best;
-}
-
-/** Three daemons in a row in processes of their own, with the client sockets a.sock and c.sock in `folder`. */
-class Daemons {
-  readonly folder: string;
-  readonly #workers: Worker[] = [];
-
-  constructor(folder: string) {
-    this.folder = folder;
   }
 
-  async start(sealed: boolean): Promise<void> {
-    mkdirSync(this.folder);
-    const identities = sealed ? makeIdentities(this.folder, 3) : null;
-    const ports = [await freePort(), await freePort(), await freePort(), 0];
-    for (const [i, name] of [[2, 'c'], [1, 'b'], [0, 'a']] as const) {
-      const worker = new Worker('role.js');
-      this.#workers[i] = worker;
-      const socketPath = join(this.folder, `${name}.sock`);
-      await worker.ask({ kind: 'start', role: 'node', id: FIRST_ID + i, port: ports[i]!, next: ports[i + 1]!, socketPath, identity: identities?.[i] ?? null });
+  async stream(kind: LineKind, hops: Hops): Promise<void> {
+    const { perSecond, cpuUs } = await this.#lines.get(kind)!.stream(hops, Math.max(STREAM_MS_MIN, 4 * this.#order.ms));
+    this.#results.add(named(hops, kind, 'stream', 'rate'), '1000 B/s', perSecond);
+    this.#addCpu((figure) => named(hops, kind, 'stream', figure), FULL, cpuUs);
+  }
+
+  async peer(): Promise<void> {
+    const peer = this.#peer;
+    if (peer === null) return;
+    for (const service of PEER_SERVICES) {
+      const key = peerNamed(service, '');
+      const knee = await findKnee((rate) => peer.run(service, rate, 2 * this.#probeMs), this.#knees.get(key) ?? null);
+      this.#results.add(peerNamed(service, 'knee'), 'packets/s', knee);
+      if (knee === 0) continue;
+      this.#knees.set(key, knee);
+      for (const load of [50, FULL]) {
+        const { cpuUs } = await peer.run(service, Math.round((knee * load) / 100), 4 * this.#order.ms);
+        this.#addCpu((figure) => peerNamed(service, figure), load, cpuUs);
+      }
     }
-    while (!(await this.#workers[0]!.ask<Counters>({ kind: 'report' })).reachable) await settle(50);
   }
 
   stop(): void {
-    for (const worker of this.#workers) worker?.stop();
+    for (const line of this.#lines.values()) line.stop();
+    this.#bare.stop();
+    this.#peer?.stop();
   }
 }
 
-/** A row of the table: its rates, one a round. */
-interface Row { readonly label: string; readonly way: Way; readonly sealed: boolean; readonly rates: number[] }
-
-const LABELS: readonly (readonly [Way, string])[] = [
-  ['best-effort', 'datagrams, best effort'], ['reliable', 'datagrams, reliable links'], ['stream', 'bulk stream, reliable links'],
-];
-
-export async function endToEnd(rounds: number, durationMs: number, barePerSecond: number): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'spines-bench-'));
-  const unsealed = new Daemons(join(dir, 'unsealed')), sealed = new Daemons(join(dir, 'sealed'));
-  const rows: Row[] = [
-    ...LABELS.flatMap(([way, label]) => [{ label, way, sealed: false, rates: [] }, { label: '', way, sealed: true, rates: [] }]),
-    { label: 'plain TCP, no overlay', way: 'tcp', sealed: false, rates: [] },
-  ];
+export async function endToEnd(place: Place, results: Results, order: EndToEndOrder): Promise<void> {
+  const dir = temporaryFolder();
+  const lab = new EndToEnd(results, order);
+  const hops: readonly Hops[] = order.quick ? [MAIN_HOPS] : HOPS;
+  const kinds = order.quick ? KINDS.filter(({ sealed, offload }) => offload || !sealed) : KINDS;
   try {
-    await unsealed.start(false);
-    await sealed.start(true);
-    for (const row of rows) await measure(row.way, (row.sealed ? sealed : unsealed).folder, durationMs, LOWEST_RATE);
-    for (let round = 0; round < rounds; round += 1) {
-      for (const row of rows) {
-        const { folder } = row.sealed ? sealed : unsealed;
-        const { way, rates } = row;
-        if (way === 'stream' || way === 'tcp') rates.push((await measure(way, folder, durationMs, 0)).perSecond);
-        else rates.push(await knee(way, folder, Math.min(durationMs, 1_000), rates.length === 0 ? LOWEST_RATE : Math.max(LOWEST_RATE, Math.round(median(rates) / 2))));
+    await lab.start(place, dir, kinds, hops);
+    await lab.warmUp(hops);
+    for (let round = 0; round < order.rounds; round += 1) {
+      for (const each of hops) {
+        await lab.bare();
+        for (const kind of kinds) {
+          for (const way of WAYS) await lab.datagrams(kind, each, way);
+          await lab.stream(kind, each);
+        }
+        if (each === MAIN_HOPS) await lab.peer();
       }
     }
   } finally {
-    unsealed.stop();
-    sealed.stop();
+    lab.stop();
     rmSync(dir, { recursive: true, force: true });
   }
-  const table: string[][] = [['application to application', 'links', '1000 B a second', 'spread', 'of unsealed', 'of best effort', 'of bare forwarder']];
-  for (const { label, way, sealed: isSealed, rates } of rows) {
-    const plain = rows.find((row) => row.way === way && !row.sealed)!.rates;
-    const bestEffort = rows.find((row) => row.way === 'best-effort' && row.sealed === isSealed)!.rates;
-    table.push([
-      label, way === 'tcp' ? '' : isSealed ? 'sealed' : 'unsealed', whole(median(rates)), `${whole(Math.min(...rates))}-${whole(Math.max(...rates))}`,
-      isSealed ? median(ratios(rates, plain)).toFixed(2) : '', median(ratios(rates, bestEffort)).toFixed(2), (median(rates) / barePerSecond).toFixed(2),
-    ]);
+  printRates(results, hops);
+  printParts(results, hops);
+  printLatency(results, hops);
+  printGoals(results, order.quick);
+}
+
+const WORDS: Record<DatagramWay | 'stream', string> = { 'best-effort': 'datagrams, best effort', reliable: 'datagrams, reliable', stream: 'bulk stream' };
+
+function range(values: readonly number[]): string {
+  return values.length <= 1 ? '' : `${whole(Math.min(...values))}-${whole(Math.max(...values))}`;
+}
+
+/** A row of the tables: of ours every path, then those of the C implementation where it was measured. */
+interface TableRow { readonly head: readonly [hops: string, links: string, what: string]; readonly hops: Hops; readonly rate: string; readonly name: (figure: string) => string }
+
+function* tableRows(hops: readonly Hops[]): Generator<TableRow> {
+  for (const each of hops) {
+    for (const kind of KINDS) {
+      for (const way of [...WAYS, 'stream'] as const) {
+        const first = way === WAYS[0];
+        yield {
+          head: [first && kind === KINDS[0] ? String(each) : '', first ? kindName(kind) : '', WORDS[way]], hops: each, rate: way === 'stream' ? 'rate' : 'knee',
+          name: (figure) => named(each, kind, way, figure),
+        };
+      }
+    }
+    if (each !== MAIN_HOPS) continue;
+    for (const service of PEER_SERVICES) {
+      const first = service === PEER_SERVICES[0];
+      yield { head: ['', first ? 'C implementation' : '', `datagrams, ${service}`], hops: each, rate: 'knee', name: (figure) => peerNamed(service, figure) };
+    }
   }
-  console.log('\nThree daemons and two programs on this machine (bare forwarder and plain TCP have less to do):');
-  printTable(table, 2);
+}
+
+function printRates(results: Results, hops: readonly Hops[]): void {
+  const bare = results.median(BARE);
+  const rows = [['hops', 'links', 'what', 'packets/s', 'spread', 'us/packet at 50 %', `at ${FULL} %`, 'spread', 'of bare']];
+  for (const { head, rate, name } of tableRows(hops)) {
+    const rates = results.values(name(rate)), full = results.values(name(cpuAt(FULL, SUM))), half = results.values(name(cpuAt(50, SUM)));
+    if (rates.length === 0) continue;
+    const apart = full.length === 1 ? '' : spread(full);
+    const cells = full.length === 0 ? [] : [half.length === 0 ? '' : median(half).toFixed(2), median(full).toFixed(2), apart, (median(full) / bare).toFixed(2)];
+    rows.push([...head, whole(median(rates)), range(rates), ...cells]);
+  }
+  console.log('\nEnd to end: from one program to another over 1, 2 and 4 hops (2, 3 and 5 daemons), 1000 B. packets/s is the highest rate of which less than 0.1 % is lost; of a stream,');
+  console.log(`thousands of bytes a second. CPU is that of all processes together, at 50 and ${FULL} % of that rate (of a stream: as fast as it goes).`);
+  console.log(`"Of bare": beside a bare dgram forwarder's ${bare.toFixed(2)} us (at ${whole(BARE_RATE)} packets/s).`);
+  printTable(rows, 3);
+}
+
+function printParts(results: Results, hops: readonly Hops[]): void {
+  const most = Math.max(...hops);
+  const rows = [['hops', 'links', 'what', 'sending', ...Array.from({ length: most + 1 }, (_, i) => `daemon ${i + 1}`), 'receiving']];
+  for (const { head, hops: each, name } of tableRows(hops)) {
+    const cells = partsOf(each).map((part) => results.median(name(cpuAt(FULL, part))));
+    if (cells.some(Number.isNaN)) continue;
+    const texts = cells.map((us) => us.toFixed(2));
+    rows.push([...head, ...texts.slice(0, -1), ...new Array<string>(most - each).fill(''), texts.at(-1)!]);
+  }
+  console.log(`\nThe same CPU microseconds per packet, by process, at ${FULL} % of the knee (stream: per 1000 bytes, as fast as it goes):`);
+  printTable(rows, 3);
+}
+
+function printLatency(results: Results, hops: readonly Hops[]): void {
+  const loads = [null, ...LOADS] as const;
+  const rows = [['hops', 'links', 'what', ...loads.flatMap((load) => [load === null ? 'idle: p50' : `${load} %: p50`, 'p90', 'p99', 'max'])]];
+  for (const { head, name } of tableRows(hops)) {
+    const cells = loads.flatMap((load) => ['p50', 'p90', 'p99', 'max'].map((share) => results.median(name(latencyAt(load, share)))));
+    if (!cells.every(Number.isNaN)) rows.push([...head, ...cells.map((ms) => (Number.isNaN(ms) ? '' : ms.toFixed(ms < 10 ? 2 : 1)))]);
+  }
+  console.log(`\nLatency from program to program, one way, milliseconds: daemons with next to nothing to do (${IDLE_RATE} packets/s), and at 10, 50 and 90 % of the knee.`);
+  console.log('Medians of the rounds\' percentiles:');
+  printTable(rows, 3);
+}
+
+function printGoals(results: Results, quick: boolean): void {
+  const [plain, , offload, offloadSealed] = KINDS as readonly [LineKind, LineKind, LineKind, LineKind];
+  const bare = results.median(BARE);
+  const cpu = (kind: LineKind, way: DatagramWay | 'stream'): number => results.median(named(MAIN_HOPS, kind, way, cpuAt(FULL, SUM)));
+  const knee = (kind: LineKind, way: DatagramWay): number => results.median(named(MAIN_HOPS, kind, way, 'knee'));
+  const beside = (kind: LineKind, way: DatagramWay | 'stream', of: DatagramWay): number => {
+    const [a, b] = [way, of].map((which) => results.values(named(MAIN_HOPS, kind, which, cpuAt(FULL, SUM))));
+    return median(a!.length === b!.length ? ratios(a!, b!) : []);
+  };
+  const goals = new Goals();
+  goals.add('best effort, unsealed, plain dgram: CPU of all five, times bare', cpu(plain, 'best-effort') / bare, 'at most', 3);
+  goals.add('best effort, unsealed, offload', cpu(offload, 'best-effort') / bare, 'at most', 1);
+  goals.add('best effort, sealed, offload', cpu(offloadSealed, 'best-effort') / bare, 'at most', 2.2);
+  for (const kind of KINDS) goals.add(`reliable, ${kindName(kind)}: CPU, times best effort of the same path`, beside(kind, 'reliable', 'best-effort'), 'at most', 1.3);
+  for (const kind of KINDS) goals.add(`stream, ${kindName(kind)}: CPU per 1000 bytes, times reliable datagrams`, beside(kind, 'stream', 'reliable'), 'at most', 1);
+  goals.add('best effort, unsealed, plain dgram: packets/s', knee(plain, 'best-effort'), 'over', 130_000, 0);
+  goals.add('best effort, unsealed, offload: packets/s', knee(offload, 'best-effort'), 'over', 300_000, 0);
+  goals.add('best effort, sealed, offload: packets/s', knee(offloadSealed, 'best-effort'), 'over', 150_000, 0);
+  for (const [service, way] of [['best effort', 'best-effort'], ['reliable', 'reliable']] as const) {
+    const theirs = results.median(peerNamed(service, 'knee'));
+    goals.add(`${service}, unsealed, offload: packets/s, times the C implementation`, knee(offload, way) / theirs, 'over', 3);
+    goals.add(`${service}, sealed, offload: packets/s, times the C implementation (unsealed)`, knee(offloadSealed, way) / theirs, 'over', 1);
+  }
+  /** The worst of all paths keeps the goal, or none does. */
+  const latency = (goal: string, load: number | null, share: string, bound: number): void => {
+    const measured = KINDS.flatMap((kind) => WAYS.map((way) => ({ name: `${WORDS[way].split(', ')[1]}, ${kindName(kind)}`, ms: results.median(named(MAIN_HOPS, kind, way, latencyAt(load, share))) })));
+    const worst = measured.filter(({ ms }) => !Number.isNaN(ms)).sort((a, b) => b.ms - a.ms)[0];
+    if (worst !== undefined) goals.add(`${goal}, worst path (${worst.name}), ms`, worst.ms, 'at most', bound);
+  };
+  latency('latency through idle daemons, median', null, 'p50', 0.4);
+  latency('latency through idle daemons, p99', null, 'p99', 1.5);
+  latency('latency at 50 % of the knee, p99', 50, 'p99', 5);
+  goals.print(`Goals over ${MAIN_HOPS + 1} daemons and two programs, beside what was measured${quick ? ' in a quick run' : ''} (medians; nothing is asserted):`);
 }

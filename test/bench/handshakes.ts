@@ -21,6 +21,7 @@ import { INIT_NOISE_END } from '#src/wire/sealed-handshake.js';
 import { DATAGRAM_BYTES_MAX } from '#src/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { cpuUs, median, printTable, spread, whole } from './processes.js';
+import type { Results } from './results.js';
 
 /** Microseconds of CPU time each, one value a round. */
 interface Costs {
@@ -190,6 +191,12 @@ export function measureHandshakes(rounds: number, durationMs: number): Handshake
   for (const { pair } of figures) measureRound(pair, durationMs / 10, scratch);
   for (let round = 0; round < rounds; round += 1) for (const { pair, costs } of figures) measureRound(pair, durationMs / 10, costs);
   return figures.map(({ primitives, costs }) => ({ primitives, costs }));
+}
+
+export function recordHandshakes(figures: readonly HandshakeFigures[], results: Results): void {
+  for (const { primitives, costs } of figures) {
+    for (const [call, us] of Object.entries(costs) as [string, readonly number[]][]) results.add(`handshakes/${primitives}/${call}`, 'us', ...us);
+  }
 }
 
 export function printHandshakes(figures: readonly HandshakeFigures[]): void {

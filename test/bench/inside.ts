@@ -10,7 +10,8 @@ import { measureCost } from './cost.js';
 import { measureHandshakes } from './handshakes.js';
 import { measureMemory } from './memory.js';
 
-interface Order { readonly kind: 'cost' | 'handshakes' | 'memory' | 'byzantine'; readonly rounds: number; readonly durationMs: number }
+export type InsideKind = 'cost' | 'handshakes' | 'memory' | 'byzantine';
+interface Order { readonly kind: InsideKind; readonly rounds: number; readonly durationMs: number }
 
 process.on('message', ({ kind, rounds, durationMs }: Order) => {
   if (kind === 'cost') process.send!(measureCost(rounds));

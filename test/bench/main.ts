@@ -1,43 +1,94 @@
 /**
- * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder, what sealing adds and where that goes, what
- * handshakes and links cost, what Byzantine-resilient routing costs, and what programs get end to end, in one run.
+ * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder and where that goes, what programs get end to end, what
+ * handshakes, links and Byzantine-resilient routing cost, in one run.
  *
- * BENCH_ROUNDS and BENCH_MS make it shorter or surer; BENCH_ONLY=byzantine leaves out all but that section. Prints medians and ratios; asserts nothing.
+ * Options are options.ts's. Prints tables of medians and the goals beside them; asserts nothing.
  */
 
-import { cpus } from 'node:os';
-import { printByzantine, type ByzantineFigures } from './byzantine.js';
-import { printCost, type CostFigures } from './cost.js';
+import { cpus, loadavg } from 'node:os';
+import { printByzantine, recordByzantine, type ByzantineFigures } from './byzantine.js';
+import { printCost, recordCost, type CostFigures } from './cost.js';
 import { endToEnd } from './end-to-end.js';
-import { printHandshakes, type HandshakeFigures } from './handshakes.js';
-import { printMemory, type MemoryFigures } from './memory.js';
-import { Worker } from './processes.js';
-import { FLOOD_RATE, STEADY_RATE, transit } from './transit.js';
+import { printHandshakes, recordHandshakes, type HandshakeFigures } from './handshakes.js';
+import type { InsideKind } from './inside.js';
+import { LINE_HOSTS } from './line.js';
+import { printMemory, recordMemory, type MemoryFigures } from './memory.js';
+import { readOptions, type BenchOptions, type Section } from './options.js';
+import { Place } from './place.js';
+import { beside, Worker } from './processes.js';
+import { readResults, Results } from './results.js';
+import { printScale } from './scale.js';
+import { transit } from './transit.js';
 
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
-const DURATION_MS = Number(process.env['BENCH_MS'] ?? 2_000);
+/** Of what is measured within a process, where calls are short. */
+const INSIDE_MS = 2_000, INSIDE_QUICK_MS = 500;
 
 /** Measured in a process of its own, whose heap and compiled code are of nothing else. */
-async function inside<T>(what: 'cost' | 'handshakes' | 'memory' | 'byzantine'): Promise<T> {
-  const worker = new Worker('inside.js');
+async function inside<T>(kind: InsideKind, { rounds, quick }: BenchOptions): Promise<T> {
+  const worker = new Worker({ script: beside('inside.js'), nodeArgs: ['--expose-gc'] });
   try {
-    return await worker.ask<T>({ kind: what, rounds: ROUNDS, durationMs: DURATION_MS });
+    return await worker.ask<T>({ kind, rounds, durationMs: quick ? INSIDE_QUICK_MS : INSIDE_MS });
   } finally {
     worker.stop();
   }
 }
 
-async function main(): Promise<void> {
-  console.log(`Node ${process.versions.node}, OpenSSL ${process.versions.openssl}, ${cpus().length} cores, loopback, ${ROUNDS} rounds of ${DURATION_MS} ms each; medians.`);
-  if (process.env['BENCH_ONLY'] === 'byzantine') return printByzantine(await inside<ByzantineFigures>('byzantine'));
-  console.log(`CPU per packet of the forwarder at ${STEADY_RATE} packets/s offered; packets/s with ${FLOOD_RATE} offered. Ratios are of the same round.\n`);
-  const figures = await transit(ROUNDS, DURATION_MS);
-  printCost(await inside<CostFigures>('cost'), figures);
-  printHandshakes(await inside<HandshakeFigures[]>('handshakes'));
-  printByzantine(await inside<ByzantineFigures>('byzantine'));
-  printMemory(await inside<MemoryFigures>('memory'));
-  await endToEnd(Math.min(ROUNDS, 3), DURATION_MS, figures.barePerSecond);
+async function run(options: BenchOptions, results: Results, place: Place | null): Promise<void> {
+  const { rounds, ms, quick, peer } = options;
+  const wants = (section: Section): boolean => options.only.includes(section);
+  if (wants('transit') || wants('cost')) {
+    const figures = await transit(place!, results, { rounds, ms, quick, partsOnly: !wants('transit') });
+    if (wants('cost')) {
+      const cost = await inside<CostFigures>('cost', options);
+      recordCost(cost, results);
+      printCost(cost, figures);
+    }
+  }
+  if (wants('end-to-end')) await endToEnd(place!, results, { rounds, ms, quick, peer });
+  if (wants('handshakes')) {
+    const handshakes = await inside<HandshakeFigures[]>('handshakes', options);
+    recordHandshakes(handshakes, results);
+    printHandshakes(handshakes);
+  }
+  if (wants('byzantine')) {
+    const byzantine = await inside<ByzantineFigures>('byzantine', options);
+    recordByzantine(byzantine, results);
+    printByzantine(byzantine);
+  }
+  if (wants('memory')) {
+    const memory = await inside<MemoryFigures>('memory', options);
+    recordMemory(memory, results);
+    printMemory(memory);
+  }
+  if (wants('scale')) await printScale(rounds, quick ? 2_000 : 5_000);
 }
 
-await main();
-process.exit(0);
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2), process.env);
+  const { rounds, ms, quick, json, compare } = options;
+  const before = compare === null ? null : readResults(compare);
+  const place = options.only.some((section) => ['transit', 'cost', 'end-to-end'].includes(section)) ? new Place(LINE_HOSTS) : null;
+  const results = new Results();
+  const load = loadavg()[0]!;
+  console.log(`Node ${process.versions.node}, OpenSSL ${process.versions.openssl}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), load ${load.toFixed(1)} before.`);
+  console.log(`${rounds} round${rounds === 1 ? '' : 's'} of ${ms} ms a measurement, interleaved; medians, and spreads from the lowest to the highest round.`);
+  if (place !== null) console.log(`Packets travel ${place.sentence}.`);
+  if (load > cpus().length / 2) console.log('Other work keeps this machine busy: figures will be worse than it can, and differ from round to round.');
+  for (const [name, value] of [['rounds', rounds], ['ms', ms], ['quick', String(quick)], ['place', place?.sentence ?? 'one process'], ['load before', load]] as const) results.note(name, value);
+  try {
+    await run(options, results, place);
+  } finally {
+    await place?.close();
+  }
+  if (before !== null) results.compare(before, compare!);
+  if (json !== null) results.write(json);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}

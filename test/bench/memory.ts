@@ -24,6 +24,7 @@ import { DropReason } from '#src/wire/drop.js';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '#src/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, median, printTable, ratios, spread } from './processes.js';
+import type { Results } from './results.js';
 
 const LINKS = 100;
 /** Up before the first weighing: tables and code are there then. */
@@ -108,6 +109,11 @@ export function measureMemory(rounds: number): MemoryFigures {
     figures.sealed.push(sealed);
   }
   return figures;
+}
+
+export function recordMemory({ sealed, unsealed }: MemoryFigures, results: Results): void {
+  results.add('memory/sealed link', 'B', ...sealed);
+  results.add('memory/unsealed link', 'B', ...unsealed);
 }
 
 export function printMemory({ sealed, unsealed }: MemoryFigures): void {

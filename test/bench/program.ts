@@ -1,84 +1,102 @@
 /**
- * An application of the bench in a process of its own: sends or receives as fast as it can, over the overlay or plain.
+ * An application of the bench in a process of its own, with the client library: sends at a rate or as fast as it can, or receives.
  *
- * Started by end-to-end.ts. A sender keeps sending until told to stop, honouring back-pressure; a receiver counts.
+ * Started by end-to-end.ts. A sender honours back-pressure; a receiver counts datagrams at one port and bytes of streams at the next.
  */
 
-import { createServer as createTcpServer, connect as connectTcp, type Socket } from 'node:net';
-import { SpinesClient } from 'spines-client';
+import { SpinesClient, type SpinesDatagram } from 'spines-client';
+import { Arrivals, Payloads } from './arrivals.js';
+import { answerProbe } from './gauges.js';
+import { monotonicMs } from './processes.js';
+import { pump, type Pumped } from './pump.js';
 
-export type Way = 'best-effort' | 'reliable' | 'stream' | 'tcp';
+export type DatagramWay = 'best-effort' | 'reliable';
 
+/** Besides what gauges.ts answers. */
 export type ProgramOrder =
-  | { kind: 'receive'; way: Way; socketPath: string; port: number }
-  | { kind: 'send'; way: Way; socketPath: string; port: number; bytes: number; durationMs: number; packetsPerSecond: number }
-  | { kind: 'report' };
+  | { kind: 'open'; socketPath: string; port: number | null }
+  /** Whether the daemon has a route to a node. */
+  | { kind: 'reachable'; to: string }
+  | { kind: 'send'; way: DatagramWay; to: string; port: number; bytes: number; packetsPerSecond: number; durationMs: number; stampEvery: number }
+  | { kind: 'stream'; to: string; port: number; durationMs: number }
+  /** How many so far, and all about them; only the second begins anew. */
+  | { kind: 'count' }
+  | { kind: 'arrived' };
 
-let bytes = 0;
-let messages = 0;
+/** What a stream's program writes at once. */
+const CHUNK_BYTES = 16_384;
+/** Messages that wait for this program, beyond what it is likely to be late for. */
+const RECEIVE_QUEUE_BYTES = 64 << 20;
 
-async function receive(way: Way, socketPath: string, port: number): Promise<void> {
-  const count = (chunk: Uint8Array): void => { bytes += chunk.length; messages += 1; };
-  if (way === 'tcp') {
-    await new Promise<void>((resolve) => createTcpServer((socket) => socket.on('data', count)).listen(port, '127.0.0.1', resolve));
-    return;
-  }
-  const client = await SpinesClient.connect({ path: socketPath });
-  if (way === 'stream') {
-    const server = client.createServer({}, (socket) => socket.on('data', count).on('error', () => {}));
-    await new Promise<void>((resolve) => server.listen(port, resolve));
-    return;
-  }
-  const socket = client.datagram({ link: way, recvQueueBytes: 64 << 20 });
-  socket.on('message', count);
-  await new Promise<void>((resolve) => socket.bind(port, resolve));
-}
+const arrivals = new Arrivals();
+const sockets = new Map<DatagramWay, SpinesDatagram>();
+let client: SpinesClient | null = null;
 
-/** Calls `write` as often as it takes, in batches, until time is up; `write` returns false when it must wait for `ready`. */
-async function pump(durationMs: number, packetsPerSecond: number, write: () => boolean, ready: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  let sent = 0;
-  for (;;) {
-    const elapsed = performance.now() - began;
-    if (elapsed >= durationMs) return sent;
-    const due = packetsPerSecond === 0 ? sent + 64 : Math.floor((elapsed * packetsPerSecond) / 1_000);
-    let open = true;
-    while (sent < due && open) {
-      open = write();
-      sent += 1;
+async function open(socketPath: string, port: number | null): Promise<void> {
+  client = await SpinesClient.connect({ path: socketPath });
+  if (port === null) {
+    for (const link of ['best-effort', 'reliable'] as const) {
+      const socket = client.datagram({ link });
+      // What is refused does not arrive, and is seen there.
+      socket.on('sendError', () => {});
+      await new Promise<void>((resolve) => socket.bind(0, resolve));
+      sockets.set(link, socket);
     }
-    if (!open) await ready();
-    else await new Promise((resolve) => (packetsPerSecond === 0 ? setImmediate(resolve) : setTimeout(resolve, 1)));
+    return;
   }
+  const socket = client.datagram({ recvQueueBytes: RECEIVE_QUEUE_BYTES });
+  socket.on('message', (message) => arrivals.add(message));
+  await new Promise<void>((resolve) => socket.bind(port, resolve));
+  const server = client.createServer({}, (stream) => stream.on('data', (chunk: Buffer) => arrivals.addBytes(chunk.length)).on('error', () => {}));
+  await new Promise<void>((resolve) => server.listen(port + 1, resolve));
 }
 
-async function send(order: ProgramOrder & { kind: 'send' }): Promise<number> {
-  const { way, socketPath, port, durationMs, packetsPerSecond } = order;
-  const payload = Buffer.alloc(order.bytes);
-  if (way === 'best-effort' || way === 'reliable') {
-    const client = await SpinesClient.connect({ path: socketPath });
-    const socket = client.datagram({ link: way });
-    await new Promise<void>((resolve) => socket.bind(0, resolve));
-    const sent = await pump(durationMs, packetsPerSecond, () => socket.send(payload, port, '10.0.0.3'), () => socket.ready());
-    await client.close();
-    return sent;
+async function send({ way, to, port, bytes, packetsPerSecond, durationMs, stampEvery }: ProgramOrder & { kind: 'send' }): Promise<Pumped> {
+  const socket = sockets.get(way)!;
+  const payloads = new Payloads(bytes, stampEvery);
+  return await pump({ packetsPerSecond, durationMs, emit: () => socket.send(payloads.next(), port, to), ready: () => socket.ready() });
+}
+
+/** `sent`: bytes. */
+async function stream(to: string, port: number, durationMs: number): Promise<Pumped> {
+  const socket = client!.stream().connect(port + 1, to);
+  await new Promise<void>((resolve, reject) => socket.once('connect', () => resolve()).once('error', reject));
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  const beganMs = monotonicMs();
+  let sent = 0;
+  while (monotonicMs() - beganMs < durationMs) {
+    sent += CHUNK_BYTES;
+    if (!socket.write(chunk)) await new Promise((resolve) => socket.once('drain', resolve));
   }
-  const client = way === 'tcp' ? null : await SpinesClient.connect({ path: socketPath });
-  const socket: Socket | ReturnType<SpinesClient['stream']> = client === null ? connectTcp(port, '127.0.0.1') : client.stream().connect(port, '10.0.0.3');
-  await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
-  const sent = await pump(durationMs, 0, () => socket.write(payload), () => new Promise((resolve) => socket.once('drain', resolve)));
-  socket.destroy();
-  await client?.close();
-  return sent;
+  await new Promise<void>((resolve, reject) => socket.once('error', reject).once('finish', () => resolve()).end());
+  const endedMs = monotonicMs();
+  socket.resume();
+  return { sent, beganMs, endedMs };
+}
+
+async function answer(order: ProgramOrder): Promise<object> {
+  switch (order.kind) {
+    case 'open':
+      await open(order.socketPath, order.port);
+      return {};
+    case 'reachable': {
+      const { routes } = (await client!.request('routes')) as { routes: { node: string; reachable: boolean }[] };
+      return { reachable: routes.some(({ node, reachable }) => node === order.to && reachable) };
+    }
+    case 'send':
+      return await send(order);
+    case 'stream':
+      return await stream(order.to, order.port, order.durationMs);
+    case 'count':
+      return { packets: arrivals.packets };
+    case 'arrived':
+      return arrivals.take();
+  }
 }
 
 process.on('message', (order: ProgramOrder) => {
-  void (async (): Promise<void> => {
-    if (order.kind === 'receive') {
-      await receive(order.way, order.socketPath, order.port);
-      process.send!({ kind: 'started' });
-    } else if (order.kind === 'send') process.send!({ kind: 'sent', sent: await send(order) });
-    else process.send!({ kind: 'report', bytes, messages });
-  })();
+  const probed = answerProbe(order);
+  if (probed !== null) process.send!(probed);
+  else void answer(order).then((reply) => process.send!(reply));
 });
 process.on('disconnect', () => process.exit(0));

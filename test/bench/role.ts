@@ -1,9 +1,8 @@
 /**
- * One process of the bench: a packet source, a forwarder that is no daemon, a sink, or a daemon with a source or sink inside.
+ * One process of the transit section: a packet source, a forwarder that is no daemon, a sink, or a daemon with a source or sink inside.
  *
- * Started by transit.ts and end-to-end.ts with a role; reports counters and its own CPU time when asked over the
- * IPC channel. The bare roles do nothing but receive and send, which is what the daemon is compared with; udp-forwarder does
- * so through the daemon's UdpSink.
+ * Started by transit.ts with a role. The bare roles do nothing but receive and send, which is what the daemon is compared with;
+ * udp-forwarder does so through the daemon's UdpSink. The daemon in the middle is not made here: it is the program `spines daemon`.
  */
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -13,132 +12,134 @@ import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
 import { loadOffload } from '#src/host/offload.js';
 import { UdpSink } from '#src/host/udp.js';
 import { makeConfig, type DialConfig } from '#src/node/config.js';
-import type { DatagramOwner } from '#src/session/sessions.js';
+import type { DatagramSession } from '#src/session/sessions.js';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '#src/wire/packet.js';
+import { Arrivals } from './arrivals.js';
+import { answerProbe } from './gauges.js';
 import { FIRST_ID, readMembership, type IdentityOrder } from './identities.js';
-import { cpuUs } from './processes.js';
+import { pump } from './pump.js';
 
-export type Role = 'bare-source' | 'bare-forwarder' | 'udp-forwarder' | 'bare-sink' | 'node-source' | 'node-transit' | 'node-sink' | 'node';
+export type Role = 'bare-source' | 'bare-forwarder' | 'udp-forwarder' | 'bare-sink' | 'node-source' | 'node-sink';
+export type Service = 'best effort' | 'reliable';
 
-/** From whoever started it. `identity`: null = links are not sealed. */
+interface Address { readonly address: string; readonly port: number }
+
+/** From whoever started it, besides what gauges.ts answers. `identity`: null = links are not sealed. `next`: null for the last. */
 export type Order =
-  | { kind: 'start'; role: Role; port: number; next: number; identity: IdentityOrder | null; offload?: boolean; id?: number; socketPath?: string }
-  | { kind: 'send'; packetsPerSecond: number; bytes: number; durationMs: number; shared: boolean }
-  | { kind: 'report' };
-
-export interface Counters { packets: number; cpuUs: number; reachable: boolean }
+  | { kind: 'start'; role: Role; at: Address; next: Address | null; identity: IdentityOrder | null; offload: boolean }
+  | { kind: 'send'; packetsPerSecond: number; bytes: number; durationMs: number; shared: boolean; service: Service }
+  | { kind: 'reachable' }
+  /** How many so far, and all about them; only the second begins anew. */
+  | { kind: 'count' }
+  | { kind: 'arrived' };
 
 const SINK_ID = FIRST_ID + 2;
 const PORT = 7;
-const HOST = '127.0.0.1';
+/** Kernel buffers of the bare roles: those of the daemon. */
+const RECEIVE_BUFFER_BYTES = 4 << 20, SEND_BUFFER_BYTES = 1 << 20;
 
-let packets = 0;
+const arrivals = new Arrivals();
 let node: RunningDaemon | null = null;
-let emit: (payload: Uint8Array, endTurn: boolean) => void = () => {};
+let emitBare: ((payload: Uint8Array) => void) | null = null;
+const sessions = new Map<Service, DatagramSession>();
+const writable = new Set<() => void>();
 
-function counters(): Counters {
-  const forwarded = node === null ? packets : packets + node.node.dissemination.forwarded;
-  return { packets: forwarded, cpuUs: cpuUs(), reachable: node?.node.router.nextHop(SINK_ID) !== null };
-}
-
-async function bareSocket(port: number, next: number): Promise<{ receive: Socket; send: Socket }> {
-  const receive = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
-  await new Promise<void>((resolve) => receive.bind(port, HOST, resolve));
-  const send = createSocket({ type: 'udp4', sendBufferSize: 1 << 20 });
-  if (next !== 0) await new Promise<void>((resolve) => send.connect(next, HOST, resolve));
+async function bareSocket(at: Address, next: Address | null): Promise<{ receive: Socket; send: Socket }> {
+  const receive = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES });
+  await new Promise<void>((resolve) => receive.bind(at.port, at.address, resolve));
+  const send = createSocket({ type: 'udp4', sendBufferSize: SEND_BUFFER_BYTES });
+  if (next !== null) await new Promise<void>((resolve) => send.connect(next.port, next.address, resolve));
   return { receive, send };
 }
 
-async function daemon(id: number, { port, next, identity, offload, socketPath }: Order & { kind: 'start' }): Promise<RunningDaemon> {
+async function daemon(id: number, { at, next, identity, offload }: Order & { kind: 'start' }): Promise<RunningDaemon> {
   const key = identity === null || identity.nextKey === null ? {} : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
-  const dials: DialConfig[] = next === 0 ? [] : [{ address: HOST, port: next, node: null, ...key }];
+  const dials: DialConfig[] = next === null ? [] : [{ ...next, node: null, ...key }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), offload: offload === true ? loadOffload() : null, listen: [{ address: HOST, port }], client: { socketPath: socketPath ?? null, tcp: null },
+    config: makeConfig({ id, dials }), offload: offload ? loadOffload() : null, listen: [at], client: { socketPath: null, tcp: null },
     membership: identity === null ? null : readMembership(identity.folder), revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
 }
 
 async function start(order: Order & { kind: 'start' }): Promise<void> {
-  const { role, port, next, id } = order;
-  const sink: DatagramOwner = { onMessage: () => { packets += 1; return true; }, onWritable: () => {} };
+  const { role, at, next } = order;
   switch (role) {
     case 'bare-source': {
-      const { send } = await bareSocket(port, next);
-      emit = (payload) => send.send(payload);
+      const { send } = await bareSocket(at, next);
+      emitBare = (payload) => send.send(payload);
       return;
     }
     case 'bare-forwarder': {
-      const { receive, send } = await bareSocket(port, next);
-      receive.on('message', (message) => { packets += 1; send.send(message); });
+      const { receive, send } = await bareSocket(at, next);
+      receive.on('message', (message) => send.send(message));
       return;
     }
     case 'udp-forwarder': {
-      const to = makeEndpoint(HOST, next);
-      const udp: UdpSink = new UdpSink({
-        onDatagram: (bytes) => { packets += 1; udp.send(to, bytes, bytes.length); },
-        onDropped: () => {}, onWritable: () => {}, onError: () => {},
-      });
-      await udp.open([{ address: HOST, port }]);
+      const to = makeEndpoint(next!.address, next!.port);
+      const udp: UdpSink = new UdpSink({ onDatagram: (bytes) => udp.send(to, bytes, bytes.length), onDropped: () => {}, onWritable: () => {}, onError: () => {} });
+      await udp.open([at]);
       return;
     }
     case 'bare-sink': {
-      const { receive } = await bareSocket(port, next);
-      receive.on('message', () => { packets += 1; });
+      const { receive } = await bareSocket(at, next);
+      receive.on('message', (message) => arrivals.add(message));
       return;
     }
-    case 'node-source': {
+    case 'node-source':
       node = await daemon(FIRST_ID, order);
-      const { sessions } = node.node;
-      const session = sessions.open(sink);
-      emit = (payload, endTurn) => {
-        sessions.send(session, SINK_ID, PORT, payload, 0, payload.length);
-        if (endTurn) node!.node.flush();
-      };
-      return;
-    }
-    case 'node':
-      node = await daemon(id!, order);
-      return;
-    case 'node-transit':
-      node = await daemon(FIRST_ID + 1, order);
+      for (const [service, number] of [['best effort', SERVICE_BEST_EFFORT], ['reliable', SERVICE_RELIABLE]] as const) {
+        const onWritable = (): void => {
+          for (const wake of writable) wake();
+          writable.clear();
+        };
+        sessions.set(service, node.node.sessions.open({ onMessage: () => true, onWritable }, { service: number }));
+      }
       return;
     case 'node-sink':
       node = await daemon(SINK_ID, order);
-      node.node.sessions.bind(node.node.sessions.open(sink), PORT);
+      node.node.sessions.bind(node.node.sessions.open({
+        onMessage: (_session, _source, _port, bytes, first, end) => { arrivals.add(bytes.subarray(first, end)); return true; }, onWritable: () => {},
+      }), PORT);
   }
 }
 
-/** Packets between two looks at the clock. */
-const BURST = 64;
-
-/**
- * Sends at a steady rate from ticks of about a millisecond; less when that is more than this process can. `shared`: packets of a
- * tick may share datagrams.
- */
-async function send(packetsPerSecond: number, bytes: number, durationMs: number, shared: boolean): Promise<number> {
+async function send({ packetsPerSecond, bytes, durationMs, shared, service }: Order & { kind: 'send' }): Promise<object> {
   const payload = new Uint8Array(bytes);
-  const began = performance.now();
-  let sent = 0;
-  for (;;) {
-    const elapsed = performance.now() - began;
-    if (elapsed >= durationMs) return sent;
-    const behind = Math.floor((elapsed * packetsPerSecond) / 1_000) - sent;
-    const count = Math.min(behind, BURST);
-    for (let i = 1; i <= count; i += 1) emit(payload, !shared || i === count);
-    sent += Math.max(0, count);
-    await new Promise((resolve) => (behind > BURST ? setImmediate(resolve) : setTimeout(resolve, 1)));
+  const bare = emitBare;
+  if (bare !== null) return await pump({ packetsPerSecond, durationMs, emit: () => { bare(payload); return true; }, ready: () => Promise.resolve() });
+  const session = sessions.get(service)!, core = node!.node;
+  const pumped = await pump({
+    packetsPerSecond, durationMs,
+    emit: (last) => {
+      core.sessions.send(session, SINK_ID, PORT, payload, 0, bytes);
+      if (!shared || last || session.blocked) core.flush();
+      return !session.blocked;
+    },
+    ready: () => new Promise<void>((resolve) => (session.blocked ? void writable.add(resolve) : resolve())),
+  });
+  return pumped;
+}
+
+async function answer(order: Order): Promise<object> {
+  switch (order.kind) {
+    case 'start':
+      await start(order);
+      return {};
+    case 'send':
+      return await send(order);
+    case 'reachable':
+      return { reachable: node !== null && node.node.router.nextHop(SINK_ID) !== null };
+    case 'count':
+      return { packets: arrivals.packets };
+    case 'arrived':
+      return arrivals.take();
   }
 }
 
 process.on('message', (order: Order) => {
-  void (async (): Promise<void> => {
-    if (order.kind === 'start') {
-      await start(order);
-      process.send!({ kind: 'started' });
-    } else if (order.kind === 'send') {
-      const sent = await send(order.packetsPerSecond, order.bytes, order.durationMs, order.shared);
-      process.send!({ kind: 'sent', sent });
-    } else process.send!({ kind: 'report', ...counters() });
-  })();
+  const probed = answerProbe(order);
+  if (probed !== null) process.send!(probed);
+  else void answer(order).then((reply) => process.send!(reply));
 });
 process.on('disconnect', () => process.exit(0));

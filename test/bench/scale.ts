@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { SpinesClient, type StatusReply } from 'spines-client';
-import { encodeControl, FRAME_HELLO, FRAME_REQUEST, PROTOCOL_VERSION } from 'spines-client/protocol';
+import { encodeControl, encodeStreamHead, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_REQUEST, PROTOCOL_VERSION, STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES } from 'spines-client/protocol';
 import { makeEndpoint, type Endpoint } from '#src/base/datagram.js';
 import type { NodeId } from '#src/base/ids.js';
 import { nullLog } from '#src/base/log.js';
@@ -43,6 +43,8 @@ import { collect, cpuUs, freePort, median, printTable, spread, whole } from './p
 const NODES = 1_000;
 const DEGREE = 4;
 const SESSIONS = 10_000;
+/** What a stream that was used has carried. */
+const USED_BYTES = 80 * 1_024;
 const LINKS = 50;
 /** One way, between the hosts of the laboratory. */
 const WIRE: Micros = 1 * MILLISECOND;
@@ -66,7 +68,14 @@ export interface RoutingScale {
 /** Bytes in one daemon's heap and buffers for each session. */
 export interface SessionScale { readonly kind: string; readonly opened: number; readonly bytes: number[] }
 
-export interface IdleScale { readonly links: number; readonly cpuPercent: number[]; readonly rssMb: number; readonly anonymousMb: number; readonly datagramsPerSecond: number }
+export interface IdleScale {
+  readonly links: number;
+  readonly cpuPercent: number[];
+  readonly rssMb: number;
+  readonly anonymousMb: number;
+  readonly datagramsPerSecond: number;
+  readonly advertisementsPerSecond: number;
+}
 
 /* ------------------------------------------------------------------ a laboratory without sockets */
 
@@ -257,12 +266,21 @@ class Program {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#port = host.node.attachClient({ bufferedBytes: 0, write: () => {}, end: () => {} })!;
+    this.#port = host.node.attachClient({ bufferedBytes: 0, write: () => {}, append: () => {}, end: () => {} })!;
     this.#give(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: 'bench' }));
   }
 
   request(op: string, args: Record<string, unknown>): void {
     this.#give(encodeControl(FRAME_REQUEST, { id: this.#requests += 1, op, ...args }));
+  }
+
+  write(socket: number, bytes: number): void {
+    for (let left = bytes; left > 0; left -= STREAM_DATA_BYTES_MAX) {
+      const count = Math.min(left, STREAM_DATA_BYTES_MAX);
+      const frame = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES + count);
+      encodeStreamHead(frame, 0, socket, count);
+      this.#give(frame);
+    }
   }
 
   get sockets(): number {
@@ -274,15 +292,15 @@ class Program {
   }
 }
 
-/** `open` brings the sessions of each from `first` up to before `end` into being; both daemons are weighed, so what it costs counts twice for `ends` = 2. */
-function weighSessions(kind: string, ends: number, rounds: number, make: () => { open: (first: number, end: number) => void; opened: () => number }): SessionScale {
+/** `open` brings sessions with these numbers, from `first` up to before `end`, into being. `ends`: how many ends of each are in the heap that is weighed. */
+function weighSessions(kind: string, ends: number, rounds: number, sessions: number, make: () => { open: (first: number, end: number) => void; opened: () => number }): SessionScale {
   const bytes: number[] = [];
   let opened = 0;
   for (let round = 0; round < rounds; round += 1) {
     const { open, opened: count } = make();
     open(1, 501);
     const before = weigh(), already = count();
-    open(501, 501 + SESSIONS);
+    open(501, 501 + sessions);
     const grown = weigh() - before;
     opened = count() - already;
     bytes.push(grown / opened / ends);
@@ -305,7 +323,7 @@ function measureSessions(rounds: number): SessionScale[] {
       opened: () => program.sockets,
     };
   };
-  const streams = () => {
+  const streams = (dataBytes: number) => () => {
     const laboratory = new Laboratory();
     const far = new Host(laboratory, FIRST_ID + 1, [], MANY);
     const near = new Host(laboratory, FIRST_ID, [far], MANY);
@@ -319,18 +337,22 @@ function measureSessions(rounds: number): SessionScale[] {
           client.request('socket', { socket, kind: 'stream' });
           client.request('connect', { socket, node: '10.0.0.2', port: 7 });
           // No more are half open at once than one source may have.
-          if (socket % 50 === 0) laboratory.run(50 * MILLISECOND);
+          if (socket % 50 !== 0) continue;
+          laboratory.run(50 * MILLISECOND);
+          if (dataBytes > 0) for (let one = socket - 49; one <= socket; one += 1) client.write(one, dataBytes);
+          laboratory.run(200 * MILLISECOND);
         }
-        laboratory.run(2 * SECOND);
+        laboratory.run(5 * SECOND);
         assert.equal(near.node.streams.size, far.node.streams.size);
       },
       opened: () => near.node.streams.size,
     };
   };
   return [
-    weighSessions('datagram sockets, open', 1, rounds, datagrams(false)),
-    weighSessions('datagram sockets, bound', 1, rounds, datagrams(true)),
-    weighSessions('streams, established', 2, rounds, streams),
+    weighSessions('datagram sockets, open', 1, rounds, SESSIONS, datagrams(false)),
+    weighSessions('datagram sockets, bound', 1, rounds, SESSIONS, datagrams(true)),
+    weighSessions('streams, established', 2, rounds, SESSIONS, streams(0)),
+    weighSessions(`streams, idle after ${USED_BYTES / 1_024} KiB`, 2, rounds, SESSIONS / 5, streams(USED_BYTES)),
   ];
 }
 
@@ -372,7 +394,8 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     const keys = makeTemporaryNetwork('scale', Array.from({ length: LINKS + 1 }, (_, i) => ({ name: `scale-${i}`, id: FIRST_ID + i, folder: folderOf(dir, i) })));
     const port = await freePort();
     const socket = join(dir, 'hub.sock');
-    const hub = spawn(process.execPath, [PROGRAM, 'daemon', '--identity', folderOf(dir, 0), '--listen', `127.0.0.1:${port}`, '--socket', socket], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const flags = ['--identity', folderOf(dir, 0), '--listen', `127.0.0.1:${port}`, '--socket', socket, '--log-level', 'error'];
+    const hub = spawn(process.execPath, [PROGRAM, 'daemon', ...flags], { stdio: ['ignore', 'ignore', 'inherit'] });
     children.push(hub);
     const peers = part('peers');
     children.push(peers);
@@ -392,14 +415,18 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     const cpuPercent: number[] = [];
     const links = async (): Promise<number> => ((await client.request('links')) as unknown as { links: { sent: { datagrams: number }; received: { datagrams: number } }[] }).links
       .reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
+    const { advertisements } = (await status()).routing;
     const datagrams = await links(), began = performance.now();
     for (let round = 0; round < rounds; round += 1) {
       const before = processCpuMs(hub.pid!), at = performance.now();
       await settle(spanMs);
       cpuPercent.push(((processCpuMs(hub.pid!) - before) / (performance.now() - at)) * 100);
     }
-    const datagramsPerSecond = ((await links()) - datagrams) / ((performance.now() - began) / 1_000);
-    const figures = { links: (await status()).links.up, cpuPercent, rssMb: processMb(hub.pid!, 'VmRSS'), anonymousMb: processMb(hub.pid!, 'RssAnon'), datagramsPerSecond };
+    const seconds = (performance.now() - began) / 1_000;
+    const datagramsPerSecond = ((await links()) - datagrams) / seconds;
+    const { links: { up }, routing } = await status();
+    const advertisementsPerSecond = (routing.advertisements - advertisements) / seconds;
+    const figures: IdleScale = { links: up, cpuPercent, rssMb: processMb(hub.pid!, 'VmRSS'), anonymousMb: processMb(hub.pid!, 'RssAnon'), datagramsPerSecond, advertisementsPerSecond };
     await client.close();
     return figures;
   } finally {
@@ -462,8 +489,9 @@ function printSessions(figures: readonly SessionScale[]): void {
   printTable([['', 'sessions', 'bytes each', 'spread', 'wanted'], ...figures.map(({ kind, opened, bytes }) => [kind, whole(opened), whole(median(bytes)), spread(bytes, 0), 'below 4096'])], 1);
 }
 
-function printIdle({ links, cpuPercent, rssMb, anonymousMb, datagramsPerSecond }: IdleScale): void {
-  console.log(`\nA daemon as it ships, sealed, with ${links} links up and nothing to do (${datagramsPerSecond.toFixed(0)} datagrams/s in and out):`);
+function printIdle({ links, cpuPercent, rssMb, anonymousMb, datagramsPerSecond, advertisementsPerSecond }: IdleScale): void {
+  console.log(`\nA daemon as it ships, sealed, with ${links} links up and nothing to do (${datagramsPerSecond.toFixed(0)} datagrams/s in and out;`);
+  console.log(`${advertisementsPerSecond.toFixed(1)} advertisements/s passed on: on a busy machine latencies wander and are advertised, which an idle one has none of):`);
   printTable([
     ['', 'median', 'spread', 'wanted'],
     ['% of a core', median(cpuPercent).toFixed(2), spread(cpuPercent), 'below 1'],
