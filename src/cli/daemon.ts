@@ -23,6 +23,7 @@ import { EXIT_BUG, toFailure, usage } from './failure.ts';
 import { nodeFolder } from './keys-files.ts';
 import { makeLog } from './log.ts';
 import { collect } from './values.ts';
+import { letYoungHeapGrow } from './young-heap.ts';
 
 export interface DaemonFlags {
   config?: string;
@@ -41,6 +42,8 @@ export interface DaemonFlags {
   exitWithParent?: boolean;
 }
 
+/** Links are up and routes known by then. */
+const SETTLED_MS = 5_000;
 /** What a daemon whose parent is gone gets to say goodbye. */
 const ORPHAN_DRAIN_MS = 500;
 
@@ -131,6 +134,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     },
     log,
   });
+  setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;
   clearTimeout(orphanTimer);
   process.stdin.destroy();

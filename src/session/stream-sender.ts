@@ -211,7 +211,8 @@ export class StreamSender {
       if (!record.sacked) acknowledge(record);
       this.#first += 1;
     }
-    if (this.#first > 64 && this.#first * 2 > this.#sent.length) {
+    // An idle stream keeps none.
+    if (this.#first > 0 && (this.#first === this.#sent.length || (this.#first > 64 && this.#first * 2 > this.#sent.length))) {
       this.#sent = this.#sent.slice(this.#first);
       this.#first = 0;
     }
