@@ -83,6 +83,12 @@ export interface RunningDaemon {
 /** Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the OS timer. */
 const WIRE_GRAIN_US = 1_000;
 
+/**
+ * Datagrams of one turn, 1 to 5 ms of work: then what is due is done and what waits leaves, before more is read. The kernel hands over up to
+ * 2,048 at once, glued.
+ */
+const TURN_DATAGRAMS_MAX = 256;
+
 /** Throws SpinesError when an address can't be had. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   return await new Daemon(options).start();
@@ -104,6 +110,7 @@ class Daemon implements RunningDaemon {
   #remotePort: number | null = null;
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
+  #turnDatagrams = 0;
   #stopping: Promise<void> | null = null;
   #onDone: () => void = () => {};
 
@@ -118,6 +125,8 @@ class Daemon implements RunningDaemon {
         this.#clock.tick();
         this.#node?.onDatagram(bytes, bytes.length, from);
         this.#scheduleTurnEnd();
+        this.#turnDatagrams += 1;
+        if (this.#turnDatagrams >= TURN_DATAGRAMS_MAX) this.#breathe();
       },
       onWritable: () => {
         this.#clock.tick();
@@ -285,8 +294,19 @@ class Daemon implements RunningDaemon {
     setImmediate(() => this.#endTurn());
   }
 
+  /** Within a turn that is long. */
+  #breathe(): void {
+    this.#turnDatagrams = 0;
+    if (this.#node === null || this.#stopping !== null) return;
+    this.#clock.tick();
+    this.#timers.runDue();
+    this.#node.flush();
+    this.#udp.flush();
+  }
+
   #endTurn(): void {
     this.#turnEndScheduled = false;
+    this.#turnDatagrams = 0;
     if (this.#stopping !== null) return;
     this.#clock.tick();
     this.#node!.flush();

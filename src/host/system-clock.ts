@@ -71,6 +71,14 @@ export class TimerDriver {
     this.#timeout = setTimeout(() => this.#fire(), this.#aheadUs === 0 ? Math.ceil(Math.max(0, wait) / 1_000) : this.#roundEvenly(wait));
   }
 
+  /** Fires what is due, within a long turn: the OS timer would come behind it. */
+  runDue(): void {
+    const now = this.#clock.now();
+    if (this.#stopped || this.queue.nextAt > now) return;
+    this.#onLate?.(now - this.queue.nextAt, now);
+    this.queue.runDue(now);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#disarm();
