@@ -102,9 +102,33 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
   };
 }
 
+/** The parts of a datagram in a buffer that is used again and again; libsodium wants a view of each. */
+interface Parts { readonly bytes: Uint8Array; readonly head: number; readonly end: number; readonly associated: Uint8Array; readonly text: Uint8Array; readonly tag: Uint8Array }
+
+/** Views of what was sealed or opened last, so that traffic of few sizes makes none. A power of two. */
+const PARTS_KEPT = 32;
+
+class PartsCache {
+  /** By length, modulo their number. */
+  readonly #parts: (Parts | undefined)[] = [];
+
+  /** Of `bytes[0..end)` and the tag behind it; `head` bytes are authenticated only. */
+  of(bytes: Uint8Array, head: number, end: number): Parts {
+    const row = end & (PARTS_KEPT - 1);
+    const known = this.#parts[row];
+    if (known !== undefined && known.bytes === bytes && known.end === end && known.head === head) return known;
+    return this.#parts[row] = { bytes, head, end, associated: bytes.subarray(0, head), text: bytes.subarray(head, end), tag: bytes.subarray(end, end + TAG_BYTES) };
+  }
+}
+
+/** Arrived datagrams are copied to here, where the views are: every one comes in memory of its own. */
+const ARRIVED = new Uint8Array(2_048);
+const arrivedParts = new PartsCache();
+
 class SodiumSealer implements Sealer {
   readonly #sodium: Sodium;
   readonly #key: Uint8Array;
+  readonly #parts = new PartsCache();
 
   constructor(sodium: Sodium, key: Uint8Array) {
     assert(key.length === KEY_BYTES, 'a sealing key has 32 bytes');
@@ -113,16 +137,18 @@ class SodiumSealer implements Sealer {
   }
 
   seal(number: number, bytes: Uint8Array, head: number, end: number): void {
-    const text = bytes.subarray(head, end);
-    const tag = bytes.subarray(end, end + TAG_BYTES);
-    this.#sodium.crypto_aead_chacha20poly1305_ietf_encrypt_detached(text, tag, text, bytes.subarray(0, head), null, nonceOf(number), this.#key);
+    const { text, tag, associated } = this.#parts.of(bytes, head, end);
+    this.#sodium.crypto_aead_chacha20poly1305_ietf_encrypt_detached(text, tag, text, associated, null, nonceOf(number), this.#key);
   }
 
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
-    const tag = end - TAG_BYTES;
-    if (tag < head || end > bytes.length) return false;
-    const text = bytes.subarray(head, tag);
-    return opens(this.#sodium, text, text, bytes.subarray(tag, end), bytes.subarray(0, head), number, this.#key);
+    const tagAt = end - TAG_BYTES;
+    if (tagAt < head || end > bytes.length) return false;
+    const out = bytes.subarray(head, tagAt);
+    if (bytes.length > ARRIVED.length) return opens(this.#sodium, out, out, bytes.subarray(tagAt, end), bytes.subarray(0, head), number, this.#key);
+    ARRIVED.set(bytes);
+    const { text, tag, associated } = arrivedParts.of(ARRIVED, head, tagAt);
+    return opens(this.#sodium, out, text, tag, associated, number, this.#key);
   }
 }
 

@@ -232,7 +232,9 @@ export class UdpSink implements DatagramSink {
       return;
     }
     const view = (this.#views[length] ??= this.#scratch.subarray(0, length));
-    view.set(length === bytes.length ? bytes : bytes.subarray(start, end));
+    // The whole of a link's buffer fits, and what lies behind the datagram does no harm; a view would cost more.
+    if (start === 0 && bytes.length <= SCRATCH_BYTES) this.#scratch.set(bytes);
+    else view.set(bytes.subarray(start, end));
     // Without a callback Node keeps quiet about errors of single datagrams (an unreachable network, a refused port): they are the link's to notice.
     socket.send(view, to.port, to.address);
     const queued = socket.getSendQueueSize();
@@ -292,7 +294,7 @@ export class UdpSink implements DatagramSink {
   #endpoint(info: RemoteInfo): Endpoint {
     const known = this.#endpoints.get(info.port);
     if (known !== undefined) {
-      for (const endpoint of known) if (endpoint.address === info.address) return endpoint;
+      for (let i = 0; i < known.length; i += 1) if (known[i]!.address === info.address) return known[i]!;
     }
     const endpoint = makeEndpoint(info.address, info.port);
     if (this.#endpointCount >= ENDPOINTS_MAX) {

@@ -5,7 +5,6 @@
  */
 
 import type { DatagramSink } from '../base/datagram.ts';
-import { copyBytes } from '../base/bytes.ts';
 import { FRAME_DATA } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
@@ -49,8 +48,7 @@ export class BestEffortService implements DataService {
     const channel = this.#out.channel;
     if (channel === null) return false;
     if (this.#queue.length === 0 && !this.#sink.congested) {
-      const at = channel.frame(FRAME_DATA, packet.end - packet.start);
-      copyBytes(packet.bytes, packet.start, packet.end, channel.buffer, at);
+      channel.frameOf(FRAME_DATA, 0, packet.bytes, packet.start, packet.end);
       this.#out.onSent();
       return true;
     }
@@ -64,8 +62,7 @@ export class BestEffortService implements DataService {
     while (channel !== null && !this.#sink.congested) {
       const kept = this.#queue.shift();
       if (kept === undefined) break;
-      const at = channel.frame(FRAME_DATA, kept.length);
-      copyBytes(kept.bytes, kept.start, kept.end, channel.buffer, at);
+      channel.frameOf(FRAME_DATA, 0, kept.bytes, kept.start, kept.end);
       this.#pool.release(kept);
       this.#out.onSent();
     }

@@ -9,6 +9,7 @@
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/bytes.ts';
 import { NEVER, type Micros } from '../base/time.ts';
 import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX } from '../wire/datagram-header.ts';
 import { FRAME_ACK, putFrameHead } from '../wire/frames.ts';
@@ -20,22 +21,31 @@ import type { Seal } from './handshaker.ts';
 /** Frames end here, whether or not a tag follows: nothing moves when a link is sealed. */
 const BODY_END = DATAGRAM_BYTES_MAX - TAG_BYTES;
 
+/** What stands in front of the first packet of a datagram is shorter. */
+const FRONT = new Uint8Array(64);
+
 /** Channels with a datagram to send at the end of the turn. */
 export class FlushList {
-  readonly #channels: Channel[] = [];
+  /** The first `#count` count: an array that is emptied gives its memory away. */
+  readonly #channels: (Channel | null)[] = [];
+  #count = 0;
 
   get pending(): boolean {
-    return this.#channels.length > 0;
+    return this.#count > 0;
   }
 
   add(channel: Channel): void {
-    this.#channels.push(channel);
+    this.#channels[this.#count] = channel;
+    this.#count += 1;
   }
 
   /** Sends what every channel has begun. */
   flush(): void {
-    for (let i = 0; i < this.#channels.length; i += 1) this.#channels[i]!.flush();
-    this.#channels.length = 0;
+    for (let i = 0; i < this.#count; i += 1) {
+      this.#channels[i]!.flush();
+      this.#channels[i] = null;
+    }
+    this.#count = 0;
   }
 }
 
@@ -133,6 +143,29 @@ export class Channel {
     this.#end = at + bodyBytes;
     this.touch();
     return at;
+  }
+
+  /** Begins a frame of `prefixBytes`, for the caller to fill, and a copy of `from[start..end)`. Returns where the frame's body begins. */
+  frameOf(type: number, prefixBytes: number, from: Uint8Array, start: number, end: number): number {
+    const at = this.frame(type, prefixBytes + end - start);
+    this.#copy(from, start, end, at + prefixBytes);
+    return at;
+  }
+
+  /**
+   * `from[start..end)` to the end of what is filled. A copy of part of an array makes a view of it first; it is cheaper to copy the whole,
+   * and to put back the few bytes that this overwrote in front. What lies behind the end of the datagram means nothing.
+   */
+  #copy(from: Uint8Array, start: number, end: number, at: number): void {
+    const { buffer } = this;
+    const shift = at - start;
+    if (start > FRONT.length || end - start <= FRONT.length || shift < 0 || shift + from.length > buffer.length) {
+      copyBytes(from, start, end, buffer, at);
+      return;
+    }
+    for (let i = 0; i < start; i += 1) FRONT[i] = buffer[shift + i]!;
+    buffer.set(from, shift);
+    for (let i = 0; i < start; i += 1) buffer[shift + i] = FRONT[i]!;
   }
 
   /** The number of the datagram being filled: where the frame begun last will be. */

@@ -8,7 +8,7 @@
  * it is long. When the link goes down, everything not acknowledged is handed back to find another way. `@hot`
  */
 
-import { copyBytes, getU32, putU32 } from '../base/bytes.ts';
+import { getU32, putU32 } from '../base/bytes.ts';
 import type { DatagramSink } from '../base/datagram.ts';
 import { Ring } from '../base/ring.ts';
 import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
@@ -228,9 +228,8 @@ export class ReliableService implements DataService, AckWriter {
   #transmit(sequence: number, kept: KeptPacket, again: boolean): void {
     const channel = this.#out.channel!;
     const length = kept.end - kept.start;
-    const at = channel.frame(FRAME_RELIABLE, RELIABLE_HEAD_BYTES + length);
+    const at = channel.frameOf(FRAME_RELIABLE, RELIABLE_HEAD_BYTES, kept.bytes, kept.start, kept.end);
     putU32(channel.buffer, at, sequence >>> 0);
-    copyBytes(kept.bytes, kept.start, kept.end, channel.buffer, at + RELIABLE_HEAD_BYTES);
     if (kept.mark) stampEcn(channel.buffer, at + RELIABLE_HEAD_BYTES);
     const number = channel.fillingNumber;
     const first = number !== this.#lastChargedNumber;
