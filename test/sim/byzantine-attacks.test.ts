@@ -81,7 +81,7 @@ function pathsAreReal(lab: AdversaryLab): boolean {
 }
 
 describe('an adversary in the middle of the path in use', () => {
-  /** Name, attack, and what becomes of it: its link is convicted, or it does no harm. */
+  /** Name, attack, and what becomes of it: its link is convicted, or it does no harm; 'tolerated': it may be convicted, and does none. */
   const ATTACKS = [
     ['A1, A26', 'black-hole', 'convicted'], ['A2', 'grey-hole:0.3', 'convicted'], ['A3', 'selective:300', 'convicted'], ['A4', 'drop-acks', 'convicted'], ['A11', 'corrupt-onion', 'convicted'],
     ['A11', 'corrupt-data', 'convicted'], ['A11', 'corrupt-acks', 'convicted'], ['A12', 'fake-ack', 'convicted'], ['A13', 'replay-ack', 'convicted'], ['A14', 'replay-data', 'harmless'],
@@ -90,7 +90,9 @@ describe('an adversary in the middle of the path in use', () => {
   ] as const;
 
   describe.each([['best-effort', SERVICE_BEST_EFFORT], ['reliable', SERVICE_RELIABLE]] as const)('over %s links', (_name, service) => {
-    test.each(ATTACKS)('%s: %s', (_number, attack, becomes) => {
+    test.each(ATTACKS)('%s: %s', (_number, attack, expected) => {
+      // Over best-effort links acknowledgements name packets twice, so that half of them may be lost and no packet counts as lost.
+      const becomes = attack === 'corrupt-acks' && service === SERVICE_BEST_EFFORT ? 'tolerated' : expected;
       const lab = labOf([4, 4, 4]);
       lab.flow(S, D, RATE, service, 3_600 * SECOND, 400);
       lab.run(2 * SECOND);

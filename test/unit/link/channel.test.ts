@@ -44,7 +44,7 @@ test('bodies that are copied from the middle of longer arrays arrive whole and l
   }
 });
 
-test('a flush list flushes each channel once, and those that come while it does the next time', () => {
+test('a flush list flushes each channel once, and is empty then', () => {
   const list = new FlushList();
   let sent = 0;
   const sink = { congested: false, send: () => { sent += 1; } };
