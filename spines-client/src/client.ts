@@ -352,6 +352,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       onConnected: () => { if (this.#connection === connection) this.#core.onConnected(); },
       onBytes: (chunk) => { if (this.#connection === connection) this.#core.onBytes(chunk); },
       onDrain: () => { if (this.#connection === connection) this.#onDrain(); },
+      onTaken: () => { if (this.#connection === connection) this.#core.onTaken(); },
       onClosed: (error) => {
         if (this.#connection !== connection) return;
         if (this.#core.state === 'closed') this.#lost(error);

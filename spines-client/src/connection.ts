@@ -28,6 +28,8 @@ export interface ConnectionEvents {
   onConnected(): void;
   onBytes(chunk: Uint8Array): void;
   onDrain(): void;
+  /** The operating system has all that was written: its memory may be used again. */
+  onTaken(): void;
   onClosed(error: SpinesClientError): void;
 }
 
@@ -41,7 +43,10 @@ export class Connection {
   readonly #events: ConnectionEvents;
   readonly #channel: SealedChannel | null;
   #batch: WriteBatch = { done: [] };
-  #tail: Uint8Array | null = null;
+  /** What was written last: a range of memory that frames behind it extend; null = nothing waits. */
+  #tail: ArrayBufferLike | null = null;
+  #tailStart = 0;
+  #tailEnd = 0;
   #pendingBytes = 0;
   #flushScheduled = false;
   #needDrain = false;
@@ -109,12 +114,12 @@ export class Connection {
   /** False: more is buffered than HIGH_WATER_BYTES; `onDrain` follows. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed) return false;
-    const tail = this.#tail;
-    if (tail !== null && tail.buffer === bytes.buffer && tail.byteOffset + tail.length === bytes.byteOffset) {
-      this.#tail = new Uint8Array(tail.buffer, tail.byteOffset, tail.length + bytes.length);
-    } else {
-      if (tail !== null) this.#push(tail);
-      this.#tail = bytes;
+    if (this.#tail === bytes.buffer && this.#tailEnd === bytes.byteOffset) this.#tailEnd += bytes.length;
+    else {
+      if (this.#tail !== null) this.#push(new Uint8Array(this.#tail, this.#tailStart, this.#tailEnd - this.#tailStart));
+      this.#tail = bytes.buffer;
+      this.#tailStart = bytes.byteOffset;
+      this.#tailEnd = bytes.byteOffset + bytes.length;
     }
     this.#pendingBytes += bytes.length;
     if (!this.#flushScheduled) {
@@ -174,14 +179,16 @@ export class Connection {
 
   #flush(): void {
     this.#flushScheduled = false;
-    const tail = this.#tail;
-    if (tail === null || this.#closed) return;
+    if (this.#tail === null || this.#closed) return;
+    const tail = new Uint8Array(this.#tail, this.#tailStart, this.#tailEnd - this.#tailStart);
     const batch = this.#batch;
     this.#batch = { done: [] };
     this.#tail = null;
     this.#pendingBytes -= tail.length;
-    this.#socket.write(this.#sealed(tail), (cause) => this.#written(batch, cause));
-    if (this.#socket.writableCorked > 0) this.#socket.uncork();
+    const socket = this.#socket;
+    socket.write(this.#sealed(tail), (cause) => this.#written(batch, cause));
+    if (socket.writableCorked > 0) socket.uncork();
+    if (socket.writableLength === 0) this.#events.onTaken();
   }
 
   #written(batch: WriteBatch, cause: Error | null | undefined): void {

@@ -182,6 +182,11 @@ export class ClientCore {
     if (!this.#reader.push(chunk) && !this.#isClosed()) this.#protocolError('a frame has an impossible length');
   }
 
+  /** The operating system has all frames that were written. */
+  onTaken(): void {
+    this.#slab.reuse();
+  }
+
   /** The connection has ended, for `cause` when that is known. */
   onClosed(cause?: SpinesClientError): void {
     if (this.#state === 'closed') return;

@@ -75,6 +75,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   #waiters = new Set<{ resolve: () => void; reject: (error: Error) => void }>();
   #droppedCount = 0;
   #refused = new Map<string, { error: SpinesClientError; count: number }>();
+  /** The address that a datagram went to last, and the node that it means. */
+  #sentTo = '';
+  #sentToNode: number | null = null;
   #lastNode = 0;
   #lastAddress = '0.0.0.0';
 
@@ -222,8 +225,14 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     return this.#route({ payload, port, address: peer === null ? request.address : formatQuad(peer.node), callback }, false);
   }
 
+  /** Null for a name. */
   #nodeOf(address: string | undefined): number | null {
-    return parseQuad(address ?? this.#client.node);
+    const text = address ?? this.#client.node;
+    if (text !== this.#sentTo) {
+      this.#sentTo = text;
+      this.#sentToNode = parseQuad(text);
+    }
+    return this.#sentToNode;
   }
 
   /** Sends what is not sendable at once: holds it until the port, then the name, is known. `late`: nobody sees the result. */

@@ -2,7 +2,8 @@
  * Is the peer there, how far is it, how much is lost: the hello protocol of one link.
  *
  * Hellos fill in when the link is quiet, so that something arrives every hello interval; any datagram is a
- * sign of life. When silence lasts longer than that, the link is suspected and probed (a hello that must be
+ * sign of life. What an idle daemon costs is being woken: hellos of its links leave on common beats, and a peer's hello is
+ * answered in the same turn when ours is nearly due. When silence lasts longer than that, the link is suspected and probed (a hello that must be
  * answered at once) every 25 ms, and it is dead once enough probes have gone unanswered for a round trip:
  *
  *     heard ──silence > 1.25 hello──▶ suspected ──probes unanswered and silence > deadAfter──▶ dead
@@ -62,6 +63,8 @@ export class Liveness {
   readonly #checkTimer = new Timer(() => this.#onCheck());
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #running = false;
+  /** Our latest hello answered the peer's. */
+  #follows = false;
   /** Since the channel came up. */
   #heard = false;
   #lastHeardAt: Micros = 0;
@@ -131,8 +134,15 @@ export class Liveness {
       const rtt = (((now >>> 0) - hello.echo) >>> 0) - hello.held;
       if (rtt >= 0 && rtt < 60_000_000) this.rtt.onSample(rtt);
     }
+    // Put off here, where a hello has cost a turn anyway: on an idle link the check then never fires for nothing.
+    if (this.#running) this.#armCheck(this.#lastHeardAt + this.#suspectAfter);
     this.#out.onEstimate();
     if ((hello.flags & HELLO_PROBE) !== 0) this.#sendHello(0);
+    else if (now - this.#lastSentAt >= this.#config.helloIntervalUs - (this.#config.helloIntervalUs >> 2)) {
+      // Ours is nearly due: it leaves in the turn that the peer's has cost.
+      this.#follows = true;
+      this.#sendHello(0);
+    }
   }
 
   get #suspectAfter(): Micros {
@@ -151,14 +161,18 @@ export class Liveness {
     if (!this.#running) return;
     const now = this.#clock.now();
     const interval = this.#config.helloIntervalUs;
-    const quiet = now - this.#lastSentAt >= interval - (interval >> 4);
-    if (quiet || now - this.#lastHelloAt >= REPORT_INTERVAL) this.#sendHello(0);
-    else this.#armHello();
+    const quiet = now - this.#lastSentAt >= interval - (interval >> 2);
+    if (quiet || now - this.#lastHelloAt >= REPORT_INTERVAL) {
+      this.#follows = false;
+      this.#sendHello(0);
+    } else this.#armHello();
   }
 
+  /** Whoever begins does so on a beat, a quarter of an interval by its own clock; whoever answers leaves the peer time to begin again. */
   #armHello(): void {
     const interval = this.#config.helloIntervalUs;
-    const next = this.#lastSentAt + interval - this.#rng.below(Math.max(1, interval >> 4));
+    const latest = this.#lastSentAt + interval;
+    const next = this.#follows ? latest + (interval >> 4) + this.#rng.below(Math.max(1, interval >> 5)) : latest - (latest % (interval >> 2));
     this.#timers.arm(this.#helloTimer, Math.max(next, this.#clock.now() + MILLISECOND));
   }
 
