@@ -29,7 +29,8 @@ export class PlainHandshaker implements Handshaker {
   }
 
   fingerprint(bytes: Uint8Array, length: number): string {
-    return length === HANDSHAKE_BYTES ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES + 18)) : '';
+    // The number of the attempt differs, and the check with it; a damaged copy is not the same.
+    return this.#read(bytes, length) === DropReason.none ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES + 18)) : '';
   }
 
   readInit(bytes: Uint8Array, length: number): DropReason {
