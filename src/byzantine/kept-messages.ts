@@ -1,5 +1,5 @@
 /**
- * Messages of one flow over reliable links whose fate is open, so that what is lost on one path goes once more on another.
+ * Messages of one flow over reliable links whose fate is open, so that what is lost on one path goes once more on another, a few times.
  *
  * Owns the copies and which paths carry them; no timers, and no decision about paths. The destination takes a message once,
  * by its number. Reliable links promise delivery from hop to hop, and a router that knows of a loss and of another path would
@@ -26,7 +26,8 @@ export interface KeptMessage {
   readonly bytes: Uint8Array;
   /** Paths that carry it now. */
   readonly on: Set<PathFlow>;
-  again: boolean;
+  /** How often it was sent once more. */
+  again: number;
 }
 
 export class KeptMessages {
@@ -58,7 +59,7 @@ export class KeptMessages {
       this.drop(this.#messages.keys().next().value!);
     }
     if (this.#all.bytes + length > this.#all.most) return;
-    this.#messages.set(number, { number, bytes: bytes.slice(start, end), on: new Set(on), again: false });
+    this.#messages.set(number, { number, bytes: bytes.slice(start, end), on: new Set(on), again: 0 });
     this.#bytes += length;
     this.#all.bytes += length;
   }
@@ -76,9 +77,15 @@ export class KeptMessages {
     for (const message of this.#messages.values()) message.on.delete(path);
   }
 
-  /** Those that no path carries, the oldest first. */
-  idle(): KeptMessage[] {
-    return [...this.#messages.values()].filter((message) => message.on.size === 0);
+  /** Those that no path carries, the oldest first, at most so many. */
+  idle(most: number): KeptMessage[] {
+    const found: KeptMessage[] = [];
+    for (const message of this.#messages.values()) {
+      if (message.on.size > 0) continue;
+      found.push(message);
+      if (found.length === most) break;
+    }
+    return found;
   }
 
   clear(): void {

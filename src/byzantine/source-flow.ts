@@ -3,7 +3,7 @@
  *
  * Owns the choice among discovered paths, the second path, and the packets that wait. The state of one path is
  * path-flow.ts's. A message keeps its number on every path, so that the destination takes it once. While a search runs all
- * goes on both paths; before that, and over reliable links only, what was lost on the main one goes once more, on the second if there is one.
+ * goes on both paths; before that, and over reliable links only, what was lost on one goes once more on the other.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -22,6 +22,10 @@ import type { Withdrawals } from './withdrawals.ts';
 
 /** Packets that wait for a path; more are refused. */
 const WAITING_MAX = 1_024;
+/** A message is sent so often once more: while several nodes misbehave, both paths may be bad until the second search has ended. */
+const AGAIN_MAX = 6;
+/** What waits to be sent once more leaves a few at a time, with each new message: a path must not be filled by what another one lost. */
+const IDLE_BURST = 4;
 /** So long after it came into use a path gives way to a lighter one. */
 const YOUNG: Micros = 500 * MILLISECOND;
 
@@ -59,6 +63,8 @@ export class SourceFlow {
   #number = 0;
   /** Messages that go once more on another path when they are lost; null where that is not done. */
   readonly #kept: KeptMessages | null;
+  /** Some messages are carried by no path. */
+  #hasIdle = false;
   /** Messages sent once more. */
   resent = 0;
   faults = 0;
@@ -111,7 +117,7 @@ export class SourceFlow {
     // The first to come may have been hurried. Later a lighter one replaces what is in use only when that has been found wanting:
     // order on a path is worth something.
     const young = this.#env.clock.now() < this.#chosenAt + YOUNG;
-    if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && (young || this.#weighs(main))) this.#drop();
+    if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && (young || this.#weighs(main.path))) this.#drop();
     this.#choose();
     while (this.#main !== null) {
       const kept = this.#waiting.shift();
@@ -156,6 +162,7 @@ export class SourceFlow {
       }
     }
     if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on);
+    if (this.#hasIdle && !main.monitor.searching && !main.congested) this.#sendIdle();
     return reason;
   }
 
@@ -172,23 +179,31 @@ export class SourceFlow {
     if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
     // Where no other path is known the same one may do better the second time: a link was down for a moment.
     const other = flow === this.#main ? this.#second ?? flow : this.#main;
-    if (other === null || !this.#sendAgain(message, other)) this.#kept!.drop(number);
+    // Twice lost and the other path in doubt as well, or no room there: it waits.
+    if (message.again < AGAIN_MAX && other !== null && (other.congested || (message.again > 0 && other.monitor.searching))) this.#hasIdle = true;
+    else if (other === null || !this.#sendAgain(message, other)) this.#kept!.drop(number);
   }
 
   #sendAgain(message: KeptMessage, path: PathFlow): boolean {
     const { number, bytes } = message;
-    if (message.again || path.congested || path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
-    message.again = true;
+    if (message.again >= AGAIN_MAX || path.congested || path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
+    message.again += 1;
     message.on.add(path);
     this.resent += 1;
     return true;
   }
 
-  /** Messages whose path is no longer in use go on the new one, if they did not go twice already. */
+  /** Messages that no path carries go on the main one, if they did not go too often already. They wait for room there, and those lost twice for the end of doubt. */
   #sendIdle(): void {
-    const kept = this.#kept;
-    if (kept === null || this.#main === null || kept.size === 0) return;
-    for (const message of kept.idle()) if (!this.#sendAgain(message, this.#main)) kept.drop(message.number);
+    const kept = this.#kept, main = this.#main;
+    if (kept === null || main === null || kept.size === 0) return;
+    const idle = kept.idle(IDLE_BURST);
+    // More may wait behind these; the next message that is sent takes them along.
+    this.#hasIdle = idle.length === IDLE_BURST;
+    for (const message of idle) {
+      if (message.again < AGAIN_MAX && (main.congested || (message.again > 0 && main.monitor.searching))) this.#hasIdle = true;
+      else if (!this.#sendAgain(message, main)) kept.drop(message.number);
+    }
   }
 
   /** Makes sure that there is a path in use, if one is known. */
@@ -240,13 +255,18 @@ export class SourceFlow {
     return rated.sort((a, b) => a.shaky - b.shaky || a.weight - b.weight).map(({ path }) => path);
   }
 
-  /** The path that shares fewest nodes with `path`; null when every other one shares its first link's far end and all the rest. */
+  /**
+   * The path that shares fewest nodes with `path`, of those without a convicted link if there are any; null when every other one shares its
+   * first link's far end and all the rest.
+   */
   #mostDisjoint(path: DiscoveredPath): DiscoveredPath | null {
     const inside = new Set(path.nodes.slice(1, -1));
-    let best: DiscoveredPath | null = null, fewest = inside.size;
+    let best: DiscoveredPath | null = null, least = Infinity;
     for (const other of this.#usable()) {
       const shared = other.nodes.slice(1, -1).filter((node) => inside.has(node)).length;
-      if (shared < fewest) [best, fewest] = [other, shared];
+      if (shared >= inside.size) continue;
+      const cost = shared + (this.#weighs(other) ? inside.size : 0);
+      if (cost < least) [best, least] = [other, cost];
     }
     return best;
   }
@@ -256,8 +276,8 @@ export class SourceFlow {
     return paths(this.destination).filter((path) => linkTo(path.nodes[1]!) !== null && withdrawals.stands(path.nodes));
   }
 
-  /** Whether a link of its path has been convicted. */
-  #weighs({ path }: PathFlow): boolean {
+  /** Whether a link of the path has been convicted. */
+  #weighs(path: DiscoveredPath): boolean {
     return this.#env.weights.pathWeight(path.nodes) > path.nodes.length - 1;
   }
 

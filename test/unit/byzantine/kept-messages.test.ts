@@ -48,9 +48,9 @@ test('what a path carried that is used no longer is idle, unless another carries
   kept.keep(2, new Uint8Array(1), 0, 1, [a, c]);
   kept.keep(3, new Uint8Array(1), 0, 1, [c]);
   kept.leave(a);
-  expect(kept.idle().map(({ number }) => number)).toEqual([1]);
+  expect(kept.idle(100).map(({ number }) => number)).toEqual([1]);
   kept.leave(c);
-  expect(kept.idle().map(({ number }) => number)).toEqual([1, 2, 3]);
+  expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 2, 3]);
   kept.drop(2);
-  expect(kept.idle().map(({ number }) => number)).toEqual([1, 3]);
+  expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 3]);
 });
