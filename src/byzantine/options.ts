@@ -73,7 +73,7 @@ export const secureOptions: ByzantineOptions = Object.freeze({
   secondPath: true,
   softLoss: true,
   ackBatchPackets: 8,
-  ackBatchDelayUs: 10 * MILLISECOND,
+  ackBatchDelayUs: 15 * MILLISECOND,
   searchMemory: true,
   weightCap: 'fixed',
   outerFirst: true,
