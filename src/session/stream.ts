@@ -482,7 +482,7 @@ export class Stream {
     owner.onClosed(this, error);
   }
 
-  /** A repeated FIN of a stream that is over. */
+  /** The far end repeats something of a stream that is over here. */
   answerAfterlife(): void {
     if (this.#state !== 'closed' || this.#gone) return;
     this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);

@@ -14,7 +14,7 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { KIND_STREAM, Packet } from '../wire/packet.ts';
-import { Segment, SEGMENT_ACK, SEGMENT_RST, SEGMENT_SYN, synStream } from '../wire/segment.ts';
+import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
@@ -149,7 +149,9 @@ export class Streams {
       return DropReason.streamUnknown;
     }
     if (stream.state === 'closed') {
-      stream.answerAfterlife();
+      // What is repeated was not heard of. A mere acknowledgement is not answered: the far end may be closed as well, and answer in turn.
+      const repeats = (segment.flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_ASK)) !== 0 || packet.end > packet.payloadStart + segment.headBytes;
+      if (repeats) stream.answerAfterlife();
       return DropReason.none;
     }
     if (syn) {

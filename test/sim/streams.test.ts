@@ -47,7 +47,11 @@ describe('a stream', () => {
     network.run(2 * SECOND);
     expect([client.error, client.read, client.wrong, client.readEnded]).toEqual([null, 30_000, 0, true]);
     expect([served[0]!.error, served[0]!.read, served[0]!.wrong, served[0]!.readEnded]).toEqual([null, 50_000, 0, true]);
+    // Two ends that are both closed have nothing more to say to each other.
+    const said = (): number => a.node.dissemination.originated + c.node.dissemination.originated;
+    const before = said();
     network.run(5 * SECOND);
+    expect(said() - before).toBe(0);
     expect([a.node.streams.size, c.node.streams.size]).toEqual([0, 0]);
   });
 
