@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   crypto: ['base', 'wire'],
   link: ['base', 'wire', 'crypto'],
   routing: ['base', 'wire', 'crypto', 'link'],
-  byzantine: ['base', 'wire', 'crypto', 'link', 'routing'],
+  byzantine: ['base', 'wire', 'crypto', 'link', 'routing', 'dissemination'],
   dissemination: ['base', 'wire', 'link', 'routing'],
   session: ['base', 'wire', 'link', 'dissemination'],
   ipc: ['base', 'wire', 'session'],

@@ -11,20 +11,16 @@
 
 import { getU48 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import type { Log } from '../base/log.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
-import type { Rng } from '../base/rng.ts';
-import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { MILLISECOND, Timer, type Micros } from '../base/time.ts';
 import { draw, Secret } from '../crypto/keys.ts';
 import type { Membership } from '../crypto/membership.ts';
+import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Link } from '../link/link.ts';
-import type { LinkTable } from '../link/link-table.ts';
-import type { LinkStateRouter } from '../routing/link-state-router.ts';
 import { ROUTE_REQUEST, ROUTE_RESPONSE, ROUTE_WEIGHTS_MAX, type RouteWeight } from '../wire/discovery.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
-import type { PacketPool } from '../wire/packet-pool.ts';
 import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
@@ -56,23 +52,10 @@ const FIND_BETTER: Micros = 100 * MILLISECOND;
 /** Bytes of messages of all flows that may yet be sent again. */
 const KEPT_BYTES_MAX = 16 * 1_048_576;
 
-export interface ByzantineEnvironment {
-  readonly self: NodeId;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly rng: Rng;
-  readonly log: Log;
-  readonly drops: DropCounters;
-  readonly pool: PacketPool;
-  readonly links: LinkTable;
-  readonly topology: LinkStateRouter;
+export interface ByzantineEnvironment extends AlternateEnvironment {
   readonly membership: Membership;
   readonly options: ByzantineOptions;
   readonly nodesMost: number;
-  /** An overlay packet of a session arrived for us. Valid during the call only. */
-  deliver(packet: Packet): void;
-  /** Congested sessions may try again. */
-  onWritable(): void;
 }
 
 export interface Conviction {
@@ -95,7 +78,7 @@ interface Source {
   readonly partial: Map<number, (Uint8Array | null)[]>;
 }
 
-export class ByzantineRouter {
+export class ByzantineRouter implements AlternateRouter {
   readonly discovery: Discovery;
   readonly forwarder: Forwarder;
   readonly weights: WeightList;

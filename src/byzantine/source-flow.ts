@@ -162,48 +162,58 @@ export class SourceFlow {
       }
     }
     if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on);
-    if (this.#hasIdle && !main.monitor.searching && !main.congested) this.#sendIdle();
     return reason;
   }
 
   /** What becomes of a message on `flow` is known. */
   #onMessage(flow: PathFlow, number: number, arrived: boolean): void {
-    const message = this.#kept?.get(number);
-    if (message === undefined) return;
-    if (arrived) {
-      this.#kept!.drop(number);
-      return;
+    const kept = this.#kept;
+    const message = kept?.get(number);
+    if (kept === null || message === undefined) return;
+    if (arrived) kept.drop(number);
+    else {
+      message.on.delete(flow);
+      if (message.on.size === 0) this.#onLost(flow, message, kept);
     }
-    message.on.delete(flow);
-    if (message.on.size > 0) return;
+    if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
+  }
+
+  /** No path carries it any longer. */
+  #onLost(flow: PathFlow, message: KeptMessage, kept: KeptMessages): void {
     if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
     // Where no other path is known the same one may do better the second time: a link was down for a moment.
     const other = flow === this.#main ? this.#second ?? flow : this.#main;
-    // Twice lost and the other path in doubt as well, or no room there: it waits.
-    if (message.again < AGAIN_MAX && other !== null && (other.congested || (message.again > 0 && other.monitor.searching))) this.#hasIdle = true;
-    else if (other === null || !this.#sendAgain(message, other)) this.#kept!.drop(number);
+    if (other === null || !this.#sendAgain(message, other)) kept.drop(message.number);
   }
 
+  /** Whether what was lost twice may go on `path`: there is room, and no doubt about it that others would settle. */
+  #takesAgain(path: PathFlow): boolean {
+    return !path.congested && (!path.monitor.searching || path.open === 0);
+  }
+
+  /** Sends it once more, or lets it wait until it can be. False when it went too often already, or can't go there. */
   #sendAgain(message: KeptMessage, path: PathFlow): boolean {
     const { number, bytes } = message;
-    if (message.again >= AGAIN_MAX || path.congested || path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
+    if (message.again >= AGAIN_MAX) return false;
+    if (message.again === 0 ? path.congested : !this.#takesAgain(path)) {
+      this.#hasIdle = true;
+      return true;
+    }
+    if (path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
     message.again += 1;
     message.on.add(path);
     this.resent += 1;
     return true;
   }
 
-  /** Messages that no path carries go on the main one, if they did not go too often already. They wait for room there, and those lost twice for the end of doubt. */
+  /** Messages that no path carries go on the main one, a few at a time. */
   #sendIdle(): void {
     const kept = this.#kept, main = this.#main;
     if (kept === null || main === null || kept.size === 0) return;
     const idle = kept.idle(IDLE_BURST);
-    // More may wait behind these; the next message that is sent takes them along.
+    // More may wait behind these; what becomes of the next message known takes them along.
     this.#hasIdle = idle.length === IDLE_BURST;
-    for (const message of idle) {
-      if (message.again < AGAIN_MAX && (main.congested || (message.again > 0 && main.monitor.searching))) this.#hasIdle = true;
-      else if (!this.#sendAgain(message, main)) kept.drop(message.number);
-    }
+    for (const message of idle) if (!this.#sendAgain(message, main)) kept.drop(message.number);
   }
 
   /** Makes sure that there is a path in use, if one is known. */

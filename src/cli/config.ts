@@ -10,7 +10,8 @@ import type { Command } from 'commander';
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
-import { formatEffective, loadConfigFile, type ConfigOverride } from '../host/config-file.ts';
+import { formatEffective, loadConfigFile } from '../host/config-file.ts';
+import type { ConfigOverride } from '../host/config-places.ts';
 import { formatTime, readCertificate, readIdentityFiles } from '../host/identity-files.ts';
 import type { LoadedConfig } from '../host/reload.ts';
 import { nowS } from './keys-authority.ts';

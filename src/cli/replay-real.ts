@@ -10,7 +10,7 @@ import type { LinkRow } from 'spines-client';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { buildReport, convictionEvent, withConvictions, type ReportEvent } from '../emulation/report.ts';
-import type { Topology, TopologyEvent } from '../emulation/topology.ts';
+import { inTheMiddle, NOBODY_MISBEHAVES, type Topology, type TopologyEvent } from '../emulation/topology.ts';
 import { formatDuration } from '../emulation/units.ts';
 import { ask } from './client.ts';
 import { EXIT_NO, Failure, usage } from './failure.ts';
@@ -183,7 +183,7 @@ class RealRun {
   async #apply(planned: TopologyEvent, atMs: number): Promise<void> {
     const event = planned.kind === 'misbehave-on' ? await this.#culprit(planned) : planned;
     if (event === null) {
-      this.#events.push({ atMs: planned.at / MILLISECOND, what: 'misbehave nobody: there is no node in the middle of a path' });
+      this.#events.push({ atMs: planned.at / MILLISECOND, what: NOBODY_MISBEHAVES });
       return;
     }
     const record: ReportEvent = { atMs: event.at / MILLISECOND, what: this.#describe(event), lateMs: Math.round(Math.max(0, atMs - event.at / MILLISECOND) * 10) / 10 };
@@ -232,7 +232,7 @@ class RealRun {
     const client = this.#fleet.client(from);
     if (client === null) return null;
     const path = (await ask(client, 'byzantineRoutes')).flows.find((row) => row.node === this.#fleet.quad(to))?.main?.nodes ?? [];
-    const middle = path.length < 3 ? undefined : path[path.length >> 1]!;
+    const middle = inTheMiddle(path);
     const node = middle === undefined ? -1 : nodes.findIndex((_, i) => this.#fleet.quad(i) === middle.node);
     return node < 0 ? null : { at, kind: 'misbehave', node, what };
   }

@@ -93,3 +93,11 @@ export interface Topology {
   /** What `spines figures` makes of the file; a replay ignores it. */
   readonly figure: FigurePlan | null;
 }
+
+/** Of a path with both its ends: whom an event `misbehave-on` turns; undefined when nobody is between them. */
+export function inTheMiddle<T>(path: readonly T[]): T | undefined {
+  return path.length < 3 ? undefined : path[path.length >> 1];
+}
+
+/** How a report names such an event when there is nobody. */
+export const NOBODY_MISBEHAVES = 'misbehave nobody: there is no node in the middle of a path';

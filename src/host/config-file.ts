@@ -1,7 +1,7 @@
 /**
  * The daemon's config file: YAML text to a complete, frozen configuration, and back to text.
  *
- * Owns the keys of the file, their units and defaults, and the places of errors (file:line:column). What a
+ * Owns the keys of the file, their units and defaults; the places of errors are config-places.ts's. What a
  * value means is node/config.ts's and emulation/link-settings.ts's. Pure: reads no file itself, certificates that the
  * config names come through a function. Called by the `daemon` and `config` commands. Invariant: the outcome is a valid DaemonFileConfig or one SpinesError
  * 'ECONFIG' whose message has a line per fault.
@@ -10,7 +10,7 @@
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { defaultSocketPath } from 'spines-client';
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, stringify, type Document, type Node } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 
 import { equalBytes, hex } from '../base/bytes.ts';
@@ -18,7 +18,7 @@ import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, isNodeId, isNodeName, NO_NODE, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
-import { checkFile, nearest } from '../emulation/topology-schema.ts';
+import { checkFile } from '../emulation/topology-schema.ts';
 import { parseDuration, parsePercent, parseSize } from '../emulation/units.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
 import { isExchangeKey } from '../crypto/keys.ts';
@@ -26,6 +26,7 @@ import type { Certificate } from '../wire/certificate.ts';
 import type { IdentityPaths } from './identity-files.ts';
 import { isGroup } from './socket-group.ts';
 import { CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
+import { describe, show, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -34,8 +35,6 @@ export const SECURITIES = ['sealed', 'none'] as const;
 export type Security = (typeof SECURITIES)[number];
 /** Bytes of a Unix socket's path, the closing zero included. */
 const SOCKET_PATH_BYTES = 108;
-/** Characters of a config file's text. */
-export const CONFIG_TEXT_MAX = 1_000_000;
 export const DEFAULT_UDP_PORT = 8100;
 
 /** A numeric UDP or TCP address, canonical. */
@@ -75,14 +74,6 @@ export interface DaemonFileConfig {
 
 /** How a daemon gets at the certificates that its config names, by absolute path. Throws SpinesError. */
 export type CertificateReader = (path: string) => Certificate;
-
-/** A command-line flag that stands over a key of the file. */
-export interface ConfigOverride {
-  /** As typed, for messages: "--id". */
-  readonly flag: string;
-  readonly path: readonly string[];
-  readonly value: unknown;
-}
 
 /**
  * Parses and validates. Relative paths are meant from the folder of `fileName`; `overrides` replace or add keys before
@@ -580,124 +571,4 @@ function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
 
 function isAny(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
-}
-
-/* ------------------------------------------------------------------ messages and their places */
-
-/** One thing wrong: where in the plain data, and what. */
-export interface Fault {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-  /** Point at the last key of `path`, not at its value. */
-  readonly atKey?: boolean;
-}
-
-function describe(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code !== 'invalid_type') return undefined;
-  if (issue.input === undefined) return 'is missing';
-  const kinds: Readonly<Record<string, string>> = { object: 'a map', record: 'a map', array: 'a list', string: 'text' };
-  return `expected ${kinds[issue.expected] ?? issue.expected}, found ${show(issue.input)}`;
-}
-
-function toFaults(issue: z.core.$ZodIssue): Fault[] {
-  const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
-  if (issue.code === 'custom') return [{ path, message: issue.message, atKey: issue.params?.['atKey'] === true }];
-  if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }];
-  const valid = issue.message.split(' ');
-  return issue.keys.map((key) => {
-    const suggestion = nearest(key, valid);
-    return { path: [...path, key], atKey: true, message: suggestion === null ? `unknown key; valid here: ${valid.join(', ')}` : `unknown key, did you mean ${suggestion}?` };
-  });
-}
-
-function show(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  const text = String(value);
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
-}
-
-/** A YAML text as plain data, overrides applied, that remembers where each value stands. */
-export class YamlPlaces {
-  readonly data: unknown;
-  readonly #fileName: string;
-  readonly #overrides: readonly ConfigOverride[];
-  readonly #lines = new LineCounter();
-  readonly #document: Document.Parsed | null;
-
-  /** Throws SpinesError 'ECONFIG' for a text that is not YAML. An empty text is an empty map. */
-  constructor(text: string, fileName: string, overrides: readonly ConfigOverride[]) {
-    this.#fileName = fileName;
-    this.#overrides = overrides;
-    this.#document = null;
-    if (text.length > CONFIG_TEXT_MAX) throw this.error([{ path: [], message: `longer than ${CONFIG_TEXT_MAX} characters` }]);
-    let plain: unknown;
-    try {
-      const document = parseDocument(text, { lineCounter: this.#lines, schema: 'core', merge: false, logLevel: 'error' });
-      const faults = [...document.errors, ...document.warnings];
-      if (faults.length > 0) {
-        throw new SpinesError('ECONFIG', faults.map((fault) => `${this.#at(fault.pos[0])}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`).join('\n'));
-      }
-      this.#document = document;
-      plain = document.toJS({ maxAliasCount: 100 });
-    } catch (error) {
-      if (error instanceof SpinesError) throw error;
-      // The parser is recursive, and aliases may expand without end.
-      throw this.error([{ path: [], message: 'not readable as YAML' }]);
-    }
-    this.data = overrides.reduce<unknown>((data, { path, value }) => put(data, path, value), plain ?? {});
-  }
-
-  /** One error that lists every fault with its place. */
-  error(faults: readonly Fault[]): SpinesError {
-    const lines = faults.map((fault) => {
-      const override = this.#overrides.find(({ path }) => path.every((part, i) => part === String(fault.path[i])));
-      const place = override === undefined ? this.#at(this.#offsetOf(fault.path, fault.atKey === true)) : override.flag;
-      return `${place}: ${fault.path.length === 0 ? '' : `${fault.path.join('.')}: `}${fault.message}`;
-    });
-    return new SpinesError('ECONFIG', lines.join('\n'));
-  }
-
-  #at(offset: number): string {
-    const { line, col } = this.#lines.linePos(offset);
-    return `${this.#fileName}:${Math.max(1, line)}:${Math.max(1, col)}`;
-  }
-
-  /** Where the value at `path` begins, or the deepest part of the path that the file has. */
-  #offsetOf(path: readonly (string | number)[], atKey: boolean): number {
-    let node = this.#resolve(this.#document?.contents ?? null);
-    let offset = node?.range?.[0] ?? 0;
-    for (const [depth, part] of path.entries()) {
-      let next: unknown = null;
-      if (isMap(node)) {
-        const entry = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(part));
-        if (entry === undefined) break;
-        const key = entry.key as Node | null;
-        next = entry.value;
-        if (((atKey && depth === path.length - 1) || next === null) && key?.range) return key.range[0];
-      } else if (isSeq(node)) {
-        next = node.items[Number(part)];
-      }
-      const place = next as Node | null | undefined;
-      if (place === null || place === undefined) break;
-      offset = place.range?.[0] ?? offset;
-      node = this.#resolve(place);
-    }
-    return offset;
-  }
-
-  #resolve(node: Node | null): Node | null {
-    if (!isAlias(node)) return node;
-    return this.#document === null ? null : (node.resolve(this.#document) ?? null);
-  }
-}
-
-/** A copy of `data` with `value` at `path`; maps on the way come into being, anything else in the way is left to the schema. */
-function put(data: unknown, path: readonly string[], value: unknown): unknown {
-  const [key, ...rest] = path;
-  if (key === undefined) return value;
-  if (data !== undefined && data !== null && (typeof data !== 'object' || Array.isArray(data))) return data;
-  const map = (data ?? {}) as Record<string, unknown>;
-  return { ...map, [key]: put(map[key], rest, value) };
 }

@@ -396,10 +396,11 @@ export class ReliableService implements DataService, AckWriter {
 
   /** Sends the oldest packets again, whatever the window says. */
   #probe(): void {
-    if (this.#out.channel === null || this.#outstanding.length >= TRANSMISSIONS_MAX) return;
+    if (this.#out.channel === null) return;
     this.#probes += 1;
     this.#probedAt = this.#env.clock.now();
     if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss();
+    if (this.#outstanding.length >= TRANSMISSIONS_MAX) return;
     let left = this.#probes === 1 ? 1 : 2;
     for (let sequence = this.#packets.oldest; sequence < this.#packets.next && left > 0; sequence += 1) {
       const kept = this.#packets.of(sequence);

@@ -9,7 +9,7 @@ import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { buildReport, convictionEvent, withConvictions, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
-import type { Topology, TopologyEvent } from '../emulation/topology.ts';
+import { inTheMiddle, NOBODY_MISBEHAVES, type Topology, type TopologyEvent } from '../emulation/topology.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { Colluders } from './adversary.ts';
 import { RouteChecker } from './check-routes.ts';
@@ -148,7 +148,7 @@ class Run {
     const { hosts } = this.#world;
     const event = planned.kind === 'misbehave-on' ? this.#culprit(planned) : planned;
     if (event === null) {
-      this.#events.push({ atMs: planned.at / MILLISECOND, what: 'misbehave nobody: there is no node in the middle of a path' });
+      this.#events.push({ atMs: planned.at / MILLISECOND, what: NOBODY_MISBEHAVES });
       return;
     }
     switch (event.kind) {
@@ -197,7 +197,8 @@ class Run {
     const { hosts } = this.#world;
     const { from, to } = this.#topology.flows[on]!;
     const path = [...(hosts[from]!.node.byzantine?.flows() ?? [])].find(({ destination }) => destination === hosts[to]!.id)?.main?.path.nodes ?? [];
-    const node = path.length < 3 ? -1 : hosts.findIndex(({ id }) => id === path[path.length >> 1]);
+    const middle = inTheMiddle(path);
+    const node = middle === undefined ? -1 : hosts.findIndex(({ id }) => id === middle);
     return node < 0 ? null : { at, kind: 'misbehave', node, what };
   }
 

@@ -38,7 +38,7 @@ import { DropReason } from '#src/wire/drop.js';
 import { FRAME_LINK_STATE } from '#src/wire/frames.js';
 import { CONTROL_CHECK_BYTES, LATENCY_UNIT_US, LIFETIME_BYTES, putControlCheck, type AdvertisedLink, type Advertisement } from '#src/wire/link-state.js';
 import { FIRST_ID, readMembership } from './identities.js';
-import { collect, cpuUs, freePort, median, printTable, spread, whole } from './processes.js';
+import { collect, cpuUs, freePort, median, pause, printTable, spread, whole } from './processes.js';
 
 const NODES = 1_000;
 const DEGREE = 4;
@@ -382,8 +382,6 @@ export function processMb(pid: number, field: string): number {
   return Number(line?.split(/\s+/)[1]) / 1_024;
 }
 
-const settle = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
-
 /** The program that ships. */
 const PROGRAM = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
@@ -404,14 +402,14 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     for (let tries = 0; client === null; tries += 1) {
       client = await SpinesClient.connect({ path: socket }).catch(() => null);
       assert(tries < 200);
-      await settle(50);
+      await pause(50);
     }
     const status = async (): Promise<StatusReply> => (await client.request('status')) as unknown as StatusReply;
     for (let tries = 0; (await status()).links.up < LINKS; tries += 1) {
       assert(tries < 200, 'all links come up');
-      await settle(100);
+      await pause(100);
     }
-    await settle(5_000);
+    await pause(5_000);
     const cpuPercent: number[] = [];
     const links = async (): Promise<number> => ((await client.request('links')) as unknown as { links: { sent: { datagrams: number }; received: { datagrams: number } }[] }).links
       .reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
@@ -419,7 +417,7 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     const datagrams = await links(), began = performance.now();
     for (let round = 0; round < rounds; round += 1) {
       const before = processCpuMs(hub.pid!), at = performance.now();
-      await settle(spanMs);
+      await pause(spanMs);
       cpuPercent.push(((processCpuMs(hub.pid!) - before) / (performance.now() - at)) * 100);
     }
     const seconds = (performance.now() - began) / 1_000;

@@ -18,7 +18,7 @@ import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
 import { loadOffload } from '#src/host/offload.js';
 import { makeConfig } from '#src/node/config.js';
 import { FIRST_ID, makeIdentities, readMembership } from './identities.js';
-import { freePort } from './processes.js';
+import { freePort, pause } from './processes.js';
 
 type Way = 'best-effort' | 'reliable';
 
@@ -137,8 +137,6 @@ class Part {
   }
 }
 
-const settle = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
-
 class Soak {
   readonly #dir = mkdtempSync(join(tmpdir(), 'spines-soak-'));
   readonly #way: Way;
@@ -162,7 +160,7 @@ class Soak {
       const { folder, nextKey } = identities[i]!;
       await this.#daemons[i]!.ask({ kind: 'daemon', id: FIRST_ID + i, folder, nextKey, port: ports[i]!, next: ports[i + 1] ?? 0, socketPath: this.#socket(i) });
     }
-    while (!(await this.#daemons[0].report()).reachable) await settle(50);
+    while (!(await this.#daemons[0].report()).reachable) await pause(50);
     await this.#receiver.ask({ kind: 'receive', socketPath: this.#socket(2), way: this.#way });
   }
 
@@ -175,7 +173,7 @@ class Soak {
     // Until nothing more comes.
     for (let last = -1, now = 0; now !== last;) {
       last = now;
-      await settle(200);
+      await pause(200);
       now = (await this.#receiver.report()).packets;
     }
     return { sent, arrived: (await this.#receiver.report()).packets - before };
@@ -230,7 +228,7 @@ async function main(): Promise<void> {
     const { sent, arrived } = await soak.carry(rate, durationMs, async () => {
       const every = Math.min(60_000, durationMs / 4);
       for (let next = every; next < durationMs; next += every) {
-        await settle(Math.max(0, next - (performance.now() - began)));
+        await pause(Math.max(0, next - (performance.now() - began)));
         const now = await soak.transit.report();
         worst = Math.max(worst, now.rssMb);
         console.log(line(`${(next / 60_000).toFixed(1)} min`, now));

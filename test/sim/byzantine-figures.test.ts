@@ -3,29 +3,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { SECOND } from '../../src/base/time.ts';
-import { run } from '../../src/cli/program.ts';
 import { linePlotSvg } from '../../src/emulation/line-plot.ts';
 import { ceilLog2, damageRun, deliveryRun, deliveryScene, faultBound, localisationRun, lossesPerFault } from '../../src/sim/byzantine-figures.ts';
 import { byzantineCsv, byzantineSvg, claimsText } from '../../src/sim/byzantine-figures-table.ts';
-
-async function spines(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const [stdout, stderr] = [vi.spyOn(process.stdout, 'write').mockReturnValue(true), vi.spyOn(process.stderr, 'write').mockReturnValue(true)];
-  try {
-    const code = await run(argv);
-    return { code, stdout: stdout.mock.calls.map(([text]) => String(text)).join(''), stderr: stderr.mock.calls.map(([text]) => String(text)).join('') };
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-}
-
-function isWellFormed(svg: string): void {
-  expect(svg).toMatch(/^<svg [^>]*>\n[^]*<\/svg>\n$/);
-  expect(svg).not.toMatch(/NaN|undefined|"-?Infinity/);
-}
+import { isWellFormed, spines } from '../support/program-output.ts';
 
 describe('spines figures byzantine', () => {
   test('writes a CSV and a picture for each figure, and the table as text, CSV, JSON and document', async () => {

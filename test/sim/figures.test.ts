@@ -3,36 +3,18 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-import { run } from '../../src/cli/program.ts';
 import { barPlotSvg, linePlotSvg } from '../../src/emulation/line-plot.ts';
 import { compare, figureCsv, figureSvg } from '../../src/sim/figures-table.ts';
 import { padhyeMbps, runFigure, type FigureRun } from '../../src/sim/figures.ts';
+import { isWellFormed, spines } from '../support/program-output.ts';
 
 const folder = new URL('../../topologies/dsn03/', import.meta.url);
 const keys = ['fig3', 'fig4', 'fig5', 'fig6', 'fig7', 'fig9', 'fig11', 'fig12', 'fig13', 'fig14', 'table1'];
 
 function textOf(key: string): string {
   return readFileSync(new URL(`${key}.yaml`, folder), 'utf8');
-}
-
-/** A command line with what it prints; `out` is a folder of its own. */
-async function spines(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const [stdout, stderr] = [vi.spyOn(process.stdout, 'write').mockReturnValue(true), vi.spyOn(process.stderr, 'write').mockReturnValue(true)];
-  try {
-    const code = await run(argv);
-    return { code, stdout: stdout.mock.calls.map(([text]) => String(text)).join(''), stderr: stderr.mock.calls.map(([text]) => String(text)).join('') };
-  } finally {
-    stdout.mockRestore();
-    stderr.mockRestore();
-  }
-}
-
-function isWellFormed(svg: string): void {
-  expect(svg).toMatch(/^<svg [^>]*>\n[^]*<\/svg>\n$/);
-  expect(svg).not.toMatch(/NaN|undefined|"-?Infinity/);
-  expect(svg.match(/<(?!\/|[a-z]+[^>]*\/>)[a-z]+/g)!.length).toBe(svg.match(/<\/[a-z]+/g)!.length);
 }
 
 describe('spines figures', () => {
