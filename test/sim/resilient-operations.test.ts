@@ -77,6 +77,15 @@ describe('byzantine-12', () => {
     expect(report.flows[0]!.delivered).toBe(report.flows[0]!.sent);
   });
 
+  test('two paths that turn bad at once lose nothing, even when nothing new is sent that would push what waits', () => {
+    const begin = text.indexOf('events:');
+    const events = ['a2', 'b2', 'd2'].map((node) => `  - { at: 3s, misbehave: ${node}, what: drop-data }\n`).join('');
+    const { report } = runVirtual(parseTopology(`${text.slice(0, begin)}events:\n${events}`, 'f', ['duration=30s', 'flows.0.count=700']));
+    const [flow] = report.flows;
+    expect([flow!.sent, flow!.delivered, flow!.duplicates]).toEqual([700, 700, 0]);
+    expect(report.events.filter(({ what }) => what.includes('convicts')).length).toBeGreaterThanOrEqual(2);
+  });
+
   test('is refused without security, flow and event', () => {
     expect(() => refuseUnsupported(parseTopology(text, 'f', ['security=none']))).toThrow('flow resilient asks for routing byzantine, which needs identities; take `security: none` away');
     expect(() => parseTopology(text, 'f', ['security=none', 'flows.0.routing=link-state'])).toThrow('events.0.misbehave.on: no flow with byzantine routing is called resilient');
