@@ -111,6 +111,8 @@ class Daemon implements RunningDaemon {
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
   #turnDatagrams = 0;
+  /** One function for all turns: they are as many as packets while there is little to do. */
+  readonly #onTurnEnd = (): void => this.#endTurn();
   #stopping: Promise<void> | null = null;
   #onDone: () => void = () => {};
 
@@ -291,7 +293,7 @@ class Daemon implements RunningDaemon {
   #scheduleTurnEnd(): void {
     if (this.#turnEndScheduled) return;
     this.#turnEndScheduled = true;
-    setImmediate(() => this.#endTurn());
+    setImmediate(this.#onTurnEnd);
   }
 
   /** Within a turn that is long. */

@@ -58,7 +58,8 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
       const end = sealed.length - TAG_BYTES;
       if (end < 0) return null;
       const out = new Uint8Array(end);
-      return opens(sodium, out, sealed.subarray(0, end), sealed.subarray(end), associated, number, key) ? out : null;
+      out.set(sealed.subarray(0, end));
+      return opens(sodium, out, sealed.subarray(end), associated, number, key) ? out : null;
     },
 
     x25519PublicKey(secret) {
@@ -103,7 +104,16 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
 }
 
 /** The parts of a datagram in a buffer that is used again and again; libsodium wants a view of each. */
-interface Parts { readonly bytes: Uint8Array; readonly head: number; readonly end: number; readonly associated: Uint8Array; readonly text: Uint8Array; readonly tag: Uint8Array }
+interface Parts {
+  readonly bytes: Uint8Array;
+  readonly head: number;
+  readonly end: number;
+  readonly associated: Uint8Array;
+  readonly text: Uint8Array;
+  readonly tag: Uint8Array;
+  /** Head and text. */
+  readonly untagged: Uint8Array;
+}
 
 /** Views of what was sealed or opened last, so that traffic of few sizes makes none. A power of two. */
 const PARTS_KEPT = 32;
@@ -117,11 +127,13 @@ class PartsCache {
     const row = end & (PARTS_KEPT - 1);
     const known = this.#parts[row];
     if (known !== undefined && known.bytes === bytes && known.end === end && known.head === head) return known;
-    return this.#parts[row] = { bytes, head, end, associated: bytes.subarray(0, head), text: bytes.subarray(head, end), tag: bytes.subarray(end, end + TAG_BYTES) };
+    return this.#parts[row] = {
+      bytes, head, end, associated: bytes.subarray(0, head), text: bytes.subarray(head, end), tag: bytes.subarray(end, end + TAG_BYTES), untagged: bytes.subarray(0, end),
+    };
   }
 }
 
-/** Arrived datagrams are copied to here, where the views are: every one comes in memory of its own. */
+/** Arrived datagrams are opened here, where the views are, and copied back: every one comes in memory of its own. */
 const ARRIVED = new Uint8Array(2_048);
 const arrivedParts = new PartsCache();
 
@@ -144,17 +156,22 @@ class SodiumSealer implements Sealer {
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
     const tagAt = end - TAG_BYTES;
     if (tagAt < head || end > bytes.length) return false;
-    const out = bytes.subarray(head, tagAt);
-    if (bytes.length > ARRIVED.length) return opens(this.#sodium, out, out, bytes.subarray(tagAt, end), bytes.subarray(0, head), number, this.#key);
+    if (bytes.length > ARRIVED.length) {
+      const text = bytes.subarray(head, tagAt);
+      return opens(this.#sodium, text, bytes.subarray(tagAt, end), bytes.subarray(0, head), number, this.#key);
+    }
     ARRIVED.set(bytes);
-    const { text, tag, associated } = arrivedParts.of(ARRIVED, head, tagAt);
-    return opens(this.#sodium, out, text, tag, associated, number, this.#key);
+    const { text, tag, associated, untagged } = arrivedParts.of(ARRIVED, head, tagAt);
+    if (!opens(this.#sodium, text, tag, associated, number, this.#key)) return false;
+    bytes.set(untagged);
+    return true;
   }
 }
 
-function opens(sodium: Sodium, out: Uint8Array, text: Uint8Array, tag: Uint8Array, associated: Uint8Array, number: number, key: Uint8Array): boolean {
+/** In place: `text` is what was sealed, afterwards the plain text. */
+function opens(sodium: Sodium, text: Uint8Array, tag: Uint8Array, associated: Uint8Array, number: number, key: Uint8Array): boolean {
   try {
-    sodium.crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, null, text, tag, associated, nonceOf(number), key);
+    sodium.crypto_aead_chacha20poly1305_ietf_decrypt_detached(text, null, text, tag, associated, nonceOf(number), key);
     return true;
   } catch {
     return false;
