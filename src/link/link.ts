@@ -144,9 +144,9 @@ export class Link {
     return this.#channel?.endpoint ?? this.#next?.endpoint ?? this.#lastEndpoint;
   }
 
-  /** One-way latency, microseconds: half the smoothed round trip. */
+  /** One-way latency, microseconds: half the least round trip of the last seconds. What is advertised should not follow every queue. */
   get latencyUs(): Micros {
-    return Math.round(this.liveness.rtt.smoothedUs / 2);
+    return Math.round(this.liveness.rtt.recentUs / 2);
   }
 
   get queueBytes(): number {

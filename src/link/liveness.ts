@@ -132,7 +132,7 @@ export class Liveness {
     this.lossOut = hello.loss / 65_535;
     if ((hello.flags & HELLO_ECHOES) !== 0) {
       const rtt = (((now >>> 0) - hello.echo) >>> 0) - hello.held;
-      if (rtt >= 0 && rtt < 60_000_000) this.rtt.onSample(rtt);
+      if (rtt >= 0 && rtt < 60_000_000) this.rtt.onSample(rtt, now);
     }
     // Put off here, where a hello has cost a turn anyway: on an idle link the check then never fires for nothing.
     if (this.#running) this.#armCheck(this.#lastHeardAt + this.#suspectAfter);

@@ -290,7 +290,7 @@ export class ReliableService implements DataService, AckWriter {
       this.#ackedAt = now;
       if (newest === largest) {
         const rtt = now - newestSentAt;
-        this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt);
+        this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt, now);
       }
     }
     this.#detectLost(now);

@@ -236,7 +236,7 @@ export class StreamSender {
     this.timeouts = 0;
     if (newest.times === 1) {
       const rtt = now - newest.sentAt;
-      this.rtt.onSample(rtt - segment.delayUs >= this.rtt.minUs ? rtt - segment.delayUs : rtt);
+      this.rtt.onSample(rtt - segment.delayUs >= this.rtt.minUs ? rtt - segment.delayUs : rtt, now);
     }
     if (newest.order > this.#newestAckedOrder) this.#newestAckedOrder = newest.order;
   }

@@ -232,7 +232,7 @@ export class Stream {
     this.remoteId = remoteId;
     this.#heardAt = now;
     this.sender.edge = window;
-    if (this.#synTries === 1) this.sender.rtt.onSample(now - this.#startedAt);
+    if (this.#synTries === 1) this.sender.rtt.onSample(now - this.#startedAt, now);
     const initiator = this.#state === 'opening';
     this.#become('open');
     if (initiator) this.#sendAck();

@@ -89,25 +89,25 @@ describe('round-trip time', () => {
   test('the first sample is taken as it is (RFC 9002 section 5.2)', () => {
     const rtt = new RttEstimator();
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.samples]).toEqual([0, 0, NEVER, 0]);
-    rtt.onSample(10_000);
+    rtt.onSample(10_000, 0);
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs, rtt.samples]).toEqual([10_000, 5_000, 10_000, 10_000, 1]);
   });
 
   test('later ones move it by an eighth, and the variation by a quarter', () => {
     const rtt = new RttEstimator();
-    rtt.onSample(10_000);
-    rtt.onSample(18_000);
+    rtt.onSample(10_000, 0);
+    rtt.onSample(18_000, 0);
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs]).toEqual([11_000, 5_750, 10_000, 18_000]);
-    rtt.onSample(3_000);
+    rtt.onSample(3_000, 0);
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs]).toEqual([10_000, 6_312.5, 3_000]);
   });
 
   test('a steady path is measured exactly, and a change is followed', () => {
     const rtt = new RttEstimator();
-    for (let i = 0; i < 50; i += 1) rtt.onSample(40_000);
+    for (let i = 0; i < 50; i += 1) rtt.onSample(40_000, 0);
     expect(rtt.smoothedUs).toBe(40_000);
     expect(rtt.variationUs).toBeLessThan(1);
-    for (let i = 0; i < 50; i += 1) rtt.onSample(80_000);
+    for (let i = 0; i < 50; i += 1) rtt.onSample(80_000, 0);
     expect(rtt.smoothedUs).toBeGreaterThan(79_900);
     expect([rtt.minUs, rtt.latestUs]).toEqual([40_000, 80_000]);
   });
@@ -118,8 +118,35 @@ describe('round-trip time', () => {
     for (let i = 0; i < 5_000; i += 1) {
       const sample = rng.below(100_000);
       most = Math.max(most, sample);
-      rtt.onSample(sample);
+      rtt.onSample(sample, 0);
       expect(rtt.smoothedUs >= rtt.minUs && rtt.smoothedUs <= most && rtt.variationUs >= 0).toBe(true);
     }
+  });
+
+  test('the least of late: a burst of queues does not move it, a longer way does after one to two seconds, a shorter one at once', () => {
+    const rtt = new RttEstimator();
+    expect(rtt.recentUs).toBe(0);
+    let now = 5_000_000;
+    const feed = (us: number, samples: number): void => { for (let i = 0; i < samples; i += 1) rtt.onSample(us, now += 150_000); };
+    feed(10_000, 20);
+    expect(rtt.recentUs).toBe(10_000);
+    feed(35_000, 6);
+    expect(rtt.recentUs, 'for 0.9 s').toBe(10_000);
+    feed(10_000, 1);
+    feed(30_000, 4);
+    expect(rtt.recentUs).toBe(10_000);
+    feed(30_000, 10);
+    expect(rtt.recentUs, '2.1 s after the last quick one').toBe(30_000);
+    feed(20_000, 1);
+    expect(rtt.recentUs).toBe(20_000);
+  });
+
+  test('the least of late counts samples too: who is asked once in five seconds forgets nothing sooner', () => {
+    const rtt = new RttEstimator();
+    rtt.onSample(10_000, 0);
+    for (let i = 1; i <= 3; i += 1) rtt.onSample(30_000, i * 5_000_000);
+    expect(rtt.recentUs).toBe(10_000);
+    for (let i = 4; i <= 9; i += 1) rtt.onSample(30_000, i * 5_000_000);
+    expect(rtt.recentUs).toBe(30_000);
   });
 });
