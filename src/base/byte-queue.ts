@@ -1,13 +1,30 @@
 /**
  * A bounded first-in first-out queue of bytes on a circular buffer that grows as needed and is given back when empty.
  *
- * Streams keep unsent and unread data in it; most are empty most of the time, so an empty queue holds no memory.
+ * Streams keep unsent and unread data in it; most are empty most of the time, so an empty queue holds no memory. A stream whose owner
+ * reads at once fills and empties its queue with every segment: buffers that were given back are used again. `@hot`
  */
 
 import { assert } from './assert.ts';
 
 const SMALLEST = 4_096;
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** Of each size up to `SPARE_BYTES_MAX` so many are kept for whoever grows next: 1 MB in all. */
+const SPARES_MAX = 8;
+const SPARE_BYTES_MAX = 65_536;
+const spares = new Map<number, Uint8Array[]>();
+for (let size = SMALLEST; size <= SPARE_BYTES_MAX; size *= 2) spares.set(size, []);
+
+/** With what was left in it: a queue gives out only what was pushed. */
+function takeBuffer(size: number): Uint8Array {
+  return spares.get(size)?.pop() ?? new Uint8Array(size);
+}
+
+function giveBack(buffer: Uint8Array): void {
+  const same = spares.get(buffer.length);
+  if (same !== undefined && same.length < SPARES_MAX) same.push(buffer);
+}
 
 export class ByteQueue {
   readonly limit: number;
@@ -57,6 +74,7 @@ export class ByteQueue {
     assert(count <= this.#length, 'a byte queue drops what it holds');
     this.#length -= count;
     if (this.#length === 0) {
+      giveBack(this.#buffer);
       this.#buffer = EMPTY;
       this.#head = 0;
     } else this.#head = (this.#head + count) % this.#buffer.length;
@@ -69,8 +87,9 @@ export class ByteQueue {
   #grow(needed: number): void {
     let size = Math.max(SMALLEST, this.#buffer.length);
     while (size < needed) size *= 2;
-    const grown = new Uint8Array(size);
+    const grown = takeBuffer(size);
     this.copy(0, this.#length, grown, 0);
+    giveBack(this.#buffer);
     this.#buffer = grown;
     this.#head = 0;
   }

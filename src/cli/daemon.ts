@@ -24,7 +24,7 @@ import { EXIT_BUG, toFailure, usage } from './failure.ts';
 import { nodeFolder } from './keys-files.ts';
 import { makeLog } from './log.ts';
 import { collect } from './values.ts';
-import { letYoungHeapGrow } from './young-heap.ts';
+import { letYoungHeapGrow } from './heap.ts';
 
 export interface DaemonFlags {
   config?: string;

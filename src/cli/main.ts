@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `spines` binary: arguments in, exit code out. Everything else is program.ts. */
 
-import './young-heap.ts';
+import './heap.ts';
 import { flushOutput, watchPipes } from './output.ts';
 import { run } from './program.ts';
 

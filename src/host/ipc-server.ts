@@ -32,28 +32,56 @@ const SLAB_BYTES = 65_536;
 /** Slabs kept for later turns. */
 const SLABS_MAX = 16;
 
-/** Memory that clients borrow for a turn. */
+/** Memory that clients borrow for a turn, or until a slow one has read it. */
 class Slabs {
-  readonly #free: Buffer[] = [];
+  readonly #free: Slab[] = [];
 
-  take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  take(): Slab {
+    return this.#free.pop() ?? new Slab(this);
   }
 
-  giveBack(slab: Buffer): void {
+  giveBack(slab: Slab): void {
     if (this.#free.length < SLABS_MAX) this.#free.push(slab);
   }
 }
 
+class Slab {
+  readonly bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  readonly #slabs: Slabs;
+  /** Writes from it of which Node has not said that they are done. */
+  #writing = 0;
+  #lent = false;
+
+  constructor(slabs: Slabs) {
+    this.#slabs = slabs;
+  }
+
+  /** Writes its first bytes. When they wait for a slow client they are Node's, and this slab may not be filled again: false. */
+  write(socket: Socket, length: number): boolean {
+    this.#writing += 1;
+    socket.write(this.bytes.subarray(0, length), this.#onWritten);
+    this.#lent = socket.writableLength > 0;
+    return !this.#lent;
+  }
+
+  readonly #onWritten = (): void => {
+    this.#writing -= 1;
+    if (this.#writing > 0 || !this.#lent) return;
+    this.#lent = false;
+    this.#slabs.giveBack(this);
+  };
+}
+
 /**
- * What is written in one turn leaves as few long pieces. A slab that the kernel took at once is used again; one that waits
- * for a slow client is Node's, unless it is mostly empty: then its contents are copied, so that little data holds little memory.
+ * What is written in one turn leaves as few long pieces. A slab that the kernel took at once is filled again; one that waits
+ * for a slow client is Node's until the client has read it, unless it is mostly empty: then its contents are copied, so that little
+ * data holds little memory.
  */
 class SocketOut implements ClientOut {
   readonly #socket: Socket;
   readonly #dirty: SocketOut[];
   readonly #slabs: Slabs;
-  #slab: Buffer | null = null;
+  #slab: Slab | null = null;
   #filled = 0;
   #listed = false;
   #ended = false;
@@ -93,7 +121,7 @@ class SocketOut implements ClientOut {
       this.#listed = true;
       this.#dirty.push(this);
     }
-    const slab = this.#slab ??= this.#slabs.take();
+    const slab = (this.#slab ??= this.#slabs.take()).bytes;
     slab.set(head, this.#filled);
     if (end > start) slab.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), this.#filled + head.length);
     this.#filled += length;
@@ -116,16 +144,10 @@ class SocketOut implements ClientOut {
 
   #pushOut(): void {
     if (this.#filled === 0) return;
-    const part = this.#slab!.subarray(0, this.#filled);
-    const socket = this.#socket;
+    const slab = this.#slab!, length = this.#filled;
     this.#filled = 0;
-    if (socket.writableLength > 0 && part.length < SLAB_BYTES / 2) {
-      socket.write(Buffer.from(part));
-      return;
-    }
-    socket.write(part);
-    // Nothing is left with Node: the kernel has all of it.
-    if (socket.writableLength > 0) this.#slab = null;
+    if (this.#socket.writableLength > 0 && length < SLAB_BYTES / 2) this.#socket.write(Buffer.from(slab.bytes.subarray(0, length)));
+    else if (!slab.write(this.#socket, length)) this.#slab = null;
   }
 }
 

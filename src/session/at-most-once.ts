@@ -1,42 +1,96 @@
 /**
  * Which sequenced datagrams were delivered already: one window of message numbers per sender's run.
  *
- * Bounded in senders; the one not heard from for longest gives way (a duplicate of it could then pass, which
- * takes a link that died at just that time).
+ * Bounded in windows; a sender not heard from for long gives way (a duplicate of it could then pass, which takes a link that
+ * died at just that time). `@hot`
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 
-const SENDERS_MAX = 4_096;
+/** Windows, 4 KB each, of all senders together. */
+const WINDOWS_MAX = 4_096;
+/** Of one port that are remembered: a program that was started again, and what is late from before. */
+const RUNS_MAX = 4;
 /** As many as a reliable link has under way and more: what waited for a route comes late, and is not old. */
 const WINDOW_WORDS = 1_024;
 
+interface Run { readonly run: number; readonly window: ReplayWindow }
+
+/** A port of a node; newest run first. */
+interface Sender {
+  readonly key: number;
+  readonly runs: Run[];
+  /** Since eviction passed it by. */
+  heard: boolean;
+}
+
 export class AtMostOnce {
-  readonly #windows = new Map<string, ReplayWindow>();
+  /** Those to be evicted first come first, but for those heard from lately (second chance). */
+  readonly #senders = new Map<number, Sender>();
+  /** Messages come in trains. */
+  #latest: Sender | null = null;
+  #windows = 0;
 
   get senders(): number {
-    return this.#windows.size;
+    return this.#senders.size;
   }
 
   /** True when this message has not been recorded and is not too old to tell. */
   isNew(source: NodeId, port: Port, run: number, message: number): boolean {
-    return this.#windows.get(`${source} ${port} ${run}`)?.isNew(message) ?? true;
+    const sender = this.#of(source, port);
+    if (sender === undefined) return true;
+    for (let i = 0; i < sender.runs.length; i += 1) if (sender.runs[i]!.run === run) return sender.runs[i]!.window.isNew(message);
+    return true;
   }
 
   record(source: NodeId, port: Port, run: number, message: number): void {
-    const key = `${source} ${port} ${run}`;
-    let window = this.#windows.get(key);
-    if (window === undefined) {
-      if (this.#windows.size >= SENDERS_MAX) {
-        for (const oldest of this.#windows.keys()) {
-          this.#windows.delete(oldest);
-          break;
-        }
+    const sender = this.#of(source, port);
+    if (sender !== undefined) {
+      const { runs } = sender;
+      for (let i = 0; i < runs.length; i += 1) {
+        if (runs[i]!.run !== run) continue;
+        sender.heard = true;
+        runs[i]!.window.record(message);
+        return;
       }
-      window = new ReplayWindow(WINDOW_WORDS);
-    } else this.#windows.delete(key);
-    this.#windows.set(key, window);
-    window.record(message);
+    }
+    this.#addRun(source, port, run).record(message);
+  }
+
+  #of(source: NodeId, port: Port): Sender | undefined {
+    const key = source * 0x1_0000 + port;
+    if (this.#latest !== null && this.#latest.key === key) return this.#latest;
+    const sender = this.#senders.get(key);
+    if (sender !== undefined) this.#latest = sender;
+    return sender;
+  }
+
+  #addRun(source: NodeId, port: Port, run: number): ReplayWindow {
+    while (this.#windows >= WINDOWS_MAX) this.#evict();
+    let sender = this.#of(source, port);
+    if (sender === undefined) {
+      sender = { key: source * 0x1_0000 + port, runs: [], heard: false };
+      this.#senders.set(sender.key, sender);
+    } else sender.heard = true;
+    const window = new ReplayWindow(WINDOW_WORDS);
+    if (sender.runs.length === RUNS_MAX) sender.runs.pop();
+    else this.#windows += 1;
+    sender.runs.unshift({ run, window });
+    return window;
+  }
+
+  #evict(): void {
+    for (const sender of this.#senders.values()) {
+      this.#senders.delete(sender.key);
+      if (!sender.heard) {
+        this.#windows -= sender.runs.length;
+        if (this.#latest === sender) this.#latest = null;
+        return;
+      }
+      // Goes behind all others, where this loop meets it at most once more.
+      sender.heard = false;
+      this.#senders.set(sender.key, sender);
+    }
   }
 }

@@ -196,19 +196,9 @@ export class StreamSender {
     for (let i = 0; i < segment.sackCount; i += 1) if (segment.sackEnd[i]! > this.next) return false;
     this.edge = Math.max(this.edge, segment.ack + segment.window);
     let newest: Sent | null = null;
-    const acknowledge = (record: Sent): void => {
-      if (!record.lost && !record.sacked) {
-        this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
-        this.controller.onAck(record.end - record.start + SEGMENT_OVERHEAD, record.sentAt, now, this.rtt.smoothedUs, record.limited);
-      }
-      if (newest === null || record.order > newest.order) newest = record;
-      record.sacked = true;
-      if (record.lost) this.#lostCount -= 1;
-      record.lost = false;
-    };
     while (this.#first < this.#sent.length && this.#sent[this.#first]!.end <= segment.ack) {
       const record = this.#sent[this.#first]!;
-      if (!record.sacked) acknowledge(record);
+      if (!record.sacked) newest = this.#acknowledge(record, newest, now);
       this.#first += 1;
     }
     // An idle stream keeps none.
@@ -216,7 +206,7 @@ export class StreamSender {
       this.#sent = this.#sent.slice(this.#first);
       this.#first = 0;
     }
-    if (segment.sackCount > 0) this.#onSacks(segment, acknowledge);
+    if (segment.sackCount > 0) newest = this.#onSacks(segment, newest, now);
     if (segment.ack > this.unacknowledged) {
       const data = Math.min(segment.ack, this.#dataEnd) - this.unacknowledged;
       this.#buffer.drop(data);
@@ -226,7 +216,7 @@ export class StreamSender {
     if (newest !== null) this.#onNewest(newest, segment, now);
     if (marked && newest !== null) {
       this.marks += 1;
-      this.controller.onCongestion((newest as Sent).sentAt, now);
+      this.controller.onCongestion(newest.sentAt, now);
     }
     this.#detectLost(now);
     return true;
@@ -241,14 +231,27 @@ export class StreamSender {
     if (newest.order > this.#newestAckedOrder) this.#newestAckedOrder = newest.order;
   }
 
-  #onSacks(segment: Segment, acknowledge: (record: Sent) => void): void {
-    let range = 0;
+  /** Returns whichever of `record` and `newest` was sent later. */
+  #acknowledge(record: Sent, newest: Sent | null, now: Micros): Sent {
+    if (!record.lost && !record.sacked) {
+      this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
+      this.controller.onAck(record.end - record.start + SEGMENT_OVERHEAD, record.sentAt, now, this.rtt.smoothedUs, record.limited);
+    }
+    record.sacked = true;
+    if (record.lost) this.#lostCount -= 1;
+    record.lost = false;
+    return newest === null || record.order > newest.order ? record : newest;
+  }
+
+  #onSacks(segment: Segment, newest: Sent | null, now: Micros): Sent | null {
+    let range = 0, latest = newest;
     for (let i = this.#first; i < this.#sent.length && range < segment.sackCount; i += 1) {
       const record = this.#sent[i]!;
       while (range < segment.sackCount && segment.sackEnd[range]! < record.end) range += 1;
-      if (range === segment.sackCount) return;
-      if (record.start >= segment.sackStart[range]! && !record.sacked) acknowledge(record);
+      if (range === segment.sackCount) break;
+      if (record.start >= segment.sackStart[range]! && !record.sacked) latest = this.#acknowledge(record, latest, now);
     }
+    return latest;
   }
 
   /** How long after its sending an unacknowledged segment is lost, once a later one was acknowledged. */

@@ -38,7 +38,8 @@ import { DropReason } from '#src/wire/drop.js';
 import { FRAME_LINK_STATE } from '#src/wire/frames.js';
 import { CONTROL_CHECK_BYTES, LATENCY_UNIT_US, LIFETIME_BYTES, putControlCheck, type AdvertisedLink, type Advertisement } from '#src/wire/link-state.js';
 import { FIRST_ID, readMembership } from './identities.js';
-import { collect, cpuUs, freePort, median, pause, printTable, spread, whole } from './processes.js';
+import type { AnswererOrder } from './bare-answerer.js';
+import { beside, collect, cpuUs, freePort, median, pause, printTable, ratios, spread, whole } from './processes.js';
 
 const NODES = 1_000;
 const DEGREE = 4;
@@ -71,6 +72,8 @@ export interface SessionScale { readonly kind: string; readonly opened: number; 
 export interface IdleScale {
   readonly links: number;
   readonly cpuPercent: number[];
+  /** In the same seconds, of a process that answers as many datagrams and does nothing else. */
+  readonly barePercent: number[];
   readonly rssMb: number;
   readonly anonymousMb: number;
   readonly datagramsPerSecond: number;
@@ -409,22 +412,36 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
       assert(tries < 200, 'all links come up');
       await pause(100);
     }
+    const bare = async (role: AnswererOrder['role'], barePort: number): Promise<ChildProcess> => {
+      const child = fork(beside('bare-answerer.js'));
+      children.push(child);
+      child.send({ role, port: barePort, askers: LINKS } satisfies AnswererOrder);
+      await new Promise((resolve) => child.once('message', resolve));
+      return child;
+    };
+    const barePort = await freePort();
+    const answerer = await bare('answers', barePort);
+    await bare('asks', barePort);
     await pause(5_000);
-    const cpuPercent: number[] = [];
+    const cpuPercent: number[] = [], barePercent: number[] = [];
     const links = async (): Promise<number> => ((await client.request('links')) as unknown as { links: { sent: { datagrams: number }; received: { datagrams: number } }[] }).links
       .reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
     const { advertisements } = (await status()).routing;
     const datagrams = await links(), began = performance.now();
     for (let round = 0; round < rounds; round += 1) {
-      const before = processCpuMs(hub.pid!), at = performance.now();
+      const pids = [hub.pid!, answerer.pid!];
+      const before = pids.map(processCpuMs), at = performance.now();
       await pause(spanMs);
-      cpuPercent.push(((processCpuMs(hub.pid!) - before) / (performance.now() - at)) * 100);
+      const took = performance.now() - at;
+      const [ours, its] = pids.map((pid, i) => ((processCpuMs(pid) - before[i]!) / took) * 100);
+      cpuPercent.push(ours!);
+      barePercent.push(its!);
     }
     const seconds = (performance.now() - began) / 1_000;
     const datagramsPerSecond = ((await links()) - datagrams) / seconds;
     const { links: { up }, routing } = await status();
     const advertisementsPerSecond = (routing.advertisements - advertisements) / seconds;
-    const figures: IdleScale = { links: up, cpuPercent, rssMb: processMb(hub.pid!, 'VmRSS'), anonymousMb: processMb(hub.pid!, 'RssAnon'), datagramsPerSecond, advertisementsPerSecond };
+    const figures: IdleScale = { links: up, cpuPercent, barePercent, rssMb: processMb(hub.pid!, 'VmRSS'), anonymousMb: processMb(hub.pid!, 'RssAnon'), datagramsPerSecond, advertisementsPerSecond };
     await client.close();
     return figures;
   } finally {
@@ -487,12 +504,14 @@ function printSessions(figures: readonly SessionScale[]): void {
   printTable([['', 'sessions', 'bytes each', 'spread', 'wanted'], ...figures.map(({ kind, opened, bytes }) => [kind, whole(opened), whole(median(bytes)), spread(bytes, 0), 'below 4096'])], 1);
 }
 
-function printIdle({ links, cpuPercent, rssMb, anonymousMb, datagramsPerSecond, advertisementsPerSecond }: IdleScale): void {
+function printIdle({ links, cpuPercent, barePercent, rssMb, anonymousMb, datagramsPerSecond, advertisementsPerSecond }: IdleScale): void {
   console.log(`\nA daemon as it ships, sealed, with ${links} links up and nothing to do (${datagramsPerSecond.toFixed(0)} datagrams/s in and out;`);
-  console.log(`${advertisementsPerSecond.toFixed(1)} advertisements/s passed on: on a busy machine latencies wander and are advertised, which an idle one has none of):`);
+  console.log(`${advertisementsPerSecond.toFixed(1)} advertisements/s passed on). "Bare": a process that answers as many datagrams, in the same seconds, and does nothing else:`);
   printTable([
     ['', 'median', 'spread', 'wanted'],
     ['% of a core', median(cpuPercent).toFixed(2), spread(cpuPercent), 'below 1'],
+    ['  bare', median(barePercent).toFixed(2), spread(barePercent), ''],
+    ['  times bare', median(ratios(cpuPercent, barePercent)).toFixed(2), spread(ratios(cpuPercent, barePercent)), ''],
     ['resident memory, MB', rssMb.toFixed(1), `${anonymousMb.toFixed(1)} of it not of files`, 'below 90'],
   ], 1);
 }

@@ -31,3 +31,22 @@ test('any mix of pushes, copies and drops agrees with an array', () => {
   queue.clear();
   expect([queue.length, queue.front().length]).toEqual([0, 0]);
 });
+
+test('queues that give their memory back and take each other\'s never mix contents', () => {
+  const rng = new Rng(2);
+  const queues = Array.from({ length: 40 }, (_, i) => ({ queue: new ByteQueue(200_000), mark: i + 1, length: 0 }));
+  for (let step = 0; step < 8_000; step += 1) {
+    const one = queues[rng.below(queues.length)]!, { queue, mark } = one;
+    if (rng.chance(0.6)) {
+      const length = rng.below(rng.chance(0.1) ? 60_000 : 2_000);
+      one.length += queue.push(new Uint8Array(length).fill(mark), 0, length);
+    } else {
+      const count = rng.chance(0.5) ? one.length : rng.below(one.length + 1), out = new Uint8Array(one.length);
+      queue.copy(0, one.length, out, 0);
+      expect(out.every((byte) => byte === mark)).toBe(true);
+      queue.drop(count);
+      one.length -= count;
+    }
+    expect(queue.length).toBe(one.length);
+  }
+});

@@ -19,7 +19,16 @@ test('each message of each run passes once, in any order within the window', () 
     if (!seen.has(key)) once.record(source, port, run, message);
     seen.add(key);
   }
-  expect(once.senders).toBe(12);
+  expect(once.senders).toBe(6);
+});
+
+test('a port has so many runs, and the oldest gives way to a new one', () => {
+  const once = new AtMostOnce();
+  for (let run = 1; run <= 4; run += 1) once.record(1, 1, run, 7);
+  expect([1, 2, 3, 4].map((run) => once.isNew(1, 1, run, 7))).toEqual([false, false, false, false]);
+  once.record(1, 1, 5, 7);
+  expect([1, 2, 3, 4, 5].map((run) => once.isNew(1, 1, run, 7))).toEqual([true, false, false, false, false]);
+  expect(once.senders).toBe(1);
 });
 
 test('a message that waited while thousands passed is new; one too old to tell is not', () => {
@@ -31,7 +40,7 @@ test('a message that waited while thousands passed is new; one too old to tell i
   expect(once.isNew(1, 1, 1, 1)).toBe(false);
 });
 
-test('senders are bounded, and the one not heard from for longest gives way', () => {
+test('senders are bounded, and one not heard from gives way', () => {
   const once = new AtMostOnce();
   for (let source = 0; source < 5_000; source += 1) {
     once.record(source, 1, 1, 7);
@@ -39,6 +48,18 @@ test('senders are bounded, and the one not heard from for longest gives way', ()
   }
   expect(once.senders).toBe(4_096);
   expect([once.isNew(0, 1, 1, 7), once.isNew(4_999, 1, 1, 7), once.isNew(4_999_999, 1, 1, 0)]).toEqual([true, false, false]);
+  // When all were heard from again, one of them goes all the same, and what goes is forgotten whole.
+  for (let round = 0; round < 2; round += 1) for (let source = 10_000; source < 15_000; source += 1) once.record(source, 1, 1, round);
+  expect(once.senders).toBe(4_096);
+  once.record(14_999, 1, 1, 50);
+  expect(once.isNew(14_999, 1, 1, 50)).toBe(false);
+});
+
+test('runs count for the bound too', () => {
+  const once = new AtMostOnce();
+  for (let source = 0; source < 3_000; source += 1) for (let run = 0; run < 4; run += 1) once.record(source, 1, run, 7);
+  expect(once.senders).toBe(1_024);
+  expect([0, 1, 2, 3].map((run) => once.isNew(2_999, 1, run, 7))).toEqual([false, false, false, false]);
 });
 
 test('what waits for a way leaves in order when there is one, in bounded number, and not for ever', () => {
