@@ -10,20 +10,27 @@ import { assert } from './assert.ts';
 const SMALLEST = 4_096;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Of each size up to `SPARE_BYTES_MAX` so many are kept for whoever grows next: 1 MB in all. */
-const SPARES_MAX = 8;
-const SPARE_BYTES_MAX = 65_536;
+/** Kept for whoever grows next, all queues together. */
+const SPARE_BYTES_MAX = 4 * 1024 * 1024;
+/** By size, which is a power of two. */
 const spares = new Map<number, Uint8Array[]>();
-for (let size = SMALLEST; size <= SPARE_BYTES_MAX; size *= 2) spares.set(size, []);
+let spareBytes = 0;
 
 /** With what was left in it: a queue gives out only what was pushed. */
 function takeBuffer(size: number): Uint8Array {
-  return spares.get(size)?.pop() ?? new Uint8Array(size);
+  const spare = spares.get(size)?.pop();
+  if (spare === undefined) return new Uint8Array(size);
+  spareBytes -= size;
+  return spare;
 }
 
 function giveBack(buffer: Uint8Array): void {
-  const same = spares.get(buffer.length);
-  if (same !== undefined && same.length < SPARES_MAX) same.push(buffer);
+  const size = buffer.length;
+  if (size === 0 || spareBytes + size > SPARE_BYTES_MAX) return;
+  spareBytes += size;
+  const same = spares.get(size);
+  if (same === undefined) spares.set(size, [buffer]);
+  else same.push(buffer);
 }
 
 export class ByteQueue {
