@@ -6,6 +6,7 @@
  */
 
 import { join } from 'node:path';
+import { CARRIER_FLAG } from '#src/cli/heap.js';
 import { launchDaemon } from './daemons.js';
 import type { GaugeFigures } from './gauges.js';
 import { makeIdentities, FIRST_ID } from './identities.js';
@@ -38,7 +39,7 @@ export class Chain {
     const at: { address: string; port: number }[] = [];
     for (const { address } of hosts) at.push({ address, port: await place.port() });
     const role = async (i: number, name: Role): Promise<void> => {
-      const worker = new Worker({ script: beside('role.js'), prefix: hosts[i]!.prefix });
+      const worker = new Worker({ script: beside('role.js'), nodeArgs: kind.forwarder === 'daemon' ? [CARRIER_FLAG] : [], prefix: hosts[i]!.prefix });
       this.#workers[i] = worker;
       const order: Order = { kind: 'start', role: name, at: at[i]!, next: at[i + 1] ?? null, identity: identities?.[i] ?? null, offload: kind.offload };
       await worker.ask(order);

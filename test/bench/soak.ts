@@ -14,6 +14,7 @@ import { PerformanceObserver } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { SpinesClient } from 'spines-client';
+import { CARRIER_FLAG } from '#src/cli/heap.js';
 import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
 import { loadOffload } from '#src/host/offload.js';
 import { makeConfig } from '#src/node/config.js';
@@ -114,7 +115,7 @@ async function obey(order: Order): Promise<unknown> {
 /* ------------------------------------------------------------------ the one that asks */
 
 class Part {
-  readonly #child: ChildProcess = fork(fileURLToPath(import.meta.url), ['part'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--expose-gc'] });
+  readonly #child: ChildProcess = fork(fileURLToPath(import.meta.url), ['part'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--expose-gc', CARRIER_FLAG] });
 
   ask<T>(order: Order): Promise<T> {
     return new Promise((resolve, reject) => {
