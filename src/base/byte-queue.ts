@@ -10,27 +10,19 @@ import { assert } from './assert.ts';
 const SMALLEST = 4_096;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Kept for whoever grows next, all queues together. */
-const SPARE_BYTES_MAX = 4 * 1024 * 1024;
-/** By size, which is a power of two. */
+/** Of each size, a power of two, kept for whoever grows next; larger ones are not. A few large ones can't take the place of the small: 4 MB in all. */
+const SPARE_BYTES_MAX = 512 * 1024;
 const spares = new Map<number, Uint8Array[]>();
-let spareBytes = 0;
+for (let size = SMALLEST; size <= SPARE_BYTES_MAX; size *= 2) spares.set(size, []);
 
 /** With what was left in it: a queue gives out only what was pushed. */
 function takeBuffer(size: number): Uint8Array {
-  const spare = spares.get(size)?.pop();
-  if (spare === undefined) return new Uint8Array(size);
-  spareBytes -= size;
-  return spare;
+  return spares.get(size)?.pop() ?? new Uint8Array(size);
 }
 
 function giveBack(buffer: Uint8Array): void {
-  const size = buffer.length;
-  if (size === 0 || spareBytes + size > SPARE_BYTES_MAX) return;
-  spareBytes += size;
-  const same = spares.get(size);
-  if (same === undefined) spares.set(size, [buffer]);
-  else same.push(buffer);
+  const same = spares.get(buffer.length);
+  if (same !== undefined && same.length * buffer.length < SPARE_BYTES_MAX) same.push(buffer);
 }
 
 export class ByteQueue {

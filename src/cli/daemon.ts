@@ -21,10 +21,10 @@ import { secureRandom } from '../host/secure-random.ts';
 import { wallClock } from '../host/system-clock.ts';
 import { loadConfig } from './config.ts';
 import { EXIT_BUG, toFailure, usage } from './failure.ts';
+import { letYoungHeapGrow } from './heap.ts';
 import { nodeFolder } from './keys-files.ts';
 import { makeLog } from './log.ts';
 import { collect } from './values.ts';
-import { letYoungHeapGrow } from './heap.ts';
 
 export interface DaemonFlags {
   config?: string;

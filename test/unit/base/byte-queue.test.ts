@@ -50,3 +50,18 @@ test('queues that give their memory back and take each other\'s never mix conten
     expect(queue.length).toBe(one.length);
   }
 });
+
+test('a stream that is read at once has the same memory every time, however much others gave back', () => {
+  for (const bytes of [8_000_000, 500_000, 60_000]) {
+    const large = new ByteQueue(bytes);
+    large.push(new Uint8Array(bytes), 0, bytes);
+    large.clear();
+  }
+  const small = new ByteQueue(10_000), memory = new Set<ArrayBufferLike>();
+  for (let segment = 0; segment < 20; segment += 1) {
+    small.push(new Uint8Array(1_400), 0, 1_400);
+    memory.add(small.front().buffer);
+    small.clear();
+  }
+  expect(memory.size).toBe(1);
+});
