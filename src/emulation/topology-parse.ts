@@ -7,8 +7,6 @@
  * 'ETOPOLOGY' whose message has a line per fault.
  */
 
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, type Document, type Node } from 'yaml';
-
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
 import { changeDirection, defaultDirection, defaultQueueBytes, type DirectionChange, type DirectionSettings } from './link-settings.ts';
@@ -20,6 +18,7 @@ import {
   TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX,
   type Topology, type TopologyEvent, type TopologyFlow, type TopologyLink, type TopologyNode,
 } from './topology.ts';
+import { YamlText } from './yaml-text.ts';
 
 /** Faults reported at most; the rest are counted. */
 const ISSUES_MAX = 50;
@@ -286,84 +285,29 @@ function deepFreeze<T>(value: T): T {
 class Places {
   /** Plain data of the file, overrides applied. */
   readonly data: unknown;
-  readonly #fileName: string;
-  readonly #lines = new LineCounter();
-  readonly #document: Document.Parsed | null = null;
+  readonly #text: YamlText;
   readonly #overrides: readonly Override[];
 
   constructor(text: string, fileName: string, overrides: readonly Override[]) {
-    this.#fileName = fileName;
     this.#overrides = overrides;
-    if (text.length > TOPOLOGY_TEXT_MAX) throw this.error([{ path: [], message: `longer than ${TOPOLOGY_TEXT_MAX} characters` }]);
-    let document: Document.Parsed;
-    try {
-      document = parseDocument(text, { lineCounter: this.#lines, schema: 'core', merge: false, logLevel: 'error' });
-    } catch {
-      // The parser is recursive: nesting deep enough exhausts the stack.
-      throw this.error([{ path: [], message: 'not readable as YAML' }]);
-    }
-    const faults = [...document.errors, ...document.warnings];
-    if (faults.length > 0) {
-      const all = faults.map((fault) => `${this.#at(fault.pos[0])}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`);
-      throw refusal(all);
-    }
-    this.#document = document;
-    let plain: unknown;
-    try {
-      plain = document.toJS({ maxAliasCount: 100 });
-    } catch {
-      throw this.error([{ path: [], message: 'an alias cannot be resolved, or aliases expand too far' }]);
-    }
-    if (plain === null || plain === undefined) throw this.error([{ path: [], message: 'the file is empty' }]);
-    this.data = applyOverrides(plain, overrides);
+    this.#text = new YamlText(text, fileName, TOPOLOGY_TEXT_MAX);
+    const { data, refusals } = this.#text;
+    if (refusals.length > 0) throw refusal(refusals);
+    if (data === null || data === undefined) throw this.error([{ path: [], message: 'the file is empty' }]);
+    this.data = applyOverrides(data, overrides);
   }
 
   /** One error that lists every issue with its place. */
   error(issues: readonly Issue[]): SpinesError {
-    const placed = issues.map((issue) => ({ issue, offset: this.#offsetOf(issue.path, issue.atKey === true) }));
+    const placed = issues.map((issue) => ({ issue, offset: this.#text.offsetOf(issue.path, issue.atKey === true) }));
     placed.sort((x, y) => x.offset - y.offset);
     return refusal(
       placed.map(({ issue, offset }) => {
         const override = this.#overrides.find((o) => overlaps(o.path, issue.path));
         const path = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-        return `${this.#at(offset)}: ${path}${issue.message}${override === undefined ? '' : ` (changed by --set ${override.text})`}`;
+        return `${this.#text.at(offset)}: ${path}${issue.message}${override === undefined ? '' : ` (changed by --set ${override.text})`}`;
       }),
     );
-  }
-
-  #at(offset: number): string {
-    const { line, col } = this.#lines.linePos(offset);
-    return `${this.#fileName}:${Math.max(1, line)}:${Math.max(1, col)}`;
-  }
-
-  /** Where the value at `path` begins, or the deepest part of the path that the file has. */
-  #offsetOf(path: readonly (string | number)[], atKey: boolean): number {
-    let node = this.#resolve(this.#document?.contents ?? null);
-    let offset = node?.range?.[0] ?? 0;
-    for (const [depth, part] of path.entries()) {
-      let next: unknown = null;
-      if (isMap(node)) {
-        const entry = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(part));
-        if (entry === undefined) break;
-        next = entry.value;
-        const key = entry.key as Node | null;
-        // A key without a value has nothing to point at but itself.
-        const pointAtKey = (atKey && depth === path.length - 1) || next === null;
-        if (pointAtKey && key?.range) return key.range[0];
-      } else if (isSeq(node)) {
-        next = node.items[Number(part)];
-      }
-      const place = next as Node | null | undefined;
-      if (place === null || place === undefined) break;
-      offset = place.range?.[0] ?? offset;
-      node = this.#resolve(place);
-    }
-    return offset;
-  }
-
-  #resolve(node: Node | null): Node | null {
-    if (!isAlias(node)) return node;
-    return this.#document === null ? null : (node.resolve(this.#document) ?? null);
   }
 }
 

@@ -221,6 +221,7 @@ client: { socket: null }
     expect(faults('a: &a [*a]').length).toBeGreaterThan(0);
     expect(faults('['.repeat(20_000)).length).toBeGreaterThan(0);
     expect(faults('x'.repeat(1_000_001))).toEqual(['d.yaml:1:1: longer than 1000000 characters']);
+    expect(faults('id: *a\n')).toEqual(['d.yaml:1:1: an alias cannot be resolved, or aliases expand too far']);
   });
 
   it('of a flag name the flag', () => {
