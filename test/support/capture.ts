@@ -108,10 +108,13 @@ export class Capture {
   readonly #folder = mkdtempSync(join(tmpdir(), 'spines-capture-'));
   readonly #file = join(this.#folder, 'capture.pcap');
   readonly #child: ChildProcess;
+  /** On the loopback device each packet goes out and comes in: the kernel counts both, tcpdump writes one. */
+  readonly #countedPerPacket: number;
   #said = '';
 
   /** `filter`: as tcpdump's. `prefix`: a command that runs it elsewhere, as `ip netns exec NAME`. */
   constructor(device: string, filter: string, prefix: readonly string[] = []) {
+    this.#countedPerPacket = device === 'lo' ? 2 : 1;
     const [command, ...args] = [...prefix, 'tcpdump', '-i', device, '-U', '-n', '-s', '0', '-B', '65536', '-w', this.#file, ...privileges(), ...filter.split(' ')];
     this.#child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child.stderr!.on('data', (chunk: Buffer) => { this.#said += chunk.toString(); });
@@ -126,14 +129,42 @@ export class Capture {
     return this;
   }
 
-  /** Ends it, and returns the payloads of what it saw. */
+  /** Ends it, and returns the payloads of all that went by until now. */
   async end(): Promise<Buffer[]> {
     try {
+      await this.#written();
       await this.#gone('SIGINT');
       return udpPayloads(readFileSync(this.#file));
     } finally {
       await this.close();
     }
+  }
+
+  /**
+   * Until what the kernel has counted by now is in the file: a signal ends tcpdump at once, and what the ring held for the next
+   * time that it looks, up to a second's traffic, would be lost.
+   */
+  async #written(): Promise<void> {
+    const { received } = await this.#counts();
+    for (;;) {
+      const { captured, dropped } = await this.#counts();
+      if (dropped > 0) throw new Error(`tcpdump missed ${dropped} packets: what it has shows nothing`);
+      if (captured * this.#countedPerPacket >= received) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** What tcpdump answers to SIGUSR1, in packets since it began. */
+  async #counts(): Promise<{ captured: number; received: number; dropped: number }> {
+    const before = this.#said.length;
+    this.#child.kill('SIGUSR1');
+    for (let tries = 0; tries < 200; tries += 1) {
+      const found = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/.exec(this.#said.slice(before));
+      if (found !== null) return { captured: Number(found[1]), received: Number(found[2]), dropped: Number(found[3]) };
+      if (this.#child.exitCode !== null) break;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error(`tcpdump does not say what it has captured: ${this.#said}`);
   }
 
   async close(): Promise<void> {
