@@ -34,15 +34,20 @@ export class ReplayWindow {
   /** Records a number that `isNew` let pass. */
   record(number: number): void {
     if (number > this.highest) {
-      const block = Math.floor(number / 32);
-      const from = Math.floor(this.highest / 32) + 1;
-      const words = this.#words.length;
-      const clear = block - from >= words ? block - words + 1 : from;
-      for (let i = clear; i <= block; i += 1) this.#words[i % words] = 0;
+      // Most numbers follow the one before them, and most of those within its word.
+      if (number !== this.highest + 1 || (number & 31) === 0) this.#clearUpTo(number);
       this.highest = number;
     }
     const low = number % this.#bits;
     const word = low >>> 5;
     this.#words[word] = this.#words[word]! | (1 << (low & 31));
+  }
+
+  #clearUpTo(number: number): void {
+    const block = Math.floor(number / 32);
+    const from = Math.floor(this.highest / 32) + 1;
+    const words = this.#words.length;
+    const clear = block - from >= words ? block - words + 1 : from;
+    for (let i = clear; i <= block; i += 1) this.#words[i % words] = 0;
   }
 }

@@ -5,7 +5,7 @@
  * costs one reading. Durations within a turn are measured with a Stopwatch, which reads every time.
  */
 
-import { NEVER, type Clock, type Micros } from '../base/time.ts';
+import { MILLISECOND, NEVER, type Clock, type Micros } from '../base/time.ts';
 import { TimerQueue } from '../base/timer-queue.ts';
 
 /** Reads the system's clock at every call. */
@@ -47,10 +47,15 @@ export class TimerDriver {
   readonly #aheadUs: Micros;
   readonly #onTurn: () => void;
   readonly #onLate: ((late: Micros, now: Micros) => void) | null;
+  /** Made anew only for another duration. */
   #timeout: NodeJS.Timeout | null = null;
+  #timeoutMs = 0;
+  readonly #onTimeout = (): void => this.#fire();
   /** What rounding owes. */
   #carry = 0;
+  /** What the OS timer is armed for, and when it fires: a grain later at most. */
   #armedFor: Micros = NEVER;
+  #firesAt: Micros = NEVER;
   #stopped = false;
 
   /** `onTurn` is called after timers fired, `onLate` before, with how late they are. */
@@ -65,10 +70,20 @@ export class TimerDriver {
   rearm(): void {
     const at = this.queue.nextAt;
     if (this.#stopped || at >= this.#armedFor) return;
-    this.#disarm();
     this.#armedFor = at;
-    const wait = at - this.#clock.now();
-    this.#timeout = setTimeout(() => this.#fire(), this.#aheadUs === 0 ? Math.ceil(Math.max(0, wait) / 1_000) : this.#roundEvenly(wait));
+    const now = this.#clock.now();
+    const ms = this.#aheadUs === 0 ? Math.max(1, Math.ceil((at - now) / MILLISECOND)) : this.#roundEvenly(at - now);
+    const firesAt = now + ms * MILLISECOND;
+    // The grain of the OS: armed anew it would fire no earlier.
+    if (this.#aheadUs === 0 && firesAt >= this.#firesAt) return;
+    this.#firesAt = firesAt;
+    if (this.#timeout !== null && ms === this.#timeoutMs) {
+      this.#timeout.refresh();
+      return;
+    }
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    this.#timeout = setTimeout(this.#onTimeout, ms);
+    this.#timeoutMs = ms;
   }
 
   /** Fires what is due, within a long turn: the OS timer would come behind it. */
@@ -81,7 +96,7 @@ export class TimerDriver {
 
   stop(): void {
     this.#stopped = true;
-    this.#disarm();
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
   }
 
   /** Milliseconds to sleep so that the mean of many firings is what was meant. */
@@ -94,15 +109,10 @@ export class TimerDriver {
     return down + 1;
   }
 
-  #disarm(): void {
-    if (this.#timeout !== null) clearTimeout(this.#timeout);
-    this.#timeout = null;
-    this.#armedFor = NEVER;
-  }
-
   #fire(): void {
     const due = this.#armedFor;
-    this.#disarm();
+    this.#armedFor = NEVER;
+    this.#firesAt = NEVER;
     if (this.#stopped) return;
     this.#clock.tick();
     const now = this.#clock.now();

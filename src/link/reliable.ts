@@ -167,7 +167,8 @@ export class ReliableService implements DataService, AckWriter {
       const kept = this.#env.pool.keep(packet);
       if (kept === null) return false;
       this.#sendNew(kept);
-      this.#armLossTimer();
+      // Set by what is older, if anything is.
+      if (!this.#lossTimer.armed) this.#armLossTimer();
       return true;
     }
     const long = this.#queue.bytes > this.#markBytes;
@@ -189,9 +190,9 @@ export class ReliableService implements DataService, AckWriter {
   #maySend(length: number): boolean {
     if (this.#env.sink.congested || this.#packets.length >= SPAN_MAX) return false;
     const bytes = length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
-    const { window, inSlowStart } = this.#controller;
-    if (this.#inFlight > 0 && this.#inFlight + bytes > window) return false;
-    const wait = this.#pacer.wait(bytes, this.#env.clock.now(), window, this.#rtt.smoothedUs, inSlowStart);
+    const controller = this.#controller;
+    if (this.#inFlight > 0 && this.#inFlight + bytes > controller.window) return false;
+    const wait = this.#pacer.wait(bytes, this.#env.clock.now(), controller, this.#rtt);
     if (wait === 0) return true;
     if (!this.#paceTimer.armed) this.#env.timers.arm(this.#paceTimer, this.#env.clock.now() + wait);
     return false;
@@ -444,6 +445,7 @@ export class ReliableService implements DataService, AckWriter {
 
   #wantAck(): void {
     this.#eliciting += 1;
+    if (this.#ackNow) return;
     if (this.#gap || this.#eliciting >= ACK_EVERY) {
       this.#ackNow = true;
       this.#out.channel!.touch();

@@ -59,7 +59,7 @@ export class StreamSender {
   progressAt: Micros = 0;
   readonly #reliable: boolean;
   readonly #buffer: ByteQueue;
-  readonly #pacer = new Pacer(10 * (SEGMENT_BYTES_MAX + SEGMENT_OVERHEAD));
+  readonly #pacer = new Pacer(10 * (SEGMENT_BYTES_MAX + SEGMENT_OVERHEAD), PACING_RTT_FACTOR);
   #sent: Sent[] = [];
   /** Index of the first record not yet dropped from the front of #sent. */
   #first = 0;
@@ -337,9 +337,7 @@ export class StreamSender {
   #windowOpen(bytes: number, now: Micros, wait: { us: Micros }): boolean {
     const cost = bytes + SEGMENT_OVERHEAD;
     if (this.#inFlight > 0 && this.#inFlight + cost > this.controller.window) return false;
-    // A smoothed round trip blown up by an outage must not slow what follows: the window bounds it all the same.
-    const rtt = Math.min(this.rtt.smoothedUs, PACING_RTT_FACTOR * this.rtt.minUs);
-    wait.us = this.#pacer.wait(cost, now, this.controller.window, rtt, this.controller.inSlowStart);
+    wait.us = this.#pacer.wait(cost, now, this.controller, this.rtt);
     return wait.us === 0;
   }
 }

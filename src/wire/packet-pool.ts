@@ -63,7 +63,9 @@ export class PacketPool {
       return slot;
     }
     slot.own ??= new Uint8Array(PACKET_BYTES_MAX);
-    copyBytes(packet.bytes, packet.start, packet.end, slot.own, 0);
+    // What was composed here is copied with the whole of its buffer: a view of its part would cost more.
+    if (packet.start === 0 && packet.bytes.length === PACKET_BYTES_MAX) slot.own.set(packet.bytes);
+    else copyBytes(packet.bytes, packet.start, packet.end, slot.own, 0);
     slot.bytes = slot.own;
     slot.start = 0;
     slot.end = packet.length;

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 
 import { SECOND } from '../../../src/base/time.ts';
 import { CONGESTION_NAMES, makeController } from '../../../src/link/congestion.ts';
-import { Pacer } from '../../../src/link/pacer.ts';
+import { Pacer, type RoundTrip } from '../../../src/link/pacer.ts';
 
 const RTT = 100_000, SEGMENT = 1_480;
 
@@ -78,13 +78,15 @@ test('cubic is back at its former window after the time K, is flat there, and gr
 });
 
 describe('pacer', () => {
+  const roundTrip = (us: number): RoundTrip => ({ smoothedUs: us, minUs: us });
+
   test('lets a burst go, then spreads a window and a quarter over each round trip', () => {
-    const pacer = new Pacer(10 * SEGMENT), window = 100 * SEGMENT;
+    const pacer = new Pacer(10 * SEGMENT), window = 100 * SEGMENT, controller = { window, inSlowStart: false };
     let now = 0, burst = 0, sent = 0;
-    for (; pacer.wait(SEGMENT, now, window, RTT, false) === 0; burst += 1) pacer.take(SEGMENT);
+    for (; pacer.wait(SEGMENT, now, controller, roundTrip(RTT)) === 0; burst += 1) pacer.take(SEGMENT);
     expect(burst).toBe(10);
     while (now < 10 * RTT) {
-      const wait = pacer.wait(SEGMENT, now, window, RTT, false);
+      const wait = pacer.wait(SEGMENT, now, controller, roundTrip(RTT));
       if (wait > 0) now += wait;
       else {
         pacer.take(SEGMENT);
@@ -97,11 +99,22 @@ describe('pacer', () => {
 
   test('without a round trip nothing waits; idle time does not pile up beyond a burst; one larger than the bucket leaves', () => {
     const pacer = new Pacer(10 * SEGMENT);
-    expect(pacer.wait(1_000_000, 0, 1, 0, false)).toBe(0);
-    pacer.wait(SEGMENT, 3_600 * SECOND, 20 * SEGMENT, RTT, false);
+    const controller = { window: 20 * SEGMENT, inSlowStart: false };
+    expect(pacer.wait(1_000_000, 0, { window: 1, inSlowStart: false }, roundTrip(0))).toBe(0);
+    pacer.wait(SEGMENT, 3_600 * SECOND, controller, roundTrip(RTT));
     let burst = 0;
-    for (; pacer.wait(SEGMENT, 3_600 * SECOND, 20 * SEGMENT, RTT, false) === 0; burst += 1) pacer.take(SEGMENT);
+    for (; pacer.wait(SEGMENT, 3_600 * SECOND, controller, roundTrip(RTT)) === 0; burst += 1) pacer.take(SEGMENT);
     expect(burst).toBeLessThanOrEqual(11);
-    expect(new Pacer(SEGMENT).wait(5 * SEGMENT, 0, 2 * SEGMENT, RTT, false)).toBe(0);
+    expect(new Pacer(SEGMENT).wait(5 * SEGMENT, 0, { window: 2 * SEGMENT, inSlowStart: false }, roundTrip(RTT))).toBe(0);
+  });
+
+  test('a round trip blown up by an outage counts as at most so many times the least', () => {
+    const blownUp = { smoothedUs: 100 * RTT, minUs: RTT }, controller = { window: 20 * SEGMENT, inSlowStart: false };
+    const waits = [new Pacer(SEGMENT, 4), new Pacer(SEGMENT)].map((pacer) => {
+      pacer.take(SEGMENT);
+      return pacer.wait(SEGMENT, 0, controller, blownUp);
+    });
+    expect(waits[0]).toBe(Math.ceil((4 * RTT) / (1.25 * 20)));
+    expect(waits[1]).toBe(Math.ceil((100 * RTT) / (1.25 * 20)));
   });
 });
