@@ -83,9 +83,6 @@ export interface RunningDaemon {
 /** Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the OS timer. */
 const WIRE_GRAIN_US = 1_000;
 
-/** Datagrams of one turn for which the clock is read once. They had arrived when the first was read, or come within some 0.1 ms. */
-const TICK_DATAGRAMS = 16;
-
 /**
  * Datagrams of one turn, 1 to 5 ms of work: then what is due is done and what waits leaves, before more is read. The kernel hands over up to
  * 2,048 at once, glued.
@@ -126,8 +123,9 @@ class Daemon implements RunningDaemon {
     this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     this.#udp = new UdpSink({
+      // Not once a turn: an answer that comes within the turn of its question would have taken no time.
+      onRead: () => this.#clock.tick(),
       onDatagram: (bytes, from) => {
-        if (this.#turnDatagrams % TICK_DATAGRAMS === 0) this.#clock.tick();
         this.#node?.onDatagram(bytes, bytes.length, from);
         this.#scheduleTurnEnd();
         this.#turnDatagrams += 1;

@@ -1,8 +1,8 @@
 /**
  * The real clock and timers of a daemon.
  *
- * Time is read once per turn: the first `now` of a turn asks the system, later ones repeat it, so that a packet
- * costs one reading. Durations within a turn are measured with a Stopwatch, which reads every time.
+ * Time is read once for each read from a socket and for each end of a turn: the first `now` after `tick` asks the system, later ones
+ * repeat it. Durations within a turn are measured with a Stopwatch, which reads every time.
  */
 
 import { MILLISECOND, NEVER, type Clock, type Micros } from '../base/time.ts';
@@ -26,7 +26,7 @@ export class SystemClock implements Clock {
     return this.#now;
   }
 
-  /** A turn begins: the next `now` reads the system's clock. */
+  /** Time may have passed: the next `now` reads the system's clock. */
   tick(): void {
     this.#fresh = false;
   }

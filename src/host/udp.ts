@@ -25,6 +25,8 @@ export interface UdpAddress {
 }
 
 export interface UdpEvents {
+  /** Something was read from a socket; what it holds follows. */
+  onRead(): void;
   /** `bytes` belong to the callee. */
   onDatagram(bytes: Uint8Array, from: Endpoint): void;
   /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
@@ -103,8 +105,11 @@ export class UdpSink implements DatagramSink {
       const bound = await this.#bind(wanted, v6);
       const { socket } = bound;
       socket.on('error', (error) => this.#events.onError(error));
-      if (bound.offload === null) socket.on('message', (bytes, info) => this.#events.onDatagram(bytes, this.#endpoint(info)));
-      else socket.on('message', (bytes, info) => this.#onGlued(bytes, this.#endpoint(info)));
+      socket.on('message', (bytes, info) => {
+        this.#events.onRead();
+        if (bound.offload === null) this.#events.onDatagram(bytes, this.#endpoint(info));
+        else this.#onGlued(bytes, this.#endpoint(info));
+      });
       try {
         socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
         socket.setSendBufferSize(SEND_BUFFER_BYTES);

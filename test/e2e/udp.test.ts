@@ -23,6 +23,7 @@ class Peer {
 
   constructor(by: Offload | null) {
     this.sink = new UdpSink({
+      onRead: () => {},
       onDatagram: (bytes) => {
         this.heard.push(Buffer.from(bytes));
         if (this.heard.length >= this.#wanted) this.#all();
