@@ -37,6 +37,7 @@ export class Pacer {
    * would allocate for each call.
    */
   wait(bytes: number, now: Micros, controller: Pick<CongestionController, 'window' | 'inSlowStart'>, rtt: RoundTrip): Micros {
+    // Infinity times 0 is not less than anything.
     const most = this.#rttFactorMax * rtt.minUs;
     const rttUs = most < rtt.smoothedUs ? most : rtt.smoothedUs;
     if (rttUs <= 0) return 0;

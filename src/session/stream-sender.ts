@@ -23,7 +23,10 @@ const TIMEOUT_UNKNOWN: Micros = 1_000 * MILLISECOND;
 /** What a segment costs beyond its data, for the window: headers of every layer. */
 const SEGMENT_OVERHEAD = 88;
 const SLACK_SEGMENTS = 3;
-/** Pacing reckons with at most this many times the shortest round trip seen. */
+/**
+ * Pacing reckons with at most this many times the shortest round trip seen: one blown up by an outage must not slow what follows, and
+ * the window bounds it all the same.
+ */
 const PACING_RTT_FACTOR = 4;
 
 interface Sent {
