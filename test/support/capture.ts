@@ -122,10 +122,7 @@ export class Capture {
 
   /** Until packets are being captured. */
   async ready(): Promise<this> {
-    for (let tries = 0; !this.#said.includes('listening on'); tries += 1) {
-      if (tries >= 200 || this.#child.exitCode !== null) throw new Error(`tcpdump does not capture: ${this.#said}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await this.#until('does not capture', () => (this.#said.includes('listening on') ? true : null));
     return this;
   }
 
@@ -146,25 +143,31 @@ export class Capture {
    */
   async #written(): Promise<void> {
     const { received } = await this.#counts();
-    for (;;) {
+    await this.#until('does not write all that it received', async () => {
       const { captured, dropped } = await this.#counts();
       if (dropped > 0) throw new Error(`tcpdump missed ${dropped} packets: what it has shows nothing`);
-      if (captured * this.#countedPerPacket >= received) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      return captured * this.#countedPerPacket >= received ? true : null;
+    });
   }
 
   /** What tcpdump answers to SIGUSR1, in packets since it began. */
   async #counts(): Promise<{ captured: number; received: number; dropped: number }> {
     const before = this.#said.length;
     this.#child.kill('SIGUSR1');
-    for (let tries = 0; tries < 200; tries += 1) {
-      const found = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/.exec(this.#said.slice(before));
-      if (found !== null) return { captured: Number(found[1]), received: Number(found[2]), dropped: Number(found[3]) };
+    const [, captured, received, dropped] = await this.#until('does not say what it has captured', () =>
+      /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/.exec(this.#said.slice(before)));
+    return { captured: Number(captured), received: Number(received), dropped: Number(dropped) };
+  }
+
+  /** Looks every 20 ms, for 10 s, until `look` finds something. `fault`: what tcpdump does otherwise. */
+  async #until<T>(fault: string, look: () => T | null | Promise<T | null>): Promise<T> {
+    for (let tries = 0; tries < 500; tries += 1) {
+      const found = await look();
+      if (found !== null) return found;
       if (this.#child.exitCode !== null) break;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    throw new Error(`tcpdump does not say what it has captured: ${this.#said}`);
+    throw new Error(`tcpdump ${fault}: ${this.#said}`);
   }
 
   async close(): Promise<void> {
