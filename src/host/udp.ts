@@ -1,28 +1,22 @@
 /**
- * UDP sockets as a datagram sink: one socket per listening address, sending synchronously.
+ * UDP sockets as a datagram sink: one socket per listening address (udp-socket.ts), sending synchronously.
  *
- * Node sends an unconnected datagram at once only if no name look-up is in the way, so look-ups are replaced by
- * identity (addresses are numeric). What the kernel does not take Node keeps by reference: the scratch buffer is
- * then left to it and a new one is used. Beyond a bound the sink drops and counts.
+ * What the kernel does not take Node keeps by reference: the scratch buffer is then left to it and a new one is used.
+ * Beyond a bound the sink drops and counts.
  *
  * Where the system has offload (offload.ts), datagrams of one turn to one peer that have the same size and the same head gather in a
  * batch, which leaves in one call at `flush`, at the latest at the end of the loop's turn; what arrives glued is cut (glued.ts). `@hot`
  */
 
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
-import { SpinesError } from '../base/errors.ts';
 import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
+import { EndpointTable, ENDPOINTS_MAX } from './endpoints.ts';
 import { SAME_HEAD_BYTES, segmentBytesOf } from './glued.ts';
-import type { Offload, OffloadSocket } from './offload.ts';
+import type { Offload } from './offload.ts';
+import { bindSocket, RECEIVE_BUFFER_BYTES, type Bound, type UdpAddress } from './udp-socket.ts';
 
-export interface UdpAddress {
-  /** Numeric IPv4 or IPv6 address. */
-  readonly address: string;
-  /** 0 = any free port. */
-  readonly port: number;
-}
+export { RECEIVE_BUFFER_BYTES, type UdpAddress };
 
 export interface UdpEvents {
   /** Something was read from a socket; what it holds follows. */
@@ -36,26 +30,14 @@ export interface UdpEvents {
   onError(error: Error): void;
 }
 
-/** Asked of the system; what it grants may be less (Linux: net.core.rmem_max). */
-export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
-const SEND_BUFFER_BYTES = 1024 * 1024;
 const SCRATCH_BYTES = 2_048;
 /** Bytes that Node may hold for the kernel before the sink calls itself congested, and before it drops. */
 const CONGESTED_BYTES = 64 * 1024;
 const QUEUED_BYTES_MAX = 2 * 1024 * 1024;
-const ENDPOINTS_MAX = 4_096;
 /** Datagrams of a batch: what older kernels take in one call. */
 const BATCH_DATAGRAMS_MAX = 64;
 /** Below what a UDP length can say, headers included. */
 const BATCH_BYTES_MAX = 60_000;
-
-/** One socket; `offload` is null on a plain one. */
-interface Bound {
-  readonly socket: Socket;
-  readonly offload: OffloadSocket | null;
-  /** Sends longer than this are cut by the kernel. */
-  segment: number;
-}
 
 export class UdpSink implements DatagramSink {
   congested = false;
@@ -82,8 +64,7 @@ export class UdpSink implements DatagramSink {
   #flushScheduled = false;
   /** Peers to whom a batch could not be sent (IPsec, a smaller MTU, a device without checksums): theirs leave one by one. */
   readonly #unbatched = new Set<string>();
-  readonly #endpoints = new Map<number, Endpoint[]>();
-  #endpointCount = 0;
+  readonly #endpoints = new EndpointTable();
   #retry: NodeJS.Timeout | null = null;
 
   /** `offload`: null = one system call for each datagram. */
@@ -101,46 +82,20 @@ export class UdpSink implements DatagramSink {
   /** Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
   async open(addresses: readonly UdpAddress[]): Promise<void> {
     for (const wanted of addresses) {
-      const v6 = isIP(wanted.address) === 6;
-      const bound = await this.#bind(wanted, v6);
+      const bound = await bindSocket(wanted, this.#offload);
+      this.#bound.push(bound);
       const { socket } = bound;
       socket.on('error', (error) => this.#events.onError(error));
       socket.on('message', (bytes, info) => {
         this.#events.onRead();
-        if (bound.offload === null) this.#events.onDatagram(bytes, this.#endpoint(info));
-        else this.#onGlued(bytes, this.#endpoint(info));
+        if (bound.offload === null) this.#events.onDatagram(bytes, this.#endpoints.of(info.address, info.port));
+        else this.#onGlued(bytes, this.#endpoints.of(info.address, info.port));
       });
-      try {
-        socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
-        socket.setSendBufferSize(SEND_BUFFER_BYTES);
-      } catch {
-        // Refused sizes show in receiveBufferBytes.
-      }
       const granted = socket.getRecvBufferSize();
       this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
-      if (v6) this.#v6 ??= bound;
+      if (isIP(wanted.address) === 6) this.#v6 ??= bound;
       else this.#v4 ??= bound;
     }
-  }
-
-  async #bind({ address, port }: UdpAddress, v6: boolean): Promise<Bound> {
-    const failed = (code: string | undefined): SpinesError => new SpinesError(code ?? 'EIO', `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`);
-    let offload: OffloadSocket | null;
-    try {
-      offload = this.#offload?.open(address, port, DATAGRAM_BYTES_MAX) ?? null;
-    } catch (error) {
-      if (!(error instanceof SpinesError)) throw error;
-      throw failed(error.code);
-    }
-    const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: (host, _options, done) => done(null, host, v6 ? 6 : 4) });
-    const bound: Bound = { socket, offload, segment: DATAGRAM_BYTES_MAX };
-    this.#bound.push(bound);
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
-      socket.bind(offload === null ? { address, port, exclusive: true } : { fd: offload.fd }, () => resolve());
-    });
-    socket.removeAllListeners('error');
-    return bound;
   }
 
   /** Bound addresses, in the order of `open`. */
@@ -294,31 +249,6 @@ export class UdpSink implements DatagramSink {
     this.congested = false;
     this.#events.onWritable();
   }
-
-  /** One Endpoint object per peer address, so that links recognise it by identity. */
-  #endpoint(info: RemoteInfo): Endpoint {
-    const known = this.#endpoints.get(info.port);
-    if (known !== undefined) {
-      for (let i = 0; i < known.length; i += 1) if (known[i]!.address === info.address) return known[i]!;
-    }
-    const endpoint = makeEndpoint(info.address, info.port);
-    if (this.#endpointCount >= ENDPOINTS_MAX) {
-      this.#endpoints.clear();
-      this.#endpointCount = 0;
-    }
-    this.#endpointCount += 1;
-    const list = this.#endpoints.get(info.port);
-    if (list === undefined) this.#endpoints.set(info.port, [endpoint]);
-    else list.push(endpoint);
-    return endpoint;
-  }
 }
 
 const NO_BATCH = Buffer.alloc(0);
-
-function explain(code: string | undefined): string {
-  if (code === 'EADDRINUSE') return 'the port is in use; stop what uses it, or choose another with --listen';
-  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address; `ip address` lists those it has';
-  if (code === 'EACCES') return 'ports below 1024 need privileges; choose another with --listen';
-  return code ?? 'unknown error';
-}
