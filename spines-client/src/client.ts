@@ -102,7 +102,7 @@ function environmentToken(): string | undefined {
   const file = process.env['SPINES_TOKEN_FILE'];
   if (!file) return undefined;
   try {
-    return readFileSync(file, 'latin1');
+    return readFileSync(file, 'utf8');
   } catch (cause) {
     const code = codeOf(cause) ?? 'EIO';
     throw new SpinesClientError(code, `can't read the token file ${file} that SPINES_TOKEN_FILE names (${code}); run as a user who may, or correct it`, { syscall: 'connect', cause });

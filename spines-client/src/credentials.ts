@@ -86,8 +86,9 @@ function rawKeyOf(given: string | Uint8Array): Uint8Array {
 }
 
 function unarmour(option: string, given: string | Uint8Array, label: string): Uint8Array {
-  const text = typeof given === 'string' ? given : Buffer.from(given).toString('latin1');
-  const match = /^-----BEGIN ([A-Z ]{1,40})-----\r?\n([A-Za-z0-9+/=\r\n]{1,65536})-----END \1-----\s*$/.exec(text);
+  // As editors and mail leave it: with a byte order mark, CRLF, blanks at ends of lines. `trim` takes that mark, too.
+  const text = (typeof given === 'string' ? given : Buffer.from(given).toString('utf8')).trim();
+  const match = /^-----BEGIN ([A-Z ]{1,40})-----[ \t]*[\r\n]+([A-Za-z0-9+/= \t\r\n]{1,131072})-----END \1-----$/.exec(text);
   if (match === null) throw fault(option, `must be the text of a file that begins with -----BEGIN ${label}-----`);
   if (match[1] !== label) throw fault(option, `is a ${match[1]!.toLowerCase()}, not a ${label.toLowerCase()}; give the right file`);
   return Uint8Array.from(Buffer.from(match[2]!, 'base64'));

@@ -9,7 +9,7 @@ import { Option, type Command } from 'commander';
 import { SpinesClient, type ConnectOptions, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
 import type { ByzantineRoutesReply, ByzantineTraceReply, MisbehaviourName, ReloadReply, SessionsReply } from 'spines-client/protocol';
 
-import { readTextFile } from './config.ts';
+import { readText } from '../host/text-file.ts';
 import { usage } from './failure.ts';
 import { hostPortArg } from './values.ts';
 
@@ -77,11 +77,11 @@ export function targetOf(flags: ClientFlags): ConnectOptions {
   if (remote === undefined) {
     if (daemonCertificate !== undefined || certificate !== undefined || key !== undefined) throw usage('certificates are for --remote; give the daemon\'s address with --remote HOST:PORT');
     if (tcp === undefined) return socket === undefined ? {} : { path: socket };
-    return tokenFile === undefined ? tcp : { ...tcp, token: readTextFile(tokenFile, 'token file') };
+    return tokenFile === undefined ? tcp : { ...tcp, token: readText(tokenFile, 'token file') };
   }
   if (daemonCertificate === undefined || certificate === undefined || key === undefined) throw usage('--remote needs --daemon-certificate FILE, --certificate FILE and --key FILE; give all three');
   return {
-    ...remote, daemonCertificate: readTextFile(daemonCertificate, 'certificate'), certificate: readTextFile(certificate, 'certificate'), key: readTextFile(key, 'key file'),
+    ...remote, daemonCertificate: readText(daemonCertificate, 'certificate'), certificate: readText(certificate, 'certificate'), key: readText(key, 'key file'),
   };
 }
 

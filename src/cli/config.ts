@@ -5,15 +5,14 @@
  * host/config-file.ts's and host/identity-files.ts's.
  */
 
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 
-import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
 import { formatEffective, loadConfigFile } from '../host/config-file.ts';
 import type { ConfigOverride } from '../host/config-places.ts';
 import { formatTime, readCertificate, readIdentityFiles } from '../host/identity-files.ts';
 import type { LoadedConfig } from '../host/reload.ts';
+import { readText } from '../host/text-file.ts';
 import { nowS } from './keys-authority.ts';
 import { note, print } from './output.ts';
 import { formatNode } from './table.ts';
@@ -29,24 +28,13 @@ export function registerConfig(program: Command): void {
       print(`${file}: ok, node ${formatNode(node.name, formatNodeId(node.id))}, ${plural(listen.length, 'address')}, ${plural(node.dials.length, 'neighbour')} to dial, ${trust}\n`);
     });
   config.command('show <file>').description('print the whole configuration, defaults filled in')
-    .action((file: string) => print(formatEffective(loadConfigFile(readTextFile(file, 'config file'), file, [], readCertificate))));
+    .action((file: string) => print(formatEffective(loadConfigFile(readText(file, 'config file'), file, [], readCertificate))));
 }
 
 /** The config of `file` (null: of the overrides alone) and its identity, both checked. Throws SpinesError. */
 export function loadConfig(file: string | null, overrides: readonly ConfigOverride[] = []): LoadedConfig {
   const config = file === null
     ? loadConfigFile('', 'command line', overrides, readCertificate)
-    : loadConfigFile(readTextFile(file, 'config file'), file, overrides, readCertificate);
+    : loadConfigFile(readText(file, 'config file'), file, overrides, readCertificate);
   return { config, identity: config.security === 'none' || config.identity === null ? null : readIdentityFiles(config.identity, nowS()) };
-}
-
-/** UTF-8 text of `path`; a file that cannot be read is the operator's error. */
-export function readTextFile(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-    const why = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a directory' : code === 'EACCES' ? 'may not be read' : `cannot be read (${code})`;
-    throw new SpinesError(code, `${what} ${path} ${why}; check the path`);
-  }
 }

@@ -5,12 +5,13 @@
  * the set "byzantine" is src/sim/byzantine-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
  */
 
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 
-import { readTextFile } from './config.ts';
+import { readText } from '../host/text-file.ts';
+import { makeFolder, replaceWhole } from '../host/whole-file.ts';
 import { usage } from './failure.ts';
 import { note, print } from './output.ts';
 import { Progress } from './progress.ts';
@@ -57,8 +58,8 @@ async function byzantineFigures(flags: FiguresFlags): Promise<void> {
   const { BYZANTINE_SEEDS, EXPERIMENTS } = await import('../sim/byzantine-figures.ts');
   const { byzantineCsv, byzantineMarkdown, byzantineSvg, claimsCsv, claimsJson, claimsText } = await import('../sim/byzantine-figures-table.ts');
   const chosen = choose(Object.keys(EXPERIMENTS), flags.only);
-  mkdirSync(flags.out, { recursive: true });
-  const write = (name: string, text: string): void => writeFileSync(join(flags.out, name), text);
+  makeFolder(flags.out);
+  const write = (name: string, text: string): void => replaceWhole(join(flags.out, name), text);
   const progress = new Progress(process.stderr);
   const results: ReturnType<(typeof EXPERIMENTS)[string]>[] = [];
   const quick = flags.quick === true;
@@ -88,18 +89,18 @@ async function byzantineFigures(flags: FiguresFlags): Promise<void> {
 async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {
   const folder = fileURLToPath(new URL(`../../topologies/${set}/`, import.meta.url));
   const chosen = choose(figureNames(folder), flags.only);
-  mkdirSync(flags.out, { recursive: true });
+  makeFolder(flags.out);
   const { runFigure } = await import('../sim/figures.ts');
   const { compare, comparisonText, figureCsv, figureSvg, figuresMarkdown } = await import('../sim/figures-table.ts');
 
   const progress = new Progress(process.stderr);
   const results: ReturnType<typeof runFigure>[] = [];
   const cache: NonNullable<Parameters<typeof runFigure>[2]>['cache'] = new Map();
-  const write = (name: string, text: string): void => writeFileSync(join(flags.out, name), text);
+  const write = (name: string, text: string): void => replaceWhole(join(flags.out, name), text);
   try {
     for (const [i, name] of chosen.entries()) {
       const file = join(folder, `${name}.yaml`);
-      const result = runFigure(readTextFile(file, 'topology file'), file, {
+      const result = runFigure(readText(file, 'topology file'), file, {
         cache,
         ...(flags.messages === undefined ? {} : { messages: flags.messages }),
         ...(flags.seed === undefined ? {} : { seed: flags.seed }),

@@ -6,7 +6,7 @@
  * in no node's folder; nothing that exists is overwritten.
  */
 
-import { copyFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { stringify } from 'yaml';
@@ -17,7 +17,9 @@ import { armour } from '../wire/certificate.ts';
 import { formatSocketAddress, isLoopback, parseSocketAddress, type SocketAddress } from '../host/config-file.ts';
 import { usage } from './failure.ts';
 import { certifyRequest, found } from './keys-authority.ts';
-import { authorityFiles, createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFolder, refuseExisting } from './keys-files.ts';
+import { MODE_PRIVATE, MODE_PUBLIC } from '../host/whole-file.ts';
+import { readText } from '../host/text-file.ts';
+import { authorityFiles, createFiles, nodeFolder, refuseExisting } from './keys-files.ts';
 import { makeIdentity } from './keys-node.ts';
 import { addPassphraseFlags, type PassphraseFlags } from './keys-passphrase.ts';
 import { print, printJson } from './output.ts';
@@ -70,7 +72,7 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
   // The passphrase is for the authority's key: daemons start without anybody there to type one.
   const { opened } = await found({ ...flags, dir: authorityDir, name: network, days: AUTHORITY_DAYS });
   const made = names.map((name, i) => makeIdentity(name, FIRST_ID + i));
-  made.forEach(({ request, keyText }, i) => {
+  const fill = ({ request, keyText }: typeof made[number], i: number): void => {
     const files = folders[i]!;
     const neighbours = neighboursOf(i, count, full).map((j) => ({ address: addresses[j]!, node: FIRST_ID + j, key: made[j]!.request.exchangeKey }));
     createFiles([
@@ -79,9 +81,18 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
       { path: files.config, text: configText(network, i, addresses[i]!, neighbours), mode: MODE_PUBLIC },
     ]);
     certifyRequest(request, { dir: authorityDir, ...(flags.days === undefined ? {} : { days: flags.days }) }, files.certificate, opened);
-    copyFileSync(authority.authority, files.authority);
-    copyFileSync(authority.revocations, files.revocations);
-  });
+    createFiles([
+      { path: files.authority, text: readText(authority.authority, 'authority'), mode: MODE_PUBLIC },
+      { path: files.revocations, text: readText(authority.revocations, 'revocation list'), mode: MODE_PUBLIC },
+    ]);
+  };
+  try {
+    made.forEach(fill);
+  } catch (error) {
+    // None of these was there before; half a network would be in the way of the next try.
+    for (const folder of [authorityDir, ...names.map((name) => join(dir, name))]) rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
 
   const local = addresses.every(({ address }) => isLoopback(address));
   const next = nextSteps(dir, names, addresses, local);

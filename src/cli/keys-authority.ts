@@ -18,7 +18,8 @@ import { formatTime } from '../host/identity-files.ts';
 import { readKind } from '../host/identity-reader.ts';
 import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';
-import { authorityFiles, createFiles, MODE_PRIVATE, MODE_PUBLIC, refuseExisting, replaceFile } from './keys-files.ts';
+import { MODE_PRIVATE, MODE_PUBLIC } from '../host/whole-file.ts';
+import { authorityFiles, createFiles, refuseExisting, replaceFile } from './keys-files.ts';
 import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
 import { describe, formatFingerprint, type Told } from './keys-text.ts';
 

@@ -1,18 +1,17 @@
 /**
  * The files of `spines keys`: names, modes, and never losing one.
  *
- * Owns how they are written; host/identity-reader.ts reads them, and what is in them is wire/certificate.ts's and
+ * Owns their names and that several come together; host/whole-file.ts writes one, host/identity-reader.ts reads them, and what is in them is wire/certificate.ts's and
  * crypto/key-file.ts's. Invariants: a file is created or left alone, never overwritten (the revocation list is replaced in
  * one step); a private key has mode 0600.
  */
 
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, linkSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { codeOf, unwritable } from '../host/file-error.ts';
+import { createWhole, makeFolder, MODE_PRIVATE, removeFile, replaceWhole } from '../host/whole-file.ts';
 import { EXIT_USAGE, Failure } from './failure.ts';
-
-export const MODE_PRIVATE = 0o600;
-export const MODE_PUBLIC = 0o644;
 
 /** The files of an authority in its folder. */
 export function authorityFiles(dir: string): { key: string; authority: string; revocations: string; issued: string } {
@@ -42,13 +41,12 @@ export function createFiles(files: readonly NewFile[]): void {
   const made: string[] = [];
   try {
     for (const file of files) {
-      mkdirSync(dirname(file.path), { recursive: true, mode: 0o700 });
-      const fd = openNew(file.path, file.mode);
+      makeFolder(dirname(file.path), 0o700);
+      createWhole(file.path, file.text, file.mode);
       made.push(file.path);
-      writeAll(fd, file.text);
     }
   } catch (error) {
-    for (const path of made) unlinkSync(path);
+    for (const path of made) removeFile(path);
     throw error;
   }
 }
@@ -59,61 +57,35 @@ export function refuseExisting(paths: readonly string[]): void {
 }
 
 /**
- * Replaces the text of `path` by what `make` returns; readers see the old text or the new. The file for the new text is
- * made before `make` is called and keeps a second caller out.
+ * Replaces the text of `path` by what `make` returns, whole or not at all. A lock file beside it, made before `make` is
+ * called, keeps a second caller out.
  */
 export function replaceFile(path: string, make: () => string): void {
-  const next = `${path}.new`;
-  let fd: number;
+  const lock = `${path}.lock`;
   try {
-    fd = openSync(next, 'wx', MODE_PUBLIC);
+    closeSync(openSync(lock, 'wx', MODE_PRIVATE));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new Failure(EXIT_USAGE, 'EEXIST', `${next} exists: another change is under way or was interrupted; remove it if nothing else runs`);
+    if (codeOf(error) !== 'EEXIST') throw unwritable(lock, error);
+    throw new Failure(EXIT_USAGE, 'EEXIST', `${lock} exists: another change is under way or was interrupted; remove it if nothing else runs`);
   }
-  let text: string;
   try {
-    text = make();
-  } catch (error) {
-    closeSync(fd);
-    unlinkSync(next);
-    throw error;
+    replaceWhole(path, make());
+  } finally {
+    removeFile(lock);
   }
-  writeAll(fd, text);
-  renameSync(next, path);
 }
 
-/** Gives `path` the first free name PATH.old-1, PATH.old-2, ... and returns it; null when there is no such file. */
-export function setAside(path: string): string | null {
+/** Keeps what is at `path` as PATH.old-1, PATH.old-2, ..., the first name that is free, and returns that; null when there is no such file. */
+export function keepAside(path: string): string | null {
   if (!existsSync(path)) return null;
   for (let i = 1; ; i += 1) {
     const aside = `${path}.old-${i}`;
     try {
       linkSync(path, aside);
+      return aside;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
-      throw error;
+      if (codeOf(error) !== 'EEXIST') throw unwritable(aside, error);
     }
-    unlinkSync(path);
-    return aside;
-  }
-}
-
-function openNew(path: string, mode: number): number {
-  try {
-    return openSync(path, 'wx', mode);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw existing(path);
-    throw error;
-  }
-}
-
-function writeAll(fd: number, text: string): void {
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

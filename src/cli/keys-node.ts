@@ -13,7 +13,8 @@ import { armour, type CertificateRequest } from '../wire/certificate.ts';
 import { readKind } from '../host/identity-reader.ts';
 import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';
-import { createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFiles, refuseExisting, setAside } from './keys-files.ts';
+import { MODE_PRIVATE, MODE_PUBLIC, removeFile } from '../host/whole-file.ts';
+import { createFiles, keepAside, nodeFiles, refuseExisting } from './keys-files.ts';
 import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
 import { describe, type Told } from './keys-text.ts';
 
@@ -53,9 +54,17 @@ export async function rotate(path: string, flags: PassphraseFlags): Promise<Told
     { path: fresh.key, text: made.keyText(passphrase), mode: MODE_PRIVATE },
     { path: fresh.request, text: armour('SPINES CERTIFICATE REQUEST', made.request.bytes), mode: MODE_PUBLIC },
   ]);
-  const aside = [files.certificate, files.request, files.key].map(setAside).filter((name) => name !== null);
-  renameSync(fresh.key, files.key);
-  renameSync(fresh.request, files.request);
+  // Kept by a second name, then replaced: at no time is there no key.
+  let aside: string[];
+  try {
+    aside = [files.certificate, files.request, files.key].map(keepAside).filter((name) => name !== null);
+    renameSync(fresh.key, files.key);
+    renameSync(fresh.request, files.request);
+  } catch (error) {
+    for (const path of Object.values(fresh)) removeFile(path);
+    throw error;
+  }
+  removeFile(files.certificate);
   const oldCertificate = aside.find((name) => name.startsWith(`${files.certificate}.`));
   return {
     ...describe({ kind: 'request', value: made.request }), passphrase: passphrase !== null, files: [files.key, files.request], aside,

@@ -9,7 +9,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +20,7 @@ import { formatNodeId } from '../base/ids.ts';
 import { changeDirection, toLinkSettings, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { Topology } from '../emulation/topology.ts';
 import { directionData } from '../host/config-file.ts';
+import { replaceWhole } from '../host/whole-file.ts';
 import { ask } from './client.ts';
 import { EXIT_NO_DAEMON, Failure, oneLine } from './failure.ts';
 import { folderOf, identityConfig, makeTemporaryNetwork } from './temporary-network.ts';
@@ -192,7 +193,7 @@ export class Fleet {
   }
 
   #spawn(daemon: Daemon): void {
-    writeFileSync(daemon.configPath, this.#configOf(daemon));
+    replaceWhole(daemon.configPath, this.#configOf(daemon));
     const log = openSync(daemon.logPath, 'a');
     // Compiled, this file lies beside main.js.
     const main = fileURLToPath(new URL('./main.js', import.meta.url));

@@ -5,7 +5,6 @@
  * Invariant: with `--json -` the report is the only thing on standard output.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 
@@ -15,7 +14,8 @@ import { flowsCsv, formatReport, type Report } from '../emulation/report.ts';
 import { parseTopology } from '../emulation/topology-parse.ts';
 import type { Topology } from '../emulation/topology.ts';
 import { formatDuration } from '../emulation/units.ts';
-import { readTextFile } from './config.ts';
+import { readText } from '../host/text-file.ts';
+import { makeFolder, replaceWhole } from '../host/whole-file.ts';
 import { usage } from './failure.ts';
 import { note, print } from './output.ts';
 import { Progress } from './progress.ts';
@@ -48,10 +48,10 @@ export function registerReplay(program: Command): void {
 }
 
 async function replay(file: string, flags: ReplayFlags): Promise<void> {
-  const topology = loadTopology(readTextFile(file, 'topology file'), file, flags);
+  const topology = loadTopology(readText(file, 'topology file'), file, flags);
   if (flags.json === '') throw usage('--json is empty; give a file, or - for standard output');
   // An unwritable place is told before the run, not after it.
-  if (flags.out !== undefined) mkdirSync(flags.out, { recursive: true });
+  if (flags.out !== undefined) makeFolder(flags.out);
   const { refuseUnsupported, runVirtual } = await import('../sim/run-virtual.ts');
   refuseUnsupported(topology);
 
@@ -88,7 +88,7 @@ function deliver({ report, delays }: ReplayRun, flags: ReplayFlags): void {
   if (flags.out !== undefined) {
     const write = (name: string, text: string): void => {
       const path = join(flags.out!, name);
-      writeFileSync(path, text);
+      replaceWhole(path, text);
       written.push(path);
     };
     write('report.json', json);
@@ -101,7 +101,7 @@ function deliver({ report, delays }: ReplayRun, flags: ReplayFlags): void {
     return;
   }
   if (flags.json !== undefined) {
-    writeFileSync(flags.json, json);
+    replaceWhole(flags.json, json);
     written.push(flags.json);
   }
   print(formatReport(report));

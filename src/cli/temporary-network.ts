@@ -5,7 +5,6 @@
  * replay; the layout of a folder is that of `spines init`, for `spines daemon --identity`.
  */
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { hex } from '../base/bytes.ts';
@@ -14,9 +13,10 @@ import { issueCertificate, makeAuthority } from '../crypto/certificates.ts';
 import { makeSigningKeys } from '../crypto/keys.ts';
 import { nodePrimitives } from '../host/node-primitives.ts';
 import { secureRandom } from '../host/secure-random.ts';
+import { makeFolder, MODE_PRIVATE, MODE_PUBLIC } from '../host/whole-file.ts';
 import { armour, ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
 import { nowS } from './keys-authority.ts';
-import { createFiles, MODE_PRIVATE, MODE_PUBLIC, nodeFolder } from './keys-files.ts';
+import { createFiles, nodeFolder } from './keys-files.ts';
 import { makeIdentity } from './keys-node.ts';
 
 const HOUR_S = 3_600, LIFE_S = 30 * 86_400;
@@ -37,7 +37,7 @@ export function makeTemporaryNetwork(name: string, nodes: readonly TemporaryNode
     const { request, keyText } = makeIdentity(node.name, node.id);
     const certificate = issueCertificate(request, ROLE_ROUTER | ROLE_CLIENT, validity, authority, keys.secret, secureRandom, nodePrimitives);
     const files = nodeFolder(node.folder);
-    mkdirSync(node.folder, { recursive: true, mode: 0o700 });
+    makeFolder(node.folder, 0o700);
     createFiles([
       { path: files.key, text: keyText(null), mode: MODE_PRIVATE },
       { path: files.certificate, text: armour('SPINES CERTIFICATE', certificate.bytes), mode: MODE_PUBLIC },

@@ -6,7 +6,7 @@
  * `spines config check`. Also writes the revocation lists that came from the network. Nothing secret is ever printed.
  */
 
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 import { equalBytes, hex } from '../base/bytes.ts';
@@ -16,8 +16,9 @@ import { Trust, type CertificateVerdict } from '../crypto/certificates.ts';
 import { openKeyFile } from '../crypto/key-file.ts';
 import { PREVIOUS_MAX, type Credentials, type Identity } from '../crypto/membership.ts';
 import { armour, ROLE_ROUTER, type Certificate, type RevocationList } from '../wire/certificate.ts';
-import { givenPassphrase, readKind, readRevocations } from './identity-reader.ts';
+import { givenPassphrase, LIST_REMEDY, readKind, readRevocations } from './identity-reader.ts';
 import { nodePrimitives } from './node-primitives.ts';
+import { replaceWhole } from './whole-file.ts';
 
 /** Where the parts of an identity are. Absolute paths. */
 export interface IdentityPaths {
@@ -36,8 +37,6 @@ export interface LoadedIdentity {
   /** What deserves a warning and is no reason to refuse. */
   readonly notes: readonly string[];
 }
-
-const MODE_PUBLIC = 0o644;
 
 /** Why a certificate is refused, and what to do about it. */
 export const REFUSALS: Readonly<Record<Exclude<CertificateVerdict, 'ok'>, string>> = {
@@ -88,8 +87,8 @@ function readTrust({ authorities, revocations }: IdentityPaths): Trust {
     const verdict = trust.offer(list);
     // Of an authority that is trusted no longer a list may stay; a forged or foreign one is a mistake to be told.
     if (verdict === 'ok' || verdict === 'stale' || verdict === 'unknown-authority') continue;
-    const why = verdict === 'wrong-network' ? `belongs to another network than ${authorities[0]!}; copy both` : 'has a wrong signature; copy it';
-    throw new SpinesError('EREVOCATIONS', `revocation list ${revocations} ${why} from the authority again, or remove the list`);
+    const why = verdict === 'wrong-network' ? `belongs to another network than ${authorities[0]!}` : 'has a wrong signature';
+    throw new SpinesError('EREVOCATIONS', `revocation list ${revocations} ${why}; ${LIST_REMEDY}`);
   }
   return trust;
 }
@@ -151,24 +150,10 @@ function asideOf(path: string): string[] {
     .sort((a, b) => numberOf(b) - numberOf(a)).map((name) => join(dirname(path), name));
 }
 
-/** Replaces the file by `lists`, in one step: readers see the old content or the new. */
+/** Replaces the file by `lists`, whole or not at all. Throws SpinesError. */
 export function writeRevocations(path: string, lists: readonly RevocationList[]): void {
   const text = lists.map((list) => armour('SPINES REVOCATION LIST', list.bytes)).join('');
-  const next = `${path}.${process.pid}.tmp`;
-  rmSync(next, { force: true });
-  const fd = openSync(next, 'wx', MODE_PUBLIC);
-  try {
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(next, path);
-  } catch (error) {
-    rmSync(next, { force: true });
-    throw error;
-  }
+  replaceWhole(path, text);
 }
 
 /** For logs and answers: which authority or list is meant. */

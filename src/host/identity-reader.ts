@@ -1,12 +1,10 @@
 /**
  * Reading identity files: keys, certificates, authorities, revocation lists, and passphrases.
  *
- * Owns the checks that need the file system; what is in the files is wire/certificate.ts's and crypto/key-file.ts's. Called
+ * Owns which kinds there are; how a text is read is text-file.ts's, what is in it wire/certificate.ts's and crypto/key-file.ts's. Called
  * by `spines keys` and by identity-files.ts. Invariant: a secret that others than its owner could have read is refused.
  * Every refusal is a SpinesError "what; what to do next" that names the file and shows nothing of a secret.
  */
-
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 
 import { SpinesError } from '../base/errors.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
@@ -15,41 +13,17 @@ import {
   ARMOUR_CHARACTERS_MAX, decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, unarmour,
   type ArmourLabel, type Authority, type Certificate, type CertificateRequest, type RevocationList, type StatementFault,
 } from '../wire/certificate.ts';
+import { readText, tidied } from './text-file.ts';
 
 /** Environment variable that holds the passphrase of a private key. */
 export const PASSPHRASE_VARIABLE = 'SPINES_PASSPHRASE';
 
+/** A daemon without its list lets in again whom the list keeps out: no advice may be to remove it. */
+export const LIST_REMEDY = 'copy the list from the authority, or from another node, into its place; without it revoked certificates would count again';
+
 /** Text of a small file. `secret`: refuses one that others than its owner may read or write. */
 export function readSmallFile(path: string, what: string, secret: boolean): string {
-  return readChecked(path, what, () => secret);
-}
-
-function readChecked(path: string, what: string, isSecret: (text: string) => boolean, charactersMax = ARMOUR_CHARACTERS_MAX): string {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-    const why = code === 'ENOENT' ? 'does not exist' : code === 'EACCES' ? 'may not be read' : `cannot be read (${code})`;
-    throw new SpinesError(code, `${what} ${path} ${why}; check the path`);
-  }
-  try {
-    const stat = fstatSync(fd);
-    if (stat.isDirectory()) throw new SpinesError('EISDIR', `${what} ${path} is a directory; check the path`);
-    const buffer = Buffer.alloc(charactersMax + 1);
-    let length = 0;
-    for (let count = -1; count !== 0 && length < buffer.length; length += count) count = readSync(fd, buffer, length, buffer.length - length, null);
-    if (length > charactersMax) throw new SpinesError('EFORMAT', `${what} ${path} is too long to be one; check the path`);
-    const text = buffer.toString('utf8', 0, length);
-    buffer.fill(0);
-    if (isSecret(text) && stat.isFile() && (stat.mode & 0o077) !== 0) {
-      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
-      throw new SpinesError('EMODE', `${what} ${path} has mode ${mode}, so others could have read it; replace it, or if it is safe run \`chmod 600 ${path}\``);
-    }
-    return text;
-  } finally {
-    closeSync(fd);
-  }
+  return readText(path, what, { bytesMax: ARMOUR_CHARACTERS_MAX, isSecret: () => secret });
 }
 
 interface Kinds {
@@ -72,13 +46,23 @@ const KIND_TEXT: Readonly<Record<IdentityFile['kind'], string>> = {
 
 /** Reads a file of any kind. */
 export function readIdentity(path: string, what = 'file'): IdentityFile {
-  const text = readChecked(path, what, (content) => content.startsWith('-----BEGIN SPINES PRIVATE KEY'));
-  const found = unarmour(text);
-  if (found === null) throw new SpinesError('EFORMAT', `${what} ${path} is no identity file, or was altered; copy it again, byte for byte`);
+  const text = readText(path, what, { bytesMax: 2 * ARMOUR_CHARACTERS_MAX, isSecret: (content) => content.includes('-----BEGIN SPINES PRIVATE KEY') });
+  const found = unarmour(tidied(text));
+  if (found === null) throw new SpinesError('EFORMAT', `${what} ${path} ${noIdentity(text)}; copy it again, or check the path`);
   const kind = KIND_OF[found.label];
   const value = decode(kind, found.bytes);
   if (typeof value === 'string') throw new SpinesError('EFORMAT', `${what} ${path} is no valid ${KIND_TEXT[kind]} (${value}); get another copy`);
   return { kind, value } as IdentityFile;
+}
+
+/** Why a text is no identity file. */
+function noIdentity(text: string): string {
+  if (text.trim() === '') return 'is empty';
+  const begin = text.indexOf('-----BEGIN SPINES '), end = text.indexOf('-----END SPINES ');
+  if (begin < 0) return 'is no identity file, as `spines keys` writes them';
+  if (end < begin) return 'is cut off in the middle';
+  if (text.slice(0, begin).trim() !== '') return 'has something in front of its -----BEGIN line';
+  return 'was altered, or has more behind its -----END line';
 }
 
 /** Reads a file that must be of one kind. */
@@ -94,11 +78,14 @@ function article(noun: string): string {
 
 /** The revocation lists of a file: one of each authority, one behind the other. */
 export function readRevocations(path: string): RevocationList[] {
-  const text = readChecked(path, KIND_TEXT.revocations, () => false, AUTHORITIES_MAX * ARMOUR_CHARACTERS_MAX);
+  const text = tidied(readText(path, KIND_TEXT.revocations, { bytesMax: 2 * AUTHORITIES_MAX * ARMOUR_CHARACTERS_MAX }));
   return text.split(/^(?=-----BEGIN )/m).map((part) => {
-    const found = unarmour(part);
+    const found = unarmour(tidied(part));
     const list = found?.label === 'SPINES REVOCATION LIST' ? decodeRevocations(found.bytes) : null;
-    if (list === null || typeof list === 'string') throw new SpinesError('EFORMAT', `${KIND_TEXT.revocations} ${path} is none, or was altered; copy it from the authority again, or remove it`);
+    if (list === null || typeof list === 'string') {
+      const why = found === null ? noIdentity(part) : 'is none';
+      throw new SpinesError('EFORMAT', `${KIND_TEXT.revocations} ${path} ${why}; ${LIST_REMEDY}`);
+    }
     return list;
   });
 }

@@ -6,9 +6,12 @@
  */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { closeSync, constants, fstatSync, linkSync, openSync, readSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 import { SpinesError } from '../base/errors.ts';
+import { unreadable } from './file-error.ts';
+import { decodeText } from './text-file.ts';
+import { createWhole, MODE_PRIVATE } from './whole-file.ts';
 
 const TOKEN_BYTES = 32;
 const FILE_BYTES_MAX = 256;
@@ -37,7 +40,7 @@ function read(path: string): string | null {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw failed(path, 'be read', error);
+    throw new SpinesError('ECONFIG', unreadable('client.tcp.token:', path, error).message);
   }
   try {
     const { mode } = fstatSync(file);
@@ -46,7 +49,7 @@ function read(path: string): string | null {
       throw new SpinesError('ECONFIG', `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run \`chmod 600 ${path}\`, or remove it and a new one is made`);
     }
     const bytes = Buffer.alloc(FILE_BYTES_MAX);
-    const text = bytes.toString('latin1', 0, readSync(file, bytes)).trim();
+    const text = decodeText(bytes.subarray(0, readSync(file, bytes))).trim();
     if (!/^[0-9a-f]{64}$/.test(text)) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} does not hold 64 hexadecimal digits; remove it and a new one is made`);
     return text;
   } finally {
@@ -56,24 +59,14 @@ function read(path: string): string | null {
 
 function make(path: string): string {
   const token = randomBytes(TOKEN_BYTES).toString('hex');
-  const draft = `${path}.${process.pid}.new`;
   try {
-    writeFileSync(draft, `${token}\n`, { mode: 0o600, flag: 'wx' });
-    try {
-      // Unlike a rename, a link never replaces the token of a daemon that was faster, and nobody sees half a file.
-      linkSync(draft, path);
-    } finally {
-      unlinkSync(draft);
-    }
+    createWhole(path, `${token}\n`, MODE_PRIVATE);
   } catch (error) {
-    const other = (error as NodeJS.ErrnoException).code === 'EEXIST' ? read(path) : null;
+    if (!(error instanceof SpinesError)) throw error;
+    // A daemon that was faster has made one.
+    const other = error.code === 'EEXIST' ? read(path) : null;
     if (other !== null) return other;
-    throw failed(path, 'be made', error);
+    throw new SpinesError('ECONFIG', `client.tcp.token: ${error.message}`);
   }
   return token;
-}
-
-function failed(path: string, what: string, error: unknown): SpinesError {
-  const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-  return new SpinesError('ECONFIG', `client.tcp.token: ${path} can't ${what} (${code}); give a path in a folder of the daemon's user`);
 }

@@ -161,14 +161,14 @@ describe('spines keys', () => {
   it('never makes a revocation list that forgets', async () => {
     await network();
     await ok('revoke', at('alpha.crt'), '--dir', at('ca'));
-    writeFileSync(at('ca/revocations.crl.new'), '');
+    writeFileSync(at('ca/revocations.crl.lock'), '');
     await refused(2, 'EEXIST', 'revoke', at('alpha.crt'), '--dir', at('ca'));
-    rmSync(at('ca/revocations.crl.new'));
+    rmSync(at('ca/revocations.crl.lock'));
     rmSync(at('ca/revocations.crl'));
     await refused(2, 'ENOENT', 'revoke', at('alpha.crt'), '--dir', at('ca'));
     await refused(2, 'ENOENT', 'revoke', at('alpha.crt'), '--dir', at('elsewhere'));
     expect(out.stderr).toContain(`authority ${at('elsewhere', 'authority.pub')} does not exist; name the authority's folder with --dir`);
-    expect(existsSync(at('ca/revocations.crl.new'))).toBe(false);
+    expect(existsSync(at('ca/revocations.crl.lock'))).toBe(false);
   });
 
   it('rotates the keys of a node and keeps the old ones aside', async () => {

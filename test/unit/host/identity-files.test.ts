@@ -62,6 +62,28 @@ function refusal(change: Partial<IdentityPaths> = {}): string {
 }
 
 describe('an identity', () => {
+  it('is read as editors, mail and other systems leave its files', () => {
+    lab.write(dir, alpha, 'open sesame');
+    put('pass', 'open sesame\n', 0o600);
+    put('revocations.crl', armour('SPINES REVOCATION LIST', lab.revocations(['00112233445566aa']).bytes));
+    const ways: Readonly<Record<string, (text: string) => string>> = {
+      'CRLF': (text) => text.replaceAll('\n', '\r\n'), 'no last newline': (text) => text.trimEnd(), 'a byte order mark': (text) => `\ufeff${text}`,
+      'blank lines around': (text) => `\n${text}\n\n`,
+    };
+    const blanks = (text: string): string => text.replaceAll('\n', ' \t\n');
+    for (const name of ['node.key', 'node.crt', 'authority.pub', 'revocations.crl', 'pass']) {
+      const text = readFileSync(at(name), 'utf8'), mode = statSync(at(name)).mode & 0o777;
+      // A passphrase may end with blanks, and the first line is it.
+      for (const [how, change] of Object.entries(name === 'pass' ? { 'CRLF': ways['CRLF']!, 'a byte order mark': ways['a byte order mark']! } : { ...ways, blanks })) {
+        put(name, change(text), mode);
+        const { credentials } = load({ passphraseFile: at('pass') });
+        expect(credentials.identity.certificate.name, `${name} with ${how}`).toBe('alpha');
+        expect(credentials.trust.isRevoked('00112233445566aa'), `${name} with ${how}`).toBe(true);
+      }
+      put(name, text, mode);
+    }
+  });
+
   it('is read whole; a revocation list that is not there is none yet', () => {
     const { credentials, notes } = load();
     expect(credentials.identity.certificate.name).toBe('alpha');
@@ -114,9 +136,16 @@ describe('refused with file, problem and remedy', () => {
     expect(refusal({ certificate: at('none') })).toBe('certificate DIR/none does not exist; check the path');
     expect(refusal({ authorities: [at('node.crt')] })).toBe('DIR/node.crt is a certificate, not an authority; check the path');
     put('torn.crt', certificateText(alpha).slice(0, 200));
-    expect(refusal({ certificate: at('torn.crt') })).toContain('DIR/torn.crt is no identity file, or was altered; ');
+    expect(refusal({ certificate: at('torn.crt') })).toBe('certificate DIR/torn.crt is cut off in the middle; copy it again, or check the path');
     put('revocations.crl', 'nonsense');
-    expect(refusal()).toContain('revocation list DIR/revocations.crl is none, or was altered; ');
+    expect(refusal()).toContain('revocation list DIR/revocations.crl is no identity file, as `spines keys` writes them; ');
+    const list = armour('SPINES REVOCATION LIST', lab.revocations([alpha.certificate.serial]).bytes);
+    // No advice is to remove it: that would let the revoked ones in again.
+    const remedy = '; copy the list from the authority, or from another node, into its place; without it revoked certificates would count again';
+    for (const [text, why] of [['', 'is empty'], [list.slice(0, 150), 'is cut off in the middle'], [list + list.slice(0, 99), 'is cut off in the middle'], [certificateText(alpha), 'is none']] as const) {
+      put('revocations.crl', text);
+      expect(refusal()).toBe(`revocation list DIR/revocations.crl ${why}${remedy}`);
+    }
   });
 
   it('a key and a certificate that do not belong together', () => {
@@ -148,7 +177,7 @@ describe('refused with file, problem and remedy', () => {
     put('other.pub', armour('SPINES AUTHORITY', other.authority.bytes));
     expect(refusal({ authorities: [at('authority.pub'), at('other.pub')] })).toContain('belongs to another network; trust authorities of one network');
     put('revocations.crl', armour('SPINES REVOCATION LIST', other.revocations([]).bytes));
-    expect(refusal()).toBe('revocation list DIR/revocations.crl belongs to another network than DIR/authority.pub; copy both from the authority again, or remove the list');
+    expect(refusal()).toBe('revocation list DIR/revocations.crl belongs to another network than DIR/authority.pub; copy the list from the authority, or from another node, into its place; without it revoked certificates would count again');
   });
 });
 

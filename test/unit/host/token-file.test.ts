@@ -38,7 +38,7 @@ describe('a token file', () => {
     const place = join(folder, 'folder');
     mkdirSync(place);
     expect(() => readOrMakeToken(place)).toThrow(/is not a file; /);
-    expect(() => readOrMakeToken(join(folder, 'none', 'token'))).toThrow(/can't be made \(ENOENT\); /);
+    expect(() => readOrMakeToken(join(folder, 'none', 'token'))).toThrow(/cannot be written: its folder does not exist; /);
   });
 
   test('fits itself and nothing else, of any length', () => {
