@@ -11,7 +11,7 @@
 import { isIP } from 'node:net';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
 import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
-import { EndpointTable, ENDPOINTS_MAX } from './endpoints.ts';
+import { EndpointTable } from './endpoints.ts';
 import { SAME_HEAD_BYTES, segmentBytesOf } from './glued.ts';
 import type { Offload } from './offload.ts';
 import { bindSocket, RECEIVE_BUFFER_BYTES, type Bound, type UdpAddress } from './udp-socket.ts';
@@ -34,6 +34,8 @@ const SCRATCH_BYTES = 2_048;
 /** Bytes that Node may hold for the kernel before the sink calls itself congested, and before it drops. */
 const CONGESTED_BYTES = 64 * 1024;
 const QUEUED_BYTES_MAX = 2 * 1024 * 1024;
+/** Peers that are remembered for refusing batches. */
+const UNBATCHED_MAX = 4_096;
 /** Datagrams of a batch: what older kernels take in one call. */
 const BATCH_DATAGRAMS_MAX = 64;
 /** Below what a UDP length can say, headers included. */
@@ -206,7 +208,7 @@ export class UdpSink implements DatagramSink {
   }
 
   #onBatchRefused(to: Endpoint, datagrams: number): void {
-    if (this.#unbatched.size >= ENDPOINTS_MAX) this.#unbatched.clear();
+    if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
     this.#unbatched.add(to.key);
     for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
   }
