@@ -86,7 +86,8 @@ export interface WelcomeBody {
 
 /**
  * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
- * again once `close` is answered. Requests and SENDs of one connection are handled in their order. A daemon of
+ * again once `close` is answered. `close` ends a stream in an orderly way; a connection that ends takes its streams along, and
+ * the far ends of those that were not ended see a reset. Requests and SENDs of one connection are handled in their order. A daemon of
  * another protocol version answers HELLO with a WELCOME of its own version and closes. Remote clients may ask what reads
  * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *

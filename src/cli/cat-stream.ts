@@ -3,7 +3,8 @@
  *
  * Owns pacing, half-close and when it is over. The end of standard input ends our direction; the far end's end does not
  * end ours, unless nothing is to be expected of standard input: it is a terminal, or it has given nothing for IDLE_INPUT_MS
- * since (a pipe that its writer forgot). Invariant: exit code 0 means that all was handed over, in both directions.
+ * since (a pipe that its writer forgot). Invariant: exit code 0 means that all was handed over, in both directions; who stops before,
+ * interrupted or killed, leaves the far end a reset.
  */
 
 import { once } from 'node:events';
@@ -97,7 +98,8 @@ async function exchange(client: SpinesClient, socket: SpinesSocket, flags: CatFl
     // Ended both ways: 'close' says that the daemon has all of it.
     if (!socket.destroyed) await Promise.race([finished(socket), interrupted]);
   } catch (error) {
-    socket.destroy();
+    // In the middle: the far end must not take it for the end of the data.
+    socket.resetAndDestroy();
     throw error instanceof Failure ? error : streamFailure(client, error);
   } finally {
     input?.destroy();
@@ -115,6 +117,8 @@ async function receive(socket: SpinesSocket): Promise<void> {
 }
 
 async function send(socket: SpinesSocket, input: Readable, flags: CatFlags): Promise<void> {
+  // Before the pipeline, which would end the stream as if that had been all.
+  input.once('error', () => { socket.resetAndDestroy(); });
   if (flags.rate === undefined) await pipeline(input, socket, { end: true });
   else await pipeline(input, pacer(flags.rate), socket, { end: true });
 }

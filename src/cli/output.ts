@@ -29,10 +29,13 @@ export function outputMatters(): void {
   losesData = true;
 }
 
-/** Ends the process quietly when nobody reads standard output any more. Call once, first of all. */
+/** Ends the process when standard output takes no more: quietly when nobody reads it, with a reason when its disk is full. Call once, first of all. */
 export function watchPipes(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE') {
+      note(`spines: can't write to standard output: ${error.code ?? error.message}; make room there, or send it elsewhere`);
+      process.exit(EXIT_NO);
+    }
     process.exit(losesData ? EXIT_NO : EXIT_OK);
   });
   // There is nobody left to tell.

@@ -112,13 +112,13 @@ export class ClientStreams implements StreamOwner {
     return socket.port;
   }
 
-  /** The client is done with the socket: what it wrote is still delivered. */
-  close(number: number): void {
+  /** The client is done with the socket: what it wrote is still delivered. `broken`: the client itself is gone, in the middle of what it did. */
+  close(number: number, broken = false): void {
     const socket = this.#sockets.get(number);
     if (socket === undefined) return;
     this.#sockets.delete(number);
     if (socket.listening) this.#streams.unlisten(socket.port);
-    if (socket.stream !== null) this.#release(socket.stream);
+    if (socket.stream !== null) this.#release(socket.stream, broken);
     socket.onConnect?.(new SpinesError('ECONNABORTED', 'the socket was closed while it connected'));
   }
 
@@ -162,7 +162,7 @@ export class ClientStreams implements StreamOwner {
 
   /** The connection of the client is gone. */
   closeAll(): void {
-    for (const number of [...this.#sockets.keys()]) this.close(number);
+    for (const number of [...this.#sockets.keys()]) this.close(number, true);
     this.#waiting.clear();
   }
 
@@ -257,9 +257,9 @@ export class ClientStreams implements StreamOwner {
     }
   }
 
-  #release(stream: Stream): void {
+  #release(stream: Stream, broken: boolean): void {
     this.#byStream.delete(stream);
-    stream.abandon(nobody);
+    stream.abandon(nobody, broken);
   }
 
   #idle(number: number): StreamSocket {

@@ -93,6 +93,8 @@ const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
 const PERSIST_MAX: Micros = 5 * SECOND;
 /** The end of a closed stream is remembered, so that a repeated FIN is answered. */
 const AFTERLIFE: Micros = 3 * SECOND;
+/** Over best-effort links a reset may be lost, and nothing that the far end says may ever call for another one: it goes so often more. */
+const RESETS_AGAIN = 2;
 
 export class Stream {
   readonly id: number;
@@ -129,6 +131,10 @@ export class Stream {
   #persists = 0;
   /** The owner reads no more, and writes no more: what is left goes out, then all ends. */
   #abandonedAt: Micros = NEVER;
+  /** The owner went without ending its direction: when all that it wrote has arrived, the far end must not take that for the end. */
+  #broken = false;
+  /** Ended by a reset from here, which goes so often more; -1: it was not. */
+  #resetsLeft = -1;
   #readEndTold = false;
   #gone = false;
   #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
@@ -203,22 +209,28 @@ export class Stream {
     if (this.#advertised < RECEIVE_MAX_BYTES / 8 && window >= this.#advertised + RECEIVE_MAX_BYTES / 4) this.#sendAck();
   }
 
-  /** Ends at once; the far end sees a reset. */
-  reset(): void {
+  /** Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn. */
+  reset(last = false): void {
     if (this.#state === 'closed') return;
+    const again = !last && this.#state === 'open' && this.options.service !== SERVICE_RELIABLE;
     this.#sendReset();
-    this.#close('ECONNABORTED', false);
+    this.#resetsLeft = again ? RESETS_AGAIN : 0;
+    this.#close('ECONNABORTED', again);
   }
 
-  /** The owner goes: what was written is delivered if that is possible in time, what arrives is not kept. */
-  abandon(owner: StreamOwner): void {
+  /**
+   * The owner goes: what was written is delivered if that is possible in time, what arrives is not kept. `broken`: it did not mean
+   * to go; unless it had ended its direction, the far end sees a reset behind what was written, never an end.
+   */
+  abandon(owner: StreamOwner, broken = false): void {
     this.owner = owner;
     if (this.#state === 'closed') return;
-    if (this.#state !== 'open' || this.receiver.readyBytes > 0) {
+    this.#broken = broken && !this.sender.ended;
+    if (this.#state !== 'open' || this.receiver.readyBytes > 0 || (this.#broken && this.sender.buffered === 0)) {
       this.reset();
       return;
     }
-    this.end();
+    if (!this.#broken) this.end();
     this.#abandonedAt = this.#env.clock.now();
     this.#armTimer();
   }
@@ -268,6 +280,10 @@ export class Stream {
     const before = this.sender.unacknowledged;
     if (!this.sender.onAck(segment, (segment.flags & SEGMENT_MARKED) !== 0, now)) return false;
     this.#persists = 0;
+    if (this.#broken && this.sender.buffered === 0) {
+      this.reset();
+      return true;
+    }
     if (this.sender.unacknowledged > before) this.#grant();
     this.#env.later(this);
     this.#armTimer();
@@ -356,7 +372,7 @@ export class Stream {
   }
 
   #sendReset(): void {
-    if (this.remoteId !== 0) this.#sendSegment(SEGMENT_RST, this.sender.next, 0, null);
+    this.#sendSegment(SEGMENT_RST, this.sender.next, 0, null);
   }
 
   #sendSyn(): void {
@@ -369,7 +385,8 @@ export class Stream {
     const segment = this.#segment;
     const now = this.#env.clock.now();
     segment.flags = flags | (this.#marked ? SEGMENT_MARKED : 0);
-    segment.stream = this.remoteId;
+    // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
+    segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
     segment.sequence = sequence;
     segment.window = this.receiver.window(this.#env.receiveShare());
     this.#advertised = segment.window;
@@ -396,7 +413,7 @@ export class Stream {
     } else if (this.#state === 'open') {
       at = Math.min(this.sender.dueAt, this.#persistAt, this.#keepaliveAt);
       if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
-    } else at = this.#env.clock.now() + AFTERLIFE;
+    } else at = this.#env.clock.now() + (this.#resetsLeft < 0 ? AFTERLIFE : Math.min(SECOND, this.sender.timeout));
     const soon = this.#env.clock.now() + MILLISECOND;
     if (at === NEVER) timers.cancel(this.#timer);
     // What is due already keeps its time: an owner that writes every half millisecond must not put it off for ever.
@@ -419,7 +436,11 @@ export class Stream {
     const now = this.#env.clock.now();
     const { timing } = this.#env;
     if (this.#state === 'closed') {
-      this.#forget();
+      if (this.#resetsLeft > 0) {
+        this.#resetsLeft -= 1;
+        this.#sendReset();
+        this.#armTimer();
+      } else this.#forget();
       return;
     }
     if (this.#state !== 'open') {
@@ -449,9 +470,12 @@ export class Stream {
   #onOpeningTimer(now: Micros): void {
     const { timing } = this.#env;
     const unreachable = !this.#env.reachable(this.node);
-    if (now - this.#startedAt >= this.#connectUs) this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
-    else if (unreachable && now - this.#startedAt >= timing.unreachableUs) this.#close('EHOSTUNREACH', false);
-    else {
+    const over = now - this.#startedAt >= (unreachable ? Math.min(timing.unreachableUs, this.#connectUs) : this.#connectUs);
+    if (over) {
+      // What the far end holds of it, whether its answers were lost or only late, ends as well.
+      this.#sendReset();
+      this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
+    } else {
       this.#sendSyn();
       this.#armTimer();
     }
@@ -485,7 +509,7 @@ export class Stream {
   /** The far end repeats something of a stream that is over here. */
   answerAfterlife(): void {
     if (this.#state !== 'closed' || this.#gone) return;
-    this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);
+    this.#sendSegment(this.#resetsLeft < 0 ? SEGMENT_ACK : SEGMENT_RST, this.sender.next, 0, null);
   }
 
   #forget(): void {

@@ -145,7 +145,8 @@ export class Streams {
     if (syn && (segment.flags & SEGMENT_ACK) === 0) return this.#onSyn(packet, segment);
     const stream = this.#byId.get(segment.stream) ?? this.#ofForgetful(packet, segment);
     if (stream === undefined || stream.node !== packet.source || stream.port !== packet.sourcePort || stream.localPort !== packet.destinationPort) {
-      if ((segment.flags & SEGMENT_RST) === 0 && !syn) this.#refuse(packet, segment.stream);
+      // An answer to a SYN of a stream that has ended here since: unless it is told, the far end keeps it half open until it gives up.
+      if ((segment.flags & SEGMENT_RST) === 0) this.#refuse(packet, syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream);
       return DropReason.streamUnknown;
     }
     if (stream.state === 'closed') {
@@ -184,7 +185,7 @@ export class Streams {
   }
 
   stop(): void {
-    for (const stream of [...this.#byId.values()]) stream.reset();
+    for (const stream of [...this.#byId.values()]) stream.reset(true);
   }
 
   /* -------------------------------------------------------------- handshake */
@@ -192,7 +193,7 @@ export class Streams {
   #onSyn(packet: Packet, segment: Segment): DropReason {
     const remoteId = synStream(packet.bytes, packet.payloadStart);
     if (remoteId === 0 || segment.stream !== 0) return DropReason.streamMalformed;
-    const key = `${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${remoteId}`;
+    const key = synName(packet, remoteId);
     const known = this.#bySyn.get(key);
     if (known !== undefined) {
       if (known.state !== 'closed') known.answerAgain();
@@ -258,9 +259,15 @@ export class Streams {
     }
   }
 
-  /** A reset from a daemon that does not know our id for the stream, because it was restarted: it names its own former one. */
+  /**
+   * A reset from a daemon that does not know our id for the stream, because it was restarted, or because the program that opened it
+   * gave up before our answer came: it names its own one.
+   */
   #ofForgetful(packet: Packet, segment: Segment): Stream | undefined {
-    if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0 || !this.#resets.take(this.#env.clock.now())) return undefined;
+    if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0) return undefined;
+    const opened = this.#bySyn.get(synName(packet, segment.stream));
+    if (opened !== undefined) return opened;
+    if (!this.#resets.take(this.#env.clock.now())) return undefined;
     for (const stream of this.#byId.values()) {
       if (stream.remoteId === segment.stream && stream.node === packet.source && stream.port === packet.sourcePort && stream.localPort === packet.destinationPort) return stream;
     }
@@ -318,6 +325,11 @@ export class Streams {
     }
     throw new SpinesError('EADDRINUSE', 'no free stream port is left; close listeners that are not needed');
   }
+}
+
+/** What a stream that `packet` opened is known by, until it has told the id that we chose. */
+function synName({ source, sourcePort, destinationPort }: Packet, remoteId: number): string {
+  return `${source} ${sourcePort} ${destinationPort} ${remoteId}`;
 }
 
 /** Owner of streams that nobody has accepted yet, and of those whose owner has gone. */

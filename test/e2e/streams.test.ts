@@ -272,6 +272,28 @@ describe('over a chain of four daemons with 1 % loss on every link', () => {
     expect(sha256(received.stdout)).toBe(sha256(up));
   }, 60_000);
 
+  test('spines cat that is killed or interrupted in the middle leaves no end that looks like one: the receiver keeps what came and exits with 1', async () => {
+    const cases = [['SIGKILL', 7_011], ['SIGINT', 7_012]] as const;
+    await Promise.all(cases.map(async ([signal, port]) => {
+      const listener = spawn(process.execPath, [PROGRAM, 'cat', '--listen', String(port), '--socket', far], { stdio: ['ignore', 'pipe', 'pipe'] });
+      let stderr = '', out = '';
+      listener.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
+      const came = new Promise<void>((resolve) => listener.stdout.on('data', (chunk: Buffer) => {
+        out += chunk.toString();
+        if (out.length === 4) resolve();
+      }));
+      const ended = new Promise<number | null>((resolve) => listener.once('close', resolve));
+      await listening(network.daemons[3]!, port);
+      const sender = spawn(process.execPath, [PROGRAM, 'cat', 'n3', String(port), '--socket', near], { stdio: ['pipe', 'ignore', 'ignore'] });
+      sender.stdin.write('part');
+      await came;
+      sender.kill(signal);
+      expect(await ended, signal).toBe(1);
+      expect(out).toBe('part');
+      expect(stderr).toMatch(/^spines: .* ended the stream: its program or its daemon stopped; .*\n$/);
+    }));
+  }, 60_000);
+
   test('a listener that stays takes one stream after the other', async () => {
     const out: Buffer[] = [];
     const child = spawn(process.execPath, [PROGRAM, 'cat', '--listen', '7002', '-k', '--socket', far], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -151,13 +151,18 @@ describe('stream sockets of a client', () => {
     expect(far.ended).toBe(false);
   });
 
-  test('what a client wrote before it hung up is delivered', () => {
-    const { world, near, far, accepted } = connected();
-    near.send(1, pattern(50_000));
-    near.hangUp();
-    world.runFor(5 * SECOND);
-    expect(far.data.get(accepted)!.length).toBe(50_000);
-    expect(far.order.at(-1)).toBe('end');
+  test('what a client wrote before it hung up is delivered, and ends as a reset unless it had ended it', () => {
+    for (const how of ['in the middle', 'ended', 'closed']) {
+      const { world, near, far, accepted } = connected();
+      near.send(1, pattern(50_000));
+      if (how === 'ended') near.say(encodeSocketFrame(FRAME_STREAM_END, 1));
+      if (how === 'closed') near.request('close', { socket: 1 });
+      near.hangUp();
+      world.runFor(5 * SECOND);
+      expect(far.data.get(accepted)!.length).toBe(50_000);
+      expect(far.order.includes('end'), how).toBe(how !== 'in the middle');
+      if (how === 'in the middle') expect(far.events.at(-1)).toMatchObject({ event: 'streamClosed', code: 'ECONNRESET' });
+    }
   });
 
   test('a reset reaches the far end as one', () => {
