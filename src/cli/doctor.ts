@@ -27,6 +27,8 @@ export interface MachineFacts {
   /** Name and microseconds to seal and open 1000 bytes, the fastest first. */
   readonly primitives: readonly { readonly name: string; readonly microseconds: number }[];
   readonly offload: boolean;
+  /** Its sockets let no datagram be fragmented. */
+  readonly dontFragment: boolean;
   readonly receiveBufferBytes: number;
   readonly receiveBufferWanted: number;
 }
@@ -51,17 +53,17 @@ async function machineFacts(): Promise<MachineFacts> {
   const { loadOffload } = await import('../host/offload.ts');
   const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../host/udp.ts');
   const offload = loadOffload();
-  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => {}, onDropped: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => {}, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
   await sink.close();
   return {
     node: process.versions.node, platform: `${process.platform} ${process.arch}`,
     primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({ name, microseconds })),
-    offload: offload !== null, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+    offload: sink.offloaded, dontFragment: sink.dontFragment, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
   };
 }
 
-export function machineFindings({ node, platform, primitives, offload, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
+export function machineFindings({ node, platform, primitives, offload, dontFragment, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
   const linux = platform.startsWith('linux');
   const measured = primitives.map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`).join(', ');
   return [
@@ -73,6 +75,12 @@ export function machineFindings({ node, platform, primitives, offload, receiveBu
     {
       what: 'UDP offload', found: offload ? 'many datagrams in one call' : 'one call for each datagram',
       advice: offload || !linux ? null : 'install the optional package koffi (npm install --include=optional); it needs Linux 5.0 on x64 or arm64',
+    },
+    {
+      what: 'datagram sizes', found: dontFragment ? 'measured on each path, no fragments' : 'cannot be probed: what is too long for a path leaves in IP fragments',
+      advice: dontFragment ? null
+        : linux ? 'install the optional package koffi (npm install --include=optional): Node has no don\'t-fragment, and paths that drop fragments lose full packets'
+          : 'only Linux has don\'t-fragment here: see that no path of its links drops IP fragments',
     },
     {
       what: 'receive buffer', found: `${Math.round(receiveBufferBytes / 1_024)} KiB granted, ${Math.round(receiveBufferWanted / 1_024)} KiB asked for`,

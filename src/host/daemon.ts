@@ -137,6 +137,7 @@ class Daemon implements RunningDaemon {
         this.#scheduleTurnEnd();
       },
       onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
+      onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     }, options.offload ?? null);
     const doors: RemoteEvents = {
@@ -197,7 +198,8 @@ class Daemon implements RunningDaemon {
     this.#node = node;
     node.start();
     this.#scheduleTurnEnd();
-    log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes: this.#udp.receiveBufferBytes, offload: this.#udp.offloaded }, 'daemon started');
+    const { receiveBufferBytes, offloaded, dontFragment } = this.#udp;
+    log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes, offload: offloaded, dontFragment }, 'daemon started');
     if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
     else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
     membership?.onRevocations((list) => this.#keepRevocations(list.number));
@@ -258,9 +260,9 @@ class Daemon implements RunningDaemon {
   }
 
   #hostFigures(): HostFigures {
-    const { offloaded, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
+    const { offloaded, dontFragment, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
     return {
-      offload: offloaded, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
+      offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), memoryBytes: process.memoryUsage.rss(),
     };
   }

@@ -1,9 +1,10 @@
 /**
- * UDP segmentation and receive offload of Linux (UDP_SEGMENT, UDP_GRO; udp(7)): many datagrams of one size to one peer in
- * one system call, and many from one peer in one event.
+ * What Node has no option for, on UDP sockets of Linux: segmentation and receive offload (UDP_SEGMENT, UDP_GRO; udp(7)),
+ * many datagrams of one size to one peer in one system call and many from one peer in one event; and don't-fragment
+ * (ip(7), ipv6(7)), so that a datagram arrives whole or not at all, which is what makes the size of a path measurable.
  *
- * Node has no option for either, so the socket is made here, by the C library through the optional package koffi, and
- * handed to Node as a descriptor. Nothing is called for each datagram but `setSegment`, and that only when sizes change.
+ * The socket is made here, by the C library through the optional package koffi, and handed to Node as a descriptor.
+ * Nothing is called for each datagram but `setSegment`, and that only when sizes change.
  */
 
 import { createRequire } from 'node:module';
@@ -17,13 +18,17 @@ import { SpinesError } from '../base/errors.ts';
 export interface OffloadSocket {
   /** Whoever gets it closes it. */
   readonly fd: number;
-  /** From now on a longer send leaves as datagrams of `bytes`, the last one shorter. False when the kernel refuses. */
+  /** No datagram of this socket leaves, or is let through by a router, in fragments. */
+  readonly dontFragment: boolean;
+  /** From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send is one. False when the kernel refuses. */
   setSegment(bytes: number): boolean;
 }
 
 export interface Offload {
-  /** `address`: numeric; `segment`: as by `setSegment`. Throws SpinesError with the system's code when it can't be had. */
-  open(address: string, port: number, segment: number): OffloadSocket;
+  /** False: `setSegment` is not to be called, and nothing arrives glued; only don't-fragment is had of these sockets. */
+  readonly batches: boolean;
+  /** `address`: numeric. Each send is one datagram. Throws SpinesError with the system's code when it can't be had. */
+  open(address: string, port: number): OffloadSocket;
 }
 
 /** What is used of koffi. */
@@ -37,30 +42,45 @@ const PACKAGE = 'koffi';
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64'];
 const AF_INET = 2, AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
-const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26;
+const IPPROTO_IP = 0, IP_MTU_DISCOVER = 10;
+const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26, IPV6_MTU_DISCOVER = 23, IPV6_DONTFRAG = 62;
+/** Don't-fragment is set, and what ICMP says of the path's MTU is not believed: anybody could have sent it. Only the device's own MTU refuses a send. */
+const PMTUDISC_PROBE = 3;
 const IPPROTO_UDP = 17, UDP_SEGMENT = 103, UDP_GRO = 104;
 /** Any size will do to see whether the kernel knows the options. */
 const TRIAL_SEGMENT = 1_200;
 
-/** Null: another system, an older kernel, or koffi is not installed. */
-export function loadOffload(): Offload | null {
+/** Null: another system, or koffi is not installed. Without `batches`, or on a kernel that knows none: don't-fragment only. */
+export function loadOffload(batches = true): Offload | null {
   if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return null;
+  let koffi: Koffi;
   try {
-    const offload = new LinuxOffload(createRequire(import.meta.url)(PACKAGE) as Koffi);
-    return offload.works() ? offload : null;
+    koffi = createRequire(import.meta.url)(PACKAGE) as Koffi;
   } catch {
     return null;
   }
+  for (const wanted of batches ? [true, false] : [false]) {
+    try {
+      const offload = new LinuxOffload(koffi, wanted);
+      offload.tryOut();
+      return offload;
+    } catch {
+      // The next best.
+    }
+  }
+  return null;
 }
 
 class LinuxOffload implements Offload {
+  readonly batches: boolean;
   readonly #koffi: Koffi;
   readonly #socket: (...args: readonly unknown[]) => number;
   readonly #bind: (...args: readonly unknown[]) => number;
   readonly #setsockopt: (...args: readonly unknown[]) => number;
   readonly #close: (...args: readonly unknown[]) => number;
 
-  constructor(koffi: Koffi) {
+  constructor(koffi: Koffi, batches: boolean) {
+    this.batches = batches;
     const libc = koffi.load(null);
     this.#koffi = koffi;
     this.#socket = libc.func('int socket(int, int, int)');
@@ -69,24 +89,31 @@ class LinuxOffload implements Offload {
     this.#close = libc.func('int close(int)');
   }
 
-  works(): boolean {
-    const { fd } = this.open('127.0.0.1', 0, TRIAL_SEGMENT);
+  /** Throws when it can't be had here. */
+  tryOut(): void {
+    const { fd, setSegment } = this.open('127.0.0.1', 0);
+    const works = !this.batches || setSegment(TRIAL_SEGMENT);
     this.#close(fd);
-    return true;
+    if (!works) throw this.#failure('setsockopt');
   }
 
-  open(address: string, port: number, segment: number): OffloadSocket {
+  open(address: string, port: number): OffloadSocket {
     const v6 = isIP(address) === 6;
     const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0) throw this.#failure('socket');
     const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
-    const ready = (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && setSegment(segment) && this.#set(fd, IPPROTO_UDP, UDP_GRO, 1)
+    const ready = (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && (!this.batches || this.#set(fd, IPPROTO_UDP, UDP_GRO, 1))
       && this.#bind(fd, name, name.length) === 0;
-    if (ready) return { fd, setSegment };
+    if (ready) return { fd, dontFragment: this.#dontFragment(fd, v6), setSegment };
     const failure = this.#failure('bind');
     this.#close(fd);
     throw failure;
+  }
+
+  #dontFragment(fd: number, v6: boolean): boolean {
+    if (!v6) return this.#set(fd, IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE);
+    return this.#set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) && this.#set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
   }
 
   #set(fd: number, level: number, option: number, value: number): boolean {

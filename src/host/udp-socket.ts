@@ -10,7 +10,6 @@ import { createSocket, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { makeEndpoint } from '../base/datagram.ts';
 import { SpinesError } from '../base/errors.ts';
-import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
 import type { Offload, OffloadSocket } from './offload.ts';
 
 export interface UdpAddress {
@@ -24,7 +23,9 @@ export interface UdpAddress {
 export interface Bound {
   readonly socket: Socket;
   readonly offload: OffloadSocket | null;
-  /** Sends longer than this are cut by the kernel. */
+  /** Datagrams of one call may be many. */
+  readonly batches: boolean;
+  /** Sends longer than this are cut by the kernel; 0 = none is. */
   segment: number;
 }
 
@@ -38,7 +39,7 @@ export async function bindSocket({ address, port }: UdpAddress, by: Offload | nu
     new SpinesError(code ?? 'EIO', `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`);
   let offload: OffloadSocket | null;
   try {
-    offload = by?.open(address, port, DATAGRAM_BYTES_MAX) ?? null;
+    offload = by?.open(address, port) ?? null;
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     throw failed(error.code);
@@ -61,7 +62,7 @@ export async function bindSocket({ address, port }: UdpAddress, by: Offload | nu
   } catch {
     // Refused sizes show in UdpSink.receiveBufferBytes.
   }
-  return { socket, offload, segment: DATAGRAM_BYTES_MAX };
+  return { socket, offload, batches: by?.batches === true, segment: 0 };
 }
 
 function explain(code: string | undefined): string {

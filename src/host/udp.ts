@@ -4,13 +4,17 @@
  * What the kernel does not take Node keeps by reference: the scratch buffer is then left to it and a new one is used.
  * Beyond a bound the sink drops and counts.
  *
- * Where the system has offload (offload.ts), datagrams of one turn to one peer that have the same size and the same head gather in a
+ * Where the system lets us (offload.ts) no datagram is fragmented: one that is longer than the device's MTU is refused, which is
+ * told as such and never as a loss.
+ *
+ * Where the system has offload, datagrams of one turn to one peer that have the same size and the same head gather in a
  * batch, which leaves in one call at `flush`, at the latest at the end of the loop's turn; what arrives glued is cut (glued.ts). `@hot`
  */
 
 import { isIP } from 'node:net';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
-import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
+import { isSizeProbe } from '../wire/datagram-header.ts';
+import { DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
 import { EndpointTable } from './endpoints.ts';
 import { SAME_HEAD_BYTES, segmentBytesOf } from './glued.ts';
 import type { Offload } from './offload.ts';
@@ -25,6 +29,8 @@ export interface UdpEvents {
   onDatagram(bytes: Uint8Array, from: Endpoint): void;
   /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
   onDropped(): void;
+  /** `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by. Size probes are not told. */
+  onTooLong(to: Endpoint, datagrams: number): void;
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
   onError(error: Error): void;
@@ -40,6 +46,9 @@ const UNBATCHED_MAX = 4_096;
 const BATCH_DATAGRAMS_MAX = 64;
 /** Below what a UDP length can say, headers included. */
 const BATCH_BYTES_MAX = 60_000;
+
+/** After so many datagrams that left one by one, a batch is tried again where a smaller MTU may have been why one was refused. */
+const UNBATCHED_FOR = 10_000;
 
 export class UdpSink implements DatagramSink {
   congested = false;
@@ -64,8 +73,13 @@ export class UdpSink implements DatagramSink {
   #batchEnd = 0;
   /** What nobody flushes leaves after what the loop has to do now. */
   #flushScheduled = false;
-  /** Peers to whom a batch could not be sent (IPsec, a smaller MTU, a device without checksums): theirs leave one by one. */
-  readonly #unbatched = new Set<string>();
+  /** Peers to whom a batch could not be sent (IPsec, a device without checksums): theirs leave one by one, so many. */
+  readonly #unbatched = new Map<string, number>();
+  /** One for all sends: Node makes none without, and then keeps quiet about errors. */
+  readonly #onSent = (error: NodeJS.ErrnoException | null): void => {
+    // Others of single datagrams (an unreachable network, a refused port) are the link's to notice.
+    if (error !== null && error.code === 'EMSGSIZE') this.#onTooLong(error as SendError);
+  };
   readonly #endpoints = new EndpointTable();
   #retry: NodeJS.Timeout | null = null;
 
@@ -73,12 +87,17 @@ export class UdpSink implements DatagramSink {
   constructor(events: UdpEvents, offload: Offload | null = null) {
     this.#events = events;
     this.#offload = offload;
-    if (offload !== null) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
+    if (offload?.batches === true) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
   }
 
   /** True when all sockets have offload. */
   get offloaded(): boolean {
-    return this.#bound.length > 0 && this.#bound.every(({ offload }) => offload !== null);
+    return this.#bound.length > 0 && this.#bound.every(({ batches }) => batches);
+  }
+
+  /** True when no socket lets a datagram be fragmented: only then do sizes that arrive say what a path carries. */
+  get dontFragment(): boolean {
+    return this.#bound.length > 0 && this.#bound.every(({ offload }) => offload?.dontFragment === true);
   }
 
   /** Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
@@ -90,7 +109,7 @@ export class UdpSink implements DatagramSink {
       socket.on('error', (error) => this.#events.onError(error));
       socket.on('message', (bytes, info) => {
         this.#events.onRead();
-        if (bound.offload === null) this.#events.onDatagram(bytes, this.#endpoints.of(info.address, info.port));
+        if (!bound.batches) this.#events.onDatagram(bytes, this.#endpoints.of(info.address, info.port));
         else this.#onGlued(bytes, this.#endpoints.of(info.address, info.port));
       });
       const granted = socket.getRecvBufferSize();
@@ -114,8 +133,11 @@ export class UdpSink implements DatagramSink {
       this.#events.onDropped();
       return;
     }
-    if (bound.offload === null) this.#sendOne(bound, to, bytes, 0, length);
-    else this.#gather(bound, to, bytes, length);
+    if (!bound.batches) this.#sendOne(bound, to, bytes, 0, length);
+    else if (isSizeProbe(bytes)) {
+      this.flush();
+      this.#sendOne(bound, to, bytes, 0, length);
+    } else this.#gather(bound, to, bytes, length);
   }
 
   /** Sends what waits for more of its kind. */
@@ -130,14 +152,15 @@ export class UdpSink implements DatagramSink {
       this.#sendOne(bound, to, this.#batch, 0, this.#batchEnd);
       return;
     }
-    if (this.#unbatched.has(to.key) || !this.#cutAt(bound, this.#batchSegment)) {
+    if (this.#leavesSingly(to, datagrams) || !this.#cutAt(bound, this.#batchSegment)) {
       for (let at = 0; at < this.#batchEnd; at += this.#batchSegment) this.#sendOne(bound, to, this.#batch, at, Math.min(this.#batchEnd, at + this.#batchSegment));
       return;
     }
     this.batches += 1;
     this.batchedDatagrams += datagrams;
+    const segment = this.#batchSegment;
     bound.socket.send(this.#batch, 0, this.#batchEnd, to.port, to.address, (error) => {
-      if (error !== null) this.#onBatchRefused(to, datagrams);
+      if (error !== null) this.#onBatchRefused(to, datagrams, segment, error);
     });
     const queued = bound.socket.getSendQueueSize();
     if (queued > 0) {
@@ -189,7 +212,7 @@ export class UdpSink implements DatagramSink {
   #sendOne(bound: Bound, to: Endpoint, bytes: Uint8Array, start: number, end: number): void {
     const { socket } = bound;
     const length = end - start;
-    if ((this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) || (length > bound.segment && !this.#cutAt(bound, DATAGRAM_BYTES_MAX))) {
+    if ((this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) || !this.#wholeUpTo(bound, length)) {
       this.#events.onDropped();
       return;
     }
@@ -197,8 +220,9 @@ export class UdpSink implements DatagramSink {
     // The whole of a link's buffer fits, and what lies behind the datagram does no harm; a view would cost more.
     if (start === 0 && bytes.length <= SCRATCH_BYTES) this.#scratch.set(bytes);
     else view.set(bytes.subarray(start, end));
-    // Without a callback Node keeps quiet about errors of single datagrams (an unreachable network, a refused port): they are the link's to notice.
-    socket.send(view, to.port, to.address);
+    // What every path carries needs no callback, and the probe of a size is sent to see whether it arrives.
+    if (length <= DATAGRAM_BYTES_MIN || bound.offload === null || isSizeProbe(view)) socket.send(view, to.port, to.address);
+    else socket.send(view, to.port, to.address, this.#onSent);
     const queued = socket.getSendQueueSize();
     if (queued > 0) {
       this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -207,9 +231,36 @@ export class UdpSink implements DatagramSink {
     }
   }
 
-  #onBatchRefused(to: Endpoint, datagrams: number): void {
+  /**
+   * Makes a send of `length` leave as one datagram. False when it would be cut, and something that the kernel is to cut waits. A segment
+   * that is larger than a path's MTU makes some kernels refuse the smallest send: it never stays behind.
+   */
+  #wholeUpTo(bound: Bound, length: number): boolean {
+    if (bound.segment === 0 || (length <= bound.segment && bound.segment <= DATAGRAM_BYTES_MIN)) return true;
+    return this.#cutAt(bound, 0) || length <= bound.segment;
+  }
+
+  #leavesSingly(to: Endpoint, datagrams: number): boolean {
+    if (this.#unbatched.size === 0) return false;
+    const left = this.#unbatched.get(to.key);
+    if (left === undefined) return false;
+    if (left > datagrams) this.#unbatched.set(to.key, left - datagrams);
+    else this.#unbatched.delete(to.key);
+    return true;
+  }
+
+  #onTooLong({ address, port }: SendError): void {
+    this.#events.onTooLong(makeEndpoint(address, port), 1);
+  }
+
+  #onBatchRefused(to: Endpoint, datagrams: number, segment: number, { code }: NodeJS.ErrnoException): void {
+    if (code === 'EMSGSIZE') {
+      this.#events.onTooLong(to, datagrams);
+      return;
+    }
     if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
-    this.#unbatched.add(to.key);
+    // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
+    this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
     for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
   }
 
@@ -254,3 +305,9 @@ export class UdpSink implements DatagramSink {
 }
 
 const NO_BATCH = Buffer.alloc(0);
+
+/** What Node says of a failed send (ExceptionWithHostPort). */
+interface SendError extends NodeJS.ErrnoException {
+  readonly address: string;
+  readonly port: number;
+}

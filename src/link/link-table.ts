@@ -217,6 +217,11 @@ export class LinkTable {
     for (const link of this.#links.values()) link.onSinkWritable();
   }
 
+  /** What was sent to that address did not leave, for its size. */
+  onDatagramTooLong(to: Endpoint): void {
+    for (const link of this.#links.values()) if (link.channel?.endpoint.key === to.key) link.onDatagramTooLong();
+  }
+
   /** A datagram arrived; `bytes[0..length)` belong to the callee from now on. `@hot` */
   onDatagram(bytes: Uint8Array, length: number, from: Endpoint): void {
     let reason: DropReason = decodeDatagramHeader(bytes, length, this.#header);

@@ -84,6 +84,7 @@ export class Link {
   /** Totals of channels that are gone. */
   readonly #past = { sentDatagrams: 0, sentBytes: 0, receivedDatagrams: 0, receivedBytes: 0 };
   dropped = 0;
+  #saidTooLong = false;
   #lastEndpoint: Endpoint;
 
   constructor(node: NodeId, slot: number, endpoint: Endpoint, env: LinkEnvironment, upper: LinkUpper) {
@@ -236,6 +237,13 @@ export class Link {
       this.#leaveUp();
     } else this.#become('down');
     this.#env.onLinkDown(this);
+  }
+
+  /** The device towards the peer refused a datagram, for its size. */
+  onDatagramTooLong(): void {
+    if (this.#saidTooLong) return;
+    this.#saidTooLong = true;
+    this.#env.log.warn({ peer: formatNodeId(this.node), address: this.endpoint.key }, 'datagrams to this neighbour are longer than the MTU of the network device');
   }
 
   onSinkWritable(): void {

@@ -203,6 +203,12 @@ export class SpinesNode {
     this.links.onSinkWritable();
   }
 
+  /** Datagrams to that address did not leave: they are longer than what the device towards it takes. */
+  onDatagramTooLong(to: Endpoint, datagrams: number): void {
+    this.drops.count(DropReason.datagramAboveMtu, datagrams);
+    this.links.onDatagramTooLong(to);
+  }
+
   /** Ends a turn: everything gathered leaves. `@hot` */
   flush(): void {
     this.streams.flush();

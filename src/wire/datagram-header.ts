@@ -25,7 +25,10 @@ function isType(type: number): boolean {
     || (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER);
 }
 
-export const PACKET_NUMBER_MAX = 0xffff_ffff_ffff;
+/** Of ordinary datagrams. */
+export const PACKET_NUMBER_MAX = 0x7fff_ffff_ffff;
+/** Size probes are numbered from here on, apart from all else: one that does not fit its path leaves no gap that would count as loss. */
+export const PROBE_NUMBER_MIN = 0x8000_0000_0000;
 
 const TYPE = 0, RESERVED = 1, RECEIVER = 2, NUMBER = 6;
 export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1], 'receiver index': [RECEIVER, 4], 'packet number': [NUMBER, 6] } as const;
@@ -36,6 +39,11 @@ export interface DatagramHeader {
   receiver: number;
   /** u48. In a handshake, the attempt. */
   number: number;
+}
+
+/** Whether the datagram in `b`, which is of this daemon's making, is a size probe. `@hot` */
+export function isSizeProbe(b: Uint8Array): boolean {
+  return (b[NUMBER]! & 0x80) !== 0;
 }
 
 /** Decodes into `out`; leaves it undefined on a non-zero result. */

@@ -47,6 +47,7 @@ export const DropReason = {
   linkQueueFull: 33,
   linkDown: 34,
   sinkFull: 35,
+  datagramAboveMtu: 109,
   loopbackFull: 36,
   /* sessions */
   portClosed: 37,

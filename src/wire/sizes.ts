@@ -19,6 +19,8 @@ export const RELIABLE_HEAD_BYTES = 4;
 export const OVERLAY_HEADER_BYTES = 16;
 /** Largest UDP payload sent: 1500 bytes less IPv6 and UDP headers. */
 export const DATAGRAM_BYTES_MAX = 1452;
+/** Every path between neighbours carries a UDP payload of this size: 576 bytes (RFC 791) less the longest IPv4 header and UDP's. Handshakes stay below it. */
+export const DATAGRAM_BYTES_MIN = 508;
 /** Largest overlay packet, header included. Fragments are cut to this size at the source. */
 export const PACKET_BYTES_MAX = 1416;
 /** Largest frame body. */

@@ -56,7 +56,7 @@ async function daemon(id: number, { at, next, identity, offload }: Order & { kin
   const key = identity === null || identity.nextKey === null ? {} : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
   const dials: DialConfig[] = next === null ? [] : [{ ...next, node: null, ...key }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), offload: offload ? loadOffload() : null, listen: [at], client: { socketPath: null, tcp: null },
+    config: makeConfig({ id, dials }), offload: loadOffload(offload), listen: [at], client: { socketPath: null, tcp: null },
     membership: identity === null ? null : readMembership(identity.folder), revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
@@ -77,7 +77,7 @@ async function start(order: Order & { kind: 'start' }): Promise<void> {
     }
     case 'udp-forwarder': {
       const to = makeEndpoint(next!.address, next!.port);
-      const udp: UdpSink = new UdpSink({ onRead: () => {}, onDatagram: (bytes) => udp.send(to, bytes, bytes.length), onDropped: () => {}, onWritable: () => {}, onError: () => {} });
+      const udp: UdpSink = new UdpSink({ onRead: () => {}, onDatagram: (bytes) => udp.send(to, bytes, bytes.length), onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} });
       await udp.open([at]);
       return;
     }

@@ -18,6 +18,7 @@ class Peer {
   readonly sink: UdpSink;
   readonly heard: Buffer[] = [];
   dropped = 0;
+  tooLong = 0;
   #wanted = 0;
   #all: () => void = () => {};
 
@@ -28,7 +29,7 @@ class Peer {
         this.heard.push(Buffer.from(bytes));
         if (this.heard.length >= this.#wanted) this.#all();
       },
-      onDropped: () => { this.dropped += 1; }, onWritable: () => {}, onError: () => {},
+      onDropped: () => { this.dropped += 1; }, onTooLong: (_to, datagrams) => { this.tooLong += datagrams; }, onWritable: () => {}, onError: () => {},
     }, by);
     open.push(this.sink);
   }
@@ -106,9 +107,9 @@ describe.each(ways)('%s', (_way, ours, theirs) => {
 
 test.runIf(offload !== null)('a batch that the system refuses is counted, and what follows to that peer leaves one by one', async () => {
   /** Makes the kernel cut so small that it refuses: too many datagrams in one call. */
-  const refused: Offload = { open: (address, port, segment) => {
-    const socket = offload!.open(address, port, segment);
-    return { fd: socket.fd, setSegment: (bytes) => socket.setSegment(bytes === 1_000 ? 8 : bytes) };
+  const refused: Offload = { batches: true, open: (address, port) => {
+    const socket = offload!.open(address, port);
+    return { ...socket, setSegment: (bytes) => socket.setSegment(bytes === 1_000 ? 8 : bytes) };
   } };
   const rng = new Rng(9), sender = new Peer(refused), receiver = new Peer(offload);
   await sender.listen('127.0.0.1');
@@ -124,4 +125,46 @@ test.runIf(offload !== null)('a batch that the system refuses is counted, and wh
   await receiver.hears(20);
   expect(receiver.heard).toEqual(more);
   expect(sender.dropped).toBe(20);
+});
+
+test.runIf(offload !== null)('a single datagram after a batch is no batch of one: a segment that is left over makes kernels refuse the smallest send', async () => {
+  const segments: number[] = [];
+  const watched: Offload = { batches: true, open: (address, port) => {
+    const socket = offload!.open(address, port);
+    return { ...socket, setSegment: (bytes) => segments.push(bytes) > 0 && socket.setSegment(bytes) };
+  } };
+  const rng = new Rng(5), sender = new Peer(watched), receiver = new Peer(offload);
+  await sender.listen('127.0.0.1');
+  const to = await receiver.listen('127.0.0.1');
+  let sent = 0;
+  const send = (size: number, count: number): void => {
+    for (let i = 0; i < count; i += 1, sent += 1) sender.sink.send(to, datagram(rng, size, 1, sent), size);
+    sender.sink.flush();
+  };
+  send(1_200, 5);
+  send(60, 1);
+  send(1_452, 1);
+  send(1_452, 3);
+  send(1_452, 1);
+  // A segment that every path carries harms nobody who is shorter.
+  send(100, 9);
+  send(60, 1);
+  send(101, 1);
+  await receiver.hears(sent);
+  expect(segments).toEqual([1_200, 0, 1_452, 0, 100, 0]);
+  expect(sender.dropped + sender.tooLong).toBe(0);
+});
+
+test.runIf(offload !== null)('without batches the sockets still let nothing be fragmented', async () => {
+  const single = loadOffload(false)!;
+  const sender = new Peer(single), receiver = new Peer(single);
+  await sender.listen('127.0.0.1');
+  const to = await receiver.listen('127.0.0.1');
+  const rng = new Rng(6);
+  for (let i = 0; i < 20; i += 1) sender.sink.send(to, datagram(rng, 1_000, 1, i), 1_000);
+  await receiver.hears(20);
+  expect([sender.sink.offloaded, sender.sink.dontFragment, sender.sink.batches]).toEqual([false, true, 0]);
+  const plain = new Peer(null);
+  await plain.listen('127.0.0.1');
+  expect(plain.sink.dontFragment).toBe(false);
 });

@@ -6,13 +6,13 @@ import type { StatusReply } from 'spines-client';
 import { daemonFindings, formatFindings, machineFindings, type Finding, type MachineFacts } from '../../../src/cli/doctor.ts';
 
 const good: MachineFacts = {
-  node: '20.20.2', platform: 'linux x64', primitives: [{ name: 'libsodium', microseconds: 4.06 }, { name: 'node:crypto', microseconds: 9 }], offload: true,
+  node: '20.20.2', platform: 'linux x64', primitives: [{ name: 'libsodium', microseconds: 4.06 }, { name: 'node:crypto', microseconds: 9 }], offload: true, dontFragment: true,
   receiveBufferBytes: 8_388_608, receiveBufferWanted: 4_194_304,
 };
 const status: StatusReply = {
   schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'sealed', emulation: false, listen: [],
   identity: { primitives: 'libsodium', serial: '00', validUntilS: 1, leftS: 40 * 86_400, authorities: [], revocations: [] },
-  host: { offload: true, receiveBufferBytes: 1, receiveBufferWanted: 1, batches: 0, batchedDatagrams: 0, timersLateMs: { p50: 0.1, p99: 1, max: 3 }, memoryBytes: 1 },
+  host: { offload: true, dontFragment: true, receiveBufferBytes: 1, receiveBufferWanted: 1, batches: 0, batchedDatagrams: 0, timersLateMs: { p50: 0.1, p99: 1, max: 3 }, memoryBytes: 1 },
   links: { up: 2, total: 2 }, nodes: { reachable: 3, known: 3 }, clients: 1, sockets: 0, metric: 'hops', byzantine: null,
   routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 }, packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: {}, bounds: { packets: [0, 9] },
 };
@@ -26,8 +26,8 @@ describe('the machine', () => {
   });
 
   test('each thing that is missing, with what to do', () => {
-    const poor = machineFindings({ ...good, primitives: good.primitives.slice(1), offload: false, receiveBufferBytes: 425_984 });
-    expect(advised(poor)).toEqual(['cryptography', 'UDP offload', 'receive buffer']);
+    const poor = machineFindings({ ...good, primitives: good.primitives.slice(1), offload: false, dontFragment: false, receiveBufferBytes: 425_984 });
+    expect(advised(poor)).toEqual(['cryptography', 'UDP offload', 'datagram sizes', 'receive buffer']);
     const text = formatFindings(poor, plain);
     expect(text).toContain('receive buffer: bursts are lost in the kernel: sysctl -w net.core.rmem_max=4194304, then restart the daemon\n');
     expect(text).not.toContain('nothing to do');
