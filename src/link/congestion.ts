@@ -20,8 +20,13 @@ export interface CongestionController {
    * without that it does not grow.
    */
   onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void;
-  /** Something sent at `sentAt` was lost, or marked by a congested queue. Once a round trip this narrows the window. */
-  onCongestion(sentAt: Micros, now: Micros): void;
+  /**
+   * Something sent at `sentAt` was lost, or marked by a congested queue. Once a round trip this narrows the
+   * window: then it returns true.
+   */
+  onCongestion(sentAt: Micros, now: Micros): boolean;
+  /** What the window was narrowed for last did not happen: it is as wide again as it was (RFC 4015). */
+  undo(): void;
   /** Nothing was acknowledged for several timeouts in a row. */
   onPersistentLoss(): void;
   /** Typical bytes of a datagram, for growth by segments. */
@@ -44,6 +49,8 @@ abstract class WindowController implements CongestionController {
   protected segment = SEGMENT_DEFAULT;
   /** Losses of what was sent before this time belong to a reduction already made. */
   #recoveryFrom: Micros = -1;
+  /** As before the last reduction; window 0 = it cannot be undone. */
+  readonly #before = { window: 0, threshold: 0, recoveryFrom: -1 };
 
   get inSlowStart(): boolean {
     return this.window < this.threshold;
@@ -59,11 +66,26 @@ abstract class WindowController implements CongestionController {
     else this.window = Math.min(this.grow(bytes, now, rttUs), WINDOW_MAX);
   }
 
-  onCongestion(sentAt: Micros, now: Micros): void {
-    if (sentAt <= this.#recoveryFrom) return;
+  onCongestion(sentAt: Micros, now: Micros): boolean {
+    if (sentAt <= this.#recoveryFrom) return false;
+    const before = this.#before;
+    before.window = this.window;
+    before.threshold = this.threshold;
+    before.recoveryFrom = this.#recoveryFrom;
     this.#recoveryFrom = now;
     this.window = Math.max(this.reduce(now), MINIMUM_SEGMENTS * this.segment);
     this.threshold = this.window;
+    return true;
+  }
+
+  undo(): void {
+    const before = this.#before;
+    if (before.window === 0) return;
+    this.window = Math.max(this.window, before.window);
+    this.threshold = Math.max(this.threshold, before.threshold);
+    this.#recoveryFrom = before.recoveryFrom;
+    before.window = 0;
+    this.restore();
   }
 
   onPersistentLoss(): void {
@@ -74,6 +96,8 @@ abstract class WindowController implements CongestionController {
   protected abstract grow(bytes: number, now: Micros, rttUs: Micros): number;
   /** The window after congestion. */
   protected abstract reduce(now: Micros): number;
+  /** The last `reduce` did not happen. */
+  protected abstract restore(): void;
 }
 
 export class NewReno extends WindowController {
@@ -84,6 +108,8 @@ export class NewReno extends WindowController {
   protected override reduce(): number {
     return this.window / 2;
   }
+
+  protected override restore(): void {}
 }
 
 /** RFC 9438 section 4: C = 0.4, beta = 0.7. Windows in segments, time in seconds. */
@@ -95,6 +121,7 @@ export class Cubic extends WindowController {
   #maximum = 0;
   #k = 0;
   #renoWindow = 0;
+  readonly #before = { epochAt: -1, maximum: 0, k: 0, renoWindow: 0 };
 
   protected override grow(bytes: number, now: Micros, rttUs: Micros): number {
     const { segment } = this;
@@ -112,7 +139,20 @@ export class Cubic extends WindowController {
     return Math.max(this.window + ((bounded - this.window) * bytes) / this.window, this.#renoWindow);
   }
 
+  protected override restore(): void {
+    const { epochAt, maximum, k, renoWindow } = this.#before;
+    this.#epochAt = epochAt;
+    this.#maximum = maximum;
+    this.#k = k;
+    this.#renoWindow = renoWindow;
+  }
+
   protected override reduce(): number {
+    const before = this.#before;
+    before.epochAt = this.#epochAt;
+    before.maximum = this.#maximum;
+    before.k = this.#k;
+    before.renoWindow = this.#renoWindow;
     this.#epochAt = -1;
     // Fast convergence (section 4.7): leave room when the window shrinks twice in a row.
     this.#maximum = this.window < this.#maximum ? (this.window * (1 + CUBIC_BETA)) / 2 : this.window;

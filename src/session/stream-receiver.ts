@@ -9,6 +9,7 @@
 import { ByteQueue } from '../base/byte-queue.ts';
 import { copyOf } from '../base/bytes.ts';
 import { SACKS_MAX, WINDOW_UNIT, type Segment } from '../wire/segment.ts';
+import { ArrivedRanges } from './arrived-ranges.ts';
 
 /** Pieces beyond a gap: a window of full segments is fewer, and one-byte segments must not cost more memory than that. */
 const PIECES_MAX = 8_192;
@@ -27,6 +28,7 @@ export class StreamReceiver {
   readonly #ready: ByteQueue;
   readonly #limit: number;
   #pieces: Piece[] = [];
+  readonly #beyond = new ArrivedRanges(SACKS_MAX);
   #edge: number;
 
   /** `limit`: most bytes held in order and out of order together. */
@@ -72,8 +74,7 @@ export class StreamReceiver {
     const before = this.next;
     if (start > this.next) {
       if (this.#pieces.length >= PIECES_MAX) return 'out of window';
-      if (to > from) this.#hold(start, bytes, from, to);
-      return 'gap';
+      return to > from && !this.#hold(start, bytes, from, to) ? 'duplicate' : 'gap';
     }
     if (end > this.next) {
       const skip = this.next - start;
@@ -99,28 +100,18 @@ export class StreamReceiver {
   /** Fills in acknowledgement and what arrived beyond the gap. */
   describe(segment: Segment): void {
     segment.ack = this.next;
-    segment.sackCount = 0;
-    for (const piece of this.#pieces) {
-      const end = piece.start + piece.bytes.length;
-      const last = segment.sackCount - 1;
-      if (last >= 0 && segment.sackEnd[last] === piece.start) segment.sackEnd[last] = end;
-      else if (segment.sackCount === SACKS_MAX) break;
-      else {
-        segment.sackStart[segment.sackCount] = piece.start;
-        segment.sackEnd[segment.sackCount] = end;
-        segment.sackCount += 1;
-      }
-    }
+    segment.sackCount = this.#beyond.name(segment.sackStart, segment.sackEnd);
   }
 
   clear(): void {
     this.#ready.clear();
     this.#pieces = [];
+    this.#beyond.clear();
   }
 
-  /** Keeps the parts of a piece that are not held yet, in order of position. */
-  #hold(start: number, bytes: Uint8Array, from: number, to: number): void {
-    let at = start;
+  /** Keeps the parts of a piece that are not held yet, in order of position. False when all of it is held. */
+  #hold(start: number, bytes: Uint8Array, from: number, to: number): boolean {
+    let at = start, kept = false;
     const end = start + to - from;
     let index = this.#firstBeyond(start);
     while (at < end) {
@@ -129,11 +120,14 @@ export class StreamReceiver {
       if (stop > at) {
         this.#pieces.splice(index, 0, { start: at, bytes: copyOf(bytes, from + at - start, from + stop - start) });
         index += 1;
+        kept = true;
       }
-      if (follower === undefined) return;
+      if (follower === undefined) break;
       at = Math.max(stop, follower.start + follower.bytes.length);
       index += 1;
     }
+    this.#beyond.add(start, end);
+    return kept;
   }
 
   /** Index of the first piece that ends beyond `position`. */
@@ -159,6 +153,8 @@ export class StreamReceiver {
       this.#ready.push(piece.bytes, this.next - piece.start, piece.bytes.length);
       this.next = end;
     }
-    if (used > 0) this.#pieces.splice(0, used);
+    if (used === 0) return;
+    this.#pieces.splice(0, used);
+    this.#beyond.dropBelow(this.next);
   }
 }

@@ -2,7 +2,8 @@
  * The sending half of a stream: unsent and unacknowledged bytes, the window, and what must be sent again.
  *
  * Over reliable links hops recover losses, so an acknowledgement of later data says little about earlier data: only
- * long silence counts as loss. Over best-effort links recovery is end to end, by number and time as in RFC 9002. A
+ * long silence counts as loss. Over best-effort links recovery is end to end, by number and time (RFC 6675, RFC 8985):
+ * in the order in which segments left, so that a look at the oldest tells. A loss that was none is taken back. A
  * marked acknowledgement narrows the window like a loss and nothing is resent (paper section 2.2). Knows no
  * timers and no packets: Stream asks what to send next and when to look again.
  */
@@ -13,7 +14,8 @@ import { MILLISECOND, NEVER, type Micros } from '../base/time.ts';
 import { makeController, type CongestionController, type CongestionName } from '../link/congestion.ts';
 import { Pacer } from '../link/pacer.ts';
 import { RttEstimator } from '../link/rtt.ts';
-import { SEGMENT_BYTES_MAX, type Segment } from '../wire/segment.ts';
+import { SEGMENT_BYTES_MAX, SEGMENT_DUPLICATE, type Segment } from '../wire/segment.ts';
+import { Reordering } from './reordering.ts';
 
 const PACKET_THRESHOLD = 3;
 const TIMEOUT_MIN: Micros = 200 * MILLISECOND;
@@ -28,6 +30,8 @@ const SLACK_SEGMENTS = 3;
  * the window bounds it all the same.
  */
 const PACING_RTT_FACTOR = 4;
+/** An acknowledgement this much sooner than the least round trip is of what was sent before (RFC 8985 section 6.2). */
+const TOO_SOON = 0.8;
 
 interface Sent {
   readonly start: number;
@@ -36,11 +40,18 @@ interface Sent {
   /** Order of transmission. */
   order: number;
   times: number;
+  /** Of the transmission that was declared lost last: when it left, its order, and the reduction that it belongs to. */
+  lostSentAt: Micros;
+  lostOrder: number;
+  reduction: number;
   /** Acknowledged beyond a gap. */
   sacked: boolean;
   lost: boolean;
   limited: boolean;
 }
+
+/** A transmission, for as long as it is neither acknowledged nor lost; it is the record's latest while the orders agree. */
+interface UnderWay { readonly record: Sent; readonly order: number }
 
 /** What to send next. */
 export interface Next { start: number; end: number; fin: boolean; again: boolean }
@@ -55,6 +66,8 @@ export class StreamSender {
   /** Bytes sent again. */
   resent = 0;
   marks = 0;
+  /** Segments sent again that had arrived, or were about to. */
+  spurious = 0;
   /** The far end's window: right edge. */
   edge: number;
   timeouts = 0;
@@ -68,6 +81,17 @@ export class StreamSender {
   #first = 0;
   #inFlight = 0;
   #lostCount = 0;
+  /** No record below this position is lost. */
+  #lostFrom = Infinity;
+  /** In the order of their sending; those before #underWayFrom are over. */
+  #underWay: UnderWay[] = [];
+  #underWayFrom = 0;
+  readonly #reordering = new Reordering();
+  /** Reductions of the window so far; losses that the last one stands for and that are not disproved, -1 = it cannot be undone. */
+  #reductions = 0;
+  #reductionLosses = -1;
+  /** Reports of duplicates to come, of segments that are known to have been sent again in vain. */
+  #duplicatesToCome = 0;
   /** A timeout lets one segment out beyond the window: what counts as in flight may long have arrived or be lost, unreported. */
   #probe = false;
   /** The record that `nextToSend` last proposed to send again. */
@@ -127,9 +151,10 @@ export class StreamSender {
    */
   nextToSend(now: Micros, out: Next, wait: { us: Micros }): boolean {
     wait.us = 0;
-    for (let i = this.#first; this.#lostCount > 0 && i < this.#sent.length; i += 1) {
+    for (let i = this.#lostCount > 0 ? this.#indexOf(this.#lostFrom) : this.#sent.length; i < this.#sent.length; i += 1) {
       const record = this.#sent[i]!;
       if (!record.lost) continue;
+      this.#lostFrom = record.start;
       this.#again = record;
       if (!this.#probe && !this.#windowOpen(record.end - record.start, now, wait)) return false;
       out.start = record.start;
@@ -168,10 +193,15 @@ export class StreamSender {
       record.order = this.#orders;
       record.times += 1;
       record.limited = limited;
+      this.#underWay.push({ record, order: this.#orders });
       this.resent += what.end - what.start;
     } else {
       if (this.#first === this.#sent.length) this.progressAt = now;
-      this.#sent.push({ start: what.start, end, sentAt: now, order: this.#orders, times: 1, sacked: false, lost: false, limited });
+      const record = {
+        start: what.start, end, sentAt: now, order: this.#orders, times: 1, lostSentAt: 0, lostOrder: 0, reduction: 0, sacked: false, lost: false, limited,
+      };
+      this.#sent.push(record);
+      this.#underWay.push({ record, order: this.#orders });
       this.next = end;
     }
     this.#inFlight += cost;
@@ -217,9 +247,10 @@ export class StreamSender {
       this.progressAt = now;
     }
     if (newest !== null) this.#onNewest(newest, segment, now);
+    if ((segment.flags & SEGMENT_DUPLICATE) !== 0) this.#onDuplicate(now);
     if (marked && newest !== null) {
       this.marks += 1;
-      this.controller.onCongestion(newest.sentAt, now);
+      if (this.controller.onCongestion(newest.sentAt, now)) this.#onReduction(-1);
     }
     this.#detectLost(now);
     return true;
@@ -234,21 +265,64 @@ export class StreamSender {
     if (newest.order > this.#newestAckedOrder) this.#newestAckedOrder = newest.order;
   }
 
+  #onReduction(losses: number): void {
+    this.#reductions += 1;
+    this.#reductionLosses = losses;
+    this.#reordering.onRecovery();
+  }
+
+  /** The far end had this before what was sent again reached it. */
+  #onSpurious(record: Sent, now: Micros): void {
+    this.#reordering.onSpurious(now, this.rtt);
+    this.spurious += 1;
+    if (record.reduction === this.#reductions) this.#disprove();
+  }
+
+  /** A segment reached the far end twice: one more that was sent again in vain (RFC 2883). */
+  #onDuplicate(now: Micros): void {
+    if (this.#duplicatesToCome > 0) {
+      this.#duplicatesToCome -= 1;
+      return;
+    }
+    if (this.resent === 0) return;
+    this.#reordering.onSpurious(now, this.rtt);
+    this.spurious += 1;
+    this.#disprove();
+  }
+
+  /** Once every loss that the last reduction stands for was none, neither was the reduction. */
+  #disprove(): void {
+    if (this.#reductionLosses <= 0) return;
+    this.#reductionLosses -= 1;
+    if (this.#reductionLosses > 0) return;
+    this.#reductionLosses = -1;
+    this.controller.undo();
+  }
+
   /** Returns whichever of `record` and `newest` was sent later. */
   #acknowledge(record: Sent, newest: Sent | null, now: Micros): Sent {
     if (!record.lost && !record.sacked) {
       this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
       this.controller.onAck(record.end - record.start + SEGMENT_OVERHEAD, record.sentAt, now, this.rtt.smoothedUs, record.limited);
     }
+    if (record.lost) {
+      this.#lostCount -= 1;
+      record.lost = false;
+      this.#onSpurious(record, now);
+    } else if (record.times > 1 && now - record.sentAt < TOO_SOON * this.rtt.minUs) {
+      this.#duplicatesToCome += 1;
+      this.#onSpurious(record, now);
+      // What arrived is the transmission before: it says nothing of what left since.
+      record.sentAt = record.lostSentAt;
+      record.order = record.lostOrder;
+    } else if (record.times === 1 && record.order < this.#newestAckedOrder) this.#reordering.onLate();
     record.sacked = true;
-    if (record.lost) this.#lostCount -= 1;
-    record.lost = false;
     return newest === null || record.order > newest.order ? record : newest;
   }
 
   #onSacks(segment: Segment, newest: Sent | null, now: Micros): Sent | null {
     let range = 0, latest = newest;
-    for (let i = this.#first; i < this.#sent.length && range < segment.sackCount; i += 1) {
+    for (let i = this.#indexOf(segment.sackStart[0]!); i < this.#sent.length && range < segment.sackCount; i += 1) {
       const record = this.#sent[i]!;
       while (range < segment.sackCount && segment.sackEnd[range]! < record.end) range += 1;
       if (range === segment.sackCount) break;
@@ -261,40 +335,65 @@ export class StreamSender {
   get #lossDelay(): Micros {
     const { smoothedUs, latestUs, variationUs } = this.rtt;
     const rtt = Math.max(smoothedUs, latestUs);
-    return this.#reliable ? Math.max(200 * MILLISECOND, 3 * rtt, Math.round(rtt + 8 * variationUs)) : Math.max(MILLISECOND, Math.round((9 * rtt) / 8));
+    if (this.#reliable) return Math.max(200 * MILLISECOND, 3 * rtt, Math.round(rtt + 8 * variationUs));
+    return Math.max(MILLISECOND, Math.round((9 * rtt) / 8), rtt + this.#reordering.windowUs(this.rtt));
   }
 
   #detectLost(now: Micros): void {
     if (this.#newestAckedOrder < 0) return;
     const delay = this.#lossDelay;
-    for (let i = this.#first; i < this.#sent.length; i += 1) {
-      const record = this.#sent[i]!;
-      if (record.sacked || record.lost || record.order > this.#newestAckedOrder) continue;
-      const byNumber = !this.#reliable && this.#newestAckedOrder - record.order >= PACKET_THRESHOLD;
-      if (byNumber || record.sentAt + delay <= now) this.#declareLost(record, now);
+    const byNumber = !this.#reliable && !this.#reordering.seen;
+    for (let oldest = this.#oldest; oldest !== null && oldest.order <= this.#newestAckedOrder; oldest = this.#oldest) {
+      if (!(byNumber && this.#newestAckedOrder - oldest.order >= PACKET_THRESHOLD) && oldest.sentAt + delay > now) break;
+      this.#declareLost(oldest, now);
     }
+  }
+
+  /** Of what is under way, what left first; null when nothing is. */
+  get #oldest(): Sent | null {
+    const underWay = this.#underWay;
+    let from = this.#underWayFrom;
+    for (; from < underWay.length; from += 1) {
+      const { record, order } = underWay[from]!;
+      if (!record.sacked && !record.lost && record.order === order) break;
+    }
+    if (from === underWay.length || (from > 64 && 2 * from > underWay.length)) {
+      this.#underWay = from === underWay.length ? [] : underWay.slice(from);
+      from = 0;
+    }
+    this.#underWayFrom = from;
+    return this.#underWay[from]?.record ?? null;
+  }
+
+  /** Index in #sent of the first record that begins at `position` or beyond. */
+  #indexOf(position: number): number {
+    let low = this.#first, high = this.#sent.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#sent[middle]!.start >= position) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   #declareLost(record: Sent, now: Micros): void {
     record.lost = true;
+    record.lostSentAt = record.sentAt;
+    record.lostOrder = record.order;
+    this.#lostFrom = this.#lostCount === 0 ? record.start : Math.min(this.#lostFrom, record.start);
     this.#lostCount += 1;
     this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
-    this.controller.onCongestion(record.sentAt, now);
+    if (this.controller.onCongestion(record.sentAt, now)) this.#onReduction(0);
+    record.reduction = this.#reductions;
+    if (this.#reductionLosses >= 0) this.#reductionLosses += 1;
   }
 
   /** When `onTimer` should be called, NEVER when nothing is outstanding. */
   get dueAt(): Micros {
-    let at = NEVER;
-    let newestSentAt = 0;
-    for (let i = this.#first; i < this.#sent.length; i += 1) {
-      const record = this.#sent[i]!;
-      if (record.sacked || record.lost) continue;
-      newestSentAt = Math.max(newestSentAt, record.sentAt);
-      if (record.order < this.#newestAckedOrder) at = Math.min(at, record.sentAt + this.#lossDelay);
-      if (i - this.#first > 64) break;
-    }
-    if (newestSentAt > 0) at = Math.min(at, Math.max(newestSentAt, this.progressAt) + this.timeout);
-    return at;
+    const oldest = this.#oldest;
+    if (oldest === null) return NEVER;
+    const at = Math.max(this.#underWay[this.#underWay.length - 1]!.record.sentAt, this.progressAt) + this.timeout;
+    return oldest.order < this.#newestAckedOrder ? Math.min(at, oldest.sentAt + this.#lossDelay) : at;
   }
 
   get timeout(): Micros {
@@ -330,6 +429,8 @@ export class StreamSender {
     this.#sent = [];
     this.#first = 0;
     this.#lostCount = 0;
+    this.#underWay = [];
+    this.#underWayFrom = 0;
   }
 
   /** Position behind the last byte accepted. */

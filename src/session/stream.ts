@@ -15,7 +15,7 @@ import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers
 import type { CongestionName } from '../link/congestion.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
-  Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
 } from '../wire/segment.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
@@ -127,6 +127,8 @@ export class Stream {
   #largestAt: Micros = 0;
   #unackedSegments = 0;
   #marked = false;
+  /** A segment came that had come before; the next acknowledgement says so. */
+  #duplicate = false;
   #advertised = 0;
   #persists = 0;
   /** The owner reads no more, and writes no more: what is left goes out, then all ends. */
@@ -297,6 +299,7 @@ export class Stream {
     this.#largestAt = now;
     this.#unackedSegments += 1;
     if (ecn) this.#marked = true;
+    if (accepted === 'duplicate' && end > start) this.#duplicate = true;
     if (accepted === 'new') {
       if (this.#abandonedAt !== NEVER && receiver.readyBytes > 0) {
         // Nobody will read this: say so instead of pretending.
@@ -384,7 +387,7 @@ export class Stream {
   #sendSegment(flags: number, sequence: number, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean {
     const segment = this.#segment;
     const now = this.#env.clock.now();
-    segment.flags = flags | (this.#marked ? SEGMENT_MARKED : 0);
+    segment.flags = flags | (this.#marked ? SEGMENT_MARKED : 0) | (this.#duplicate ? SEGMENT_DUPLICATE : 0);
     // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
     segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
     segment.sequence = sequence;
@@ -395,6 +398,7 @@ export class Stream {
     if ((flags & SEGMENT_SYN) !== 0 || dataBytes > 0) segment.sackCount = 0;
     if ((flags & SEGMENT_ACK) !== 0) {
       this.#marked = false;
+      this.#duplicate = false;
       this.#unackedSegments = 0;
       this.#env.timers.cancel(this.#ackTimer);
     }

@@ -27,10 +27,12 @@ export const SEGMENT_RST = 0x08;
 export const SEGMENT_MARKED = 0x10;
 /** The sender wants an acknowledgement at once. */
 export const SEGMENT_ASK = 0x20;
-const FLAGS_ALL = 0x3f;
+/** A segment arrived since the last acknowledgement all of whose data was here already (RFC 2883). */
+export const SEGMENT_DUPLICATE = 0x40;
+const FLAGS_ALL = 0x7f;
 
 /** Ranges of one acknowledgement. */
-export const SACKS_MAX = 8;
+export const SACKS_MAX = 32;
 export const WINDOW_UNIT = 1_024;
 export const WINDOW_BYTES_MAX = 0xffff * WINDOW_UNIT;
 export const SEGMENT_DELAY_UNIT_US = 16;

@@ -8,7 +8,7 @@ import { ACK_DELAY_UNIT_US, ACK_FIXED_BYTES, ACK_RANGE_BYTES, ACK_RANGES_MAX, Ac
 import { DropReason } from '../../../src/wire/drop.ts';
 import { MESSAGE_BYTES_MAX } from '../../../src/wire/fragment.ts';
 import {
-  SACK_BYTES, SACKS_MAX, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_BYTES_MAX, SEGMENT_DELAY_UNIT_US, SEGMENT_FIN, SEGMENT_HEAD_BYTES, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  SACK_BYTES, SACKS_MAX, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_BYTES_MAX, SEGMENT_DELAY_UNIT_US, SEGMENT_FIN, SEGMENT_HEAD_BYTES, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
   synStream, WINDOW_BYTES_MAX, WINDOW_UNIT,
 } from '../../../src/wire/segment.ts';
 import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, PIECES_MAX, SEQUENCED_HEAD_BYTES } from '../../../src/wire/sequenced.ts';
@@ -168,10 +168,10 @@ describe('segment head', () => {
         b[1] = 0;
         const syn = (flags & SEGMENT_SYN) !== 0;
         const bad = syn && (data !== SYN_BYTES || (flags & (SEGMENT_FIN | SEGMENT_RST)) !== 0);
-        expect(segment.decode(b, 0, SEGMENT_HEAD_BYTES + data), `flags ${flags}`).toBe(flags > 0x3f ? DropReason.reservedNotZero : bad ? DropReason.streamMalformed : DropReason.none);
+        expect(segment.decode(b, 0, SEGMENT_HEAD_BYTES + data), `flags ${flags}`).toBe(flags > 0x7f ? DropReason.reservedNotZero : bad ? DropReason.streamMalformed : DropReason.none);
       }
     }
-    expect([SEGMENT_SYN, SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_MARKED, SEGMENT_ASK].reduce((all, flag) => all | flag)).toBe(0x3f);
+    expect([SEGMENT_SYN, SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_MARKED, SEGMENT_ASK, SEGMENT_DUPLICATE].reduce((all, flag) => all | flag)).toBe(0x7f);
     for (let count = 0; count < 256; count += 1) {
       b.fill(0);
       for (let i = 0; i < 200; i += 1) b.set([0, 0, i, 1, 0, 0, i, 2], SEGMENT_HEAD_BYTES + i * SACK_BYTES);
