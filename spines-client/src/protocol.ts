@@ -181,6 +181,18 @@ export interface HostFigures {
   /** How late timers ran over the last one to two minutes, rounded up to powers of two. */
   timersLateMs: { p50: number; p99: number; max: number };
   memoryBytes: number;
+  /** Null: nobody looks after it. */
+  log: LogFigures | null;
+}
+
+export interface LogFigures {
+  /** "standard error", or the path of a file. */
+  target: string;
+  /** Lines that could not be written in time, since the start. */
+  lost: number;
+  waitingBytes: number;
+  /** Why lines wait now: an error code, 'EAGAIN' where nobody reads them; null: they are written. */
+  failing: string | null;
 }
 
 export interface StatusReply {

@@ -12,6 +12,7 @@ import { MESSAGE_BYTES_MAX } from 'spines-client';
 
 import { SIZE_DEFAULT, listenForDatagrams, sendDatagrams } from './cat-datagrams.ts';
 import { connectStream, listenForStreams } from './cat-stream.ts';
+import { notesNeverWait } from './log.ts';
 import { addClientFlags, routingOption, withClient, type ClientFlags } from './client.ts';
 import { usage } from './failure.ts';
 import { portArg, rateArg, sizeArg } from './values.ts';
@@ -52,11 +53,11 @@ export function registerCat(program: Command): void {
       if (flags.listen !== undefined) {
         if (node !== undefined) throw usage('--listen takes no node; write `spines cat --listen PORT`, or `spines cat NODE PORT` to send');
         const { listen } = flags;
-        return withClient(flags, 'cat', (client) => (flags.datagram === true ? listenForDatagrams(client, listen, flags) : listenForStreams(client, listen, flags)));
+        return withClient(flags, 'cat', (client) => (notesNeverWait(), flags.datagram === true ? listenForDatagrams(client, listen, flags) : listenForStreams(client, listen, flags)));
       }
       if (node === undefined || port === undefined) throw usage('no node and port to send to; write `spines cat NODE PORT`, or `spines cat --listen PORT` to receive');
       if (flags.keepOpen === true) throw usage('--keep-open is for listening; give --listen PORT as well, or leave it away');
       const to = portArg(port);
-      return withClient(flags, 'cat', (client) => (flags.datagram === true ? sendDatagrams(client, node, to, flags) : connectStream(client, node, to, flags)));
+      return withClient(flags, 'cat', (client) => (notesNeverWait(), flags.datagram === true ? sendDatagrams(client, node, to, flags) : connectStream(client, node, to, flags)));
     });
 }

@@ -7,6 +7,7 @@
 
 import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Option, type Command } from 'commander';
 
 import { SpinesError } from '../base/errors.ts';
@@ -23,7 +24,7 @@ import { loadConfig } from './config.ts';
 import { EXIT_BUG, toFailure, usage } from './failure.ts';
 import { letYoungHeapGrow } from './heap.ts';
 import { nodeFolder } from './keys-files.ts';
-import { makeLog } from './log.ts';
+import { openLog, targetOf } from './log.ts';
 import { collect } from './values.ts';
 
 export interface DaemonFlags {
@@ -36,6 +37,7 @@ export interface DaemonFlags {
   security?: Security;
   identity?: string;
   logLevel?: LogLevel;
+  logFile?: string;
   crypto?: string;
   offload?: boolean;
   allowEmulation?: boolean;
@@ -59,6 +61,7 @@ export function registerDaemon(program: Command): void {
     .option('--identity <dir>', 'folder with the node\'s key and certificate, as `spines init` makes it')
     .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
     .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
+    .option('--log-file <file>', 'log to this file instead of standard error')
     .option('--crypto <name>', 'what seals: libsodium, node:crypto or @noble (default: the fastest that is there)')
     .option('--no-offload', 'one system call for each datagram, even where the system can take many at once')
     .option('--allow-emulation', 'let clients change emulated link characteristics')
@@ -70,10 +73,9 @@ export function registerDaemon(program: Command): void {
 async function runDaemon(flags: DaemonFlags): Promise<void> {
   let current = readConfig(flags);
   const { config, identity } = current;
-  // Loaded here: the other commands start faster without them.
-  const { exitOnBug, startDaemon } = await import('../host/daemon.ts');
-  const log = await makeLog(config.logLevel);
-  exitOnBug(log);
+  const { log, writer } = await openLog(config.logLevel, config.logFile);
+  // Loaded here: the other commands start faster without it.
+  const { startDaemon } = await import('../host/daemon.ts');
   for (const note of identity?.notes ?? []) log.warn(note);
   if (config.node.allowMisbehaviour) log.warn('clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a laboratory');
   if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
@@ -129,11 +131,16 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     reload: () => {
       const next = readAgain(flags);
       const { changes, identityChanged } = planReload(current, next, membership?.trust.revocations ?? []);
+      // The last that may fail.
+      const target = isDeepStrictEqual(current.config.logFile, next.config.logFile) ? null : targetOf(next.config.logFile);
       for (const note of next.identity?.notes ?? []) log.warn(note);
+      if (target === null) writer.reopen();
+      else writer.use(target);
       current = next;
       return { config: next.config.node, credentials: identityChanged ? next.identity!.credentials : null, logLevel: next.config.logLevel, changes };
     },
     log,
+    logFigures: () => writer.figures,
   });
   setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;
@@ -174,6 +181,7 @@ export function overridesOf(flags: DaemonFlags): ConfigOverride[] {
   add('--security', ['security'], flags.security);
   add('--identity', ['identity'], flags.identity === undefined ? undefined : identityIn(flags.identity));
   add('--log-level', ['log', 'level'], flags.logLevel);
+  add('--log-file', ['log', 'file'], flags.logFile === undefined ? undefined : resolve(flags.logFile));
   add('--allow-emulation', ['emulation', 'allow'], flags.allowEmulation);
   add('--allow-misbehaviour', ['laboratory', 'misbehaviour'], flags.allowMisbehaviour);
   return overrides;

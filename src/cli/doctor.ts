@@ -7,7 +7,9 @@
 
 import type { Command } from 'commander';
 import { SpinesClient, type StatusReply } from 'spines-client';
+import type { LogFigures } from 'spines-client/protocol';
 
+import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, targetOf, type ClientFlags } from './client.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
@@ -127,6 +129,8 @@ export function daemonFindings({ name, node, version, links, nodes, identity, ho
   });
   const unsent = drops['sinkFull'] ?? 0;
   if (unsent > 0) findings.push({ what: 'sending', found: `${unsent} datagrams that the system did not take`, advice: 'the network device is slower than the daemon: see its queue and its driver' });
+  const log = host?.log ?? null;
+  if (log !== null) findings.push(logFinding(log));
   if (host !== null) {
     const { p99, max } = host.timersLateMs;
     findings.push({
@@ -135,6 +139,15 @@ export function daemonFindings({ name, node, version, links, nodes, identity, ho
     });
   }
   return findings;
+}
+
+function logFinding({ target, lost, failing }: LogFigures): Finding {
+  const state = failing === null ? 'is written' : `waits: ${describeLogFailure(failing)}`;
+  return {
+    what: 'log', found: `${target} ${state}${lost === 0 ? '' : `, ${lost} lines lost since the start`}`,
+    advice: failing === null ? null : failing === 'ENOSPC' || failing === 'EDQUOT' ? 'free some space there, or name another `log.file`'
+      : 'let somebody read it, or name a `log.file` in its config and `spines reload`',
+  };
 }
 
 export function formatFindings(findings: readonly Finding[], paint: Paint): string {

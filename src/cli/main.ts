@@ -2,10 +2,10 @@
 /** The `spines` binary: arguments in, exit code out. Everything else is program.ts. */
 
 import './heap.ts';
-import { flushOutput, watchPipes } from './output.ts';
+import { flushOutput, watchOutput } from './output.ts';
 import { run } from './program.ts';
 
-watchPipes();
+watchOutput();
 const exitCode = await run(process.argv.slice(2));
 await flushOutput();
 process.exit(exitCode);

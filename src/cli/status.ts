@@ -6,9 +6,10 @@
 
 import type { Command } from 'commander';
 import type { StatusReply } from 'spines-client';
-import type { IdentityStatus } from 'spines-client/protocol';
+import type { IdentityStatus, LogFigures } from 'spines-client/protocol';
 
 import { formatTime } from '../host/identity-files.ts';
+import { describeLogFailure, STDERR_NAME } from '../host/log-writer.ts';
 import { figureRows } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
@@ -49,6 +50,16 @@ function byzantineRows({ byzantine }: StatusReply): [string, string][] {
   return [['byzantine', `${byzantine.flows} flows`], ...figureRows(byzantine)];
 }
 
+/** Nothing while the log goes where it goes by itself, whole. */
+function logRows(log: LogFigures | null, paint: Paint): [string, string][] {
+  if (log === null || (log.lost === 0 && log.failing === null && log.target === STDERR_NAME)) return [];
+  const trouble = [
+    ...(log.failing === null ? [] : [`${log.waitingBytes} bytes wait: ${describeLogFailure(log.failing)}`]),
+    ...(log.lost === 0 ? [] : [`${log.lost} lines lost`]),
+  ];
+  return [['log', [log.target, ...(trouble.length === 0 ? [] : [paint('yellow', trouble.join(', '))])].join(': ')]];
+}
+
 function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   if (host === null) return [];
   const { offload, receiveBufferBytes, receiveBufferWanted, batches, batchedDatagrams, timersLateMs: { p50, p99, max }, memoryBytes } = host;
@@ -57,6 +68,7 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   const batching = batches === 0 ? '' : `, ${batches} batches of ${(batchedDatagrams / batches).toFixed(1)} datagrams`;
   return [
     ['sockets', `${offload ? 'with offload' : 'one call per datagram'}${batching}; receive buffer ${buffer}`],
+    ...logRows(host.log, paint),
     ['process', `${Math.round(memoryBytes / 1_048_576)} MiB; timers late by ${formatMs(p50)} (half), ${formatMs(p99)} (99 %), ${formatMs(max)} at most`],
   ];
 }

@@ -24,6 +24,7 @@ import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
 import { isExchangeKey } from '../crypto/keys.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { IdentityPaths } from './identity-files.ts';
+import type { LogFileOptions } from './log-file.ts';
 import { isGroup } from './socket-group.ts';
 import { CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
 import { describe, show, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
@@ -36,6 +37,8 @@ export type Security = (typeof SECURITIES)[number];
 /** Bytes of a Unix socket's path, the closing zero included. */
 const SOCKET_PATH_BYTES = 108;
 export const DEFAULT_UDP_PORT = 8100;
+const LOG_FILE_BYTES = 10 * 1024 * 1024;
+const LOG_FILES_KEPT = 5;
 
 /** A numeric UDP or TCP address, canonical. */
 export interface SocketAddress {
@@ -67,6 +70,8 @@ export interface DaemonFileConfig {
   };
   readonly emulation: { readonly seed: number; readonly links: readonly EmulatedPeer[] };
   readonly logLevel: LogLevel;
+  /** Null: standard error. */
+  readonly logFile: LogFileOptions | null;
   readonly security: Security;
   /** Never null when `security` is sealed. */
   readonly identity: IdentityPaths | null;
@@ -92,7 +97,7 @@ export function loadConfigFile(
   const faults = [...certified.faults, ...findDuplicates(result.data, certified)];
   if (faults.length > 0) throw places.error(faults);
   try {
-    return complete(result.data, certified);
+    return complete(result.data, certified, dirname(fileName));
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     // makeConfig names the field first: "liveness.deadAfter must be ...".
@@ -143,7 +148,10 @@ export function formatEffective(config: DaemonFileConfig): string {
       links: emulation.links.map(({ peer, settings }) => ({ peer: formatSocketAddress(peer), ...directionData(settings) })),
     },
     limits: { ...node.limits },
-    log: { level: config.logLevel },
+    log: {
+      level: config.logLevel,
+      ...(config.logFile === null ? {} : { file: config.logFile.path, maxSize: config.logFile.maxBytes, keep: config.logFile.keep }),
+    },
     allowShutdown: node.allowShutdown,
     laboratory: { misbehaviour: node.allowMisbehaviour },
   });
@@ -383,7 +391,7 @@ const fileSchema = strict({
   client: strict({ socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional() }).optional(),
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
-  log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
+  log: strict({ level: oneOf(LOG_LEVELS).optional(), file: path.optional(), maxSize: bytes(65_536, 2 ** 40).optional(), keep: whole(0, 1_000).optional() }).optional(),
   allowShutdown: truth.optional(),
   laboratory: strict({ misbehaviour: truth.optional() }).optional(),
 });
@@ -483,7 +491,7 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
   return { identity, id: data.id ?? own?.node ?? NO_NODE, name: data.name ?? own?.name ?? defaultConfig.name, links, socketPath, tcp, faults };
 }
 
-function complete(data: FileData, { identity, id, name, links, socketPath, tcp }: Certified): DaemonFileConfig {
+function complete(data: FileData, { identity, id, name, links, socketPath, tcp }: Certified, folder: string): DaemonFileConfig {
   const limits: NodeLimits = { ...defaultLimits, ...(data.limits as Partial<NodeLimits> | undefined) };
   const node = makeConfig({
     id,
@@ -516,9 +524,14 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
     client: Object.freeze({ socketPath, group: data.client?.group?.name ?? null, tcp, remote: data.client?.remote?.at ?? null }),
     emulation: Object.freeze({ seed: data.emulation?.seed ?? 1, links: data.emulation?.links ?? [] }),
     logLevel: data.log?.level ?? 'info',
+    logFile: logFileOf(data.log ?? {}, folder),
     security: data.security ?? 'sealed',
     identity,
   });
+}
+
+function logFileOf({ file, maxSize, keep }: NonNullable<FileData['log']>, folder: string): LogFileOptions | null {
+  return file === undefined ? null : Object.freeze({ path: resolve(folder, file), maxBytes: maxSize ?? LOG_FILE_BYTES, keep: keep ?? LOG_FILES_KEPT });
 }
 
 /** The mode's set with what the file says over it. */
@@ -544,6 +557,9 @@ function byzantineOf(data: NonNullable<FileData['byzantine']>): ByzantineOptions
 /** What needs more than one place of the file to judge. */
 function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
   const faults: Fault[] = [];
+  for (const key of ['maxSize', 'keep'] as const) {
+    if (data.log?.[key] !== undefined && data.log.file === undefined) faults.push({ path: ['log', key], message: 'is for a log file; name it with `log.file`, or leave this out', atKey: true });
+  }
   const look = (what: string, entries: readonly { key: string; path: Fault['path'] }[]): void => {
     const seen = new Set<string>();
     for (const { key, path } of entries) {

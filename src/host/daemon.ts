@@ -8,7 +8,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { makeEndpoint, type DatagramSink } from '../base/datagram.ts';
-import { AssertionError } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Rng } from '../base/rng.ts';
@@ -28,7 +27,7 @@ import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
-import type { HostFigures } from 'spines-client/protocol';
+import type { HostFigures, LogFigures } from 'spines-client/protocol';
 
 export interface DaemonOptions {
   readonly config: NodeConfig;
@@ -54,6 +53,8 @@ export interface DaemonOptions {
   /** Reads config and identity again and says what would change. Throws SpinesError when it is refused. Null: there is nothing to read. */
   readonly reload: (() => Reload) | null;
   readonly log: Logger;
+  /** What becomes of the log's lines, for `status`. */
+  readonly logFigures?: () => LogFigures;
 }
 
 /** An accepted reload. */
@@ -264,6 +265,7 @@ class Daemon implements RunningDaemon {
     return {
       offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), memoryBytes: process.memoryUsage.rss(),
+      log: this.#options.logFigures?.() ?? null,
     };
   }
 
@@ -331,15 +333,4 @@ function toLog(log: Logger): Log {
     warn: (fields, message) => log.warn(fields, message),
     error: (fields, message) => log.error(fields, message),
   };
-}
-
-/** Says what failed and ends the process: our own bug is not survived half way. */
-export function exitOnBug(log: Logger): void {
-  const onBug = (error: unknown): void => {
-    const what = error instanceof AssertionError ? 'assertion failed' : 'uncaught error';
-    log.fatal({ error: error instanceof Error ? error.stack : String(error) }, what);
-    process.exit(70);
-  };
-  process.on('uncaughtException', onBug);
-  process.on('unhandledRejection', onBug);
 }

@@ -43,6 +43,11 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
   told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
   for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits })) told(`limits.${key}`, was.node.limits[key as keyof NodeLimits], is.node.limits[key as keyof NodeLimits]);
   told('log.level', was.logLevel, is.logLevel);
+  told('log.file', was.logFile?.path ?? 'standard error', is.logFile?.path ?? 'standard error');
+  if (was.logFile !== null && is.logFile !== null) {
+    told('log.maxSize', was.logFile.maxBytes, is.logFile.maxBytes);
+    told('log.keep', was.logFile.keep, is.logFile.keep);
+  }
   const identity = before.identity === null || after.identity === null ? [] : identityChanges(before.identity.credentials, after.identity.credentials, revocationsHeld);
   return { changes: [...lines, ...identity], identityChanged: identity.length > 0 };
 }

@@ -1,0 +1,191 @@
+/** Whatever standard error is, a daemon carries on: full disks, pipes that nobody reads or that are closed, terminals that stand still. */
+
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { SpinesClient, type StatusReply } from 'spines-client';
+
+import { freePorts, PROGRAM, spines } from '../support/processes.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'spines-logs-'));
+const children: ChildProcess[] = [];
+let made = 0;
+afterEach(() => { for (const child of children.splice(0)) child.kill('SIGKILL'); });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Daemon { child: ChildProcess; client: SpinesClient; socket: string; gone: Promise<number | null> }
+
+/** `wrap`: the command around a daemon's own command line. */
+async function start(stderr: number | 'pipe', wrap = (command: string[]): string[] => command, extra: string[] = []): Promise<Daemon> {
+  const socket = join(folder, `${made += 1}.sock`);
+  const [port] = await freePorts(1);
+  const [file, ...args] = wrap([process.execPath, PROGRAM, 'daemon', '--security', 'none', '--id', '10.0.0.1', '--listen', `127.0.0.1:${port!}`, '--socket', socket, ...extra]);
+  const child = spawn(file!, args, { stdio: ['pipe', 'pipe', stderr] });
+  children.push(child);
+  const gone = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return { child, client: await SpinesClient.connect({ path: socket, reconnect: false }), socket, gone };
+    } catch (error) {
+      if (tries > 400 || child.exitCode !== null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+const status = async ({ client }: Daemon): Promise<StatusReply> => await client.request('status') as unknown as StatusReply;
+/** Each is a line of level info, some 170 bytes. */
+async function logLines({ client }: Daemon, count: number): Promise<void> {
+  for (let i = 0; i < count; i += 100) await Promise.all(Array.from({ length: 100 }, () => client.request('reload')));
+}
+async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+/** A pipe's ends: of a FIFO, so that this process holds both. */
+function pipe(): { read: number; write: number } {
+  const path = join(folder, `${made += 1}.fifo`);
+  spawnSync('mkfifo', [path]);
+  const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return { read, write: openSync(path, constants.O_WRONLY) };
+}
+function readAll(fd: number): string {
+  const into = Buffer.alloc(1 << 20);
+  try {
+    return into.toString('utf8', 0, readSync(fd, into, 0, into.length, null));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return '';
+    throw error;
+  }
+}
+const flagsOf = (fd: number): number => parseInt(/^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))![1]!, 8);
+
+describe.skipIf(process.platform !== 'linux')('a daemon whose log goes to', () => {
+  test('a full device, from the start: carries, says so, and ends in order', async () => {
+    const full = openSync('/dev/full', 'w');
+    const daemon = await start(full);
+    closeSync(full);
+    await logLines(daemon, 5_000);
+    await until(async () => (await status(daemon)).host!.log!.failing === 'ENOSPC');
+    const { log } = (await status(daemon)).host!;
+    expect(log).toMatchObject({ target: 'standard error' });
+    expect(log!.lost).toBeGreaterThan(500);
+    expect((await spines(['status', '--socket', daemon.socket])).stdout.toString()).toMatch(/\nlog +standard error: \d+ bytes wait: no space is left, ENOSPC, \d+ lines lost\n/);
+    expect((await spines(['doctor', '--socket', daemon.socket])).stdout.toString()).toMatch(/\nlog: free some space there, or name another `log\.file`\n/);
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.gone).toBe(0);
+  }, 60_000);
+
+  test('a pipe that nobody reads: carries, leaves the pipe as it was, and tells what was lost when somebody does', async () => {
+    const { read, write } = pipe();
+    const flags = flagsOf(write);
+    const daemon = await start(write);
+    await logLines(daemon, 5_000);
+    expect((await status(daemon)).host!.log).toMatchObject({ failing: 'EAGAIN' });
+    expect(flagsOf(write), 'the parent\'s own descriptor still blocks').toBe(flags);
+    let text = '';
+    await until(async () => {
+      text += readAll(read);
+      return (await status(daemon)).host!.log!.failing === null && text.includes('log lines were lost');
+    });
+    text += readAll(read);
+    const { lost } = (await status(daemon)).host!.log!;
+    const lines = text.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.find(({ msg }) => msg === 'log lines were lost')).toMatchObject({ level: 40, lost, why: 'nobody reads it' });
+    expect(lines.filter(({ msg }) => msg === 'config reloaded')).toHaveLength(5_000 - lost);
+    // Full again, and ended: the exit waits no longer than it may.
+    await logLines(daemon, 3_000);
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.gone).toBe(0);
+    closeSync(write);
+    closeSync(read);
+  }, 60_000);
+
+  test('a pipe of which the reader goes', async () => {
+    const { read, write } = pipe();
+    const daemon = await start(write);
+    closeSync(write);
+    closeSync(read);
+    await logLines(daemon, 3_000);
+    expect((await status(daemon)).host!.log).toMatchObject({ failing: 'EPIPE' });
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.gone).toBe(0);
+  }, 60_000);
+
+  test('a socket that nobody reads, as a service manager\'s', async () => {
+    // What Node gives a child as a pipe is a socket.
+    const daemon = await start('pipe');
+    daemon.child.stderr!.pause();
+    await logLines(daemon, 6_000);
+    await until(async () => (await status(daemon)).host!.log!.failing === 'EAGAIN');
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.gone).toBe(0);
+  }, 60_000);
+
+  test.skipIf(spawnSync('script', ['--version']).status !== 0)('a terminal that Ctrl-S has stopped: carries, and Ctrl-Q shows the rest', async () => {
+    const daemon = await start('pipe', (command) => ['script', '-qfec', command.join(' '), '/dev/null']);
+    let text = '';
+    daemon.child.stdout!.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+    await until(() => text.includes('daemon started'));
+    daemon.child.stdin!.write('\x13');
+    // The terminal stops when it has read that.
+    await logLines(daemon, 300);
+    await until(async () => {
+      await logLines(daemon, 100);
+      return (await status(daemon)).host!.log!.failing === 'EAGAIN';
+    });
+    daemon.child.stdin!.write('\x11');
+    await until(async () => (await status(daemon)).host!.log!.waitingBytes === 0);
+    expect(text.split('config reloaded').length).toBeGreaterThan(300);
+  }, 60_000);
+
+  test.skipIf(process.getuid!() !== 0)('a disk that fills up while it runs, and is freed: the file goes on, whole', async () => {
+    const disk = join(folder, 'disk');
+    const daemon = await start('pipe', (command) => [
+      'unshare', '-m', 'sh', '-c', `mkdir -p ${disk} && mount -t tmpfs -o size=128k tmpfs ${disk} && exec ${command.join(' ')} 2> ${disk}/log`,
+    ]);
+    const there = (...command: string[]): string => spawnSync('nsenter', ['-t', String(daemon.child.pid), '-m', ...command]).stdout.toString();
+    await logLines(daemon, 5_000);
+    await until(async () => (await status(daemon)).host!.log!.failing === 'ENOSPC');
+    const { lost } = (await status(daemon)).host!.log!;
+    expect(lost).toBeGreaterThan(0);
+    there('mount', '-o', 'remount,size=8m', disk);
+    await until(async () => (await status(daemon)).host!.log!.waitingBytes === 0);
+    const lines = there('cat', `${disk}/log`).trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.filter(({ msg }) => msg === 'log lines were lost')).toMatchObject([{ lost, why: 'no space is left, ENOSPC' }]);
+    expect(lines.filter(({ msg }) => msg === 'config reloaded')).toHaveLength(5_000 - lost);
+  }, 60_000);
+
+  test('a file of its own: kept small, and named by status', async () => {
+    const file = join(folder, 'own.log');
+    const daemon = await start('pipe', undefined, ['--log-file', file]);
+    await logLines(daemon, 100);
+    daemon.child.kill('SIGTERM');
+    expect(await daemon.gone).toBe(0);
+    const text = readFileSync(file, 'utf8');
+    expect(text).toMatch(/daemon stopped"}\n$/);
+    expect(text.split('config reloaded')).toHaveLength(101);
+    const refused = await spines(['daemon', '--security', 'none', '--id', '10.0.0.1', '--log-file', join(folder, 'none', 'x.log')]);
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.stderr).toMatch(/^spines: log\.file .*x\.log cannot be opened \(ENOENT\); make its folder\n$/);
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  }, 60_000);
+});
+
+describe.skipIf(process.platform !== 'linux')('standard output on a full disk', () => {
+  test('is one line and exit code 1, whatever the command prints', async () => {
+    const daemon = await start('pipe');
+    daemon.child.stderr!.resume();
+    const commands = [['help'], ['status', '--json', '--socket', daemon.socket], ['ping', '10.0.0.1', '-c', '2', '--socket', daemon.socket]];
+    for (const command of commands) {
+      const full = openSync('/dev/full', 'w');
+      const ran = spawnSync(process.execPath, [PROGRAM, ...command], { stdio: ['ignore', full, 'pipe'] });
+      closeSync(full);
+      expect(ran.stderr.toString(), command.join(' ')).toBe('spines: can\'t write to standard output: ENOSPC; make room there, or send it elsewhere\n');
+      expect(ran.status, command.join(' ')).toBe(1);
+    }
+    daemon.child.kill('SIGTERM');
+    await daemon.gone;
+  }, 60_000);
+});
