@@ -128,6 +128,8 @@ export interface ClientInternals {
   attach(member: ClientMember): void;
   detach(member: ClientMember): void;
   awaitDrain(member: ClientMember): void;
+  /** The member has, or has no longer, something to wait for. A client that only members know keeps the process running while any has. */
+  keepAlive(member: ClientMember, busy: boolean): void;
   resolve(name: string, done: (error: SpinesClientError | null, node: number) => void): void;
 }
 
@@ -148,10 +150,18 @@ interface Opening {
 }
 
 export let internalsOf: (client: SpinesClient) => ClientInternals;
+/** A client that belongs to one socket or server: it keeps the process running only while its members have something to wait for. */
+export let ownedClient: (options: ConnectOptions) => SpinesClient;
 
 export class SpinesClient extends EventEmitter<ClientEvents> {
   static {
     internalsOf = (client) => client.#internals;
+    ownedClient = (options) => {
+      const client = new SpinesClient(options);
+      client.#referenced = false;
+      client.#owned = true;
+      return client;
+    };
   }
 
   readonly #target: DaemonTarget;
@@ -173,6 +183,9 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   #attempts = 0;
   #timer: NodeJS.Timeout | null = null;
   #referenced = true;
+  #owned = false;
+  /** Members that keep an owned client's connection referenced. */
+  readonly #busy = new Set<ClientMember>();
 
   /** `open` connects; `SpinesClient.connect` does both. */
   constructor(options: ConnectOptions = {}) {
@@ -189,11 +202,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#core = new ClientCore({
       clientName: options.name ?? `node ${process.pid}`,
       token: 'path' in this.#target ? null : this.#target.token ?? null,
-      copy: (bytes, start, end) => {
-        const own = Buffer.allocUnsafe(end - start);
-        own.set(bytes.subarray(start, end));
-        return own;
-      },
+      allocate: (bytes) => Buffer.allocUnsafe(bytes),
       sink: {
         write: (bytes) => this.#connection?.write(bytes) ?? false,
         end: () => this.#connection?.destroy(),
@@ -212,7 +221,12 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       get batch() { return client.#connection?.batch ?? null; },
       get bufferedBytes() { return client.#connection?.bufferedBytes ?? 0; },
       attach: (member) => { this.#members.add(member); },
-      detach: (member) => { this.#members.delete(member); this.#awaitingDrain.delete(member); },
+      detach: (member) => {
+        this.#members.delete(member);
+        this.#awaitingDrain.delete(member);
+        this.#keepAlive(member, false);
+      },
+      keepAlive: (member, busy) => this.#keepAlive(member, busy),
       awaitDrain: (member) => { this.#awaitingDrain.add(member); },
       resolve: (name, done) => this.#resolve(name, done),
     };
@@ -322,16 +336,35 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   /** The connection keeps the process running (default). */
   ref(): this {
     this.#referenced = true;
-    this.#connection?.ref();
-    this.#timer?.ref();
+    this.#applyReferences();
     return this;
   }
 
   unref(): this {
     this.#referenced = false;
-    this.#connection?.unref();
-    this.#timer?.unref();
+    this.#applyReferences();
     return this;
+  }
+
+  #keepAlive(member: ClientMember, busy: boolean): void {
+    if (!this.#owned || this.#busy.has(member) === busy) return;
+    if (busy) this.#busy.add(member);
+    else this.#busy.delete(member);
+    if (this.#busy.size === (busy ? 1 : 0)) this.#applyReferences();
+  }
+
+  get #keepsProcess(): boolean {
+    return this.#referenced || this.#busy.size > 0;
+  }
+
+  #applyReferences(): void {
+    if (this.#keepsProcess) {
+      this.#connection?.ref();
+      this.#timer?.ref();
+    } else {
+      this.#connection?.unref();
+      this.#timer?.unref();
+    }
   }
 
   /* ---------------------------------------------------------------- connecting */
@@ -364,7 +397,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       const hint = `no greeting from ${describeTarget(this.#target)} within ${this.#timeoutMs} ms; is it a spines daemon, and is it alive?`;
       this.#abandon(new SpinesClientError('ETIMEDOUT', hint, { syscall: 'connect' }));
     });
-    if (!this.#referenced) this.unref();
+    this.#applyReferences();
   }
 
   /** Gives up the connection attempt under way. */
@@ -439,6 +472,8 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     if (this.#core.state === 'open' && !streams.isSettled) await this.#settled();
     const connection = this.#connection;
     this.#connection = null;
+    // 'close' is owed, whoever waits for it; it is not far.
+    connection?.ref();
     // The connection goes first: what the members do now must not be written any more.
     const gone = connection === null ? Promise.resolve() : connection.end();
     this.#core.onClosed(error);
@@ -495,7 +530,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   #setTimer(delayMs: number, action: () => void): void {
     this.#clearTimer();
     this.#timer = setTimeout(action, delayMs);
-    if (!this.#referenced) this.#timer.unref();
+    if (!this.#keepsProcess) this.#timer.unref();
   }
 
   #clearTimer(): void {

@@ -6,6 +6,7 @@
  * with the last of them.
  */
 
+import { clientOf } from './client-symbol.ts';
 import { SpinesClient, defaultSocketPath } from './client.ts';
 import { StreamDescriptor } from './compat-stream.ts';
 import type { SpinesDatagram } from './datagram.ts';
@@ -184,7 +185,7 @@ export async function spinesSendTo(fd: number, message: Uint8Array | string, fla
   const entry = lookUp(fd, 'sendto');
   if (entry.stream !== undefined) return await entry.stream.send(message);
   const { socket } = entry;
-  if (socket.writableNeedDrain && socket.client.connected) await socket.ready();
+  if (socket.writableNeedDrain && clientOf(socket).connected) await socket.ready();
   lookUp(fd, 'sendto');
   return await sent('sendto', (done) => { socket.send(message, to.port, to.address, done); });
 }
@@ -242,7 +243,7 @@ export async function spinesSend(fd: number, message: Uint8Array | string, flags
   if (entry.stream !== undefined) return await entry.stream.send(message);
   const { socket, connected } = entry;
   if (!connected) throw new SpinesClientError('ENOTCONN', 'call spinesConnect first, or use spinesSendTo', { syscall: 'send' });
-  if (socket.writableNeedDrain && socket.client.connected) await socket.ready();
+  if (socket.writableNeedDrain && clientOf(socket).connected) await socket.ready();
   lookUp(fd, 'send');
   return await sent('send', (done) => { socket.send(message, done); });
 }
@@ -293,7 +294,7 @@ export async function spinesGetsockname(fd: number): Promise<SpinesSockaddr> {
   const entry = lookUp(fd, 'getsockname');
   if (entry.stream !== undefined) return entry.stream.local;
   const { socket } = entry;
-  if (socket.client.connected) await socket.ready();
+  if (clientOf(socket).connected) await socket.ready();
   const { address, port } = socket.address();
   return { address, port };
 }

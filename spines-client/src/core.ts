@@ -86,8 +86,8 @@ export interface CoreOptions {
   /** What a daemon's TCP listener asks for; null: nothing. */
   token?: string | null;
   requestsMax?: number;
-  /** Copies `bytes[start..end)` into memory of its own. */
-  copy?: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
+  /** Memory for what is handed over, which fills it. Default: new Uint8Array. */
+  allocate?: (bytes: number) => Uint8Array;
 }
 
 interface CoreSocket {
@@ -111,7 +111,7 @@ export class ClientCore {
   readonly #clientName: string;
   readonly #token: string | null;
   readonly #requestsMax: number;
-  readonly #copy: (bytes: Uint8Array, start: number, end: number) => Uint8Array;
+  readonly #allocate: (bytes: number) => Uint8Array;
   readonly #requests = new Map<number, Outstanding>();
   readonly #sockets = new Map<number, CoreSocket>();
   readonly #slab = new FrameSlab();
@@ -129,12 +129,12 @@ export class ClientCore {
     this.#clientName = options.clientName ?? 'spines-client';
     this.#token = options.token ?? null;
     this.#requestsMax = options.requestsMax ?? REQUESTS_MAX;
-    this.#copy = options.copy ?? ((bytes, start, end) => new Uint8Array(bytes.subarray(start, end)));
+    this.#allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
     this.streams = new StreamTable({
       slab: this.#slab,
       write: (bytes) => this.#state === 'open' && this.#sink.write(bytes),
       protocolError: (what) => this.#protocolError(what),
-      copy: this.#copy,
+      allocate: this.#allocate,
       takeNumber: () => this.#takeNumber(),
       thrown: (error) => this.#listener.onThrown(error),
     });
@@ -179,7 +179,19 @@ export class ClientCore {
   /** `chunk` is the caller's again after the call. */
   onBytes(chunk: Uint8Array): void {
     if (this.#state === 'closed') return;
-    if (!this.#reader.push(chunk) && !this.#isClosed()) this.#protocolError('a frame has an impossible length');
+    const { streams } = this;
+    streams.beginBatch(chunk);
+    try {
+      if (!this.#reader.push(chunk) && !this.#isClosed()) this.#protocolError('a frame has an impossible length');
+    } finally {
+      streams.endBatch();
+    }
+  }
+
+  #copy(bytes: Uint8Array, start: number, end: number): Uint8Array {
+    const own = this.#allocate(end - start);
+    own.set(bytes.subarray(start, end));
+    return own;
   }
 
   /** The operating system has all frames that were written. */

@@ -37,7 +37,8 @@ export class DatagramBinding {
     let failure: SpinesClientError | null = null;
     if (!this.#announced) {
       this.#announced = true;
-      core.request('socket', { socket: this.#id, kind: 'datagram', link: options.link, routing: options.routing, ttl: options.ttl, priority: options.priority }, (error) => {
+      core.request('socket', { socket: this.#id, kind: 'datagram', link: options.link, routing: options.routing, ttl: options.ttl, priority: options.priority }, (error, { link }) => {
+        if (link === 'best-effort' && options.link === 'realtime') warnOfNoRealtime();
         if (error === null || join !== this.#joins) return;
         this.#announced = false;
         failure = error;
@@ -74,4 +75,13 @@ export class DatagramBinding {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
+}
+
+let warned = false;
+
+/** Once for a program, as Node's own warnings. */
+function warnOfNoRealtime(): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning('this daemon has no realtime links: what is sent with link "realtime" goes best effort', { type: 'SpinesWarning', code: 'SPINES_NO_REALTIME' });
 }

@@ -13,23 +13,24 @@
 
 import { EventEmitter } from 'node:events';
 
-import { formatQuad, parseQuad } from './address.ts';
-import { SpinesClient, guarded, internalsOf } from './client.ts';
-import type { ClientInternals, ClientMember } from './client.ts';
+import { formatQuad, isLocalHost, parseQuad } from './address.ts';
+import { clientSymbol } from './client-symbol.ts';
+import { guarded, internalsOf, ownedClient } from './client.ts';
+import type { ClientInternals, ClientMember, SpinesClient } from './client.ts';
 import { HIGH_WATER_BYTES, WRITE_BUFFER_BYTES_MAX } from './connection.ts';
 import { RECV_QUEUE_BYTES } from './core.ts';
 import type { SocketListener } from './core.ts';
 import { DatagramBinding } from './datagram-binding.ts';
-import { checkDatagramOptions, checkRange } from './datagram-options.ts';
-import type { CheckedOptions, CreateSocketOptions, DatagramEvents, RemoteInfo, SpinesAddress } from './datagram-options.ts';
-import { SpinesClientError, abortError, argumentError, codeOf, notConnectedError } from './errors.ts';
+import { checkBind, checkBufferSize, checkDatagramOptions, checkOption, checkRange } from './datagram-options.ts';
+import type { BindOptions, CheckedOptions, CreateSocketOptions, DatagramEvents, RemoteInfo, SpinesAddress } from './datagram-options.ts';
+import { SpinesClientError, abortError, codeOf, notConnectedError, stateError, typeError } from './errors.ts';
 import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
 import type { Held } from './held-messages.ts';
 import { MESSAGE_BYTES_MAX } from './protocol.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
-export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram-options.ts';
+export type { BindOptions, CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram-options.ts';
 export { HELD_BYTES_MAX } from './held-messages.ts';
 
 type DatagramState = 'unbound' | 'binding' | 'bound' | 'away' | 'closed';
@@ -48,6 +49,8 @@ interface Peer {
 }
 
 export class SpinesDatagram extends EventEmitter<DatagramEvents> {
+  /** What `createSocket` was given: node:dgram has two, the overlay one. */
+  type: 'udp4' | 'udp6';
   readonly #client: SpinesClient;
   readonly #internals: ClientInternals;
   readonly #ownsClient: boolean;
@@ -58,6 +61,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   readonly #onAbort = (): void => { if (this.#state !== 'closed') this.close(); };
   #state: DatagramState = 'unbound';
   #port = 0;
+  /** The local node, as the program called it; undefined: not at all. */
+  #bindAddress: string | undefined;
+  #referenced = true;
   readonly #binding: DatagramBinding;
   /** Takes bind's callback back. */
   #onBindFailed: (() => void) | null = null;
@@ -84,9 +90,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   constructor(options: CreateSocketOptions = {}) {
     super();
     this.#options = checkDatagramOptions(options);
-    const { signal } = options;
+    const { signal } = this.#options;
+    this.type = this.#options.type;
     this.#ownsClient = options.client === undefined;
-    this.#client = options.client ?? new SpinesClient(options.connect ?? {});
+    this.#client = options.client ?? ownedClient(options.connect ?? {});
     this.#internals = internalsOf(this.#client);
     if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
     const listener: SocketListener = {
@@ -111,7 +118,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  get client(): SpinesClient {
+  get [clientSymbol](): SpinesClient {
     return this.#client;
   }
 
@@ -122,26 +129,32 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /* ---------------------------------------------------------------- binding */
 
-  /** Takes a port; 0 or none: any free one. 'listening', or 'error' with EADDRINUSE ... */
+  /** Takes a port; 0 or none: any free one. 'listening', or 'error' with EADDRINUSE, EADDRNOTAVAIL (not a name of the local node) ... */
+  bind(port?: number | string | null, address?: string | null, callback?: () => void): this;
+  bind(port: number | string | null | undefined, callback?: () => void): this;
   bind(callback?: () => void): this;
-  bind(port: number | undefined, callback?: () => void): this;
-  bind(options: { port?: number | undefined }, callback?: () => void): this;
-  bind(first?: number | { port?: number | undefined } | (() => void), second?: () => void): this {
+  bind(options: BindOptions, callback?: () => void): this;
+  bind(...args: unknown[]): this {
     this.#assertOpen();
-    const callback = typeof first === 'function' ? first : second;
-    const port = checkPort((typeof first === 'object' && first !== null ? first.port : typeof first === 'function' ? 0 : first) ?? 0, true);
-    if (this.#state !== 'unbound') throw argumentError('ERR_SOCKET_ALREADY_BOUND', 'Socket is already bound');
+    if (this.#state !== 'unbound') throw stateError('ERR_SOCKET_ALREADY_BOUND', 'Socket is already bound');
+    const { port, address } = checkBind(args);
+    const callback = args.at(-1);
     if (typeof callback === 'function') {
-      this.once('listening', callback);
-      this.#onBindFailed = () => this.off('listening', callback);
+      const listener = callback as () => void;
+      this.once('listening', listener);
+      this.#onBindFailed = () => this.off('listening', listener);
     }
+    this.#bindAddress = address;
     this.#beginBind(port);
     return this;
   }
 
   address(): SpinesAddress {
     this.#assertOpen();
-    if (this.#state !== 'bound' && this.#state !== 'away') throw new SpinesClientError('EBADF', 'the socket has no port yet; bind it and wait for \'listening\'', { syscall: 'getsockname' });
+    if (this.#state !== 'bound' && this.#state !== 'away') {
+      const hint = 'getsockname EBADF: the socket has no port yet; bind it and wait for \'listening\'';
+      throw new SpinesClientError('EBADF', hint, { syscall: 'getsockname' });
+    }
     return { address: this.#client.node, family: 'spines', port: this.#port };
   }
 
@@ -156,6 +169,13 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #join(): void {
+    const address = this.#bindAddress;
+    const { node, name } = this.#client;
+    if (address !== undefined && !isLocalHost(address) && address !== node && address !== name) {
+      const error = new SpinesClientError('EADDRNOTAVAIL', `bind EADDRNOTAVAIL: ${address} is not this node, which is ${name} (${node})`, { syscall: 'bind' });
+      process.nextTick(() => { if (this.#state === 'binding') guarded(() => this.#bindFailed(error)); });
+      return;
+    }
     this.#binding.join(this.#options, this.#port, (error, port) => {
       if (error === null) this.#joined(port);
       else this.#joinFailed(error);
@@ -211,7 +231,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     const bytesMax = Math.min(MESSAGE_BYTES_MAX, this.#internals.welcome?.messageBytesMax ?? MESSAGE_BYTES_MAX);
     if (bytes > bytesMax) {
       const error = new SpinesClientError('EMSGSIZE', `a message of ${bytes} bytes exceeds ${bytesMax}; split it`, { syscall: 'send' });
-      process.nextTick(() => { if (callback !== undefined) callback(error); else this.emit('error', error); });
+      process.nextTick(() => { if (callback !== undefined) callback(error); else this.#emitError(error); });
       return !this.#needDrain;
     }
     if (this.#state === 'unbound') this.#beginBind(0);
@@ -321,8 +341,11 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   /** Resolves when a datagram can be sent; binds the socket where that is still to be done. */
-  async ready(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const { signal } = options;
+  ready(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    return this.#ready(options.signal);
+  }
+
+  async #ready(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) throw abortError(signal, 'ready');
     this.#assertOpen();
     if (this.#state === 'unbound') {
@@ -370,12 +393,15 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /* ---------------------------------------------------------------- a fixed peer */
 
   /** Sends to, and receives from, this peer only. 'connect', or the callback with an error, or 'error'. */
-  connect(port: number, address?: string | (() => void), callback?: (error?: Error) => void): void {
-    this.#assertOpen();
+  connect(port: number | string, address?: string | null, callback?: (error?: Error) => void): void;
+  connect(port: number | string, callback: (error?: Error) => void): void;
+  connect(port: number | string, address?: string | null | ((error?: Error) => void), callback?: (error?: Error) => void): void {
     const to = checkPort(port, false);
     const done = typeof address === 'function' ? address : callback;
-    const name = typeof address === 'string' && address !== '' ? address : undefined;
-    if (this.#peer !== null || this.#connecting) throw argumentError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
+    if (address !== undefined && address !== null && typeof address !== 'string' && typeof address !== 'function') throw typeError('address', 'of type string', address);
+    const name = typeof address === 'string' && !isLocalHost(address) ? address : undefined;
+    this.#assertOpen();
+    if (this.#peer !== null || this.#connecting) throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
     this.#connecting = true;
     const fail = (error: Error): void => {
       this.#connecting = false;
@@ -383,7 +409,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       if (done !== undefined) done(error);
       else this.emit('error', error);
     };
-    this.ready().then(() => {
+    this.#ready().then(() => {
       this.#internals.resolve(name ?? this.#client.node, (error, node) => {
         if (this.#state === 'closed') return;
         if (error !== null) {
@@ -402,13 +428,13 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   disconnect(): void {
     this.#assertOpen();
-    if (this.#peer === null) throw argumentError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
+    if (this.#peer === null) throw stateError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
     this.#peer = null;
   }
 
   remoteAddress(): SpinesAddress {
     this.#assertOpen();
-    if (this.#peer === null) throw argumentError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
+    if (this.#peer === null) throw stateError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
     return { address: formatQuad(this.#peer.node), family: 'spines', port: this.#peer.port };
   }
 
@@ -478,7 +504,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** Overlay hops, 1..255. */
   setTTL(ttl: number): number {
     this.#assertOpen();
-    this.#options.ttl = checkRange('ttl', ttl, 1, 255);
+    this.#options.ttl = checkOption('ttl', ttl, 1, 255, 'setTTL');
     this.#tellOption('ttl', ttl);
     return ttl;
   }
@@ -494,7 +520,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** Bound of this socket's receive queue in the library. */
   setRecvBufferSize(bytes: number): void {
     this.#assertOpen();
-    this.#options.recvQueueBytes = checkRange('size', bytes, 1, 2 ** 31 - 1);
+    this.#options.recvQueueBytes = checkBufferSize(bytes);
     this.#internals.core.setRecvQueueBytes(this.#id, bytes);
   }
 
@@ -502,10 +528,26 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     return this.#options.recvQueueBytes ?? RECV_QUEUE_BYTES;
   }
 
+  /** Kept, of no effect: back-pressure is `send`'s result. */
+  setSendBufferSize(bytes: number): void {
+    this.#assertOpen();
+    this.#options.sendBufferSize = checkBufferSize(bytes);
+  }
+
+  getSendBufferSize(): number {
+    return this.#options.sendBufferSize;
+  }
+
+  /** Of no effect: an overlay has no broadcast address. */
+  setBroadcast(flag: boolean): void {
+    void flag;
+    this.#assertOpen();
+  }
+
   /** An option's value at the daemon. */
   async getOption(option: 'ttl' | 'priority'): Promise<number> {
     this.#assertOpen();
-    if (!this.#binding.announced) await this.ready();
+    if (!this.#binding.announced) await this.#ready();
     const { value } = await this.#client.request('getOption', { socket: this.#id, option });
     if (typeof value !== 'number') throw new SpinesClientError('EPROTO', `the daemon gave no value of ${option}`, { syscall: 'getsockopt' });
     return value;
@@ -519,15 +561,22 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     });
   }
 
-  /** Acts on the socket's own client; with a shared one use the client's `ref`. */
+  /** Of a socket with a client of its own; a shared client keeps the process running by itself (its `ref`). */
   ref(): this {
-    if (this.#ownsClient) this.#client.ref();
+    this.#referenced = true;
+    this.#keepAlive();
     return this;
   }
 
   unref(): this {
-    if (this.#ownsClient) this.#client.unref();
+    this.#referenced = false;
+    this.#keepAlive();
     return this;
+  }
+
+  /** As in dgram a bound socket keeps the process running, and one without a port does not. */
+  #keepAlive(): void {
+    this.#internals.keepAlive(this.#member, this.#referenced && this.#state !== 'unbound' && this.#state !== 'closed');
   }
 
   /* ---------------------------------------------------------------- the connection */
@@ -590,18 +639,28 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #assertOpen(): void {
-    if (this.#state === 'closed') throw argumentError('ERR_SOCKET_DGRAM_NOT_RUNNING', 'Not running');
+    if (this.#state === 'closed') throw stateError('ERR_SOCKET_DGRAM_NOT_RUNNING', 'Not running');
   }
 
   #become(next: DatagramState): void {
     if (!EDGES[this.#state].includes(next)) throw new Error(`datagram: ${this.#state} -> ${next}`);
     this.#state = next;
+    this.#keepAlive();
+  }
+
+  /** Not of a socket that was closed meanwhile. */
+  #emitError(error: Error): void {
+    if (this.#state !== 'closed') this.emit('error', error);
   }
 }
 
-/** A datagram socket with a client of its own, or on `options.client`. */
-export function createSocket(options: CreateSocketOptions = {}, listener?: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram {
+/** A datagram socket with a client of its own, or on `options.client`. `type`, 'udp4' or 'udp6', is accepted for node:dgram's sake. */
+export function createSocket(options?: CreateSocketOptions | 'udp4' | 'udp6', listener?: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram;
+export function createSocket(listener: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram;
+export function createSocket(first: unknown = {}, second?: unknown): SpinesDatagram {
+  const listener = typeof first === 'function' ? first : second;
+  const options = typeof first === 'object' && first !== null ? (first as CreateSocketOptions) : typeof first === 'function' ? {} : { type: first as 'udp4' };
   const socket = new SpinesDatagram(options);
-  if (listener !== undefined) socket.on('message', listener);
+  if (typeof listener === 'function') socket.on('message', listener as (message: Buffer, rinfo: RemoteInfo) => void);
   return socket;
 }

@@ -82,6 +82,32 @@ export function argumentError(code: string, message: string): TypeError & { code
   return Object.assign(new TypeError(message), { code });
 }
 
+/** Called in a state in which it cannot be: what node:net and node:dgram throw as a plain Error. */
+export function stateError(code: string, message: string): Error & { code: string } {
+  return Object.assign(new Error(message), { code });
+}
+
+/** As Node writes them: "Received type number (5)", "Received null", "Received an instance of Array". */
+export function received(value: unknown): string {
+  if (value === undefined || value === null) return `Received ${String(value)}`;
+  if (typeof value === 'function') return `Received function ${value.name}`;
+  if (typeof value === 'object') return `Received an instance of ${value.constructor?.name ?? 'Object'}`;
+  const text = typeof value === 'string' ? `'${value.length > 28 ? `${value.slice(0, 25)}...` : value}'` : String(value);
+  return `Received type ${typeof value} (${text})`;
+}
+
+/** An argument of the wrong type, told as node tells it. `name`: an argument's, or "options.x". */
+export function typeError(name: string, expected: string, value: unknown): TypeError & { code: string } {
+  const what = name.includes('.') ? 'property' : 'argument';
+  return argumentError('ERR_INVALID_ARG_TYPE', `The "${name}" ${what} must be ${expected}. ${received(value)}`);
+}
+
+export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  if (typeof signal !== 'object' || signal === null || !('aborted' in signal)) throw typeError(name, 'an instance of AbortSignal', signal);
+  return signal as AbortSignal;
+}
+
 /** An argument out of range: what node:dgram would throw. */
 export function rangeError(code: string, message: string): RangeError & { code: string } {
   return Object.assign(new RangeError(message), { code });

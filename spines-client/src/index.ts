@@ -1,12 +1,13 @@
 /** The public face of spines-client. The classic calls are in compat.ts, the wire format in protocol.ts. */
 
 export { BACKOFF_MAX_MS, BACKOFF_MIN_MS, CONNECT_TIMEOUT_MS, DEFAULT_TCP_PORT, SpinesClient, defaultSocketPath } from './client.ts';
+export { clientOf, clientSymbol } from './client-symbol.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
 export type { RemoteOptions } from './credentials.ts';
 export { SpinesDatagram, createSocket } from './datagram.ts';
-export type { CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram.ts';
+export type { BindOptions, CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram.ts';
 export { SpinesSocket, connect, createConnection } from './socket.ts';
-export type { SocketOptions, StreamAddress, StreamOptions } from './socket.ts';
+export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket.ts';
 export type { ConnectTarget, ListenOptions } from './connect-arguments.ts';
 export { SpinesServer, createServer, listenHttp } from './server.ts';
 export type { ConnectionTaker, DropInfo, ServerEvents, ServerOptions } from './server.ts';

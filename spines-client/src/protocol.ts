@@ -92,7 +92,7 @@ export interface WelcomeBody {
  * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, ttl?, priority?           {}
+ * socket      socket, kind, link, routing, ttl?, priority?           {link?} ('best-effort': asked for realtime, which this daemon does not have)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
  * setOption   socket, option ('ttl' 1..255 | 'priority' 1..10), value   {}

@@ -1,6 +1,7 @@
 /** The argument forms of dgram's `send`, read the way node:dgram reads them. Throws what node:dgram throws. */
 
-import { argumentError, rangeError } from './errors.ts';
+import { isLocalHost } from './address.ts';
+import { rangeError, received, stateError, typeError } from './errors.ts';
 
 export type SendCallback = (error: Error | null, bytes?: number) => void;
 export type MessagePart = string | NodeJS.ArrayBufferView;
@@ -28,10 +29,10 @@ export function readSendArguments(connected: boolean, args: readonly unknown[]):
   } else if (typeof length === 'number') {
     sliced = true;
     if (typeof port === 'function') callback = port;
-    else if (port !== undefined || address !== undefined) throw argumentError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
+    else if (port !== undefined || address !== undefined) throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
     address = undefined;
   } else {
-    if (typeof offset === 'number') throw argumentError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
+    if (typeof offset === 'number') throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
     callback = offset;
     address = undefined;
   }
@@ -40,14 +41,14 @@ export function readSendArguments(connected: boolean, args: readonly unknown[]):
     callback = address;
     address = undefined;
   } else if (address !== undefined && address !== null && typeof address !== 'string') {
-    throw argumentError('ERR_INVALID_ARG_TYPE', 'The "address" argument must be of type string');
+    throw typeError('address', 'of type string', address);
   }
   let bytes = 0;
   for (const part of parts) bytes += part.length;
   return {
     parts, bytes,
     port: connected ? 0 : checkPort(port, false),
-    address: (address as string | null | undefined) || undefined,
+    address: typeof address === 'string' && !isLocalHost(address) ? address : undefined,
     callback: typeof callback === 'function' ? (callback as SendCallback) : undefined,
   };
 }
@@ -55,13 +56,13 @@ export function readSendArguments(connected: boolean, args: readonly unknown[]):
 export function checkPort(port: unknown, zeroAllowed: boolean): number {
   const value = typeof port === 'string' && port.trim() !== '' ? Number(port) : port;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < (zeroAllowed ? 0 : 1) || value > 65_535) {
-    throw rangeError('ERR_SOCKET_BAD_PORT', `Port should be ${zeroAllowed ? '>= 0' : '> 0'} and < 65536. Received ${String(port)}.`);
+    throw rangeError('ERR_SOCKET_BAD_PORT', `Port should be ${zeroAllowed ? '>= 0' : '> 0'} and < 65536. ${received(port)}.`);
   }
   return value;
 }
 
 function slice(message: unknown, offset: unknown, length: unknown): Uint8Array {
-  const bytes = toBytes(message, 'Buffer, TypedArray, DataView or string');
+  const bytes = toBytes(message, message);
   const from = Number(offset) >>> 0;
   const count = Number(length) >>> 0;
   if (from > bytes.length) throw rangeError('ERR_BUFFER_OUT_OF_BOUNDS', '"offset" is outside of buffer bounds');
@@ -70,13 +71,13 @@ function slice(message: unknown, offset: unknown, length: unknown): Uint8Array {
 }
 
 function list(message: unknown): Uint8Array[] {
-  if (Array.isArray(message)) return message.map((part) => toBytes(part, 'array of Buffer, TypedArray, DataView or string'));
-  return [toBytes(message, 'Buffer, TypedArray, DataView, string or an array of them')];
+  if (Array.isArray(message)) return message.map((part) => toBytes(part, message));
+  return [toBytes(message, message)];
 }
 
-function toBytes(part: unknown, expected: string): Uint8Array {
+function toBytes(part: unknown, given: unknown): Uint8Array {
   if (typeof part === 'string') return Buffer.from(part);
   if (part instanceof Uint8Array) return part;
   if (ArrayBuffer.isView(part)) return new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
-  throw argumentError('ERR_INVALID_ARG_TYPE', `The "msg" argument must be ${expected}`);
+  throw typeError(Array.isArray(given) ? 'buffer list arguments' : 'buffer', 'of type string or an instance of Buffer, TypedArray, or DataView', given);
 }

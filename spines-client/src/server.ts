@@ -10,20 +10,26 @@
  *    └──failed, close()┴─────close()─────┘  └──────────────────────┘ not to be had: 'error', 'close' -> idle
  */
 
+import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 
-import { SpinesClient, guarded, internalsOf } from './client.ts';
-import type { ClientMember, ConnectOptions } from './client.ts';
+import { isLocalHost } from './address.ts';
+import { clientSymbol } from './client-symbol.ts';
+import { guarded, internalsOf, ownedClient } from './client.ts';
+import type { ClientMember, ConnectOptions, SpinesClient } from './client.ts';
 import { readListenArguments } from './connect-arguments.ts';
 import type { ListenOptions } from './connect-arguments.ts';
-import { SpinesClientError } from './errors.ts';
-import { acceptedSocket } from './socket.ts';
-import type { SpinesSocket, StreamAddress, StreamOptions } from './socket.ts';
+import { SpinesClientError, stateError, typeError } from './errors.ts';
+import { SpinesSocket, acceptedSocket } from './socket.ts';
+import type { StreamAddress, StreamOptions } from './socket.ts';
 import type { CoreStream } from './stream-core.ts';
 
 /** Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet that we had gone. */
 const RELISTEN_TRIES_MAX = 4;
 const RELISTEN_DELAY_MS = 100;
+/** Where a daemon takes the ports that nobody asked for by number. */
+const EPHEMERAL_FIRST = 32_768;
+const EPHEMERAL_LAST = 60_999;
 
 export interface ServerOptions extends Omit<StreamOptions, 'signal'> {
   /** Shared client; without it the server makes a client of its own, and closes it. */
@@ -75,26 +81,34 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   #referenced = true;
   #id = 0;
   #port = 0;
+  /** `#port` is our draw, and nobody has been told. */
+  #drawn = false;
+  /** The local node, as the program called it; undefined: not at all. */
+  #host: string | undefined;
   #backlog: number | undefined;
   /** Counts joins; the answer to an older one is void. */
   #joins = 0;
   #tries = 0;
+  /** Why the daemon took no socket, when it did not. */
+  #refusal: SpinesClientError | null = null;
   #timer: NodeJS.Timeout | null = null;
   #restarted = false;
   #lost: SpinesClientError | null = null;
   #signal: AbortSignal | null = null;
   readonly #onAbort = (): void => { if (this.#state !== 'idle') this.close(); };
   #onListenFailed: (() => void) | null = null;
-  /** `close` was called: 'close' is owed. `freed`: the daemon has given the port back. */
+  /** `close` was called: 'close' is owed. */
   #closing = false;
-  #freed = true;
+  /** Ports that the daemon has not given back yet. */
+  #freeing = 0;
 
   constructor(options?: ServerOptions | ((socket: SpinesSocket) => void), listener?: (socket: SpinesSocket) => void) {
     super();
-    this.#options = typeof options === 'object' ? options : {};
+    if (options !== undefined && options !== null && typeof options !== 'function' && typeof options !== 'object') throw typeError('options', 'of type object', options);
+    this.#options = typeof options === 'object' && options !== null ? options : {};
     this.maxConnections = this.#options.maxConnections;
     const onConnection = typeof options === 'function' ? options : listener;
-    if (onConnection !== undefined) this.on('connection', onConnection);
+    if (typeof onConnection === 'function') this.on('connection', onConnection);
     this.#member = {
       onConnectionUp: (_first, restarted) => this.#onConnectionUp(restarted),
       onConnectionDown: (error) => this.#onConnectionDown(error),
@@ -103,48 +117,60 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     };
   }
 
-  /** A port was asked for, and not closed since. */
+  /** A port was asked for, not refused, and not closed since. */
   get listening(): boolean {
-    return this.#state === 'listening' || this.#state === 'away';
+    return this.#state !== 'idle';
   }
 
   /** The shared client, or the server's own one while it has one. */
-  get client(): SpinesClient | null {
+  get [clientSymbol](): SpinesClient | null {
     return this.#client ?? this.#options.client ?? null;
   }
 
+  /**
+   * Null when not listening. Before 'listening' the address is 0.0.0.0 where the node is not known yet, and a port that the program left open
+   * is this library's draw; should that turn out to be taken after it was told here, 'error' is EADDRINUSE.
+   */
   address(): StreamAddress | null {
-    return this.listening ? { address: this.#client!.node, family: 'spines', port: this.#port } : null;
+    if (this.#state === 'idle' || this.#port === 0) return null;
+    this.#drawn = false;
+    return { address: this.#client!.node || '0.0.0.0', family: 'spines', port: this.#port };
   }
 
   /* ---------------------------------------------------------------- listening */
 
-  /** 'listening', or 'error' with EADDRINUSE ... */
+  /** 'listening', or 'error' with EADDRINUSE, EADDRNOTAVAIL (not a name of the local node) ... */
   listen(options: ListenOptions, callback?: () => void): this;
-  listen(port: number, backlog: number, callback?: () => void): this;
-  listen(port: number, callback?: () => void): this;
+  listen(port: number | string | null | undefined, host: string | undefined, backlog?: number, callback?: () => void): this;
+  listen(port: number | string | null | undefined, host: string, callback?: () => void): this;
+  listen(port: number | string | null | undefined, backlog: number, callback?: () => void): this;
+  listen(port?: number | string | null, callback?: () => void): this;
   listen(callback?: () => void): this;
   listen(...args: unknown[]): this {
-    const { options: { port = 0, backlog, signal }, callback } = readListenArguments(args);
-    if (this.#state !== 'idle' || this.#closing) throw Object.assign(new Error('Listen method has been called more than once without closing.'), { code: 'ERR_SERVER_ALREADY_LISTEN' });
-    const client = this.#options.client ?? new SpinesClient(this.#options.connect ?? {});
+    const { options: { port, host, backlog, signal }, callback } = readListenArguments(args);
+    if (this.#state !== 'idle' || this.#closing) throw stateError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
+    const own = this.#options.client === undefined;
+    let client = this.#options.client ?? this.#client;
+    if (client === null || (own && client.closed)) {
+      client = ownedClient(this.#options.connect ?? {});
+      client.on('error', (error) => this.emit('error', error));
+    }
     if (client.closed) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'listen' });
     if (callback !== undefined) {
       this.once('listening', callback);
       this.#onListenFailed = () => this.off('listening', callback);
     }
-    if (this.#options.client === undefined) {
-      client.on('error', (error) => this.emit('error', error));
-      if (!this.#referenced) client.unref();
-    }
     this.#client = client;
-    this.#port = port;
+    this.#drawn = port === 0;
+    this.#port = port === 0 ? randomInt(EPHEMERAL_FIRST, EPHEMERAL_LAST + 1) : port;
+    this.#host = host;
     this.#backlog = backlog;
     this.#lost = null;
     this.#tries = 0;
     this.#become('joining');
     const { core, attach } = internalsOf(client);
     attach(this.#member);
+    this.#keepAlive();
     if (signal !== undefined) {
       this.#signal = signal;
       if (signal.aborted) process.nextTick(this.#onAbort);
@@ -155,10 +181,21 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     return this;
   }
 
+  #keepAlive(): void {
+    const client = this.#client;
+    if (client !== null) internalsOf(client).keepAlive(this.#member, this.#referenced && (this.#state !== 'idle' || this.#freeing > 0));
+  }
+
   #join(): void {
     const { core } = internalsOf(this.#client!);
+    if (core.state !== 'open') return;
     const join = ++this.#joins;
-    let failure: SpinesClientError | null = null;
+    this.#refusal = null;
+    if (this.#host !== undefined && !isLocalHost(this.#host) && this.#host !== this.#client!.node && this.#host !== this.#client!.name) {
+      const error = new SpinesClientError('EADDRNOTAVAIL', `${this.#host} is not this node, which is ${this.#client!.name} (${this.#client!.node})`);
+      process.nextTick(() => { if (join === this.#joins) this.#failed(error); });
+      return;
+    }
     if (this.#id === 0) {
       try {
         this.#id = core.streams.openListener({ onAccepted: (stream, node, port) => this.#onAccepted(stream, node, port) });
@@ -167,14 +204,21 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
         return;
       }
     }
-    const socket = this.#id;
     if (this.#tries === 0) {
-      core.request('socket', { socket, kind: 'stream', link: this.#options.link ?? 'reliable', routing: this.#options.routing ?? 'link-state' }, (error) => { failure = error; });
+      const socket = this.#id;
+      const { link = 'reliable', routing = 'link-state' } = this.#options;
+      core.request('socket', { socket, kind: 'stream', link, routing }, (error) => { if (join === this.#joins) this.#refusal = error; });
     }
-    core.request('listen', { socket, port: this.#port, backlog: this.#backlog }, (error, { port }) => {
+    this.#askPort();
+  }
+
+  #askPort(): void {
+    const { core } = internalsOf(this.#client!);
+    const join = this.#joins;
+    core.request('listen', { socket: this.#id, port: this.#port, backlog: this.#backlog }, (error, { port }) => {
       // A lost connection is not an answer: onConnectionUp joins again.
       if (join !== this.#joins || core.state !== 'open') return;
-      const refusal = failure ?? error;
+      const refusal = this.#refusal ?? error;
       if (refusal !== null) this.#joinFailed(refusal);
       else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
         this.#joinFailed(new SpinesClientError('EPROTO', 'the daemon listens on no port', { syscall: 'listen' }));
@@ -185,6 +229,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   #joined(port: number): void {
     const again = this.#state === 'away';
     this.#port = port;
+    this.#drawn = false;
     this.#tries = 0;
     this.#lost = null;
     this.#onListenFailed = null;
@@ -194,6 +239,13 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   }
 
   #joinFailed(cause: SpinesClientError): void {
+    if (this.#drawn && cause.code === 'EADDRINUSE') {
+      // Then the daemon's choice, which is never a taken one.
+      this.#drawn = false;
+      this.#port = 0;
+      this.#askPort();
+      return;
+    }
     if (this.#state === 'away' && cause.code === 'EADDRINUSE' && !this.#restarted && this.#tries < RELISTEN_TRIES_MAX - 1) {
       this.#timer = setTimeout(() => this.#join(), RELISTEN_DELAY_MS * 2 ** this.#tries++);
       return;
@@ -203,7 +255,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   #failed(cause: SpinesClientError): void {
     const again = this.#state === 'away';
-    const error = new SpinesClientError(cause.code, `listen ${cause.code}: ${this.#port === 0 ? 'any port' : `port ${this.#port}`}: ${cause.message}`, {
+    const error = new SpinesClientError(cause.code, `listen ${cause.code}: ${this.#drawn || this.#port === 0 ? 'any port' : `port ${this.#port}`}: ${cause.message}`, {
       syscall: 'listen', cause, address: this.#client!.node, port: this.#port,
     });
     this.#onListenFailed?.();
@@ -221,13 +273,14 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   #onAccepted(stream: CoreStream, node: string, port: number): void {
     const client = this.#client;
-    if (client === null || !this.listening) return;
+    if (client === null || (this.#state !== 'listening' && this.#state !== 'away')) return;
     if (this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections) {
       this.emit('drop', { localAddress: client.node, localPort: this.#port, localFamily: 'spines', remoteAddress: node, remotePort: port, remoteFamily: 'spines' });
       return;
     }
     const { allowHalfOpen, link, routing, highWaterMark, pauseOnConnect } = this.#options;
     const socket = acceptedSocket(client, { stream, node, port, localPort: this.#port }, { allowHalfOpen, link, routing, highWaterMark });
+    socket.server = this;
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
@@ -242,6 +295,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   }
 
   getConnections(callback: (error: Error | null, count: number) => void): this {
+    if (typeof callback !== 'function') throw typeError('callback', 'of type function', callback);
     process.nextTick(() => callback(null, this.#sockets.size));
     return this;
   }
@@ -280,7 +334,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   close(callback?: (error?: Error) => void): this {
     const running = this.#state !== 'idle';
     if (typeof callback === 'function') {
-      this.once('close', running ? () => callback() : () => callback(Object.assign(new Error('Server is not running.'), { code: 'ERR_SERVER_NOT_RUNNING' })));
+      this.once('close', running ? () => callback() : () => callback(stateError('ERR_SERVER_NOT_RUNNING', 'Server is not running.')));
     }
     this.#closing = true;
     if (running) this.#stop();
@@ -293,17 +347,26 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     await new Promise<void>((resolve) => { this.close(() => resolve()); });
   }
 
-  /** Acts on the server's own client; with a shared one use the client's `ref`. */
+  /** Of a server with a client of its own; a shared client keeps the process running by itself (its `ref`). */
   ref(): this {
     this.#referenced = true;
-    if (this.#options.client === undefined) this.#client?.ref();
+    this.#keepAlive();
     return this;
   }
 
   unref(): this {
     this.#referenced = false;
-    if (this.#options.client === undefined) this.#client?.unref();
+    this.#keepAlive();
     return this;
+  }
+
+  /** An asynchronous 'connection' listener that fails costs its socket. Where nobody hears that socket's 'error', the server's tells. */
+  override [EventEmitter.captureRejectionSymbol](error: Error, event: unknown, ...args: unknown[]): void {
+    const [socket] = args;
+    const accepted = event === 'connection' && socket instanceof SpinesSocket ? socket : null;
+    const told = accepted !== null && accepted.listenerCount('error') > 0;
+    accepted?.destroy(told ? error : undefined);
+    if (!told) this.emit('error', error);
   }
 
   /** Gives the listener back. Sockets live on. */
@@ -318,34 +381,34 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     const client = this.#client!;
     const { core, detach } = internalsOf(client);
     detach(this.#member);
-    if (id === 0) {
-      this.#checkIdle();
-      return;
+    if (id !== 0) {
+      core.streams.forgetListener(id);
+      if (core.state === 'open') {
+        this.#freeing++;
+        this.#keepAlive();
+        core.request('close', { socket: id }, () => {
+          this.#freeing--;
+          if (this.#client === client) this.#keepAlive();
+          this.#checkIdle();
+          this.#checkClosed();
+        });
+        return;
+      }
     }
-    core.streams.forgetListener(id);
-    if (core.state !== 'open') {
-      this.#checkIdle();
-      return;
-    }
-    this.#freed = false;
-    core.request('close', { socket: id }, () => {
-      this.#freed = true;
-      this.#checkIdle();
-      this.#checkClosed();
-    });
+    this.#checkIdle();
   }
 
   /** Lets the server's own client go when nothing uses it. */
   #checkIdle(): void {
     const client = this.#client;
-    if (this.#state !== 'idle' || !this.#freed || this.#sockets.size > 0 || client === null) return;
+    if (this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0 || client === null) return;
     this.#client = null;
     if (this.#options.client === undefined) internalsOf(client).core.streams.settled(() => { void client.close(); });
   }
 
   #checkClosed(): void {
     this.#checkIdle();
-    if (!this.#closing || this.#state !== 'idle' || !this.#freed || this.#sockets.size > 0) return;
+    if (!this.#closing || this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0) return;
     this.#closing = false;
     process.nextTick(() => this.emit('close'));
   }

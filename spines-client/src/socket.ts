@@ -5,53 +5,35 @@
  * nothing is lost, with RESET otherwise. Does not own credit and frames (stream-core.ts) or the connection (client.ts).
  *
  *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering at the daemon ──> over
- *                           └──refused──> destroyed        └─ data lost, far end lost ─> over
+ *    ^                      └──refused──> destroyed        └─ data lost, far end lost ─> over
+ *    └────────────connect() after 'close'─────┘
  *
  * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water mark, are held unread.
+ * Libraries keep their state on sockets: no public name here that net.Socket does not have, and none read-only that is
+ * writable there. As in net a socket keeps the process running while it connects, wants to read or has something to write.
  */
 
-import { Duplex, addAbortSignal } from 'node:stream';
+import { Duplex } from 'node:stream';
 
+import { isLocalHost } from './address.ts';
 import { ByteQueue } from './byte-queue.ts';
-import { SpinesClient, guarded, internalsOf } from './client.ts';
-import type { ClientInternals, ClientMember, ConnectOptions } from './client.ts';
+import { clientSymbol } from './client-symbol.ts';
+import { guarded, internalsOf, ownedClient } from './client.ts';
+import type { ClientInternals, ClientMember, ConnectOptions, SpinesClient } from './client.ts';
 import { checkDuration, readConnectArguments } from './connect-arguments.ts';
-import type { ConnectTarget } from './connect-arguments.ts';
+import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
 import { HIGH_WATER_BYTES } from './connection.ts';
-import { SpinesClientError, argumentError } from './errors.ts';
+import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from './errors.ts';
 import type { LinkServiceName, RoutingName } from './protocol.ts';
+import type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
 import type { CoreStream, StreamListener } from './stream-core.ts';
+
+export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
 
 /** Bytes of each of the Duplex's buffers. */
 export const STREAM_HIGH_WATER_BYTES = 65_536;
 /** A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is. */
 export const ORPHAN_MS = 60_000;
-
-export interface StreamOptions {
-  /** Stay writable after the far end has ended. Default false. */
-  allowHalfOpen?: boolean | undefined;
-  /** Destroys the socket. */
-  signal?: AbortSignal | undefined;
-  /** Recovery on every hop. Default 'reliable'. Delivery is reliable and in order with either. */
-  link?: LinkServiceName | undefined;
-  /** Default 'link-state'. */
-  routing?: RoutingName | undefined;
-  /** Of both buffers. Default 65,536. */
-  highWaterMark?: number | undefined;
-}
-
-export interface SocketOptions extends StreamOptions {
-  /** Shared client; without it the socket makes a client of its own, and closes it. */
-  client?: SpinesClient | undefined;
-  /** For the socket's own client. */
-  connect?: Omit<ConnectOptions, 'signal' | 'reconnect'> | undefined;
-}
-
-export interface StreamAddress {
-  address: string;
-  family: 'spines';
-  port: number;
-}
 
 export interface Accepted {
   stream: CoreStream;
@@ -61,8 +43,27 @@ export interface Accepted {
   localPort: number;
 }
 
+interface SocketListener extends StreamListener {
+  /** Once the socket is destroyed and its stream is not over: called when it is. */
+  lingered: (() => void) | null;
+}
+
 /** A socket for a stream that has come. */
 export let acceptedSocket: (client: SpinesClient, accepted: Accepted, options: StreamOptions) => SpinesSocket;
+
+/** Listeners are typed by their events, as in net. */
+export interface SpinesSocket {
+  on<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  on(event: string | symbol, listener: (...args: never[]) => void): this;
+  once<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  once(event: string | symbol, listener: (...args: never[]) => void): this;
+  addListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  addListener(event: string | symbol, listener: (...args: never[]) => void): this;
+  prependListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependListener(event: string | symbol, listener: (...args: never[]) => void): this;
+  prependOnceListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
+}
 
 export class SpinesSocket extends Duplex {
   static {
@@ -73,16 +74,26 @@ export class SpinesSocket extends Duplex {
     };
   }
 
-  readonly #client: SpinesClient;
-  readonly #internals: ClientInternals;
+  /** Of an accepted socket: its server, as in net. */
+  server: unknown;
+  /** Not connected yet, and on the way. */
+  connecting = false;
+  /** Milliseconds of `setTimeout`, undefined without. */
+  timeout: number | undefined;
+  #client: SpinesClient;
+  #internals: ClientInternals;
   readonly #ownsClient: boolean;
+  readonly #ownOptions: Omit<ConnectOptions, 'signal'>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => { this.destroy(abortError(this.#signal!, this.#connecting ? 'connect' : 'read')); };
+  #referenced = true;
   readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
   readonly #member: ClientMember;
-  readonly #listener: StreamListener;
+  #listener: SocketListener;
   readonly #outgoing = new ByteQueue();
   #stream: CoreStream | null = null;
-  #target: ConnectTarget | null = null;
+  #target: CheckedTarget | null = null;
   #connecting = false;
   /** The callback of the write or of the end under way. */
   #writeDone: ((error?: Error | null) => void) | null = null;
@@ -94,21 +105,25 @@ export class SpinesSocket extends Duplex {
   #bytesDone = 0;
   #local: StreamAddress | null = null;
   #remote: StreamAddress | null = null;
-  #timeoutMs: number | undefined;
+  #closeEmitted = false;
   #idle: NodeJS.Timeout | null = null;
-  #orphan: NodeJS.Timeout | null = null;
 
   constructor(options: SocketOptions = {}) {
-    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state', signal } = options;
+    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state' } = options;
     if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
     if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+    for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
+      if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
+    }
+    const signal = checkSignal(options.signal, 'signal');
     // 'close' carries hadError, so it is emitted here, as in net.
     super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
     this.#link = link;
     this.#routing = routing;
     this.#ownsClient = options.client === undefined;
     // A stream does not survive its connection, so its own client need not come back.
-    this.#client = options.client ?? new SpinesClient({ ...options.connect, reconnect: false });
+    this.#ownOptions = { ...options.connect, reconnect: false };
+    this.#client = options.client ?? ownedClient(this.#ownOptions);
     this.#internals = internalsOf(this.#client);
     if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
     this.#member = {
@@ -117,44 +132,109 @@ export class SpinesSocket extends Duplex {
       onConnectionDrain: () => this.#pump(),
       onClientClosed: () => { this.destroy(); },
     };
-    this.#listener = {
+    this.#listener = this.#makeListener();
+    this.#internals.attach(this.#member);
+    this.on('end', () => { if (!this.allowHalfOpen) this.write = writeAfterEnd; });
+    this.#signal = signal;
+    // Not at once: whoever made the socket must have the chance to listen for 'error'.
+    if (signal?.aborted) process.nextTick(this.#onAbort);
+    else signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #makeListener(): SocketListener {
+    const listener: SocketListener = {
       onData: (payload) => this.#onData(payload),
       onEnd: () => this.#onEnd(),
       onCredit: () => this.#pump(),
-      onClosed: (error) => this.#onClosed(error),
+      onClosed: (error) => {
+        if (listener.lingered !== null) listener.lingered();
+        else this.#onClosed(error);
+      },
+      onReading: () => { if (listener === this.#listener) this.#keepAlive(); },
+      lingered: null,
     };
-    this.#internals.attach(this.#member);
-    this.on('end', () => { if (!this.allowHalfOpen) this.write = writeAfterEnd; });
-    if (signal !== undefined) addAbortSignal(signal, this);
+    return listener;
   }
 
-  get client(): SpinesClient {
+  get [clientSymbol](): SpinesClient {
     return this.#client;
   }
 
   /* ---------------------------------------------------------------- connecting */
 
-  /** 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE, ENOENT (name) ... and 'close'. */
+  /**
+   * 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE, ENOENT (name), EISCONN (is connected),
+   * EALREADY (is connecting) ... and 'close'. After 'close' it may be called again.
+   */
   connect(options: ConnectTarget, callback?: () => void): this;
-  connect(port: number, host: string, callback?: () => void): this;
-  connect(port: number, callback?: () => void): this;
+  connect(port: number | string, host: string | undefined, callback?: () => void): this;
+  connect(port: number | string, callback?: () => void): this;
   connect(...args: unknown[]): this {
     const { target, callback } = readConnectArguments(args);
-    if (this.#connecting || this.#stream !== null || this.destroyed) {
-      throw new SpinesClientError('EISCONN', 'this socket is connected, connecting or destroyed; make a new one', { syscall: 'connect' });
+    if (this.destroyed && this.#closeEmitted) this.#renew();
+    if (callback !== undefined) this.once('connect', callback);
+    if (this.destroyed) return this;
+    if (this.#connecting || this.#stream !== null) {
+      const [code, what] = this.#connecting ? ['EALREADY', 'is connecting'] : ['EISCONN', 'is connected'];
+      return this.destroy(new SpinesClientError(code, `connect ${code}: this socket ${what}; make a new one`, { syscall: 'connect' }));
     }
     this.#target = target;
-    this.#connecting = true;
-    if (callback !== undefined) this.once('connect', callback);
+    this.#setConnecting(true);
     this.#active();
     if (this.#internals.core.state === 'open') this.#dial(target);
-    else this.#client.open().then(() => guarded(() => this.#dial(target)), (error: SpinesClientError) => this.#failed(error, 'connect'));
+    else {
+      const internals = this.#internals;
+      this.#client.open().then(
+        () => guarded(() => { if (this.#target === target && this.#internals === internals) this.#dial(target); }),
+        (error: SpinesClientError) => { if (this.#target === target) this.#failed(error, 'connect'); },
+      );
+    }
     return this;
   }
 
-  #dial(target: ConnectTarget): void {
+  /** A closed socket as if new. */
+  #renew(): void {
+    if (this.#ownsClient) this.#client = ownedClient(this.#ownOptions);
+    this.#listener = this.#makeListener();
+    this.#internals = internalsOf(this.#client);
+    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    (this as { _undestroy?: () => void })._undestroy?.();
+    if (this.write === writeAfterEnd) this.write = SpinesSocket.prototype.write;
+    this.#internals.attach(this.#member);
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stream = null;
+    this.#wanted = false;
+    this.#resetAsked = false;
+    this.#closeEmitted = false;
+    this.#bytesRead = 0;
+    this.#bytesDone = 0;
+    this.#local = null;
+    this.#remote = null;
+  }
+
+  #setConnecting(connecting: boolean): void {
+    this.#connecting = connecting;
+    this.connecting = connecting;
+    this.#keepAlive();
+  }
+
+  #keepAlive(): void {
+    const busy = this.#referenced && !this.destroyed && (this.#connecting || this.#writeDone !== null || this.#stream?.reading === true);
+    this.#internals.keepAlive(this.#member, busy);
+  }
+
+  #dial(target: CheckedTarget): void {
     if (this.destroyed) return;
     const { core } = this.#internals;
+    if (target.port === 0) {
+      process.nextTick(() => this.#failed(new SpinesClientError('ECONNREFUSED', 'nobody listens at port 0'), 'connect'));
+      return;
+    }
+    if (target.localAddress !== undefined && !isLocalHost(target.localAddress) && target.localAddress !== this.#client.node) {
+      const error = new SpinesClientError('EADDRNOTAVAIL', `${target.localAddress} is not this node, which is ${this.#client.node}`);
+      process.nextTick(() => this.#failed(error, 'bind'));
+      return;
+    }
     let stream: CoreStream;
     try {
       stream = core.streams.open(this.#listener);
@@ -194,7 +274,7 @@ export class SpinesSocket extends Duplex {
       this.resetAndDestroy(new SpinesClientError('EPROTO', 'the daemon connected to no address', { syscall: 'connect' }));
       return;
     }
-    this.#connecting = false;
+    this.#setConnecting(false);
     this.#local = { address: node, family: 'spines', port };
     this.#remote = { address: remoteNode, family: 'spines', port: remotePort };
     this.#active();
@@ -278,6 +358,7 @@ export class SpinesSocket extends Duplex {
     this.#writeDone = callback;
     this.#active();
     this.#pump();
+    if (this.#writeDone !== null) this.#keepAlive();
   }
 
   /** Sends what credit and connection allow; the write under way is done once all of it is handed over. */
@@ -298,6 +379,7 @@ export class SpinesSocket extends Duplex {
     this.#bytesDone += this.#writeBytes;
     this.#writeBytes = 0;
     done();
+    this.#keepAlive();
   }
 
   override _final(callback: (error?: Error | null) => void): void {
@@ -327,9 +409,11 @@ export class SpinesSocket extends Duplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#connecting = false;
+    this.connecting = false;
     this.#finalDone = null;
     if (this.#idle !== null) clearTimeout(this.#idle);
     this.#idle = null;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#internals.detach(this.#member);
     const { core } = this.#internals;
     const stream = this.#stream;
@@ -348,6 +432,7 @@ export class SpinesSocket extends Duplex {
     callback(error);
     process.nextTick(() => {
       done?.(error ?? new SpinesClientError('ERR_STREAM_DESTROYED', 'the socket was destroyed before this was sent', { syscall: 'write' }));
+      this.#closeEmitted = true;
       this.emit('close', error !== null);
     });
   }
@@ -355,22 +440,25 @@ export class SpinesSocket extends Duplex {
   /** The stream may outlive the socket: its last data is on its way. */
   #linger(): void {
     const stream = this.#stream;
+    const client = this.#client;
     if (stream === null || stream.state !== 'lingering') {
-      if (this.#ownsClient) void this.#client.close();
+      if (this.#ownsClient) void client.close();
       return;
     }
+    let orphan: NodeJS.Timeout | undefined;
+    this.#listener.lingered = () => {
+      clearTimeout(orphan);
+      if (this.#ownsClient) void client.close();
+    };
     if (stream.endReceived) return;
-    if (this.#ownsClient) this.#client.unref();
-    this.#orphan = setTimeout(() => {
+    orphan = setTimeout(() => {
       stream.reset();
-      if (this.#ownsClient) void this.#client.close();
+      if (this.#ownsClient) void client.close();
     }, ORPHAN_MS);
-    this.#orphan.unref();
+    orphan.unref();
   }
 
   #onClosed(error: SpinesClientError | null): void {
-    if (this.#orphan !== null) clearTimeout(this.#orphan);
-    this.#orphan = null;
     if (this.destroyed) {
       if (this.#ownsClient) void this.#client.close();
       return;
@@ -384,10 +472,6 @@ export class SpinesSocket extends Duplex {
   }
 
   /* ---------------------------------------------------------------- as in net */
-
-  get connecting(): boolean {
-    return this.#connecting;
-  }
 
   /** Not connected yet. */
   get pending(): boolean {
@@ -433,9 +517,9 @@ export class SpinesSocket extends Duplex {
     return this.#bytesDone + this.writableLength;
   }
 
-  /** Milliseconds of `setTimeout`, undefined without. */
-  get timeout(): number | undefined {
-    return this.#timeoutMs;
+  /** As in net, of old: `writableLength`. */
+  get bufferSize(): number | undefined {
+    return this.#stream === null && !this.#connecting ? undefined : this.writableLength;
   }
 
   address(): StreamAddress | Record<string, never> {
@@ -445,16 +529,16 @@ export class SpinesSocket extends Duplex {
   /** 'timeout' after so long without traffic; 0: never. The socket stays as it is. */
   setTimeout(timeoutMs: number, callback?: () => void): this {
     if (this.destroyed) return this;
-    checkDuration('msecs', timeoutMs);
-    if (callback !== undefined && typeof callback !== 'function') throw argumentError('ERR_INVALID_ARG_TYPE', 'The "callback" argument must be of type function');
+    const limitMs = checkDuration('msecs', timeoutMs);
+    if (callback !== undefined && typeof callback !== 'function') throw typeError('callback', 'of type function', callback);
     if (this.#idle !== null) clearTimeout(this.#idle);
     this.#idle = null;
-    this.#timeoutMs = timeoutMs;
+    this.timeout = timeoutMs;
     if (timeoutMs === 0) {
       if (callback !== undefined) this.off('timeout', callback);
       return this;
     }
-    this.#idle = setTimeout(() => this.emit('timeout'), timeoutMs);
+    this.#idle = setTimeout(() => this.emit('timeout'), limitMs);
     this.#idle.unref();
     if (callback !== undefined) this.once('timeout', callback);
     return this;
@@ -473,14 +557,16 @@ export class SpinesSocket extends Duplex {
     return this;
   }
 
-  /** Acts on the socket's own client; with a shared one use the client's `ref`. */
+  /** Of a socket with a client of its own, or its server's; a shared client keeps the process running by itself (its `ref`). */
   ref(): this {
-    if (this.#ownsClient) this.#client.ref();
+    this.#referenced = true;
+    this.#keepAlive();
     return this;
   }
 
   unref(): this {
-    if (this.#ownsClient) this.#client.unref();
+    this.#referenced = false;
+    this.#keepAlive();
     return this;
   }
 
@@ -498,15 +584,15 @@ function writeAfterEnd(this: SpinesSocket, _chunk: unknown, encoding?: unknown, 
   return false;
 }
 
-/** A connected socket, on `options.client` or on a client of its own. Fit for `createConnection` of node:http. */
+/** A connecting socket, on `options.client` or on a client of its own. Fit for `createConnection` of node:http. */
 export function connect(options: SocketOptions & ConnectTarget & { timeout?: number | undefined }, callback?: () => void): SpinesSocket;
-export function connect(port: number, host: string, callback?: () => void): SpinesSocket;
-export function connect(port: number, callback?: () => void): SpinesSocket;
+export function connect(port: number | string, host: string | undefined, callback?: () => void): SpinesSocket;
+export function connect(port: number | string, callback?: () => void): SpinesSocket;
 export function connect(...args: unknown[]): SpinesSocket {
   readConnectArguments(args);
   const options = typeof args[0] === 'object' && args[0] !== null ? (args[0] as SocketOptions & { timeout?: number | undefined }) : {};
-  const { client, connect: target, allowHalfOpen, signal, link, routing, highWaterMark, timeout } = options;
-  const socket = new SpinesSocket({ client, connect: target, allowHalfOpen, signal, link, routing, highWaterMark });
+  const { timeout } = options;
+  const socket = new SpinesSocket(options);
   if (timeout) socket.setTimeout(timeout);
   return (socket.connect as (...args: unknown[]) => SpinesSocket).apply(socket, args);
 }

@@ -5,6 +5,10 @@
  * the program's face of a stream (socket.ts, server.ts). A stream that is not read gets no credit and so holds at most
  * STREAM_CREDIT_INITIAL bytes here; no other stream waits for it. Invariant: `window` and `#credit` mirror the daemon's.
  *
+ * Frames are as small as the overlay's packets. What one read of the connection brings for a stream is handed over as one
+ * piece when that read has been gone through, so nothing waits for more to come; until then the pieces are views of the
+ * connection's read buffer (`beginBatch`, `endBatch`), and what the program does not take by then is copied.
+ *
  *   connecting ──established──> open ──finish──> lingering ──streamClosed──> over
  *       │                        │                   │ data: reset, as a kernel does for a closed socket
  *       └────────abandon─────────┴──reset, streamClosed, connection lost──> over
@@ -22,6 +26,8 @@ import {
 export const CREDIT_GRANT_BYTES = STREAM_CREDIT_INITIAL / 4;
 /** Send credit past this makes no sense. */
 export const CREDIT_MAX = 0xffff_ffff;
+/** A piece handed over is no longer: what net reads at a time. */
+export const PIECE_BYTES_MAX = 65_536;
 /** Numbers remembered after their stream: what the daemon sent before it knew is ignored. */
 export const GONE_MAX = 65_536;
 
@@ -34,6 +40,8 @@ export interface StreamListener {
   onCredit(): void;
   /** The stream is over: null in an orderly way, or by `release`. Unless it is `cut`, what was received can still be taken. Called once, not after `reset` or `abandon`. */
   onClosed(error: SpinesClientError | null): void;
+  /** `reading` may have changed. */
+  onReading(): void;
 }
 
 export interface AcceptListener {
@@ -47,7 +55,8 @@ export interface StreamHost {
   /** False: the connection holds more than it should. */
   write(bytes: Uint8Array): boolean;
   protocolError(what: string): void;
-  copy(bytes: Uint8Array, start: number, end: number): Uint8Array;
+  /** Memory that is the program's from then on. */
+  allocate(bytes: number): Uint8Array;
   /** A number unused on this connection; throws EMFILE. */
   takeNumber(): number;
   thrown(error: unknown): void;
@@ -68,6 +77,8 @@ export class CoreStream {
   readonly #host: StreamHost;
   #queue: (Uint8Array | undefined)[] = [];
   #queueHead = 0;
+  /** So many pieces at the end of the queue are views of what is being read. */
+  #borrowed = 0;
   #listener: StreamListener | null;
   #state: StreamState = 'connecting';
   #credit = STREAM_CREDIT_INITIAL;
@@ -112,6 +123,11 @@ export class CoreStream {
     return this.#cut;
   }
 
+  /** More data is wanted and may come. */
+  get reading(): boolean {
+    return this.#flowing && !this.#endReceived && this.#state === 'open';
+  }
+
   get attached(): boolean {
     return this.#listener !== null;
   }
@@ -149,6 +165,7 @@ export class CoreStream {
   resume(): void {
     this.#flowing = true;
     this.#hand();
+    this.#listener?.onReading();
   }
 
   /** The program is done with an undisturbed stream: what was sent still arrives, `onClosed` tells when. */
@@ -193,9 +210,10 @@ export class CoreStream {
         this.#lose();
         return;
       }
-      this.#queue.push(this.#host.copy(bytes, start, end));
+      this.#queue.push(bytes.subarray(start, end));
+      this.#borrowed++;
       this.#queuedBytes += payloadBytes;
-      this.#hand();
+      this.#table.toHand(this, bytes);
     }
   }
 
@@ -216,6 +234,30 @@ export class CoreStream {
     this.#endReceived = true;
     this.#table.endReceived(this);
     if (this.#state === 'open') this.#hand();
+    this.#listener?.onReading();
+  }
+
+  /** All that one read has brought is here. */
+  endBatch(): void {
+    try {
+      this.#hand();
+    } finally {
+      this.own();
+    }
+  }
+
+  /** Copies what is still only a view. */
+  own(): void {
+    const count = this.#borrowed;
+    if (count === 0) return;
+    this.#borrowed = 0;
+    const first = this.#queue.length - count;
+    const parts = this.#queue.splice(first) as Uint8Array[];
+    for (let at = 0; at < parts.length;) {
+      const end = pieceEnd(parts, at);
+      this.#queue.push(this.#joined(parts, at, end));
+      at = end;
+    }
   }
 
   onClosed(code: string | undefined, message: string | undefined): void {
@@ -229,6 +271,10 @@ export class CoreStream {
 
   /** The stream, or the connection under it, is lost. */
   onBroken(error: SpinesClientError): void {
+    // What the same read brought before comes before the break, if anybody takes it.
+    if (this.#borrowed > 0 && this.#state === 'open') this.#hand();
+    // The program may have ended it meanwhile.
+    if (this.#state === 'over') return;
     const lingered = this.#state === 'lingering';
     this.#over();
     this.#clear();
@@ -246,6 +292,7 @@ export class CoreStream {
         this.#consume(payload.length);
         this.#flowing = false;
         if (this.#listener?.onData(payload)) this.#flowing = true;
+        else this.#listener?.onReading();
       }
       if (this.#queuedBytes === 0 && this.#endReceived && !this.#endTold) {
         this.#endTold = true;
@@ -256,15 +303,29 @@ export class CoreStream {
     }
   }
 
+  /** The next piece: one that is ours as it is, or several as one. */
   #shift(): Uint8Array {
-    const payload = this.#queue[this.#queueHead]!;
-    this.#queue[this.#queueHead++] = undefined;
-    this.#queuedBytes -= payload.length;
+    const queue = this.#queue as Uint8Array[];
+    const start = this.#queueHead;
+    const end = pieceEnd(queue, start);
+    const piece = end === start + 1 && start < queue.length - this.#borrowed ? queue[start]! : this.#joined(queue, start, end);
+    for (let i = start; i < end; i++) this.#queue[i] = undefined;
+    this.#queueHead = end;
+    this.#borrowed = Math.min(this.#borrowed, queue.length - end);
+    this.#queuedBytes -= piece.length;
     if (this.#queuedBytes === 0) {
       this.#queue = [];
       this.#queueHead = 0;
     }
-    return payload;
+    return piece;
+  }
+
+  #joined(parts: readonly Uint8Array[], start: number, end: number): Uint8Array {
+    let bytes = 0;
+    for (let i = start; i < end; i++) bytes += parts[i]!.length;
+    const piece = this.#host.allocate(bytes);
+    for (let i = start, at = 0; i < end; at += parts[i++]!.length) piece.set(parts[i]!, at);
+    return piece;
   }
 
   #consume(bytes: number): void {
@@ -290,6 +351,7 @@ export class CoreStream {
   #clear(): void {
     this.#queue = [];
     this.#queueHead = 0;
+    this.#borrowed = 0;
     this.#queuedBytes = 0;
     this.#flowing = false;
     this.#endTold = true;
@@ -309,6 +371,9 @@ export class StreamTable {
   readonly #gone = new Set<number>();
   /** Ended both ways, not yet acknowledged by the far end. */
   readonly #settling = new Set<CoreStream>();
+  /** What is being read, and the streams that have something in it. */
+  #batch: Uint8Array | null = null;
+  #toHand: CoreStream[] = [];
   #onSettled: (() => void)[] = [];
   #strays = 0;
 
@@ -401,6 +466,33 @@ export class StreamTable {
 
   /* ---------------------------------------------------------------- frames */
 
+  /** What comes now until `endBatch` lies in `chunk`, unless it began in one before. */
+  beginBatch(chunk: Uint8Array): void {
+    this.#batch = chunk;
+  }
+
+  /** Hands over what has come. */
+  endBatch(): void {
+    this.#batch = null;
+    const streams = this.#toHand;
+    this.#toHand = [];
+    for (const stream of streams) {
+      try {
+        stream.endBatch();
+      } catch (error) {
+        this.#host.thrown(error);
+      }
+    }
+  }
+
+  /** `stream` has got data that lies in `bytes`. */
+  toHand(stream: CoreStream, bytes: Uint8Array): void {
+    // A frame that two reads brought lies in memory that the next one overwrites.
+    if (bytes !== this.#batch) stream.own();
+    if (this.#batch === null) stream.endBatch();
+    else if (this.#toHand.at(-1) !== stream) this.#toHand.push(stream);
+  }
+
   /** False: not a frame about streams. */
   onFrame(type: number, bytes: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
@@ -468,6 +560,14 @@ export class StreamTable {
     const oldest = this.#gone.keys().next();
     if (!oldest.done) this.#gone.delete(oldest.value);
   }
+}
+
+/** Behind the pieces from `start` that make one piece to be handed over. */
+function pieceEnd(parts: readonly Uint8Array[], start: number): number {
+  let bytes = parts[start]!.length;
+  let end = start + 1;
+  while (end < parts.length && bytes + parts[end]!.length <= PIECE_BYTES_MAX) bytes += parts[end++]!.length;
+  return end;
 }
 
 function isNumber(value: unknown): value is number {

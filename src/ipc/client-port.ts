@@ -371,7 +371,8 @@ export class ClientPort implements DatagramOwner {
           this.#sessions.set(number, session);
           this.#numbers.set(session, number);
         }
-        reply({});
+        // The program is told: what it asked for is not what it has.
+        reply(args['link'] === 'realtime' && options.service !== SERVICE_REALTIME ? { link: 'best-effort' } : {});
         return true;
       }
       case 'bind': {
@@ -436,10 +437,12 @@ export class ClientPort implements DatagramOwner {
   #options(args: Arguments): DatagramOptions {
     const kind = args['kind'] ?? 'datagram';
     if (kind !== 'datagram' && kind !== 'stream') throw new SpinesError('EINVAL', 'kind must be "datagram" or "stream"');
-    const service = SERVICES[typeof args['link'] === 'string' ? args['link'] : args['link'] !== undefined ? '' : kind === 'stream' ? 'reliable' : 'best-effort'];
+    let service = SERVICES[typeof args['link'] === 'string' ? args['link'] : args['link'] !== undefined ? '' : kind === 'stream' ? 'reliable' : 'best-effort'];
     const dissemination = ROUTINGS[typeof args['routing'] === 'string' ? args['routing'] : args['routing'] === undefined ? 'link-state' : ''];
     if (service === undefined) throw new SpinesError('EINVAL', 'link must be "best-effort", "reliable" or "realtime"');
     if (dissemination === undefined) throw new SpinesError('EINVAL', 'routing must be "link-state" or "byzantine"');
+    // Datagrams that would be in time if there were realtime links are better sent than refused.
+    if (service === SERVICE_REALTIME && kind === 'datagram' && this.#services.checkModes(service, DISSEMINATION_LINK_STATE) !== null) service = SERVICE_BEST_EFFORT;
     const unable = this.#services.checkModes(service, dissemination);
     if (unable !== null) throw new SpinesError('EOPNOTSUPP', unable);
     const options: DatagramOptions = { service, dissemination };

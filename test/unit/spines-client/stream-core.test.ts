@@ -31,6 +31,7 @@ function setUp() {
     onEnd: () => log.push('end'),
     onCredit: () => log.push('credit'),
     onClosed: (error: { code: string } | null) => log.push(`closed ${error?.code ?? 'orderly'}`),
+    onReading: () => {},
   };
   core.onConnected();
   core.onBytes(p.encodeControl(p.FRAME_WELCOME, WELCOME));
