@@ -5,15 +5,16 @@
  * issued. Invariant: no two valid certificates of an authority give one name to two ids or one id to two names.
  */
 
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { formatNodeId, NO_NODE } from '../base/ids.ts';
 import { authorityIdOf, isAuthentic, issueCertificate, issueRevocations, makeAuthority, Trust } from '../crypto/certificates.ts';
 import { encodeKeyFile, openKeyFile } from '../crypto/key-file.ts';
 import { makeSigningKeys, type Secret } from '../crypto/keys.ts';
+import { Revoked, revocationOf, subjectsOf } from '../crypto/revoked.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
-import { armour, isSerial, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type CertificateRequest, type RevocationList } from '../wire/certificate.ts';
+import { armour, isSerial, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type CertificateRequest, type RevocationList, type RevokedSubject } from '../wire/certificate.ts';
 import { formatTime } from '../host/identity-files.ts';
 import { readKind } from '../host/identity-reader.ts';
 import { secureRandom } from '../host/secure-random.ts';
@@ -81,14 +82,15 @@ export async function found(flags: InitFlags): Promise<{ readonly told: Told; re
 }
 
 export interface SignFlags extends PassphraseFlags {
-  readonly dir: string;
+  readonly dir?: string;
   readonly days?: number;
   readonly roles?: number;
   readonly out?: string;
 }
 
-export async function sign(path: string, flags: SignFlags): Promise<Told> {
+export async function sign(path: string, given: SignFlags): Promise<Told> {
   const request = readKind(path, 'request');
+  const flags = { ...given, dir: folderOf(given.dir, [path]) };
   const files = authorityFiles(flags.dir);
   const out = flags.out ?? path.replace(/(\.req)?$/, '.crt');
   const { certificate, copy } = certifyRequest(request, flags, out, await openAuthority(flags));
@@ -115,8 +117,16 @@ export function certifyRequest(
   const wanted = now + (flags.days ?? 365) * DAY_S;
   if (wanted > lastS && flags.days !== undefined) throw usage(`the authority is valid until ${formatTime(lastS)} only; choose fewer --days`);
   const revocations = readOwnRevocations(files.revocations, authority);
-  refuseClash(request, readIssued(files.issued), revocations, now);
-  const validity = { notBeforeS: Math.max(now - BACKDATED_S, authority.notBeforeS), notAfterS: Math.min(wanted, lastS) };
+  const issued = readIssued(files.issued);
+  const revoked = new Revoked(revocations);
+  refuseClash(request, issued, revoked, now);
+  const { holder, signingKey, exchangeKey } = subjectsOf(request);
+  if (revoked.untilS(signingKey) >= 0 || revoked.untilS(exchangeKey) >= 0) {
+    throw new Failure(EXIT_USAGE, 'EREVOKED', `the keys of ${request.name} in this request are revoked; make new ones on the node with \`spines keys rotate\`, and sign that request`);
+  }
+  // Each of a holder begins after those before it: revoking one revokes the earlier ones, and not the later.
+  const afterS = issued.filter((other) => subjectsOf(other).holder === holder).reduce((latest, other) => Math.max(latest, other.notBeforeS), revoked.untilS(holder));
+  const validity = { notBeforeS: Math.max(now - BACKDATED_S, authority.notBeforeS, afterS + 1), notAfterS: Math.min(wanted, lastS) };
   const certificate = issueCertificate(request, roles, validity, authority, secret, secureRandom);
   const text = armour('SPINES CERTIFICATE', certificate.bytes);
   const copy = join(files.issued, `${certificate.name}-${certificate.serial}.crt`);
@@ -124,29 +134,69 @@ export function certifyRequest(
   return { certificate, copy };
 }
 
-export async function revoke(targets: readonly string[], flags: PassphraseFlags & { readonly dir: string }): Promise<Told> {
+/** Revokes certificates named by file or serial, with their keys and what their holders got before; or all that a node has, by name or id. */
+export async function revoke(targets: readonly string[], given: PassphraseFlags & { readonly dir?: string }): Promise<Told> {
+  const flags = { ...given, dir: folderOf(given.dir, targets) };
   const files = authorityFiles(flags.dir);
   const authority = readAuthority(files.authority);
-  const added = targets.map((target) => (isSerial(target) ? target : serialOf(target, authority)));
-  const { secret } = await openAuthority(flags);
   const now = nowS();
-  const expired = new Set(readIssued(files.issued).filter((certificate) => certificate.notAfterS + KEEP_REVOKED_S < now).map((certificate) => certificate.serial));
+  const issued = readIssued(files.issued);
+  const serials: string[] = [], subjects: RevokedSubject[] = [], bare: string[] = [];
+  for (const target of targets) {
+    const { certificates, untilS } = meantBy(target, issued, authority, now);
+    for (const certificate of certificates) {
+      serials.push(certificate.serial);
+      subjects.push(...revocationOf(certificate), { subject: subjectsOf(certificate).holder, untilS });
+    }
+    if (certificates.length > 0) continue;
+    serials.push(target);
+    bare.push(target);
+  }
+  const { secret } = await openAuthority(flags);
+  const expired = new Set(issued.filter((certificate) => certificate.notAfterS + KEEP_REVOKED_S < now).map((certificate) => certificate.serial));
   let list: RevocationList | null = null;
   replaceFile(files.revocations, () => {
     const previous = readOwnRevocations(files.revocations, authority);
-    list = issueRevocations([...previous.serials, ...added].filter((serial) => !expired.has(serial) || added.includes(serial)), previous, now, authority, secret);
+    const kept = previous.serials.filter((serial) => !expired.has(serial));
+    list = issueRevocations([...kept, ...serials], previous, now, authority, secret, undefined, [...previous.subjects, ...subjects]);
     return armour('SPINES REVOCATION LIST', list.bytes);
   });
+  const revoked = new Revoked(list!);
+  const holders = new Set(subjects.map(({ subject }) => subject));
+  const left = issued.filter((certificate) => holders.has(subjectsOf(certificate).holder) && !revoked.has(certificate) && now < certificate.notAfterS);
   return {
     ...describe({ kind: 'revocations', value: list! }), files: [files.revocations],
-    next: [`copy ${files.revocations} to a node and run \`spines reload\` there: it spreads to the others, and a certificate counts where it has not come yet`],
+    next: [
+      `copy ${files.revocations} to a node and run \`spines reload\` there: it spreads to the others, and a certificate counts where it has not come yet`,
+      ...left.map(({ name, serial }) => `${name} has a newer certificate with other keys, serial ${serial}, which stays valid: \`spines keys revoke ${name} --dir ${flags.dir}\` revokes all that ${name} has`),
+      ...bare.map((serial) => `${serial} is not among the certificates in ${files.issued}, so only this serial is revoked: name the certificate's file to revoke its keys and what was issued for them, too`),
+    ],
   };
 }
 
-function serialOf(path: string, authority: Authority): string {
-  const certificate = readKind(path, 'certificate');
-  if (!equalBytes(certificate.network, authority.network)) throw usage(`${path} belongs to another network; revoke it there`);
-  return certificate.serial;
+/** The certificates that `target` means, and until when its holder's are revoked with them; none: a serial that is not known here. */
+function meantBy(target: string, issued: readonly Certificate[], authority: Authority, now: number): { certificates: Certificate[]; untilS: number } {
+  if (isSerial(target)) return { certificates: issued.filter(({ serial }) => serial === target), untilS: 0 };
+  if (statSync(target, { throwIfNoEntry: false })?.isFile() === true) {
+    const certificate = readKind(target, 'certificate');
+    if (!equalBytes(certificate.network, authority.network)) throw usage(`${target} belongs to another network; revoke it there`);
+    return { certificates: [certificate], untilS: 0 };
+  }
+  const certificates = issued.filter(({ name, node }) => name === target || (node !== NO_NODE && formatNodeId(node) === target));
+  if (certificates.length === 0) {
+    throw new Failure(EXIT_USAGE, 'ENOENT', `${target} is no certificate file, no serial, and no node that this authority has signed for; check the path, or see the folder \`issued\` of the authority`);
+  }
+  // Those that another copy of this authority issued until now are meant, too.
+  return { certificates, untilS: now - BACKDATED_S };
+}
+
+/** The authority's folder: the one that was named, else the first of the usual ones that has its key. */
+function folderOf(named: string | undefined, files: readonly string[]): string {
+  if (named !== undefined) return named;
+  const usual = ['.', 'authority', ...files.flatMap((file) => [dirname(file), join(dirname(file), 'authority'), join(dirname(file), '..', 'authority')])];
+  const found = usual.find((dir) => existsSync(authorityFiles(dir).key));
+  if (found !== undefined) return found;
+  throw new Failure(EXIT_USAGE, 'ENOENT', 'there is no authority.key here or in authority/; name the authority\'s folder with --dir, such as --dir lab/authority');
 }
 
 function readAuthority(path: string): Authority {
@@ -181,15 +231,14 @@ function readIssued(dir: string): Certificate[] {
   return readdirSync(dir).filter((file) => file.endsWith('.crt')).sort().map((file) => readKind(join(dir, file), 'certificate'));
 }
 
-function refuseClash(request: CertificateRequest, issued: readonly Certificate[], revocations: RevocationList, now: number): void {
-  const revoked = new Set(revocations.serials);
+function refuseClash(request: CertificateRequest, issued: readonly Certificate[], revoked: Revoked, now: number): void {
   for (const other of issued) {
-    if (now >= other.notAfterS || revoked.has(other.serial)) continue;
+    if (now >= other.notAfterS || revoked.has(other)) continue;
     const sameName = other.name === request.name, sameNode = other.node === request.node && request.node !== NO_NODE;
     if (sameName && other.node === request.node) continue;
     if (!sameName && !sameNode) continue;
     const what = sameName ? `the name ${other.name}` : `the node id ${formatNodeId(other.node)}`;
     const holder = `${other.name} (${other.node === NO_NODE ? 'a client' : formatNodeId(other.node)})`;
-    throw new Failure(EXIT_USAGE, 'ECLASH', `${what} belongs to ${holder}; choose another, or first \`spines keys revoke ${other.serial}\``);
+    throw new Failure(EXIT_USAGE, 'ECLASH', `${what} belongs to ${holder}; choose another, or first \`spines keys revoke ${other.name}\``);
   }
 }

@@ -41,8 +41,8 @@ export function describe(identity: IdentityFile): Described {
       };
     }
     case 'revocations': {
-      const { network, authority, number, issuedS, serials } = identity.value;
-      return { kind: 'revocations', network: hex(network), authority: hex(authority), number, issued: formatTime(issuedS), revoked: serials.length, serials };
+      const { network, authority, number, issuedS, serials, subjects } = identity.value;
+      return { kind: 'revocations', network: hex(network), authority: hex(authority), number, issued: formatTime(issuedS), revoked: serials.length, serials, keysAndHolders: subjects.length };
     }
     case 'key': {
       const { holder, name, node, encrypted, signingKey, exchangeKey } = identity.value;
@@ -55,7 +55,7 @@ export function describe(identity: IdentityFile): Described {
 
 const LABELS: Readonly<Record<string, string>> = {
   networkName: 'network name', network: 'network id', authority: 'authority id', founding: 'founded it', notBefore: 'valid from', notAfter: 'valid until',
-  signingKey: 'signing key', exchangeKey: 'exchange key', checkedFor: 'checked for', revocationsChecked: 'revocations checked', aside: 'kept aside',
+  signingKey: 'signing key', exchangeKey: 'exchange key', checkedFor: 'checked for', revocationsChecked: 'revocations checked', keysAndHolders: 'keys and holders', aside: 'kept aside',
 };
 
 export function pairsOf(described: Described): [string, string][] {

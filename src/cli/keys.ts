@@ -19,6 +19,7 @@ import { formatPairs } from './table.ts';
 import { collect, integerArg } from './values.ts';
 
 const daysArg = integerArg(1, 36_500);
+const AUTHORITY_DIR = 'folder of the authority (default: this one, or authority/ here or beside the file)';
 
 export function registerKeys(program: Command): void {
   const keys = program.command('keys').description('make and check the identities of a closed network');
@@ -35,7 +36,7 @@ export function registerKeys(program: Command): void {
     .option('--dir <dir>', 'folder for the files', '.')
     .action(async (name: string, flags: NodeFlags & Json) => tell(await node(name, flags), flags));
   add(keys, 'sign <request>', 'sign a request: make a certificate', false)
-    .option('--dir <dir>', 'folder of the authority', '.')
+    .option('--dir <dir>', AUTHORITY_DIR)
     .option('--days <n>', 'days that the certificate is valid (default: 365, or what is left of the authority)', daysArg)
     .option('--roles <list>', 'router, client or router,client (default: router for a node, client for a client)', rolesArg)
     .option('--out <file>', 'where to write the certificate (default: next to the request, .crt)')
@@ -48,9 +49,9 @@ export function registerKeys(program: Command): void {
     .option('--revocations <file>', 'use this revocation list; may be repeated', collect)
     .option('--at <time>', 'judge for this time, such as 2030-01-31 or 2030-01-31T12:00:00Z', timeArg)
     .action((path: string, flags: VerifyFlags & Json) => tell(verify(path, flags), flags));
-  add(keys, 'revoke <certificate...>', 'revoke certificates, named by file or serial', false)
-    .option('--dir <dir>', 'folder of the authority', '.')
-    .action(async (targets: string[], flags: PassphraseFlags & Json & { dir: string }) => tell(await revoke(targets, flags), flags));
+  add(keys, 'revoke <what...>', 'revoke certificates, named by file or serial, with their keys and what the same node had before; or all of a node, by name or id', false)
+    .option('--dir <dir>', AUTHORITY_DIR)
+    .action(async (targets: string[], flags: PassphraseFlags & Json & { dir?: string }) => tell(await revoke(targets, flags), flags));
   add(keys, 'rotate <key>', 'make new keys for the identity of a key file; the old files are kept aside', true)
     .action(async (path: string, flags: PassphraseFlags & Json) => tell(await rotate(path, flags), flags));
 }

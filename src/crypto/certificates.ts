@@ -14,12 +14,13 @@ import { isNodeId, isNodeName, NO_NODE } from '../base/ids.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import {
   AUTHORITY_ID_BYTES, decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, encodeAuthority, encodeCertificate, encodeRequest, encodeRevocations,
-  isSerial, REVOCATIONS_MAX, ROLE_CLIENT, ROLE_ROUTER, SERIAL_BYTES, signaturePart, signedPart,
-  type Authority, type Certificate, type CertificateRequest, type RevocationList, type StatementFault,
+  isSerial, revocationBytes, REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, ROLE_CLIENT, ROLE_ROUTER, SERIAL_BYTES, signaturePart, signedPart,
+  type Authority, type Certificate, type CertificateRequest, type RevocationList, type RevokedSubject, type StatementFault,
 } from '../wire/certificate.ts';
 import { draw, labelled, labelledHash, type KeyPair, type Secret } from './keys.ts';
 import { noblePrimitives } from './noble-primitives.ts';
 import type { SigningPrimitives } from './primitives.ts';
+import { mergedSubjects, Revoked } from './revoked.ts';
 
 /** What is put in front of signed bytes, with a zero byte. A signature of one kind can therefore be used for no other. */
 const LABEL_AUTHORITY = 'spines authority', LABEL_REQUEST = 'spines request', LABEL_CERTIFICATE = 'spines certificate', LABEL_REVOCATIONS = 'spines revocations';
@@ -110,12 +111,17 @@ export function issueCertificate(
  */
 export function issueRevocations(
   serials: Iterable<string>, previous: RevocationList | null, nowS: number, authority: Authority, secret: Secret, primitives: SigningPrimitives = noblePrimitives,
+  subjects: Iterable<RevokedSubject> = [],
 ): RevocationList {
   const sorted = [...new Set(serials)].sort();
   for (const serial of sorted) if (!isSerial(serial)) throw new SpinesError('EINVAL', 'serial: must be 16 lower-case hexadecimal digits; see `spines keys show`');
   if (sorted.length > REVOCATIONS_MAX) throw new SpinesError('ERANGE', `revocations: at most ${REVOCATIONS_MAX} fit a list; change to a new authority`);
+  const merged = mergedSubjects(subjects);
+  if (revocationBytes(sorted.length, merged.length) > REVOCATIONS_BYTES_MAX) {
+    throw new SpinesError('ERANGE', `revocations: ${sorted.length} serials and ${merged.length} keys and holders do not fit a list of ${REVOCATIONS_BYTES_MAX} bytes; change to a new authority`);
+  }
   const number = Math.max((previous?.number ?? 0) + 1, nowS);
-  const body = encodeRevocations({ network: authority.network, authority: authorityIdOf(authority.signingKey), number, issuedS: nowS, serials: sorted });
+  const body = encodeRevocations({ network: authority.network, authority: authorityIdOf(authority.signingKey), number, issuedS: nowS, serials: sorted, subjects: merged });
   return own(decodeRevocations(signed(primitives, LABEL_REVOCATIONS, body, secret, authority.signingKey)));
 }
 
@@ -135,7 +141,7 @@ export class Trust {
   readonly network: Uint8Array;
   readonly #primitives: SigningPrimitives;
   readonly #authorities = new Map<string, Authority>();
-  readonly #lists = new Map<string, { readonly list: RevocationList; readonly serials: ReadonlySet<string> }>();
+  readonly #lists = new Map<string, { readonly list: RevocationList; readonly revoked: Revoked }>();
 
   /** Throws SpinesError unless there are 1..AUTHORITIES_MAX authorities of one network, each signed by itself. */
   constructor(authorities: readonly Authority[], primitives: SigningPrimitives = noblePrimitives) {
@@ -164,7 +170,7 @@ export class Trust {
   judgeAgain(certificate: Certificate, nowS: number): CertificateVerdict {
     const authority = this.authorityOf(certificate);
     if (authority === undefined) return 'unknown-authority';
-    if (this.isRevoked(certificate.serial)) return 'revoked';
+    if (this.isRevoked(certificate)) return 'revoked';
     if (nowS < authority.notBeforeS || nowS >= authority.notAfterS) return 'authority-not-valid';
     if (nowS < certificate.notBeforeS) return 'not-yet-valid';
     return nowS >= certificate.notAfterS ? 'expired' : 'ok';
@@ -179,7 +185,7 @@ export class Trust {
     const held = this.#lists.get(id);
     if (held !== undefined && list.number <= held.list.number) return 'stale';
     if (!isSignedBy(this.#primitives, LABEL_REVOCATIONS, list.bytes, authority.signingKey)) return 'bad-signature';
-    this.#lists.set(id, { list, serials: new Set(list.serials) });
+    this.#lists.set(id, { list, revoked: new Revoked(list) });
     return 'ok';
   }
 
@@ -188,8 +194,9 @@ export class Trust {
     return this.#authorities.get(hex(certificate.authority));
   }
 
-  isRevoked(serial: string): boolean {
-    for (const { serials } of this.#lists.values()) if (serials.has(serial)) return true;
+  /** By its serial, one of its keys or its holder, in the list of any authority. */
+  isRevoked(certificate: Certificate): boolean {
+    for (const { revoked } of this.#lists.values()) if (revoked.has(certificate)) return true;
     return false;
   }
 

@@ -12,7 +12,8 @@ import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, 
 import { draw, makeSigningKeys, Secret, type KeyPair } from '../crypto/keys.ts';
 import { Membership, type Identity } from '../crypto/membership.ts';
 import type { Primitives } from '../crypto/primitives.ts';
-import { ROLE_CLIENT, ROLE_ROUTER, type Authority, type RevocationList } from '../wire/certificate.ts';
+import { revocationOf } from '../crypto/revoked.ts';
+import { ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type RevocationList, type RevokedSubject } from '../wire/certificate.ts';
 import { cheapPrimitives, makeCheapKeys } from './cheap-primitives.ts';
 
 /** Microseconds since 1970 at virtual time 0: 2026-01-01. */
@@ -41,15 +42,22 @@ export class SimAuthority {
     const signing = this.#signingKeys();
     const secret = draw(this.#random, 32);
     const exchange: KeyPair = { publicKey: this.primitives.x25519PublicKey(secret), secret: new Secret(secret) };
-    const request = makeRequest(name, node, signing, exchange.publicKey, this.primitives);
-    return { certificate: issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.#random, this.primitives), signing, exchange };
+    return { certificate: this.#certify(node, name, signing, exchange, validity, roles), signing, exchange };
   }
 
-  /** A list that revokes these and all before. */
+  /** Another certificate for the keys of `identity`. */
+  renew({ certificate: { node, name, roles }, signing, exchange }: Identity, validity: Validity = LONG): Identity {
+    return { certificate: this.#certify(node, name, signing, exchange, validity, roles), signing, exchange };
+  }
+
+  /** A list that revokes these certificates, by their serials alone, and all that were revoked before. */
   revoke(nowS: number, ...identities: readonly Identity[]): RevocationList {
-    const serials = [...(this.#list?.serials ?? []), ...identities.map((identity) => identity.certificate.serial)];
-    this.#list = issueRevocations(serials, this.#list, nowS, this.authority, this.#keys.secret, this.primitives);
-    return this.#list;
+    return this.#revoke(nowS, identities.map((identity) => identity.certificate.serial), []);
+  }
+
+  /** As `spines keys revoke` does: the keys, too, and what the holder got no later. */
+  revokeKeys(nowS: number, ...identities: readonly Identity[]): RevocationList {
+    return this.#revoke(nowS, [], identities.flatMap((identity) => revocationOf(identity.certificate)));
   }
 
   /** What a daemon with `identity` and `trusted` authorities (default: this one) knows. `clock`: virtual time of its host. */
@@ -59,6 +67,19 @@ export class SimAuthority {
 
   trust(trusted: readonly SimAuthority[] = [this]): Trust {
     return new Trust(trusted.map((one) => one.authority), this.primitives);
+  }
+
+  #revoke(nowS: number, serials: readonly string[], subjects: readonly RevokedSubject[]): RevocationList {
+    const before = this.#list;
+    this.#list = issueRevocations(
+      [...(before?.serials ?? []), ...serials], before, nowS, this.authority, this.#keys.secret, this.primitives, [...(before?.subjects ?? []), ...subjects],
+    );
+    return this.#list;
+  }
+
+  #certify(node: NodeId, name: string, signing: KeyPair, exchange: KeyPair, validity: Validity, roles: number): Certificate {
+    const request = makeRequest(name, node, signing, exchange.publicKey, this.primitives);
+    return issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.#random, this.primitives);
   }
 
   #signingKeys(): KeyPair {

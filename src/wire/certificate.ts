@@ -12,13 +12,15 @@ import { isNodeId, isNodeName, NO_NODE, type NodeId } from '../base/ids.ts';
 
 /** Why bytes are no statement. */
 export type StatementFault =
-  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials';
+  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials' | 'subjects-unsorted' | 'too-many-subjects';
 
 export const STATEMENT_AUTHORITY = 1;
 export const STATEMENT_REQUEST = 2;
 export const STATEMENT_CERTIFICATE = 3;
 export const STATEMENT_REVOCATIONS = 4;
 export const STATEMENT_VERSION = 1;
+/** Of a revocation list that names subjects; one that names serials only has version 1, as before there were others. */
+export const REVOCATIONS_VERSION_SUBJECTS = 2;
 
 export const KEY_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
@@ -63,8 +65,19 @@ export const REVOCATIONS_LAYOUT = {
   kind: [KIND, 1], version: [VERSION, 1], count: [R_COUNT, 2], number: [R_NUMBER, 6], issued: [R_ISSUED, 6], network: [R_NETWORK, NETWORK_ID_BYTES],
   authority: [R_AUTHORITY, AUTHORITY_ID_BYTES],
 } as const;
-/** With the most serials. */
+/** With the most serials; no list is longer. */
 export const REVOCATIONS_BYTES_MAX = R_SERIALS + REVOCATIONS_MAX * SERIAL_BYTES + SIGNATURE_BYTES;
+
+/** Version 2: how many subjects there are, then the serials, then the subjects. */
+const R2_SUBJECT_COUNT = 64, R2_SERIALS = 66;
+export const REVOCATIONS_SUBJECTS_LAYOUT = { ...REVOCATIONS_LAYOUT, 'subject count': [R2_SUBJECT_COUNT, 2] } as const;
+/** What a subject is named by: the start of a hash. */
+export const SUBJECT_ID_BYTES = 12;
+const S_UNTIL = SUBJECT_ID_BYTES;
+export const SUBJECT_BYTES = 18;
+export const SUBJECT_LAYOUT = { subject: [0, SUBJECT_ID_BYTES], until: [S_UNTIL, 6] } as const;
+/** Most subjects of one list, when it has no serials. */
+export const SUBJECTS_MAX = Math.floor((REVOCATIONS_BYTES_MAX - R2_SERIALS - SIGNATURE_BYTES) / SUBJECT_BYTES);
 
 export interface AuthorityFields {
   /** Of the network, 1..63 characters of a node name. */
@@ -117,6 +130,14 @@ export interface Certificate extends CertificateFields {
   readonly bytes: Uint8Array;
 }
 
+/** A key or a holder of which certificates are revoked, whatever their serials. */
+export interface RevokedSubject {
+  /** 24 lower-case hexadecimal digits; crypto/revoked.ts says of what. */
+  readonly subject: string;
+  /** Certificates of it whose "not before" is this second or an earlier one are revoked. Seconds since 1970, u48. */
+  readonly untilS: number;
+}
+
 export interface RevocationFields {
   readonly network: Uint8Array;
   readonly authority: Uint8Array;
@@ -126,6 +147,8 @@ export interface RevocationFields {
   readonly issuedS: number;
   /** Ascending, without repetition; at most REVOCATIONS_MAX. */
   readonly serials: readonly string[];
+  /** Ascending by subject, none twice; together with the serials at most REVOCATIONS_BYTES_MAX. */
+  readonly subjects: readonly RevokedSubject[];
 }
 
 export interface RevocationList extends RevocationFields {
@@ -226,7 +249,7 @@ export function encodeCertificate(fields: CertificateFields): Uint8Array {
   b[C_ROLES] = fields.roles;
   b[C_NAME_BYTES] = name.length;
   putU32(b, C_NODE, fields.node);
-  putSerial(b, C_SERIAL, fields.serial);
+  putHex(b, C_SERIAL, fields.serial);
   b.set(fields.network, C_NETWORK);
   b.set(fields.authority, C_AUTHORITY);
   putU48(b, C_NOT_BEFORE, fields.notBeforeS);
@@ -239,39 +262,70 @@ export function encodeCertificate(fields: CertificateFields): Uint8Array {
 /* ------------------------------------------------------------------ revocation list */
 
 export function decodeRevocations(b: Uint8Array, start = 0, end = b.length): RevocationList | StatementFault {
-  const head = headFault(b, start, end, STATEMENT_REVOCATIONS, R_SERIALS);
+  const named = end - start > VERSION && b[start + VERSION] === REVOCATIONS_VERSION_SUBJECTS;
+  const serialsAt = named ? R2_SERIALS : R_SERIALS;
+  const head = headFault(b, start, end, STATEMENT_REVOCATIONS, serialsAt, named ? REVOCATIONS_VERSION_SUBJECTS : STATEMENT_VERSION);
   if (head !== null) return head;
-  const count = getU16(b, start + R_COUNT);
+  const count = getU16(b, start + R_COUNT), subjectCount = named ? getU16(b, start + R2_SUBJECT_COUNT) : 0;
   if (count > REVOCATIONS_MAX) return 'too-many-serials';
-  const fault = lengthFault(end - start, R_SERIALS + count * SERIAL_BYTES + SIGNATURE_BYTES);
+  const length = revocationBytes(count, subjectCount);
+  if (length > REVOCATIONS_BYTES_MAX) return 'too-many-subjects';
+  // Without subjects it is a list of version 1: one content has one encoding.
+  if (named && subjectCount === 0) return 'version';
+  const fault = lengthFault(end - start, length);
   if (fault !== null) return fault;
   const serials: string[] = [];
   // Digits of equal number sort as text as they do as numbers.
-  let previous = '';
-  for (let i = 0, at = start + R_SERIALS; i < count; i += 1, at += SERIAL_BYTES) {
+  let previous = '', at = start + serialsAt;
+  for (let i = 0; i < count; i += 1, at += SERIAL_BYTES) {
     const serial = hex(b.subarray(at, at + SERIAL_BYTES));
     if (!isSerial(serial)) return 'serial';
     if (serial <= previous) return 'serials-unsorted';
     serials.push(serial);
     previous = serial;
   }
+  const subjects: RevokedSubject[] = [];
+  previous = '';
+  for (let i = 0; i < subjectCount; i += 1, at += SUBJECT_BYTES) {
+    const subject = hex(b.subarray(at, at + SUBJECT_ID_BYTES));
+    if (subject <= previous) return 'subjects-unsorted';
+    subjects.push({ subject, untilS: getU48(b, at + S_UNTIL) });
+    previous = subject;
+  }
   return {
-    serials, number: getU48(b, start + R_NUMBER), issuedS: getU48(b, start + R_ISSUED),
+    serials, subjects, number: getU48(b, start + R_NUMBER), issuedS: getU48(b, start + R_ISSUED),
     network: piece(b, start + R_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + R_AUTHORITY, AUTHORITY_ID_BYTES), bytes: copyOf(b, start, end),
   };
 }
 
 export function encodeRevocations(fields: RevocationFields): Uint8Array {
-  const b = new Uint8Array(R_SERIALS + fields.serials.length * SERIAL_BYTES);
+  const { serials, subjects } = fields;
+  const named = subjects.length > 0;
+  const b = new Uint8Array(revocationBytes(serials.length, subjects.length) - SIGNATURE_BYTES);
   b[KIND] = STATEMENT_REVOCATIONS;
-  b[VERSION] = STATEMENT_VERSION;
-  putU16(b, R_COUNT, fields.serials.length);
+  b[VERSION] = named ? REVOCATIONS_VERSION_SUBJECTS : STATEMENT_VERSION;
+  putU16(b, R_COUNT, serials.length);
   putU48(b, R_NUMBER, fields.number);
   putU48(b, R_ISSUED, fields.issuedS);
   b.set(fields.network, R_NETWORK);
   b.set(fields.authority, R_AUTHORITY);
-  fields.serials.forEach((serial, i) => putSerial(b, R_SERIALS + i * SERIAL_BYTES, serial));
+  if (named) putU16(b, R2_SUBJECT_COUNT, subjects.length);
+  let at: number = named ? R2_SERIALS : R_SERIALS;
+  for (const serial of serials) {
+    putHex(b, at, serial);
+    at += SERIAL_BYTES;
+  }
+  for (const { subject, untilS } of subjects) {
+    putHex(b, at, subject);
+    putU48(b, at + S_UNTIL, untilS);
+    at += SUBJECT_BYTES;
+  }
   return b;
+}
+
+/** Length of a list, with its signature. */
+export function revocationBytes(serials: number, subjects: number): number {
+  return (subjects > 0 ? R2_SERIALS : R_SERIALS) + serials * SERIAL_BYTES + subjects * SUBJECT_BYTES + SIGNATURE_BYTES;
 }
 
 /* ------------------------------------------------------------------ text armour */
@@ -334,10 +388,10 @@ function unbase64(text: string): Uint8Array | null {
 
 /* ------------------------------------------------------------------ shared */
 
-function headFault(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number): StatementFault | null {
+function headFault(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number, version = STATEMENT_VERSION): StatementFault | null {
   if (end - start < fixedBytes + SIGNATURE_BYTES) return 'truncated';
   if (b[start + KIND] !== kind) return 'kind';
-  return b[start + VERSION] === STATEMENT_VERSION ? null : 'version';
+  return b[start + VERSION] === version ? null : 'version';
 }
 
 function lengthFault(length: number, expected: number): StatementFault | null {
@@ -362,6 +416,6 @@ function begin(kind: number, fixedBytes: number, text: string): { b: Uint8Array;
   return { b, name };
 }
 
-function putSerial(b: Uint8Array, at: number, serial: string): void {
-  for (let i = 0; i < SERIAL_BYTES; i += 1) b[at + i] = parseInt(serial.slice(2 * i, 2 * i + 2), 16);
+function putHex(b: Uint8Array, at: number, digits: string): void {
+  for (let i = 0; 2 * i < digits.length; i += 1) b[at + i] = parseInt(digits.slice(2 * i, 2 * i + 2), 16);
 }

@@ -7,7 +7,7 @@
 
 import { copyBytes, copyOf, getU16, getU32, getU48, hex, putU16, putU32, putU48 } from '../base/bytes.ts';
 import { assert } from '../base/assert.ts';
-import { AUTHORITY_ID_BYTES, REVOCATIONS_BYTES_MAX, REVOCATIONS_LAYOUT, SERIAL_BYTES, SIGNATURE_BYTES } from './certificate.ts';
+import { AUTHORITY_ID_BYTES, REVOCATIONS_BYTES_MAX, REVOCATIONS_LAYOUT, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
 
@@ -154,9 +154,9 @@ function partBytes(length: number, index: number): number {
   return Math.min(REVOCATION_PART_BYTES, length - index * REVOCATION_PART_BYTES);
 }
 
-/** A list has a head, whole serials and a signature. */
+/** What lists have; whether it is whole serials and subjects is seen when it is here. */
 function isListLength(length: number): boolean {
-  return length >= LIST_BYTES_MIN && length <= REVOCATIONS_BYTES_MAX && (length - LIST_BYTES_MIN) % SERIAL_BYTES === 0;
+  return length >= LIST_BYTES_MIN && length <= REVOCATIONS_BYTES_MAX;
 }
 
 function nameAt(b: Uint8Array, at: number): ListName {

@@ -253,6 +253,34 @@ describe('many lists and many wires', () => {
     expect(network.until(() => holds(b!, list), 2 * SECOND)).not.toBeNull();
   });
 
+  test('that names keys cuts off an earlier certificate of the same keys, and no other node', () => {
+    const network = up(ring(5));
+    const authority = network.world.authority!;
+    const gone = network.host(3);
+    // Renewed: what is revoked is the new certificate. The earlier one, which all nodes have seen, goes on being shown.
+    const renewed = authority.renew(gone.identity!, { notBeforeS: SIM_EPOCH / SECOND - 100, notAfterS: SIM_EPOCH / SECOND + 86_400 });
+    expect(renewed.certificate.serial).not.toBe(gone.identity!.certificate.serial);
+    const list = authority.revokeKeys(Math.floor((SIM_EPOCH + network.now) / SECOND), renewed);
+    expect(list.serials).toEqual([]);
+    expect(spread(network, network.host(0), list, gone)).toBeLessThan(2 * SECOND);
+    expectRefused(network, gone);
+    for (const a of honest(network, gone)) for (const b of honest(network, gone)) expect(a === b || a.node.router.nextHop(b.id) !== null, `${a.name} reaches ${b.name}`).toBe(true);
+    gone.crash();
+  });
+
+  test('that names the keys a node had before it changed them leaves the node alone', () => {
+    const network = up(pair());
+    const [a, b] = [network.host(0), network.host(1)];
+    const authority = network.world.authority!;
+    const old = authority.issue(b.id, b.name, { notBeforeS: SIM_EPOCH / SECOND - 90_000, notAfterS: SIM_EPOCH / SECOND + 86_400 });
+    const list = authority.revokeKeys(Math.floor((SIM_EPOCH + network.now) / SECOND), old);
+    hand(a, list);
+    network.run(5 * SECOND);
+    expect([holds(b, list), linked(a, b)]).toEqual([true, true]);
+    expect(a.node.drops.of(DropReason.certificateRevoked)).toBe(0);
+    expect(a.membership!.trust.isRevoked(old.certificate)).toBe(true);
+  });
+
   test('costs nothing once everybody has it', () => {
     const quiet = (network: Network): number => {
       network.run(20 * SECOND);
@@ -265,7 +293,7 @@ describe('many lists and many wires', () => {
     const stranger = network.world.authority!.issue(0x0b00_0000, 'stranger');
     hand(network.host(0), listOf(network, stranger));
     network.run(SECOND);
-    expect(network.hosts.every((host) => host.membership!.trust.isRevoked(stranger.certificate.serial))).toBe(true);
+    expect(network.hosts.every((host) => host.membership!.trust.isRevoked(stranger.certificate))).toBe(true);
     expect(quiet(network)).toBeLessThan(without * 1.01);
   });
 });

@@ -158,6 +158,83 @@ describe('spines keys', () => {
     expect(await ok('show', at('ca/revocations.crl'))).toMatchObject({ revoked: 2 });
   });
 
+  describe('revokes a node, not a serial', () => {
+    const verdict = async (file: string): Promise<string> => {
+      const code = await keys('verify', at(file), '--dir', at('ca'), '--json');
+      return code === 0 ? 'good' : (JSON.parse(out.stdout) as { error: { code: string } }).error.code;
+    };
+    const sign = (request: string, to: string, ...more: string[]): Promise<unknown> => ok('sign', at(request), '--dir', at('ca'), '--out', at(to), ...more);
+
+    it('that was renewed: by any of its certificates, or by a serial, all of its keys', async () => {
+      for (const [i, named] of ['alpha.crt', 'second.crt', 'third.crt', 'serial'].entries()) {
+        rmSync(dir, { recursive: true, force: true });
+        await network();
+        await sign('alpha.req', 'second.crt');
+        await sign('alpha.req', 'third.crt', '--days', '10');
+        await ok('node', 'beta', '--id', '10.0.0.2', '--dir', dir);
+        await sign('beta.req', 'beta.crt');
+        await ok('revoke', named === 'serial' ? String((await ok('show', at('alpha.crt')))['serial']) : at(named), '--dir', at('ca'));
+        expect([await verdict('alpha.crt'), await verdict('second.crt'), await verdict('third.crt'), await verdict('beta.crt')], named).toEqual(['EREVOKED', 'EREVOKED', 'EREVOKED', 'good']);
+        if (i > 0) continue;
+        await refused(2, 'EREVOKED', 'sign', at('alpha.req'), '--dir', at('ca'), '--out', at('again.crt'));
+        expect(out.stderr).toContain('the keys of alpha in this request are revoked; make new ones on the node with `spines keys rotate`');
+      }
+    });
+
+    it('that has rotated its keys: the old ones by their certificate, all by name or id', async () => {
+      await network();
+      await ok('rotate', at('alpha.key'));
+      await sign('alpha.req', 'alpha.crt');
+      const told = await ok('revoke', at('alpha.crt.old-1'), '--dir', at('ca'));
+      expect([await verdict('alpha.crt.old-1'), await verdict('alpha.crt')]).toEqual(['EREVOKED', 'good']);
+      expect((told['next'] as string[])[1]).toMatch(/^alpha has a newer certificate with other keys, serial [0-9a-f]{16}, which stays valid: `spines keys revoke alpha --dir .*` revokes all that alpha has$/);
+      await ok('rotate', at('alpha.key'));
+      await sign('alpha.req', 'alpha.crt');
+      await ok('revoke', 'alpha', '--dir', at('ca'));
+      expect([await verdict('alpha.crt.old-2'), await verdict('alpha.crt')]).toEqual(['EREVOKED', 'EREVOKED']);
+      // The machine has been found, and gets new keys at once.
+      await ok('rotate', at('alpha.key'));
+      await sign('alpha.req', 'alpha.crt');
+      expect([await verdict('alpha.crt.old-3'), await verdict('alpha.crt')]).toEqual(['EREVOKED', 'good']);
+      expect((await ok('revoke', '10.0.0.1', '--dir', at('ca')))['next']).toHaveLength(1);
+      expect(await verdict('alpha.crt')).toBe('EREVOKED');
+    });
+
+    it('and a client, which has no id; the newest certificate revoked takes the earlier ones of other keys with it', async () => {
+      await network();
+      for (const name of ['alice', 'bob']) {
+        await ok('node', name, '--client', '--dir', dir);
+        await sign(`${name}.req`, `${name}.crt`);
+      }
+      await ok('rotate', at('alice.key'));
+      await sign('alice.req', 'alice.crt');
+      await ok('revoke', at('alice.crt'), '--dir', at('ca'));
+      expect([await verdict('alice.crt'), await verdict('alice.crt.old-1'), await verdict('bob.crt'), await verdict('alpha.crt')]).toEqual(['EREVOKED', 'EREVOKED', 'good', 'good']);
+    });
+
+    it('or says what is not meant by a name, and what a strange serial does not do', async () => {
+      await network();
+      await refused(2, 'ENOENT', 'revoke', 'gamma', '--dir', at('ca'));
+      await refused(2, 'ENOENT', 'revoke', '10.9.9.9', '--dir', at('ca'));
+      expect(out.stderr).toContain('10.9.9.9 is no certificate file, no serial, and no node that this authority has signed for; ');
+      const told = await ok('revoke', '00112233445566aa', '--dir', at('ca'));
+      expect((told['next'] as string[])[1]).toContain('only this serial is revoked: name the certificate\'s file');
+      expect(readFileSync(at('ca/revocations.crl'), 'utf8')).toContain('BEGIN SPINES REVOCATION LIST');
+      expect(await verdict('alpha.crt')).toBe('good');
+    });
+  });
+
+  it('finds the authority without --dir where it usually is, and says so where it is not', async () => {
+    await ok('init', '--dir', at('net/authority'));
+    await ok('node', 'alpha', '--id', '10.0.0.1', '--dir', at('net/node-1'));
+    await ok('sign', at('net/node-1/alpha.req'));
+    expect(existsSync(at('net/node-1/alpha.crt'))).toBe(true);
+    await ok('revoke', at('net/node-1/alpha.crt'));
+    await ok('node', 'beta', '--id', '10.0.0.2', '--dir', at('far/away'));
+    await refused(2, 'ENOENT', 'sign', at('far/away/beta.req'));
+    expect(out.stderr).toBe('spines: there is no authority.key here or in authority/; name the authority\'s folder with --dir, such as --dir lab/authority\n');
+  });
+
   it('never makes a revocation list that forgets', async () => {
     await network();
     await ok('revoke', at('alpha.crt'), '--dir', at('ca'));

@@ -6,6 +6,7 @@ import { SpinesError } from '../../../src/base/errors.ts';
 import { Rng } from '../../../src/base/rng.ts';
 import { isAuthentic, issueCertificate, issueRevocations, makeAuthority, makeRequest, requestFault, Trust, type Validity } from '../../../src/crypto/certificates.ts';
 import { makeExchangeKeys, makeSigningKeys } from '../../../src/crypto/keys.ts';
+import { revocationOf, subjectsOf } from '../../../src/crypto/revoked.ts';
 import { decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate } from '../../../src/wire/certificate.ts';
 
 const random = new Rng(21);
@@ -85,6 +86,48 @@ describe('a revocation list', () => {
     expect(both.offer(revoke(lab, 5_000))).toBe('ok');
     expect(both.offer(revoke(second, 2_000, certificate.serial))).toBe('ok');
     expect(both.judge(certificate, 2_500)).toBe('revoked');
+  });
+
+  describe('that names subjects', () => {
+    const signing = makeSigningKeys(random), exchange = makeExchangeKeys(random);
+    const of = (name: string, node: number, notBeforeS: number, keys = signing, exchangeKey = exchange.publicKey, by = lab): Certificate => (
+      issueCertificate(makeRequest(name, node, keys, exchangeKey), node === 0 ? ROLE_CLIENT : ROLE_ROUTER, { notBeforeS, notAfterS: 8_000 }, by.authority, by.secret, random));
+    const verdicts = (revoked: Certificate, ...asked: Certificate[]): string[] => {
+      const here = new Trust([lab.authority, second.authority]);
+      const list = issueRevocations([], null, 5_000, lab.authority, lab.secret, undefined, revocationOf(revoked));
+      expect(here.offer(decodeRevocations(list.bytes) as typeof list)).toBe('ok');
+      expect(here.judge(revoked, 6_000)).toBe('revoked');
+      return asked.map((certificate) => here.judge(certificate, 6_000));
+    };
+    const second = found('lab', lab.authority.network);
+    const fresh = (): [typeof signing, Uint8Array] => [makeSigningKeys(random), makeExchangeKeys(random).publicKey];
+
+    test('revokes earlier and later certificates of the same keys, of any name and authority', () => {
+      const revoked = of('beta', 2, 2_500);
+      expect(verdicts(revoked, of('beta', 2, 2_000), of('beta', 2, 4_000), of('other', 9, 4_000), of('beta', 2, 4_000, signing, exchange.publicKey, second))).toEqual(Array(4).fill('revoked'));
+    });
+
+    test('revokes who has one of the two keys', () => {
+      const [otherSigning, otherExchange] = fresh();
+      expect(verdicts(of('beta', 2, 2_500), of('x', 3, 4_000, otherSigning), of('y', 4, 4_000, signing, otherExchange), of('z', 5, 2_000, otherSigning, otherExchange))).toEqual(['revoked', 'revoked', 'ok']);
+    });
+
+    test('revokes what the holder had before, of other keys, and not what it gets after', () => {
+      expect(verdicts(of('beta', 2, 2_500), of('beta', 2, 2_500, ...fresh()), of('beta', 2, 2_501, ...fresh()), of('beta', 7, 2_000, ...fresh()), of('gamma', 2, 2_000, ...fresh())))
+        .toEqual(['revoked', 'ok', 'ok', 'ok']);
+      expect(verdicts(of('alice', 0, 2_500), of('alice', 0, 2_400, ...fresh()), of('alice', 0, 2_600, ...fresh()), of('bob', 0, 2_400, ...fresh()))).toEqual(['revoked', 'ok', 'ok']);
+    });
+
+    test('has each subject once, with its latest time; a list of serials alone is what it was', () => {
+      const entries = [2_000, 4_000, 3_000].flatMap((notBeforeS) => revocationOf(of('beta', 2, notBeforeS)));
+      const list = issueRevocations([], null, 5_000, lab.authority, lab.secret, undefined, entries);
+      expect(list.subjects).toHaveLength(3);
+      expect(list.subjects).toContainEqual({ subject: subjectsOf(of('beta', 2, 1)).holder, untilS: 4_000 });
+      expect(list.bytes[1]).toBe(2);
+      expect(revoke(lab, 5_000, certificate.serial).bytes[1]).toBe(1);
+      const many = Array.from({ length: 1_821 }, (_, i) => ({ subject: i.toString(16).padStart(24, '0'), untilS: 1 }));
+      expect(() => issueRevocations([], null, 1, lab.authority, lab.secret, undefined, many)).toThrow(/do not fit a list of 32896 bytes; change to a new authority/);
+    });
   });
 
   test('that is forged, foreign or damaged anywhere changes nothing', () => {

@@ -19,7 +19,8 @@ const REQUEST = { name: 'n', node: 0x0a000001, signingKey: key(), exchangeKey: k
 const CERTIFICATE = {
   ...REQUEST, name: 'a'.repeat(63), network: key(), authority: randomBytes(rng, 16), serial: '00000000000000ff', roles: 3, notBeforeS: 1_700_000_000, notAfterS: 1_800_000_000,
 };
-const LIST = { network: key(), authority: randomBytes(rng, 16), number: 7, issuedS: 99, serials: ['0000000000000001', '00ff000000000000', 'ffffffffffffffff'] };
+const LIST = { network: key(), authority: randomBytes(rng, 16), number: 7, issuedS: 99, serials: ['0000000000000001', '00ff000000000000', 'ffffffffffffffff'], subjects: [] };
+const SUBJECTS = [{ subject: '0'.repeat(24), untilS: 0 }, { subject: `${'0'.repeat(23)}1`, untilS: 7 }, { subject: 'f'.repeat(24), untilS: 0xffff_ffff_ffff }];
 
 interface Codec {
   readonly name: string;
@@ -35,6 +36,10 @@ const CODECS: readonly Codec[] = [
   { name: 'request', bytes: signed(wire.encodeRequest(REQUEST)), fields: REQUEST, decode: wire.decodeRequest, again: wire.encodeRequest },
   { name: 'certificate', bytes: signed(wire.encodeCertificate(CERTIFICATE)), fields: CERTIFICATE, decode: wire.decodeCertificate, again: wire.encodeCertificate },
   { name: 'revocation list', bytes: signed(wire.encodeRevocations(LIST)), fields: LIST, decode: wire.decodeRevocations, again: wire.encodeRevocations },
+  {
+    name: 'revocation list with subjects', bytes: signed(wire.encodeRevocations({ ...LIST, subjects: SUBJECTS.slice(1) })), fields: { ...LIST, subjects: SUBJECTS.slice(1) },
+    decode: wire.decodeRevocations, again: wire.encodeRevocations,
+  },
 ];
 
 /** 'same' when `bytes` are exactly what their content encodes to, else the fault; 'other' must not be. */
@@ -111,6 +116,22 @@ describe('what is refused', () => {
     expect(list(...serials(wire.REVOCATIONS_MAX))).toBeTypeOf('object');
     expect(list(...serials(wire.REVOCATIONS_MAX + 1))).toBe('too-many-serials');
   });
+
+  test('subjects out of order, twice, none where some are said, or too many', () => {
+    const list = (subjects: readonly wire.RevokedSubject[], serials: readonly string[] = []): string | object => wire.decodeRevocations(signed(wire.encodeRevocations({ ...LIST, serials, subjects })));
+    const [zero, one, most] = SUBJECTS as [wire.RevokedSubject, wire.RevokedSubject, wire.RevokedSubject];
+    expect(list([one, most], LIST.serials)).toBeTypeOf('object');
+    expect(list([most, one])).toBe('subjects-unsorted');
+    expect(list([one, one])).toBe('subjects-unsorted');
+    expect(list([zero, one])).toBeTypeOf('object');
+    const many = (count: number): wire.RevokedSubject[] => Array.from({ length: count }, (_, i) => ({ subject: (i + 1).toString(16).padStart(24, '0'), untilS: i }));
+    expect(list(many(wire.SUBJECTS_MAX))).toBeTypeOf('object');
+    expect(list(many(wire.SUBJECTS_MAX + 1))).toBe('too-many-subjects');
+    expect(list(many(wire.SUBJECTS_MAX), LIST.serials)).toBe('too-many-subjects');
+    const none = Uint8Array.of(...wire.encodeRevocations({ ...LIST, serials: [], subjects: [] }), 0, 0);
+    none[1] = wire.REVOCATIONS_VERSION_SUBJECTS;
+    expect(wire.decodeRevocations(signed(none))).toBe('version');
+  });
 });
 
 describe('text armour', () => {
@@ -163,6 +184,7 @@ describe('WIRE.md section 11', () => {
   test.each([
     ['AUTHORITY', wire.AUTHORITY_LAYOUT, ['name', 'signature']], ['REQUEST', wire.REQUEST_LAYOUT, ['name', 'signature']],
     ['CERTIFICATE', wire.CERTIFICATE_LAYOUT, ['name', 'signature']], ['REVOCATIONS', wire.REVOCATIONS_LAYOUT, ['serials', 'signature']],
+    ['REVOCATIONS_SUBJECTS', wire.REVOCATIONS_SUBJECTS_LAYOUT, ['serials', 'subjects', 'signature']],
   ] as const)('has the layout of %s', (name, layout, varying) => {
     const rows = table(`layout: ${name}`);
     const fields = Object.entries(layout);
@@ -182,5 +204,8 @@ describe('WIRE.md section 11', () => {
     expect(document).toContain(`at most ${wire.CERTIFICATE_BYTES_MAX} bytes`);
     expect(document).toContain(`At most ${wire.REVOCATIONS_BYTES_MAX.toLocaleString('en')} bytes`);
     expect(document).toContain(`n, at most ${wire.REVOCATIONS_MAX} |`);
+    expect(document).toContain(`m, 1 to ${wire.SUBJECTS_MAX} |`);
+    const [subject, until] = table('layout: SUBJECT').map((row) => [row[2], Number(row[0]), Number(row[1])]);
+    expect([subject, until]).toEqual(Object.entries(wire.SUBJECT_LAYOUT).map(([field, [at, length]]) => [field, at, length]));
   });
 });
