@@ -168,8 +168,14 @@ export async function revoke(targets: readonly string[], given: PassphraseFlags 
     ...describe({ kind: 'revocations', value: list! }), files: [files.revocations],
     next: [
       `copy ${files.revocations} to a node and run \`spines reload\` there: it spreads to the others, and a certificate counts where it has not come yet`,
-      ...left.map(({ name, serial }) => `${name} has a newer certificate with other keys, serial ${serial}, which stays valid: \`spines keys revoke ${name} --dir ${flags.dir}\` revokes all that ${name} has`),
-      ...bare.map((serial) => `${serial} is not among the certificates in ${files.issued}, so only this serial is revoked: name the certificate's file to revoke its keys and what was issued for them, too`),
+      ...left.map(({ name, serial }) => (
+        `${name} has a newer certificate with other keys, serial ${serial}, which stays valid: `
+        + `\`spines keys revoke ${name} --dir ${flags.dir}\` revokes all that ${name} has`
+      )),
+      ...bare.map((serial) => (
+        `${serial} is not among the certificates in ${files.issued}, so only this serial is revoked: `
+        + 'name the certificate\'s file to revoke its keys and what was issued for them, too'
+      )),
     ],
   };
 }
@@ -184,7 +190,8 @@ function meantBy(target: string, issued: readonly Certificate[], authority: Auth
   }
   const certificates = issued.filter(({ name, node }) => name === target || (node !== NO_NODE && formatNodeId(node) === target));
   if (certificates.length === 0) {
-    throw new Failure(EXIT_USAGE, 'ENOENT', `${target} is no certificate file, no serial, and no node that this authority has signed for; check the path, or see the folder \`issued\` of the authority`);
+    const what = `${target} is no certificate file, no serial, and no node that this authority has signed for`;
+    throw new Failure(EXIT_USAGE, 'ENOENT', `${what}; check the path, or see the folder \`issued\` of the authority`);
   }
   // Those that another copy of this authority issued until now are meant, too.
   return { certificates, untilS: now - BACKDATED_S };
