@@ -95,6 +95,8 @@ export class ByzantineRouter implements AlternateRouter {
   /** By destination; never forgotten in this run, as keys would be used twice. At most one for each node of the network. */
   readonly #counters = new Map<NodeId, number>();
   readonly #flowEnv: SourceFlowEnvironment;
+  /** Which run of this node: in the units and from the clock of advertisements' numbers, and never behind those of an earlier run. */
+  #epoch: number;
   readonly #ack = new ProbedAck();
   readonly #inner = new Packet();
   readonly #whole = new Uint8Array(PACKET_BYTES_MAX);
@@ -104,7 +106,8 @@ export class ByzantineRouter implements AlternateRouter {
     const { self, clock, timers, membership, options, topology, links, drops } = env;
     const { primitives } = membership;
     // Both live as long as this run of the daemon: counters begin anew with them.
-    const epoch = Math.floor(membership.wallUs / 100);
+    this.#epoch = Math.floor(membership.wallUs / 100);
+    const epochNow = (): number => this.#epoch;
     const secret = new Secret(draw(membership.random, 32));
     const exchangeKey = primitives.x25519PublicKey(secret.reveal());
     const onions = new Onions(primitives);
@@ -116,14 +119,14 @@ export class ByzantineRouter implements AlternateRouter {
     this.#messages = new RouteMessages(self);
     this.weights = new WeightList(capExponent(options.weightCap, env.nodesMost));
     this.discovery = new Discovery({
-      self, clock, timers, primitives, signing: membership.identity.signing, epoch, exchangeKey: () => exchangeKey,
+      self, clock, timers, primitives, signing: membership.identity.signing, get epoch() { return epochNow(); }, exchangeKey: () => exchangeKey,
       certificateOf: (node) => (node === self ? membership.identity.certificate : topology.certificateOf(node)),
       neighbours: () => this.#neighbours(),
       send: (neighbour, bytes) => {
         const link = linkTo(neighbour);
         if (link !== null) this.#messages.send(link, bytes);
       },
-      mayLink: (a, b) => this.#mayLink(a, b),
+      mayLink: (a, b) => this.#mayLink(a, b), reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
         for (const flow of this.#flows.values()) if (flow.destination === destination) flow.onPath(path);
         for (const finder of this.#finders) if (finder.destination === destination) this.#onFound(finder);
@@ -141,7 +144,7 @@ export class ByzantineRouter implements AlternateRouter {
       onInner: (data, packet, start, end) => this.#onInner(data, packet, start, end),
     });
     this.#flowEnv = {
-      self, clock, timers, options, onions, keys, epoch, secret, linkTo, pool: env.pool, weights: this.weights,
+      self, clock, timers, options, onions, keys, get epoch() { return epochNow(); }, secret, linkTo, pool: env.pool, weights: this.weights,
       nextCounter: (destination) => {
         const counter = this.#counters.get(destination) ?? 0;
         this.#counters.set(destination, counter + 1);
@@ -240,6 +243,22 @@ export class ByzantineRouter implements AlternateRouter {
     if (up) return;
     this.#messages.forget(link.node);
     for (const flow of this.#flows.values()) flow.onLinkDown();
+  }
+
+  onRestart(node: NodeId): void {
+    this.discovery.onRestart(node);
+    for (const flow of this.#flows.values()) flow.onRestart(node);
+  }
+
+  /** Our clock was set back: others take no request of an epoch behind that of our earlier run, which was no later than its numbers. */
+  onOvertaken(sequence: number): void {
+    if (sequence < this.#epoch) return;
+    this.#epoch = sequence + 1;
+    this.onRestart(this.#env.self);
+  }
+
+  onRoutes(): void {
+    this.discovery.onRoutes();
   }
 
   stop(): void {

@@ -84,7 +84,7 @@ export interface DiscoveryEnvironment {
   readonly timers: Timers;
   readonly primitives: Pick<Primitives, 'sign' | 'verify' | 'sha256'>;
   readonly signing: KeyPair;
-  /** Which run of this node, u48: more than any earlier run's. */
+  /** Which run of this node, u48: more than any earlier run's. Grows when an earlier run turns out to have been ahead. */
   readonly epoch: number;
   /** Public part of our present X25519 epoch key. */
   readonly exchangeKey: () => Uint8Array;
@@ -95,6 +95,8 @@ export interface DiscoveryEnvironment {
   readonly send: (neighbour: NodeId, bytes: Uint8Array) => void;
   /** False for a link that the network cannot have. Without such knowledge always true; then a liar can claim a link to any node of a response that it saw. */
   readonly mayLink: (a: NodeId, b: NodeId) => boolean;
+  /** Whether the network knows a way to `node`. */
+  readonly reachable: (node: NodeId) => boolean;
   /** A path was accepted; `best`: none of this request is lighter. May call `discover` and `abandon`. */
   readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
   /** A source's epoch and its X25519 key, from a request that it signed and that was not seen before. */
@@ -147,6 +149,8 @@ interface LiveRequest {
   /** The lightest one not yet passed on. */
   waiting: RouteResponse | null;
   timer: Timer | null;
+  /** Of our own: nodes that were started anew since it was asked. What they answered to it, their former runs did. */
+  readonly restarted: Set<NodeId>;
 }
 
 type TargetState = 'idle' | 'queued' | 'asked' | 'answered';
@@ -160,6 +164,8 @@ interface Target {
   state: TargetState;
   weights: readonly RouteWeight[];
   attempts: number;
+  /** As far as was known when it was asked for; false also when a node was started anew since. */
+  reachable: boolean;
   live: LiveRequest | null;
   /** Best first. */
   paths: readonly DiscoveredPath[];
@@ -232,6 +238,29 @@ export class Discovery {
     this.#targets.delete(destination);
   }
 
+  /**
+   * The daemon of `node` was started anew: no path through it, or to it, has keys that it knows, and no answer to a request from
+   * before is worth anything if it is in it. Requests after this reach its new run.
+   */
+  onRestart(node: NodeId): void {
+    for (const target of this.#targets.values()) {
+      if (target.paths.some((path) => path.nodes.includes(node))) target.paths = target.paths.filter((path) => !path.nodes.includes(node));
+      target.live?.restarted.add(node);
+      if (target.state === 'asked') target.reachable = false;
+    }
+  }
+
+  /** Whoever was out of reach, and is not any more, is asked for at once: the pause between attempts may have grown long by then. */
+  onRoutes(): void {
+    for (const target of this.#targets.values()) {
+      if (target.state !== 'asked' || target.reachable || !this.#environment.reachable(target.node)) continue;
+      target.attempts = 0;
+      this.#environment.timers.cancel(target.timer);
+      become(target, 'queued');
+      this.#lineUp(target);
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
     const { timers } = this.#environment;
@@ -253,7 +282,7 @@ export class Discovery {
     }
     if (this.#targets.size >= TARGETS_MAX) this.abandon(this.#targets.keys().next().value!);
     const timer = new Timer(() => this.#onTargetTimer(target));
-    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, state: 'idle', weights: [], attempts: 0, live: null, paths: [] };
+    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, state: 'idle', weights: [], attempts: 0, reachable: false, live: null, paths: [] };
     this.#targets.set(node, target);
     return target;
   }
@@ -300,6 +329,7 @@ export class Discovery {
     this.#asked += 1;
     const request = makeRouteRequest(content, this.#verifier.signer(ROUTE_REQUEST_LABEL, signing));
     target.live = this.#remember(request, now);
+    target.reachable = this.#environment.reachable(target.node);
     become(target, 'asked');
     // The wait doubles; the jitter keeps sources that lost the same link from asking in step.
     const wait = Math.min(RETRY_MAX, this.#lifetime * 2 ** Math.min(target.attempts, 16));
@@ -381,7 +411,7 @@ export class Discovery {
   #remember(request: RouteRequest, now: Micros): LiveRequest {
     const hash = this.#environment.primitives.sha256(request.bytes);
     const live: LiveRequest = {
-      request, hash, until: now + this.#lifetime, best: Infinity, heard: new Map(), sends: 0, nextSendAt: 0, waiting: null, timer: null,
+      request, hash, until: now + this.#lifetime, best: Infinity, heard: new Map(), sends: 0, nextSendAt: 0, waiting: null, timer: null, restarted: new Set(),
     };
     this.#table.add(live);
     return live;
@@ -403,7 +433,7 @@ export class Discovery {
     const live = this.#table.find(response);
     if (live === null || response.destination !== live.request.destination || !equalBytes(response.requestHash, live.hash)) return DropReason.routeResponseUnasked;
     const target = response.source === self ? this.#targets.get(response.destination) ?? null : null;
-    if (response.source === self && target?.live !== live) return DropReason.routeResponseUnasked;
+    if (response.source === self && (target?.live !== live || isOfFormerRun(response, live.restarted))) return DropReason.routeResponseUnasked;
     const misfit = this.#misfit(response, from);
     if (misfit !== DropReason.none) return misfit;
 
@@ -493,6 +523,11 @@ const EDGES: Readonly<Record<TargetState, readonly TargetState[]>> = { idle: ['q
 function become(target: Target, next: TargetState): void {
   assert(EDGES[target.state].includes(next), 'a target goes where it may');
   target.state = next;
+}
+
+/** Whether one that signed it did so in a run that is over. */
+function isOfFormerRun({ destination, hops }: RouteResponse, restarted: ReadonlySet<NodeId>): boolean {
+  return restarted.size > 0 && (restarted.has(destination) || hops.some(({ node }) => restarted.has(node)));
 }
 
 /** At least 1 us; exact enough to find the token there. */

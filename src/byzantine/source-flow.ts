@@ -128,6 +128,18 @@ export class SourceFlow {
     }
   }
 
+  /**
+   * The daemon of `node` was started anew, ours included: paths that have it end, and what was lost there is nobody's work. A node between
+   * that is started again and again is avoided for longer each time, so that it is no way to drop unpunished.
+   */
+  onRestart(node: NodeId): void {
+    const { withdrawals, clock, self } = this.#env;
+    if (this.#second?.path.nodes.includes(node) === true) this.#dropSecond();
+    if (this.#main?.path.nodes.includes(node) !== true) return;
+    if (node !== this.destination && node !== self) withdrawals.noteRestart(this.#main.path.nodes, node, clock.now());
+    this.#replaceMain();
+  }
+
   /** A neighbour's link went down. */
   onLinkDown(): void {
     if (this.#main?.link === null) this.#drop();

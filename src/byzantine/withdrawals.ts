@@ -42,6 +42,11 @@ export class Withdrawals {
     return stands;
   }
 
+  /** `node` of the path was started anew: its links there are avoided as if it had withdrawn them and offered them again. */
+  noteRestart(path: readonly NodeId[], node: NodeId, now: Micros): void {
+    for (let i = 1; i < path.length; i += 1) if (path[i - 1] === node || path[i] === node) this.#note(nameOf(path[i - 1]!, path[i]!), now);
+  }
+
   /** True when all links of the path stand. */
   stands(path: readonly NodeId[]): boolean {
     for (let i = 1; i < path.length; i += 1) if (!this.#advertised(path[i - 1]!, path[i]!)) return false;

@@ -41,6 +41,12 @@ export interface AlternateRouter {
   /** A packet of this dissemination came from the neighbour `from`; valid during the call only. The caller counts what is not none. */
   onPacket(packet: Packet, from: NodeId): DropReason;
   onLinkState(link: Link, up: boolean): void;
+  /** The daemon of `node` was started anew, or was not known before: it remembers nothing, and has other keys for each run. */
+  onRestart?(node: NodeId): void;
+  /** An earlier run of ours advertised up to `sequence`, beyond the number that this one began with. */
+  onOvertaken?(sequence: number): void;
+  /** Routes were computed anew. */
+  onRoutes?(): void;
   /** No timer fires afterwards, and nothing is kept. */
   stop(): void;
 }

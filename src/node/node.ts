@@ -98,7 +98,12 @@ export class SpinesNode {
     });
     this.router = new LinkStateRouter(config, {
       clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
-      onRoutes: () => this.dissemination.onRoutes(),
+      onRoutes: () => {
+        this.dissemination.onRoutes();
+        this.dissemination.alternate?.onRoutes?.();
+      },
+      onRestart: (node) => this.dissemination.alternate?.onRestart?.(node),
+      onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
     }, this.links);
     // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
     this.revocations = env.membership === null ? null : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });

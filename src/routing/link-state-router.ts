@@ -26,6 +26,7 @@ import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
 import type { Router } from './router.ts';
+import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
 import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
 import { AdvertisementVerifier, mayChange, signAdvertisement } from './signed-advertisement.ts';
 
@@ -50,6 +51,10 @@ export interface LinkStateRouterEnvironment {
   readonly membership: Membership | null;
   /** Routes changed. */
   onRoutes(): void;
+  /** With identities: the daemon of `node` was started anew, by what it signed itself, or nothing was known of it before. */
+  onRestart(node: NodeId): void;
+  /** With identities: an earlier run of ours went on to `sequence`, beyond where the clock had ours begin. */
+  onOvertaken(sequence: number): void;
 }
 
 /** First advertisement or recomputation after a quiet time waits this long, so that a burst of changes is one. */
@@ -280,8 +285,10 @@ export class LinkStateRouter implements Router {
     // make us forget what is new, a good-bye too, and then send us what came before. This one is held for as long as what
     // came before would be believed, also when the origin's clock has been set back since.
     const expiresAt = now + this.#verifier!.remaining(advertisement.proof!);
-    const before = this.database.get(advertisement.origin)?.expiresAt ?? 0;
-    this.database.install({ ...advertisement, name: certificate.name }, now, Math.max(expiresAt, before), certificate);
+    const before = this.database.get(advertisement.origin);
+    const restarted = before === undefined || isLaterRun(before.advertisement, advertisement);
+    this.database.install({ ...advertisement, name: certificate.name }, now, Math.max(expiresAt, before?.expiresAt ?? 0), certificate);
+    if (restarted) this.#env.onRestart(advertisement.origin);
     return DropReason.none;
   }
 
@@ -304,7 +311,10 @@ export class LinkStateRouter implements Router {
       const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
       const verdict = foreign ? this.#verify(peer, advertisement, true) : null;
       if (typeof verdict === 'number') return verdict;
-      if (foreign) this.#overtake(sequence, OVERTAKE_SIGNED_MAX);
+      if (foreign) {
+        this.#overtake(sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST);
+        this.#env.onOvertaken(sequence);
+      }
       else if (sequence < this.#sequence) peer.onOlder(origin, sequence);
     }
     // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.

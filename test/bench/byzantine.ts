@@ -185,7 +185,7 @@ class Discoverers implements Clock {
         self: FIRST_ID + i, clock: this, timers: this.#timers, primitives, signing: identity.signing, epoch: 1, exchangeKey: () => key,
         certificateOf: (node) => identities[node - FIRST_ID]?.certificate ?? null,
         neighbours: () => neighbours[i]!.map((other) => FIRST_ID + other),
-        send: (to, bytes) => this.#carry(FIRST_ID + i, to, bytes), mayLink: () => true, onPath: () => { this.#found += 1; }, onSource: () => {},
+        send: (to, bytes) => this.#carry(FIRST_ID + i, to, bytes), mayLink: () => true, reachable: () => true, onPath: () => { this.#found += 1; }, onSource: () => {},
         drops: new DropCounters(), nodesMost: Math.min(64, nodes), rng: rng.fork(String(i)), options: secureOptions,
       }));
     });

@@ -56,7 +56,7 @@ export class Station {
     this.discovery = new Discovery({
       self: id, clock: lab, timers: lab.timers, primitives: cheapPrimitives, signing: identity.signing, epoch: 1, exchangeKey: () => this.exchangeKey,
       certificateOf: (node) => lab.certificateOf(node), neighbours: () => this.neighbours, send: (neighbour, bytes) => this.send(neighbour, bytes),
-      mayLink: (a, b) => settings.topology !== true || lab.linked(a, b),
+      mayLink: (a, b) => settings.topology !== true || lab.linked(a, b), reachable: () => true,
       onPath: (destination, path, best) => this.found.push({ destination, path, best, at: lab.now() }),
       onSource: (source, epoch, key) => this.sources.push({ source, epoch, key }),
       drops: this.drops, nodesMost: settings.nodesMost ?? lab.size, rng: lab.rng.fork(String(id)), options: settings.options ?? { outerFirst: true, prefixCache: true },

@@ -84,7 +84,7 @@ export class Station {
     const table = { all: () => this.ends.values(), of: (node: number) => this.ends.find((end) => end.node === node), at: (slot: number) => this.ends[slot] ?? null };
     this.router = new LinkStateRouter(
       { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, limits: { nodes: 1_000 } },
-      { clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {} },
+      { clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
       table as unknown as LinkTable,
     );
     this.router.start();
