@@ -55,7 +55,7 @@ async function machineFacts(): Promise<MachineFacts> {
   const { loadOffload } = await import('../host/offload.ts');
   const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../host/udp.ts');
   const offload = loadOffload();
-  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => {}, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
   await sink.close();
   return {

@@ -15,7 +15,7 @@ export interface Sealer {
    * `bytes[0..head)` is authenticated. `number`: 0..2^48-1, never twice with one key.
    */
   seal(number: number, bytes: Uint8Array, head: number, end: number): void;
-  /** The reverse: the tag is `bytes[end - 16..end)`. False, with the bytes between undefined, when it does not fit. */
+  /** The reverse: the tag is `bytes[end - 16..end)`. False, and nothing changed, when it does not fit. */
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean;
 }
 

@@ -127,10 +127,15 @@ class Daemon implements RunningDaemon {
       // Not once a turn: an answer that comes within the turn of its question would have taken no time.
       onRead: () => this.#clock.tick(),
       onDatagram: (bytes, from) => {
-        this.#node?.onDatagram(bytes, bytes.length, from);
+        const whole = this.#node?.onDatagram(bytes, bytes.length, from) ?? true;
         this.#scheduleTurnEnd();
         this.#turnDatagrams += 1;
         if (this.#turnDatagrams >= TURN_DATAGRAMS_MAX) this.#breathe();
+        return whole;
+      },
+      opener: {
+        knows: (receiver, number) => this.#node?.links.knows(receiver, number) ?? false,
+        opens: (bytes, start, end) => this.#node?.links.opens(bytes, start, end) ?? false,
       },
       onWritable: () => {
         this.#clock.tick();

@@ -18,6 +18,8 @@ export class HeardEndpoint implements Endpoint {
   readonly port: number;
   /** The generation in which it was heard last; the table's. */
   generation = -1;
+  /** The size of what came from there glued last, bytes; 0 = nothing has. */
+  segment = 0;
   #key: string | null = null;
 
   constructor(address: string, port: number) {

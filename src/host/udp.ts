@@ -16,8 +16,10 @@ import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram
 import { isSizeProbe } from '../wire/datagram-header.ts';
 import { DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
 import { EndpointTable } from './endpoints.ts';
-import { SAME_HEAD_BYTES, segmentBytesOf } from './glued.ts';
+import { BY_HEADS, GluedReader, SAME_HEAD_BYTES } from './glued.ts';
 import type { Offload } from './offload.ts';
+import type { Opener } from './segment-search.ts';
+import { stopwatch } from './system-clock.ts';
 import { bindSocket, RECEIVE_BUFFER_BYTES, type Bound, type UdpAddress } from './udp-socket.ts';
 
 export { RECEIVE_BUFFER_BYTES, type UdpAddress };
@@ -25,8 +27,8 @@ export { RECEIVE_BUFFER_BYTES, type UdpAddress };
 export interface UdpEvents {
   /** Something was read from a socket; what it holds follows. */
   onRead(): void;
-  /** `bytes` belong to the callee. */
-  onDatagram(bytes: Uint8Array, from: Endpoint): void;
+  /** `bytes` belong to the callee. False when they are no datagram as they stand, and are as they were. */
+  onDatagram(bytes: Uint8Array, from: Endpoint): boolean;
   /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
   onDropped(): void;
   /** `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by. Size probes are not told. */
@@ -34,6 +36,8 @@ export interface UdpEvents {
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
   onError(error: Error): void;
+  /** Tells what is genuine of what arrives glued; left out: heads tell. */
+  readonly opener?: Opener;
 }
 
 const SCRATCH_BYTES = 2_048;
@@ -81,12 +85,14 @@ export class UdpSink implements DatagramSink {
     if (error !== null && error.code === 'EMSGSIZE') this.#onTooLong(error as SendError);
   };
   readonly #endpoints = new EndpointTable();
+  readonly #glued: GluedReader;
   #retry: NodeJS.Timeout | null = null;
 
   /** `offload`: null = one system call for each datagram. */
   constructor(events: UdpEvents, offload: Offload | null = null) {
     this.#events = events;
     this.#offload = offload;
+    this.#glued = new GluedReader(events.opener ?? BY_HEADS, () => stopwatch.now(), (bytes, from) => events.onDatagram(bytes, from));
     if (offload?.batches === true) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
   }
 
@@ -109,8 +115,9 @@ export class UdpSink implements DatagramSink {
       socket.on('error', (error) => this.#events.onError(error));
       socket.on('message', (bytes, info) => {
         this.#events.onRead();
-        if (!bound.batches) this.#events.onDatagram(bytes, this.#endpoints.of(info.address, info.port));
-        else this.#onGlued(bytes, this.#endpoints.of(info.address, info.port));
+        const from = this.#endpoints.of(info.address, info.port);
+        if (bound.batches) this.#glued.read(bytes, from);
+        else this.#events.onDatagram(bytes, from);
       });
       const granted = socket.getRecvBufferSize();
       this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
@@ -262,15 +269,6 @@ export class UdpSink implements DatagramSink {
     // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
     this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
     for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
-  }
-
-  #onGlued(bytes: Buffer, from: Endpoint): void {
-    const segment = segmentBytesOf(bytes);
-    if (segment === bytes.length) {
-      this.#events.onDatagram(bytes, from);
-      return;
-    }
-    for (let at = 0; at < bytes.length; at += segment) this.#events.onDatagram(bytes.subarray(at, at + segment), from);
   }
 
   close(): Promise<void> {

@@ -87,6 +87,15 @@ const LATER = 1.25;
 /** A link whose keys could not be renewed ends when they are this many times too old. */
 const TOO_OLD = 3;
 
+/** Where something is opened that stays as it is. */
+const TRIAL = new Uint8Array(DATAGRAM_BYTES_MAX);
+
+/** What is said of a datagram that is another one, or several. */
+const MISREAD: ReadonlySet<DropReason> = new Set([
+  DropReason.datagramTooShort, DropReason.datagramTooLong, DropReason.datagramType, DropReason.reservedNotZero, DropReason.receiverIndexUnknown,
+  DropReason.packetTooOld, DropReason.packetReplayed, DropReason.sealBroken, DropReason.handshakeMalformed,
+]);
+
 interface ChannelEntry {
   readonly channel: Channel;
   readonly link: Link;
@@ -222,11 +231,36 @@ export class LinkTable {
     for (const link of this.#links.values()) if (link.channel?.endpoint.key === to.key) link.onDatagramTooLong();
   }
 
-  /** A datagram arrived; `bytes[0..length)` belong to the callee from now on. `@hot` */
-  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): void {
+  /**
+   * A datagram arrived; `bytes[0..length)` belong to the callee from now on. False when they are none as they stand, and untouched:
+   * what the network delivered as one may be several. `@hot`
+   */
+  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): boolean {
     let reason: DropReason = decodeDatagramHeader(bytes, length, this.#header);
     if (reason === DropReason.none) reason = this.#dispatch(bytes, length, from);
-    if (reason !== DropReason.none) this.#env.drops.count(reason);
+    if (reason === DropReason.none) return true;
+    this.#env.drops.count(reason);
+    return !MISREAD.has(reason);
+  }
+
+  /** Whether a datagram with this number could be taken for this receiver index. */
+  knows(receiver: number, number: number): boolean {
+    const entry = this.#indices.get(receiver);
+    return entry !== undefined && (entry instanceof Dial || entry.channel.replay.isNew(number));
+  }
+
+  /** Whether `bytes[start..end)` is a datagram of a channel that only the peer can have made and that has not arrived. Changes nothing. */
+  opens(bytes: Uint8Array, start: number, end: number): boolean {
+    const length = end - start;
+    if (length > TRIAL.length) return false;
+    TRIAL.set(bytes.subarray(start, end));
+    if (decodeDatagramHeader(TRIAL, length, this.#header) !== DropReason.none) return false;
+    const { type, receiver, number } = this.#header;
+    const entry = this.#indices.get(receiver);
+    if (entry === undefined || entry instanceof Dial || !entry.channel.replay.isNew(number)) return false;
+    const { seal } = entry.epoch;
+    if (seal === null) return type === DATAGRAM_DATA;
+    return type === DATAGRAM_SEALED_DATA && length >= DATAGRAM_HEADER_BYTES + TAG_BYTES && seal.receive.open(number, TRIAL, DATAGRAM_HEADER_BYTES, length);
   }
 
   #dispatch(bytes: Uint8Array, length: number, from: Endpoint): DropReason {

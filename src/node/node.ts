@@ -187,9 +187,9 @@ export class SpinesNode {
     for (const client of [...this.#clients]) client.close();
   }
 
-  /** A datagram arrived; `bytes` belong to the node from now on. Needs a `flush` at the end of the turn. `@hot` */
-  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): void {
-    if (this.#running) this.links.onDatagram(bytes, length, from);
+  /** A datagram arrived; `bytes` belong to the node from now on. False: see LinkTable. Needs a `flush` at the end of the turn. `@hot` */
+  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): boolean {
+    return !this.#running || this.links.onDatagram(bytes, length, from);
   }
 
   /** A program connected; null when there are too many. */

@@ -99,7 +99,10 @@ class CheapSealer implements Sealer {
     pass(this.#key, number, view, head, at, true);
     let difference = 0;
     for (let i = 0; i < 4; i += 1) difference |= view.getInt32(at + 4 * i, true) ^ tag[i]!;
-    return difference === 0;
+    if (difference === 0) return true;
+    // What does not open is left as it was.
+    pass(this.#key, number, view, head, at, false);
+    return false;
   }
 }
 

@@ -20,7 +20,7 @@ export const DATAGRAM_SEALED_DATA = 0x24;
 export const DATAGRAM_KEY_REQUEST = 0x25;
 export const DATAGRAM_KEY_ANSWER = 0x26;
 
-function isType(type: number): boolean {
+export function isDatagramType(type: number): boolean {
   return type === DATAGRAM_SEALED_DATA || type === DATAGRAM_DATA || type === DATAGRAM_INIT || type === DATAGRAM_RESPONSE
     || (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER);
 }
@@ -51,7 +51,7 @@ export function decodeDatagramHeader(b: Uint8Array, length: number, out: Datagra
   if (length < DATAGRAM_HEADER_BYTES) return DropReason.datagramTooShort;
   if (length > DATAGRAM_BYTES_MAX) return DropReason.datagramTooLong;
   const type = b[TYPE]!;
-  if (!isType(type)) return DropReason.datagramType;
+  if (!isDatagramType(type)) return DropReason.datagramType;
   if (b[RESERVED] !== 0) return DropReason.reservedNotZero;
   out.type = type;
   out.receiver = getU32(b, RECEIVER);

@@ -28,6 +28,7 @@ class Peer {
       onDatagram: (bytes) => {
         this.heard.push(Buffer.from(bytes));
         if (this.heard.length >= this.#wanted) this.#all();
+        return true;
       },
       onDropped: () => { this.dropped += 1; }, onTooLong: (_to, datagrams) => { this.tooLong += datagrams; }, onWritable: () => {}, onError: () => {},
     }, by);
