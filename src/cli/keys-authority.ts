@@ -15,7 +15,7 @@ import { makeSigningKeys, type Secret } from '../crypto/keys.ts';
 import { Revoked, revocationOf, subjectsOf } from '../crypto/revoked.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
 import { armour, isSerial, ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type CertificateRequest, type RevocationList, type RevokedSubject } from '../wire/certificate.ts';
-import { formatTime } from '../host/identity-files.ts';
+import { formatTime } from '../base/calendar.ts';
 import { readKind } from '../host/identity-reader.ts';
 import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';

@@ -8,7 +8,7 @@ import { hex } from '../base/bytes.ts';
 import { formatNodeId, NO_NODE } from '../base/ids.ts';
 import { authorityIdOf, fingerprintOf, networkIdOf } from '../crypto/certificates.ts';
 import { ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
-import { formatTime } from '../host/identity-files.ts';
+import { formatTime } from '../base/calendar.ts';
 import type { IdentityFile } from '../host/identity-reader.ts';
 
 export type Described = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;

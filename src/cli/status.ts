@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import type { StatusReply } from 'spines-client';
 import type { IdentityStatus, LogFigures } from 'spines-client/protocol';
 
-import { formatTime } from '../host/identity-files.ts';
+import { formatTime } from '../base/calendar.ts';
 import { describeLogFailure, STDERR_NAME } from '../host/log-writer.ts';
 import { figureRows } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';

@@ -9,7 +9,7 @@ import { equalBytes } from '../base/bytes.ts';
 import type { Log } from '../base/log.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
-import { formatTime } from './identity-files.ts';
+import { formatTime } from '../base/calendar.ts';
 
 const DAY_S = 86_400;
 /** Days before the end; 0 is the end. */

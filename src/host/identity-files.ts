@@ -10,6 +10,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 import { equalBytes, hex } from '../base/bytes.ts';
+import { formatTime } from '../base/calendar.ts';
 import { SpinesError } from '../base/errors.ts';
 import { NO_NODE } from '../base/ids.ts';
 import { Trust, type CertificateVerdict } from '../crypto/certificates.ts';
@@ -159,10 +160,4 @@ export function writeRevocations(path: string, lists: readonly RevocationList[])
 /** For logs and answers: which authority or list is meant. */
 export function shortId(id: Uint8Array): string {
   return hex(id).slice(0, 16);
-}
-
-/** ISO 8601 in UTC. A time beyond what a calendar holds is given in seconds. */
-export function formatTime(seconds: number): string {
-  const date = new Date(seconds * 1_000);
-  return Number.isNaN(date.getTime()) ? `${seconds} s after 1970` : date.toISOString().replace('.000Z', 'Z');
 }

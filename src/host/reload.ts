@@ -11,7 +11,8 @@ import type { Credentials } from '../crypto/membership.ts';
 import type { NodeConfig, NodeLimits } from '../node/config.ts';
 import type { RevocationList } from '../wire/certificate.ts';
 import { formatSocketAddress, type DaemonFileConfig } from './config-file.ts';
-import { formatTime, shortId, type LoadedIdentity } from './identity-files.ts';
+import { formatTime } from '../base/calendar.ts';
+import { shortId, type LoadedIdentity } from './identity-files.ts';
 
 /** A config and the identity that it names, both checked. */
 export interface LoadedConfig {
