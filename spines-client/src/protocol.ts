@@ -209,7 +209,8 @@ export interface StatusReply {
   host: HostFigures | null;
   emulation: boolean;
   listen: string[];
-  links: { up: number; total: number };
+  /** `total`: neighbours of the configuration and nodes that dialled, once each. `troubles`: those without a link, the first 64; absent from daemons before 0.2. */
+  links: { up: number; total: number; troubles?: LinkTrouble[] };
   nodes: { reachable: number; known: number };
   clients: number;
   sockets: number;
@@ -224,12 +225,19 @@ export interface StatusReply {
   bounds: Record<string, [number, number]>;
 }
 
+/** Why there is no link, for programs (`code`) and for people: a few words, a sentence, and what to do. */
+export interface WhyReply { code: string; short: string; text: string; next: string }
+
+/** A neighbour without a link. */
+export interface LinkTrouble extends WhyReply { peer: string; address: string; sinceMs: number }
+
 export interface LinkRow {
   node: string | null;
   name: string | null;
   /** Peer's UDP address. */
   address: string;
-  state: 'down' | 'connecting' | 'up';
+  /** standby: another address of a node that has its link by the first. */
+  state: 'down' | 'connecting' | 'up' | 'standby';
   /** Milliseconds in this state. */
   sinceMs: number;
   dialled: boolean;
@@ -252,6 +260,10 @@ export interface LinkRow {
   /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
   seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;
+  /** Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before 0.2. */
+  why?: WhyReply | null;
+  /** By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not known. Absent from daemons before 0.2. */
+  clockAheadMs?: number | null;
 }
 export interface LinksReply { schema: 1; links: LinkRow[] }
 

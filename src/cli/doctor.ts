@@ -11,15 +11,18 @@ import type { LogFigures } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, targetOf, type ClientFlags } from './client.ts';
+import { linkFindings } from './doctor-links.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
-import { formatMs, formatTable, paintFor, type Paint } from './table.ts';
+import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 
 export interface Finding {
   readonly what: string;
   readonly found: string;
   /** Null: nothing to do. */
   readonly advice: string | null;
+  /** What to do, where `advice` says what is wrong: both are sentences, and are wrapped. */
+  readonly next?: string;
 }
 
 /** What the machine has. */
@@ -108,19 +111,18 @@ async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   }
 }
 
-export function daemonFindings({ name, node, version, links, nodes, identity, host, bounds, drops }: StatusReply): Finding[] {
+export function daemonFindings(status: StatusReply): Finding[] {
+  const { name, node, version, identity, host, bounds, drops } = status;
   const days = identity === null ? null : Math.floor(identity.leftS / DAY_S);
   const findings: Finding[] = [
     { what: 'daemon', found: `${name} (${node}), version ${version}`, advice: null },
     {
-      what: 'security', found: days === null ? 'none: anyone who reaches the UDP port can join, read and forge' : `sealed by ${identity!.primitives}, certificate for another ${days} days`,
+      what: 'security',
+      found: days === null ? 'none: anyone who reaches the UDP port can join, read and forge'
+        : `sealed by ${identity!.primitives}, certificate ${days < 0 ? 'EXPIRED' : `for another ${days} days`}`,
       advice: days === null ? 'make identities with `spines init`, and start the daemon with them' : days < SOON_DAYS ? 'renew the certificate: `spines keys sign`, then `spines reload`' : null,
     },
-    {
-      what: 'links', found: `${links.up} of ${links.total} up; ${nodes.reachable} of ${nodes.known} nodes reachable`,
-      advice: links.total === 0 ? 'it has no neighbour: name one with `links:` in its config, or --link'
-        : links.up < links.total ? 'see `spines links` for which are down, and the log for why' : null,
-    },
+    ...linkFindings(status),
   ];
   const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
   findings.push({
@@ -155,6 +157,9 @@ export function formatFindings(findings: readonly Finding[], paint: Paint): stri
     [{ title: '' }, { title: 'what' }, { title: 'found' }],
     findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]),
   );
-  const todo = findings.flatMap(({ what, advice }) => (advice === null ? [] : [`${what}: ${advice}\n`]));
+  const todo = findings.flatMap(({ what, advice, next }) => {
+    if (advice === null) return [];
+    return [next === undefined ? `${what}: ${advice}\n` : `${what}:\n${wrapText(advice, '  ')}${wrapText(`next: ${next}`, '  ')}`];
+  });
   return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
 }

@@ -74,7 +74,7 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
   const made = names.map((name, i) => makeIdentity(name, FIRST_ID + i));
   const fill = ({ request, keyText }: typeof made[number], i: number): void => {
     const files = folders[i]!;
-    const neighbours = neighboursOf(i, count, full).map((j) => ({ address: addresses[j]!, node: FIRST_ID + j, key: made[j]!.request.exchangeKey }));
+    const neighbours = neighboursOf(i, count, full).map((j) => ({ address: addresses[j]!, node: FIRST_ID + j, name: names[j]!, key: made[j]!.request.exchangeKey }));
     createFiles([
       { path: files.key, text: keyText(null), mode: MODE_PRIVATE },
       { path: files.request, text: armour('SPINES CERTIFICATE REQUEST', request.bytes), mode: MODE_PUBLIC },
@@ -112,13 +112,13 @@ function neighboursOf(i: number, count: number, full: boolean): number[] {
 }
 
 /** Each end dials: whichever starts last finds the other. */
-function configText(network: string, i: number, at: SocketAddress, neighbours: readonly { address: SocketAddress; node: number; key: Uint8Array }[]): string {
+function configText(network: string, i: number, at: SocketAddress, neighbours: readonly { address: SocketAddress; node: number; name: string; key: Uint8Array }[]): string {
   // A public address may belong to a router in front of the host.
   const everywhere = at.address.includes(':') ? '::' : '0.0.0.0';
   const data = {
     id: formatNodeId(FIRST_ID + i),
     listen: [formatSocketAddress(isLoopback(at.address) ? at : { address: everywhere, port: at.port })],
-    links: neighbours.map(({ address, node, key }) => ({ address: formatSocketAddress(address), node: formatNodeId(node), key: hex(key) })),
+    links: neighbours.map(({ address, node, name, key }) => ({ address: formatSocketAddress(address), node: formatNodeId(node), name, key: hex(key) })),
     client: { socket: 'spines.sock' },
     identity: { key: 'node.key', certificate: 'node.crt', authorities: ['authority.pub'], revocations: 'revocations.crl' },
   };

@@ -9,9 +9,9 @@ import type { LinksReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
-import { formatAge, formatMs, formatPct, formatTable, paintFor, type Paint } from './table.ts';
+import { formatAge, formatMs, formatPct, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 
-const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red' } as const;
+const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red', standby: 'dim' } as const;
 
 export function registerLinks(program: Command): void {
   addClientFlags(program.command('links').description('list the links to neighbours'))
@@ -27,18 +27,27 @@ export function registerLinks(program: Command): void {
 
 export function formatLinks({ links }: LinksReply, paint: Paint): string {
   if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
-  return formatTable(
+  const table = formatTable(
     [
       { title: 'node' }, { title: 'name' }, { title: 'address' }, { title: 'state' }, { title: 'since', align: 'right' }, { title: 'rtt', align: 'right' },
       { title: 'loss out', align: 'right' }, { title: 'loss in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
       { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
-      { title: 'keys' },
+      { title: 'keys' }, ...(links.some(({ why }) => why != null) ? [{ title: 'why' }] : []),
     ],
     links.map((link) => [
       link.node ?? '?', link.name ?? '', link.address, paint(STATE_COLOURS[link.state], link.state), formatAge(link.sinceMs), formatMs(link.rttMs),
       formatPct(link.lossOutPct), formatPct(link.lossInPct), String(link.sent.datagrams), String(link.received.datagrams),
       String(link.retransmitted), String(link.dropped), `${link.queueBytes} B`,
       link.seal === null ? (link.state === 'up' ? paint('red', 'not sealed') : '') : `${formatAge(link.seal.keyAgeMs)} old`,
+      link.why?.short ?? '',
     ]),
   );
+  return table + links.map(reasonOf).join('');
+}
+
+/** Cause and next step of a link that is not up, below the table. */
+function reasonOf({ name, node, address, state, sinceMs, why }: LinksReply['links'][number]): string {
+  if (why == null) return '';
+  const who = name ?? node;
+  return `\n${who === null ? address : `${who} at ${address}`}, ${state} for ${formatAge(sinceMs)}: ${why.short}\n${wrapText(why.text, '  ')}${wrapText(`next: ${why.next}`, '  ')}`;
 }

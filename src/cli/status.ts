@@ -85,6 +85,9 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
     ...hostRows(status, paint),
     ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
     ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
+    ...(links.troubles ?? []).map(({ peer, address, sinceMs, short }): [string, string] => (
+      ['no link', `${peer === address ? address : `${peer} at ${address}`} for ${formatAge(sinceMs)}: ${short}; see \`spines links\``]
+    )),
     ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],
     ['clients', `${status.clients} with ${status.sockets} sockets`],
     ['metric', status.metric],

@@ -42,6 +42,19 @@ export function formatPairs(pairs: readonly (readonly [string, string])[]): stri
   return pairs.map(([label, value]) => `${label.padEnd(labelWidth)}  ${printable(value)}`.trimEnd() + '\n').join('');
 }
 
+/** `text` in lines of at most `columns`, each behind `indent`; a longer word has a line of its own. Ends with a newline. */
+export function wrapText(text: string, indent: string, columns = 80): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of printable(text).split(' ')) {
+    if (line !== '' && width(indent) + width(line) + 1 + width(word) > columns) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line].map((one) => `${indent}${one}\n`).join('');
+}
+
 /** Milliseconds as a person reads them: "0.42 ms", "30.1 ms", "1250 ms"; "-" for nothing. */
 export function formatMs(ms: number | null): string {
   return ms === null ? '-' : `${ms < 1 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms`;

@@ -123,6 +123,7 @@ export function formatEffective(config: DaemonFileConfig): string {
     links: node.dials.map((dial) => ({
       address: formatSocketAddress(dial),
       ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }),
+      ...(dial.name === undefined ? {} : { name: dial.name }),
       ...(dial.congestion === undefined ? {} : { congestion: dial.congestion }),
       ...(dial.key === undefined ? {} : { key: hex(dial.key) }),
     })),
@@ -377,7 +378,9 @@ const fileSchema = strict({
     revocations: path.optional(), passphraseFile: path.optional(),
   }).optional(),
   listen: z.array(listenAddress).min(1, 'expected at least one address').max(16, 'at most 16 addresses').optional(),
-  links: z.array(strict({ address: peerAddress, node: quad.optional(), congestion: oneOf(CONGESTION_NAMES).optional(), key: exchangeKey.optional(), certificate: path.optional() })).optional(),
+  links: z.array(strict({
+    address: peerAddress, node: quad.optional(), name: name.optional(), congestion: oneOf(CONGESTION_NAMES).optional(), key: exchangeKey.optional(), certificate: path.optional(),
+  })).optional(),
   accept: truth.optional(),
   metric: oneOf(METRICS).optional(),
   congestion: oneOf(CONGESTION_NAMES).optional(),
@@ -403,7 +406,7 @@ interface Certified {
   readonly id: NodeId;
   readonly name: string;
   /** What a link's certificate, or its keys, say; index = link. */
-  readonly links: readonly { readonly node: NodeId | null; readonly key: Uint8Array | null }[];
+  readonly links: readonly { readonly node: NodeId | null; readonly key: Uint8Array | null; readonly name: string | null }[];
   /** Null: none. */
   readonly socketPath: string | null;
   readonly tcp: DaemonFileConfig['client']['tcp'];
@@ -464,14 +467,14 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
       faults.push({ path: ['name'], message: `the certificate says ${own.name}, not ${data.name === '' ? 'nothing' : data.name}; leave name out, or name the right certificate` });
     }
   }
-  const links = (data.links ?? []).map(({ node, key, certificate }, i) => {
-    if (certificate === undefined) return { node: node ?? null, key: key ?? null };
+  const links = (data.links ?? []).map(({ node, name: called, key, certificate }, i) => {
+    if (certificate === undefined) return { node: node ?? null, key: key ?? null, name: called ?? null };
     if (key !== undefined) faults.push({ path: ['links', i, 'key'], message: 'a link has a key or a certificate, not both; leave one out', atKey: true });
     const peer = read(certificate, ['links', i, 'certificate']);
     if (peer !== null && node !== undefined && peer.node !== node) {
       faults.push({ path: ['links', i, 'node'], message: `the certificate says ${formatNodeId(peer.node)}, not ${formatNodeId(node)}; leave node out, or name the right certificate` });
     }
-    return { node: node ?? peer?.node ?? null, key: peer?.exchangeKey ?? null };
+    return { node: node ?? peer?.node ?? null, key: peer?.exchangeKey ?? null, name: called ?? peer?.name ?? null };
   });
   links.forEach(({ key }, i) => {
     if (key === null || own === null || !equalBytes(key, own.exchangeKey)) return;
@@ -497,8 +500,8 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
     id,
     name,
     dials: (data.links ?? []).map(({ address, congestion }, i): DialConfig => {
-      const { node: expected, key } = links[i]!;
-      return { ...address, node: expected, ...(congestion === undefined ? {} : { congestion }), ...(key === null ? {} : { key }) };
+      const { node: expected, key, name: called } = links[i]!;
+      return { ...address, node: expected, ...(congestion === undefined ? {} : { congestion }), ...(key === null ? {} : { key }), ...(called === null ? {} : { name: called }) };
     }),
     accept: data.accept ?? defaultConfig.accept,
     metric: data.metric ?? defaultConfig.metric,

@@ -11,6 +11,7 @@ import { Timer, type Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
 import type { CongestionName } from './congestion.ts';
+import { DialOutcome } from './dial-outcome.ts';
 import type { Call, CallSecrets } from './handshaker.ts';
 import type { Link } from './link.ts';
 
@@ -23,6 +24,8 @@ export interface DialConfig {
   readonly node: NodeId | null;
   /** The peer's X25519 key, 32 bytes, where it is known beforehand. */
   readonly key?: Uint8Array;
+  /** The node's name, where it is known beforehand: for people. */
+  readonly name?: string;
   /** Congestion control of this link; default: the daemon's. Each side's choice governs what it sends. */
   readonly congestion?: CongestionName;
 }
@@ -37,6 +40,8 @@ export class Dial implements Call {
   config: DialConfig;
   readonly endpoint: Endpoint;
   readonly timer: Timer;
+  /** Why it has no link. */
+  readonly outcome: DialOutcome;
   /** The channel that is to get new keys, null for a dial of the configuration. */
   readonly #channel: Channel | null;
   link: Link | null = null;
@@ -47,12 +52,13 @@ export class Dial implements Call {
   secrets: CallSecrets | null = null;
   #pause: Micros = 0;
 
-  constructor(config: DialConfig, channel: Channel | null, onDue: (dial: Dial) => void) {
+  constructor(config: DialConfig, channel: Channel | null, now: Micros, onDue: (dial: Dial) => void) {
     this.config = config;
     this.endpoint = makeEndpoint(config.address, config.port);
     this.#channel = channel;
     this.key = config.key ?? null;
     this.timer = new Timer(() => onDue(this));
+    this.outcome = new DialOutcome(now);
   }
 
   get node(): NodeId | null {
@@ -71,6 +77,10 @@ export class Dial implements Call {
   /** The key was not given by the operator: it may be asked for again. */
   get forgetsKey(): boolean {
     return this.config.key === undefined;
+  }
+
+  get asksKey(): boolean {
+    return this.outcome.asked;
   }
 
   /** What the peer's certificate says is what it answers to from now on, unless the operator said otherwise. */

@@ -44,6 +44,8 @@ export interface Call {
   attempts: number;
   /** Receiver index, at the peer, of the channel that gets new keys; 0 = a new channel. */
   continues: number;
+  /** The key was asked for although it is known: to learn who is there. */
+  readonly asksKey?: boolean;
   /** The handshaker's own. */
   secrets: CallSecrets | null;
 }
@@ -57,6 +59,8 @@ export interface Handshaker {
   readonly sealed: boolean;
   /** The message read last. */
   readonly hello: PeerHello;
+  /** The certificate in the message read last when that was refused for it; null for another reason. */
+  readonly refused: Certificate | null;
   /** Serial of the certificate that we present now; '' where there is none. */
   readonly presented: string;
   /** Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if it asked for that. */
@@ -71,10 +75,14 @@ export interface Handshaker {
   writeResponse(localIndex: number, continues: number, instance: number, attempt: number, out: Uint8Array): number;
   /** Reads the RESPONSE to `call` into `hello`; the keys are in `seal`. */
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason;
+  /** Writes the question for the key at the call's address to `out`, to learn who is there; 0 where there are no keys. The answer shows in `keyShown`. */
+  writeKeyQuestion(call: Call, out: Uint8Array): number;
   /** Any other handshake datagram; `call`: whom its index stands for. `takeRetry` says whether the call should be made again now. */
   onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason;
   /** The keys that the last writeResponse or readResponse agreed on; null on links that are not sealed. */
   readonly seal: Seal | null;
+  /** The key that the `onOther` before showed, once. */
+  takeKeyShown(): Uint8Array | null;
   /** True once after an `onOther` that gives the call what it lacked. */
   takeRetry(): boolean;
 }

@@ -9,8 +9,9 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { equalBytes } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
-import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
@@ -18,8 +19,9 @@ import type { Membership } from '../crypto/membership.ts';
 import {
   DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
 } from '../wire/datagram-header.ts';
-import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { CLOSE_REMOVED, CLOSE_SHUTDOWN } from '../wire/frames.ts';
+import type { Certificate } from '../wire/certificate.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
@@ -29,6 +31,9 @@ import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
 import type { Handshaker } from './handshaker.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
+import type { AddressProbe } from './address-probe.ts';
+import type { Trouble } from './dial-outcome.ts';
+import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
 
@@ -36,6 +41,7 @@ export type { DialConfig };
 
 export interface LinkTableConfig {
   readonly id: NodeId;
+  readonly name?: string;
   readonly dials: readonly DialConfig[];
   readonly accept: boolean;
   readonly liveness: LivenessConfig;
@@ -63,15 +69,35 @@ export interface LinkEnvironment {
   readonly congestion: CongestionName;
   /** This node's id. */
   readonly self: NodeId;
+  /** What people call a node. `certificate`: the one that it showed, if any. */
+  label(node: NodeId, certificate: Certificate | null): string;
   forgetChannel(channel: Channel): void;
-  onLinkDown(link: Link): void;
+  onLinkDown(link: Link, why: string): void;
+  /** What others may hold against this daemon's own certificate, and what to do; null: nothing. */
+  ownFault(): { readonly why: string; readonly next: string } | null;
+  /** The peer never used what it was offered. */
+  onUnconfirmed(link: Link): void;
 }
 
 export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'> & {
   /** Null: links are not sealed, and anybody may make one. */
   readonly membership: Membership | null;
+  /** Default: nobody has a name. */
+  readonly directory?: Directory;
+  /** Default: the system is not asked about addresses. */
+  readonly probe?: AddressProbe | null;
 };
 
+/** A neighbour of the configuration, or a node that dialled us. */
+export interface Neighbour {
+  readonly link: Link | null;
+  /** Null: it is not configured here. */
+  readonly dial: Dial | null;
+  /** Why there is no link by this dial; null where there is one, or nothing was dialled. */
+  readonly trouble: Trouble | null;
+}
+
+const NOBODY: Directory = { nameOf: () => null, ownerOf: () => null };
 /** While both sides dial, the lower id's INIT is ignored for this many attempts. */
 const TIE_ATTEMPTS = 4;
 /** A link that nobody dials from here and that stays down is forgotten after this long. */
@@ -114,6 +140,7 @@ export class LinkTable {
   readonly #upper: LinkUpper;
   readonly #membership: Membership | null;
   readonly handshaker: Handshaker;
+  readonly watch: NeighbourWatch;
   /** u48, of this run of the daemon. */
   readonly #instance: number;
   readonly #links = new Map<NodeId, Link>();
@@ -135,9 +162,16 @@ export class LinkTable {
   #stopped = false;
 
   constructor(config: LinkTableConfig, surroundings: LinkSurroundings, upper: LinkUpper) {
-    const { membership, ...rest } = surroundings;
+    const { membership, directory = NOBODY, probe = null, ...rest } = surroundings;
     this.#config = config;
-    this.#upper = upper;
+    this.#upper = {
+      ...upper,
+      onLinkState: (link, up) => {
+        if (up) this.#onLinkUp(link);
+        upper.onLinkState(link, up);
+      },
+    };
+    this.watch = new NeighbourWatch({ clock: surroundings.clock, log: surroundings.log, membership, directory, probe, self: config.id, name: config.name ?? '' }, this.#dials);
     this.#membership = membership;
     this.handshaker = membership === null ? new PlainHandshaker(config.id) : new SealedHandshaker(membership, surroundings.clock, surroundings.sink);
     this.#env = {
@@ -146,8 +180,11 @@ export class LinkTable {
       congestion: config.congestion,
       self: config.id,
       linkQueueBytes: config.limits.linkQueueBytes,
+      label: (node, certificate) => this.watch.label(node, certificate),
       forgetChannel: (channel) => this.#forgetChannel(channel),
-      onLinkDown: (link) => this.#onLinkDown(link),
+      onLinkDown: (link, why) => this.#onLinkDown(link, why),
+      ownFault: () => this.watch.ownFault(),
+      onUnconfirmed: (link) => this.watch.onUnconfirmed(link),
     };
     this.#indexRng = surroundings.rng.fork('receiver index');
     const instance = surroundings.rng.fork('instance');
@@ -181,6 +218,23 @@ export class LinkTable {
   /** Addresses that are dialled and have no link, for status. */
   *unanswered(): IterableIterator<{ endpoint: Endpoint; node: NodeId | null; attempts: number }> {
     for (const dial of this.#dials) if (dial.link === null) yield { endpoint: dial.endpoint, node: dial.node, attempts: dial.attempts };
+  }
+
+  /** Every link, and every neighbour of the configuration that has none of its own, once each. */
+  *neighbours(): IterableIterator<Neighbour> {
+    const first = new Map<Link, Dial>();
+    for (const dial of this.#dials) {
+      const { link } = dial;
+      if (link !== null && (!first.has(link) || dial.endpoint.key === link.endpoint.key)) first.set(link, dial);
+    }
+    for (const link of this.#links.values()) {
+      const dial = first.get(link) ?? null;
+      yield { link, dial, trouble: dial === null ? null : this.watch.trouble(dial, dial) };
+    }
+    for (const dial of this.#dials) {
+      if (dial.link !== null && first.get(dial.link) === dial) continue;
+      yield { link: null, dial, trouble: this.watch.trouble(dial, dial.link === null ? null : first.get(dial.link) ?? null) };
+    }
   }
 
   start(): void {
@@ -269,9 +323,12 @@ export class LinkTable {
     if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA)) return this.#onData(bytes, length, from);
     if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT)) return this.#onInit(bytes, length, from);
     if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE)) return this.#onResponse(bytes, length, from);
+    if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);
     const entry = this.#indices.get(this.#header.receiver);
     const dial = entry instanceof Dial ? entry : null;
     const reason = this.handshaker.onOther(bytes, length, from, dial);
+    const key = this.handshaker.takeKeyShown();
+    if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
     if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
     return reason;
   }
@@ -316,6 +373,15 @@ export class LinkTable {
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     if (this.#stopped) return DropReason.handshakeRefused;
+    const reason = this.#judgeInit(bytes, length, from);
+    if (reason !== DropReason.none) {
+      const { hello, refused } = this.handshaker;
+      this.watch.onCallRefused(reason, from, hello, refused, this.#instance);
+    }
+    return reason;
+  }
+
+  #judgeInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { handshaker } = this;
     const attempt = this.#header.number;
     const fingerprint = handshaker.fingerprint(bytes, length);
@@ -334,11 +400,13 @@ export class LinkTable {
       if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
       link = this.#makeLink(hello.node, from);
     }
-    if (hello.stamp > 0 && hello.stamp <= link.peerStamp && link.state !== 'down') return DropReason.handshakeReplayed;
-    return this.#answer(link, fingerprint, attempt, from);
+    const late = link.isLate(hello.instance, hello.stamp);
+    if (late && !link.mayAnswerLate(hello.instance)) return DropReason.handshakeReplayed;
+    return this.#answer(link, fingerprint, attempt, from, late);
   }
 
-  #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint): DropReason {
+  /** `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer. */
+  #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint, late: boolean): DropReason {
     const { handshaker } = this;
     const { index, instance, certificate, continues, stamp } = handshaker.hello;
     const localIndex = this.#freeIndex();
@@ -347,7 +415,7 @@ export class LinkTable {
     const renewed = channel !== null && channel.instance === instance && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
     const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#instance, attempt, this.#scratch);
     if (length === 0) return DropReason.handshakeBroken;
-    link.peerStamp = stamp;
+    link.onAnswered(instance, stamp);
     const epoch = new Epoch(localIndex, index, handshaker.seal, this.#env.clock.now(), certificate, handshaker.shown);
     let entry: ChannelEntry;
     if (renewed === null) {
@@ -362,7 +430,7 @@ export class LinkTable {
       this.#answered.set(fingerprint, { entry, response: this.#scratch.slice(0, length) });
       this.#fingerprints.set(epoch, fingerprint);
     }
-    if (renewed === null) link.offerChannel(entry.channel);
+    if (renewed === null) link.offerChannel(entry.channel, stamp, late);
     this.#env.sink.send(from, this.#scratch, length);
     return DropReason.none;
   }
@@ -384,6 +452,12 @@ export class LinkTable {
   #onResponse(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const dial = this.#indices.get(this.#header.receiver);
     if (!(dial instanceof Dial)) return DropReason.handshakeUnexpected;
+    const reason = this.#judgeResponse(dial, bytes, length, from);
+    if (reason !== DropReason.none && !dial.rekeys) this.watch.onAnswerRefused(dial, reason, this.handshaker.hello, this.handshaker.refused);
+    return reason;
+  }
+
+  #judgeResponse(dial: Dial, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { handshaker } = this;
     const reason = handshaker.readResponse(dial, bytes, length);
     if (reason !== DropReason.none) return reason;
@@ -457,7 +531,7 @@ export class LinkTable {
     if (over !== null) this.#forgetEpoch(over);
     const rekey = this.#rekeys.get(link);
     if (rekey !== undefined) this.#endRound(rekey);
-    this.#env.log.debug({ peer: formatNodeId(link.node), rekeys: channel.rekeys }, 'link has new keys');
+    this.#env.log.debug({ peer: link.label, rekeys: channel.rekeys }, 'link has new keys');
   }
 
   /** The dial rests until its link goes down. */
@@ -468,17 +542,41 @@ export class LinkTable {
     if (dial.rekeys) this.#rekeys.delete(dial.link!);
   }
 
-  #onLinkDown(link: Link): void {
+  /** Dials that mean this node have what they want, also when the node dialled us. */
+  #onLinkUp(link: Link): void {
+    this.#adopt(link);
+    for (const dial of this.#dials) {
+      if (dial.link !== link) continue;
+      dial.outcome.onUp();
+      if (dial.index >= 0) this.#endRound(dial);
+    }
+  }
+
+  /** Gives the link to the dials without one that mean its node for sure. */
+  #adopt(link: Link): void {
+    for (const dial of this.#dials) if (dial.link === null && this.#means(dial, link)) dial.link = link;
+  }
+
+  #means(dial: Dial, link: Link): boolean {
+    if (dial.node !== null) return dial.node === link.node;
+    const { certificate } = link;
+    if (dial.config.key !== undefined && certificate !== null) return equalBytes(dial.config.key, certificate.exchangeKey);
+    return dial.endpoint.key === link.endpoint.key;
+  }
+
+  #onLinkDown(link: Link, why: string): void {
     const rekey = this.#rekeys.get(link);
     if (rekey !== undefined) this.#endRound(rekey);
     if (this.#stopped) return;
+    const now = this.#env.clock.now();
+    for (const dial of this.#dials) if (dial.link === link && why !== '') dial.outcome.onDown(now, why);
     for (const dial of this.#dials) {
       if (dial.link === link && !dial.timer.armed) this.#env.timers.arm(dial.timer, this.#env.clock.now() + this.#env.rng.below(20_000) + 1);
     }
   }
 
   #addDial(config: DialConfig): Dial {
-    const dial = new Dial(config, null, (due) => this.#sendInit(due));
+    const dial = new Dial(config, null, this.#env.clock.now(), (due) => this.#sendInit(due));
     this.#dials.push(dial);
     return dial;
   }
@@ -517,6 +615,7 @@ export class LinkTable {
     const link = new Link(node, slot, endpoint, { ...this.#env, congestion: dial?.config?.congestion ?? this.#env.congestion }, this.#upper);
     this.#bySlot[slot] = link;
     this.#links.set(node, link);
+    this.#adopt(link);
     return link;
   }
 
@@ -533,7 +632,13 @@ export class LinkTable {
       this.#bySlot[link.slot] = null;
       this.#links.delete(link.node);
     }
+    this.watch.tick(now, (dial) => this.#askKey(dial));
     this.#env.timers.arm(this.#houseTimer, now + HOUSEKEEPING);
+  }
+
+  #askKey(dial: Dial): void {
+    const length = this.handshaker.writeKeyQuestion(dial, this.#scratch);
+    if (length > 0) this.#env.sink.send(dial.endpoint, this.#scratch, length);
   }
 
   #onMembershipChange(): void {
@@ -550,8 +655,8 @@ export class LinkTable {
     const reason = this.#membership.recheck(link.certificate);
     if (reason === DropReason.none) return;
     this.#env.drops.count(reason);
-    this.#env.log.warn({ peer: formatNodeId(link.node), serial: link.certificate.serial, why: dropReasonName(reason) }, 'neighbour cut off');
-    link.down(dropReasonName(reason), CLOSE_REMOVED);
+    this.#env.log.warn({ peer: link.label, serial: link.certificate.serial, ...this.watch.certificateFault(reason, link.certificate, link.endpoint) }, 'neighbour cut off');
+    link.down(`${this.watch.shortFault(reason)} certificate`, CLOSE_REMOVED);
   }
 
   #lookAfterKeys(link: Link, channel: Channel, now: Micros): void {
@@ -575,7 +680,8 @@ export class LinkTable {
     const due = age >= patience * rekeyAfterUs || epoch.sent >= patience * rekeyAfterDatagrams || epoch.presented !== this.handshaker.presented;
     if (!due || this.#rekeys.has(link) || channel.nextEpoch !== null) return;
     const { address, port } = link.endpoint;
-    const dial = new Dial({ address, port, node: link.node, ...(link.certificate === null ? {} : { key: link.certificate.exchangeKey }) }, channel, (next) => this.#sendInit(next));
+    const key = link.certificate === null ? {} : { key: link.certificate.exchangeKey };
+    const dial = new Dial({ address, port, node: link.node, ...key }, channel, this.#env.clock.now(), (next) => this.#sendInit(next));
     dial.link = link;
     this.#rekeys.set(link, dial);
     this.#sendInit(dial);

@@ -16,10 +16,11 @@ import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
 import type { Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  CLOSE_BODY_BYTES, CLOSE_DEAD, decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
+  CLOSE_BODY_BYTES, CLOSE_DEAD, CLOSE_REMOVED, CLOSE_SHUTDOWN, decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
   FRAME_LINK_STATE_ACK, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_RELIABLE, FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT, frameBodyBytes, HELLO_BODY_BYTES,
   PATH_TOKEN_BYTES, type Hello,
 } from '../wire/frames.ts';
@@ -46,6 +47,14 @@ const EDGES: Record<LinkState, readonly LinkState[]> = {
 /** A channel that the peer never used is forgotten after this long. */
 const CONFIRM_TIME: Micros = 5 * SECOND;
 
+/** What a peer's close means, in words. */
+const CLOSED: Readonly<Record<number, string>> = {
+  [CLOSE_SHUTDOWN]: 'it stops', [CLOSE_DEAD]: 'it heard nothing from here for too long', [CLOSE_REMOVED]: 'it no longer wants this link; its log says why',
+};
+
+/** INITs with an old stamp that are answered, per link. */
+const LATE_PER_SECOND = 4, LATE_BURST = 8;
+
 /** What a link tells the layers above. Calls come in the order of events, within the turn. */
 export interface LinkUpper {
   /** A data packet arrived. Valid during the call only. */
@@ -67,8 +76,6 @@ export class Link {
   readonly slot: number;
   /** True when this side dialled the current or latest channel, or its latest keys. */
   dialled = false;
-  /** Of the newest INIT taken from the peer: older ones are replays. */
-  peerStamp = 0;
   stateSince: Micros;
   readonly liveness: Liveness;
   readonly #env: LinkEnvironment;
@@ -81,6 +88,17 @@ export class Link {
   #state: LinkState = 'down';
   #channel: Channel | null = null;
   #next: Channel | null = null;
+  /** The newest stamp of an INIT from the peer, whatever its run. */
+  #newestStamp = 0;
+  /** The peer's run that has proved itself last, and the newest stamp of its INITs; 0 for none. */
+  #run = -1;
+  #runStamp = 0;
+  /** Of the INIT that #next answers. */
+  #nextStamp = 0;
+  #nextLate = false;
+  readonly #late = new TokenBucket(LATE_PER_SECOND, LATE_BURST);
+  /** What the peer showed last, for its name. */
+  #shown: Certificate | null = null;
   /** Totals of channels that are gone. */
   readonly #past = { sentDatagrams: 0, sentBytes: 0, receivedDatagrams: 0, receivedBytes: 0 };
   dropped = 0;
@@ -97,7 +115,7 @@ export class Link {
     this.#path = new PathProbe(env.rng.fork(`path ${formatNodeId(node)}`));
     this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
       sendHello: (hello) => this.#sendHello(hello),
-      onDead: () => this.down('silent', CLOSE_DEAD),
+      onDead: () => this.down('silent: nothing was heard for too long', CLOSE_DEAD),
       onEstimate: () => upper.onLinkEstimate(this),
     });
     const self = this;
@@ -139,6 +157,16 @@ export class Link {
   /** What the peer showed for the keys in use; null while the link is not up, or not sealed. */
   get certificate(): Certificate | null {
     return this.#channel?.epoch.certificate ?? null;
+  }
+
+  /** The name in the certificate that it showed last. */
+  get name(): string | null {
+    return this.#shown?.name ?? null;
+  }
+
+  /** What people call the peer. */
+  get label(): string {
+    return this.#env.label(this.node, this.#shown);
   }
 
   get endpoint(): Endpoint {
@@ -200,10 +228,35 @@ export class Link {
 
   /* -------------------------------------------------------------- channels */
 
+  /**
+   * Whether an INIT is older than another of the peer: a replay, or from a peer whose clock was set back before its restart. A run
+   * that has proved itself is compared with itself.
+   */
+  isLate(instance: number, stamp: number): boolean {
+    return stamp > 0 && stamp <= (this.#run === instance ? this.#runStamp : this.#newestStamp);
+  }
+
+  /**
+   * Whether one that is late may be answered: the link moves only when its sender shows with the answer that it is there. Never one
+   * of the run whose link is up, whose stamps only grow, and never in place of an answer to a newer INIT.
+   */
+  mayAnswerLate(instance: number): boolean {
+    if ((this.#run === instance && this.#state !== 'down') || (this.#next !== null && !this.#nextLate)) return false;
+    return this.#late.take(this.#env.clock.now());
+  }
+
+  /** An INIT was answered. */
+  onAnswered(instance: number, stamp: number): void {
+    this.#newestStamp = Math.max(this.#newestStamp, stamp);
+    if (this.#run === instance) this.#runStamp = Math.max(this.#runStamp, stamp);
+  }
+
   /** The peer may use `channel` from now on; the link moves to it when the peer does. */
-  offerChannel(channel: Channel): void {
+  offerChannel(channel: Channel, stamp: number, late: boolean): void {
     this.#drop(this.#next);
     this.#next = channel;
+    this.#nextStamp = stamp;
+    this.#nextLate = late;
     if (this.#state === 'down') this.#become('connecting');
     this.#env.timers.arm(this.#confirmTimer, this.#env.clock.now() + CONFIRM_TIME);
   }
@@ -211,19 +264,24 @@ export class Link {
   /** The peer has proved that it uses `channel`: it carries the link from now on. */
   useChannel(channel: Channel, dialled: boolean): void {
     if (this.#next === channel) this.#next = null;
+    if (this.#run !== channel.instance) {
+      this.#run = channel.instance;
+      this.#runStamp = dialled ? 0 : this.#nextStamp;
+    }
     this.#env.timers.cancel(this.#confirmTimer);
     if (this.#state === 'up') this.#leaveUp();
     this.#channel = channel;
+    this.#shown = channel.epoch.certificate;
     this.dialled = dialled;
     this.#become('up');
     this.reliable.onUp(channel);
     this.liveness.start();
-    this.#env.log.info({ peer: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
+    this.#env.log.info({ peer: this.label, node: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
     this.#upper.onLinkState(this, true);
   }
 
-  /** Ends the channel, if any. `closeReason` tells the peer why; 0 says nothing. */
-  down(why: string, closeReason: number): void {
+  /** Ends the channel, if any. `closeReason` tells the peer why; 0 says nothing. `next`: what the operator can do. */
+  down(why: string, closeReason: number, next: string | null = null): void {
     this.#env.timers.cancel(this.#confirmTimer);
     this.#drop(this.#next);
     this.#next = null;
@@ -233,10 +291,12 @@ export class Link {
         const at = this.#channel.frame(FRAME_CLOSE, CLOSE_BODY_BYTES);
         this.#channel.buffer[at] = closeReason;
       }
-      this.#env.log.info({ peer: formatNodeId(this.node), why }, 'link down');
+      const fields = { peer: this.label, address: this.#channel.endpoint.key, why, ...(next === null ? {} : { next }) };
+      if (closeReason === CLOSE_SHUTDOWN) this.#env.log.info(fields, 'link down');
+      else this.#env.log.warn(fields, 'link down');
       this.#leaveUp();
     } else this.#become('down');
-    this.#env.onLinkDown(this);
+    this.#env.onLinkDown(this, why);
   }
 
   /** The device towards the peer refused a datagram, for its size. */
@@ -275,7 +335,8 @@ export class Link {
     this.#next = null;
     if (this.#state === 'connecting') {
       this.#become('down');
-      this.#env.onLinkDown(this);
+      this.#env.onUnconfirmed(this);
+      this.#env.onLinkDown(this, '');
     }
   }
 
@@ -335,7 +396,7 @@ export class Link {
   }
 
   #move(channel: Channel, to: Endpoint): void {
-    this.#env.log.info({ peer: formatNodeId(this.node), from: channel.endpoint.key, to: to.key }, 'link moved');
+    this.#env.log.info({ peer: this.label, from: channel.endpoint.key, to: to.key }, 'link moved');
     channel.endpoint = to;
   }
 
@@ -379,12 +440,18 @@ export class Link {
       case FRAME_CLOSE: {
         const reason = decodeClose(bytes, start, end);
         if (reason < 0) return DropReason.closeMalformed;
-        this.down('closed by peer', 0);
+        this.#onClosed(reason);
         return DropReason.none;
       }
       default:
         return DropReason.frameType;
     }
+  }
+
+  #onClosed(reason: number): void {
+    const own = reason === CLOSE_REMOVED ? this.#env.ownFault() : null;
+    if (own !== null) this.down(`closed by peer: ${own.why}`, 0, own.next);
+    else this.down(`closed by peer: ${CLOSED[reason]!}`, 0);
   }
 
   /** A packet that came by `service`, which its header must name too. */

@@ -13,6 +13,7 @@ import type { Call, Handshaker, PeerHello } from './handshaker.ts';
 export class PlainHandshaker implements Handshaker {
   readonly sealed = false;
   readonly seal = null;
+  readonly refused = null;
   readonly presented = '';
   readonly shown = '';
   readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, continues: 0, stamp: 0, certificate: null };
@@ -45,6 +46,14 @@ export class PlainHandshaker implements Handshaker {
 
   readResponse(_call: Call, bytes: Uint8Array, length: number): DropReason {
     return this.#read(bytes, length);
+  }
+
+  writeKeyQuestion(): number {
+    return 0;
+  }
+
+  takeKeyShown(): null {
+    return null;
   }
 
   onOther(): DropReason {

@@ -15,7 +15,7 @@ import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
-import { ROLE_ROUTER } from '../wire/certificate.ts';
+import { decodeCertificate, ROLE_ROUTER, type Certificate } from '../wire/certificate.ts';
 import {
   DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, encodeDatagramHeader,
 } from '../wire/datagram-header.ts';
@@ -75,6 +75,7 @@ export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
   readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, continues: 0, stamp: 0, certificate: null };
   seal: Seal | null = null;
+  refused: Certificate | null = null;
   shown = '';
   readonly #membership: Membership;
   readonly #clock: Clock;
@@ -96,6 +97,7 @@ export class SealedHandshaker implements Handshaker {
   #responderIdentity: Identity | null = null;
   #stamp = 0;
   #retry = false;
+  #keyShown: Uint8Array | null = null;
   /** INITs whose key exchange was worked out. */
   worked = 0;
 
@@ -116,7 +118,7 @@ export class SealedHandshaker implements Handshaker {
   /* -------------------------------------------------------------- calling */
 
   writeInit(call: Call, instance: number, out: Uint8Array): number {
-    if (call.key === null) return this.#writeKeyRequest(call, out);
+    if (call.key === null) return this.writeKeyQuestion(call, out);
     const held = call.secrets instanceof Secrets ? call.secrets : null;
     const stale = held === null || held.key !== call.key || held.continues !== call.continues || held.identity !== this.#membership.identity
       || (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
@@ -146,7 +148,7 @@ export class SealedHandshaker implements Handshaker {
     return secrets;
   }
 
-  #writeKeyRequest(call: Call, out: Uint8Array): number {
+  writeKeyQuestion(call: Call, out: Uint8Array): number {
     encodeDatagramHeader(DATAGRAM_KEY_REQUEST, call.index, call.attempts, out);
     out.set(this.#nonceOf(call), KEY_NONCE_AT);
     out.fill(0, KEY_AT, KEY_DATAGRAM_BYTES);
@@ -161,6 +163,7 @@ export class SealedHandshaker implements Handshaker {
   }
 
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason {
+    this.refused = null;
     if (length !== SEALED_RESPONSE_BYTES) return DropReason.handshakeMalformed;
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (secrets === null) return DropReason.handshakeUnexpected;
@@ -186,6 +189,7 @@ export class SealedHandshaker implements Handshaker {
   }
 
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+    this.refused = null;
     if (length !== SEALED_INIT_BYTES) return DropReason.handshakeMalformed;
     const { identity: current, previous, primitives } = this.#membership;
     const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, INIT_NOISE_END));
@@ -243,15 +247,20 @@ export class SealedHandshaker implements Handshaker {
   #meet(payload: Uint8Array, peerStatic: Uint8Array, meant: NodeId): DropReason {
     const fields = this.#fields;
     const certificate = this.#membership.admit(payload, fields.certificateStart, fields.certificateEnd, ROLE_ROUTER);
-    if (typeof certificate === 'number') return certificate;
-    if (!equalBytes(certificate.exchangeKey, peerStatic)) return DropReason.certificateOfAnother;
     const { hello } = this;
+    hello.stamp = fields.stamp;
+    if (typeof certificate === 'number') {
+      const shown = decodeCertificate(payload, fields.certificateStart, fields.certificateEnd);
+      // Whoever holds another's certificate without its key has shown nothing.
+      if (typeof shown !== 'string') this.refused = equalBytes(shown.exchangeKey, peerStatic) ? shown : null;
+      return certificate;
+    }
+    if (!equalBytes(certificate.exchangeKey, peerStatic)) return DropReason.certificateOfAnother;
     hello.node = certificate.node;
     hello.peer = meant;
     hello.index = fields.index;
     hello.instance = fields.instance;
     hello.continues = fields.continues;
-    hello.stamp = fields.stamp;
     hello.certificate = certificate;
     return DropReason.none;
   }
@@ -277,6 +286,12 @@ export class SealedHandshaker implements Handshaker {
     return retry;
   }
 
+  takeKeyShown(): Uint8Array | null {
+    const shown = this.#keyShown;
+    this.#keyShown = null;
+    return shown;
+  }
+
   #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
     for (let at = KEY_AT; at < length; at += 1) if (bytes[at] !== 0) return DropReason.reservedNotZero;
@@ -291,8 +306,10 @@ export class SealedHandshaker implements Handshaker {
 
   #onKeyAnswer(bytes: Uint8Array, length: number, call: Call): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.keyAnswerMalformed;
-    if (call.key !== null || !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))) return DropReason.handshakeUnexpected;
-    call.key = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
+    if ((call.key !== null && call.asksKey !== true) || !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))) return DropReason.handshakeUnexpected;
+    this.#keyShown = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
+    if (call.key !== null) return DropReason.none;
+    call.key = this.#keyShown;
     this.#retry = true;
     return DropReason.none;
   }

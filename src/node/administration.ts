@@ -14,6 +14,8 @@ import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { integer, text, type Arguments, type ClientPort, type Reply } from '../ipc/client-port.ts';
+import type { Dial } from '../link/dial.ts';
+import type { Trouble } from '../link/dial-outcome.ts';
 import type { Link } from '../link/link.ts';
 import { LOCAL_FACTOR } from '../link/send-queue.ts';
 import { linkCost } from '../routing/metrics.ts';
@@ -22,8 +24,8 @@ import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
-  ByzantineTraceReply, IdentityStatus, LinkRow, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply,
-  RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply,
+  ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply,
+  RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, WhyReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
 import { misbehave } from './misbehaviour.ts';
@@ -40,6 +42,7 @@ export interface EmulationControl {
 }
 
 const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
+const TROUBLES_MAX = 64;
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
@@ -90,7 +93,17 @@ export class Administration {
     const { config, links, router, drops, pool, dissemination, sessions, echo } = this.#node;
     const now = this.#env.clock.now();
     let up = 0;
-    for (const link of links.all()) if (link.up) up += 1;
+    let total = 0;
+    const troubles: LinkTrouble[] = [];
+    for (const { link, dial, trouble } of links.neighbours()) {
+      if (link?.up === true) up += 1;
+      if (trouble?.code === 'sameNode') continue;
+      total += 1;
+      if (dial !== null && trouble !== null && troubles.length < TROUBLES_MAX) {
+        const since = link !== null && link.state !== 'down' ? link.stateSince : dial.outcome.since;
+        troubles.push({ peer: links.watch.peerOf(dial), address: dial.endpoint.key, sinceMs: ms(now - since), ...this.#why(dial, trouble) });
+      }
+    }
     let reachable = 0;
     for (const cost of router.paths.cost) if (cost >= 0) reachable += 1;
     let sockets = 0;
@@ -106,7 +119,7 @@ export class Administration {
       schema: 1, node: formatNodeId(config.id), name: config.name, version: VERSION, instance: this.#node.instance,
       uptimeMs: ms(now - this.#startedAt), security: this.#env.membership === null ? 'none' : 'sealed',
       identity: identityStatus(this.#env.membership), host: this.#env.host?.() ?? null, emulation: config.allowEmulation, listen: [...this.#env.listen],
-      links: { up, total: links.size }, nodes: { reachable, known: router.database.size },
+      links: { up, total, troubles }, nodes: { reachable, known: router.database.size },
       clients: this.#clients.size, sockets, metric: config.metric,
       byzantine: this.#node.byzantine === null ? null : byzantineFigures(this.#node.byzantine),
       routing: {
@@ -128,17 +141,29 @@ export class Administration {
 
   #links(): LinksReply {
     const rows: LinkRow[] = [];
-    for (const link of this.#node.links.all()) rows.push(this.#linkRow(link));
-    for (const dial of this.#node.links.unanswered()) {
-      rows.push({
-        node: dial.node === null ? null : formatNodeId(dial.node), name: dial.node === null ? null : this.#node.router.nameOf(dial.node),
-        address: dial.endpoint.key, state: 'connecting', sinceMs: ms(this.#env.clock.now() - this.#startedAt), dialled: true,
-        rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
-        retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, seal: null,
-        emulated: this.#env.emulation?.get(dial.endpoint) ?? null,
-      });
+    for (const { link, dial, trouble } of this.#node.links.neighbours()) {
+      const why = dial === null || trouble === null ? null : this.#why(dial, trouble);
+      rows.push(link === null ? this.#dialRow(dial!, trouble, why) : { ...this.#linkRow(link), why });
     }
     return { schema: 1, links: rows };
+  }
+
+  #why(dial: Dial, trouble: Trouble): WhyReply {
+    const { short, why, next } = this.#node.links.watch.text(dial, trouble);
+    return { code: trouble.code, short, text: why, next };
+  }
+
+  /** A neighbour of the configuration that has no link by this address. */
+  #dialRow(dial: Dial, trouble: Trouble | null, why: WhyReply | null): LinkRow {
+    const node = dial.node ?? dial.link?.node ?? null;
+    const since = dial.link?.up === true ? dial.link.stateSince : dial.outcome.since;
+    return {
+      node: node === null ? null : formatNodeId(node), name: dial.config.name ?? (node === null ? null : this.#node.router.nameOf(node)),
+      address: dial.endpoint.key, state: trouble?.code === 'sameNode' ? 'standby' : 'connecting', sinceMs: ms(this.#env.clock.now() - since), dialled: true,
+      rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
+      retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, seal: null,
+      emulated: this.#env.emulation?.get(dial.endpoint) ?? null, why,
+    };
   }
 
   #linkRow(link: Link): LinkRow {
@@ -147,7 +172,7 @@ export class Administration {
     const headers = link.endpoint.address.includes(':') ? 48 : 28;
     const own = this.#node.router.database.get(this.#node.config.id)?.advertisement.links.find((entry) => entry.node === link.node);
     return {
-      node: formatNodeId(link.node), name: this.#node.router.nameOf(link.node), address: link.endpoint.key, state: link.state,
+      node: formatNodeId(link.node), name: this.#node.router.nameOf(link.node) ?? link.name, address: link.endpoint.key, state: link.state,
       sinceMs: ms(this.#env.clock.now() - link.stateSince), dialled: link.dialled, rttMs: rtt.samples === 0 ? null : ms(rtt.smoothedUs),
       lossOutPct: percent(lossOut), lossInPct: percent(lossIn.rate), cost: own === undefined ? null : linkCost(own, this.#node.config.metric),
       sent: { datagrams: totals.sentDatagrams, bytes: totals.sentBytes + headers * totals.sentDatagrams },

@@ -18,6 +18,7 @@ import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alt
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
+import type { AddressProbe } from '../link/address-probe.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
@@ -50,6 +51,8 @@ export interface NodeEnvironment {
   readonly listen: readonly string[];
   /** For laboratories: makes what stands in place of the Byzantine-resilient router. */
   readonly alternate?: (env: AlternateEnvironment) => AlternateRouter;
+  /** What the system says of addresses that do not answer; absent where it can't be asked. */
+  readonly probe?: AddressProbe | null;
   /** Of the process and its sockets, for status; absent where there is none of its own. */
   readonly host?: () => HostFigures;
   /** A client asked for an orderly end. */
@@ -84,7 +87,11 @@ export class SpinesNode {
     const { clock, timers, rng, sink, log } = env;
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
-    this.links = new LinkTable(config, { clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(), membership: env.membership }, {
+    this.links = new LinkTable(config, {
+      clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(),
+      membership: env.membership, probe: env.probe ?? null,
+      directory: { nameOf: (node) => this.router.nameOf(node), ownerOf: (key) => this.router.ownerOf(key) },
+    }, {
       onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
       onControl: (link, type, bytes, start, end) => this.#onControl(link, type, bytes, start, end),
       onLinkState: (link, up) => {

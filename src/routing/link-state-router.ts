@@ -185,6 +185,12 @@ export class LinkStateRouter implements Router {
     return name === undefined || name === '' ? null : name;
   }
 
+  /** The node whose certificate, as it advertised it last, has this exchange key. */
+  ownerOf(key: Uint8Array): NodeId | null {
+    for (const { advertisement, certificate } of this.database.records()) if (certificate !== null && equalBytes(certificate.exchangeKey, key)) return advertisement.origin;
+    return null;
+  }
+
   reachable(node: NodeId): boolean {
     const index = this.#paths.indexOf.get(node);
     return index !== undefined && this.#paths.cost[index]! >= 0;

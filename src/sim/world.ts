@@ -18,6 +18,7 @@ import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../em
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
 import type { Primitives } from '../crypto/primitives.ts';
+import type { AddressProbe } from '../link/address-probe.ts';
 import { SpinesNode } from '../node/node.ts';
 import type { EmulationControl } from '../node/administration.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';
@@ -207,8 +208,11 @@ export class SimHost implements Clock {
   identity: Identity | null;
   /** What the running daemon knows of the network. */
   membership: Membership | null = null;
-  /** Set before `start`: how far the host's wall clock is off. */
+  /** How far the host's wall clock is off, now. */
   wallSkewUs: Micros = 0;
+  /** Set before `start`: its daemon's own log; null: the world's. And what its system says of addresses. */
+  log: Log | null = null;
+  probe: AddressProbe | null = null;
   /** By the peer's endpoint key. */
   readonly wires = new Map<string, Wire>();
   readonly #config: Partial<NodeConfig>;
@@ -275,7 +279,8 @@ export class SimHost implements Clock {
     const { alternate, authority } = this.world;
     this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
-      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink, log: this.world.log, emulation, membership: this.membership,
+      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink,
+      log: this.log ?? this.world.log, probe: this.probe, emulation, membership: this.membership,
       listen: [this.endpoint.key], onShutdownRequested: () => {}, ...(alternate === undefined ? {} : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
     });
     this.#node.start();

@@ -11,7 +11,7 @@ import { afterEach, expect } from 'vitest';
 import { LOCAL_FACTOR } from '../../src/link/send-queue.ts';
 import type { Port } from '../../src/base/ids.ts';
 import type { NodeId } from '../../src/base/ids.ts';
-import { nullLog, type Log } from '../../src/base/log.ts';
+import { nullLog, type Log, type LogFields } from '../../src/base/log.ts';
 import { Rng } from '../../src/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../../src/emulation/link-settings.ts';
@@ -93,13 +93,11 @@ export class Network {
     this.options = options;
     this.metric = options.metric ?? 'expected-latency';
     this.#config = { metric: this.metric, ...options.config };
-    const log: Log = {
-      ...nullLog,
-      info: (_fields, message) => {
-        if (message === 'link up') this.linkUps += 1;
-        else if (message === 'link down') this.linkDowns += 1;
-      },
+    const said = (_fields: LogFields, message: string): void => {
+      if (message === 'link up') this.linkUps += 1;
+      else if (message === 'link down') this.linkDowns += 1;
     };
+    const log: Log = { ...nullLog, info: said, warn: said };
     this.world = new World({ seed: options.seed ?? 1, log, checksums: options.checksums ?? true, security: options.security ?? 'sealed', ...(options.primitives === undefined ? {} : { primitives: options.primitives }), ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
     open.push(this);
   }

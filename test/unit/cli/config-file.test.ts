@@ -314,7 +314,8 @@ describe('security', () => {
   it('takes the key of a link as digits or from the peer\'s certificate', () => {
     const key = files['/net/b.crt']!.exchangeKey;
     const dial = { address: '127.0.0.1', port: 1, key };
-    expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", certificate: ../b.crt }]`).node.dials).toEqual([{ ...dial, node: parseNodeId('10.0.0.2') }]);
+    expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", certificate: ../b.crt }]`).node.dials).toEqual([{ ...dial, node: parseNodeId('10.0.0.2'), name: 'beta' }]);
+    expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", node: 10.0.0.3, name: rome }]`).node.dials).toEqual([{ address: '127.0.0.1', port: 1, node: parseNodeId('10.0.0.3'), name: 'rome' }]);
     expect(load(`${IDENTITY}links: [{ address: "127.0.0.1:1", key: ${hex(key)} }]`).node.dials).toEqual([{ ...dial, node: null }]);
   });
 

@@ -1,0 +1,14 @@
+/** What an operator is answered by a simulated daemon, without a client in between. */
+
+import { Administration } from '../../src/node/administration.ts';
+import type { NodeEnvironment } from '../../src/node/node.ts';
+import { nullLog } from '../../src/base/log.ts';
+import type { SimHost } from '../../src/sim/world.ts';
+
+/** The answer to `op` now. */
+export function asked(host: SimHost, op: string): unknown {
+  const env: Partial<NodeEnvironment> = { clock: host, membership: host.membership, log: nullLog, emulation: null, listen: [host.endpoint.key] };
+  let answer: unknown = null;
+  new Administration(host.node, env as NodeEnvironment, new Set()).request(op, {}, (reply) => { answer = reply; });
+  return answer;
+}
