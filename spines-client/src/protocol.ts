@@ -181,6 +181,8 @@ export interface HostFigures {
   /** How late timers ran over the last one to two minutes, rounded up to powers of two. */
   timersLateMs: { p50: number; p99: number; max: number };
   memoryBytes: number;
+  /** `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does everywhere. */
+  process: { pid: number; namespace: string };
   /** Null: nobody looks after it. */
   log: LogFigures | null;
 }

@@ -14,6 +14,8 @@ import { ask } from './client.ts';
 import { EXIT_NO, EXIT_OK, Failure } from './failure.ts';
 import { note, outputMatters } from './output.ts';
 import { TokenBucket, burstBytes } from './pacing.ts';
+import { Patience } from './patience.ts';
+import { standardInput, tellNotRead } from './terminal-input.ts';
 
 /** Fits one UDP datagram on an Ethernet path with room for the overlay's headers. */
 export const SIZE_DEFAULT = 1_384;
@@ -21,6 +23,8 @@ const END_MARKS = 3;
 const END_MARK_GAP_MS = 5;
 /** Before the first end mark, so that it does not overtake data that was delayed a little. */
 const END_PAUSE_MS = 20;
+/** Of the far end, while it is waited for. */
+const WAIT_PROBE_MS = 1_000;
 /** While standard output is slow. */
 const RECV_QUEUE_BYTES = 4 * 1024 * 1024;
 
@@ -88,7 +92,7 @@ class Wire {
     const nowUs = (): number => performance.now() * 1_000;
     const bucket = flags.rate === undefined ? null : new TokenBucket(flags.rate, burstBytes(flags.rate, size), nowUs());
     let peer: Peer | null = null;
-    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    for await (const chunk of standardInput(tellNotRead) as AsyncIterable<Buffer>) {
       peer = await peerOf();
       for (let at = 0; at < chunk.length; at += size) {
         const part = chunk.subarray(at, at + size);
@@ -149,7 +153,12 @@ export async function listenForDatagrams(client: SpinesClient, port: number, fla
 }
 
 export async function sendDatagrams(client: SpinesClient, name: string, port: number, flags: CatFlags): Promise<void> {
-  const { node } = await ask(client, 'resolve', { name });
+  const { node } = await new Patience(flags.wait).until(async () => {
+    const found = await ask(client, 'resolve', { name });
+    // Whether somebody listens there is not to be known.
+    if (flags.wait !== undefined) await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
+    return found;
+  });
   const wire = new Wire(client, flags);
   const answered = new Signal();
   if (flags.reply === true) {

@@ -17,20 +17,26 @@ import type { CatFlags } from './cat.ts';
 import { EXIT_NO, EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, Failure, oneLine } from './failure.ts';
 import { note, outputMatters } from './output.ts';
 import { TokenBucket, burstBytes } from './pacing.ts';
+import { Patience } from './patience.ts';
+import { inputIsTerminal, standardInput, tellNotRead } from './terminal-input.ts';
 
 const IDLE_INPUT_MS = 5_000;
 /** Paced input is cut to pieces of this size. */
 const PACED_BYTES = 4_096;
 
 export async function connectStream(client: SpinesClient, node: string, port: number, flags: CatFlags): Promise<void> {
-  const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing });
   const interrupted = interruption();
-  try {
-    socket.connect({ port, host: node });
-    await Promise.race([once(socket, 'connect'), interrupted]);
-  } catch (error) {
-    throw streamFailure(client, error);
-  }
+  const connected = new Patience(flags.wait).until(async () => {
+    const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing });
+    try {
+      socket.connect({ port, host: node });
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      throw streamFailure(client, error);
+    }
+  });
+  const socket = await Promise.race([connected, interrupted]);
   if (flags.verbose === true) note(`connected to ${node} port ${port}`);
   await exchange(client, socket, flags, true, interrupted);
 }
@@ -86,7 +92,7 @@ export async function listenForStreams(client: SpinesClient, port: number, flags
 async function exchange(client: SpinesClient, socket: SpinesSocket, flags: CatFlags, reads: boolean, interrupted: Promise<never>): Promise<void> {
   const startMs = performance.now();
   outputMatters();
-  const input: Readable | null = reads ? process.stdin : null;
+  const input: Readable | null = reads ? standardInput(flags.listen === undefined ? tellNotRead : undefined) : null;
   try {
     const incoming = receive(socket);
     const outgoing = input === null ? incoming.then(() => { socket.end(); }) : send(socket, input, flags);
@@ -125,7 +131,7 @@ async function send(socket: SpinesSocket, input: Readable, flags: CatFlags): Pro
 
 /** Resolves when nothing more is to be expected of `input`, after the far end has ended. */
 async function nothingToExpect(input: Readable, socket: SpinesSocket, outgoing: Promise<void>): Promise<void> {
-  if (process.stdin.isTTY) return;
+  if (inputIsTerminal()) return;
   let over = false;
   const ended = outgoing.then(() => { over = true; });
   for (let given = true; given && !over;) {

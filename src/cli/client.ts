@@ -11,7 +11,8 @@ import type { ByzantineRoutesReply, ByzantineTraceReply, MisbehaviourName, Reloa
 
 import { readText } from '../host/text-file.ts';
 import { usage } from './failure.ts';
-import { hostPortArg } from './values.ts';
+import { Patience, type Wait } from './patience.ts';
+import { durationArg, hostPortArg } from './values.ts';
 
 export interface ClientFlags {
   socket?: string;
@@ -21,6 +22,7 @@ export interface ClientFlags {
   daemonCertificate?: string;
   certificate?: string;
   key?: string;
+  wait?: Wait;
 }
 
 export interface Replies {
@@ -51,7 +53,8 @@ export function addClientFlags(command: Command): Command {
     .addOption(new Option('--remote <host:port>', 'a daemon on another machine (client.remote), with the three files below').argParser(hostPortArg).conflicts('socket'))
     .addOption(new Option('--daemon-certificate <file>', 'with --remote: a copy of that daemon\'s certificate'))
     .addOption(new Option('--certificate <file>', 'with --remote: your certificate, with the role client'))
-    .addOption(new Option('--key <file>', 'with --remote: its private key'));
+    .addOption(new Option('--key <file>', 'with --remote: its private key'))
+    .addOption(new Option('--wait [time]', 'wait for the daemon to answer, at most so long (ping: for the node too; cat: for a listener too)').argParser(durationArg));
 }
 
 /** How what this command sends finds its way. */
@@ -61,12 +64,17 @@ export function routingOption(): Option {
 
 /** Connects, runs `body`, closes. `what` names the command in the daemon's log. `reconnect`: a daemon that restarts is waited for. */
 export async function withClient<T>(flags: ClientFlags, what: string, body: (client: SpinesClient) => Promise<T>, reconnect = false): Promise<T> {
-  const client = await SpinesClient.connect({ ...targetOf(flags), name: `spines ${what}`, reconnect });
+  const client = await connectTo(flags, what, reconnect);
   try {
     return await body(client);
   } finally {
     await client.close();
   }
+}
+
+/** As `--wait` says, over and over. */
+export async function connectTo(flags: ClientFlags, what: string, reconnect = false): Promise<SpinesClient> {
+  return new Patience(flags.wait).until(() => SpinesClient.connect({ ...targetOf(flags), name: `spines ${what}`, reconnect }));
 }
 
 /** Which daemon the flags mean, and what to show it. */

@@ -6,11 +6,11 @@
  */
 
 import type { Command } from 'commander';
-import { SpinesClient, type StatusReply } from 'spines-client';
+import type { SpinesClient, StatusReply } from 'spines-client';
 import type { LogFigures } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../host/log-writer.ts';
-import { addClientFlags, ask, targetOf, type ClientFlags } from './client.ts';
+import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
 import { linkFindings } from './doctor-links.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
@@ -100,7 +100,7 @@ export function machineFindings({ node, platform, primitives, offload, dontFragm
 async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   let client: SpinesClient;
   try {
-    client = await SpinesClient.connect({ ...targetOf(flags), name: 'spines doctor', reconnect: false });
+    client = await connectTo(flags, 'doctor');
   } catch (error) {
     return [{ what: 'daemon', found: toFailure(error).message, advice: null }];
   }

@@ -3,9 +3,11 @@
 
 import './heap.ts';
 import { flushOutput, watchOutput } from './output.ts';
+import { endWithNpx } from './wrapper.ts';
 import { run } from './program.ts';
 
 watchOutput();
+endWithNpx();
 const exitCode = await run(process.argv.slice(2));
 await flushOutput();
 process.exit(exitCode);

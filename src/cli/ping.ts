@@ -12,6 +12,7 @@ import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO, EXIT_NO_DAEMON, oneLine, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
+import { Patience } from './patience.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
 import { formatMs, formatNode } from './table.ts';
 import { durationArg, integerArg } from './values.ts';
@@ -37,6 +38,8 @@ interface PingFlags extends ClientFlags {
 
 /** With --json somebody waits for the end: there is one. */
 const JSON_COUNT = 5;
+/** While it is waited for. */
+const WAIT_PROBE_MS = 1_000;
 /** Replies kept for --json. */
 const REPLIES_MAX = 100_000;
 
@@ -50,7 +53,11 @@ export function registerPing(program: Command): void {
 }
 
 async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): Promise<void> {
-  const { node, name } = await ask(client, 'resolve', { name: nodeName });
+  const { node, name } = await new Patience(flags.wait).until(async () => {
+    const found = await ask(client, 'resolve', { name: nodeName });
+    if (flags.wait !== undefined) await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
+    return found;
+  });
   const json = flags.json === true;
   const count = flags.count ?? (json ? JSON_COUNT : Infinity);
   const timeoutMs = Math.ceil(flags.timeout / MILLISECOND);

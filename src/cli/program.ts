@@ -27,6 +27,7 @@ import { registerReplay } from './replay.ts';
 import { registerRoutes } from './routes.ts';
 import { registerSessions } from './sessions.ts';
 import { registerSocks } from './socks.ts';
+import { registerStop } from './stop.ts';
 import { registerStatus } from './status.ts';
 import { registerTrace } from './trace.ts';
 import { packageVersion, registerVersion } from './version.ts';
@@ -36,7 +37,7 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerInit, registerDaemon, registerConfig, registerReload, registerStatus, registerDoctor,
+  registerInit, registerDaemon, registerConfig, registerReload, registerStop, registerStatus, registerDoctor,
   registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
   registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];

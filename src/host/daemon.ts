@@ -23,6 +23,7 @@ import { writeRevocations } from './identity-files.ts';
 import { IpcServer } from './ipc-server.ts';
 import type { Offload } from './offload.ts';
 import { Lateness } from './lateness.ts';
+import { processIdentity } from './process-identity.ts';
 import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
@@ -270,6 +271,7 @@ class Daemon implements RunningDaemon {
     return {
       offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), memoryBytes: process.memoryUsage.rss(),
+      process: processIdentity(),
       log: this.#options.logFigures?.() ?? null,
     };
   }

@@ -12,7 +12,7 @@ const good: MachineFacts = {
 const status: StatusReply = {
   schema: 1, node: '10.0.0.1', name: 'A', version: '0.1.0', instance: 'x', uptimeMs: 5_000, security: 'sealed', emulation: false, listen: [],
   identity: { primitives: 'libsodium', serial: '00', validUntilS: 1, leftS: 40 * 86_400, authorities: [], revocations: [] },
-  host: { offload: true, dontFragment: true, receiveBufferBytes: 1, receiveBufferWanted: 1, batches: 0, batchedDatagrams: 0, timersLateMs: { p50: 0.1, p99: 1, max: 3 }, memoryBytes: 1, log: null },
+  host: { offload: true, dontFragment: true, receiveBufferBytes: 1, receiveBufferWanted: 1, batches: 0, batchedDatagrams: 0, timersLateMs: { p50: 0.1, p99: 1, max: 3 }, memoryBytes: 1, process: { pid: 1, namespace: '' }, log: null },
   links: { up: 2, total: 2 }, nodes: { reachable: 3, known: 3 }, clients: 1, sockets: 0, metric: 'hops', byzantine: null,
   routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 }, packets: { originated: 1, forwarded: 2, delivered: 3 }, drops: {}, bounds: { packets: [0, 9] },
 };

@@ -108,7 +108,7 @@ describe('answers of a daemon', () => {
     };
     const text = formatStatus(status, plain);
     expect(text).toContain('node       A (10.0.0.1)\n');
-    const host = { offload: true, dontFragment: true, receiveBufferBytes: 212_992, receiveBufferWanted: 4_194_304, batches: 10, batchedDatagrams: 45, timersLateMs: { p50: 0.256, p99: 2, max: 3.5 }, memoryBytes: 80 * 1_048_576, log: null };
+    const host = { offload: true, dontFragment: true, receiveBufferBytes: 212_992, receiveBufferWanted: 4_194_304, batches: 10, batchedDatagrams: 45, timersLateMs: { p50: 0.256, p99: 2, max: 3.5 }, memoryBytes: 80 * 1_048_576, process: { pid: 1, namespace: '' }, log: null };
     expect(formatStatus({ ...status, host }, plain)).toMatch(/\nsockets +with offload, 10 batches of 4\.5 datagrams; receive buffer 208 KiB, see `spines doctor`\nprocess +80 MiB; timers late by 0\.26 ms \(half\), 2\.0 ms \(99 %\), 3\.5 ms at most\n/);
     expect(formatStatus({ ...status, host: { ...host, offload: false, batches: 0, receiveBufferBytes: 8_388_608 } }, plain)).toMatch(/\nsockets +one call per datagram; receive buffer 8192 KiB\n/);
     expect(text).toContain('links      1 of 2 up\n');
