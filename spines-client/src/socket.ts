@@ -79,7 +79,7 @@ export class SpinesSocket extends Duplex {
   /** Not connected yet, and on the way. */
   connecting = false;
   /** Milliseconds of `setTimeout`, undefined without. */
-  timeout: number | undefined;
+  declare timeout: number | undefined;
   #client: SpinesClient;
   #internals: ClientInternals;
   readonly #ownsClient: boolean;
@@ -297,8 +297,7 @@ export class SpinesSocket extends Duplex {
     const final = this.#finalDone;
     if (final !== null) {
       this.#finalDone = null;
-      this.#stream!.end();
-      final();
+      this.#end(final);
     }
     if (this.#wanted) this.#stream!.resume();
     else if (!this.isPaused()) this.read(0);
@@ -387,8 +386,15 @@ export class SpinesSocket extends Duplex {
       this.#finalDone = callback;
       return;
     }
+    this.#end(callback);
+  }
+
+  /** `done` in a later turn, once the operating system has the end: as in net, where a socket whose far end has ended lives until then. */
+  #end(done: (error?: Error | null) => void): void {
     this.#stream?.end();
-    callback();
+    const { batch } = this.#internals;
+    if (batch === null) done();
+    else batch.done.push(() => setImmediate(done));
   }
 
   /* ---------------------------------------------------------------- the end */
@@ -475,7 +481,7 @@ export class SpinesSocket extends Duplex {
 
   /** Not connected yet. */
   get pending(): boolean {
-    return this.#connecting || this.#stream === null;
+    return this.#connecting || this.#stream === null || this.destroyed;
   }
 
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {

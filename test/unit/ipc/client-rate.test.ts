@@ -81,6 +81,14 @@ function pair(limits: Partial<NodeLimits>): { world: World; a: SimHost; b: SimHo
   return { world, a, b };
 }
 
+test('a realtime socket is best effort while there are no realtime links, and the client is told; a realtime stream is refused', () => {
+  const { a } = pair({});
+  const client = new Client(a);
+  expect(client.request('socket', { socket: 1, link: 'realtime' })).toMatchObject({ ok: true, link: 'best-effort' });
+  expect(client.request('socket', { socket: 2, link: 'reliable' })).not.toHaveProperty('link');
+  expect(client.request('socket', { socket: 3, kind: 'stream', link: 'realtime' })).toMatchObject({ ok: false, code: 'EOPNOTSUPP' });
+});
+
 describe('datagrams', () => {
   test('over the rate are refused, the client is told to wait and told when to go on, and another client is not held up', () => {
     const { world, a, b } = pair({ clientPacketsPerSecond: 100 });

@@ -1,7 +1,7 @@
 /** Stream sockets and servers against a daemon that is played, on a real Unix socket. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -472,6 +472,52 @@ describe('SpinesServer', () => {
     server.listen(10);
     await once(server, 'listening');
     expect(called).toBe(0);
+  });
+
+  it('draws the port that nobody asked for, and takes the daemon\'s where the draw is taken and was not told', async () => {
+    const refuseFirst = (): void => {
+      const taken = new Proxy(daemon.takenPorts, { get: (set, key) => (key === 'has' ? (port: number) => port >= 32_768 && port < 61_000 && port !== 40_001 : Reflect.get(set, key) as unknown) });
+      daemon.takenPorts = taken;
+    };
+    refuseFirst();
+    const silent = client.createServer().listen(0);
+    await once(silent, 'listening');
+    expect(silent.address()).toMatchObject({ port: 40_001 });
+
+    const told = client.createServer().listen();
+    const { port } = told.address()!;
+    const error = await new Promise((resolve) => told.once('error', resolve));
+    expect(error).toMatchObject({ code: 'EADDRINUSE', port });
+    expect(told.address()).toBeNull();
+  });
+
+  it('keeps nothing of a port that was refused: one connection, whatever was tried', async () => {
+    daemon.takenPorts.add(9);
+    const server = createServer({ connect: { path: daemon.path } });
+    let tries = 0;
+    server.on('error', () => { server.listen(++tries < 5 ? 9 : 10); });
+    server.listen(9);
+    await new Promise<void>((resolve) => { server.on('listening', resolve); });
+    expect([tries, daemon.peers.length]).toEqual([5, 2]);
+    await server[Symbol.asyncDispose]();
+    await settle();
+    expect([daemon.peers.length, daemon.peers[0]!.ports.size]).toEqual([1, 0]);
+  });
+
+  it('tells a rejected connection listener by the server where its socket has no listener', async () => {
+    EventEmitter.captureRejections = true;
+    try {
+      const server = client.createServer();
+      server.on('connection', async () => { throw new Error('kaboom'); });
+      server.listen(11);
+      const failed = new Promise((resolve) => server.once('error', resolve));
+      const socket = client.stream().connect(11, 'alpha');
+      const gone = closed(socket.resume());
+      expect(await failed).toMatchObject({ message: 'kaboom' });
+      await gone;
+    } finally {
+      EventEmitter.captureRejections = false;
+    }
   });
 
   it('resets what exceeds maxConnections, and says so', async () => {

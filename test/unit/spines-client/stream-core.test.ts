@@ -145,6 +145,68 @@ describe('receiving', () => {
   });
 });
 
+describe('one read of the connection', () => {
+  const bytesOf = (socket: number, ...values: number[]): Uint8Array => {
+    const frame = data(socket, values.length);
+    frame.set(values, p.FRAME_HEAD_BYTES + p.STREAM_HEAD_BYTES);
+    return frame;
+  };
+  const join = (...frames: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(frames));
+
+  it('gives each stream one piece of what it brought, at most 64 KiB long', () => {
+    const { core, log, establish } = setUp();
+    const [one, other] = [establish(), establish()];
+    one.resume();
+    other.resume();
+    core.onBytes(join(data(one.id, 10), data(other.id, 1), data(one.id, 20), data(one.id, 30), data(other.id, 2)));
+    expect(log).toEqual(['data 60', 'data 3']);
+    core.onBytes(join(data(one.id, 40_000), data(one.id, 25_536), data(one.id, 1)));
+    expect(log.slice(2)).toEqual(['data 65536', 'data 1']);
+  });
+
+  it('keeps what is not taken, though the memory it came in is used again', () => {
+    const { core, listener } = setUp();
+    const got: number[] = [];
+    const open = { value: false };
+    const stream = core.streams.open({ ...listener, onData: (payload) => { got.push(...payload); return open.value; } });
+    stream.established();
+    const chunk = join(bytesOf(stream.id, 1, 2), bytesOf(stream.id, 3), bytesOf(stream.id, 4, 5, 6));
+    // One read ends in the middle of the last frame.
+    const first = chunk.slice(0, chunk.length - 2);
+    core.onBytes(first);
+    first.fill(0xee);
+    const rest = chunk.slice(chunk.length - 2);
+    core.onBytes(rest);
+    rest.fill(0xee);
+    core.onBytes(bytesOf(stream.id, 7).slice());
+    open.value = true;
+    stream.resume();
+    expect(got).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('hands over what came before an end, a close and a break, to a reader', () => {
+    const { core, log, establish } = setUp();
+    const [ended, broken, idle] = [establish(), establish(), establish()];
+    ended.resume();
+    broken.resume();
+    const reset = (socket: number): Uint8Array => event({ event: 'streamClosed', socket, code: 'ECONNRESET', message: 'reset' });
+    core.onBytes(join(data(ended.id, 5), data(ended.id, 6), end(ended.id), data(broken.id, 7), reset(broken.id), data(idle.id, 8), reset(idle.id)));
+    expect(log).toEqual(['data 11', 'end', 'data 7', 'closed ECONNRESET', 'closed ECONNRESET']);
+  });
+
+  it('goes on with the other streams when a program fails in the middle', () => {
+    const { core, log, listener, establish } = setUp();
+    const failing = core.streams.open({ ...listener, onData: () => { throw new Error('the program\'s'); } });
+    failing.established();
+    const stream = establish();
+    failing.resume();
+    stream.resume();
+    expect(() => core.onBytes(join(data(failing.id, 1), data(stream.id, 2)))).toThrow('the program\'s');
+    core.onBytes(data(stream.id, 3));
+    expect(log.join()).toContain('data');
+  });
+});
+
 describe('the end of a stream', () => {
   it('lingers after finish, and resets a far end that goes on', () => {
     const { core, log, sent, establish } = setUp();

@@ -1,0 +1,50 @@
+/** The programs of spines-client/README.md, run as they stand there, beside a daemon called chicago. */
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+import { useDaemon } from './daemon.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const README = readFileSync(new URL('../../spines-client/README.md', import.meta.url), 'utf8');
+const programs = [...README.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
+const [datagrams = '', streams = '', , http = ''] = programs;
+
+useDaemon('chicago');
+
+/** What a program prints, until it ends or has printed `enough`. */
+function run(source: string, enough?: string): Promise<{ out: string; code: number | null }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    let out = '';
+    const onText = (chunk: Buffer): void => {
+      out += String(chunk);
+      if (out === enough) child.kill();
+    };
+    child.stdout.on('data', onText);
+    child.stderr.on('data', onText);
+    child.on('close', (code) => resolve({ out, code }));
+  });
+}
+
+test('datagrams: the first example answers itself and ends', async () => {
+  expect(await run(datagrams)).toEqual({ out: 'echo hello from 10.0.0.1:8400\n', code: 0 });
+});
+
+test('streams: the second too', async () => {
+  expect(await run(streams)).toEqual({ out: 'hello\n', code: 0 });
+});
+
+test('http: a server and two ways to ask it', async () => {
+  expect(http).toContain('listenHttp');
+  expect((await run(http, 'hello')).out).toBe('hello');
+});
+
+test('a realtime socket, while daemons have no realtime links, goes best effort and says so once', async () => {
+  const source = datagrams.replace('createSocket();', "createSocket({ link: 'realtime' });");
+  expect(source).not.toBe(datagrams);
+  const { out, code } = await run(source);
+  expect([out.match(/SPINES_NO_REALTIME/g)?.length, out.match(/^echo hello/m)?.length, code]).toEqual([1, 1, 0]);
+});
