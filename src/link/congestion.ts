@@ -22,13 +22,13 @@ export interface CongestionController {
   onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void;
   /**
    * Something sent at `sentAt` was lost, or marked by a congested queue. Once a round trip this narrows the
-   * window: then it returns true.
+   * window: then it returns true. `waiting`: bytes that wait for the window.
    */
-  onCongestion(sentAt: Micros, now: Micros): boolean;
+  onCongestion(sentAt: Micros, now: Micros, waiting: number): boolean;
   /** What the window was narrowed for last did not happen: it is as wide again as it was (RFC 4015). */
   undo(): void;
-  /** Nothing was acknowledged for several timeouts in a row. */
-  onPersistentLoss(): void;
+  /** Nothing was acknowledged for several timeouts in a row; `waiting`: bytes that wait for the window. */
+  onPersistentLoss(waiting: number): void;
   /** Typical bytes of a datagram, for growth by segments. */
   onSegmentSize(bytes: number): void;
 }
@@ -40,6 +40,19 @@ export function makeController(name: CongestionName): CongestionController {
 const SEGMENT_DEFAULT = 1_480;
 const INITIAL_SEGMENTS = 10;
 const MINIMUM_SEGMENTS = 2;
+/**
+ * And of a sender whose program offers less than a window or two can take: after a loss or two it would wait for
+ * round trips with messages that could fill nobody's queue. A greedy sender has more waiting than this, and gets what the
+ * equation of TCP gives it at any loss.
+ */
+const MINIMUM_SEGMENTS_SPARSE = 4;
+/** Bytes. */
+const SPARSE_BYTES = 16 * SEGMENT_DEFAULT;
+/**
+ * A window counts bytes. Small messages grow and narrow it by as much as messages of 1,000 bytes do (RFC 4828 counts by a
+ * nominal size for the same reason): by their own size, 100-byte messages would get a tenth of the bytes at any loss.
+ */
+const SEGMENT_MIN = 1_100;
 const WINDOW_MAX = 64 * 1024 * 1024;
 
 /** What both controllers share: segment size, recovery period, slow start. */
@@ -57,7 +70,7 @@ abstract class WindowController implements CongestionController {
   }
 
   onSegmentSize(bytes: number): void {
-    this.segment += (bytes - this.segment) / 16;
+    this.segment += (Math.max(bytes, SEGMENT_MIN) - this.segment) / 16;
   }
 
   onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void {
@@ -66,14 +79,14 @@ abstract class WindowController implements CongestionController {
     else this.window = Math.min(this.grow(bytes, now, rttUs), WINDOW_MAX);
   }
 
-  onCongestion(sentAt: Micros, now: Micros): boolean {
+  onCongestion(sentAt: Micros, now: Micros, waiting: number): boolean {
     if (sentAt <= this.#recoveryFrom) return false;
     const before = this.#before;
     before.window = this.window;
     before.threshold = this.threshold;
     before.recoveryFrom = this.#recoveryFrom;
     this.#recoveryFrom = now;
-    this.window = Math.max(this.reduce(now), MINIMUM_SEGMENTS * this.segment);
+    this.window = Math.max(this.reduce(now), this.#least(waiting));
     this.threshold = this.window;
     return true;
   }
@@ -88,8 +101,12 @@ abstract class WindowController implements CongestionController {
     this.restore();
   }
 
-  onPersistentLoss(): void {
-    this.window = MINIMUM_SEGMENTS * this.segment;
+  onPersistentLoss(waiting: number): void {
+    this.window = this.#least(waiting);
+  }
+
+  #least(waiting: number): number {
+    return (waiting < SPARSE_BYTES ? MINIMUM_SEGMENTS_SPARSE : MINIMUM_SEGMENTS) * this.segment;
   }
 
   /** The window in congestion avoidance after `bytes` more were acknowledged. */
@@ -159,8 +176,8 @@ export class Cubic extends WindowController {
     return this.window * CUBIC_BETA;
   }
 
-  override onPersistentLoss(): void {
-    super.onPersistentLoss();
+  override onPersistentLoss(waiting: number): void {
+    super.onPersistentLoss(waiting);
     this.#epochAt = -1;
   }
 }

@@ -468,5 +468,6 @@ export class Link {
     const channel = this.#channel!;
     const at = channel.frame(FRAME_HELLO, HELLO_BODY_BYTES);
     encodeHello(hello, channel.buffer, at);
+    this.reliable.onHello();
   }
 }

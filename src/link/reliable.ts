@@ -39,6 +39,8 @@ const TIME_THRESHOLD_MAX = 2;
 const GRANULARITY: Micros = 1 * MILLISECOND;
 const INITIAL_RTT: Micros = 100 * MILLISECOND;
 const PROBE_MAX: Micros = 1_000 * MILLISECOND;
+/** Pauses between probes grow once: what longer silence means is for liveness to say, and soon. */
+const PROBE_BACKOFF = 2;
 /** So many probes in a row without an answer say that the path is gone, not that a packet was lost. */
 const PERSISTENT_PROBES = 3;
 const ACK_EVERY = 2;
@@ -109,6 +111,8 @@ export class ReliableService implements DataService, AckWriter {
   #lastChargedNumber = -1;
   #largestAcked = -1;
   #probedAt: Micros = 0;
+  /** When anything last came from the neighbour. */
+  #heardAt: Micros = 0;
   /** When the latest ack with news came, and the mean time between such acks. */
   #ackedAt: Micros = 0;
   #ackGap: Micros = 0;
@@ -121,6 +125,9 @@ export class ReliableService implements DataService, AckWriter {
   #received: ReplayWindow | null = null;
   #eliciting = 0;
   #ackNow = false;
+  /** The last ack may have been lost: the next hello says it again, once. */
+  #ackOnce = false;
+  #ackAgain = false;
   #largestAt: Micros = 0;
   #gap = false;
 
@@ -353,7 +360,7 @@ export class ReliableService implements DataService, AckWriter {
     sent.lost = true;
     sent.lostAt = now;
     this.#inFlight -= sent.bytes;
-    this.#controller.onCongestion(sent.sentAt, now);
+    this.#controller.onCongestion(sent.sentAt, now, this.#queue.bytes);
     const { sequence } = sent;
     if (this.#packets.of(sequence) === null || this.#packets.isQueued(sequence) || this.#packets.lastNumber(sequence) !== sent.number) return;
     this.#packets.setQueued(sequence, true);
@@ -381,7 +388,7 @@ export class ReliableService implements DataService, AckWriter {
   get #probeAfter(): Micros {
     const { samples, smoothedUs, variationUs } = this.#rtt;
     const base = samples === 0 ? 2 * INITIAL_RTT : Math.round(smoothedUs + Math.max(4 * variationUs, GRANULARITY)) + this.#ackDelay;
-    return Math.min(PROBE_MAX, base * (1 << Math.min(this.#probes, 6)));
+    return Math.min(PROBE_MAX, base * (this.#probes === 0 ? 1 : PROBE_BACKOFF));
   }
 
   #onLossTimer(): void {
@@ -398,9 +405,10 @@ export class ReliableService implements DataService, AckWriter {
   /** Sends the oldest packets again, whatever the window says. */
   #probe(): void {
     if (this.#out.channel === null) return;
-    this.#probes += 1;
+    // A neighbour who is heard is there: then it was a packet or an ack that was lost, and the path is not gone.
+    if (this.#probes < 2 || this.#heardAt <= this.#probedAt) this.#probes += 1;
     this.#probedAt = this.#env.clock.now();
-    if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss();
+    if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss(this.#queue.bytes);
     if (this.#outstanding.length >= TRANSMISSIONS_MAX) return;
     let left = this.#probes === 1 ? 1 : 2;
     for (let sequence = this.#packets.oldest; sequence < this.#packets.next && left > 0; sequence += 1) {
@@ -429,7 +437,13 @@ export class ReliableService implements DataService, AckWriter {
   onDatagram(number: number): void {
     const inOrder = this.#arrived.add(number);
     this.#gap = !inOrder;
-    if (number === this.#arrived.largest) this.#largestAt = this.#env.clock.now();
+    const now = this.#env.clock.now();
+    if (number === this.#arrived.largest) this.#largestAt = now;
+    this.#heardAt = now;
+    if (this.#probes < 2) return;
+    // After an outage there is no need to wait for what the silence made of the pauses.
+    this.#probes = 1;
+    this.#armLossTimer();
   }
 
   onReliableFrame(bytes: Uint8Array, start: number, end: number): DropReason {
@@ -464,7 +478,12 @@ export class ReliableService implements DataService, AckWriter {
   }
 
   get ackBytes(): number {
-    return this.#eliciting > 0 ? this.#arrived.frameBytes : 0;
+    return this.#eliciting > 0 || this.#ackAgain ? this.#arrived.frameBytes : 0;
+  }
+
+  /** A hello is about to leave. */
+  onHello(): void {
+    this.#ackAgain = this.#ackOnce;
   }
 
   get ackNow(): boolean {
@@ -474,6 +493,8 @@ export class ReliableService implements DataService, AckWriter {
   writeAck(buffer: Uint8Array, at: number): void {
     this.#arrived.delayUs = this.#env.clock.now() - this.#largestAt;
     this.#arrived.encode(buffer, at);
+    this.#ackOnce = this.#eliciting > 0;
+    this.#ackAgain = false;
     this.#eliciting = 0;
     this.#ackNow = false;
     this.#env.timers.cancel(this.#ackTimer);
@@ -509,6 +530,8 @@ export class ReliableService implements DataService, AckWriter {
     this.#received = null;
     this.#eliciting = 0;
     this.#ackNow = false;
+    this.#ackOnce = false;
+    this.#ackAgain = false;
     for (const kept of back) this.#out.onHandBack(kept);
     if (this.#congested) {
       this.#congested = false;

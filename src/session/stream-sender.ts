@@ -250,7 +250,7 @@ export class StreamSender {
     if ((segment.flags & SEGMENT_DUPLICATE) !== 0) this.#onDuplicate(now);
     if (marked && newest !== null) {
       this.marks += 1;
-      if (this.controller.onCongestion(newest.sentAt, now)) this.#onReduction(-1);
+      if (this.controller.onCongestion(newest.sentAt, now, this.unsent)) this.#onReduction(-1);
     }
     this.#detectLost(now);
     return true;
@@ -383,7 +383,7 @@ export class StreamSender {
     this.#lostFrom = this.#lostCount === 0 ? record.start : Math.min(this.#lostFrom, record.start);
     this.#lostCount += 1;
     this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
-    if (this.controller.onCongestion(record.sentAt, now)) this.#onReduction(0);
+    if (this.controller.onCongestion(record.sentAt, now, this.unsent)) this.#onReduction(0);
     record.reduction = this.#reductions;
     if (this.#reductionLosses >= 0) this.#reductionLosses += 1;
   }
@@ -413,7 +413,7 @@ export class StreamSender {
       this.timeouts += 1;
       this.#probe = true;
       this.#declareLost(record, now);
-      if (this.timeouts >= 2) this.controller.onPersistentLoss();
+      if (this.timeouts >= 2) this.controller.onPersistentLoss(this.unsent);
       return;
     }
   }

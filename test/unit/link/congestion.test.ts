@@ -7,6 +7,8 @@ import { CONGESTION_NAMES, makeController } from '../../../src/link/congestion.t
 import { Pacer, type RoundTrip } from '../../../src/link/pacer.ts';
 
 const RTT = 100_000, SEGMENT = 1_480;
+/** Bytes that wait at a sender with more to send than any window. */
+const GREEDY = 1_000_000;
 
 /** One round trip in which a whole window is acknowledged. */
 function roundTrip(controller: ReturnType<typeof makeController>, now: number, limited = true): void {
@@ -28,29 +30,58 @@ describe.each(CONGESTION_NAMES)('%s', (name) => {
     const controller = makeController(name);
     for (let i = 1; i <= 4; i += 1) roundTrip(controller, i * RTT);
     const before = controller.window;
-    for (let i = 0; i < 20; i += 1) controller.onCongestion(3.5 * RTT, 5 * RTT + i);
+    for (let i = 0; i < 20; i += 1) controller.onCongestion(3.5 * RTT, 5 * RTT + i, GREEDY);
     expect(controller.window / before).toBeCloseTo(name === 'cubic' ? 0.7 : 0.5, 5);
     expect(controller.inSlowStart).toBe(false);
-    controller.onCongestion(6 * RTT, 7 * RTT);
+    controller.onCongestion(6 * RTT, 7 * RTT, GREEDY);
     expect(controller.window).toBeLessThan(0.75 * before * (name === 'cubic' ? 0.7 : 0.5));
-    for (let i = 8; i < 60; i += 1) controller.onCongestion(i * RTT, (i + 1) * RTT);
+    for (let i = 8; i < 60; i += 1) controller.onCongestion(i * RTT, (i + 1) * RTT, GREEDY);
     expect(controller.window).toBe(2 * SEGMENT);
-    controller.onPersistentLoss();
+    controller.onPersistentLoss(GREEDY);
     expect(controller.window).toBe(2 * SEGMENT);
   });
 
   test('what was sent before the loss does not widen the window', () => {
     const controller = makeController(name);
-    controller.onCongestion(RTT, 2 * RTT);
+    controller.onCongestion(RTT, 2 * RTT, GREEDY);
     const { window } = controller;
     controller.onAck(SEGMENT, 1.9 * RTT, 3 * RTT, RTT, true);
     expect(controller.window).toBe(window);
   });
 });
 
+test.each(CONGESTION_NAMES)('%s: a sender with little to send keeps four segments, and small ones count as 1,100 bytes', (name) => {
+  const controller = makeController(name);
+  for (let i = 0; i < 500; i += 1) controller.onSegmentSize(150);
+  for (let i = 1; i < 60; i += 1) controller.onCongestion(i * RTT, (i + 1) * RTT, 5_000);
+  expect(controller.window).toBeCloseTo(4 * 1_100, 3);
+  controller.onPersistentLoss(5_000);
+  expect(controller.window).toBeCloseTo(4 * 1_100, 3);
+  controller.onPersistentLoss(GREEDY);
+  expect(controller.window).toBeCloseTo(2 * 1_100, 3);
+});
+
+test('what was no congestion is undone, once, and what CUBIC remembered comes back', () => {
+  for (const name of CONGESTION_NAMES) {
+    const controller = makeController(name), twin = makeController(name);
+    for (const one of [controller, twin]) {
+      for (let i = 1; i <= 4; i += 1) roundTrip(one, i * RTT);
+      one.onCongestion(4.5 * RTT, 5 * RTT, GREEDY);
+      for (let i = 6; i <= 12; i += 1) roundTrip(one, i * RTT);
+    }
+    expect(controller.onCongestion(12.5 * RTT, 13 * RTT, GREEDY)).toBe(true);
+    expect(controller.onCongestion(12.6 * RTT, 13.1 * RTT, GREEDY), 'of the same round trip').toBe(false);
+    controller.undo();
+    controller.undo();
+    expect(controller.window).toBe(twin.window);
+    for (const one of [controller, twin]) roundTrip(one, 15 * RTT);
+    expect(controller.window).toBeCloseTo(twin.window, 6);
+  }
+});
+
 test('newreno grows by one segment a round trip in congestion avoidance', () => {
   const controller = makeController('newreno');
-  controller.onCongestion(1, 2);
+  controller.onCongestion(1, 2, GREEDY);
   for (let i = 2; i <= 50; i += 1) {
     const before = controller.window;
     roundTrip(controller, i * RTT);
@@ -63,7 +94,7 @@ test('cubic is back at its former window after the time K, is flat there, and gr
   const controller = makeController('cubic');
   for (let i = 1; i <= 6; i += 1) roundTrip(controller, i * RTT);
   const maximum = controller.window, from = 7 * RTT;
-  controller.onCongestion(6.5 * RTT, from);
+  controller.onCongestion(6.5 * RTT, from, GREEDY);
   // RFC 9438: K = cbrt(W_max * (1 - beta) / C), windows in segments.
   const k = Math.cbrt(((maximum / SEGMENT) * 0.3) / 0.4) * SECOND;
   let now = from;
