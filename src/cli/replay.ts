@@ -19,6 +19,7 @@ import { makeFolder, replaceWhole } from '../host/whole-file.ts';
 import { usage } from './failure.ts';
 import { note, print } from './output.ts';
 import { Progress } from './progress.ts';
+import { wrapText } from './table.ts';
 import { collect, durationArg, integerArg } from './values.ts';
 
 export interface ReplayFlags {
@@ -105,5 +106,6 @@ function deliver({ report, delays }: ReplayRun, flags: ReplayFlags): void {
     written.push(flags.json);
   }
   print(formatReport(report));
-  if (written.length > 0) print(`\nWrote ${written.join(', ')}\n`);
+  if (report.note !== undefined) print(`\n${wrapText(report.note, '')}`);
+  if (written.length > 0) print(`\nWrote\n${written.map((path) => `  ${path}\n`).join('')}`);
 }

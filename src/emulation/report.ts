@@ -108,32 +108,41 @@ export function buildReport(input: ReportInput): Report {
   };
 }
 
-/** Aligned text for a terminal, ending in a newline. `linksMax`: rows of the link table, busiest first; default 40. */
+/** Aligned text for a terminal of 80 columns, ending in a newline; without the note, which is prose. `linksMax`: rows of the link table, busiest first; default 40. */
 export function formatReport(report: Report, linksMax = 40): string {
   const out: string[] = [];
   const links = report.security === 'sealed' ? 'sealed links' : 'links NOT encrypted (security: none)';
   out.push(`${report.topology}: ${report.mode} time, ${formatDuration(report.durationMs * 1_000)}, seed ${report.seed}, ${links}`);
   if (report.trace !== undefined) out.push(`trace ${report.trace}`);
 
-  out.push('', 'Flows (delay in ms)');
+  out.push('', 'Flows');
   if (report.flows.length === 0) out.push('  none');
   else {
+    // Two tables: together they would be wider than a terminal.
     out.push(
       ...table(
-        ['flow', 'from', 'to', 'service', 'delivered', 'loss %', 'mean', 'sd', 'p50', 'p99', 'max', '>60 %', 'goodput'],
+        ['flow', 'way', 'service', 'delivered', 'loss %', 'goodput'],
         report.flows.map((flow) => [
           flow.name,
-          flow.from,
-          flow.to,
+          `${flow.from}-${flow.to}`,
           serviceOf(flow),
           `${flow.delivered}/${flow.sent}`,
           flow.sent === 0 ? '-' : ((flow.lost / flow.sent) * 100).toFixed(2),
+          formatRate(Math.round(flow.goodputKbps * 10) / 10),
+        ]),
+        3,
+      ),
+      '',
+      'Delay in ms',
+      ...table(
+        ['flow', 'mean', 'sd', 'p50', 'p99', 'max', '>60 %'],
+        report.flows.map((flow) => [
+          flow.name,
           ...(flow.delayMs === null
             ? ['-', '-', '-', '-', '-', '-']
             : [flow.delayMs.mean, flow.delayMs.stddev, flow.delayMs.p50, flow.delayMs.p99, flow.delayMs.max, flow.delayedPct['60'] ?? 0].map((v) => v.toFixed(2))),
-          formatRate(Math.round(flow.goodputKbps * 10) / 10),
         ]),
-        4,
+        1,
       ),
     );
     const odd = report.flows.filter((flow) => flow.duplicates > 0 || flow.outOfOrder > 0);
@@ -168,7 +177,6 @@ export function formatReport(report: Report, linksMax = 40): string {
       ),
     );
   }
-  if (report.note !== undefined) out.push('', report.note);
   return `${out.join('\n')}\n`;
 }
 

@@ -56,10 +56,15 @@ describe('report', () => {
     expect(formatReport(report())).toBe(`golden: virtual time, 10 s, seed 5, sealed links
 trace c0ffee
 
-Flows (delay in ms)
-  flow   from  to  service      delivered  loss %   mean     sd    p50    p99    max  >60 %      goodput
-  video  A     C   reliable        99/100    1.00  44.75  14.51  44.50  69.50  69.50  19.19  79.2 kbit/s
-  dead   C     A   best-effort       0/20  100.00      -      -      -      -      -      -     0 kbit/s
+Flows
+  flow   way  service      delivered  loss %      goodput
+  video  A-C  reliable        99/100    1.00  79.2 kbit/s
+  dead   C-A  best-effort       0/20  100.00     0 kbit/s
+
+Delay in ms
+  flow    mean     sd    p50    p99    max  >60 %
+  video  44.75  14.51  44.50  69.50  69.50  19.19
+  dead       -      -      -      -      -      -
 
 Links (both directions)
   a  b  datagrams   bytes  retransmitted  dropped
