@@ -6,8 +6,7 @@
  * writev. Does not know the protocol. Invariant: `onClosed` is called exactly once, also when connecting fails.
  */
 
-import { connect } from 'node:net';
-import type { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 
 import { SealedChannel } from './sealed-channel.ts';
 import { SpinesClientError, connectError, handshakeError } from './errors.ts';
@@ -20,6 +19,8 @@ export const LOW_WATER_BYTES = 65_536;
 /** Datagrams are refused (ENOBUFS) past this; a program that heeds `send() === false` never gets there. */
 export const WRITE_BUFFER_BYTES_MAX = 8_388_608;
 
+/** Of a Unix socket's path, without the closing zero. */
+const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 const READ_BUFFER_BYTES = 131_072;
 const FLUSH_GRACE_MS = 1_000;
 const HUNG_UP = 'it hung up; it does not accept this certificate (its log says why), is overloaded, or is not the daemon that was named';
@@ -73,8 +74,10 @@ export class Connection {
         return true;
       },
     };
-    const socket = this.#socket = 'path' in target
-      ? connect({ path: target.path, onread })
+    // The kernel would cut a longer path, and that is another file.
+    const tooLong = 'path' in target && Buffer.byteLength(target.path) > SOCKET_PATH_BYTES_MAX;
+    const socket = this.#socket = tooLong ? new Socket().destroy(Object.assign(new Error('too long'), { code: 'ENAMETOOLONG' }))
+      : 'path' in target ? connect({ path: target.path, onread })
       : connect({ host: target.host, port: target.port, noDelay: true, onread });
     let reached = false;
     socket.on('connect', () => {

@@ -49,9 +49,10 @@ export function connectError(target: DaemonTarget, cause: Error): SpinesClientEr
   const code = codeOf(cause) ?? 'ECONNREFUSED';
   const where = describeTarget(target);
   const advice =
-    code === 'ENOENT' || code === 'ECONNREFUSED' ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET to its socket`
+    code === 'ENOENT' || code === 'ECONNREFUSED' ? 'path' in target ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET to its socket`
+      : `no daemon answers at ${where}; check the address, and that its config has client.tcp or client.remote`
     : code === 'EACCES' || code === 'EPERM' ? `not allowed to open ${where}; run as the daemon's user or group`
-    : code === 'ENAMETOOLONG' || code === 'EINVAL' ? `${where} cannot be a socket path; choose one below 108 bytes`
+    : code === 'ENAMETOOLONG' || code === 'EINVAL' ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are the most; choose a shorter path`
     : `cannot reach a daemon at ${where} (${cause.message})`;
   return new SpinesClientError(code, advice, { syscall: 'connect', cause });
 }

@@ -71,6 +71,8 @@ export function registerDaemon(program: Command): void {
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
+  // What a daemon writes is for its user alone, whatever shell or unit starts it.
+  process.umask(0o077);
   let current = readConfig(flags);
   const { config, identity } = current;
   const { log, writer } = await openLog(config.logLevel, config.logFile);

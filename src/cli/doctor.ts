@@ -2,7 +2,7 @@
  * `spines doctor`: what on this machine, and in the daemon if one runs, keeps it from being as fast and as safe as it could be.
  *
  * Owns the list of checks and their advice. Each finding is a fact and, when something could be better, what to do; exit code 1
- * when there is such a one.
+ * when there is such a one, 3 when no daemon answers.
  */
 
 import type { Command } from 'commander';
@@ -49,7 +49,7 @@ export function registerDoctor(program: Command): void {
       const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
       if (flags.json === true) printJson({ schema: 1, findings });
       else print(formatFindings(findings, paintFor(process.stdout, process.env)));
-      if (findings.some(({ advice }) => advice !== null)) process.exitCode = EXIT_NO;
+      if (findings.some(({ advice }) => advice !== null)) process.exitCode ??= EXIT_NO;
     });
 }
 
@@ -96,13 +96,16 @@ export function machineFindings({ node, platform, primitives, offload, dontFragm
   ];
 }
 
-/** That no daemon runs here is a fact like others: the machine was looked at all the same. */
+/** That no daemon answers is a finding like others: the machine was looked at all the same. Then the exit code says so. */
 async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   let client: SpinesClient;
   try {
     client = await connectTo(flags, 'doctor');
   } catch (error) {
-    return [{ what: 'daemon', found: toFailure(error).message, advice: null }];
+    const { message, exitCode } = toFailure(error);
+    process.exitCode = exitCode;
+    const [found = message, ...remedy] = message.split('; ');
+    return [{ what: 'daemon', found, advice: remedy.length === 0 ? 'see its log' : remedy.join('; ') }];
   }
   try {
     return daemonFindings(await ask(client, 'status'));

@@ -13,12 +13,11 @@ import type { SpinesClient, SpinesSocket } from 'spines-client';
 
 import { addClientFlags, withClient } from './client.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from './failure.ts';
-import { makeLog } from './log.ts';
 import { note } from './output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
 import { decodeRequest, encodeAnswer, readHead, type Answer, type AnswerName } from './tunnel-header.ts';
 import { join } from './tunnel-join.ts';
-import { untilEnded } from './tunnel-listen.ts';
+import { makeRefusalLog, untilEnded } from './tunnel-listen.ts';
 import { formatTarget, isAllowed, parseAllowed, type Allowed, type Target } from './tunnel-target.ts';
 import { portArg } from './values.ts';
 
@@ -62,9 +61,9 @@ function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[
 }
 
 async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], verbose: boolean): Promise<void> {
-  const log = await makeLog(verbose ? 'info' : 'silent');
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX }, (stream) => { void serveStream(stream, allow, log); });
-  server.on('drop', ({ remoteAddress, remotePort }) => log.info({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open` }, 'connection refused'));
+  const { log, refused } = await makeRefusalLog(verbose);
+  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX }, (stream) => { void serveStream(stream, allow, log, refused); });
+  server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
   const ended = untilEnded(client);
   const broken = new Promise<never>((_, reject) => {
     server.on('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE'
@@ -80,7 +79,7 @@ function describe({ host, port }: Allowed): string {
   return `${host === null ? '*' : host.includes(':') ? `[${host}]` : host}:${port ?? '*'}`;
 }
 
-async function serveStream(stream: SpinesSocket, allow: readonly Allowed[], log: Logger): Promise<void> {
+async function serveStream(stream: SpinesSocket, allow: readonly Allowed[], log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
   const from = `${stream.remoteAddress}:${stream.remotePort}`;
   const startMs = performance.now();
   stream.on('error', () => {});
@@ -88,13 +87,13 @@ async function serveStream(stream: SpinesSocket, allow: readonly Allowed[], log:
   try {
     body = await readHead(stream, REQUEST_TIMEOUT_MS);
   } catch (error) {
-    log.info({ from, why: (error as Error).message }, 'connection refused');
+    refused({ from, why: (error as Error).message });
     stream.resetAndDestroy();
     return;
   }
   const target = body === null ? null : decodeRequest(body);
   const refuse = (answer: Answer): void => {
-    log.info({ from, target: target === null ? undefined : formatTarget(target), why: answer.name, reason: answer.reason }, 'connection refused');
+    refused({ from, target: target === null ? undefined : formatTarget(target), why: answer.name, reason: answer.reason });
     stream.end(encodeAnswer(answer));
     // The near end goes once it has read that; one that does not is not waited for.
     stream.resume().setTimeout(REQUEST_TIMEOUT_MS, () => stream.destroy());

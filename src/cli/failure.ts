@@ -7,6 +7,7 @@
  */
 
 import { SpinesError } from '../base/errors.ts';
+import { fileWords } from '../host/file-error.ts';
 
 /** Part of the interface: scripts depend on them. */
 export const EXIT_OK = 0;
@@ -43,6 +44,8 @@ export function usage(message: string): Failure {
 const ADVICE: Readonly<Record<string, string>> = {
   ENOTFOUND: 'see `spines nodes` for the nodes that this daemon knows',
   ENOENT: 'see `spines nodes` and `spines links` for what this daemon knows',
+  ENOTCONN: 'start it again with `spines daemon`',
+  EPROTO: 'check that daemon and command line are of one version: `spines version`, and the daemon\'s log',
   ENETUNREACH: 'see `spines routes` and `spines links` for what is up',
   EHOSTUNREACH: 'see `spines routes` and `spines links` for what is up',
   ETIMEDOUT: 'try `spines trace` to see where it stops, or a longer -W',
@@ -68,7 +71,7 @@ export function toFailure(error: unknown): Failure {
   if (error instanceof SpinesError) return fromSpinesError(error);
   const { code, message, syscall, name } = shapeOf(error);
   if (name === 'SpinesClientError' || name === 'AbortError') return fromClient(code ?? 'EUNKNOWN', message, syscall);
-  if (code !== null && syscall !== null) return new Failure(EXIT_USAGE, code, `${oneLine(message)}; check the path or address`);
+  if (code !== null && syscall !== null) return new Failure(EXIT_USAGE, code, `${oneLine(message)}; ${systemAdvice(code, syscall)}`);
   const stack = error instanceof Error && error.stack !== undefined ? error.stack.split('\n') : [];
   return new Failure(EXIT_BUG, 'EBUG', `internal error: ${oneLine(message)}; please report it with the lines above`, stack);
 }
@@ -84,14 +87,42 @@ function fromSpinesError(error: SpinesError): Failure {
 function fromClient(code: string, message: string, syscall: string | null): Failure {
   const connecting = syscall === 'connect';
   const exitCode = connecting || NO_DAEMON_CODES.has(code) ? EXIT_NO_DAEMON : USAGE_CODES.has(code) ? EXIT_USAGE : EXIT_NO;
-  return new Failure(exitCode, code, connecting && message.includes(';') ? oneLine(message) : withAdvice(code, message));
+  return new Failure(exitCode, code, clientText(code, message, syscall));
+}
+
+function clientText(code: string, message: string, syscall: string | null): string {
+  const text = oneLine(message);
+  // What a program waits for, nobody at a terminal can.
+  if (code === 'ENOTCONN') return withAdvice(code, 'the daemon is away');
+  if (text.includes(';')) return text;
+  // The codes below are about the overlay, and here they are about the way to the daemon.
+  if (syscall === 'connect') return `${text}; check its address, and that it runs there`;
+  // A request that waits by itself says where it stops; any other one is answered at once by a daemon that is well.
+  if (code === 'ETIMEDOUT' && /^request (?!ping|trace|byzantineTrace)/.test(syscall ?? '')) return `${text}; it has too much to do, or stands still: see its log, and \`top\``;
+  return withAdvice(code, text);
+}
+
+const NETWORK_CALLS: ReadonlySet<string> = new Set(['listen', 'bind', 'connect', 'getaddrinfo', 'setsockopt', 'accept', 'sendmsg', 'send']);
+const NETWORK_ADVICE: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another port, or end what has it',
+  EADDRNOTAVAIL: 'choose an address of this machine',
+  EACCES: 'choose a port from 1024 on, or run this as a user who may',
+  ENOTFOUND: 'check the name',
+  EAI_AGAIN: 'no name server answers: check the network, or give an address',
+};
+
+/** What to do when the system refused, for errors that nobody else has put in words. */
+export function systemAdvice(code: string, syscall: string): string {
+  if (NETWORK_CALLS.has(syscall)) return NETWORK_ADVICE[code] ?? 'check the address';
+  const reads = syscall === 'open' || syscall === 'read' || syscall === 'scandir' || syscall === 'stat' || syscall === 'lstat';
+  return (fileWords(code, !reads) ?? fileWords(code, reads))?.remedy ?? 'check the path';
 }
 
 /** A message that names the next step itself ("what; do this") is left as it is. */
 function withAdvice(code: string, message: string): string {
   const text = oneLine(message);
   if (text.includes(';')) return text;
-  return `${text}; ${ADVICE[code] ?? 'see `spines status` and the daemon\'s log'}`;
+  return `${text}; ${ADVICE[code] ?? 'see the daemon\'s log'}`;
 }
 
 function shapeOf(error: unknown): { code: string | null; message: string; syscall: string | null; name: string | null } {

@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 
 import { addClientFlags, routingOption, withClient } from './client.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
-import { serve } from './tunnel-listen.ts';
+import { serve, warnIfReachable } from './tunnel-listen.ts';
 import { formatTarget } from './tunnel-target.ts';
 import { listenArg, portArg, targetArg } from './values.ts';
 
@@ -17,10 +17,11 @@ export function registerForward(program: Command): void {
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
     .addOption(routingOption())
     .option('-v, --verbose', 'log every connection, on stderr')
-    .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given. The far end must run `spines expose --allow HOST:PORT`.')
+    .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The far end must run `spines expose --allow HOST:PORT`.')
     .action((listenText: string, node: string, targetText: string, flags: TunnelFlags) => {
       const listen = listenArg(listenText);
       const target = targetArg(targetText);
+      warnIfReachable(listen, `${formatTarget(target)} at ${node}`);
       return withClient(flags, 'forward', (client) => serve(client, listen, flags.verbose === true, `carried to ${formatTarget(target)} at ${node}`, async (_socket, signal) => {
         const { socket, headBytes } = await dialTarget(client, node, flags, target, signal);
         return { socket, headBytes, target, ownBytes: 0 };

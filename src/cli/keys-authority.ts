@@ -215,6 +215,7 @@ function readAuthority(path: string): Authority {
 async function openAuthority(flags: PassphraseFlags & { readonly dir: string }): Promise<OpenAuthority> {
   const files = authorityFiles(flags.dir);
   const authority = readAuthority(files.authority);
+  if (!existsSync(files.key)) throw new Failure(EXIT_USAGE, 'ENOENT', `${flags.dir} has an authority.pub and no authority.key, as the folder of a node; name the authority's folder with --dir`);
   const file = readKind(files.key, 'key');
   if (!isAuthentic(authority)) throw new Failure(EXIT_USAGE, 'EAUTHORITY', `${files.authority} is not signed by its own key; copy it again`);
   if (file.holder !== 'authority' || !equalBytes(file.signingKey, authority.signingKey)) {

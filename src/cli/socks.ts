@@ -8,14 +8,14 @@
 import type { Command } from 'commander';
 
 import { addClientFlags, routingOption, withClient } from './client.ts';
-import { note } from './output.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
-import { serve } from './tunnel-listen.ts';
+import { serve, warnIfReachable } from './tunnel-listen.ts';
 import { listenArg, portArg } from './values.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
-const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+/** For a connection that is one too many to say what it wants. */
+const REFUSAL_TIMEOUT_MS = 2_000;
 
 export function registerSocks(program: Command): void {
   addClientFlags(program.command('socks <[bind:]port>').description('run a local SOCKS5 proxy whose connections leave at another node'))
@@ -26,7 +26,7 @@ export function registerSocks(program: Command): void {
     .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.')
     .action((listenText: string, flags: TunnelFlags & { exit: string }) => {
       const listen = listenArg(listenText);
-      if (!LOOPBACK.test(listen.host)) note(`warning: whoever reaches ${listen.host} may use this proxy`);
+      warnIfReachable(listen, 'this proxy');
       return withClient(flags, 'socks', (client) => serve(client, listen, flags.verbose === true, `SOCKS5, leaving at ${flags.exit}`, async (socket, signal) => {
         const { target, bytes } = await readSocksRequest(socket, REQUEST_TIMEOUT_MS);
         try {
@@ -37,6 +37,9 @@ export function registerSocks(program: Command): void {
           endSocks(socket, error instanceof TunnelError ? replyOf(error) : 'failure');
           throw error;
         }
+      }, async (socket) => {
+        await readSocksRequest(socket, REFUSAL_TIMEOUT_MS);
+        endSocks(socket, 'failure');
       }), true);
     });
 }

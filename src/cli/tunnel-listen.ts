@@ -9,37 +9,70 @@ import { createServer, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
-import { EXIT_USAGE, Failure } from './failure.ts';
+import { DampedLog } from '../host/damped-log.ts';
+import { EXIT_USAGE, Failure, systemAdvice } from './failure.ts';
 import { makeLog } from './log.ts';
 import { note } from './output.ts';
 import { join } from './tunnel-join.ts';
 import { TunnelError } from './tunnel-dial.ts';
 import { formatTarget, type Target } from './tunnel-target.ts';
 
-/** Further ones wait in the kernel's backlog, or are refused by it. */
+/** What is said of one that is not carried. */
+const REFUSED = 'connection refused';
+/** Further ones are refused, and that is said. */
 const CONNECTIONS_MAX = 1_024;
 
+/** Connections beyond, which are told so where what they speak has words for it; still further ones are reset. */
+const REFUSED_MAX = 64;
 /** For a client that was told why not, to read it and go. */
 const FAREWELL_MS = 1_000;
 
 /** Finds out where a connection is to go and opens the way; `signal`: the connection is gone. Rejects with TunnelError. */
 export type Opener = (socket: Socket, signal: AbortSignal) => Promise<{ socket: SpinesSocket; headBytes: number; target: Target; ownBytes: number }>;
 
+/** Tells a connection that is one too many, in its own words. */
+export type Refuser = (socket: Socket) => Promise<void>;
+
+/** What is said of connections that are refused: of each one when asked for, else of the first and how many followed. */
+export async function makeRefusalLog(verbose: boolean): Promise<RefusalLog> {
+  return refusalLogOf(await makeLog(verbose ? 'info' : 'warn'), verbose);
+}
+
+export interface RefusalLog {
+  readonly log: Pick<Logger, 'info'>;
+  refused(fields: object): void;
+}
+
+export function refusalLogOf(log: Pick<Logger, 'info' | 'warn'>, verbose: boolean): RefusalLog {
+  const damped = new DampedLog(log);
+  return { log, refused: (fields) => (verbose ? log.warn(fields, REFUSED) : damped.warn(fields, REFUSED)) };
+}
+
 /** Serves until SIGINT or SIGTERM. `what`: where connections go, for people. */
-export async function serve(client: SpinesClient, listen: Target, verbose: boolean, what: string, open: Opener): Promise<void> {
-  const log = await makeLog(verbose ? 'info' : 'silent');
-  const sockets = new Set<Socket>();
+export async function serve(
+  client: SpinesClient, listen: Target, verbose: boolean, what: string, open: Opener, refuse?: Refuser, connectionsMax = CONNECTIONS_MAX,
+  logs?: RefusalLog,
+): Promise<void> {
+  const { log, refused } = logs ?? await makeRefusalLog(verbose);
+  const sockets = new Set<Socket>(), surplus = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    void carry(socket, open, log);
+    const tooMany = sockets.size >= connectionsMax;
+    const held = tooMany ? surplus : sockets;
+    if (tooMany) refused({ from: `${socket.remoteAddress}:${socket.remotePort}`, why: `${connectionsMax} connections are open, as many as it carries` });
+    if (tooMany && (refuse === undefined || surplus.size >= REFUSED_MAX)) {
+      socket.on('error', () => {}).resetAndDestroy();
+      return;
+    }
+    held.add(socket);
+    socket.once('close', () => held.delete(socket));
+    if (tooMany) void dismiss(socket, refuse!);
+    else void carry(socket, open, log, refused);
   });
-  server.maxConnections = CONNECTIONS_MAX;
   const ended = untilEnded(client);
   try {
     await Promise.race([ended, new Promise<void>((resolve, reject) => {
       server.once('error', ({ code = 'EIO' }: NodeJS.ErrnoException) => {
-        reject(new Failure(EXIT_USAGE, code, `cannot listen on ${formatTarget(listen)} (${code}); choose another address or port`));
+        reject(new Failure(EXIT_USAGE, code, `cannot listen on ${formatTarget(listen)} (${code}); ${systemAdvice(code, 'listen')}`));
       });
       server.listen(listen.port, listen.host, resolve);
     })]);
@@ -48,8 +81,15 @@ export async function serve(client: SpinesClient, listen: Target, verbose: boole
     await ended;
   } finally {
     server.close();
-    for (const socket of sockets) socket.destroy();
+    for (const socket of [...sockets, ...surplus]) socket.destroy();
   }
+}
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
+
+/** Says it when others than this machine's users reach `listen`. `what` it is that they may use. */
+export function warnIfReachable({ host }: Target, what: string): void {
+  if (!LOOPBACK.test(host)) note(`warning: whoever reaches ${host} may use ${what}`);
 }
 
 /** Resolves at SIGINT or SIGTERM; rejects when the daemon can never be had again. */
@@ -60,7 +100,23 @@ export function untilEnded(client: SpinesClient): Promise<void> {
   });
 }
 
-async function carry(socket: Socket, open: Opener, log: Logger): Promise<void> {
+async function dismiss(socket: Socket, refuse: Refuser): Promise<void> {
+  socket.on('error', () => {});
+  try {
+    await refuse(socket);
+  } catch {
+    // It went, or speaks something else: that it was refused is said.
+  }
+  farewell(socket);
+}
+
+/** Whoever speaks TCP to us sees what TCP has for this: a reset. A SOCKS client was answered, and ended. */
+function farewell(socket: Socket): void {
+  if (socket.writableEnded) socket.resume().setTimeout(FAREWELL_MS, () => socket.destroy());
+  else socket.resetAndDestroy();
+}
+
+async function carry(socket: Socket, open: Opener, log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
   const from = `${socket.remoteAddress}:${socket.remotePort}`;
   const startMs = performance.now();
   const gone = new AbortController();
@@ -75,10 +131,8 @@ async function carry(socket: Socket, open: Opener, log: Logger): Promise<void> {
     log.info({ from, target: formatTarget(target), out: forward, in: backward, ms: Math.round(performance.now() - startMs), error: error?.message }, 'connection ended');
   } catch (error) {
     const { message } = error as Error;
-    log.info({ from, why: message }, 'connection refused');
+    refused({ from, why: message });
     if (!(error instanceof TunnelError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
-    // Whoever speaks TCP to us sees what TCP has for this: a reset. A SOCKS client was answered, and ended.
-    if (socket.writableEnded) socket.resume().setTimeout(FAREWELL_MS, () => socket.destroy());
-    else socket.resetAndDestroy();
+    farewell(socket);
   }
 }

@@ -26,6 +26,7 @@ import type { Certificate } from '../wire/certificate.ts';
 import type { IdentityPaths } from './identity-files.ts';
 import type { LogFileOptions } from './log-file.ts';
 import { isGroup } from './socket-group.ts';
+import { socketPathFault } from './unix-socket.ts';
 import { CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
 import { describe, show, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
@@ -34,8 +35,6 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** sealed: links are encrypted, and only members of the network take part. none: for a laboratory. */
 export const SECURITIES = ['sealed', 'none'] as const;
 export type Security = (typeof SECURITIES)[number];
-/** Bytes of a Unix socket's path, the closing zero included. */
-const SOCKET_PATH_BYTES = 108;
 export const DEFAULT_UDP_PORT = 8100;
 const LOG_FILE_BYTES = 10 * 1024 * 1024;
 const LOG_FILES_KEPT = 5;
@@ -281,9 +280,9 @@ const group = scalar('the name or number of a group, or null', (v): { name: stri
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && isGroup(text) ? { name: text } : null;
 });
-const socketPath = scalar('a path below 108 bytes, or null', (v): { path: string | null } | null => {
+const socketPath = scalar('a path, or null', (v): { path: string | null } | null => {
   if (v === null) return { path: null };
-  return typeof v === 'string' && v !== '' && Buffer.byteLength(v) < 108 && !v.includes('\0') ? { path: v } : null;
+  return typeof v === 'string' && v !== '' && !v.includes('\0') ? { path: v } : null;
 });
 
 const path = scalar('the path of a file', (v) => (typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null));
@@ -487,9 +486,11 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
   // A flag's path is meant from where the command runs.
   if (socket !== undefined && socketPath !== null && !overrides.some(({ path }) => path.join('.') === 'client.socket')) {
     socketPath = at(socketPath);
-    if (Buffer.byteLength(socketPath) >= SOCKET_PATH_BYTES) {
-      faults.push({ path: ['client', 'socket'], message: `${socketPath} is too long for a socket, ${SOCKET_PATH_BYTES - 1} bytes at most; write a shorter absolute path, or move the folder` });
-    }
+  }
+  const tooLong = socketPath === null ? null : socketPathFault(socketPath);
+  if (tooLong !== null) {
+    const where = socket === undefined ? 'no socket is named, and the default (SPINES_SOCKET, XDG_RUNTIME_DIR) does not do: ' : '';
+    faults.push({ path: ['client', 'socket'], message: `${where}${tooLong}` });
   }
   return { identity, id: data.id ?? own?.node ?? NO_NODE, name: data.name ?? own?.name ?? defaultConfig.name, links, socketPath, tcp, faults };
 }

@@ -18,13 +18,14 @@ import type { EmulationControl } from '../node/administration.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { DropReason } from '../wire/drop.ts';
+import { DampedLog } from './damped-log.ts';
 import { ExpiryWatch } from './expiry-watch.ts';
 import { writeRevocations } from './identity-files.ts';
-import { IpcServer } from './ipc-server.ts';
+import { IpcServer, type DoorEvents } from './ipc-server.ts';
 import type { Offload } from './offload.ts';
 import { Lateness } from './lateness.ts';
 import { processIdentity } from './process-identity.ts';
-import { RemoteDoor, type RemoteEvents } from './remote-door.ts';
+import { RemoteDoor } from './remote-door.ts';
 import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
@@ -109,6 +110,7 @@ class Daemon implements RunningDaemon {
   readonly #remote: RemoteDoor | null;
   readonly #rng: Rng;
   readonly #expiry: ExpiryWatch | null;
+  readonly #refusals: DampedLog;
   #remotePort: number | null = null;
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
@@ -122,6 +124,7 @@ class Daemon implements RunningDaemon {
     this.#options = options;
     this.done = new Promise((resolve) => { this.#onDone = resolve; });
     const { membership, log } = options;
+    this.#refusals = new DampedLog(toLog(log));
     this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     this.#udp = new UdpSink({
@@ -147,17 +150,27 @@ class Daemon implements RunningDaemon {
       onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     }, options.offload ?? null);
-    const doors: RemoteEvents = {
-      onClient: (out, access) => this.#node?.attachClient(out, access) ?? null,
+    const doors: DoorEvents = {
+      onClient: (out, access) => this.#node?.attachClient(out, access) ?? this.#whyNoClient(),
+      onRefused: (why, counted) => {
+        if (!counted) this.#node?.drops.count(DropReason.clientRefused);
+        this.#refusals.warn({ why }, 'client refused');
+      },
       onTurn: () => this.#clock.tick(),
       onTurnEnd: () => this.#scheduleTurnEnd(),
     };
-    this.#ipc = new IpcServer({ ...doors, onRefused: () => this.#node?.drops.count(DropReason.clientRefused) });
+    this.#ipc = new IpcServer(doors);
     this.#remote = membership === null || (options.client.remote ?? null) === null ? null : new RemoteDoor(membership, () => this.#node?.drops, toLog(log), doors);
   }
 
   get node(): SpinesNode {
     return this.#node!;
+  }
+
+  #whyNoClient(): string {
+    if (this.#node === null || this.#stopping !== null) return 'the daemon is starting or stopping; try again in a moment';
+    // Not `spines reload`: that is a client, too.
+    return `${this.#node.config.limits.clients} clients are connected, as many as it takes; end some, or raise limits.clients in its config and send it SIGHUP`;
   }
 
   get remotePort(): number | null {

@@ -5,17 +5,20 @@
  * A stale socket file of a daemon that died is replaced, a live daemon's is not.
  */
 
-import { chmodSync, lchownSync, lstatSync, unlinkSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { chmodSync, lchownSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../base/errors.ts';
 import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientPort } from '../ipc/client-port.ts';
+import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
 import { groupIdOf } from './socket-group.ts';
+import { closeUnix, fileIdOf, removeStale, socketPathFault, type FileId } from './unix-socket.ts';
 
-export interface IpcEvents {
-  /** A client connected: its port, or null to refuse it. */
-  onClient(out: ClientOut, access: ClientAccess): ClientPort | null;
-  /** A connection was refused because too many have not shown their token yet. */
-  onRefused(): void;
+/** What both doors, this one and that for remote clients, do to the daemon. */
+export interface DoorEvents {
+  /** A client connected, and has proved who it is where that is asked: its port, or why it is refused. */
+  onClient(out: ClientOut, access: ClientAccess): ClientPort | string;
+  /** A connection was refused; `why` is what it was told, `counted` whether `onClient` said so. */
+  onRefused(why: string, counted: boolean): void;
   /** Before bytes of a client are handled. */
   onTurn(): void;
   /** Something was handled: end the turn soon. */
@@ -24,6 +27,8 @@ export interface IpcEvents {
 
 /** A client that does not take its last bytes is cut off after this long. */
 const LINGER_MS = 1_000;
+/** Refused connections that are kept until they have read why; further ones are closed at once. */
+const REFUSED_MAX = 64;
 /** TCP connections that have not shown the token yet. How long each may take is ClientPort's. */
 export const UNAUTHENTICATED_MAX = 32;
 
@@ -152,16 +157,18 @@ class SocketOut implements ClientOut {
 }
 
 export class IpcServer {
-  readonly #events: IpcEvents;
+  readonly #events: DoorEvents;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #dirty: SocketOut[] = [];
   readonly #slabs = new Slabs();
   /** Have not shown the token. */
   readonly #unknown = new Set<Socket>();
-  #path: string | null = null;
+  readonly #refused = new Set<Socket>();
+  /** The Unix socket, its path and its file. */
+  #unix: { readonly server: Server; readonly path: string; readonly file: FileId } | null = null;
 
-  constructor(events: IpcEvents) {
+  constructor(events: DoorEvents) {
     this.#events = events;
   }
 
@@ -171,8 +178,10 @@ export class IpcServer {
    */
   async listenUnix(path: string, group: string | null = null): Promise<void> {
     const groupId = group === null ? null : groupIdOf(group);
+    const fault = socketPathFault(path);
+    if (fault !== null) throw new SpinesError('ENAMETOOLONG', fault);
     await removeStale(path);
-    await this.#listen((server, done) => {
+    const server = await this.#listen((server, done) => {
       // `listen` binds before it returns, and nothing else of this process runs between these lines. So the socket has mode
       // 0600 from the moment it exists, and there is no time in which others could connect before a chmod.
       const mask = process.umask(0o177);
@@ -182,7 +191,8 @@ export class IpcServer {
         process.umask(mask);
       }
     }, path, LOCAL_ACCESS);
-    this.#path = path;
+    const file = fileIdOf(path);
+    if (file !== null) this.#unix = { server, path, file };
     if (groupId === null) return;
     try {
       // In this order: with the mode first, the daemon's own group could connect until it changes.
@@ -207,33 +217,53 @@ export class IpcServer {
 
   async close(): Promise<void> {
     this.flush();
-    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const unix = this.#unix;
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => {
+      if (server === unix?.server) closeUnix(server, unix.path, unix.file, resolve);
+      else server.close(() => resolve());
+    }));
+    for (const socket of this.#refused) socket.destroy();
     setTimeout(() => { for (const socket of this.#sockets) socket.destroy(); }, LINGER_MS).unref();
     await Promise.all(closed);
-    if (this.#path !== null) removeFile(this.#path);
   }
 
-  async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<void> {
+  async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<Server> {
     const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access));
+    const another = access.tokenFits === null ? 'place with --socket' : 'client.tcp.address';
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new SpinesError(error.code ?? 'EIO', `can't listen for clients on ${where}: ${error.code ?? error.message}; choose another place with --socket`));
+        reject(new SpinesError(error.code ?? 'EIO', `can't listen for clients on ${where}: ${error.code ?? error.message}; choose another ${another}`));
       });
       start(server, resolve);
     });
     this.#servers.push(server);
+    return server;
+  }
+
+  /** Says why. A client that is closed at once fails at its first write, and never reads it: what it says is heard for a while. */
+  #refuse(socket: Socket, why: string, counted: boolean): void {
+    this.#events.onRefused(why, counted);
+    socket.on('error', () => socket.destroy());
+    if (this.#refused.size >= REFUSED_MAX) {
+      socket.destroy();
+      return;
+    }
+    this.#refused.add(socket);
+    socket.once('close', () => this.#refused.delete(socket));
+    socket.resume();
+    socket.end(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EMFILE', message: why }));
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
   #onConnection(socket: Socket, access: ClientAccess): void {
     const needsToken = access.tokenFits !== null;
     if (needsToken && this.#unknown.size >= UNAUTHENTICATED_MAX) {
-      this.#events.onRefused();
-      socket.destroy();
+      this.#refuse(socket, `${UNAUTHENTICATED_MAX} connections have not shown the token yet; try again in some seconds`, false);
       return;
     }
     const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs), access);
-    if (port === null) {
-      socket.destroy();
+    if (typeof port === 'string') {
+      this.#refuse(socket, port, true);
       return;
     }
     this.#sockets.add(socket);
@@ -252,31 +282,5 @@ export class IpcServer {
       port.close();
       this.#events.onTurnEnd();
     });
-  }
-}
-
-/** Removes a socket file that nobody listens on. */
-async function removeStale(path: string): Promise<void> {
-  let isSocket: boolean;
-  try {
-    isSocket = lstatSync(path).isSocket();
-  } catch {
-    return;
-  }
-  if (!isSocket) throw new SpinesError('EEXIST', `${path} exists and is not a socket; remove it, or choose another place with --socket`);
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => { probe.destroy(); resolve(true); });
-    probe.once('error', () => resolve(false));
-  });
-  if (alive) throw new SpinesError('EADDRINUSE', `a daemon answers on ${path} already; stop it, or give this one another place with --socket`);
-  removeFile(path);
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Gone already.
   }
 }

@@ -17,25 +17,17 @@
 import { createServer, type Server, type Socket } from 'node:net';
 
 import { NOISE_INIT_OVERHEAD, NoiseResponder, type NoiseKeyPair, type NoiseTransport } from 'spines-client/noise';
-import { frameHandshake, RecordOpener, RecordSealer, RECORD_HEAD_BYTES, REMOTE_PROLOGUE } from 'spines-client/protocol';
+import { encodeControl, FRAME_EVENT, frameHandshake, RecordOpener, RecordSealer, RECORD_HEAD_BYTES, REMOTE_PROLOGUE } from 'spines-client/protocol';
 import { equalBytes, getU16 } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { certificateLabel, type Membership } from '../crypto/membership.ts';
-import type { ClientAccess, ClientOut, ClientPort } from '../ipc/client-port.ts';
+import type { ClientOut, ClientPort } from '../ipc/client-port.ts';
 import { CERTIFICATE_BYTES_MAX, decodeCertificate, ROLE_CLIENT, type Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import type { DoorEvents } from './ipc-server.ts';
 import { stopwatch } from './system-clock.ts';
-
-export interface RemoteEvents {
-  /** A remote client proved who it is: its port, or null to refuse it. */
-  onClient(out: ClientOut, access: ClientAccess): ClientPort | null;
-  /** Before bytes of a client are handled. */
-  onTurn(): void;
-  /** Something was handled: end the turn soon. */
-  onTurnEnd(): void;
-}
 
 /** From the connection to the first record. */
 const AUTHENTICATE_MS = 5_000;
@@ -62,7 +54,7 @@ const EDGES: Readonly<Record<DoorState, readonly DoorState[]>> = {
 export class RemoteDoor {
   readonly membership: Membership;
   readonly #drops: () => DropCounters | undefined;
-  readonly #events: RemoteEvents;
+  readonly #events: DoorEvents;
   readonly #log: Log;
   readonly #clients = new Set<RemoteClient>();
   readonly #handshakes = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST);
@@ -73,7 +65,7 @@ export class RemoteDoor {
   #pending = 0;
 
   /** `drops`: asked for when something is dropped, since the node comes after its doors. */
-  constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: RemoteEvents) {
+  constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: DoorEvents) {
     this.membership = membership;
     this.#drops = drops;
     this.#log = log;
@@ -115,7 +107,7 @@ export class RemoteDoor {
 
   /* -------------------------------------------------------------- for its connections */
 
-  get events(): RemoteEvents {
+  get events(): DoorEvents {
     return this.#events;
   }
 
@@ -146,7 +138,7 @@ export class RemoteDoor {
 
   #onConnection(socket: Socket): void {
     if (this.#pending >= PENDING_MAX) {
-      this.#drops()?.count(DropReason.clientRefused);
+      this.#events.onRefused(`${PENDING_MAX} connections of remote clients have not shown a certificate yet; they have ${AUTHENTICATE_MS / 1_000} s each`, false);
       socket.destroy();
       return;
     }
@@ -320,8 +312,14 @@ class RemoteClient implements ClientOut {
     this.#become('open');
     clearTimeout(this.#deadline);
     this.#door.admitted(this.#from, certificate);
-    this.#port = this.#door.events.onClient(this, { tokenFits: null, certificate: certificate.name });
-    if (this.#port === null) this.#drop();
+    const port = this.#door.events.onClient(this, { tokenFits: null, certificate: certificate.name });
+    if (typeof port !== 'string') {
+      this.#port = port;
+      return;
+    }
+    this.#door.events.onRefused(port, true);
+    this.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EMFILE', message: port }));
+    this.end();
   }
 
   /** Whether the certificate is still good. */

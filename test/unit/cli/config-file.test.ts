@@ -334,6 +334,6 @@ describe('security', () => {
     expect(wrong(`${IDENTITY}rekeyAfter: 10ms`)).toEqual(['/net/a/d.yaml:2:13: rekeyAfter: must be 100 ms to a day']);
     expect(wrong(`${IDENTITY}rekeyAfterDatagrams: 1`)).toEqual(['/net/a/d.yaml:2:22: rekeyAfterDatagrams: must be 16 to 2^40']);
     const long = `${'x'.repeat(101)}`;
-    expect(wrong(`${IDENTITY}client: { socket: ${long} }`)[0]).toMatch(/client\.socket: \/net\/a\/x+ is too long for a socket, 107 bytes at most; write a shorter absolute path, or move the folder$/);
+    expect(wrong(`${IDENTITY}client: { socket: ${long} }`)[0]).toMatch(/client\.socket: \/net\/a\/x+ is too long for a socket: 108 bytes, and 107 are the most; choose a shorter path$/);
   });
 });

@@ -1,14 +1,15 @@
 /** Tunnels: what is allowed, what the heads look like, how SOCKS is spoken, and how two sides are joined. */
 
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { Duplex, duplexPair } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { REPLY, endSocks, readSocksRequest } from '../../../src/cli/socks5.ts';
 import { replyOf } from '../../../src/cli/socks.ts';
 import { ANSWERS, HEAD_BYTES_MAX, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, readExactly, readHead } from '../../../src/cli/tunnel-header.ts';
 import { join } from '../../../src/cli/tunnel-join.ts';
+import { refusalLogOf, serve, type Refuser } from '../../../src/cli/tunnel-listen.ts';
 import { canonicalHost, formatTarget, isAllowed, parseAllowed, parseTarget } from '../../../src/cli/tunnel-target.ts';
 import { listenArg, targetArg } from '../../../src/cli/values.ts';
 
@@ -160,5 +161,68 @@ describe('two joined sides', () => {
     a.resetAndDestroy();
     expect(await broken).toBe('ECONNRESET');
     expect((await over).error).toMatchObject({ code: 'ECONNRESET' });
+  });
+});
+
+describe('more connections than a tunnel carries', () => {
+  /** A tunnel of two connections at most, whose far end never answers; `body` gets its port. What it logs as refused. */
+  async function served(refuse: Refuser | undefined, body: (port: number) => Promise<void>): Promise<object[]> {
+    const client = new EventEmitter();
+    const lines: object[] = [];
+    let said = '';
+    const stderr = vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((said += String(text)), true));
+    const logs = refusalLogOf({ info: () => {}, warn: (fields: object) => { lines.push(fields); } } as never, false);
+    try {
+      const serving = expect(serve(client as never, { host: '127.0.0.1', port: 0 }, false, 'nowhere', () => new Promise(() => {}), refuse, 2, logs)).rejects.toThrow('enough');
+      await vi.waitFor(() => expect(said).toContain('listening on'), { interval: 5 });
+      await body(Number(/listening on 127\.0\.0\.1:(\d+)/.exec(said)![1]));
+      client.emit('error', new Error('enough'));
+      await serving;
+    } finally {
+      stderr.mockRestore();
+    }
+    return lines;
+  }
+
+  /** What a new connection hears after it has said `text`: bytes in hexadecimal, and how it ended. */
+  async function heard(port: number, text: Uint8Array): Promise<string> {
+    const socket = connect(port, '127.0.0.1');
+    let bytes = '';
+    socket.on('data', (chunk) => { bytes += chunk.toString('hex'); });
+    socket.write(text);
+    const how = new Promise<string>((resolve) => socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code!)).once('end', () => resolve('end')));
+    const end = await how;
+    socket.destroy();
+    return `${bytes} ${end}`;
+  }
+
+  async function filled(port: number): Promise<Socket[]> {
+    const sockets = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    for (const socket of sockets) socket.on('error', () => {});
+    return sockets;
+  }
+
+  it('are reset, and the first is logged', async () => {
+    const lines = await served(undefined, async (port) => {
+      const held = await filled(port);
+      for (let i = 0; i < 20; i += 1) expect(await heard(port, Buffer.from('x'))).toBe(' ECONNRESET');
+      expect(held.every((socket) => !socket.destroyed)).toBe(true);
+    });
+    expect(lines).toEqual([{ from: expect.stringMatching(/^127\.0\.0\.1:\d+$/), why: '2 connections are open, as many as it carries' }]);
+  });
+
+  it('are told so in SOCKS', async () => {
+    const refuse: Refuser = async (socket) => {
+      await readSocksRequest(socket, 1_000);
+      endSocks(socket, 'failure');
+    };
+    await served(refuse, async (port) => {
+      await filled(port);
+      const request = Buffer.from('050100' + '05010003016101bb', 'hex');
+      expect(await heard(port, request)).toBe('0500' + '05010001000000000000 end');
+      // One that speaks something else has nothing to be told.
+      expect(await heard(port, Buffer.from('GET / HTTP/1.1\r\n\r\n'))).toBe(' ECONNRESET');
+    });
   });
 });

@@ -109,7 +109,10 @@ describe('TCP', () => {
     }
     const late = dial(port, HOST);
     open.push(late);
+    let told = '';
+    late.on('data', (chunk) => { told += chunk.toString('latin1'); });
     await new Promise((resolve) => late.once('close', resolve));
+    expect(told).toContain(`${UNAUTHENTICATED_MAX} connections have not shown the token yet; try again`);
     expect(node.drops.of(DropReason.clientRefused)).toBe(1);
     for (const socket of open) socket.destroy();
     for (let tries = 0; ; tries += 1) {
