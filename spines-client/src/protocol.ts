@@ -180,6 +180,8 @@ export interface HostFigures {
   batchedDatagrams: number;
   /** How late timers ran over the last one to two minutes, rounded up to powers of two. */
   timersLateMs: { p50: number; p99: number; max: number };
+  /** How many timers were late by less than 2^i microseconds, and no less than half of that, since the start. */
+  timersLateCounts?: readonly number[];
   memoryBytes: number;
   /** `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does everywhere. */
   process: { pid: number; namespace: string };

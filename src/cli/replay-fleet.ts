@@ -10,7 +10,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SpinesClient, type LinkRow } from 'spines-client';
@@ -44,9 +44,12 @@ interface Daemon {
   client: SpinesClient | null;
 }
 
-const START_TIMEOUT_MS = 15_000;
+/** For an answer of a daemon that shares its processors with all the others, and with whatever else runs here. */
+export const BUSY_MS = 60_000;
+/** One that ended is told at once; one that still lives is slow, and how slow is not its fault. */
+const START_TIMEOUT_MS = 120_000;
 /** On top, for each daemon: they share the processors while they start. */
-const START_TIMEOUT_EACH_MS = 400;
+const START_TIMEOUT_EACH_MS = 2_000;
 const POLL_MS = 50;
 const TERM_PATIENCE_MS = 2_000;
 const LOG_LINES_SHOWN = 8;
@@ -123,7 +126,7 @@ export class Fleet {
     const client = this.client(from);
     if (client === null) return;
     try {
-      await ask(client, 'linkSet', { peer: this.quad(to), settings: toLinkSettings(change) });
+      await ask(client, 'linkSet', { peer: this.quad(to), settings: toLinkSettings(change) }, BUSY_MS);
     } catch (error) {
       // A daemon that is just being killed reads its settings from the config file when it starts again.
       if (this.isRunning(from) && !this.#daemons[from]!.expectedExit) throw error;
@@ -271,8 +274,18 @@ export class Fleet {
     } catch {
       // It never came to write one.
     }
-    return new Failure(EXIT_NO_DAEMON, 'EDAEMON', `${what}; ${lines.length === 0 ? 'it wrote no log: run `spines daemon` by hand to see why' : 'its last log lines are above'}`, lines);
+    const next = lines.length > 0 ? `its last log lines are above${busyText()}`
+      // Nothing to be seen by hand: it has not come so far as to say something.
+      : daemon.process !== null ? `it runs and has not come to write a log: give it more of this machine, take fewer nodes, or use --virtual${busyText()}`
+      : `it wrote no log: run \`spines daemon --config FILE\` by hand to see why${busyText()}`;
+    return new Failure(EXIT_NO_DAEMON, 'EDAEMON', `${what}; ${next}`, lines);
   }
+}
+
+/** For people, where what else runs here may be the cause; '' when nothing does. */
+export function busyText(): string {
+  const waiting = loadavg()[0]!, processors = cpus().length;
+  return waiting < 1.5 * processors ? '' : ` (this machine is busy: ${Math.round(waiting)} processes want its ${processors} processor${processors === 1 ? '' : 's'})`;
 }
 
 /** `count` UDP ports of 127.0.0.1 that are free now. All are held until the last is found, so that they differ. */

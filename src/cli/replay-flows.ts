@@ -11,6 +11,7 @@ import type { SpinesClient } from 'spines-client';
 import { SECOND, type Micros } from '../base/time.ts';
 import { FlowMeter, type FlowResult } from '../emulation/delay-stats.ts';
 import type { Topology, TopologyFlow } from '../emulation/topology.ts';
+import { latenessBetween, Lateness } from '../host/lateness.ts';
 import { PRECISE_PERIOD_US, Schedule, waitFor } from './pacing.ts';
 import { openCarrier, type Carrier } from './replay-carriers.ts';
 
@@ -37,6 +38,7 @@ export class Flows {
   #immediate: NodeJS.Immediate | null = null;
   #onAllSent: () => void = () => {};
   #running = false;
+  readonly #lateness = new Lateness(0);
   /** Messages that the source daemon refused, by the reason it gave. */
   readonly refusals = new Map<string, number>();
 
@@ -72,6 +74,11 @@ export class Flows {
       this.#onAllSent = resolve;
       this.#turn();
     });
+  }
+
+  /** By how much messages left after they were due, milliseconds rounded up to powers of two of microseconds. */
+  get lateness(): { readonly p99: number; readonly max: number } {
+    return latenessBetween([], this.#lateness.counts);
   }
 
   results(): FlowResult[] {
@@ -132,6 +139,8 @@ export class Flows {
     view.setUint32(4, sequence);
     view.setFloat64(8, schedule.startUs + sequence * schedule.periodUs);
     entry.sent += 1;
+    const now = nowUs();
+    this.#lateness.add(Math.round(now - schedule.startUs - sequence * schedule.periodUs), now);
     entry.carrier.send(payload);
   }
 }

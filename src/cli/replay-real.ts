@@ -9,18 +9,20 @@
 import type { LinkRow } from 'spines-client';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
-import { buildReport, convictionEvent, withConvictions, type ReportEvent } from '../emulation/report.ts';
+import { buildReport, convictionEvent, withConvictions, type ReportEvent, type ReportLateness } from '../emulation/report.ts';
 import { inTheMiddle, NOBODY_MISBEHAVES, type Topology, type TopologyEvent } from '../emulation/topology.ts';
 import { formatDuration } from '../emulation/units.ts';
+import { latenessBetween } from '../host/lateness.ts';
 import { ask } from './client.ts';
 import { EXIT_NO, Failure, usage } from './failure.ts';
 import type { Progress } from './progress.ts';
 import type { ReplayRun } from './replay.ts';
 import { Flows, nowUs } from './replay-flows.ts';
-import { Fleet } from './replay-fleet.ts';
+import { BUSY_MS, busyText, Fleet } from './replay-fleet.ts';
 import { LinkTally } from './replay-tally.ts';
 
-const CONVERGE_MAX_MS = 30_000;
+/** Without a link or a route more, in a busy machine's time: what comes up slowly is waited for. */
+const CONVERGE_MAX_MS = 60_000;
 const CONVERGE_POLL_MS = 100;
 /** Links may measure themselves a little before the flows start. */
 const SETTLE_MS = 500;
@@ -75,6 +77,8 @@ class RealRun {
   /** Links that a `down` event, or the partition in force, keeps down. */
   readonly #down = new Set<number>();
   #cut: readonly number[] = [];
+  /** What was late before flows began: daemons are busy while they start. */
+  readonly #lateBefore = new Map<number, readonly number[]>();
   #flows: Flows | null = null;
   #timers: NodeJS.Timeout[] = [];
   #stopped = false;
@@ -98,6 +102,7 @@ class RealRun {
     timelineBroken.catch(() => {});
     try {
       await this.#count('baseline');
+      await Promise.all(topology.nodes.map(async (_, node) => { this.#lateBefore.set(node, await this.#lateCounts(node)); }));
       if (this.#stopped) throw new Failure(EXIT_NO, 'EINTR', 'stopped; no report was written');
       const startUs = nowUs() + 20 * MILLISECOND;
       const endMs = (startUs + topology.durationUs) / MILLISECOND;
@@ -114,7 +119,8 @@ class RealRun {
       await Promise.race([this.#stragglers(flows), timelineBroken]);
       await this.#count('running');
       const events = withConvictions(this.#events, await this.#convictions(startUs));
-      const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events });
+      const lateness = await this.#lateness(flows);
+      const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events, lateness });
       for (const [code, count] of flows.refusals) this.#progress.say(`${count} messages were refused by their daemon (${code})`);
       return { report, delays: flows.meters.map(({ name, meter }) => ({ name, delays: meter.delays })) };
     } finally {
@@ -133,14 +139,18 @@ class RealRun {
 
   async #converge(): Promise<void> {
     const { nodes, flows } = this.#topology;
-    const deadline = performance.now() + CONVERGE_MAX_MS + 100 * nodes.length;
+    let deadline = Infinity, least = Infinity;
     for (;;) {
       const missing = await this.#missing();
       if (missing.flow === null && missing.link === null) break;
+      if (missing.count < least) {
+        least = missing.count;
+        deadline = performance.now() + CONVERGE_MAX_MS + 100 * nodes.length;
+      }
       if (performance.now() >= deadline) {
         if (missing.flow === null) break;
         const { from, to } = flows[missing.flow]!;
-        throw new Failure(EXIT_NO, 'ENOTCONVERGED', `${nodes[from]!.name} found no route to ${nodes[to]!.name}; check that the topology's links connect them and are up`);
+        throw new Failure(EXIT_NO, 'ENOTCONVERGED', `${nodes[from]!.name} found no route to ${nodes[to]!.name}; check that the topology's links connect them and are up${busyText()}`);
       }
       this.#progress.show(`${this.#topology.name}: waiting for ${missing.flow === null ? `the link ${missing.link}` : `a route to ${nodes[flows[missing.flow]!.to]!.name}`}`);
       await sleep(CONVERGE_POLL_MS);
@@ -149,22 +159,25 @@ class RealRun {
   }
 
   /** The first flow without a route, and the first link that should be up and is not. */
-  async #missing(): Promise<{ flow: number | null; link: string | null }> {
+  async #missing(): Promise<{ flow: number | null; link: string | null; count: number }> {
     const { nodes, flows, links } = this.#topology;
     const rows = await Promise.all(nodes.map((_, node) => this.#linksOf(node)));
     const up = new Set<string>();
     rows.forEach((list, node) => {
       for (const row of list) if (row.state === 'up') up.add(`${node} ${this.#fleet.nodeAt(row)}`);
     });
-    const downLink = links.find(({ a, b, forward, backward }) => forward.up && backward.up && !(up.has(`${a} ${b}`) && up.has(`${b} ${a}`)));
-    let flow: number | null = null;
+    const downLinks = links.filter(({ a, b, forward, backward }) => forward.up && backward.up && !(up.has(`${a} ${b}`) && up.has(`${b} ${a}`)));
+    const downLink = downLinks[0];
+    let flow: number | null = null, count = downLinks.length;
     const sources = [...new Set(flows.map(({ from }) => from))];
-    const routes = new Map(await Promise.all(sources.map(async (node) => [node, await ask(this.#client(node), 'routes')] as const)));
+    const routes = new Map(await Promise.all(sources.map(async (node) => [node, await ask(this.#client(node), 'routes', {}, BUSY_MS)] as const)));
     for (const [index, { from, to }] of flows.entries()) {
       const route = routes.get(from)!.routes.find((row) => row.node === this.#fleet.quad(to));
-      if (route?.reachable !== true) flow ??= index;
+      if (route?.reachable === true) continue;
+      flow ??= index;
+      count += 1;
     }
-    return { flow, link: downLink === undefined ? null : `${nodes[downLink.a]!.name}-${nodes[downLink.b]!.name}` };
+    return { flow, count, link: downLink === undefined ? null : `${nodes[downLink.a]!.name}-${nodes[downLink.b]!.name}` };
   }
 
   #client(node: number) {
@@ -173,9 +186,29 @@ class RealRun {
     return client;
   }
 
+  /** Of a daemon's timers, since its start; none: it is away. */
+  async #lateCounts(node: number): Promise<readonly number[]> {
+    const client = this.#fleet.client(node);
+    return client === null ? [] : (await ask(client, 'status', {}, BUSY_MS)).host?.timersLateCounts ?? [];
+  }
+
+  /** How late daemons and senders were while flows ran: a daemon that crashed counts from its last start. */
+  async #lateness(flows: Flows): Promise<ReportLateness> {
+    const { nodes } = this.#topology;
+    const late = await Promise.all(nodes.map(async ({ name }, node) => {
+      const after = await this.#lateCounts(node).catch(() => []);
+      const before = this.#lateBefore.get(node) ?? [];
+      const again = after.some((count, i) => count < (before[i] ?? 0));
+      return { name, ...latenessBetween(again ? [] : before, after) };
+    }));
+    const latest = late.reduce((worst, one) => (one.max > worst.max ? one : worst));
+    const { p99, max } = flows.lateness;
+    return { daemon: latest.name, daemonP99Ms: Math.max(...late.map((one) => one.p99)), daemonMaxMs: latest.max, senderP99Ms: p99, senderMaxMs: max };
+  }
+
   async #linksOf(node: number): Promise<readonly LinkRow[]> {
     const client = this.#fleet.client(node);
-    return client === null ? [] : (await ask(client, 'links')).links;
+    return client === null ? [] : (await ask(client, 'links', {}, BUSY_MS)).links;
   }
 
   /* ---------------------------------------------------------------- during */
@@ -212,7 +245,7 @@ class RealRun {
       }
       case 'misbehave': {
         const client = this.#fleet.client(event.node);
-        if (client !== null) await ask(client, 'misbehave', { what: event.what });
+        if (client !== null) await ask(client, 'misbehave', { what: event.what }, BUSY_MS);
         return;
       }
       case 'crash':
@@ -231,7 +264,7 @@ class RealRun {
     const { from, to } = flows[on]!;
     const client = this.#fleet.client(from);
     if (client === null) return null;
-    const path = (await ask(client, 'byzantineRoutes')).flows.find((row) => row.node === this.#fleet.quad(to))?.main?.nodes ?? [];
+    const path = (await ask(client, 'byzantineRoutes', {}, BUSY_MS)).flows.find((row) => row.node === this.#fleet.quad(to))?.main?.nodes ?? [];
     const middle = inTheMiddle(path);
     const node = middle === undefined ? -1 : nodes.findIndex((_, i) => this.#fleet.quad(i) === middle.node);
     return node < 0 ? null : { at, kind: 'misbehave', node, what };
@@ -244,7 +277,7 @@ class RealRun {
     const events = await Promise.all(sources.map(async (source) => {
       const client = this.#fleet.client(source);
       if (client === null) return [];
-      const { convictions } = await ask(client, 'byzantineRoutes');
+      const { convictions } = await ask(client, 'byzantineRoutes', {}, BUSY_MS);
       const nowMs = (nowUs() - startUs) / MILLISECOND;
       return convictions.map(({ agoMs, u, v, losses }) => convictionEvent(nowMs - agoMs, nodes[source]!.name, u.name ?? u.node, v.name ?? v.node, losses));
     }));

@@ -44,6 +44,17 @@ export interface ReportConvergence {
   readonly convergedAfterMs: number | null;
 }
 
+/** By how much this machine was late, in real time: what its processors did not get to do in time shows as delay. */
+export interface ReportLateness {
+  /** The latest daemon: its timers, in 99 of 100 cases and at most. Rounded up. */
+  readonly daemon: string;
+  readonly daemonP99Ms: number;
+  readonly daemonMaxMs: number;
+  /** Messages that left after they were due. */
+  readonly senderP99Ms: number;
+  readonly senderMaxMs: number;
+}
+
 export interface Report {
   readonly schema: 1;
   readonly topology: string;
@@ -57,6 +68,8 @@ export interface Report {
   /** Hash over all that happened: equal in two virtual runs of the same file and seed. */
   readonly trace?: string;
   readonly convergence?: readonly ReportConvergence[];
+  /** In real time only. */
+  readonly lateness?: ReportLateness;
   /** What the reader is seeing, in the topology's words. */
   readonly note?: string;
 }
@@ -72,6 +85,7 @@ export interface ReportInput {
   readonly durationUs?: Micros;
   readonly trace?: string;
   readonly convergence?: readonly ReportConvergence[];
+  readonly lateness?: ReportLateness;
 }
 
 /** "A convicts B-C". */
@@ -104,6 +118,7 @@ export function buildReport(input: ReportInput): Report {
     events: input.events,
     ...(input.trace === undefined ? {} : { trace: input.trace }),
     ...(input.convergence === undefined ? {} : { convergence: input.convergence }),
+    ...(input.lateness === undefined ? {} : { lateness: input.lateness }),
     ...(topology.note === '' ? {} : { note: topology.note }),
   };
 }
@@ -147,6 +162,14 @@ export function formatReport(report: Report, linksMax = 40): string {
     );
     const odd = report.flows.filter((flow) => flow.duplicates > 0 || flow.outOfOrder > 0);
     for (const flow of odd) out.push(`  ${flow.name}: ${flow.duplicates} duplicates, ${flow.outOfOrder} out of order`);
+  }
+
+  if (report.lateness !== undefined && isLate(report.lateness)) {
+    const { daemon, daemonP99Ms, daemonMaxMs, senderP99Ms, senderMaxMs } = report.lateness;
+    out.push('', 'This machine was late, and the delays above are its own as well as the network\'s:');
+    out.push(`  daemons' timers by up to ${lateText(daemonMaxMs)}, 99 % within ${lateText(daemonP99Ms)} (${daemon}, the latest)`);
+    out.push(`  senders by up to ${lateText(senderMaxMs)}, 99 % within ${lateText(senderP99Ms)}`);
+    out.push('  for delays of the network alone end what else runs here, take fewer nodes, or use --virtual');
   }
 
   if (report.links.length > 0) {
@@ -196,6 +219,17 @@ export function flowsCsv(report: Report): string {
     lines.push([...head, ...counts, ...measured, ...late].map((field) => csvField(String(field))));
   }
   return `${lines.map((line) => line.join(',')).join('\n')}\n`;
+}
+
+/** Delays of a busy machine begin to be seen beside those of emulated links. */
+const LATE_P99_MS = 5, LATE_MAX_MS = 50;
+
+function isLate({ daemonP99Ms, daemonMaxMs, senderP99Ms, senderMaxMs }: ReportLateness): boolean {
+  return Math.max(daemonP99Ms, senderP99Ms) >= LATE_P99_MS || Math.max(daemonMaxMs, senderMaxMs) >= LATE_MAX_MS;
+}
+
+function lateText(ms: number): string {
+  return ms >= 1_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms >= 10 ? Math.round(ms) : ms.toFixed(1)} ms`;
 }
 
 function serviceOf(flow: ReportFlow): string {

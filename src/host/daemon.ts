@@ -283,7 +283,7 @@ class Daemon implements RunningDaemon {
     const { offloaded, dontFragment, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
     return {
       offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
-      timersLateMs: this.#lateness.figures(this.#clock.now()), memoryBytes: process.memoryUsage.rss(),
+      timersLateMs: this.#lateness.figures(this.#clock.now()), timersLateCounts: this.#lateness.counts, memoryBytes: process.memoryUsage.rss(),
       process: processIdentity(),
       log: this.#options.logFigures?.() ?? null,
     };

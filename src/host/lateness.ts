@@ -17,12 +17,26 @@ export interface LatenessFigures {
   readonly max: number;
 }
 
+/** Between two readings of `counts`. Upper ends of buckets, milliseconds; 0 when nothing was due. */
+export function latenessBetween(before: readonly number[], after: readonly number[]): { readonly p99: number; readonly max: number } {
+  const counts = after.map((count, i) => count - (before[i] ?? 0));
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const edge = (part: number): number => {
+    let sum = 0;
+    const i = counts.findIndex((count) => (sum += count) > 0 && sum >= part * total);
+    return i < 0 ? 0 : 2 ** i / 1_000;
+  };
+  return { p99: edge(0.99), max: edge(1) };
+}
+
 export class Lateness {
   #counts = new Uint32Array(BUCKETS);
   #older = new Uint32Array(BUCKETS);
   #max: Micros = 0;
   #olderMax: Micros = 0;
   #began: Micros;
+  /** Of all time. */
+  readonly #all: number[] = new Array<number>(BUCKETS).fill(0);
 
   constructor(now: Micros) {
     this.#began = now;
@@ -33,7 +47,13 @@ export class Lateness {
     this.#turn(now);
     const bucket = Math.min(BUCKETS - 1, 32 - Math.clz32(Math.max(0, late)));
     this.#counts[bucket] = this.#counts[bucket]! + 1;
+    this.#all[bucket] = this.#all[bucket]! + 1;
     if (late > this.#max) this.#max = late;
+  }
+
+  /** How many were late by less than 2^i microseconds, and by no less than half of that, since the start; two readings give what was between them. */
+  get counts(): readonly number[] {
+    return [...this.#all];
   }
 
   figures(now: Micros): LatenessFigures {

@@ -60,9 +60,14 @@ export class RealDaemon {
 
 export class RealNetwork {
   readonly daemons: RealDaemon[] = [];
-  readonly folder = mkdtempSync(join(tmpdir(), 'spines-e2e-'));
+  #folder: string | null = null;
   /** X25519 keys of the daemons, in hexadecimal, and of one more node. */
   keys: readonly string[] = [];
+
+  /** Made when it is first asked for: a network that is never started leaves nothing behind. */
+  get folder(): string {
+    return this.#folder ??= mkdtempSync(join(tmpdir(), 'spines-e2e-'));
+  }
 
   /** The folder with key and certificate of a daemon, in a sealed network. */
   identityOf(index: number): string {
@@ -105,7 +110,8 @@ export class RealNetwork {
 
   async close(): Promise<void> {
     await Promise.all(this.daemons.map((daemon) => daemon.end('SIGKILL')));
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder = null;
   }
 }
 

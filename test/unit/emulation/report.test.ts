@@ -52,6 +52,20 @@ describe('report', () => {
     );
   });
 
+  test('says when the machine was late, by how much, and only then', () => {
+    const late = { daemon: 'B', daemonP99Ms: 32.768, daemonMaxMs: 2_097.152, senderP99Ms: 0.256, senderMaxMs: 8.192 };
+    expect(formatReport({ ...report(), lateness: late })).toContain(`
+This machine was late, and the delays above are its own as well as the network's:
+  daemons' timers by up to 2.1 s, 99 % within 33 ms (B, the latest)
+  senders by up to 8.2 ms, 99 % within 0.3 ms
+  for delays of the network alone end what else runs here, take fewer nodes, or use --virtual
+`);
+    for (const change of [{ senderMaxMs: 65.536 }, { senderP99Ms: 8.192 }]) {
+      expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 1, daemonMaxMs: 9, ...change } })).toContain('This machine was late');
+    }
+    expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 2, daemonMaxMs: 33 } })).not.toContain('late');
+  });
+
   test('the table is aligned', () => {
     expect(formatReport(report())).toBe(`golden: virtual time, 10 s, seed 5, sealed links
 trace c0ffee
