@@ -26,7 +26,8 @@ import type { Offload } from './offload.ts';
 import { Lateness } from './lateness.ts';
 import { processIdentity } from './process-identity.ts';
 import { RemoteDoor } from './remote-door.ts';
-import { stopwatch, SystemClock, TimerDriver } from './system-clock.ts';
+import { secureRandom } from './secure-random.ts';
+import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
 import type { HostFigures, LogFigures } from 'spines-client/protocol';
@@ -203,7 +204,7 @@ class Daemon implements RunningDaemon {
     const { sink, emulation } = this.#makeSink();
     this.#clock.tick();
     const node = new SpinesNode(config, {
-      clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, sink, log: toLog(log), emulation, listen: this.listen,
+      clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, random: secureRandom, wall: wallClock, sink, log: toLog(log), emulation, listen: this.listen,
       membership, host: () => this.#hostFigures(),
       onShutdownRequested: () => void this.stop(),
       onReloadRequested: (reply) => {

@@ -97,6 +97,9 @@ export class Channel {
   rekeys = 0;
   /** The peer's daemon run. */
   readonly instance: number;
+  /** Of that run, as its handshake said: when it began, and the wire version that was agreed on. */
+  started = 0;
+  version = 0;
   /** Where the peer is now. Moves when a newer datagram comes from elsewhere. */
   endpoint: Endpoint;
   readonly replay = new ReplayWindow();

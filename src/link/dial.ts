@@ -14,6 +14,7 @@ import type { CongestionName } from './congestion.ts';
 import { DialOutcome } from './dial-outcome.ts';
 import type { Call, CallSecrets } from './handshaker.ts';
 import type { Link } from './link.ts';
+import type { ToldRefusal } from './refusals.ts';
 
 /** A neighbour to dial. */
 export interface DialConfig {
@@ -50,6 +51,8 @@ export class Dial implements Call {
   index = -1;
   attempts = 0;
   secrets: CallSecrets | null = null;
+  /** What somebody at the dialled address, or elsewhere, said of this round last; unproven. */
+  refusal: ToldRefusal | null = null;
   #pause: Micros = 0;
 
   constructor(config: DialConfig, channel: Channel | null, now: Micros, onDue: (dial: Dial) => void) {
@@ -99,6 +102,7 @@ export class Dial implements Call {
     this.index = -1;
     this.attempts = 0;
     this.secrets = null;
+    this.refusal = null;
   }
 
   /** Whether `config` means the same neighbour in the same way. */

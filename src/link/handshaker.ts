@@ -10,6 +10,15 @@ import type { NodeId } from '../base/ids.ts';
 import type { Sealer } from '../crypto/primitives.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { DropReason } from '../wire/drop.ts';
+import type { VersionRange } from '../wire/versions.ts';
+
+/** One run of a daemon, from its start to its end. */
+export interface Run {
+  /** u48, unpredictable: two runs have two. */
+  readonly instance: number;
+  /** When it began: u48, units of 100 us since 1970 by the daemon's clock. */
+  readonly started: number;
+}
 
 /** What a handshake message said of its sender. */
 export interface PeerHello {
@@ -19,6 +28,10 @@ export interface PeerHello {
   /** The sender's receiver index. */
   index: number;
   instance: number;
+  /** When that run of its daemon began, by its own clock. */
+  started: number;
+  /** The wire version that both sides speak from now on. */
+  version: number;
   /** Receiver index of the channel, on this side, that the sender wants to continue with new keys; 0 = a new channel. */
   continues: number;
   /** Grows with every INIT of a node; 0 where unknown. */
@@ -57,6 +70,8 @@ export interface CallSecrets {
 
 export interface Handshaker {
   readonly sealed: boolean;
+  /** What this daemon speaks. */
+  readonly versions: VersionRange;
   /** The message read last. */
   readonly hello: PeerHello;
   /** The certificate in the message read last when that was refused for it; null for another reason. */
@@ -66,13 +81,13 @@ export interface Handshaker {
   /** Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if it asked for that. */
   readonly shown: string;
   /** Writes the datagram that `call` needs next to `out`; returns its length, 0 when the call cannot be made. */
-  writeInit(call: Call, instance: number, out: Uint8Array): number;
+  writeInit(call: Call, run: Run, out: Uint8Array): number;
   /** Equal for copies of one INIT and only for those; '' when it is not one. */
   fingerprint(bytes: Uint8Array, length: number): string;
   /** Reads an INIT into `hello`. May answer by itself (a cookie). */
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason;
   /** Answers the INIT read last: writes the RESPONSE to `out`, 0 when impossible. The keys are in `seal`. */
-  writeResponse(localIndex: number, continues: number, instance: number, attempt: number, out: Uint8Array): number;
+  writeResponse(localIndex: number, continues: number, run: Run, attempt: number, out: Uint8Array): number;
   /** Reads the RESPONSE to `call` into `hello`; the keys are in `seal`. */
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason;
   /** Writes the question for the key at the call's address to `out`, to learn who is there; 0 where there are no keys. The answer shows in `keyShown`. */
@@ -83,6 +98,8 @@ export interface Handshaker {
   readonly seal: Seal | null;
   /** The key that the `onOther` before showed, once. */
   takeKeyShown(): Uint8Array | null;
+  /** Whether the budget has an answer to what strangers may ask without limit. */
+  takeAnswer(): boolean;
   /** True once after an `onOther` that gives the call what it lacked. */
   takeRetry(): boolean;
 }

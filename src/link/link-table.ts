@@ -9,32 +9,35 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes, getU32 } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import type { Rng } from '../base/rng.ts';
+import type { Rng, SecureRandom } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
-  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
+  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { CLOSE_REMOVED, CLOSE_SHUTDOWN } from '../wire/frames.ts';
 import type { Certificate } from '../wire/certificate.ts';
+import { REFUSAL_KEY, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
+import type { VersionRange } from '../wire/versions.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import { Channel, Epoch, type FlushList } from './channel.ts';
 import type { CongestionName } from './congestion.ts';
 import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
-import type { Handshaker } from './handshaker.ts';
+import type { Handshaker, Run } from './handshaker.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
 import type { AddressProbe } from './address-probe.ts';
 import type { Trouble } from './dial-outcome.ts';
 import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
+import { Refusals, type ToldRefusal } from './refusals.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
 
 export type { DialConfig };
@@ -49,6 +52,7 @@ export interface LinkTableConfig {
   readonly rekeyAfterUs: Micros;
   readonly rekeyAfterDatagrams: number;
   readonly congestion: CongestionName;
+  readonly wireVersions: VersionRange;
   readonly limits: { readonly links: number; readonly linkQueueBytes: number };
 }
 
@@ -86,6 +90,10 @@ export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' 
   readonly directory?: Directory;
   /** Default: the system is not asked about addresses. */
   readonly probe?: AddressProbe | null;
+  /** This run of the daemon, as peers are told. */
+  readonly run: Run;
+  /** For what nobody may guess: receiver indices. */
+  readonly random: SecureRandom;
 };
 
 /** A neighbour of the configuration, or a node that dialled us. */
@@ -141,8 +149,8 @@ export class LinkTable {
   readonly #membership: Membership | null;
   readonly handshaker: Handshaker;
   readonly watch: NeighbourWatch;
-  /** u48, of this run of the daemon. */
-  readonly #instance: number;
+  readonly #run: Run;
+  readonly #refusals: Refusals;
   readonly #links = new Map<NodeId, Link>();
   readonly #bySlot: (Link | null)[] = [];
   /** From the configuration. */
@@ -157,12 +165,13 @@ export class LinkTable {
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
-  #indexRng: Rng;
+  readonly #random: SecureRandom;
+  readonly #drawn = new Uint8Array(4);
   #started = false;
   #stopped = false;
 
   constructor(config: LinkTableConfig, surroundings: LinkSurroundings, upper: LinkUpper) {
-    const { membership, directory = NOBODY, probe = null, ...rest } = surroundings;
+    const { membership, directory = NOBODY, probe = null, run, random, ...rest } = surroundings;
     this.#config = config;
     this.#upper = {
       ...upper,
@@ -173,7 +182,11 @@ export class LinkTable {
     };
     this.watch = new NeighbourWatch({ clock: surroundings.clock, log: surroundings.log, membership, directory, probe, self: config.id, name: config.name ?? '' }, this.#dials);
     this.#membership = membership;
-    this.handshaker = membership === null ? new PlainHandshaker(config.id) : new SealedHandshaker(membership, surroundings.clock, surroundings.sink);
+    this.handshaker = membership === null ? new PlainHandshaker(config.id, config.wireVersions)
+      : new SealedHandshaker(membership, surroundings.clock, surroundings.sink, config.wireVersions);
+    this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
+    this.#run = run;
+    this.#random = random;
     this.#env = {
       ...rest,
       liveness: config.liveness,
@@ -186,15 +199,8 @@ export class LinkTable {
       ownFault: () => this.watch.ownFault(),
       onUnconfirmed: (link) => this.watch.onUnconfirmed(link),
     };
-    this.#indexRng = surroundings.rng.fork('receiver index');
-    const instance = surroundings.rng.fork('instance');
-    this.#instance = instance.below(0x10000) * 0x1_0000_0000 + instance.u32();
     for (const dial of config.dials) this.#addDial(dial);
     membership?.onChange(() => this.#onMembershipChange());
-  }
-
-  get instance(): number {
-    return this.#instance;
   }
 
   get size(): number {
@@ -216,8 +222,8 @@ export class LinkTable {
   }
 
   /** Addresses that are dialled and have no link, for status. */
-  *unanswered(): IterableIterator<{ endpoint: Endpoint; node: NodeId | null; attempts: number }> {
-    for (const dial of this.#dials) if (dial.link === null) yield { endpoint: dial.endpoint, node: dial.node, attempts: dial.attempts };
+  *unanswered(): IterableIterator<{ endpoint: Endpoint; node: NodeId | null; attempts: number; refusal: ToldRefusal | null }> {
+    for (const { link, endpoint, node, attempts, refusal } of this.#dials) if (link === null) yield { endpoint, node, attempts, refusal };
   }
 
   /** Every link, and every neighbour of the configuration that has none of its own, once each. */
@@ -326,11 +332,22 @@ export class LinkTable {
     if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);
     const entry = this.#indices.get(this.#header.receiver);
     const dial = entry instanceof Dial ? entry : null;
+    if (type === DATAGRAM_REFUSAL) return dial === null ? DropReason.handshakeUnexpected : this.#onRefusal(dial, bytes, length, from);
     const reason = this.handshaker.onOther(bytes, length, from, dial);
     const key = this.handshaker.takeKeyShown();
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
+    if (reason === DropReason.securityMismatch) this.#refusals.refuse(bytes, length, from, reason, null);
     if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
     return reason;
+  }
+
+  /** Anybody may have said it: it is shown, and the dial goes on. */
+  #onRefusal(dial: Dial, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+    const told = this.#refusals.hear(dial, bytes, length, from);
+    if (typeof told === 'number') return told;
+    const said = told.reason === REFUSAL_VERSION ? `that it speaks ${versionsText(told.versions)}` : refusalText(told);
+    if (!dial.rekeys) this.watch.note(dial, told.reason === REFUSAL_VERSION ? 'wireVersion' : told.reason === REFUSAL_KEY ? 'wrongKey' : 'refused', { said });
+    return DropReason.none;
   }
 
   #onData(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
@@ -364,7 +381,7 @@ export class LinkTable {
       this.#indices.set(dial.index, dial);
     }
     if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0) dial.key = null;
-    const length = this.handshaker.writeInit(dial, this.#instance, this.#scratch);
+    const length = this.handshaker.writeInit(dial, this.#run, this.#scratch);
     if (length > 0) this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, this.#scratch, length);
     dial.attempts += 1;
     const pause = dial.nextPause(this.#config.redialUs);
@@ -372,21 +389,21 @@ export class LinkTable {
   }
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    if (this.#stopped) return DropReason.handshakeRefused;
-    const reason = this.#judgeInit(bytes, length, from);
-    if (reason !== DropReason.none) {
-      const { hello, refused } = this.handshaker;
-      this.watch.onCallRefused(reason, from, hello, refused, this.#instance);
-    }
+    const fingerprint = this.handshaker.fingerprint(bytes, length);
+    const answered = this.#answered.get(fingerprint);
+    if (answered !== undefined && !this.#stopped) return this.#answerAgain(answered, from);
+    const reason = this.#stopped ? DropReason.handshakeRefused : this.#judgeInit(fingerprint, bytes, length, from);
+    if (reason === DropReason.none) return reason;
+    const { hello, refused } = this.handshaker;
+    if (!this.#stopped) this.watch.onCallRefused(reason, from, hello, refused, this.#run.instance);
+    this.#refusals.refuse(bytes, length, from, reason, null);
     return reason;
   }
 
-  #judgeInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
+  /** An INIT that was not answered before. */
+  #judgeInit(fingerprint: string, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { handshaker } = this;
     const attempt = this.#header.number;
-    const fingerprint = handshaker.fingerprint(bytes, length);
-    const answered = this.#answered.get(fingerprint);
-    if (answered !== undefined) return this.#answerAgain(answered, from);
     const reason = handshaker.readInit(bytes, length, from);
     if (reason !== DropReason.none) return reason;
     const { hello } = handshaker;
@@ -408,18 +425,19 @@ export class LinkTable {
   /** `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer. */
   #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint, late: boolean): DropReason {
     const { handshaker } = this;
-    const { index, instance, certificate, continues, stamp } = handshaker.hello;
+    const { index, instance, started, version, certificate, continues, stamp } = handshaker.hello;
     const localIndex = this.#freeIndex();
     const channel = link.channel;
     const old = continues === 0 ? undefined : this.#indices.get(continues);
-    const renewed = channel !== null && channel.instance === instance && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
-    const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#instance, attempt, this.#scratch);
+    const renewed = channel !== null && channel.instance === instance && channel.version === version && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
+    const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#run, attempt, this.#scratch);
     if (length === 0) return DropReason.handshakeBroken;
     link.onAnswered(instance, stamp);
     const epoch = new Epoch(localIndex, index, handshaker.seal, this.#env.clock.now(), certificate, handshaker.shown);
     let entry: ChannelEntry;
     if (renewed === null) {
       entry = { channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList), link, epoch };
+      Object.assign(entry.channel, { started, version });
     } else {
       entry = { channel: renewed, link, epoch };
       if (renewed.nextEpoch !== null) this.#forgetEpoch(renewed.nextEpoch);
@@ -489,7 +507,7 @@ export class LinkTable {
     if (link === undefined || channel === null || link !== dial.link) return DropReason.handshakeUnexpected;
     const { hello, seal } = this.handshaker;
     const continued = this.#indices.get(hello.continues);
-    if (hello.instance !== channel.instance || continued === undefined || continued instanceof Dial || continued.channel !== channel) {
+    if (hello.instance !== channel.instance || hello.version !== channel.version || continued === undefined || continued instanceof Dial || continued.channel !== channel) {
       // The peer knows nothing of our channel: it has begun anew, and so do we.
       this.#useNew(dial, link, from);
       return DropReason.none;
@@ -520,6 +538,7 @@ export class LinkTable {
     // A sealed answer may be a copy that somebody else was first with: data goes where the call went, and the peer may move later.
     const called = dial.rekeys ? link.endpoint : dial.endpoint;
     const channel = new Channel(epoch, hello.instance, seal === null || called.key === from.key ? from : called, this.#env.sink, this.#env.flushList);
+    Object.assign(channel, { started: hello.started, version: hello.version });
     this.#indices.set(epoch.localIndex, { channel, link, epoch });
     link.useChannel(channel, true);
   }
@@ -591,7 +610,8 @@ export class LinkTable {
   /** Of 31 bits: V8 keeps those without memory of their own, and finds them faster. */
   #freeIndex(): number {
     for (;;) {
-      const index = this.#indexRng.u32() >>> 1;
+      this.#random.fill(this.#drawn);
+      const index = getU32(this.#drawn, 0) >>> 1;
       if (index !== 0 && !this.#indices.has(index)) return index;
     }
   }

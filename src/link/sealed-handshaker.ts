@@ -22,16 +22,17 @@ import {
 import { DropReason } from '../wire/drop.ts';
 import {
   COOKIE_BYTES, COOKIE_DATAGRAM_BYTES, COOKIE_NONCE_BYTES, COOKIE_SEALED_AT, decodeInitPayload, decodeResponsePayload, encodeInitPayload, encodeResponsePayload,
-  INIT_NOISE_END, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA, RESPONSE_NOISE_END, SEALED_INIT_BYTES,
+  INIT_NOISE_END, INIT_NOISE_START, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA, RESPONSE_NOISE_END, SEALED_INIT_BYTES,
   SEALED_RESPONSE_BYTES, type SealedHello,
 } from '../wire/sealed-handshake.ts';
 import { DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
-import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND, type Call, type CallSecrets, type Handshaker, type PeerHello, type Seal } from './handshaker.ts';
+import { agreedVersion, judgeInitVersions, putVersions, VERSIONS_BYTES, versionsAt, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND, type Call, type CallSecrets, type Handshaker, type PeerHello, type Run, type Seal } from './handshaker.ts';
 
 assert(NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD, 'the wire has room for Noise');
 
-/** Both sides hash it first: another protocol, or another version of this one, does not fit. */
-const PROLOGUE = utf8Encode('spines link 1');
+/** Both sides hash it first, and the versions that the INIT names: who changes them on the way breaks the handshake. */
+const PROLOGUE = utf8Encode('spines link 2');
 const LABEL_MAC = utf8Encode('spines mac'), LABEL_COOKIE = utf8Encode('spines cookie');
 const COOKIE_LIFETIME: Micros = 120 * SECOND;
 /** Below this many handshakes in the budget, whoever calls must show that its address is its own. */
@@ -73,14 +74,17 @@ class Secrets implements CallSecrets {
 
 export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
-  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, continues: 0, stamp: 0, certificate: null };
+  readonly versions: VersionRange;
+  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, certificate: null };
   seal: Seal | null = null;
   refused: Certificate | null = null;
   shown = '';
   readonly #membership: Membership;
   readonly #clock: Clock;
   readonly #sink: DatagramSink;
-  readonly #fields: SealedHello = { stamp: 0, index: 0, instance: 0, continues: 0, peer: 0, certificateStart: 0, certificateEnd: 0 };
+  readonly #fields: SealedHello = {
+    stamp: 0, index: 0, instance: 0, started: 0, continues: 0, peer: 0, versions: WIRE_VERSIONS, version: 0, certificateStart: 0, certificateEnd: 0,
+  };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
   readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_BURST);
@@ -101,8 +105,9 @@ export class SealedHandshaker implements Handshaker {
   /** INITs whose key exchange was worked out. */
   worked = 0;
 
-  constructor(membership: Membership, clock: Clock, sink: DatagramSink) {
+  constructor(membership: Membership, clock: Clock, sink: DatagramSink, versions = WIRE_VERSIONS) {
     this.#membership = membership;
+    this.versions = versions;
     this.#clock = clock;
     this.#sink = sink;
     this.#cookieSecret = this.#draw(32);
@@ -117,15 +122,16 @@ export class SealedHandshaker implements Handshaker {
 
   /* -------------------------------------------------------------- calling */
 
-  writeInit(call: Call, instance: number, out: Uint8Array): number {
+  writeInit(call: Call, run: Run, out: Uint8Array): number {
     if (call.key === null) return this.writeKeyQuestion(call, out);
     const held = call.secrets instanceof Secrets ? call.secrets : null;
     const stale = held === null || held.key !== call.key || held.continues !== call.continues || held.identity !== this.#membership.identity
       || (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
-    const secrets = stale ? this.#newRound(call, call.key, instance) : held;
+    const secrets = stale ? this.#newRound(call, call.key, run) : held;
     if (secrets === null) return 0;
     encodeDatagramHeader(DATAGRAM_SEALED_INIT, call.index, call.attempts, out);
-    out.set(secrets.message, DATAGRAM_HEADER_BYTES);
+    putVersions(out, DATAGRAM_HEADER_BYTES, this.versions);
+    out.set(secrets.message, INIT_NOISE_START);
     secrets.mac = this.#mac(secrets.key, out, INIT_NOISE_END);
     out.set(secrets.mac, INIT_NOISE_END);
     const cookie = secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
@@ -134,14 +140,14 @@ export class SealedHandshaker implements Handshaker {
     return SEALED_INIT_BYTES;
   }
 
-  #newRound(call: Call, key: Uint8Array, instance: number): Secrets | null {
+  #newRound(call: Call, key: Uint8Array, run: Run): Secrets | null {
     const { identity, primitives } = this.#membership;
     const ephemeral = this.#ephemeral();
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
     const payload = encodeInitPayload({
-      stamp: this.#stamp, index: call.index, instance, continues: call.continues, peer: call.node ?? 0, certificateStart: 0, certificateEnd: 0,
+      ...run, stamp: this.#stamp, index: call.index, continues: call.continues, peer: call.node ?? 0, versions: this.versions, version: 0, certificateStart: 0, certificateEnd: 0,
     }, identity.certificate.bytes);
-    const message = new NoiseInitiator(primitives, PROLOGUE, staticOf(identity), ephemeral, key).writeInit(payload);
+    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key).writeInit(payload);
     if (message === null) return null;
     const secrets = new Secrets(key, identity, call.continues, ephemeral, payload, message);
     call.secrets = secrets;
@@ -171,12 +177,14 @@ export class SealedHandshaker implements Handshaker {
     if (!this.#responses.take(this.#clock.now())) return DropReason.handshakeOverBudget;
     // A forged answer must not spoil the call: the initiator's state is made anew for each.
     const { primitives } = this.#membership;
-    const noise = new NoiseInitiator(primitives, PROLOGUE, staticOf(secrets.identity), secrets.ephemeral, secrets.key);
+    const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key);
     noise.writeInit(secrets.payload);
     const answer = noise.readResponse(bytes.subarray(DATAGRAM_HEADER_BYTES, RESPONSE_NOISE_END));
     if (answer === null) return DropReason.handshakeBroken;
     const reason = decodeResponsePayload(answer.payload, this.#fields);
     if (reason !== DropReason.none) return reason;
+    const { versions, version } = this.#fields;
+    if (version !== agreedVersion(versions, this.versions)) return DropReason.handshakeVersion;
     const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
     if (met === DropReason.none) this.#agree(answer.transport, secrets.identity);
     return met;
@@ -185,11 +193,13 @@ export class SealedHandshaker implements Handshaker {
   /* -------------------------------------------------------------- being called */
 
   fingerprint(bytes: Uint8Array, length: number): string {
-    return length === SEALED_INIT_BYTES ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES + 32)) : '';
+    return length === SEALED_INIT_BYTES ? hex(bytes.subarray(INIT_NOISE_START, INIT_NOISE_START + 32)) : '';
   }
 
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     this.refused = null;
+    const told = judgeInitVersions(bytes, length, this.versions);
+    if (told !== DropReason.none) return told;
     if (length !== SEALED_INIT_BYTES) return DropReason.handshakeMalformed;
     const { identity: current, previous, primitives } = this.#membership;
     const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, INIT_NOISE_END));
@@ -197,19 +207,23 @@ export class SealedHandshaker implements Handshaker {
     const admitted = this.#admitWork(bytes, from, identity);
     if (admitted !== DropReason.none) return admitted;
     this.worked += 1;
-    const responder = new NoiseResponder(primitives, PROLOGUE, staticOf(identity));
-    const payload = responder.readInit(bytes.subarray(DATAGRAM_HEADER_BYTES, INIT_NOISE_END));
+    const versions = versionsAt(bytes, DATAGRAM_HEADER_BYTES);
+    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity));
+    const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, INIT_NOISE_END));
     if (payload === null) return DropReason.handshakeBroken;
     const reason = decodeInitPayload(payload, this.#fields);
     if (reason !== DropReason.none) return reason;
+    this.#fields.version = agreedVersion(versions, this.versions);
     this.#responder = responder;
     this.#responderIdentity = identity;
     return this.#meet(payload, responder.peerStatic, this.#fields.peer);
   }
 
-  writeResponse(localIndex: number, continues: number, instance: number, attempt: number, out: Uint8Array): number {
+  writeResponse(localIndex: number, continues: number, run: Run, attempt: number, out: Uint8Array): number {
     const responder = this.#responder!;
-    const payload = encodeResponsePayload({ stamp: 0, index: localIndex, instance, continues, peer: 0, certificateStart: 0, certificateEnd: 0 }, this.#responderIdentity!.certificate.bytes);
+    const payload = encodeResponsePayload({
+      ...run, stamp: 0, index: localIndex, continues, peer: 0, versions: this.versions, version: this.hello.version, certificateStart: 0, certificateEnd: 0,
+    }, this.#responderIdentity!.certificate.bytes);
     const peerStatic = responder.peerStatic;
     const answer = responder.writeResponse(this.#ephemeral(), payload);
     this.#responder = null;
@@ -260,6 +274,8 @@ export class SealedHandshaker implements Handshaker {
     hello.peer = meant;
     hello.index = fields.index;
     hello.instance = fields.instance;
+    hello.started = fields.started;
+    hello.version = fields.version;
     hello.continues = fields.continues;
     hello.certificate = certificate;
     return DropReason.none;
@@ -278,6 +294,10 @@ export class SealedHandshaker implements Handshaker {
     if (bytes[0] !== DATAGRAM_COOKIE && bytes[0] !== DATAGRAM_KEY_ANSWER) return DropReason.securityMismatch;
     if (call === null) return DropReason.handshakeUnexpected;
     return bytes[0] === DATAGRAM_COOKIE ? this.#onCookie(bytes, length, call) : this.#onKeyAnswer(bytes, length, call);
+  }
+
+  takeAnswer(): boolean {
+    return this.#answers.take(this.#clock.now());
   }
 
   takeRetry(): boolean {
@@ -395,6 +415,13 @@ export class SealedHandshaker implements Handshaker {
     this.#membership.random.fill(out);
     return out;
   }
+}
+
+function prologueOf(versions: VersionRange): Uint8Array {
+  const prologue = new Uint8Array(PROLOGUE.length + VERSIONS_BYTES);
+  prologue.set(PROLOGUE);
+  putVersions(prologue, PROLOGUE.length, versions);
+  return prologue;
 }
 
 function staticOf({ exchange }: Identity): NoiseKeyPair {

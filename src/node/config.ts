@@ -12,6 +12,7 @@ import { byzantineModes, MILLION, secureOptions, type ByzantineOptions } from '.
 import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/link-table.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
+import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { ByzantineOptions, DialConfig, LivenessConfig, Metric };
@@ -38,6 +39,8 @@ export interface NodeConfig {
   readonly rekeyAfterDatagrams: number;
   /** Of flows that start here with routing 'byzantine'. */
   readonly byzantine: ByzantineOptions;
+  /** Wire versions that this daemon speaks; another range than the release's own is for laboratories. */
+  readonly wireVersions: VersionRange;
   /** Local clients may make this daemon misbehave; for laboratories. */
   readonly allowMisbehaviour: boolean;
   /** Clients may change emulated link characteristics. */
@@ -106,6 +109,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   rekeyAfterUs: 120 * SECOND,
   rekeyAfterDatagrams: 2 ** 24,
   byzantine: secureOptions,
+  wireVersions: WIRE_VERSIONS,
   allowMisbehaviour: false,
   allowEmulation: false,
   allowShutdown: false,
@@ -134,6 +138,7 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(byzantine.fullProbingHops >= 1 && byzantine.fullProbingHops <= 32, 'byzantine.fullProbingHops', 'must be 1 to 32');
   require(byzantine.ackBatchPackets >= 1 && byzantine.ackBatchPackets <= 9, 'byzantine.ackBatch', 'must be 1 to 9');
   require(byzantine.ackBatchDelayUs >= 0 && byzantine.ackBatchDelayUs <= SECOND, 'byzantine.ackBatchDelay', 'must be at most 1 s');
+  require(isVersionRange(config.wireVersions), 'wireVersions', 'must be a range within 1 to 255');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);
   return Object.freeze(config);

@@ -10,7 +10,8 @@ import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import type { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import type { Rng } from '../base/rng.ts';
+import type { Rng, SecureRandom } from '../base/rng.ts';
+import { getU48 } from '../base/bytes.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
@@ -35,12 +36,19 @@ import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-cl
 import { Administration, type EmulationControl } from './administration.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 
+/** Of the time at which a run began, as peers are told. */
+const STARTED_UNIT_US = 100;
+
 export interface NodeEnvironment {
   readonly clock: Clock;
   /** For durations within a turn, during which `clock` may stand still. */
   readonly stopwatch: Clock;
   readonly timers: Timers;
   readonly rng: Rng;
+  /** For what an adversary must not guess. */
+  readonly random: SecureRandom;
+  /** Microseconds since 1970. */
+  readonly wall: Clock;
   readonly sink: DatagramSink;
   readonly log: Log;
   /** Emulated link characteristics that clients may change, null where there are none. */
@@ -87,9 +95,12 @@ export class SpinesNode {
     const { clock, timers, rng, sink, log } = env;
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
+    const drawn = new Uint8Array(6);
+    env.random.fill(drawn);
+    const run = { instance: getU48(drawn, 0), started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)) };
     this.links = new LinkTable(config, {
       clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(),
-      membership: env.membership, probe: env.probe ?? null,
+      membership: env.membership, probe: env.probe ?? null, run, random: env.random,
       directory: { nameOf: (node) => this.router.nameOf(node), ownerOf: (key) => this.router.ownerOf(key) },
     }, {
       onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
@@ -134,7 +145,7 @@ export class SpinesNode {
       reachable: (node) => node === config.id || this.router.reachable(node),
     });
     this.echo = new EchoService({ ...session, rng: rng.fork('echo') });
-    this.instance = this.links.instance.toString(16).padStart(12, '0');
+    this.instance = run.instance.toString(16).padStart(12, '0');
     const administration = new Administration(this, env, this.#clients);
     const limits = (): NodeLimits => this.#config.limits;
     this.#clientServices = {

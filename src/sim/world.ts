@@ -23,7 +23,7 @@ import { SpinesNode } from '../node/node.ts';
 import type { EmulationControl } from '../node/administration.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';
 import { cheapPrimitives } from './cheap-primitives.ts';
-import { SimAuthority } from './sim-authority.ts';
+import { SIM_EPOCH, SimAuthority } from './sim-authority.ts';
 
 /** UDP port of every simulated daemon. */
 export const SIM_PORT = 8100;
@@ -215,7 +215,7 @@ export class SimHost implements Clock {
   probe: AddressProbe | null = null;
   /** By the peer's endpoint key. */
   readonly wires = new Map<string, Wire>();
-  readonly #config: Partial<NodeConfig>;
+  #config: Partial<NodeConfig>;
   readonly #rate: number;
   readonly #wake = new Timer(() => this.#onWake());
   #queue = new TimerQueue();
@@ -246,6 +246,11 @@ export class SimHost implements Clock {
   /** The host's own clock, with its drift. */
   now(): Micros {
     return this.#rate === 1 ? this.world.now() : Math.floor(this.world.now() * this.#rate);
+  }
+
+  /** What differs in the config of the next `start`. */
+  configure(change: Partial<NodeConfig>): void {
+    this.#config = { ...this.#config, ...change };
   }
 
   /** Starts the daemon, as after a crash with nothing remembered. */
@@ -279,8 +284,9 @@ export class SimHost implements Clock {
     const { alternate, authority } = this.world;
     this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
-      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`), sink,
-      log: this.log ?? this.world.log, probe: this.probe, emulation, membership: this.membership,
+      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`),
+      random: this.world.rng.fork(`host ${this.name} run ${this.#runs} random`), wall: { now: () => SIM_EPOCH + this.now() + this.wallSkewUs },
+      sink, log: this.log ?? this.world.log, probe: this.probe, emulation, membership: this.membership,
       listen: [this.endpoint.key], onShutdownRequested: () => {}, ...(alternate === undefined ? {} : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
     });
     this.#node.start();

@@ -11,6 +11,8 @@ import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES } from './sizes.ts';
 
 export const DATAGRAM_INIT = 0x11;
 export const DATAGRAM_RESPONSE = 0x12;
+/** Why an INIT, sealed or not, is not answered. */
+export const DATAGRAM_REFUSAL = 0x13;
 export const DATAGRAM_DATA = 0x14;
 /** The same on sealed links, and what only those have. */
 export const DATAGRAM_SEALED_INIT = 0x21;
@@ -21,7 +23,7 @@ export const DATAGRAM_KEY_REQUEST = 0x25;
 export const DATAGRAM_KEY_ANSWER = 0x26;
 
 export function isDatagramType(type: number): boolean {
-  return type === DATAGRAM_SEALED_DATA || type === DATAGRAM_DATA || type === DATAGRAM_INIT || type === DATAGRAM_RESPONSE
+  return type === DATAGRAM_SEALED_DATA || (type >= DATAGRAM_INIT && type <= DATAGRAM_DATA)
     || (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER);
 }
 
@@ -35,7 +37,7 @@ export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1]
 
 export interface DatagramHeader {
   type: number;
-  /** u32. In a sealed INIT and a KEY_REQUEST the sender's own index, to which the answer goes; 0 in an INIT that is not sealed. */
+  /** u32. In an INIT and a KEY_REQUEST the sender's own index, to which the answer goes. */
   receiver: number;
   /** u48. In a handshake, the attempt. */
   number: number;

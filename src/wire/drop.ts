@@ -134,6 +134,9 @@ export const DropReason = {
   discoveryNodeUnknown: 106,
   discoveryOverBudget: 107,
   routePartMalformed: 108,
+  /* versions and identities */
+  handshakeVersion: 110,
+  handshakeTwin: 111,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

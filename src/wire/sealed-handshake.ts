@@ -11,10 +11,9 @@ import { getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts
 import { isNodeId, type NodeId } from '../base/ids.ts';
 import { CERTIFICATE_BYTES_MAX, KEY_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
+import { REFUSAL_BYTES } from './refusal.ts';
 import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
-
-/** Version of the sealed handshake and of what it opens. */
-export const SEALED_VERSION = 1;
+import { INIT_FROZEN_BYTES, isVersionRange, putVersions, versionsAt, type VersionRange } from './versions.ts';
 
 /** Of a Noise IK message over its payload: e, sealed s and a tag; e and a tag. */
 export const NOISE_INIT_EXTRA = 96;
@@ -22,21 +21,22 @@ export const NOISE_RESPONSE_EXTRA = 48;
 export const MAC_BYTES = 16;
 export const COOKIE_BYTES = 16;
 
-const STAMP = 0, INDEX = 6, INSTANCE = 10, CONTINUES = 16, VERSION = 20, CERTIFICATE_LENGTH = 22, PEER = 24, INIT_CERTIFICATE = 28;
+const STAMP = 0, INDEX = 6, INSTANCE = 10, STARTED = 16, CONTINUES = 22, PEER = 26, CERTIFICATE_LENGTH = 30, INIT_CERTIFICATE = 32;
 export const SEALED_INIT_LAYOUT = {
-  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], continues: [CONTINUES, 4], version: [VERSION, 2], 'certificate bytes': [CERTIFICATE_LENGTH, 2], peer: [PEER, 4],
-  certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], started: [STARTED, 6], continues: [CONTINUES, 4], peer: [PEER, 4],
+  'certificate bytes': [CERTIFICATE_LENGTH, 2], certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
 } as const;
-const R_INDEX = 0, R_INSTANCE = 4, R_CONTINUES = 10, R_VERSION = 14, R_CERTIFICATE_LENGTH = 16, R_CERTIFICATE = 18;
+const R_VERSIONS = 0, R_VERSION = 2, R_RESERVED = 3, R_INDEX = 4, R_INSTANCE = 8, R_STARTED = 14, R_CONTINUES = 20, R_CERTIFICATE_LENGTH = 24, R_CERTIFICATE = 26;
 export const SEALED_RESPONSE_LAYOUT = {
-  'sender index': [R_INDEX, 4], instance: [R_INSTANCE, 6], continues: [R_CONTINUES, 4], version: [R_VERSION, 2], 'certificate bytes': [R_CERTIFICATE_LENGTH, 2],
-  certificate: [R_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+  min: [R_VERSIONS, 1], max: [R_VERSIONS + 1, 1], version: [R_VERSION, 1], reserved: [R_RESERVED, 1], 'sender index': [R_INDEX, 4], instance: [R_INSTANCE, 6],
+  started: [R_STARTED, 6], continues: [R_CONTINUES, 4], 'certificate bytes': [R_CERTIFICATE_LENGTH, 2], certificate: [R_CERTIFICATE, CERTIFICATE_BYTES_MAX],
 } as const;
 
 const INIT_PAYLOAD_BYTES = INIT_CERTIFICATE + CERTIFICATE_BYTES_MAX;
 const RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + CERTIFICATE_BYTES_MAX;
-/** The Noise message begins behind the datagram header and ends here; MACs follow. */
-export const INIT_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_INIT_EXTRA + INIT_PAYLOAD_BYTES;
+/** The Noise message begins behind what is frozen of an INIT, and behind the header of a RESPONSE, and ends here; MACs follow. */
+export const INIT_NOISE_START = INIT_FROZEN_BYTES;
+export const INIT_NOISE_END = INIT_NOISE_START + NOISE_INIT_EXTRA + INIT_PAYLOAD_BYTES;
 export const RESPONSE_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + RESPONSE_PAYLOAD_BYTES;
 export const SEALED_INIT_BYTES = INIT_NOISE_END + 2 * MAC_BYTES;
 export const SEALED_RESPONSE_BYTES = RESPONSE_NOISE_END + MAC_BYTES;
@@ -54,7 +54,7 @@ export const KEY_AT = KEY_NONCE_AT + KEY_NONCE_BYTES;
 export const KEY_DATAGRAM_BYTES = KEY_AT + KEY_BYTES;
 export const KEY_LAYOUT = { nonce: [0, KEY_NONCE_BYTES], key: [KEY_NONCE_BYTES, KEY_BYTES] } as const;
 
-assert(SEALED_RESPONSE_BYTES <= SEALED_INIT_BYTES && COOKIE_DATAGRAM_BYTES <= SEALED_INIT_BYTES, 'no answer of a handshake is longer than its question');
+assert(Math.max(SEALED_RESPONSE_BYTES, COOKIE_DATAGRAM_BYTES, REFUSAL_BYTES) <= SEALED_INIT_BYTES, 'no answer of a handshake is longer than its question');
 
 /** What one side says in its handshake message, besides its certificate. */
 export interface SealedHello {
@@ -62,12 +62,16 @@ export interface SealedHello {
   stamp: number;
   /** The sender's receiver index. */
   index: number;
-  /** u48, of this run of the daemon. */
+  /** u48, of this run of the daemon, and when it began: u48, units of 100 us since 1970. */
   instance: number;
+  started: number;
   /** Receiver index, at the reader, of the channel that gets new keys; 0 for a new channel. */
   continues: number;
   /** Whom an INIT means; 0 for whoever answers. 0 in a RESPONSE. */
   peer: NodeId;
+  /** What the sender of a RESPONSE speaks, and what it chose of both; an INIT says the first in the clear, and has no choice: 0. */
+  versions: VersionRange;
+  version: number;
   /** Where the certificate is in the payload. */
   certificateStart: number;
   certificateEnd: number;
@@ -78,8 +82,8 @@ export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): 
   putU48(b, STAMP, hello.stamp);
   putU32(b, INDEX, hello.index);
   putU48(b, INSTANCE, hello.instance);
+  putU48(b, STARTED, hello.started);
   putU32(b, CONTINUES, hello.continues);
-  putU16(b, VERSION, SEALED_VERSION);
   putU16(b, CERTIFICATE_LENGTH, certificate.length);
   putU32(b, PEER, hello.peer);
   b.set(certificate, INIT_CERTIFICATE);
@@ -88,20 +92,24 @@ export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): 
 
 export function encodeResponsePayload(hello: SealedHello, certificate: Uint8Array): Uint8Array {
   const b = new Uint8Array(RESPONSE_PAYLOAD_BYTES);
+  putVersions(b, R_VERSIONS, hello.versions);
+  b[R_VERSION] = hello.version;
   putU32(b, R_INDEX, hello.index);
   putU48(b, R_INSTANCE, hello.instance);
+  putU48(b, R_STARTED, hello.started);
   putU32(b, R_CONTINUES, hello.continues);
-  putU16(b, R_VERSION, SEALED_VERSION);
   putU16(b, R_CERTIFICATE_LENGTH, certificate.length);
   b.set(certificate, R_CERTIFICATE);
   return b;
 }
 
 export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
-  if (b.length !== INIT_PAYLOAD_BYTES || getU16(b, VERSION) !== SEALED_VERSION) return DropReason.handshakeMalformed;
+  if (b.length !== INIT_PAYLOAD_BYTES) return DropReason.handshakeMalformed;
   out.stamp = getU48(b, STAMP);
   out.index = getU32(b, INDEX);
+  out.version = 0;
   out.instance = getU48(b, INSTANCE);
+  out.started = getU48(b, STARTED);
   out.continues = getU32(b, CONTINUES);
   out.peer = getU32(b, PEER);
   if (out.index === 0 || (out.peer !== 0 && !isNodeId(out.peer))) return DropReason.handshakeMalformed;
@@ -109,11 +117,16 @@ export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
 }
 
 export function decodeResponsePayload(b: Uint8Array, out: SealedHello): DropReason {
-  if (b.length !== RESPONSE_PAYLOAD_BYTES || getU16(b, R_VERSION) !== SEALED_VERSION) return DropReason.handshakeMalformed;
+  if (b.length !== RESPONSE_PAYLOAD_BYTES) return DropReason.handshakeMalformed;
+  out.versions = versionsAt(b, R_VERSIONS);
+  out.version = b[R_VERSION]!;
+  if (!isVersionRange(out.versions)) return DropReason.handshakeMalformed;
+  if (b[R_RESERVED] !== 0) return DropReason.reservedNotZero;
   out.stamp = 0;
   out.peer = 0;
   out.index = getU32(b, R_INDEX);
   out.instance = getU48(b, R_INSTANCE);
+  out.started = getU48(b, R_STARTED);
   out.continues = getU32(b, R_CONTINUES);
   if (out.index === 0) return DropReason.handshakeMalformed;
   return placeCertificate(b, R_CERTIFICATE, getU16(b, R_CERTIFICATE_LENGTH), out);

@@ -87,7 +87,7 @@ class Pair {
   }
 
   writeInit(call: Call): Uint8Array {
-    return this.#out.slice(0, this.caller.writeInit(call, 1, this.#out));
+    return this.#out.slice(0, this.caller.writeInit(call, { instance: 1, started: 0 }, this.#out));
   }
 
   read(init: Uint8Array, expected: DropReason): void {
@@ -97,7 +97,7 @@ class Pair {
 
   answer(init: Uint8Array): Uint8Array {
     this.read(init, DropReason.none);
-    return this.#out.subarray(0, this.called.writeResponse(2, 0, 2, 0, this.#out));
+    return this.#out.subarray(0, this.called.writeResponse(2, 0, { instance: 2, started: 0 }, 0, this.#out));
   }
 
   /** Leaves the called side with a budget in which it asks for cookies. */

@@ -48,7 +48,7 @@ class Hub {
     const identity = this.#authority?.issue(FIRST_ID, 'hub') ?? null;
     this.#key = identity?.exchange.publicKey ?? null;
     this.#node = new SpinesNode(makeConfig({ id: FIRST_ID }), {
-      clock, stopwatch: clock, timers: new TimerQueue(), rng: new Rng(1), sink, log: nullLog, emulation: null, listen: [],
+      clock, stopwatch: clock, timers: new TimerQueue(), rng: new Rng(1), random: secureRandom, wall: clock, sink, log: nullLog, emulation: null, listen: [],
       membership: identity === null ? null : this.#authority!.member(identity, clock), onShutdownRequested: () => {},
     });
     this.#node.start();
@@ -62,7 +62,7 @@ class Hub {
     const handshaker = this.#handshaker(id, `peer-${i}`);
     const call: Call = { node: null, key: this.#key, index: i + 1, attempts: 0, continues: 0, secrets: null };
     const bytes = new Uint8Array(DATAGRAM_BYTES_MAX);
-    this.#deliver(bytes, handshaker.writeInit(call, i, bytes), from);
+    this.#deliver(bytes, handshaker.writeInit(call, { instance: i, started: 0 }, bytes), from);
     const answer = this.#sent;
     assert.equal(handshaker.readResponse(call, answer, answer.length), DropReason.none);
     encodeDatagramHeader(handshaker.sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA, handshaker.hello.index, 0, bytes);

@@ -135,7 +135,7 @@ class Host {
     };
     const dialled: DialConfig[] = dials.map(({ endpoint, identity }) => ({ address: endpoint.address, port: endpoint.port, node: null, key: identity.exchange.publicKey }));
     this.node = new SpinesNode(makeConfig({ id, dials: dialled, ...change }), {
-      clock, stopwatch, timers: this.timers, rng: new Rng(id), sink, log: nullLog, emulation: null, listen: [], membership: authority.member(this.identity, clock), onShutdownRequested: () => {},
+      clock, stopwatch, timers: this.timers, rng: new Rng(id), random: secureRandom, wall: clock, sink, log: nullLog, emulation: null, listen: [], membership: authority.member(this.identity, clock), onShutdownRequested: () => {},
     });
     laboratory.hosts.push(this);
     this.turn(() => this.node.start());

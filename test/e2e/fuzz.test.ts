@@ -23,6 +23,7 @@ import { dropReasonName } from '../../src/wire/drop.ts';
 import { Rng } from '../../src/base/rng.ts';
 import { DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
 import { encodeHello, FRAME_DATA, FRAME_HELLO as LINK_HELLO, FRAME_LINK_STATE, HELLO_BODY_BYTES, putFrameHead } from '../../src/wire/frames.ts';
+import { WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../../src/wire/handshake.ts';
 import { CONTROL_CHECK_BYTES, makeAdvertisement, putControlCheck } from '../../src/wire/link-state.ts';
 import { KIND_DATAGRAM, Packet } from '../../src/wire/packet.ts';
@@ -107,8 +108,8 @@ class PlainStranger extends Stranger {
   async join(): Promise<void> {
     const init = new Uint8Array(HANDSHAKE_BYTES);
     encodeDatagramHeader(DATAGRAM_INIT, 0, 0, init);
-    encodeHandshake({ node: STRANGER, peer: 0, index: 77, instance: 5 }, init);
-    const answer: Handshake = { node: 0, peer: 0, index: 0, instance: 0 };
+    encodeHandshake({ versions: WIRE_VERSIONS, version: 0, node: STRANGER, peer: 0, index: 77, instance: 5, started: 0 }, init);
+    const answer: Handshake = { versions: WIRE_VERSIONS, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };
     await new Promise<void>((resolve) => {
       this.socket.once('message', (bytes) => {
         if (bytes.length === HANDSHAKE_BYTES && decodeHandshake(bytes, bytes.length, answer) === 0) resolve();
@@ -152,7 +153,7 @@ class SealedStranger extends Stranger {
 
   async join(): Promise<void> {
     const out = new Uint8Array(1_500);
-    this.#init = out.slice(0, this.#handshaker.writeInit(this.#call, 5, out));
+    this.#init = out.slice(0, this.#handshaker.writeInit(this.#call, { instance: 5, started: 0 }, out));
     await new Promise<void>((resolve, reject) => {
       this.socket.once('message', (bytes) => {
         const reason = this.#handshaker.readResponse(this.#call, bytes, bytes.length);

@@ -12,7 +12,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { LOCAL_FACTOR } from '../../src/link/send-queue.ts';
-import { checksum, getU16, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
+import { checksum, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
 import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
 import { isNodeId } from '../../src/base/ids.ts';
 import { Rng } from '../../src/base/rng.ts';
@@ -21,6 +21,8 @@ import { changeDirection, defaultDirection } from '../../src/emulation/link-sett
 import { defaultLimits } from '../../src/node/config.ts';
 import { SimFlow } from '../../src/sim/flow.ts';
 import { World, type SimHost } from '../../src/sim/world.ts';
+import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
+import { agreedVersion, isVersionRange, versionsAt, WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
 import { heapBytes } from './heap.ts';
 import { mend, mutate, randomBytes } from './mutate.ts';
@@ -56,7 +58,7 @@ class Scene {
       seed,
       security: 'none',
       onArrival: (wire, bytes) => {
-        if (wire.from === this.victim && bytes[0] !== DATA) this.told.add(getU32(bytes, 20));
+        if (wire.from === this.victim && bytes.length === HANDSHAKE_BYTES && bytes[0] !== DATA) this.told.add(getU32(bytes, 24));
         if (wire.to === this.victim) this.#capture(bytes.slice());
         return true;
       },
@@ -146,8 +148,10 @@ class Scene {
       return this.arrived.get(index)?.has(getU48(b, 6)) === true ? 'useless' : 'live';
     }
     if (b[0] !== INIT) return 'useless';
-    if (b.length !== 36 || getU16(b, 30) !== 1 || getU32(b, 32) !== checksum(b, 0, 32)) return 'useless';
-    const node = getU32(b, 12), peer = getU32(b, 16);
+    if (b.length !== HANDSHAKE_BYTES || getU32(b, HANDSHAKE_CHECK_AT) !== checksum(b, 0, HANDSHAKE_CHECK_AT)) return 'useless';
+    const range = versionsAt(b, 12);
+    if (!isVersionRange(range) || agreedVersion(range, WIRE_VERSIONS) === 0 || b[14] !== 0 || b[15] !== 0) return 'useless';
+    const node = getU32(b, 16), peer = getU32(b, 20);
     if (!isNodeId(node) || node === this.victim.id || (peer !== 0 && peer !== this.victim.id)) return 'useless';
     return 'handshake';
   }

@@ -2,6 +2,7 @@
 
 import { checksum, putU32 } from '../../src/base/bytes.ts';
 import type { Rng } from '../../src/base/rng.ts';
+import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
 
 const INTERESTING = [0, 1, 2, 3, 0x0f, 0x10, 0x3f, 0x40, 0x7f, 0x80, 0xfe, 0xff];
 
@@ -47,7 +48,7 @@ function damage(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
 /** Makes the checks right of a handshake or of the control frames in a datagram, as somebody who means harm would. */
 export function mend(b: Uint8Array): void {
   if (b[0] !== 0x14) {
-    if (b.length === 36) putU32(b, 32, checksum(b, 0, 32));
+    if (b.length === HANDSHAKE_BYTES) putU32(b, HANDSHAKE_CHECK_AT, checksum(b, 0, HANDSHAKE_CHECK_AT));
     return;
   }
   for (let at = 12; at + 3 <= b.length;) {

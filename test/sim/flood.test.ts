@@ -15,9 +15,11 @@ import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
 import { SimAuthority } from '../../src/sim/sim-authority.ts';
 import type { SimHost, Wire } from '../../src/sim/world.ts';
 import type { Primitives } from '../../src/crypto/primitives.ts';
-import { DATAGRAM_COOKIE, DATAGRAM_SEALED_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
+import { DATAGRAM_COOKIE, DATAGRAM_REFUSAL, DATAGRAM_SEALED_INIT, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
 import { DropReason } from '../../src/wire/drop.ts';
 import { INIT_NOISE_END, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
+import { DATAGRAM_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { putVersions, WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { elsewhere, inject, Stranger, workedBy } from '../support/attacker.ts';
 import { hosts, linked, useNetworks, type Network } from '../support/network.ts';
 
@@ -46,6 +48,7 @@ function garbage({ rng }: Scene): Uint8Array {
   const bytes = new Uint8Array(SEALED_INIT_BYTES);
   rng.fill(bytes);
   encodeDatagramHeader(DATAGRAM_SEALED_INIT, rng.u32(), 0, bytes);
+  putVersions(bytes, DATAGRAM_HEADER_BYTES, WIRE_VERSIONS);
   return bytes;
 }
 
@@ -80,6 +83,8 @@ function cookieAttempts(scene: Scene, count: number): Attempts {
   network.world.transmit = (wire, bytes, length) => {
     const one = wires.get(wire);
     if (one === undefined) return transmit.call(network.world, wire, bytes, length);
+    // What is refused after a cookie was shown is said, within its budget, and changes nothing.
+    if (bytes[0] === DATAGRAM_REFUSAL) return;
     expect(bytes[0]).toBe(DATAGRAM_COOKIE);
     if (mallory.handshaker.onOther(bytes.slice(0, length), length, victim.endpoint, one.call) === DropReason.none) one.bytes = mallory.init(one.call);
   };

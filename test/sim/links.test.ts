@@ -12,6 +12,7 @@ import { cut, heal } from '../../src/sim/faults.ts';
 import type { SimHost, Wire } from '../../src/sim/world.ts';
 import { DropReason } from '../../src/wire/drop.ts';
 import { encodeHandshake, HANDSHAKE_BYTES } from '../../src/wire/handshake.ts';
+import { WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { finish, hosts, Inbox, linked, linkOf, lossy, Network, pair, pattern, useNetworks, wire, worst } from '../support/network.ts';
 
 useNetworks();
@@ -412,7 +413,7 @@ describe('hostile and broken wires', () => {
     const init = new Uint8Array(HANDSHAKE_BYTES);
     init[0] = 0x11;
     for (let i = 0; i < 10_000; i += 1) {
-      encodeHandshake({ node: 0x0b00_0000 + i, peer: 0, index: i, instance: 0 }, init);
+      encodeHandshake({ versions: WIRE_VERSIONS, version: 0, node: 0x0b00_0000 + i, peer: 0, index: i, instance: 0, started: 0 }, init);
       b.onDatagram(init.slice(), makeEndpoint('198.51.100.1', 1 + i));
     }
     expect(b.node.links.size).toBe(128);

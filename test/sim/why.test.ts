@@ -148,7 +148,7 @@ describe('a neighbour that is there and refuses', () => {
     a.dials[0] = { ...a.dials[0]!, node: b.id + 7, name: 'rome' };
     network.startAll();
     network.run(20 * SECOND);
-    expect(told(a, logA).code).toBe('unheard');
+    expect(told(a, logA).code).toBe('refused');
     expect(logB.filter(({ message }) => message === 'call refused')).toMatchObject([{ fields: { peer: 'n0', from: a.endpoint.key } }]);
   });
 

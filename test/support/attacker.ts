@@ -92,7 +92,7 @@ export class Stranger {
   /** The INIT of a call. */
   init(call: Call, instance = 7): Uint8Array {
     const out = new Uint8Array(DATAGRAM_BYTES_MAX);
-    return out.slice(0, this.handshaker.writeInit(call, instance, out));
+    return out.slice(0, this.handshaker.writeInit(call, { instance, started: 0 }, out));
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU16, putU16 } from '../../../src/base/bytes.ts';
+import { getU16 } from '../../../src/base/bytes.ts';
 import { isNodeId } from '../../../src/base/ids.ts';
 import { Rng } from '../../../src/base/rng.ts';
 import {
@@ -12,7 +12,7 @@ import { DropReason } from '../../../src/wire/drop.ts';
 import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REQUEST, encodeEcho } from '../../../src/wire/echo.ts';
 import { decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, FRAGMENTS_MAX, MESSAGE_BYTES_MAX } from '../../../src/wire/fragment.ts';
 import { decodeClose, decodeHello, encodeHello, frameBodyBytes, HELLO_BODY_BYTES, putFrameHead } from '../../../src/wire/frames.ts';
-import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, WIRE_VERSION, type Handshake } from '../../../src/wire/handshake.ts';
+import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, type Handshake } from '../../../src/wire/handshake.ts';
 import {
   decodeAdvertisement, LINK_ENTRY_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, NAME_BYTES_MAX, putVersionEntry, SEQUENCE_MAX, VERSION_ENTRY_BYTES, versionEntryOrigin,
   versionEntrySequence, type AdvertisedLink, type Advertisement,
@@ -64,7 +64,7 @@ describe('datagram header', () => {
       if (reason === DropReason.none) known += 1;
       else expect(reason).toBe(DropReason.datagramType);
     }
-    expect(known).toBe(9);
+    expect(known).toBe(10);
     b[0] = DATAGRAM_DATA;
     for (let bit = 0; bit < 8; bit += 1) {
       b[1] = 1 << bit;
@@ -74,18 +74,21 @@ describe('datagram header', () => {
 });
 
 describe('handshake', () => {
-  const sample: Handshake = { node: 1, peer: 2, index: 3, instance: 4 };
+  const versions = { min: 1, max: 1 };
+  const sample: Handshake = { versions, version: 1, node: 1, peer: 2, index: 3, instance: 4, started: 5 };
+  const nothing = (): Handshake => ({ versions, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 });
   const encoded = (h: Handshake): Uint8Array => {
     const b = new Uint8Array(HANDSHAKE_BYTES);
     encodeHandshake(h, b);
     return b;
   };
-  const decoded = (b: Uint8Array, length = b.length): DropReason => decodeHandshake(b, length, { node: 0, peer: 0, index: 0, instance: 0 });
+  const decoded = (b: Uint8Array, length = b.length): DropReason => decodeHandshake(b, length, nothing());
 
   test('comes back, the header untouched', () => {
     rounds('handshake', (rng, b) => {
-      const h = { node: nodeId(rng), peer: rng.chance(0.2) ? 0 : nodeId(rng), index: u32(rng), instance: u48(rng) };
-      const head = b.slice(0, 12), out = { node: 0, peer: 0, index: 0, instance: 0 };
+      const min = 1 + rng.below(255), max = min + rng.below(256 - min);
+      const h = { versions: { min, max }, version: rng.below(256), node: nodeId(rng), peer: rng.chance(0.2) ? 0 : nodeId(rng), index: u32(rng), instance: u48(rng), started: u48(rng) };
+      const head = b.slice(0, 12), out = nothing();
       encodeHandshake(h, b);
       expect(b.slice(0, 12)).toEqual(head);
       expect(decodeHandshake(b, HANDSHAKE_BYTES, out)).toBe(DropReason.none);
@@ -93,7 +96,7 @@ describe('handshake', () => {
     });
   });
 
-  test('one length, one version, ids that nodes can have, a check over all that is before it', () => {
+  test('one length, a range of versions, ids that nodes can have, a check over all that is before it', () => {
     expect(decoded(encoded(sample))).toBe(DropReason.none);
     const long = new Uint8Array(DATAGRAM_BYTES_MAX);
     long.set(encoded(sample));
@@ -103,13 +106,14 @@ describe('handshake', () => {
     for (const node of [0, 0xe000_0000, 0xffff_ffff]) expect(decoded(encoded({ ...sample, node }))).toBe(DropReason.handshakeMalformed);
     for (const peer of [0xe000_0000, 0xf000_0001]) expect(decoded(encoded({ ...sample, peer }))).toBe(DropReason.handshakeMalformed);
     expect(decoded(encoded({ ...sample, peer: 0 }))).toBe(DropReason.none);
-    for (let version = 0; version < 0x1_0000; version += 1) {
-      const b = encoded(sample);
-      putU16(b, 30, version);
-      expect(decoded(b)).toBe(version === WIRE_VERSION ? DropReason.none : DropReason.handshakeMalformed);
+    for (const [min, max, good] of [[0, 0, false], [0, 1, false], [1, 1, true], [2, 1, false], [1, 255, true], [255, 255, true], [255, 1, false]] as const) {
+      expect(decoded(encoded({ ...sample, versions: { min, max } }))).toBe(good ? DropReason.none : DropReason.handshakeMalformed);
     }
+    const reserved = encoded(sample);
+    reserved[15] = 1;
+    expect(decoded(reserved)).toBe(DropReason.reservedNotZero);
     // Any flipped bit of what no other check looks at is found, in the header too.
-    for (const at of [...Array.from({ length: 12 }, (_, i) => i), ...Array.from({ length: 10 }, (_, i) => 20 + i), 32, 33, 34, 35]) {
+    for (const at of [...Array.from({ length: 12 }, (_, i) => i), 14, ...Array.from({ length: 20 }, (_, i) => 24 + i)]) {
       for (let bit = 0; bit < 8; bit += 1) {
         const b = encoded(sample);
         b[at]! ^= 1 << bit;

@@ -32,10 +32,12 @@ describe('golden datagrams', () => {
     const header = { type: 0, receiver: 0, number: 0 };
     const init = goldenBytes('init');
     expect(decodeDatagramHeader(init, init.length, header)).toBe(DropReason.none);
-    expect(header).toEqual({ type: 0x11, receiver: 0, number: 2 });
-    const handshake = { node: 0, peer: 0, index: 0, instance: 0 };
+    expect(header).toEqual({ type: 0x11, receiver: 0xa1b2c3d4, number: 2 });
+    const handshake = { versions: { min: 1, max: 1 }, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };
     expect(decodeHandshake(init, init.length, handshake)).toBe(DropReason.none);
-    expect(handshake).toEqual({ node: 0x0a000001, peer: 0, index: 0xa1b2c3d4, instance: 0x112233445566 });
+    expect(handshake).toEqual({
+      versions: { min: 2, max: 2 }, version: 0, node: 0x0a000001, peer: 0, index: 0xa1b2c3d4, instance: 0x112233445566, started: 0x0f1e2d3c4b5a,
+    });
 
     const answer = goldenBytes('hello answer');
     expect(decodeDatagramHeader(answer, answer.length, header)).toBe(DropReason.none);

@@ -4,7 +4,7 @@
  */
 
 import { AckRanges } from '../../../src/wire/ack.ts';
-import { DATAGRAM_DATA, decodeDatagramHeader, encodeDatagramHeader } from '../../../src/wire/datagram-header.ts';
+import { DATAGRAM_DATA, DATAGRAM_REFUSAL, decodeDatagramHeader, encodeDatagramHeader } from '../../../src/wire/datagram-header.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import { decodeEcho, ECHO_HEAD_BYTES, encodeEcho } from '../../../src/wire/echo.ts';
 import { decodeFragmentHead, encodeFragmentHead, FRAGMENT_HEAD_BYTES } from '../../../src/wire/fragment.ts';
@@ -17,9 +17,11 @@ import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
 } from '../../../src/wire/link-state.ts';
 import { KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet } from '../../../src/wire/packet.ts';
+import { decodeRefusal, encodeRefusal, REFUSAL_BYTES } from '../../../src/wire/refusal.ts';
 import { Segment } from '../../../src/wire/segment.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, RELIABLE_HEAD_BYTES } from '../../../src/wire/sizes.ts';
 import { decodeSequencedHead, encodeSequencedHead } from '../../../src/wire/sequenced.ts';
+import { WIRE_VERSIONS } from '../../../src/wire/versions.ts';
 
 /** The re-encoded datagram, or why it is not one. */
 export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
@@ -29,7 +31,8 @@ export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
   const out = new Uint8Array(bytes.length);
   encodeDatagramHeader(header.type, header.receiver, header.number, out);
   if (header.type !== DATAGRAM_DATA) {
-    const handshake = { node: 0, peer: 0, index: 0, instance: 0 };
+    if (header.type === DATAGRAM_REFUSAL) return transcodeRefusal(bytes);
+    const handshake = { versions: WIRE_VERSIONS, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };
     const bad = decodeHandshake(bytes, bytes.length, handshake);
     if (bad !== DropReason.none) return bad;
     encodeHandshake(handshake, out);
@@ -46,6 +49,15 @@ export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
     if (bad !== DropReason.none) return bad;
     at += bodyBytes;
   }
+  return out;
+}
+
+function transcodeRefusal(bytes: Uint8Array): Uint8Array | DropReason {
+  const refusal = decodeRefusal(bytes, bytes.length);
+  if (typeof refusal === 'number') return refusal;
+  const out = new Uint8Array(REFUSAL_BYTES);
+  const [, address, port] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(refusal.twin) ?? [];
+  encodeRefusal(bytes, refusal.reason, refusal.versions, address === undefined ? null : { address, port: Number(port) }, out);
   return out;
 }
 

@@ -16,22 +16,26 @@ import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as packet from '../../../src/wire/packet.ts';
 import * as probed from '../../../src/wire/probed.ts';
+import * as refusal from '../../../src/wire/refusal.ts';
 import * as revocation from '../../../src/wire/revocation.ts';
 import * as routePart from '../../../src/wire/route-part.ts';
 import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
+import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
   DATAGRAM_HEADER: { bytes: sizes.DATAGRAM_HEADER_BYTES },
   HANDSHAKE: { bytes: handshake.HANDSHAKE_BODY_BYTES },
-  SEALED_INIT: { bytes: 295 },
-  SEALED_RESPONSE: { bytes: 285 },
+  VERSIONS: { bytes: versions.VERSIONS_BYTES },
+  REFUSAL: { bytes: refusal.REFUSAL_BODY_BYTES },
+  SEALED_INIT: { bytes: 299 },
+  SEALED_RESPONSE: { bytes: 293 },
   COOKIE: { bytes: sealed.COOKIE_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   KEY: { bytes: sealed.KEY_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   PATH: { bytes: frames.PATH_TOKEN_BYTES },
@@ -68,7 +72,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
 /** Names that begin like a registry's but are no values of it. */
 const NO_VALUES = /_(BYTES|MAX|MIN|LAYOUT|DEFAULT|US)$|_BYTES_MAX$/;
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
-  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [],
+  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [], REFUSAL: [],
 };
 
 interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
@@ -121,6 +125,14 @@ function differences(document: string): string[] {
     if ([...said].sort().join() !== [...meant].sort().join()) faults.push(`${name}: "${said.join()}" is not "${meant.join()}"`);
   }
 
+  const reserved = find('reserved').rows.map((row) => `${row[0]} ${Number(row[1])} ${row[2]}`);
+  const given = versions.RESERVED_NUMBERS.map(({ space, value, name }) => `${space} ${value} ${name}`);
+  if (reserved.join() !== given.join()) faults.push(`reserved: "${reserved.join()}" is not "${given.join()}"`);
+  for (const { space, value } of versions.RESERVED_NUMBERS) {
+    const used = Object.entries(exported).find(([key, number]) => key.startsWith(`${space.toUpperCase()}_`) && number === value && !NO_VALUES.test(key));
+    if (used !== undefined) faults.push(`${used[0]} has a number that is reserved`);
+  }
+
   const constants = new Map(find('constants').rows.map((row) => [row[0]!, Number(row[1])]));
   for (const [name, value] of constants) if (exported[name] !== value) faults.push(`${name} is ${String(exported[name])}, not ${value}`);
   for (const [name, value] of Object.entries(exported)) {
@@ -149,7 +161,7 @@ describe('WIRE.md', () => {
 
   const doctored: [string, string | RegExp, string][] = [
     ['an offset', '| 2 | 4 | receiver index |', '| 3 | 4 | receiver index |'],
-    ['a length', '| 12 | 6 | instance |', '| 12 | 8 | instance |'],
+    ['a length', '| 16 | 6 | instance |', '| 16 | 8 | instance |'],
     ['a field', '| 8 | 4 | echo |', '| 8 | 4 | answer |'],
     ['a missing row', /\| 12 \| 4 \| held .*\n/, ''],
     ['a row too many', /(\| 4 \| 4 \| id .*\n)/, '$1| 8 | 2 | more | none |\n'],
@@ -159,6 +171,7 @@ describe('WIRE.md', () => {
     ['a table twice', '<!-- layout: FRAGMENT -->', '<!-- layout: ECHO -->'],
     ['a frame type', '| 0x11 | LINK_STATE_ACK |', '| 0x13 | LINK_STATE_ACK |'],
     ['a missing value', /\| 3 \| EXPIRED .*\n/, ''],
+    ['a reserved number', '| kind | 8 | GROUP |', '| kind | 12 | GROUP |'],
     ['a size', '| PACKET_BYTES_MAX | 1416 |', '| PACKET_BYTES_MAX | 1420 |'],
     ['a missing size', /\| LIFETIME_BYTES .*\n/, ''],
     ['a size that the code does not have', '| TAG_BYTES |', '| LABEL_BYTES |'],

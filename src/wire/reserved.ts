@@ -1,0 +1,31 @@
+/**
+ * Numbers of the wire that are given away and not used yet, so that no two features take the same one. WIRE.md section 3.
+ *
+ * A receiver knows none of them: it drops what carries one, as any other number that it does not know. Whoever begins to
+ * use one moves it from here to the file that owns its space.
+ */
+
+export interface ReservedNumber {
+  readonly space: 'frame' | 'kind' | 'dissemination' | 'capability';
+  readonly value: number;
+  readonly name: string;
+}
+
+export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
+  { space: 'frame', value: 0x06, name: 'SIZE_PROBE' },
+  { space: 'frame', value: 0x07, name: 'SIZE_ANSWER' },
+  { space: 'frame', value: 0x0a, name: 'REALTIME' },
+  { space: 'frame', value: 0x0b, name: 'REALTIME_AGAIN' },
+  { space: 'frame', value: 0x0c, name: 'REQUEST' },
+  { space: 'frame', value: 0x0d, name: 'REPAIR' },
+  { space: 'frame', value: 0x0e, name: 'SPLIT' },
+  { space: 'frame', value: 0x16, name: 'GROUPS' },
+  { space: 'frame', value: 0x17, name: 'GROUPS_ACK' },
+  { space: 'frame', value: 0x18, name: 'OBSERVED' },
+  { space: 'kind', value: 8, name: 'GROUP' },
+  { space: 'kind', value: 9, name: 'ROUTED' },
+  { space: 'kind', value: 10, name: 'FLOW' },
+  { space: 'kind', value: 11, name: 'FLOW_ACK' },
+  { space: 'dissemination', value: 2, name: 'ROUTED' },
+  { space: 'dissemination', value: 3, name: 'RELIABLE_FLOW' },
+];
