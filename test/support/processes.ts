@@ -15,6 +15,9 @@ import { folderOf, makeTemporaryNetwork } from '../../src/cli/temporary-network.
 /** The built program, for node. */
 export const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
+/** Of 50 ms and what each takes: the tests' own time limits come first. */
+const CONNECT_TRIES = 2_000;
+
 export interface Ran { code: number | null; stdout: Buffer; stderr: string }
 
 export class RealDaemon {
@@ -37,6 +40,11 @@ export class RealDaemon {
     this.process.stderr!.on('data', (chunk: Buffer) => { this.log = (this.log + chunk.toString()).slice(-20_000); });
   }
 
+  get #ended(): boolean {
+    const child = this.process;
+    return child !== null && (child.exitCode !== null || child.signalCode !== null);
+  }
+
   /** Ends the process and waits until it is gone. */
   async end(signal: NodeJS.Signals): Promise<void> {
     const child = this.process;
@@ -51,7 +59,8 @@ export class RealDaemon {
       try {
         return await SpinesClient.connect({ path: this.socket, name: 'test' });
       } catch (error) {
-        if (tries >= 200) throw new Error(`daemon ${this.name} does not answer: ${this.log}`, { cause: error });
+        // One that has ended will not answer; one that lives is as slow as the machine.
+        if (this.#ended || tries >= CONNECT_TRIES) throw new Error(`daemon ${this.name} does not answer: ${this.log}`, { cause: error });
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
@@ -101,7 +110,7 @@ export class RealNetwork {
       for (let tries = 0; ; tries += 1) {
         const reply = (await client.request('routes')) as { routes: RoutesReply['routes'] };
         if (reply.routes.filter((route) => route.reachable).length === this.daemons.length - 1) break;
-        if (tries >= 400) throw new Error(`${daemon.name} has no routes: ${JSON.stringify(reply)} ${daemon.log}`);
+        if (tries >= CONNECT_TRIES) throw new Error(`${daemon.name} has no routes: ${JSON.stringify(reply)} ${daemon.log}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       await client.close();
