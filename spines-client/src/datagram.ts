@@ -659,7 +659,8 @@ export function createSocket(options?: CreateSocketOptions | 'udp4' | 'udp6', li
 export function createSocket(listener: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram;
 export function createSocket(first: unknown = {}, second?: unknown): SpinesDatagram {
   const listener = typeof first === 'function' ? first : second;
-  const options = typeof first === 'object' && first !== null ? (first as CreateSocketOptions) : typeof first === 'function' ? {} : { type: first as 'udp4' };
+  const isOptions = typeof first === 'object' && first !== null && !Array.isArray(first) && !(first instanceof String);
+  const options = isOptions ? (first as CreateSocketOptions) : typeof first === 'function' ? {} : { type: first as 'udp4' };
   const socket = new SpinesDatagram(options);
   if (typeof listener === 'function') socket.on('message', listener as (message: Buffer, rinfo: RemoteInfo) => void);
   return socket;

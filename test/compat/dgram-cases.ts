@@ -83,6 +83,9 @@ async function failure(socket: Socket): Promise<Error & { code: string; syscall?
 export const dgramCases: Case[] = [
   ...call('createSocket of', (t) => t.dgram, 'createSocket', [
     ['an unknown type', ['tcp'], ['TypeError', 'ERR_SOCKET_BAD_TYPE']],
+    ['a list', [['udp4']], ['TypeError', 'ERR_SOCKET_BAD_TYPE']],
+    ['null', [null], ['TypeError', 'ERR_SOCKET_BAD_TYPE']],
+    ['a number', [4], ['TypeError', 'ERR_SOCKET_BAD_TYPE']],
     ['an object with an unknown type', [{ type: 'tcp' }], ['TypeError', 'ERR_SOCKET_BAD_TYPE']],
     ['a lookup that is no function', [{ type: 'udp4', lookup: 5 }], TYPE],
     ['a signal that is none', [{ type: 'udp4', signal: 5 }], TYPE],
@@ -355,9 +358,10 @@ export const dgramCases: Case[] = [
       const { socket: receiver, port } = await t.bound();
       const heard = once(receiver, 'message');
       t.socket().send('x', port, t.host);
-      return ((await heard)[1] as RemoteInfo).family;
+      const { family, address } = (await heard)[1] as RemoteInfo;
+      return [family, address];
     },
-    expected: new Different('IPv4', 'spines', '`family` is "spines", not "IPv4".'),
+    expected: new Different(['IPv4', '127.0.0.1'], ['spines', '10.0.0.1'], '`family` is "spines", not "IPv4", and addresses are nodes\' dotted quads.'),
   },
   {
     name: 'an answer to whom rinfo names',

@@ -8,7 +8,7 @@ import { Different, events, once, text, thrown, turns } from './harness.ts';
 import type { Case, Context } from './harness.ts';
 
 const CODES = 'Errors are SpinesClientError, their messages say what to do, and they have no errno.';
-const FAMILY = '`family` is "spines", not "IPv4".';
+const FAMILY = '`family` is "spines", not "IPv4", and addresses are nodes\' dotted quads.';
 const ADDRESSES = '`address()`, `remoteAddress` and the like stay after `close`.';
 
 const state = (socket: Socket): unknown[] => [socket.connecting, socket.pending, socket.readyState, socket.destroyed];
@@ -79,9 +79,9 @@ export const netSockets: Case[] = [
     name: 'families',
     async run(t) {
       const { near } = await t.pair();
-      return [near.remoteFamily, near.localFamily];
+      return [near.remoteFamily, near.localFamily, near.remoteAddress];
     },
-    expected: new Different(['IPv4', 'IPv4'], ['spines', 'spines'], FAMILY),
+    expected: new Different(['IPv4', 'IPv4', '127.0.0.1'], ['spines', 'spines', '10.0.0.1'], FAMILY),
   },
   {
     name: 'addresses of a closed socket',
