@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Option, type Command } from 'commander';
 
 import { SpinesError } from '../base/errors.ts';
+import { formatNodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { Membership } from '../crypto/membership.ts';
 import type { Primitives } from '../crypto/primitives.ts';
@@ -76,6 +77,8 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   let current = readConfig(flags);
   const { config, identity } = current;
   const { log, writer } = await openLog(config.logLevel, config.logFile);
+  // Several daemons may log to one place.
+  log.setBindings({ name: config.node.name === '' ? formatNodeId(config.node.id) : config.node.name });
   // Loaded here: the other commands start faster without it.
   const { startDaemon } = await import('../host/daemon.ts');
   for (const note of identity?.notes ?? []) log.warn(note);

@@ -24,8 +24,8 @@ import { authorityFiles, createFiles, refuseExisting, replaceFile } from './keys
 import { passphraseToOpen, passphraseToProtect, type PassphraseFlags } from './keys-passphrase.ts';
 import { describe, formatFingerprint, type Told } from './keys-text.ts';
 
-/** Statements count from a little before they are made: the clocks of a network are not all alike. */
-const BACKDATED_S = 300;
+/** Statements count from an hour before they are made: a machine whose clock is behind, or shows another summer time, can use them at once. */
+const BACKDATED_S = 3_600;
 const DAY_S = 86_400;
 /** Serials of certificates that expired this long ago leave the list: they are refused as expired anyway. */
 const KEEP_REVOKED_S = 30 * DAY_S;

@@ -25,8 +25,10 @@ import { IpcServer, type DoorEvents } from './ipc-server.ts';
 import type { Offload } from './offload.ts';
 import { Lateness } from './lateness.ts';
 import { processIdentity } from './process-identity.ts';
+import { ReachProbe } from './reach-probe.ts';
 import { RemoteDoor } from './remote-door.ts';
 import { secureRandom } from './secure-random.ts';
+import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenChecker } from './token-file.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
@@ -112,6 +114,8 @@ class Daemon implements RunningDaemon {
   readonly #rng: Rng;
   readonly #expiry: ExpiryWatch | null;
   readonly #refusals: DampedLog;
+  readonly #standstill: Standstill;
+  readonly #reach: ReachProbe;
   #remotePort: number | null = null;
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
@@ -127,6 +131,8 @@ class Daemon implements RunningDaemon {
     const { membership, log } = options;
     this.#refusals = new DampedLog(toLog(log));
     this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
+    this.#standstill = new Standstill(toLog(log));
+    this.#reach = new ReachProbe((v6) => this.#udp.addresses.some(({ address }) => address.includes(':') === v6), () => this.#clock.tick());
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     this.#udp = new UdpSink({
       // Not once a turn: an answer that comes within the turn of its question would have taken no time.
@@ -205,7 +211,7 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     const node = new SpinesNode(config, {
       clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, random: secureRandom, wall: wallClock, sink, log: toLog(log), emulation, listen: this.listen,
-      membership, host: () => this.#hostFigures(),
+      membership, probe: this.#reach.probe, host: () => this.#hostFigures(),
       onShutdownRequested: () => void this.stop(),
       onReloadRequested: (reply) => {
         try {
@@ -225,6 +231,7 @@ class Daemon implements RunningDaemon {
     else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
     membership?.onRevocations((list) => this.#keepRevocations(list.number));
     this.#expiry?.start();
+    this.#standstill.start();
     return this;
   }
 
@@ -271,6 +278,8 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     this.#node?.stop();
     this.#expiry?.stop();
+    this.#standstill.stop();
+    this.#reach.close();
     this.#timers.stop();
     this.#wireTimers.stop();
     this.#ipc.flush();

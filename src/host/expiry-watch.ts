@@ -2,7 +2,7 @@
  * Warns in the log before the daemon's certificate, or the authority that signed it, ends.
  *
  * Owns when a warning is due: at the start and once as each of 30, 7 and 1 days before the end is crossed; an error when
- * it is over. Called by the daemon at start, after a reload, and every hour.
+ * it is over. Called by the daemon at start, after a reload, every hour, and at the end itself.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -30,11 +30,20 @@ export class ExpiryWatch {
 
   start(): void {
     this.check();
-    this.#timer = setInterval(() => this.check(), CHECK_MS).unref();
+    this.#arm();
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** The next look: every hour, and when the certificate ends. */
+  #arm(): void {
+    const leftMs = (this.#membership.identity.certificate.notAfterS - this.#membership.nowS) * 1_000;
+    this.#timer = setTimeout(() => {
+      this.check();
+      this.#arm();
+    }, leftMs <= 0 ? CHECK_MS : Math.min(CHECK_MS, leftMs)).unref();
   }
 
   /** Says what is due now. What is no longer in use is forgotten. */

@@ -61,6 +61,10 @@ export function readIdentityFiles(paths: IdentityPaths, nowS: number): LoadedIde
   if (verdict === 'expired') {
     throw new SpinesError('EEXPIRED', `${which} expired on ${formatTime(certificate.notAfterS)}; sign its request again with \`spines keys sign\` and put the new one in its place`);
   }
+  if (verdict === 'not-yet-valid' || (verdict === 'authority-not-valid' && nowS < (trust.authorityOf(certificate)?.notBeforeS ?? 0))) {
+    const beginsS = Math.max(certificate.notBeforeS, trust.authorityOf(certificate)?.notBeforeS ?? 0);
+    throw new SpinesError('ENOTYETVALID', `${which} is not valid yet; check the clock, which says ${formatTime(nowS)}: it begins ${formatTime(beginsS)}`);
+  }
   if (verdict !== 'ok') throw new SpinesError(`E${verdict.replaceAll('-', '').toUpperCase()}`, `${which} ${REFUSALS[verdict]}`);
   if ((certificate.roles & ROLE_ROUTER) === 0 || certificate.node === NO_NODE) {
     throw new SpinesError('EROLE', `${which} is not for a daemon; have one made with \`spines keys node NAME --id QUAD\` and \`spines keys sign\``);

@@ -33,7 +33,7 @@ import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
 import type { Handshaker, Run } from './handshaker.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
-import type { AddressProbe } from './address-probe.ts';
+import type { AddressProbe } from '../base/address-probe.ts';
 import type { Trouble } from './dial-outcome.ts';
 import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';

@@ -16,7 +16,7 @@ import type { CertificateVerdict } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
-import type { AddressProbe, ProbeResult } from './address-probe.ts';
+import type { AddressProbe, ProbeResult } from '../base/address-probe.ts';
 import type { Dial } from './dial.ts';
 import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-outcome.ts';
 import type { PeerHello } from './handshaker.ts';
@@ -54,6 +54,7 @@ const KEY_INTERVAL: Micros = 5 * SECOND;
 /** The system is asked after this long, and then this often. */
 const PROBE_AFTER: Micros = 1_500 * MILLISECOND;
 const PROBE_INTERVAL: Micros = 15 * SECOND;
+const PROBES_MAX = 8;
 const PROBE_CODES: readonly Exclude<ProbeResult, 'nothing'>[] = ['portClosed', 'unreachable', 'forbidden', 'noSocket'];
 
 const OF_PEER: Partial<Record<DropReason, WhyCode>> = {
@@ -94,7 +95,7 @@ export class NeighbourWatch {
   readonly #env: WatchSurroundings;
   readonly #dials: readonly Dial[];
   readonly #refusals: RefusalLog;
-  #probing = false;
+  #probes = 0;
 
   /** `dials`: those of the configuration, which come and go. */
   constructor(env: WatchSurroundings, dials: readonly Dial[]) {
@@ -220,12 +221,12 @@ export class NeighbourWatch {
   #probe(dial: Dial, now: Micros): void {
     const { outcome, endpoint } = dial;
     const { probe } = this.#env;
-    const idle = probe !== null && !this.#probing && now - outcome.since >= PROBE_AFTER && now - outcome.probedAt >= PROBE_INTERVAL;
+    const idle = probe !== null && this.#probes < PROBES_MAX && now - outcome.since >= PROBE_AFTER && now - outcome.probedAt >= PROBE_INTERVAL;
     if (!idle || WHY_RANKS[outcome.best(now).code] > WHY_RANKS.portClosed) return;
     outcome.probedAt = now;
-    this.#probing = true;
+    this.#probes += 1;
     probe(endpoint, (result) => {
-      this.#probing = false;
+      this.#probes -= 1;
       for (const code of PROBE_CODES) if (code !== result) outcome.clear(code);
       if (result !== 'nothing' && dial.link?.up !== true) this.note(dial, result);
     });

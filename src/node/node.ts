@@ -19,7 +19,7 @@ import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alt
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
-import type { AddressProbe } from '../link/address-probe.ts';
+import type { AddressProbe } from '../base/address-probe.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';

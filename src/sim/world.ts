@@ -18,7 +18,7 @@ import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../em
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
 import type { Primitives } from '../crypto/primitives.ts';
-import type { AddressProbe } from '../link/address-probe.ts';
+import type { AddressProbe } from '../base/address-probe.ts';
 import { SpinesNode } from '../node/node.ts';
 import type { EmulationControl } from '../node/administration.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';

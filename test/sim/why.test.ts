@@ -12,7 +12,7 @@ import { makeEndpoint } from '../../src/base/datagram.ts';
 import { LinkModel } from '../../src/emulation/link-model.ts';
 import { nullLog, type Log, type LogFields } from '../../src/base/log.ts';
 import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { ProbeResult } from '../../src/link/address-probe.ts';
+import type { ProbeResult } from '../../src/base/address-probe.ts';
 import { SIM_EPOCH } from '../../src/sim/sim-authority.ts';
 import type { SimHost } from '../../src/sim/world.ts';
 import { DATAGRAM_INIT, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/wire/datagram-header.ts';

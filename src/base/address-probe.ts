@@ -5,7 +5,7 @@
  * address at a time, and only for a dial that nobody answers.
  */
 
-import type { Endpoint } from '../base/datagram.ts';
+import type { Endpoint } from './datagram.ts';
 
 /**
  * portClosed: the machine there answers that nothing listens. unreachable: no route, or a machine between says so. forbidden: this
