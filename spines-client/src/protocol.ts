@@ -215,6 +215,8 @@ export interface StatusReply {
   listen: string[];
   /** `total`: neighbours of the configuration and nodes that dialled, once each. `troubles`: those without a link, the first 64; absent from daemons before 0.2. */
   links: { up: number; total: number; troubles?: LinkTrouble[] };
+  /** Neighbours whose clock differs from ours by a minute or more, and how many do not; absent from daemons before 0.2, null with security none. */
+  clocks?: { differ: { peer: string; aheadMs: number }[]; agree: number } | null;
   nodes: { reachable: number; known: number };
   clients: number;
   sockets: number;
@@ -455,7 +457,7 @@ export function parseMisbehaviour(text: string): MisbehaviourOrder | null {
 }
 
 export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
-export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[] }
+export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[]; why?: WhyReply | null }
 export interface NodesReply { schema: 1; nodes: NodeRow[] }
 
 export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }

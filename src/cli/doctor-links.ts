@@ -7,6 +7,29 @@ import type { StatusReply } from 'spines-client';
 import type { Finding } from './doctor.ts';
 import { formatAge } from './table.ts';
 
+const MINUTE_MS = 60_000;
+
+/** Whose clock is wrong: ours, when most neighbours agree with one another and not with us. */
+export function clockFindings({ clocks }: StatusReply): Finding[] {
+  if (clocks == null || clocks.differ.length + clocks.agree === 0) return [];
+  const { differ, agree } = clocks;
+  const [first] = differ;
+  if (first === undefined) return [{ what: 'clock', found: `agrees with those of ${agree} neighbour${agree === 1 ? '' : 's'}`, advice: null }];
+  const like = differ.filter(({ aheadMs }) => Math.abs(aheadMs - first.aheadMs) < MINUTE_MS);
+  const ours = like.length >= 2 && like.length > agree + differ.length - like.length;
+  const span = (aheadMs: number): string => `${formatAge(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
+  const next = 'see `date -u` on both machines, and set the wrong clock, or let NTP do it; beyond 5 minutes nodes do not believe each other';
+  if (ours) {
+    return [{
+      what: 'clock', found: `${like.length} neighbours disagree with this machine`, next,
+      advice: `this machine's clock is ${span(-first.aheadMs)} those of ${like.map(({ peer }) => peer).join(', ')}, which agree with one another`,
+    }];
+  }
+  return differ.map(({ peer, aheadMs }) => (
+    { what: `clock of ${peer}`, found: `${span(aheadMs)} this machine's`, next, advice: `the clock of ${peer} is ${span(aheadMs)} this machine's: one of the two is wrong` }
+  ));
+}
+
 export function linkFindings({ links, nodes }: StatusReply): Finding[] {
   const { up, total, troubles = [] } = links;
   const missing = total - up - troubles.length;

@@ -11,7 +11,7 @@ import type { LogFigures } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
-import { linkFindings } from './doctor-links.ts';
+import { clockFindings, linkFindings } from './doctor-links.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
@@ -126,6 +126,7 @@ export function daemonFindings(status: StatusReply): Finding[] {
       advice: days === null ? 'make identities with `spines init`, and start the daemon with them' : days < SOON_DAYS ? 'renew the certificate: `spines keys sign`, then `spines reload`' : null,
     },
     ...linkFindings(status),
+    ...clockFindings(status),
   ];
   const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
   findings.push({

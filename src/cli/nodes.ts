@@ -9,7 +9,7 @@ import type { NodesReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
-import { formatAge, formatMs, formatTable, paintFor, type Paint } from './table.ts';
+import { formatAge, formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 
 /** Neighbours shown of one node; a table with more is read with --json. */
 const NEIGHBOURS_SHOWN = 8;
@@ -27,15 +27,23 @@ export function registerNodes(program: Command): void {
 }
 
 export function formatNodes({ nodes }: NodesReply, paint: Paint): string {
-  return formatTable(
+  const table = formatTable(
     [{ title: 'node' }, { title: 'name' }, { title: 'state' }, { title: 'heard', align: 'right' }, { title: 'links' }],
     nodes.map((node) => [
       node.node, node.name ?? '',
-      node.self ? 'self' : node.reachable ? paint('green', 'reachable') : paint('red', 'unreachable'),
-      node.self ? '-' : `${formatAge(node.ageMs)} ago`,
+      stateOf(node, paint),
+      node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
       neighbours(node.links),
     ]),
   );
+  const reasons = nodes.flatMap(({ why }) => (why == null ? [] : [`\n${wrapText(why.text, '')}${wrapText(`next: ${why.next}`, '  ')}`]));
+  return table + reasons.join('');
+}
+
+function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {
+  if (self) return 'self';
+  if (why != null) return paint('red', why.code === 'notHeard' ? why.short : `refused: ${why.short}`);
+  return reachable ? paint('green', 'reachable') : paint('red', 'unreachable');
 }
 
 /** "B 10.0 ms, C 12.5 ms (unconfirmed)". */

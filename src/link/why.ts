@@ -213,7 +213,7 @@ function certificateText(code: WhyCode, { certificate, aheadUs }: Trouble, { pee
 }
 
 /** "10 min ahead of this one's". */
-export function clockText(aheadUs: Micros): string {
+function clockText(aheadUs: Micros): string {
   return `${formatSpan(Math.abs(aheadUs))} ${aheadUs > 0 ? 'ahead of' : 'behind'} this one's`;
 }
 

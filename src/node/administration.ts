@@ -18,13 +18,14 @@ import type { Dial } from '../link/dial.ts';
 import type { Trouble } from '../link/dial-outcome.ts';
 import type { Link } from '../link/link.ts';
 import { LOCAL_FACTOR } from '../link/send-queue.ts';
+import { clockFault, CLOCK_WRONG } from '../routing/clock-watch.ts';
 import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
-  ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodesReply, RoutesReply,
+  ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodeRow, NodesReply, RoutesReply,
   RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, WhyReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
@@ -43,6 +44,7 @@ export interface EmulationControl {
 
 const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 const TROUBLES_MAX = 64;
+const UNHEARD_MAX = 64;
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
@@ -119,7 +121,7 @@ export class Administration {
       schema: 1, node: formatNodeId(config.id), name: config.name, version: VERSION, instance: this.#node.instance,
       uptimeMs: ms(now - this.#startedAt), security: this.#env.membership === null ? 'none' : 'sealed',
       identity: identityStatus(this.#env.membership), host: this.#env.host?.() ?? null, emulation: config.allowEmulation, listen: [...this.#env.listen],
-      links: { up, total, troubles }, nodes: { reachable, known: router.database.size },
+      links: { up, total, troubles }, clocks: this.#clocks(), nodes: { reachable, known: router.database.size },
       clients: this.#clients.size, sockets, metric: config.metric,
       byzantine: this.#node.byzantine === null ? null : byzantineFigures(this.#node.byzantine),
       routing: {
@@ -143,9 +145,63 @@ export class Administration {
     const rows: LinkRow[] = [];
     for (const { link, dial, trouble } of this.#node.links.neighbours()) {
       const why = dial === null || trouble === null ? null : this.#why(dial, trouble);
-      rows.push(link === null ? this.#dialRow(dial!, trouble, why) : { ...this.#linkRow(link), why });
+      const aheadUs = link === null ? null : this.#node.router.clocks?.aheadUs(link) ?? null;
+      rows.push(link === null ? this.#dialRow(dial!, trouble, why) : { ...this.#linkRow(link), why, clockAheadMs: aheadUs === null ? null : ms(aheadUs) });
     }
     return { schema: 1, links: rows };
+  }
+
+  #clocks(): NonNullable<StatusReply['clocks']> | null {
+    const { links, router: { clocks } } = this.#node;
+    if (clocks === null) return null;
+    const differ: { peer: string; aheadMs: number }[] = [];
+    let agree = 0;
+    for (const link of links.all()) {
+      const aheadUs = link.up ? clocks.aheadUs(link) : null;
+      if (aheadUs === null) continue;
+      if (Math.abs(aheadUs) < CLOCK_WRONG) agree += 1;
+      else differ.push({ peer: link.label, aheadMs: ms(aheadUs) });
+    }
+    return { differ, agree };
+  }
+
+  /** Nodes whose word is not believed now, by id. */
+  #refused(): Map<NodeId, NodeRow> {
+    const { router, links } = this.#node;
+    const now = this.#env.clock.now();
+    const rows = new Map<NodeId, NodeRow>();
+    for (const { origin, reason, certificate, aheadUs, via, sequence, at } of router.clocks?.refused() ?? []) {
+      const name = certificate?.name ?? router.nameOf(origin);
+      const who = name ?? formatNodeId(origin);
+      const fault = reason === DropReason.linkStateOutOfTime || certificate === null ? clockFault(aheadUs) : links.watch.certificateFault(reason, certificate, via.endpoint);
+      const short = reason === DropReason.linkStateOutOfTime ? 'clock' : `${links.watch.shortFault(reason)} certificate`;
+      const text = `what ${who} says of its links is not believed (it came by ${via.label}): ${fault.why}`;
+      rows.set(origin, {
+        node: formatNodeId(origin), name, reachable: false, self: false, sequence, ageMs: ms(now - at), links: [],
+        why: { code: dropReasonName(reason), short, text, next: fault.next },
+      });
+    }
+    return rows;
+  }
+
+  /** Nodes that others name as their neighbours and that are not heard themselves: somebody between does not believe them. */
+  #unheard(refused: ReadonlyMap<NodeId, NodeRow>): NodeRow[] {
+    const { router, config } = this.#node;
+    const rows = new Map<NodeId, NodeRow>();
+    for (const { advertisement: { origin, links } } of router.sortedRecords()) {
+      if (origin === config.id) continue;
+      const by = router.nameOf(origin) ?? formatNodeId(origin);
+      for (const { node } of links) {
+        if (rows.size >= UNHEARD_MAX || node === config.id || rows.has(node) || refused.has(node) || router.knows(node)) continue;
+        const quad = formatNodeId(node);
+        const text = `${quad} is a neighbour of ${by}, and what it says of its links does not come here: it started just now, or ${by} does not believe it`;
+        rows.set(node, {
+          node: quad, name: router.nameOf(node), reachable: false, self: false, sequence: -1, ageMs: 0, links: [],
+          why: { code: 'notHeard', short: 'not heard', text, next: `see \`spines nodes\` and \`spines doctor\` on ${by}, which say why` },
+        });
+      }
+    }
+    return [...rows.values()];
   }
 
   #why(dial: Dial, trouble: Trouble): WhyReply {
@@ -243,17 +299,21 @@ export class Administration {
   #nodes(): NodesReply {
     const { router, config } = this.#node;
     const now = this.#env.clock.now();
-    return {
-      schema: 1,
-      nodes: router.sortedRecords().map(({ advertisement, receivedAt }) => ({
+    const refused = this.#refused();
+    const nodes = router.sortedRecords().map(({ advertisement, receivedAt }): NodeRow => {
+      const row = refused.get(advertisement.origin);
+      refused.delete(advertisement.origin);
+      return {
         node: formatNodeId(advertisement.origin), name: router.nameOf(advertisement.origin), reachable: router.reachable(advertisement.origin),
         self: advertisement.origin === config.id, sequence: advertisement.sequence, ageMs: ms(now - receivedAt),
         links: advertisement.links.map((link) => ({
           node: formatNodeId(link.node), name: router.nameOf(link.node), latencyMs: (link.latency * LATENCY_UNIT_US) / MILLISECOND, lossPct: percent(link.loss / 65_535),
           confirmed: advertises(router.database.get(link.node)?.advertisement.links ?? [], advertisement.origin),
         })),
-      })),
-    };
+        ...(row === undefined ? {} : { why: row.why }),
+      };
+    });
+    return { schema: 1, nodes: [...nodes, ...refused.values(), ...this.#unheard(refused)] };
   }
 
   #ping(args: Arguments, reply: Reply): void {
@@ -374,6 +434,8 @@ export class Administration {
   #target(args: Arguments, name: string): NodeId {
     const written = text(args, name);
     const node = this.#node.resolve(written);
+    const refused = node === null ? [...this.#refused().values()].find((row) => row.name === written)?.why : undefined;
+    if (refused != null) throw new SpinesError('ENOTFOUND', `${refused.text}; ${refused.next}`);
     if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
     return node;
   }

@@ -22,6 +22,7 @@ import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
 } from '../wire/link-state.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
@@ -96,6 +97,8 @@ export class LinkStateRouter implements Router {
   readonly #links: LinkTable;
   readonly #membership: Membership | null;
   readonly #verifier: AdvertisementVerifier | null;
+  /** Null in a network without identities. */
+  readonly clocks: ClockWatch | null;
   readonly #peers = new Map<Link, FloodingPeer>();
   readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
   readonly #recomputeTimer = new Timer(() => this.#recompute());
@@ -122,10 +125,12 @@ export class LinkStateRouter implements Router {
     this.#membership = membership;
     if (membership === null) {
       this.#verifier = null;
+      this.clocks = null;
       // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
       this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
     } else {
       assert(membership.identity.certificate.node === config.id, 'a daemon has the certificate of its own node id');
+      this.clocks = new ClockWatch(env.clock, env.log, membership);
       this.#verifier = new AdvertisementVerifier(membership, env.clock, config.advertisementLifetimeUs);
       // A restarted daemon is ahead of its earlier run without having kept anything.
       this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
@@ -204,6 +209,7 @@ export class LinkStateRouter implements Router {
       this.#peers.set(link, peer);
       peer.start();
     } else {
+      this.clocks?.onLinkDown(link);
       this.#peers.get(link)?.stop();
       this.#peers.delete(link);
     }
@@ -300,11 +306,14 @@ export class LinkStateRouter implements Router {
 
   #verify(peer: FloodingPeer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
     const result = this.#verifier!.verify(advertisement, advertisement.proof!, peer.link, own);
+    this.clocks?.onAdvertisement(peer.link, advertisement);
     if (typeof result !== 'number') {
+      this.clocks?.onBelieved(advertisement.origin);
       this.counters.verified += 1;
       return result;
     }
     if (result !== DropReason.linkStateOverBudget) this.counters.verifyFailed += 1;
+    if (!own) this.clocks?.onRefused(peer.link, advertisement, result);
     // Not noted as what the neighbour has: it may have, or soon get, a true one of that number.
     if (!mayChange(result)) peer.acknowledge(advertisement.origin, advertisement.sequence);
     return result;
@@ -406,6 +415,7 @@ export class LinkStateRouter implements Router {
     }
     this.#recheck();
     this.#renewOwn();
+    this.clocks?.tick();
     this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
   }
 
