@@ -83,8 +83,8 @@ export class DialOutcome {
   /** What ended the link that there was; '' when there was none. */
   ended = '';
   /** When its key was asked for, and the system about its address, to find out. */
-  askedAt: Micros = -SECOND;
-  probedAt: Micros = -SECOND;
+  askedAt: Micros = -Infinity;
+  probedAt: Micros = -Infinity;
   /** The question for the key is ours to ask, not the handshake's. */
   asked = false;
   /** Said in the log of this time without a link: the reason, and when. */
@@ -126,6 +126,9 @@ export class DialOutcome {
   /** The link ended, `why`. */
   onDown(now: Micros, why: string): void {
     this.onUp();
+    // Asked anew at once: the first warning should say what is so now.
+    this.askedAt = -Infinity;
+    this.probedAt = -Infinity;
     this.since = now;
     this.ended = why;
   }

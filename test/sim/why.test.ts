@@ -96,8 +96,9 @@ describe('a neighbour that does not answer', () => {
     says(a, result);
     a.start();
     network.run(20 * SECOND);
-    const { code, text } = told(a, logA);
+    const { code, text, warning } = told(a, logA);
     expect(code).toBe(expected);
+    expect(warning.fields['why'], 'known by the time of the warning').toContain(words);
     expect(text.replaceAll(/\n +/g, ' ')).toContain(words);
     b.start();
     expect(network.until(() => linked(a, b), 3 * SECOND)).not.toBeNull();
