@@ -5,7 +5,7 @@
  * belong to the caller and are overwritten after the call.
  */
 
-/** A UDP address. One object per peer address; sinks may hang their own look-ups on its identity. */
+/** A UDP address. One object per peer address, and address of this machine that it talks to; sinks may hang their own look-ups on its identity. */
 export interface Endpoint {
   /** Numeric IPv4 or IPv6 address, canonical. */
   readonly address: string;
@@ -13,6 +13,8 @@ export interface Endpoint {
   readonly port: number;
   /** "address:port" or "[address]:port": equal keys mean the same peer address. */
   readonly key: string;
+  /** What it was heard at on this machine, as a key; what leaves for it leaves from there. Null: the system chooses, by the route. */
+  readonly local: string | null;
 }
 
 export interface DatagramSink {
@@ -23,5 +25,10 @@ export interface DatagramSink {
 }
 
 export function makeEndpoint(address: string, port: number): Endpoint {
-  return { address, port, key: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+  return { address, port, local: null, key: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+}
+
+/** Whether both ends are the same. */
+export function samePath(a: Endpoint, b: Endpoint): boolean {
+  return a.key === b.key && a.local === b.local;
 }

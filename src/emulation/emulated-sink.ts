@@ -268,4 +268,4 @@ function before(a: Held, b: Held): boolean {
 
 const noModel = { none: true } as const;
 /** Stands in for the destination of a pooled buffer, so that the pool keeps no endpoint alive. */
-const nowhere: Endpoint = { address: '', port: 0, key: '' };
+const nowhere: Endpoint = { address: '', port: 0, local: null, key: '' };

@@ -16,15 +16,17 @@ const SLOTS = 64;
 export class HeardEndpoint implements Endpoint {
   readonly address: string;
   readonly port: number;
+  readonly local: string | null;
   /** The generation in which it was heard last; the table's. */
   generation = -1;
   /** The size of what came from there glued last, bytes; 0 = nothing has. */
   segment = 0;
   #key: string | null = null;
 
-  constructor(address: string, port: number) {
+  constructor(address: string, port: number, local: string | null) {
     this.address = address;
     this.port = port;
+    this.local = local;
   }
 
   get key(): string {
@@ -37,6 +39,7 @@ export class HeardEndpoint implements Endpoint {
 type Generation = Map<string, HeardEndpoint | Map<number, HeardEndpoint>>;
 
 export class EndpointTable {
+  readonly #local: string | null;
   /** Heard since `#old` was the newest. */
   #young: Generation = new Map();
   #youngCount = 0;
@@ -45,13 +48,18 @@ export class EndpointTable {
   #generation = 0;
   readonly #slots: (HeardEndpoint | undefined)[] = new Array<HeardEndpoint | undefined>(SLOTS).fill(undefined);
 
+  /** `local`: what they are heard at, null for a wildcard. */
+  constructor(local: string | null = null) {
+    this.#local = local;
+  }
+
   /** The one object for this address, made when it is not known. */
   of(address: string, port: number): HeardEndpoint {
     const last = address.length - 1;
     const slot = (port ^ address.charCodeAt(last) ^ (address.charCodeAt(last - 1) << 3)) & (SLOTS - 1);
     let endpoint = this.#slots[slot];
     if (endpoint === undefined || endpoint.port !== port || endpoint.address !== address) {
-      endpoint = find(this.#young, address, port) ?? find(this.#old, address, port) ?? new HeardEndpoint(address, port);
+      endpoint = find(this.#young, address, port) ?? find(this.#old, address, port) ?? new HeardEndpoint(address, port, this.#local);
       this.#slots[slot] = endpoint;
     }
     if (endpoint.generation !== this.#generation) this.#keep(endpoint);

@@ -13,6 +13,7 @@ import { getSystemErrorName } from 'node:util';
 
 import { assert } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
+import { scopeOf } from './local-addresses.ts';
 
 /** A bound UDP socket that Node does not know yet. */
 export interface OffloadSocket {
@@ -20,6 +21,8 @@ export interface OffloadSocket {
   readonly fd: number;
   /** No datagram of this socket leaves, or is let through by a router, in fragments. */
   readonly dontFragment: boolean;
+  /** Whether another socket that is opened for sharing may have the same port at another address that this one covers. */
+  share(on: boolean): boolean;
   /** From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send is one. False when the kernel refuses. */
   setSegment(bytes: number): boolean;
 }
@@ -27,8 +30,8 @@ export interface OffloadSocket {
 export interface Offload {
   /** False: `setSegment` is not to be called, and nothing arrives glued; only don't-fragment is had of these sockets. */
   readonly batches: boolean;
-  /** `address`: numeric. Each send is one datagram. Throws SpinesError with the system's code when it can't be had. */
-  open(address: string, port: number): OffloadSocket;
+  /** `address`: numeric. Each send is one datagram. `shares`: beside a wildcard that does. Throws SpinesError with the system's code when it can't be had. */
+  open(address: string, port: number, shares?: boolean): OffloadSocket;
 }
 
 /** What is used of koffi. */
@@ -42,6 +45,7 @@ const PACKAGE = 'koffi';
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64'];
 const AF_INET = 2, AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
+const SOL_SOCKET = 1, SO_REUSEADDR = 2;
 const IPPROTO_IP = 0, IP_MTU_DISCOVER = 10;
 const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26, IPV6_MTU_DISCOVER = 23, IPV6_DONTFRAG = 62;
 /** Don't-fragment is set, and what ICMP says of the path's MTU is not believed: anybody could have sent it. Only the device's own MTU refuses a send. */
@@ -97,15 +101,17 @@ class LinuxOffload implements Offload {
     if (!works) throw this.#failure('setsockopt');
   }
 
-  open(address: string, port: number): OffloadSocket {
+  open(address: string, port: number, shares = false): OffloadSocket {
     const v6 = isIP(address) === 6;
     const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0) throw this.#failure('socket');
     const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
+    const share = (on: boolean): boolean => this.#set(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0);
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
     const ready = (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && (!this.batches || this.#set(fd, IPPROTO_UDP, UDP_GRO, 1))
-      && this.#bind(fd, name, name.length) === 0;
-    if (ready) return { fd, dontFragment: this.#dontFragment(fd, v6), setSegment };
+      && (!shares || share(true)) && this.#bind(fd, name, name.length) === 0;
+    // From here on nobody else gets in between.
+    if (ready && (!shares || share(false))) return { fd, dontFragment: this.#dontFragment(fd, v6), share, setSegment };
     const failure = this.#failure('bind');
     this.#close(fd);
     throw failure;
@@ -139,12 +145,13 @@ function socketAddress4(address: string, port: number): Uint8Array {
   return out;
 }
 
-/** struct sockaddr_in6; no scope. */
+/** struct sockaddr_in6. */
 function socketAddress6(address: string, port: number): Uint8Array {
   const out = new Uint8Array(28), view = new DataView(out.buffer);
   view.setUint16(0, AF_INET6, true);
   view.setUint16(2, port);
-  out.set(ipv6Bytes(address), 8);
+  out.set(ipv6Bytes(address.split('%')[0]!), 8);
+  view.setUint32(24, scopeOf(address), true);
   return out;
 }
 

@@ -6,10 +6,11 @@
  * (addresses are numeric).
  */
 
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
 import { isIP } from 'node:net';
 import { makeEndpoint } from '../base/datagram.ts';
 import { SpinesError } from '../base/errors.ts';
+import { isWildcard } from './local-addresses.ts';
 import type { Offload, OffloadSocket } from './offload.ts';
 
 export interface UdpAddress {
@@ -23,6 +24,10 @@ export interface UdpAddress {
 export interface Bound {
   readonly socket: Socket;
   readonly offload: OffloadSocket | null;
+  /** Key of its address; null for a wildcard. */
+  readonly local: string | null;
+  /** The wildcard that it belongs to, null for one of the configuration. */
+  readonly beside: Bound | null;
   /** Datagrams of one call may be many. */
   readonly batches: boolean;
   /** Sends longer than this are cut by the kernel; 0 = none is. */
@@ -34,18 +39,22 @@ export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
 /** Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...); nothing is open then. */
-export async function bindSocket({ address, port }: UdpAddress, by: Offload | null): Promise<Bound> {
+export async function bindSocket({ address, port }: UdpAddress, by: Offload | null, beside: Bound | null = null): Promise<Bound> {
   const failed = (code: string | undefined): SpinesError =>
     new SpinesError(code ?? 'EIO', `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`);
   let offload: OffloadSocket | null;
   try {
-    offload = by?.open(address, port) ?? null;
+    // For the length of this call only: nobody else shall share the port.
+    beside?.offload?.share(true);
+    offload = by?.open(address, port, beside !== null) ?? null;
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     throw failed(error.code);
+  } finally {
+    beside?.offload?.share(false);
   }
   const v6 = isIP(address) === 6;
-  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: (host, _options, done) => done(null, host, v6 ? 6 : 4) });
+  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: lookUpNothing(v6) });
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
@@ -62,7 +71,13 @@ export async function bindSocket({ address, port }: UdpAddress, by: Offload | nu
   } catch {
     // Refused sizes show in UdpSink.receiveBufferBytes.
   }
-  return { socket, offload, batches: by?.batches === true, segment: 0 };
+  const local = isWildcard(address) ? null : makeEndpoint(address, socket.address().port).key;
+  return { socket, offload, local, beside, batches: by?.batches === true, segment: 0 };
+}
+
+/** In place of a name look-up. */
+export function lookUpNothing(v6: boolean): NonNullable<SocketOptions['lookup']> {
+  return (host, _options, done) => done(null, host, v6 ? 6 : 4);
 }
 
 function explain(code: string | undefined): string {

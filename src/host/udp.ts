@@ -1,5 +1,5 @@
 /**
- * UDP sockets as a datagram sink: one socket per listening address (udp-socket.ts), sending synchronously.
+ * UDP sockets (socket-set.ts) as a datagram sink, sending synchronously.
  *
  * What the kernel does not take Node keeps by reference: the scratch buffer is then left to it and a new one is used.
  * Beyond a bound the sink drops and counts.
@@ -11,7 +11,6 @@
  * batch, which leaves in one call at `flush`, at the latest at the end of the loop's turn; what arrives glued is cut (glued.ts). `@hot`
  */
 
-import { isIP } from 'node:net';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
 import { isSizeProbe } from '../wire/datagram-header.ts';
 import { DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
@@ -19,8 +18,9 @@ import { EndpointTable } from './endpoints.ts';
 import { BY_HEADS, GluedReader, SAME_HEAD_BYTES } from './glued.ts';
 import type { Offload } from './offload.ts';
 import type { Opener } from './segment-search.ts';
+import { SocketSet } from './socket-set.ts';
 import { stopwatch } from './system-clock.ts';
-import { bindSocket, RECEIVE_BUFFER_BYTES, type Bound, type UdpAddress } from './udp-socket.ts';
+import { RECEIVE_BUFFER_BYTES, type Bound, type UdpAddress } from './udp-socket.ts';
 
 export { RECEIVE_BUFFER_BYTES, type UdpAddress };
 
@@ -62,10 +62,7 @@ export class UdpSink implements DatagramSink {
   batches = 0;
   batchedDatagrams = 0;
   readonly #events: UdpEvents;
-  readonly #offload: Offload | null;
-  readonly #bound: Bound[] = [];
-  #v4: Bound | null = null;
-  #v6: Bound | null = null;
+  readonly #sockets: SocketSet;
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   /** Beginnings of the scratch buffer by their length, made when first needed: Node makes one for each call otherwise. */
   #views: Buffer[] = [];
@@ -82,60 +79,65 @@ export class UdpSink implements DatagramSink {
   /** One for all sends: Node makes none without, and then keeps quiet about errors. */
   readonly #onSent = (error: NodeJS.ErrnoException | null): void => {
     // Others of single datagrams (an unreachable network, a refused port) are the link's to notice.
-    if (error !== null && error.code === 'EMSGSIZE') this.#onTooLong(error as SendError);
+    if (error === null) return;
+    if (error.code === 'EMSGSIZE') this.#onTooLong(error as SendError);
+    else this.#sockets.suspect();
   };
-  readonly #endpoints = new EndpointTable();
   readonly #glued: GluedReader;
   #retry: NodeJS.Timeout | null = null;
 
   /** `offload`: null = one system call for each datagram. */
   constructor(events: UdpEvents, offload: Offload | null = null) {
     this.#events = events;
-    this.#offload = offload;
+    this.#sockets = new SocketSet(offload, { onOpen: (bound) => this.#onOpen(bound), onClosing: () => this.flush() });
     this.#glued = new GluedReader(events.opener ?? BY_HEADS, () => stopwatch.now(), (bytes, from) => events.onDatagram(bytes, from));
     if (offload?.batches === true) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
   }
 
   /** True when all sockets have offload. */
   get offloaded(): boolean {
-    return this.#bound.length > 0 && this.#bound.every(({ batches }) => batches);
+    return this.#sockets.configured.length > 0 && this.#sockets.configured.every(({ batches }) => batches);
   }
 
   /** True when no socket lets a datagram be fragmented: only then do sizes that arrive say what a path carries. */
   get dontFragment(): boolean {
-    return this.#bound.length > 0 && this.#bound.every(({ offload }) => offload?.dontFragment === true);
+    return this.#sockets.configured.length > 0 && this.#sockets.configured.every(({ offload }) => offload?.dontFragment === true);
   }
 
-  /** Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
-  async open(addresses: readonly UdpAddress[]): Promise<void> {
-    for (const wanted of addresses) {
-      const bound = await bindSocket(wanted, this.#offload);
-      this.#bound.push(bound);
-      const { socket } = bound;
-      socket.on('error', (error) => this.#events.onError(error));
-      socket.on('message', (bytes, info) => {
-        this.#events.onRead();
-        const from = this.#endpoints.of(info.address, info.port);
-        if (bound.batches) this.#glued.read(bytes, from);
-        else this.#events.onDatagram(bytes, from);
-      });
-      const granted = socket.getRecvBufferSize();
-      this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
-      if (isIP(wanted.address) === 6) this.#v6 ??= bound;
-      else this.#v4 ??= bound;
-    }
+  /** Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
+  open(addresses: readonly UdpAddress[]): Promise<void> {
+    return this.#sockets.open(addresses);
   }
 
-  /** Bound addresses, in the order of `open`. */
+  #onOpen(bound: Bound): void {
+    const { socket } = bound;
+    const endpoints = new EndpointTable(bound.local);
+    socket.on('error', (error) => this.#events.onError(error));
+    socket.on('message', (bytes, info) => {
+      this.#events.onRead();
+      const from = endpoints.of(info.address, info.port);
+      if (bound.batches) this.#glued.read(bytes, from);
+      else this.#events.onDatagram(bytes, from);
+    });
+    const granted = socket.getRecvBufferSize();
+    this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
+  }
+
+  /** Looks at once which addresses this machine has; it does every second. */
+  lookAtAddresses(): Promise<void> {
+    return this.#sockets.look();
+  }
+
+  /** Bound addresses, in the order of `open`, wildcards as such. */
   get addresses(): Endpoint[] {
-    return this.#bound.map(({ socket }) => {
+    return this.#sockets.configured.map(({ socket }) => {
       const { address, port } = socket.address();
       return makeEndpoint(address, port);
     });
   }
 
   send(to: Endpoint, bytes: Uint8Array, length: number): void {
-    const bound = to.address.includes(':') ? this.#v6 : this.#v4;
+    const bound = this.#sockets.of(to);
     if (bound === null) {
       this.#events.onDropped();
       return;
@@ -265,6 +267,7 @@ export class UdpSink implements DatagramSink {
       this.#events.onTooLong(to, datagrams);
       return;
     }
+    this.#sockets.suspect();
     if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
     // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
     this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
@@ -274,13 +277,7 @@ export class UdpSink implements DatagramSink {
   close(): Promise<void> {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.flush();
-    return Promise.all(this.#bound.map(({ socket }) => new Promise<void>((resolve) => {
-      try {
-        socket.close(() => resolve());
-      } catch {
-        resolve();
-      }
-    }))).then(() => undefined);
+    return this.#sockets.close();
   }
 
   #onQueued(bytes: number): void {
@@ -292,7 +289,7 @@ export class UdpSink implements DatagramSink {
   #checkQueue(): void {
     this.#retry = null;
     let queued = 0;
-    for (const { socket } of this.#bound) queued += socket.getSendQueueSize();
+    for (const { socket } of this.#sockets.all()) queued += socket.getSendQueueSize();
     if (queued > CONGESTED_BYTES / 4) {
       this.#retry = setTimeout(() => this.#checkQueue(), 1);
       return;

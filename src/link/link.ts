@@ -14,7 +14,7 @@
 
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
-import type { Endpoint } from '../base/datagram.ts';
+import { samePath, type Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
@@ -383,9 +383,9 @@ export class Link {
     return this.#channel !== null && this.dialled && this.#channel.receivedDatagrams === 0 && this.#env.self > this.node;
   }
 
-  /** The newest datagram came from elsewhere: the peer may have moved, or somebody passes its datagrams on. */
+  /** The newest datagram came from elsewhere, or to another address of ours: the peer may have moved, or somebody passes its datagrams on. */
   #onOtherAddress(channel: Channel, from: Endpoint, newest: boolean): void {
-    if (from.key === channel.endpoint.key) channel.endpoint = from;
+    if (samePath(from, channel.endpoint)) channel.endpoint = from;
     else if (!newest) return;
     else if (channel.epoch.seal === null) this.#move(channel, from);
     else if (this.#path.mayAsk(from, this.#env.clock.now())) {
@@ -396,7 +396,7 @@ export class Link {
   }
 
   #move(channel: Channel, to: Endpoint): void {
-    this.#env.log.info({ peer: this.label, from: channel.endpoint.key, to: to.key }, 'link moved');
+    this.#env.log.info({ peer: this.label, from: channel.endpoint.key, to: to.key, local: to.local }, 'link moved');
     channel.endpoint = to;
   }
 

@@ -6,7 +6,7 @@
  */
 
 import { getU32, putU32 } from '../base/bytes.ts';
-import type { Endpoint } from '../base/datagram.ts';
+import { samePath, type Endpoint } from '../base/datagram.ts';
 import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 
@@ -32,13 +32,13 @@ export class PathProbe {
   }
 
   mayAsk(to: Endpoint, now: Micros): boolean {
-    const before = this.#candidates.find((one) => one.endpoint.key === to.key) ?? (this.#candidates.length < CANDIDATES_MAX ? undefined : this.#candidates[0]);
+    const before = this.#candidates.find((one) => samePath(one.endpoint, to)) ?? (this.#candidates.length < CANDIDATES_MAX ? undefined : this.#candidates[0]);
     return before === undefined || now - before.askedAt >= INTERVAL;
   }
 
   /** Writes a token at `at`. A repeated question keeps its token, for long round trips. */
   ask(to: Endpoint, buffer: Uint8Array, at: number, now: Micros): void {
-    const same = this.#candidates.findIndex((one) => one.endpoint.key === to.key);
+    const same = this.#candidates.findIndex((one) => samePath(one.endpoint, to));
     const candidate = same >= 0 ? this.#candidates.splice(same, 1)[0]! : { endpoint: to, high: this.#rng.u32(), low: this.#rng.u32(), askedAt: now };
     if (this.#candidates.length === CANDIDATES_MAX) this.#candidates.shift();
     candidate.askedAt = now;
@@ -49,7 +49,7 @@ export class PathProbe {
 
   /** Whether the token at `at`, come from `from`, is the one sent there. It counts once, and ends the other questions. */
   proves(bytes: Uint8Array, at: number, from: Endpoint): boolean {
-    const proved = this.#candidates.some(({ endpoint, high, low }) => endpoint.key === from.key && getU32(bytes, at) === high && getU32(bytes, at + 4) === low);
+    const proved = this.#candidates.some(({ endpoint, high, low }) => samePath(endpoint, from) && getU32(bytes, at) === high && getU32(bytes, at + 4) === low);
     if (proved) this.#candidates = [];
     return proved;
   }
