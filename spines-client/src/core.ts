@@ -34,6 +34,14 @@ export const SOCKETS_MAX = 65_536;
 /** Default bound of a socket's receive queue. */
 export const RECV_QUEUE_BYTES = 1_048_576;
 
+/**
+ * How far sends may be ahead of the daemon, with SEND_COST_BYTES for each of the packets that they become: what it had not read when
+ * it wanted a socket to wait is taken all the same. Replies come in the order of what was sent: one proves that all before it was read.
+ */
+export const SEND_AHEAD_BYTES = 524_288;
+export const SEND_COST_BYTES = 192;
+const SEND_PACKET_BYTES = 1_400;
+
 const REQUEST_ID_MAX = 0xffff_ffff;
 /** Numbers above are the daemon's to choose. */
 const SOCKET_ID_MAX = ACCEPTED_SOCKET_FIRST - 1;
@@ -117,6 +125,10 @@ export class ClientCore {
   readonly #slab = new FrameSlab();
   /** Streams and listeners of this connection. */
   readonly streams: StreamTable;
+  /** What was sent since a reply proved that the daemon had read all before; and how much of it the question under way will prove, 0: none is. */
+  #ahead = 0;
+  #asked = 0;
+  #full = false;
   #state: CoreState = 'closed';
   #reader: FrameReader = new FrameReader({ onFrame: () => {} });
   #nextRequest = 1;
@@ -281,11 +293,33 @@ export class ClientCore {
       at += part.length;
     }
     const room = this.#sink.write(frame);
-    return room && !socket.blocked;
+    this.#goAhead(id, payloadBytes + SEND_COST_BYTES * Math.max(1, Math.ceil(payloadBytes / SEND_PACKET_BYTES)));
+    return room && !socket.blocked && !this.#full;
   }
 
   isBlocked(id: number): boolean {
-    return this.#sockets.get(id)?.blocked ?? false;
+    return this.#full || (this.#sockets.get(id)?.blocked ?? false);
+  }
+
+  #goAhead(id: number, cost: number): void {
+    this.#ahead += cost;
+    if (this.#ahead >= SEND_AHEAD_BYTES) this.#full = true;
+    if (this.#asked === 0) this.#ask(id);
+  }
+
+  /** Asks something, when enough has been sent since. The answer does not matter, not even whether the socket is still there. */
+  #ask(id: number): void {
+    if (this.#ahead < SEND_AHEAD_BYTES / 4) return;
+    this.#asked = this.#ahead;
+    this.request('getOption', { socket: id, option: 'ttl' }, () => {
+      // A connection that is over took along what it had not carried.
+      this.#ahead = this.#state === 'open' ? this.#ahead - this.#asked : 0;
+      this.#asked = 0;
+      this.#ask(id);
+      if (!this.#full || this.#ahead >= SEND_AHEAD_BYTES / 2) return;
+      this.#full = false;
+      for (const socket of [...this.#sockets.values()]) if (!socket.blocked) socket.listener.onWritable();
+    });
   }
 
   /** Not flowing: messages are held in the bounded queue. To flow again, `flush` afterwards. */

@@ -30,7 +30,7 @@ import { FlowKeys } from './keys.ts';
 import { Onions } from './onion.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
 import { capExponent, type ByzantineOptions } from './options.ts';
-import { NUMBER_BYTES } from './path-flow.ts';
+import { COUNTER_WINDOW_WORDS, NUMBER_BYTES } from './path-flow.ts';
 import { RouteMessages } from './route-messages.ts';
 import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
 import { WeightList } from './weights.ts';
@@ -376,7 +376,7 @@ export class ByzantineRouter implements AlternateRouter {
       return;
     }
     const number = getU48(packet.bytes, start);
-    const window = (source.delivered[packet.service] ??= new ReplayWindow());
+    const window = (source.delivered[packet.service] ??= new ReplayWindow(COUNTER_WINDOW_WORDS));
     // It came on the other path.
     if (!window.isNew(number)) return;
     if (data.pieceCount === 1) this.#deliver(number, window, packet, packet.bytes, from, to);

@@ -25,6 +25,7 @@ import { pathId } from './discovery.ts';
 import type { FlowKeys } from './keys.ts';
 import { openInner, type Onions } from './onion.ts';
 import type { ByzantineOptions } from './options.ts';
+import { COUNTER_WINDOW_WORDS } from './path-flow.ts';
 
 /** Flows remembered, one for each source, destination and path. */
 const FLOWS_MAX = 2_048;
@@ -241,7 +242,7 @@ export class Forwarder {
   }
 
   #takeOnce(transit: Transit, counter: number): boolean {
-    const window = (transit.window ??= new ReplayWindow());
+    const window = (transit.window ??= new ReplayWindow(COUNTER_WINDOW_WORDS));
     if (!window.isNew(counter)) return false;
     window.record(counter);
     return true;

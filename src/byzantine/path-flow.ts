@@ -29,8 +29,13 @@ import type { ByzantineOptions } from './options.ts';
 
 /** In front of every inner packet, or piece of one: which message of the source it is. */
 export const NUMBER_BYTES = 6;
-/** Packets of one path whose fate is open; more are refused. */
-const OPEN_MAX = 4_096;
+/** Packets of one path whose fate is open; more are refused. At half of them programs are told to wait: what they had sent by then must find room. */
+const OPEN_MAX = 8_192;
+/**
+ * Whoever takes a packet once must tell its counter from those of all that may be under way beside it: over reliable links one that is sent again
+ * comes behind them, and looks lost if it is too old to tell. Twice as many, for two paths or services at a time.
+ */
+export const COUNTER_WINDOW_WORDS = (2 * OPEN_MAX) / 32;
 /** Packets that the monitor has not judged yet; more are refused. */
 const UNJUDGED_MAX = 16_384;
 /** Packets whose fate is known that an acknowledgement may still name: as one of a batch, or too late. */
@@ -288,6 +293,7 @@ export class PathFlow {
   }
 
   #isCongested(): boolean {
+    if (this.#open.size >= OPEN_MAX / 2) return true;
     if (this.#shortest === Infinity) return this.#open.size >= OPEN_UNANSWERED;
     return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.queueBytes ?? 0) > QUEUE_OWN_BYTES);
   }

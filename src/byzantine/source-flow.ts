@@ -20,8 +20,8 @@ import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
 import type { WeightList } from './weights.ts';
 import type { Withdrawals } from './withdrawals.ts';
 
-/** Packets that wait for a path; more are refused. */
-const WAITING_MAX = 1_024;
+/** Packets that wait for a path; more are refused. Programs are told to wait at an eighth of it. */
+const WAITING_MAX = 4_096;
 /** A message is sent so often once more: while several nodes misbehave, both paths may be bad until the second search has ended. */
 const AGAIN_MAX = 6;
 /** What waits to be sent once more leaves a few at a time, with each new message: a path must not be filled by what another one lost. */
@@ -92,7 +92,7 @@ export class SourceFlow {
 
   /** True while a further packet would only wait. */
   get congested(): boolean {
-    if (this.#main === null) return this.#waiting.length > WAITING_MAX / 2;
+    if (this.#main === null) return this.#waiting.length > WAITING_MAX / 8;
     return this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true);
   }
 

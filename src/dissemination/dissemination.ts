@@ -25,8 +25,8 @@ export interface DisseminationUpper {
   onExpired(packet: Packet): void;
 }
 
-/** Packets to ourselves in one turn. */
-const LOOPBACK_MAX = 4096;
+/** Packets to ourselves in one turn: what half a dozen programs may have sent ahead. */
+const LOOPBACK_MAX = 16_384;
 
 export class Dissemination {
   originated = 0;

@@ -2,25 +2,31 @@
  * A bounded queue of packets in front of a link, fair between source nodes.
  *
  * Deficit round robin over one sub-queue per source (Shreedhar and Varghese, 1995): a source that sends more
- * than its share waits behind itself. The bound is in bytes over all sources (packets whose bytes are borrowed come from
- * local programs); at the bound the packet is refused and the caller says so to whoever sent it. `@hot`
+ * than its share waits behind itself. Packets in transit have one bound in bytes over all sources, and those of local programs (whose
+ * bytes are borrowed) a larger one of their own; each packet is charged an overhead. At the bound the packet is refused and the
+ * caller says so to whoever sent it. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import type { Packet } from '../wire/packet.ts';
+import { KIND_PROBED, type Packet } from '../wire/packet.ts';
 import { PACKET_BYTES_MAX } from '../wire/sizes.ts';
 
 /** Charged to every packet on top of its bytes, so that many small ones are bounded too. */
 export const PACKET_OVERHEAD_BYTES = 128;
 /**
- * Packets of local programs may go this many times beyond the limit: what a program had sent before it heard that it must wait is
- * not lost. Transit traffic has nobody to tell, and stops at the limit.
+ * Packets of local programs have this many times the limit for themselves: what programs had sent before they heard that they must wait is
+ * not lost. Each is ahead of the daemon by SEND_AHEAD_BYTES of the client library at most, and 15 at once find room beyond the half of
+ * the limit at which they hear of it. Transit traffic has nobody to tell, and stops at the limit.
  */
-export const LOCAL_FACTOR = 4;
+export const LOCAL_FACTOR = 16;
+/** Probed packets have a window of their own and stop earlier. */
+const PROBED_FACTOR = 4;
+/** Most that one queue holds, in units of its limit. */
+export const QUEUE_FACTOR = LOCAL_FACTOR + PROBED_FACTOR;
 const QUANTUM = PACKET_BYTES_MAX + PACKET_OVERHEAD_BYTES;
-const PACKETS_PER_SOURCE_MAX = 16_384;
+const PACKETS_PER_SOURCE_MAX = 65_536;
 
 class SourceQueue {
   readonly source: NodeId;
@@ -41,6 +47,8 @@ export class SendQueue {
   /** Sources with packets, in the order of their turns. */
   #turns: SourceQueue[] = [];
   #bytes = 0;
+  /** Of these, what local programs sent. */
+  #localBytes = 0;
   #packets = 0;
 
   constructor(pool: PacketPool, limitBytes: number) {
@@ -59,14 +67,19 @@ export class SendQueue {
   /** Keeps `packet`, to be marked when it leaves if `mark`; false when a bound is reached, and then nothing is kept. */
   push(packet: Packet, mark = false): boolean {
     const cost = packet.length + PACKET_OVERHEAD_BYTES;
-    if (this.#bytes + cost > (packet.keepable ? this.limitBytes : LOCAL_FACTOR * this.limitBytes)) return false;
+    const local = !packet.keepable && packet.kind !== KIND_PROBED;
+    const transitBytes = this.#bytes - this.#localBytes;
+    const limit = local ? LOCAL_FACTOR * this.limitBytes : packet.keepable ? this.limitBytes : PROBED_FACTOR * this.limitBytes;
+    if ((local ? this.#localBytes : transitBytes) + cost > limit) return false;
     const queue = this.#bySource.get(packet.source) ?? new SourceQueue(packet.source);
     if (queue.packets.length === queue.packets.limit) return false;
     // Turns are fair among what waits; who may wait must be fair too. A source beside others holds at most twice what is free.
-    if (this.#bySource.size > 1 && queue.bytes + cost > 2 * (this.limitBytes - this.#bytes)) return false;
+    if (!local && this.#bySource.size > 1 && queue.bytes + cost > 2 * (this.limitBytes - transitBytes)) return false;
     const kept = this.#pool.keep(packet);
     if (kept === null) return false;
     if (mark) kept.mark = true;
+    kept.local = local;
+    if (local) this.#localBytes += cost;
     if (queue.packets.length === 0) {
       this.#bySource.set(packet.source, queue);
       this.#turns.push(queue);
@@ -94,6 +107,7 @@ export class SendQueue {
     queue.deficit -= cost;
     queue.bytes -= cost;
     this.#bytes -= cost;
+    if (head.local) this.#localBytes -= cost;
     this.#packets -= 1;
     if (queue.packets.length === 0) {
       this.#turns.shift();

@@ -17,7 +17,7 @@ import { integer, text, type Arguments, type ClientPort, type Reply } from '../i
 import type { Dial } from '../link/dial.ts';
 import type { Trouble } from '../link/dial-outcome.ts';
 import type { Link } from '../link/link.ts';
-import { LOCAL_FACTOR } from '../link/send-queue.ts';
+import { QUEUE_FACTOR } from '../link/send-queue.ts';
 import { clockFault, CLOCK_WRONG } from '../routing/clock-watch.ts';
 import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
@@ -132,7 +132,7 @@ export class Administration {
       drops: drops.snapshot(),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
-        longestLinkQueueBytes: [linkQueue, LOCAL_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
+        longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
         longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
         streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.heldBytes, config.limits.streamBytes],
         waitingForRoute: [dissemination.waiting, 16_384],

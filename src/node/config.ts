@@ -58,7 +58,10 @@ export interface NodeLimits {
   readonly nodes: number;
   /** Packets in all queues together; further ones are dropped. */
   readonly packetsKept: number;
-  /** Bytes in one link's send queue; further packets are dropped. Local programs are told to wait at half of it, and may go four times beyond. */
+  /**
+   * Bytes in one link's send queue, 128 more for each packet; further packets are dropped. Local programs are told to wait at half of it; what they had
+   * sent by then has 16 times as much for itself.
+   */
   readonly linkQueueBytes: number;
   /** Client connections; more are closed at once. */
   readonly clients: number;

@@ -12,7 +12,8 @@ import { DropReason, type DropCounters } from '../wire/drop.ts';
 
 /** A message of which no piece arrived for this long is given up. */
 export const REASSEMBLY_TIMEOUT: Micros = 5 * SECOND;
-const PER_SOURCE_MAX = 64;
+/** A window of small messages, some of whose pieces are being sent again; bytes bound the long ones. */
+const PER_SOURCE_MAX = 1_024;
 
 interface Partial {
   readonly key: string;

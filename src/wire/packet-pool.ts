@@ -23,6 +23,8 @@ export class KeptPacket {
   priority = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
+  /** A local program sent it; set and read by the queue that it is in. */
+  local = false;
   /** Buffer of its own, for packets that had to be copied; kept with the slot. */
   own: Uint8Array | null = null;
   kept = false;

@@ -11,7 +11,7 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { LOCAL_FACTOR } from '../../src/link/send-queue.ts';
+import { QUEUE_FACTOR } from '../../src/link/send-queue.ts';
 import { checksum, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
 import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
 import { isNodeId } from '../../src/base/ids.ts';
@@ -115,7 +115,7 @@ class Scene {
         ['routes', node.router.paths.ids.length, limits.nodes],
       ];
       for (const [what, now, bound] of bounds) if (now > bound) throw new Error(`${name}: ${what} ${now} of ${bound}`);
-      for (const link of node.links.all()) if (link.queueBytes > LOCAL_FACTOR * limits.linkQueueBytes) throw new Error(`${name}: link queue ${link.queueBytes}`);
+      for (const link of node.links.all()) if (link.queueBytes > QUEUE_FACTOR * limits.linkQueueBytes) throw new Error(`${name}: link queue ${link.queueBytes}`);
     }
   }
 

@@ -8,7 +8,7 @@
 
 import { afterEach, expect } from 'vitest';
 
-import { LOCAL_FACTOR } from '../../src/link/send-queue.ts';
+import { QUEUE_FACTOR } from '../../src/link/send-queue.ts';
 import type { Port } from '../../src/base/ids.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { nullLog, type Log, type LogFields } from '../../src/base/log.ts';
@@ -183,7 +183,7 @@ export class Network {
       expect(node.router.database.size, `${name}: nodes known`).toBeLessThanOrEqual(limits.nodes);
       expect(node.sessions.reassembly.bytes, `${name}: reassembly bytes`).toBeLessThanOrEqual(limits.reassemblyBytes);
       // What local programs add before they hear that they must wait may go beyond the limit that transit has.
-      for (const link of node.links.all()) expect(link.queueBytes, `${name}: link queue`).toBeLessThanOrEqual(LOCAL_FACTOR * limits.linkQueueBytes);
+      for (const link of node.links.all()) expect(link.queueBytes, `${name}: link queue`).toBeLessThanOrEqual(QUEUE_FACTOR * limits.linkQueueBytes);
     }
     for (const flow of this.flows) {
       expect(flow.foreign, 'messages delivered to a flow that were not its own').toBe(0);

@@ -84,13 +84,13 @@ describe('reassembly', () => {
     expect(bench.reassembly.messages).toBe(0);
   });
 
-  test('a source holds at most 64 messages: its own oldest gives way', () => {
+  test('a source holds at most 1,024 messages: its own oldest gives way', () => {
     const bench = new Bench();
     const bytes = pattern(3_000);
     bench.piece(8, 1, bytes, 0);
-    for (let i = 0; i < 500; i += 1) bench.piece(7, i, bytes, 0);
-    expect(bench.reassembly.messages).toBe(65);
-    expect(bench.drops.of(DropReason.fragmentTableFull)).toBe(436);
+    for (let i = 0; i < 1_500; i += 1) bench.piece(7, i, bytes, 0);
+    expect(bench.reassembly.messages).toBe(1_025);
+    expect(bench.drops.of(DropReason.fragmentTableFull)).toBe(476);
     expect(bench.piece(8, 1, bytes, 1)).toBeNull();
     expect(bench.piece(8, 1, bytes, 2)).not.toBeNull();
   });
