@@ -134,7 +134,7 @@ export class Administration {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
         longestClientQueueBytes: [clientQueue, config.limits.clientQueueBytes],
-        streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.heldBytes, config.limits.streamBytes],
+        streams: [this.#node.streams.size, config.limits.streams], streamBytes: [this.#node.streams.grantedBytes, config.limits.streamBytes],
         waitingForRoute: [dissemination.waiting, 16_384],
         reassemblyBytes: [sessions.reassembly.bytes, config.limits.reassemblyBytes], probes: [echo.outstanding, 4096],
       },

@@ -78,7 +78,10 @@ export interface NodeLimits {
   readonly clientPacketsPerSecond: number;
   /** Streams, half-open ones included; more are refused. */
   readonly streams: number;
-  /** Received bytes that streams hold for slow readers; beyond it each stream's window shrinks to 64 KiB. */
+  /**
+   * Bytes that streams hold for slow readers, windows granted and not used included: as it fills up windows get smaller, to 16 KiB each, and where not
+   * even that is left further streams are refused.
+   */
   readonly streamBytes: number;
   /** Bytes in incomplete fragmented messages; the oldest message gives way. */
   readonly reassemblyBytes: number;

@@ -31,16 +31,26 @@ export class StreamReceiver {
   readonly #beyond = new ArrivedRanges(SACKS_MAX);
   #edge: number;
 
-  /** `limit`: most bytes held in order and out of order together. */
-  constructor(limit: number) {
+  /** `limit`: most bytes held in order and out of order together; `granted`: how much of it the far end may count on before it is told. */
+  constructor(limit: number, granted = limit) {
     this.#limit = limit;
     this.#ready = new ByteQueue(limit);
-    this.#edge = limit;
+    this.#edge = granted;
   }
 
   /** In-order bytes that the owner has not taken. */
   get readyBytes(): number {
     return this.#ready.length;
+  }
+
+  /** Bytes that are held, or that the far end may send: granted, and not taken by the owner. */
+  get grantedBytes(): number {
+    return this.finished ? this.#ready.length : this.#edge - this.next + this.#ready.length;
+  }
+
+  /** Bytes held, in order and beyond gaps. */
+  get heldBytes(): number {
+    return this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, this.#ready.length);
   }
 
   /** True once everything up to the FIN has arrived. */

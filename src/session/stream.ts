@@ -17,6 +17,7 @@ import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
   Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
 } from '../wire/segment.ts';
+import type { ReceiveAccount } from './receive-budget.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
 import { putU32 } from '../base/bytes.ts';
@@ -67,8 +68,10 @@ export interface StreamEnvironment {
   reachable(node: NodeId): boolean;
   /** True while the first link's queue is too long to add to. */
   congested(stream: Stream): boolean;
-  /** Most that one stream may hold of received data now. */
-  receiveShare(): number;
+  /** Most that the stream may have granted of its window and not taken. */
+  receiveShare(stream: Stream): number;
+  /** The window that it granted has changed, or its owner. */
+  onGranted(stream: Stream): void;
   /** Call `send` at the end of the turn. */
   later(stream: Stream): void;
   onGone(stream: Stream): void;
@@ -105,7 +108,9 @@ export class Stream {
   /** The far end's id for this stream, 0 until known. */
   remoteId = 0;
   readonly sender: StreamSender;
-  readonly receiver = new StreamReceiver(RECEIVE_MAX_BYTES);
+  readonly receiver = new StreamReceiver(RECEIVE_MAX_BYTES, 0);
+  /** What it is charged for among all streams of the daemon. */
+  readonly account: ReceiveAccount;
   owner: StreamOwner;
   /** In the list of streams that `send` at the end of the turn. */
   listed = false;
@@ -141,7 +146,11 @@ export class Stream {
   #gone = false;
   #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
 
-  constructor(id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment, connectUs = env.timing.connectUs) {
+  constructor(
+    id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment, account: ReceiveAccount,
+    connectUs = env.timing.connectUs,
+  ) {
+    this.account = account;
     this.id = id;
     this.node = node;
     this.port = port;
@@ -205,10 +214,11 @@ export class Stream {
 
   take(count: number): void {
     this.receiver.take(count);
+    this.#env.onGranted(this);
     if (this.#state !== 'open') return;
-    // A window that was nearly shut and is now half open again is worth a segment of its own.
-    const window = this.receiver.window(this.#env.receiveShare());
-    if (this.#advertised < RECEIVE_MAX_BYTES / 8 && window >= this.#advertised + RECEIVE_MAX_BYTES / 4) this.#sendAck();
+    // A window that was nearly shut and is a good part open again is worth a segment of its own.
+    const share = this.#env.receiveShare(this);
+    if (this.#advertised < share / 8 && share - this.receiver.readyBytes >= this.#advertised + share / 4) this.#sendAck();
   }
 
   /** Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn. */
@@ -391,8 +401,9 @@ export class Stream {
     // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
     segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
     segment.sequence = sequence;
-    segment.window = this.receiver.window(this.#env.receiveShare());
+    segment.window = this.receiver.window(this.#env.receiveShare(this));
     this.#advertised = segment.window;
+    this.#env.onGranted(this);
     segment.delayUs = this.#unackedSegments > 0 ? now - this.#largestAt : 0;
     this.receiver.describe(segment);
     if ((flags & SEGMENT_SYN) !== 0 || dataBytes > 0) segment.sackCount = 0;
@@ -505,6 +516,7 @@ export class Stream {
     const { owner } = this;
     this.sender.clear();
     if (error !== null) this.receiver.clear();
+    this.#env.onGranted(this);
     if (afterlife) this.#armTimer();
     else this.#forget();
     owner.onClosed(this, error);

@@ -16,6 +16,7 @@ import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { KIND_STREAM, Packet } from '../wire/packet.ts';
 import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
 export interface StreamListener {
@@ -34,7 +35,7 @@ export interface StreamsEnvironment {
   readonly timing: StreamTiming;
   /** Streams, half-open ones included. */
   readonly streamsMax: number;
-  /** Received bytes that all streams may hold before each gets a small share only. */
+  /** Received bytes that all streams may hold, windows that they granted included. */
   readonly receiveBytes: number;
   reachable(node: NodeId): boolean;
 }
@@ -46,13 +47,14 @@ export const BACKLOG_MAX = 1_024;
 const HALF_OPEN_MAX = 1_024;
 const HALF_OPEN_PER_SOURCE_MAX = 64;
 const RESETS_PER_SECOND = 500;
-const SMALL_SHARE = 64 * 1024;
+const OPENING_SHARE = 64 * 1024;
 
 interface Listening { readonly listener: StreamListener; readonly backlog: number; halfOpen: number }
 
 export class Streams {
   marked = 0;
   readonly #env: StreamsEnvironment;
+  readonly #budget: ReceiveBudget;
   readonly #streamEnv: StreamEnvironment;
   readonly #byId = new Map<number, Stream>();
   readonly #listening = new Map<Port, Listening>();
@@ -71,13 +73,16 @@ export class Streams {
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
+    this.#budget = new ReceiveBudget(env.receiveBytes);
     this.#nextPort = EPHEMERAL_FIRST + env.rng.below(EPHEMERAL_LAST - EPHEMERAL_FIRST + 1);
     this.#streamEnv = {
       clock: env.clock, timers: env.timers, timing: env.timing,
       sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, head, dataBytes, fill) === DropReason.none,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
-      receiveShare: () => (this.#byId.size * SMALL_SHARE > env.receiveBytes || this.heldBytes > env.receiveBytes / 2 ? SMALL_SHARE : RECEIVE_MAX_BYTES),
+      // Whoever has not shown yet that it is there gets little.
+      receiveShare: (stream) => this.#budget.share(stream.account, stream.state === 'open' ? RECEIVE_MAX_BYTES : OPENING_SHARE, stream.receiver.received),
+      onGranted: (stream) => this.#budget.set(stream.account, stream.state === 'closed' ? 0 : stream.receiver.grantedBytes, stream.owner),
       later: (stream) => this.#sendLater(stream),
       onGone: (stream) => this.#onGone(stream),
     };
@@ -91,11 +96,16 @@ export class Streams {
     return this.#halfOpen.size;
   }
 
-  /** Bytes received and not yet taken by owners; counted anew at every call while streams are few. */
+  /** Bytes received and not yet taken by owners; counted anew at every call. */
   get heldBytes(): number {
     let bytes = 0;
-    if (this.#byId.size <= 64) for (const stream of this.#byId.values()) bytes += stream.receiver.readyBytes;
+    for (const stream of this.#byId.values()) bytes += stream.receiver.heldBytes;
     return bytes;
+  }
+
+  /** Bytes of windows granted and not taken, held or not: what `receiveBytes` bounds. */
+  get grantedBytes(): number {
+    return this.#budget.bytes;
   }
 
   all(): IterableIterator<Stream> {
@@ -124,7 +134,8 @@ export class Streams {
   /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
   connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#env.timing.connectUs): Stream {
     if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
-    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, connectUs);
+    if (!this.#budget.open) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
+    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, this.#budget.add(owner), connectUs);
     this.#byId.set(stream.id, stream);
     stream.start();
     return stream;
@@ -205,13 +216,13 @@ export class Streams {
       return DropReason.portClosed;
     }
     const ofSource = this.#halfOpenOf.get(packet.source) ?? 0;
-    if (listening.halfOpen >= listening.backlog || ofSource >= HALF_OPEN_PER_SOURCE_MAX || this.#halfOpen.size >= HALF_OPEN_MAX || this.#byId.size >= this.#env.streamsMax) {
+    if (listening.halfOpen >= listening.backlog || ofSource >= HALF_OPEN_PER_SOURCE_MAX || this.#halfOpen.size >= HALF_OPEN_MAX || this.#byId.size >= this.#env.streamsMax || !this.#budget.open) {
       return DropReason.streamRefused;
     }
     const options: StreamOptions = {
       service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno',
     };
-    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv);
+    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody));
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
     this.#byId.set(stream.id, stream);
@@ -251,6 +262,7 @@ export class Streams {
   #onGone(stream: Stream): void {
     this.#endHalfOpen(stream);
     this.#byId.delete(stream.id);
+    this.#budget.remove(stream.account);
     this.#blocked.delete(stream);
     const key = this.#synOf.get(stream);
     if (key !== undefined) {
