@@ -54,7 +54,7 @@ describe('connects given up while they connect', () => {
       const lossy = change.loss !== undefined;
       expect(network.until(() => b.node.streams.halfOpen === 0, 40 * SECOND, 10 * MS)).toBeLessThanOrEqual(lossy ? 7 * SECOND : 1_500 * MS);
       const next = new StreamEnd(a, 10, 1, 2).connect(b, PORT, service);
-      expect(network.until(() => next.opened, 10 * SECOND)).toBeLessThanOrEqual(lossy ? 4 * SECOND : 45 * MS);
+      expect(network.until(() => next.opened, 10 * SECOND)).toBeLessThanOrEqual(lossy ? 4 * SECOND : 25 * MS + 2 * (change.reorderUs ?? 0));
       next.stream!.reset();
       a.endTurn();
       network.run(20 * SECOND);
