@@ -227,6 +227,9 @@ export interface StatusReply {
   packets: { originated: number; forwarded: number; delivered: number };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;
+  twins?: TwinRow[];
+  /** What this daemon speaks to its neighbours. */
+  wireVersions?: { min: number; max: number };
   /** Named gauges of bounded things: [now, bound]. */
   bounds: Record<string, [number, number]>;
 }
@@ -266,12 +269,27 @@ export interface LinkRow {
   /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
   seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;
+  /** Version of the wire that both ends speak; null while the link is not up. */
+  wireVersion?: number | null;
   /** Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before 0.2. */
   why?: WhyReply | null;
   /** By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not known. Absent from daemons before 0.2. */
   clockAheadMs?: number | null;
 }
-export interface LinksReply { schema: 1; links: LinkRow[] }
+/** One identity on two machines, as seen from here. */
+export interface TwinRow {
+  node: string;
+  name: string | null;
+  /** True: it is this daemon's own, by what a neighbour says of it. */
+  self: boolean;
+  /** UDP address of the daemon whose link is kept; null where the neighbour does not say. */
+  kept: string | null;
+  /** Of the one that is refused; null: this daemon. */
+  refused: string | null;
+  /** Milliseconds since it was found out. */
+  sinceMs: number;
+}
+export interface LinksReply { schema: 1; links: LinkRow[]; twins?: TwinRow[] }
 
 export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
 export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
@@ -458,7 +476,7 @@ export function parseMisbehaviour(text: string): MisbehaviourOrder | null {
 
 export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
 export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[]; why?: WhyReply | null }
-export interface NodesReply { schema: 1; nodes: NodeRow[] }
+export interface NodesReply { schema: 1; nodes: NodeRow[]; twins?: TwinRow[] }
 
 export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }
 export interface TraceReply { schema: 1; node: string; reached: boolean; hops: TraceHop[] }

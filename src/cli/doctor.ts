@@ -15,6 +15,7 @@ import { clockFindings, linkFindings } from './doctor-links.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
+import { TWIN_ADVICE, twinText } from './twins.ts';
 
 export interface Finding {
   readonly what: string;
@@ -127,6 +128,7 @@ export function daemonFindings(status: StatusReply): Finding[] {
     },
     ...linkFindings(status),
     ...clockFindings(status),
+    ...(status.twins ?? []).map((twin) => ({ what: 'identity', found: twinText(twin), advice: TWIN_ADVICE })),
   ];
   const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
   findings.push({

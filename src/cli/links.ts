@@ -10,6 +10,7 @@ import type { LinksReply } from 'spines-client';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
 import { formatAge, formatMs, formatPct, formatTable, paintFor, wrapText, type Paint } from './table.ts';
+import { formatTwins } from './twins.ts';
 
 const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red', standby: 'dim' } as const;
 
@@ -25,7 +26,7 @@ export function registerLinks(program: Command): void {
     );
 }
 
-export function formatLinks({ links }: LinksReply, paint: Paint): string {
+export function formatLinks({ links, twins }: LinksReply, paint: Paint): string {
   if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
   const table = formatTable(
     [
@@ -42,7 +43,7 @@ export function formatLinks({ links }: LinksReply, paint: Paint): string {
       link.why?.short ?? '',
     ]),
   );
-  return table + links.map(reasonOf).join('');
+  return table + links.map(reasonOf).join('') + formatTwins(twins);
 }
 
 /** Cause and next step of a link that is not up, below the table. */

@@ -10,6 +10,7 @@ import type { NodesReply } from 'spines-client';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
 import { formatAge, formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
+import { formatTwins } from './twins.ts';
 
 /** Neighbours shown of one node; a table with more is read with --json. */
 const NEIGHBOURS_SHOWN = 8;
@@ -26,7 +27,7 @@ export function registerNodes(program: Command): void {
     );
 }
 
-export function formatNodes({ nodes }: NodesReply, paint: Paint): string {
+export function formatNodes({ nodes, twins }: NodesReply, paint: Paint): string {
   const table = formatTable(
     [{ title: 'node' }, { title: 'name' }, { title: 'state' }, { title: 'heard', align: 'right' }, { title: 'links' }],
     nodes.map((node) => [
@@ -37,7 +38,7 @@ export function formatNodes({ nodes }: NodesReply, paint: Paint): string {
     ]),
   );
   const reasons = nodes.flatMap(({ why }) => (why == null ? [] : [`\n${wrapText(why.text, '')}${wrapText(`next: ${why.next}`, '  ')}`]));
-  return table + reasons.join('');
+  return table + reasons.join('') + formatTwins(twins);
 }
 
 function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {

@@ -73,12 +73,18 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   ];
 }
 
+function wireText({ wireVersions }: StatusReply): string {
+  if (wireVersions === undefined) return '';
+  const { min, max } = wireVersions;
+  return `, wire version ${min === max ? max : `${min} to ${max}`}`;
+}
+
 export function formatStatus(status: StatusReply, paint: Paint): string {
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
   const head = formatPairs([
     ['node', formatNode(status.name, status.node)],
-    ['version', `${status.version}, up ${formatAge(status.uptimeMs)}`],
+    ['version', `${status.version}${wireText(status)}, up ${formatAge(status.uptimeMs)}`],
     ['listening', status.listen.join(', ')],
     ['security', status.identity === null ? paint('red', 'NONE: anyone who reaches the UDP port can join, read and forge') : `${status.security}, by ${status.identity.primitives}`],
     ...identityRows(status.identity, paint),

@@ -11,7 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { equalBytes, getU32 } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
-import type { NodeId } from '../base/ids.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng, SecureRandom } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
@@ -20,7 +20,7 @@ import {
   DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { CLOSE_REMOVED, CLOSE_SHUTDOWN } from '../wire/frames.ts';
+import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { REFUSAL_KEY, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
 import type { VersionRange } from '../wire/versions.ts';
@@ -39,6 +39,7 @@ import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
 import { Refusals, type ToldRefusal } from './refusals.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
+import { Twins } from './twins.ts';
 
 export type { DialConfig };
 
@@ -76,6 +77,8 @@ export interface LinkEnvironment {
   /** What people call a node. `certificate`: the one that it showed, if any. */
   label(node: NodeId, certificate: Certificate | null): string;
   forgetChannel(channel: Channel): void;
+  /** `link` moves to `channel`; true: `former` is not forgotten with it. */
+  onChannel(link: Link, channel: Channel, former: Channel | null): boolean;
   onLinkDown(link: Link, why: string): void;
   /** What others may hold against this daemon's own certificate, and what to do; null: nothing. */
   ownFault(): { readonly why: string; readonly next: string } | null;
@@ -151,6 +154,9 @@ export class LinkTable {
   readonly watch: NeighbourWatch;
   readonly #run: Run;
   readonly #refusals: Refusals;
+  readonly twins: Twins;
+  /** Where the twin of the neighbour in the handshake read last is. */
+  #twin: Endpoint | null = null;
   readonly #links = new Map<NodeId, Link>();
   readonly #bySlot: (Link | null)[] = [];
   /** From the configuration. */
@@ -186,6 +192,7 @@ export class LinkTable {
       : new SealedHandshaker(membership, surroundings.clock, surroundings.sink, config.wireVersions);
     this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
     this.#run = run;
+    this.twins = new Twins(surroundings.clock, random, surroundings.log, (node) => this.#links.get(node)?.label ?? formatNodeId(node), (channel) => this.#forgetChannel(channel));
     this.#random = random;
     this.#env = {
       ...rest,
@@ -195,6 +202,7 @@ export class LinkTable {
       linkQueueBytes: config.limits.linkQueueBytes,
       label: (node, certificate) => this.watch.label(node, certificate),
       forgetChannel: (channel) => this.#forgetChannel(channel),
+      onChannel: (link, channel, former) => this.twins.onChannel(link.node, channel, former),
       onLinkDown: (link, why) => this.#onLinkDown(link, why),
       ownFault: () => this.watch.ownFault(),
       onUnconfirmed: (link) => this.watch.onUnconfirmed(link),
@@ -219,6 +227,11 @@ export class LinkTable {
   /** The link in a slot of the next-hop table. `@hot` */
   at(slot: number): Link | null {
     return this.#bySlot[slot] ?? null;
+  }
+
+  /** What dials were told last, by whoever is at their addresses. */
+  *refusals(): IterableIterator<ToldRefusal> {
+    for (const { refusal } of this.#dials) if (refusal !== null) yield refusal;
   }
 
   /** Addresses that are dialled and have no link, for status. */
@@ -366,8 +379,21 @@ export class LinkTable {
     if (epoch === channel.nextEpoch && !epoch.superseded) this.#enter(link, channel, epoch);
     const newest = number > replay.highest;
     replay.record(number);
+    if (channel !== link.channel && this.twins.isFormer(link.node, channel)) return this.#onFormer(link, channel, bytes, end);
     channel.receivedBytes += length;
     link.onDatagram(channel, number, bytes, end, from, newest);
+    return DropReason.none;
+  }
+
+  /** The daemon that a neighbour's link was with before shows life: there may be two of them. */
+  #onFormer(link: Link, former: Channel, bytes: Uint8Array, end: number): DropReason {
+    const over = this.twins.onFormer(link.node, bytes, end);
+    if (over === null) return DropReason.none;
+    // Both are told that the link is gone, so that the one that is kept asks again at once.
+    former.buffer[former.frame(FRAME_CLOSE, CLOSE_BODY_BYTES)] = CLOSE_REMOVED;
+    former.flush();
+    this.twins.endFormer(link.node);
+    if (over === 'present') link.down('another daemon with the same certificate is kept', CLOSE_REMOVED);
     return DropReason.none;
   }
 
@@ -396,7 +422,7 @@ export class LinkTable {
     if (reason === DropReason.none) return reason;
     const { hello, refused } = this.handshaker;
     if (!this.#stopped) this.watch.onCallRefused(reason, from, hello, refused, this.#run.instance);
-    this.#refusals.refuse(bytes, length, from, reason, null);
+    this.#refusals.refuse(bytes, length, from, reason, reason === DropReason.handshakeTwin ? this.#twin : null);
     return reason;
   }
 
@@ -410,6 +436,7 @@ export class LinkTable {
     if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
     if (hello.peer !== 0 && hello.peer !== this.#config.id) return DropReason.handshakeForAnother;
     let link = this.#links.get(hello.node);
+    if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
     const rival = this.#rivalOf(hello.node, from, link);
     if (rival !== undefined && this.#config.id > hello.node && attempt < TIE_ATTEMPTS) return DropReason.handshakeTieBroken;
     if (link === undefined) {
@@ -420,6 +447,13 @@ export class LinkTable {
     const late = link.isLate(hello.instance, hello.stamp);
     if (late && !link.mayAnswerLate(hello.instance)) return DropReason.handshakeReplayed;
     return this.#answer(link, fingerprint, attempt, from, late);
+  }
+
+  /** Whether the handshake read last is not that of a twin that is refused. */
+  #admitsRun(link: Link | undefined, from: Endpoint): boolean {
+    const { hello } = this.handshaker;
+    this.#twin = this.twins.admits(hello.node, hello, link?.up === true, from);
+    return this.#twin === null;
   }
 
   /** `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer. */
@@ -485,6 +519,7 @@ export class LinkTable {
     if (dial.node !== null && dial.node !== hello.node) return DropReason.handshakeForAnother;
     dial.learnKey(hello.certificate);
     let link = this.#links.get(hello.node);
+    if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
     if (dial.rekeys) return this.#renew(dial, link, from);
     if (link?.up === true) {
       // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is enough.
@@ -584,6 +619,7 @@ export class LinkTable {
   }
 
   #onLinkDown(link: Link, why: string): void {
+    this.twins.onDown(link.node);
     const rekey = this.#rekeys.get(link);
     if (rekey !== undefined) this.#endRound(rekey);
     if (this.#stopped) return;
@@ -651,8 +687,10 @@ export class LinkTable {
       assert(this.#bySlot[link.slot] === link, 'a link sits in its slot');
       this.#bySlot[link.slot] = null;
       this.#links.delete(link.node);
+      this.twins.forget(link.node);
     }
     this.watch.tick(now, (dial) => this.#askKey(dial));
+    this.twins.look((node) => this.#links.get(node)?.up === true);
     this.#env.timers.arm(this.#houseTimer, now + HOUSEKEEPING);
   }
 

@@ -269,7 +269,8 @@ export class Link {
       this.#runStamp = dialled ? 0 : this.#nextStamp;
     }
     this.#env.timers.cancel(this.#confirmTimer);
-    if (this.#state === 'up') this.#leaveUp();
+    const stays = this.#env.onChannel(this, channel, this.#channel);
+    if (this.#state === 'up') this.#leaveUp(stays);
     this.#channel = channel;
     this.#shown = channel.epoch.certificate;
     this.dialled = dialled;
@@ -294,7 +295,7 @@ export class Link {
       const fields = { peer: this.label, address: this.#channel.endpoint.key, why, ...(next === null ? {} : { next }) };
       if (closeReason === CLOSE_SHUTDOWN) this.#env.log.info(fields, 'link down');
       else this.#env.log.warn(fields, 'link down');
-      this.#leaveUp();
+      this.#leaveUp(false);
     } else this.#become('down');
     this.#env.onLinkDown(this, why);
   }
@@ -310,7 +311,8 @@ export class Link {
     for (const service of this.#services) service?.onSinkWritable();
   }
 
-  #leaveUp(): void {
+  /** `stays`: datagrams of the channel in use are still taken, elsewhere. */
+  #leaveUp(stays: boolean): void {
     const channel = this.#channel!;
     channel.flush();
     this.#lastEndpoint = channel.endpoint;
@@ -318,7 +320,7 @@ export class Link {
     this.#past.sentBytes += channel.sentBytes;
     this.#past.receivedDatagrams += channel.receivedDatagrams;
     this.#past.receivedBytes += channel.receivedBytes;
-    this.#drop(channel);
+    if (!stays) this.#drop(channel);
     this.#channel = null;
     this.liveness.stop();
     this.#become('down');

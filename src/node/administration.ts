@@ -23,10 +23,11 @@ import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
+import { REFUSAL_TWIN } from '../wire/refusal.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
   ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodeRow, NodesReply, RoutesReply,
-  RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, WhyReply,
+  RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, TwinRow, WhyReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
 import { misbehave } from './misbehaviour.ts';
@@ -129,7 +130,7 @@ export class Administration {
         advertisements: counters.accepted,
       },
       packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
-      drops: drops.snapshot(),
+      drops: drops.snapshot(), twins: this.#twins(), wireVersions: { ...config.wireVersions },
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
@@ -148,7 +149,7 @@ export class Administration {
       const aheadUs = link === null ? null : this.#node.router.clocks?.aheadUs(link) ?? null;
       rows.push(link === null ? this.#dialRow(dial!, trouble, why) : { ...this.#linkRow(link), why, clockAheadMs: aheadUs === null ? null : ms(aheadUs) });
     }
-    return { schema: 1, links: rows };
+    return { schema: 1, links: rows, twins: this.#twins() };
   }
 
   #clocks(): NonNullable<StatusReply['clocks']> | null {
@@ -235,7 +236,7 @@ export class Administration {
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
       congestion: link.reliable.congestion, windowBytes: link.reliable.windowBytes, inFlightBytes: link.reliable.inFlightBytes,
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
-      seal: this.#sealOf(link), emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+      wireVersion: link.channel?.version ?? null, seal: this.#sealOf(link), emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
   }
 
@@ -296,6 +297,20 @@ export class Administration {
     return { schema: 1, metric: config.metric, routes };
   }
 
+  /** Neighbours that run twice, and this daemon itself, if a neighbour says so. */
+  #twins(): TwinRow[] {
+    const { links, router, config } = this.#node;
+    const now = this.#env.clock.now();
+    const rows: TwinRow[] = [...links.twins.records()].map(({ node, kept, refused, since }) => (
+      { node: formatNodeId(node), name: router.nameOf(node), self: false, kept: kept.endpoint.key, refused: refused.endpoint.key, sinceMs: ms(now - since) }
+    ));
+    const told = [...links.refusals()].find(({ reason }) => reason === REFUSAL_TWIN);
+    if (told !== undefined) {
+      rows.push({ node: formatNodeId(config.id), name: config.name, self: true, kept: told.twin === '' ? null : told.twin, refused: null, sinceMs: ms(now - told.at) });
+    }
+    return rows;
+  }
+
   #nodes(): NodesReply {
     const { router, config } = this.#node;
     const now = this.#env.clock.now();
@@ -313,7 +328,7 @@ export class Administration {
         ...(row === undefined ? {} : { why: row.why }),
       };
     });
-    return { schema: 1, nodes: [...nodes, ...refused.values(), ...this.#unheard(refused)] };
+    return { schema: 1, twins: this.#twins(), nodes: [...nodes, ...refused.values(), ...this.#unheard(refused)] };
   }
 
   #ping(args: Arguments, reply: Reply): void {

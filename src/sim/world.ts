@@ -114,6 +114,14 @@ export class World implements Clock {
     return host;
   }
 
+  /** A second machine with the same identity: another address, everything else is `host`'s. */
+  addTwin(host: SimHost, name: string): SimHost {
+    const twin = new SimHost(this, this.hosts.length, host.id, name, { name: host.name }, 0, makeEndpoint(`172.16.0.${this.hosts.length}`, SIM_PORT));
+    twin.identity = host.identity;
+    this.hosts.push(twin);
+    return twin;
+  }
+
   /** A wire in both directions; the first host's daemon dials the second's. */
   connect(a: SimHost, b: SimHost, forward: DirectionSettings, backward: DirectionSettings): void {
     assert(a !== b && !a.wires.has(b.endpoint.key), 'two hosts have one wire');
@@ -222,12 +230,12 @@ export class SimHost implements Clock {
   #node: SpinesNode | null = null;
   #runs = 0;
 
-  constructor(world: World, index: number, id: NodeId, name: string, config: Partial<NodeConfig>, driftPpm: number) {
+  constructor(world: World, index: number, id: NodeId, name: string, config: Partial<NodeConfig>, driftPpm: number, endpoint = makeEndpoint(formatNodeId(id), SIM_PORT)) {
     this.world = world;
     this.index = index;
     this.id = id;
     this.name = name;
-    this.endpoint = makeEndpoint(formatNodeId(id), SIM_PORT);
+    this.endpoint = endpoint;
     this.identity = world.authority?.issue(id, name) ?? null;
     this.#config = config;
     this.#rate = 1 + driftPpm / 1_000_000;

@@ -1,0 +1,22 @@
+/**
+ * What `spines links`, `nodes` and `doctor` say of one identity that runs on two machines.
+ */
+
+import type { TwinRow } from 'spines-client/protocol';
+
+import { wrapText } from './table.ts';
+
+export const TWIN_ADVICE = 'stop one of the two daemons, or give it an identity of its own (`spines keys`): one node id and certificate are for one daemon';
+
+/** Who runs where, in one sentence. */
+export function twinText({ node, name, self, kept, refused }: TwinRow): string {
+  const who = name === null || name === '' ? node : `${name} (${node})`;
+  const there = kept === null ? 'elsewhere' : `at ${kept}`;
+  if (self) return `a neighbour says that this daemon's identity, ${who}, runs twice: the daemon ${there} has run longer and is kept, this one is refused`;
+  return `${who} runs twice: the daemon ${there} has run longer and is kept, the one at ${refused ?? '?'} is refused`;
+}
+
+/** Below a table; '' when nobody runs twice. */
+export function formatTwins(twins: readonly TwinRow[] | undefined): string {
+  return (twins ?? []).map((twin) => `\n${wrapText(twinText(twin), '')}${wrapText(`next: ${TWIN_ADVICE}`, '  ')}`).join('');
+}
