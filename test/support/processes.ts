@@ -25,6 +25,8 @@ export class RealDaemon {
   readonly port: number;
   readonly socket: string;
   readonly arguments: readonly string[];
+  /** Another build's, for networks of several releases. */
+  program = PROGRAM;
   process: ChildProcess | null = null;
   log = '';
 
@@ -36,7 +38,7 @@ export class RealDaemon {
   }
 
   start(): void {
-    this.process = spawn(process.execPath, [PROGRAM, 'daemon', ...this.arguments], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.process = spawn(process.execPath, [this.program, 'daemon', ...this.arguments], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.process.stderr!.on('data', (chunk: Buffer) => { this.log = (this.log + chunk.toString()).slice(-20_000); });
   }
 
