@@ -142,6 +142,8 @@ export type EventBody =
 export interface LinkSettings {
   /** kbit/s of IP bytes, null = unlimited. */
   bandwidthKbps?: number | null;
+  /** Longest IP packet, 576..65,535 bytes; null = any. */
+  mtuBytes?: number | null;
   latencyMs?: number;
   jitterMs?: number;
   /** Percent, 0..100. */
@@ -266,6 +268,8 @@ export interface LinkRow {
   congestion: string | null;
   windowBytes: number | null;
   inFlightBytes: number | null;
+  /** Of a link that is up: the longest datagram (UDP payload) that is known to pass, the IP packet that it makes, and whether longer ones are being tried. */
+  size: { datagramBytes: number; packetBytes: number; searching: boolean } | null;
   /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
   seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;

@@ -125,7 +125,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 
   const { loadOffload } = await import('../host/offload.ts');
   running = await startDaemon({
-    offload: flags.offload === false ? null : loadOffload(),
+    offload: loadOffload(flags.offload !== false),
     config: config.node,
     listen: config.listen,
     client: config.client,

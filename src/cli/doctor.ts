@@ -12,6 +12,7 @@ import type { LogFigures } from 'spines-client/protocol';
 import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
 import { clockFindings, linkFindings } from './doctor-links.ts';
+import { sizeFindings } from './doctor-sizes.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
@@ -109,7 +110,8 @@ async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
     return [{ what: 'daemon', found, advice: remedy.length === 0 ? 'see its log' : remedy.join('; ') }];
   }
   try {
-    return daemonFindings(await ask(client, 'status'));
+    const status = await ask(client, 'status'), links = await ask(client, 'links');
+    return [...daemonFindings(status), ...sizeFindings(links, status)];
   } finally {
     await client.close();
   }

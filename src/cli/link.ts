@@ -12,12 +12,13 @@ import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO, Failure, usage } from './failure.ts';
 import { print, printJson } from './output.ts';
 import { formatMs, formatNode, formatPct, formatTable } from './table.ts';
-import { bandwidthArg, delayMsArg, percentArg } from './values.ts';
+import { bandwidthArg, delayMsArg, mtuArg, percentArg } from './values.ts';
 
 export interface LinkSetFlags extends ClientFlags {
   latency?: number;
   jitter?: number;
   bandwidth?: number | null;
+  mtu?: number | null;
   loss?: number;
   duplicate?: number;
   reorder?: number;
@@ -33,6 +34,7 @@ export function registerLink(program: Command): void {
     .option('--latency <time>', 'one-way delay', delayMsArg)
     .option('--jitter <time>', 'most extra delay', delayMsArg)
     .option('--bandwidth <rate>', 'bit rate, or "unlimited"', bandwidthArg)
+    .option('--mtu <bytes>', 'longest IP packet, or "unlimited"', mtuArg)
     .option('--loss <percent>', 'datagrams lost', percentArg)
     .option('--duplicate <percent>', 'datagrams that arrive twice', percentArg)
     .option('--reorder <percent>', 'datagrams held back', percentArg)
@@ -42,7 +44,7 @@ export function registerLink(program: Command): void {
     .option('--json', 'print JSON')
     .action((node: string, flags: LinkSetFlags) => {
       const settings = toSettings(flags);
-      if (Object.keys(settings).length === 0) throw usage('nothing to change; give at least one of --latency, --jitter, --bandwidth, --loss, --duplicate, --reorder, --corrupt, --up, --down');
+      if (Object.keys(settings).length === 0) throw usage('nothing to change; give at least one of --latency, --jitter, --bandwidth, --mtu, --loss, --duplicate, --reorder, --corrupt, --up, --down');
       return withClient(flags, 'link set', async (client) => {
         const reply = await ask(client, 'linkSet', { peer: node, settings });
         if (flags.json === true) printJson(reply);
@@ -73,6 +75,7 @@ export function toSettings(flags: LinkSetFlags): LinkSettings {
   if (flags.latency !== undefined) settings.latencyMs = flags.latency;
   if (flags.jitter !== undefined) settings.jitterMs = flags.jitter;
   if (flags.bandwidth !== undefined) settings.bandwidthKbps = flags.bandwidth;
+  if (flags.mtu !== undefined) settings.mtuBytes = flags.mtu;
   if (flags.loss !== undefined) settings.lossPct = flags.loss;
   if (flags.duplicate !== undefined) settings.duplicatePct = flags.duplicate;
   if (flags.reorder !== undefined) settings.reorderPct = flags.reorder;
@@ -89,6 +92,7 @@ export function describeSettings(settings: LinkSettings): string {
   if (settings.latencyMs !== undefined) parts.push(formatMs(settings.latencyMs));
   if (settings.jitterMs) parts.push(`${formatMs(settings.jitterMs)} jitter`);
   if (settings.bandwidthKbps !== undefined) parts.push(settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps} kbit/s`);
+  if (settings.mtuBytes != null) parts.push(`MTU ${settings.mtuBytes}`);
   if (settings.lossPct) parts.push(`${formatPct(settings.lossPct)} loss`);
   if (settings.duplicatePct) parts.push(`${formatPct(settings.duplicatePct)} duplicated`);
   if (settings.reorderPct) parts.push(`${formatPct(settings.reorderPct)} reordered`);

@@ -8,6 +8,7 @@
 import { InvalidArgumentError } from 'commander';
 import { PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { MTU_MAX, MTU_MIN } from '../emulation/link-settings.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from '../emulation/units.ts';
 import { parseTarget, type Target } from './tunnel-target.ts';
 
@@ -38,6 +39,11 @@ export function bandwidthArg(text: string): number | null {
   const kbps = parseRate(text);
   if (kbps === null || kbps < 1) throw new InvalidArgumentError('write a bit rate with its unit, such as 10mbit, or "unlimited".');
   return Math.round(kbps);
+}
+
+/** Bytes of an IP packet, or null for "unlimited". */
+export function mtuArg(text: string): number | null {
+  return text === 'unlimited' || text === 'none' ? null : sizeArg(MTU_MIN, MTU_MAX)(text);
 }
 
 /** 0..100. */

@@ -33,11 +33,13 @@ export function makeVerdict(): Verdict {
   return { copies: 0, at0: 0, at1: 0, corruptBit: -1 };
 }
 
-/** offered = lost + queueDropped + delivered; the other three count among the delivered. */
+/** offered = lost + tooLong + queueDropped + delivered; the other three count among the delivered. */
 export interface LinkCounters {
   readonly offered: number;
   /** By the loss model, or offered while the link was down. */
   readonly lost: number;
+  /** Longer than the MTU; nobody is told, as on a path whose ICMP is filtered. */
+  readonly tooLong: number;
   readonly queueDropped: number;
   readonly duplicated: number;
   readonly reordered: number;
@@ -79,12 +81,18 @@ export class LinkModel {
     this.#duplicateRng = rng.fork('duplicate');
     this.#reorderRng = rng.fork('reorder');
     this.#corruptRng = rng.fork('corrupt');
-    this.#counts = { offered: 0, lost: 0, queueDropped: 0, duplicated: 0, reordered: 0, corrupted: 0, delivered: 0 };
+    this.#counts = { offered: 0, lost: 0, tooLong: 0, queueDropped: 0, duplicated: 0, reordered: 0, corrupted: 0, delivered: 0 };
     this.counters = this.#counts;
   }
 
   get settings(): DirectionSettings {
     return this.#settings;
+  }
+
+  /** Datagrams that were offered and did not get through. */
+  get dropped(): number {
+    const { lost, tooLong, queueDropped } = this.#counts;
+    return lost + tooLong + queueDropped;
   }
 
   /**
@@ -124,8 +132,12 @@ export class LinkModel {
       counts.lost += 1;
       return;
     }
-    this.#advance(now);
     const ipBytes = payloadBytes + IP_UDP_BYTES;
+    if (settings.mtuBytes !== null && ipBytes > settings.mtuBytes) {
+      counts.tooLong += 1;
+      return;
+    }
+    this.#advance(now);
     const sentAt = this.#freeRest > 0 ? this.#freeAt + 1 : this.#freeAt;
     if (this.#rateKbps > 0) {
       const backlog = this.#backlogBytes(now);

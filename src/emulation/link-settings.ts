@@ -35,6 +35,8 @@ export interface DirectionSettings {
    * included; an idle link takes a datagram of any size. Means nothing while the bandwidth is unlimited.
    */
   readonly queueBytes: number;
+  /** Longest IP packet that passes, MTU_MIN..MTU_MAX; longer ones are lost without a word. Null = any. */
+  readonly mtuBytes: number | null;
   /** Propagation delay, 0..DELAY_US_MAX. */
   readonly latencyUs: Micros;
   /** Uniform extra delay 0..jitterUs; order is kept. */
@@ -55,6 +57,9 @@ export type DirectionChange = { readonly [K in keyof DirectionSettings]?: Direct
 export const BANDWIDTH_KBPS_MAX = 100_000_000;
 /** Ten minutes: more than any wire, and it keeps the sums of delays small. */
 export const DELAY_US_MAX: Micros = 600 * SECOND;
+/** What every IPv4 host takes (RFC 791), and the longest IPv4 packet. */
+export const MTU_MIN = 576;
+export const MTU_MAX = 65_535;
 export const QUEUE_BYTES_MAX = 1_073_741_824;
 /** The queue is never smaller by default: one largest application message. */
 export const QUEUE_BYTES_DEFAULT_MIN = 65_536;
@@ -93,6 +98,7 @@ export function applyLinkSettings(current: DirectionSettings, change: LinkSettin
   const next: { -readonly [K in keyof DirectionSettings]?: DirectionSettings[K] } = {};
   if (change.up !== undefined) next.up = change.up;
   if (change.bandwidthKbps !== undefined) next.bandwidthKbps = change.bandwidthKbps;
+  if (change.mtuBytes !== undefined) next.mtuBytes = change.mtuBytes;
   if (change.latencyMs !== undefined) next.latencyUs = Math.round(change.latencyMs * MILLISECOND);
   if (change.jitterMs !== undefined) next.jitterUs = Math.round(change.jitterMs * MILLISECOND);
   if (change.lossPct !== undefined) next.loss = { kind: 'bernoulli', rate: change.lossPct / 100 };
@@ -110,6 +116,7 @@ export function toLinkSettings(settings: DirectionChange): LinkSettings {
   const out: LinkSettings = {};
   if (settings.up !== undefined) out.up = settings.up;
   if (settings.bandwidthKbps !== undefined) out.bandwidthKbps = settings.bandwidthKbps;
+  if (settings.mtuBytes !== undefined) out.mtuBytes = settings.mtuBytes;
   if (settings.latencyUs !== undefined) out.latencyMs = settings.latencyUs / MILLISECOND;
   if (settings.jitterUs !== undefined) out.jitterMs = settings.jitterUs / MILLISECOND;
   if (settings.loss !== undefined) out.lossPct = percentOf(meanLoss(settings.loss));
@@ -138,6 +145,7 @@ function check(settings: DirectionSettings): void {
   if (typeof settings.up !== 'boolean') throw invalid('up', 'true or false');
   if (bandwidthKbps !== null) integer('bandwidth', bandwidthKbps, 1, BANDWIDTH_KBPS_MAX, 'kbit/s');
   integer('queue', settings.queueBytes, 1, QUEUE_BYTES_MAX, 'bytes');
+  if (settings.mtuBytes !== null) integer('mtu', settings.mtuBytes, MTU_MIN, MTU_MAX, 'bytes');
   integer('latency', settings.latencyUs, 0, DELAY_US_MAX, 'us');
   integer('jitter', settings.jitterUs, 0, DELAY_US_MAX, 'us');
   integer('reorder delay', settings.reorderUs, 0, DELAY_US_MAX, 'us');
@@ -171,6 +179,7 @@ const perfect: DirectionSettings = Object.freeze({
   up: true,
   bandwidthKbps: null,
   queueBytes: defaultQueueBytes(null),
+  mtuBytes: null,
   latencyUs: 0,
   jitterUs: 0,
   loss: Object.freeze({ kind: 'bernoulli', rate: 0 } as const),

@@ -11,7 +11,7 @@ import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../base/ids.ts';
 import { MILLISECOND } from '../base/time.ts';
-import { BANDWIDTH_KBPS_MAX, DELAY_US_MAX, QUEUE_BYTES_MAX, type DirectionChange } from './link-settings.ts';
+import { BANDWIDTH_KBPS_MAX, DELAY_US_MAX, MTU_MAX, MTU_MIN, QUEUE_BYTES_MAX, type DirectionChange } from './link-settings.ts';
 import { FLOW_RATE_MAX, FLOW_SIZE_MAX, FLOW_SIZE_MIN, TOPOLOGY_EVENTS_MAX, TOPOLOGY_FLOWS_MAX, TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX } from './topology.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from './units.ts';
 
@@ -98,6 +98,11 @@ const bandwidth = scalar('a bit rate such as 10mbit, 1kbit..100gbit, or unlimite
   const kbps = bounded(parseRate(v), 1, BANDWIDTH_KBPS_MAX);
   return kbps === null ? null : { kbps: Math.round(kbps) };
 });
+const mtu = scalar(`a size of IP packets in ${MTU_MIN}..${MTU_MAX} bytes, or unlimited`, (v) => {
+  if (v === 'unlimited') return { bytes: null };
+  const bytes = bounded(parseSize(v), MTU_MIN, MTU_MAX);
+  return bytes === null ? null : { bytes };
+});
 const queue = scalar('a size such as 64KiB, 1 byte..1 GiB', (v) => bounded(parseSize(v), 1, QUEUE_BYTES_MAX));
 const flowRate = scalar('a bit rate such as 500kbit', (v) => positive(parseRate(v)));
 const flowSize = scalar(`a size in ${FLOW_SIZE_MIN}..${FLOW_SIZE_MAX} bytes`, (v) => bounded(parseSize(v), FLOW_SIZE_MIN, FLOW_SIZE_MAX));
@@ -135,6 +140,7 @@ const characteristics = {
   jitter: delay.optional(),
   bandwidth: bandwidth.optional(),
   queue: queue.optional(),
+  mtu: mtu.optional(),
   loss: rate.optional(),
   burst: burst.optional(),
   duplicate: rate.optional(),
@@ -162,6 +168,7 @@ function toChange(c: Characteristics): DirectionChange {
   if (c.jitter !== undefined) out.jitterUs = c.jitter;
   if (c.bandwidth !== undefined) out.bandwidthKbps = c.bandwidth.kbps;
   if (c.queue !== undefined) out.queueBytes = c.queue;
+  if (c.mtu !== undefined) out.mtuBytes = c.mtu.bytes;
   if (c.loss !== undefined) out.loss = Object.freeze({ kind: 'bernoulli', rate: c.loss });
   if (c.burst !== undefined) {
     const { goodToBad, badToGood, lossGood, lossBad } = c.burst;

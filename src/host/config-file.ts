@@ -186,6 +186,7 @@ export function directionData(settings: DirectionSettings): Record<string, unkno
     jitter: durationText(settings.jitterUs),
     bandwidth: settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps}kbit`,
     queue: settings.queueBytes,
+    mtu: settings.mtuBytes ?? 'unlimited',
     ...(loss.kind === 'bernoulli'
       ? { loss: pct(loss.rate) }
       : { burst: { goodToBad: pct(loss.goodToBad), badToGood: pct(loss.badToGood), lossGood: pct(loss.lossGood), lossBad: pct(loss.lossBad) } }),

@@ -317,10 +317,7 @@ class Daemon implements RunningDaemon {
         const settings = sink.setLink(peer.key, change);
         return settings === null ? null : toLinkSettings(settings);
       },
-      dropped: (peer) => {
-        const counters = sink.get(peer.key)?.counters;
-        return counters === undefined ? 0 : counters.lost + counters.queueDropped;
-      },
+      dropped: (peer) => sink.get(peer.key)?.dropped ?? 0,
     };
     return { sink, emulation: control };
   }

@@ -10,6 +10,7 @@
 
 import { getU32, getU48 } from '../base/bytes.ts';
 import type { Micros } from '../base/time.ts';
+import { PROBE_NUMBER_MIN } from '../wire/datagram-header.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
 import type { HeardEndpoint } from './endpoints.ts';
 import { SegmentSearch, smallestSegment, type Opener } from './segment-search.ts';
@@ -18,6 +19,8 @@ import { SegmentSearch, smallestSegment, type Opener } from './segment-search.ts
 export const SAME_HEAD_BYTES = 6;
 /** Numbers of datagrams that arrive together lie closer than this. */
 const NEAR = 4_096;
+/** A channel hardly sends more size probes: one a second for 18 hours. */
+const PROBES_NEAR = PROBE_NUMBER_MIN + 0x1_0000;
 /** Distances at which the first head comes again that are looked at before it is called odd. */
 const DISTANCES_MAX = 16;
 
@@ -52,10 +55,16 @@ function isEven(b: Buffer, segment: number): boolean {
   for (let at = segment; at < b.length; at += segment) {
     if (at + DATAGRAM_HEADER_BYTES > b.length) return false;
     for (let i = 0; i < SAME_HEAD_BYTES; i += 1) if (b[at + i] !== b[i]) return false;
-    const apart = getU48(b, at + SAME_HEAD_BYTES) - number;
-    if (apart === 0 || apart >= NEAR || apart <= -NEAR) return false;
+    if (!isNear(number, getU48(b, at + SAME_HEAD_BYTES))) return false;
   }
   return true;
+}
+
+/** Whether two numbers can have come together. Size probes are numbered apart from data, and may lie beside any. */
+function isNear(first: number, second: number): boolean {
+  if ((first >= PROBE_NUMBER_MIN) !== (second >= PROBE_NUMBER_MIN)) return first < PROBES_NEAR && second < PROBES_NEAR;
+  const apart = second - first;
+  return apart !== 0 && apart < NEAR && apart > -NEAR;
 }
 
 export class GluedReader {

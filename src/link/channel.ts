@@ -1,8 +1,9 @@
 /**
  * A channel: an agreement with a peer, its two packet-number spaces, and the keys and receiver indices of the day.
  *
- * Owns the datagram being filled: frames of a turn share it up to the size limit, and the turn's end seals and sends
- * it. Does not know what frames mean. A link has one current channel; a handshake makes a new one, or gives the channel
+ * Owns the datagram being filled: frames of a turn share it up to the path's size, and the turn's end seals and sends
+ * it. A frame that is longer than the path takes stands alone until it is sent, and then leaves in pieces: whoever writes
+ * frames need not know. Does not know what frames mean. A link has one current channel; a handshake makes a new one, or gives the channel
  * a new epoch: other keys and indices, while numbers, acknowledgements and what is under way go on.
  * The invariant: a packet number is sent once, and an arrived one is used once, over all epochs. `@hot`
  */
@@ -11,18 +12,27 @@ import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
 import { NEVER, type Micros } from '../base/time.ts';
-import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX } from '../wire/datagram-header.ts';
-import { FRAME_ACK, putFrameHead } from '../wire/frames.ts';
+import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX, PROBE_NUMBER_MIN } from '../wire/datagram-header.ts';
+import { FRAME_ACK, FRAME_SIZE_PROBE, FRAME_SPLIT, putFrameHead } from '../wire/frames.ts';
+import { encodeSplitHead, putSizeToken, SIZE_TOKEN_BYTES, splitParts, SPLIT_HEAD_BYTES, type SizeToken, type SplitHead } from '../wire/path-size.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Seal } from './handshaker.ts';
 
-/** Frames end here, whether or not a tag follows: nothing moves when a link is sealed. */
-const BODY_END = DATAGRAM_BYTES_MAX - TAG_BYTES;
+/** Frames of the largest datagram end here, whether or not a tag follows: nothing moves when a link is sealed. */
+const BODY_END_MAX = DATAGRAM_BYTES_MAX - TAG_BYTES;
+/** Datagrams whose lengths are remembered: more than may be under way when the path is found to lose the long ones. */
+const LENGTHS = 256;
+/** Of numbers of size probes a peer may have missed or got in another order. */
+const PROBE_WINDOW_WORDS = 4;
 
 /** What stands in front of the first packet of a datagram is shorter. */
 const FRONT = new Uint8Array(64);
+
+/** Pieces and probes are laid out here: a sink keeps nothing of it. */
+const SCRATCH = new Uint8Array(DATAGRAM_BYTES_MAX);
+const SPLIT: SplitHead = { id: 0, index: 0, count: 0, type: 0 };
 
 /** Channels with a datagram to send at the end of the turn. */
 export class FlushList {
@@ -103,6 +113,8 @@ export class Channel {
   /** Where the peer is now. Moves when a newer datagram comes from elsewhere. */
   endpoint: Endpoint;
   readonly replay = new ReplayWindow();
+  /** Of size probes, which are numbered apart. */
+  readonly probeReplay = new ReplayWindow(PROBE_WINDOW_WORDS);
   sentDatagrams = 0;
   sentBytes = 0;
   receivedDatagrams = 0;
@@ -110,10 +122,17 @@ export class Channel {
   /** The datagram being filled. Append through `frame` only. */
   readonly buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
   ackWriter: AckWriter | null = null;
+  /** Frames that left in pieces. */
+  splitFrames = 0;
   readonly #sink: DatagramSink;
   readonly #flushList: FlushList;
   #end = DATAGRAM_HEADER_BYTES;
   #nextNumber = 0;
+  #nextProbe = PROBE_NUMBER_MIN;
+  #nextSplit = 0;
+  #size = DATAGRAM_BYTES_MAX;
+  #bodyEnd = BODY_END_MAX;
+  readonly #lengths = new Uint16Array(LENGTHS);
   #listed = false;
 
   constructor(epoch: Epoch, instance: number, endpoint: Endpoint, sink: DatagramSink, flushList: FlushList) {
@@ -135,13 +154,26 @@ export class Channel {
     return over;
   }
 
+  /** Bytes of the longest datagram that is sent. */
+  get size(): number {
+    return this.#size;
+  }
+
+  set size(bytes: number) {
+    if (bytes === this.#size) return;
+    // What is begun leaves as it was counted.
+    if (this.#end > DATAGRAM_HEADER_BYTES) this.#send();
+    this.#size = bytes;
+    this.#bodyEnd = bytes - TAG_BYTES;
+  }
+
   /**
    * Begins a frame of exactly `bodyBytes` and returns where in `buffer` its body goes. The caller fills the
    * body before anything else happens on this channel.
    */
   frame(type: number, bodyBytes: number): number {
-    assert(DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + bodyBytes <= BODY_END, 'a frame fits a datagram');
-    if (this.#end + FRAME_HEAD_BYTES + bodyBytes > BODY_END) this.#send();
+    assert(DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + bodyBytes <= BODY_END_MAX, 'a frame fits the largest datagram');
+    if (this.#end + FRAME_HEAD_BYTES + bodyBytes > this.#bodyEnd && this.#end > DATAGRAM_HEADER_BYTES) this.#send();
     const at = putFrameHead(this.buffer, this.#end, type, bodyBytes);
     this.#end = at + bodyBytes;
     this.touch();
@@ -176,6 +208,16 @@ export class Channel {
     return this.#nextNumber;
   }
 
+  /** Datagrams that what is being filled will leave in, under numbers that follow one another. */
+  get fillingDatagrams(): number {
+    return this.#end > this.#bodyEnd ? splitParts(this.#end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES, this.#size) : 1;
+  }
+
+  /** Bytes of the datagram with that number; 0 when it was not sent, or is forgotten. */
+  lengthOf(number: number): number {
+    return number < this.#nextNumber && number >= this.#nextNumber - LENGTHS ? this.#lengths[number & (LENGTHS - 1)]! : 0;
+  }
+
   /** Makes the end of the turn flush this channel, even if only an ack is to be sent. */
   touch(): void {
     if (this.#listed) return;
@@ -185,7 +227,7 @@ export class Channel {
 
   /** Body bytes that a further frame of the same datagram could have; negative when none fits. */
   get room(): number {
-    return BODY_END - this.#end - FRAME_HEAD_BYTES;
+    return this.#bodyEnd - this.#end - FRAME_HEAD_BYTES;
   }
 
   /** Sends what was written since the last flush to `endpoint`, wherever the peer is believed to be. */
@@ -201,8 +243,8 @@ export class Channel {
     this.#listed = false;
     const ackBytes = this.ackWriter?.ackBytes ?? 0;
     if (ackBytes > 0 && (this.#end > DATAGRAM_HEADER_BYTES || this.ackWriter!.ackNow)) {
-      if (this.#end + FRAME_HEAD_BYTES + ackBytes > BODY_END && this.ackWriter!.ackNow) this.#send();
-      if (this.#end + FRAME_HEAD_BYTES + ackBytes <= BODY_END) {
+      if (this.#end + FRAME_HEAD_BYTES + ackBytes > this.#bodyEnd && this.ackWriter!.ackNow) this.#send();
+      if (this.#end + FRAME_HEAD_BYTES + ackBytes <= this.#bodyEnd) {
         const at = putFrameHead(this.buffer, this.#end, FRAME_ACK, ackBytes);
         this.#end = at + ackBytes;
         this.ackWriter!.writeAck(this.buffer, at);
@@ -211,22 +253,65 @@ export class Channel {
     if (this.#end > DATAGRAM_HEADER_BYTES) this.#send();
   }
 
+  /** Sends a datagram of exactly `bytes` that asks whether it arrives; at once, and apart from all others. */
+  probeSize(bytes: number, token: SizeToken): void {
+    const end = bytes - (this.epoch.seal === null ? 0 : TAG_BYTES);
+    const at = putFrameHead(SCRATCH, DATAGRAM_HEADER_BYTES, FRAME_SIZE_PROBE, end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES);
+    putSizeToken(SCRATCH, at, token);
+    SCRATCH.fill(0, at + SIZE_TOKEN_BYTES, end);
+    this.#sendAs(this.#nextProbe, SCRATCH, end);
+    this.#nextProbe += 1;
+  }
+
   #send(): void {
-    assert(this.#nextNumber < PACKET_NUMBER_MAX, 'packet numbers do not wrap');
-    const { epoch, buffer } = this;
+    const { buffer } = this;
+    const end = this.#end;
+    this.#end = DATAGRAM_HEADER_BYTES;
+    if (end <= this.#bodyEnd) this.#sendNext(buffer, end);
+    else this.#sendPieces(buffer, end);
+  }
+
+  /** `buffer[..end)` has one frame, which is too long. Pieces are alike, so that they leave in one batch. */
+  #sendPieces(buffer: Uint8Array, end: number): void {
+    const start = DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES;
+    const count = splitParts(end - start, this.#size);
+    const each = Math.ceil((end - start) / count);
+    SPLIT.id = this.#nextSplit;
+    SPLIT.count = count;
+    SPLIT.type = buffer[DATAGRAM_HEADER_BYTES]!;
+    this.#nextSplit = (this.#nextSplit + 1) & 0xffff;
+    this.splitFrames += 1;
+    for (let index = 0; index < count; index += 1) {
+      const from = start + index * each, to = Math.min(end, from + each);
+      SPLIT.index = index;
+      const body = putFrameHead(SCRATCH, DATAGRAM_HEADER_BYTES, FRAME_SPLIT, SPLIT_HEAD_BYTES + to - from);
+      const at = encodeSplitHead(SPLIT, SCRATCH, body);
+      copyBytes(buffer, from, to, SCRATCH, at);
+      this.#sendNext(SCRATCH, at + to - from);
+    }
+  }
+
+  #sendNext(buffer: Uint8Array, end: number): void {
     const number = this.#nextNumber;
-    let length = this.#end;
+    assert(number < PACKET_NUMBER_MAX, 'packet numbers do not wrap');
+    this.#nextNumber = number + 1;
+    this.#lengths[number & (LENGTHS - 1)] = this.#sendAs(number, buffer, end);
+  }
+
+  /** Seals and sends; the length of the datagram. */
+  #sendAs(number: number, buffer: Uint8Array, end: number): number {
+    const { epoch } = this;
+    let length = end;
     if (epoch.seal === null) encodeDatagramHeader(DATAGRAM_DATA, epoch.remoteIndex, number, buffer);
     else {
       encodeDatagramHeader(DATAGRAM_SEALED_DATA, epoch.remoteIndex, number, buffer);
       epoch.seal.send.seal(number, buffer, DATAGRAM_HEADER_BYTES, length);
       length += TAG_BYTES;
     }
-    this.#nextNumber += 1;
-    this.#end = DATAGRAM_HEADER_BYTES;
     epoch.sent += 1;
     this.sentDatagrams += 1;
     this.sentBytes += length;
     this.#sink.send(this.endpoint, buffer, length);
+    return length;
   }
 }

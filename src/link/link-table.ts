@@ -17,7 +17,9 @@ import type { Rng, SecureRandom } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
-  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, type DatagramHeader,
+  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
+  DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, PROBE_NUMBER_MIN,
+  type DatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
@@ -368,7 +370,8 @@ export class LinkTable {
     if (entry === undefined || entry instanceof Dial) return DropReason.receiverIndexUnknown;
     const { channel, link, epoch } = entry;
     const { number } = this.#header;
-    const { replay } = channel;
+    const probe = number >= PROBE_NUMBER_MIN;
+    const replay = probe ? channel.probeReplay : channel.replay;
     if (!replay.isNew(number)) return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
     let end = length;
     if (epoch.seal !== null) {
@@ -381,6 +384,7 @@ export class LinkTable {
     replay.record(number);
     if (channel !== link.channel && this.twins.isFormer(link.node, channel)) return this.#onFormer(link, channel, bytes, end);
     channel.receivedBytes += length;
+    if (probe) return link.onSizeProbe(channel, bytes, end);
     link.onDatagram(channel, number, bytes, end, from, newest);
     return DropReason.none;
   }

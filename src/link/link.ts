@@ -20,13 +20,16 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  CLOSE_BODY_BYTES, CLOSE_DEAD, CLOSE_REMOVED, CLOSE_SHUTDOWN, decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
-  FRAME_LINK_STATE_ACK, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_RELIABLE, FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT, frameBodyBytes, HELLO_BODY_BYTES,
-  PATH_TOKEN_BYTES, type Hello,
+  CLOSE_BODY_BYTES, CLOSE_DEAD, CLOSE_REMOVED, CLOSE_SHUTDOWN, decodeClose, decodeHello,
+  encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_RELIABLE, FRAME_REVOCATION_OFFER,
+  FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT, FRAME_SIZE_ANSWER, FRAME_SIZE_PROBE, FRAME_SPLIT,
+  frameBodyBytes, HELLO_BODY_BYTES, PATH_TOKEN_BYTES, type Hello,
 } from '../wire/frames.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE, type Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
-import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
+import { decodeSizeAnswer, decodeSizeProbe, putSizeToken, SIZE_TOKEN_BYTES, type SizeToken } from '../wire/path-size.ts';
+import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import { BestEffortService } from './best-effort.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
@@ -35,6 +38,9 @@ import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './link-table.ts';
 import { Liveness } from './liveness.ts';
 import { ReliableService } from './reliable.ts';
+import { lostForSize } from './size-losses.ts';
+import { SizeSearch } from './size-search.ts';
+import { SplitAssembly } from './split.ts';
 
 export type LinkState = 'down' | 'connecting' | 'up';
 
@@ -84,6 +90,12 @@ export class Link {
   readonly #services: (DataService | null)[];
   readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
   readonly #path: PathProbe;
+  /** How long datagrams to where the peer is now may be. */
+  readonly sizes: SizeSearch;
+  readonly #split: SplitAssembly;
+  readonly #sizeToken: SizeToken = { high: 0, low: 0 };
+  /** Number of the first datagram that was sent since the size was last looked at: losses before it say nothing more. */
+  #sizedFrom = 0;
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #state: LinkState = 'down';
   #channel: Channel | null = null;
@@ -118,6 +130,11 @@ export class Link {
       onDead: () => this.down('silent: nothing was heard for too long', CLOSE_DEAD),
       onEstimate: () => upper.onLinkEstimate(this),
     });
+    this.sizes = new SizeSearch(env.clock, env.timers, env.rng.fork(`size ${formatNodeId(node)}`), this.liveness.rtt, {
+      sendProbe: (bytes, token) => this.#channel!.probeSize(bytes, token),
+      onSize: (bytes, settled) => this.#onSize(bytes, settled),
+    });
+    this.#split = new SplitAssembly(env.clock, env.drops);
     const self = this;
     this.reliable = new ReliableService({
       get channel() { return self.#channel; },
@@ -277,6 +294,8 @@ export class Link {
     this.#become('up');
     this.reliable.onUp(channel);
     this.liveness.start();
+    channel.size = DATAGRAM_BYTES_MIN;
+    this.sizes.start();
     this.#env.log.info({ peer: this.label, node: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
     this.#upper.onLinkState(this, true);
   }
@@ -302,9 +321,10 @@ export class Link {
 
   /** The device towards the peer refused a datagram, for its size. */
   onDatagramTooLong(): void {
+    this.sizes.onRefused();
     if (this.#saidTooLong) return;
     this.#saidTooLong = true;
-    this.#env.log.warn({ peer: formatNodeId(this.node), address: this.endpoint.key }, 'datagrams to this neighbour are longer than the MTU of the network device');
+    this.#env.log.warn({ peer: this.label, address: this.endpoint.key }, 'datagrams to this neighbour are longer than the MTU of the network device');
   }
 
   onSinkWritable(): void {
@@ -323,6 +343,8 @@ export class Link {
     if (!stays) this.#drop(channel);
     this.#channel = null;
     this.liveness.stop();
+    this.sizes.stop();
+    this.#split.clear();
     this.#become('down');
     this.#upper.onLinkState(this, false);
     for (const service of this.#services) service?.onDown();
@@ -400,12 +422,60 @@ export class Link {
   #move(channel: Channel, to: Endpoint): void {
     this.#env.log.info({ peer: this.label, from: channel.endpoint.key, to: to.key, local: to.local }, 'link moved');
     channel.endpoint = to;
+    this.sizes.start();
+  }
+
+  /* -------------------------------------------------------------- sizes */
+
+  /** A datagram of `channel` that asks about its size; no sign of life, and no part of what counts for loss. */
+  onSizeProbe(channel: Channel, bytes: Uint8Array, end: number): DropReason {
+    if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
+    channel.receivedDatagrams += 1;
+    if (channel !== this.#channel) return DropReason.none;
+    const reason = decodeSizeProbe(bytes, DATAGRAM_HEADER_BYTES, end, this.#sizeToken);
+    if (reason !== DropReason.none) return reason;
+    putSizeToken(channel.buffer, this.control(FRAME_SIZE_ANSWER, SIZE_TOKEN_BYTES), this.#sizeToken);
+    return DropReason.none;
+  }
+
+  #onSizeAnswer(bytes: Uint8Array, start: number, end: number): DropReason {
+    const reason = decodeSizeAnswer(bytes, start, end, this.#sizeToken);
+    if (reason !== DropReason.none) return reason;
+    return this.sizes.onAnswer(this.#sizeToken) ? DropReason.none : DropReason.sizeAnswerUnasked;
+  }
+
+  #onSize(bytes: number, settled: boolean): void {
+    const channel = this.#channel!;
+    if (bytes < channel.size) this.#env.log.info({ peer: this.label, bytes: channel.size }, 'datagrams of this size no longer arrive, or the path is another: its size is measured again');
+    channel.size = bytes;
+    this.#sizedFrom = channel.fillingNumber;
+    if (settled && bytes < DATAGRAM_BYTES_MAX) this.#env.log.info({ peer: this.label, bytes }, 'the path to this neighbour takes smaller datagrams');
+  }
+
+  #onAck(bytes: Uint8Array, start: number, end: number): DropReason {
+    const reason = this.reliable.onAckFrame(bytes, start, end);
+    const channel = this.#channel;
+    if (reason === DropReason.none && channel !== null && lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom)) {
+      this.#sizedFrom = channel.fillingNumber;
+      this.sizes.doubt();
+    }
+    return reason;
+  }
+
+  /** A piece of a frame; the frame, once it is whole. */
+  #onPiece(bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
+    const split = this.#split;
+    if (split.onPiece(bytes, start, end)) return this.#onFrame(split.type, split.body, 0, split.body.length, from);
+    if (split.type === FRAME_RELIABLE) this.reliable.onPiece();
+    return DropReason.none;
   }
 
   #onPathFrame(type: number, bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
     if (end - start !== PATH_TOKEN_BYTES) return DropReason.pathFrameMalformed;
     const channel = this.#channel!;
     if (type === FRAME_PATH_PROBE) {
+      // We have moved, and datagrams take another way since.
+      this.sizes.doubt();
       const at = channel.frame(FRAME_PATH_ANSWER, PATH_TOKEN_BYTES);
       copyBytes(bytes, start, end, channel.buffer, at);
       return DropReason.none;
@@ -425,7 +495,13 @@ export class Link {
       case FRAME_RELIABLE:
         return this.reliable.onReliableFrame(bytes, start, end);
       case FRAME_ACK:
-        return this.reliable.onAckFrame(bytes, start, end);
+        return this.#onAck(bytes, start, end);
+      case FRAME_SPLIT:
+        return this.#onPiece(bytes, start, end, from);
+      case FRAME_SIZE_ANSWER:
+        return this.#onSizeAnswer(bytes, start, end);
+      case FRAME_SIZE_PROBE:
+        return DropReason.sizeProbeMalformed;
       case FRAME_HELLO: {
         const reason = decodeHello(bytes, start, end, this.#hello);
         if (reason === DropReason.none) this.liveness.onHello(this.#hello);

@@ -17,6 +17,7 @@ import { DropReason } from '../wire/drop.ts';
 import { FRAME_RELIABLE } from '../wire/frames.ts';
 import { KIND_STREAM, stampEcn, type Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { SPLIT_HEAD_BYTES } from '../wire/path-size.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, RELIABLE_HEAD_BYTES } from '../wire/sizes.ts';
 import type { AckWriter, Channel } from './channel.ts';
 import { makeController, type CongestionController, type CongestionName } from './congestion.ts';
@@ -49,6 +50,11 @@ const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
 /** IP and UDP headers: windows count what the network carries. */
 const IP_UDP_BYTES = 28;
 const BURST_BYTES = 10 * 1_480;
+/** What each piece of a split frame has of its own. */
+const PIECE_BYTES = IP_UDP_BYTES + DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + SPLIT_HEAD_BYTES;
+/** So many datagrams that did not arrive are told even when nothing else asks for it: their sender sees whether they were the long ones. */
+const REPORT_MISSING = 3;
+const REPORT_INTERVAL: Micros = 25 * MILLISECOND;
 /** A window that this much is free of does not limit. */
 const SLACK_SEGMENTS = 3;
 /** Bounds of the queue length above which packets are marked. */
@@ -72,9 +78,12 @@ export interface ReliableEnvironment {
   readonly pool: PacketPool;
 }
 
-/** A transmission older than the newest acknowledged. */
+/** A transmission older than the newest acknowledged. One of several datagrams has arrived when all of them have. */
 interface Suspect {
   readonly number: number;
+  readonly parts: number;
+  /** Of its datagrams those that are not acknowledged, as AckRanges.missingOf. */
+  missing: number;
   readonly sequence: number;
   readonly sentAt: Micros;
   readonly bytes: number;
@@ -130,6 +139,9 @@ export class ReliableService implements DataService, AckWriter {
   #ackAgain = false;
   #largestAt: Micros = 0;
   #gap = false;
+  /** Numbers that were skipped since the latest ack. */
+  #missing = 0;
+  #ackSentAt: Micros = -REPORT_INTERVAL;
 
   constructor(out: ReliableOutput, env: ReliableEnvironment, rtt: RttEstimator, congestion: CongestionName, queueBytes: number) {
     this.#out = out;
@@ -242,14 +254,16 @@ export class ReliableService implements DataService, AckWriter {
     const number = channel.fillingNumber;
     const first = number !== this.#lastChargedNumber;
     this.#lastChargedNumber = number;
-    const bytes = FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + length + (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
+    const parts = channel.fillingDatagrams;
+    const bytes = parts > 1 ? RELIABLE_HEAD_BYTES + length + parts * PIECE_BYTES
+      : FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + length + (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
     const now = this.#env.clock.now();
     this.#packets.sentIn(sequence, number);
     this.#inFlight += bytes;
     this.#pacer.take(bytes);
-    if (first) this.#controller.onSegmentSize(bytes);
+    if (first) this.#controller.onSegmentSize(bytes / parts);
     const limited = this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window || (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
-    this.#outstanding.push(number, sequence, now, bytes, limited);
+    this.#outstanding.push(number, parts, sequence, now, bytes, limited);
     if (again) this.retransmitted += 1;
     this.#out.onSent();
   }
@@ -274,21 +288,22 @@ export class ReliableService implements DataService, AckWriter {
     if (this.#suspects.length > 0) {
       let kept = 0;
       for (const sent of this.#suspects) {
-        if (ranges.has(sent.number)) this.#acknowledge(sent, now);
+        if (sent.parts === 1 ? ranges.has(sent.number) : (sent.missing &= ranges.missingOf(sent.number, sent.parts)) === 0) this.#acknowledge(sent, now);
         else this.#suspects[kept++] = sent;
       }
       this.#suspects.length = kept;
     }
     const outstanding = this.#outstanding;
-    while (outstanding.length > 0 && outstanding.number <= largest) {
-      const { number, sentAt } = outstanding;
-      if (ranges.has(number)) {
-        newest = number;
+    while (outstanding.length > 0 && outstanding.last <= largest) {
+      const { number, parts, sentAt } = outstanding;
+      const missing = parts === 1 ? (ranges.has(number) ? 0 : 1) : ranges.missingOf(number, parts);
+      if (missing === 0) {
+        newest = outstanding.last;
         newestSentAt = sentAt;
         this.#inFlight -= outstanding.bytes;
         this.#controller.onAck(outstanding.bytes, sentAt, now, this.#rtt.smoothedUs, outstanding.limited);
         this.#arrivedThere(outstanding.sequence);
-      } else this.#suspects.push(this.#suspect());
+      } else this.#suspects.push(this.#suspect(missing));
       outstanding.shift();
     }
     if (largest > this.#largestAcked) this.#largestAcked = largest;
@@ -327,9 +342,9 @@ export class ReliableService implements DataService, AckWriter {
   }
 
   /** The oldest transmission whose fate is open, as a suspect. */
-  #suspect(): Suspect {
-    const { number, sequence, sentAt, bytes, limited } = this.#outstanding;
-    return { number, sequence, sentAt, bytes, lost: false, lostAt: 0, limited };
+  #suspect(missing: number): Suspect {
+    const { number, parts, sequence, sentAt, bytes, limited } = this.#outstanding;
+    return { number, parts, missing, sequence, sentAt, bytes, lost: false, lostAt: 0, limited };
   }
 
   get #lossDelay(): Micros {
@@ -346,7 +361,7 @@ export class ReliableService implements DataService, AckWriter {
         if (sent.lostAt >= forget) this.#suspects[kept++] = sent;
         continue;
       }
-      if (this.#largestAcked - sent.number < this.#packetThreshold && sent.sentAt > now - lossDelay) {
+      if (this.#largestAcked - sent.number - sent.parts + 1 < this.#packetThreshold && sent.sentAt > now - lossDelay) {
         this.#suspects[kept++] = sent;
         continue;
       }
@@ -360,7 +375,9 @@ export class ReliableService implements DataService, AckWriter {
     sent.lost = true;
     sent.lostAt = now;
     this.#inFlight -= sent.bytes;
-    this.#controller.onCongestion(sent.sentAt, now, this.#queue.bytes);
+    // What is longer than the path takes by now was lost for that.
+    const channel = this.#out.channel;
+    if (channel === null || channel.lengthOf(sent.number) <= channel.size) this.#controller.onCongestion(sent.sentAt, now, this.#queue.bytes);
     const { sequence } = sent;
     if (this.#packets.of(sequence) === null || this.#packets.isQueued(sequence) || this.#packets.lastNumber(sequence) !== sent.number) return;
     this.#packets.setQueued(sequence, true);
@@ -424,7 +441,7 @@ export class ReliableService implements DataService, AckWriter {
   #forgetCopies(): void {
     const now = this.#env.clock.now();
     for (; this.#outstanding.length > 0; this.#outstanding.shift()) {
-      const sent = this.#suspect();
+      const sent = this.#suspect((1 << this.#outstanding.parts) - 1);
       this.#declareLost(sent, now);
       this.#suspects.push(sent);
     }
@@ -435,15 +452,35 @@ export class ReliableService implements DataService, AckWriter {
 
   /** A datagram arrived, before its frames are looked at. */
   onDatagram(number: number): void {
+    const before = this.#arrived.largest;
     const inOrder = this.#arrived.add(number);
     this.#gap = !inOrder;
     const now = this.#env.clock.now();
     if (number === this.#arrived.largest) this.#largestAt = now;
     this.#heardAt = now;
+    if (number > before + 1) this.#missing += number - before - 1;
+    if (this.#missing >= REPORT_MISSING) this.#reportMissing(now);
     if (this.#probes < 2) return;
     // After an outage there is no need to wait for what the silence made of the pauses.
     this.#probes = 1;
     this.#armLossTimer();
+  }
+
+  #reportMissing(now: Micros): void {
+    if (this.#ackNow || now - this.#ackSentAt < REPORT_INTERVAL) return;
+    if (this.#eliciting === 0) this.#eliciting = 1;
+    this.#ackNow = true;
+    this.#out.channel!.touch();
+  }
+
+  /** A piece of a reliable frame arrived that does not make it whole: what is missing in front of it is told at once, as for whole ones. */
+  onPiece(): void {
+    if (this.#gap) this.#wantAck();
+  }
+
+  /** What the ack read last says. */
+  get acknowledged(): AckRanges {
+    return this.#decoded;
   }
 
   onReliableFrame(bytes: Uint8Array, start: number, end: number): DropReason {
@@ -497,6 +534,8 @@ export class ReliableService implements DataService, AckWriter {
     this.#ackAgain = false;
     this.#eliciting = 0;
     this.#ackNow = false;
+    this.#missing = 0;
+    this.#ackSentAt = this.#env.clock.now();
     this.#env.timers.cancel(this.#ackTimer);
   }
 
@@ -532,6 +571,7 @@ export class ReliableService implements DataService, AckWriter {
     this.#ackNow = false;
     this.#ackOnce = false;
     this.#ackAgain = false;
+    this.#missing = 0;
     for (const kept of back) this.#out.onHandBack(kept);
     if (this.#congested) {
       this.#congested = false;

@@ -105,20 +105,21 @@ export class Transmissions {
   #number = new Float64Array(0);
   #sequence = new Float64Array(0);
   #sentAt = new Float64Array(0);
-  /** Bytes, times two, plus one when the window was nearly full. */
+  /** Bytes, times eight, plus twice the datagrams beyond the first, plus one when the window was nearly full. */
   #bytesLimited = new Uint32Array(0);
 
   get length(): number {
     return this.#length;
   }
 
-  push(number: number, sequence: number, sentAt: Micros, bytes: number, limited: boolean): void {
+  /** `parts`: datagrams, 1..4, of the numbers from `number` on. */
+  push(number: number, parts: number, sequence: number, sentAt: Micros, bytes: number, limited: boolean): void {
     if (this.#length === this.#number.length) this.#grow();
     const row = (this.#head + this.#length) & (this.#number.length - 1);
     this.#number[row] = number;
     this.#sequence[row] = sequence;
     this.#sentAt[row] = sentAt;
-    this.#bytesLimited[row] = 2 * bytes + (limited ? 1 : 0);
+    this.#bytesLimited[row] = 8 * bytes + 2 * (parts - 1) + (limited ? 1 : 0);
     this.#length += 1;
   }
 
@@ -126,6 +127,15 @@ export class Transmissions {
 
   get number(): number {
     return this.#number[this.#head]!;
+  }
+
+  get parts(): number {
+    return ((this.#bytesLimited[this.#head]! >>> 1) & 3) + 1;
+  }
+
+  /** Number of its last datagram. */
+  get last(): number {
+    return this.number + this.parts - 1;
   }
 
   get sequence(): number {
@@ -137,7 +147,7 @@ export class Transmissions {
   }
 
   get bytes(): number {
-    return this.#bytesLimited[this.#head]! >>> 1;
+    return this.#bytesLimited[this.#head]! >>> 3;
   }
 
   get limited(): boolean {

@@ -218,7 +218,7 @@ export class Administration {
       node: node === null ? null : formatNodeId(node), name: dial.config.name ?? (node === null ? null : this.#node.router.nameOf(node)),
       address: dial.endpoint.key, state: trouble?.code === 'sameNode' ? 'standby' : 'connecting', sinceMs: ms(this.#env.clock.now() - since), dialled: true,
       rttMs: null, lossOutPct: 0, lossInPct: 0, cost: null, sent: { datagrams: 0, bytes: 0 }, received: { datagrams: 0, bytes: 0 },
-      retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, seal: null,
+      retransmitted: 0, dropped: 0, queueBytes: 0, congestion: null, windowBytes: null, inFlightBytes: null, size: null, seal: null,
       emulated: this.#env.emulation?.get(dial.endpoint) ?? null, why,
     };
   }
@@ -236,6 +236,7 @@ export class Administration {
       received: { datagrams: totals.receivedDatagrams, bytes: totals.receivedBytes + headers * totals.receivedDatagrams },
       congestion: link.reliable.congestion, windowBytes: link.reliable.windowBytes, inFlightBytes: link.reliable.inFlightBytes,
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
+      size: link.channel === null ? null : { datagramBytes: link.channel.size, packetBytes: link.channel.size + headers, searching: link.sizes.state === 'searching' },
       wireVersion: link.channel?.version ?? null, seal: this.#sealOf(link), emulated: this.#env.emulation?.get(link.endpoint) ?? null,
     };
   }

@@ -107,7 +107,7 @@ class Run {
     this.#options = options;
     this.#startAt = world.now();
     this.#colluders = new Colluders(world);
-    this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.counters.lost + wire.model.counters.queueDropped }));
+    this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.dropped }));
     this.flows = topology.flows.map((flow, i) => {
       const settings = {
         packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
@@ -236,7 +236,7 @@ class Run {
         const before = this.#before[index]!;
         datagrams += wire.datagrams - before.datagrams;
         bytes += wire.ipBytes - before.ipBytes;
-        dropped += wire.model.counters.lost + wire.model.counters.queueDropped - before.dropped;
+        dropped += wire.model.dropped - before.dropped;
         if (wire.from.running) retransmitted += wire.from.node.links.of(wire.to.id)?.retransmitted ?? 0;
       }
       return { a: a.name, b: b.name, datagrams, bytes, retransmitted, dropped };

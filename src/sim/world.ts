@@ -284,10 +284,7 @@ export class SimHost implements Clock {
         wire.model.set(applyLinkSettings(wire.model.settings, change));
         return toLinkSettings(wire.model.settings);
       },
-      dropped: (peer) => {
-        const counters = this.wires.get(peer.key)?.model.counters;
-        return counters === undefined ? 0 : counters.lost + counters.queueDropped;
-      },
+      dropped: (peer) => this.wires.get(peer.key)?.model.dropped ?? 0,
     };
     const { alternate, authority } = this.world;
     this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });

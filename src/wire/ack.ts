@@ -37,6 +37,13 @@ export class AckRanges {
     return false;
   }
 
+  /** Which of `parts` numbers from `number` on are not in it: bit 0 stands for the first. */
+  missingOf(number: number, parts: number): number {
+    let missing = 0;
+    for (let part = 0; part < parts; part += 1) if (!this.has(number + part)) missing |= 1 << part;
+    return missing;
+  }
+
   clear(): void {
     this.count = 0;
   }

@@ -113,6 +113,10 @@ export const DropReason = {
   /* paths */
   pathFrameMalformed: 86,
   pathProbeUnasked: 87,
+  sizeProbeMalformed: 110,
+  sizeAnswerUnasked: 111,
+  splitMalformed: 112,
+  splitIncomplete: 113,
   /* probed packets */
   probedMalformed: 90,
   probedNotOnRoute: 91,

@@ -16,9 +16,14 @@ export const FRAME_ACK = 0x03;
 /** Sent to an address where the peer may have moved; the answer from there proves it. */
 export const FRAME_PATH_PROBE = 0x04;
 export const FRAME_PATH_ANSWER = 0x05;
+/** Alone in a datagram of the size that it asks about; see path-size.ts. */
+export const FRAME_SIZE_PROBE = 0x06;
+export const FRAME_SIZE_ANSWER = 0x07;
 export const FRAME_DATA = 0x08;
 /** Link sequence number (u32), packet. */
 export const FRAME_RELIABLE = 0x09;
+/** A piece of a frame that is longer than the path takes; see path-size.ts. */
+export const FRAME_SPLIT = 0x0e;
 export const FRAME_LINK_STATE = 0x10;
 export const FRAME_LINK_STATE_ACK = 0x11;
 export const FRAME_DIGEST = 0x12;

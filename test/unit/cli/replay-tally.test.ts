@@ -12,7 +12,7 @@ const topology = parseTopology('name: t\nduration: 1s\nnodes: [a, b, c]\nlinks: 
 function row(peer: number, datagrams: number, dropped = 0): LinkRow {
   return {
     node: null, name: null, address: `127.0.0.1:${peer}`, state: 'up', sinceMs: 0, dialled: true, rttMs: 1, lossOutPct: 0, lossInPct: 0, cost: 1,
-    sent: { datagrams, bytes: datagrams * 100 }, received: { datagrams: 0, bytes: 0 }, retransmitted: 0, dropped, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0, seal: null, emulated: null,
+    sent: { datagrams, bytes: datagrams * 100 }, received: { datagrams: 0, bytes: 0 }, retransmitted: 0, dropped, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0, size: null, seal: null, emulated: null,
   };
 }
 const peerOf = (link: LinkRow): number | null => {

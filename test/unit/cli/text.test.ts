@@ -56,11 +56,12 @@ describe('answers of a daemon', () => {
   it('links', () => {
     const link = {
       node: '10.0.0.2', name: 'B', address: '127.0.0.1:8102', state: 'up' as const, sinceMs: 65_000, dialled: true, rttMs: 20.04, lossOutPct: 1, lossInPct: 0,
-      cost: 10, sent: { datagrams: 12, bytes: 3 }, received: { datagrams: 11, bytes: 3 }, retransmitted: 0, dropped: 2, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0, seal: null, emulated: null,
+      cost: 10, sent: { datagrams: 12, bytes: 3 }, received: { datagrams: 11, bytes: 3 }, retransmitted: 0, dropped: 2, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0,
+      size: { datagramBytes: 1_232, packetBytes: 1_260, searching: false }, seal: null, emulated: null,
     };
-    expect(formatLinks({ schema: 1, links: [link, { ...link, node: null, name: null, state: 'connecting', rttMs: null }] }, plain)).toBe(
-      'NODE      NAME  ADDRESS         STATE       SINCE      RTT  LOSS OUT  LOSS IN  SENT  RECEIVED  RESENT  DROPPED  QUEUE  KEYS\n'
-      + '10.0.0.2  B     127.0.0.1:8102  up          1m 5s  20.0 ms       1 %      0 %    12        11       0        2    0 B  not sealed\n'
+    expect(formatLinks({ schema: 1, links: [link, { ...link, node: null, name: null, state: 'connecting', rttMs: null, size: null }] }, plain)).toBe(
+      'NODE      NAME  ADDRESS         STATE       SINCE      RTT  LOSS OUT  LOSS IN  SENT  RECEIVED  RESENT  DROPPED  QUEUE  SIZE  KEYS\n'
+      + '10.0.0.2  B     127.0.0.1:8102  up          1m 5s  20.0 ms       1 %      0 %    12        11       0        2    0 B  1232  not sealed\n'
       + '?               127.0.0.1:8102  connecting  1m 5s        -       1 %      0 %    12        11       0        2    0 B\n');
     expect(formatLinks({ schema: 1, links: [] }, plain)).toMatch(/^no links; /);
   });

@@ -250,7 +250,7 @@ describe('settings', () => {
   });
 
   test('client settings apply in part and read back as they were given', () => {
-    const given = { bandwidthKbps: 512, latencyMs: 12.5, jitterMs: 1, lossPct: 7, duplicatePct: 0.1, reorderPct: 3, corruptPct: 0.07, up: false };
+    const given = { bandwidthKbps: 512, mtuBytes: 1_400, latencyMs: 12.5, jitterMs: 1, lossPct: 7, duplicatePct: 0.1, reorderPct: 3, corruptPct: 0.07, up: false };
     const settings = applyLinkSettings(defaultDirection(), given);
     expect(settings).toMatchObject({ latencyUs: 12_500, loss: { kind: 'bernoulli', rate: 0.07 }, up: false });
     expect(toLinkSettings(settings)).toEqual(given);
@@ -260,7 +260,7 @@ describe('settings', () => {
 
   test.each([
     [{ lossPct: 101 }, 'loss'], [{ lossPct: NaN }, 'loss'], [{ latencyMs: -1 }, 'latency'], [{ latencyMs: 1e9 }, 'latency'],
-    [{ bandwidthKbps: 0 }, 'bandwidth'], [{ bandwidthKbps: 1.5 }, 'bandwidth'], [{ jitterMs: Infinity }, 'jitter'], [{ corruptPct: -1 }, 'corrupt'],
+    [{ bandwidthKbps: 0 }, 'bandwidth'], [{ bandwidthKbps: 1.5 }, 'bandwidth'], [{ mtuBytes: 575 }, 'mtu'], [{ mtuBytes: 65_536 }, 'mtu'], [{ mtuBytes: 1_400.5 }, 'mtu'], [{ jitterMs: Infinity }, 'jitter'], [{ corruptPct: -1 }, 'corrupt'],
   ])('%o is refused and names the field', (change, field) => {
     expect(() => applyLinkSettings(defaultDirection(), change)).toThrow(expect.objectContaining({ code: 'EINVAL', message: expect.stringContaining(field) }));
   });

@@ -104,7 +104,7 @@ links:
 `,
       'f',
     );
-    const common = { up: true, latencyUs: 5_000, jitterUs: 2_000, reorderRate: 0, reorderUs: 10_000, corruptRate: 0 };
+    const common = { up: true, mtuBytes: null, latencyUs: 5_000, jitterUs: 2_000, reorderRate: 0, reorderUs: 10_000, corruptRate: 0 };
     expect(links).toEqual([{
       a: 0,
       b: 1,

@@ -57,15 +57,16 @@ test('transmissions come out as they went in, with all that was said of them', (
   for (let seed = 1; seed <= 20; seed += 1) {
     const rng = new Rng(seed);
     const transmissions = new Transmissions();
-    const model: [number, number, number, number, boolean][] = [];
+    const model: [number, number, number, number, number, boolean][] = [];
     for (let step = 0; step < 5_000; step += 1) {
       if (rng.chance(0.5 + 0.2 * Math.sign(rng.unit() - 0.5))) {
-        const row: [number, number, number, number, boolean] = [step, 2 ** 40 + rng.below(1_000), rng.below(2 ** 50), rng.below(1_500), rng.chance(0.5)];
+        const row: [number, number, number, number, number, boolean] = [step, 1 + rng.below(4), 2 ** 40 + rng.below(1_000), rng.below(2 ** 50), rng.below(1_500), rng.chance(0.5)];
         transmissions.push(...row);
         model.push(row);
       } else if (model.length > 0) {
-        const { number, sequence, sentAt, bytes, limited } = transmissions;
-        expect([number, sequence, sentAt, bytes, limited]).toEqual(model.shift());
+        const { number, parts, sequence, sentAt, bytes, limited } = transmissions;
+        expect(transmissions.last).toBe(number + parts - 1);
+        expect([number, parts, sequence, sentAt, bytes, limited]).toEqual(model.shift());
         transmissions.shift();
       }
       expect(transmissions.length).toBe(model.length);

@@ -18,6 +18,7 @@ import * as packet from '../../../src/wire/packet.ts';
 import * as probed from '../../../src/wire/probed.ts';
 import * as refusal from '../../../src/wire/refusal.ts';
 import * as revocation from '../../../src/wire/revocation.ts';
+import * as pathSize from '../../../src/wire/path-size.ts';
 import * as routePart from '../../../src/wire/route-part.ts';
 import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
@@ -26,7 +27,7 @@ import * as sizes from '../../../src/wire/sizes.ts';
 import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -39,6 +40,8 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   COOKIE: { bytes: sealed.COOKIE_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   KEY: { bytes: sealed.KEY_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   PATH: { bytes: frames.PATH_TOKEN_BYTES },
+  SIZE: { bytes: pathSize.SIZE_TOKEN_BYTES },
+  SPLIT: { bytes: pathSize.SPLIT_HEAD_BYTES, varying: ['piece'] },
   FRAME_HEAD: { bytes: sizes.FRAME_HEAD_BYTES },
   HELLO: { bytes: frames.HELLO_BODY_BYTES },
   CLOSE: { bytes: frames.CLOSE_BODY_BYTES },
