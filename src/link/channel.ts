@@ -154,6 +154,11 @@ export class Channel {
     return over;
   }
 
+  /** What has arrived under numbers of that kind. */
+  windowOf(number: number): ReplayWindow {
+    return number >= PROBE_NUMBER_MIN ? this.probeReplay : this.replay;
+  }
+
   /** Bytes of the longest datagram that is sent. */
   get size(): number {
     return this.#size;

@@ -321,7 +321,7 @@ export class LinkTable {
   /** Whether a datagram with this number could be taken for this receiver index. */
   knows(receiver: number, number: number): boolean {
     const entry = this.#indices.get(receiver);
-    return entry !== undefined && (entry instanceof Dial || entry.channel.replay.isNew(number));
+    return entry !== undefined && (entry instanceof Dial || entry.channel.windowOf(number).isNew(number));
   }
 
   /** Whether `bytes[start..end)` is a datagram of a channel that only the peer can have made and that has not arrived. Changes nothing. */
@@ -332,7 +332,7 @@ export class LinkTable {
     if (decodeDatagramHeader(TRIAL, length, this.#header) !== DropReason.none) return false;
     const { type, receiver, number } = this.#header;
     const entry = this.#indices.get(receiver);
-    if (entry === undefined || entry instanceof Dial || !entry.channel.replay.isNew(number)) return false;
+    if (entry === undefined || entry instanceof Dial || !entry.channel.windowOf(number).isNew(number)) return false;
     const { seal } = entry.epoch;
     if (seal === null) return type === DATAGRAM_DATA;
     return type === DATAGRAM_SEALED_DATA && length >= DATAGRAM_HEADER_BYTES + TAG_BYTES && seal.receive.open(number, TRIAL, DATAGRAM_HEADER_BYTES, length);
@@ -371,7 +371,7 @@ export class LinkTable {
     const { channel, link, epoch } = entry;
     const { number } = this.#header;
     const probe = number >= PROBE_NUMBER_MIN;
-    const replay = probe ? channel.probeReplay : channel.replay;
+    const replay = channel.windowOf(number);
     if (!replay.isNew(number)) return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
     let end = length;
     if (epoch.seal !== null) {
