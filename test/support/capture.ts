@@ -137,6 +137,16 @@ export class Capture {
     }
   }
 
+  /** Ends it, and returns how many packets its filter let pass. */
+  async count(): Promise<number> {
+    try {
+      await this.#written();
+      return (await this.#counts()).captured;
+    } finally {
+      await this.close();
+    }
+  }
+
   /**
    * Until what the kernel has counted by now is in the file: a signal ends tcpdump at once, and what the ring held for the next
    * time that it looks, up to a second's traffic, would be lost.
