@@ -133,6 +133,7 @@ export class Link {
     this.sizes = new SizeSearch(env.clock, env.timers, env.rng.fork(`size ${formatNodeId(node)}`), this.liveness.rtt, {
       sendProbe: (bytes, token) => this.#channel!.probeSize(bytes, token),
       onSize: (bytes, settled) => this.#onSize(bytes, settled),
+      failure: () => 1 - (1 - this.liveness.lossIn.rate) * (1 - this.liveness.lossOut),
     });
     this.#split = new SplitAssembly(env.clock, env.drops);
     const self = this;
@@ -455,7 +456,7 @@ export class Link {
   #onAck(bytes: Uint8Array, start: number, end: number): DropReason {
     const reason = this.reliable.onAckFrame(bytes, start, end);
     const channel = this.#channel;
-    if (reason === DropReason.none && channel !== null && lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom)) {
+    if (reason === DropReason.none && channel !== null && lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom, this.liveness.lossOut)) {
       this.#sizedFrom = channel.fillingNumber;
       this.sizes.doubt();
     }

@@ -7,8 +7,9 @@
 
 import { DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
 
-/** So many lost ones are no chance. */
-const LOST = 3;
+/** So many lost ones in a row are no chance where nothing else is lost; where something is, as many as make it one. */
+const LOST_MIN = 3, LOST_MAX = 16;
+const CHANCE = 1e-4;
 /** Datagrams that are looked at. */
 const LOOKED_AT = 64;
 
@@ -23,11 +24,12 @@ export interface Arrived {
   has(number: number): boolean;
 }
 
-/** `from`: datagrams before that number are left out. */
-export function lostForSize(arrived: Arrived, sent: Sent, from: number): boolean {
+/** `from`: datagrams before that number are left out. `loss`: of this direction, 0..1, as it was measured. */
+export function lostForSize(arrived: Arrived, sent: Sent, from: number, loss: number): boolean {
   // Nothing is missing among the newest.
   if (arrived.count < 2) return false;
   const { largest } = arrived;
+  const enough = inARow(loss, CHANCE, LOST_MIN, LOST_MAX);
   let longest = DATAGRAM_BYTES_MIN;
   let lost = 0, shortestLost = Infinity;
   for (let number = largest; number >= from && number > largest - LOOKED_AT; number -= 1) {
@@ -41,8 +43,15 @@ export function lostForSize(arrived: Arrived, sent: Sent, from: number): boolean
     } else if (length > longest) {
       lost += 1;
       if (length < shortestLost) shortestLost = length;
-      if (lost === LOST) return true;
+      if (lost === enough) return true;
     }
   }
   return false;
+}
+
+/** How many failures of that chance in a row are less likely than `proof`, within bounds. */
+export function inARow(failure: number, proof: number, min: number, max: number): number {
+  let needed = 0;
+  for (let chance = 1; chance > proof && needed < max; needed += 1) chance *= failure;
+  return needed < min ? min : needed;
 }

@@ -20,6 +20,7 @@ import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { SizeToken } from '../wire/path-size.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
+import { inARow } from './size-losses.ts';
 
 /**
  * UDP payloads, ascending: of MTU 576, 600, 1000, 1280, 1400, 1420, 1440, 1450, 1460 over IPv4, 1280, 1400, 1420, 1450, 1460, 1480, 1492
@@ -36,6 +37,9 @@ const ROUND_UNKNOWN: Micros = 250 * MILLISECOND;
 /** RFC 8899, 5.1.1: PMTU_RAISE_TIMER. */
 export const RAISE_AFTER: Micros = 600 * SECOND;
 const VERIFICATIONS = 2;
+/** A size that passes is taken for one that does not this often. */
+const FALSE_ALARM = 1e-3;
+const COPIES_MAX = 8;
 const VERIFY_MIN: Micros = 25 * MILLISECOND;
 /** A size that was just shown to pass is not doubted for so long: a full queue on the way loses runs of datagrams too. */
 const TRUST_FOR: Micros = 250 * MILLISECOND;
@@ -54,6 +58,8 @@ export interface SizeSearchOutput {
   sendProbe(bytes: number, token: SizeToken): void;
   /** Datagrams have at most `bytes` from now on. `settled`: the search is over. */
   onSize(bytes: number, settled: boolean): void;
+  /** The chance, 0..1, that a probe or its answer is lost for another cause than size. */
+  failure(): number;
 }
 
 export class SizeSearch {
@@ -142,7 +148,9 @@ export class SizeSearch {
 
   #verify(): void {
     this.#tries += 1;
-    this.#probe(SIZE_LADDER.indexOf(this.#size));
+    // A lossy path is asked by several at once.
+    const copies = Math.ceil(inARow(this.#out.failure(), FALSE_ALARM, 1, VERIFICATIONS * COPIES_MAX) / VERIFICATIONS);
+    for (let copy = 0; copy < copies; copy += 1) this.#probe(SIZE_LADDER.indexOf(this.#size));
     this.#arm(Math.max(VERIFY_MIN, Math.round(1.25 * this.#rtt.smoothedUs) + 10 * MILLISECOND));
   }
 

@@ -33,6 +33,7 @@ class Path {
         if (bytes <= this.limit && !this.#rng.chance(this.loss)) this.#answers.push({ at: this.now + this.rttUs, high, low });
       },
       onSize: (bytes) => { this.sizes.push(bytes); },
+      failure: () => 1 - (1 - this.loss) ** 2,
     });
   }
 
@@ -177,6 +178,20 @@ describe('a path that narrows', () => {
     expect([path.search.state, path.search.size]).toEqual(['settled', DATAGRAM_BYTES_MAX]);
   });
 
+  test('an unfounded doubt of a lossy path narrows it once in hundreds of times', () => {
+    let narrowed = 0;
+    for (let seed = 1; seed <= 500; seed += 1) {
+      const path = new Path(50 * MILLISECOND, seed);
+      path.search.start();
+      path.run(SECOND);
+      path.loss = 0.3;
+      path.search.doubt();
+      path.run(SECOND);
+      if (Math.min(...path.sizes.slice(2)) < DATAGRAM_BYTES_MAX) narrowed += 1;
+    }
+    expect(narrowed).toBeLessThan(5);
+  });
+
   test('a doubt while raising, or after the channel is gone, does nothing', () => {
     const path = new Path(10 * MILLISECOND);
     path.search.doubt();
@@ -190,10 +205,10 @@ describe('a path that narrows', () => {
 
 describe('losses by size', () => {
   /** Newest last: lengths, and whether each arrived. */
-  const verdict = (rows: readonly (readonly [number, boolean])[], from = 0): boolean => {
+  const verdict = (rows: readonly (readonly [number, boolean])[], from = 0, loss = 0): boolean => {
     const arrived = new AckRanges();
     rows.forEach(([, there], number) => { if (there) arrived.add(number); });
-    return lostForSize(arrived, { lengthOf: (number) => rows[number]?.[0] ?? 0 }, from);
+    return lostForSize(arrived, { lengthOf: (number) => rows[number]?.[0] ?? 0 }, from, loss);
   };
   const big = [1_452, false] as const, passed = [1_452, true] as const, small = [60, true] as const, half = [700, true] as const;
 
@@ -201,6 +216,14 @@ describe('losses by size', () => {
     expect(verdict([passed, big, big, big, small])).toBe(true);
     expect(verdict([passed, big, small, big, small, big, small])).toBe(true);
     expect(verdict([passed, half, big, half, big, half, big, half])).toBe(true);
+  });
+
+  test('where a fifth is lost anyway, six; where half is, as many as are no chance either', () => {
+    expect(verdict([passed, big, big, big, big, big, small], 0, 0.2)).toBe(false);
+    expect(verdict([passed, big, big, big, big, big, big, small], 0, 0.2)).toBe(true);
+    expect(verdict([passed, ...new Array<typeof big>(13).fill(big), small], 0, 0.5)).toBe(false);
+    expect(verdict([passed, ...new Array<typeof big>(14).fill(big), small], 0, 0.5)).toBe(true);
+    expect(verdict([passed, ...new Array<typeof big>(16).fill(big), small], 0, 1)).toBe(true);
   });
 
   test('not two, not those before the size was looked at, not with one as long that arrived among them', () => {
