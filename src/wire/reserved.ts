@@ -12,13 +12,10 @@ export interface ReservedNumber {
 }
 
 export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
-  { space: 'frame', value: 0x06, name: 'SIZE_PROBE' },
-  { space: 'frame', value: 0x07, name: 'SIZE_ANSWER' },
   { space: 'frame', value: 0x0a, name: 'REALTIME' },
   { space: 'frame', value: 0x0b, name: 'REALTIME_AGAIN' },
   { space: 'frame', value: 0x0c, name: 'REQUEST' },
   { space: 'frame', value: 0x0d, name: 'REPAIR' },
-  { space: 'frame', value: 0x0e, name: 'SPLIT' },
   { space: 'frame', value: 0x16, name: 'GROUPS' },
   { space: 'frame', value: 0x17, name: 'GROUPS_ACK' },
   { space: 'frame', value: 0x18, name: 'OBSERVED' },
