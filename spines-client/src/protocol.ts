@@ -225,7 +225,10 @@ export interface StatusReply {
   metric: string;
   /** Null with security none. */
   byzantine: ByzantineFigures | null;
-  routing: { recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
+  routing: {
+    /** Nodes that were reached by one neighbour and then by another, since the start. Absent from daemons before 0.2. */
+    routeChanges?: number;
+    recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
   packets: { originated: number; forwarded: number; delivered: number };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;
@@ -275,6 +278,8 @@ export interface LinkRow {
   emulated: LinkSettings | null;
   /** Version of the wire that both ends speak; null while the link is not up. */
   wireVersion?: number | null;
+  /** Times it went down in the last hour. Absent from daemons before 0.2. */
+  flaps?: number;
   /** Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before 0.2. */
   why?: WhyReply | null;
   /** By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not known. Absent from daemons before 0.2. */

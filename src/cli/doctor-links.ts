@@ -1,11 +1,18 @@
 /**
- * What `spines doctor` finds about neighbours: how many links are up, and for each that is not the cause and what to do.
+ * What `spines doctor` finds about neighbours: how many links are up, for each that is not the cause and what to do, and which of
+ * those that are up are slow, lossy or come and go.
  */
 
-import type { StatusReply } from 'spines-client';
+import type { LinksReply, StatusReply } from 'spines-client';
 
 import type { Finding } from './doctor.ts';
-import { formatAge } from './table.ts';
+import { formatAge, formatMs, formatPct } from './table.ts';
+
+/** Loss from which streams and routes suffer, percent. */
+const LOSSY_PCT = 2;
+/** What waits for a link that is sent more than it carries. */
+const QUEUE_BYTES = 16_384;
+const FLAPS = 3;
 
 const MINUTE_MS = 60_000;
 
@@ -43,4 +50,32 @@ export function linkFindings({ links, nodes }: StatusReply): Finding[] {
     findings.push({ what: `link to ${peer}`, found: `${peer === address ? '' : `${address}: `}${short}, for ${formatAge(sinceMs)}`, advice: text, next });
   }
   return findings;
+}
+
+/** Links that are up and do badly: which, why, and what to do. */
+export function badLinks({ links }: LinksReply): Finding[] {
+  return links.filter(({ state }) => state === 'up').flatMap((link) => {
+    const { name, node, address, lossOutPct, lossInPct, queueBytes, rttMs, flaps = 0 } = link;
+    const what = `link to ${name ?? node ?? address}`;
+    const lossy = Math.max(lossOutPct, lossInPct) >= LOSSY_PCT, slow = queueBytes >= QUEUE_BYTES;
+    const found = `loses ${formatPct(lossOutPct)} out and ${formatPct(lossInPct)} in, rtt ${formatMs(rttMs)}, ${queueBytes} B wait, down ${flaps} times in an hour`;
+    if (slow) {
+      return [{
+        what, found, advice: `it is slow: more is sent to it than it carries${lossy ? ', and what does not fit its line is lost' : ''}`,
+        next: '`spines sessions` shows who sends; send less, give it a faster line, or add a second link that can take a part',
+      }];
+    }
+    if (lossy) {
+      return [{
+        what, found, advice: `it is lossy: datagrams are lost on the way ${lossOutPct >= lossInPct ? 'to' : 'from'} ${address}, though nothing waits for it here`,
+        next: 'look at the line between the two (a full queue of a router, radio, cable), or add a link that avoids it: routing by expected latency prefers it',
+      }];
+    }
+    if (flaps >= FLAPS) {
+      return [{
+        what, found, advice: 'it flaps: it goes down and comes back', next: 'the log says why each time (`link down`); see whether its line or its peer stops for half a second',
+      }];
+    }
+    return [];
+  });
 }

@@ -11,7 +11,7 @@ import type { LogFigures } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
-import { clockFindings, linkFindings } from './doctor-links.ts';
+import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
 import { sizeFindings } from './doctor-sizes.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
@@ -111,7 +111,7 @@ async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   }
   try {
     const status = await ask(client, 'status'), links = await ask(client, 'links');
-    return [...daemonFindings(status), ...sizeFindings(links, status)];
+    return [...daemonFindings(status), ...sizeFindings(links, status), ...badLinks(links)];
   } finally {
     await client.close();
   }

@@ -28,18 +28,21 @@ export function registerLinks(program: Command): void {
 
 export function formatLinks({ links, twins }: LinksReply, paint: Paint): string {
   if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
+  const flapping = links.some(({ flaps = 0 }) => flaps > 0);
   const table = formatTable(
     [
       { title: 'node' }, { title: 'name' }, { title: 'address' }, { title: 'state' }, { title: 'since', align: 'right' }, { title: 'rtt', align: 'right' },
       { title: 'loss out', align: 'right' }, { title: 'loss in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
       { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
-      { title: 'size', align: 'right' }, { title: 'keys' }, ...(links.some(({ why }) => why != null) ? [{ title: 'why' }] : []),
+      { title: 'size', align: 'right' }, ...(flapping ? [{ title: 'flaps', align: 'right' as const }] : []), { title: 'keys' },
+      ...(links.some(({ why }) => why != null) ? [{ title: 'why' }] : []),
     ],
     links.map((link) => [
       link.node ?? '?', link.name ?? '', link.address, paint(STATE_COLOURS[link.state], link.state), formatAge(link.sinceMs), formatMs(link.rttMs),
       formatPct(link.lossOutPct), formatPct(link.lossInPct), String(link.sent.datagrams), String(link.received.datagrams),
       String(link.retransmitted), String(link.dropped), `${link.queueBytes} B`,
       link.size === null ? '' : `${link.size.datagramBytes}${link.size.searching ? '?' : ''}`,
+      ...(flapping ? [String(link.flaps ?? 0)] : []),
       link.seal === null ? (link.state === 'up' ? paint('red', 'not sealed') : '') : `${formatAge(link.seal.keyAgeMs)} old`,
       link.why?.short ?? '',
     ]),

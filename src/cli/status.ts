@@ -97,7 +97,8 @@ export function formatStatus(status: StatusReply, paint: Paint): string {
     ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],
     ['clients', `${status.clients} with ${status.sockets} sockets`],
     ['metric', status.metric],
-    ['routing', `${routing.recomputations} recomputations (${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at most), ${routing.advertisements} advertisements`],
+    ['routing', `${routing.routeChanges === undefined ? '' : `${routing.routeChanges} route changes, `}${routing.recomputations} recomputations `
+      + `(${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at most), ${routing.advertisements} advertisements`],
     ['packets', `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} delivered`],
     ...byzantineRows(status),
   ]);

@@ -36,6 +36,7 @@ import type { Channel } from './channel.ts';
 import { PathProbe } from './path-probe.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './link-table.ts';
+import { Flaps } from './flaps.ts';
 import { Liveness } from './liveness.ts';
 import { ReliableService } from './reliable.ts';
 import { lostForSize } from './size-losses.ts';
@@ -84,6 +85,8 @@ export class Link {
   dialled = false;
   stateSince: Micros;
   readonly liveness: Liveness;
+  /** Times it went down. */
+  readonly flaps = new Flaps();
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
   readonly reliable: ReliableService;
@@ -313,6 +316,7 @@ export class Link {
         this.#channel.buffer[at] = closeReason;
       }
       const fields = { peer: this.label, address: this.#channel.endpoint.key, why, ...(next === null ? {} : { next }) };
+      this.flaps.note(this.#env.clock.now());
       if (closeReason === CLOSE_SHUTDOWN) this.#env.log.info(fields, 'link down');
       else this.#env.log.warn(fields, 'link down');
       this.#leaveUp(false);

@@ -126,7 +126,7 @@ export class Administration {
       clients: this.#clients.size, sockets, metric: config.metric,
       byzantine: this.#node.byzantine === null ? null : byzantineFigures(this.#node.byzantine),
       routing: {
-        recomputations: counters.recomputations, recomputeMsTotal: ms(counters.recomputeUsTotal), recomputeMsMax: ms(counters.recomputeUsMax),
+        routeChanges: counters.routeChanges, recomputations: counters.recomputations, recomputeMsTotal: ms(counters.recomputeUsTotal), recomputeMsMax: ms(counters.recomputeUsMax),
         advertisements: counters.accepted,
       },
       packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
@@ -238,6 +238,7 @@ export class Administration {
       retransmitted: link.retransmitted, dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0), queueBytes: link.queueBytes,
       size: link.channel === null ? null : { datagramBytes: link.channel.size, packetBytes: link.channel.size + headers, searching: link.sizes.state === 'searching' },
       wireVersion: link.channel?.version ?? null, seal: this.#sealOf(link), emulated: this.#env.emulation?.get(link.endpoint) ?? null,
+      flaps: link.flaps.within(this.#env.clock.now()),
     };
   }
 

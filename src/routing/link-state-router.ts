@@ -78,6 +78,8 @@ const CLOCK_STEP: Micros = 5 * SECOND;
 const LEAVING_KEPT: Micros = 10 * SECOND;
 
 export interface RoutingCounters {
+  /** Nodes that went by another neighbour than before. */
+  routeChanges: number;
   recomputations: number;
   recomputeUsTotal: Micros;
   recomputeUsMax: Micros;
@@ -91,7 +93,7 @@ export interface RoutingCounters {
 
 export class LinkStateRouter implements Router {
   readonly database: LinkStateDatabase;
-  readonly counters: RoutingCounters = { recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0, verified: 0, verifyFailed: 0 };
+  readonly counters: RoutingCounters = { routeChanges: 0, recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0, verified: 0, verifyFailed: 0 };
   readonly #config: LinkStateRouterConfig;
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
@@ -480,6 +482,7 @@ export class LinkStateRouter implements Router {
       const hop = paths.firstHop[i]!;
       if (hop >= 0) slots[i] = this.#links.of(paths.ids[hop]!)?.slot ?? -1;
     }
+    this.counters.routeChanges += this.#moved(paths, slots);
     this.#paths = paths;
     this.#nextHopSlot = slots;
     const took = this.#env.stopwatch.now() - started;
@@ -487,6 +490,16 @@ export class LinkStateRouter implements Router {
     this.counters.recomputeUsTotal += took;
     this.counters.recomputeUsMax = Math.max(this.counters.recomputeUsMax, took);
     this.#env.onRoutes();
+  }
+
+  /** Nodes whose next hop is another now. */
+  #moved({ ids }: ShortestPaths, slots: Int32Array): number {
+    let moved = 0;
+    for (let i = 0; i < slots.length; i += 1) {
+      const before = this.#nextHopSlot[this.#paths.indexOf.get(ids[i]!) ?? -1] ?? -1;
+      if (before >= 0 && slots[i]! >= 0 && before !== slots[i]) moved += 1;
+    }
+    return moved;
   }
 
   /** For status: the database, sorted by node id, without those that left long ago. */
