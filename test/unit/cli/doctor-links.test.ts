@@ -10,7 +10,7 @@ import { SECOND } from '../../../src/base/time.ts';
 const fine: LinksReply['links'][number] = {
   node: '10.0.0.2', name: 'rome', address: '192.0.2.10:8100', state: 'up', sinceMs: 1, dialled: true, rttMs: 12, lossOutPct: 0.4, lossInPct: 0, cost: 1,
   sent: { datagrams: 1, bytes: 1 }, received: { datagrams: 1, bytes: 1 }, retransmitted: 0, dropped: 0, queueBytes: 900, congestion: null, windowBytes: null,
-  inFlightBytes: null, seal: null, emulated: null, flaps: 1,
+  inFlightBytes: null, size: null, seal: null, emulated: null, flaps: 1,
 };
 const found = (change: Partial<typeof fine>): string[] => badLinks({ schema: 1, links: [fine, { ...fine, ...change }] }).map(({ what, advice }) => `${what}: ${advice!}`);
 
