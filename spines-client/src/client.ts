@@ -54,6 +54,8 @@ export interface ConnectOptions extends RemoteOptions {
   token?: string | undefined;
   /** For the daemon's log. Default: `node <pid>`. */
   name?: string | undefined;
+  /** Only makes requests and opens no sockets: for such the daemon has places when all others are taken. Default false. */
+  asksOnly?: boolean | undefined;
   /** Gives up connecting; of no effect afterwards. */
   signal?: AbortSignal | undefined;
   /** Connect again when the connection is lost. Default true. The first connection is tried once. */
@@ -201,6 +203,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     const client = this;
     this.#core = new ClientCore({
       clientName: options.name ?? `node ${process.pid}`,
+      asksOnly: options.asksOnly ?? false,
       token: 'path' in this.#target ? null : this.#target.token ?? null,
       allocate: (bytes) => Buffer.allocUnsafe(bytes),
       sink: {

@@ -91,6 +91,8 @@ export interface CoreOptions {
   listener: CoreListener;
   /** For the daemon's log. */
   clientName?: string;
+  /** Makes requests and opens no sockets. */
+  asksOnly?: boolean;
   /** What a daemon's TCP listener asks for; null: nothing. */
   token?: string | null;
   requestsMax?: number;
@@ -117,6 +119,7 @@ export class ClientCore {
   readonly #sink: CoreSink;
   readonly #listener: CoreListener;
   readonly #clientName: string;
+  readonly #asksOnly: boolean;
   readonly #token: string | null;
   readonly #requestsMax: number;
   readonly #allocate: (bytes: number) => Uint8Array;
@@ -139,6 +142,7 @@ export class ClientCore {
     this.#sink = options.sink;
     this.#listener = options.listener;
     this.#clientName = options.clientName ?? 'spines-client';
+    this.#asksOnly = options.asksOnly ?? false;
     this.#token = options.token ?? null;
     this.#requestsMax = options.requestsMax ?? REQUESTS_MAX;
     this.#allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
@@ -185,7 +189,9 @@ export class ClientCore {
       },
     });
     this.#reader = reader;
-    this.#sink.write(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: this.#clientName, ...(this.#token === null ? {} : { token: this.#token }) }));
+    this.#sink.write(encodeControl(FRAME_HELLO, {
+      version: PROTOCOL_VERSION, client: this.#clientName, ...(this.#asksOnly ? { asksOnly: true } : {}), ...(this.#token === null ? {} : { token: this.#token }),
+    }));
   }
 
   /** `chunk` is the caller's again after the call. */

@@ -4,7 +4,8 @@
  * Shared by both sides: the daemon imports it, and it imports nothing of the daemon. A frame is a
  * 32-bit big-endian length (of all that follows), a type byte and a body. Control bodies are msgpack
  * maps; bodies on the data path have a fixed binary head. The client speaks first (HELLO); every REQUEST
- * is answered by one REPLY with the same id. Over TCP on the daemon's machine HELLO carries a token. From other
+ * is answered by one REPLY with the same id. Over TCP on the daemon's machine HELLO carries a token; with `asksOnly: true` the
+ * client opens no sockets, and finds a place when others do not. From other
  * machines the same bytes travel in sealed records, after a handshake with certificates (sealed-records.ts).
  */
 

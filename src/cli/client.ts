@@ -42,6 +42,9 @@ export interface Replies {
   shutdown: Record<string, never>;
 }
 
+/** Commands that carry data. All others only ask, and a daemon that is full of clients has a place for them. */
+const OPENS_SOCKETS: ReadonlySet<string> = new Set(['cat', 'expose', 'forward', 'socks']);
+
 /** Longer than any request takes that is not itself a wait. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -74,7 +77,7 @@ export async function withClient<T>(flags: ClientFlags, what: string, body: (cli
 
 /** As `--wait` says, over and over. */
 export async function connectTo(flags: ClientFlags, what: string, reconnect = false): Promise<SpinesClient> {
-  return new Patience(flags.wait).until(() => SpinesClient.connect({ ...targetOf(flags), name: `spines ${what}`, reconnect }));
+  return new Patience(flags.wait).until(() => SpinesClient.connect({ ...targetOf(flags), name: `spines ${what}`, asksOnly: !OPENS_SOCKETS.has(what), reconnect }));
 }
 
 /** Which daemon the flags mean, and what to show it. */

@@ -325,6 +325,7 @@ const limitShapes = {
   packetsKept: whole(64, 16_777_216),
   linkQueueBytes: bytes(2_048, 2 ** 31 - 1),
   clients: whole(1, 65_536),
+  clientsPerCertificate: whole(1, 65_536),
   socketsPerClient: whole(1, 65_536),
   clientQueueBytes: bytes(65_536, 2 ** 31 - 1),
   clientBytesPerSecond: bytes(0, 2 ** 40),

@@ -15,6 +15,7 @@ import { EmulatedSink } from '../emulation/emulated-sink.ts';
 import type { Credentials, Membership } from '../crypto/membership.ts';
 import { defaultDirection, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { EmulationControl } from '../node/administration.ts';
+import type { ClientAccess } from '../ipc/client-port.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { DropReason } from '../wire/drop.ts';
@@ -158,7 +159,7 @@ class Daemon implements RunningDaemon {
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     }, options.offload ?? null);
     const doors: DoorEvents = {
-      onClient: (out, access) => this.#node?.attachClient(out, access) ?? this.#whyNoClient(),
+      onClient: (out, access) => this.#node?.attachClient(out, access) ?? this.#whyNoClient(access),
       onRefused: (why, counted) => {
         if (!counted) this.#node?.drops.count(DropReason.clientRefused);
         this.#refusals.warn({ why }, 'client refused');
@@ -174,10 +175,9 @@ class Daemon implements RunningDaemon {
     return this.#node!;
   }
 
-  #whyNoClient(): string {
+  #whyNoClient(access: ClientAccess): string {
     if (this.#node === null || this.#stopping !== null) return 'the daemon is starting or stopping; try again in a moment';
-    // Not `spines reload`: that is a client, too.
-    return `${this.#node.config.limits.clients} clients are connected, as many as it takes; end some, or raise limits.clients in its config and send it SIGHUP`;
+    return this.#node.whyNoPlace(access) ?? 'too many programs are connected that say nothing; try again in some seconds';
   }
 
   get remotePort(): number | null {

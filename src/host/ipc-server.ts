@@ -10,6 +10,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../base/errors.ts';
 import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientPort } from '../ipc/client-port.ts';
 import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
+import { Anteroom } from './anteroom.ts';
 import { groupIdOf } from './socket-group.ts';
 import { closeUnix, fileIdOf, removeStale, socketPathFault, type FileId } from './unix-socket.ts';
 
@@ -29,8 +30,10 @@ export interface DoorEvents {
 const LINGER_MS = 1_000;
 /** Refused connections that are kept until they have read why; further ones are closed at once. */
 const REFUSED_MAX = 64;
-/** TCP connections that have not shown the token yet. How long each may take is ClientPort's. */
-export const UNAUTHENTICATED_MAX = 32;
+/** Connections of one door that have not said HELLO, or shown the token, yet. How long each may take is ClientPort's. */
+export const SILENT_MAX = 256;
+/** Connections that are over and wait for their last bytes to be read. */
+const LINGERING_MAX = 256;
 
 /** What is written in one turn to one client is joined in slabs of this size. */
 const SLAB_BYTES = 65_536;
@@ -86,12 +89,14 @@ class SocketOut implements ClientOut {
   readonly #socket: Socket;
   readonly #dirty: SocketOut[];
   readonly #slabs: Slabs;
+  readonly #lingering: Set<Socket>;
   #slab: Slab | null = null;
   #filled = 0;
   #listed = false;
   #ended = false;
 
-  constructor(socket: Socket, dirty: SocketOut[], slabs: Slabs) {
+  constructor(socket: Socket, dirty: SocketOut[], slabs: Slabs, lingering: Set<Socket>) {
+    this.#lingering = lingering;
     this.#socket = socket;
     this.#dirty = dirty;
     this.#slabs = slabs;
@@ -144,7 +149,18 @@ class SocketOut implements ClientOut {
     this.#ended = true;
     this.#pushOut();
     this.#socket.end();
-    setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    this.#linger();
+  }
+
+  /** Until it has read its last bytes; who comes and goes faster than that has no time for it. */
+  #linger(): void {
+    const socket = this.#socket, lingering = this.#lingering;
+    if (socket.destroyed) return;
+    const [oldest] = lingering;
+    if (lingering.size >= LINGERING_MAX) oldest!.destroy();
+    lingering.add(socket);
+    socket.once('close', () => lingering.delete(socket));
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
   #pushOut(): void {
@@ -156,14 +172,19 @@ class SocketOut implements ClientOut {
   }
 }
 
+/** Somebody who has not said HELLO. */
+interface Guest {
+  readonly socket: Socket;
+  readonly port: ClientPort;
+}
+
 export class IpcServer {
   readonly #events: DoorEvents;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #dirty: SocketOut[] = [];
   readonly #slabs = new Slabs();
-  /** Have not shown the token. */
-  readonly #unknown = new Set<Socket>();
+  readonly #lingering = new Set<Socket>();
   readonly #refused = new Set<Socket>();
   /** The Unix socket, its path and its file. */
   #unix: { readonly server: Server; readonly path: string; readonly file: FileId } | null = null;
@@ -228,7 +249,8 @@ export class IpcServer {
   }
 
   async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<Server> {
-    const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access));
+    const silent = new Anteroom<Guest>(SILENT_MAX, (guest) => this.#giveWay(guest));
+    const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access, silent));
     const another = access.tokenFits === null ? 'place with --socket' : 'client.tcp.address';
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
@@ -255,29 +277,32 @@ export class IpcServer {
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
-  #onConnection(socket: Socket, access: ClientAccess): void {
-    const needsToken = access.tokenFits !== null;
-    if (needsToken && this.#unknown.size >= UNAUTHENTICATED_MAX) {
-      this.#refuse(socket, `${UNAUTHENTICATED_MAX} connections have not shown the token yet; try again in some seconds`, false);
-      return;
-    }
-    const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs), access);
+  /** Had time to say HELLO, and another one has not had it yet. */
+  #giveWay({ socket, port }: Guest): void {
+    this.#events.onRefused(`${SILENT_MAX} connections have not said HELLO yet; the oldest gave way`, false);
+    port.close();
+    socket.destroy();
+  }
+
+  #onConnection(socket: Socket, access: ClientAccess, silent: Anteroom<Guest>): void {
+    const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs, this.#lingering), access);
     if (typeof port === 'string') {
       this.#refuse(socket, port, true);
       return;
     }
     this.#sockets.add(socket);
-    if (needsToken) this.#unknown.add(socket);
+    const guest: Guest = { socket, port };
+    silent.enter(guest, '');
     socket.on('data', (chunk) => {
       this.#events.onTurn();
       port.onBytes(chunk);
-      if (port.greeted) this.#unknown.delete(socket);
+      if (port.greeted) silent.leave(guest);
       this.#events.onTurnEnd();
     });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       this.#sockets.delete(socket);
-      this.#unknown.delete(socket);
+      silent.leave(guest);
       this.#events.onTurn();
       port.close();
       this.#events.onTurnEnd();

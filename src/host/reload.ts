@@ -22,7 +22,9 @@ export interface LoadedConfig {
 }
 
 /** Limits that are looked at whenever something is added; the others shape what is made at the start. */
-const LIVE_LIMITS: ReadonlySet<string> = new Set<keyof NodeLimits>(['links', 'linkQueueBytes', 'clients', 'socketsPerClient', 'clientQueueBytes', 'clientBytesPerSecond', 'clientPacketsPerSecond']);
+const LIVE_LIMITS: ReadonlySet<string> = new Set<keyof NodeLimits>([
+  'links', 'linkQueueBytes', 'clients', 'clientsPerCertificate', 'socketsPerClient', 'clientQueueBytes', 'clientBytesPerSecond', 'clientPacketsPerSecond',
+]);
 
 export interface ReloadPlan {
   /** For the operator, one a line; empty: nothing changed. */

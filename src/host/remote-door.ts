@@ -21,20 +21,24 @@ import { encodeControl, FRAME_EVENT, frameHandshake, RecordOpener, RecordSealer,
 import { equalBytes, getU16 } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { SourceBudget, sourceOf } from '../base/source-budget.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { certificateLabel, type Membership } from '../crypto/membership.ts';
 import type { ClientOut, ClientPort } from '../ipc/client-port.ts';
 import { CERTIFICATE_BYTES_MAX, decodeCertificate, ROLE_CLIENT, type Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import { Anteroom } from './anteroom.ts';
 import type { DoorEvents } from './ipc-server.ts';
 import { stopwatch } from './system-clock.ts';
 
 /** From the connection to the first record. */
 const AUTHENTICATE_MS = 5_000;
-/** Connections that have not come so far yet. */
-export const PENDING_MAX = 64;
+/** Connections that have not come so far yet; whoever has most of them gives way. */
+export const PENDING_MAX = 256;
 export const HANDSHAKES_PER_SECOND = 50;
 export const HANDSHAKE_BURST = 100;
+/** Beyond those that everybody shares, for addresses that make no more than their share of handshakes. */
+const KEPT_PER_SECOND = 25, KEPT_BURST = 50, SHARE_PER_SECOND = 2, SHARE_BURST = 8, SOURCES_MAX = 1_024;
 const RECHECK_MS = 1_000;
 const LINGER_MS = 1_000;
 /** Refusals that are logged; all are counted. */
@@ -58,11 +62,16 @@ export class RemoteDoor {
   readonly #log: Log;
   readonly #clients = new Set<RemoteClient>();
   readonly #handshakes = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST);
+  readonly #keptHandshakes = new TokenBucket(KEPT_PER_SECOND, KEPT_BURST);
+  readonly #shares = new SourceBudget(SHARE_PER_SECOND, SHARE_BURST, SOURCES_MAX);
   readonly #logged = new TokenBucket(LOGGED_PER_SECOND, LOGGED_BURST);
   readonly #dirty: RemoteClient[] = [];
   #server: Server | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
-  #pending = 0;
+  readonly #pending = new Anteroom<RemoteClient>(PENDING_MAX, (client) => {
+    this.#events.onRefused(`${PENDING_MAX} connections of remote clients have not shown a certificate yet; the oldest of the address with most gave way`, false);
+    client.drop();
+  });
 
   /** `drops`: asked for when something is dropped, since the node comes after its doors. */
   constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: DoorEvents) {
@@ -111,8 +120,11 @@ export class RemoteDoor {
     return this.#events;
   }
 
-  takeHandshake(): boolean {
-    return this.#handshakes.take(stopwatch.now());
+  /** An address that floods uses up what is everybody's, and its own share; not what is kept for others. */
+  takeHandshake(source: string): boolean {
+    const now = stopwatch.now();
+    const withinShare = this.#shares.take(source, now);
+    return this.#handshakes.take(now) || (withinShare && this.#keptHandshakes.take(now));
   }
 
   markDirty(client: RemoteClient): void {
@@ -126,24 +138,20 @@ export class RemoteDoor {
     this.#log.warn({ from, reason: dropReasonName(reason), ...(who === null ? {} : { certificate: certificateLabel(who) }) }, 'remote client refused');
   }
 
-  admitted(from: string, who: Certificate): void {
-    this.#pending -= 1;
+  admitted(client: RemoteClient, from: string, who: Certificate): void {
+    this.#pending.leave(client);
     this.#log.info({ from, certificate: certificateLabel(who) }, 'remote client connected');
   }
 
-  gone(client: RemoteClient, wasPending: boolean): void {
-    if (wasPending) this.#pending -= 1;
+  gone(client: RemoteClient): void {
+    this.#pending.leave(client);
     this.#clients.delete(client);
   }
 
   #onConnection(socket: Socket): void {
-    if (this.#pending >= PENDING_MAX) {
-      this.#events.onRefused(`${PENDING_MAX} connections of remote clients have not shown a certificate yet; they have ${AUTHENTICATE_MS / 1_000} s each`, false);
-      socket.destroy();
-      return;
-    }
-    this.#pending += 1;
-    this.#clients.add(new RemoteClient(this, socket));
+    const client = new RemoteClient(this, socket);
+    this.#clients.add(client);
+    this.#pending.enter(client, client.source);
   }
 
   #recheck(): void {
@@ -155,6 +163,8 @@ class RemoteClient implements ClientOut {
   readonly #door: RemoteDoor;
   readonly #socket: Socket;
   readonly #from: string;
+  /** Whose connection it is as long as no certificate says so. */
+  readonly source: string;
   readonly #init = new Uint8Array(RECORD_HEAD_BYTES + INIT_BYTES_MAX);
   readonly #deadline: NodeJS.Timeout;
   #initBytes = 0;
@@ -170,6 +180,7 @@ class RemoteClient implements ClientOut {
     this.#door = door;
     this.#socket = socket;
     this.#from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    this.source = sourceOf(socket.remoteAddress ?? '');
     this.#deadline = setTimeout(() => this.#refuse(DropReason.clientUnauthenticated), AUTHENTICATE_MS);
     this.#deadline.unref();
     socket.on('data', (chunk) => this.#onData(chunk));
@@ -245,7 +256,7 @@ class RemoteClient implements ClientOut {
 
   #answer(message: Uint8Array): void {
     const { membership } = this.#door;
-    if (!this.#door.takeHandshake()) {
+    if (!this.#door.takeHandshake(this.source)) {
       this.#refuse(DropReason.handshakeOverBudget);
       return;
     }
@@ -311,7 +322,7 @@ class RemoteClient implements ClientOut {
     const certificate = this.#certificate!;
     this.#become('open');
     clearTimeout(this.#deadline);
-    this.#door.admitted(this.#from, certificate);
+    this.#door.admitted(this, this.#from, certificate);
     const port = this.#door.events.onClient(this, { tokenFits: null, certificate: certificate.name });
     if (typeof port !== 'string') {
       this.#port = port;
@@ -345,11 +356,11 @@ class RemoteClient implements ClientOut {
   #refuse(reason: DropReason, who = this.#certificate): void {
     if (this.#state === 'closed') return;
     this.#door.count(reason, this.#from, who);
-    this.#drop();
+    this.drop();
   }
 
   /** At once, without a word. */
-  #drop(): void {
+  drop(): void {
     const port = this.#port;
     this.#leave();
     this.#socket.destroy();
@@ -366,12 +377,11 @@ class RemoteClient implements ClientOut {
 
   #leave(): void {
     if (this.#state === 'closed') return;
-    const pending = !this.#isOpen();
     this.#become('closed');
     clearTimeout(this.#deadline);
     this.#parts = [];
     this.#partsBytes = 0;
-    this.#door.gone(this, pending);
+    this.#door.gone(this);
   }
 
   #isOpen(): boolean {

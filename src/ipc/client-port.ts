@@ -14,6 +14,7 @@ import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers
 import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
 import { BACKLOG_MAX, type Streams } from '../session/streams.ts';
 import type { StreamOptions } from '../session/stream.ts';
+import type { ClientPlaces } from './client-places.ts';
 import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
@@ -59,6 +60,7 @@ export interface ClientServices {
   readonly drops: DropCounters;
   readonly sessions: Sessions;
   readonly streams: Streams;
+  readonly places: ClientPlaces;
   /** Congestion control of streams that this daemon's clients open. */
   readonly congestion: StreamOptions['congestion'];
   readonly socketsMax: number;
@@ -96,6 +98,8 @@ interface SendErrors { reason: DropReason; destination: NodeId; count: number }
 export class ClientPort implements DatagramOwner {
   /** What the client calls itself; '' before its HELLO. */
   name = '';
+  /** It said that it makes requests and opens no sockets. */
+  asksOnly = false;
   readonly access: ClientAccess;
   readonly streams: ClientStreams;
   readonly #services: ClientServices;
@@ -189,10 +193,10 @@ export class ClientPort implements DatagramOwner {
     this.#services.onClosed(this);
   }
 
-  /** Ends the connection because the client may no longer use this daemon; `why` is for its user. */
-  dismiss(why: string): void {
+  /** Ends the connection because the client may not, or no longer, use this daemon; `why` is for its user. */
+  dismiss(why: string, code = 'EACCES'): void {
     if (this.#closed) return;
-    this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EACCES', message: why }));
+    this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code, message: why }));
     this.close();
   }
 
@@ -255,6 +259,14 @@ export class ClientPort implements DatagramOwner {
     if (hello['version'] !== PROTOCOL_VERSION) {
       this.#out.write(encodeControl(FRAME_WELCOME, this.#services.welcome()));
       this.#fail('wrong protocol version');
+      return;
+    }
+    this.asksOnly = hello['asksOnly'] === true;
+    // Of a certificate it is known before: it has its place by now.
+    const noPlace = this.access.certificate === null ? this.#services.places.take(this) : null;
+    if (noPlace !== null) {
+      this.#services.drops.count(DropReason.clientRefused);
+      this.dismiss(noPlace, 'EMFILE');
       return;
     }
     this.#greeted = true;
@@ -359,7 +371,8 @@ export class ClientPort implements DatagramOwner {
       case 'socket': {
         const number = integer(args, 'socket', 1, ACCEPTED_SOCKET_FIRST - 1);
         if (this.#sessions.has(number) || this.streams.has(number)) throw new SpinesError('EEXIST', `socket ${number} exists already on this connection`);
-        if (this.sockets >= this.#services.socketsMax) {
+        if (this.asksOnly) throw new SpinesError('EPERM', 'this client said that it only asks; connect without `asksOnly` to open sockets');
+        if (this.#services.places.socketsOf(this) >= this.#services.socketsMax) {
           throw new SpinesError('EMFILE', `a client may have ${this.#services.socketsMax} sockets; close some, or raise limits.socketsPerClient`);
         }
         const options = this.#options(args);

@@ -63,9 +63,11 @@ export interface NodeLimits {
    * sent by then has 16 times as much for itself.
    */
   readonly linkQueueBytes: number;
-  /** Client connections; more are closed at once. */
+  /** Clients; more are refused, as in ClientPlaces. An eighth is for programs of this machine alone. */
   readonly clients: number;
-  /** Sockets of one client; more are refused. */
+  /** Of them so many with certificates of one name; more are refused. */
+  readonly clientsPerCertificate: number;
+  /** Sockets of one client, or of all with certificates of one name; more are refused. */
   readonly socketsPerClient: number;
   /** Bytes waiting to be read by one client; further datagrams to it are dropped and counted. */
   readonly clientQueueBytes: number;
@@ -93,6 +95,7 @@ export const defaultLimits: NodeLimits = Object.freeze({
   packetsKept: 65_536,
   linkQueueBytes: 512 * 1024,
   clients: 256,
+  clientsPerCertificate: 64,
   socketsPerClient: 4096,
   clientQueueBytes: 4 * 1024 * 1024,
   clientBytesPerSecond: 0,

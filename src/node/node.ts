@@ -17,6 +17,7 @@ import type { Membership } from '../crypto/membership.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
+import { ClientPlaces } from '../ipc/client-places.ts';
 import { ClientPort, LOCAL_ACCESS, quadOf, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
@@ -38,6 +39,9 @@ import type { NodeConfig, NodeLimits } from './config.ts';
 
 /** Of the time at which a run began, as peers are told. */
 const STARTED_UNIT_US = 100;
+
+/** Programs that are connected and have not said HELLO, beyond the places that there are: twice what the doors hold. */
+const SILENT_MAX = 1_024;
 
 export interface NodeEnvironment {
   readonly clock: Clock;
@@ -86,6 +90,7 @@ export class SpinesNode {
   readonly instance: string;
   readonly #flushList = new FlushList();
   readonly #clients = new Set<ClientPort>();
+  readonly #places: ClientPlaces;
   readonly #clientServices: ClientServices;
   #config: NodeConfig;
   #running = false;
@@ -148,8 +153,9 @@ export class SpinesNode {
     this.instance = run.instance.toString(16).padStart(12, '0');
     const administration = new Administration(this, env, this.#clients);
     const limits = (): NodeLimits => this.#config.limits;
+    this.#places = new ClientPlaces(limits);
     this.#clientServices = {
-      clock, timers, drops, sessions: this.sessions, streams: this.streams, congestion: config.congestion,
+      clock, timers, drops, sessions: this.sessions, streams: this.streams, places: this.#places, congestion: config.congestion,
       // Asked for at each use: a reload may change them.
       get socketsMax() { return limits().socketsPerClient; },
       get queueBytes() { return limits().clientQueueBytes; },
@@ -163,7 +169,10 @@ export class SpinesNode {
       nameOf: (node) => this.router.nameOf(node),
       checkModes: (service, dissemination) => checkModes(service, dissemination, this.dissemination.alternate !== null),
       administer: (op, args, reply) => administration.request(op, args, reply),
-      onClosed: (port) => this.#clients.delete(port),
+      onClosed: (port) => {
+        this.#places.give(port);
+        this.#clients.delete(port);
+      },
     };
   }
 
@@ -210,15 +219,26 @@ export class SpinesNode {
     return !this.#running || this.links.onDatagram(bytes, length, from);
   }
 
-  /** A program connected; null when there are too many. */
+  /**
+   * A program connected; null when there are too many. One with a certificate has a place from now on, others from their HELLO, as
+   * `places` has it; how many may be silent is bounded by who calls this, and here.
+   */
   attachClient(out: ClientOut, access: ClientAccess = LOCAL_ACCESS): ClientPort | null {
-    if (!this.#running || this.#clients.size >= this.config.limits.clients) {
+    const remote = access.certificate !== null;
+    const full = remote ? this.#places.fault(access) !== null : this.#clients.size >= this.config.limits.clients + SILENT_MAX;
+    if (!this.#running || full) {
       this.drops.count(DropReason.clientRefused);
       return null;
     }
     const port = new ClientPort(this.#clientServices, out, access);
     this.#clients.add(port);
+    if (remote) this.#places.take(port);
     return port;
+  }
+
+  /** Why a program that comes this way gets no place, for its user; null: it is not for want of one. */
+  whyNoPlace(access: ClientAccess): string | null {
+    return this.#places.fault(access);
   }
 
   /** The sink, once congested, takes datagrams again. */

@@ -1,4 +1,4 @@
-/** The doors for programs of the daemon's machine: who may open the socket, and what TCP asks for. */
+/** The doors for programs of the daemon's machine: who may open the socket, what TCP asks for, and whom a crowd keeps out. */
 
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect as dial, createServer, type Socket } from 'node:net';
@@ -8,9 +8,11 @@ import { pino } from 'pino';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 
 import { SpinesClient } from '../../../spines-client/src/index.ts';
+import { encodeControl, FRAME_HELLO } from '../../../spines-client/src/protocol.ts';
 import { startDaemon, type DaemonOptions, type RunningDaemon } from '../../../src/host/daemon.ts';
-import { UNAUTHENTICATED_MAX } from '../../../src/host/ipc-server.ts';
-import { makeConfig } from '../../../src/node/config.ts';
+import { SILENT_MAX } from '../../../src/host/ipc-server.ts';
+import { ASKING_MAX } from '../../../src/ipc/client-places.ts';
+import { defaultLimits, makeConfig, type NodeLimits } from '../../../src/node/config.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 
 const HOST = '127.0.0.1';
@@ -26,9 +28,9 @@ afterEach(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function start(client: DaemonOptions['client']): Promise<RunningDaemon> {
+async function start(client: DaemonOptions['client'], limits: Partial<NodeLimits> = {}): Promise<RunningDaemon> {
   daemon = await startDaemon({
-    config: makeConfig({ id: 0x0a000001 }), listen: [{ address: HOST, port: 0 }], client, membership: null, revocationsPath: null, reload: null,
+    config: makeConfig({ id: 0x0a000001, limits: { ...defaultLimits, ...limits } }), listen: [{ address: HOST, port: 0 }], client, membership: null, revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
   return daemon;
@@ -41,6 +43,68 @@ async function freeTcpPort(): Promise<number> {
   await new Promise<void>((resolve) => probe.close(() => resolve()));
   return port;
 }
+
+/** Connections that are there and say what they are told, or nothing. */
+class Crowd {
+  closed = 0;
+  readonly #sockets: Socket[] = [];
+
+  static of(count: number, connect: () => Socket, say: Uint8Array | null = null): Crowd {
+    const crowd = new Crowd();
+    for (let i = 0; i < count; i += 1) {
+      const socket = connect();
+      socket.on('error', () => {}).on('close', () => { crowd.closed += 1; }).resume();
+      if (say !== null) socket.write(say);
+      crowd.#sockets.push(socket);
+      open.push(socket);
+    }
+    return crowd;
+  }
+
+  async connected(): Promise<void> {
+    await this.until(() => this.#sockets.every((socket) => !socket.connecting));
+  }
+
+  async until(what: () => boolean): Promise<void> {
+    for (let tries = 0; !what(); tries += 1) {
+      if (tries > 1_000) throw new Error('it does not happen');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+const HELLO = encodeControl(FRAME_HELLO, { version: 1, client: 'crowd' });
+
+describe('a crowd at the Unix socket', () => {
+  const ask = (): Promise<SpinesClient> => SpinesClient.connect({ path: socketPath, asksOnly: true, reconnect: false });
+
+  test.each<[string, Uint8Array | null]>([['that says nothing', null], ['that says half a HELLO', HELLO.subarray(0, 6)]])('%s keeps nobody out', async (_what, say) => {
+    await start({ socketPath, tcp: null });
+    const crowd = Crowd.of(SILENT_MAX + 300, () => dial(socketPath), say);
+    await crowd.connected();
+    for (let i = 0; i < 5; i += 1) {
+      const client = await SpinesClient.connect({ path: socketPath, reconnect: false });
+      await client.datagram().ready();
+      await client.close();
+    }
+    await crowd.until(() => crowd.closed >= 300);
+  });
+
+  test('of programs that have all places keeps out other programs, and nobody who only asks', async () => {
+    const { node } = await start({ socketPath, tcp: null }, { clients: 20 });
+    const crowd = Crowd.of(40, () => dial(socketPath), HELLO);
+    await crowd.until(() => crowd.closed >= 20);
+    await expect(SpinesClient.connect({ path: socketPath, reconnect: false })).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/20 clients are connected, .*limits\.clients/) });
+    const first = await ask();
+    await expect(first.request('status')).resolves.toMatchObject({ node: '10.0.0.1' });
+    await expect(first.datagram().ready()).rejects.toMatchObject({ code: 'EPERM' });
+    const gone = new Promise<{ code?: string }>((resolve) => first.once('disconnect', resolve));
+    // Who asks and stays gives way to who asks later.
+    for (let i = 0; i < ASKING_MAX + 3; i += 1) await expect((await ask()).request('status')).resolves.toMatchObject({ node: '10.0.0.1' });
+    expect(await gone).toMatchObject({ code: 'EMFILE' });
+    expect(node.drops.of(DropReason.clientRefused)).toBe(21);
+  });
+});
 
 describe('the Unix socket', () => {
   test('is its owner\'s alone, whatever the mask of the daemon', async () => {
@@ -97,32 +161,18 @@ describe('TCP', () => {
     expect(node.drops.of(DropReason.clientUnauthenticated)).toBe(2);
   });
 
-  test('holds so many who have shown none yet, and does not count those who have', async () => {
+  test('holds so many who have shown none yet: the oldest gives way, and who shows it gets in', async () => {
     const port = await freeTcpPort();
     const { node } = await start({ socketPath: null, tcp: { address: { address: HOST, port }, tokenPath } });
     const token = readFileSync(tokenPath, 'utf8');
     const friends = await Promise.all(Array.from({ length: 3 }, () => SpinesClient.connect({ port, token })));
-    for (let i = 0; i < UNAUTHENTICATED_MAX; i += 1) {
-      const socket = dial(port, HOST);
-      open.push(socket);
-      await new Promise((resolve) => socket.once('connect', resolve));
-    }
-    const late = dial(port, HOST);
-    open.push(late);
-    let told = '';
-    late.on('data', (chunk) => { told += chunk.toString('latin1'); });
-    await new Promise((resolve) => late.once('close', resolve));
-    expect(told).toContain(`${UNAUTHENTICATED_MAX} connections have not shown the token yet; try again`);
-    expect(node.drops.of(DropReason.clientRefused)).toBe(1);
-    for (const socket of open) socket.destroy();
-    for (let tries = 0; ; tries += 1) {
-      try {
-        friends.push(await SpinesClient.connect({ port, token }));
-        break;
-      } catch (error) {
-        if (tries > 100) throw error;
-      }
-    }
+    const crowd = Crowd.of(SILENT_MAX + 20, () => dial(port, HOST));
+    await crowd.until(() => crowd.closed === 20);
+    for (let i = 0; i < 5; i += 1) friends.push(await SpinesClient.connect({ port, token }));
+    await crowd.until(() => crowd.closed >= 21);
+    // One gave way to the first friend, and the room that he left was for the next.
+    expect(node.drops.of(DropReason.clientRefused)).toBe(21);
+    for (const friend of friends) await expect(friend.request('status')).resolves.toMatchObject({ node: '10.0.0.1' });
     await Promise.all(friends.map((friend) => friend.close()));
   });
 

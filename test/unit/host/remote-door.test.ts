@@ -69,8 +69,8 @@ class Raw {
   received: Buffer = Buffer.alloc(0);
   closed = false;
 
-  constructor() {
-    this.socket = dial(daemon.remotePort!, HOST);
+  constructor(from = HOST) {
+    this.socket = dial({ port: daemon.remotePort!, host: HOST, localAddress: from });
     open.push(this.socket);
     this.socket.on('data', (chunk) => { this.received = Buffer.concat([this.received, chunk]); });
     this.socket.on('error', () => {});
@@ -218,11 +218,9 @@ describe('before the first record', () => {
   });
 
   test('there are so many connections at a time, and each has so much time', async () => {
-    const raws = Array.from({ length: PENDING_MAX }, () => new Raw());
-    await Promise.all(raws.map((raw) => new Promise((resolve) => raw.socket.once('connect', resolve))));
-    const late = new Raw();
-    await until(() => late.closed);
-    expect(drops(DropReason.clientRefused)).toBe(1);
+    const raws = Array.from({ length: PENDING_MAX + 7 }, () => new Raw());
+    await until(() => raws.filter((raw) => raw.closed).length === 7);
+    expect(drops(DropReason.clientRefused)).toBe(7);
     const before = stopwatch.now();
     for (let tries = 0; raws.some((raw) => !raw.closed); tries += 1) {
       if (tries > 700) throw new Error('they stay');
@@ -231,6 +229,27 @@ describe('before the first record', () => {
     expect(stopwatch.now() - before).toBeGreaterThan(3 * SECOND);
     expect(drops(DropReason.clientUnauthenticated)).toBe(PENDING_MAX);
     await enter(optionsOf(alice));
+  }, 20_000);
+
+  // What costs a handshake comes from elsewhere: what an address may have of them, its programs share.
+  test.each<[string, Uint8Array, string]>([
+    ['nothing', new Uint8Array(0), HOST], ['half a message', Uint8Array.of(0, 200, 1, 2, 3), HOST],
+    ['a first message that was seen elsewhere', frameHandshake(initiator(pairOf(alice)).writeInit(alice.certificate.bytes)!), '127.0.0.9'],
+  ])('who holds connections that say %s keeps nobody out', async (_what, say, from) => {
+    let over = false;
+    const hold = (): void => {
+      if (over) return;
+      const raw = new Raw(from);
+      if (say.length > 0) raw.write(say);
+      raw.socket.once('close', () => setTimeout(hold, 20));
+    };
+    try {
+      for (let i = 0; i < PENDING_MAX + 10; i += 1) hold();
+      await until(() => drops(DropReason.clientRefused) + drops(DropReason.handshakeOverBudget) > 0);
+      for (let i = 0; i < 5; i += 1) await (await enter(optionsOf(alice))).request('status');
+    } finally {
+      over = true;
+    }
   }, 20_000);
 
   test('there are so many handshakes a second', async () => {
@@ -245,6 +264,32 @@ describe('before the first record', () => {
     expect(drops(DropReason.handshakeOverBudget)).toBeGreaterThan(0);
     expect(drops(DropReason.handshakeBroken) + drops(DropReason.handshakeOverBudget)).toBe(asked);
   }, 20_000);
+});
+
+describe('places', () => {
+  test('one certificate has its share of them, and all together leave some to programs of this machine', async () => {
+    const { clients: most, clientsPerCertificate: share } = { clients: 16, clientsPerCertificate: 6 };
+    daemon.node.reconfigure({ ...daemon.node.config, limits: { ...daemon.node.config.limits, clients: most, clientsPerCertificate: share } });
+    for (let i = 0; i < share; i += 1) await enter(optionsOf(alice));
+    await expect(enter(optionsOf(alice))).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/6 clients with the certificate alice .*limits\.clientsPerCertificate/) });
+    const bob = authority.issue(NO_NODE, 'bob', ROLE_CLIENT), carol = authority.issue(NO_NODE, 'carol', ROLE_CLIENT);
+    for (let i = 0; i < share; i += 1) await enter(optionsOf(bob));
+    for (let i = 0; i < 2; i += 1) await enter(optionsOf(carol));
+    await expect(enter(optionsOf(carol))).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/14 remote clients are connected/) });
+    expect(daemon.node.whyNoPlace({ tokenFits: null, certificate: null })).toBeNull();
+    await clients.shift()!.close();
+    await until(() => daemon.node.whyNoPlace({ tokenFits: null, certificate: 'alice' }) === null);
+    await enter(optionsOf(alice));
+  });
+
+  test('sockets are counted for all connections of one certificate', async () => {
+    daemon.node.reconfigure({ ...daemon.node.config, limits: { ...daemon.node.config.limits, socketsPerClient: 5 } });
+    const [one, two] = [await enter(optionsOf(alice)), await enter(optionsOf(alice))];
+    for (let i = 0; i < 3; i += 1) await one.datagram().ready();
+    for (let i = 0; i < 2; i += 1) await two.datagram().ready();
+    await expect(two.datagram().ready()).rejects.toMatchObject({ code: 'EMFILE' });
+    await (await enter(optionsOf(authority.issue(NO_NODE, 'bob', ROLE_CLIENT)))).datagram().ready();
+  });
 });
 
 describe('a client that is connected', () => {
