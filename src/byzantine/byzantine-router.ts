@@ -20,7 +20,7 @@ import type { Link } from '../link/link.ts';
 import { ROUTE_REQUEST, ROUTE_RESPONSE, ROUTE_WEIGHTS_MAX, type RouteWeight } from '../wire/discovery.ts';
 import { DropReason } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import { KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
@@ -377,8 +377,11 @@ export class ByzantineRouter implements AlternateRouter {
     }
     const number = getU48(packet.bytes, start);
     const window = (source.delivered[packet.service] ??= new ReplayWindow(COUNTER_WINDOW_WORDS));
-    // It came on the other path.
-    if (!window.isNew(number)) return;
+    // It came on the other path, as a rule.
+    if (!window.isNew(number)) {
+      this.#env.drops.count(DropReason.probedRepeated);
+      return;
+    }
     if (data.pieceCount === 1) this.#deliver(number, window, packet, packet.bytes, from, to);
     else this.#onPiece(source, data, number, window, packet, from, to);
   }
@@ -410,7 +413,9 @@ export class ByzantineRouter implements AlternateRouter {
     const inner = this.#inner;
     const reason = inner.decode(bytes, start, end, false);
     // Only its source could have sealed it: what it says of source and destination must be true.
-    if (reason !== DropReason.none || inner.source !== outer.source || inner.destination !== outer.destination || inner.service !== outer.service) {
+    const fits = inner.source === outer.source && inner.destination === outer.destination && inner.service === outer.service
+      && inner.dissemination === DISSEMINATION_BYZANTINE;
+    if (reason !== DropReason.none || !fits) {
       this.#env.drops.count(reason === DropReason.none ? DropReason.probedMalformed : reason);
       return;
     }

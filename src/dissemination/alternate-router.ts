@@ -27,7 +27,7 @@ export interface AlternateEnvironment {
   readonly pool: PacketPool;
   readonly links: LinkTable;
   readonly topology: LinkStateRouter;
-  /** An overlay packet of a session arrived for us. Valid during the call only. */
+  /** An overlay packet of a session arrived for us, and its source is proved: sessions believe it. Valid during the call only. */
   deliver(packet: Packet): void;
   /** Congested sessions may try again. */
   onWritable(): void;

@@ -4,7 +4,8 @@
  * Every packet passes here once per daemon, whether a local session made it or a link brought it. The
  * dissemination code in its header picks the strategy: link-state unicast, or the router beside it (alternate-router.ts). Packets to
  * ourselves go through a bounded loopback that is drained at the end of the turn, so that no session is
- * entered from within another's call. `@hot`
+ * entered from within another's call. What is delivered says whether its source is proved or only claimed; sessions
+ * compare that with what they demand. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -89,7 +90,7 @@ export class Dissemination {
       return;
     }
     if (packet.destination === this.#self) {
-      this.deliver(packet);
+      this.#deliverClaimed(packet, link.node);
       return;
     }
     if (this.misbehaviour?.onTransit?.(packet, link.node) === true) return;
@@ -98,8 +99,22 @@ export class Dissemination {
     else this.#drops.count(reason);
   }
 
-  /** A packet for this node that has passed all checks. */
+  /** A packet for this node whose source the router beside link state has proved. */
   deliver(packet: Packet): void {
+    packet.authenticated = true;
+    this.delivered += 1;
+    this.#upper.onDelivery(packet);
+  }
+
+  /** A packet for this node that says who sent it, and nobody knows whether that is true. */
+  #deliverClaimed(packet: Packet, from: NodeId): void {
+    // What we send to ourselves never leaves, and a dissemination that proves sources is not this one.
+    const reason = packet.source === this.#self ? DropReason.sourceUnproved : packet.dissemination !== DISSEMINATION_LINK_STATE ? DropReason.disseminationUnknown : DropReason.none;
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return;
+    }
+    packet.from = from;
     this.delivered += 1;
     this.#upper.onDelivery(packet);
   }
@@ -116,10 +131,8 @@ export class Dissemination {
     for (let i = 0; i < count; i += 1) {
       const kept = this.#loopback.shift()!;
       const reason = this.#looped.decode(kept.bytes, kept.start, kept.end, false);
-      if (reason === DropReason.none) {
-        this.delivered += 1;
-        this.#upper.onDelivery(this.#looped);
-      } else this.#drops.count(reason);
+      if (reason === DropReason.none) this.deliver(this.#looped);
+      else this.#drops.count(reason);
       this.#pool.release(kept);
     }
     return count;

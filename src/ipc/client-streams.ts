@@ -107,7 +107,9 @@ export class ClientStreams implements StreamOwner {
 
   listen(number: number, port: Port, backlog: number): Port {
     const socket = this.#idle(number);
-    socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => ({ port: chosen, onAccept: (stream) => this.#onAccept(socket, stream) }));
+    const { dissemination } = socket.options;
+    socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => (
+      { port: chosen, dissemination, onAccept: (stream) => this.#onAccept(socket, stream) }));
     socket.listening = true;
     return socket.port;
   }
@@ -273,7 +275,7 @@ export class ClientStreams implements StreamOwner {
   #describe(stream: Stream, error: Exclude<StreamError, null>): SpinesError {
     const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
     switch (error) {
-      case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}; start the program there, or check the port`);
+      case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}, or not for this routing; start the program there, or check port and routing`);
       case 'ETIMEDOUT': return new SpinesError(error, `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);
       case 'EHOSTUNREACH': return new SpinesError(error, `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`);
       case 'ECONNRESET': return new SpinesError(error, `${where} ended the stream: its program or its daemon stopped`);

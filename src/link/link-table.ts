@@ -9,8 +9,9 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { equalBytes, getU32 } from '../base/bytes.ts';
+import { equalBytes } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import { Draws } from '../base/draws.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng, SecureRandom } from '../base/rng.ts';
@@ -63,7 +64,10 @@ export interface LinkTableConfig {
 export interface LinkEnvironment {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** For jitter. */
   readonly rng: Rng;
+  /** For what nobody may guess. */
+  readonly draws: Draws;
   readonly sink: DatagramSink;
   readonly log: Log;
   readonly drops: DropCounters;
@@ -97,7 +101,7 @@ export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' 
   readonly probe?: AddressProbe | null;
   /** This run of the daemon, as peers are told. */
   readonly run: Run;
-  /** For what nobody may guess: receiver indices. */
+  /** For what nobody may guess: receiver indices, and tokens of path probes. */
   readonly random: SecureRandom;
 };
 
@@ -173,8 +177,7 @@ export class LinkTable {
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
-  readonly #random: SecureRandom;
-  readonly #drawn = new Uint8Array(4);
+  readonly #draws: Draws;
   #started = false;
   #stopped = false;
 
@@ -195,9 +198,10 @@ export class LinkTable {
     this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
     this.#run = run;
     this.twins = new Twins(surroundings.clock, random, surroundings.log, (node) => this.#links.get(node)?.label ?? formatNodeId(node), (channel) => this.#forgetChannel(channel));
-    this.#random = random;
+    this.#draws = new Draws(random);
     this.#env = {
       ...rest,
+      draws: this.#draws,
       liveness: config.liveness,
       congestion: config.congestion,
       self: config.id,
@@ -650,8 +654,7 @@ export class LinkTable {
   /** Of 31 bits: V8 keeps those without memory of their own, and finds them faster. */
   #freeIndex(): number {
     for (;;) {
-      this.#random.fill(this.#drawn);
-      const index = getU32(this.#drawn, 0) >>> 1;
+      const index = this.#draws.u32() >>> 1;
       if (index !== 0 && !this.#indices.has(index)) return index;
     }
   }

@@ -127,13 +127,13 @@ export class Link {
     this.#env = env;
     this.#upper = upper;
     this.stateSince = env.clock.now();
-    this.#path = new PathProbe(env.rng.fork(`path ${formatNodeId(node)}`));
+    this.#path = new PathProbe(env.draws);
     this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
       sendHello: (hello) => this.#sendHello(hello),
       onDead: () => this.down('silent: nothing was heard for too long', CLOSE_DEAD),
       onEstimate: () => upper.onLinkEstimate(this),
     });
-    this.sizes = new SizeSearch(env.clock, env.timers, env.rng.fork(`size ${formatNodeId(node)}`), this.liveness.rtt, {
+    this.sizes = new SizeSearch(env.clock, env.timers, env.draws, this.liveness.rtt, {
       sendProbe: (bytes, token) => this.#channel!.probeSize(bytes, token),
       onSize: (bytes, settled) => this.#onSize(bytes, settled),
       failure: () => 1 - (1 - this.liveness.lossIn.rate) * (1 - this.liveness.lossOut),

@@ -7,7 +7,7 @@
 
 import { getU32, putU32 } from '../base/bytes.ts';
 import { samePath, type Endpoint } from '../base/datagram.ts';
-import type { Rng } from '../base/rng.ts';
+import type { Draws } from '../base/draws.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 
 /** At most one probe to an address in this time. */
@@ -23,12 +23,12 @@ interface Candidate {
 }
 
 export class PathProbe {
-  readonly #rng: Rng;
+  readonly #draws: Draws;
   /** The one asked longest ago first. */
   #candidates: Candidate[] = [];
 
-  constructor(rng: Rng) {
-    this.#rng = rng;
+  constructor(draws: Draws) {
+    this.#draws = draws;
   }
 
   mayAsk(to: Endpoint, now: Micros): boolean {
@@ -39,7 +39,7 @@ export class PathProbe {
   /** Writes a token at `at`. A repeated question keeps its token, for long round trips. */
   ask(to: Endpoint, buffer: Uint8Array, at: number, now: Micros): void {
     const same = this.#candidates.findIndex((one) => samePath(one.endpoint, to));
-    const candidate = same >= 0 ? this.#candidates.splice(same, 1)[0]! : { endpoint: to, high: this.#rng.u32(), low: this.#rng.u32(), askedAt: now };
+    const candidate = same >= 0 ? this.#candidates.splice(same, 1)[0]! : { endpoint: to, high: this.#draws.u32(), low: this.#draws.u32(), askedAt: now };
     if (this.#candidates.length === CANDIDATES_MAX) this.#candidates.shift();
     candidate.askedAt = now;
     this.#candidates.push(candidate);

@@ -16,7 +16,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { Rng } from '../base/rng.ts';
+import type { Draws } from '../base/draws.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { SizeToken } from '../wire/path-size.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
@@ -65,7 +65,7 @@ export interface SizeSearchOutput {
 export class SizeSearch {
   readonly #clock: Clock;
   readonly #timers: Timers;
-  readonly #rng: Rng;
+  readonly #draws: Draws;
   readonly #rtt: { readonly samples: number; readonly smoothedUs: Micros };
   readonly #out: SizeSearchOutput;
   readonly #timer = new Timer(() => this.#onTimer());
@@ -80,10 +80,10 @@ export class SizeSearch {
   #raises = false;
   #trustedUntil: Micros = 0;
 
-  constructor(clock: Clock, timers: Timers, rng: Rng, rtt: { readonly samples: number; readonly smoothedUs: Micros }, out: SizeSearchOutput) {
+  constructor(clock: Clock, timers: Timers, draws: Draws, rtt: { readonly samples: number; readonly smoothedUs: Micros }, out: SizeSearchOutput) {
     this.#clock = clock;
     this.#timers = timers;
-    this.#rng = rng;
+    this.#draws = draws;
     this.#rtt = rtt;
     this.#out = out;
   }
@@ -99,8 +99,8 @@ export class SizeSearch {
 
   /** A path of which nothing is known: another channel, another address of either side. */
   start(): void {
-    this.#tokenHigh = this.#rng.u32();
-    this.#tokenLow = this.#rng.u32();
+    this.#tokenHigh = this.#draws.u32();
+    this.#tokenLow = this.#draws.u32();
     this.#raises = false;
     this.#tries = 0;
     this.#become('searching');

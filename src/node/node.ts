@@ -7,6 +7,7 @@
  */
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import { Draws } from '../base/draws.ts';
 import type { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
@@ -98,6 +99,7 @@ export class SpinesNode {
   constructor(config: NodeConfig, env: NodeEnvironment) {
     this.#config = config;
     const { clock, timers, rng, sink, log } = env;
+    const draws = new Draws(env.random);
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
     const drawn = new Uint8Array(6);
@@ -143,13 +145,13 @@ export class SpinesNode {
       ...alternate, membership: env.membership, options: config.byzantine, nodesMost: config.limits.nodes,
     });
     this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
-    const session = { self: config.id, clock, timers, drops, dissemination: this.dissemination };
-    this.sessions = new Sessions({ ...session, rng: rng.fork('sessions'), reassemblyBytes: config.limits.reassemblyBytes });
+    const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination };
+    this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
     this.streams = new Streams({
-      ...session, rng: rng.fork('streams'), timing: defaultTiming, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      ...session, timing: defaultTiming, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
       reachable: (node) => node === config.id || this.router.reachable(node),
     });
-    this.echo = new EchoService({ ...session, rng: rng.fork('echo') });
+    this.echo = new EchoService(session);
     this.instance = run.instance.toString(16).padStart(12, '0');
     const administration = new Administration(this, env, this.#clients);
     const limits = (): NodeLimits => this.#config.limits;

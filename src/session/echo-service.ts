@@ -2,11 +2,12 @@
  * Ping and trace: asks other daemons for a sign of life and answers them.
  *
  * Owns outstanding probes (bounded, timed out) and the budget for answers, so that a flood of requests costs
- * a bounded number of replies a second. An answer is matched by a random id and a sequence number.
+ * a bounded number of replies a second. An answer is matched by a sequence number and by an id that is drawn for each
+ * request, so that only who saw the request can answer it; a reply must name the node that was asked.
  */
 
 import type { NodeId } from '../base/ids.ts';
-import type { Rng } from '../base/rng.ts';
+import type { Draws } from '../base/draws.ts';
 import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
@@ -30,6 +31,8 @@ export interface EchoResult {
 
 interface Probe {
   readonly sequence: number;
+  readonly id: number;
+  readonly destination: NodeId;
   readonly sentAt: Micros;
   readonly ttl: number;
   readonly timer: Timer;
@@ -40,14 +43,13 @@ export interface EchoEnvironment {
   readonly self: NodeId;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly rng: Rng;
+  readonly draws: Draws;
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
 }
 
 export class EchoService {
   readonly #env: EchoEnvironment;
-  readonly #id: number;
   readonly #probes = new Map<number, Probe>();
   readonly #packet = new Packet();
   readonly #modes = { service: 0, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
@@ -58,7 +60,6 @@ export class EchoService {
 
   constructor(env: EchoEnvironment) {
     this.#env = env;
-    this.#id = env.rng.u32();
   }
 
   get outstanding(): number {
@@ -82,11 +83,12 @@ export class EchoService {
     this.#echo.operation = ECHO_REQUEST;
     this.#echo.ttlLeft = 0;
     this.#echo.sequence = sequence;
-    this.#echo.id = this.#id;
+    const id = this.#env.draws.u32();
+    this.#echo.id = id;
     const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
     const reason = this.#send(destination, ttl, service, bytes);
     if (reason !== DropReason.none) return reason;
-    this.#probes.set(sequence, { sequence, sentAt: now, ttl, timer, done });
+    this.#probes.set(sequence, { sequence, id, destination, sentAt: now, ttl, timer, done });
     this.#env.timers.arm(timer, now + timeoutUs);
     return DropReason.none;
   }
@@ -103,11 +105,11 @@ export class EchoService {
       this.#answer(packet, ECHO_REPLY);
       return;
     }
-    const probe = echo.id === this.#id ? this.#probes.get(echo.sequence) : undefined;
-    if (probe === undefined) return;
+    const probe = this.#probes.get(echo.sequence);
+    const reached = echo.operation === ECHO_REPLY;
+    if (probe === undefined || probe.id !== echo.id || (reached && packet.source !== probe.destination)) return;
     this.#probes.delete(probe.sequence);
     this.#env.timers.cancel(probe.timer);
-    const reached = echo.operation === ECHO_REPLY;
     const hops = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
     probe.done({ node: packet.source, reached, rttUs: this.#env.clock.now() - probe.sentAt, hops });
   }

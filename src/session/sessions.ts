@@ -6,9 +6,9 @@
  * packets to Dissemination and is handed those for this node. `@hot` for messages that fit one packet.
  */
 
+import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import type { Rng } from '../base/rng.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
@@ -16,15 +16,13 @@ import {
   decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead,
 } from '../wire/fragment.ts';
 import {
-  DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
+  demandsProof, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
 import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES, type SequencedHead } from '../wire/sequenced.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
+import { drawPort } from './ephemeral-port.ts';
 import { Reassembly } from './reassembly.ts';
-
-const EPHEMERAL_FIRST = 32_768;
-const EPHEMERAL_LAST = 60_999;
 
 /** Who owns a datagram session. */
 export interface DatagramOwner {
@@ -57,7 +55,7 @@ export class DatagramSession {
   received = 0;
   /** Messages that the owner dropped. */
   dropped = 0;
-  /** Number of the next fragmented or sequenced message, u32. */
+  /** Number of the next sequenced message, u32. */
   nextMessage = 0;
   /** u32: which run of message numbers. */
   run = 0;
@@ -77,7 +75,7 @@ export interface SessionsEnvironment {
   readonly self: NodeId;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly rng: Rng;
+  readonly draws: Draws;
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
   readonly reassemblyBytes: number;
@@ -93,13 +91,12 @@ export class Sessions {
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
-  readonly #delivered = new AtMostOnce();
-  #nextEphemeral: Port;
+  /** Numbers of sources that are proved, and of those that anybody may name: these must not make a message of those one that came. */
+  readonly #delivered = { proved: new AtMostOnce(), claimed: new AtMostOnce() };
 
   constructor(env: SessionsEnvironment) {
     this.#env = env;
     this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
-    this.#nextEphemeral = EPHEMERAL_FIRST + env.rng.below(EPHEMERAL_LAST - EPHEMERAL_FIRST + 1);
   }
 
   /** Bound sessions. */
@@ -109,7 +106,7 @@ export class Sessions {
 
   open(owner: DatagramOwner, options: DatagramOptions = {}): DatagramSession {
     const session = new DatagramSession(owner, options);
-    session.run = this.#env.rng.u32();
+    session.run = this.#env.draws.u32();
     return session;
   }
 
@@ -158,6 +155,10 @@ export class Sessions {
       this.#env.drops.count(DropReason.portClosed);
       return;
     }
+    if (demandsProof(session.dissemination) && !packet.authenticated) {
+      this.#env.drops.count(DropReason.sourceUnproved);
+      return;
+    }
     if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
     else if (packet.kind === KIND_FRAGMENT) this.#onFragment(session, packet);
     else this.#onSequenced(session, packet);
@@ -184,7 +185,8 @@ export class Sessions {
       this.#env.drops.count(reason);
       return;
     }
-    const key = `${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${head.message}`;
+    // Pieces of proved and of claimed sources never meet in one message.
+    const key = `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${head.message}`;
     const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
     const message = this.reassembly.onPiece(key, packet.source, head.index, head.count, FRAGMENT_BYTES, packet.bytes, start, packet.end);
     if (message !== null) this.#deliver(session, packet, message, 0, message.length);
@@ -194,23 +196,24 @@ export class Sessions {
   #onSequenced(session: DatagramSession, packet: Packet): void {
     const head = this.#sequenced;
     const { source, sourcePort } = packet;
+    const delivered = packet.authenticated ? this.#delivered.proved : this.#delivered.claimed;
     let reason = decodeSequencedHead(packet.bytes, packet.payloadStart, packet.end, head);
-    if (reason === DropReason.none && !this.#delivered.isNew(source, sourcePort, head.run, head.message)) reason = DropReason.sequencedDuplicate;
+    if (reason === DropReason.none && !delivered.isNew(source, sourcePort, head.run, head.message)) reason = DropReason.sequencedDuplicate;
     if (reason !== DropReason.none) {
       this.#env.drops.count(reason);
       return;
     }
     const start = packet.payloadStart + SEQUENCED_HEAD_BYTES;
     if (head.count === 1) {
-      this.#delivered.record(source, sourcePort, head.run, head.message);
+      delivered.record(source, sourcePort, head.run, head.message);
       this.#deliver(session, packet, packet.bytes, start, packet.end);
       return;
     }
-    const key = `${source} ${sourcePort} ${head.run} ${head.message} sequenced`;
+    const key = `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ${head.message} sequenced`;
     const { run, message: number } = head;
     const message = this.reassembly.onPiece(key, source, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
     if (message === null) return;
-    this.#delivered.record(source, sourcePort, run, number);
+    delivered.record(source, sourcePort, run, number);
     this.#deliver(session, packet, message, 0, message.length);
   }
 
@@ -225,9 +228,9 @@ export class Sessions {
 
   #sendFragments(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
     const fragment = this.#fragment;
-    fragment.message = session.nextMessage;
+    // A count would tell whoever gets one message what the next to somebody else is called.
+    fragment.message = this.#env.draws.u32();
     fragment.count = Math.ceil((end - start) / FRAGMENT_BYTES);
-    session.nextMessage = (session.nextMessage + 1) >>> 0;
     for (fragment.index = 0; fragment.index < fragment.count; fragment.index += 1) {
       const from = start + fragment.index * FRAGMENT_BYTES;
       const to = Math.min(end, from + FRAGMENT_BYTES);
@@ -244,7 +247,7 @@ export class Sessions {
     head.message = session.nextMessage;
     head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
     session.nextMessage = (session.nextMessage + 1) >>> 0;
-    if (session.nextMessage === 0) session.run = this.#env.rng.u32();
+    if (session.nextMessage === 0) session.run = this.#env.draws.u32();
     for (head.index = 0; head.index < head.count; head.index += 1) {
       const from = start + head.index * PIECE_BYTES;
       encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
@@ -265,11 +268,8 @@ export class Sessions {
   }
 
   #freePort(): Port {
-    for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1; tries > 0; tries -= 1) {
-      const port = this.#nextEphemeral;
-      this.#nextEphemeral = port === EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
-      if (!this.#byPort.has(port)) return port;
-    }
+    const port = drawPort(this.#env.draws, (taken) => this.#byPort.has(taken));
+    if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free port is left; close sockets that are not needed');
   }
 }

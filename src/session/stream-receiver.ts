@@ -72,6 +72,11 @@ export class StreamReceiver {
     return rounded;
   }
 
+  /** Whether the far end can be at `position` now, its FIN included. */
+  mayEndAt(position: number): boolean {
+    return position >= this.next && position <= this.#edge + 1;
+  }
+
   /** Data at `start`; `fin`: the stream ends behind it. Bytes are copied. */
   accept(start: number, bytes: Uint8Array, from: number, to: number, fin: boolean): Accepted {
     const end = start + to - from;

@@ -105,6 +105,8 @@ export class Stream {
   readonly port: Port;
   readonly localPort: Port;
   readonly options: StreamOptions;
+  /** It was opened here. */
+  readonly initiator: boolean;
   /** The far end's id for this stream, 0 until known. */
   remoteId = 0;
   readonly sender: StreamSender;
@@ -159,6 +161,7 @@ export class Stream {
     this.options = options;
     this.#env = env;
     this.#connectUs = connectUs;
+    this.initiator = initiator;
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
     this.#heardAt = this.#startedAt;
@@ -273,8 +276,11 @@ export class Stream {
   /** A segment of this stream, its data in `bytes[start..end)`; `ecn`: the packet was marked on its way. */
   onSegment(segment: Segment, ecn: boolean, bytes: Uint8Array, start: number, end: number): 'ok' | 'out of window' | 'duplicate' {
     const now = this.#env.clock.now();
+    const rst = (segment.flags & SEGMENT_RST) !== 0;
+    // Where the far end may be now (RFC 5961, section 3.2); one that has forgotten the stream names its own id and knows no position.
+    if (rst && segment.stream === this.id && !this.receiver.mayEndAt(segment.sequence)) return 'out of window';
     this.#heardAt = now;
-    if ((segment.flags & SEGMENT_RST) !== 0) {
+    if (rst) {
       this.#close(this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
       return 'ok';
     }

@@ -6,21 +6,24 @@
  * bounded rate. Half-open streams are bounded per listener, per source and in all.
  */
 
+import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
-import type { Rng } from '../base/rng.ts';
+import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { KIND_STREAM, Packet } from '../wire/packet.ts';
+import { demandsProof, KIND_STREAM, Packet } from '../wire/packet.ts';
 import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
+import { drawPort } from './ephemeral-port.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
 export interface StreamListener {
   readonly port: Port;
+  /** DISSEMINATION_BYZANTINE: streams come by that only. Default: by any. */
+  readonly dissemination?: number;
   /** A stream is established: who owns it from now on, or null to reset it. */
   onAccept(stream: Stream): StreamOwner | null;
 }
@@ -29,7 +32,7 @@ export interface StreamsEnvironment {
   readonly self: NodeId;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly rng: Rng;
+  readonly draws: Draws;
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
   readonly timing: StreamTiming;
@@ -40,8 +43,6 @@ export interface StreamsEnvironment {
   reachable(node: NodeId): boolean;
 }
 
-const EPHEMERAL_FIRST = 32_768;
-const EPHEMERAL_LAST = 60_999;
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
 const HALF_OPEN_MAX = 1_024;
@@ -58,6 +59,8 @@ export class Streams {
   readonly #streamEnv: StreamEnvironment;
   readonly #byId = new Map<number, Stream>();
   readonly #listening = new Map<Port, Listening>();
+  /** Ports of streams that were opened here, and how many each has. */
+  readonly #opened = new Map<Port, number>();
   /** Streams that others opened, by what their SYN says, so that a repeated SYN is recognised. */
   readonly #bySyn = new Map<string, Stream>();
   readonly #synOf = new Map<Stream, string>();
@@ -68,13 +71,12 @@ export class Streams {
   readonly #segment = new Segment();
   readonly #packet = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
-  #nextPort: Port;
-  readonly #resets = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND);
+  /** Answers to sources that are proved, and to those that anybody may name. */
+  readonly #resets = { proved: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND), claimed: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND) };
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
     this.#budget = new ReceiveBudget(env.receiveBytes);
-    this.#nextPort = EPHEMERAL_FIRST + env.rng.below(EPHEMERAL_LAST - EPHEMERAL_FIRST + 1);
     this.#streamEnv = {
       clock: env.clock, timers: env.timers, timing: env.timing,
       sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, head, dataBytes, fill) === DropReason.none,
@@ -137,6 +139,7 @@ export class Streams {
     if (!this.#budget.open) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
     const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, this.#budget.add(owner), connectUs);
     this.#byId.set(stream.id, stream);
+    this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
     stream.start();
     return stream;
   }
@@ -160,6 +163,8 @@ export class Streams {
       if ((segment.flags & SEGMENT_RST) === 0) this.#refuse(packet, syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream);
       return DropReason.streamUnknown;
     }
+    // Not answered: whoever it names has not said it.
+    if (demandsProof(stream.options.dissemination) && !packet.authenticated) return DropReason.sourceUnproved;
     if (stream.state === 'closed') {
       // What is repeated was not heard of. A mere acknowledgement is not answered: the far end may be closed as well, and answer in turn.
       const repeats = (segment.flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_ASK)) !== 0 || packet.end > packet.payloadStart + segment.headBytes;
@@ -215,6 +220,11 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.portClosed;
     }
+    if (demandsProof(listening.listener.dissemination ?? packet.dissemination) && !packet.authenticated) {
+      // By link state, where it is believed by streams of link state only: whoever opens one of those here is wrong.
+      this.#refuse(packet, remoteId);
+      return DropReason.sourceUnproved;
+    }
     const ofSource = this.#halfOpenOf.get(packet.source) ?? 0;
     if (listening.halfOpen >= listening.backlog || ofSource >= HALF_OPEN_PER_SOURCE_MAX || this.#halfOpen.size >= HALF_OPEN_MAX || this.#byId.size >= this.#env.streamsMax || !this.#budget.open) {
       return DropReason.streamRefused;
@@ -263,6 +273,11 @@ export class Streams {
     this.#endHalfOpen(stream);
     this.#byId.delete(stream.id);
     this.#budget.remove(stream.account);
+    if (stream.initiator) {
+      const left = this.#opened.get(stream.localPort)! - 1;
+      if (left === 0) this.#opened.delete(stream.localPort);
+      else this.#opened.set(stream.localPort, left);
+    }
     this.#blocked.delete(stream);
     const key = this.#synOf.get(stream);
     if (key !== undefined) {
@@ -279,7 +294,7 @@ export class Streams {
     if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0) return undefined;
     const opened = this.#bySyn.get(synName(packet, segment.stream));
     if (opened !== undefined) return opened;
-    if (!this.#resets.take(this.#env.clock.now())) return undefined;
+    if (!this.#mayReset(packet)) return undefined;
     for (const stream of this.#byId.values()) {
       if (stream.remoteId === segment.stream && stream.node === packet.source && stream.port === packet.sourcePort && stream.localPort === packet.destinationPort) return stream;
     }
@@ -288,12 +303,16 @@ export class Streams {
 
   /** Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's, or ours of an earlier run. */
   #refuse(packet: Packet, id: number): void {
-    if (id === 0 || !this.#resets.take(this.#env.clock.now())) return;
+    if (id === 0 || !this.#mayReset(packet)) return;
     const segment = new Segment();
     segment.flags = SEGMENT_RST;
     segment.stream = id;
     const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
     this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, segment, 0, null);
+  }
+
+  #mayReset(packet: Packet): boolean {
+    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(this.#env.clock.now());
   }
 
   /* -------------------------------------------------------------- packets */
@@ -324,24 +343,22 @@ export class Streams {
 
   #freeId(): number {
     for (;;) {
-      const id = this.#env.rng.u32();
+      const id = this.#env.draws.u32();
       if (id !== 0 && !this.#byId.has(id)) return id;
     }
   }
 
   #freePort(): Port {
-    for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1; tries > 0; tries -= 1) {
-      const port = this.#nextPort;
-      this.#nextPort = port === EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
-      if (!this.#listening.has(port) && port <= PORT_MAX) return port;
-    }
+    // Streams with the same port at the same node differ in their ids; better they differ in both.
+    const port = drawPort(this.#env.draws, (taken) => this.#listening.has(taken) || this.#opened.has(taken)) ?? drawPort(this.#env.draws, (taken) => this.#listening.has(taken));
+    if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free stream port is left; close listeners that are not needed');
   }
 }
 
-/** What a stream that `packet` opened is known by, until it has told the id that we chose. */
-function synName({ source, sourcePort, destinationPort }: Packet, remoteId: number): string {
-  return `${source} ${sourcePort} ${destinationPort} ${remoteId}`;
+/** What a stream that `packet` opened is known by, until it has told the id that we chose. A claimed source opens none in the name of a proved one. */
+function synName({ authenticated, source, sourcePort, destinationPort }: Packet, remoteId: number): string {
+  return `${authenticated ? '' : 'claimed '}${source} ${sourcePort} ${destinationPort} ${remoteId}`;
 }
 
 /** Owner of streams that nobody has accepted yet, and of those whose owner has gone. */

@@ -51,6 +51,7 @@ export const DropReason = {
   loopbackFull: 36,
   /* sessions */
   portClosed: 37,
+  sourceUnproved: 116,
   fragmentMalformed: 38,
   fragmentTableFull: 39,
   fragmentTimedOut: 40,
@@ -113,15 +114,16 @@ export const DropReason = {
   /* paths */
   pathFrameMalformed: 86,
   pathProbeUnasked: 87,
-  sizeProbeMalformed: 110,
-  sizeAnswerUnasked: 111,
-  splitMalformed: 112,
-  splitIncomplete: 113,
+  sizeProbeMalformed: 112,
+  sizeAnswerUnasked: 113,
+  splitMalformed: 114,
+  splitIncomplete: 115,
   /* probed packets */
   probedMalformed: 90,
   probedNotOnRoute: 91,
   probedForged: 92,
   probedReplayed: 93,
+  probedRepeated: 117,
   probedPathUnknown: 94,
   probedAckMalformed: 95,
   probedAckUnexpected: 96,

@@ -60,6 +60,13 @@ export class Packet {
   end = 0;
   /** True when nobody will write to `bytes` again, so that a queue may keep them without a copy. */
   keepable = false;
+  /**
+   * True when its source is proved: made by a session of this daemon for another of it, or opened by the router that checks. Set by
+   * Dissemination where it delivers, never read from the wire.
+   */
+  authenticated = false;
+  /** The neighbour that brought it; 0 = nobody, or its source is proved. Set with `authenticated`. */
+  from: NodeId = 0;
   kind = 0;
   ttl = 0;
   service = 0;
@@ -93,6 +100,8 @@ export class Packet {
     this.start = start;
     this.end = end;
     this.keepable = keepable;
+    this.authenticated = false;
+    this.from = 0;
     this.kind = bytes[start + KIND]!;
     this.ttl = bytes[start + TTL]!;
     this.service = mode & SERVICE_MASK;
@@ -117,6 +126,8 @@ export class Packet {
     this.start = 0;
     this.end = end;
     this.keepable = false;
+    this.authenticated = false;
+    this.from = 0;
     this.kind = kind;
     this.ttl = modes.ttl;
     this.service = modes.service;
@@ -148,6 +159,11 @@ export class Packet {
     this.ttl = ttl;
     this.bytes[this.start + TTL] = ttl;
   }
+}
+
+/** Whether sessions and streams of this dissemination take only what comes from a proved source (`Packet.authenticated`). */
+export function demandsProof(dissemination: number): boolean {
+  return dissemination === DISSEMINATION_BYZANTINE;
 }
 
 /** The dissemination of the encoded packet at `at`. */

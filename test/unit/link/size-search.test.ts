@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 
+import { Draws } from '../../../src/base/draws.ts';
 import { Rng } from '../../../src/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../../src/base/time.ts';
 import { TimerQueue } from '../../../src/base/timer-queue.ts';
@@ -27,7 +28,7 @@ class Path {
   constructor(rttUs: Micros, seed = 1) {
     this.rttUs = rttUs;
     this.#rng = new Rng(seed);
-    this.search = new SizeSearch({ now: () => this.now }, this.timers, new Rng(seed), this.rtt, {
+    this.search = new SizeSearch({ now: () => this.now }, this.timers, new Draws(new Rng(seed)), this.rtt, {
       sendProbe: (bytes, { high, low }) => {
         this.probes.push(bytes);
         if (bytes <= this.limit && !this.#rng.chance(this.loss)) this.#answers.push({ at: this.now + this.rttUs, high, low });

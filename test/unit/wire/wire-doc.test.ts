@@ -200,6 +200,10 @@ describe('WIRE.md', () => {
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 
+  test('no two drop reasons share a number, and so a counter', () => {
+    expect(new Set(Object.values(DropReason)).size).toBe(Object.keys(DropReason).length);
+  });
+
   test('names what a full packet needs', () => {
     expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(sizes.FRAME_BODY_BYTES_MAX);
     expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES + linkState.CONTROL_CHECK_BYTES).toBe(1106);
