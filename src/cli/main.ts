@@ -2,10 +2,12 @@
 /** The `spines` binary: arguments in, exit code out. Everything else is program.ts. */
 
 import './heap.ts';
+import { guardProcess } from '../host/process-secrets.ts';
 import { flushOutput, watchOutput } from './output.ts';
 import { endWithNpx } from './wrapper.ts';
 import { run } from './program.ts';
 
+guardProcess();
 watchOutput();
 endWithNpx();
 const exitCode = await run(process.argv.slice(2));

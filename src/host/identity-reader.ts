@@ -13,10 +13,10 @@ import {
   ARMOUR_CHARACTERS_MAX, decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, unarmour,
   type ArmourLabel, type Authority, type Certificate, type CertificateRequest, type RevocationList, type StatementFault,
 } from '../wire/certificate.ts';
+import { passphraseOfEnvironment } from './process-secrets.ts';
 import { readText, tidied } from './text-file.ts';
 
-/** Environment variable that holds the passphrase of a private key. */
-export const PASSPHRASE_VARIABLE = 'SPINES_PASSPHRASE';
+export { PASSPHRASE_VARIABLE } from './process-secrets.ts';
 
 /** A daemon without its list lets in again whom the list keeps out: no advice may be to remove it. */
 export const LIST_REMEDY = 'copy the list from the authority, or from another node, into its place; without it revoked certificates would count again';
@@ -107,6 +107,5 @@ export function givenPassphrase(file: string | null): string | null {
     if (line === '') throw new SpinesError('EPASSPHRASE', `the first line of passphrase file ${file} is empty; write the passphrase there`);
     return line;
   }
-  const value = process.env[PASSPHRASE_VARIABLE];
-  return value === undefined || value === '' ? null : value;
+  return passphraseOfEnvironment();
 }

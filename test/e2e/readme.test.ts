@@ -45,6 +45,7 @@ const TREATMENTS: readonly Treatment[] = [
   {
     has: 'topologies/ring-12.yaml', longLines: [[/random-300/, 'a minute where the processor is shared']],
   },
+  { has: 'systemctl', skip: 'needs systemd, and makes a user' },
   { has: 'figures dsn03', long: 'minutes of computation' },
   { has: 'scp -rp', without: [[/^scp /, 'needs three hosts; here the nodes are addresses of one']], instead: HOSTS },
   {
