@@ -6,12 +6,14 @@
 
 import type { ByzantineFigures, ByzantineFlowRow, ByzantineInterval, ByzantinePath, ByzantineRoutesReply, PathNode } from 'spines-client/protocol';
 
+import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatNode, formatPairs, formatTable, type Paint } from './table.ts';
 
 /** Convictions shown; all that the daemon remembers are in --json. */
 const CONVICTIONS_SHOWN = 16;
 
-export function formatByzantineRoutes({ mode, flows, weights, convictions, figures }: ByzantineRoutesReply, paint: Paint): string {
+export function formatByzantineRoutes(reply: ByzantineRoutesReply, paint: Paint): string {
+  const { mode, flows, weights, convictions, figures } = plainAnswer(reply);
   const names = new Map<string, string>();
   for (const { main, second } of flows) for (const { node, name } of [...(main?.nodes ?? []), ...(second?.nodes ?? [])]) if (name !== null && name !== '') names.set(node, name);
   const parts: string[] = [flows.length === 0 ? 'nothing is sent with byzantine routing now\n' : flowTable(flows, paint)];

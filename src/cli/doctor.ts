@@ -15,6 +15,7 @@ import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
 import { sizeFindings } from './doctor-sizes.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { TWIN_ADVICE, twinText } from './twins.ts';
 
@@ -160,7 +161,8 @@ function logFinding({ target, lost, failing }: LogFigures): Finding {
   };
 }
 
-export function formatFindings(findings: readonly Finding[], paint: Paint): string {
+export function formatFindings(all: readonly Finding[], paint: Paint): string {
+  const findings = plainAnswer(all);
   const table = formatTable(
     [{ title: '' }, { title: 'what' }, { title: 'found' }],
     findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]),

@@ -8,6 +8,7 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { fileWords } from '../host/file-error.ts';
+import { plainText } from './plain-text.ts';
 
 /** Part of the interface: scripts depend on them. */
 export const EXIT_OK = 0;
@@ -132,5 +133,5 @@ function shapeOf(error: unknown): { code: string | null; message: string; syscal
 }
 
 export function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').trim();
+  return plainText(text.replace(/\s*\n\s*/g, ' ').trim());
 }

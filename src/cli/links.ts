@@ -9,6 +9,7 @@ import type { LinksReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatMs, formatPct, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { formatTwins } from './twins.ts';
 
@@ -26,7 +27,8 @@ export function registerLinks(program: Command): void {
     );
 }
 
-export function formatLinks({ links, twins }: LinksReply, paint: Paint): string {
+export function formatLinks(reply: LinksReply, paint: Paint): string {
+  const { links, twins } = plainAnswer(reply);
   if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
   const flapping = links.some(({ flaps = 0 }) => flaps > 0);
   const table = formatTable(

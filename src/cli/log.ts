@@ -15,6 +15,7 @@ import { stderrTarget } from '../host/log-stderr.ts';
 import { describeLogFailure, LogWriter, type LogTarget } from '../host/log-writer.ts';
 import { EXIT_BUG } from './failure.ts';
 import { notesGoTo, onBug } from './output.ts';
+import { plainInJson, plainJson } from './plain-text.ts';
 
 export interface CommandLog {
   readonly log: Logger;
@@ -43,7 +44,9 @@ export async function openLog(level: LogLevel, file: LogFileOptions | null): Pro
   giveNotesTo(writer);
   // Not before: what pino loads looks at standard error.
   const { pino } = await import('pino');
-  const formed = file === null && isatty(STDERR) ? await prettyPrinter() : (line: string): string => line;
+  const pretty = file === null && isatty(STDERR) ? await prettyPrinter() : null;
+  // Of what programs and other daemons say, pino escapes some and pino-pretty shows all.
+  const formed = (line: string): string => (pretty === null ? plainJson(line) : pretty(plainInJson(line)));
   let formedLast = '';
   const inside = pino({ level: 'warn' }, { write: (text: string) => { formedLast = formed(text); } });
   lostLine = (lost, code) => {

@@ -9,6 +9,7 @@ import type { NodesReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { formatTwins } from './twins.ts';
 
@@ -27,7 +28,8 @@ export function registerNodes(program: Command): void {
     );
 }
 
-export function formatNodes({ nodes, twins }: NodesReply, paint: Paint): string {
+export function formatNodes(reply: NodesReply, paint: Paint): string {
+  const { nodes, twins } = plainAnswer(reply);
   const table = formatTable(
     [{ title: 'node' }, { title: 'name' }, { title: 'state' }, { title: 'heard', align: 'right' }, { title: 'links' }],
     nodes.map((node) => [

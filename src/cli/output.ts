@@ -8,15 +8,16 @@
 import { Writable } from 'node:stream';
 
 import { EXIT_NO, EXIT_OK, toFailure } from './failure.ts';
+import { plainButColour, plainJson, plainLines } from './plain-text.ts';
 
 /** Prints `reply` as one JSON document whose first key is `schema`. */
 export function printJson(reply: object): void {
   const { schema: _ignored, ok: _ok, id: _id, ...rest } = reply as Record<string, unknown>;
-  print(`${JSON.stringify({ schema: 1, ...rest }, null, 2)}\n`);
+  print(plainJson(`${JSON.stringify({ schema: 1, ...rest }, null, 2)}\n`));
 }
 
 export function print(text: string): void {
-  process.stdout.write(text);
+  process.stdout.write(plainButColour(text));
 }
 
 let writeNote = (text: string): void => { process.stderr.write(text); };
@@ -26,7 +27,7 @@ let flushNotes = async (): Promise<void> => {
 
 /** For people, while something else may own standard output. */
 export function note(text: string): void {
-  writeNote(`${text}\n`);
+  writeNote(`${plainLines(text)}\n`);
 }
 
 /**

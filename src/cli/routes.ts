@@ -10,6 +10,7 @@ import type { RoutesReply } from 'spines-client';
 import { formatByzantineRoutes } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatNode, formatTable, paintFor, type Paint } from './table.ts';
 
 export function registerRoutes(program: Command): void {
@@ -31,7 +32,8 @@ export function registerRoutes(program: Command): void {
     );
 }
 
-export function formatRoutes({ routes, metric }: RoutesReply, paint: Paint): string {
+export function formatRoutes(reply: RoutesReply, paint: Paint): string {
+  const { routes, metric } = plainAnswer(reply);
   if (routes.length === 0) return 'no routes; see `spines links` for what is up\n';
   return formatTable(
     [{ title: 'node' }, { title: 'name' }, { title: 'next hop' }, { title: 'hops', align: 'right' }, { title: `cost (${metric})`, align: 'right' }],

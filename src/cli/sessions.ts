@@ -9,6 +9,7 @@ import type { SessionRow, SessionsReply } from 'spines-client/protocol';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatMs, formatTable, paintFor, type Paint } from './table.ts';
 
 export function registerSessions(program: Command): void {
@@ -23,7 +24,8 @@ export function registerSessions(program: Command): void {
     );
 }
 
-export function formatSessions({ sessions }: SessionsReply, paint: Paint): string {
+export function formatSessions(reply: SessionsReply, paint: Paint): string {
+  const { sessions } = plainAnswer(reply);
   if (sessions.length === 0) return 'no sessions; no client of this daemon has a socket open\n';
   return formatTable(
     [

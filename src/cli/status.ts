@@ -13,6 +13,7 @@ import { describeLogFailure, STDERR_NAME } from '../host/log-writer.ts';
 import { figureRows } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
 
 export function registerStatus(program: Command): void {
@@ -79,7 +80,8 @@ function wireText({ wireVersions }: StatusReply): string {
   return `, wire version ${min === max ? max : `${min} to ${max}`}`;
 }
 
-export function formatStatus(status: StatusReply, paint: Paint): string {
+export function formatStatus(reply: StatusReply, paint: Paint): string {
+  const status = plainAnswer(reply);
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
   const head = formatPairs([

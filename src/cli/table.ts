@@ -8,6 +8,8 @@
 
 import { stripVTControlCharacters } from 'node:util';
 
+import { plainCell, plainText } from './plain-text.ts';
+
 export interface Column {
   readonly title: string;
   /** Numbers go right. Default 'left'. */
@@ -29,7 +31,7 @@ export function paintFor(stream: { isTTY?: boolean }, env: Readonly<Record<strin
 
 /** Lines of a table with a heading, two spaces between columns, no trailing blanks. Ends with a newline. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const clean = rows.map((row) => columns.map((_, i) => printable(row[i] ?? '')));
+  const clean = rows.map((row) => columns.map((_, i) => plainCell(row[i] ?? '')));
   const widths = columns.map((column, i) => Math.max(column.title.length, ...clean.map((row) => width(row[i]!))));
   const line = (cells: readonly string[]): string =>
     cells.map((cell, i) => pad(cell, widths[i]!, columns[i]!.align === 'right')).join('  ').trimEnd() + '\n';
@@ -39,14 +41,14 @@ export function formatTable(columns: readonly Column[], rows: readonly (readonly
 /** "label  value" lines with the values in one column. */
 export function formatPairs(pairs: readonly (readonly [string, string])[]): string {
   const labelWidth = Math.max(0, ...pairs.map(([label]) => label.length));
-  return pairs.map(([label, value]) => `${label.padEnd(labelWidth)}  ${printable(value)}`.trimEnd() + '\n').join('');
+  return pairs.map(([label, value]) => `${label.padEnd(labelWidth)}  ${plainCell(value)}`.trimEnd() + '\n').join('');
 }
 
 /** `text` in lines of at most `columns`, each behind `indent`; a longer word has a line of its own. Ends with a newline. */
 export function wrapText(text: string, indent: string, columns = 80): string {
   const lines: string[] = [];
   let line = '';
-  for (const word of printable(text).split(' ')) {
+  for (const word of plainCell(text).split(' ')) {
     if (line !== '' && width(indent) + width(line) + 1 + width(word) > columns) {
       lines.push(line);
       line = word;
@@ -77,7 +79,7 @@ export function formatPct(pct: number): string {
 /** "D (10.0.0.4)", or the quad alone where there is no name. */
 export function formatNode(name: string | null | undefined, quad: string | null): string {
   if (quad === null) return '?';
-  return name === null || name === undefined || name === '' ? quad : `${name} (${quad})`;
+  return name === null || name === undefined || name === '' ? plainText(quad) : plainText(`${name} (${quad})`);
 }
 
 function pad(cell: string, to: number, right: boolean): string {
@@ -87,9 +89,4 @@ function pad(cell: string, to: number, right: boolean): string {
 
 function width(cell: string): number {
   return stripVTControlCharacters(cell).length;
-}
-
-/** Our own colour sequences pass; other control characters become '?'. */
-function printable(cell: string): string {
-  return cell.replace(/\x1b\[\d{1,2}m|[\x00-\x1f\x7f-\x9f]/g, (found) => (found.length > 1 ? found : '?'));
 }

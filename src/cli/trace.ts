@@ -14,6 +14,7 @@ import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO } from './failure.ts';
 import { print, printJson } from './output.ts';
+import { plainAnswer } from './plain-text.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
 import { formatMs, formatNode, formatPct, formatTable, paintFor, type Paint } from './table.ts';
 import { durationArg, integerArg } from './values.ts';
@@ -65,7 +66,8 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
 }
 
 /** The nodes of a path. A round trip stands where the newest acknowledgement of the flow had one: at its probes and the destination. */
-export function formatByzantineTrace(name: string, { node, link, hops }: ByzantineTraceReply): string {
+export function formatByzantineTrace(name: string, reply: ByzantineTraceReply): string {
+  const { node, link, hops } = plainAnswer(reply);
   const table = formatTable(
     [{ title: 'hop', align: 'right' }, { title: 'node' }, { title: 'round trip', align: 'right' }],
     hops.map(({ hop, node: quad, name: hopName, rttMs }) => [String(hop), formatNode(hopName, quad), formatMs(rttMs)]),
@@ -103,7 +105,8 @@ export function summarize(node: string, name: string, replies: readonly TraceRep
   };
 }
 
-export function formatTrace(summary: TraceSummary, paint: Paint): string {
+export function formatTrace(found: TraceSummary, paint: Paint): string {
+  const summary = plainAnswer(found);
   const table = formatTable(
     [{ title: 'hop', align: 'right' }, { title: 'node' }, { title: 'min', align: 'right' }, { title: 'avg', align: 'right' }, { title: 'loss', align: 'right' }],
     summary.hops.map(({ hop, nodes, rttMs, lossPct: loss }) => [

@@ -11,6 +11,8 @@ import { Progress } from '../../../src/cli/progress.ts';
 import { formatRoutes } from '../../../src/cli/routes.ts';
 import { RttStats, lossPct } from '../../../src/cli/rtt-stats.ts';
 import { formatSessions } from '../../../src/cli/sessions.ts';
+import { oneLine } from '../../../src/cli/failure.ts';
+import { plainInJson, plainJson, plainText } from '../../../src/cli/plain-text.ts';
 import { formatStatus } from '../../../src/cli/status.ts';
 import { formatAge, formatMs, formatNode, formatTable, paintFor } from '../../../src/cli/table.ts';
 import { formatByzantineTrace, formatTrace, summarize } from '../../../src/cli/trace.ts';
@@ -49,6 +51,40 @@ describe('tables', () => {
     expect([0.42, 30.06, 1250, null].map(formatMs)).toEqual(['0.42 ms', '30.1 ms', '1250 ms', '-']);
     expect([900, 61_000, 7_500_000, 180_000_000].map(formatAge)).toEqual(['0s', '1m 1s', '2h 5m', '2d 2h']);
     expect([formatNode('D', '10.0.0.4'), formatNode('', '10.0.0.4'), formatNode(null, null)]).toEqual(['D (10.0.0.4)', '10.0.0.4', '?']);
+  });
+});
+
+describe('text from elsewhere', () => {
+  // Colours, moves, an operating system command, C1, overrides and isolates of direction, zero width, tags, breaks of a line.
+  const hostile = ['\x1b[31mred\x1b[0m', '\x1b[32mup\x1b[39m', '\x1b[2J', '\x1b]0;title\x07', '\x9b31m', 'a\u202egnp.exe', '\u2066x\u2069', 'a\u200bb', '\u{e0041}', 'a\nb\tc\rd', '\u061c', '\ufeff', '\u2028'];
+  const unseen = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/u;
+
+  it.each(hostile)('%j of a client, a node or an address is not for the terminal', (text) => {
+    const datagram = {
+      kind: 'datagram' as const, state: '' as const, client: text, certificate: text, port: 7, remoteNode: text, remoteName: text, remotePort: 1, link: 'reliable' as const, routing: 'link-state' as const,
+      sent: 0, received: 0, rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null,
+    };
+    const lines = formatSessions({ schema: 1, sessions: [datagram] }, plain);
+    expect(lines).not.toMatch(unseen);
+    expect(lines.split('\n')).toHaveLength(4);
+    expect(formatNode(text, '10.0.0.1')).not.toMatch(unseen);
+    expect(oneLine(text)).not.toMatch(unseen);
+    expect(formatRoutes({ schema: 1, metric: 'hops', routes: [{ node: '10.0.0.2', name: text, reachable: true, nextHop: '10.0.0.2', nextHopName: text, cost: 1, hops: 1 }] }, plain)).not.toMatch(unseen);
+  });
+
+  it('keeps what people write, in any language', () => {
+    for (const text of ['Zo\u00eb', '\u05e9\u05dc\u05d5\u05dd', '\u0645\u0631\u062d\u0628\u0627', '\u65e5\u672c', '\u{1f600}', 'a b']) expect(plainText(text)).toBe(text);
+  });
+
+  it('is the same in JSON, in escapes', () => {
+    for (const text of hostile) {
+      const json = plainJson(JSON.stringify({ text }, null, 2));
+      expect(json).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/u);
+      expect(JSON.parse(json)).toEqual({ text });
+      const shown = JSON.parse(plainInJson(JSON.stringify({ text: `\\u001b${text}` }))) as { text: string };
+      expect(shown.text.replaceAll('\n', '').replaceAll('\t', '').replaceAll('\r', '')).not.toMatch(unseen);
+      expect(shown.text.startsWith('\\u001b')).toBe(true);
+    }
   });
 });
 
