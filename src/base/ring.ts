@@ -42,6 +42,16 @@ export class Ring<T> {
     return item;
   }
 
+  /** Takes the newest item, undefined when empty. */
+  pop(): T | undefined {
+    if (this.#length === 0) return undefined;
+    this.#length -= 1;
+    const at = (this.#head + this.#length) % this.#items.length;
+    const item = this.#items[at];
+    this.#items[at] = undefined;
+    return item;
+  }
+
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#items[this.#head];
   }

@@ -28,6 +28,7 @@ import { Discovery, type DiscoveredPath } from './discovery.ts';
 import { Forwarder } from './forwarder.ts';
 import { FlowKeys } from './keys.ts';
 import { Onions } from './onion.ts';
+import { KnownPaths } from './known-paths.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
 import { capExponent, type ByzantineOptions } from './options.ts';
 import { COUNTER_WINDOW_WORDS, NUMBER_BYTES } from './path-flow.ts';
@@ -112,6 +113,7 @@ export class ByzantineRouter implements AlternateRouter {
     const exchangeKey = primitives.x25519PublicKey(secret.reveal());
     const onions = new Onions(primitives);
     const keys = new FlowKeys(primitives);
+    const known = new KnownPaths();
     const linkTo = (node: NodeId): Link | null => {
       const link = links.of(node);
       return link !== undefined && link.up ? link : null;
@@ -133,6 +135,7 @@ export class ByzantineRouter implements AlternateRouter {
         env.onWritable();
       },
       onSource: (source, of, key) => this.#learn(source, of, key),
+      onPassedOn: (source, behind) => known.add(source, behind),
       drops, nodesMost: Math.min(64, env.nodesMost), rng: env.rng.fork('discovery'), options,
     });
     this.forwarder = new Forwarder({
@@ -141,6 +144,7 @@ export class ByzantineRouter implements AlternateRouter {
         const known = this.#sources.get(source);
         return known !== undefined && known.epoch === of ? known.key : null;
       },
+      knows: (source, behind) => known.has(source, behind),
       onInner: (data, packet, start, end) => this.#onInner(data, packet, start, end),
     });
     this.#flowEnv = {

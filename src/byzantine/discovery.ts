@@ -101,6 +101,8 @@ export interface DiscoveryEnvironment {
   readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
   /** A source's epoch and its X25519 key, from a request that it signed and that was not seen before. */
   readonly onSource: (source: NodeId, epoch: number, key: Uint8Array) => void;
+  /** A response to `source` goes on from here; `behind`: the nodes that signed it, the destination last. */
+  readonly onPassedOn?: (source: NodeId, behind: readonly NodeId[]) => void;
   readonly drops: DropCounters;
   /** N: most nodes of the network. */
   readonly nodesMost: number;
@@ -506,8 +508,10 @@ export class Discovery {
     live.sends += 1;
     this.#responsesForwarded += 1;
     const bytes = appendRouteHop(response, self, exchangeKey(), this.#verifier.signer(ROUTE_HOP_LABEL, signing));
+    const nodes = [response.destination, ...response.hops.map((hop) => hop.node)];
     // Who is on the path already would refuse it.
-    this.#flood(bytes, [response.destination, ...response.hops.map((hop) => hop.node)]);
+    this.#flood(bytes, nodes);
+    this.#environment.onPassedOn?.(response.source, nodes.reverse());
   }
 
   #flood(bytes: Uint8Array, except: readonly NodeId[]): void {

@@ -17,7 +17,7 @@ import type { Secret } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, PRIORITY_DEFAULT, SHARE_PATH, SHARE_PROBE, SHARE_REST, TTL_DEFAULT } from '../wire/packet.ts';
 import { bitmapOf, encodeProbedAckHead, ProbedData, type ProbedAck, type ProbedFlow } from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { AckBatch } from './ack-batch.ts';
@@ -45,6 +45,8 @@ export interface ForwarderEnvironment {
   readonly linkTo: (node: NodeId) => Link | null;
   /** The epoch key of a source, from its signed request; null when none of that epoch was seen. */
   readonly keyOf: (source: NodeId, epoch: number) => Uint8Array | null;
+  /** Whether a signed response of that path was passed on here: `behind` are the nodes behind us, the destination last. */
+  readonly knows: (source: NodeId, behind: readonly NodeId[]) => boolean;
   /** An inner packet, or a piece of one, for us: its number is at `data.sealedStart`. Valid during the call only. */
   readonly onInner: (data: ProbedData, packet: Packet, start: number, end: number) => void;
 }
@@ -55,6 +57,8 @@ interface Transit extends ProbedFlow {
   readonly successor: NodeId;
   /** Nodes behind us on the route. */
   readonly behind: number;
+  /** The network has shown this node that there is such a path, as far as it is behind us; anybody may make one up. */
+  known: boolean;
   /** Of a probe or destination: what it has taken. */
   window: ReplayWindow | null;
   readonly pending: Map<number, Pending>;
@@ -116,7 +120,7 @@ export class Forwarder {
     if (transit === null) return DropReason.probedNotOnRoute;
     if (data.tailHead !== self) {
       this.forwarded += 1;
-      return this.#passOn(packet, packet.bytes, packet.start, packet.end, transit);
+      return this.#passOn(packet, packet.bytes, packet.start, packet.end, transit, SHARE_PATH);
     }
     const sourceKey = this.#env.keyOf(data.source, data.epoch);
     const mine = sourceKey === null ? null : keys.of(data, self, secret, sourceKey);
@@ -142,7 +146,7 @@ export class Forwarder {
     const head = data.sealedEnd - packet.start;
     b.set(packet.bytes.subarray(packet.start, data.sealedEnd), 0);
     b.set(peeled.rest, head);
-    return this.#passOn(packet, b, 0, head + peeled.rest.length, transit);
+    return this.#passOn(packet, b, 0, head + peeled.rest.length, transit, SHARE_PROBE);
   }
 
   /** An acknowledgement from the neighbour `from`, on its way to another source; `service`: by which it came. */
@@ -154,7 +158,7 @@ export class Forwarder {
     if (pending === undefined) {
       // A probe has answered for this counter already; anybody else passes on what it cannot judge.
       if (transit.window !== null && !transit.window.isNew(ack.counter)) return DropReason.probedAckUnexpected;
-      this.#sendAck(transit, ack.counter, ack.bitmap, service, ack.onion);
+      this.#sendAck(transit, ack.counter, ack.bitmap, service, ack.onion, SHARE_PATH);
       return DropReason.none;
     }
     // What a probe waits for is acknowledged alone.
@@ -193,6 +197,8 @@ export class Forwarder {
       const beside = this.#flowsFrom.get(known.predecessor)!;
       beside.delete(name);
       beside.set(name, known);
+      // Who is in front of us on a path may name it before its response came by.
+      if (!known.known) known.known = this.#isKnown(data, place);
       return known;
     }
     const nodes = [data.source];
@@ -202,7 +208,7 @@ export class Forwarder {
     if (this.#flows.size >= FLOWS_MAX) this.#forgetFlow();
     const transit: Transit = {
       source: data.source, destination: data.destination, epoch: data.epoch, pathHigh: data.pathHigh, pathLow: data.pathLow,
-      predecessor, successor, behind: data.hops - 1 - place,
+      predecessor, successor, behind: data.hops - 1 - place, known: this.#isKnown(data, place),
       window: null, pending: new Map(), timer: new Timer(() => this.#onTimer(transit)), batch: null,
     };
     this.#flows.set(name, transit);
@@ -210,6 +216,14 @@ export class Forwarder {
     if (beside === undefined) this.#flowsFrom.set(transit.predecessor, beside = new Map());
     beside.set(name, transit);
     return transit;
+  }
+
+  #isKnown(data: ProbedData, place: number): boolean {
+    // What a destination says of a path has been verified, and is for its neighbour.
+    if (place === data.hops - 1) return true;
+    const behind: NodeId[] = [];
+    for (let i = place + 1; i < data.hops; i += 1) behind.push(data.hop(i));
+    return this.#env.knows(data.source, behind);
   }
 
   /** Whoever sends us most flows loses the one used longest ago; what waits for an answer in it is answered. */
@@ -295,16 +309,19 @@ export class Forwarder {
     this.#sendAck(transit, counter, 0, service, this.#env.onions.timeoutOf(h, this.#env.self, ack, counter, hold));
   }
 
-  /** Offers the packet in `b[start..end)`, header included, to the next node of the route. */
-  #passOn(arrived: Packet, b: Uint8Array, start: number, end: number, transit: Transit): DropReason {
+  /** Offers the packet in `b[start..end)`, header included, to the next node of the route; as one of `share` if the path is known. */
+  #passOn(arrived: Packet, b: Uint8Array, start: number, end: number, transit: Transit, share: number): DropReason {
     const link = this.#env.linkTo(transit.successor);
     if (link === null) return DropReason.linkDown;
     const out = this.#packet;
     const reason = out.decode(b, start, end, b === arrived.bytes && arrived.keepable);
-    return reason === DropReason.none ? link.offer(out) : reason;
+    if (reason !== DropReason.none) return reason;
+    out.setShare(transit.known ? share : SHARE_REST, transit.predecessor, transit.source);
+    return link.offer(out);
   }
 
-  #sendAck(transit: Transit, counter: number, bitmap: number, service: number, onion: Uint8Array): void {
+  /** `share`: that of a probe's own, at most one for each packet that it took, or of one that it can't judge. */
+  #sendAck(transit: Transit, counter: number, bitmap: number, service: number, onion: Uint8Array, share = SHARE_PROBE): void {
     const link = this.#env.linkTo(transit.predecessor);
     if (link === null) return;
     const b = this.#scratch;
@@ -312,6 +329,8 @@ export class Forwarder {
     b.set(onion, at);
     const modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
     this.#packet.compose(b, at + onion.length, KIND_PROBED, modes, this.#env.self, 0, transit.predecessor, 0);
+    // In nobody's way: what a destination sends back came by no other link.
+    this.#packet.setShare(transit.known ? share : SHARE_REST, transit.successor === 0 ? transit.predecessor : transit.successor, transit.source);
     link.offer(this.#packet);
   }
 }

@@ -14,7 +14,7 @@ import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from 
 import type { Secret } from '../crypto/keys.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, SERVICE_RELIABLE, TTL_DEFAULT, type PacketModes } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, SERVICE_RELIABLE, SHARE_PROBE, TTL_DEFAULT, type PacketModes } from '../wire/packet.ts';
 import {
   ackedCounters, encodeProbedHead, PROBED_COUNTER_MAX, PROBED_PIECES_MAX, probedInnerMax, sealedOffset, tailBytes, type ProbedAck, type ProbedFlow,
 } from '../wire/probed.ts';
@@ -243,6 +243,7 @@ export class PathFlow {
     sealInner(data, counter, b, head, sealedStart, plainEnd);
     const packet = this.#packet;
     packet.compose(b, sealedEnd + tailBytes(plan.tail.length), KIND_PROBED, this.#modes, this.flow.source, 0, this.flow.destination, 0);
+    packet.share = SHARE_PROBE;
     const h = onions.digestOf(packet, sealedEnd);
     b.set(onions.buildTail(h, plan.tail, counter), sealedEnd);
     const reason = link.offer(packet);
@@ -295,7 +296,7 @@ export class PathFlow {
   #isCongested(): boolean {
     if (this.#open.size >= OPEN_MAX / 2) return true;
     if (this.#shortest === Infinity) return this.#open.size >= OPEN_UNANSWERED;
-    return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.queueBytes ?? 0) > QUEUE_OWN_BYTES);
+    return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.ownQueueBytes ?? 0) > QUEUE_OWN_BYTES);
   }
 
   /** True when a stream that sends on this path should slow down. */

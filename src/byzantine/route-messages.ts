@@ -9,7 +9,7 @@ import type { NodeId } from '../base/ids.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
 import { ROUTE_RESPONSE_BYTES_MAX } from '../wire/discovery.ts';
-import { DISSEMINATION_BYZANTINE, KIND_ROUTE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_ROUTE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE, SHARE_CONTROL } from '../wire/packet.ts';
 import { ROUTE_PART_BYTES_MAX, ROUTE_PART_HEAD_BYTES } from '../wire/route-part.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 
@@ -43,6 +43,7 @@ export class RouteMessages {
       b[at + 3] = count;
       b.set(part, at + ROUTE_PART_HEAD_BYTES);
       this.#packet.compose(b, at + ROUTE_PART_HEAD_BYTES + part.length, KIND_ROUTE, MODES, this.#self, 0, link.node, 0);
+      this.#packet.share = SHARE_CONTROL;
       link.offer(this.#packet);
     }
   }

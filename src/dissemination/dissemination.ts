@@ -158,6 +158,7 @@ export class Dissemination {
   #sendAgain(kept: KeptPacket): boolean {
     const packet = this.#returned;
     if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none) return true;
+    packet.via = kept.via;
     return this.#router.nextHop(packet.destination)?.offer(packet) === DropReason.none;
   }
 

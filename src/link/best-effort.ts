@@ -19,6 +19,8 @@ export interface BestEffortOutput {
   onSent(): void;
   /** The queue, once congested, has room again. */
   onWritable(): void;
+  /** A packet that had been taken was dropped, as its kind held most of a full queue. */
+  onPushedOut?(): void;
 }
 
 export class BestEffortService implements DataService {
@@ -33,11 +35,15 @@ export class BestEffortService implements DataService {
     this.#out = out;
     this.#sink = sink;
     this.#pool = pool;
-    this.#queue = new SendQueue(pool, queueBytes);
+    this.#queue = new SendQueue(pool, queueBytes, () => out.onPushedOut?.());
   }
 
   get queueBytes(): number {
     return this.#queue.bytes;
+  }
+
+  get ownQueueBytes(): number {
+    return this.#queue.ownBytes;
   }
 
   get congested(): boolean {
@@ -53,7 +59,7 @@ export class BestEffortService implements DataService {
       return true;
     }
     const taken = this.#queue.push(packet);
-    if (!taken || this.#queue.bytes > this.#queue.limitBytes / 2) this.#congested = true;
+    if (packet.via === 0 && (!taken || this.#queue.ownBytes > this.#queue.limitBytes / 2)) this.#congested = true;
     return taken;
   }
 
@@ -66,7 +72,7 @@ export class BestEffortService implements DataService {
       this.#pool.release(kept);
       this.#out.onSent();
     }
-    if (this.#congested && this.#queue.bytes < this.#queue.limitBytes / 4) {
+    if (this.#congested && this.#queue.ownBytes < this.#queue.limitBytes / 4) {
       this.#congested = false;
       this.#out.onWritable();
     }

@@ -14,6 +14,8 @@ export interface DataService {
   readonly congested: boolean;
   /** Bytes waiting, with their bookkeeping. */
   readonly queueBytes: number;
+  /** Of these, what local programs sent. */
+  readonly ownQueueBytes: number;
   /** Packets sent again. */
   readonly retransmitted: number;
   /** The sink takes datagrams again. */

@@ -140,10 +140,15 @@ export class Link {
     });
     this.#split = new SplitAssembly(env.clock, env.drops);
     const self = this;
+    const onPushedOut = (): void => {
+      this.dropped += 1;
+      env.drops.count(DropReason.linkQueueFull);
+    };
     this.reliable = new ReliableService({
       get channel() { return self.#channel; },
       onSent: () => this.liveness.onSent(),
       onWritable: () => upper.onLinkWritable(this),
+      onPushedOut,
       onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
       onHandBack: (kept) => upper.onHandBack(kept),
     }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes);
@@ -152,6 +157,7 @@ export class Link {
         get channel() { return self.#channel; },
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
+        onPushedOut,
       }, env.sink, env.pool, env.linkQueueBytes),
       this.reliable,
     ];
@@ -202,6 +208,13 @@ export class Link {
   get queueBytes(): number {
     let bytes = 0;
     for (const service of this.#services) bytes += service?.queueBytes ?? 0;
+    return bytes;
+  }
+
+  /** Of what waits, what local programs sent. */
+  get ownQueueBytes(): number {
+    let bytes = 0;
+    for (const service of this.#services) bytes += service?.ownQueueBytes ?? 0;
     return bytes;
   }
 
@@ -543,6 +556,7 @@ export class Link {
     const reason = packet.decode(bytes, start, end, true);
     if (reason !== DropReason.none) return reason;
     if (packet.service !== service) return DropReason.linkServiceUnknown;
+    packet.via = this.node;
     this.#upper.onPacket(packet, this);
     return DropReason.none;
   }

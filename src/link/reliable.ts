@@ -65,6 +65,8 @@ export interface ReliableOutput {
   readonly channel: Channel | null;
   onSent(): void;
   onWritable(): void;
+  /** A packet that had been taken was dropped, as its kind held most of a full queue. */
+  onPushedOut?(): void;
   /** A packet for the upper layer, the first time it arrives: `bytes[start..end)`. */
   onPacket(bytes: Uint8Array, start: number, end: number): DropReason;
   /** A packet that the neighbour may not have: the callee releases it. */
@@ -149,11 +151,15 @@ export class ReliableService implements DataService, AckWriter {
     this.#rtt = rtt;
     this.#congestionName = congestion;
     this.#controller = makeController(congestion);
-    this.#queue = new SendQueue(env.pool, queueBytes);
+    this.#queue = new SendQueue(env.pool, queueBytes, () => out.onPushedOut?.());
   }
 
   get queueBytes(): number {
     return this.#queue.bytes;
+  }
+
+  get ownQueueBytes(): number {
+    return this.#queue.ownBytes;
   }
 
   get congested(): boolean {
@@ -190,10 +196,10 @@ export class ReliableService implements DataService, AckWriter {
       if (!this.#lossTimer.armed) this.#armLossTimer();
       return true;
     }
-    const long = this.#queue.bytes > this.#markBytes;
+    const long = this.#queue.bytesFor(packet) > this.#markBytes;
     const taken = this.#queue.push(packet, long && packet.kind === KIND_STREAM);
     if (taken && long && packet.kind === KIND_STREAM) this.marked += 1;
-    if (!taken || this.#queue.bytes > this.#queue.limitBytes / 2) this.#congested = true;
+    if (packet.via === 0 && (!taken || this.#queue.ownBytes > this.#queue.limitBytes / 2)) this.#congested = true;
     return taken;
   }
 
@@ -235,7 +241,7 @@ export class ReliableService implements DataService, AckWriter {
       this.#sendNew(this.#queue.shift()!);
     }
     this.#armLossTimer();
-    if (this.#congested && this.#queue.bytes < this.#queue.limitBytes / 4) {
+    if (this.#congested && this.#queue.ownBytes < this.#queue.limitBytes / 4) {
       this.#congested = false;
       this.#out.onWritable();
     }

@@ -19,12 +19,11 @@ export class KeptPacket {
   start = 0;
   end = 0;
   source: NodeId = 0;
+  via: NodeId = 0;
   service = 0;
   priority = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
-  /** A local program sent it; set and read by the queue that it is in. */
-  local = false;
   /** Buffer of its own, for packets that had to be copied; kept with the slot. */
   own: Uint8Array | null = null;
   kept = false;
@@ -56,6 +55,7 @@ export class PacketPool {
     slot.kept = true;
     slot.mark = false;
     slot.source = packet.source;
+    slot.via = packet.via;
     slot.service = packet.service;
     slot.priority = packet.priority;
     if (packet.keepable) {

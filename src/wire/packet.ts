@@ -32,6 +32,12 @@ export const DISSEMINATION_BYZANTINE = 1;
 
 export const TTL_DEFAULT = 64;
 export const PRIORITY_DEFAULT = 1;
+/**
+ * Classes that share the queues of links, by what a node knows of a packet itself and never by its header: messages of discovery; probed
+ * packets on a known path that it has verified as a probe, and its own; others on a path whose signed response it passed on; the rest.
+ */
+export const SHARE_CONTROL = 0, SHARE_PROBE = 1, SHARE_PATH = 2, SHARE_REST = 3;
+export const SHARES = 4;
 /** Highest that clients may ask for. */
 export const PRIORITY_MAX = 10;
 
@@ -77,6 +83,10 @@ export class Packet {
   destination: NodeId = 0;
   sourcePort: Port = 0;
   destinationPort: Port = 0;
+  /** Not in the bytes: its class, the neighbour that it came from, 0 if it begins here, and the source that it is charged to. */
+  share = SHARE_REST;
+  via: NodeId = 0;
+  payer: NodeId = 0;
 
   get payloadStart(): number {
     return this.start + OVERLAY_HEADER_BYTES;
@@ -112,6 +122,7 @@ export class Packet {
     this.destination = destination;
     this.sourcePort = getU16(bytes, start + SOURCE_PORT);
     this.destinationPort = getU16(bytes, start + DESTINATION_PORT);
+    this.setShare(SHARE_REST, 0, source);
     return DropReason.none;
   }
 
@@ -138,7 +149,15 @@ export class Packet {
     this.destination = destination;
     this.sourcePort = sourcePort;
     this.destinationPort = destinationPort;
+    this.setShare(SHARE_REST, 0, source);
     this.encodeHeader();
+  }
+
+  /** Whose part of a queue it takes; after `decode` and `compose` it is the rest's, begins here and is charged to its source. */
+  setShare(share: number, via: NodeId, payer: NodeId): void {
+    this.share = share;
+    this.via = via;
+    this.payer = payer;
   }
 
   /** Writes the header fields to `bytes[start..start + OVERLAY_HEADER_BYTES)`. */

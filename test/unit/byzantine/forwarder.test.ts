@@ -66,7 +66,7 @@ class Probe {
     }) as unknown as Link;
     this.forwarder = new Forwarder({
       self: PROBE, clock: { now: () => this.now }, timers: this.timers, primitives: cheapPrimitives, onions: this.#onions, keys: new FlowKeys(cheapPrimitives), secret: this.#secret,
-      options: { ackBatchPackets: 1, ackBatchDelayUs: 0 }, linkTo: back, keyOf: (source) => this.#source(source).publicKey, onInner: () => { throw new Error('we are no destination'); },
+      options: { ackBatchPackets: 1, ackBatchDelayUs: 0 }, linkTo: back, keyOf: (source) => this.#source(source).publicKey, knows: () => true, onInner: () => { throw new Error('we are no destination'); },
     });
   }
 
