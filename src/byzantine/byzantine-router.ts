@@ -134,7 +134,7 @@ export class ByzantineRouter implements AlternateRouter {
         for (const finder of this.#finders) if (finder.destination === destination) this.#onFound(finder);
         env.onWritable();
       },
-      onSource: (source, of, key) => this.#learn(source, of, key),
+      onSource: (source, of, key, anew) => this.#learn(source, of, key, anew),
       onPassedOn: (source, behind) => known.add(source, behind),
       drops, nodesMost: Math.min(64, env.nodesMost), rng: env.rng.fork('discovery'), options,
     });
@@ -363,9 +363,9 @@ export class ByzantineRouter implements AlternateRouter {
 
   /* -------------------------------------------------------------- destination */
 
-  #learn(source: NodeId, epoch: number, key: Uint8Array): void {
+  #learn(source: NodeId, epoch: number, key: Uint8Array, anew: boolean): void {
     const known = this.#sources.get(source);
-    if (known !== undefined && known.epoch >= epoch) return;
+    if (known !== undefined && known.epoch >= epoch && !anew) return;
     this.#sources.delete(source);
     this.#sources.set(source, { epoch, key, delivered: [], partial: new Map() });
     if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);

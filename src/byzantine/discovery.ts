@@ -62,6 +62,7 @@ export const TARGETS_MAX = 2_048;
 /** Paths kept besides the best one. */
 export const ALTERNATES_MAX = 8;
 const PATH_ID_BYTES = 8;
+const NO_KEY = new Uint8Array(0);
 
 /** A path that all its nodes have signed. */
 export interface DiscoveredPath {
@@ -99,8 +100,11 @@ export interface DiscoveryEnvironment {
   readonly reachable: (node: NodeId) => boolean;
   /** A path was accepted; `best`: none of this request is lighter. May call `discover` and `abandon`. */
   readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
-  /** A source's epoch and its X25519 key, from a request that it signed and that was not seen before. */
-  readonly onSource: (source: NodeId, epoch: number, key: Uint8Array) => void;
+  /**
+   * A source's epoch and its X25519 key, from a request that it signed and that was not seen before; `anew`: with another key than
+   * the one that signed before, so that its epochs begin anew.
+   */
+  readonly onSource: (source: NodeId, epoch: number, key: Uint8Array, anew: boolean) => void;
   /** A response to `source` goes on from here; `behind`: the nodes that signed it, the destination last. */
   readonly onPassedOn?: (source: NodeId, behind: readonly NodeId[]) => void;
   readonly drops: DropCounters;
@@ -173,7 +177,8 @@ interface Target {
   paths: readonly DiscoveredPath[];
 }
 
-interface SeenSource { readonly epoch: number; readonly window: ReplayWindow }
+/** Requests that were signed with `signingKey`: whoever stole an earlier one may have used epochs that its owner never reaches. */
+interface SeenSource { readonly epoch: number; readonly signingKey: Uint8Array; readonly window: ReplayWindow }
 
 export class Discovery {
   readonly #environment: DiscoveryEnvironment;
@@ -379,8 +384,7 @@ export class Discovery {
     const verdict = this.#verifier.request(request, from, now);
     if (verdict !== DropReason.none) return verdict;
 
-    this.#recordFresh(request);
-    this.#environment.onSource(request.source, request.epoch, request.key);
+    this.#environment.onSource(request.source, request.epoch, request.key, this.#recordFresh(request));
     const live = this.#remember(request, now);
     // The destination passes it on, too: nobody may see its response before the request.
     this.#requestsForwarded += 1;
@@ -397,17 +401,26 @@ export class Discovery {
 
   #isFresh({ source, epoch, sequence }: RouteQuestion): boolean {
     const seen = this.#sources.get(source);
-    if (seen === undefined || epoch > seen.epoch) return true;
+    if (seen === undefined || epoch > seen.epoch || !equalBytes(seen.signingKey, this.#signingKeyOf(source))) return true;
     return epoch === seen.epoch && seen.window.isNew(sequence);
   }
 
-  #recordFresh({ source, epoch, sequence }: RouteQuestion): void {
+  /** By its present certificate, under which a request is verified; empty without one. */
+  #signingKeyOf(source: NodeId): Uint8Array {
+    return this.#environment.certificateOf(source)?.signingKey ?? NO_KEY;
+  }
+
+  /** True when its source has another key than before. */
+  #recordFresh({ source, epoch, sequence }: RouteQuestion): boolean {
+    const signingKey = this.#signingKeyOf(source);
     let seen = this.#sources.get(source);
-    if (seen === undefined || epoch > seen.epoch) seen = { epoch, window: new ReplayWindow(WINDOW_WORDS) };
+    const anew = seen !== undefined && !equalBytes(seen.signingKey, signingKey);
+    if (seen === undefined || anew || epoch > seen.epoch) seen = { epoch, signingKey, window: new ReplayWindow(WINDOW_WORDS) };
     seen.window.record(sequence);
     this.#sources.delete(source);
     this.#sources.set(source, seen);
     if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
+    return anew;
   }
 
   #remember(request: RouteRequest, now: Micros): LiveRequest {
