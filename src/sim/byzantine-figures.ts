@@ -12,6 +12,7 @@ import { capExponent, faultLosses } from '../byzantine/options.ts';
 import type { Bar, LineSeries } from '../emulation/line-plot.ts';
 import { byzantineModes } from '../node/config.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
 import {
   grid, joinedWithout, Lab, line, pairsOf, randomNetwork, ring, ROUTER_TITLES, ROUTERS, type Edge, type RouterName,
 } from './byzantine-figures-lab.ts';
@@ -341,9 +342,9 @@ export function localisationRun(mode: 'paper' | 'secure', links: number): Locali
   let cut = false, cutDropped = 0;
   const lab: Lab = new Lab({
     router: mode, seed: 1, nodes: links + second, edges,
-    // A single link has no node in between: the wire itself loses what is long.
+    // A single link has no node in between: the wire itself loses what carries messages, and not the probes of its path's size.
     onArrival: (wire, bytes) => {
-      if (!cut || wire.from.index !== 0 || wire.to.index !== links || bytes.length < LONG_DATAGRAM) return true;
+      if (!cut || wire.from.index !== 0 || wire.to.index !== links || bytes.length < LONG_DATAGRAM || bytes.length === DATAGRAM_BYTES_MAX) return true;
       cutDropped += 1;
       return false;
     },

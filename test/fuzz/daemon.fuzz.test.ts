@@ -21,6 +21,7 @@ import { changeDirection, defaultDirection } from '../../src/emulation/link-sett
 import { defaultLimits } from '../../src/node/config.ts';
 import { SimFlow } from '../../src/sim/flow.ts';
 import { World, type SimHost } from '../../src/sim/world.ts';
+import { PACKET_NUMBER_MAX } from '../../src/wire/datagram-header.ts';
 import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
 import { agreedVersion, isVersionRange, versionsAt, WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
@@ -85,7 +86,8 @@ class Scene {
     let numbers = this.arrived.get(index);
     if (numbers === undefined) this.arrived.set(index, numbers = new Set());
     numbers.add(number);
-    if (number > (this.highest.get(index) ?? -1)) this.highest.set(index, number);
+    // Numbers beyond are those of size probes, a space of their own.
+    if (number <= PACKET_NUMBER_MAX && number > (this.highest.get(index) ?? -1)) this.highest.set(index, number);
   }
 
   /** A flow from end to end and one back, from now on. */
