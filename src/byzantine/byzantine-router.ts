@@ -24,7 +24,9 @@ import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIA
 import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
+import { ANYBODY } from './ask-queue.ts';
 import { Discovery, type DiscoveredPath } from './discovery.ts';
+import { flowName, FlowTable, WaitingShares } from './flow-table.ts';
 import { Forwarder } from './forwarder.ts';
 import { FlowKeys } from './keys.ts';
 import { Onions } from './onion.ts';
@@ -37,8 +39,6 @@ import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
 import { WeightList } from './weights.ts';
 import { Withdrawals } from './withdrawals.ts';
 
-/** Destinations in use, times link services; the one used longest ago gives way. */
-const FLOWS_MAX = 1_024;
 /** Sources whose epoch keys and messages are remembered. */
 const SOURCES_MAX = 4_096;
 /** Messages of one source of which some pieces came and others did not. */
@@ -88,13 +88,15 @@ export class ByzantineRouter implements AlternateRouter {
   misbehaviour: Misbehaviour | null = null;
   readonly #env: ByzantineEnvironment;
   readonly #messages: RouteMessages;
-  readonly #flows = new Map<string, SourceFlow>();
+  readonly #flows = new FlowTable((flow) => this.#onFlowGone(flow));
   readonly #sources = new Map<NodeId, Source>();
   readonly #finders = new Set<Finder>();
   /** Of flows that gave way. */
   readonly #past = { faults: 0, convictions: 0 };
   /** By destination; never forgotten in this run, as keys would be used twice. At most one for each node of the network. */
   readonly #counters = new Map<NodeId, number>();
+  /** Of messages, by destination and service; never forgotten either, as the destination takes no number twice. */
+  readonly #numbers = new Map<string, number>();
   readonly #flowEnv: SourceFlowEnvironment;
   /** Which run of this node: in the units and from the clock of advertisements' numbers, and never behind those of an earlier run. */
   #epoch: number;
@@ -130,7 +132,7 @@ export class ByzantineRouter implements AlternateRouter {
       },
       mayLink: (a, b) => this.#mayLink(a, b), reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
-        for (const flow of this.#flows.values()) if (flow.destination === destination) flow.onPath(path);
+        for (const flow of this.#flows.all()) if (flow.destination === destination) flow.onPath(path);
         for (const finder of this.#finders) if (finder.destination === destination) this.#onFound(finder);
         env.onWritable();
       },
@@ -155,9 +157,14 @@ export class ByzantineRouter implements AlternateRouter {
         return counter;
       },
       rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
-      kept: { bytes: 0, most: KEPT_BYTES_MAX },
+      nextNumber: (destination, service) => {
+        const name = flowName(destination, service), number = this.#numbers.get(name) ?? 0;
+        this.#numbers.set(name, number + 1);
+        return number;
+      },
+      kept: { bytes: 0, most: KEPT_BYTES_MAX }, waiting: new WaitingShares(Math.floor(env.pool.limit / 4)),
       paths: (destination) => this.discovery.paths(destination),
-      discover: (destination, avoid) => this.discovery.discover(destination, avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid)),
+      discover: (flow, avoid) => this.discovery.discover(flow.destination, avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid), flow.users.keys()),
       withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)), topologyVersion: () => topology.counters.recomputations,
       onRoom: () => env.onWritable(),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
@@ -166,7 +173,7 @@ export class ByzantineRouter implements AlternateRouter {
 
   /** Flows of this source, in the order of their first packet. */
   flows(): IterableIterator<SourceFlow> {
-    return this.#flows.values();
+    return this.#flows.all();
   }
 
   get options(): ByzantineOptions {
@@ -176,7 +183,7 @@ export class ByzantineRouter implements AlternateRouter {
   /** Over all flows since the start. */
   get totals(): { readonly faults: number; readonly convictions: number } {
     let { faults, convictions } = this.#past;
-    for (const flow of this.#flows.values()) [faults, convictions] = [faults + flow.faults, convictions + flow.convictions];
+    for (const flow of this.#flows.all()) [faults, convictions] = [faults + flow.faults, convictions + flow.convictions];
     return { faults, convictions };
   }
 
@@ -197,23 +204,32 @@ export class ByzantineRouter implements AlternateRouter {
       timer: new Timer(() => {
         this.#finders.delete(finder);
         // Nobody else waits for it: it is not looked for any longer.
-        if (!finder.found && ![...this.#flows.values(), ...this.#finders].some((other) => other.destination === destination)) this.discovery.abandon(destination);
+        if (!finder.found && !this.#isWanted(destination)) this.discovery.abandon(destination);
         done(this.#lightest(destination));
       }),
     };
     this.#finders.add(finder);
     timers.arm(finder.timer, clock.now() + timeoutUs);
-    this.discovery.discover(destination, this.weights.entries());
+    // All who trace share what one client has: none of them is delayed by it.
+    this.discovery.discover(destination, this.weights.entries(), [this.#finders]);
     return true;
   }
 
   /** An overlay packet of a local session. Not none = not sent. */
   originate(packet: Packet): DropReason {
-    return this.#flowTo(packet.destination, packet.service).send(packet);
+    const { destination, service } = packet;
+    let flow = this.#flows.get(destination, service);
+    if (flow === undefined) {
+      // A node that nobody has heard of is no reason to give up what is in use.
+      if (this.#env.topology.certificateOf(destination) === null) return DropReason.noRoute;
+      flow = new SourceFlow(destination, service, this.#flowEnv);
+      this.#flows.add(flow, packet.user ?? ANYBODY, this.#env.clock.now());
+    }
+    return flow.send(packet);
   }
 
   congested(destination: NodeId, service: number): boolean {
-    return this.#flows.get(`${destination} ${service}`)?.congested ?? false;
+    return this.#flows.get(destination, service)?.congested ?? false;
   }
 
   /** A packet of this router, from the neighbour `from`. */
@@ -246,12 +262,12 @@ export class ByzantineRouter implements AlternateRouter {
   onLinkState(link: Link, up: boolean): void {
     if (up) return;
     this.#messages.forget(link.node);
-    for (const flow of this.#flows.values()) flow.onLinkDown();
+    for (const flow of this.#flows.all()) flow.onLinkDown();
   }
 
   onRestart(node: NodeId): void {
     this.discovery.onRestart(node);
-    for (const flow of this.#flows.values()) flow.onRestart(node);
+    for (const flow of this.#flows.all()) flow.onRestart(node);
   }
 
   /** Our clock was set back: others take no request of an epoch behind that of our earlier run, which was no later than its numbers. */
@@ -266,7 +282,7 @@ export class ByzantineRouter implements AlternateRouter {
   }
 
   stop(): void {
-    for (const flow of this.#flows.values()) flow.stop();
+    for (const flow of this.#flows.all()) flow.stop();
     for (const finder of this.#finders) this.#env.timers.cancel(finder.timer);
     this.#finders.clear();
     this.forwarder.stop();
@@ -275,20 +291,19 @@ export class ByzantineRouter implements AlternateRouter {
 
   /* -------------------------------------------------------------- source */
 
-  #flowTo(destination: NodeId, service: number): SourceFlow {
-    const name = `${destination} ${service}`;
-    const known = this.#flows.get(name);
-    if (known !== undefined) return known;
-    if (this.#flows.size >= FLOWS_MAX) {
-      const [oldest, flow] = this.#flows.entries().next().value!;
-      flow.stop();
-      this.#past.faults += flow.faults;
-      this.#past.convictions += flow.convictions;
-      this.#flows.delete(oldest);
-    }
-    const flow = new SourceFlow(destination, service, this.#flowEnv);
-    this.#flows.set(name, flow);
-    return flow;
+  /** A flow gave way to another. */
+  #onFlowGone(flow: SourceFlow): void {
+    flow.stop();
+    this.#past.faults += flow.faults;
+    this.#past.convictions += flow.convictions;
+    if (!this.#isWanted(flow.destination)) this.discovery.abandon(flow.destination);
+  }
+
+  /** Whether somebody here wants paths to `destination`. */
+  #isWanted(destination: NodeId): boolean {
+    for (const flow of this.#flows.all()) if (flow.destination === destination) return true;
+    for (const finder of this.#finders) if (finder.destination === destination) return true;
+    return false;
   }
 
   #onFound(finder: Finder): void {
@@ -308,7 +323,7 @@ export class ByzantineRouter implements AlternateRouter {
   }
 
   #onOwnAck(ack: ProbedAck, from: NodeId): DropReason {
-    for (const flow of this.#flows.values()) {
+    for (const flow of this.#flows.all()) {
       if (flow.destination !== ack.destination) continue;
       for (const path of [flow.main, flow.second]) {
         if (path === null || path.flow.pathHigh !== ack.pathHigh || path.flow.pathLow !== ack.pathLow || path.flow.epoch !== ack.epoch) continue;
@@ -396,7 +411,10 @@ export class ByzantineRouter implements AlternateRouter {
     let pieces = source.partial.get(name);
     if (pieces === undefined || pieces.length !== data.pieceCount) {
       source.partial.set(name, pieces = new Array<Uint8Array | null>(data.pieceCount).fill(null));
-      if (source.partial.size > PARTIAL_MAX) source.partial.delete(source.partial.keys().next().value!);
+      if (source.partial.size > PARTIAL_MAX) {
+        source.partial.delete(source.partial.keys().next().value!);
+        this.#env.drops.count(DropReason.fragmentTableFull);
+      }
     }
     pieces[index] = packet.bytes.slice(start, end);
     if (pieces.includes(null)) return;

@@ -29,6 +29,7 @@ import {
   type RouteQuestion, type RouteRequest, type RouteResponse, type RouteWeight,
 } from '../wire/discovery.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { ANYBODY, AskQueue, untilLevel } from './ask-queue.ts';
 import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, ROUTE_RESPONSE_LABEL, Verifier, type VerifierFigures, type VerifierOptions } from './verified.ts';
 
 /** Longest that a message takes over one link, recovery and verification included. */
@@ -38,9 +39,6 @@ const RETRY_MAX: Micros = 60 * SECOND;
 /** Requests for one destination. */
 const ASK_PER_SECOND = 1;
 const ASK_BURST = 2;
-/** Requests of ours for all destinations together: below what others remember of one source, LIVE_PER_SOURCE in a lifetime. */
-const PACE_PER_SECOND = 8;
-const PACE_BURST = 32;
 /** Nobody would pass on a request for a node without a certificate: asked for as soon as there is one, looked at this often. */
 const UNKNOWN_RETRY: Micros = 250 * MILLISECOND;
 /** Responses that one node passes on per request. */
@@ -59,6 +57,8 @@ const SOURCES_MAX = 4_096;
 const WINDOW_WORDS = 3;
 /** Destinations looked for or found; the one asked for longest ago gives way, and whoever sends there asks again. */
 export const TARGETS_MAX = 2_048;
+/** Of one destination; more wait with these. */
+const USERS_MAX = 64;
 /** Paths kept besides the best one. */
 export const ALTERNATES_MAX = 8;
 const PATH_ID_BYTES = 8;
@@ -167,6 +167,8 @@ interface Target {
   readonly bucket: TokenBucket;
   /** The lifetime of a request while asked, the wait for a token while queued. */
   readonly timer: Timer;
+  /** Who waits for a path to it. */
+  readonly users: Set<object>;
   state: TargetState;
   weights: readonly RouteWeight[];
   attempts: number;
@@ -190,8 +192,7 @@ export class Discovery {
   /** Asked for longest ago first. */
   readonly #targets = new Map<NodeId, Target>();
   /** Targets in state 'queued' that may ask as soon as the pace allows. */
-  readonly #queue = new Set<Target>();
-  readonly #pace = new TokenBucket(PACE_PER_SECOND, PACE_BURST);
+  readonly #queue = new AskQueue<Target>();
   readonly #paceTimer = new Timer(() => this.#askQueued());
   #sequence = 0;
   #stopped = false;
@@ -223,13 +224,21 @@ export class Discovery {
 
   /**
    * Looks for paths to `destination` by `weights` until there is one, at the rate that others accept. While a request is under
-   * way the weights are kept for the next attempt. `paths` stay what they are until the first response.
+   * way the weights are kept for the next attempt. `paths` stay what they are until the first response. `users`: who wants it;
+   * each has a fair share of the rate.
    */
-  discover(destination: NodeId, weights: Iterable<RouteWeight>): void {
+  discover(destination: NodeId, weights: Iterable<RouteWeight>, users: Iterable<object> = [ANYBODY]): void {
     assert(destination !== this.#environment.self, 'a path leads to another node');
     if (this.#stopped) return;
     const target = this.#targetOf(destination);
     target.weights = routeWeightsOf(weights);
+    const inLine = target.state === 'queued' && !target.timer.armed;
+    for (const user of users) {
+      if (target.users.has(user) || target.users.size >= USERS_MAX) continue;
+      target.users.add(user);
+      if (inLine) this.#queue.add(target, [user]);
+    }
+    if (inLine) this.#askQueued();
     if (target.state === 'queued' || target.state === 'asked') return;
     target.attempts = 0;
     become(target, 'queued');
@@ -289,7 +298,7 @@ export class Discovery {
     }
     if (this.#targets.size >= TARGETS_MAX) this.abandon(this.#targets.keys().next().value!);
     const timer = new Timer(() => this.#onTargetTimer(target));
-    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, state: 'idle', weights: [], attempts: 0, reachable: false, live: null, paths: [] };
+    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, users: new Set(), state: 'idle', weights: [], attempts: 0, reachable: false, live: null, paths: [] };
     this.#targets.set(node, target);
     return target;
   }
@@ -302,8 +311,8 @@ export class Discovery {
       timers.arm(target.timer, now + UNKNOWN_RETRY);
       return;
     }
-    if (target.bucket.take(now)) this.#queue.add(target);
-    else timers.arm(target.timer, now + untilToken(target.bucket, ASK_PER_SECOND, now));
+    if (target.bucket.take(now)) this.#queue.add(target, target.users);
+    else timers.arm(target.timer, now + untilLevel(target.bucket, ASK_PER_SECOND, 1, now));
     this.#askQueued();
   }
 
@@ -317,15 +326,9 @@ export class Discovery {
 
   #askQueued(): void {
     const { clock, timers } = this.#environment;
-    for (const target of this.#queue) {
-      const now = clock.now();
-      if (!this.#pace.take(now)) {
-        timers.arm(this.#paceTimer, now + untilToken(this.#pace, PACE_PER_SECOND, now));
-        return;
-      }
-      this.#queue.delete(target);
-      this.#ask(target);
-    }
+    for (let target = this.#queue.take(clock.now()); target !== null; target = this.#queue.take(clock.now())) this.#ask(target);
+    const at = this.#queue.nextAt(clock.now());
+    if (at !== null) timers.arm(this.#paceTimer, at);
   }
 
   #ask(target: Target): void {
@@ -351,6 +354,7 @@ export class Discovery {
     if (target.state === 'asked') {
       this.#environment.timers.cancel(target.timer);
       become(target, 'answered');
+      target.users.clear();
       target.attempts = 0;
       target.paths = [];
     }
@@ -545,11 +549,6 @@ function become(target: Target, next: TargetState): void {
 /** Whether one that signed it did so in a run that is over. */
 function isOfFormerRun({ destination, hops }: RouteResponse, restarted: ReadonlySet<NodeId>): boolean {
   return restarted.size > 0 && (restarted.has(destination) || hops.some(({ node }) => restarted.has(node)));
-}
-
-/** At least 1 us; exact enough to find the token there. */
-function untilToken(bucket: TokenBucket, perSecond: number, now: Micros): Micros {
-  return Math.max(1, Math.ceil(((1 - bucket.level(now)) / perSecond) * SECOND) + 1);
 }
 
 /** The lightest first (the earliest of equals), then those that share fewest nodes and links with it; the rest falls off. */

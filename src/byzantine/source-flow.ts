@@ -13,10 +13,12 @@ import { MILLISECOND, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { ANYBODY } from './ask-queue.ts';
 import type { DiscoveredPath } from './discovery.ts';
 import type { Verdict } from './intervals.ts';
 import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
+import type { WaitingShares } from './flow-table.ts';
 import type { WeightList } from './weights.ts';
 import type { Withdrawals } from './withdrawals.ts';
 
@@ -29,6 +31,11 @@ const IDLE_BURST = 4;
 /** So long after it came into use a path gives way to a lighter one. */
 const YOUNG: Micros = 500 * MILLISECOND;
 
+/** Remembered of one flow. */
+const USERS_MAX = 64;
+
+interface Waiting { readonly kept: KeptPacket; readonly user: object }
+
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly pool: PacketPool;
   readonly weights: WeightList;
@@ -36,8 +43,12 @@ export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly kept: KeptBytes;
   /** Paths found last, best first. */
   readonly paths: (destination: NodeId) => readonly DiscoveredPath[];
-  /** `avoid`: a path whose links weigh more in this request, so that others are found as well. */
-  readonly discover: (destination: NodeId, avoid?: readonly NodeId[]) => void;
+  /** For the flow's users. `avoid`: a path whose links weigh more in this request, so that others are found as well. */
+  readonly discover: (flow: SourceFlow, avoid?: readonly NodeId[]) => void;
+  /** The number of the next message to `destination` by `service`, over all flows of this run: the destination remembers those that it had. */
+  readonly nextNumber: (destination: NodeId, service: number) => number;
+  /** What waits for paths, of all flows. */
+  readonly waiting: WaitingShares;
   readonly withdrawals: Withdrawals;
   /** Another number after each change of the topology. */
   readonly topologyVersion: () => number;
@@ -51,7 +62,9 @@ export class SourceFlow {
   readonly destination: NodeId;
   readonly service: number;
   readonly #env: SourceFlowEnvironment;
-  readonly #waiting = new Ring<KeptPacket>(WAITING_MAX);
+  /** Who sends on it, and when last. */
+  readonly users = new Map<object, Micros>();
+  readonly #waiting = new Ring<Waiting>(WAITING_MAX);
   readonly #again = new Packet();
   #priority = 1;
   #main: PathFlow | null = null;
@@ -60,7 +73,6 @@ export class SourceFlow {
   #chosenAt: Micros = 0;
   /** Version of the topology that the paths were checked against. */
   #topology = -1;
-  #number = 0;
   /** Messages that go once more on another path when they are lost; null where that is not done. */
   readonly #kept: KeptMessages | null;
   /** Some messages are carried by no path. */
@@ -96,16 +108,28 @@ export class SourceFlow {
     return this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true);
   }
 
+  /** When it was used last, by anybody. */
+  get usedAt(): Micros {
+    let at: Micros = 0;
+    for (const used of this.users.values()) at = Math.max(at, used);
+    return at;
+  }
+
   /** Sends an inner packet of a local session, or keeps it until there is a path. */
   send(packet: Packet): DropReason {
+    const user = packet.user ?? ANYBODY;
+    this.users.set(user, this.#env.clock.now());
+    if (this.users.size > USERS_MAX) this.#forgetUser();
     this.#priority = packet.priority;
     this.#choose();
     if (this.#main === null) {
-      if (this.#waiting.length === WAITING_MAX) return DropReason.noRoute;
+      const { waiting } = this.#env;
+      this.#env.discover(this);
+      if (this.#waiting.length === WAITING_MAX || !waiting.mayAdd(user)) return DropReason.noRoute;
       const kept = this.#env.pool.keep(packet);
       if (kept === null) return DropReason.noRoute;
-      this.#waiting.push(kept);
-      this.#env.discover(this.destination);
+      waiting.add(user);
+      this.#waiting.push({ kept, user });
       return DropReason.none;
     }
     return this.#sendNow(packet.bytes, packet.start, packet.end, packet.kind === KIND_STREAM);
@@ -120,8 +144,10 @@ export class SourceFlow {
     if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && (young || this.#weighs(main.path))) this.#drop();
     this.#choose();
     while (this.#main !== null) {
-      const kept = this.#waiting.shift();
-      if (kept === undefined) return;
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) return;
+      const { kept } = waiting;
+      this.#env.waiting.remove(waiting.user);
       const reason = this.#again.decode(kept.bytes, kept.start, kept.end, false);
       if (reason === DropReason.none) this.#sendNow(this.#again.bytes, this.#again.start, this.#again.end, this.#again.kind === KIND_STREAM);
       this.#env.pool.release(kept);
@@ -150,12 +176,14 @@ export class SourceFlow {
   stop(): void {
     this.#drop();
     this.#kept?.clear();
-    for (let kept = this.#waiting.shift(); kept !== undefined; kept = this.#waiting.shift()) this.#env.pool.release(kept);
+    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) {
+      this.#env.pool.release(waiting.kept);
+      this.#env.waiting.remove(waiting.user);
+    }
   }
 
   #sendNow(bytes: Uint8Array, start: number, end: number, isStream: boolean): DropReason {
-    const number = this.#number;
-    this.#number += 1;
+    const number = this.#env.nextNumber(this.destination, this.service);
     const main = this.#main!;
     // Nobody on the way can mark what is sealed: its source does, by how long answers take.
     if (isStream && main.marks) stampEcn(bytes, start);
@@ -240,7 +268,7 @@ export class SourceFlow {
       this.#sendIdle();
       return;
     }
-    this.#env.discover(this.destination);
+    this.#env.discover(this);
   }
 
   /** Leaves paths that have a link which its ends have withdrawn: what is lost there is nobody's work. */
@@ -251,7 +279,7 @@ export class SourceFlow {
     this.#topology = version;
     if (this.#second !== null && !withdrawals.check(this.#second.path.nodes, clock.now())) this.#dropSecond();
     if (this.#main === null || withdrawals.check(this.#main.path.nodes, clock.now())) return;
-    this.#env.discover(this.destination);
+    this.#env.discover(this);
     this.#replaceMain();
   }
 
@@ -307,7 +335,7 @@ export class SourceFlow {
     if (verdict.kind === 'fault') {
       this.faults += 1;
       // Paths as light as this one were not passed on: another than it is needed now.
-      if (flow === this.#main && this.#env.options.secondPath && this.#mostDisjoint(flow.path) === null) this.#env.discover(this.destination, flow.path.nodes);
+      if (flow === this.#main && this.#env.options.secondPath && this.#mostDisjoint(flow.path) === null) this.#env.discover(this, flow.path.nodes);
       return;
     }
     this.convictions += 1;
@@ -315,7 +343,14 @@ export class SourceFlow {
     this.#env.onConviction(this, verdict.u, verdict.v, verdict.losses + flow.open);
     if (flow === this.#second) this.#dropSecond();
     if (flow === this.#main) this.#replaceMain();
-    this.#env.discover(this.destination);
+    this.#env.discover(this);
+  }
+
+  /** The one that used it longest ago. */
+  #forgetUser(): void {
+    let oldest: object = ANYBODY, at = Infinity;
+    for (const [user, used] of this.users) if (used < at) [oldest, at] = [user, used];
+    this.users.delete(oldest);
   }
 
   /** After a conviction: when the second path is what is best now, all that is known of it stays. */

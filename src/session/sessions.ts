@@ -264,6 +264,7 @@ export class Sessions {
     const payloadAt = OVERLAY_HEADER_BYTES + headBytes;
     this.#scratch.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), payloadAt);
     packet.compose(this.#scratch, payloadAt + end - start, kind, session, this.#env.self, session.port, destination, port);
+    packet.user = session.owner;
     return this.#env.dissemination.originate(packet);
   }
 

@@ -79,7 +79,7 @@ export class Streams {
     this.#budget = new ReceiveBudget(env.receiveBytes);
     this.#streamEnv = {
       clock: env.clock, timers: env.timers, timing: env.timing,
-      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, head, dataBytes, fill) === DropReason.none,
+      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) === DropReason.none,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
       // Whoever has not shown yet that it is there gets little.
@@ -308,7 +308,7 @@ export class Streams {
     segment.flags = SEGMENT_RST;
     segment.stream = id;
     const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
-    this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, segment, 0, null);
+    this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, nobody, segment, 0, null);
   }
 
   #mayReset(packet: Packet): boolean {
@@ -318,12 +318,14 @@ export class Streams {
   /* -------------------------------------------------------------- packets */
 
   #send(
-    node: NodeId, localPort: Port, port: Port, options: StreamOptions, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null,
+    node: NodeId, localPort: Port, port: Port, options: StreamOptions, user: object, head: Segment, dataBytes: number,
+    fill: ((out: Uint8Array, at: number) => void) | null,
   ): DropReason {
     const packet = this.#packet;
     const at = head.encode(this.#scratch, OVERLAY_HEADER_BYTES);
     if (fill !== null) fill(this.#scratch, at);
     packet.compose(this.#scratch, at + dataBytes, KIND_STREAM, options, this.#env.self, localPort, node, port);
+    packet.user = user;
     const reason = this.#env.dissemination.originate(packet);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
     return reason;

@@ -73,6 +73,8 @@ export class Packet {
   authenticated = false;
   /** The neighbour that brought it; 0 = nobody, or its source is proved. Set with `authenticated`. */
   from: NodeId = 0;
+  /** For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for nobody in particular. */
+  user: object | null = null;
   kind = 0;
   ttl = 0;
   service = 0;
@@ -139,6 +141,7 @@ export class Packet {
     this.keepable = false;
     this.authenticated = false;
     this.from = 0;
+    this.user = null;
     this.kind = kind;
     this.ttl = modes.ttl;
     this.service = modes.service;
