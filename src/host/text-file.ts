@@ -14,6 +14,7 @@ import { codeOf, unreadable } from './file-error.ts';
 /** Texts of people: configs and topologies. */
 const BYTES_MAX = 16_777_216;
 const OTHERS = 0o077;
+const ROOT = 0;
 
 export interface TextFileOptions {
   /** Longer files are refused. Default: 16 MiB. */
@@ -40,6 +41,10 @@ export function readText(path: string, what: string, options: TextFileOptions = 
     if (bytes.length > bytesMax) throw prefixed(subject, new SpinesError('EFORMAT', `${what} ${path} is too long to be one; check the path`));
     const text = decodeText(bytes);
     bytes.fill(0);
+    if (isSecret !== undefined && stat.isFile() && !isTrustedOwner(stat.uid) && isSecret(text)) {
+      const whose = `belongs to user ${stat.uid}, who could have put it there`;
+      throw prefixed(subject, new SpinesError('EMODE', `${what} ${path} ${whose}; run this as that user, or if it is safe make it yours with \`chown\``));
+    }
     if (isSecret !== undefined && stat.isFile() && (stat.mode & OTHERS) !== 0 && isSecret(text)) {
       const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
       throw prefixed(subject, new SpinesError('EMODE', `${what} ${path} has mode ${mode}, so others could have read it; replace it, or if it is safe run \`chmod 600 ${path}\``));
@@ -50,6 +55,15 @@ export function readText(path: string, what: string, options: TextFileOptions = 
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Whether a secret of this user's may be in a file of user `uid`: its own or root's. Links are followed, since secrets are mounted as links to files;
+ * what counts is the file that is read.
+ */
+export function isTrustedOwner(uid: number): boolean {
+  const own = process.getuid?.();
+  return own === undefined || uid === own || uid === ROOT;
 }
 
 /** `text` as a program writes it: no blanks at the ends of lines, no blank lines around it, one newline at its end. */

@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 import { SpinesError } from '../base/errors.ts';
 import { unreadable } from './file-error.ts';
-import { decodeText } from './text-file.ts';
+import { decodeText, isTrustedOwner } from './text-file.ts';
 import { createWhole, MODE_PRIVATE } from './whole-file.ts';
 
 const TOKEN_BYTES = 32;
@@ -36,15 +36,18 @@ function digest(text: string): Buffer {
 function read(path: string): string | null {
   let file: number;
   try {
-    // A FIFO would hold the daemon up for ever.
-    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A FIFO would hold the daemon up for ever. A link is nothing that this program makes: somebody else has put it there.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    if (code === 'ELOOP') throw new SpinesError('ECONFIG', `client.tcp.token: ${path} is a symbolic link; name the file itself, or remove the link and a file is made`);
     throw new SpinesError('ECONFIG', unreadable('client.tcp.token:', path, error).message);
   }
   try {
-    const { mode } = fstatSync(file);
+    const { mode, uid } = fstatSync(file);
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} is not a file; name one, or a place where one can be made`);
+    if (!isTrustedOwner(uid)) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} belongs to user ${uid}, who knows what is in it; remove it and a new one is made`);
     if ((mode & OTHERS) !== 0) {
       throw new SpinesError('ECONFIG', `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run \`chmod 600 ${path}\`, or remove it and a new one is made`);
     }

@@ -75,7 +75,7 @@ export interface ClientServices {
   /** Which of the link services and routings this daemon can do; an error text otherwise. */
   checkModes(service: number, dissemination: number): string | null;
   /** Requests about the daemon. False when it knows no such op. */
-  administer(op: string, args: Arguments, reply: Reply): boolean;
+  administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
   onClosed(port: ClientPort): void;
 }
 
@@ -356,7 +356,7 @@ export class ClientPort implements DatagramOwner {
       const foreign = this.access.certificate !== null && !READING_OPS.has(op);
       if (this.#socketRequest(op, request, reply)) return;
       if (foreign) throw new SpinesError('EACCES', `"${op.slice(0, 40)}" is not for remote clients; ask on the daemon's own machine`);
-      if (!this.#services.administer(op, request, reply)) {
+      if (!this.#services.administer(op, request, reply, this)) {
         reply(new SpinesError('ENOSYS', `this daemon knows no request "${op.slice(0, 40)}"; use the spines-client that came with it`));
       }
     } catch (error) {

@@ -39,10 +39,12 @@ const COOKIE_LIFETIME: Micros = 120 * SECOND;
 const COOKIES_BELOW = HANDSHAKES_BURST / 2;
 /** Handshakes of one address while cookies are asked for. */
 const SOURCE_PER_SECOND = 10, SOURCE_BURST = 20, SOURCES_MAX = 1_024;
-/** Cookies and keys handed out: cheap, not free. */
+/** Cookies handed out: cheap, not free. */
 const ANSWERS_PER_SECOND = 2_000, ANSWERS_BURST = 200;
-/** Answers to one call may be forged by whoever sees our index. */
-const RESPONSES_PER_SECOND = 200, RESPONSES_BURST = 50;
+/** Keys handed out, for which anybody may ask who knows nothing: a budget of their own, so that cookies do not want for it. */
+const KEYS_PER_SECOND = 500, KEYS_BURST = 100;
+/** Answers to one call may be forged by whoever sees our index: of all calls, and of each, so that one that is flooded leaves the others theirs. */
+const RESPONSES_PER_SECOND = 400, RESPONSES_BURST = 200, CALL_PER_SECOND = 10, CALL_BURST = 10;
 /** A call that has repeated itself this often begins anew, with the key asked for again if it was not given by the operator. */
 const ROUND_ATTEMPTS = 12;
 const NO_MAC = new Uint8Array(MAC_BYTES);
@@ -88,6 +90,8 @@ export class SealedHandshaker implements Handshaker {
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
   readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_BURST);
+  readonly #keys = new TokenBucket(KEYS_PER_SECOND, KEYS_BURST);
+  readonly #callResponses = new WeakMap<Call, TokenBucket>();
   /** By address, the one used longest ago first. */
   readonly #sources = new Map<string, TokenBucket>();
   /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
@@ -174,7 +178,7 @@ export class SealedHandshaker implements Handshaker {
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (secrets === null) return DropReason.handshakeUnexpected;
     if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, RESPONSE_NOISE_END)) return DropReason.handshakeMacWrong;
-    if (!this.#responses.take(this.#clock.now())) return DropReason.handshakeOverBudget;
+    if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
     // A forged answer must not spoil the call: the initiator's state is made anew for each.
     const { primitives } = this.#membership;
     const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key);
@@ -188,6 +192,13 @@ export class SealedHandshaker implements Handshaker {
     const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
     if (met === DropReason.none) this.#agree(answer.transport, secrets.identity);
     return met;
+  }
+
+  #takeResponse(call: Call): boolean {
+    const now = this.#clock.now();
+    let own = this.#callResponses.get(call);
+    if (own === undefined) this.#callResponses.set(call, (own = new TokenBucket(CALL_PER_SECOND, CALL_BURST)));
+    return own.take(now) && this.#responses.take(now);
   }
 
   /* -------------------------------------------------------------- being called */
@@ -315,7 +326,7 @@ export class SealedHandshaker implements Handshaker {
   #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
     for (let at = KEY_AT; at < length; at += 1) if (bytes[at] !== 0) return DropReason.reservedNotZero;
-    if (!this.#answers.take(this.#clock.now())) return DropReason.handshakeOverBudget;
+    if (!this.#keys.take(this.#clock.now())) return DropReason.handshakeOverBudget;
     const out = this.#scratch;
     out.set(bytes.subarray(0, KEY_AT), 0);
     out[0] = DATAGRAM_KEY_ANSWER;

@@ -9,6 +9,7 @@ import type { Endpoint } from '../base/datagram.ts';
 import { hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
+import { SourceBudget } from '../base/source-budget.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
@@ -49,12 +50,16 @@ const UNHEARD_MAX = 64;
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
+/** Paths that are searched because a remote client asks for a trace. */
+const SEARCHES_PER_SECOND = 1, SEARCHES_BURST = 5, SEARCHERS_MAX = 256;
 
 export class Administration {
   readonly #node: SpinesNode;
   readonly #env: NodeEnvironment;
   readonly #clients: ReadonlySet<ClientPort>;
   readonly #startedAt: Micros;
+  /** By certificate. */
+  readonly #remoteSearches = new SourceBudget(SEARCHES_PER_SECOND, SEARCHES_BURST, SEARCHERS_MAX);
 
   constructor(node: SpinesNode, env: NodeEnvironment, clients: ReadonlySet<ClientPort>) {
     this.#node = node;
@@ -63,19 +68,19 @@ export class Administration {
     this.#startedAt = env.clock.now();
   }
 
-  /** Answers `op` through `reply`; false when it is not known. Throws SpinesError for bad arguments. */
-  request(op: string, args: Arguments, reply: Reply): boolean {
+  /** Answers `op` through `reply`; false when it is not known. `asker`: null for the daemon itself. Throws SpinesError for bad arguments. */
+  request(op: string, args: Arguments, reply: Reply, asker: ClientPort | null = null): boolean {
     switch (op) {
       case 'status': reply({ ...this.#status() }); return true;
       case 'links': reply({ ...this.#links() }); return true;
       case 'sessions': reply({ ...this.#sessions() }); return true;
       case 'routes': reply({ ...this.#routes() }); return true;
       case 'byzantineRoutes': reply({ ...byzantineRoutes(this.#byzantine(), (node) => this.#node.router.nameOf(node), this.#env.clock.now()) }); return true;
-      case 'byzantineTrace': this.#byzantineTrace(args, reply); return true;
+      case 'byzantineTrace': this.#byzantineTrace(args, reply, asker); return true;
       case 'misbehave': reply({ what: this.#misbehave(args) }); return true;
       case 'nodes': reply({ ...this.#nodes() }); return true;
-      case 'ping': this.#ping(args, reply); return true;
-      case 'trace': this.#trace(args, reply); return true;
+      case 'ping': this.#ping(args, reply, asker); return true;
+      case 'trace': this.#trace(args, reply, asker); return true;
       case 'linkSet': reply({ settings: this.#linkSet(args) }); return true;
       case 'reload': {
         const { onReloadRequested } = this.#env;
@@ -333,19 +338,19 @@ export class Administration {
     return { schema: 1, twins: this.#twins(), nodes: [...nodes, ...refused.values(), ...this.#unheard(refused)] };
   }
 
-  #ping(args: Arguments, reply: Reply): void {
+  #ping(args: Arguments, reply: Reply, asker: ClientPort | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const bytes = args['bytes'] === undefined ? 0 : integer(args, 'bytes', 0, 65_535);
     const refused = this.#node.echo.probe(node, TTL_DEFAULT, SERVICE_BEST_EFFORT, bytes, timeoutUs, (result) => {
       if (result === null) reply(new SpinesError('ETIMEDOUT', `${formatNodeId(node)} did not answer within ${ms(timeoutUs)} ms`));
       else reply({ node: formatNodeId(result.node), rttMs: result.rttUs / MILLISECOND, hops: result.hops });
-    });
+    }, holderOf(asker));
     if (refused !== DropReason.none) throw unsent(node, refused);
   }
 
   /** Sends `probes` requests for every ttl, all at once, and answers when the last is in or given up. */
-  #trace(args: Arguments, reply: Reply): void {
+  #trace(args: Arguments, reply: Reply, asker: ClientPort | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const probes = args['probes'] === undefined ? 3 : integer(args, 'probes', 1, TRACE_PROBES_MAX);
@@ -382,14 +387,14 @@ export class Administration {
             }
           }
           settle();
-        });
+        }, holderOf(asker));
         if (refused !== DropReason.none) settle();
       }
     }
   }
 
   /** The path in use, or what discovery finds in time. */
-  #byzantineTrace(args: Arguments, reply: Reply): void {
+  #byzantineTrace(args: Arguments, reply: Reply, asker: ClientPort | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const byzantine = this.#byzantine();
@@ -403,6 +408,11 @@ export class Administration {
     if (inUse !== null) {
       answer(inUse);
       return;
+    }
+    const certificate = asker?.access.certificate ?? null;
+    // Each may be a search by the whole network, signed by this node, behind which its own flows wait.
+    if (certificate !== null && !this.#remoteSearches.take(certificate, this.#env.clock.now())) {
+      throw new SpinesError('EAGAIN', 'a remote client may have one path a second searched; ask again in some seconds');
     }
     const looks = byzantine.findPath(node, timeoutUs, (path) => {
       if (path === null) reply(new SpinesError('EHOSTUNREACH', `no path to ${formatNodeId(node)} was found within ${ms(timeoutUs)} ms; \`spines nodes\` shows whether it is known`));
@@ -456,6 +466,11 @@ export class Administration {
     if (node === null) throw new SpinesError('ENOTFOUND', `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`);
     return node;
   }
+}
+
+/** Who shares with himself: a certificate, however often it connects, or a program of this machine. */
+function holderOf(asker: ClientPort | null): unknown {
+  return asker?.access.certificate ?? asker;
 }
 
 function unsent(node: NodeId, reason: DropReason): SpinesError {

@@ -170,7 +170,7 @@ export class SpinesNode {
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
       checkModes: (service, dissemination) => checkModes(service, dissemination, this.dissemination.alternate !== null),
-      administer: (op, args, reply) => administration.request(op, args, reply),
+      administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
       onClosed: (port) => {
         this.#places.give(port);
         this.#clients.delete(port);

@@ -16,7 +16,8 @@ import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REPLY, ECHO_REQUEST, en
 import { DISSEMINATION_LINK_STATE, KIND_ECHO, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 
-const OUTSTANDING_MAX = 4096;
+/** Of all askers together; who has most of them gives way. */
+export const OUTSTANDING_MAX = 4096;
 const ANSWERS_PER_SECOND = 2_000;
 const ANSWER_BURST = 200;
 
@@ -30,6 +31,7 @@ export interface EchoResult {
 }
 
 interface Probe {
+  readonly asker: unknown;
   readonly sequence: number;
   readonly id: number;
   readonly destination: NodeId;
@@ -51,6 +53,8 @@ export interface EchoEnvironment {
 export class EchoService {
   readonly #env: EchoEnvironment;
   readonly #probes = new Map<number, Probe>();
+  /** The same by who asked for them, each one's oldest first. */
+  readonly #askers = new Map<unknown, Set<Probe>>();
   readonly #packet = new Packet();
   readonly #modes = { service: 0, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
@@ -68,18 +72,17 @@ export class EchoService {
 
   /**
    * Sends one request; `done` is called once, with null after `timeoutUs` without an answer. Returns why it was
-   * not sent, and then `done` is never called. `payloadBytes` beyond the echo head are zeros.
+   * not sent, and then `done` is never called. `payloadBytes` beyond the echo head are zeros. When all places are taken, the
+   * oldest request of the asker with most of them is given up, unless that is `asker`.
    */
-  probe(destination: NodeId, ttl: number, service: number, payloadBytes: number, timeoutUs: Micros, done: Probe['done']): DropReason {
-    if (this.#probes.size >= OUTSTANDING_MAX) return DropReason.echoRateLimited;
+  probe(destination: NodeId, ttl: number, service: number, payloadBytes: number, timeoutUs: Micros, done: Probe['done'], asker: unknown = null): DropReason {
+    const yields = this.#probes.size < OUTSTANDING_MAX ? null : this.#oldestOfMost();
+    if (yields !== null && this.#countOf(yields.asker) <= this.#countOf(asker) + 1) return DropReason.echoRateLimited;
     const sequence = this.#nextSequence;
     if (this.#probes.has(sequence)) return DropReason.echoRateLimited;
     this.#nextSequence = (sequence + 1) & 0xffff;
     const now = this.#env.clock.now();
-    const timer = new Timer(() => {
-      this.#probes.delete(sequence);
-      done(null);
-    });
+    const timer = new Timer(() => this.#giveUp(probe));
     this.#echo.operation = ECHO_REQUEST;
     this.#echo.ttlLeft = 0;
     this.#echo.sequence = sequence;
@@ -88,7 +91,12 @@ export class EchoService {
     const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
     const reason = this.#send(destination, ttl, service, bytes);
     if (reason !== DropReason.none) return reason;
-    this.#probes.set(sequence, { sequence, id, destination, sentAt: now, ttl, timer, done });
+    const probe: Probe = { asker, sequence, id, destination, sentAt: now, ttl, timer, done };
+    if (yields !== null) this.#giveUp(yields);
+    this.#probes.set(sequence, probe);
+    const same = this.#askers.get(asker);
+    if (same === undefined) this.#askers.set(asker, new Set([probe]));
+    else same.add(probe);
     this.#env.timers.arm(timer, now + timeoutUs);
     return DropReason.none;
   }
@@ -108,8 +116,7 @@ export class EchoService {
     const probe = this.#probes.get(echo.sequence);
     const reached = echo.operation === ECHO_REPLY;
     if (probe === undefined || probe.id !== echo.id || (reached && packet.source !== probe.destination)) return;
-    this.#probes.delete(probe.sequence);
-    this.#env.timers.cancel(probe.timer);
+    this.#forget(probe);
     const hops = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
     probe.done({ node: packet.source, reached, rttUs: this.#env.clock.now() - probe.sentAt, hops });
   }
@@ -127,6 +134,31 @@ export class EchoService {
       probe.done(null);
     }
     this.#probes.clear();
+    this.#askers.clear();
+  }
+
+  #giveUp(probe: Probe): void {
+    this.#forget(probe);
+    probe.done(null);
+  }
+
+  #forget(probe: Probe): void {
+    this.#env.timers.cancel(probe.timer);
+    this.#probes.delete(probe.sequence);
+    const same = this.#askers.get(probe.asker)!;
+    same.delete(probe);
+    if (same.size === 0) this.#askers.delete(probe.asker);
+  }
+
+  #countOf(asker: unknown): number {
+    return this.#askers.get(asker)?.size ?? 0;
+  }
+
+  #oldestOfMost(): Probe {
+    let most = new Set<Probe>();
+    for (const probes of this.#askers.values()) if (probes.size > most.size) most = probes;
+    const [oldest] = most;
+    return oldest!;
   }
 
   #answer(request: Packet, operation: number): void {

@@ -200,3 +200,16 @@ test('sessions name the routing of each socket', () => {
   expect((ask('sessions')()['sessions'] as { routing: string }[]).map(({ routing }) => routing).sort()).toEqual(['byzantine', 'link-state']);
   finish(network);
 });
+
+test('a remote client has so many paths searched, and nobody else waits for it', () => {
+  const network = diamond();
+  const host = network.host(0), target = 'n5';
+  const remote = asker(host, { tokenFits: null, certificate: 'alice' }), again = asker(host, { tokenFits: null, certificate: 'alice' }), other = asker(host, { tokenFits: null, certificate: 'bob' });
+  const loop = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? remote : again)('byzantineTrace', { node: target, timeoutMs: 1 + i }));
+  const [bob, local] = [other('byzantineTrace', { node: target, timeoutMs: 2_000 }), asker(host)('byzantineTrace', { node: target, timeoutMs: 2_000 })];
+  network.run(3 * SECOND);
+  expect(loop.filter((reply) => reply()['code'] === 'EAGAIN')).toHaveLength(15);
+  expect(bob()).toMatchObject({ ok: true });
+  expect(local()).toMatchObject({ ok: true });
+  expect(remote('byzantineTrace', { node: target, timeoutMs: 2_000 })()?.['code']).not.toBe('EAGAIN');
+});

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
 import { defaultLimits } from '../../src/node/config.ts';
-import type { EchoResult } from '../../src/session/echo-service.ts';
+import { OUTSTANDING_MAX, type EchoResult } from '../../src/session/echo-service.ts';
 import type { DatagramSession } from '../../src/session/sessions.ts';
 import type { SimHost } from '../../src/sim/world.ts';
 import { DropReason } from '../../src/wire/drop.ts';
@@ -302,6 +302,22 @@ describe('echo', () => {
     network.run(SECOND);
     expect(probe(network, a, d.id)).toBe(DropReason.noRoute);
     expect(a.node.echo.outstanding).toBe(0);
+  });
+
+  test('has places for every asker, however many one has taken', () => {
+    const network = chain(3);
+    const [a, c] = ends(network);
+    network.settle();
+    for (const crowd of ['alice', 'bob', 'carol', 'dave']) {
+      for (let i = 0; i < 2_000; i += 1) a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, crowd);
+    }
+    expect(a.node.echo.outstanding).toBe(OUTSTANDING_MAX);
+    const answers: (EchoResult | null)[] = [];
+    for (let i = 0; i < 20; i += 1) expect(a.node.echo.probe(c.id, 64, 0, 0, 5 * SECOND, (result) => answers.push(result), 'honest')).toBe(DropReason.none);
+    for (let i = 0; i < 100; i += 1) a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, 'alice');
+    network.run(4 * SECOND);
+    expect(answers).toHaveLength(20);
+    expect(answers.every((answer) => answer?.reached === true)).toBe(true);
   });
 
   test('counts lost probes as lost, and no answer twice', () => {

@@ -1,11 +1,12 @@
 /** The token of the TCP listener, and the group of the socket: what is accepted, made and refused. */
 
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 
 import { groupIdOf, isGroup } from '../../../src/host/socket-group.ts';
+import { readText } from '../../../src/host/text-file.ts';
 import { readOrMakeToken, tokenChecker } from '../../../src/host/token-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-token-'));
@@ -39,6 +40,28 @@ describe('a token file', () => {
     mkdirSync(place);
     expect(() => readOrMakeToken(place)).toThrow(/is not a file; /);
     expect(() => readOrMakeToken(join(folder, 'none', 'token'))).toThrow(/cannot be written: its folder does not exist; /);
+  });
+
+  test('is no link that somebody has put there', () => {
+    const path = join(folder, 'real'), link = join(folder, 'link'), nowhere = join(folder, 'dangling');
+    readOrMakeToken(path);
+    symlinkSync(path, link);
+    symlinkSync(join(folder, 'not-there'), nowhere);
+    for (const found of [link, nowhere]) expect(() => readOrMakeToken(found)).toThrow(/client\.tcp\.token: .* is a symbolic link; name the file itself/);
+    expect(readdirSync(folder)).not.toContain('not-there');
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('of another user is refused, and so is his secret of any kind', () => {
+    const path = join(folder, 'foreign');
+    readOrMakeToken(path);
+    chownSync(path, 12_345, 12_345);
+    expect(() => readOrMakeToken(path)).toThrow(/belongs to user 12345, who knows what is in it; remove it/);
+    expect(() => readText(path, 'key file', { isSecret: () => true })).toThrow(/key file .* belongs to user 12345, who could have put it there; run this as/);
+    // What is no secret may be anybody's.
+    expect(readText(path, 'certificate')).toMatch(/^[0-9a-f]{64}$/m);
+    const link = join(folder, 'foreign-link');
+    symlinkSync(path, link);
+    expect(() => readText(link, 'key file', { isSecret: () => true })).toThrow(/belongs to user 12345/);
   });
 
   test('fits itself and nothing else, of any length', () => {
