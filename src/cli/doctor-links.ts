@@ -68,7 +68,8 @@ export function badLinks({ links }: LinksReply): Finding[] {
     if (lossy) {
       return [{
         what, found, advice: `it is lossy: datagrams are lost on the way ${lossOutPct >= lossInPct ? 'to' : 'from'} ${address}, though nothing waits for it here`,
-        next: 'look at the line between the two (a full queue of a router, radio, cable), or add a link that avoids it: routing by expected latency prefers it',
+        next: 'if loss and rtt fall when less is sent, the line is full: send less, or give it a faster one. If they do not, look at what is between the two (radio, '
+          + 'cable, a router that drops), or add a link that avoids it: routing by expected latency prefers it',
       }];
     }
     if (flaps >= FLAPS) {

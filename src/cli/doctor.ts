@@ -24,7 +24,7 @@ export interface Finding {
   readonly found: string;
   /** Null: nothing to do. */
   readonly advice: string | null;
-  /** What to do, where `advice` says what is wrong: both are sentences, and are wrapped. */
+  /** What to do, where `advice` says what is wrong. */
   readonly next?: string;
 }
 
@@ -169,7 +169,7 @@ export function formatFindings(all: readonly Finding[], paint: Paint): string {
   );
   const todo = findings.flatMap(({ what, advice, next }) => {
     if (advice === null) return [];
-    return [next === undefined ? `${what}: ${advice}\n` : `${what}:\n${wrapText(advice, '  ')}${wrapText(`next: ${next}`, '  ')}`];
+    return [`${what}:\n${wrapText(advice, '  ')}${next === undefined ? '' : wrapText(`next: ${next}`, '  ')}`];
   });
   return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
 }

@@ -28,6 +28,7 @@ export const WHY_RANKS = {
   portClosed: 3,
   /** Said by whoever is at that address. */
   refused: 4,
+  twin: 4,
   wireVersion: 4,
   otherSecurity: 4,
   wrongKey: 4,

@@ -18,14 +18,14 @@ import type { Rng, SecureRandom } from '../base/rng.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
-  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
+  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_KEY_REQUEST, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
   DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, PROBE_NUMBER_MIN,
   type DatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
 import type { Certificate } from '../wire/certificate.ts';
-import { REFUSAL_KEY, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
+import { REFUSAL_KEY, REFUSAL_TWIN, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
 import type { VersionRange } from '../wire/versions.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
@@ -37,7 +37,7 @@ import type { Handshaker, Run } from './handshaker.ts';
 import { Link, type LinkUpper } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
-import type { Trouble } from './dial-outcome.ts';
+import type { Trouble, WhyCode } from './dial-outcome.ts';
 import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
 import { Refusals, type ToldRefusal } from './refusals.ts';
@@ -115,6 +115,9 @@ export interface Neighbour {
 }
 
 const NOBODY: Directory = { nameOf: () => null, ownerOf: () => null };
+const REFUSAL_CODES: ReadonlyMap<number, WhyCode> = new Map([[REFUSAL_VERSION, 'wireVersion'], [REFUSAL_KEY, 'wrongKey'], [REFUSAL_TWIN, 'twin']]);
+/** A peer that asks for the key at this attempt or later has not heard the answers. */
+const ASKED_AGAIN = 4;
 /** While both sides dial, the lower id's INIT is ignored for this many attempts. */
 const TIE_ATTEMPTS = 4;
 /** A link that nobody dials from here and that stays down is forgotten after this long. */
@@ -352,7 +355,10 @@ export class LinkTable {
     const entry = this.#indices.get(this.#header.receiver);
     const dial = entry instanceof Dial ? entry : null;
     if (type === DATAGRAM_REFUSAL) return dial === null ? DropReason.handshakeUnexpected : this.#onRefusal(dial, bytes, length, from);
+    // The number of a question is that of the asker's attempts.
+    const again = type === DATAGRAM_KEY_REQUEST && this.#header.number >= ASKED_AGAIN;
     const reason = this.handshaker.onOther(bytes, length, from, dial);
+    if (again && reason === DropReason.none) this.watch.onAskedAgain(from);
     const key = this.handshaker.takeKeyShown();
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
     if (reason === DropReason.securityMismatch) this.#refusals.refuse(bytes, length, from, reason, null);
@@ -365,7 +371,7 @@ export class LinkTable {
     const told = this.#refusals.hear(dial, bytes, length, from);
     if (typeof told === 'number') return told;
     const said = told.reason === REFUSAL_VERSION ? `that it speaks ${versionsText(told.versions)}` : refusalText(told);
-    if (!dial.rekeys) this.watch.note(dial, told.reason === REFUSAL_VERSION ? 'wireVersion' : told.reason === REFUSAL_KEY ? 'wrongKey' : 'refused', { said });
+    if (!dial.rekeys) this.watch.note(dial, REFUSAL_CODES.get(told.reason) ?? 'refused', { said });
     return DropReason.none;
   }
 

@@ -124,7 +124,17 @@ export class NeighbourWatch {
     else if (given === undefined && dial.node !== null && owner !== null && owner !== dial.node) this.note(dial, 'otherNode', { node: owner });
     else {
       dial.outcome.clear('wrongKey');
+      dial.outcome.clear('oneWay');
       this.note(dial, 'unheard');
+    }
+  }
+
+  /** The address asks for our key although it was answered before, and nothing came from it when we called. */
+  onAskedAgain(from: Endpoint): void {
+    for (const dial of this.#dials) {
+      if (dial.endpoint.key !== from.key || dial.link?.up === true) continue;
+      const { code } = dial.outcome.best(this.#env.clock.now());
+      if (code === 'silent' || code === 'oneWay') this.note(dial, 'oneWay');
     }
   }
 

@@ -98,6 +98,12 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         why: `${peer} at ${at} refuses: it says ${said ?? 'no reason'}`,
         next: `its log says more: look there for "call refused"`,
       };
+    case 'twin':
+      return {
+        short: 'cloned identity',
+        why: `${peer} at ${at} refuses: it says ${said ?? 'that this identity runs twice'}`,
+        next: 'stop one of the two daemons, or give it an identity of its own: `spines keys node NAME --id QUAD`',
+      };
     case 'wireVersion':
       return {
         short: 'wire version',

@@ -152,7 +152,12 @@ export class Administration {
     for (const { link, dial, trouble } of this.#node.links.neighbours()) {
       const why = dial === null || trouble === null ? null : this.#why(dial, trouble);
       const aheadUs = link === null ? null : this.#node.router.clocks?.aheadUs(link) ?? null;
-      rows.push(link === null ? this.#dialRow(dial!, trouble, why) : { ...this.#linkRow(link), why, clockAheadMs: aheadUs === null ? null : ms(aheadUs) });
+      if (link === null) {
+        rows.push(this.#dialRow(dial!, trouble, why));
+        continue;
+      }
+      const row = this.#linkRow(link);
+      rows.push({ ...row, name: row.name ?? dial?.config.name ?? null, why, clockAheadMs: aheadUs === null ? null : ms(aheadUs) });
     }
     return { schema: 1, links: rows, twins: this.#twins() };
   }

@@ -80,7 +80,7 @@ describe.skipIf(process.platform !== 'linux')('a daemon whose log goes to', () =
     const { log } = (await status(daemon)).host!;
     expect(log).toMatchObject({ target: 'standard error', failing: 'ENOSPC' });
     expect((await spines(['status', '--socket', daemon.socket])).stdout.toString()).toMatch(/\nlog +standard error: \d+ bytes wait: no space is left, ENOSPC, \d+ lines lost\n/);
-    expect((await spines(['doctor', '--socket', daemon.socket])).stdout.toString()).toMatch(/\nlog: free some space there, or name another `log\.file`\n/);
+    expect((await spines(['doctor', '--socket', daemon.socket])).stdout.toString()).toMatch(/\nlog:\n {2}free some space there, or name another `log\.file`\n/);
     daemon.child.kill('SIGTERM');
     expect(await daemon.gone).toBe(0);
   }, 60_000);

@@ -29,7 +29,7 @@ describe('the machine', () => {
     const poor = machineFindings({ ...good, primitives: good.primitives.slice(1), offload: false, dontFragment: false, receiveBufferBytes: 425_984 });
     expect(advised(poor)).toEqual(['cryptography', 'UDP offload', 'datagram sizes', 'receive buffer']);
     const text = formatFindings(poor, plain);
-    expect(text).toContain('receive buffer: bursts are lost in the kernel: sysctl -w net.core.rmem_max=4194304, then restart the daemon\n');
+    expect(text).toContain('\nreceive buffer:\n  bursts are lost in the kernel: sysctl -w net.core.rmem_max=4194304, then\n  restart the daemon\n');
     expect(text).not.toContain('nothing to do');
     // What only Linux has is not asked of others.
     expect(advised(machineFindings({ ...good, platform: 'darwin arm64', offload: false }))).toEqual([]);
