@@ -132,7 +132,7 @@ describe('a neighbour that does not answer', () => {
   test('because nothing from here arrives there, and it knows us by address alone: it asks for our key again and again', () => {
     const { network, a, b, logB } = scene();
     b.dials.push({ address: a.endpoint.address, port: a.endpoint.port, node: a.id, name: a.name, key: a.identity!.exchange.publicKey });
-    a.dials[0] = { address: b.endpoint.address, port: b.endpoint.port };
+    a.dials[0] = { address: b.endpoint.address, port: b.endpoint.port, node: null };
     network.startAll();
     for (const w of network.world.wires) if (w.from === b) w.model.set({ up: false });
     network.run(30 * SECOND);
