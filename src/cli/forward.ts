@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 
 import { addClientFlags, routingOption, withClient } from './client.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
-import { serve, warnIfReachable } from './tunnel-listen.ts';
+import { serve } from './tunnel-listen.ts';
 import { formatTarget } from './tunnel-target.ts';
 import { listenArg, portArg, targetArg } from './values.ts';
 
@@ -21,8 +21,8 @@ export function registerForward(program: Command): void {
     .action((listenText: string, node: string, targetText: string, flags: TunnelFlags) => {
       const listen = listenArg(listenText);
       const target = targetArg(targetText);
-      warnIfReachable(listen, `${formatTarget(target)} at ${node}`);
-      return withClient(flags, 'forward', (client) => serve(client, listen, flags.verbose === true, `carried to ${formatTarget(target)} at ${node}`, async (_socket, signal) => {
+      const offers = `${formatTarget(target)} at ${node}`;
+      return withClient(flags, 'forward', (client) => serve(client, listen, flags.verbose === true, { goes: `carried to ${offers}`, offers }, async (_socket, signal) => {
         const { socket, headBytes } = await dialTarget(client, node, flags, target, signal);
         return { socket, headBytes, target, ownBytes: 0 };
       }), true);

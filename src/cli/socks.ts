@@ -10,7 +10,7 @@ import type { Command } from 'commander';
 import { addClientFlags, routingOption, withClient } from './client.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
-import { serve, warnIfReachable } from './tunnel-listen.ts';
+import { serve } from './tunnel-listen.ts';
 import { listenArg, portArg } from './values.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -26,8 +26,7 @@ export function registerSocks(program: Command): void {
     .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.')
     .action((listenText: string, flags: TunnelFlags & { exit: string }) => {
       const listen = listenArg(listenText);
-      warnIfReachable(listen, 'this proxy');
-      return withClient(flags, 'socks', (client) => serve(client, listen, flags.verbose === true, `SOCKS5, leaving at ${flags.exit}`, async (socket, signal) => {
+      return withClient(flags, 'socks', (client) => serve(client, listen, flags.verbose === true, { goes: `SOCKS5, leaving at ${flags.exit}`, offers: 'this proxy' }, async (socket, signal) => {
         const { target, bytes } = await readSocksRequest(socket, REQUEST_TIMEOUT_MS);
         try {
           const dialled = await dialTarget(client, flags.exit, flags, target, signal);

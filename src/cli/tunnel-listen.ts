@@ -38,6 +38,8 @@ export async function makeRefusalLog(verbose: boolean): Promise<RefusalLog> {
   return refusalLogOf(await makeLog(verbose ? 'info' : 'warn'), verbose);
 }
 
+export interface Served { readonly goes: string; readonly offers: string }
+
 export interface RefusalLog {
   readonly log: Pick<Logger, 'info'>;
   refused(fields: object): void;
@@ -48,9 +50,9 @@ export function refusalLogOf(log: Pick<Logger, 'info' | 'warn'>, verbose: boolea
   return { log, refused: (fields) => (verbose ? log.warn(fields, REFUSED) : damped.warn(fields, REFUSED)) };
 }
 
-/** Serves until SIGINT or SIGTERM. `what`: where connections go, for people. */
+/** Serves until SIGINT or SIGTERM. For people: where connections go, and what it is that whoever connects may use. */
 export async function serve(
-  client: SpinesClient, listen: Target, verbose: boolean, what: string, open: Opener, refuse?: Refuser, connectionsMax = CONNECTIONS_MAX,
+  client: SpinesClient, listen: Target, verbose: boolean, { goes, offers }: Served, open: Opener, refuse?: Refuser, connectionsMax = CONNECTIONS_MAX,
   logs?: RefusalLog,
 ): Promise<void> {
   const { log, refused } = logs ?? await makeRefusalLog(verbose);
@@ -77,7 +79,8 @@ export async function serve(
       server.listen(listen.port, listen.host, resolve);
     })]);
     const { port } = server.address() as { port: number };
-    note(`listening on ${formatTarget({ host: listen.host, port })}, ${what}`);
+    note(`listening on ${formatTarget({ host: listen.host, port })}, ${goes}`);
+    warnIfReachable(listen, offers);
     await ended;
   } finally {
     server.close();
@@ -88,7 +91,7 @@ export async function serve(
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 /** Says it when others than this machine's users reach `listen`. `what` it is that they may use. */
-export function warnIfReachable({ host }: Target, what: string): void {
+function warnIfReachable({ host }: Target, what: string): void {
   if (!LOOPBACK.test(host)) note(`warning: whoever reaches ${host} may use ${what}`);
 }
 

@@ -33,8 +33,12 @@ const FOREIGN_ADDRESS = '192.0.2.4';
 const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8');
 /** The commands of the README's section, each with what is to be typed "there". */
 const section = readme.slice(readme.indexOf('\n## A network of hosts\n')).split('\n## ')[1]!;
-const initCommand = /^npx spines (init lab .*)$/m.exec(section)![1]!.split(' ');
-const copies = [...section.matchAll(/^scp -rp (\S+) (\S+): +# and there: spines (.*)$/gm)].map(([, from, address, there]) => ({ from: from!, address: address!, there: there!.split(' ') }));
+const addresses = /^at=(\S+)$/m.exec(section)![1]!;
+const initCommand = /^spines (init lab .*)$/m.exec(section)![1]!.replace('$at', addresses).split(' ');
+const daemonCommand = /`spines (daemon --config node-1\S*)`/.exec(section)![1]!;
+const copies = [...section.matchAll(/^scp -rp lab\/(\S+) (\S+):$/gm)].map(([, node, address]) => ({
+  from: `lab/${node!}`, address: address!, there: daemonCommand.replace('node-1', node!).split(' '),
+}));
 
 let folder = '';
 const at = (...path: string[]): string => join(folder, ...path);
@@ -306,7 +310,7 @@ describe.skipIf(noCapture !== null)('a replay in real time, heard on its loopbac
     captures = [await new Capture('lo', 'udp', host.prefix).ready()];
     const ran = await runOn(host, ['replay', at('chain.yaml'), '--duration', '5s', '--out', at('report'), ...more]);
     expect(ran.code, ran.stderr).toBe(0);
-    expect(ran.stdout.toString()).toMatch(/reliable +athens +florence +reliable +\d+\/31\d +0\.00/);
+    expect(ran.stdout.toString()).toMatch(/reliable +athens-\S+ +reliable +\d+\/31\d +0\.00/);
     return leaks(await heard(), needles);
   }
 

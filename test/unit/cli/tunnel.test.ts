@@ -173,7 +173,7 @@ describe('more connections than a tunnel carries', () => {
     const stderr = vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((said += String(text)), true));
     const logs = refusalLogOf({ info: () => {}, warn: (fields: object) => { lines.push(fields); } } as never, false);
     try {
-      const serving = expect(serve(client as never, { host: '127.0.0.1', port: 0 }, false, 'nowhere', () => new Promise(() => {}), refuse, 2, logs)).rejects.toThrow('enough');
+      const serving = expect(serve(client as never, { host: '127.0.0.1', port: 0 }, false, { goes: 'nowhere', offers: 'nothing' }, () => new Promise(() => {}), refuse, 2, logs)).rejects.toThrow('enough');
       await vi.waitFor(() => expect(said).toContain('listening on'), { interval: 5 });
       await body(Number(/listening on 127\.0\.0\.1:(\d+)/.exec(said)![1]));
       client.emit('error', new Error('enough'));
