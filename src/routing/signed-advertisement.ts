@@ -7,6 +7,7 @@
  * that it names, a lifetime ago at most.
  */
 
+import type { NodeId } from '../base/ids.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { labelled } from '../crypto/keys.ts';
@@ -27,6 +28,15 @@ const VERIFICATIONS_PER_SECOND = 250;
 const VERIFICATIONS_BURST = 2_048;
 /** What no honest neighbour passes on costs it this much more: a liar soon has no budget left. */
 const LIE_COST = 20;
+
+/**
+ * Versions of one origin that are taken: more than an honest one makes, which waits 50 ms between two. What comes earlier is not
+ * acknowledged, and its neighbour offers the newest again when there is room. Only what was genuine counts, so nobody can use up another's.
+ */
+export const VERSIONS_PER_SECOND = 25;
+export const VERSIONS_BURST = 50;
+/** Origins whose rate is remembered. */
+const ORIGINS_MAX = 4_096;
 
 /** An advertisement of our own, under our present certificate. `links` are sorted by node id, without repetition. */
 export function signAdvertisement(membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
@@ -62,6 +72,9 @@ export class AdvertisementVerifier {
   /** By neighbour. A link that goes down and up again keeps its budget. */
   readonly #budgets = new WeakMap<object, TokenBucket>();
 
+  /** By origin, the one heard of longest ago first. */
+  readonly #versions = new Map<NodeId, TokenBucket>();
+
   /** `lifetime`: an advertisement issued longer ago than this is not believed. */
   constructor(membership: Membership, clock: Clock, lifetime: Micros) {
     this.#membership = membership;
@@ -78,11 +91,14 @@ export class AdvertisementVerifier {
     const remaining = this.remaining(proof);
     if (!own && (remaining <= 0 || remaining > this.#lifetime + CLOCK_TOLERANCE)) return DropReason.linkStateOutOfTime;
     const now = this.#clock.now();
+    const versions = this.#versions.get(advertisement.origin) ?? new TokenBucket(VERSIONS_PER_SECOND, VERSIONS_BURST);
+    if (!own && versions.level(now) < 1) return DropReason.linkStateOverBudget;
     const budget = this.#budgetOf(neighbour);
     const known = this.#membership.knows(bytes, proof.certificateStart, proof.certificateEnd);
     if (!budget.take(now, known ? 1 : 2)) return DropReason.linkStateOverBudget;
     const result = this.#judge(advertisement, proof);
-    if (typeof result === 'number' && !mayChange(result)) budget.charge(now, LIE_COST);
+    if (typeof result !== 'number') this.#onVersion(advertisement.origin, versions, now);
+    else if (!mayChange(result)) budget.charge(now, LIE_COST);
     return result;
   }
 
@@ -98,6 +114,13 @@ export class AdvertisementVerifier {
     if (certificate.node !== origin) return DropReason.linkStateOfAnother;
     const genuine = this.#membership.primitives.verify(labelled(ADVERTISEMENT_LABEL, signedPart(bytes)), signaturePart(bytes), certificate.signingKey);
     return genuine ? certificate : DropReason.linkStateForged;
+  }
+
+  #onVersion(origin: NodeId, versions: TokenBucket, now: Micros): void {
+    versions.take(now);
+    this.#versions.delete(origin);
+    this.#versions.set(origin, versions);
+    if (this.#versions.size > ORIGINS_MAX) this.#versions.delete(this.#versions.keys().next().value!);
   }
 
   #budgetOf(neighbour: object): TokenBucket {
