@@ -56,6 +56,11 @@ export const STREAM_HEAD_BYTES = 4;
 /** Socket numbers from here on are chosen by the daemon (accepted streams). */
 export const ACCEPTED_SOCKET_FIRST = 0x8000_0000;
 
+/** Milliseconds of a stream's keepalive (0 as well: it never asks) and silence limit. */
+export const KEEPALIVE_MS_MIN = 500;
+export const SILENCE_MS_MIN = 1_000;
+export const LIVENESS_MS_MAX = 86_400_000;
+
 /** Bytes of the fixed head of SEND and RECV bodies. */
 export const DATAGRAM_HEAD_BYTES = 12;
 
@@ -93,10 +98,13 @@ export interface WelcomeBody {
  * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, ttl?, priority?           {link?} ('best-effort': asked for realtime, which this daemon does not have)
+ * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?
+ *             (the last two of streams, and of those that a listener accepts)   {link?} ('best-effort': asked for realtime, which this daemon does not have)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
- * setOption   socket, option ('ttl' 1..255 | 'priority' 1..10), value   {}
+ * setOption   socket, option, value                                  {}
+ *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners 'keepaliveMs' 0 | 500..86400000,
+ *             'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort} once established
  * listen      socket, port (0 = any), backlog?                       {node, port}

@@ -20,6 +20,7 @@ import type { ClientMember, ConnectOptions, SpinesClient } from './client.ts';
 import { readListenArguments } from './connect-arguments.ts';
 import type { ListenOptions } from './connect-arguments.ts';
 import { SpinesClientError, stateError, typeError } from './errors.ts';
+import { Liveness } from './liveness-options.ts';
 import { SpinesSocket, acceptedSocket } from './socket.ts';
 import type { StreamAddress, StreamOptions } from './socket.ts';
 import type { CoreStream } from './stream-core.ts';
@@ -74,6 +75,8 @@ const EDGES: Record<ServerState, readonly ServerState[]> = {
 export class SpinesServer extends EventEmitter<ServerEvents> {
   maxConnections: number | undefined;
   readonly #options: ServerOptions;
+  /** Of the streams that it takes. */
+  readonly #liveness: Liveness;
   readonly #member: ClientMember;
   readonly #sockets = new Set<SpinesSocket>();
   #state: ServerState = 'idle';
@@ -106,6 +109,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     super();
     if (options !== undefined && options !== null && typeof options !== 'function' && typeof options !== 'object') throw typeError('options', 'of type object', options);
     this.#options = typeof options === 'object' && options !== null ? options : {};
+    this.#liveness = new Liveness(this.#options);
     this.maxConnections = this.#options.maxConnections;
     const onConnection = typeof options === 'function' ? options : listener;
     if (typeof onConnection === 'function') this.on('connection', onConnection);
@@ -207,7 +211,8 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     if (this.#tries === 0) {
       const socket = this.#id;
       const { link = 'reliable', routing = 'link-state' } = this.#options;
-      core.request('socket', { socket, kind: 'stream', link, routing }, (error) => { if (join === this.#joins) this.#refusal = error; });
+      const { keepaliveMs, silenceMs } = this.#liveness;
+      core.request('socket', { socket, kind: 'stream', link, routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { if (join === this.#joins) this.#refusal = error; });
     }
     this.#askPort();
   }
@@ -279,7 +284,8 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       return;
     }
     const { allowHalfOpen, link, routing, highWaterMark, pauseOnConnect } = this.#options;
-    const socket = acceptedSocket(client, { stream, node, port, localPort: this.#port }, { allowHalfOpen, link, routing, highWaterMark });
+    const { silenceMs } = this.#liveness, keepaliveMs = this.#liveness.keepaliveMs ?? undefined;
+    const socket = acceptedSocket(client, { stream, node, port, localPort: this.#port }, { allowHalfOpen, link, routing, highWaterMark, keepaliveMs, silenceMs });
     socket.server = this;
     this.#sockets.add(socket);
     socket.once('close', () => {

@@ -1,9 +1,10 @@
 /** What a stream socket is made with and what it emits. */
 
 import type { ConnectOptions, SpinesClient } from './client.ts';
+import type { LivenessOptions } from './liveness-options.ts';
 import type { LinkServiceName, RoutingName } from './protocol.ts';
 
-export interface StreamOptions {
+export interface StreamOptions extends LivenessOptions {
   /** Stay writable after the far end has ended. Default false. */
   allowHalfOpen?: boolean | undefined;
   /** Destroys the socket. */

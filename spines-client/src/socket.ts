@@ -24,6 +24,7 @@ import { checkDuration, readConnectArguments } from './connect-arguments.ts';
 import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
 import { HIGH_WATER_BYTES } from './connection.ts';
 import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from './errors.ts';
+import { Liveness } from './liveness-options.ts';
 import type { LinkServiceName, RoutingName } from './protocol.ts';
 import type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
 import type { CoreStream, StreamListener } from './stream-core.ts';
@@ -89,6 +90,7 @@ export class SpinesSocket extends Duplex {
   #referenced = true;
   readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
+  readonly #liveness: Liveness;
   readonly #member: ClientMember;
   #listener: SocketListener;
   readonly #outgoing = new ByteQueue();
@@ -116,10 +118,12 @@ export class SpinesSocket extends Duplex {
       if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
     }
     const signal = checkSignal(options.signal, 'signal');
+    const liveness = new Liveness(options);
     // 'close' carries hadError, so it is emitted here, as in net.
     super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
     this.#link = link;
     this.#routing = routing;
+    this.#liveness = liveness;
     this.#ownsClient = options.client === undefined;
     // A stream does not survive its connection, so its own client need not come back.
     this.#ownOptions = { ...options.connect, reconnect: false };
@@ -246,7 +250,8 @@ export class SpinesSocket extends Duplex {
     const socket = stream.id;
     let failure: SpinesClientError | null = null;
     let failed = 'socket';
-    core.request('socket', { socket, kind: 'stream', link: this.#link, routing: this.#routing }, (error) => { failure = error; });
+    const { keepaliveMs, silenceMs } = this.#liveness;
+    core.request('socket', { socket, kind: 'stream', link: this.#link, routing: this.#routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
     if (target.localPort !== undefined) {
       core.request('bind', { socket, port: target.localPort }, (error) => {
         if (failure !== null || error === null) return;
@@ -556,10 +561,17 @@ export class SpinesSocket extends Duplex {
     return this;
   }
 
-  /** Of no effect: the daemon watches its streams. */
+  /**
+   * Whether an idle stream asks its far end for a sign of life, and after how many milliseconds, at least 500; 0 or none: as often as before.
+   * Unlike in net it is on from the beginning, as the daemon's `streams.keepalive` says.
+   */
   setKeepAlive(enable?: boolean, initialDelayMs?: number): this {
-    void enable;
-    void initialDelayMs;
+    const changed = this.#liveness.setKeepAlive(enable, initialDelayMs);
+    const { core } = this.#internals;
+    const stream = this.#stream;
+    if (!changed || core.state !== 'open' || (stream?.state !== 'connecting' && stream?.state !== 'open')) return this;
+    // A stream that is over by then needs none.
+    core.request('setOption', { socket: stream.id, option: 'keepaliveMs', value: this.#liveness.keepaliveMs }, () => {});
     return this;
   }
 

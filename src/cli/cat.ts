@@ -13,7 +13,7 @@ import { MESSAGE_BYTES_MAX } from 'spines-client';
 import { SIZE_DEFAULT, listenForDatagrams, sendDatagrams } from './cat-datagrams.ts';
 import { connectStream, listenForStreams } from './cat-stream.ts';
 import { notesNeverWait } from './log.ts';
-import { addClientFlags, routingOption, withClient, type ClientFlags } from './client.ts';
+import { addClientFlags, routingOption, silenceOption, withClient, type ClientFlags } from './client.ts';
 import { usage } from './failure.ts';
 import { portArg, rateArg, sizeArg } from './values.ts';
 
@@ -26,6 +26,7 @@ export interface CatFlags extends ClientFlags {
   rate?: number;
   reply?: boolean;
   keepOpen?: boolean;
+  silence?: number;
   verbose?: boolean;
 }
 
@@ -39,6 +40,7 @@ export function registerCat(program: Command): void {
     .option('-u, --datagram', 'datagrams instead of a stream')
     .addOption(new Option('--link <service>', 'recovery on every hop (default: reliable; best-effort with -u)').choices(['best-effort', 'reliable']))
     .addOption(routingOption())
+    .addOption(silenceOption())
     .option('--rate <rate>', 'payload bit rate, such as 40mbit (default: as fast as the daemon takes it)', rateArg)
     .option('--size <bytes>', `with -u: most payload of one datagram (default: ${SIZE_DEFAULT})`, sizeArg(1, MESSAGE_BYTES_MAX))
     .option('--reply', 'with -u: both directions; the listener sends its standard input back to who sent last')
@@ -50,6 +52,7 @@ export function registerCat(program: Command): void {
         if (flags.size !== undefined) throw usage('--size cuts datagrams; give -u as well, or leave it away');
         if (flags.reply === true) throw usage('--reply is for datagrams, a stream has both directions; give -u as well, or leave it away');
       }
+      if (flags.datagram === true && flags.silence !== undefined) throw usage('--silence is for streams, nobody answers datagrams; leave it or -u away');
       if (flags.listen !== undefined) {
         if (node !== undefined) throw usage('--listen takes no node; write `spines cat --listen PORT`, or `spines cat NODE PORT` to send');
         const { listen } = flags;

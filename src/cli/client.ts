@@ -12,7 +12,7 @@ import type { ByzantineRoutesReply, ByzantineTraceReply, MisbehaviourName, Reloa
 import { readText } from '../host/text-file.ts';
 import { usage } from './failure.ts';
 import { Patience, type Wait } from './patience.ts';
-import { durationArg, hostPortArg } from './values.ts';
+import { durationArg, hostPortArg, silenceMsArg } from './values.ts';
 
 export interface ClientFlags {
   socket?: string;
@@ -63,6 +63,11 @@ export function addClientFlags(command: Command): Command {
 /** How what this command sends finds its way. */
 export function routingOption(): Option {
   return new Option('--routing <routing>', 'way through the overlay (default: link-state)').choices(['link-state', 'byzantine']);
+}
+
+/** How long the far end of a stream may be silent. */
+export function silenceOption(): Option {
+  return new Option('--silence <time>', 'give up a far end that has been silent for so long (default: the daemon\'s, 30s)').argParser(silenceMsArg);
 }
 
 /** Connects, runs `body`, closes. `what` names the command in the daemon's log. `reconnect`: a daemon that restarts is waited for. */

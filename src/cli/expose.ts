@@ -11,7 +11,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Logger } from 'pino';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
-import { addClientFlags, withClient } from './client.ts';
+import { addClientFlags, silenceOption, withClient } from './client.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from './failure.ts';
 import { note } from './output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
@@ -45,12 +45,13 @@ export function registerExpose(program: Command): void {
     .option('--allow <host:port>', 'target that may be reached (repeatable)', collectAllowed)
     .option('--via <port>', 'overlay port to take streams at', portArg, EXPOSE_PORT)
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
+    .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', HELP)
     .action((flags: ExposeFlags) => {
       const { allow = [] } = flags;
       if (allow.length === 0) throw usage('nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for each target');
-      return withClient(flags, 'expose', (client) => expose(client, flags.port ?? flags.via, allow, flags.verbose === true), true);
+      return withClient(flags, 'expose', (client) => expose(client, flags.port ?? flags.via, allow, flags), true);
     });
 }
 
@@ -60,9 +61,9 @@ function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[
   return [...(previous ?? []), allowed];
 }
 
-async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], verbose: boolean): Promise<void> {
+async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, silence }: ExposeFlags): Promise<void> {
   const { log, refused } = await makeRefusalLog(verbose);
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX }, (stream) => { void serveStream(stream, allow, log, refused); });
+  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, silenceMs: silence }, (stream) => { void serveStream(stream, allow, log, refused); });
   server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
   const ended = untilEnded(client);
   const broken = new Promise<never>((_, reject) => {

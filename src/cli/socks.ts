@@ -7,7 +7,7 @@
 
 import type { Command } from 'commander';
 
-import { addClientFlags, routingOption, withClient } from './client.ts';
+import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
@@ -22,6 +22,7 @@ export function registerSocks(program: Command): void {
     .requiredOption('--exit <node>', 'node where connections leave')
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
     .addOption(routingOption())
+    .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.')
     .action((listenText: string, flags: TunnelFlags & { exit: string }) => {

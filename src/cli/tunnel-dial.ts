@@ -20,6 +20,7 @@ export interface TunnelFlags extends ClientFlags {
   via: number;
   verbose?: boolean;
   routing?: RoutingName;
+  silence?: number;
 }
 
 /** Where it failed: on the way to the far end, or behind it. */
@@ -38,9 +39,9 @@ export class TunnelError extends Error {
 
 /** A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead. Throws TunnelError. */
 export async function dialTarget(
-  client: SpinesClient, node: string, { via, routing }: Pick<TunnelFlags, 'via' | 'routing'>, target: Target, signal: AbortSignal,
+  client: SpinesClient, node: string, { via, routing, silence }: Pick<TunnelFlags, 'via' | 'routing' | 'silence'>, target: Target, signal: AbortSignal,
 ): Promise<{ socket: SpinesSocket; headBytes: number }> {
-  const socket = client.stream({ allowHalfOpen: true, routing });
+  const socket = client.stream({ allowHalfOpen: true, routing, silenceMs: silence });
   const abandon = (): void => { socket.resetAndDestroy(); };
   // The one who waited has gone.
   signal.addEventListener('abort', abandon, { once: true });

@@ -6,6 +6,7 @@
  */
 
 import { InvalidArgumentError } from 'commander';
+import { LIVENESS_MS_MAX, SILENCE_MS_MIN } from 'spines-client/protocol';
 import { PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { MTU_MAX, MTU_MIN } from '../emulation/link-settings.ts';
@@ -17,6 +18,13 @@ export function durationArg(text: string): Micros {
   const us = parseDuration(text, SECOND);
   if (us === null || us <= 0) throw new InvalidArgumentError('write a duration above zero such as 500ms, 2s or 1m (a bare number counts seconds).');
   return us;
+}
+
+/** How long a far end may be silent. Milliseconds. */
+export function silenceMsArg(text: string): number {
+  const ms = Math.round((parseDuration(text, SECOND) ?? 0) / MILLISECOND);
+  if (ms < SILENCE_MS_MIN || ms > LIVENESS_MS_MAX) throw new InvalidArgumentError('write a duration from 1s to 24h, such as 5s or 2m (a bare number counts seconds).');
+  return ms;
 }
 
 /** Emulated delay: a bare number counts milliseconds. Returns milliseconds, 0 allowed. */

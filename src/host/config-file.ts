@@ -27,7 +27,9 @@ import type { IdentityPaths } from './identity-files.ts';
 import type { LogFileOptions } from './log-file.ts';
 import { isGroup } from './socket-group.ts';
 import { socketPathFault } from './unix-socket.ts';
-import { CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits } from '../node/config.ts';
+import {
+  CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, streamLimits, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits,
+} from '../node/config.ts';
 import { describe, show, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -130,6 +132,7 @@ export function formatEffective(config: DaemonFileConfig): string {
     metric: node.metric,
     congestion: node.congestion,
     liveness: { helloInterval: durationText(node.liveness.helloIntervalUs), deadAfter: durationText(node.liveness.deadAfterUs) },
+    streams: { keepalive: limitText(node.streams.keepaliveUs), silence: limitText(node.streams.silenceUs) },
     redial: durationText(node.redialUs),
     advertisementRefresh: durationText(node.advertisementRefreshUs),
     advertisementLifetime: durationText(node.advertisementLifetimeUs),
@@ -216,6 +219,11 @@ export function isLoopback(address: string): boolean {
   return address === '::1' || /^127\./.test(address);
 }
 
+/** Of a limit that may be off. */
+export function limitText(us: Micros): string {
+  return us === 0 ? 'off' : durationText(us);
+}
+
 /** The largest unit that holds `us` as a whole number. */
 export function durationText(us: Micros): string {
   if (us % SECOND === 0 && us > 0) return `${us / SECOND}s`;
@@ -245,6 +253,7 @@ function scalar<T>(wanted: string, parse: (value: unknown, refuse: (why: string)
 
 const truth = scalar('true or false', (v) => (typeof v === 'boolean' ? v : null));
 const duration = scalar('a duration such as 150ms or 60s', (v) => parseDuration(v));
+const durationOrOff = scalar('a duration such as 15s, or off', (v) => (v === 'off' ? 0 : parseDuration(v) || null));
 const whole = (min: number, max: number) => scalar(`a whole number in ${min}..${max}`, (v) => (Number.isInteger(v) && (v as number) >= min && (v as number) <= max ? (v as number) : null));
 const bytes = (min: number, max: number) => scalar(`a size such as 512KiB, at least ${min} bytes`, (v) => {
   const size = parseSize(v);
@@ -386,6 +395,7 @@ const fileSchema = strict({
   metric: oneOf(METRICS).optional(),
   congestion: oneOf(CONGESTION_NAMES).optional(),
   liveness: strict({ helloInterval: duration.optional(), deadAfter: duration.optional() }).optional(),
+  streams: strict({ keepalive: durationOrOff.optional(), silence: duration.optional() }).optional(),
   redial: duration.optional(),
   advertisementRefresh: duration.optional(),
   advertisementLifetime: duration.optional(),
@@ -513,6 +523,7 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
       helloIntervalUs: data.liveness?.helloInterval ?? defaultConfig.liveness.helloIntervalUs,
       deadAfterUs: data.liveness?.deadAfter ?? defaultConfig.liveness.deadAfterUs,
     },
+    streams: streamLimits(data.streams?.silence, data.streams?.keepalive),
     redialUs: data.redial ?? defaultConfig.redialUs,
     advertisementRefreshUs: data.advertisementRefresh ?? defaultConfig.advertisementRefreshUs,
     advertisementLifetimeUs: data.advertisementLifetime ?? defaultConfig.advertisementLifetimeUs,

@@ -10,7 +10,7 @@ import { SpinesError } from '../base/errors.ts';
 import type { Credentials } from '../crypto/membership.ts';
 import type { NodeConfig, NodeLimits } from '../node/config.ts';
 import type { RevocationList } from '../wire/certificate.ts';
-import { formatSocketAddress, type DaemonFileConfig } from './config-file.ts';
+import { formatSocketAddress, limitText, type DaemonFileConfig } from './config-file.ts';
 import { formatTime } from '../base/calendar.ts';
 import { shortId, type LoadedIdentity } from './identity-files.ts';
 
@@ -44,6 +44,7 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
   };
   told('accept', was.node.accept, is.node.accept);
   told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
+  for (const [key, of] of [['keepalive', 'keepaliveUs'], ['silence', 'silenceUs']] as const) told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
   for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits })) told(`limits.${key}`, was.node.limits[key as keyof NodeLimits], is.node.limits[key as keyof NodeLimits]);
   told('log.level', was.logLevel, is.logLevel);
   told('log.file', was.logFile?.path ?? 'standard error', is.logFile?.path ?? 'standard error');
@@ -57,7 +58,7 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
 
 /** Settings that stay for as long as the daemon runs, by their key in the file. */
 function fixedParts({ node, listen, client, security, emulation }: DaemonFileConfig): Record<string, unknown> {
-  const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
+  const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
   const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
   return {
     ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },

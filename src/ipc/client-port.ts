@@ -7,12 +7,14 @@
  * receiving; requests about the daemon itself go to ClientServices.
  */
 
+import { assert } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
 import { parseNodeId, isNodeId, formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
 import { getU16, getU32 } from '../base/bytes.ts';
 import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
 import { BACKLOG_MAX, type Streams } from '../session/streams.ts';
+import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
 import type { StreamOptions } from '../session/stream.ts';
 import type { ClientPlaces } from './client-places.ts';
 import { ClientRate } from './client-rate.ts';
@@ -24,7 +26,7 @@ import {
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE,
-  FrameReader, HELLO_BYTES_MAX, PROTOCOL_VERSION, STREAM_HEAD_BYTES, type WelcomeBody,
+  FrameReader, HELLO_BYTES_MAX, KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, PROTOCOL_VERSION, SILENCE_MS_MIN, STREAM_HEAD_BYTES, type WelcomeBody,
 } from 'spines-client/protocol';
 
 /** The way back to the client, given by the host. */
@@ -376,9 +378,10 @@ export class ClientPort implements DatagramOwner {
           throw new SpinesError('EMFILE', `a client may have ${this.#services.socketsMax} sockets; close some, or raise limits.socketsPerClient`);
         }
         const options = this.#options(args);
+        const limits = streamLimits(args);
         if (args['kind'] === 'stream') {
           const defaults = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
-          this.streams.open(number, { ...defaults, congestion: this.#services.congestion, ...options });
+          this.streams.open(number, { ...defaults, congestion: this.#services.congestion, ...options }, limits);
         } else {
           const session = this.#services.sessions.open(this, options);
           this.#sessions.set(number, session);
@@ -429,11 +432,12 @@ export class ClientPort implements DatagramOwner {
         return true;
       }
       case 'setOption':
-        this.#setOption(this.#session(args), args);
+        if (this.#isStream(args)) this.#setStreamOption(args);
+        else this.#setOption(this.#session(args), args);
         reply({});
         return true;
       case 'getOption':
-        reply({ value: this.#getOption(this.#session(args), args['option']) });
+        reply({ value: this.#isStream(args) ? this.#getStreamOption(args) : this.#getOption(this.#session(args), args['option']) });
         return true;
       case 'resolve': {
         const name = text(args, 'name');
@@ -478,6 +482,20 @@ export class ClientPort implements DatagramOwner {
     if (args['option'] === 'ttl') session.ttl = integer(args, 'value', 1, 255);
     else if (args['option'] === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
     else throw new SpinesError('ENOPROTOOPT', 'option must be "ttl" or "priority"');
+  }
+
+  #setStreamOption(args: Arguments): void {
+    const { option, value } = args;
+    if (option !== 'keepaliveMs' && option !== 'silenceMs') throw new SpinesError('ENOPROTOOPT', STREAM_OPTIONS);
+    const limit = limitOf({ [option]: value }, option);
+    this.streams.setLimits(args['socket'] as number, option === 'keepaliveMs' ? { keepaliveUs: limit } : { silenceUs: limit });
+  }
+
+  #getStreamOption(args: Arguments): number {
+    const { keepaliveUs, silenceUs } = this.streams.limitsOf(args['socket'] as number);
+    if (args['option'] === 'keepaliveMs') return keepaliveUs / MILLISECOND;
+    if (args['option'] === 'silenceMs') return silenceUs / MILLISECOND;
+    throw new SpinesError('ENOPROTOOPT', STREAM_OPTIONS);
   }
 
   #getOption(session: DatagramSession, option: unknown): number {
@@ -599,6 +617,29 @@ export function integer(args: Arguments, name: string, min: number, max: number)
     throw new SpinesError('EINVAL', `${name} must be a whole number from ${min} to ${max}`);
   }
   return value;
+}
+
+assert(SILENCE_MIN === SILENCE_MS_MIN * MILLISECOND && KEEPALIVE_MIN === KEEPALIVE_MS_MIN * MILLISECOND && LIMIT_MAX === LIVENESS_MS_MAX * MILLISECOND, 'a client may set what a config may');
+
+const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
+
+/** A stream's own limits, where given. Throws SpinesError EINVAL. */
+function streamLimits(args: Arguments): OwnLimits {
+  if (args['kind'] === 'stream') return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
+  for (const name of ['silenceMs', 'keepaliveMs']) if (args[name] !== undefined) throw new SpinesError('EINVAL', `${name} is for streams; leave it out, or ask for kind "stream"`);
+  return NO_LIMITS;
+}
+
+/** Null: the daemon's. */
+function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Micros | null {
+  const value = args[name];
+  if (value === undefined || value === null) return null;
+  const least = name === 'silenceMs' ? SILENCE_MS_MIN : KEEPALIVE_MS_MIN;
+  if (name === 'keepaliveMs' && value === 0) return 0;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > LIVENESS_MS_MAX) {
+    throw new SpinesError('EINVAL', `${name} must be a whole number from ${least} to ${LIVENESS_MS_MAX}${name === 'keepaliveMs' ? ', or 0 for none' : ''}`);
+  }
+  return value * MILLISECOND;
 }
 
 /** A text argument, 1..255 characters. Throws SpinesError EINVAL. */

@@ -8,6 +8,7 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
+import type { LivenessLimits, OwnLimits } from '../session/stream-liveness.ts';
 import { WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
 import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
 import {
@@ -22,6 +23,8 @@ assert(WRITE_INITIAL_BYTES === STREAM_CREDIT_INITIAL, 'what a stream takes at fi
 export interface StreamSocket {
   readonly number: number;
   readonly options: StreamOptions;
+  /** Of its stream, or of those that it accepts. */
+  limits: OwnLimits;
   /** Bound port, 0 = none. */
   port: Port;
   stream: Stream | null;
@@ -86,8 +89,8 @@ export class ClientStreams implements StreamOwner {
     return this.#sockets.has(number);
   }
 
-  open(number: number, options: StreamOptions): void {
-    this.#sockets.set(number, { number, options, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0 });
+  open(number: number, options: StreamOptions, limits: OwnLimits): void {
+    this.#sockets.set(number, { number, options, limits, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0 });
   }
 
   /** Remembers the port; it is taken when the socket listens or connects. */
@@ -97,10 +100,24 @@ export class ClientStreams implements StreamOwner {
     return port;
   }
 
+  /** Of its stream from now on, or of those that it accepts from now on. */
+  setLimits(number: number, change: Partial<OwnLimits>): void {
+    const socket = this.#sockets.get(number)!;
+    socket.limits = { ...socket.limits, ...change };
+    if (socket.stream !== null) socket.stream.limits = socket.limits;
+  }
+
+  /** In force: its own, or the daemon's. */
+  limitsOf(number: number): LivenessLimits {
+    const { stream, limits } = this.#sockets.get(number)!;
+    return stream?.effectiveLimits ?? this.#streams.limitsFor(limits);
+  }
+
   connect(number: number, node: NodeId, port: Port, timeoutUs: Micros | undefined, reply: Reply): void {
     const socket = this.#idle(number);
     socket.onConnect = reply;
     socket.stream = this.#streams.connect(node, port, socket.port, this, socket.options, timeoutUs);
+    socket.stream.limits = socket.limits;
     socket.port = socket.stream.localPort;
     this.#byStream.set(socket.stream, socket);
   }
@@ -234,8 +251,9 @@ export class ClientStreams implements StreamOwner {
     while (this.#sockets.has(this.#nextAccepted));
     const number = this.#nextAccepted;
     const socket: StreamSocket = {
-      number, options: stream.options, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0,
+      number, options: stream.options, limits: listener.limits, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0,
     };
+    stream.limits = socket.limits;
     this.#sockets.set(number, socket);
     this.#byStream.set(stream, socket);
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'accepted', listener: listener.number, socket: number, node: formatNodeId(stream.node), port: stream.port }));
@@ -276,7 +294,9 @@ export class ClientStreams implements StreamOwner {
     const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
     switch (error) {
       case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}, or not for this routing; start the program there, or check port and routing`);
-      case 'ETIMEDOUT': return new SpinesError(error, `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);
+      case 'ETIMEDOUT': return new SpinesError(error, stream.noRoute
+        ? `${where} has been out of reach for too long, no route leads there; \`spines routes\` shows what is reachable`
+        : `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);
       case 'EHOSTUNREACH': return new SpinesError(error, `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`);
       case 'ECONNRESET': return new SpinesError(error, `${where} ended the stream: its program or its daemon stopped`);
       case 'ECONNABORTED': return new SpinesError(error, `the stream to ${where} was ended here`);

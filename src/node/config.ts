@@ -13,6 +13,7 @@ import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/link-table.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { KEEPALIVE_MIN, keepaliveWithin, LIMIT_MAX, SILENCE_MIN, type LivenessLimits } from '../session/stream-liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { ByzantineOptions, DialConfig, LivenessConfig, Metric };
@@ -31,6 +32,8 @@ export interface NodeConfig {
   readonly redialUs: Micros;
   /** Congestion control of reliable links, and of streams opened here. */
   readonly congestion: CongestionName;
+  /** Of streams that have no limits of their own. */
+  readonly streams: LivenessLimits;
   /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
   readonly advertisementRefreshUs: Micros;
   readonly advertisementLifetimeUs: Micros;
@@ -113,6 +116,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
   congestion: 'newreno',
+  streams: streamLimits(),
   advertisementRefreshUs: 300 * SECOND,
   advertisementLifetimeUs: 1_000 * SECOND,
   rekeyAfterUs: 120 * SECOND,
@@ -124,6 +128,11 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   allowShutdown: false,
   limits: defaultLimits,
 });
+
+/** What is not given: a silence of 30 s; a keepalive of 15 s, or of half the silence where that is shorter. */
+export function streamLimits(silenceUs: Micros = 30 * SECOND, keepaliveUs: Micros = keepaliveWithin(silenceUs, 15 * SECOND)): LivenessLimits {
+  return Object.freeze({ keepaliveUs, silenceUs });
+}
 
 /** Completes `partial` with the defaults, checks it and freezes it. Throws SpinesError ECONFIG naming the field. */
 export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeConfig {
@@ -137,6 +146,9 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(liveness.helloIntervalUs >= 20 * MILLISECOND && liveness.helloIntervalUs <= 5 * SECOND, 'liveness.helloInterval', 'must be 20 ms to 5 s');
   require(liveness.deadAfterUs >= 2 * liveness.helloIntervalUs, 'liveness.deadAfter', 'must be at least two hello intervals');
   require(CONGESTION_NAMES.includes(config.congestion), 'congestion', `must be one of ${CONGESTION_NAMES.join(', ')}`);
+  const { keepaliveUs, silenceUs } = config.streams;
+  require(silenceUs >= SILENCE_MIN && silenceUs <= LIMIT_MAX, 'streams.silence', 'must be 1 s to a day');
+  require(keepaliveUs === 0 || (keepaliveUs >= KEEPALIVE_MIN && keepaliveUs <= LIMIT_MAX), 'streams.keepalive', 'must be 500 ms to a day, or off');
   require(config.redialUs >= 10 * MILLISECOND, 'redial', 'must be at least 10 ms');
   require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
   require(config.rekeyAfterUs >= 100 * MILLISECOND && config.rekeyAfterUs <= 86_400 * SECOND, 'rekeyAfter', 'must be 100 ms to a day');

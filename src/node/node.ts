@@ -125,9 +125,13 @@ export class SpinesNode {
       clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
       onRoutes: () => {
         this.dissemination.onRoutes();
+        this.streams.onRoutes();
         this.dissemination.alternate?.onRoutes?.();
       },
-      onRestart: (node) => this.dissemination.alternate?.onRestart?.(node),
+      onRestart: (node) => {
+        this.dissemination.alternate?.onRestart?.(node);
+        this.streams.onRestart(node);
+      },
       onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
     }, this.links);
     // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
@@ -148,7 +152,7 @@ export class SpinesNode {
     const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination };
     this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
     this.streams = new Streams({
-      ...session, timing: defaultTiming, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      ...session, timing: { ...defaultTiming, ...config.streams }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
       reachable: (node) => node === config.id || this.router.reachable(node),
     });
     this.echo = new EchoService(session);
@@ -184,12 +188,13 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown` and the limits that are asked for at
-   * use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams` and the limits that are asked for
+   * at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
   reconfigure(config: NodeConfig): void {
     this.#config = config;
     this.links.reconfigure(config);
+    this.streams.retime({ ...defaultTiming, ...config.streams });
   }
 
   start(): void {

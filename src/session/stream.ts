@@ -18,6 +18,7 @@ import {
   Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
 } from '../wire/segment.ts';
 import type { ReceiveAccount } from './receive-budget.ts';
+import { effectiveLimits, StreamLiveness, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
 import { putU32 } from '../base/bytes.ts';
@@ -42,15 +43,11 @@ export interface StreamOwner {
   onClosed(stream: Stream, error: StreamError): void;
 }
 
-export interface StreamTiming {
+export interface StreamTiming extends LivenessLimits {
   /** A connection attempt fails after this long without an answer. */
   readonly connectUs: Micros;
   /** And after this long without a route. */
   readonly unreachableUs: Micros;
-  /** Without any sign of life from the far end, although asked, the stream fails after this long. */
-  readonly silenceUs: Micros;
-  /** An idle stream asks for a sign of life this often. */
-  readonly keepaliveUs: Micros;
   /** After its owner has gone, data not yet delivered is tried for this long. */
   readonly lingerUs: Micros;
 }
@@ -62,6 +59,7 @@ export const defaultTiming: StreamTiming = {
 export interface StreamEnvironment {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** May change: `onTimingChanged`. */
   readonly timing: StreamTiming;
   /** Sends a segment with `head` and data written by `fill` (or none); false when the link takes no more now. */
   sendSegment(stream: Stream, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean;
@@ -129,8 +127,7 @@ export class Stream {
   #synTries = 0;
   #granted = WRITE_INITIAL_BYTES;
   #written = 0;
-  #heardAt: Micros;
-  #askedAt: Micros = 0;
+  readonly #liveness: StreamLiveness;
   #largestAt: Micros = 0;
   #unackedSegments = 0;
   #marked = false;
@@ -164,7 +161,7 @@ export class Stream {
     this.initiator = initiator;
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
-    this.#heardAt = this.#startedAt;
+    this.#liveness = new StreamLiveness(this.#startedAt);
     this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion, WRITE_MAX_BYTES);
   }
 
@@ -250,14 +247,53 @@ export class Stream {
     this.#armTimer();
   }
 
+  /** How long its far end may be silent, and how often it is asked; in force at once. */
+  get limits(): OwnLimits {
+    return this.#liveness.own;
+  }
+
+  set limits(own: OwnLimits) {
+    this.#liveness.own = own;
+    this.onTimingChanged();
+  }
+
+  /** What `limits` and the daemon's make of it. */
+  get effectiveLimits(): LivenessLimits {
+    return effectiveLimits(this.#liveness.own, this.#env.timing);
+  }
+
+  /** There is no route to the far end, or was none when the stream ended. */
+  get noRoute(): boolean {
+    return this.#liveness.noRoute;
+  }
+
+  /** The daemon's limits are others now, or its own. */
+  onTimingChanged(): void {
+    if (this.#state === 'open') this.#armTimer();
+  }
+
   /* -------------------------------------------------------------- network's side */
+
+  /** Routes changed. Whether a far end that was out of reach is still there is asked at once. */
+  onRoutes(reachable: boolean): void {
+    if (this.#state !== 'open') return;
+    if (this.#liveness.onRoute(reachable, this.#env.clock.now())) this.ask();
+    else if (!reachable) this.#armTimer();
+  }
+
+  /** Asks the far end for a sign of life. One that was started anew answers with a reset. */
+  ask(): void {
+    if (this.#state !== 'open') return;
+    this.#sendAsk();
+    this.#armTimer();
+  }
 
   /** The answer to a connection attempt arrived, or its confirmation; `window`: what the far end takes. */
   establish(remoteId: number, window: number): void {
     assert(this.#state === 'opening' || this.#state === 'accepting', 'a stream is established once');
     const now = this.#env.clock.now();
     this.remoteId = remoteId;
-    this.#heardAt = now;
+    this.#liveness.onHeard(now);
     this.sender.edge = window;
     if (this.#synTries === 1) this.sender.rtt.onSample(now - this.#startedAt, now);
     const initiator = this.#state === 'opening';
@@ -279,7 +315,7 @@ export class Stream {
     const rst = (segment.flags & SEGMENT_RST) !== 0;
     // Where the far end may be now (RFC 5961, section 3.2); one that has forgotten the stream names its own id and knows no position.
     if (rst && segment.stream === this.id && !this.receiver.mayEndAt(segment.sequence)) return 'out of window';
-    this.#heardAt = now;
+    this.#liveness.onHeard(now);
     if (rst) {
       this.#close(this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
       return 'ok';
@@ -381,6 +417,7 @@ export class Stream {
   #sendNext(now: Micros): boolean {
     const { start, end, fin } = this.#next;
     const ask = this.sender.onSent(this.#next, now);
+    this.#liveness.onSent(now, false);
     const flags = SEGMENT_ACK | (fin ? SEGMENT_FIN : 0) | (ask ? SEGMENT_ASK : 0);
     return this.#sendSegment(flags, start, end - start, (out, at) => this.sender.copy(start, end, out, at));
   }
@@ -388,6 +425,11 @@ export class Stream {
   #sendAck(): void {
     if (this.#state !== 'open') return;
     this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);
+  }
+
+  #sendAsk(): void {
+    this.#liveness.onSent(this.#env.clock.now(), true);
+    this.#sendSegment(SEGMENT_ACK | SEGMENT_ASK, this.sender.next, 0, null);
   }
 
   #sendReset(): void {
@@ -432,7 +474,7 @@ export class Stream {
       const pause = Math.min(SYN_RETRY_MAX, SYN_RETRY * (1 << Math.min(this.#synTries - 1, 8)));
       at = this.#env.clock.now() + pause;
     } else if (this.#state === 'open') {
-      at = Math.min(this.sender.dueAt, this.#persistAt, this.#keepaliveAt);
+      at = Math.min(this.sender.dueAt, this.#persistAt, this.#liveness.keepaliveAt(timing), this.#liveness.silentAt(timing, this.sender.outstanding));
       if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
     } else at = this.#env.clock.now() + (this.#resetsLeft < 0 ? AFTERLIFE : Math.min(SECOND, this.sender.timeout));
     const soon = this.#env.clock.now() + MILLISECOND;
@@ -445,12 +487,7 @@ export class Stream {
   get #persistAt(): Micros {
     if (this.sender.outstanding || (this.sender.unsent === 0 && !(this.sender.ended && !this.sender.finished))) return NEVER;
     if (this.sender.limit() !== 'receiver window') return NEVER;
-    return Math.max(this.#askedAt, this.#heardAt) + Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)));
-  }
-
-  get #keepaliveAt(): Micros {
-    const { keepaliveUs } = this.#env.timing;
-    return this.#askedAt > this.#heardAt ? this.#askedAt + Math.floor(keepaliveUs / 3) : this.#heardAt + keepaliveUs;
+    return Math.max(this.#liveness.askedAt, this.#liveness.heardAt) + Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)));
   }
 
   #onTimer(): void {
@@ -472,16 +509,15 @@ export class Stream {
       this.reset();
       return;
     }
-    const waiting = this.sender.outstanding || this.#askedAt > this.#heardAt;
-    if (waiting && now - this.#heardAt >= timing.silenceUs) {
+    if (now >= this.#liveness.silentAt(timing, this.sender.outstanding)) {
       this.#sendReset();
       this.#close('ETIMEDOUT', false);
       return;
     }
-    if (now >= this.#persistAt || now >= this.#keepaliveAt) {
-      if (now >= this.#persistAt) this.#persists += 1;
-      this.#askedAt = now;
-      this.#sendSegment(SEGMENT_ACK | SEGMENT_ASK, this.sender.next, 0, null);
+    const persist = now >= this.#persistAt;
+    if (persist || now >= this.#liveness.keepaliveAt(timing)) {
+      if (persist) this.#persists += 1;
+      this.#sendAsk();
     }
     this.sender.onTimer(now);
     this.send();

@@ -18,6 +18,7 @@ import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segmen
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
 import { ReceiveBudget } from './receive-budget.ts';
+import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
 export interface StreamListener {
@@ -57,6 +58,7 @@ export class Streams {
   readonly #env: StreamsEnvironment;
   readonly #budget: ReceiveBudget;
   readonly #streamEnv: StreamEnvironment;
+  #timing: StreamTiming;
   readonly #byId = new Map<number, Stream>();
   readonly #listening = new Map<Port, Listening>();
   /** Ports of streams that were opened here, and how many each has. */
@@ -77,8 +79,12 @@ export class Streams {
   constructor(env: StreamsEnvironment) {
     this.#env = env;
     this.#budget = new ReceiveBudget(env.receiveBytes);
+    this.#timing = env.timing;
+    // One object for all streams: what changes is asked for at use.
+    const timing = (): StreamTiming => this.#timing;
     this.#streamEnv = {
-      clock: env.clock, timers: env.timers, timing: env.timing,
+      clock: env.clock, timers: env.timers,
+      get timing() { return timing(); },
       sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) === DropReason.none,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
@@ -134,7 +140,7 @@ export class Streams {
   }
 
   /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
-  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#env.timing.connectUs): Stream {
+  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#timing.connectUs): Stream {
     if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
     if (!this.#budget.open) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
     const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, this.#budget.add(owner), connectUs);
@@ -198,6 +204,33 @@ export class Streams {
 
   get flushNeeded(): boolean {
     return this.#later.length > 0;
+  }
+
+  /** From now on, streams that have no limits of their own go by `timing`. */
+  retime(timing: StreamTiming): void {
+    this.#timing = timing;
+    for (const stream of this.#byId.values()) stream.onTimingChanged();
+  }
+
+  /** What `own` comes to with the daemon's. */
+  limitsFor(own: OwnLimits): LivenessLimits {
+    return effectiveLimits(own, this.#timing);
+  }
+
+  onRoutes(): void {
+    // Most streams go to few nodes.
+    const reachable = new Map<NodeId, boolean>();
+    for (const stream of this.#byId.values()) {
+      const { node } = stream;
+      let there = reachable.get(node);
+      if (there === undefined) reachable.set(node, there = this.#env.reachable(node));
+      stream.onRoutes(there);
+    }
+  }
+
+  /** The daemon of `node` was started anew: streams of its earlier run are over, and it says so when asked. */
+  onRestart(node: NodeId): void {
+    for (const stream of this.#byId.values()) if (stream.node === node) stream.ask();
   }
 
   stop(): void {

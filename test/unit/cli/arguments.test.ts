@@ -10,11 +10,12 @@ import { Failure, toFailure } from '../../../src/cli/failure.ts';
 import { run } from '../../../src/cli/program.ts';
 import { refuseUnavailable } from '../../../src/cli/replay-real.ts';
 import { loadTopology } from '../../../src/cli/replay.ts';
-import { bandwidthArg, delayMsArg, durationArg, hostPortArg, integerArg, percentArg, portArg, rateArg, sizeArg } from '../../../src/cli/values.ts';
+import { bandwidthArg, delayMsArg, durationArg, hostPortArg, integerArg, percentArg, portArg, rateArg, silenceMsArg, sizeArg } from '../../../src/cli/values.ts';
 
 describe('values', () => {
   it('are read with their units', () => {
     expect([durationArg('500ms'), durationArg('2'), durationArg('0.2'), durationArg('1.5m')]).toEqual([500_000, 2_000_000, 200_000, 90_000_000]);
+    expect([silenceMsArg('5'), silenceMsArg('1500ms'), silenceMsArg('24h')]).toEqual([5_000, 1_500, 86_400_000]);
     expect([delayMsArg('10'), delayMsArg('250us'), delayMsArg('0')]).toEqual([10, 0.25, 0]);
     expect([rateArg('40mbit'), rateArg('500kbps')]).toEqual([40_000, 500]);
     expect([bandwidthArg('10mbit'), bandwidthArg('unlimited')]).toEqual([10_000, null]);
@@ -27,7 +28,7 @@ describe('values', () => {
 
   it('out of range, or of another kind, are refused', () => {
     const refused: [(text: string) => unknown, string[]][] = [
-      [durationArg, ['0', '-1s', 'soon', '']], [delayMsArg, ['-1', 'x']], [rateArg, ['40', '0mbit', 'fast']], [bandwidthArg, ['0.1kbit', '10']],
+      [durationArg, ['0', '-1s', 'soon', '']], [silenceMsArg, ['0', '999ms', '-5s', '25h', 'never']], [delayMsArg, ['-1', 'x']], [rateArg, ['40', '0mbit', 'fast']], [bandwidthArg, ['0.1kbit', '10']],
       [percentArg, ['101', '-1', '5x']], [sizeArg(1, 65_536), ['0', '65537', '1.5x']], [portArg, ['0', '65536', '1e3', '']],
       [integerArg(1, 5), ['6', '1.5', '0x1']], [hostPortArg, ['localhost', ':1', 'a:b:1', '[::1]', 'h:0', 'h:65536']],
     ];

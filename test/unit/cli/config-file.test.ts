@@ -25,6 +25,7 @@ links:
 accept: false
 metric: latency
 liveness: { helloInterval: 100ms, deadAfter: 1s }
+streams: { keepalive: 2s, silence: 90s }
 redial: 500ms
 advertisementRefresh: 30s
 advertisementLifetime: 2m
@@ -78,7 +79,7 @@ describe('a config file', () => {
       { address: '2001:db8::7', port: 8100, node: null, congestion: 'cubic' },
     ]);
     expect(config.node).toMatchObject({
-      accept: false, metric: 'latency', liveness: { helloIntervalUs: 100_000, deadAfterUs: 1_000_000 }, redialUs: 500_000,
+      accept: false, metric: 'latency', liveness: { helloIntervalUs: 100_000, deadAfterUs: 1_000_000 }, redialUs: 500_000, streams: { keepaliveUs: 2_000_000, silenceUs: 90_000_000 },
       advertisementRefreshUs: 30_000_000, advertisementLifetimeUs: 120_000_000, allowEmulation: true, allowShutdown: true,
     });
     expect(config.node.limits).toEqual({ ...defaultLimits, links: 4, linkQueueBytes: 65_536 });
@@ -100,13 +101,23 @@ describe('a config file', () => {
       });
   });
 
+  it('gives streams limits: a keepalive that is not given is at most half of the silence, and off is said so', () => {
+    const of = (text: string): [number, number] => {
+      const { keepaliveUs, silenceUs } = loadConfigFile(`{id: 10.0.0.1, security: none, streams: ${text}}`, 'd.yaml').node.streams;
+      return [keepaliveUs / 1_000, silenceUs / 1_000];
+    };
+    expect([of('{}'), of('{silence: 5s}'), of('{silence: 1s}'), of('{silence: 24h}'), of('{keepalive: off}'), of('{keepalive: 1m, silence: 2s}'), of('{keepalive: 500ms}')])
+      .toEqual([[15_000, 30_000], [2_500, 5_000], [500, 1_000], [15_000, 86_400_000], [0, 30_000], [60_000, 2_000], [500, 30_000]]);
+    expect(formatEffective(loadConfigFile('{id: 10.0.0.1, security: none, streams: {keepalive: off}}', 'd.yaml'))).toContain('streams:\n  keepalive: off\n  silence: 30s\n');
+  });
+
   it('lets clients make the daemon misbehave only when it says so', () => {
     const of = (text: string) => loadConfigFile(`{id: 10.0.0.1, security: none${text}}`, 'd.yaml').node.allowMisbehaviour;
     expect([of(''), of(', laboratory: {}'), of(', laboratory: {misbehaviour: true}')]).toEqual([false, false, true]);
   });
 
   it('printed as effective, it loads again with the same outcome', () => {
-    for (const text of [FULL, 'id: 1.2.3.4\nsecurity: none\nclient: {socket: null, tcp: {address: "[::1]:9", token: /x}}\nlimits: {clientBytesPerSecond: 1MiB}', 'id: 1.2.3.4\nsecurity: none\nbyzantine: {mode: paper, tolerance: 0.7%, ackBatchDelay: 1500us}\nlaboratory: {misbehaviour: true}']) {
+    for (const text of [FULL, 'id: 1.2.3.4\nsecurity: none\nclient: {socket: null, tcp: {address: "[::1]:9", token: /x}}\nlimits: {clientBytesPerSecond: 1MiB}', 'id: 1.2.3.4\nsecurity: none\nstreams: {keepalive: off, silence: 1500ms}', 'id: 1.2.3.4\nsecurity: none\nbyzantine: {mode: paper, tolerance: 0.7%, ackBatchDelay: 1500us}\nlaboratory: {misbehaviour: true}']) {
       const config = loadConfigFile(text, 'd.yaml');
       expect(loadConfigFile(formatEffective(config), 'effective')).toEqual(config);
     }
@@ -119,6 +130,16 @@ describe('a config file', () => {
 });
 
 describe('faults', () => {
+  it('of streams\' limits name what they may be', () => {
+    const of = (text: string): string => faults(`id: 10.0.0.1\nstreams: ${text}`).join('\n').replace(/^\S+ /, '');
+    expect(of('{ silence: 900ms }')).toBe('streams.silence: must be 1 s to a day');
+    expect(of('{ silence: 25h }')).toBe('streams.silence: must be 1 s to a day');
+    expect(of('{ silence: off }')).toBe('streams.silence: expected a duration such as 150ms or 60s, found "off"');
+    expect(of('{ keepalive: 400ms }')).toBe('streams.keepalive: must be 500 ms to a day, or off');
+    expect(of('{ keepalive: never }')).toBe('streams.keepalive: expected a duration such as 15s, or off, found "never"');
+    expect(of('{ patience: 3s }')).toMatch(/^streams\.patience: unknown key.*keepalive, silence/);
+  });
+
   it('are told all at once, each with file, line, column and path', () => {
     expect(faults(`
 name: "-x"

@@ -41,6 +41,11 @@ describe('a plan of a reload', () => {
     expect(changes('limits: { links: 4 }', 'limits: { clients: 7 }\nlog: { level: warn }')).toEqual(['limits.links: 4 -> 128', 'limits.clients: 256 -> 7', 'log.level: info -> warn']);
   });
 
+  it('takes streams\' limits', () => {
+    expect(changes('', 'streams: { silence: 5s }')).toEqual(['streams.keepalive: 15s -> 2500ms', 'streams.silence: 30s -> 5s']);
+    expect(changes('streams: { keepalive: off }', '')).toEqual(['streams.keepalive: off -> 15s']);
+  });
+
   it('names every setting that needs a restart', () => {
     for (const [key, text] of Object.entries({
       listen: 'listen: ["127.0.0.1:1"]', name: 'name: x', client: 'client: { socket: /tmp/x }', emulation: 'emulation: { allow: true }', metric: 'metric: hops', congestion: 'congestion: cubic',

@@ -185,4 +185,64 @@ describe('stream sockets of a client', () => {
     const codes = new Map(near.replies.filter((reply) => reply['ok'] === false).map((reply) => [reply['id'], reply['code']]));
     expect([...codes].sort()).toEqual([[4, 'ECONNREFUSED'], [6, 'ENOTFOUND'], [7, 'EEXIST'], [8, 'EISCONN'], [9, 'EINVAL']]);
   });
+
+  test('have limits of their own, of listeners for what they accept, and changed later; what they are in force is told', () => {
+    const { world, near, far, accepted } = connected();
+    const last = (client: Client): unknown => client.replies.at(-1)?.['value'] ?? client.replies.at(-1)?.['code'] ?? 'ok';
+    const value = (client: Client, socket: number, option: string): unknown => {
+      client.request('getOption', { socket, option });
+      return last(client);
+    };
+    expect([value(near, 1, 'keepaliveMs'), value(near, 1, 'silenceMs'), value(far, accepted, 'silenceMs')]).toEqual([15_000, 30_000, 30_000]);
+    near.request('setOption', { socket: 1, option: 'silenceMs', value: 4_000 });
+    expect([last(near), value(near, 1, 'keepaliveMs'), value(near, 1, 'silenceMs')]).toEqual(['ok', 2_000, 4_000]);
+    near.request('setOption', { socket: 1, option: 'keepaliveMs', value: 0 });
+    expect([value(near, 1, 'keepaliveMs'), value(near, 1, 'silenceMs')]).toEqual([0, 4_000]);
+    near.request('setOption', { socket: 1, option: 'silenceMs', value: null });
+    near.request('setOption', { socket: 1, option: 'keepaliveMs', value: null });
+    expect([value(near, 1, 'keepaliveMs'), value(near, 1, 'silenceMs')]).toEqual([15_000, 30_000]);
+    // What a listener has from now on, the next stream gets.
+    far.request('setOption', { socket: 9, option: 'silenceMs', value: 7_000 });
+    near.request('socket', { socket: 2, kind: 'stream', keepaliveMs: 500, silenceMs: 86_400_000 });
+    near.request('connect', { socket: 2, node: 'b', port: 80 });
+    world.runFor(1 * SECOND);
+    const second = far.events.at(-1)!['socket'] as number;
+    expect([value(near, 2, 'keepaliveMs'), value(near, 2, 'silenceMs'), value(far, second, 'keepaliveMs'), value(far, second, 'silenceMs'), value(far, accepted, 'silenceMs')])
+      .toEqual([500, 86_400_000, 3_500, 7_000, 30_000]);
+  });
+
+  test('limits out of range, of datagrams, or of other names are refused with what they may be, and change nothing', () => {
+    const { near } = connected();
+    const refused = (op: string, args: Control): unknown => {
+      near.request(op, args);
+      const { code, message } = near.replies.at(-1)!;
+      return `${String(code)} ${String(message)}`;
+    };
+    for (const silenceMs of [0, 999, -1, 1_000.5, 86_400_001, NaN, '5000', true, [1_000], {}]) {
+      expect(refused('socket', { socket: 5, kind: 'stream', silenceMs }), String(silenceMs)).toBe('EINVAL silenceMs must be a whole number from 1000 to 86400000');
+      expect(refused('setOption', { socket: 1, option: 'silenceMs', value: silenceMs }), String(silenceMs)).toBe('EINVAL silenceMs must be a whole number from 1000 to 86400000');
+    }
+    for (const keepaliveMs of [1, 499, -1, 1e12, '0']) {
+      expect(refused('socket', { socket: 5, kind: 'stream', keepaliveMs }), String(keepaliveMs)).toBe('EINVAL keepaliveMs must be a whole number from 500 to 86400000, or 0 for none');
+    }
+    expect(refused('socket', { socket: 5, silenceMs: 5_000 })).toBe('EINVAL silenceMs is for streams; leave it out, or ask for kind "stream"');
+    expect(refused('setOption', { socket: 1, option: 'ttl', value: 5 })).toBe('ENOPROTOOPT option of a stream must be "keepaliveMs" or "silenceMs"');
+    expect(refused('getOption', { socket: 1, option: 'ttl' })).toBe('ENOPROTOOPT option of a stream must be "keepaliveMs" or "silenceMs"');
+    expect(refused('setOption', { socket: 77, option: 'silenceMs', value: 5_000 })).toMatch(/^EBADF/);
+    near.request('socket', { socket: 6 });
+    expect(refused('setOption', { socket: 6, option: 'silenceMs', value: 5_000 })).toBe('ENOPROTOOPT option must be "ttl" or "priority"');
+    near.request('getOption', { socket: 1, option: 'silenceMs' });
+    expect(near.replies.at(-1)).toMatchObject({ ok: true, value: 30_000 });
+  });
+
+  test('whose far daemon is killed are over after the limit, with a message that names the missing route', () => {
+    const { world, near } = connected();
+    near.request('setOption', { socket: 1, option: 'silenceMs', value: 3_000 });
+    world.hosts[1]!.crash();
+    world.runFor(3 * SECOND);
+    expect(near.events).toEqual([]);
+    world.runFor(1 * SECOND);
+    expect(near.events).toMatchObject([{ event: 'streamClosed', socket: 1, code: 'ETIMEDOUT' }]);
+    expect(near.events[0]!['message']).toBe('b port 80 has been out of reach for too long, no route leads there; `spines routes` shows what is reachable');
+  });
 });

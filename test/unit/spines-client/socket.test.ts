@@ -290,6 +290,57 @@ describe('SpinesSocket', () => {
     expect(await failure(socket)).toMatchObject({ code: 'EADDRINUSE', syscall: 'bind', port: 77 });
   });
 
+  it('tells the daemon how long a far end may be silent, and how often it is asked, of sockets, of servers and later', async () => {
+    const told = (): unknown[] => daemon.ops('socket').map(({ keepaliveMs, silenceMs }) => [keepaliveMs, silenceMs]);
+    const changed = (): unknown[] => daemon.ops('setOption').map(({ option, value }) => [option, value]);
+    const { near, far } = await pair({ keepaliveMs: 2_000, silenceMs: 5_000 });
+    const before = told().slice();
+    expect(before).toEqual([[2_000, 5_000], [2_000, 5_000]]);
+    for (const options of [{}, { keepAlive: true, keepAliveInitialDelay: 1_000 }, { keepAlive: true }, { keepAlive: false }, { keepaliveMs: 0 }, { keepAlive: true, keepAliveInitialDelay: 20 }]) {
+      const socket = client.stream(options).connect(9, 'beta');
+      await failure(socket);
+    }
+    expect(told().slice(2)).toEqual([[undefined, undefined], [1_000, undefined], [undefined, undefined], [undefined, undefined], [0, undefined], [500, undefined]]);
+    // What is as it was is not said again.
+    near.setKeepAlive(true, 2_000).setKeepAlive(true).setKeepAlive().setKeepAlive(false).setKeepAlive(true).setKeepAlive(true, 7_000.9);
+    far.setKeepAlive(true, 1_000);
+    await settle();
+    expect(changed()).toEqual([0, 2_000, 7_000, 1_000].map((value) => ['keepaliveMs', value]));
+    // Of one that is not connected yet it goes along; of one that is over nothing is said.
+    const later = client.stream().setKeepAlive(true, 3_000).connect(9, 'beta');
+    await failure(later);
+    later.setKeepAlive(false);
+    await settle();
+    expect([told().at(-1), changed().length]).toEqual([[3_000, undefined], 4]);
+    near.destroy();
+    far.destroy();
+  });
+
+  it('gives the daemon\'s keepalive back where it was off and no other is named', async () => {
+    const { near } = await pair();
+    near.setKeepAlive(false).setKeepAlive(true);
+    await settle();
+    expect(daemon.ops('setOption').map(({ value }) => value)).toEqual([0, null]);
+    near.destroy();
+  });
+
+  it('refuses limits that a daemon would not take, before it connects', () => {
+    const of = (options: object): unknown => {
+      try {
+        client.stream(options);
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+      return null;
+    };
+    for (const options of [{ silenceMs: 999 }, { silenceMs: 0 }, { silenceMs: 1_000.5 }, { silenceMs: 86_400_001 }, { silenceMs: NaN }, { keepaliveMs: 1 }, { keepaliveMs: -1 }, { keepaliveMs: Infinity }]) {
+      expect(of(options), JSON.stringify(options)).toBe('ERR_OUT_OF_RANGE');
+    }
+    for (const options of [{ silenceMs: '5000' }, { keepaliveMs: true }, { keepAliveInitialDelay: '1' }]) expect(of(options), JSON.stringify(options)).toBe('ERR_INVALID_ARG_TYPE');
+    expect(() => client.createServer({ silenceMs: 5 })).toThrow(/"options.silenceMs" is out of range. It must be an integer from 1000 to 86400000. Received 5/);
+    expect(() => client.stream({ keepaliveMs: 5 })).toThrow(/an integer from 500 to 86400000, or 0. Received 5/);
+  });
+
   it('passes the daemon\'s time-out on, and can be destroyed while connecting', async () => {
     daemon.silentOps.add('connect');
     const socket = client.stream().connect({ port: 9, host: 'beta', timeoutMs: 1234 });
