@@ -244,6 +244,8 @@ export interface StatusReply {
   twins?: TwinRow[];
   /** What this daemon speaks to its neighbours. */
   wireVersions?: { min: number; max: number };
+  /** Names of what this daemon can do together with others. Absent from daemons before 0.2. */
+  capabilities?: string[];
   /** Named gauges of bounded things: [now, bound]. */
   bounds: Record<string, [number, number]>;
 }
@@ -493,7 +495,19 @@ export function parseMisbehaviour(text: string): MisbehaviourOrder | null {
 }
 
 export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
-export interface NodeRow { node: string; name: string | null; reachable: boolean; self: boolean; sequence: number; ageMs: number; links: NodeLinkRow[]; why?: WhyReply | null }
+export interface NodeRow {
+  node: string;
+  name: string | null;
+  reachable: boolean;
+  self: boolean;
+  sequence: number;
+  ageMs: number;
+  links: NodeLinkRow[];
+  why?: WhyReply | null;
+  /** What it says of itself: release, wire versions, names of capabilities, its run; null: nothing. Absent from daemons before 0.2. */
+  facts?: NodeFactsReply | null;
+}
+export interface NodeFactsReply { version: string; wireVersions: { min: number; max: number }; capabilities: string[]; instance: string }
 export interface NodesReply { schema: 1; nodes: NodeRow[]; twins?: TwinRow[] }
 
 export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }

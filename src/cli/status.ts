@@ -74,10 +74,10 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   ];
 }
 
-function wireText({ wireVersions }: StatusReply): string {
+function wireText({ wireVersions, capabilities = [] }: StatusReply): string {
   if (wireVersions === undefined) return '';
   const { min, max } = wireVersions;
-  return `, wire version ${min === max ? max : `${min} to ${max}`}`;
+  return `, wire version ${min === max ? max : `${min} to ${max}`}${capabilities.length === 0 ? '' : ` with ${capabilities.join(', ')}`}`;
 }
 
 export function formatStatus(reply: StatusReply, paint: Paint): string {

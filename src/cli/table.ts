@@ -29,10 +29,19 @@ export function paintFor(stream: { isTTY?: boolean }, env: Readonly<Record<strin
   return (colour, text) => `\x1b[${CODES[colour][0]}m${text}\x1b[${CODES[colour][1]}m`;
 }
 
+/** Columns of a terminal that the table's longest line takes. */
+export function tableWidth(columns: readonly Column[], rows: readonly (readonly string[])[]): number {
+  return columnWidths(columns, rows).reduce((sum, one) => sum + one + 2, -2);
+}
+
+function columnWidths(columns: readonly Column[], rows: readonly (readonly string[])[]): number[] {
+  return columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(plainCell(row[i] ?? '')))));
+}
+
 /** Lines of a table with a heading, two spaces between columns, no trailing blanks. Ends with a newline. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const clean = rows.map((row) => columns.map((_, i) => plainCell(row[i] ?? '')));
-  const widths = columns.map((column, i) => Math.max(column.title.length, ...clean.map((row) => width(row[i]!))));
+  const widths = columnWidths(columns, rows);
   const line = (cells: readonly string[]): string =>
     cells.map((cell, i) => pad(cell, widths[i]!, columns[i]!.align === 'right')).join('  ').trimEnd() + '\n';
   return line(columns.map((column) => column.title.toUpperCase())) + clean.map(line).join('');

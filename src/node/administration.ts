@@ -19,15 +19,17 @@ import type { Dial } from '../link/dial.ts';
 import type { Trouble } from '../link/dial-outcome.ts';
 import type { Link } from '../link/link.ts';
 import { QUEUE_FACTOR } from '../link/send-queue.ts';
+import { instanceText } from '../link/twins.ts';
 import { clockFault, CLOCK_WRONG } from '../routing/clock-watch.ts';
 import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
+import { capabilityNames, releaseText, type NodeFacts } from '../wire/node-facts.ts';
 import { REFUSAL_TWIN } from '../wire/refusal.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
-  ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodeRow, NodesReply, RoutesReply,
+  ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodeFactsReply, NodeRow, NodesReply, RoutesReply,
   RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, TwinRow, WhyReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
@@ -135,7 +137,7 @@ export class Administration {
         advertisements: counters.accepted,
       },
       packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
-      drops: drops.snapshot(), twins: this.#twins(), wireVersions: { ...config.wireVersions },
+      drops: drops.snapshot(), twins: this.#twins(), wireVersions: { ...config.wireVersions }, capabilities: capabilityNames(config.capabilities),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],
@@ -337,6 +339,7 @@ export class Administration {
           node: formatNodeId(link.node), name: router.nameOf(link.node), latencyMs: (link.latency * LATENCY_UNIT_US) / MILLISECOND, lossPct: percent(link.loss / 65_535),
           confirmed: advertises(router.database.get(link.node)?.advertisement.links ?? [], advertisement.origin),
         })),
+        facts: factsReply(advertisement.facts),
         ...(row === undefined ? {} : { why: row.why }),
       };
     });
@@ -483,6 +486,12 @@ function unsent(node: NodeId, reason: DropReason): SpinesError {
     return new SpinesError('EHOSTUNREACH', `no route to ${formatNodeId(node)}; \`spines routes\` shows what is reachable`);
   }
   return new SpinesError('ENOBUFS', `not sent to ${formatNodeId(node)}: ${dropReasonName(reason)}`);
+}
+
+function factsReply(facts: NodeFacts | null): NodeFactsReply | null {
+  if (facts === null) return null;
+  const { wire, release, capabilities, instance } = facts;
+  return { version: releaseText(release), wireVersions: { ...wire }, capabilities: capabilityNames(capabilities), instance: instanceText(instance) };
 }
 
 function routingName(dissemination: number): RoutingName {

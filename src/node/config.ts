@@ -12,6 +12,7 @@ import { byzantineModes, MILLION, secureOptions, type ByzantineOptions } from '.
 import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/link-table.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
+import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
 import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { KEEPALIVE_MIN, keepaliveWithin, LIMIT_MAX, SILENCE_MIN, type LivenessLimits } from '../session/stream-liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
@@ -44,6 +45,8 @@ export interface NodeConfig {
   readonly byzantine: ByzantineOptions;
   /** Wire versions that this daemon speaks; another range than the release's own is for laboratories. */
   readonly wireVersions: VersionRange;
+  /** What this daemon can do together with others, the sum of capability bits (WIRE.md section 5); another one than the release's own is for laboratories. */
+  readonly capabilities: number;
   /** Local clients may make this daemon misbehave; for laboratories. */
   readonly allowMisbehaviour: boolean;
   /** Clients may change emulated link characteristics. */
@@ -123,6 +126,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   rekeyAfterDatagrams: 2 ** 24,
   byzantine: secureOptions,
   wireVersions: WIRE_VERSIONS,
+  capabilities: OWN_CAPABILITIES,
   allowMisbehaviour: false,
   allowEmulation: false,
   allowShutdown: false,
@@ -160,6 +164,7 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(byzantine.ackBatchPackets >= 1 && byzantine.ackBatchPackets <= 9, 'byzantine.ackBatch', 'must be 1 to 9');
   require(byzantine.ackBatchDelayUs >= 0 && byzantine.ackBatchDelayUs <= SECOND, 'byzantine.ackBatchDelay', 'must be at most 1 s');
   require(isVersionRange(config.wireVersions), 'wireVersions', 'must be a range within 1 to 255');
+  require(config.capabilities === config.capabilities >>> 0, 'capabilities', 'must be 32 bits');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);
   return Object.freeze(config);

@@ -33,10 +33,12 @@ import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART } from '../wire/frames.ts';
 import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
 import { Administration, type EmulationControl } from './administration.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
+import { VERSION } from './version.ts';
 
 /** Of the time at which a run began, as peers are told. */
 const STARTED_UNIT_US = 100;
@@ -123,6 +125,7 @@ export class SpinesNode {
     });
     this.router = new LinkStateRouter(config, {
       clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
+      facts: { wire: config.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run },
       onRoutes: () => {
         this.dissemination.onRoutes();
         this.streams.onRoutes();

@@ -22,6 +22,7 @@ import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
 } from '../wire/link-state.ts';
+import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
@@ -48,6 +49,8 @@ export interface LinkStateRouterEnvironment {
   readonly rng: Rng;
   readonly log: Log;
   readonly drops: DropCounters;
+  /** What our advertisements say of this daemon. */
+  readonly facts: NodeFacts;
   /** Who we are and whom we trust; null in a network without identities, where nothing is signed. */
   readonly membership: Membership | null;
   /** Routes changed. */
@@ -176,6 +179,18 @@ export class LinkStateRouter implements Router {
   /** The certificate under which `node` advertised last, or null: not known, or a network without identities. */
   certificateOf(node: NodeId): Certificate | null {
     return this.database.get(node)?.certificate ?? null;
+  }
+
+  /**
+   * True when each of `nodes` has the capability (the sum of several: all of them), so that it may be used between them. A node that
+   * is not known, or says nothing of itself, has none.
+   */
+  usable(capability: number, nodes: Iterable<NodeId>): boolean {
+    for (const node of nodes) {
+      const facts = node === this.#config.id ? this.#env.facts : this.database.get(node)?.advertisement.facts;
+      if (facts === undefined || facts === null || !hasCapability(facts.capabilities, capability)) return false;
+    }
+    return true;
   }
 
   /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
@@ -374,8 +389,8 @@ export class LinkStateRouter implements Router {
   /** Our own advertisement under the next number. */
   #makeOwn(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
     this.#sequence += 1;
-    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links);
-    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links);
+    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, this.#env.facts);
+    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links, this.#env.facts);
   }
 
   /** Advertises our links; without `renew` only if something material changed. */

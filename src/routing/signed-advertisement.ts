@@ -15,6 +15,7 @@ import type { Membership } from '../crypto/membership.ts';
 import { ROLE_ROUTER, signaturePart, signedPart, type Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { makeSignedAdvertisement, type AdvertisedLink, type Advertisement, type AdvertisementProof } from '../wire/link-state.ts';
+import type { NodeFacts } from '../wire/node-facts.ts';
 
 /** In front of the signed bytes, with a zero byte: the signature counts for nothing else. */
 export const ADVERTISEMENT_LABEL = 'spines advertisement';
@@ -39,10 +40,12 @@ export const VERSIONS_BURST = 50;
 const ORIGINS_MAX = 4_096;
 
 /** An advertisement of our own, under our present certificate. `links` are sorted by node id, without repetition. */
-export function signAdvertisement(membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
+export function signAdvertisement(
+  membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts | null = null,
+): Advertisement {
   const { certificate, signing } = membership.identity;
   return makeSignedAdvertisement(
-    { origin: certificate.node, sequence, leaving, name: certificate.name, links, issuedS: membership.nowS, certificate: certificate.bytes },
+    { origin: certificate.node, sequence, leaving, name: certificate.name, links, facts, issuedS: membership.nowS, certificate: certificate.bytes },
     (part) => membership.primitives.sign(labelled(ADVERTISEMENT_LABEL, part), signing.secret.reveal(), signing.publicKey),
   );
 }

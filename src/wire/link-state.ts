@@ -13,6 +13,7 @@ import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8D
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
 import { CERTIFICATE_BYTES_MAX, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
+import { NODE_FACTS_BYTES, nodeFactsAt, putNodeFacts, type NodeFacts } from './node-facts.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
 
 const ORIGIN = 0, SEQUENCE = 4, FLAGS = 10, NAME_BYTES = 11, LINK_COUNT = 12, NAME = 13;
@@ -25,13 +26,15 @@ export const LINK_ENTRY_BYTES = 8;
 export const LINK_ENTRY_LAYOUT = { node: [LINK_NODE, 4], latency: [LINK_LATENCY, 2], loss: [LINK_LOSS, 2] } as const;
 
 const ISSUED = 0, CERTIFICATE_BYTES = 6, CERTIFICATE = 8;
-/** Behind the links of a signed advertisement; the certificate and the signature follow. */
+/** Behind the links, and the facts, of a signed advertisement; the certificate and the signature follow. */
 export const ADVERTISEMENT_PROOF_LAYOUT = { issued: [ISSUED, 6], 'certificate bytes': [CERTIFICATE_BYTES, 2] } as const;
 
 /** The origin is going away on purpose: forget it now. */
 export const ADVERTISEMENT_LEAVING = 0x01;
-/** A proof follows the links, and the name is the certificate's. */
+/** A proof ends it, and the name is the certificate's. */
 export const ADVERTISEMENT_SIGNED = 0x02;
+/** What the origin says of itself follows the links. */
+export const ADVERTISEMENT_FACTS = 0x04;
 /** Most links of one node. */
 export const LINKS_PER_NODE_MAX = 128;
 export const NAME_BYTES_MAX = 63;
@@ -64,6 +67,8 @@ export interface Advertisement {
   /** Of a signed one: empty until the certificate is believed, then the name in it. */
   readonly name: string;
   readonly links: readonly AdvertisedLink[];
+  /** Null when it says nothing of itself. */
+  readonly facts: NodeFacts | null;
   /** Null when it is not signed. */
   readonly proof: AdvertisementProof | null;
   /** What was received, or built by us: flooded as it is. */
@@ -78,12 +83,15 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   const flags = b[start + FLAGS]!;
   const origin = getU32(b, start + ORIGIN);
   if (nameBytes > NAME_BYTES_MAX || linkCount > LINKS_PER_NODE_MAX) return DropReason.linkStateMalformed;
-  if ((flags & ~(ADVERTISEMENT_LEAVING | ADVERTISEMENT_SIGNED)) !== 0) return DropReason.reservedNotZero;
+  if ((flags & ~(ADVERTISEMENT_LEAVING | ADVERTISEMENT_SIGNED | ADVERTISEMENT_FACTS)) !== 0) return DropReason.reservedNotZero;
   const signed = (flags & ADVERTISEMENT_SIGNED) !== 0;
-  const bodyBytes = ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES;
+  const linksEnd = ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES;
+  const factual = (flags & ADVERTISEMENT_FACTS) !== 0;
+  const bodyBytes = linksEnd + (factual ? NODE_FACTS_BYTES : 0);
   const proof = signed ? proofAt(b, start, start + bodyBytes, end) : null;
   if (signed ? proof === null || nameBytes !== 0 : end - start !== bodyBytes) return DropReason.linkStateMalformed;
-  if (!isNodeId(origin)) return DropReason.linkStateMalformed;
+  const facts = factual ? nodeFactsAt(b, start + linksEnd) : null;
+  if (!isNodeId(origin) || (factual && facts === null)) return DropReason.linkStateMalformed;
   const name = utf8Decode(b.subarray(start + NAME, start + NAME + nameBytes));
   if (name === null || (name !== '' && !isNodeName(name))) return DropReason.linkStateMalformed;
   const links: AdvertisedLink[] = [];
@@ -95,7 +103,7 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
     links.push({ node, latency: getU16(b, at + LINK_LATENCY), loss: getU16(b, at + LINK_LOSS) });
   }
   return {
-    origin, sequence: getU48(b, start + SEQUENCE), leaving: (flags & ADVERTISEMENT_LEAVING) !== 0, name, links, proof, bytes: copyOf(b, start, end),
+    origin, sequence: getU48(b, start + SEQUENCE), leaving: (flags & ADVERTISEMENT_LEAVING) !== 0, name, links, facts, proof, bytes: copyOf(b, start, end),
   };
 }
 
@@ -109,11 +117,13 @@ function proofAt(b: Uint8Array, start: number, at: number, end: number): Adverti
 }
 
 /** Builds an advertisement of our own. `links` are sorted by node id, without repetition. */
-export function makeAdvertisement(origin: NodeId, sequence: number, leaving: boolean, name: string, links: readonly AdvertisedLink[]): Advertisement {
+export function makeAdvertisement(
+  origin: NodeId, sequence: number, leaving: boolean, name: string, links: readonly AdvertisedLink[], facts: NodeFacts | null = null,
+): Advertisement {
   const nameUtf8 = utf8Encode(name);
-  const b = new Uint8Array(ADVERTISEMENT_FIXED_BYTES + nameUtf8.length + links.length * LINK_ENTRY_BYTES);
-  putBody(b, origin, sequence, leaving ? ADVERTISEMENT_LEAVING : 0, nameUtf8, links);
-  return { origin, sequence, leaving, name, links, proof: null, bytes: b };
+  const b = new Uint8Array(ADVERTISEMENT_FIXED_BYTES + nameUtf8.length + links.length * LINK_ENTRY_BYTES + (facts === null ? 0 : NODE_FACTS_BYTES));
+  putBody(b, origin, sequence, leaving ? ADVERTISEMENT_LEAVING : 0, nameUtf8, links, facts);
+  return { origin, sequence, leaving, name, links, facts, proof: null, bytes: b };
 }
 
 /** What a signed advertisement is made of. */
@@ -124,6 +134,7 @@ export interface SignedContent {
   /** As in the certificate. */
   readonly name: string;
   readonly links: readonly AdvertisedLink[];
+  readonly facts: NodeFacts | null;
   readonly issuedS: number;
   /** The bytes of the origin's certificate. */
   readonly certificate: Uint8Array;
@@ -131,23 +142,25 @@ export interface SignedContent {
 
 /** Builds a signed advertisement. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
 export function makeSignedAdvertisement(content: SignedContent, sign: (part: Uint8Array) => Uint8Array): Advertisement {
-  const { origin, sequence, leaving, name, links, issuedS, certificate } = content;
-  const proofStart = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES;
+  const { origin, sequence, leaving, name, links, facts, issuedS, certificate } = content;
+  const proofStart = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES + (facts === null ? 0 : NODE_FACTS_BYTES);
   const certificateStart = proofStart + CERTIFICATE;
   const certificateEnd = certificateStart + certificate.length;
   const b = new Uint8Array(certificateEnd + SIGNATURE_BYTES);
-  putBody(b, origin, sequence, ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0), new Uint8Array(0), links);
+  putBody(b, origin, sequence, ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0), new Uint8Array(0), links, facts);
   putU48(b, proofStart + ISSUED, issuedS);
   putU16(b, proofStart + CERTIFICATE_BYTES, certificate.length);
   b.set(certificate, certificateStart);
   b.set(sign(b.subarray(0, certificateEnd)), certificateEnd);
-  return { origin, sequence, leaving, name, links, proof: { issuedS, certificateStart, certificateEnd }, bytes: b };
+  return { origin, sequence, leaving, name, links, facts, proof: { issuedS, certificateStart, certificateEnd }, bytes: b };
 }
 
-function putBody(b: Uint8Array, origin: NodeId, sequence: number, flags: number, name: Uint8Array, links: readonly AdvertisedLink[]): void {
+function putBody(
+  b: Uint8Array, origin: NodeId, sequence: number, flags: number, name: Uint8Array, links: readonly AdvertisedLink[], facts: NodeFacts | null,
+): void {
   putU32(b, ORIGIN, origin);
   putU48(b, SEQUENCE, sequence);
-  b[FLAGS] = flags;
+  b[FLAGS] = flags | (facts === null ? 0 : ADVERTISEMENT_FACTS);
   b[NAME_BYTES] = name.length;
   b[LINK_COUNT] = links.length;
   b.set(name, NAME);
@@ -158,6 +171,7 @@ function putBody(b: Uint8Array, origin: NodeId, sequence: number, flags: number,
     putU16(b, at + LINK_LOSS, link.loss);
     at += LINK_ENTRY_BYTES;
   }
+  if (facts !== null) putNodeFacts(facts, b, at);
 }
 
 /* ------------------------------------------------------------------ link-state frame, ack, digest */
@@ -192,7 +206,8 @@ export function versionEntrySequence(b: Uint8Array, at: number): number {
 /** Behind the body of every link-state, ack and digest frame: checksum of what is in front of it. */
 export const CONTROL_CHECK_BYTES = 4;
 
-const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES + CERTIFICATE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
+const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES
+  + NODE_FACTS_BYTES + CERTIFICATE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
 assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate must fit a frame');
 
 /** Writes the check of a control frame's body `b[start..at)` at `at`. */

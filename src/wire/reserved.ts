@@ -25,4 +25,8 @@ export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
   { space: 'kind', value: 11, name: 'FLOW_ACK' },
   { space: 'dissemination', value: 2, name: 'ROUTED' },
   { space: 'dissemination', value: 3, name: 'RELIABLE_FLOW' },
+  { space: 'capability', value: 0x1, name: 'END_TO_END' },
+  { space: 'capability', value: 0x2, name: 'GROUPS' },
+  { space: 'capability', value: 0x4, name: 'ROUTED' },
+  { space: 'capability', value: 0x8, name: 'FLOWS' },
 ];

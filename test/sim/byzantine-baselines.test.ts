@@ -145,7 +145,7 @@ describe('two disjoint paths', () => {
     // The cheapest path 1-2-3-4 uses up what both others need: Suurballe's example.
     const links: [number, number, number][] = [[1, 2, 1], [2, 3, 1], [3, 4, 1], [1, 3, 3], [2, 4, 3]];
     const advertisements = [1, 2, 3, 4].map((origin): Advertisement => ({
-      origin, sequence: 1, leaving: false, name: '', proof: null, bytes: new Uint8Array(0),
+      origin, sequence: 1, leaving: false, name: '', facts: null, proof: null, bytes: new Uint8Array(0),
       links: links.flatMap(([a, b, cost]) => (a === origin ? [{ node: b, latency: cost, loss: 0 }] : b === origin ? [{ node: a, latency: cost, loss: 0 }] : [])).sort((x, y) => x.node - y.node),
     }));
     expect(disjointPaths(advertisements, 1, 4).map((path) => path.join('-')).sort()).toEqual(['2-4', '3-4']);

@@ -112,11 +112,20 @@ describe('answers of a daemon', () => {
 
   it('nodes', () => {
     const neighbour = { node: '10.0.0.2', name: 'B', latencyMs: 10, lossPct: 0, confirmed: true };
-    const node = { node: '10.0.0.1', name: 'A', reachable: true, self: true, sequence: 1, ageMs: 0, links: [neighbour] };
-    expect(formatNodes({ schema: 1, nodes: [node, { ...node, self: false, reachable: false, ageMs: 5_000, links: [{ ...neighbour, name: null, confirmed: false }] }] }, plain)).toBe(
-      'NODE      NAME  STATE         HEARD  LINKS\n'
-      + '10.0.0.1  A     self              -  B 10.0 ms\n'
-      + '10.0.0.1  A     unreachable  5s ago  10.0.0.2 10.0 ms (unconfirmed)\n');
+    const facts = { version: '0.1.0', wireVersions: { min: 2, max: 2 }, capabilities: [], instance: '000000000001' };
+    const node = { node: '10.0.0.1', name: 'A', reachable: true, self: true, sequence: 1, ageMs: 0, links: [neighbour], facts };
+    const other = { ...node, self: false, reachable: false, ageMs: 5_000, links: [{ ...neighbour, name: null, confirmed: false }] };
+    expect(formatNodes({ schema: 1, nodes: [node, { ...other, facts: null }, { ...other, facts: { ...facts, version: '1.22.0', wireVersions: { min: 2, max: 3 } } }] }, plain)).toBe(
+      'NODE      NAME  STATE         HEARD  VERSION  WIRE  LINKS\n'
+      + '10.0.0.1  A     self              -  0.1.0    2     B 10.0 ms\n'
+      + '10.0.0.1  A     unreachable  5s ago  -        -     10.0.0.2 10.0 ms\n'
+      + '                                                    (unconfirmed)\n'
+      + '10.0.0.1  A     unreachable  5s ago  1.22.0   2-3   10.0.0.2 10.0 ms\n'
+      + '                                                    (unconfirmed)\n');
+    const many = formatNodes({ schema: 1, nodes: [{ ...node, links: Array.from({ length: 12 }, (_, i) => ({ ...neighbour, name: `node-${i}` })) }] }, plain).split('\n');
+    expect(many[1]).toBe('10.0.0.1  A     self       -  0.1.0    2     node-0 10.0 ms, node-1 10.0 ms,');
+    expect(many.at(-2)!.trim()).toBe('and 4 more');
+    for (const line of many) expect(line.length).toBeLessThanOrEqual(80);
   });
 
   it('sessions', () => {

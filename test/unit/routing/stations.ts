@@ -18,6 +18,7 @@ import {
   CONTROL_CHECK_BYTES, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
   type Advertisement,
 } from '../../../src/wire/link-state.ts';
+import { WIRE_VERSIONS } from '../../../src/wire/versions.ts';
 
 const LATENCY: Micros = 1 * MILLISECOND;
 
@@ -84,7 +85,7 @@ export class Station {
     const table = { all: () => this.ends.values(), of: (node: number) => this.ends.find((end) => end.node === node), at: (slot: number) => this.ends[slot] ?? null };
     this.router = new LinkStateRouter(
       { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, limits: { nodes: 1_000 } },
-      { clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
+      { facts: { wire: WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 }, clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
       table as unknown as LinkTable,
     );
     this.router.start();

@@ -17,6 +17,7 @@ import {
   decodeAdvertisement, LINK_ENTRY_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, NAME_BYTES_MAX, putVersionEntry, SEQUENCE_MAX, VERSION_ENTRY_BYTES, versionEntryOrigin,
   versionEntrySequence, type AdvertisedLink, type Advertisement,
 } from '../../../src/wire/link-state.ts';
+import { capabilityNames, hasCapability, releaseOf, releaseText, type NodeFacts } from '../../../src/wire/node-facts.ts';
 import { Packet, stampEcn } from '../../../src/wire/packet.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, FRAME_BODY_BYTES_MAX, OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../../src/wire/sizes.ts';
 
@@ -230,6 +231,11 @@ describe('overlay packet', () => {
 });
 
 describe('link state', () => {
+  const facts = (rng: Rng): NodeFacts => {
+    const min = 1 + rng.below(255);
+    const release = { major: rng.below(256), minor: rng.below(256), patch: u16(rng) };
+    return { wire: { min, max: min + rng.below(256 - min) }, release, capabilities: u32(rng), instance: u48(rng), started: u48(rng) };
+  };
   const name = (rng: Rng): string => {
     const letters = 'ABCXYZabcxyz0123456789_';
     let text = '';
@@ -252,7 +258,7 @@ describe('link state', () => {
   test('an advertisement comes back with its own copy of the bytes', () => {
     rounds('advertisement', (rng, noise) => {
       const origin = nodeId(rng);
-      const made = makeAdvertisement(origin, u48(rng), rng.chance(0.5), name(rng), links(rng, origin, rng.below(rng.chance(0.05) ? LINKS_PER_NODE_MAX + 1 : 8)));
+      const made = makeAdvertisement(origin, u48(rng), rng.chance(0.5), name(rng), links(rng, origin, rng.below(rng.chance(0.05) ? LINKS_PER_NODE_MAX + 1 : 8)), rng.chance(0.5) ? facts(rng) : null);
       const at = rng.below(50), end = at + made.bytes.length;
       noise.set(made.bytes, at);
       const read = decodeAdvertisement(noise, at, end);
@@ -263,8 +269,29 @@ describe('link state', () => {
     });
   });
 
+  test('facts come back, whatever bits they have, and a range of versions that is none is malformed', () => {
+    const read = (of: NodeFacts): Advertisement | DropReason => decodeAdvertisement(makeAdvertisement(5, 1, false, 'a', [], of).bytes, 0, 36);
+    rounds('facts', (rng) => {
+      const of = facts(rng);
+      expect((read(of) as Advertisement).facts).toEqual(of);
+      for (const wire of [{ min: 0, max: of.wire.max }, { min: of.wire.max + 1, max: of.wire.max }]) {
+        if (wire.min < 256) expect(read({ ...of, wire })).toBe(DropReason.linkStateMalformed);
+      }
+    });
+    for (let bit = 0; bit < 32; bit += 1) {
+      const capabilities = 2 ** bit;
+      expect((read({ ...facts(new Rng(1)), capabilities }) as Advertisement).facts!.capabilities).toBe(capabilities);
+      expect(hasCapability(capabilities, capabilities)).toBe(true);
+      expect(hasCapability(0xffff_ffff - capabilities, capabilities)).toBe(false);
+      expect(hasCapability(capabilities, 0xffff_ffff)).toBe(false);
+    }
+    expect(capabilityNames(0x8000_0043)).toEqual(['END_TO_END', 'GROUPS', '0x40', '0x80000000']);
+    expect(capabilityNames(0)).toEqual([]);
+    expect(['0.1.0', '1.22.333', '1.2.3-rc.1', '300.2.70000', 'x'].map((text) => releaseText(releaseOf(text)))).toEqual(['0.1.0', '1.22.333', '1.2.3', '255.2.65535', '0.0.0']);
+  });
+
   test('an advertisement has exactly the length that its counts say, and counts within their limits', () => {
-    const full = makeAdvertisement(1, SEQUENCE_MAX, false, 'n'.repeat(NAME_BYTES_MAX), links(new Rng(5), 1, LINKS_PER_NODE_MAX));
+    const full = makeAdvertisement(1, SEQUENCE_MAX, false, 'n'.repeat(NAME_BYTES_MAX), links(new Rng(5), 1, LINKS_PER_NODE_MAX), facts(new Rng(6)));
     expect(reasonOf(full.bytes)).toBe(DropReason.none);
     for (let length = 0; length < full.bytes.length; length += 1) expect(reasonOf(full.bytes, length)).toBe(DropReason.linkStateMalformed);
     expect(reasonOf(Uint8Array.of(...full.bytes, 0))).toBe(DropReason.linkStateMalformed);
@@ -282,8 +309,8 @@ describe('link state', () => {
     const b = makeAdvertisement(5, 1, false, 'ab', []).bytes;
     for (let flags = 0; flags < 256; flags += 1) {
       b[10] = flags;
-      // A signed one has no name here and more behind the links.
-      expect(reasonOf(b)).toBe(flags < 2 ? DropReason.none : flags < 4 ? DropReason.linkStateMalformed : DropReason.reservedNotZero);
+      // A signed one has no name here and more behind the links, and so has one with facts.
+      expect(reasonOf(b)).toBe(flags < 2 ? DropReason.none : flags < 8 ? DropReason.linkStateMalformed : DropReason.reservedNotZero);
     }
     b[10] = 0;
     b[13] = 0xff;

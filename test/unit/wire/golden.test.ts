@@ -69,8 +69,13 @@ describe('golden datagrams', () => {
 
     const state = goldenBytes('link state');
     expect(decodeAdvertisement(state, 17, state.length - CONTROL_CHECK_BYTES)).toEqual({
-      origin: 0x0a000001, sequence: 0x10203040, leaving: false, name: 'alpha', proof: null, bytes: state.slice(17, -CONTROL_CHECK_BYTES),
+      origin: 0x0a000001, sequence: 0x10203040, leaving: false, name: 'alpha', facts: null, proof: null, bytes: state.slice(17, -CONTROL_CHECK_BYTES),
       links: [{ node: 0x0a000002, latency: 100, loss: 0 }, { node: 0x0a000007, latency: 250, loss: 655 }],
+    });
+    const factual = goldenBytes('link state with facts');
+    expect(decodeAdvertisement(factual, 17, factual.length - CONTROL_CHECK_BYTES)).toMatchObject({
+      name: 'alpha', links: [{ node: 0x0a000002, latency: 100, loss: 0 }],
+      facts: { wire: { min: 2, max: 3 }, release: { major: 1, minor: 22, patch: 333 }, capabilities: 0x8000_0041, instance: 0x112233445566, started: 0x0f1e2d3c4b5a },
     });
     const digest = goldenBytes('digest');
     expect([versionEntryOrigin(digest, 26), versionEntrySequence(digest, 26)]).toEqual([0x0a000007, 0xfffffffffffe]);

@@ -109,7 +109,7 @@ function transcodeControl(type: number, b: Uint8Array, start: number, end: numbe
       out.set(b.subarray(start, start + LIFETIME_BYTES), start);
       const read = decodeAdvertisement(b, start + LIFETIME_BYTES, end);
       if (typeof read === 'number') return read;
-      out.set(makeAdvertisement(read.origin, read.sequence, read.leaving, read.name, read.links).bytes, start + LIFETIME_BYTES);
+      out.set(makeAdvertisement(read.origin, read.sequence, read.leaving, read.name, read.links, read.facts).bytes, start + LIFETIME_BYTES);
       return DropReason.none;
     }
     case FRAME_LINK_STATE_ACK:

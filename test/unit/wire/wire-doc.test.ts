@@ -14,6 +14,7 @@ import * as fragment from '../../../src/wire/fragment.ts';
 import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
+import * as nodeFacts from '../../../src/wire/node-facts.ts';
 import * as packet from '../../../src/wire/packet.ts';
 import * as probed from '../../../src/wire/probed.ts';
 import * as refusal from '../../../src/wire/refusal.ts';
@@ -27,7 +28,7 @@ import * as sizes from '../../../src/wire/sizes.ts';
 import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -51,7 +52,8 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   SEGMENT: { bytes: segment.SEGMENT_HEAD_BYTES, varying: ['ranges'] },
   SACK: { bytes: segment.SACK_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
-  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links', 'proof'] },
+  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links', 'facts', 'proof'] },
+  NODE_FACTS: { bytes: nodeFacts.NODE_FACTS_BYTES },
   ADVERTISEMENT_PROOF: { bytes: 8, varying: ['certificate', 'signature'] },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
   LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
@@ -186,6 +188,8 @@ describe('WIRE.md', () => {
     ['a field of route responses', '| 51 | 32 | key |', '| 51 | 32 | public key |'],
     ['a field of probed packets', '| 16 | 6 | counter |', '| 16 | 8 | counter |'],
     ['a type of discovery', '| 3 | REQUEST | the source', '| 5 | REQUEST | the source'],
+    ['a field of facts', '| 6 | 4 | capabilities |', '| 6 | 2 | capabilities |'],
+    ['a capability', '| capability | 0x1 |', '| capability | 0x10 |'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];
   test.each(doctored)('%s that is wrong is noticed', (_what, from, to) => {
@@ -206,6 +210,6 @@ describe('WIRE.md', () => {
 
   test('names what a full packet needs', () => {
     expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(sizes.FRAME_BODY_BYTES_MAX);
-    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES + linkState.CONTROL_CHECK_BYTES).toBe(1106);
+    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES + nodeFacts.NODE_FACTS_BYTES + linkState.CONTROL_CHECK_BYTES).toBe(1128);
   });
 });

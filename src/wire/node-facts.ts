@@ -1,0 +1,86 @@
+/**
+ * What a node says of itself to all others: wire versions, release, capabilities and which run of its daemon it is. WIRE.md section 5.
+ *
+ * Owns these bytes wherever they travel (so far in its advertisement), and what the capabilities are. Nothing of it says how a
+ * link is spoken, which its two ends agree on; it says what several nodes can rely on. Bits that are not known here are carried and
+ * shown, never refused.
+ */
+
+import { getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts';
+import { RESERVED_NUMBERS } from './reserved.ts';
+import { isVersionRange, putVersions, versionsAt, type VersionRange } from './versions.ts';
+
+const VERSIONS = 0, MAJOR = 2, MINOR = 3, PATCH = 4, CAPABILITIES = 6, INSTANCE = 10, STARTED = 16;
+export const NODE_FACTS_BYTES = 22;
+export const NODE_FACTS_LAYOUT = {
+  min: [VERSIONS, 1], max: [VERSIONS + 1, 1], major: [MAJOR, 1], minor: [MINOR, 1], patch: [PATCH, 2], capabilities: [CAPABILITIES, 4],
+  instance: [INSTANCE, 6], started: [STARTED, 6],
+} as const;
+
+/** Of the software: u8, u8, u16. */
+export interface Release {
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
+}
+
+export interface NodeFacts {
+  /** Wire versions that it speaks. */
+  readonly wire: VersionRange;
+  readonly release: Release;
+  /** u32, the sum of its capabilities; 0 none. */
+  readonly capabilities: number;
+  /** u48, drawn at the daemon's start, as in handshakes. */
+  readonly instance: number;
+  /** When that was, u48, units of 100 us since 1970 by the node's clock. */
+  readonly started: number;
+}
+
+/** Capabilities of this release. None is in use yet. */
+export const OWN_CAPABILITIES = 0;
+
+/** The facts at `at`; null when the range of versions is none. */
+export function nodeFactsAt(b: Uint8Array, at: number): NodeFacts | null {
+  const wire = versionsAt(b, at + VERSIONS);
+  if (!isVersionRange(wire)) return null;
+  return {
+    wire, release: { major: b[at + MAJOR]!, minor: b[at + MINOR]!, patch: getU16(b, at + PATCH) },
+    capabilities: getU32(b, at + CAPABILITIES), instance: getU48(b, at + INSTANCE), started: getU48(b, at + STARTED),
+  };
+}
+
+export function putNodeFacts({ wire, release, capabilities, instance, started }: NodeFacts, b: Uint8Array, at: number): void {
+  putVersions(b, at + VERSIONS, wire);
+  b[at + MAJOR] = release.major;
+  b[at + MINOR] = release.minor;
+  putU16(b, at + PATCH, release.patch);
+  putU32(b, at + CAPABILITIES, capabilities);
+  putU48(b, at + INSTANCE, instance);
+  putU48(b, at + STARTED, started);
+}
+
+/** Of "1.2.3", or "1.2.3-rc.1", which counts as 1.2.3. A number beyond what there is room for is the highest that fits. */
+export function releaseOf(version: string): Release {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[-+]/)[0]!.split('.').map((part) => Number(part) || 0);
+  return { major: Math.min(0xff, major), minor: Math.min(0xff, minor), patch: Math.min(0xffff, patch) };
+}
+
+export function releaseText({ major, minor, patch }: Release): string {
+  return `${major}.${minor}.${patch}`;
+}
+
+/** Names of the bits in `capabilities`, lowest first; one that is not known here is its number ("0x80"). */
+export function capabilityNames(capabilities: number): string[] {
+  const names: string[] = [];
+  for (let bit = 0; bit < 32; bit += 1) {
+    const value = 2 ** bit;
+    if (!hasCapability(capabilities, value)) continue;
+    names.push(RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ?? `0x${value.toString(16)}`);
+  }
+  return names;
+}
+
+/** True when all bits of `wanted` are in `capabilities`. */
+export function hasCapability(capabilities: number, wanted: number): boolean {
+  return ((capabilities & wanted) >>> 0) === wanted >>> 0;
+}
