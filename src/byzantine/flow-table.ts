@@ -13,8 +13,11 @@ import type { SourceFlow } from './source-flow.ts';
 export const FLOWS_MAX = 1_024;
 /** Who has not sent on a flow for so long does not use it any longer. */
 const UNUSED_AFTER: Micros = 60 * SECOND;
-/** Packets of one user that wait for paths, to all destinations together. */
-const WAITING_PER_USER_MAX = 1_024;
+/**
+ * Packets of one user that wait for paths, to all destinations together: more than a client library is ahead of a daemon
+ * that has told it to wait (512 KiB, 192 B and more for each).
+ */
+const WAITING_PER_USER_MAX = 3_072;
 
 export function flowName(destination: NodeId, service: number): string {
   return `${destination} ${service}`;
