@@ -230,6 +230,11 @@ export class Stream {
     this.#close('ECONNABORTED', again);
   }
 
+  /** Ends at once, half open, and says nothing: its far end may not exist. */
+  forget(): void {
+    if (this.#state === 'accepting') this.#close('ECONNABORTED', false);
+  }
+
   /**
    * The owner goes: what was written is delivered if that is possible in time, what arrives is not kept. `broken`: it did not mean
    * to go; unless it had ended its direction, the far end sees a reset behind what was written, never an end.

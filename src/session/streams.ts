@@ -3,7 +3,7 @@
  *
  * Owns the handshake's table and the building of packets; a single stream's life is in `stream.ts`. A segment names
  * the receiver's stream by an id drawn at random; a stream that is not known is answered with a reset, at a
- * bounded rate. Half-open streams are bounded per listener, per source and in all.
+ * bounded rate. Half-open streams are bounded per listener, per source and in all, and shared fairly (half-open.ts).
  */
 
 import type { Draws } from '../base/draws.ts';
@@ -17,6 +17,7 @@ import { demandsProof, KIND_STREAM, Packet } from '../wire/packet.ts';
 import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
+import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
@@ -46,12 +47,10 @@ export interface StreamsEnvironment {
 
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
-const HALF_OPEN_MAX = 1_024;
-const HALF_OPEN_PER_SOURCE_MAX = 64;
 const RESETS_PER_SECOND = 500;
 const OPENING_SHARE = 64 * 1024;
 
-interface Listening { readonly listener: StreamListener; readonly backlog: number; halfOpen: number }
+interface Listening { readonly listener: StreamListener; readonly backlog: number }
 
 export class Streams {
   marked = 0;
@@ -66,8 +65,7 @@ export class Streams {
   /** Streams that others opened, by what their SYN says, so that a repeated SYN is recognised. */
   readonly #bySyn = new Map<string, Stream>();
   readonly #synOf = new Map<Stream, string>();
-  readonly #halfOpen = new Map<Stream, Listening>();
-  readonly #halfOpenOf = new Map<NodeId, number>();
+  readonly #halfOpen = new HalfOpen<Stream>();
   readonly #later: Stream[] = [];
   readonly #blocked = new Set<Stream>();
   readonly #segment = new Segment();
@@ -130,13 +128,14 @@ export class Streams {
     if (this.#listening.has(chosen)) {
       throw new SpinesError('EADDRINUSE', `stream port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for any free one`);
     }
-    this.#listening.set(chosen, { listener: makeListener(chosen), backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT), halfOpen: 0 });
+    this.#listening.set(chosen, { listener: makeListener(chosen), backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT) });
     return chosen;
   }
 
   unlisten(port: Port): void {
+    const listening = this.#listening.get(port);
     this.#listening.delete(port);
-    for (const [stream, listening] of [...this.#halfOpen]) if (listening.listener.port === port) stream.reset();
+    for (const stream of this.#halfOpen.keys()) if (this.#halfOpen.listenerOf(stream) === listening) stream.reset();
   }
 
   /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
@@ -258,10 +257,15 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.sourceUnproved;
     }
-    const ofSource = this.#halfOpenOf.get(packet.source) ?? 0;
-    if (listening.halfOpen >= listening.backlog || ofSource >= HALF_OPEN_PER_SOURCE_MAX || this.#halfOpen.size >= HALF_OPEN_MAX || this.#byId.size >= this.#env.streamsMax || !this.#budget.open) {
-      return DropReason.streamRefused;
+    const now = this.#env.clock.now();
+    const room = this.#halfOpen.room(packet, listening, listening.backlog, now);
+    if (room === 'none') return DropReason.streamRefused;
+    if (room !== 'free') {
+      // Unsaid: whoever it names may not have asked, and hears when it goes on.
+      this.#env.drops.count(DropReason.streamRefused);
+      room.instead.forget();
     }
+    if (this.#byId.size >= this.#env.streamsMax || !this.#budget.open) return DropReason.streamRefused;
     const options: StreamOptions = {
       service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno',
     };
@@ -271,18 +275,17 @@ export class Streams {
     this.#byId.set(stream.id, stream);
     this.#bySyn.set(key, stream);
     this.#synOf.set(stream, key);
-    this.#halfOpen.set(stream, listening);
-    listening.halfOpen += 1;
-    this.#halfOpenOf.set(packet.source, ofSource + 1);
+    this.#halfOpen.add(stream, packet, listening, now);
     stream.start();
     return DropReason.none;
   }
 
   /** The opener confirmed: the stream gets its owner. */
   #accept(stream: Stream, segment: Segment): boolean {
-    const listening = this.#halfOpen.get(stream);
-    this.#endHalfOpen(stream);
-    const owner = listening?.listener.onAccept(stream) ?? null;
+    const listening = this.#listening.get(stream.localPort);
+    const waits = listening !== undefined && this.#halfOpen.listenerOf(stream) === listening;
+    this.#halfOpen.delete(stream);
+    const owner = waits ? listening.listener.onAccept(stream) : null;
     if (owner === null) {
       stream.reset();
       return false;
@@ -292,18 +295,8 @@ export class Streams {
     return true;
   }
 
-  #endHalfOpen(stream: Stream): void {
-    const listening = this.#halfOpen.get(stream);
-    if (listening === undefined) return;
-    this.#halfOpen.delete(stream);
-    listening.halfOpen -= 1;
-    const left = (this.#halfOpenOf.get(stream.node) ?? 1) - 1;
-    if (left === 0) this.#halfOpenOf.delete(stream.node);
-    else this.#halfOpenOf.set(stream.node, left);
-  }
-
   #onGone(stream: Stream): void {
-    this.#endHalfOpen(stream);
+    this.#halfOpen.delete(stream);
     this.#byId.delete(stream.id);
     this.#budget.remove(stream.account);
     if (stream.initiator) {
