@@ -90,7 +90,7 @@ export class Dissemination {
       return;
     }
     if (packet.destination === this.#self) {
-      this.#deliverClaimed(packet, link.node);
+      this.#deliverClaimed(packet);
       return;
     }
     if (this.misbehaviour?.onTransit?.(packet, link.node) === true) return;
@@ -107,14 +107,13 @@ export class Dissemination {
   }
 
   /** A packet for this node that says who sent it, and nobody knows whether that is true. */
-  #deliverClaimed(packet: Packet, from: NodeId): void {
+  #deliverClaimed(packet: Packet): void {
     // What we send to ourselves never leaves, and a dissemination that proves sources is not this one.
     const reason = packet.source === this.#self ? DropReason.sourceUnproved : packet.dissemination !== DISSEMINATION_LINK_STATE ? DropReason.disseminationUnknown : DropReason.none;
     if (reason !== DropReason.none) {
       this.#drops.count(reason);
       return;
     }
-    packet.from = from;
     this.delivered += 1;
     this.#upper.onDelivery(packet);
   }

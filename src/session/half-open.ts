@@ -19,7 +19,7 @@ const PATIENCE: Micros = SECOND;
 export interface Origin {
   readonly authenticated: boolean;
   /** The neighbour that brought it, 0 when its source is proved. */
-  readonly from: NodeId;
+  readonly via: NodeId;
   readonly source: NodeId;
 }
 
@@ -81,8 +81,8 @@ export class HalfOpen<T> {
   }
 }
 
-function groupOf({ authenticated, from, source }: Origin): NodeId {
-  return authenticated ? source : from;
+function groupOf({ authenticated, via, source }: Origin): NodeId {
+  return authenticated ? source : via;
 }
 
 /** The key that most of `items` have, how many do, and how many have the key `own`. */

@@ -71,8 +71,6 @@ export class Packet {
    * Dissemination where it delivers, never read from the wire.
    */
   authenticated = false;
-  /** The neighbour that brought it; 0 = nobody, or its source is proved. Set with `authenticated`. */
-  from: NodeId = 0;
   /** For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for nobody in particular. */
   user: object | null = null;
   kind = 0;
@@ -113,7 +111,6 @@ export class Packet {
     this.end = end;
     this.keepable = keepable;
     this.authenticated = false;
-    this.from = 0;
     this.kind = bytes[start + KIND]!;
     this.ttl = bytes[start + TTL]!;
     this.service = mode & SERVICE_MASK;
@@ -140,7 +137,6 @@ export class Packet {
     this.end = end;
     this.keepable = false;
     this.authenticated = false;
-    this.from = 0;
     this.user = null;
     this.kind = kind;
     this.ttl = modes.ttl;

@@ -24,8 +24,8 @@ class Scene {
   }
 }
 
-const claimed = (from: number, source: number): Origin => ({ authenticated: false, from, source });
-const proved = (source: number): Origin => ({ authenticated: true, from: 0, source });
+const claimed = (via: number, source: number): Origin => ({ authenticated: false, via, source });
+const proved = (source: number): Origin => ({ authenticated: true, via: 0, source });
 
 describe('a flood of made-up sources', () => {
   const flooded = (): Scene => {
