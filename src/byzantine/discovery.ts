@@ -30,6 +30,7 @@ import {
 } from '../wire/discovery.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { ANYBODY, AskQueue, untilLevel } from './ask-queue.ts';
+import { RequestTable, type LiveRequest } from './request-table.ts';
 import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, ROUTE_RESPONSE_LABEL, Verifier, type VerifierFigures, type VerifierOptions } from './verified.ts';
 
 /** Longest that a message takes over one link, recovery and verification included. */
@@ -49,9 +50,6 @@ export const IMPROVEMENTS_MAX = 8;
  */
 export const IMPROVE_INTERVAL: Micros = 5 * MILLISECOND;
 const IMPROVE_FACTOR = 3;
-/** Requests remembered, of all sources and of one. */
-export const REQUESTS_MAX = 1_024;
-export const LIVE_PER_SOURCE = 64;
 /** Sources whose replay windows are remembered, and the size of each: 64 requests. */
 const SOURCES_MAX = 4_096;
 const WINDOW_WORDS = 3;
@@ -138,25 +136,6 @@ export function pathId(primitives: Pick<Primitives, 'sha256'>, nodes: readonly N
   const b = new Uint8Array(nodes.length * 4);
   nodes.forEach((node, i) => putU32(b, i * 4, node));
   return primitives.sha256(b).slice(0, PATH_ID_BYTES);
-}
-
-/** A request that may still be answered. */
-interface LiveRequest {
-  readonly request: RouteRequest;
-  readonly hash: Uint8Array;
-  readonly until: Micros;
-  /** Of the lightest response accepted. */
-  best: number;
-  /** Responses that each neighbour had us verify. */
-  readonly heard: Map<NodeId, number>;
-  /** Of responses passed on. */
-  sends: number;
-  nextSendAt: Micros;
-  /** The lightest one not yet passed on. */
-  waiting: RouteResponse | null;
-  timer: Timer | null;
-  /** Of our own: nodes that were started anew since it was asked. What they answered to it, their former runs did. */
-  readonly restarted: Set<NodeId>;
 }
 
 type TargetState = 'idle' | 'queued' | 'asked' | 'answered';
@@ -569,70 +548,4 @@ function sharedWith(best: DiscoveredPath, path: DiscoveredPath): number {
     if (i + 1 < path.nodes.length && (next.get(node) === path.nodes[i + 1] || next.get(path.nodes[i + 1]!) === node)) shared += 1;
   });
   return shared;
-}
-
-/** The requests that may still be answered: REQUESTS_MAX of all sources, LIVE_PER_SOURCE of one. */
-class RequestTable {
-  readonly #drop: (live: LiveRequest) => void;
-  /** By name, oldest first. All live equally long. */
-  readonly #all = new Map<string, LiveRequest>();
-  /** The same, by source. */
-  readonly #bySource = new Map<NodeId, Set<LiveRequest>>();
-
-  /** `drop` hears of each that goes. */
-  constructor(drop: (live: LiveRequest) => void) {
-    this.#drop = drop;
-  }
-
-  get size(): number {
-    return this.#all.size;
-  }
-
-  find(question: RouteQuestion): LiveRequest | null {
-    return this.#all.get(nameOf(question)) ?? null;
-  }
-
-  /** Makes room, if need be, at the cost of the source that has most. */
-  add(live: LiveRequest): void {
-    const { source } = live.request;
-    const own = this.#bySource.get(source) ?? new Set();
-    if (own.size >= LIVE_PER_SOURCE) this.#remove(oldestOf(own));
-    else if (this.#all.size >= REQUESTS_MAX) this.#remove(oldestOf(this.#greediest()));
-    own.add(live);
-    this.#bySource.set(source, own);
-    this.#all.set(nameOf(live.request), live);
-  }
-
-  expire(now: Micros): void {
-    for (const live of this.#all.values()) {
-      if (live.until > now) return;
-      this.#remove(live);
-    }
-  }
-
-  clear(): void {
-    for (const live of this.#all.values()) this.#remove(live);
-  }
-
-  #greediest(): Set<LiveRequest> {
-    let most = new Set<LiveRequest>();
-    for (const own of this.#bySource.values()) if (own.size > most.size) most = own;
-    return most;
-  }
-
-  #remove(live: LiveRequest): void {
-    const own = this.#bySource.get(live.request.source)!;
-    own.delete(live);
-    if (own.size === 0) this.#bySource.delete(live.request.source);
-    this.#all.delete(nameOf(live.request));
-    this.#drop(live);
-  }
-}
-
-function oldestOf(own: ReadonlySet<LiveRequest>): LiveRequest {
-  return own.values().next().value!;
-}
-
-function nameOf({ source, epoch, sequence }: RouteQuestion): string {
-  return `${source} ${epoch} ${sequence}`;
 }
