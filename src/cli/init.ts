@@ -14,7 +14,7 @@ import { stringify } from 'yaml';
 import { hex } from '../base/bytes.ts';
 import { formatNodeId, isNodeName } from '../base/ids.ts';
 import { armour } from '../wire/certificate.ts';
-import { formatSocketAddress, isLoopback, parseSocketAddress, type SocketAddress } from '../host/config-file.ts';
+import { formatSocketAddress, isLoopback, parseSocketAddress, type SocketAddress } from '../host/config-fields.ts';
 import { usage } from './failure.ts';
 import { certifyRequest, found } from './keys-authority.ts';
 import { MODE_PRIVATE, MODE_PUBLIC } from '../host/whole-file.ts';

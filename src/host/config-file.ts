@@ -7,7 +7,6 @@
  * 'ECONFIG' whose message has a line per fault.
  */
 
-import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { defaultSocketPath } from 'spines-client';
 import { stringify } from 'yaml';
@@ -15,22 +14,23 @@ import { z } from 'zod';
 
 import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, isNodeId, isNodeName, NO_NODE, parseNodeId, type NodeId } from '../base/ids.ts';
+import { formatNodeId, NO_NODE, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile } from '../emulation/topology-schema.ts';
-import { parseDuration, parsePercent, parseSize } from '../emulation/units.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
-import { isExchangeKey } from '../crypto/keys.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { IdentityPaths } from './identity-files.ts';
 import type { LogFileOptions } from './log-file.ts';
-import { isGroup } from './socket-group.ts';
 import { socketPathFault } from './unix-socket.ts';
 import {
   CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, streamLimits, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits,
 } from '../node/config.ts';
-import { describe, show, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
+import {
+  bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
+  quad, remoteAddress, share, socketPath, strict, truth, whole, type SocketAddress,
+} from './config-fields.ts';
+import { describe, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -40,13 +40,6 @@ export type Security = (typeof SECURITIES)[number];
 export const DEFAULT_UDP_PORT = 8100;
 const LOG_FILE_BYTES = 10 * 1024 * 1024;
 const LOG_FILES_KEPT = 5;
-
-/** A numeric UDP or TCP address, canonical. */
-export interface SocketAddress {
-  readonly address: string;
-  /** 1..65535. */
-  readonly port: number;
-}
 
 export interface EmulatedPeer {
   readonly peer: SocketAddress;
@@ -200,25 +193,6 @@ export function directionData(settings: DirectionSettings): Record<string, unkno
   };
 }
 
-/** "192.0.2.1:8100" or "[2001:db8::1]:8100" with a numeric address; else null. IPv6 comes out in its canonical form. */
-export function parseSocketAddress(text: string): SocketAddress | null {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || !(port >= 1 && port <= 65_535)) return null;
-  const v6 = match[1];
-  if (v6 === undefined) return isIP(match[2]!) === 4 ? { address: match[2]!, port } : null;
-  // The URL parser writes IPv6 addresses in the form of RFC 5952.
-  return isIP(v6) === 6 ? { address: new URL(`http://[${v6}]`).hostname.slice(1, -1), port } : null;
-}
-
-export function formatSocketAddress({ address, port }: SocketAddress): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-export function isLoopback(address: string): boolean {
-  return address === '::1' || /^127\./.test(address);
-}
-
 /** Of a limit that may be off. */
 export function limitText(us: Micros): string {
   return us === 0 ? 'off' : durationText(us);
@@ -231,76 +205,6 @@ export function durationText(us: Micros): string {
 }
 
 /* ------------------------------------------------------------------ schema */
-
-function strict<S extends z.core.$ZodShape>(shape: S) {
-  // The message of an unknown-key issue is the list of valid keys; toFaults makes it a sentence.
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined) });
-}
-
-/** A scalar whose parser returns null for what it refuses; `refuse` says why where the general sentence would not help. */
-function scalar<T>(wanted: string, parse: (value: unknown, refuse: (why: string) => null) => T | null) {
-  return z.any().transform((value, context): T => {
-    let why = value === undefined ? 'is missing' : `expected ${wanted}, found ${show(value)}`;
-    const parsed = value === undefined ? null : parse(value, (reason) => {
-      why = reason;
-      return null;
-    });
-    if (parsed !== null) return parsed;
-    context.addIssue({ code: 'custom', message: why });
-    return z.NEVER;
-  });
-}
-
-const truth = scalar('true or false', (v) => (typeof v === 'boolean' ? v : null));
-const duration = scalar('a duration such as 150ms or 60s', (v) => parseDuration(v));
-const durationOrOff = scalar('a duration such as 15s, or off', (v) => (v === 'off' ? 0 : parseDuration(v) || null));
-const whole = (min: number, max: number) => scalar(`a whole number in ${min}..${max}`, (v) => (Number.isInteger(v) && (v as number) >= min && (v as number) <= max ? (v as number) : null));
-const bytes = (min: number, max: number) => scalar(`a size such as 512KiB, at least ${min} bytes`, (v) => {
-  const size = parseSize(v);
-  return size !== null && size >= min && size <= max ? size : null;
-});
-const oneOf = <T extends string>(words: readonly T[]) => scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
-const quad = scalar('a dotted quad from 0.0.0.1 to 223.255.255.255', (v): NodeId | null => {
-  const id = typeof v === 'string' ? parseNodeId(v) : null;
-  return id !== null && isNodeId(id) ? id : null;
-});
-const name = scalar('a name of 1-63 letters, digits, "-", "_" or "."', (v) => {
-  const text = typeof v === 'number' ? String(v) : v;
-  return typeof text === 'string' && (text === '' || isNodeName(text)) ? text : null;
-});
-const listenAddress = scalar('a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"', (v) => (typeof v === 'string' ? parseSocketAddress(v) : null));
-const peerAddress = scalar('a numeric "address:port" such as "192.0.2.7:8100" or "[2001:db8::7]:8100"', (v, refuse) => {
-  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
-  if (parsed === null) return /^[A-Za-z][\w.-]*:\d+$/.test(String(v)) ? refuse(`host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`) : null;
-  return isAny(parsed.address) ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`) : parsed;
-});
-const loopbackAddress = scalar('a loopback "address:port" such as "127.0.0.1:8100"', (v, refuse) => {
-  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
-  if (parsed === null) return null;
-  if (!isLoopback(parsed.address)) return refuse(`${parsed.address} is not a loopback address; over a network the token could be read, so use client.remote there (127.0.0.1 or [::1] here)`);
-  return parsed;
-});
-const remoteAddress = scalar('a numeric "address:port" such as "0.0.0.0:8101", or null', (v): { at: SocketAddress | null } | null => {
-  if (v === null) return { at: null };
-  const at = typeof v === 'string' ? parseSocketAddress(v) : null;
-  return at === null ? null : { at };
-});
-const group = scalar('the name or number of a group, or null', (v): { name: string | null } | null => {
-  if (v === null) return { name: null };
-  const text = typeof v === 'number' ? String(v) : v;
-  return typeof text === 'string' && isGroup(text) ? { name: text } : null;
-});
-const socketPath = scalar('a path, or null', (v): { path: string | null } | null => {
-  if (v === null) return { path: null };
-  return typeof v === 'string' && v !== '' && !v.includes('\0') ? { path: v } : null;
-});
-
-const path = scalar('the path of a file', (v) => (typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null));
-const exchangeKey = scalar('an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer\'s certificate: exchange key)', (v, refuse) => {
-  if (typeof v !== 'string' || !/^[0-9a-fA-F]{64}$/.test(v)) return null;
-  const key = Uint8Array.from(v.match(/../g)!, (digits) => parseInt(digits, 16));
-  return isExchangeKey(key) ? key : refuse('is a weak key; copy it again from `spines keys show` of the peer\'s certificate');
-});
 
 /** `peer` and one direction in the words of topology files, whose own schema judges it. */
 const emulatedLink = z.record(z.string(), z.any()).transform((entry, context): EmulatedPeer => {
@@ -346,10 +250,6 @@ const limitsSchema = strict(
 );
 
 /** In words, because a bare 0.05 could be meant as either. */
-const share = scalar('a percentage such as 5%, above 0% and at most 100%', (v) => {
-  const percent = typeof v === 'string' && v.includes('%') ? parsePercent(v) : null;
-  return percent !== null && percent > 0 ? percent / 100 : null;
-});
 const byzantineSchema = strict({
   mode: oneOf(Object.keys(byzantineModes) as ByzantineOptions['mode'][]).optional(),
   window: whole(1, 100_000).optional(),
@@ -600,8 +500,4 @@ function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
     faults.push({ path: ['client', 'socket'], message: 'without a socket, tcp and remote no client could reach the daemon; give one of them' });
   }
   return faults;
-}
-
-function isAny(address: string): boolean {
-  return address === '0.0.0.0' || address === '::';
 }

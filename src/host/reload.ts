@@ -10,7 +10,8 @@ import { SpinesError } from '../base/errors.ts';
 import type { Credentials } from '../crypto/membership.ts';
 import type { NodeConfig, NodeLimits } from '../node/config.ts';
 import type { RevocationList } from '../wire/certificate.ts';
-import { formatSocketAddress, limitText, type DaemonFileConfig } from './config-file.ts';
+import { formatSocketAddress } from './config-fields.ts';
+import { limitText, type DaemonFileConfig } from './config-file.ts';
 import { formatTime } from '../base/calendar.ts';
 import { shortId, type LoadedIdentity } from './identity-files.ts';
 

@@ -11,7 +11,8 @@ import { issueCertificate, makeAuthority, makeRequest } from '../../../src/crypt
 import { makeExchangeKeys, makeSigningKeys } from '../../../src/crypto/keys.ts';
 import { ROLE_CLIENT, ROLE_ROUTER, type Certificate } from '../../../src/wire/certificate.ts';
 import { defaultConfig, defaultLimits } from '../../../src/node/config.ts';
-import { directionData, formatEffective, loadConfigFile, parseSocketAddress, type DaemonFileConfig } from '../../../src/host/config-file.ts';
+import { parseSocketAddress } from '../../../src/host/config-fields.ts';
+import { directionData, formatEffective, loadConfigFile, type DaemonFileConfig } from '../../../src/host/config-file.ts';
 import type { ConfigOverride } from '../../../src/host/config-places.ts';
 
 const FULL = `
