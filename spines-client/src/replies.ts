@@ -1,0 +1,332 @@
+/**
+ * What operations of the daemon answer: the shapes of replies, and of what is set.
+ *
+ * Types only, all of them plain data that msgpack and JSON carry. Part of the protocol (protocol.ts). Fields that came later are
+ * optional where the daemon of an earlier release may be asked.
+ */
+
+export type LinkServiceName = 'best-effort' | 'reliable' | 'realtime';
+export type RoutingName = 'link-state' | 'byzantine';
+export type SessionKind = 'datagram' | 'stream';
+
+/** Emulated characteristics of one direction of a link; what is absent keeps its value. */
+export interface LinkSettings {
+  /** kbit/s of IP bytes, null = unlimited. */
+  bandwidthKbps?: number | null;
+  /** Longest IP packet, 576..65,535 bytes; null = any. */
+  mtuBytes?: number | null;
+  latencyMs?: number;
+  jitterMs?: number;
+  /** Percent, 0..100. */
+  lossPct?: number;
+  duplicatePct?: number;
+  reorderPct?: number;
+  corruptPct?: number;
+  up?: boolean;
+}
+
+/** A daemon's own certificate and whom it trusts. Times are seconds since 1970. */
+export interface IdentityStatus {
+  /** Which implementation of the cryptography is in use. */
+  primitives: string;
+  serial: string;
+  validUntilS: number;
+  /** Until then; negative when it is over. */
+  leftS: number;
+  authorities: { name: string; id: string; validUntilS: number }[];
+  revocations: { authority: string; number: number; revoked: number }[];
+}
+
+export interface ReloadReply { schema: 1; changes: string[] }
+
+/** A daemon's process and sockets. */
+export interface HostFigures {
+  /** True: the system takes and gives many datagrams in one call. */
+  offload: boolean;
+  /** True: no datagram leaves in IP fragments, so the sizes that arrive are what paths carry. */
+  dontFragment: boolean;
+  /** Smallest receive buffer of its UDP sockets, and what was asked for. Linux counts twice what it grants. */
+  receiveBufferBytes: number;
+  receiveBufferWanted: number;
+  /** Calls that sent several datagrams, and how many these were. */
+  batches: number;
+  batchedDatagrams: number;
+  /** How late timers ran over the last one to two minutes, rounded up to powers of two. */
+  timersLateMs: { p50: number; p99: number; max: number };
+  /** How many timers were late by less than 2^i microseconds, and no less than half of that, since the start. */
+  timersLateCounts?: readonly number[];
+  memoryBytes: number;
+  /** `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does everywhere. */
+  process: { pid: number; namespace: string };
+  /** Null: nobody looks after it. */
+  log: LogFigures | null;
+}
+
+export interface LogFigures {
+  /** "standard error", or the path of a file. */
+  target: string;
+  /** Lines that could not be written in time, since the start. */
+  lost: number;
+  waitingBytes: number;
+  /** Why lines wait now: an error code, 'EAGAIN' where nobody reads them; null: they are written. */
+  failing: string | null;
+}
+
+export interface StatusReply {
+  schema: 1;
+  node: string;
+  name: string;
+  version: string;
+  instance: string;
+  uptimeMs: number;
+  security: 'none' | 'sealed';
+  /** Null with security none. */
+  identity: IdentityStatus | null;
+  /** Null in a simulation. */
+  host: HostFigures | null;
+  emulation: boolean;
+  listen: string[];
+  /** `total`: neighbours of the configuration and nodes that dialled, once each. `troubles`: those without a link, the first 64; absent from daemons before 0.2. */
+  links: { up: number; total: number; troubles?: LinkTrouble[] };
+  /** Neighbours whose clock differs from ours by a minute or more, and how many do not; absent from daemons before 0.2, null with security none. */
+  clocks?: { differ: { peer: string; aheadMs: number }[]; agree: number } | null;
+  nodes: { reachable: number; known: number };
+  clients: number;
+  sockets: number;
+  metric: string;
+  /** Null with security none. */
+  byzantine: ByzantineFigures | null;
+  routing: {
+    /** Nodes that were reached by one neighbour and then by another, since the start. Absent from daemons before 0.2. */
+    routeChanges?: number;
+    recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
+  packets: { originated: number; forwarded: number; delivered: number };
+  /** Drop reason -> count, zero counts left out. */
+  drops: Record<string, number>;
+  twins?: TwinRow[];
+  /** What this daemon speaks to its neighbours. */
+  wireVersions?: { min: number; max: number };
+  /** Names of what this daemon can do together with others. Absent from daemons before 0.2. */
+  capabilities?: string[];
+  /** Named gauges of bounded things: [now, bound]. */
+  bounds: Record<string, [number, number]>;
+}
+
+/** Why there is no link, for programs (`code`) and for people: a few words, a sentence, and what to do. */
+export interface WhyReply { code: string; short: string; text: string; next: string }
+
+/** A neighbour without a link. */
+export interface LinkTrouble extends WhyReply { peer: string; address: string; sinceMs: number }
+
+export interface LinkRow {
+  node: string | null;
+  name: string | null;
+  /** Peer's UDP address. */
+  address: string;
+  /** standby: another address of a node that has its link by the first. */
+  state: 'down' | 'connecting' | 'up' | 'standby';
+  /** Milliseconds in this state. */
+  sinceMs: number;
+  dialled: boolean;
+  rttMs: number | null;
+  /** Estimated loss, percent, away from us and towards us. */
+  lossOutPct: number;
+  lossInPct: number;
+  cost: number | null;
+  /** Bytes with IP and UDP headers. */
+  sent: { datagrams: number; bytes: number };
+  received: { datagrams: number; bytes: number };
+  retransmitted: number;
+  /** Refused by full queues here, or lost on the emulated wire. */
+  dropped: number;
+  queueBytes: number;
+  /** Of what is sent over the reliable link: controller, window, bytes under way. */
+  congestion: string | null;
+  windowBytes: number | null;
+  inFlightBytes: number | null;
+  /** Of a link that is up: the longest datagram (UDP payload) that is known to pass, the IP packet that it makes, and whether longer ones are being tried. */
+  size: { datagramBytes: number; packetBytes: number; searching: boolean } | null;
+  /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
+  seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
+  emulated: LinkSettings | null;
+  /** Version of the wire that both ends speak; null while the link is not up. */
+  wireVersion?: number | null;
+  /** Times it went down in the last hour. Absent from daemons before 0.2. */
+  flaps?: number;
+  /** Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before 0.2. */
+  why?: WhyReply | null;
+  /** By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not known. Absent from daemons before 0.2. */
+  clockAheadMs?: number | null;
+}
+/** One identity on two machines, as seen from here. */
+export interface TwinRow {
+  node: string;
+  name: string | null;
+  /** True: it is this daemon's own, by what a neighbour says of it. */
+  self: boolean;
+  /** UDP address of the daemon whose link is kept; null where the neighbour does not say. */
+  kept: string | null;
+  /** Of the one that is refused; null: this daemon. */
+  refused: string | null;
+  /** Milliseconds since it was found out. */
+  sinceMs: number;
+}
+export interface LinksReply { schema: 1; links: LinkRow[]; twins?: TwinRow[] }
+
+export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
+export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
+
+/** A node of a path, by dotted quad and name. */
+export interface PathNode { node: string; name: string | null }
+
+/** What one interval of a path has lost lately. `probe`: its far end answers for it; false of the destination, which always does. */
+export interface ByzantineInterval {
+  from: string;
+  to: string;
+  links: number;
+  /** Among the last `outcomes` packets, of at most `window`. */
+  losses: number;
+  outcomes: number;
+  window: number;
+  /** Good packets until its probes may go. */
+  debt: number;
+  probe: boolean;
+}
+
+export interface ByzantinePath {
+  /** From the daemon's node to the destination. */
+  nodes: PathNode[];
+  /** Sum of the weights of its links; the number of links while none is listed. */
+  weight: number;
+  /** Packets whose fate is not known yet. */
+  open: number;
+  searching: boolean;
+  searchLosses: number;
+  delivered: number;
+  lost: number;
+  /** Good, but later than the interval may take. */
+  softLosses: number;
+  faults: number;
+  intervals: ByzantineInterval[];
+}
+
+/** What this daemon sends to one destination by one link service. */
+export interface ByzantineFlowRow {
+  node: string;
+  name: string | null;
+  link: LinkServiceName;
+  /** Packets that wait for a path. */
+  waiting: number;
+  faults: number;
+  convictions: number;
+  /** Null while there is none. */
+  main: ByzantinePath | null;
+  /** In use while a search runs on the main one. */
+  second: ByzantinePath | null;
+  /** Paths that discovery knows. */
+  paths: number;
+}
+
+export interface ByzantineWeightRow {
+  u: PathNode;
+  v: PathNode;
+  weight: number;
+  /** Rounds of deliveries until it weighs 1. */
+  remaining: number;
+  convictions: number;
+  reason: 'loss' | 'route-error';
+  /** Since the newest conviction. */
+  agoMs: number;
+}
+
+export interface ByzantineConviction { agoMs: number; destination: PathNode; u: PathNode; v: PathNode; losses: number }
+
+/** Counters of a daemon's Byzantine-resilient router since its start. */
+export interface ByzantineFigures {
+  flows: number;
+  faults: number;
+  convictions: number;
+  /** Links heavier than 1 now. */
+  convictedLinks: number;
+  /** Requests of this node, attempts included, and answers to others. */
+  discoveries: number;
+  answered: number;
+  requestsForwarded: number;
+  responsesForwarded: number;
+  /** Signatures found good, found wrong, and known from before; messages refused for want of budget. */
+  verified: number;
+  refused: number;
+  remembered: number;
+  overBudget: number;
+  /** Probed packets passed on without and with a layer of ours, and taken as destination. */
+  forwarded: number;
+  probed: number;
+  delivered: number;
+}
+
+export interface ByzantineRoutesReply {
+  schema: 1;
+  mode: string;
+  flows: ByzantineFlowRow[];
+  weights: ByzantineWeightRow[];
+  /** The last 64, oldest first. */
+  convictions: ByzantineConviction[];
+  figures: ByzantineFigures;
+}
+
+/** `rttMs`: from here to that node and back, by the newest acknowledgement; null of a node that was no probe then. */
+export interface ByzantineTraceHop extends PathNode { hop: number; rttMs: number | null }
+export interface ByzantineTraceReply {
+  schema: 1;
+  node: string;
+  /** Null: no flow of this daemon goes there, and the path is what discovery found. */
+  link: LinkServiceName | null;
+  /** Behind the daemon's own node, the destination last. */
+  hops: ByzantineTraceHop[];
+}
+
+export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
+export interface NodeRow {
+  node: string;
+  name: string | null;
+  reachable: boolean;
+  self: boolean;
+  sequence: number;
+  ageMs: number;
+  links: NodeLinkRow[];
+  why?: WhyReply | null;
+  /** What it says of itself: release, wire versions, names of capabilities, its run; null: nothing. Absent from daemons before 0.2. */
+  facts?: NodeFactsReply | null;
+}
+export interface NodeFactsReply { version: string; wireVersions: { min: number; max: number }; capabilities: string[]; instance: string }
+export interface NodesReply { schema: 1; nodes: NodeRow[]; twins?: TwinRow[] }
+
+export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }
+export interface TraceReply { schema: 1; node: string; reached: boolean; hops: TraceHop[] }
+
+export interface SessionRow {
+  kind: 'datagram' | 'stream' | 'listener';
+  /** The name in a remote client's certificate; null for programs on the daemon's machine. */
+  certificate: string | null;
+  /** Stream state, e.g. 'established'; '' for the others. */
+  state: string;
+  client: string;
+  port: number;
+  remoteNode: string | null;
+  remoteName: string | null;
+  remotePort: number | null;
+  link: LinkServiceName;
+  routing: RoutingName;
+  sent: number;
+  received: number;
+  /** Streams only. */
+  rttMs: number | null;
+  windowBytes: number | null;
+  inFlightBytes: number | null;
+  queuedBytes: number | null;
+  resentBytes: number | null;
+  ecnMarks: number | null;
+  /** What keeps the stream from sending more now. */
+  limitedBy: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' | null;
+}
+export interface SessionsReply { schema: 1; sessions: SessionRow[] }
