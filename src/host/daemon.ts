@@ -15,7 +15,7 @@ import { EmulatedSink } from '../emulation/emulated-sink.ts';
 import type { Credentials, Membership } from '../crypto/membership.ts';
 import { defaultDirection, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { EmulationControl } from '../node/administration.ts';
-import type { ClientAccess } from '../ipc/client-port.ts';
+import type { ClientAccess } from '../ipc/client.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { DropReason } from '../wire/drop.ts';
@@ -146,8 +146,8 @@ class Daemon implements RunningDaemon {
         return whole;
       },
       opener: {
-        knows: (receiver, number) => this.#node?.links.knows(receiver, number) ?? false,
-        opens: (bytes, start, end) => this.#node?.links.opens(bytes, start, end) ?? false,
+        knows: (receiver, number) => this.#node?.links.indices.knows(receiver, number) ?? false,
+        opens: (bytes, start, end) => this.#node?.links.indices.opens(bytes, start, end) ?? false,
       },
       onWritable: () => {
         this.#clock.tick();

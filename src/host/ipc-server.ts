@@ -8,7 +8,8 @@
 import { chmodSync, lchownSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../base/errors.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientPort } from '../ipc/client-port.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../ipc/client.ts';
+import type { ClientPort } from '../ipc/client-port.ts';
 import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
 import { Anteroom } from './anteroom.ts';
 import { groupIdOf } from './socket-group.ts';

@@ -11,7 +11,8 @@
  * open the local doors can say that he only asks: then he has no sockets, and his place is the next one's.
  */
 
-import type { ClientPort, ClientAccess } from './client-port.ts';
+import type { ClientAccess } from './client.ts';
+import type { ClientPort } from './client-port.ts';
 
 /** Of limits.clients one in so many is for local programs alone. */
 const LOCAL_SHARE = 8;

@@ -7,79 +7,25 @@
  * receiving; requests about the daemon itself go to ClientServices.
  */
 
-import { assert } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
-import { parseNodeId, isNodeId, formatNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
+import { formatNodeId, isNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
 import { getU16, getU32 } from '../base/bytes.ts';
-import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import type { DatagramOptions, DatagramOwner, DatagramSession, Sessions } from '../session/sessions.ts';
-import { BACKLOG_MAX, type Streams } from '../session/streams.ts';
-import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
-import type { StreamOptions } from '../session/stream.ts';
-import type { ClientPlaces } from './client-places.ts';
+import { MILLISECOND, NEVER, SECOND, Timer, type Micros } from '../base/time.ts';
+import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
+import { BACKLOG_MAX } from '../session/streams.ts';
+import { integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientServices, type Reply } from './client.ts';
 import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
-import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, PRIORITY_DEFAULT, PRIORITY_MAX, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE,
-  FrameReader, HELLO_BYTES_MAX, KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, PROTOCOL_VERSION, SILENCE_MS_MIN, STREAM_HEAD_BYTES, type WelcomeBody,
+  FrameReader, HELLO_BYTES_MAX, PROTOCOL_VERSION, STREAM_HEAD_BYTES,
 } from 'spines-client/protocol';
-
-/** The way back to the client, given by the host. */
-export interface ClientOut {
-  /** Queues `bytes`, which the callee owns from now on. */
-  write(bytes: Uint8Array): void;
-  /** Queues copies of `head` and of `bytes[start..end)`, one behind the other. */
-  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void;
-  /** Closes after what was written has gone. */
-  end(): void;
-  /** Bytes queued and not yet taken by the client. */
-  readonly bufferedBytes: number;
-}
-
-/** Which way a client came, and what it may do. */
-export interface ClientAccess {
-  /** Whether a HELLO's token is the right one. Null: the way itself says who may come. */
-  readonly tokenFits: ((token: string) => boolean) | null;
-  /** The name in a remote client's certificate; null for programs on this machine, which may change the daemon. */
-  readonly certificate: string | null;
-}
-
-/** A program that may open the daemon's Unix socket. */
-export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenFits: null, certificate: null });
-
-export type Arguments = Readonly<Record<string, unknown>>;
-/** Answers a request: a result, or an error with a code. Called once, now or later. */
-export type Reply = (result: Record<string, unknown> | SpinesError) => void;
-
-export interface ClientServices {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly drops: DropCounters;
-  readonly sessions: Sessions;
-  readonly streams: Streams;
-  readonly places: ClientPlaces;
-  /** Congestion control of streams that this daemon's clients open. */
-  readonly congestion: StreamOptions['congestion'];
-  readonly socketsMax: number;
-  readonly queueBytes: number;
-  /** 0: unlimited. */
-  readonly bytesPerSecond: number;
-  readonly packetsPerSecond: number;
-  welcome(): WelcomeBody;
-  /** The node that `name` (a node name or a dotted quad) means, or null. */
-  resolve(name: string): NodeId | null;
-  nameOf(node: NodeId): string | null;
-  /** Which of the link services and routings this daemon can do; an error text otherwise. */
-  checkModes(service: number, dissemination: number): string | null;
-  /** Requests about the daemon. False when it knows no such op. */
-  administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
-  onClosed(port: ClientPort): void;
-}
 
 const HELLO_TIME: Micros = 5 * SECOND;
 /** An unfinished frame may take this long. */
@@ -91,6 +37,8 @@ const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', '
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
+
+const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
 /** Filled and copied at once. */
 const RECV_HEAD = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
@@ -608,51 +556,6 @@ export class ClientPort implements DatagramOwner {
     if (this.#greeted) this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EPROTO', message: why }));
     this.close();
   }
-}
-
-/** An integer argument between `min` and `max`. Throws SpinesError EINVAL. */
-export function integer(args: Arguments, name: string, min: number, max: number): number {
-  const value = args[name];
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-    throw new SpinesError('EINVAL', `${name} must be a whole number from ${min} to ${max}`);
-  }
-  return value;
-}
-
-assert(SILENCE_MIN === SILENCE_MS_MIN * MILLISECOND && KEEPALIVE_MIN === KEEPALIVE_MS_MIN * MILLISECOND && LIMIT_MAX === LIVENESS_MS_MAX * MILLISECOND, 'a client may set what a config may');
-
-const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
-
-/** A stream's own limits, where given. Throws SpinesError EINVAL. */
-function streamLimits(args: Arguments): OwnLimits {
-  if (args['kind'] === 'stream') return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
-  for (const name of ['silenceMs', 'keepaliveMs']) if (args[name] !== undefined) throw new SpinesError('EINVAL', `${name} is for streams; leave it out, or ask for kind "stream"`);
-  return NO_LIMITS;
-}
-
-/** Null: the daemon's. */
-function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Micros | null {
-  const value = args[name];
-  if (value === undefined || value === null) return null;
-  const least = name === 'silenceMs' ? SILENCE_MS_MIN : KEEPALIVE_MS_MIN;
-  if (name === 'keepaliveMs' && value === 0) return 0;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > LIVENESS_MS_MAX) {
-    throw new SpinesError('EINVAL', `${name} must be a whole number from ${least} to ${LIVENESS_MS_MAX}${name === 'keepaliveMs' ? ', or 0 for none' : ''}`);
-  }
-  return value * MILLISECOND;
-}
-
-/** A text argument, 1..255 characters. Throws SpinesError EINVAL. */
-export function text(args: Arguments, name: string): string {
-  const value = args[name];
-  if (typeof value !== 'string' || value.length < 1 || value.length > 255) throw new SpinesError('EINVAL', `${name} must be a text of 1 to 255 characters`);
-  return value;
-}
-
-/** Dotted quad of a class a node can have, or null. */
-export function quadOf(name: string): NodeId | null {
-  const id = parseNodeId(name);
-  return id !== null && isNodeId(id) ? id : null;
 }
 
 function describe(reason: DropReason, destination: NodeId): { code: string; message: string } {

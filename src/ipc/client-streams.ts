@@ -16,7 +16,7 @@ import {
   STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES,
 } from 'spines-client/protocol';
 import { assert } from '../base/assert.ts';
-import type { ClientOut, Reply } from './client-port.ts';
+import type { ClientOut, Reply } from './client.ts';
 
 assert(WRITE_INITIAL_BYTES === STREAM_CREDIT_INITIAL, 'what a stream takes at first is what the protocol promises');
 

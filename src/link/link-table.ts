@@ -1,5 +1,5 @@
 /**
- * All links of a daemon: who is dialled, who may dial, which receiver index belongs to which channel.
+ * All links of a daemon: who is dialled, who may dial, and which link a datagram is for.
  *
  * Owns when a handshake happens and what its outcome means; its bytes are a Handshaker's. A dialler sends INIT until it is
  * answered; the answer (RESPONSE) gives both sides a channel, or new keys for the one they have. The answering side uses
@@ -10,114 +10,32 @@
 
 import { assert } from '../base/assert.ts';
 import { equalBytes } from '../base/bytes.ts';
-import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import type { Endpoint } from '../base/datagram.ts';
 import { Draws } from '../base/draws.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import type { Log } from '../base/log.ts';
-import type { Rng, SecureRandom } from '../base/rng.ts';
-import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { SECOND, Timer, type Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
   DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_KEY_REQUEST, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
   DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, PROBE_NUMBER_MIN,
   type DatagramHeader,
 } from '../wire/datagram-header.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
-import type { Certificate } from '../wire/certificate.ts';
-import { REFUSAL_KEY, REFUSAL_TWIN, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
-import type { VersionRange } from '../wire/versions.ts';
-import type { Packet } from '../wire/packet.ts';
-import type { PacketPool } from '../wire/packet-pool.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
-import { Channel, Epoch, type FlushList } from './channel.ts';
-import type { CongestionName } from './congestion.ts';
+import { Channel, Epoch } from './channel.ts';
 import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
 import type { Handshaker, Run } from './handshaker.ts';
+import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
 import { Link, type LinkUpper } from './link.ts';
-import type { LivenessConfig } from './liveness.ts';
-import type { AddressProbe } from '../base/address-probe.ts';
-import type { Trouble, WhyCode } from './dial-outcome.ts';
-import { NeighbourWatch, type Directory } from './neighbour-watch.ts';
+import { NeighbourWatch, type Directory, type Neighbour } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
+import { ReceiverIndices, type Answered, type ChannelEntry } from './receiver-indices.ts';
 import { Refusals, type ToldRefusal } from './refusals.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
 import { Twins } from './twins.ts';
 
-export type { DialConfig };
-
-export interface LinkTableConfig {
-  readonly id: NodeId;
-  readonly name?: string;
-  readonly dials: readonly DialConfig[];
-  readonly accept: boolean;
-  readonly liveness: LivenessConfig;
-  readonly redialUs: Micros;
-  readonly rekeyAfterUs: Micros;
-  readonly rekeyAfterDatagrams: number;
-  readonly congestion: CongestionName;
-  readonly wireVersions: VersionRange;
-  readonly limits: { readonly links: number; readonly linkQueueBytes: number };
-}
-
-/** What links need from their surroundings; shared by all links of a daemon. */
-export interface LinkEnvironment {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  /** For jitter. */
-  readonly rng: Rng;
-  /** For what nobody may guess. */
-  readonly draws: Draws;
-  readonly sink: DatagramSink;
-  readonly log: Log;
-  readonly drops: DropCounters;
-  readonly pool: PacketPool;
-  readonly flushList: FlushList;
-  /** The daemon's one packet for arrivals. */
-  readonly inbound: Packet;
-  readonly liveness: LivenessConfig;
-  readonly linkQueueBytes: number;
-  readonly congestion: CongestionName;
-  /** This node's id. */
-  readonly self: NodeId;
-  /** What people call a node. `certificate`: the one that it showed, if any. */
-  label(node: NodeId, certificate: Certificate | null): string;
-  forgetChannel(channel: Channel): void;
-  /** `link` moves to `channel`; true: `former` is not forgotten with it. */
-  onChannel(link: Link, channel: Channel, former: Channel | null): boolean;
-  onLinkDown(link: Link, why: string): void;
-  /** What others may hold against this daemon's own certificate, and what to do; null: nothing. */
-  ownFault(): { readonly why: string; readonly next: string } | null;
-  /** The peer never used what it was offered. */
-  onUnconfirmed(link: Link): void;
-}
-
-export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'> & {
-  /** Null: links are not sealed, and anybody may make one. */
-  readonly membership: Membership | null;
-  /** Default: nobody has a name. */
-  readonly directory?: Directory;
-  /** Default: the system is not asked about addresses. */
-  readonly probe?: AddressProbe | null;
-  /** This run of the daemon, as peers are told. */
-  readonly run: Run;
-  /** For what nobody may guess: receiver indices, and tokens of path probes. */
-  readonly random: SecureRandom;
-};
-
-/** A neighbour of the configuration, or a node that dialled us. */
-export interface Neighbour {
-  readonly link: Link | null;
-  /** Null: it is not configured here. */
-  readonly dial: Dial | null;
-  /** Why there is no link by this dial; null where there is one, or nothing was dialled. */
-  readonly trouble: Trouble | null;
-}
-
 const NOBODY: Directory = { nameOf: () => null, ownerOf: () => null };
-const REFUSAL_CODES: ReadonlyMap<number, WhyCode> = new Map([[REFUSAL_VERSION, 'wireVersion'], [REFUSAL_KEY, 'wrongKey'], [REFUSAL_TWIN, 'twin']]);
-/** A peer that asks for the key at this attempt or later has not heard the answers. */
-const ASKED_AGAIN = 4;
 /** While both sides dial, the lower id's INIT is ignored for this many attempts. */
 const TIE_ATTEMPTS = 4;
 /** A link that nobody dials from here and that stays down is forgotten after this long. */
@@ -133,26 +51,11 @@ const LATER = 1.25;
 /** A link whose keys could not be renewed ends when they are this many times too old. */
 const TOO_OLD = 3;
 
-/** Where something is opened that stays as it is. */
-const TRIAL = new Uint8Array(DATAGRAM_BYTES_MAX);
-
 /** What is said of a datagram that is another one, or several. */
 const MISREAD: ReadonlySet<DropReason> = new Set([
   DropReason.datagramTooShort, DropReason.datagramTooLong, DropReason.datagramType, DropReason.reservedNotZero, DropReason.receiverIndexUnknown,
   DropReason.packetTooOld, DropReason.packetReplayed, DropReason.sealBroken, DropReason.handshakeMalformed,
 ]);
-
-interface ChannelEntry {
-  readonly channel: Channel;
-  readonly link: Link;
-  readonly epoch: Epoch;
-}
-
-/** An INIT that was answered: its copies get the same answer, at no cost. */
-interface Answered {
-  readonly entry: ChannelEntry;
-  readonly response: Uint8Array;
-}
 
 export class LinkTable {
   #config: LinkTableConfig;
@@ -172,15 +75,10 @@ export class LinkTable {
   readonly #dials: Dial[] = [];
   /** Handshakes for new keys under way. */
   readonly #rekeys = new Map<Link, Dial>();
-  /** Receiver index -> what it stands for. Bounded: four a link and one a dial. */
-  readonly #indices = new Map<number, ChannelEntry | Dial>();
-  /** By the INIT's fingerprint. Bounded like the epochs that they gave. */
-  readonly #answered = new Map<string, Answered>();
-  readonly #fingerprints = new Map<Epoch, string>();
+  readonly indices: ReceiverIndices;
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
-  readonly #draws: Draws;
   #started = false;
   #stopped = false;
 
@@ -200,17 +98,18 @@ export class LinkTable {
       : new SealedHandshaker(membership, surroundings.clock, surroundings.sink, config.wireVersions);
     this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
     this.#run = run;
-    this.twins = new Twins(surroundings.clock, random, surroundings.log, (node) => this.#links.get(node)?.label ?? formatNodeId(node), (channel) => this.#forgetChannel(channel));
-    this.#draws = new Draws(random);
+    this.twins = new Twins(surroundings.clock, random, surroundings.log, (node) => this.#links.get(node)?.label ?? formatNodeId(node), (channel) => this.indices.forgetChannel(channel));
+    const draws = new Draws(random);
+    this.indices = new ReceiverIndices(draws);
     this.#env = {
       ...rest,
-      draws: this.#draws,
+      draws,
       liveness: config.liveness,
       congestion: config.congestion,
       self: config.id,
       linkQueueBytes: config.limits.linkQueueBytes,
       label: (node, certificate) => this.watch.label(node, certificate),
-      forgetChannel: (channel) => this.#forgetChannel(channel),
+      forgetChannel: (channel) => this.indices.forgetChannel(channel),
       onChannel: (link, channel, former) => this.twins.onChannel(link.node, channel, former),
       onLinkDown: (link, why) => this.#onLinkDown(link, why),
       ownFault: () => this.watch.ownFault(),
@@ -249,20 +148,8 @@ export class LinkTable {
   }
 
   /** Every link, and every neighbour of the configuration that has none of its own, once each. */
-  *neighbours(): IterableIterator<Neighbour> {
-    const first = new Map<Link, Dial>();
-    for (const dial of this.#dials) {
-      const { link } = dial;
-      if (link !== null && (!first.has(link) || dial.endpoint.key === link.endpoint.key)) first.set(link, dial);
-    }
-    for (const link of this.#links.values()) {
-      const dial = first.get(link) ?? null;
-      yield { link, dial, trouble: dial === null ? null : this.watch.trouble(dial, dial) };
-    }
-    for (const dial of this.#dials) {
-      if (dial.link !== null && first.get(dial.link) === dial) continue;
-      yield { link: null, dial, trouble: this.watch.trouble(dial, dial.link === null ? null : first.get(dial.link) ?? null) };
-    }
+  neighbours(): IterableIterator<Neighbour> {
+    return this.watch.neighbours(this.#links.values());
   }
 
   start(): void {
@@ -325,26 +212,6 @@ export class LinkTable {
     return !MISREAD.has(reason);
   }
 
-  /** Whether a datagram with this number could be taken for this receiver index. */
-  knows(receiver: number, number: number): boolean {
-    const entry = this.#indices.get(receiver);
-    return entry !== undefined && (entry instanceof Dial || entry.channel.windowOf(number).isNew(number));
-  }
-
-  /** Whether `bytes[start..end)` is a datagram of a channel that only the peer can have made and that has not arrived. Changes nothing. */
-  opens(bytes: Uint8Array, start: number, end: number): boolean {
-    const length = end - start;
-    if (length > TRIAL.length) return false;
-    TRIAL.set(bytes.subarray(start, end));
-    if (decodeDatagramHeader(TRIAL, length, this.#header) !== DropReason.none) return false;
-    const { type, receiver, number } = this.#header;
-    const entry = this.#indices.get(receiver);
-    if (entry === undefined || entry instanceof Dial || !entry.channel.windowOf(number).isNew(number)) return false;
-    const { seal } = entry.epoch;
-    if (seal === null) return type === DATAGRAM_DATA;
-    return type === DATAGRAM_SEALED_DATA && length >= DATAGRAM_HEADER_BYTES + TAG_BYTES && seal.receive.open(number, TRIAL, DATAGRAM_HEADER_BYTES, length);
-  }
-
   #dispatch(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { type } = this.#header;
     const { sealed } = this.handshaker;
@@ -352,13 +219,12 @@ export class LinkTable {
     if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT)) return this.#onInit(bytes, length, from);
     if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE)) return this.#onResponse(bytes, length, from);
     if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);
-    const entry = this.#indices.get(this.#header.receiver);
+    const entry = this.indices.get(this.#header.receiver);
     const dial = entry instanceof Dial ? entry : null;
     if (type === DATAGRAM_REFUSAL) return dial === null ? DropReason.handshakeUnexpected : this.#onRefusal(dial, bytes, length, from);
-    // The number of a question is that of the asker's attempts.
-    const again = type === DATAGRAM_KEY_REQUEST && this.#header.number >= ASKED_AGAIN;
+    const { number } = this.#header;
     const reason = this.handshaker.onOther(bytes, length, from, dial);
-    if (again && reason === DropReason.none) this.watch.onAskedAgain(from);
+    if (type === DATAGRAM_KEY_REQUEST && reason === DropReason.none) this.watch.onKeyAsked(from, number);
     const key = this.handshaker.takeKeyShown();
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
     if (reason === DropReason.securityMismatch) this.#refusals.refuse(bytes, length, from, reason, null);
@@ -370,13 +236,12 @@ export class LinkTable {
   #onRefusal(dial: Dial, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const told = this.#refusals.hear(dial, bytes, length, from);
     if (typeof told === 'number') return told;
-    const said = told.reason === REFUSAL_VERSION ? `that it speaks ${versionsText(told.versions)}` : refusalText(told);
-    if (!dial.rekeys) this.watch.note(dial, REFUSAL_CODES.get(told.reason) ?? 'refused', { said });
+    if (!dial.rekeys) this.watch.onRefusal(dial, told);
     return DropReason.none;
   }
 
   #onData(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const entry = this.#indices.get(this.#header.receiver);
+    const entry = this.indices.get(this.#header.receiver);
     if (entry === undefined || entry instanceof Dial) return DropReason.receiverIndexUnknown;
     const { channel, link, epoch } = entry;
     const { number } = this.#header;
@@ -417,8 +282,8 @@ export class LinkTable {
     if (this.#stopped) return;
     if (dial.link?.up === true && !dial.rekeys) return;
     if (dial.index < 0) {
-      dial.index = this.#freeIndex();
-      this.#indices.set(dial.index, dial);
+      dial.index = this.indices.free();
+      this.indices.set(dial.index, dial);
     }
     if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0) dial.key = null;
     const length = this.handshaker.writeInit(dial, this.#run, this.#scratch);
@@ -430,7 +295,7 @@ export class LinkTable {
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const fingerprint = this.handshaker.fingerprint(bytes, length);
-    const answered = this.#answered.get(fingerprint);
+    const answered = this.indices.answered(fingerprint);
     if (answered !== undefined && !this.#stopped) return this.#answerAgain(answered, from);
     const reason = this.#stopped ? DropReason.handshakeRefused : this.#judgeInit(fingerprint, bytes, length, from);
     if (reason === DropReason.none) return reason;
@@ -474,9 +339,9 @@ export class LinkTable {
   #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint, late: boolean): DropReason {
     const { handshaker } = this;
     const { index, instance, started, version, certificate, continues, stamp } = handshaker.hello;
-    const localIndex = this.#freeIndex();
+    const localIndex = this.indices.free();
     const channel = link.channel;
-    const old = continues === 0 ? undefined : this.#indices.get(continues);
+    const old = continues === 0 ? undefined : this.indices.get(continues);
     const renewed = channel !== null && channel.instance === instance && channel.version === version && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
     const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#run, attempt, this.#scratch);
     if (length === 0) return DropReason.handshakeBroken;
@@ -488,14 +353,11 @@ export class LinkTable {
       Object.assign(entry.channel, { started, version });
     } else {
       entry = { channel: renewed, link, epoch };
-      if (renewed.nextEpoch !== null) this.#forgetEpoch(renewed.nextEpoch);
+      if (renewed.nextEpoch !== null) this.indices.forgetEpoch(renewed.nextEpoch);
       renewed.nextEpoch = epoch;
     }
-    this.#indices.set(localIndex, entry);
-    if (fingerprint !== '') {
-      this.#answered.set(fingerprint, { entry, response: this.#scratch.slice(0, length) });
-      this.#fingerprints.set(epoch, fingerprint);
-    }
+    this.indices.set(localIndex, entry);
+    if (fingerprint !== '') this.indices.remember(fingerprint, { entry, response: this.#scratch.slice(0, length) });
     if (renewed === null) link.offerChannel(entry.channel, stamp, late);
     this.#env.sink.send(from, this.#scratch, length);
     return DropReason.none;
@@ -516,7 +378,7 @@ export class LinkTable {
   }
 
   #onResponse(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const dial = this.#indices.get(this.#header.receiver);
+    const dial = this.indices.get(this.#header.receiver);
     if (!(dial instanceof Dial)) return DropReason.handshakeUnexpected;
     const reason = this.#judgeResponse(dial, bytes, length, from);
     if (reason !== DropReason.none && !dial.rekeys) this.watch.onAnswerRefused(dial, reason, this.handshaker.hello, this.handshaker.refused);
@@ -555,7 +417,7 @@ export class LinkTable {
     const channel = link?.channel ?? null;
     if (link === undefined || channel === null || link !== dial.link) return DropReason.handshakeUnexpected;
     const { hello, seal } = this.handshaker;
-    const continued = this.#indices.get(hello.continues);
+    const continued = this.indices.get(hello.continues);
     if (hello.instance !== channel.instance || hello.version !== channel.version || continued === undefined || continued instanceof Dial || continued.channel !== channel) {
       // The peer knows nothing of our channel: it has begun anew, and so do we.
       this.#useNew(dial, link, from);
@@ -571,7 +433,7 @@ export class LinkTable {
     const epoch = new Epoch(dial.index, hello.index, seal, this.#env.clock.now(), hello.certificate, this.handshaker.shown);
     dial.index = -1;
     this.#endRound(dial);
-    this.#indices.set(epoch.localIndex, { channel, link, epoch });
+    this.indices.set(epoch.localIndex, { channel, link, epoch });
     this.#enter(link, channel, epoch);
     link.dialled = true;
     link.liveness.greet();
@@ -588,7 +450,7 @@ export class LinkTable {
     const called = dial.rekeys ? link.endpoint : dial.endpoint;
     const channel = new Channel(epoch, hello.instance, seal === null || called.key === from.key ? from : called, this.#env.sink, this.#env.flushList);
     Object.assign(channel, { started: hello.started, version: hello.version });
-    this.#indices.set(epoch.localIndex, { channel, link, epoch });
+    this.indices.set(epoch.localIndex, { channel, link, epoch });
     link.useChannel(channel, true);
   }
 
@@ -596,7 +458,7 @@ export class LinkTable {
   #enter(link: Link, channel: Channel, epoch: Epoch): void {
     channel.flush();
     const over = channel.enter(epoch, this.#env.clock.now() + OVERLAP);
-    if (over !== null) this.#forgetEpoch(over);
+    if (over !== null) this.indices.forgetEpoch(over);
     const rekey = this.#rekeys.get(link);
     if (rekey !== undefined) this.#endRound(rekey);
     this.#env.log.debug({ peer: link.label, rekeys: channel.rekeys }, 'link has new keys');
@@ -604,7 +466,7 @@ export class LinkTable {
 
   /** The dial rests until its link goes down. */
   #endRound(dial: Dial): void {
-    if (dial.index >= 0) this.#indices.delete(dial.index);
+    if (dial.index >= 0) this.indices.delete(dial.index);
     dial.rest();
     this.#env.timers.cancel(dial.timer);
     if (dial.rekeys) this.#rekeys.delete(dial.link!);
@@ -638,9 +500,10 @@ export class LinkTable {
     if (rekey !== undefined) this.#endRound(rekey);
     if (this.#stopped) return;
     const now = this.#env.clock.now();
-    for (const dial of this.#dials) if (dial.link === link && why !== '') dial.outcome.onDown(now, why);
     for (const dial of this.#dials) {
-      if (dial.link === link && !dial.timer.armed) this.#env.timers.arm(dial.timer, this.#env.clock.now() + this.#env.rng.below(20_000) + 1);
+      if (dial.link !== link) continue;
+      if (why !== '') dial.outcome.onDown(now, why);
+      if (!dial.timer.armed) this.#env.timers.arm(dial.timer, now + this.#env.rng.below(20_000) + 1);
     }
   }
 
@@ -655,26 +518,6 @@ export class LinkTable {
     this.#endRound(dial);
     const { link } = dial;
     if (link !== null && link.dialled && !this.#dials.some((other) => other.link === link)) link.down('no longer configured', CLOSE_REMOVED);
-  }
-
-  /** Of 31 bits: V8 keeps those without memory of their own, and finds them faster. */
-  #freeIndex(): number {
-    for (;;) {
-      const index = this.#draws.u32() >>> 1;
-      if (index !== 0 && !this.#indices.has(index)) return index;
-    }
-  }
-
-  #forgetChannel(channel: Channel): void {
-    for (const epoch of [channel.epoch, channel.nextEpoch, channel.lastEpoch]) if (epoch !== null) this.#forgetEpoch(epoch);
-  }
-
-  #forgetEpoch(epoch: Epoch): void {
-    this.#indices.delete(epoch.localIndex);
-    const fingerprint = this.#fingerprints.get(epoch);
-    if (fingerprint === undefined) return;
-    this.#fingerprints.delete(epoch);
-    this.#answered.delete(fingerprint);
   }
 
   #makeLink(node: NodeId, endpoint: Endpoint): Link {
@@ -734,11 +577,11 @@ export class LinkTable {
     const { epoch } = channel;
     if (epoch.seal === null) return;
     if (channel.lastEpoch !== null && now >= channel.lastUntil) {
-      this.#forgetEpoch(channel.lastEpoch);
+      this.indices.forgetEpoch(channel.lastEpoch);
       channel.lastEpoch = null;
     }
     if (channel.nextEpoch !== null && now - channel.nextEpoch.madeAt >= CONFIRM_TIME) {
-      this.#forgetEpoch(channel.nextEpoch);
+      this.indices.forgetEpoch(channel.nextEpoch);
       channel.nextEpoch = null;
     }
     const { rekeyAfterUs, rekeyAfterDatagrams } = this.#config;

@@ -35,7 +35,7 @@ import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
 import { PathProbe } from './path-probe.ts';
 import type { DataService } from './data-service.ts';
-import type { LinkEnvironment } from './link-table.ts';
+import type { LinkEnvironment } from './environment.ts';
 import { Flaps } from './flaps.ts';
 import { Liveness } from './liveness.ts';
 import { ReliableService } from './reliable.ts';

@@ -16,12 +16,14 @@ import type { CertificateVerdict } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
+import { REFUSAL_KEY, REFUSAL_TWIN, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
 import type { AddressProbe, ProbeResult } from '../base/address-probe.ts';
 import type { Dial } from './dial.ts';
 import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-outcome.ts';
 import type { PeerHello } from './handshaker.ts';
 import type { Link } from './link.ts';
 import { RefusalLog } from './refusal-log.ts';
+import type { ToldRefusal } from './refusals.ts';
 import { explain, type WhyText } from './why.ts';
 
 /** Who is who, as far as routing knows. */
@@ -30,6 +32,15 @@ export interface Directory {
   nameOf(node: NodeId): string | null;
   /** The node whose certificate has this exchange key. */
   ownerOf(key: Uint8Array): NodeId | null;
+}
+
+/** A neighbour of the configuration, or a node that dialled us. */
+export interface Neighbour {
+  readonly link: Link | null;
+  /** Null: it is not configured here. */
+  readonly dial: Dial | null;
+  /** Why there is no link by this dial; null where there is one, or nothing was dialled. */
+  readonly trouble: Trouble | null;
 }
 
 export interface WatchSurroundings {
@@ -55,6 +66,9 @@ const KEY_INTERVAL: Micros = 5 * SECOND;
 const PROBE_AFTER: Micros = 1_500 * MILLISECOND;
 const PROBE_INTERVAL: Micros = 15 * SECOND;
 const PROBES_MAX = 8;
+/** A peer that asks for the key at this attempt or later has not heard the answers. */
+const ASKED_AGAIN = 4;
+const REFUSAL_CODES: ReadonlyMap<number, WhyCode> = new Map([[REFUSAL_VERSION, 'wireVersion'], [REFUSAL_KEY, 'wrongKey'], [REFUSAL_TWIN, 'twin']]);
 const PROBE_CODES: readonly Exclude<ProbeResult, 'nothing'>[] = ['portClosed', 'unreachable', 'forbidden', 'noSocket'];
 
 const OF_PEER: Partial<Record<DropReason, WhyCode>> = {
@@ -104,6 +118,23 @@ export class NeighbourWatch {
     this.#refusals = new RefusalLog(env.clock, env.log);
   }
 
+  /** Every link of `links`, which are walked once, and every neighbour of the configuration that has none of its own, once each. */
+  *neighbours(links: Iterable<Link>): IterableIterator<Neighbour> {
+    const first = new Map<Link, Dial>();
+    for (const dial of this.#dials) {
+      const { link } = dial;
+      if (link !== null && (!first.has(link) || dial.endpoint.key === link.endpoint.key)) first.set(link, dial);
+    }
+    for (const link of links) {
+      const dial = first.get(link) ?? null;
+      yield { link, dial, trouble: dial === null ? null : this.trouble(dial, dial) };
+    }
+    for (const dial of this.#dials) {
+      if (dial.link !== null && first.get(dial.link) === dial) continue;
+      yield { link: null, dial, trouble: this.trouble(dial, dial.link === null ? null : first.get(dial.link) ?? null) };
+    }
+  }
+
   /** What logs call a node: its name where there is one. */
   label(node: NodeId, certificate: Certificate | null = null): string {
     const name = certificate?.node === node ? certificate.name : this.#env.directory.nameOf(node);
@@ -129,8 +160,15 @@ export class NeighbourWatch {
     }
   }
 
+  /** Whoever is at the dial's address said that; anybody may have. */
+  onRefusal(dial: Dial, told: ToldRefusal): void {
+    const said = told.reason === REFUSAL_VERSION ? `that it speaks ${versionsText(told.versions)}` : refusalText(told);
+    this.note(dial, REFUSAL_CODES.get(told.reason) ?? 'refused', { said });
+  }
+
   /** The address asks for our key although it was answered before, and nothing came from it when we called. */
-  onAskedAgain(from: Endpoint): void {
+  onKeyAsked(from: Endpoint, attempt: number): void {
+    if (attempt < ASKED_AGAIN) return;
     for (const dial of this.#dials) {
       if (dial.endpoint.key !== from.key || dial.link?.up === true) continue;
       const { code } = dial.outcome.best(this.#env.clock.now());

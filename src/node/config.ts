@@ -10,7 +10,7 @@ import { formatNodeId, isNodeId, isNodeName, type NodeId } from '../base/ids.ts'
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { byzantineModes, MILLION, secureOptions, type ByzantineOptions } from '../byzantine/options.ts';
 import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
-import type { DialConfig } from '../link/link-table.ts';
+import type { DialConfig } from '../link/dial.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
 import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 
 import { ClientCore, SEND_AHEAD_BYTES } from '../../spines-client/src/core.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { ClientOut } from '../../src/ipc/client-port.ts';
+import type { ClientOut } from '../../src/ipc/client.ts';
 import type { SimHost } from '../../src/sim/world.ts';
 import { hosts, Inbox, useNetworks, wire, type Network } from '../support/network.ts';
 

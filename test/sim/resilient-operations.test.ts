@@ -7,7 +7,7 @@ import { encodeControl, decodeControl, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, 
 
 import { MILLISECOND, SECOND } from '../../src/base/time.ts';
 import { parseTopology } from '../../src/emulation/topology-parse.ts';
-import type { ClientAccess } from '../../src/ipc/client-port.ts';
+import type { ClientAccess } from '../../src/ipc/client.ts';
 import { refuseUnsupported, runVirtual } from '../../src/sim/run-virtual.ts';
 import type { SimHost } from '../../src/sim/world.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';

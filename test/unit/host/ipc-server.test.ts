@@ -11,7 +11,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';
 import { IpcServer } from '../../../src/host/ipc-server.ts';
-import type { ClientOut, ClientPort } from '../../../src/ipc/client-port.ts';
+import type { ClientOut } from '../../../src/ipc/client.ts';
+import type { ClientPort } from '../../../src/ipc/client-port.ts';
 import { randomBytes } from '../../fuzz/mutate.ts';
 
 let folder: string;

@@ -9,7 +9,8 @@ import {
 import { MILLISECOND, SECOND } from '../../../src/base/time.ts';
 import { changeDirection, defaultDirection } from '../../../src/emulation/link-settings.ts';
 import { ClientRate } from '../../../src/ipc/client-rate.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientPort } from '../../../src/ipc/client-port.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../../src/ipc/client.ts';
+import type { ClientPort } from '../../../src/ipc/client-port.ts';
 import { defaultLimits, type NodeLimits } from '../../../src/node/config.ts';
 import { World, type SimHost } from '../../../src/sim/world.ts';
 import { DropReason } from '../../../src/wire/drop.ts';

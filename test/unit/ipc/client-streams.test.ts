@@ -7,7 +7,8 @@ import {
 } from '../../../spines-client/src/protocol.ts';
 import { SECOND } from '../../../src/base/time.ts';
 import { changeDirection, defaultDirection } from '../../../src/emulation/link-settings.ts';
-import type { ClientOut, ClientPort } from '../../../src/ipc/client-port.ts';
+import type { ClientOut } from '../../../src/ipc/client.ts';
+import type { ClientPort } from '../../../src/ipc/client-port.ts';
 import { World, type SimHost } from '../../../src/sim/world.ts';
 
 type Control = Record<string, unknown>;

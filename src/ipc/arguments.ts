@@ -1,0 +1,58 @@
+/**
+ * Arguments of a client's requests: what they may be, and the error that says so.
+ *
+ * A request is a map of anything. Each function takes one argument out of it and throws SpinesError EINVAL that names it and
+ * its bounds.
+ */
+
+import { assert } from '../base/assert.ts';
+import { SpinesError } from '../base/errors.ts';
+import { isNodeId, parseNodeId, type NodeId } from '../base/ids.ts';
+import { MILLISECOND, type Micros } from '../base/time.ts';
+import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
+import { KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN } from 'spines-client/protocol';
+
+export type Arguments = Readonly<Record<string, unknown>>;
+
+/** An integer argument between `min` and `max`. Throws SpinesError EINVAL. */
+export function integer(args: Arguments, name: string, min: number, max: number): number {
+  const value = args[name];
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new SpinesError('EINVAL', `${name} must be a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+assert(SILENCE_MIN === SILENCE_MS_MIN * MILLISECOND && KEEPALIVE_MIN === KEEPALIVE_MS_MIN * MILLISECOND && LIMIT_MAX === LIVENESS_MS_MAX * MILLISECOND, 'a client may set what a config may');
+
+/** A stream's own limits, where given. Throws SpinesError EINVAL. */
+export function streamLimits(args: Arguments): OwnLimits {
+  if (args['kind'] === 'stream') return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
+  for (const name of ['silenceMs', 'keepaliveMs']) if (args[name] !== undefined) throw new SpinesError('EINVAL', `${name} is for streams; leave it out, or ask for kind "stream"`);
+  return NO_LIMITS;
+}
+
+/** Null: the daemon's. */
+export function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Micros | null {
+  const value = args[name];
+  if (value === undefined || value === null) return null;
+  const least = name === 'silenceMs' ? SILENCE_MS_MIN : KEEPALIVE_MS_MIN;
+  if (name === 'keepaliveMs' && value === 0) return 0;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > LIVENESS_MS_MAX) {
+    throw new SpinesError('EINVAL', `${name} must be a whole number from ${least} to ${LIVENESS_MS_MAX}${name === 'keepaliveMs' ? ', or 0 for none' : ''}`);
+  }
+  return value * MILLISECOND;
+}
+
+/** A text argument, 1..255 characters. Throws SpinesError EINVAL. */
+export function text(args: Arguments, name: string): string {
+  const value = args[name];
+  if (typeof value !== 'string' || value.length < 1 || value.length > 255) throw new SpinesError('EINVAL', `${name} must be a text of 1 to 255 characters`);
+  return value;
+}
+
+/** Dotted quad of a class a node can have, or null. */
+export function quadOf(name: string): NodeId | null {
+  const id = parseNodeId(name);
+  return id !== null && isNodeId(id) ? id : null;
+}

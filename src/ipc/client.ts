@@ -1,0 +1,68 @@
+/**
+ * What a connected client needs from the daemon, and the daemon from whoever carries the client's bytes.
+ *
+ * Types, and the access of a local program; so that parts of a client need not know the port that holds them.
+ */
+
+import type { SpinesError } from '../base/errors.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Clock, Timers } from '../base/time.ts';
+import type { Sessions } from '../session/sessions.ts';
+import type { StreamOptions } from '../session/stream.ts';
+import type { Streams } from '../session/streams.ts';
+import type { DropCounters } from '../wire/drop.ts';
+import type { WelcomeBody } from 'spines-client/protocol';
+import type { Arguments } from './arguments.ts';
+import type { ClientPlaces } from './client-places.ts';
+import type { ClientPort } from './client-port.ts';
+
+/** The way back to the client, given by the host. */
+export interface ClientOut {
+  /** Queues `bytes`, which the callee owns from now on. */
+  write(bytes: Uint8Array): void;
+  /** Queues copies of `head` and of `bytes[start..end)`, one behind the other. */
+  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void;
+  /** Closes after what was written has gone. */
+  end(): void;
+  /** Bytes queued and not yet taken by the client. */
+  readonly bufferedBytes: number;
+}
+
+/** Which way a client came, and what it may do. */
+export interface ClientAccess {
+  /** Whether a HELLO's token is the right one. Null: the way itself says who may come. */
+  readonly tokenFits: ((token: string) => boolean) | null;
+  /** The name in a remote client's certificate; null for programs on this machine, which may change the daemon. */
+  readonly certificate: string | null;
+}
+
+/** A program that may open the daemon's Unix socket. */
+export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenFits: null, certificate: null });
+
+/** Answers a request: a result, or an error with a code. Called once, now or later. */
+export type Reply = (result: Record<string, unknown> | SpinesError) => void;
+
+export interface ClientServices {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly drops: DropCounters;
+  readonly sessions: Sessions;
+  readonly streams: Streams;
+  readonly places: ClientPlaces;
+  /** Congestion control of streams that this daemon's clients open. */
+  readonly congestion: StreamOptions['congestion'];
+  readonly socketsMax: number;
+  readonly queueBytes: number;
+  /** 0: unlimited. */
+  readonly bytesPerSecond: number;
+  readonly packetsPerSecond: number;
+  welcome(): WelcomeBody;
+  /** The node that `name` (a node name or a dotted quad) means, or null. */
+  resolve(name: string): NodeId | null;
+  nameOf(node: NodeId): string | null;
+  /** Which of the link services and routings this daemon can do; an error text otherwise. */
+  checkModes(service: number, dissemination: number): string | null;
+  /** Requests about the daemon. False when it knows no such op. */
+  administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
+  onClosed(port: ClientPort): void;
+}
