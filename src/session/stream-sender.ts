@@ -43,15 +43,14 @@ interface Sent {
   /** Of the transmission that was declared lost last: when it left, its order, and the reduction that it belongs to. */
   lostSentAt: Micros;
   lostOrder: number;
+  /** Nothing was heard for a whole timeout: had it arrived all the same, it was late and not out of order. */
+  lostByTimer: boolean;
   reduction: number;
   /** Acknowledged beyond a gap. */
   sacked: boolean;
   lost: boolean;
   limited: boolean;
 }
-
-/** A transmission, for as long as it is neither acknowledged nor lost; it is the record's latest while the orders agree. */
-interface UnderWay { readonly record: Sent; readonly order: number }
 
 /** What to send next. */
 export interface Next { start: number; end: number; fin: boolean; again: boolean }
@@ -83,8 +82,12 @@ export class StreamSender {
   #lostCount = 0;
   /** No record below this position is lost. */
   #lostFrom = Infinity;
-  /** In the order of their sending; those before #underWayFrom are over. */
-  #underWay: UnderWay[] = [];
+  /**
+   * Transmissions in the order of their sending, and their numbers in that order: each is its record's latest while the numbers agree.
+   * Those before #underWayFrom are over.
+   */
+  #underWay: Sent[] = [];
+  #underWayOrders: number[] = [];
   #underWayFrom = 0;
   readonly #reordering = new Reordering();
   /** Reductions of the window so far; losses that the last one stands for and that are not disproved, -1 = it cannot be undone. */
@@ -92,6 +95,8 @@ export class StreamSender {
   #reductionLosses = -1;
   /** Reports of duplicates to come, of segments that are known to have been sent again in vain. */
   #duplicatesToCome = 0;
+  /** Losses by the timer since the latest by number or time: duplicates are taken for theirs. */
+  #timerLosses = 0;
   /** A timeout lets one segment out beyond the window: what counts as in flight may long have arrived or be lost, unreported. */
   #probe = false;
   /** The record that `nextToSend` last proposed to send again. */
@@ -193,20 +198,21 @@ export class StreamSender {
       record.order = this.#orders;
       record.times += 1;
       record.limited = limited;
-      this.#underWay.push({ record, order: this.#orders });
+      this.#enlist(record);
       this.resent += what.end - what.start;
     } else {
       if (this.#first === this.#sent.length) this.progressAt = now;
       const record = {
-        start: what.start, end, sentAt: now, order: this.#orders, times: 1, lostSentAt: 0, lostOrder: 0, reduction: 0, sacked: false, lost: false, limited,
+        start: what.start, end, sentAt: now, order: this.#orders, times: 1, lostSentAt: 0, lostOrder: 0, lostByTimer: false, reduction: 0,
+        sacked: false, lost: false, limited,
       };
       this.#sent.push(record);
-      this.#underWay.push({ record, order: this.#orders });
+      this.#enlist(record);
       this.next = end;
     }
     this.#inFlight += cost;
     this.#pacer.take(cost);
-    this.controller.onSegmentSize(Math.max(cost, 256));
+    this.controller.onSegmentSize(cost);
     const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
     if (what.again || end - this.#askedAt >= quarter) {
       this.#askedAt = end;
@@ -273,7 +279,7 @@ export class StreamSender {
 
   /** The far end had this before what was sent again reached it. */
   #onSpurious(record: Sent, now: Micros): void {
-    this.#reordering.onSpurious(now, this.rtt);
+    if (!record.lostByTimer) this.#reordering.onSpurious(now, this.rtt);
     this.spurious += 1;
     if (record.reduction === this.#reductions) this.#disprove();
   }
@@ -285,7 +291,8 @@ export class StreamSender {
       return;
     }
     if (this.resent === 0) return;
-    this.#reordering.onSpurious(now, this.rtt);
+    if (this.#timerLosses > 0) this.#timerLosses -= 1;
+    else this.#reordering.onSpurious(now, this.rtt);
     this.spurious += 1;
     this.#disprove();
   }
@@ -309,7 +316,7 @@ export class StreamSender {
       this.#lostCount -= 1;
       record.lost = false;
       this.#onSpurious(record, now);
-    } else if (record.times > 1 && now - record.sentAt < TOO_SOON * this.rtt.minUs) {
+    } else if (record.times > 1 && this.rtt.samples > 0 && now - record.sentAt < TOO_SOON * this.rtt.minUs) {
       this.#duplicatesToCome += 1;
       this.#onSpurious(record, now);
       // What arrived is the transmission before: it says nothing of what left since.
@@ -345,24 +352,31 @@ export class StreamSender {
     const byNumber = !this.#reliable && !this.#reordering.seen;
     for (let oldest = this.#oldest; oldest !== null && oldest.order <= this.#newestAckedOrder; oldest = this.#oldest) {
       if (!(byNumber && this.#newestAckedOrder - oldest.order >= PACKET_THRESHOLD) && oldest.sentAt + delay > now) break;
-      this.#declareLost(oldest, now);
+      this.#timerLosses = 0;
+      this.#declareLost(oldest, now, false);
     }
   }
 
   /** Of what is under way, what left first; null when nothing is. */
   get #oldest(): Sent | null {
-    const underWay = this.#underWay;
+    const underWay = this.#underWay, orders = this.#underWayOrders;
     let from = this.#underWayFrom;
     for (; from < underWay.length; from += 1) {
-      const { record, order } = underWay[from]!;
-      if (!record.sacked && !record.lost && record.order === order) break;
+      const record = underWay[from]!;
+      if (!record.sacked && !record.lost && record.order === orders[from]) break;
     }
-    if (from === underWay.length || (from > 64 && 2 * from > underWay.length)) {
-      this.#underWay = from === underWay.length ? [] : underWay.slice(from);
+    if (from > 0 && (from === underWay.length || (from > 64 && 2 * from > underWay.length))) {
+      this.#underWay = underWay.slice(from);
+      this.#underWayOrders = orders.slice(from);
       from = 0;
     }
     this.#underWayFrom = from;
-    return this.#underWay[from]?.record ?? null;
+    return this.#underWay[from] ?? null;
+  }
+
+  #enlist(record: Sent): void {
+    this.#underWay.push(record);
+    this.#underWayOrders.push(record.order);
   }
 
   /** Index in #sent of the first record that begins at `position` or beyond. */
@@ -376,8 +390,9 @@ export class StreamSender {
     return low;
   }
 
-  #declareLost(record: Sent, now: Micros): void {
+  #declareLost(record: Sent, now: Micros, byTimer: boolean): void {
     record.lost = true;
+    record.lostByTimer = byTimer;
     record.lostSentAt = record.sentAt;
     record.lostOrder = record.order;
     this.#lostFrom = this.#lostCount === 0 ? record.start : Math.min(this.#lostFrom, record.start);
@@ -392,7 +407,7 @@ export class StreamSender {
   get dueAt(): Micros {
     const oldest = this.#oldest;
     if (oldest === null) return NEVER;
-    const at = Math.max(this.#underWay[this.#underWay.length - 1]!.record.sentAt, this.progressAt) + this.timeout;
+    const at = Math.max(this.#underWay[this.#underWay.length - 1]!.sentAt, this.progressAt) + this.timeout;
     return oldest.order < this.#newestAckedOrder ? Math.min(at, oldest.sentAt + this.#lossDelay) : at;
   }
 
@@ -412,7 +427,8 @@ export class StreamSender {
       if (now - Math.max(record.sentAt, this.progressAt) < this.timeout) return;
       this.timeouts += 1;
       this.#probe = true;
-      this.#declareLost(record, now);
+      this.#timerLosses += 1;
+      this.#declareLost(record, now, true);
       if (this.timeouts >= 2) this.controller.onPersistentLoss(this.unsent);
       return;
     }
@@ -430,6 +446,7 @@ export class StreamSender {
     this.#first = 0;
     this.#lostCount = 0;
     this.#underWay = [];
+    this.#underWayOrders = [];
     this.#underWayFrom = 0;
   }
 

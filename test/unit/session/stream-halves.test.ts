@@ -82,6 +82,80 @@ describe('sending half', () => {
     return all;
   }
 
+  /** Ten full segments over a wire of 100 ms; `rtts`: how many round trips were measured before. */
+  function scene(rtts: number): { sender: StreamSender; at(index: number): number; ack(index: number, ...sacked: number[]): Segment } {
+    const sender = new StreamSender(false, 'newreno', 1_000_000), at = (index: number): number => index * SEGMENT_BYTES_MAX;
+    sender.edge = 1_000_000;
+    for (let i = 0; i < rtts; i += 1) sender.rtt.onSample(100 * MILLISECOND, i);
+    sender.write(new Uint8Array(at(30)), 0, at(30));
+    return {
+      sender, at,
+      ack: (index, ...sacked) => {
+        const segment = new Segment();
+        segment.ack = at(index);
+        segment.window = 1_000_000;
+        for (const each of sacked) {
+          segment.sackStart[segment.sackCount] = at(each);
+          segment.sackEnd[segment.sackCount] = at(each + 1);
+          segment.sackCount += 1;
+        }
+        return segment;
+      },
+    };
+  }
+
+  /** Sends what leaves again from `now` on, as pacing lets it; the positions. */
+  function again(sender: StreamSender, now: number): number[] {
+    const next: Next = { start: 0, end: 0, fin: false, again: false }, wait = { us: 0 }, all: number[] = [];
+    for (let at = now; ; at += wait.us) {
+      if (sender.nextToSend(at, next, wait)) {
+        if (!next.again) return all;
+        all.push(next.start);
+        sender.onSent(next, at);
+      } else if (wait.us === 0) return all;
+    }
+  }
+
+  test('while no round trip is known, no acknowledgement comes too soon for one', () => {
+    const { sender, ack } = scene(0);
+    sent(sender, 1_000);
+    const due = sender.dueAt;
+    sender.onTimer(due);
+    expect(again(sender, due)).toEqual([0]);
+    expect(sender.onAck(ack(1), false, due + 100 * MILLISECOND)).toBe(true);
+    expect(sender.spurious).toBe(0);
+  });
+
+  test('a timeout that was none gives the window back, and three later arrivals are a loss as before', () => {
+    const { sender, at, ack } = scene(20);
+    sent(sender, 1_000);
+    const { window } = sender.controller, due = sender.dueAt;
+    sender.onTimer(due);
+    expect(again(sender, due)).toEqual([0]);
+    expect(sender.controller.window).toBeLessThan(window);
+    sender.onAck(ack(1), false, due + 5 * MILLISECOND);
+    expect([sender.spurious, sender.controller.window >= window]).toEqual([1, true]);
+    sender.onAck(ack(1, 2, 3, 4, 5, 6, 7, 8), false, due + 6 * MILLISECOND);
+    expect(again(sender, due + 6 * MILLISECOND)).toEqual([at(1)]);
+  });
+
+  test('three later arrivals that were no loss give the window back, and from then on time tells', () => {
+    const { sender, at, ack } = scene(20);
+    sent(sender, 1_000);
+    const { window } = sender.controller, now = 101 * MILLISECOND;
+    sender.onAck(ack(0, 1, 2, 3, 4, 5), false, now);
+    expect(again(sender, now)).toEqual([0]);
+    expect(sender.controller.window).toBeLessThan(window);
+    sender.onAck(ack(6), false, now + 5 * MILLISECOND);
+    expect([sender.spurious, sender.controller.window >= window]).toEqual([1, true]);
+    expect(sender.onAck(ack(6, 7, 8, 9), false, now + 6 * MILLISECOND)).toBe(true);
+    expect(again(sender, now + 6 * MILLISECOND)).toEqual([]);
+    const due = sender.dueAt;
+    expect(due).toBeLessThan(now + 100 * MILLISECOND);
+    sender.onTimer(due);
+    expect(again(sender, due)).toEqual([at(6)]);
+  });
+
   test('against a receiver over a wire that loses and reorders, every byte arrives and all counters return to zero', () => {
     for (let seed = 0; seed < 12; seed += 1) {
       const rng = new Rng(seed), total = rng.below(120_000), sender = new StreamSender(seed % 2 === 0, seed % 3 === 0 ? 'cubic' : 'newreno', 200_000), receiver = new StreamReceiver(64 * 1024);
