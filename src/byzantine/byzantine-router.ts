@@ -35,7 +35,7 @@ import type { Misbehaviour } from './misbehaviour.ts';
 import { capExponent, type ByzantineOptions } from './options.ts';
 import { COUNTER_WINDOW_WORDS, NUMBER_BYTES } from './path-flow.ts';
 import { RouteMessages } from './route-messages.ts';
-import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
+import { SourceFlow, type MessageNumbers, type SourceFlowEnvironment } from './source-flow.ts';
 import { WeightList } from './weights.ts';
 import { Withdrawals } from './withdrawals.ts';
 
@@ -96,7 +96,7 @@ export class ByzantineRouter implements AlternateRouter {
   /** By destination; never forgotten in this run, as keys would be used twice. At most one for each node of the network. */
   readonly #counters = new Map<NodeId, number>();
   /** Of messages, by destination and service; never forgotten either, as the destination takes no number twice. */
-  readonly #numbers = new Map<string, number>();
+  readonly #numbers = new Map<string, MessageNumbers>();
   readonly #flowEnv: SourceFlowEnvironment;
   /** Which run of this node: in the units and from the clock of advertisements' numbers, and never behind those of an earlier run. */
   #epoch: number;
@@ -157,10 +157,10 @@ export class ByzantineRouter implements AlternateRouter {
         return counter;
       },
       rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
-      nextNumber: (destination, service) => {
-        const name = flowName(destination, service), number = this.#numbers.get(name) ?? 0;
-        this.#numbers.set(name, number + 1);
-        return number;
+      numbersOf: (destination, service) => {
+        const name = flowName(destination, service), numbers = this.#numbers.get(name) ?? { next: 0 };
+        this.#numbers.set(name, numbers);
+        return numbers;
       },
       kept: { bytes: 0, most: KEPT_BYTES_MAX }, waiting: new WaitingShares(Math.floor(env.pool.limit / 4)),
       paths: (destination) => this.discovery.paths(destination),

@@ -34,6 +34,9 @@ const YOUNG: Micros = 500 * MILLISECOND;
 /** Remembered of one flow. */
 const USERS_MAX = 64;
 
+/** Shared by all flows that there ever are to a destination by a service. */
+export interface MessageNumbers { next: number }
+
 interface Waiting { readonly kept: KeptPacket; readonly user: object }
 
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
@@ -45,8 +48,8 @@ export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly paths: (destination: NodeId) => readonly DiscoveredPath[];
   /** For the flow's users. `avoid`: a path whose links weigh more in this request, so that others are found as well. */
   readonly discover: (flow: SourceFlow, avoid?: readonly NodeId[]) => void;
-  /** The number of the next message to `destination` by `service`, over all flows of this run: the destination remembers those that it had. */
-  readonly nextNumber: (destination: NodeId, service: number) => number;
+  /** Of messages to `destination` by `service`, over all flows of this run: the destination remembers those that it had. */
+  readonly numbersOf: (destination: NodeId, service: number) => MessageNumbers;
   /** What waits for paths, of all flows. */
   readonly waiting: WaitingShares;
   readonly withdrawals: Withdrawals;
@@ -65,6 +68,7 @@ export class SourceFlow {
   /** Who sends on it, and when last. */
   readonly users = new Map<object, Micros>();
   readonly #waiting = new Ring<Waiting>(WAITING_MAX);
+  readonly #numbers: MessageNumbers;
   readonly #again = new Packet();
   #priority = 1;
   #main: PathFlow | null = null;
@@ -86,6 +90,7 @@ export class SourceFlow {
     this.destination = destination;
     this.service = service;
     this.#env = env;
+    this.#numbers = env.numbersOf(destination, service);
     this.#kept = service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
   }
 
@@ -183,7 +188,8 @@ export class SourceFlow {
   }
 
   #sendNow(bytes: Uint8Array, start: number, end: number, isStream: boolean): DropReason {
-    const number = this.#env.nextNumber(this.destination, this.service);
+    const number = this.#numbers.next;
+    this.#numbers.next += 1;
     const main = this.#main!;
     // Nobody on the way can mark what is sealed: its source does, by how long answers take.
     if (isStream && main.marks) stampEcn(bytes, start);
