@@ -12,6 +12,7 @@
  */
 
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../base/datagram.ts';
+import { MILLISECOND, type Micros } from '../base/time.ts';
 import { isSizeProbe } from '../wire/datagram-header.ts';
 import { DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
 import { EndpointTable } from './endpoints.ts';
@@ -31,7 +32,10 @@ export interface UdpEvents {
   onDatagram(bytes: Uint8Array, from: Endpoint): boolean;
   /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
   onDropped(): void;
-  /** `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by. Size probes are not told. */
+  /**
+   * `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by, and perhaps others
+   * of the same millisecond. Size probes are not told.
+   */
   onTooLong(to: Endpoint, datagrams: number): void;
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
@@ -50,6 +54,12 @@ const UNBATCHED_MAX = 4_096;
 const BATCH_DATAGRAMS_MAX = 64;
 /** Below what a UDP length can say, headers included. */
 const BATCH_BYTES_MAX = 60_000;
+
+/**
+ * Of what leaves singly to a peer, one datagram in so long asks how its send ended: an answer costs as much as a send, and a device
+ * that refuses a size refuses the next as well.
+ */
+const ASKED_EVERY_US: Micros = MILLISECOND;
 
 /** After so many datagrams that left one by one, a batch is tried again where a smaller MTU may have been why one was refused. */
 const UNBATCHED_FOR = 10_000;
@@ -76,7 +86,9 @@ export class UdpSink implements DatagramSink {
   #flushScheduled = false;
   /** Peers to whom a batch could not be sent (IPsec, a device without checksums): theirs leave one by one, so many. */
   readonly #unbatched = new Map<string, number>();
-  /** One for all sends: Node makes none without, and then keeps quiet about errors. */
+  /** When a send to a peer last asked how it ended. */
+  readonly #askedAt = new WeakMap<Endpoint, Micros>();
+  /** One for all sends that ask: Node keeps quiet about errors without. */
   readonly #onSent = (error: NodeJS.ErrnoException | null): void => {
     // Others of single datagrams (an unreachable network, a refused port) are the link's to notice.
     if (error === null) return;
@@ -229,15 +241,22 @@ export class UdpSink implements DatagramSink {
     // The whole of a link's buffer fits, and what lies behind the datagram does no harm; a view would cost more.
     if (start === 0 && bytes.length <= SCRATCH_BYTES) this.#scratch.set(bytes);
     else view.set(bytes.subarray(start, end));
-    // What every path carries needs no callback, and the probe of a size is sent to see whether it arrives.
-    if (length <= DATAGRAM_BYTES_MIN || bound.offload === null || isSizeProbe(view)) socket.send(view, to.port, to.address);
-    else socket.send(view, to.port, to.address, this.#onSent);
+    // What every path carries need not ask, and the probe of a size is sent to see whether it arrives.
+    if (length > DATAGRAM_BYTES_MIN && bound.offload !== null && !isSizeProbe(view) && this.#mayAsk(to)) socket.send(view, to.port, to.address, this.#onSent);
+    else socket.send(view, to.port, to.address);
     const queued = socket.getSendQueueSize();
     if (queued > 0) {
       this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
       this.#views = [];
       this.#onQueued(queued);
     }
+  }
+
+  #mayAsk(to: Endpoint): boolean {
+    const now = stopwatch.now(), last = this.#askedAt.get(to);
+    if (last !== undefined && now - last < ASKED_EVERY_US) return false;
+    this.#askedAt.set(to, now);
+    return true;
   }
 
   /**
