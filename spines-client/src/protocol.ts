@@ -63,6 +63,10 @@ export const KEEPALIVE_MS_MIN = 500;
 export const SILENCE_MS_MIN = 1_000;
 export const LIVENESS_MS_MAX = 86_400_000;
 
+/** What holds a stream's sender back when the network is full. */
+export const CONGESTION_NAMES = ['newreno', 'cubic', 'bbr'] as const;
+export type CongestionName = (typeof CONGESTION_NAMES)[number];
+
 /** Bytes of the fixed head of SEND and RECV bodies. */
 export const DATAGRAM_HEAD_BYTES = 12;
 
@@ -96,8 +100,8 @@ export interface WelcomeBody {
  * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?
- *             (the last two of streams, and of those that a listener accepts)   {link?} ('best-effort': asked for realtime, which this daemon does not have)
+ * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?, congestion?: CongestionName
+ *             (the last three of streams, and of those that a listener accepts)   {link?} ('best-effort': asked for realtime, which this daemon does not have)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
  * setOption   socket, option, value                                  {}

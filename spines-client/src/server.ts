@@ -21,6 +21,7 @@ import { readListenArguments } from './connect-arguments.ts';
 import type { ListenOptions } from './connect-arguments.ts';
 import { SpinesClientError, stateError, typeError } from './errors.ts';
 import { Liveness } from './liveness-options.ts';
+import { checkCongestion } from './socket-options.ts';
 import { SpinesSocket, acceptedSocket } from './socket.ts';
 import type { StreamAddress, StreamOptions } from './socket.ts';
 import type { CoreStream } from './stream-core.ts';
@@ -109,6 +110,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     super();
     if (options !== undefined && options !== null && typeof options !== 'function' && typeof options !== 'object') throw typeError('options', 'of type object', options);
     this.#options = typeof options === 'object' && options !== null ? options : {};
+    checkCongestion(this.#options.congestion);
     this.#liveness = new Liveness(this.#options);
     this.maxConnections = this.#options.maxConnections;
     const onConnection = typeof options === 'function' ? options : listener;
@@ -210,9 +212,9 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     }
     if (this.#tries === 0) {
       const socket = this.#id;
-      const { link = 'reliable', routing = 'link-state' } = this.#options;
+      const { link = 'reliable', routing = 'link-state', congestion } = this.#options;
       const { keepaliveMs, silenceMs } = this.#liveness;
-      core.request('socket', { socket, kind: 'stream', link, routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { if (join === this.#joins) this.#refusal = error; });
+      core.request('socket', { socket, kind: 'stream', link, routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs, congestion }, (error) => { if (join === this.#joins) this.#refusal = error; });
     }
     this.#askPort();
   }

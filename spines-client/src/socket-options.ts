@@ -2,7 +2,14 @@
 
 import type { ConnectOptions, SpinesClient } from './client.ts';
 import type { LivenessOptions } from './liveness-options.ts';
-import type { LinkServiceName, RoutingName } from './protocol.ts';
+import { argumentError } from './errors.ts';
+import { CONGESTION_NAMES, type CongestionName, type LinkServiceName, type RoutingName } from './protocol.ts';
+
+/** Throws what net throws for wrong arguments. */
+export function checkCongestion(congestion: unknown): void {
+  if (congestion === undefined || CONGESTION_NAMES.some((name) => name === congestion)) return;
+  throw argumentError('ERR_INVALID_ARG_VALUE', `congestion must be ${CONGESTION_NAMES.join(', ')}, or undefined for the daemon's, not ${String(congestion)}`);
+}
 
 export interface StreamOptions extends LivenessOptions {
   /** Stay writable after the far end has ended. Default false. */
@@ -13,6 +20,8 @@ export interface StreamOptions extends LivenessOptions {
   link?: LinkServiceName | undefined;
   /** Default 'link-state'. */
   routing?: RoutingName | undefined;
+  /** Congestion control of what is sent; of a server: of what it accepts. Default: the daemon's. */
+  congestion?: CongestionName | undefined;
   /** Of net, refused: a socket carries bytes. */
   objectMode?: false | undefined;
   readableObjectMode?: false | undefined;

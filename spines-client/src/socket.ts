@@ -25,8 +25,8 @@ import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
 import { HIGH_WATER_BYTES } from './connection.ts';
 import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from './errors.ts';
 import { Liveness } from './liveness-options.ts';
-import type { LinkServiceName, RoutingName } from './protocol.ts';
-import type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
+import type { CongestionName, LinkServiceName, RoutingName } from './protocol.ts';
+import { checkCongestion, type SocketEvents, type SocketOptions, type StreamAddress, type StreamOptions } from './socket-options.ts';
 import type { CoreStream, StreamListener } from './stream-core.ts';
 
 export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
@@ -90,6 +90,7 @@ export class SpinesSocket extends Duplex {
   #referenced = true;
   readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
+  readonly #congestion: CongestionName | undefined;
   readonly #liveness: Liveness;
   readonly #member: ClientMember;
   #listener: SocketListener;
@@ -111,9 +112,10 @@ export class SpinesSocket extends Duplex {
   #idle: NodeJS.Timeout | null = null;
 
   constructor(options: SocketOptions = {}) {
-    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state' } = options;
+    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state', congestion } = options;
     if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
     if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+    checkCongestion(congestion);
     for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
       if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
     }
@@ -123,6 +125,7 @@ export class SpinesSocket extends Duplex {
     super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
     this.#link = link;
     this.#routing = routing;
+    this.#congestion = congestion;
     this.#liveness = liveness;
     this.#ownsClient = options.client === undefined;
     // A stream does not survive its connection, so its own client need not come back.
@@ -251,7 +254,8 @@ export class SpinesSocket extends Duplex {
     let failure: SpinesClientError | null = null;
     let failed = 'socket';
     const { keepaliveMs, silenceMs } = this.#liveness;
-    core.request('socket', { socket, kind: 'stream', link: this.#link, routing: this.#routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
+    const kind = { kind: 'stream', link: this.#link, routing: this.#routing, congestion: this.#congestion };
+    core.request('socket', { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
     if (target.localPort !== undefined) {
       core.request('bind', { socket, port: target.localPort }, (error) => {
         if (failure !== null || error === null) return;

@@ -57,14 +57,15 @@ async function openDatagrams({ flow, source, destination, to, onMessage, onRefus
 
 async function openStream({ flow, source, destination, to, onMessage, onRefused }: CarrierOptions): Promise<Carrier> {
   const messages = new MessageCutter(flow.sizeBytes, onMessage);
-  const server = destination.createServer({ link: flow.link, routing: flow.routing, maxConnections: 1 }, (socket) => {
+  const { link, routing } = flow, congestion = flow.congestion ?? undefined;
+  const server = destination.createServer({ link, routing, congestion, maxConnections: 1 }, (socket) => {
     // The sender's side tells how it ended.
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => messages.push(chunk));
   });
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, resolve));
   server.on('error', (error) => onRefused(codeOf(error), 1));
-  const sender = source.stream({ link: flow.link, routing: flow.routing });
+  const sender = source.stream({ link, routing, congestion });
   await connected(sender, server.address()!.port, to);
   // A stream dies with its daemon and does not come back.
   sender.on('error', (error) => onRefused(codeOf(error), 1));

@@ -239,7 +239,7 @@ export class Fleet {
   }
 
   #configOf(daemon: Daemon): string {
-    const { links, metric, seed } = this.topology;
+    const { links, metric, congestion, seed } = this.topology;
     const at = (node: number): string => `127.0.0.1:${this.#daemons[node]!.port}`;
     const mine = this.#linksOf[daemon.index]!;
     const sealed = this.topology.security === 'sealed';
@@ -253,6 +253,7 @@ export class Fleet {
         address: at(links[link]!.b), node: this.#daemons[links[link]!.b]!.quad, ...(sealed ? { key: this.#keys[links[link]!.b]! } : {}),
       })),
       metric,
+      ...(congestion === null ? {} : { congestion }),
       client: { socket: daemon.socketPath },
       emulation: {
         allow: true,

@@ -71,6 +71,7 @@ class Builder {
       seed,
       durationUs,
       metric: file.metric ?? 'expected-latency',
+      congestion: file.congestion ?? null,
       security: file.security ?? 'sealed',
       nodes: this.#nodes,
       links: this.#links,
@@ -246,6 +247,7 @@ function flowOf(flow: FlowData, from: number, to: number, name: string, runUs: n
     link: flow.link ?? 'best-effort',
     session: flow.session ?? 'datagram',
     routing: flow.routing ?? 'link-state',
+    congestion: flow.congestion ?? null,
   };
 }
 

@@ -6,7 +6,7 @@
  * and an unknown key's issue carries the keys that would have been valid.
  */
 
-import { parseMisbehaviour, type MisbehaviourName } from 'spines-client/protocol';
+import { CONGESTION_NAMES, parseMisbehaviour, type MisbehaviourName } from 'spines-client/protocol';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../base/ids.ts';
@@ -222,7 +222,9 @@ const flowSchema = strict({
   link: oneOf('best-effort', 'reliable', 'realtime').optional(),
   session: oneOf('datagram', 'stream').optional(),
   routing: oneOf('link-state', 'byzantine').optional(),
+  congestion: oneOf(...CONGESTION_NAMES).optional(),
 })
+  .refine((f) => f.congestion === undefined || f.session === 'stream', { path: ['congestion'], message: 'is of streams; add session: stream, or give congestion beside metric for links' })
   .refine((f) => (f.rate === undefined) !== (f.packetsPerSecond === undefined), { path: ['rate'], message: 'expected either rate or packetsPerSecond' })
   .refine((f) => f.duration === undefined || f.count === undefined, { path: ['count'], message: 'duration and count exclude each other' })
   .refine((f) => f.rate === undefined || (f.rate * 125) / (f.size ?? 1_000) <= FLOW_RATE_MAX, { path: ['rate'], message: `exceeds ${FLOW_RATE_MAX} messages per second` });
@@ -261,6 +263,7 @@ const fileSchema = strict({
   seed: seed.optional(),
   duration: duration.refine((us) => us > 0, 'the run must last longer than nothing'),
   metric: oneOf('hops', 'latency', 'loss', 'expected-latency').optional(),
+  congestion: oneOf(...CONGESTION_NAMES).optional(),
   security: oneOf('sealed', 'none').optional(),
   nodes: z.array(nodeSchema).max(TOPOLOGY_NODES_MAX, `at most ${TOPOLOGY_NODES_MAX} nodes`).optional(),
   defaults: strict({ link: characteristicsSchema.optional() }).optional(),

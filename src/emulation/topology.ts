@@ -6,7 +6,7 @@
  * in range, ids and names are unique, and events are in order of time.
  */
 
-import type { LinkServiceName, MisbehaviourName, RoutingName, SessionKind } from 'spines-client/protocol';
+import type { CongestionName, LinkServiceName, MisbehaviourName, RoutingName, SessionKind } from 'spines-client/protocol';
 
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
@@ -59,6 +59,8 @@ export interface TopologyFlow {
   readonly link: LinkServiceName;
   readonly session: SessionKind;
   readonly routing: RoutingName;
+  /** Of a stream, at both its ends; null: the daemons' own. */
+  readonly congestion: CongestionName | null;
 }
 
 /** `at` counts from the start of the run, like a flow's start. `link` indexes links, `node` indexes nodes. */
@@ -84,6 +86,8 @@ export interface Topology {
   readonly seed: number;
   readonly durationUs: Micros;
   readonly metric: MetricName;
+  /** Congestion control of all links; null: the daemons' own. */
+  readonly congestion: CongestionName | null;
   /** 'none': links are neither encrypted nor authenticated. */
   readonly security: 'sealed' | 'none';
   readonly nodes: readonly TopologyNode[];

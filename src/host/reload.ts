@@ -46,6 +46,7 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
   told('accept', was.node.accept, is.node.accept);
   told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
   for (const [key, of] of [['keepalive', 'keepaliveUs'], ['silence', 'silenceUs']] as const) told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
+  told('streams.congestion', was.node.streamCongestion ?? 'by link', is.node.streamCongestion ?? 'by link');
   for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits })) told(`limits.${key}`, was.node.limits[key as keyof NodeLimits], is.node.limits[key as keyof NodeLimits]);
   told('log.level', was.logLevel, is.logLevel);
   told('log.file', was.logFile?.path ?? 'standard error', is.logFile?.path ?? 'standard error');
@@ -59,7 +60,7 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
 
 /** Settings that stay for as long as the daemon runs, by their key in the file. */
 function fixedParts({ node, listen, client, security, emulation }: DaemonFileConfig): Record<string, unknown> {
-  const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
+  const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, streamCongestion: _streamCongestion, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
   const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
   return {
     ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },

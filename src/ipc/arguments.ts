@@ -10,7 +10,7 @@ import { SpinesError } from '../base/errors.ts';
 import { isNodeId, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
-import { KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN } from 'spines-client/protocol';
+import { CONGESTION_NAMES, KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN, type CongestionName } from 'spines-client/protocol';
 
 export type Arguments = Readonly<Record<string, unknown>>;
 
@@ -30,6 +30,15 @@ export function streamLimits(args: Arguments): OwnLimits {
   if (args['kind'] === 'stream') return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
   for (const name of ['silenceMs', 'keepaliveMs']) if (args[name] !== undefined) throw new SpinesError('EINVAL', `${name} is for streams; leave it out, or ask for kind "stream"`);
   return NO_LIMITS;
+}
+
+/** A stream's own congestion control; undefined: the daemon's. Throws SpinesError EINVAL. */
+export function congestionOf(args: Arguments): CongestionName | undefined {
+  const value = args['congestion'];
+  if (value === undefined || value === null) return undefined;
+  const found = CONGESTION_NAMES.find((name) => name === value);
+  if (found === undefined) throw new SpinesError('EINVAL', `congestion must be one of ${CONGESTION_NAMES.join(', ')}, or nothing for the daemon's`);
+  return found;
 }
 
 /** Null: the daemon's. */

@@ -13,7 +13,7 @@ import { getU16, getU32 } from '../base/bytes.ts';
 import { MILLISECOND, NEVER, SECOND, Timer, type Micros } from '../base/time.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
-import { integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
+import { congestionOf, integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
 import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientServices, type Reply } from './client.ts';
 import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
@@ -329,7 +329,7 @@ export class ClientPort implements DatagramOwner {
         const limits = streamLimits(args);
         if (args['kind'] === 'stream') {
           const defaults = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
-          this.streams.open(number, { ...defaults, congestion: this.#services.congestion, ...options }, limits);
+          this.streams.open(number, { ...defaults, ...options, congestion: congestionOf(args) }, limits);
         } else {
           const session = this.#services.sessions.open(this, options);
           this.#sessions.set(number, session);

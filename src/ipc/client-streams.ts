@@ -124,9 +124,9 @@ export class ClientStreams implements StreamOwner {
 
   listen(number: number, port: Port, backlog: number): Port {
     const socket = this.#idle(number);
-    const { dissemination } = socket.options;
+    const { dissemination, congestion } = socket.options;
     socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => (
-      { port: chosen, dissemination, onAccept: (stream) => this.#onAccept(socket, stream) }));
+      { port: chosen, dissemination, congestion, onAccept: (stream) => this.#onAccept(socket, stream) }));
     socket.listening = true;
     return socket.port;
   }

@@ -8,7 +8,6 @@ import type { SpinesError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { StreamOptions } from '../session/stream.ts';
 import type { Streams } from '../session/streams.ts';
 import type { DropCounters } from '../wire/drop.ts';
 import type { WelcomeBody } from 'spines-client/protocol';
@@ -49,8 +48,6 @@ export interface ClientServices {
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly places: ClientPlaces;
-  /** Congestion control of streams that this daemon's clients open. */
-  readonly congestion: StreamOptions['congestion'];
   readonly socketsMax: number;
   readonly queueBytes: number;
   /** 0: unlimited. */

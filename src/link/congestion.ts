@@ -2,29 +2,40 @@
  * Congestion control: how many bytes may be under way. One interface for links and for end-to-end streams.
  *
  * Plain arithmetic on bytes and microseconds; knows no packets and no timers. A controller is told what happened
- * and answers with a window. NewReno follows the paper (section 2.2: slow start and congestion avoidance of TCP) in
- * the form of RFC 9002 section 7; CUBIC is RFC 9438.
+ * and answers with a window, and with a rate if it knows one. NewReno follows the paper (section 2.2: slow start and
+ * congestion avoidance of TCP) in the form of RFC 9002 section 7; CUBIC is RFC 9438; BBR has a file of its own.
  */
 
 import type { Micros } from '../base/time.ts';
+import { Bbr } from './bbr.ts';
 
-export type CongestionName = 'newreno' | 'cubic';
-export const CONGESTION_NAMES: readonly CongestionName[] = ['newreno', 'cubic'];
+export type CongestionName = 'newreno' | 'cubic' | 'bbr';
+export const CONGESTION_NAMES: readonly CongestionName[] = ['newreno', 'cubic', 'bbr'];
 
 export interface CongestionController {
   /** Bytes that may be unacknowledged. */
   readonly window: number;
   readonly inSlowStart: boolean;
+  /** Bytes per microsecond at which they leave; 0 = the window, spread over its round trip. */
+  readonly pacingRate: number;
+  /** `bytes` leave now; `inFlight`: unacknowledged bytes with them. */
+  onSent(bytes: number, inFlight: number, now: Micros): void;
+  /** The program has nothing more to send now. */
+  onApplicationLimited(inFlight: number): void;
   /**
    * `bytes` sent at `sentAt` were acknowledged. `limited`: the window was what kept the sender from sending more;
    * without that it does not grow.
    */
   onAck(bytes: number, sentAt: Micros, now: Micros, rttUs: Micros, limited: boolean): void;
+  /** All that one acknowledgement says was told, losses included; `rttUs`: the round trip that it shows, 0 = none. */
+  onAckEnd(now: Micros, inFlight: number, rttUs: Micros): void;
   /**
-   * Something sent at `sentAt` was lost, or marked by a congested queue. Once a round trip this narrows the
-   * window: then it returns true. `waiting`: bytes that wait for the window.
+   * `bytes` sent at `sentAt` were lost. Once a round trip this narrows the window, or what else the controller has: then it
+   * returns true. `waiting`: bytes that wait for the window.
    */
-  onCongestion(sentAt: Micros, now: Micros, waiting: number): boolean;
+  onLoss(bytes: number, sentAt: Micros, now: Micros, waiting: number): boolean;
+  /** Something sent at `sentAt` was marked by a congested queue; otherwise as a loss. */
+  onMark(sentAt: Micros, now: Micros, waiting: number): boolean;
   /** What the window was narrowed for last did not happen: it is as wide again as it was (RFC 4015). */
   undo(): void;
   /** Nothing was acknowledged for several timeouts in a row; `waiting`: bytes that wait for the window. */
@@ -34,7 +45,7 @@ export interface CongestionController {
 }
 
 export function makeController(name: CongestionName): CongestionController {
-  return name === 'cubic' ? new Cubic() : new NewReno();
+  return name === 'bbr' ? new Bbr() : name === 'cubic' ? new Cubic() : new NewReno();
 }
 
 const SEGMENT_DEFAULT = 1_480;
@@ -55,8 +66,9 @@ const SPARSE_BYTES = 16 * SEGMENT_DEFAULT;
 const SEGMENT_MIN = 1_100;
 const WINDOW_MAX = 64 * 1024 * 1024;
 
-/** What both controllers share: segment size, recovery period, slow start. */
+/** What NewReno and CUBIC share: segment size, recovery period, slow start. */
 abstract class WindowController implements CongestionController {
+  readonly pacingRate = 0;
   window = INITIAL_SEGMENTS * SEGMENT_DEFAULT;
   protected threshold = Infinity;
   protected segment = SEGMENT_DEFAULT;
@@ -79,7 +91,17 @@ abstract class WindowController implements CongestionController {
     else this.window = Math.min(this.grow(bytes, now, rttUs), WINDOW_MAX);
   }
 
-  onCongestion(sentAt: Micros, now: Micros, waiting: number): boolean {
+  onSent(): void {}
+
+  onApplicationLimited(): void {}
+
+  onAckEnd(): void {}
+
+  onLoss(_bytes: number, sentAt: Micros, now: Micros, waiting: number): boolean {
+    return this.onMark(sentAt, now, waiting);
+  }
+
+  onMark(sentAt: Micros, now: Micros, waiting: number): boolean {
     if (sentAt <= this.#recoveryFrom) return false;
     const before = this.#before;
     before.window = this.window;

@@ -194,6 +194,7 @@ export class ReliableService implements DataService, AckWriter {
       this.#sendNew(kept);
       // Set by what is older, if anything is.
       if (!this.#lossTimer.armed) this.#armLossTimer();
+      this.#controller.onApplicationLimited(this.#inFlight);
       return true;
     }
     const long = this.#queue.bytesFor(packet) > this.#markBytes;
@@ -240,6 +241,7 @@ export class ReliableService implements DataService, AckWriter {
       if (head < 0 || !this.#maySend(head)) break;
       this.#sendNew(this.#queue.shift()!);
     }
+    if (this.#queue.length === 0 && this.#again.length === 0) this.#controller.onApplicationLimited(this.#inFlight);
     this.#armLossTimer();
     if (this.#congested && this.#queue.ownBytes < this.#queue.limitBytes / 4) {
       this.#congested = false;
@@ -270,6 +272,7 @@ export class ReliableService implements DataService, AckWriter {
     if (first) this.#controller.onSegmentSize(bytes / parts);
     const limited = this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window || (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
     this.#outstanding.push(number, parts, sequence, now, bytes, limited);
+    this.#controller.onSent(bytes, this.#inFlight, now);
     if (again) this.retransmitted += 1;
     this.#out.onSent();
   }
@@ -290,7 +293,7 @@ export class ReliableService implements DataService, AckWriter {
     const now = this.#env.clock.now();
     const { largest } = ranges;
     // Of the newest transmission among what was under way that this acknowledges.
-    let newest = -1, newestSentAt: Micros = 0;
+    let newest = -1, newestSentAt: Micros = 0, rtt: Micros = 0;
     if (this.#suspects.length > 0) {
       let kept = 0;
       for (const sent of this.#suspects) {
@@ -318,11 +321,13 @@ export class ReliableService implements DataService, AckWriter {
       this.#ackGap += (Math.min(now - this.#ackedAt, 1_000 * MILLISECOND) - this.#ackGap) / 4;
       this.#ackedAt = now;
       if (newest === largest) {
-        const rtt = now - newestSentAt;
-        this.#rtt.onSample(rtt - ranges.delayUs >= this.#rtt.minUs ? rtt - ranges.delayUs : rtt, now);
+        const whole = now - newestSentAt;
+        rtt = whole - ranges.delayUs >= this.#rtt.minUs ? whole - ranges.delayUs : whole;
+        this.#rtt.onSample(rtt, now);
       }
     }
     this.#detectLost(now);
+    this.#controller.onAckEnd(now, this.#inFlight, rtt);
     this.#packets.advance();
     this.#pump();
   }
@@ -383,7 +388,7 @@ export class ReliableService implements DataService, AckWriter {
     this.#inFlight -= sent.bytes;
     // What is longer than the path takes by now was lost for that.
     const channel = this.#out.channel;
-    if (channel === null || channel.lengthOf(sent.number) <= channel.size) this.#controller.onCongestion(sent.sentAt, now, this.#queue.bytes);
+    if (channel === null || channel.lengthOf(sent.number) <= channel.size) this.#controller.onLoss(sent.bytes, sent.sentAt, now, this.#queue.bytes);
     const { sequence } = sent;
     if (this.#packets.of(sequence) === null || this.#packets.isQueued(sequence) || this.#packets.lastNumber(sequence) !== sent.number) return;
     this.#packets.setQueued(sequence, true);

@@ -31,8 +31,10 @@ export interface NodeConfig {
   readonly liveness: LivenessConfig;
   /** Between two attempts to dial a neighbour that does not answer. */
   readonly redialUs: Micros;
-  /** Congestion control of reliable links, and of streams opened here. */
+  /** Congestion control of reliable links. */
   readonly congestion: CongestionName;
+  /** And of streams of this daemon's programs that choose none; null: by the links that they go over. */
+  readonly streamCongestion: CongestionName | null;
   /** Of streams that have no limits of their own. */
   readonly streams: LivenessLimits;
   /** Own advertisement is renewed this often; others are forgotten after `advertisementLifetimeUs` without renewal. */
@@ -119,6 +121,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
   congestion: 'newreno',
+  streamCongestion: null,
   streams: streamLimits(),
   advertisementRefreshUs: 300 * SECOND,
   advertisementLifetimeUs: 1_000 * SECOND,
@@ -150,6 +153,7 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(liveness.helloIntervalUs >= 20 * MILLISECOND && liveness.helloIntervalUs <= 5 * SECOND, 'liveness.helloInterval', 'must be 20 ms to 5 s');
   require(liveness.deadAfterUs >= 2 * liveness.helloIntervalUs, 'liveness.deadAfter', 'must be at least two hello intervals');
   require(CONGESTION_NAMES.includes(config.congestion), 'congestion', `must be one of ${CONGESTION_NAMES.join(', ')}`);
+  require(config.streamCongestion === null || CONGESTION_NAMES.includes(config.streamCongestion), 'streams.congestion', `must be one of ${CONGESTION_NAMES.join(', ')}`);
   const { keepaliveUs, silenceUs } = config.streams;
   require(silenceUs >= SILENCE_MIN && silenceUs <= LIMIT_MAX, 'streams.silence', 'must be 1 s to a day');
   require(keepaliveUs === 0 || (keepaliveUs >= KEEPALIVE_MIN && keepaliveUs <= LIMIT_MAX), 'streams.keepalive', 'must be 500 ms to a day, or off');

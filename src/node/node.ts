@@ -156,8 +156,9 @@ export class SpinesNode {
     this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
     const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination };
     this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
+    const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({
-      ...session, timing: { ...defaultTiming, ...config.streams }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      ...session, timing: { ...defaultTiming, ...config.streams }, get congestion() { return streamCongestion(); }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
       reachable: (node) => node === config.id || this.router.reachable(node),
     });
     this.echo = new EchoService(session);
@@ -166,7 +167,7 @@ export class SpinesNode {
     const limits = (): NodeLimits => this.#config.limits;
     this.#places = new ClientPlaces(limits);
     this.#clientServices = {
-      clock, timers, drops, sessions: this.sessions, streams: this.streams, places: this.#places, congestion: config.congestion,
+      clock, timers, drops, sessions: this.sessions, streams: this.streams, places: this.#places,
       // Asked for at each use: a reload may change them.
       get socketsMax() { return limits().socketsPerClient; },
       get queueBytes() { return limits().clientQueueBytes; },
@@ -193,7 +194,7 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams` and the limits that are asked for
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams`, `streamCongestion` and the limits that are asked for
    * at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
   reconfigure(config: NodeConfig): void {

@@ -212,6 +212,7 @@ export class StreamSender {
     }
     this.#inFlight += cost;
     this.#pacer.take(cost);
+    this.controller.onSent(cost, this.#inFlight, now);
     this.controller.onSegmentSize(cost);
     const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
     if (what.again || end - this.#askedAt >= quarter) {
@@ -252,23 +253,26 @@ export class StreamSender {
       this.unacknowledged = segment.ack;
       this.progressAt = now;
     }
-    if (newest !== null) this.#onNewest(newest, segment, now);
+    const rtt = newest === null ? 0 : this.#onNewest(newest, segment, now);
     if ((segment.flags & SEGMENT_DUPLICATE) !== 0) this.#onDuplicate(now);
     if (marked && newest !== null) {
       this.marks += 1;
-      if (this.controller.onCongestion(newest.sentAt, now, this.unsent)) this.#onReduction(-1);
+      if (this.controller.onMark(newest.sentAt, now, this.unsent)) this.#onReduction(-1);
     }
     this.#detectLost(now);
+    this.controller.onAckEnd(now, this.#inFlight, rtt);
     return true;
   }
 
-  #onNewest(newest: Sent, segment: Segment, now: Micros): void {
+  /** The round trip that it shows, 0 = none. */
+  #onNewest(newest: Sent, segment: Segment, now: Micros): Micros {
     this.timeouts = 0;
-    if (newest.times === 1) {
-      const rtt = now - newest.sentAt;
-      this.rtt.onSample(rtt - segment.delayUs >= this.rtt.minUs ? rtt - segment.delayUs : rtt, now);
-    }
     if (newest.order > this.#newestAckedOrder) this.#newestAckedOrder = newest.order;
+    if (newest.times > 1) return 0;
+    const whole = now - newest.sentAt;
+    const rtt = whole - segment.delayUs >= this.rtt.minUs ? whole - segment.delayUs : whole;
+    this.rtt.onSample(rtt, now);
+    return rtt;
   }
 
   #onReduction(losses: number): void {
@@ -397,8 +401,9 @@ export class StreamSender {
     record.lostOrder = record.order;
     this.#lostFrom = this.#lostCount === 0 ? record.start : Math.min(this.#lostFrom, record.start);
     this.#lostCount += 1;
-    this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
-    if (this.controller.onCongestion(record.sentAt, now, this.unsent)) this.#onReduction(0);
+    const cost = record.end - record.start + SEGMENT_OVERHEAD;
+    this.#inFlight -= cost;
+    if (this.controller.onLoss(cost, record.sentAt, now, this.unsent)) this.#onReduction(0);
     record.reduction = this.#reductions;
     if (this.#reductionLosses >= 0) this.#reductionLosses += 1;
   }
@@ -432,6 +437,11 @@ export class StreamSender {
       if (this.timeouts >= 2) this.controller.onPersistentLoss(this.unsent);
       return;
     }
+  }
+
+  /** No more leaves now: the controller is told when it is not for its sake. */
+  onPause(): void {
+    if (this.#lostCount === 0 && this.limit() !== 'congestion window') this.controller.onApplicationLimited(this.#inFlight);
   }
 
   /** What keeps more from leaving. */

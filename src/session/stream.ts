@@ -61,6 +61,8 @@ export interface StreamEnvironment {
   readonly timers: Timers;
   /** May change: `onTimingChanged`. */
   readonly timing: StreamTiming;
+  /** Congestion control of streams that say nothing of it. */
+  congestion(service: number): CongestionName;
   /** Sends a segment with `head` and data written by `fill` (or none); false when the link takes no more now. */
   sendSegment(stream: Stream, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean;
   reachable(node: NodeId): boolean;
@@ -80,7 +82,8 @@ export interface StreamOptions {
   readonly dissemination: number;
   readonly ttl: number;
   readonly priority: number;
-  readonly congestion: CongestionName;
+  /** Undefined: the daemon's. */
+  readonly congestion?: CongestionName | undefined;
 }
 
 /** What a stream takes from its owner before anything is acknowledged. */
@@ -162,7 +165,7 @@ export class Stream {
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
     this.#liveness = new StreamLiveness(this.#startedAt);
-    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion, WRITE_MAX_BYTES);
+    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion ?? env.congestion(options.service), WRITE_MAX_BYTES);
   }
 
   get state(): StreamState {
@@ -411,6 +414,7 @@ export class Stream {
       }
       if (!this.sender.nextToSend(now, this.#next, this.#wait)) {
         this.#lastLimit = this.#wait.us > 0 ? 'pacing' : this.sender.limit();
+        this.sender.onPause();
         if (this.#wait.us > 0) this.#env.timers.arm(this.#paceTimer, now + this.#wait.us);
         break;
       }

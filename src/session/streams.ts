@@ -12,8 +12,9 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
+import type { CongestionName } from '../link/congestion.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { demandsProof, KIND_STREAM, Packet } from '../wire/packet.ts';
+import { demandsProof, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
@@ -26,6 +27,8 @@ export interface StreamListener {
   readonly port: Port;
   /** DISSEMINATION_BYZANTINE: streams come by that only. Default: by any. */
   readonly dissemination?: number;
+  /** Congestion control of what it accepts. Default: the daemon's. */
+  readonly congestion?: CongestionName | undefined;
   /** A stream is established: who owns it from now on, or null to reset it. */
   onAccept(stream: Stream): StreamOwner | null;
 }
@@ -38,6 +41,8 @@ export interface StreamsEnvironment {
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
   readonly timing: StreamTiming;
+  /** Congestion control of streams that say nothing of it, asked for as each begins; null: by the links that they go over. */
+  readonly congestion: CongestionName | null;
   /** Streams, half-open ones included. */
   readonly streamsMax: number;
   /** Received bytes that all streams may hold, windows that they granted included. */
@@ -45,6 +50,12 @@ export interface StreamsEnvironment {
   reachable(node: NodeId): boolean;
 }
 
+/**
+ * Links that recover losses have a controller of their own, whose queue marks what passes: the stream follows it, and two that look
+ * for bandwidth do not chase each other.
+ */
+const OVER_RELIABLE: CongestionName = 'newreno';
+const OVER_BEST_EFFORT: CongestionName = 'newreno';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
 const RESETS_PER_SECOND = 500;
@@ -83,6 +94,7 @@ export class Streams {
     this.#streamEnv = {
       clock: env.clock, timers: env.timers,
       get timing() { return timing(); },
+      congestion: (service) => env.congestion ?? (service === SERVICE_RELIABLE ? OVER_RELIABLE : OVER_BEST_EFFORT),
       sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) === DropReason.none,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
@@ -267,7 +279,7 @@ export class Streams {
     }
     if (this.#byId.size >= this.#env.streamsMax || !this.#budget.open) return DropReason.streamRefused;
     const options: StreamOptions = {
-      service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno',
+      service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: listening.listener.congestion,
     };
     const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody));
     stream.remoteId = remoteId;

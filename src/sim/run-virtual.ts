@@ -38,7 +38,9 @@ export const STRAGGLER_TIME: Micros = 2 * SECOND;
 
 export function buildWorld(topology: Topology, log?: Log): World {
   const world = new World({ seed: topology.seed, security: topology.security, ...(log === undefined ? {} : { log }) });
-  for (const node of topology.nodes) world.addHost(node.id, node.name, { metric: topology.metric, allowEmulation: true });
+  for (const node of topology.nodes) world.addHost(node.id, node.name, {
+    metric: topology.metric, allowEmulation: true, ...(topology.congestion === null ? {} : { congestion: topology.congestion }),
+  });
   for (const link of topology.links) world.connect(world.hosts[link.a]!, world.hosts[link.b]!, link.forward, link.backward);
   return world;
 }
@@ -111,6 +113,7 @@ class Run {
     this.flows = topology.flows.map((flow, i) => {
       const settings = {
         packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
+        ...(flow.congestion === null ? {} : { congestion: flow.congestion }),
         options: {
           service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
           dissemination: flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,

@@ -27,7 +27,7 @@ export class SimStreamFlow {
   readonly #world: World;
   readonly #from: SimHost;
   readonly #to: SimHost;
-  readonly #settings: FlowSettings & { readonly congestion: StreamOptions['congestion'] };
+  readonly #settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] };
   readonly #port: number;
   readonly #message: Uint8Array;
   readonly #partial: Uint8Array;
@@ -38,11 +38,11 @@ export class SimStreamFlow {
   #writing = 0;
   #written = 0;
 
-  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings & { congestion?: StreamOptions['congestion'] }, baseAt: Micros) {
+  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] }, baseAt: Micros) {
     this.#world = world;
     this.#from = from;
     this.#to = to;
-    this.#settings = { congestion: 'newreno', ...settings };
+    this.#settings = settings;
     this.#port = 20_000 + (number % 10_000);
     this.#message = new Uint8Array(Math.max(HEAD_BYTES, settings.sizeBytes));
     this.#partial = new Uint8Array(this.#message.length);
@@ -54,7 +54,7 @@ export class SimStreamFlow {
 
   listen(): void {
     if (!this.#to.running) return;
-    this.#to.node.streams.listen(this.#port, 0, (port) => ({ port, onAccept: () => this.#receiver }));
+    this.#to.node.streams.listen(this.#port, 0, (port) => ({ port, congestion: this.#settings.congestion, onAccept: () => this.#receiver }));
   }
 
   readonly #receiver: StreamOwner = {

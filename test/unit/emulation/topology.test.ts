@@ -62,7 +62,7 @@ describe('shipped files', () => {
     expect(chain.links.map((l) => [l.forward.latencyUs, l.forward.bandwidthKbps, l.backward.latencyUs])).toEqual(Array(5).fill([10_000, 10_000, 10_000]));
     const lossy = chain.links.flatMap((l, i) => [l.forward, l.backward].map((d, side) => ({ i, side, loss: d.loss }))).filter((d) => d.loss.kind !== 'bernoulli' || d.loss.rate > 0);
     expect(lossy).toEqual([{ i: 2, side: 0, loss: { kind: 'bernoulli', rate: 0.01 } }]);
-    const flow = { from: 0, to: 5, packetsPerSecond: 62.5, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null, routing: 'link-state' };
+    const flow = { from: 0, to: 5, packetsPerSecond: 62.5, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null, routing: 'link-state', congestion: null };
     expect(chain.flows).toEqual([
       { name: 'best-effort', link: 'best-effort', session: 'datagram', ...flow },
       { name: 'reliable', link: 'reliable', session: 'datagram', ...flow },
@@ -223,7 +223,7 @@ describe('faults', () => {
     ['missing keys', 'nodes: [A]\n', ['f:1:1: name: is missing', 'f:1:1: duration: is missing']],
     ['no nodes', 'name: t\nduration: 1s\n', ['f:1:1: the topology has no nodes: give nodes, generate or both']],
     ['a misspelt key', `${base}flwos: []\n`, ['f:7:1: flwos: unknown key, did you mean flows?']],
-    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, note, seed, duration, metric, security, nodes, defaults, links, generate, flows, events, figure, sweep']],
+    ['a key of another world', `${base}xylophone: 1\n`, ['f:7:1: xylophone: unknown key; valid here: name, description, note, seed, duration, metric, congestion, security, nodes, defaults, links, generate, flows, events, figure, sweep']],
     ['a misspelt characteristic', 'name: t\nduration: 1s\nnodes: [A, B]\nlinks:\n  - between: [A, B]\n    forward:\n      lattency: 4ms\n', ['f:7:7: links.0.forward.lattency: unknown key, did you mean latency?']],
     ['a bad duration', 'name: t\nduration: 5\nnodes: [A]\n', ['f:2:11: duration: expected a duration such as 250ms or 10s, found "5"']],
     ['a run of no time', 'name: t\nduration: 0s\nnodes: [A]\n', ['f:2:11: duration: the run must last longer than nothing']],
