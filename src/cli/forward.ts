@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
-import { formatTarget } from './tunnel-target.ts';
+import { formatTarget } from '../host/tunnel-target.ts';
 import { listenArg, portArg, targetArg } from './values.ts';
 
 export function registerForward(program: Command): void {

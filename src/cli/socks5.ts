@@ -7,7 +7,7 @@
 import type { Duplex } from 'node:stream';
 
 import { readExactly } from './tunnel-header.ts';
-import { canonicalHost, type Target } from './tunnel-target.ts';
+import { canonicalHost, type Target } from '../host/tunnel-target.ts';
 
 const VERSION = 5;
 const METHOD_NONE = 0x00;

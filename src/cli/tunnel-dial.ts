@@ -9,7 +9,7 @@ import type { RoutingName } from 'spines-client/protocol';
 
 import type { ClientFlags } from './client.ts';
 import { decodeAnswer, encodeRequest, readHead, type AnswerName } from './tunnel-header.ts';
-import { formatTarget, type Target } from './tunnel-target.ts';
+import { formatTarget, type Target } from '../host/tunnel-target.ts';
 
 /** The well-known stream port of `spines expose`. */
 export const EXPOSE_PORT = 6_000;

@@ -10,7 +10,7 @@
 
 import type { Duplex } from 'node:stream';
 
-import { canonicalHost, type Target } from './tunnel-target.ts';
+import { canonicalHost, type Target } from '../host/tunnel-target.ts';
 
 const VERSION = 1;
 const LENGTH_BYTES = 2;

@@ -15,7 +15,7 @@ import { makeLog } from './log.ts';
 import { note } from './output.ts';
 import { join } from './tunnel-join.ts';
 import { TunnelError } from './tunnel-dial.ts';
-import { formatTarget, type Target } from './tunnel-target.ts';
+import { formatTarget, type Target } from '../host/tunnel-target.ts';
 
 /** What is said of one that is not carried. */
 const REFUSED = 'connection refused';

@@ -11,7 +11,7 @@ import { PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { MTU_MAX, MTU_MIN } from '../emulation/link-settings.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from '../emulation/units.ts';
-import { parseTarget, type Target } from './tunnel-target.ts';
+import { parseTarget, type Target } from '../host/tunnel-target.ts';
 
 /** "500ms", "2s", "1.5m"; a bare number counts seconds, as in ping. Microseconds, above 0. */
 export function durationArg(text: string): Micros {

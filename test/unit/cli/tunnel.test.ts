@@ -10,7 +10,7 @@ import { replyOf } from '../../../src/cli/socks.ts';
 import { ANSWERS, HEAD_BYTES_MAX, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, readExactly, readHead } from '../../../src/cli/tunnel-header.ts';
 import { join } from '../../../src/cli/tunnel-join.ts';
 import { refusalLogOf, serve, type Refuser } from '../../../src/cli/tunnel-listen.ts';
-import { canonicalHost, formatTarget, isAllowed, parseAllowed, parseTarget } from '../../../src/cli/tunnel-target.ts';
+import { canonicalHost, formatTarget, isAllowed, parseAllowed, parseTarget } from '../../../src/host/tunnel-target.ts';
 import { listenArg, targetArg } from '../../../src/cli/values.ts';
 
 describe('targets', () => {
