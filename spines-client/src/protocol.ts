@@ -97,7 +97,7 @@ export interface WelcomeBody {
  * again once `close` is answered. `close` ends a stream in an orderly way; a connection that ends takes its streams along, and
  * the far ends of those that were not ended see a reset. Requests and SENDs of one connection are handled in their order. A daemon of
  * another protocol version answers HELLO with a WELCOME of its own version and closes. Remote clients may ask what reads
- * (status, links, routes, byzantineRoutes, nodes, sessions, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
+ * (status, links, routes, byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?, congestion?: CongestionName
@@ -122,6 +122,8 @@ export interface WelcomeBody {
  * byzantineTrace   node, timeoutMs                                   ByzantineTraceReply
  * misbehave   what: MisbehaviourName (laboratories only)             {what}
  * linkSet     peer (name or quad), settings: LinkSettings            {settings}
+ * firewall    list, from?                                            FirewallReply
+ * mayReach    node, host, port: of a target behind this daemon       {allowed}
  * reload      -                                                      ReloadReply
  * shutdown    -                                                      {}
  */

@@ -37,6 +37,28 @@ export interface IdentityStatus {
   revocations: { authority: string; number: number; revoked: number }[];
 }
 
+/** Rules of one list, in their order. `hits`: packets, streams and requests that the rule decided, since the daemon knows it. */
+export interface FirewallReply {
+  schema: 1;
+  list: 'inbound' | 'targets' | 'clients';
+  /** Of the whole list; a reply has as many from the asked one on as fit. */
+  total: number;
+  default: 'allow' | 'deny';
+  /** What no rule fitted. */
+  defaultHits: number;
+  /** `number` counts from 1; `rule` is in the words of the config file. */
+  rules: { number: number; rule: Readonly<Record<string, string | readonly string[]>>; hits: number }[];
+}
+
+/** Of a daemon's rules. */
+export interface FirewallFigures {
+  rules: number;
+  /** Nothing is refused, whatever comes. */
+  open: boolean;
+  /** A packet's source is proved. False: it is what the packet says, which rules can only believe. */
+  proved: boolean;
+}
+
 export interface ReloadReply { schema: 1; changes: string[] }
 
 /** A daemon's process and sockets. */
@@ -104,6 +126,8 @@ export interface StatusReply {
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;
   twins?: TwinRow[];
+  /** Absent from daemons before 0.2. */
+  firewall?: FirewallFigures;
   /** What this daemon speaks to its neighbours. */
   wireVersions?: { min: number; max: number };
   /** Names of what this daemon can do together with others. Absent from daemons before 0.2. */

@@ -7,7 +7,7 @@
 
 import { Option, type Command } from 'commander';
 import { SpinesClient, type ConnectOptions, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
-import type { ByzantineRoutesReply, ByzantineTraceReply, MisbehaviourName, ReloadReply, SessionsReply } from 'spines-client/protocol';
+import type { ByzantineRoutesReply, ByzantineTraceReply, FirewallReply, MisbehaviourName, ReloadReply, SessionsReply } from 'spines-client/protocol';
 
 import { readText } from '../host/text-file.ts';
 import { usage } from './failure.ts';
@@ -37,6 +37,8 @@ export interface Replies {
   sessions: SessionsReply;
   ping: { node: string; rttMs: number; hops: number };
   trace: TraceReply;
+  firewall: FirewallReply;
+  mayReach: { allowed: boolean };
   linkSet: { settings: LinkSettings };
   reload: ReloadReply;
   shutdown: Record<string, never>;

@@ -7,7 +7,7 @@
 
 import type { Command } from 'commander';
 import type { SpinesClient, StatusReply } from 'spines-client';
-import type { LogFigures } from 'spines-client/protocol';
+import type { FirewallFigures, LogFigures } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
@@ -133,6 +133,7 @@ export function daemonFindings(status: StatusReply): Finding[] {
     ...clockFindings(status),
     ...(status.twins ?? []).map((twin) => ({ what: 'identity', found: twinText(twin), advice: TWIN_ADVICE })),
   ];
+  if (status.firewall !== undefined && !status.firewall.open) findings.push(firewallFinding(status.firewall, drops));
   const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
   findings.push({
     what: 'bounds', found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
@@ -150,6 +151,15 @@ export function daemonFindings(status: StatusReply): Finding[] {
     });
   }
   return findings;
+}
+
+function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply['drops']): Finding {
+  const refused = ['firewallDatagram', 'firewallStream', 'firewallTarget', 'firewallClient'].reduce((sum, reason) => sum + (drops[reason] ?? 0), 0);
+  return {
+    what: 'firewall', found: `${rules} rule${rules === 1 ? '' : 's'}, ${refused} refused since the start`,
+    advice: proved ? null : 'by link state a source is what its packet says, so a rule that names nodes or groups can be got round by whoever has a link in the overlay',
+    ...(proved ? {} : { next: 'where that matters use routing byzantine, which proves sources, and `security: sealed`' }),
+  };
 }
 
 function logFinding({ target, lost, failing }: LogFigures): Finding {

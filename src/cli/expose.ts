@@ -11,14 +11,14 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Logger } from 'pino';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
-import { addClientFlags, silenceOption, withClient } from './client.ts';
+import { addClientFlags, ask, silenceOption, withClient } from './client.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from './failure.ts';
 import { note } from './output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
 import { decodeRequest, encodeAnswer, readHead, type Answer, type AnswerName } from './tunnel-header.ts';
 import { join } from './tunnel-join.ts';
 import { makeRefusalLog, untilEnded } from './tunnel-listen.ts';
-import { formatTarget, isAllowed, parseAllowed, type Allowed, type Target } from './tunnel-target.ts';
+import { formatTarget, isAllowed, parseAllowed, type Allowed, type Target } from '../host/tunnel-target.ts';
 import { portArg } from './values.ts';
 
 interface ExposeFlags extends TunnelFlags {
@@ -63,7 +63,8 @@ function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[
 
 async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, silence }: ExposeFlags): Promise<void> {
   const { log, refused } = await makeRefusalLog(verbose);
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, silenceMs: silence }, (stream) => { void serveStream(stream, allow, log, refused); });
+  const options = { allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, silenceMs: silence };
+  const server = client.createServer(options, (stream) => { void serveStream(client, stream, allow, log, refused); });
   server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
   const ended = untilEnded(client);
   const broken = new Promise<never>((_, reject) => {
@@ -80,7 +81,17 @@ function describe({ host, port }: Allowed): string {
   return `${host === null ? '*' : host.includes(':') ? `[${host}]` : host}:${port ?? '*'}`;
 }
 
-async function serveStream(stream: SpinesSocket, allow: readonly Allowed[], log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
+/** Whether rules of the daemon let `node` reach `target`; an earlier daemon has none. */
+async function isLetBy(client: SpinesClient, node: string, { host, port }: Target): Promise<boolean> {
+  try {
+    return (await ask(client, 'mayReach', { node, host, port })).allowed;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOSYS') return true;
+    throw error;
+  }
+}
+
+async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: readonly Allowed[], log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
   const from = `${stream.remoteAddress}:${stream.remotePort}`;
   const startMs = performance.now();
   stream.on('error', () => {});
@@ -105,6 +116,15 @@ async function serveStream(stream: SpinesSocket, allow: readonly Allowed[], log:
   }
   if (!isAllowed(allow, target)) {
     refuse({ name: 'not allowed', reason: 'no --allow there names it' });
+    return;
+  }
+  try {
+    if (!await isLetBy(client, stream.remoteAddress ?? '', target)) {
+      refuse({ name: 'not allowed', reason: 'rules of that node do not let this one reach it (firewall.targets in its config)' });
+      return;
+    }
+  } catch (error) {
+    refuse({ name: 'failed', reason: `its daemon does not say whether that is allowed: ${oneLine((error as Error).message)}` });
     return;
   }
   let socket: Socket;

@@ -13,6 +13,7 @@ import { registerDaemon } from './daemon.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
+import { registerFirewall } from './firewall.ts';
 import { registerFigures } from './figures.ts';
 import { registerForward } from './forward.ts';
 import { registerKeys } from './keys.ts';
@@ -38,7 +39,7 @@ Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXI
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
   registerInit, registerDaemon, registerConfig, registerReload, registerStop, registerStatus, registerDoctor,
-  registerLinks, registerRoutes, registerNodes, registerSessions, registerPing, registerTrace, registerCat,
+  registerLinks, registerRoutes, registerNodes, registerSessions, registerFirewall, registerPing, registerTrace, registerCat,
   registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];
 

@@ -30,6 +30,7 @@ import {
   bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
   quad, remoteAddress, share, socketPath, strict, truth, whole, type SocketAddress,
 } from './config-fields.ts';
+import { findRuleFaults, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
 import { describe, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -148,6 +149,7 @@ export function formatEffective(config: DaemonFileConfig): string {
       level: config.logLevel,
       ...(config.logFile === null ? {} : { file: config.logFile.path, maxSize: config.logFile.maxBytes, keep: config.logFile.keep }),
     },
+    firewall: rulesText(node.firewall),
     allowShutdown: node.allowShutdown,
     laboratory: { misbehaviour: node.allowMisbehaviour },
   });
@@ -306,6 +308,7 @@ const fileSchema = strict({
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional(), file: path.optional(), maxSize: bytes(65_536, 2 ** 40).optional(), keep: whole(0, 1_000).optional() }).optional(),
+  firewall: firewallSchema.optional(),
   allowShutdown: truth.optional(),
   laboratory: strict({ misbehaviour: truth.optional() }).optional(),
 });
@@ -434,6 +437,7 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
     allowMisbehaviour: data.laboratory?.misbehaviour ?? defaultConfig.allowMisbehaviour,
     allowEmulation: data.emulation?.allow ?? defaultConfig.allowEmulation,
     allowShutdown: data.allowShutdown ?? defaultConfig.allowShutdown,
+    firewall: rulesOf(data.firewall),
     limits,
   });
   return Object.freeze({
@@ -474,7 +478,7 @@ function byzantineOf(data: NonNullable<FileData['byzantine']>): ByzantineOptions
 
 /** What needs more than one place of the file to judge. */
 function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
-  const faults: Fault[] = [];
+  const faults = findRuleFaults(data.firewall, (data.security ?? 'sealed') === 'sealed');
   for (const key of ['maxSize', 'keep'] as const) {
     if (data.log?.[key] !== undefined && data.log.file === undefined) faults.push({ path: ['log', key], message: 'is for a log file; name it with `log.file`, or leave this out', atKey: true });
   }

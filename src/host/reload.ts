@@ -8,9 +8,10 @@
 import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Credentials } from '../crypto/membership.ts';
-import type { NodeConfig, NodeLimits } from '../node/config.ts';
+import { sameRules, type NodeConfig, type NodeLimits } from '../node/config.ts';
 import type { RevocationList } from '../wire/certificate.ts';
 import { formatSocketAddress } from './config-fields.ts';
+import { rulesSummary } from './config-rules.ts';
 import { limitText, type DaemonFileConfig } from './config-file.ts';
 import { formatTime } from '../base/calendar.ts';
 import { shortId, type LoadedIdentity } from './identity-files.ts';
@@ -44,6 +45,7 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
     if (from !== to) lines.push(`${what}: ${String(from)} -> ${String(to)}`);
   };
   told('accept', was.node.accept, is.node.accept);
+  if (!sameRules(was.node.firewall, is.node.firewall)) lines.push(`firewall: ${rulesSummary(was.node.firewall)} -> ${rulesSummary(is.node.firewall)}`);
   told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
   for (const [key, of] of [['keepalive', 'keepaliveUs'], ['silence', 'silenceUs']] as const) told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
   told('streams.congestion', was.node.streamCongestion ?? 'by link', is.node.streamCongestion ?? 'by link');
@@ -60,7 +62,9 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
 
 /** Settings that stay for as long as the daemon runs, by their key in the file. */
 function fixedParts({ node, listen, client, security, emulation }: DaemonFileConfig): Record<string, unknown> {
-  const { dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, streamCongestion: _streamCongestion, limits, allowEmulation, allowMisbehaviour, ...rest } = node;
+  const {
+    dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, streamCongestion: _streamCongestion, firewall: _firewall, limits, allowEmulation, allowMisbehaviour, ...rest
+  } = node;
   const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
   return {
     ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },

@@ -11,6 +11,8 @@ import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, isNodeId, PORT_MAX, type NodeId, type Port } from '../base/ids.ts';
 import { getU16, getU32 } from '../base/bytes.ts';
 import { MILLISECOND, NEVER, SECOND, Timer, type Micros } from '../base/time.ts';
+import { ClientScope } from '../session/firewall.ts';
+import type { RuleKind, RuleUse } from '../session/rules.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
 import { congestionOf, integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
@@ -33,7 +35,7 @@ const FRAME_TIME: Micros = 30 * SECOND;
 const REPORT_INTERVAL: Micros = 250 * MILLISECOND;
 const REQUESTS_OUTSTANDING_MAX = 1024;
 /** Requests about the daemon that change nothing: all that a remote client may make. */
-const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'byzantineRoutes', 'nodes', 'sessions', 'ping', 'trace', 'byzantineTrace']);
+const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'byzantineRoutes', 'nodes', 'sessions', 'firewall', 'mayReach', 'ping', 'trace', 'byzantineTrace']);
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
@@ -61,6 +63,10 @@ export class ClientPort implements DatagramOwner {
   readonly #reportTimer = new Timer(() => this.#report());
   readonly #recvDropped = new Map<number, number>();
   readonly #sendErrors = new Map<number, SendErrors>();
+  /** Of a remote client: whom the rules for those are asked about. */
+  readonly #scope: ClientScope | null;
+  /** Sockets that it gave a port of its choice. */
+  readonly #bound = new Set<DatagramSession>();
   readonly #rate: ClientRate;
   readonly #rateTimer = new Timer(() => this.#onRateOpen());
   /** Were told to wait because the client is over its rate. */
@@ -75,6 +81,7 @@ export class ClientPort implements DatagramOwner {
     this.#services = services;
     this.#out = out;
     this.access = access;
+    this.#scope = access.certificate === null ? null : new ClientScope({ name: access.certificate, groups: [] });
     this.#rate = new ClientRate(services);
     const rate = this.#rate;
     const gate = {
@@ -138,6 +145,7 @@ export class ClientPort implements DatagramOwner {
     for (const session of this.#sessions.values()) this.#services.sessions.close(session);
     this.#sessions.clear();
     this.#numbers.clear();
+    this.#bound.clear();
     this.streams.closeAll();
     this.#out.end();
     this.#services.onClosed(this);
@@ -148,6 +156,21 @@ export class ClientPort implements DatagramOwner {
     if (this.#closed) return;
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code, message: why }));
     this.close();
+  }
+
+  /** Rules have changed: what this client may not do any more, it does not do any more. */
+  onRules(): void {
+    if (this.#scope === null || this.#closed) return;
+    for (const { stream } of [...this.streams.sockets()]) {
+      if (stream === null || !stream.initiator || this.#may('send', stream.node, stream.port, 'stream')) continue;
+      this.#services.drops.count(DropReason.firewallClient);
+      stream.reset();
+    }
+    const { self } = this.#services;
+    const datagrams = [...this.#bound].map((session) => ({ port: session.port, kind: 'datagram' as const }));
+    const listeners = [...this.streams.sockets()].filter(({ listening }) => listening).map(({ port }) => ({ port, kind: 'stream' as const }));
+    const refused = [...datagrams, ...listeners].find(({ port, kind }) => !this.#may('listen', self, port, kind));
+    if (refused !== undefined) this.dismiss(this.#forbidden('listen', refused.port).message);
   }
 
   /** Tells the client that the daemon is going down. */
@@ -244,6 +267,7 @@ export class ClientPort implements DatagramOwner {
     try {
       if (!isNodeId(destination) || port === 0) reason = DropReason.packetMalformed;
       else if (!open) reason = DropReason.clientOverRate;
+      else if (!this.#may('send', destination, port, 'datagram')) reason = DropReason.firewallClient;
       else reason = this.#services.sessions.send(session, destination, port, bytes, start + DATAGRAM_HEAD_BYTES, end);
     } catch (error) {
       if (!(error instanceof SpinesError)) throw error;
@@ -341,7 +365,10 @@ export class ClientPort implements DatagramOwner {
       }
       case 'bind': {
         const wanted = integer(args, 'port', 0, PORT_MAX);
-        const port = this.#isStream(args) ? this.streams.bind(args['socket'] as number, wanted) : this.#services.sessions.bind(this.#session(args), wanted);
+        const stream = this.#isStream(args);
+        if (wanted !== 0 && !stream) this.#demand('listen', this.#services.self, wanted, 'datagram');
+        const port = stream ? this.streams.bind(args['socket'] as number, wanted) : this.#services.sessions.bind(this.#session(args), wanted);
+        if (wanted !== 0 && !stream) this.#bound.add(this.#session(args));
         reply({ node: this.#services.welcome().node, port });
         return true;
       }
@@ -354,12 +381,15 @@ export class ClientPort implements DatagramOwner {
         const self = this.#services.welcome().node;
         const answer: Reply = (result) => reply(result instanceof SpinesError ? result : { node: self, ...result });
         const port = integer(args, 'port', 1, PORT_MAX);
+        this.#demand('send', node, port, 'stream');
         this.#whenRateOpen(answer, () => this.streams.connect(number, node, port, timeoutUs, answer));
         return true;
       }
       case 'listen': {
         const backlog = args['backlog'] === undefined ? 0 : integer(args, 'backlog', 0, BACKLOG_MAX);
-        const port = this.streams.listen(this.#streamNumber(args), integer(args, 'port', 0, PORT_MAX), backlog);
+        const wanted = integer(args, 'port', 0, PORT_MAX);
+        this.#demand('listen', this.#services.self, wanted, 'stream');
+        const port = this.streams.listen(this.#streamNumber(args), wanted, backlog);
         reply({ node: this.#services.welcome().node, port });
         return true;
       }
@@ -371,6 +401,7 @@ export class ClientPort implements DatagramOwner {
         }
         const session = this.#session(args);
         this.#services.sessions.close(session);
+        this.#bound.delete(session);
         this.#overRate.delete(session);
         this.#sessions.delete(this.#numbers.get(session)!);
         this.#recvDropped.delete(this.#numbers.get(session)!);
@@ -457,6 +488,24 @@ export class ClientPort implements DatagramOwner {
     const session = this.#sessions.get(number);
     if (session === undefined) throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
     return session;
+  }
+
+  /* -------------------------------------------------------------- rules */
+
+  #may(use: RuleUse, node: NodeId, port: Port, kind: RuleKind): boolean {
+    return this.#scope === null || this.#services.firewall.clientMay(this.#scope, use, node, port, kind);
+  }
+
+  /** Throws SpinesError EACCES. */
+  #demand(use: RuleUse, node: NodeId, port: Port, kind: RuleKind): void {
+    if (this.#may(use, node, port, kind)) return;
+    this.#services.drops.count(DropReason.firewallClient);
+    throw this.#forbidden(use, port, node);
+  }
+
+  #forbidden(use: RuleUse, port: Port, node: NodeId | null = null): SpinesError {
+    const what = use === 'listen' ? `listen at ${port === 0 ? 'a port' : `port ${port}`} of this node` : `send to port ${port} of ${formatNodeId(node!)}`;
+    return new SpinesError('EACCES', `rules of this daemon do not let ${this.access.certificate ?? 'this client'} ${what}; ask its operator (firewall.clients in its config)`);
   }
 
   /* -------------------------------------------------------------- the rate */
@@ -569,6 +618,8 @@ function describe(reason: DropReason, destination: NodeId): { code: string; mess
       return { code: 'ENOBUFS', message: `the queue towards ${node} is full; wait for 'drain' when send returns false` };
     case DropReason.clientOverRate:
       return { code: 'ENOBUFS', message: 'this client is over its rate (limits.clientBytesPerSecond, limits.clientPacketsPerSecond); wait for \'drain\' when send returns false' };
+    case DropReason.firewallClient:
+      return { code: 'EACCES', message: `rules of this daemon do not let this client send there (${node}); ask its operator (firewall.clients in its config)` };
     case DropReason.packetTooLong:
       return { code: 'EMSGSIZE', message: 'a message has at most 65,536 bytes; split it' };
     case DropReason.packetMalformed:

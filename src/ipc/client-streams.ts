@@ -294,6 +294,7 @@ export class ClientStreams implements StreamOwner {
     const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
     switch (error) {
       case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}, or not for this routing; start the program there, or check port and routing`);
+      case 'EACCES': return new SpinesError(error, `rules of ${this.#nameOf(stream.node)} do not let this node open streams to port ${stream.port}; ask its operator (firewall.inbound in its config)`);
       case 'ETIMEDOUT': return new SpinesError(error, stream.noRoute
         ? `${where} has been out of reach for too long, no route leads there; \`spines routes\` shows what is reachable`
         : `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);

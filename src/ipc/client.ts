@@ -7,6 +7,7 @@
 import type { SpinesError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
+import type { Firewall } from '../session/firewall.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Streams } from '../session/streams.ts';
 import type { DropCounters } from '../wire/drop.ts';
@@ -42,6 +43,8 @@ export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenFits: null, certi
 export type Reply = (result: Record<string, unknown> | SpinesError) => void;
 
 export interface ClientServices {
+  readonly self: NodeId;
+  readonly firewall: Firewall;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly drops: DropCounters;

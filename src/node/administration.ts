@@ -35,6 +35,7 @@ import type {
   RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, TwinRow, WhyReply,
 } from 'spines-client/protocol';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
+import { firewallFigures, firewallRules, mayReach } from './firewall-report.ts';
 import { misbehave } from './misbehaviour.ts';
 import type { NodeEnvironment, SpinesNode } from './node.ts';
 import { VERSION } from './version.ts';
@@ -85,6 +86,8 @@ export class Administration {
       case 'nodes': reply({ ...this.#nodes() }); return true;
       case 'ping': this.#ping(args, reply, asker); return true;
       case 'trace': this.#trace(args, reply, asker); return true;
+      case 'firewall': reply({ ...firewallRules(this.#node.firewall, args) }); return true;
+      case 'mayReach': reply(mayReach(this.#node.firewall, this.#node.drops, this.#target(args, 'node'), args)); return true;
       case 'linkSet': reply({ settings: this.#linkSet(args) }); return true;
       case 'reload': {
         const { onReloadRequested } = this.#env;
@@ -139,7 +142,8 @@ export class Administration {
         advertisements: counters.accepted,
       },
       packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
-      drops: drops.snapshot(), twins: this.#twins(), wireVersions: { ...config.wireVersions }, capabilities: capabilityNames(config.capabilities),
+      drops: drops.snapshot(), twins: this.#twins(), firewall: firewallFigures(this.#node.firewall, false),
+      wireVersions: { ...config.wireVersions }, capabilities: capabilityNames(config.capabilities),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],

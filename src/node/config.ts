@@ -14,11 +14,16 @@ import type { DialConfig } from '../link/dial.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
 import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { NO_RULES, type RuleSet } from '../session/rules.ts';
 import { KEEPALIVE_MIN, keepaliveWithin, LIMIT_MAX, SILENCE_MIN, type LivenessLimits } from '../session/stream-liveness.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { ByzantineOptions, DialConfig, LivenessConfig, Metric };
 export { CONGESTION_NAMES, METRICS, byzantineModes };
+export {
+  NO_RULES, RULE_ACTIONS, RULE_KINDS, RULE_LISTS, RULE_USES, ruleDissemination, RULES_MAX, rulesCount, rulesData, ruleService, sameRules, type PortRange, type RuleAction, type RuleList, type RuleSet,
+  type RuleTarget,
+} from '../session/rules.ts';
 
 export interface NodeConfig {
   readonly id: NodeId;
@@ -49,6 +54,8 @@ export interface NodeConfig {
   readonly wireVersions: VersionRange;
   /** What this daemon can do together with others, the sum of capability bits (WIRE.md section 5); another one than the release's own is for laboratories. */
   readonly capabilities: number;
+  /** Who may send what to this node, reach targets behind it, and use it from afar. */
+  readonly firewall: RuleSet;
   /** Local clients may make this daemon misbehave; for laboratories. */
   readonly allowMisbehaviour: boolean;
   /** Clients may change emulated link characteristics. */
@@ -130,6 +137,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   byzantine: secureOptions,
   wireVersions: WIRE_VERSIONS,
   capabilities: OWN_CAPABILITIES,
+  firewall: NO_RULES,
   allowMisbehaviour: false,
   allowEmulation: false,
   allowShutdown: false,

@@ -29,6 +29,8 @@ import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
 import { EchoService } from '../session/echo-service.ts';
+import { Firewall } from '../session/firewall.ts';
+import { sameRules } from '../session/rules.ts';
 import { Sessions } from '../session/sessions.ts';
 import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
@@ -88,6 +90,7 @@ export class SpinesNode {
   readonly dissemination: Dissemination;
   /** Null without identities, and in laboratories where another router has its place. */
   readonly byzantine: ByzantineRouter | null;
+  readonly firewall: Firewall;
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
@@ -99,6 +102,8 @@ export class SpinesNode {
   readonly #clientServices: ClientServices;
   #config: NodeConfig;
   #running = false;
+  /** Of the nodes, when streams were last compared with the rules. */
+  #identities = 0;
 
   constructor(config: NodeConfig, env: NodeEnvironment) {
     this.#config = config;
@@ -129,6 +134,7 @@ export class SpinesNode {
       clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
       facts: { wire: config.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run },
       onRoutes: () => {
+        this.#onIdentities();
         this.dissemination.onRoutes();
         this.streams.onRoutes();
         this.dissemination.alternate?.onRoutes?.();
@@ -154,7 +160,13 @@ export class SpinesNode {
       ...alternate, membership: env.membership, options: config.byzantine, nodesMost: config.limits.nodes,
     });
     this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
-    const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination };
+    this.firewall = new Firewall({
+      self: config.id, namesVersion: () => this.router.database.identities, namesOf: (node) => {
+        const known = this.router.database.get(node);
+        return known === undefined ? null : { name: known.advertisement.name, groups: [] };
+      },
+    }, config.firewall);
+    const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall };
     this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({
@@ -167,7 +179,7 @@ export class SpinesNode {
     const limits = (): NodeLimits => this.#config.limits;
     this.#places = new ClientPlaces(limits);
     this.#clientServices = {
-      clock, timers, drops, sessions: this.sessions, streams: this.streams, places: this.#places,
+      self: config.id, clock, timers, drops, firewall: this.firewall, sessions: this.sessions, streams: this.streams, places: this.#places,
       // Asked for at each use: a reload may change them.
       get socketsMax() { return limits().socketsPerClient; },
       get queueBytes() { return limits().clientQueueBytes; },
@@ -194,11 +206,17 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams`, `streamCongestion` and the limits that are asked for
-   * at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams`, `streamCongestion`, `firewall` and the limits
+   * that are asked for at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
   reconfigure(config: NodeConfig): void {
+    const { firewall } = this.#config;
     this.#config = config;
+    if (!sameRules(config.firewall, firewall)) {
+      this.firewall.use(config.firewall);
+      this.streams.onRules();
+      for (const client of this.#clients) client.onRules();
+    }
     this.links.reconfigure(config);
     this.streams.retime({ ...defaultTiming, ...config.streams });
   }
@@ -279,6 +297,14 @@ export class SpinesNode {
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null {
     return quadOf(name) ?? (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name));
+  }
+
+  /** A node may have another name, or other groups. */
+  #onIdentities(): void {
+    const { identities } = this.router.database;
+    if (identities === this.#identities) return;
+    this.#identities = identities;
+    this.streams.onRules();
   }
 
   #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {

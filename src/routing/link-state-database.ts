@@ -23,6 +23,8 @@ export type InstallResult = 'newer' | 'same' | 'older' | 'full';
 
 export class LinkStateDatabase {
   readonly limit: number;
+  /** Changes when a node comes or goes, or has another name or certificate. */
+  identities = 0;
   readonly #records = new Map<NodeId, LinkStateRecord>();
 
   /** `limit`: most origins. */
@@ -58,6 +60,7 @@ export class LinkStateDatabase {
     const result = this.compare(advertisement.origin, advertisement.sequence);
     if (result !== 'newer') return result;
     const held = this.#records.get(advertisement.origin);
+    if (held === undefined || held.certificate !== certificate || held.advertisement.name !== advertisement.name) this.identities += 1;
     if (held === undefined) {
       this.#records.set(advertisement.origin, { advertisement, certificate, receivedAt: now, expiresAt });
     } else {
@@ -72,6 +75,7 @@ export class LinkStateDatabase {
   /** Forgets what is held of `origin`. */
   remove(origin: NodeId): void {
     this.#records.delete(origin);
+    this.identities += 1;
   }
 
   /** Whole seconds for which a record may still be believed, at least 0. */
@@ -84,7 +88,7 @@ export class LinkStateDatabase {
     let count = 0;
     for (const [origin, record] of this.#records) {
       if (record.expiresAt <= now) {
-        this.#records.delete(origin);
+        this.remove(origin);
         count += 1;
       }
     }

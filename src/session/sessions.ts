@@ -22,6 +22,7 @@ import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_B
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
+import type { Firewall } from './firewall.ts';
 import { Reassembly } from './reassembly.ts';
 
 /** Who owns a datagram session. */
@@ -78,6 +79,7 @@ export interface SessionsEnvironment {
   readonly draws: Draws;
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
+  readonly firewall: Firewall;
   readonly reassemblyBytes: number;
 }
 
@@ -157,6 +159,10 @@ export class Sessions {
     }
     if (demandsProof(session.dissemination) && !packet.authenticated) {
       this.#env.drops.count(DropReason.sourceUnproved);
+      return;
+    }
+    if (!this.#env.firewall.admits(packet, false)) {
+      this.#env.drops.count(DropReason.firewallDatagram);
       return;
     }
     if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);

@@ -15,7 +15,7 @@ import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers
 import type { CongestionName } from '../link/congestion.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
-  Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  RESET_FORBIDDEN, RESET_UNSAID, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
 } from '../wire/segment.ts';
 import type { ReceiveAccount } from './receive-budget.ts';
 import { effectiveLimits, StreamLiveness, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
@@ -29,8 +29,8 @@ const EDGES: Record<StreamState, readonly StreamState[]> = {
   opening: ['open', 'closed'], accepting: ['open', 'closed'], open: ['closed'], closed: [],
 };
 
-/** Why a stream ended; null = in order. Names are those of Node's sockets. */
-export type StreamError = 'ECONNREFUSED' | 'ECONNRESET' | 'ETIMEDOUT' | 'EHOSTUNREACH' | 'ECONNABORTED' | null;
+/** Why a stream ended; null = in order. Names are those of Node's sockets. EACCES: rules of the far end do not let it be. */
+export type StreamError = 'ECONNREFUSED' | 'EACCES' | 'ECONNRESET' | 'ETIMEDOUT' | 'EHOSTUNREACH' | 'ECONNABORTED' | null;
 
 export interface StreamOwner {
   /** The far end answered. */
@@ -144,6 +144,7 @@ export class Stream {
   #broken = false;
   /** Ended by a reset from here, which goes so often more; -1: it was not. */
   #resetsLeft = -1;
+  #resetWhy = RESET_UNSAID;
   #readEndTold = false;
   #gone = false;
   #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
@@ -224,9 +225,10 @@ export class Stream {
     if (this.#advertised < share / 8 && share - this.receiver.readyBytes >= this.#advertised + share / 4) this.#sendAck();
   }
 
-  /** Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn. */
-  reset(last = false): void {
+  /** Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn. `why`: RESET_..., for the far end. */
+  reset(last = false, why = RESET_UNSAID): void {
     if (this.#state === 'closed') return;
+    this.#resetWhy = why;
     const again = !last && this.#state === 'open' && this.options.service !== SERVICE_RELIABLE;
     this.#sendReset();
     this.#resetsLeft = again ? RESETS_AGAIN : 0;
@@ -325,7 +327,7 @@ export class Stream {
     if (rst && segment.stream === this.id && !this.receiver.mayEndAt(segment.sequence)) return 'out of window';
     this.#liveness.onHeard(now);
     if (rst) {
-      this.#close(this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
+      this.#close(segment.why === RESET_FORBIDDEN ? 'EACCES' : this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
       return 'ok';
     }
     if ((segment.flags & SEGMENT_ACK) !== 0 && !this.#onAck(segment, now)) return 'out of window';
@@ -458,6 +460,7 @@ export class Stream {
     // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
     segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
     segment.sequence = sequence;
+    segment.why = this.#resetWhy;
     segment.window = this.receiver.window(this.#env.receiveShare(this));
     this.#advertised = segment.window;
     this.#env.onGranted(this);

@@ -15,9 +15,10 @@ import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../link/congestion.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { demandsProof, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
-import { SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
+import { RESET_FORBIDDEN, RESET_UNSAID, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
+import type { Firewall } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
@@ -40,6 +41,7 @@ export interface StreamsEnvironment {
   readonly draws: Draws;
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
+  readonly firewall: Firewall;
   readonly timing: StreamTiming;
   /** Congestion control of streams that say nothing of it, asked for as each begins; null: by the links that they go over. */
   readonly congestion: CongestionName | null;
@@ -244,6 +246,15 @@ export class Streams {
     for (const stream of this.#byId.values()) if (stream.node === node) stream.ask();
   }
 
+  /** Rules, or who they mean, have changed: what others opened here and could not open now is over. */
+  onRules(): void {
+    for (const stream of [...this.#byId.values()]) {
+      if (stream.initiator || stream.state === 'closed' || this.#env.firewall.keeps(stream.node, stream.localPort, stream.options)) continue;
+      this.#env.drops.count(DropReason.firewallStream);
+      stream.reset(false, RESET_FORBIDDEN);
+    }
+  }
+
   stop(): void {
     for (const stream of [...this.#byId.values()]) stream.reset(true);
   }
@@ -258,6 +269,10 @@ export class Streams {
     if (known !== undefined) {
       if (known.state !== 'closed') known.answerAgain();
       return DropReason.none;
+    }
+    if (!this.#env.firewall.admits(packet, true)) {
+      this.#refuse(packet, remoteId, RESET_FORBIDDEN);
+      return DropReason.firewallStream;
     }
     const listening = this.#listening.get(packet.destinationPort);
     if (listening === undefined) {
@@ -340,11 +355,12 @@ export class Streams {
   }
 
   /** Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's, or ours of an earlier run. */
-  #refuse(packet: Packet, id: number): void {
+  #refuse(packet: Packet, id: number, why = RESET_UNSAID): void {
     if (id === 0 || !this.#mayReset(packet)) return;
     const segment = new Segment();
     segment.flags = SEGMENT_RST;
     segment.stream = id;
+    segment.why = why;
     const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
     this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, nobody, segment, 0, null);
   }

@@ -52,6 +52,8 @@ export const DropReason = {
   /* sessions */
   portClosed: 37,
   sourceUnproved: 116,
+  firewallDatagram: 118,
+  firewallStream: 119,
   fragmentMalformed: 38,
   fragmentTableFull: 39,
   fragmentTimedOut: 40,
@@ -65,6 +67,8 @@ export const DropReason = {
   clientRefused: 48,
   clientUnauthenticated: 88,
   clientOverRate: 89,
+  firewallTarget: 120,
+  firewallClient: 121,
   /* reliable links */
   ackMalformed: 49,
   ackUnsent: 50,

@@ -31,6 +31,11 @@ export const SEGMENT_ASK = 0x20;
 export const SEGMENT_DUPLICATE = 0x40;
 const FLAGS_ALL = 0x7f;
 
+/** Why a stream is over, in the delay of an RST; whatever else is in there says nothing. */
+export const RESET_UNSAID = 0;
+/** Rules of the far end's node, its firewall, do not let it be. */
+export const RESET_FORBIDDEN = 1;
+
 /** Ranges of one acknowledgement. */
 export const SACKS_MAX = 32;
 export const WINDOW_UNIT = 1_024;
@@ -49,6 +54,8 @@ export class Segment {
   sequence = 0;
   ack = 0;
   delayUs = 0;
+  /** Of an RST: RESET_... */
+  why = RESET_UNSAID;
   sackCount = 0;
   /** Positions; start inclusive, end exclusive, all beyond `ack`. */
   readonly sackStart = new Float64Array(SACKS_MAX);
@@ -73,7 +80,9 @@ export class Segment {
     this.stream = getU32(b, start + STREAM);
     this.sequence = getU48(b, start + SEQUENCE);
     this.ack = getU48(b, start + ACK);
-    this.delayUs = getU16(b, start + DELAY) * SEGMENT_DELAY_UNIT_US;
+    const delay = getU16(b, start + DELAY), rst = (flags & SEGMENT_RST) !== 0;
+    this.delayUs = rst ? 0 : delay * SEGMENT_DELAY_UNIT_US;
+    this.why = rst ? delay : RESET_UNSAID;
     this.sackCount = sacks;
     for (let i = 0, at = start + SEGMENT_HEAD_BYTES; i < sacks; i += 1, at += SACK_BYTES) {
       const from = getU32(b, at + SACK_START);
@@ -93,7 +102,7 @@ export class Segment {
     putU32(b, at + STREAM, this.stream);
     putU48(b, at + SEQUENCE, this.sequence);
     putU48(b, at + ACK, this.ack);
-    putU16(b, at + DELAY, Math.min(0xffff, Math.floor(this.delayUs / SEGMENT_DELAY_UNIT_US)));
+    putU16(b, at + DELAY, (this.flags & SEGMENT_RST) !== 0 ? this.why : Math.min(0xffff, Math.floor(this.delayUs / SEGMENT_DELAY_UNIT_US)));
     let to = at + SEGMENT_HEAD_BYTES;
     for (let i = 0; i < this.sackCount; i += 1, to += SACK_BYTES) {
       putU32(b, to + SACK_START, this.sackStart[i]! - this.ack);

@@ -11,6 +11,9 @@ import { availablePrimitives } from '#src/host/choose-primitives.js';
 import { secureRandom } from '#src/host/secure-random.js';
 import { defaultDirection } from '#src/emulation/link-settings.js';
 import { World, type SimHost } from '#src/sim/world.js';
+import { Firewall } from '#src/session/firewall.js';
+import { NO_RULES } from '#src/session/rules.js';
+import { Packet } from '#src/wire/packet.js';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, TAG_BYTES } from '#src/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, spread } from './processes.js';
@@ -27,7 +30,7 @@ const DATAGRAMS = 8_000, UNTIMED = 2_000, TURN = 16;
 const WARM_UP = 3;
 
 /** Microseconds of CPU time per packet, one value a round. */
-export interface CostFigures { readonly open: number[]; readonly seal: number[]; readonly node: number[]; readonly sealedNode: number[] }
+export interface CostFigures { readonly open: number[]; readonly seal: number[]; readonly node: number[]; readonly sealedNode: number[]; readonly rules: number[]; readonly rulesMissed: number[] }
 
 const SECOND_US = 1_000_000;
 
@@ -114,8 +117,37 @@ function measureSealer(): { open: number; seal: number } {
   return { seal, open };
 }
 
+/** Packets of a measurement of rules, which are short. */
+const JUDGED = 2_000_000;
+const RULES = 10_000, SOURCES = 64;
+
+/** What judging a packet costs by 10,000 rules: of sources that were judged before, and of sources that never were. */
+function measureRules(): { rules: number; rulesMissed: number } {
+  const names = Array.from({ length: SOURCES }, (_, i) => ({ name: `node-${i}`, groups: ['ops', 'video'] }));
+  const firewall = new Firewall({ self: 1, namesVersion: () => 0, namesOf: (node) => names[node % SOURCES]! }, {
+    ...NO_RULES,
+    inbound: Array.from({ length: RULES }, (_, i) => ({
+      action: 'allow' as const, nodes: i % 3 === 0 ? [`node-${i}`] : [], groups: i % 3 === 1 ? ['ops'] : [], ports: [{ first: 1 + i, last: 1 + i + (i % 7) }],
+      kind: null, service: null, dissemination: null,
+    })),
+  });
+  const packet = new Packet();
+  packet.destinationPort = 9_999;
+  const each = (sourceOf: (i: number) => number): number => {
+    collect();
+    let began = 0;
+    for (let i = 0; i < JUDGED; i += 1) {
+      if (i === JUDGED / 4) began = cpuUs();
+      packet.source = sourceOf(i);
+      if (!firewall.admits(packet, false)) throw new Error('a rule of the bench refuses');
+    }
+    return (cpuUs() - began) / (JUDGED * 0.75);
+  };
+  return { rules: each((i) => 1_000 + (i % SOURCES)), rulesMissed: each((i) => 1_000_000 + i) };
+}
+
 export function measureCost(rounds: number): CostFigures {
-  const figures: CostFigures = { open: [], seal: [], node: [], sealedNode: [] };
+  const figures: CostFigures = { open: [], seal: [], node: [], sealedNode: [], rules: [], rulesMissed: [] };
   const unsealed = new TransitNode('none'), sealed = new TransitNode('sealed');
   for (let round = -WARM_UP; round < 2 * rounds; round += 1) {
     const { open, seal } = measureSealer();
@@ -125,6 +157,9 @@ export function measureCost(rounds: number): CostFigures {
     figures.seal.push(seal);
     figures.node.push(node);
     figures.sealedNode.push(sealedNode);
+    const { rules, rulesMissed } = measureRules();
+    figures.rules.push(rules);
+    figures.rulesMissed.push(rulesMissed);
   }
   return figures;
 }
@@ -133,7 +168,7 @@ export function recordCost(figures: CostFigures, results: Results): void {
   for (const [part, us] of Object.entries(figures) as [string, readonly number[]][]) results.add(`cost/${part}`, 'us', ...us);
 }
 
-export function printCost({ open, seal, node, sealedNode }: CostFigures, { bareCpuUs, udpCpuUs, unsealedCpuUs, sealedCpuUs }: TransitFigures): void {
+export function printCost({ open, seal, node, sealedNode, rules, rulesMissed }: CostFigures, { bareCpuUs, udpCpuUs, unsealedCpuUs, sealedCpuUs }: TransitFigures): void {
   const rows: string[][] = [[`where the time goes: sealed transit, ${PAYLOAD_BYTES} B`, 'CPU us/packet', 'spread', 'share']];
   const add = (name: string, us: number, all: readonly number[] | null = null): void => {
     rows.push([name, us.toFixed(2), all === null ? '' : spread(all), `${((100 * us) / sealedCpuUs).toFixed(0)} %`]);
@@ -150,5 +185,11 @@ export function printCost({ open, seal, node, sealedNode }: CostFigures, { bareC
   add('to compare: the sealed node without UDP', median(sealedNode), sealedNode);
   add('to compare: sealed less unsealed transit', sealedCpuUs - unsealedCpuUs);
   console.log('\nParts of what a sealed transit daemon spends on a packet over plain dgram, best effort, each measured by itself, beside the whole as measured above. CPU microseconds:');
+  // Of a packet that is delivered where the rules are; more digits, as that is little.
+  const judged = (name: string, all: readonly number[]): void => {
+    rows.push([name, median(all).toFixed(4), spread(all), `${((100 * median(all)) / median(sealedNode)).toFixed(2)} % of the node`]);
+  };
+  judged(`${RULES} rules, verdict kept (${SOURCES} sources)`, rules);
+  judged(`${RULES} rules, source never seen`, rulesMissed);
   printTable(rows, 1);
 }

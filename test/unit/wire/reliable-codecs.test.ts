@@ -131,6 +131,8 @@ describe('segment head', () => {
       segment.sequence = rng.u32() * 65_536 + rng.below(65_536);
       segment.ack = rng.chance(0.2) ? 0xffff_ffff_ffff : rng.u32() * 65_536 + rng.below(65_536);
       segment.delayUs = rng.below(0x1_0000) * SEGMENT_DELAY_UNIT_US;
+      segment.why = rng.below(0x1_0000);
+      const rst = (segment.flags & SEGMENT_RST) !== 0;
       segment.sackCount = rng.below(SACKS_MAX + 1);
       for (let j = 0, from = 1; j < segment.sackCount; j += 1) {
         segment.sackStart[j] = segment.ack + from;
@@ -142,7 +144,8 @@ describe('segment head', () => {
       expect(dataAt).toBe(at + segment.headBytes);
       expect(back.decode(b, at, dataAt + rng.below(SEGMENT_BYTES_MAX))).toBe(DropReason.none);
       expect([back.flags, back.window, back.stream, back.sequence, back.ack, back.delayUs, back.sackCount, back.headBytes])
-        .toEqual([segment.flags, segment.window, segment.stream, segment.sequence, segment.ack, segment.delayUs, segment.sackCount, segment.headBytes]);
+        .toEqual([segment.flags, segment.window, segment.stream, segment.sequence, segment.ack, rst ? 0 : segment.delayUs, segment.sackCount, segment.headBytes]);
+      expect(back.why).toBe(rst ? segment.why : 0);
       expect([...back.sackStart.slice(0, back.sackCount)]).toEqual([...segment.sackStart.slice(0, back.sackCount)]);
       expect([...back.sackEnd.slice(0, back.sackCount)]).toEqual([...segment.sackEnd.slice(0, back.sackCount)]);
     }

@@ -77,7 +77,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
 /** Names that begin like a registry's but are no values of it. */
 const NO_VALUES = /_(BYTES|MAX|MIN|LAYOUT|DEFAULT|US)$|_BYTES_MAX$/;
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
-  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [], REFUSAL: [],
+  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [], REFUSAL: [], RESET: [],
 };
 
 interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
@@ -200,7 +200,7 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'sinkFull', 'datagramAboveMtu', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate']);
+    const elsewhere = new Set(['none', 'sinkFull', 'datagramAboveMtu', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate', 'firewallTarget', 'firewallClient']);
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 
