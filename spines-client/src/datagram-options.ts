@@ -13,7 +13,7 @@ export interface DatagramOptions {
   routing?: RoutingName | undefined;
   /** Overlay hops, 1..255. Default: the daemon's. */
   ttl?: number | undefined;
-  /** 1..10. Default: the daemon's. */
+  /** 1..10, the higher is the more urgent, among what this node sends. Default: the daemon's, 1. */
   priority?: number | undefined;
   /** Bound of the receive queue while paused; each message costs its payload and 64 bytes. Default 1 MiB. */
   recvQueueBytes?: number | undefined;

@@ -509,7 +509,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     return ttl;
   }
 
-  /** 1..10. */
+  /** 1..10: in full queues, here and on the way, the higher of this node leaves first. */
   setPriority(priority: number): number {
     this.#assertOpen();
     this.#options.priority = checkRange('priority', priority, 1, 10);

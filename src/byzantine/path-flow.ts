@@ -186,7 +186,7 @@ export class PathFlow {
 
   /** True while a further packet would lengthen a queue, here or on the way. `onRoom` follows. */
   get congested(): boolean {
-    if (!this.#isCongested()) return this.link?.congested(this.service) ?? false;
+    if (!this.#isCongested()) return this.link?.holds(this.#packet) ?? false;
     this.#saidCongested = true;
     return true;
   }
@@ -296,7 +296,7 @@ export class PathFlow {
   #isCongested(): boolean {
     if (this.#open.size >= OPEN_MAX / 2) return true;
     if (this.#shortest === Infinity) return this.#open.size >= OPEN_UNANSWERED;
-    return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.ownQueueBytes ?? 0) > QUEUE_OWN_BYTES);
+    return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.queueBytesOf(this.#packet) ?? 0) > QUEUE_OWN_BYTES);
   }
 
   /** True when a stream that sends on this path should slow down. */

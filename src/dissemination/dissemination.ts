@@ -118,10 +118,11 @@ export class Dissemination {
     this.#upper.onDelivery(packet);
   }
 
-  /** True while a packet of `service` to `destination` would meet a congested queue here. */
-  congested(destination: NodeId, service: number, dissemination: number): boolean {
+  /** True while the flow of `packet`, which begins here, is to wait: its part of a queue here is long. */
+  congested(packet: Packet): boolean {
+    const { destination, service, dissemination } = packet;
     if (dissemination === DISSEMINATION_BYZANTINE) return this.alternate?.congested(destination, service) ?? false;
-    return this.#router.nextHop(destination)?.congested(service) ?? false;
+    return this.#router.nextHop(destination)?.holds(packet) ?? false;
   }
 
   /** Delivers what was sent to ourselves before this call. Returns how many packets. */

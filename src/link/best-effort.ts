@@ -29,25 +29,28 @@ export class BestEffortService implements DataService {
   readonly #sink: DatagramSink;
   readonly #pool: PacketPool;
   readonly #queue: SendQueue;
-  #congested = false;
 
-  constructor(out: BestEffortOutput, sink: DatagramSink, pool: PacketPool, queueBytes: number) {
+  constructor(out: BestEffortOutput, sink: DatagramSink, pool: PacketPool, queueBytes: number, salt = 0) {
     this.#out = out;
     this.#sink = sink;
     this.#pool = pool;
-    this.#queue = new SendQueue(pool, queueBytes, () => out.onPushedOut?.());
+    this.#queue = new SendQueue(pool, queueBytes, () => out.onPushedOut?.(), salt);
   }
 
   get queueBytes(): number {
     return this.#queue.bytes;
   }
 
-  get ownQueueBytes(): number {
-    return this.#queue.ownBytes;
+  queueBytesOf(packet: Packet): number {
+    return this.#queue.bytesOf(packet);
   }
 
   get congested(): boolean {
-    return this.#congested;
+    return this.#queue.congested;
+  }
+
+  holds(packet: Packet): boolean {
+    return this.#queue.holds(packet);
   }
 
   offer(packet: Packet): boolean {
@@ -58,9 +61,7 @@ export class BestEffortService implements DataService {
       this.#out.onSent();
       return true;
     }
-    const taken = this.#queue.push(packet);
-    if (packet.via === 0 && (!taken || this.#queue.ownBytes > this.#queue.limitBytes / 2)) this.#congested = true;
-    return taken;
+    return this.#queue.push(packet);
   }
 
   onSinkWritable(): void {
@@ -72,17 +73,11 @@ export class BestEffortService implements DataService {
       this.#pool.release(kept);
       this.#out.onSent();
     }
-    if (this.#congested && this.#queue.ownBytes < this.#queue.limitBytes / 4) {
-      this.#congested = false;
-      this.#out.onWritable();
-    }
+    if (this.#queue.takeRoom()) this.#out.onWritable();
   }
 
   onDown(): void {
     this.#queue.clear();
-    if (this.#congested) {
-      this.#congested = false;
-      this.#out.onWritable();
-    }
+    if (this.#queue.takeRoom()) this.#out.onWritable();
   }
 }

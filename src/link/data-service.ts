@@ -10,12 +10,14 @@ import type { Packet } from '../wire/packet.ts';
 export interface DataService {
   /** Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and counts the drop. */
   offer(packet: Packet): boolean;
-  /** True when so much waits that senders should pause. */
+  /** True while some sender here was told to wait. */
   readonly congested: boolean;
+  /** True while the flow of `packet`, which begins here, is to wait: it holds much of a long queue. */
+  holds(packet: Packet): boolean;
   /** Bytes waiting, with their bookkeeping. */
   readonly queueBytes: number;
-  /** Of these, what local programs sent. */
-  readonly ownQueueBytes: number;
+  /** Of these, what is of the flow of `packet`. */
+  queueBytesOf(packet: Packet): number;
   /** Packets sent again. */
   readonly retransmitted: number;
   /** The sink takes datagrams again. */

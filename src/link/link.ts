@@ -151,14 +151,14 @@ export class Link {
       onPushedOut,
       onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
       onHandBack: (kept) => upper.onHandBack(kept),
-    }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes);
+    }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes, env.draws.u32());
     this.#services = [
       new BestEffortService({
         get channel() { return self.#channel; },
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
         onPushedOut,
-      }, env.sink, env.pool, env.linkQueueBytes),
+      }, env.sink, env.pool, env.linkQueueBytes, env.draws.u32()),
       this.reliable,
     ];
   }
@@ -211,11 +211,9 @@ export class Link {
     return bytes;
   }
 
-  /** Of what waits, what local programs sent. */
-  get ownQueueBytes(): number {
-    let bytes = 0;
-    for (const service of this.#services) bytes += service?.ownQueueBytes ?? 0;
-    return bytes;
+  /** Of what waits, what is of the flow of `packet`. */
+  queueBytesOf(packet: Packet): number {
+    return this.#services[packet.service]?.queueBytesOf(packet) ?? 0;
   }
 
   get retransmitted(): number {
@@ -241,6 +239,11 @@ export class Link {
 
   congested(service: number): boolean {
     return this.#services[service]?.congested ?? false;
+  }
+
+  /** True while the flow of `packet`, which begins here, is to wait. */
+  holds(packet: Packet): boolean {
+    return this.#services[packet.service]?.holds(packet) ?? false;
   }
 
   /** Sends `packet` by its link service. DropReason.none when taken; otherwise the caller still has it. `@hot` */

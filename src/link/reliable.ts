@@ -15,7 +15,7 @@ import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from 
 import { AckRanges } from '../wire/ack.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_RELIABLE } from '../wire/frames.ts';
-import { KIND_STREAM, stampEcn, type Packet } from '../wire/packet.ts';
+import { stampEcn, type Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { SPLIT_HEAD_BYTES } from '../wire/path-size.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, RELIABLE_HEAD_BYTES } from '../wire/sizes.ts';
@@ -57,9 +57,12 @@ const REPORT_MISSING = 3;
 const REPORT_INTERVAL: Micros = 25 * MILLISECOND;
 /** A window that this much is free of does not limit. */
 const SLACK_SEGMENTS = 3;
-/** Bounds of the queue length above which packets are marked. */
-const MARK_MIN_BYTES = 32 * 1024;
-const MARK_MAX_BYTES = 256 * 1024;
+/**
+ * Bounds of what a packet of a stream may wait in its flow's queue before it is marked; between them it is twice the link's round trip.
+ * The stream's own is longer than that of one link, and a window that halves leaves the line idle where the queue was shorter than that.
+ */
+const MARK_AFTER_MIN: Micros = 40 * MILLISECOND;
+const MARK_AFTER_MAX: Micros = 200 * MILLISECOND;
 
 export interface ReliableOutput {
   readonly channel: Channel | null;
@@ -99,7 +102,6 @@ export class ReliableService implements DataService, AckWriter {
   retransmitted = 0;
   /** Transmissions declared lost that had arrived after all. */
   spurious = 0;
-  marked = 0;
   readonly #out: ReliableOutput;
   readonly #env: ReliableEnvironment;
   readonly #rtt: RttEstimator;
@@ -110,7 +112,6 @@ export class ReliableService implements DataService, AckWriter {
   readonly #ackTimer = new Timer(() => this.#onAckTimer());
   #controller: CongestionController;
   #pacer = new Pacer(BURST_BYTES);
-  #congested = false;
   /* sending */
   readonly #packets = new PacketsUnderWay();
   readonly #outstanding = new Transmissions();
@@ -145,25 +146,33 @@ export class ReliableService implements DataService, AckWriter {
   #missing = 0;
   #ackSentAt: Micros = -REPORT_INTERVAL;
 
-  constructor(out: ReliableOutput, env: ReliableEnvironment, rtt: RttEstimator, congestion: CongestionName, queueBytes: number) {
+  constructor(out: ReliableOutput, env: ReliableEnvironment, rtt: RttEstimator, congestion: CongestionName, queueBytes: number, salt: number) {
     this.#out = out;
     this.#env = env;
     this.#rtt = rtt;
     this.#congestionName = congestion;
     this.#controller = makeController(congestion);
-    this.#queue = new SendQueue(env.pool, queueBytes, () => out.onPushedOut?.());
+    this.#queue = new SendQueue(env.pool, queueBytes, () => out.onPushedOut?.(), salt);
   }
 
   get queueBytes(): number {
     return this.#queue.bytes;
   }
 
-  get ownQueueBytes(): number {
-    return this.#queue.ownBytes;
+  queueBytesOf(packet: Packet): number {
+    return this.#queue.bytesOf(packet);
   }
 
   get congested(): boolean {
-    return this.#congested;
+    return this.#queue.congested;
+  }
+
+  holds(packet: Packet): boolean {
+    return this.#queue.holds(packet);
+  }
+
+  get marked(): number {
+    return this.#queue.marked;
   }
 
   /** Congestion control in use. */
@@ -197,15 +206,11 @@ export class ReliableService implements DataService, AckWriter {
       this.#controller.onApplicationLimited(this.#inFlight);
       return true;
     }
-    const long = this.#queue.bytesFor(packet) > this.#markBytes;
-    const taken = this.#queue.push(packet, long && packet.kind === KIND_STREAM);
-    if (taken && long && packet.kind === KIND_STREAM) this.marked += 1;
-    if (packet.via === 0 && (!taken || this.#queue.ownBytes > this.#queue.limitBytes / 2)) this.#congested = true;
-    return taken;
+    return this.#queue.push(packet, this.#env.clock.now());
   }
 
-  get #markBytes(): number {
-    return Math.min(MARK_MAX_BYTES, Math.max(MARK_MIN_BYTES, this.#controller.window));
+  get #markAfter(): Micros {
+    return Math.min(MARK_AFTER_MAX, Math.max(MARK_AFTER_MIN, 2 * this.#rtt.smoothedUs));
   }
 
   onSinkWritable(): void {
@@ -239,14 +244,11 @@ export class ReliableService implements DataService, AckWriter {
       }
       const head = this.#queue.peekLength();
       if (head < 0 || !this.#maySend(head)) break;
-      this.#sendNew(this.#queue.shift()!);
+      this.#sendNew(this.#queue.shift(this.#env.clock.now(), this.#markAfter)!);
     }
     if (this.#queue.length === 0 && this.#again.length === 0) this.#controller.onApplicationLimited(this.#inFlight);
     this.#armLossTimer();
-    if (this.#congested && this.#queue.ownBytes < this.#queue.limitBytes / 4) {
-      this.#congested = false;
-      this.#out.onWritable();
-    }
+    if (this.#queue.takeRoom()) this.#out.onWritable();
   }
 
   #sendNew(kept: KeptPacket): void {
@@ -584,10 +586,7 @@ export class ReliableService implements DataService, AckWriter {
     this.#ackAgain = false;
     this.#missing = 0;
     for (const kept of back) this.#out.onHandBack(kept);
-    if (this.#congested) {
-      this.#congested = false;
-      this.#out.onWritable();
-    }
+    if (this.#queue.takeRoom()) this.#out.onWritable();
   }
 }
 

@@ -1,28 +1,34 @@
 /**
- * A bounded queue of packets in front of a link, fair by what cannot be forged.
+ * A bounded queue of packets in front of a link, fair by what cannot be forged, and within that by flow.
  *
  * Turns and room are shared by class first (wire/packet.ts, SHARE_...), then by the neighbour that a packet came from, whom its
  * link has authenticated (our own programs count as one), then by the source, which anybody may write into a packet: it divides
- * the share of its neighbour and of nobody else. Flows would divide the share of a source. What is in transit has a bound for each
- * class: when it is reached the packet pushes out the last one of whoever holds most of that class, or is refused if that is its own
- * kind. Nobody is pushed out who was told that his packet is taken: local programs have bounds of their own, and are refused there
- * (their bytes are borrowed, and they wait). Each packet is charged an overhead. `@hot`
+ * the share of its neighbour and of nobody else (of what begins here, by the program). Flows divide the share of a source, by the
+ * priority that they ask for and then evenly; on every level who offers little comes first (turns.ts). What is in transit has a
+ * bound for each class: when it is reached the packet pushes out the last one of whoever holds most of that class, or is refused
+ * if that is its own kind. Nobody is pushed out who was told that his packet is taken: local programs have bounds of their own,
+ * and are refused there (their bytes are borrowed, and they wait); a flow of theirs takes so much of the room that others find
+ * some. Each packet is charged an overhead. A packet that waited long in a queue that its own flow has made is marked as it
+ * leaves; what others queue does not matter. `@hot`
  */
 
 import type { NodeId } from '../base/ids.ts';
-import { Ring } from '../base/ring.ts';
+import type { Micros } from '../base/time.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import { SHARE_CONTROL, SHARE_PATH, SHARE_PROBE, SHARE_REST, SHARES, type Packet } from '../wire/packet.ts';
-import { PACKET_OVERHEAD_BYTES, Turn, Turns } from './turns.ts';
+import { KIND_STREAM, SHARE_CONTROL, SHARE_PATH, SHARE_PROBE, SHARE_REST, SHARES, type Packet } from '../wire/packet.ts';
+import { ClassPart, FLOWS_PER_SOURCE_MAX, FlowPart, NeighbourPart, SourcePart, type Payer } from './queue-parts.ts';
+import { PACKET_OVERHEAD_BYTES, Turns } from './turns.ts';
 
 export { PACKET_OVERHEAD_BYTES } from './turns.ts';
 
 /**
  * Packets of local programs have this many times the limit for themselves: what programs had sent before they heard that they must wait is
  * not lost. Each is ahead of the daemon by SEND_AHEAD_BYTES of the client library at most, and 15 at once find room beyond the half of
- * the limit at which they hear of it. Transit traffic has nobody to tell, and stops at the limit.
+ * the limit at which they hear of it.
  */
 export const LOCAL_FACTOR = 16;
+/** A local flow, or program, holds at most so many times what is left (Choudhury and Hahne, IEEE/ACM ToN 1998): one alone four fifths. */
+export const OWN_FLOW_FACTOR = 4, OWN_PROGRAM_FACTOR = 8;
 /** Probed packets that were refused convict links: they have more room, on both sides. So have messages of discovery. */
 const PROBE_FACTOR = 4;
 /** By class: bounds of what begins here and of what is in transit, in units of the limit. */
@@ -30,11 +36,11 @@ const OWN_FACTORS: readonly number[] = byClass({ control: PROBE_FACTOR, probe: P
 const TRANSIT_FACTORS: readonly number[] = byClass({ control: 0, probe: PROBE_FACTOR, path: 1, rest: 1 });
 /** Most that one queue holds, in units of its limit. */
 export const QUEUE_FACTOR = [...OWN_FACTORS, ...TRANSIT_FACTORS].reduce((sum, factor) => sum + factor, 0);
-const PACKETS_PER_SOURCE_MAX = 65_536;
-/** The longest is looked for among so many when it is not known: with more sources than that each has little. */
-const LOOKED_AT = 16;
-/** Empty parts kept to be used again. */
+/** A flow with less than this behind a packet has made no queue. */
+const MARK_BYTES = 8 * 1024;
+/** Empty parts of each kind kept to be used again. */
 const SPARE_MAX = 64;
+const HASHES = 256;
 
 function byClass({ control, probe, path, rest }: { control: number; probe: number; path: number; rest: number }): number[] {
   const factors: number[] = [];
@@ -42,97 +48,51 @@ function byClass({ control, probe, path, rest }: { control: number; probe: numbe
   return factors;
 }
 
-/** Packets of one source by one neighbour. */
-class SourcePart extends Turn {
-  source: NodeId = 0;
-  readonly packets = new Ring<KeptPacket>(PACKETS_PER_SOURCE_MAX);
-
-  headCost(): number {
-    return this.packets.peek()!.length + PACKET_OVERHEAD_BYTES;
-  }
-}
-
-/** What came by one neighbour, 0 for our own programs. */
-class NeighbourPart extends Turn {
-  via: NodeId = 0;
-  readonly bySource = new Map<NodeId, SourcePart>();
-  readonly turns = new Turns<SourcePart>();
-  /** The longest as far as is known (the one register of Suter and others, IEEE JSAC 1999), null when it left. */
-  #longest: SourcePart | null = null;
-
-  headCost(): number {
-    return this.turns.serve()!.headCost();
-  }
-
-  onGrown(part: SourcePart): void {
-    if (this.#longest === null ? this.turns.length === 1 : part.bytes > this.#longest.bytes) this.#longest = part;
-  }
-
-  onEmpty(part: SourcePart): void {
-    if (this.#longest === part) this.#longest = null;
-  }
-
-  longest(): SourcePart {
-    if (this.#longest !== null) return this.#longest;
-    let longest = this.turns.first!;
-    for (let part = longest, left = Math.min(LOOKED_AT, this.turns.length); left > 0; left -= 1, part = part.next!) if (part.bytes > longest.bytes) longest = part;
-    return this.#longest = longest;
-  }
-}
-
-class ClassPart extends Turn {
-  readonly ownLimit: number;
-  readonly transitLimit: number;
-  readonly byNeighbour = new Map<NodeId, NeighbourPart>();
-  readonly turns = new Turns<NeighbourPart>();
-  ownBytes = 0;
-
-  constructor(ownLimit: number, transitLimit: number) {
-    super();
-    this.ownLimit = ownLimit;
-    this.transitLimit = transitLimit;
-  }
-
-  headCost(): number {
-    return this.turns.serve()!.headCost();
-  }
-
-  /** The neighbour whose packets in transit take most room; as many steps as there are neighbours. */
-  longest(): NeighbourPart | null {
-    let longest: NeighbourPart | null = null, part = this.turns.first;
-    for (let left = this.turns.length; left > 0; left -= 1, part = part!.next) {
-      if (part!.via !== 0 && (longest === null || part!.bytes > longest.bytes)) longest = part;
-    }
-    return longest;
-  }
-}
-
 export class SendQueue {
   readonly limitBytes: number;
+  marked = 0;
   readonly #pool: PacketPool;
+  readonly #salt: number;
   readonly #onPushedOut: (kept: KeptPacket) => void;
   readonly #classes: ClassPart[] = [];
-  readonly #turns = new Turns<ClassPart>();
+  readonly #turns = new Turns<ClassPart>(() => {});
+  /** Flows by hash; empty until something waits. */
+  #flows: (FlowPart | null)[] = [];
+  readonly #spareFlows: FlowPart[] = [];
   readonly #spareSources: SourcePart[] = [];
   readonly #spareNeighbours: NeighbourPart[] = [];
+  #sources = 0;
   #bytes = 0;
   #packets = 0;
-  /** Of all classes: neighbours of which packets wait. */
-  #parts = 0;
+  /** Flows of local programs that have packets here, and those that were told to wait. */
+  #ownFlows = 0;
+  #held = 0;
+  /** One without a packet here was refused. */
+  #full = false;
+  #roomDue = false;
+  /** Whose turn `peekLength` found, and whose packet came last. */
+  #head: FlowPart | null = null;
+  #recent: FlowPart | null = null;
 
-  /** `onPushedOut`: a packet that had been taken goes, for one of somebody who holds less; valid during the call only. */
-  constructor(pool: PacketPool, limitBytes: number, onPushedOut: (kept: KeptPacket) => void = () => {}) {
+  /**
+   * `onPushedOut`: a packet that had been taken goes, for one of somebody who holds less; valid during the call only. `salt`: 32
+   * bits that strangers do not know, so that they cannot make up flows of one hash.
+   */
+  constructor(pool: PacketPool, limitBytes: number, onPushedOut: (kept: KeptPacket) => void = () => {}, salt = 0) {
     this.#pool = pool;
+    this.#salt = salt;
     this.limitBytes = limitBytes;
     this.#onPushedOut = onPushedOut;
-    for (let share = 0; share < SHARES; share += 1) this.#classes.push(new ClassPart(OWN_FACTORS[share]! * limitBytes, TRANSIT_FACTORS[share]! * limitBytes));
+    for (let share = 0; share < SHARES; share += 1) {
+      this.#classes.push(new ClassPart(OWN_FACTORS[share]! * limitBytes, TRANSIT_FACTORS[share]! * limitBytes, (neighbour) => this.#forgetNeighbour(neighbour)));
+    }
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Of what local programs sent: who is told to wait is told by this, and not by what others send. */
+  /** Of what local programs sent. */
   get ownBytes(): number {
     return this.#classes[SHARE_REST]!.ownBytes + this.#classes[SHARE_PROBE]!.ownBytes;
   }
@@ -141,52 +101,77 @@ export class SendQueue {
     return this.#packets;
   }
 
-  /** How long the queue is for `packet`: as long as if all who have packets in it held as much as its neighbour does of its class. */
-  bytesFor(packet: Packet): number {
-    const part = this.#classes[packet.share]!.byNeighbour.get(packet.via);
-    return part === undefined ? 0 : part.bytes * this.#parts;
+  /** Some local flow was told to wait. */
+  get congested(): boolean {
+    return this.#held > 0 || this.#full;
   }
 
-  /** Keeps `packet`, to be marked when it leaves if `mark`; false when a bound is reached, and then nothing of it is kept. */
-  push(packet: Packet, mark = false): boolean {
-    const cost = packet.length + PACKET_OVERHEAD_BYTES;
-    const shares = this.#classes[packet.share]!;
-    if (packet.via === 0) {
-      if (shares.ownBytes + cost > shares.ownLimit) return false;
-    } else while (shares.bytes - shares.ownBytes + cost > shares.transitLimit) if (!this.#pushOut(shares, packet, cost)) return false;
-    const { via, payer } = packet;
-    const waiting = shares.byNeighbour.get(via)?.bySource.get(payer);
-    if (waiting !== undefined && waiting.packets.length === waiting.packets.limit) return false;
-    const kept = this.#pool.keep(packet);
-    if (kept === null) return false;
-    if (mark) kept.mark = true;
-    const neighbour = shares.byNeighbour.get(via) ?? this.#addNeighbour(shares, via);
-    const source = neighbour.bySource.get(payer) ?? this.#addSource(neighbour, payer);
-    source.packets.push(kept);
-    this.#charge(shares, neighbour, source, cost);
-    this.#packets += 1;
-    neighbour.onGrown(source);
+  /** Whether the flow of `packet`, which begins here, was told to wait. */
+  holds(packet: Packet): boolean {
+    const flow = this.#flowOf(packet);
+    return flow === null ? this.#full : flow.heldBytes > 0;
+  }
+
+  /** Bytes that wait of the flow of `packet`. */
+  bytesOf(packet: Packet): number {
+    return this.#flowOf(packet)?.bytes ?? 0;
+  }
+
+  /** True once after flows that were told to wait may go on. */
+  takeRoom(): boolean {
+    if (this.#full) {
+      const { ownLimit, ownBytes } = this.#classes[SHARE_REST]!;
+      if (ownBytes < this.limitBytes / 4 || ownLimit - ownBytes > ownLimit / 8) {
+        this.#full = false;
+        this.#roomDue = true;
+      }
+    }
+    const due = this.#roomDue;
+    this.#roomDue = false;
+    return due;
+  }
+
+  /** Keeps `packet`; false when a bound is reached, and then nothing of it is kept. */
+  push(packet: Packet, now: Micros = 0): boolean {
+    const flow = this.#push(packet, now);
+    if (packet.via !== 0) return flow !== null;
+    if (flow === null) {
+      const known = this.#flowOf(packet);
+      if (known === null) this.#full = true;
+      else this.#hold(known);
+      return false;
+    }
+    // Of many, those with little, and less than half of what they have on the average, need not wait.
+    const { ownBytes } = this, long = this.limitBytes / 2;
+    if (ownBytes > long && (flow.bytes > long || 2 * flow.bytes * this.#ownFlows > ownBytes)) this.#hold(flow);
     return true;
   }
 
   /** Bytes of the packet that `shift` would take now, -1 when the queue is empty. */
   peekLength(): number {
-    const shares = this.#turns.serve();
-    return shares === null ? -1 : shares.headCost() - PACKET_OVERHEAD_BYTES;
+    const flow = this.#serve();
+    return flow === null ? -1 : flow.packets.peek()!.length;
   }
 
-  /** Takes the packet whose turn it is; the caller releases it. Undefined when the queue is empty. */
-  shift(): KeptPacket | undefined {
-    const shares = this.#turns.serve();
-    if (shares === null) return undefined;
-    const neighbour = shares.turns.serve()!;
-    const source = neighbour.turns.serve()!;
-    const cost = source.headCost();
-    shares.deficit -= cost;
-    neighbour.deficit -= cost;
-    source.deficit -= cost;
-    const kept = source.packets.shift()!;
-    this.#removed(shares, neighbour, source, cost);
+  /**
+   * Takes the packet whose turn it is; the caller releases it. Undefined when the queue is empty. One of a stream that waited for more than
+   * `markAfterUs`, its flow having a queue, is to be marked.
+   */
+  shift(now: Micros = 0, markAfterUs: Micros = Infinity): KeptPacket | undefined {
+    const flow = this.#serve();
+    if (flow === null) return undefined;
+    const source = flow.source!, neighbour = source.neighbour!, shares = neighbour.shares!;
+    const kept = flow.packets.shift()!;
+    const cost = kept.length + PACKET_OVERHEAD_BYTES;
+    this.#turns.taken(shares, cost);
+    shares.turns.taken(neighbour, cost);
+    neighbour.turns.taken(source, cost);
+    source.taken(flow, cost);
+    if (flow.kind === KIND_STREAM && now - kept.queuedAt > markAfterUs && flow.bytes - cost >= MARK_BYTES) {
+      kept.mark = true;
+      this.marked += 1;
+    }
+    this.#removed(flow, cost);
     return kept;
   }
 
@@ -197,62 +182,222 @@ export class SendQueue {
     return count;
   }
 
+  #serve(): FlowPart | null {
+    if (this.#head !== null) return this.#head;
+    if (this.#packets === 0) return null;
+    return this.#head = this.#turns.serve()!.turns.serve()!.turns.serve()!.serve();
+  }
+
+  #push(packet: Packet, now: Micros): FlowPart | null {
+    const cost = packet.length + PACKET_OVERHEAD_BYTES;
+    const shares = this.#classes[packet.share]!;
+    const { via } = packet;
+    if (via === 0) {
+      if (!this.#ownRoom(shares, packet, cost)) return null;
+    } else while (shares.bytes - shares.ownBytes + cost > shares.transitLimit) if (!this.#pushOut(shares, packet, cost)) return null;
+    const known = this.#flowOf(packet);
+    if (known !== null && known.packets.length === known.packets.limit) return null;
+    const kept = this.#pool.keep(packet);
+    if (kept === null) return null;
+    kept.queuedAt = now;
+    this.#head = null;
+    const flow = this.#recent = known ?? this.#addFlow(shares, packet);
+    flow.packets.push(kept);
+    if (flow.waiting === 0 && via === 0) this.#ownFlows += 1;
+    this.#charge(flow, cost, 1);
+    const source = flow.source!;
+    source.onGrown(flow);
+    source.neighbour!.onGrown(source);
+    return flow;
+  }
+
+  /** Whether a flow of a local program may have `cost` more: its own share of what is left, and its program's. */
+  #ownRoom(shares: ClassPart, packet: Packet, cost: number): boolean {
+    const left = shares.ownLimit - shares.ownBytes;
+    if (cost > left) return false;
+    // While it is shorter than either would be at its bound there is nothing to look up.
+    if (shares !== this.#classes[SHARE_REST] || shares.ownBytes + cost <= OWN_FLOW_FACTOR * left) return true;
+    const source = shares.byNeighbour.get(0)?.bySource.get(payerOf(packet));
+    if (source === undefined) return true;
+    return source.bytes + cost <= OWN_PROGRAM_FACTOR * left && (this.#flowOf(packet)?.bytes ?? 0) + cost <= OWN_FLOW_FACTOR * left;
+  }
+
   /** Room for `packet` where its class has most; false when it would belong there itself. */
   #pushOut(shares: ClassPart, packet: Packet, cost: number): boolean {
     const longest = shares.longest();
     const own = shares.byNeighbour.get(packet.via);
     const neighbour = longest === null || (own?.bytes ?? 0) + cost >= longest.bytes ? own : longest;
-    if (neighbour === undefined) return false;
-    const source = neighbour.longest();
-    if (neighbour === own && (own.bySource.get(packet.payer)?.bytes ?? 0) + cost >= source.bytes) return false;
-    const last = source.packets.pop()!;
-    const costOfLast = last.length + PACKET_OVERHEAD_BYTES;
-    this.#removed(shares, neighbour, source, costOfLast);
+    if (neighbour === undefined || neighbour.waiting === 0) return false;
+    let source = neighbour.longest();
+    const ownSource = neighbour === own ? own.bySource.get(packet.payer) : undefined;
+    if (neighbour === own && (ownSource?.bytes ?? 0) + cost >= source.bytes) {
+      if (ownSource === undefined || ownSource.waiting === 0) return false;
+      source = ownSource;
+    }
+    const flow = source.longest();
+    if (source === ownSource) {
+      const { priority } = packet;
+      if (priority < flow.priority || (priority === flow.priority && (this.#flowOf(packet)?.bytes ?? 0) + cost >= flow.bytes)) return false;
+    }
+    this.#head = null;
+    const last = flow.packets.pop()!;
+    this.#removed(flow, last.length + PACKET_OVERHEAD_BYTES);
     this.#onPushedOut(last);
     this.#pool.release(last);
     return true;
   }
 
-  #charge(shares: ClassPart, neighbour: NeighbourPart, source: SourcePart, cost: number): void {
-    source.bytes += cost;
-    neighbour.bytes += cost;
-    shares.bytes += cost;
-    if (neighbour.via === 0) shares.ownBytes += cost;
-    this.#bytes += cost;
+  #hold(flow: FlowPart): void {
+    if (flow.heldBytes > 0 || flow.waiting === 0) return;
+    flow.heldBytes = flow.bytes;
+    this.#held += 1;
   }
 
-  /** A packet left; parts that are empty leave with it. */
-  #removed(shares: ClassPart, neighbour: NeighbourPart, source: SourcePart, cost: number): void {
-    this.#charge(shares, neighbour, source, -cost);
-    this.#packets -= 1;
-    if (source.packets.length > 0) return;
-    neighbour.onEmpty(source);
-    neighbour.turns.remove(source);
-    neighbour.bySource.delete(source.source);
-    if (this.#spareSources.length < SPARE_MAX) this.#spareSources.push(source);
-    if (neighbour.turns.length > 0) return;
-    shares.turns.remove(neighbour);
-    shares.byNeighbour.delete(neighbour.via);
-    this.#parts -= 1;
-    if (this.#spareNeighbours.length < SPARE_MAX) this.#spareNeighbours.push(neighbour);
-    if (shares.turns.length === 0) this.#turns.remove(shares);
+  #charge(flow: FlowPart, cost: number, packets: number): void {
+    const source = flow.source!, neighbour = source.neighbour!, shares = neighbour.shares!;
+    flow.bytes += cost;
+    flow.waiting += packets;
+    source.bytes += cost;
+    source.waiting += packets;
+    neighbour.bytes += cost;
+    neighbour.waiting += packets;
+    shares.bytes += cost;
+    shares.waiting += packets;
+    if (neighbour.via === 0) shares.ownBytes += cost;
+    this.#bytes += cost;
+    this.#packets += packets;
+  }
+
+  /** A packet left; parts that are empty leave with it, or when their round is over. */
+  #removed(flow: FlowPart, cost: number): void {
+    const source = flow.source!, neighbour = source.neighbour!, shares = neighbour.shares!;
+    this.#head = null;
+    this.#charge(flow, -cost, -1);
+    if (neighbour.via === 0) {
+      if (flow.waiting === 0) this.#ownFlows -= 1;
+      // Half of what it had is gone.
+      if (flow.heldBytes > 0 && 2 * flow.bytes <= flow.heldBytes) {
+        flow.heldBytes = 0;
+        this.#held -= 1;
+        this.#roomDue = true;
+      }
+    }
+    source.onShrunk(flow);
+    if (flow.waiting > 0) return;
+    if (source.waiting === 0) neighbour.onEmpty(source);
+    if (this.#packets === 0) {
+      this.#onEmpty(source);
+      return;
+    }
+    source.emptied(flow);
+    if (source.waiting > 0) return;
+    neighbour.turns.emptied(source);
+    if (neighbour.waiting > 0) return;
+    shares.turns.emptied(neighbour);
+    if (shares.waiting === 0) this.#turns.emptied(shares);
+  }
+
+  /** Nothing waits. Whoever comes and goes alone keeps his place, as he is most likely the next; many are forgotten. */
+  #onEmpty({ flows, neighbour }: SourcePart): void {
+    if (flows === 1 && neighbour!.turns.length === 1 && neighbour!.shares!.turns.length === 1 && this.#turns.length === 1) return;
+    this.#recent = null;
+    for (const part of this.#classes) part.turns.clear();
+    this.#turns.clear();
   }
 
   #addNeighbour(shares: ClassPart, via: NodeId): NeighbourPart {
-    if (shares.turns.length === 0) this.#turns.add(shares);
-    const part = this.#spareNeighbours.pop() ?? new NeighbourPart();
+    if (shares.next === null) this.#turns.add(shares);
+    const part = this.#spareNeighbours.pop() ?? new NeighbourPart((source) => this.#forgetSource(source));
     part.via = via;
+    part.shares = shares;
     shares.byNeighbour.set(via, part);
     shares.turns.add(part);
-    this.#parts += 1;
     return part;
   }
 
-  #addSource(neighbour: NeighbourPart, id: NodeId): SourcePart {
-    const part = this.#spareSources.pop() ?? new SourcePart();
-    part.source = id;
-    neighbour.bySource.set(id, part);
+  #addSource(neighbour: NeighbourPart, payer: Payer): SourcePart {
+    const part = this.#spareSources.pop() ?? new SourcePart(this.#sources += 1, (flow) => this.#forgetFlow(flow));
+    part.payer = payer;
+    part.neighbour = neighbour;
+    neighbour.bySource.set(payer, part);
     neighbour.turns.add(part);
     return part;
   }
+
+  #addFlow(shares: ClassPart, packet: Packet): FlowPart {
+    const { via } = packet, payer = payerOf(packet);
+    const neighbour = shares.byNeighbour.get(via) ?? this.#addNeighbour(shares, via);
+    const source = neighbour.bySource.get(payer) ?? this.#addSource(neighbour, payer);
+    const part = this.#spareFlows.pop() ?? new FlowPart();
+    const shared = source.flows >= FLOWS_PER_SOURCE_MAX;
+    part.name(packet, source, shared);
+    if (shared) source.rest = part;
+    else {
+      if (this.#flows.length === 0) this.#flows = new Array<FlowPart | null>(HASHES).fill(null);
+      const hash = this.#hash(packet, source);
+      part.hash = hash;
+      part.chain = this.#flows[hash]!;
+      this.#flows[hash] = part;
+    }
+    source.add(part);
+    return part;
+  }
+
+  #forgetNeighbour(part: NeighbourPart): void {
+    part.turns.clear();
+    part.shares!.byNeighbour.delete(part.via);
+    if (this.#spareNeighbours.length < SPARE_MAX) this.#spareNeighbours.push(part);
+  }
+
+  #forgetSource(part: SourcePart): void {
+    part.clear();
+    part.neighbour!.bySource.delete(part.payer);
+    part.payer = 0;
+    if (this.#spareSources.length < SPARE_MAX) this.#spareSources.push(part);
+  }
+
+  #forgetFlow(part: FlowPart): void {
+    const source = part.source!;
+    if (this.#recent === part) this.#recent = null;
+    source.flows -= 1;
+    if (part.shared) source.rest = null;
+    else {
+      let before = this.#flows[part.hash]!;
+      if (before === part) this.#flows[part.hash] = part.chain;
+      else {
+        while (before.chain !== part) before = before.chain!;
+        before.chain = part.chain;
+      }
+    }
+    part.chain = null;
+    part.source = null;
+    if (this.#spareFlows.length < SPARE_MAX) this.#spareFlows.push(part);
+  }
+
+  /** Where packets of its flow wait; null when none does and none has lately. */
+  #flowOf(packet: Packet): FlowPart | null {
+    const recent = this.#recent;
+    if (recent !== null && !recent.shared && recent.is(packet, recent.source!) && isBy(packet, recent.source!.neighbour!, recent.source!, this.#classes[packet.share]!)) return recent;
+    const source = this.#classes[packet.share]!.byNeighbour.get(packet.via)?.bySource.get(payerOf(packet));
+    if (source === undefined) return null;
+    let flow = this.#flows[this.#hash(packet, source)] ?? null;
+    while (flow !== null && !flow.is(packet, source)) flow = flow.chain;
+    return flow ?? (source.flows >= FLOWS_PER_SOURCE_MAX ? source.rest : null);
+  }
+
+  #hash({ sourcePort, destinationPort, destination }: Packet, { number }: SourcePart): number {
+    let h = Math.imul((((sourcePort << 16) | destinationPort) ^ this.#salt) >>> 0, 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15) ^ destination, 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13) ^ number, 0xc2b2ae35);
+    return (h ^ (h >>> 16)) & (HASHES - 1);
+  }
+}
+
+function isBy(packet: Packet, neighbour: NeighbourPart, source: SourcePart, shares: ClassPart): boolean {
+  return neighbour.via === packet.via && neighbour.shares === shares && source.payer === payerOf(packet);
+}
+
+/** Whom the room is charged to: the source, or of what begins here the program, if it is known. */
+function payerOf({ via, user, payer }: Packet): Payer {
+  return via === 0 && user !== null ? user : payer;
 }

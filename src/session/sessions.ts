@@ -43,6 +43,13 @@ export interface DatagramOptions {
   priority?: number;
 }
 
+/** Where messages of a session go, and as what. */
+interface FlowTo {
+  readonly destination: NodeId;
+  readonly port: Port;
+  readonly kind: number;
+}
+
 export class DatagramSession {
   readonly owner: DatagramOwner;
   /** 0 until bound. */
@@ -87,9 +94,11 @@ export class Sessions {
   readonly reassembly: Reassembly;
   readonly #env: SessionsEnvironment;
   readonly #byPort = new Map<Port, DatagramSession>();
-  /** Sessions that wait for room towards a node, the longest first. */
-  readonly #blocked = new Map<DatagramSession, NodeId>();
+  /** Sessions that wait for room, the longest first, and for which of their flows. */
+  readonly #blocked = new Map<DatagramSession, FlowTo>();
   readonly #packet = new Packet();
+  /** Names a flow that waits. */
+  readonly #waiting = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
@@ -143,9 +152,9 @@ export class Sessions {
       ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
       : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
-    if (this.#env.dissemination.congested(destination, session.service, session.dissemination)) {
+    if (this.#env.dissemination.congested(this.#packet)) {
       session.blocked = true;
-      this.#blocked.set(session, destination);
+      this.#blocked.set(session, { destination, port, kind: this.#packet.kind });
     }
     return reason;
   }
@@ -171,9 +180,10 @@ export class Sessions {
   }
 
   onLinkWritable(): void {
-    for (const [session, destination] of [...this.#blocked]) {
+    for (const [session, { destination, port, kind }] of [...this.#blocked]) {
+      this.#waiting.nameFlow(kind, session, this.#env.self, session.port, destination, port, session.owner);
       // Whoever came first may have taken the room again: the rest keep their places before it.
-      if (this.#env.dissemination.congested(destination, session.service, session.dissemination)) continue;
+      if (this.#env.dissemination.congested(this.#waiting)) continue;
       this.#blocked.delete(session);
       session.blocked = false;
       session.owner.onWritable(session);

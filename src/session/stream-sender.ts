@@ -180,8 +180,14 @@ export class StreamSender {
     return true;
   }
 
-  /** `what` was handed to the link. Returns true when the segment should ask for an acknowledgement. */
-  onSent(what: Next, now: Micros): boolean {
+  /** True when the segment of `what` should ask for an acknowledgement. */
+  asks(what: Next): boolean {
+    const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
+    return what.again || what.end + (what.fin ? 1 : 0) - this.#askedAt >= quarter;
+  }
+
+  /** `what` was handed to the link; `asked`: as `asks` said. */
+  onSent(what: Next, asked: boolean, now: Micros): void {
     const end = what.end + (what.fin ? 1 : 0);
     const cost = end - what.start + SEGMENT_OVERHEAD;
     // While more waits to be sent again pacing may be all that holds it back, at a rate from before: RFC 9002 section 7.8.
@@ -214,12 +220,7 @@ export class StreamSender {
     this.#pacer.take(cost);
     this.controller.onSent(cost, this.#inFlight, now);
     this.controller.onSegmentSize(cost);
-    const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
-    if (what.again || end - this.#askedAt >= quarter) {
-      this.#askedAt = end;
-      return true;
-    }
-    return false;
+    if (asked) this.#askedAt = end;
   }
 
   /** Copies data of a segment to `out[at..)`; zeros for what a peer acknowledged within a segment, which it has. */

@@ -63,7 +63,7 @@ export interface StreamEnvironment {
   readonly timing: StreamTiming;
   /** Congestion control of streams that say nothing of it. */
   congestion(service: number): CongestionName;
-  /** Sends a segment with `head` and data written by `fill` (or none); false when the link takes no more now. */
+  /** Sends a segment with `head` and data written by `fill` (or none); false when a full queue here took nothing of it. */
   sendSegment(stream: Stream, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean;
   reachable(node: NodeId): boolean;
   /** True while the first link's queue is too long to add to. */
@@ -95,6 +95,8 @@ const SYN_RETRY_MAX: Micros = 2 * SECOND;
 const ACK_DELAY_MIN: Micros = 5 * MILLISECOND;
 const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
 const PERSIST_MAX: Micros = 5 * SECOND;
+/** A segment that a full queue here refused is tried again then, unless room is told before. */
+const REFUSED_RETRY: Micros = 20 * MILLISECOND;
 /** The end of a closed stream is remembered, so that a repeated FIN is answered. */
 const AFTERLIFE: Micros = 3 * SECOND;
 /** Over best-effort links a reset may be lost, and nothing that the far end says may ever call for another one: it goes so often more. */
@@ -420,17 +422,24 @@ export class Stream {
         if (this.#wait.us > 0) this.#env.timers.arm(this.#paceTimer, now + this.#wait.us);
         break;
       }
-      if (!this.#sendNext(now)) break;
+      if (!this.#sendNext(now)) {
+        // Nothing of it left. Room is told; if somebody else was refused for want of it, it is looked for.
+        this.#lastLimit = 'link queue';
+        if (!this.#env.congested(this)) this.#env.timers.arm(this.#paceTimer, now + REFUSED_RETRY);
+        break;
+      }
     }
     this.#armTimer();
   }
 
   #sendNext(now: Micros): boolean {
     const { start, end, fin } = this.#next;
-    const ask = this.sender.onSent(this.#next, now);
-    this.#liveness.onSent(now, false);
+    const ask = this.sender.asks(this.#next);
     const flags = SEGMENT_ACK | (fin ? SEGMENT_FIN : 0) | (ask ? SEGMENT_ASK : 0);
-    return this.#sendSegment(flags, start, end - start, (out, at) => this.sender.copy(start, end, out, at));
+    if (!this.#sendSegment(flags, start, end - start, (out, at) => this.sender.copy(start, end, out, at))) return false;
+    this.sender.onSent(this.#next, ask, now);
+    this.#liveness.onSent(now, false);
+    return true;
   }
 
   #sendAck(): void {
@@ -467,13 +476,15 @@ export class Stream {
     segment.delayUs = this.#unackedSegments > 0 ? now - this.#largestAt : 0;
     this.receiver.describe(segment);
     if ((flags & SEGMENT_SYN) !== 0 || dataBytes > 0) segment.sackCount = 0;
-    if ((flags & SEGMENT_ACK) !== 0) {
+    const taken = this.#env.sendSegment(this, segment, dataBytes, fill);
+    if ((flags & SEGMENT_ACK) === 0) return taken;
+    if (taken) {
       this.#marked = false;
       this.#duplicate = false;
       this.#unackedSegments = 0;
       this.#env.timers.cancel(this.#ackTimer);
-    }
-    return this.#env.sendSegment(this, segment, dataBytes, fill);
+    } else if (!this.#ackTimer.armed) this.#env.timers.arm(this.#ackTimer, now + REFUSED_RETRY);
+    return taken;
   }
 
   /* -------------------------------------------------------------- timers and the end */

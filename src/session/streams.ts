@@ -83,6 +83,8 @@ export class Streams {
   readonly #blocked = new Set<Stream>();
   readonly #segment = new Segment();
   readonly #packet = new Packet();
+  /** Names a stream's flow. */
+  readonly #asked = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   /** Answers to sources that are proved, and to those that anybody may name. */
   readonly #resets = { proved: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND), claimed: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND) };
@@ -97,7 +99,7 @@ export class Streams {
       clock: env.clock, timers: env.timers,
       get timing() { return timing(); },
       congestion: (service) => env.congestion ?? (service === SERVICE_RELIABLE ? OVER_RELIABLE : OVER_BEST_EFFORT),
-      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) === DropReason.none,
+      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) !== DropReason.linkQueueFull,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
       // Whoever has not shown yet that it is there gets little.
@@ -381,12 +383,14 @@ export class Streams {
     packet.compose(this.#scratch, at + dataBytes, KIND_STREAM, options, this.#env.self, localPort, node, port);
     packet.user = user;
     const reason = this.#env.dissemination.originate(packet);
-    if (reason !== DropReason.none) this.#env.drops.count(reason);
+    // What a full queue refuses its stream still has.
+    if (reason !== DropReason.none && reason !== DropReason.linkQueueFull) this.#env.drops.count(reason);
     return reason;
   }
 
   #congested(stream: Stream): boolean {
-    if (!this.#env.dissemination.congested(stream.node, stream.options.service, stream.options.dissemination)) return false;
+    this.#asked.nameFlow(KIND_STREAM, stream.options, this.#env.self, stream.localPort, stream.node, stream.port, stream.owner);
+    if (!this.#env.dissemination.congested(this.#asked)) return false;
     this.#blocked.add(stream);
     return true;
   }

@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
+import type { Micros } from '../base/time.ts';
 import type { Packet } from './packet.ts';
 import { PACKET_BYTES_MAX } from './sizes.ts';
 
@@ -24,6 +25,8 @@ export class KeptPacket {
   priority = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
+  /** When a queue took it. Begins as no small integer: V8 keeps it in place then, and allocates for each change otherwise. */
+  queuedAt: Micros = NaN;
   /** Buffer of its own, for packets that had to be copied; kept with the slot. */
   own: Uint8Array | null = null;
   kept = false;

@@ -137,19 +137,24 @@ export class Packet {
     this.end = end;
     this.keepable = false;
     this.authenticated = false;
-    this.user = null;
+    this.ecn = false;
+    this.nameFlow(kind, modes, source, sourcePort, destination, destinationPort, null);
+    this.encodeHeader();
+  }
+
+  /** Sets what a packet that begins here has in its header, and for whom it is sent, but no bytes: queues tell flows apart by it. */
+  nameFlow(kind: number, modes: PacketModes, source: NodeId, sourcePort: Port, destination: NodeId, destinationPort: Port, user: object | null): void {
+    this.user = user;
     this.kind = kind;
     this.ttl = modes.ttl;
     this.service = modes.service;
     this.dissemination = modes.dissemination;
-    this.ecn = false;
     this.priority = modes.priority;
     this.source = source;
     this.destination = destination;
     this.sourcePort = sourcePort;
     this.destinationPort = destinationPort;
     this.setShare(SHARE_REST, 0, source);
-    this.encodeHeader();
   }
 
   /** Whose part of a queue it takes; after `decode` and `compose` it is the rest's, begins here and is charged to its source. */

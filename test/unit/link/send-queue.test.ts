@@ -6,7 +6,7 @@ import { getU32, putU32 } from '../../../src/base/bytes.ts';
 import { Rng } from '../../../src/base/rng.ts';
 import { BestEffortService } from '../../../src/link/best-effort.ts';
 import type { Channel } from '../../../src/link/channel.ts';
-import { LOCAL_FACTOR, PACKET_OVERHEAD_BYTES, QUEUE_FACTOR, SendQueue } from '../../../src/link/send-queue.ts';
+import { LOCAL_FACTOR, OWN_FLOW_FACTOR, PACKET_OVERHEAD_BYTES, QUEUE_FACTOR, SendQueue } from '../../../src/link/send-queue.ts';
 import { Packet, SHARE_CONTROL, SHARE_PATH, SHARE_PROBE, SHARE_REST } from '../../../src/wire/packet.ts';
 import { PacketPool, type KeptPacket } from '../../../src/wire/packet-pool.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../../src/wire/sizes.ts';
@@ -221,10 +221,14 @@ describe('what nobody can forge comes first', () => {
   test('what begins here is refused at its own bound, and is never pushed out', () => {
     const pool = new PacketPool(60_000), limit = 20_000, queue = new SendQueue(pool, limit, (kept) => expect(kept.via).not.toBe(0));
     for (let i = 0; i < 1_000; i += 1) queue.push(packetOf(i, 1_000));
+    const cost = 1_000 + PACKET_OVERHEAD_BYTES, most = Math.floor(LOCAL_FACTOR * limit / cost);
     let own = 0;
     while (queue.push(packetOf(1, 1_000, 0, 0))) own += 1;
-    expect(own).toBe(Math.floor(LOCAL_FACTOR * limit / (1_000 + PACKET_OVERHEAD_BYTES)));
-    expect(queue.ownBytes).toBe(own * (1_000 + PACKET_OVERHEAD_BYTES));
+    // One flow leaves others room, and together they fill it.
+    expect(own / most).toBeCloseTo(OWN_FLOW_FACTOR / (1 + OWN_FLOW_FACTOR), 2);
+    for (let program = 2; program < 40; program += 1) while (queue.push(packetOf(program, 1_000, 0, 0))) own += 1;
+    expect([own > 0.95 * most, own <= most]).toEqual([true, true]);
+    expect(queue.ownBytes).toBe(own * cost);
     expect(queue.push(packetOf(1, 1_000, 0, 0, SHARE_PROBE))).toBe(true);
     expect(queue.push(packetOf(1, 1_000, 0, 0, SHARE_CONTROL))).toBe(true);
     for (let i = 0; i < 1_000; i += 1) queue.push(packetOf(2, 1_000, 0, 8));

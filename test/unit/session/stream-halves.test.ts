@@ -76,7 +76,7 @@ describe('sending half', () => {
   function sent(sender: StreamSender, now: number): { start: number; end: number }[] {
     const next: Next = { start: 0, end: 0, fin: false, again: false }, wait = { us: 0 }, all: { start: number; end: number }[] = [];
     while (sender.nextToSend(now, next, wait)) {
-      sender.onSent(next, now);
+      sender.onSent(next, sender.asks(next), now);
       all.push({ start: next.start, end: next.end });
     }
     return all;
@@ -111,7 +111,7 @@ describe('sending half', () => {
       if (sender.nextToSend(at, next, wait)) {
         if (!next.again) return all;
         all.push(next.start);
-        sender.onSent(next, at);
+        sender.onSent(next, sender.asks(next), at);
       } else if (wait.us === 0) return all;
     }
   }
@@ -168,7 +168,7 @@ describe('sending half', () => {
         expect(steps, `seed ${seed}`).toBeLessThan(100_000);
         while (sender.nextToSend(now, next, wait)) {
           const { start, end, fin } = next;
-          sender.onSent(next, now);
+          sender.onSent(next, sender.asks(next), now);
           expect(end - start).toBeLessThanOrEqual(SEGMENT_BYTES_MAX);
           expect(end).toBeLessThanOrEqual(sender.edge);
           const bytes = new Uint8Array(end - start);
