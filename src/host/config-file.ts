@@ -245,7 +245,8 @@ const limitShapes = {
   clientQueueBytes: bytes(65_536, 2 ** 31 - 1),
   clientBytesPerSecond: bytes(0, 2 ** 40),
   clientPacketsPerSecond: whole(0, 1_000_000_000),
-  reassemblyBytes: bytes(65_536, 2 ** 31 - 1),
+  // One long message must fit.
+  reassemblyBytes: bytes(131_072, 2 ** 31 - 1),
 };
 const limitsSchema = strict(
   Object.fromEntries(Object.keys(defaultLimits).map((key) => [key, ((limitShapes as Record<string, z.ZodType<number>>)[key] ?? whole(1, Number.MAX_SAFE_INTEGER)).optional()])),

@@ -93,14 +93,14 @@ export interface NodeLimits {
   readonly clientBytesPerSecond: number;
   /** Datagrams that one client may send a second, 0 = unlimited; of streams each 1,388 bytes count as one. */
   readonly clientPacketsPerSecond: number;
-  /** Streams, half-open ones included; more are refused. */
+  /** Streams, half-open ones included; more are refused. Whoever has four times as many as are left gets no more: one program, one node that opens them here, one link. */
   readonly streams: number;
   /**
    * Bytes that streams hold for slow readers, windows granted and not used included: as it fills up windows get smaller, to 16 KiB each, and where not
    * even that is left further streams are refused.
    */
   readonly streamBytes: number;
-  /** Bytes in incomplete fragmented messages; the oldest message gives way. */
+  /** Bytes in incomplete fragmented messages; whoever has most gives way (session/reassembly.ts). */
   readonly reassemblyBytes: number;
 }
 

@@ -1,27 +1,19 @@
 /**
  * Streams that others have begun to open and not confirmed yet: bounded, and nobody takes the places of all.
  *
- * Sources that are proved have places of their own, shared by source. A claimed source is what anybody writes: their places are shared by the
- * link that they came on, which is no claim, and within a link by source. Whoever has most gives way to who has less; among equals
+ * Proved and claimed sources have places of their own, shared as origin.ts says. Whoever has most gives way to who has less; among equals
  * the oldest does once it had time to answer, so that a flood of made-up sources costs those of its own link some tries.
  */
 
 import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Micros } from '../base/time.ts';
+import { groupOf, type Origin } from './origin.ts';
 
 /** Of all listeners, for each of the two kinds of sources. */
 const HALF_OPEN_MAX = 1_024;
 export const HALF_OPEN_PER_SOURCE_MAX = 64;
 /** Long enough for a confirmation: then it may give way to another of its like. */
 const PATIENCE: Micros = SECOND;
-
-/** How a SYN came; a Packet says it. */
-export interface Origin {
-  readonly authenticated: boolean;
-  /** The neighbour that brought it, 0 when its source is proved. */
-  readonly via: NodeId;
-  readonly source: NodeId;
-}
 
 interface Place { readonly group: NodeId; readonly source: NodeId; readonly authenticated: boolean; readonly listener: object; readonly since: Micros }
 
@@ -79,10 +71,6 @@ export class HalfOpen<T> {
     const mayGo = !inOwn || source.count > source.own + 1 || now - place.since >= PATIENCE;
     return mayGo ? { instead: item } : 'none';
   }
-}
-
-function groupOf({ authenticated, via, source }: Origin): NodeId {
-  return authenticated ? source : via;
 }
 
 /** The key that most of `items` have, how many do, and how many have the key `own`. */

@@ -1,40 +1,60 @@
 /**
- * Putting fragmented datagrams together again at the destination, within bounds.
+ * Putting fragmented datagrams together again at the destination, within bounds that no stranger uses up for others.
  *
- * The caller names messages by a key (source, ports, message number). Incomplete messages are bounded in
- * bytes over all sources and in number per source, and time out; at a bound the oldest gives way, of the
- * source itself or of the one that holds most, so a source that sends only first halves hurts itself.
+ * The caller names messages by a key (source, ports, message number). A message takes memory as its pieces arrive, so that whoever
+ * sends one piece of a long one holds one. When all is taken somebody gives way: of the two kinds of origins (origin.ts) the one that has
+ * more than half; in it the group that has most; in that a source that has more than a long message or two and most of these, its oldest
+ * message first; and where nobody has so much, as when sources are made up, the message of which no piece came for longest. So one that
+ * keeps coming stays, whoever else sends pieces by the same link. Messages time out, and are counted for each source.
  */
 
 import type { NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { MESSAGE_BYTES_MAX } from '../wire/fragment.ts';
+import { groupOf, type Origin } from './origin.ts';
 
 /** A message of which no piece arrived for this long is given up. */
 export const REASSEMBLY_TIMEOUT: Micros = 5 * SECOND;
 /** A window of small messages, some of whose pieces are being sent again; bytes bound the long ones. */
 const PER_SOURCE_MAX = 1_024;
+/** Charged to each message on top of its pieces. */
+const MESSAGE_OVERHEAD_BYTES = 512;
+/** A source that holds more is asked first to give way. */
+const MODEST_BYTES = 2 * (MESSAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES);
 
 interface Partial {
   readonly key: string;
-  readonly source: NodeId;
-  readonly bytes: Uint8Array;
-  readonly have: Uint8Array;
-  missing: number;
+  readonly of: Source;
+  readonly pieceBytes: number;
+  /** Pieces in the order of their arrival, `capacity` of them at most. */
+  bytes: Uint8Array;
+  capacity: number;
+  /** By index: the place in `bytes`, from 1 on; 0: missing. */
+  readonly places: Uint8Array;
+  have: number;
+  /** They came in their order so far. */
+  inOrder: boolean;
   length: number;
   deadline: Micros;
 }
+
+/** Each level holds its messages, the one first of which no piece came for longest. */
+interface Level { bytes: number; readonly partials: Map<string, Partial> }
+interface Source extends Level { readonly id: NodeId; readonly group: Group }
+interface Group extends Level { readonly id: NodeId; readonly kind: Kind; readonly sources: Map<NodeId, Source>; readonly greedy: Set<Source> }
+interface Kind { bytes: number; readonly groups: Map<NodeId, Group> }
 
 export class Reassembly {
   readonly limitBytes: number;
   readonly #clock: Clock;
   readonly #timers: Timers;
   readonly #drops: DropCounters;
-  /** In the order of the last arrival of a piece. */
-  readonly #partials = new Map<string, Partial>();
-  readonly #perSource = new Map<NodeId, number>();
+  readonly #all: Level = { bytes: 0, partials: new Map() };
+  readonly #kinds = { proved: makeKind(), claimed: makeKind() };
+  /** Pieces come in trains. */
+  #latest: Partial | null = null;
   readonly #timer = new Timer(() => this.#expire());
-  #bytes = 0;
 
   constructor(limitBytes: number, clock: Clock, timers: Timers, drops: DropCounters) {
     this.limitBytes = limitBytes;
@@ -44,87 +64,98 @@ export class Reassembly {
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#all.bytes;
   }
 
   get messages(): number {
-    return this.#partials.size;
+    return this.#all.partials.size;
   }
 
   /**
    * Piece `index` of `count` of a message named by `key` is `b[start..end)`; all pieces but the last have `pieceBytes`
    * (checked by the caller). Returns the whole message when it was the last missing piece.
    */
-  onPiece(key: string, source: NodeId, index: number, count: number, pieceBytes: number, b: Uint8Array, start: number, end: number): Uint8Array | null {
-    let partial = this.#partials.get(key);
-    if (partial === undefined) partial = this.#open(key, source, count, pieceBytes);
-    else {
-      this.#partials.delete(key);
-      this.#partials.set(key, partial);
-    }
-    if (partial.have.length !== count) {
+  onPiece(key: string, origin: Origin, index: number, count: number, pieceBytes: number, b: Uint8Array, start: number, end: number): Uint8Array | null {
+    const partial = this.#all.partials.get(key) ?? this.#open(key, origin, count, pieceBytes);
+    if (partial.places.length !== count) {
       this.#drops.count(DropReason.fragmentMalformed);
       return null;
     }
-    if (partial.have[index] === 1) {
+    if (partial.places[index] !== 0) {
       this.#drops.count(DropReason.fragmentDuplicate);
       return null;
     }
-    partial.bytes.set(b.subarray(start, end), index * pieceBytes);
-    partial.have[index] = 1;
-    partial.missing -= 1;
+    this.#touch(partial);
+    if (partial.have === partial.capacity && !this.#grow(partial)) return null;
+    partial.bytes.set(b.subarray(start, end), partial.have * pieceBytes);
+    if (index !== partial.have) partial.inOrder = false;
+    partial.have += 1;
+    partial.places[index] = partial.have;
     partial.length += end - start;
     partial.deadline = this.#clock.now() + REASSEMBLY_TIMEOUT;
-    if (partial.missing > 0) return null;
+    if (partial.have < count) return null;
     this.#remove(partial);
-    return partial.bytes.subarray(0, partial.length);
+    return wholeOf(partial);
   }
 
   stop(): void {
     this.#timers.cancel(this.#timer);
-    this.#partials.clear();
-    this.#perSource.clear();
-    this.#bytes = 0;
+    for (const partial of this.#all.partials.values()) this.#remove(partial);
   }
 
-  #open(key: string, source: NodeId, count: number, pieceBytes: number): Partial {
-    const size = count * pieceBytes;
-    if ((this.#perSource.get(source) ?? 0) >= PER_SOURCE_MAX) {
-      for (const held of this.#partials.values()) {
-        if (held.source !== source) continue;
-        this.#giveUp(held, DropReason.fragmentTableFull);
-        break;
-      }
-    }
-    while (this.#bytes + size > this.limitBytes && this.#partials.size > 0) {
-      const crowd = this.#largestSource();
-      for (const held of this.#partials.values()) {
-        if (held.source !== crowd) continue;
-        this.#giveUp(held, DropReason.fragmentTableFull);
-        break;
-      }
-    }
+  #open(key: string, origin: Origin, count: number, pieceBytes: number): Partial {
+    const of = this.#sourceOf(origin);
+    if (of.partials.size >= PER_SOURCE_MAX) this.#giveUp(oldest(of), DropReason.fragmentTableFull);
     const partial: Partial = {
-      key, source, bytes: new Uint8Array(size), have: new Uint8Array(count), missing: count, length: 0,
+      key, of, pieceBytes, bytes: new Uint8Array(0), capacity: 0, places: new Uint8Array(count), have: 0, inOrder: true, length: 0,
       deadline: this.#clock.now() + REASSEMBLY_TIMEOUT,
     };
-    this.#partials.set(key, partial);
-    this.#perSource.set(source, (this.#perSource.get(source) ?? 0) + 1);
-    this.#bytes += size;
+    for (const level of [this.#all, of.group, of]) level.partials.set(key, partial);
+    this.#charge(partial, MESSAGE_OVERHEAD_BYTES);
     if (!this.#timer.armed) this.#timers.arm(this.#timer, partial.deadline);
     return partial;
   }
 
-  /** The source with most incomplete messages: it gives way when bytes run out. */
-  #largestSource(): NodeId {
-    let found = 0;
-    let most = 0;
-    for (const [source, count] of this.#perSource) {
-      if (count <= most) continue;
-      most = count;
-      found = source;
+  #sourceOf(origin: Origin): Source {
+    const kind = origin.authenticated ? this.#kinds.proved : this.#kinds.claimed, id = groupOf(origin);
+    let group = kind.groups.get(id);
+    if (group === undefined) kind.groups.set(id, group = { id, kind, bytes: 0, partials: new Map(), sources: new Map(), greedy: new Set() });
+    let source = group.sources.get(origin.source);
+    if (source === undefined) group.sources.set(origin.source, source = { id: origin.source, group, bytes: 0, partials: new Map() });
+    return source;
+  }
+
+  /** A piece of it came. */
+  #touch(partial: Partial): void {
+    if (partial === this.#latest) return;
+    this.#latest = partial;
+    for (const { partials } of [this.#all, partial.of.group, partial.of]) {
+      partials.delete(partial.key);
+      partials.set(partial.key, partial);
     }
-    return found;
+  }
+
+  /** Room for as many pieces again as it has; false when it had to give way itself. */
+  #grow(partial: Partial): boolean {
+    const capacity = Math.min(partial.places.length, Math.max(1, 2 * partial.capacity));
+    this.#charge(partial, (capacity - partial.capacity) * partial.pieceBytes);
+    partial.capacity = capacity;
+    while (this.#all.bytes > this.limitBytes) {
+      const victim = this.#victim();
+      this.#giveUp(victim, DropReason.fragmentTableFull);
+      if (victim === partial) return false;
+    }
+    const bytes = new Uint8Array(capacity * partial.pieceBytes);
+    bytes.set(partial.bytes);
+    partial.bytes = bytes;
+    return true;
+  }
+
+  /** Who gives way: see the head of this file. */
+  #victim(): Partial {
+    const { proved, claimed } = this.#kinds;
+    const group = largest((proved.bytes > claimed.bytes ? proved : claimed).groups.values())!;
+    return oldest(largest(group.greedy) ?? group);
   }
 
   #giveUp(partial: Partial, reason: DropReason): void {
@@ -133,16 +164,23 @@ export class Reassembly {
   }
 
   #remove(partial: Partial): void {
-    this.#partials.delete(partial.key);
-    this.#bytes -= partial.bytes.length;
-    const left = this.#perSource.get(partial.source)! - 1;
-    if (left === 0) this.#perSource.delete(partial.source);
-    else this.#perSource.set(partial.source, left);
+    const { of, key } = partial, { group } = of;
+    if (this.#latest === partial) this.#latest = null;
+    for (const level of [this.#all, group, of]) level.partials.delete(key);
+    this.#charge(partial, -MESSAGE_OVERHEAD_BYTES - partial.capacity * partial.pieceBytes);
+    if (of.partials.size === 0) group.sources.delete(of.id);
+    if (group.partials.size === 0) group.kind.groups.delete(group.id);
+  }
+
+  #charge({ of }: Partial, bytes: number): void {
+    for (const level of [this.#all, of.group.kind, of.group, of]) level.bytes += bytes;
+    if (of.bytes > MODEST_BYTES) of.group.greedy.add(of);
+    else of.group.greedy.delete(of);
   }
 
   #expire(): void {
     const now = this.#clock.now();
-    for (const partial of this.#partials.values()) {
+    for (const partial of this.#all.partials.values()) {
       if (partial.deadline > now) {
         this.#timers.arm(this.#timer, partial.deadline);
         return;
@@ -150,4 +188,29 @@ export class Reassembly {
       this.#giveUp(partial, DropReason.fragmentTimedOut);
     }
   }
+}
+
+function makeKind(): Kind {
+  return { bytes: 0, groups: new Map() };
+}
+
+function largest<T extends { readonly bytes: number }>(of: Iterable<T>): T | null {
+  let most: T | null = null;
+  for (const one of of) if (most === null || one.bytes > most.bytes) most = one;
+  return most;
+}
+
+function oldest({ partials }: Level): Partial {
+  for (const partial of partials.values()) return partial;
+  throw new Error('nobody holds nothing');
+}
+
+function wholeOf({ bytes, places, pieceBytes, length, inOrder }: Partial): Uint8Array {
+  if (inOrder) return bytes.subarray(0, length);
+  const whole = new Uint8Array(length);
+  places.forEach((place, index) => {
+    const at = (place - 1) * pieceBytes;
+    whole.set(bytes.subarray(at, at + Math.min(pieceBytes, length - index * pieceBytes)), index * pieceBytes);
+  });
+  return whole;
 }

@@ -4,7 +4,8 @@
  * Owns the accounts; no stream's data. A window that was granted can't be taken back, so it is the grant that is charged, used or not, and
  * at least STREAM_WINDOW_LEAST for each stream: with that it makes progress whatever others do. Beyond it a stream may hold as much as is
  * free of a part of the limit, and all streams of one owner (a client) twice as much as is free (dynamic thresholds, Choudhury and Hahne 1998): the
- * greedy end up with equal parts, and room stays for whoever comes. Invariant: the sum of charges is at most the limit.
+ * greedy end up with equal parts, and room stays for whoever comes. So do streams that one stranger opened here, whichever program they are of.
+ * Invariant: the sum of charges is at most the limit.
  */
 
 /** A stream always gets so much of a window. */
@@ -16,6 +17,8 @@ const OWNER_FACTOR = 2;
 export interface ReceiveAccount {
   bytes: number;
   owner: object;
+  /** Who opened it, null: a program of this daemon. */
+  readonly opener: string | null;
 }
 
 export class ReceiveBudget {
@@ -23,19 +26,20 @@ export class ReceiveBudget {
   /** Charged, at most `limit`. */
   bytes = 0;
   readonly #ofOwner = new Map<object, number>();
+  readonly #ofOpener = new Map<string, number>();
 
   constructor(limit: number) {
     this.limit = limit;
   }
 
-  /** Whether one more stream finds room. */
-  get open(): boolean {
-    return this.bytes + STREAM_WINDOW_LEAST <= this.limit;
+  /** How many streams more would find room. */
+  get free(): number {
+    return Math.floor((this.limit - this.bytes) / STREAM_WINDOW_LEAST);
   }
 
-  /** The account of a new stream. Only while `open`. */
-  add(owner: object): ReceiveAccount {
-    const account = { bytes: 0, owner };
+  /** The account of a new stream. Only while one is `free`. */
+  add(owner: object, opener: string | null = null): ReceiveAccount {
+    const account = { bytes: 0, owner, opener };
     this.#charge(account, STREAM_WINDOW_LEAST);
     return account;
   }
@@ -45,12 +49,13 @@ export class ReceiveBudget {
    * large as can be; then they grow with what is read, and a quarter is left for the least windows of those that come.
    */
   share(account: ReceiveAccount, most: number, taken: number): number {
-    const { bytes } = account;
+    const { bytes, opener } = account;
     const free = this.limit - this.bytes;
     const ofOwner = OWNER_FACTOR * free - (this.#ofOwner.get(account.owner) ?? 0);
     const unread = Math.min(most, free - this.limit / 2) - bytes;
     const read = Math.min(most, STREAM_WINDOW_LEAST + 2 * taken, free - this.limit / 4) - bytes;
-    const growth = Math.min(Math.max(unread, read), ofOwner);
+    const ofOpener = opener === null ? Infinity : free - this.limit / 4 - (this.#ofOpener.get(opener) ?? 0);
+    const growth = Math.min(Math.max(unread, read), ofOwner, ofOpener);
     return Math.min(most, Math.max(STREAM_WINDOW_LEAST, bytes, bytes + Math.floor(growth)));
   }
 
@@ -71,13 +76,19 @@ export class ReceiveBudget {
   }
 
   #charge(account: ReceiveAccount, bytes: number): void {
-    const { owner } = account;
-    const before = account.bytes;
-    if (bytes === before) return;
+    const { owner, opener } = account;
+    const more = bytes - account.bytes;
+    if (more === 0) return;
     account.bytes = bytes;
-    this.bytes += bytes - before;
-    const total = (this.#ofOwner.get(owner) ?? 0) + bytes - before;
-    if (total === 0) this.#ofOwner.delete(owner);
-    else this.#ofOwner.set(owner, total);
+    this.bytes += more;
+    addTo(this.#ofOwner, owner, more);
+    if (opener !== null) addTo(this.#ofOpener, opener, more);
   }
+}
+
+/** `more` onto what `key` has; nothing is kept of who has 0. */
+export function addTo<K>(sums: Map<K, number>, key: K, more: number): void {
+  const sum = (sums.get(key) ?? 0) + more;
+  if (sum === 0) sums.delete(key);
+  else sums.set(key, sum);
 }

@@ -204,7 +204,7 @@ export class Sessions {
     // Pieces of proved and of claimed sources never meet in one message.
     const key = `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${head.message}`;
     const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
-    const message = this.reassembly.onPiece(key, packet.source, head.index, head.count, FRAGMENT_BYTES, packet.bytes, start, packet.end);
+    const message = this.reassembly.onPiece(key, packet, head.index, head.count, FRAGMENT_BYTES, packet.bytes, start, packet.end);
     if (message !== null) this.#deliver(session, packet, message, 0, message.length);
   }
 
@@ -227,7 +227,7 @@ export class Sessions {
     }
     const key = `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ${head.message} sequenced`;
     const { run, message: number } = head;
-    const message = this.reassembly.onPiece(key, source, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
+    const message = this.reassembly.onPiece(key, packet, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
     if (message === null) return;
     delivered.record(source, sourcePort, run, number);
     this.#deliver(session, packet, message, 0, message.length);

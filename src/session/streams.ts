@@ -22,6 +22,7 @@ import type { Firewall } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
+import { openerOf, StreamPlaces } from './stream-places.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
 export interface StreamListener {
@@ -79,6 +80,8 @@ export class Streams {
   readonly #bySyn = new Map<string, Stream>();
   readonly #synOf = new Map<Stream, string>();
   readonly #halfOpen = new HalfOpen<Stream>();
+  /** Who opened how many. */
+  readonly #places = new StreamPlaces<Stream>();
   readonly #later: Stream[] = [];
   readonly #blocked = new Set<Stream>();
   readonly #segment = new Segment();
@@ -130,6 +133,11 @@ export class Streams {
     return this.#budget.bytes;
   }
 
+  /** Streams that could still be opened, whoever asks. */
+  get #free(): number {
+    return Math.min(this.#env.streamsMax - this.#byId.size, this.#budget.free);
+  }
+
   all(): IterableIterator<Stream> {
     return this.#byId.values();
   }
@@ -157,9 +165,13 @@ export class Streams {
   /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
   connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#timing.connectUs): Stream {
     if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
-    if (!this.#budget.open) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
+    if (this.#budget.free === 0) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
+    if (!this.#places.open(owner, this.#free)) {
+      throw new SpinesError('EMFILE', `this program has its share of the daemon's ${this.#env.streamsMax} streams; close some, or raise limits.streams and limits.streamBytes`);
+    }
     const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, this.#budget.add(owner), connectUs);
     this.#byId.set(stream.id, stream);
+    this.#places.add(stream, owner);
     this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
     stream.start();
     return stream;
@@ -286,6 +298,7 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.sourceUnproved;
     }
+    if (!this.#places.open(packet, this.#free)) return DropReason.streamRefused;
     const now = this.#env.clock.now();
     const room = this.#halfOpen.room(packet, listening, listening.backlog, now);
     if (room === 'none') return DropReason.streamRefused;
@@ -294,17 +307,17 @@ export class Streams {
       this.#env.drops.count(DropReason.streamRefused);
       room.instead.forget();
     }
-    if (this.#byId.size >= this.#env.streamsMax || !this.#budget.open) return DropReason.streamRefused;
     const options: StreamOptions = {
       service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: listening.listener.congestion,
     };
-    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody));
+    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody, openerOf(packet)));
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
     this.#byId.set(stream.id, stream);
     this.#bySyn.set(key, stream);
     this.#synOf.set(stream, key);
     this.#halfOpen.add(stream, packet, listening, now);
+    this.#places.add(stream, packet);
     stream.start();
     return DropReason.none;
   }
@@ -327,6 +340,7 @@ export class Streams {
   #onGone(stream: Stream): void {
     this.#halfOpen.delete(stream);
     this.#byId.delete(stream.id);
+    this.#places.delete(stream);
     this.#budget.remove(stream.account);
     if (stream.initiator) {
       const left = this.#opened.get(stream.localPort)! - 1;

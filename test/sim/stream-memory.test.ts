@@ -10,6 +10,7 @@ import { MILLISECOND, SECOND } from '../../src/base/time.ts';
 import { defaultLimits } from '../../src/node/config.ts';
 import { ReceiveBudget, STREAM_WINDOW_LEAST, type ReceiveAccount } from '../../src/session/receive-budget.ts';
 import type { Stream, StreamOwner } from '../../src/session/stream.ts';
+import type { SimHost } from '../../src/sim/world.ts';
 import { hosts, useNetworks, wire } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 
@@ -89,7 +90,7 @@ describe('streams that nobody reads', () => {
     const ends = Array.from({ length: 4 }, () => new StreamEnd(a, Infinity, 1, 2).connect(b, PORT));
     network.run(5 * SECOND);
     expect(() => { for (let i = 0; i < 12; i += 1) ends.push(new StreamEnd(a, Infinity, 1, 2).connect(b, PORT)); }).toThrow(/raise limits\.streamBytes/);
-    for (const end of ends.splice(0, 3)) end.stream!.reset();
+    for (const end of ends.splice(0, 6)) end.stream!.reset();
     a.endTurn();
     network.run(SECOND);
     const late = new StreamEnd(a, Infinity, 1, 2).connect(b, PORT);
@@ -100,13 +101,58 @@ describe('streams that nobody reads', () => {
   });
 });
 
+describe('who opens all the streams that there are', () => {
+  const IDLE = 200;
+  const idle = (): Hoarder => new Hoarder();
+  const options = { service: 1, dissemination: 0, ttl: 64, priority: 1, congestion: 'newreno' } as const;
+
+  test.each([['a node', [0]], ['two nodes', [0, 2]]] as const)('%s leaves places and windows to another, and to programs here', (_who, greedy) => {
+    const network = hosts(4, { seed: 4, config: { limits: { ...defaultLimits, streams: IDLE, streamBytes: 8 * IDLE * STREAM_WINDOW_LEAST } } });
+    const [, b] = network.hosts as [SimHost, SimHost];
+    for (const index of [0, 2, 3]) network.connect(network.host(index), b, wire({ latencyUs: 2 * MILLISECOND }));
+    network.settle();
+    b.node.streams.listen(PORT, 1_024, (port) => ({ port, onAccept: idle }));
+    for (let i = 0; i < 2 * IDLE; i += 1) {
+      // From whatever host, a program of its own each time: the bounds there are not what is tested.
+      const from = network.host(greedy[i % greedy.length]!);
+      if (from.node.streams.size < IDLE - 1) from.node.streams.connect(b.id, PORT, 0, idle(), options);
+      from.endTurn();
+      network.run(5 * MILLISECOND);
+    }
+    expect(b.node.streams.size).toBeGreaterThan(0.7 * IDLE);
+    const served = serve(b, PORT + 1, () => new StreamEnd(b, 0, 2, 1));
+    const honest = Array.from({ length: 10 }, () => new StreamEnd(network.host(3), 100_000, 1, 2).connect(b, PORT + 1));
+    expect(network.until(() => honest.every(({ error }) => error !== undefined), 60 * SECOND, 10 * MILLISECOND)).not.toBeNull();
+    expect([honest.filter(({ error }) => error !== null).length, served.reduce((sum, { read }) => sum + read, 0)]).toEqual([0, 10 * 100_000]);
+    expect(() => b.node.streams.connect(network.host(3).id, PORT, 0, idle(), options)).not.toThrow();
+    for (const host of network.hosts) for (const stream of [...host.node.streams.all()]) stream.reset();
+    for (const host of network.hosts) host.endTurn();
+    network.run(10 * SECOND);
+    expect([b.node.streams.size, b.node.streams.grantedBytes]).toEqual([0, 0]);
+  });
+
+  test('a program that does is told so, and another one goes on', () => {
+    const network = hosts(2, { seed: 4, config: { limits: { ...defaultLimits, streams: IDLE } } });
+    const [a, b] = [network.host(0), network.host(1)];
+    network.connect(a, b);
+    network.settle();
+    b.node.streams.listen(PORT, 1_024, (port) => ({ port, onAccept: idle }));
+    const greedy = idle();
+    expect(() => { for (let i = 0; i < IDLE; i += 1) a.node.streams.connect(b.id, PORT, 0, greedy, options); }).toThrow(/has its share of the daemon's 200 streams; close some, or raise limits\.streams/);
+    expect(() => a.node.streams.connect(b.id, PORT, 0, idle(), options)).not.toThrow();
+    for (const stream of [...a.node.streams.all()]) stream.reset();
+    a.endTurn();
+    network.run(10 * SECOND);
+  });
+});
+
 test('any mix of grants, reads, ends and changes of owner keeps the sum below the limit, and every stream above the least', () => {
   const rng = new Rng(9), owners = Array.from({ length: 5 }, () => ({}));
   const budget = new ReceiveBudget(4 * MIB);
   const all: { account: ReceiveAccount; granted: number; owner: object }[] = [];
   for (let i = 0; i < 100_000; i += 1) {
     const what = rng.below(10), owner = owners[rng.below(owners.length)]!;
-    if (what === 0 && budget.open) all.push({ account: budget.add(owner), granted: 0, owner });
+    if (what === 0 && budget.free > 0) all.push({ account: budget.add(owner, [null, 'a', 'b'][rng.below(3)]!), granted: 0, owner });
     if (all.length === 0) continue;
     const index = rng.below(all.length), one = all[index]!;
     if (what === 1) {

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 
 import { SECOND, type Micros } from '../../../src/base/time.ts';
-import { HalfOpen, HALF_OPEN_PER_SOURCE_MAX, type Origin } from '../../../src/session/half-open.ts';
+import { HalfOpen, HALF_OPEN_PER_SOURCE_MAX } from '../../../src/session/half-open.ts';
+import type { Origin } from '../../../src/session/origin.ts';
 
 const BACKLOG = 128;
 const LISTENER = {};

@@ -1,5 +1,5 @@
 /**
- * Reassembly by itself: every order of pieces, bounds of bytes and messages, time.
+ * Reassembly by itself: every order of pieces, bounds of bytes and messages, who gives way, time.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { Rng } from '../../../src/base/rng.ts';
 import { SECOND, type Micros } from '../../../src/base/time.ts';
 import { TimerQueue } from '../../../src/base/timer-queue.ts';
+import type { Origin } from '../../../src/session/origin.ts';
 import { Reassembly, REASSEMBLY_TIMEOUT } from '../../../src/session/reassembly.ts';
 import { DropCounters, DropReason } from '../../../src/wire/drop.ts';
 import { FRAGMENT_BYTES } from '../../../src/wire/fragment.ts';
@@ -31,12 +32,27 @@ class Bench {
   }
 
   /** Piece `index` of `bytes`. */
-  piece(source: number, message: number, bytes: Uint8Array, index: number): Uint8Array | null {
+  piece(source: number, message: number, bytes: Uint8Array, index: number, origin: Partial<Origin> = {}): Uint8Array | null {
     const start = index * FRAGMENT_BYTES;
     const end = Math.min(bytes.length, start + FRAGMENT_BYTES);
-    return this.reassembly.onPiece(`${source} ${message}`, source, index, Math.ceil(bytes.length / FRAGMENT_BYTES), FRAGMENT_BYTES, bytes, start, end);
+    const from = { authenticated: false, via: 1, source, ...origin };
+    return this.reassembly.onPiece(`${from.authenticated} ${source} ${message}`, from, index, Math.ceil(bytes.length / FRAGMENT_BYTES), FRAGMENT_BYTES, bytes, start, end);
+  }
+
+  /** All of `bytes` but for the last piece, each behind `between`; then whether that makes it whole. */
+  arrives(source: number, message: number, bytes: Uint8Array, origin: Partial<Origin>, between: () => void): boolean {
+    const count = Math.ceil(bytes.length / FRAGMENT_BYTES);
+    for (let index = 0; index < count - 1; index += 1) {
+      between();
+      if (this.piece(source, message, bytes, index, origin) !== null) return false;
+    }
+    const whole = this.piece(source, message, bytes, count - 1, origin);
+    return whole !== null && Buffer.compare(whole, bytes) === 0;
   }
 }
+
+const MIB = 1024 * 1024;
+const LONG = pattern(65_536), SHORT = pattern(3_000);
 
 describe('reassembly', () => {
   test('gives the message once its last piece is in, in whatever order', () => {
@@ -96,14 +112,68 @@ describe('reassembly', () => {
   });
 
   test('at the byte limit the source that holds most gives way, not a slow honest one', () => {
-    const bench = new Bench(1024 * 1024);
-    const honest = pattern(3_000);
-    bench.piece(9, 1, honest, 0);
-    for (let i = 0; i < 1_000; i += 1) {
-      bench.piece(1 + (i % 5), i, pattern(65_536), 0);
-      expect(bench.reassembly.bytes).toBeLessThanOrEqual(1024 * 1024);
+    const bench = new Bench(MIB);
+    bench.piece(9, 1, SHORT, 0);
+    for (let i = 0; i < 20_000; i += 1) {
+      bench.piece(1 + (i % 5), Math.floor(i / 30), LONG, Math.floor(i / 5) % 6);
+      expect(bench.reassembly.bytes).toBeLessThanOrEqual(MIB);
     }
-    bench.piece(9, 1, honest, 1);
-    expect(bench.piece(9, 1, honest, 2)).not.toBeNull();
+    bench.piece(9, 1, SHORT, 1);
+    expect(bench.piece(9, 1, SHORT, 2)).not.toBeNull();
+  });
+
+  test('who sends one piece of a long message takes the memory of one piece', () => {
+    const bench = new Bench();
+    for (let i = 0; i < 100; i += 1) bench.piece(100 + i, i, LONG, 47 - (i % 48));
+    expect(bench.reassembly.bytes).toBeLessThan(100 * 2_000);
+  });
+
+  /** Who sends pieces of messages that never come whole: their origins by number. */
+  const floods: Record<string, (i: number) => Origin> = {
+    'made-up sources by another link': (i) => ({ authenticated: false, via: 2, source: 100 + i }),
+    'made-up sources by the same link': (i) => ({ authenticated: false, via: 1, source: 100 + i }),
+    'three sources by the same link': (i) => ({ authenticated: false, via: 1, source: 100 + (i % 3) }),
+    'the claimed name of the honest one by another link': () => ({ authenticated: false, via: 2, source: 9 }),
+    'three proved sources': (i) => ({ authenticated: true, via: 0, source: 100 + (i % 3) }),
+    'twenty proved sources and four links at once': (i) => (i % 2 === 0 ? { authenticated: true, via: 0, source: 100 + (i % 40) } : { authenticated: false, via: 2 + (i % 8), source: 1_000 + i }),
+  };
+  const honest: Record<string, Origin> = {
+    'a claimed source': { authenticated: false, via: 1, source: 9 },
+    'a proved source': { authenticated: true, via: 1, source: 9 },
+  };
+  describe.each(Object.entries(floods))('pieces of %s', (_who, from) => {
+    test.each(Object.entries(honest))('shut out no message of %s', (_whose, origin) => {
+      const bench = new Bench(8 * MIB);
+      let sent = 0;
+      const flood = (pieces: number) => (): void => {
+        for (let i = 0; i < pieces; i += 1, sent += 1) {
+          const one = from(sent);
+          // Some send one piece of each, some all but one.
+          bench.piece(one.source, 1_000 + Math.floor(sent / 150), LONG, sent % 47, one);
+          expect(bench.reassembly.bytes).toBeLessThanOrEqual(8 * MIB);
+        }
+        bench.advance(bench.now + SECOND / 1_000);
+      };
+      for (let i = 0; i < 60; i += 1) flood(120)();
+      expect(bench.reassembly.bytes).toBeGreaterThan(2 * MIB);
+      for (let message = 0; message < 6; message += 1) {
+        const bytes = [LONG, SHORT, pattern(20_000)][message % 3]!;
+        expect(bench.arrives(origin.source, message, bytes, origin, flood(10)), `message ${message}`).toBe(true);
+      }
+      bench.advance(bench.now + 2 * REASSEMBLY_TIMEOUT);
+      expect([bench.reassembly.bytes, bench.reassembly.messages]).toEqual([0, 0]);
+    });
+  });
+
+  test('whatever comes in whatever order, what is counted as held is what is held', () => {
+    const rng = new Rng(5), bench = new Bench(200_000);
+    for (let i = 0; i < 50_000; i += 1) {
+      const origin = { authenticated: rng.chance(0.5), via: rng.below(3) };
+      bench.piece(rng.below(12), rng.below(30), LONG.subarray(0, FRAGMENT_BYTES * (2 + rng.below(40))), rng.below(2), origin);
+      expect(bench.reassembly.bytes).toBeLessThanOrEqual(200_000);
+      if (rng.below(50) === 0) bench.advance(bench.now + SECOND / 2);
+    }
+    bench.advance(bench.now + 2 * REASSEMBLY_TIMEOUT);
+    expect([bench.reassembly.bytes, bench.reassembly.messages, bench.timers.size]).toEqual([0, 0, 0]);
   });
 });
