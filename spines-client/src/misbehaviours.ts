@@ -44,6 +44,8 @@ export const SIMULATED_MISBEHAVIOURS = {
   'congestion': 'perSecond',
   'source-flood': 'perSecond',
   'probe-exhaustion': 'perSecond',
+  'forged-sources': 'perSecond',
+  'forged-paths': 'perSecond',
   'good-bad-cycle': 'packets',
   'greedy': null,
   'anything': null,

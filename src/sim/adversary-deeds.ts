@@ -18,9 +18,9 @@ import {
   decodeRouteRequest, decodeRouteResponse, makeRouteRequest, ROUTE_HOP_BYTES, ROUTE_REQUEST, ROUTE_RESPONSE, ROUTE_RESPONSE_HEAD_BYTES, type RouteQuestion, type RouteResponse, type RouteWeight,
 } from '../wire/discovery.ts';
 import { DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_PROBED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_PROBED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../wire/packet.ts';
 import { encodeProbedHead, ONION_LAYER_BYTES, ProbedData, TAIL_LAST_BYTES, type ProbedAck } from '../wire/probed.ts';
-import { OVERLAY_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import type { Adversary } from './adversary.ts';
 
 type Make = (me: Adversary, amount: number | null) => Deed;
@@ -32,6 +32,10 @@ const KEPT_MAX = 256;
 /** Responses for one request that are answered with lies. */
 const ANSWERS_MAX = 6;
 const COUNT_AT = ROUTE_RESPONSE_HEAD_BYTES - 1;
+/** Of forged packets what is not head. */
+const FORGED_BYTES = 1_000;
+/** Nodes that are not there. */
+const MADE_UP: NodeId = 0x0b00_0000;
 /** Where a probe's timer stands in a tail that begins with its layer. */
 const TIMER_AT = 4;
 
@@ -318,6 +322,46 @@ export const DEEDS: Readonly<Record<string, Make>> = {
     return {};
   },
 
+  /** Link-state packets in the names of others: of a node that is there, of its own neighbour, of 400 that are not. */
+  'forged-sources': (me, perSecond) => {
+    const packet = new Packet(), bytes = new Uint8Array(OVERLAY_HEADER_BYTES + FORGED_BYTES);
+    const modes = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+    let sent = 0;
+    inGroups(me, perSecond ?? 1_000, (group) => {
+      const others = honest(me), to = others[me.rng.below(others.length)]!, link = me.node.router.nextHop(to);
+      for (let i = 0; i < group && link?.up === true; i += 1) {
+        sent += 1;
+        const names = [others[me.rng.below(others.length)]!, me.neighbours[0] ?? to, MADE_UP + (sent % 400)];
+        packet.compose(bytes, bytes.length, KIND_DATAGRAM, modes, names[sent % names.length]!, 9, to, 9);
+        link.offer(packet);
+      }
+    });
+    return {};
+  },
+
+  /** Probed packets in the names of others, on made-up paths that lead through itself and on over links that are there. */
+  'forged-paths': (me, perSecond) => {
+    const packet = new Packet(), bytes = new Uint8Array(PACKET_BYTES_MAX);
+    const { primitives } = me.host.membership!, modes = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+    let sent = 0;
+    inGroups(me, perSecond ?? 1_000, (group) => {
+      const others = honest(me), source = others[me.rng.below(others.length)]!, route = walkFrom(me, 2 + me.rng.below(4)), first = route[1];
+      if (first === undefined || route.includes(source)) return;
+      if (me.rng.chance(0.3)) route.push(MADE_UP);
+      const id = pathId(primitives, [source, ...route]), destination = route.at(-1)!;
+      for (let i = 0; i < group; i += 1) {
+        sent += 1;
+        const at = encodeProbedHead({
+          epoch: 1, pathHigh: getU32(id, 0), pathLow: getU32(id, 4), counter: sent, mayWait: false, pieceIndex: 0, pieceCount: 1, route, sealedBytes: FORGED_BYTES,
+        }, bytes, OVERLAY_HEADER_BYTES);
+        putU32(bytes, at + FORGED_BYTES, destination);
+        packet.compose(bytes, at + FORGED_BYTES + TAIL_LAST_BYTES, KIND_PROBED, modes, source, 0, destination, 0);
+        me.sendPacket(first, packet);
+      }
+    });
+    return {};
+  },
+
   /* ---------------------------------------------------------------- who minds what the source thinks */
 
   /** A29: drops until a source's request says that a link of its own is convicted, then behaves for so many packets. */
@@ -433,13 +477,35 @@ function requests(me: Adversary, perSecond: number, weights: () => readonly Rout
   return {};
 }
 
+/** `perSecond` times a second, so many at a time: a timer for each packet would cost more than the packet. */
+function inGroups(me: Adversary, perSecond: number, act: (group: number) => void): void {
+  const group = Math.max(1, Math.round(perSecond / 200));
+  me.every(perSecond / group, () => act(group));
+}
+
+/** Those that are not of them. */
+function honest(me: Adversary): NodeId[] {
+  return me.host.world.hosts.map(({ id }) => id).filter((id) => !me.colluders.has(id));
+}
+
+/** From its own node on over links that are up, at most `hops` of them and to no node twice. */
+function walkFrom(me: Adversary, hops: number): NodeId[] {
+  const walk = [me.id];
+  for (let node = me.node; walk.length <= hops;) {
+    const next = [...node.links.all()].filter((link) => link.up && !walk.includes(link.node)).map((link) => link.node);
+    if (next.length === 0) break;
+    const id = next[me.rng.below(next.length)]!;
+    walk.push(id);
+    node = me.host.world.hosts.find((host) => host.id === id)!.node;
+  }
+  return walk;
+}
+
 function flood(me: Adversary, perSecond: number, options: DatagramOptions): Deed {
   const owner: DatagramOwner = { onMessage: () => true, onWritable: () => {} };
   const payload = new Uint8Array(1_000);
   let session: DatagramSession | null = null;
-  // In groups: a timer for each packet would cost more than the packet.
-  const group = Math.max(1, Math.round(perSecond / 200));
-  me.every(perSecond / group, () => {
+  inGroups(me, perSecond, (group) => {
     session ??= me.node.sessions.open(owner, options);
     const { hosts } = me.host.world;
     const to = hosts[me.rng.below(hosts.length)]!.id;

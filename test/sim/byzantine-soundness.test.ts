@@ -14,7 +14,7 @@ import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
 import { AdversaryLab, modeOf, randomEdges } from '../support/adversary-lab.ts';
 
-const RUNS = Math.max(1, Number(process.env['SPINES_SWARM'] ?? 44));
+const RUNS = Math.max(1, Number(process.env['SPINES_SWARM'] ?? 46));
 const FIRST = Number(process.env['SPINES_SWARM_FIRST'] ?? 1);
 const ONLY = process.env['SPINES_SWARM_ATTACK'];
 const PER_RUN_MS = 3_000;
@@ -24,7 +24,11 @@ const ATTACKS = [...Object.keys(MISBEHAVIOURS), ...Object.keys(SIMULATED_MISBEHA
   .filter((name) => name !== 'none' && name !== 'drop-data')
   .flatMap((name) => ({ 'grey-hole': ['grey-hole:0.2', 'grey-hole:0.6'], 'delay': ['delay:40ms', 'delay:400ms'], 'reorder': ['reorder:500ms'], 'selective': ['selective:200'],
     // Enough to hurt, and cheap to simulate.
-    'congestion': ['congestion:300'], 'source-flood': ['source-flood:150'], 'probe-exhaustion': ['probe-exhaustion:200'], 'request-storm': ['request-storm:50'] }[name] ?? [name]));
+    'congestion': ['congestion:300'], 'source-flood': ['source-flood:150'], 'probe-exhaustion': ['probe-exhaustion:200'],
+    'forged-sources': ['forged-sources:600'], 'forged-paths': ['forged-paths:600'], 'request-storm': ['request-storm:50'] }[name] ?? [name]));
+
+/** Floods need something to fill: a link carries less than one adversary sends, and what the flows need several times. */
+const NARROW_KBPS = 4_000;
 
 interface Outcome { readonly attack: string; readonly convictions: number; readonly faults: number; readonly violations: readonly string[]; readonly worst: number; readonly virtualUs: Micros }
 
@@ -34,7 +38,9 @@ function run(seed: number): Outcome {
   const attack = ONLY ?? drawn;
   const nodes = 6 + rng.below(11);
   const mode = rng.chance(0.5) ? 'secure' : 'paper';
-  const lab = new AdversaryLab({ seed, nodes, edges: randomEdges(nodes, 1 + rng.below(nodes), rng), options: modeOf(mode) });
+  const wide = randomEdges(nodes, 1 + rng.below(nodes), rng);
+  const edges = attack.startsWith('forged-') ? wide.map((edge) => ({ ...edge, bandwidthKbps: NARROW_KBPS })) : wide;
+  const lab = new AdversaryLab({ seed, nodes, edges, options: modeOf(mode) });
   const order = rng.shuffle(Array.from({ length: nodes }, (_, i) => i));
   // Ends of flows are honest. Half of the adversaries' first ones sit where a path is in use; the others may be there from the beginning.
   const ends = order.slice(0, 4), others = order.slice(4);
