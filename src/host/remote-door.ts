@@ -21,7 +21,8 @@ import { encodeControl, FRAME_EVENT, frameHandshake, RecordOpener, RecordSealer,
 import { equalBytes, getU16 } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { SourceBudget, sourceOf } from '../base/source-budget.ts';
+import { SharedBudget } from '../base/shared-budget.ts';
+import { sourceOf } from '../base/source-budget.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { certificateLabel, type Membership } from '../crypto/membership.ts';
 import type { ClientOut } from '../ipc/client.ts';
@@ -62,9 +63,10 @@ export class RemoteDoor {
   readonly #events: DoorEvents;
   readonly #log: Log;
   readonly #clients = new Set<RemoteClient>();
-  readonly #handshakes = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST);
-  readonly #keptHandshakes = new TokenBucket(KEPT_PER_SECOND, KEPT_BURST);
-  readonly #shares = new SourceBudget(SHARE_PER_SECOND, SHARE_BURST, SOURCES_MAX);
+  readonly #handshakes = new SharedBudget({
+    perSecond: HANDSHAKES_PER_SECOND, burst: HANDSHAKE_BURST, keptPerSecond: KEPT_PER_SECOND, keptBurst: KEPT_BURST,
+    sharePerSecond: SHARE_PER_SECOND, shareBurst: SHARE_BURST, sources: SOURCES_MAX,
+  });
   readonly #logged = new TokenBucket(LOGGED_PER_SECOND, LOGGED_BURST);
   readonly #dirty: RemoteClient[] = [];
   #server: Server | null = null;
@@ -123,9 +125,7 @@ export class RemoteDoor {
 
   /** An address that floods uses up what is everybody's, and its own share; not what is kept for others. */
   takeHandshake(source: string): boolean {
-    const now = stopwatch.now();
-    const withinShare = this.#shares.take(source, now);
-    return this.#handshakes.take(now) || (withinShare && this.#keptHandshakes.take(now));
+    return this.#handshakes.take(source, stopwatch.now());
   }
 
   markDirty(client: RemoteClient): void {

@@ -98,8 +98,6 @@ export interface Handshaker {
   readonly seal: Seal | null;
   /** The key that the `onOther` before showed, once. */
   takeKeyShown(): Uint8Array | null;
-  /** Whether the budget has an answer to what strangers may ask without limit. */
-  takeAnswer(): boolean;
   /** True once after an `onOther` that gives the call what it lacked. */
   takeRetry(): boolean;
 }

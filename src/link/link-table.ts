@@ -14,6 +14,7 @@ import type { Endpoint } from '../base/datagram.ts';
 import { Draws } from '../base/draws.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
   DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_KEY_REQUEST, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
@@ -30,7 +31,7 @@ import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './envir
 import { Link, type LinkUpper } from './link.ts';
 import { NeighbourWatch, type Directory, type Neighbour } from './neighbour-watch.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
-import { ReceiverIndices, type Answered, type ChannelEntry } from './receiver-indices.ts';
+import { COPIES_BURST, COPIES_PER_SECOND, ReceiverIndices, type Answered, type ChannelEntry } from './receiver-indices.ts';
 import { Refusals, type ToldRefusal } from './refusals.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
 import { Twins } from './twins.ts';
@@ -357,17 +358,18 @@ export class LinkTable {
       renewed.nextEpoch = epoch;
     }
     this.indices.set(localIndex, entry);
-    if (fingerprint !== '') this.indices.remember(fingerprint, { entry, response: this.#scratch.slice(0, length) });
+    if (fingerprint !== '') this.indices.remember(fingerprint, { entry, response: this.#scratch.slice(0, length), copies: new TokenBucket(COPIES_PER_SECOND, COPIES_BURST) });
     if (renewed === null) link.offerChannel(entry.channel, stamp, late);
     this.#env.sink.send(from, this.#scratch, length);
     return DropReason.none;
   }
 
   /** A copy of an INIT: the answer may have been lost. Once the peer uses the agreement, a copy can only be a replay. */
-  #answerAgain({ entry, response }: Answered, from: Endpoint): DropReason {
+  #answerAgain({ entry, response, copies }: Answered, from: Endpoint): DropReason {
     const { channel, link, epoch } = entry;
     const open = channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
     if (!open) return DropReason.handshakeReplayed;
+    if (!copies.take(this.#env.clock.now())) return DropReason.handshakeOverBudget;
     this.#env.sink.send(from, response, response.length);
     return DropReason.none;
   }

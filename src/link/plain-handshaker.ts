@@ -69,10 +69,6 @@ export class PlainHandshaker implements Handshaker {
     return DropReason.securityMismatch;
   }
 
-  takeAnswer(): boolean {
-    return true;
-  }
-
   takeRetry(): boolean {
     return false;
   }

@@ -7,6 +7,7 @@
  */
 
 import type { Draws } from '../base/draws.ts';
+import type { TokenBucket } from '../base/token-bucket.ts';
 import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, decodeDatagramHeader, type DatagramHeader } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
@@ -20,11 +21,15 @@ export interface ChannelEntry {
   readonly epoch: Epoch;
 }
 
-/** An INIT that was answered: its copies get the same answer, at no cost. */
+/** An INIT that was answered: its copies get the same answer, at little cost and not without end. */
 export interface Answered {
   readonly entry: ChannelEntry;
   readonly response: Uint8Array;
+  readonly copies: TokenBucket;
 }
+
+/** Whoever saw an INIT can repeat it in anybody's name; an honest dialler does four times a second. */
+export const COPIES_PER_SECOND = 8, COPIES_BURST = 16;
 
 /** Where something is opened that stays as it is. */
 const TRIAL = new Uint8Array(DATAGRAM_BYTES_MAX);

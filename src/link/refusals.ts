@@ -13,7 +13,7 @@ import { decodeRefusal, encodeRefusal, mayRefuse, REFUSAL_BYTES, refusalOf, type
 import type { Dial } from './dial.ts';
 import type { Handshaker } from './handshaker.ts';
 
-/** On top of the budget of answers: cookies and keys must not wait for what is only said. */
+/** Apart from those of cookies and keys, which must not wait for what is only said. */
 const REFUSALS_PER_SECOND = 100, REFUSALS_BURST = 50;
 
 /** What was said to a dial, by whoever sends from that address. */
@@ -41,7 +41,7 @@ export class Refusals {
   refuse(init: Uint8Array, length: number, from: Endpoint, reason: DropReason, twin: Endpoint | null): void {
     const said = refusalOf(reason);
     const now = this.#clock.now();
-    if (said === 0 || !mayRefuse(init, length) || !this.#budget.take(now) || !this.#handshaker.takeAnswer()) return;
+    if (said === 0 || !mayRefuse(init, length) || !this.#budget.take(now)) return;
     this.#sink.send(from, this.#scratch, encodeRefusal(init, said, this.#handshaker.versions, twin, this.#scratch));
     this.sent += 1;
   }

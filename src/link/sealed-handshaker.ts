@@ -12,6 +12,8 @@ import { assert } from '../base/assert.ts';
 import { copyOf, equalBytes, hex, putU32, utf8Encode } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import type { NodeId } from '../base/ids.ts';
+import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
+import { SourceBudget, sourceOf } from '../base/source-budget.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
@@ -37,12 +39,15 @@ const LABEL_MAC = utf8Encode('spines mac'), LABEL_COOKIE = utf8Encode('spines co
 const COOKIE_LIFETIME: Micros = 120 * SECOND;
 /** Below this many handshakes in the budget, whoever calls must show that its address is its own. */
 const COOKIES_BELOW = HANDSHAKES_BURST / 2;
-/** Handshakes of one address while cookies are asked for. */
+/** Handshakes of one address (IPv6: of the /64) while cookies are asked for. */
 const SOURCE_PER_SECOND = 10, SOURCE_BURST = 20, SOURCES_MAX = 1_024;
-/** Cookies handed out: cheap, not free. */
-const ANSWERS_PER_SECOND = 2_000, ANSWERS_BURST = 200;
+/**
+ * Cookies handed out: some 20 us each. More than half of a flood of 20,000 a second, whatever addresses it names, so that who dials meanwhile
+ * at a pace of 250 ms has one within a second and a half, all but for one in a hundred.
+ */
+const COOKIES: SharedBudgetLimits = { perSecond: 12_000, burst: 1_200, keptPerSecond: 2_000, keptBurst: 400, sharePerSecond: 20, shareBurst: 20, sources: SOURCES_MAX };
 /** Keys handed out, for which anybody may ask who knows nothing: a budget of their own, so that cookies do not want for it. */
-const KEYS_PER_SECOND = 500, KEYS_BURST = 100;
+const KEYS = COOKIES;
 /** Answers to one call may be forged by whoever sees our index: of all calls, and of each, so that one that is flooded leaves the others theirs. */
 const RESPONSES_PER_SECOND = 400, RESPONSES_BURST = 200, CALL_PER_SECOND = 10, CALL_BURST = 10;
 /** A call that has repeated itself this often begins anew, with the key asked for again if it was not given by the operator. */
@@ -89,11 +94,10 @@ export class SealedHandshaker implements Handshaker {
   };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
-  readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWERS_BURST);
-  readonly #keys = new TokenBucket(KEYS_PER_SECOND, KEYS_BURST);
+  readonly #cookies = new SharedBudget(COOKIES);
+  readonly #keys = new SharedBudget(KEYS);
   readonly #callResponses = new WeakMap<Call, TokenBucket>();
-  /** By address, the one used longest ago first. */
-  readonly #sources = new Map<string, TokenBucket>();
+  readonly #sources = new SourceBudget(SOURCE_PER_SECOND, SOURCE_BURST, SOURCES_MAX);
   /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
   readonly #scratch = new Uint8Array(SEALED_INIT_BYTES);
   readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
@@ -251,21 +255,13 @@ export class SealedHandshaker implements Handshaker {
     const now = this.#clock.now();
     if (this.#work.level(now) < COOKIES_BELOW) {
       if (!this.#cookieFits(bytes, from)) {
-        if (!this.#answers.take(now)) return DropReason.handshakeOverBudget;
+        if (!this.#cookies.take(sourceOf(from.address), now)) return DropReason.handshakeOverBudget;
         this.#sendCookie(bytes, from, identity);
         return DropReason.handshakeCookieAsked;
       }
-      if (!this.#source(from).take(now)) return DropReason.handshakeOverBudget;
+      if (!this.#sources.take(sourceOf(from.address), now)) return DropReason.handshakeOverBudget;
     }
     return this.#work.take(now) ? DropReason.none : DropReason.handshakeOverBudget;
-  }
-
-  #source(from: Endpoint): TokenBucket {
-    const bucket = this.#sources.get(from.address) ?? new TokenBucket(SOURCE_PER_SECOND, SOURCE_BURST);
-    this.#sources.delete(from.address);
-    this.#sources.set(from.address, bucket);
-    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
-    return bucket;
   }
 
   /** The sender of the message has this certificate, and the static key in it. */
@@ -307,10 +303,6 @@ export class SealedHandshaker implements Handshaker {
     return bytes[0] === DATAGRAM_COOKIE ? this.#onCookie(bytes, length, call) : this.#onKeyAnswer(bytes, length, call);
   }
 
-  takeAnswer(): boolean {
-    return this.#answers.take(this.#clock.now());
-  }
-
   takeRetry(): boolean {
     const retry = this.#retry;
     this.#retry = false;
@@ -326,7 +318,7 @@ export class SealedHandshaker implements Handshaker {
   #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
     for (let at = KEY_AT; at < length; at += 1) if (bytes[at] !== 0) return DropReason.reservedNotZero;
-    if (!this.#keys.take(this.#clock.now())) return DropReason.handshakeOverBudget;
+    if (!this.#keys.take(sourceOf(from.address), this.#clock.now())) return DropReason.handshakeOverBudget;
     const out = this.#scratch;
     out.set(bytes.subarray(0, KEY_AT), 0);
     out[0] = DATAGRAM_KEY_ANSWER;
