@@ -90,14 +90,17 @@ export interface WelcomeBody {
   instance: string;
   messageBytesMax: number;
   socketsMax: number;
+  /** What this client may do; each may do what those before it may. Absent from daemons before 0.2. */
+  role?: 'read-only' | 'use' | 'full';
 }
 
 /**
  * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
  * again once `close` is answered. `close` ends a stream in an orderly way; a connection that ends takes its streams along, and
  * the far ends of those that were not ended see a reset. Requests and SENDs of one connection are handled in their order. A daemon of
- * another protocol version answers HELLO with a WELCOME of its own version and closes. Remote clients may ask what reads
- * (status, links, routes, byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, and everything about sockets); the rest answers EACCES.
+ * another protocol version answers HELLO with a WELCOME of its own version and closes. What a client may ask is a matter of its role: read-only
+ * is for what changes nothing (status, links, routes, byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, resolve), use for
+ * sockets as well, full for all; the rest answers EACCES. Remote clients have use unless the daemon's config says otherwise.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?, congestion?: CongestionName

@@ -82,7 +82,12 @@ export interface HostFigures {
   process: { pid: number; namespace: string };
   /** Null: nobody looks after it. */
   log: LogFigures | null;
+  /** Absent from daemons before 0.2. */
+  audit?: AuditFigures | null;
 }
+
+/** Records of operations that changed something; `log`: of their own file, null: they are in the log. */
+export interface AuditFigures { records: number; log: LogFigures | null }
 
 export interface LogFigures {
   /** "standard error", or the path of a file. */

@@ -21,6 +21,7 @@ import type { ConfigOverride } from '../host/config-places.ts';
 import { planReload, type LoadedConfig } from '../host/reload.ts';
 import { secureRandom } from '../host/secure-random.ts';
 import { wallClock } from '../host/system-clock.ts';
+import { AuditLog } from './audit.ts';
 import { loadConfig } from './config.ts';
 import { EXIT_BUG, toFailure, usage } from './failure.ts';
 import { letYoungHeapGrow } from './heap.ts';
@@ -84,6 +85,8 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   for (const note of identity?.notes ?? []) log.warn(note);
   if (config.node.allowMisbehaviour) log.warn('clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a laboratory');
   if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
+  const audit = new AuditLog(log);
+  audit.prepare(config.auditFile)();
   const primitives = identity === null ? null : await choosePrimitives(flags.crypto, log);
   const membership = identity === null || primitives === null ? null : new Membership(primitives, identity.credentials, wallClock, secureRandom);
 
@@ -94,7 +97,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     stopping = true;
     log.info({ why }, 'stopping');
     if (running === null) process.exit(0);
-    void running.stop();
+    void running.stop(why);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -108,7 +111,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   }
   process.on('SIGHUP', () => {
     try {
-      running?.reload();
+      running?.reload('SIGHUP');
     } catch (error) {
       // The daemon has logged why.
       if (!(error instanceof SpinesError)) throw error;
@@ -138,14 +141,19 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
       const { changes, identityChanged } = planReload(current, next, membership?.trust.revocations ?? []);
       // The last that may fail.
       const target = isDeepStrictEqual(current.config.logFile, next.config.logFile) ? null : targetOf(next.config.logFile);
+      const sameAudit = isDeepStrictEqual(current.config.auditFile, next.config.auditFile);
+      const useAudit = sameAudit ? () => audit.reopen() : audit.prepare(next.config.auditFile);
       for (const note of next.identity?.notes ?? []) log.warn(note);
+      useAudit();
       if (target === null) writer.reopen();
       else writer.use(target);
       current = next;
-      return { config: next.config.node, credentials: identityChanged ? next.identity!.credentials : null, logLevel: next.config.logLevel, changes };
+      return { config: next.config.node, credentials: identityChanged ? next.identity!.credentials : null, logLevel: next.config.logLevel, roles: next.config.client.roles, changes };
     },
     log,
     logFigures: () => writer.figures,
+    audit: audit.write,
+    auditFigures: () => audit.figures,
   });
   setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;

@@ -70,6 +70,7 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   return [
     ['sockets', `${offload ? 'with offload' : 'one call per datagram'}${batching}; receive buffer ${buffer}`],
     ...logRows(host.log, paint),
+    ...(host.audit?.log == null ? [] : [['audit', `${host.audit.records} records; ${logRows(host.audit.log, paint)[0]![1]}`] as [string, string]]),
     ['process', `${Math.round(memoryBytes / 1_048_576)} MiB; timers late by ${formatMs(p50)} (half), ${formatMs(p99)} (99 %), ${formatMs(max)} at most`],
   ];
 }

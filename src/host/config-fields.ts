@@ -107,6 +107,9 @@ export const socketPath = scalar('a path, or null', (v): { path: string | null }
   return typeof v === 'string' && v !== '' && !v.includes('\0') ? { path: v } : null;
 });
 
+/** As a number, 0o600 for one. */
+export const socketMode = scalar('a mode "0600", "0660" or "0666"', (v) => (/^0?6[06][06]$/.test(String(v)) && typeof v !== 'boolean' ? parseInt(String(v), 8) : null));
+
 export const path = scalar('the path of a file', (v) => (typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null));
 export const exchangeKey = scalar('an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer\'s certificate: exchange key)', (v, refuse) => {
   if (typeof v !== 'string' || !/^[0-9a-fA-F]{64}$/.test(v)) return null;

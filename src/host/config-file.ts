@@ -18,8 +18,10 @@ import { formatNodeId, NO_NODE, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile } from '../emulation/topology-schema.ts';
+import { CLIENT_ROLES, type ClientRole } from '../ipc/roles.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
 import type { Certificate } from '../wire/certificate.ts';
+import type { RemoteRole, SocketDoor } from './daemon.ts';
 import type { IdentityPaths } from './identity-files.ts';
 import type { LogFileOptions } from './log-file.ts';
 import { socketPathFault } from './unix-socket.ts';
@@ -28,9 +30,9 @@ import {
 } from '../node/config.ts';
 import {
   bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
-  quad, remoteAddress, share, socketPath, strict, truth, whole, type SocketAddress,
+  quad, remoteAddress, share, socketMode, socketPath, strict, truth, whole, type SocketAddress,
 } from './config-fields.ts';
-import { findRuleFaults, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
+import { clientNames, findRuleFaults, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
 import { describe, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -41,6 +43,8 @@ export type Security = (typeof SECURITIES)[number];
 export const DEFAULT_UDP_PORT = 8100;
 const LOG_FILE_BYTES = 10 * 1024 * 1024;
 const LOG_FILES_KEPT = 5;
+/** Sockets and tokens beside the first, and entries of roles. */
+const DOORS_MAX = 16, ROLES_MAX = 256;
 
 export interface EmulatedPeer {
   readonly peer: SocketAddress;
@@ -58,15 +62,21 @@ export interface DaemonFileConfig {
     readonly socketPath: string | null;
     /** Name or number of the group that may open the socket beside its owner. Null: none. */
     readonly group: string | null;
-    /** A loopback address, and the file of the token that clients show there. Null: no TCP. */
-    readonly tcp: { readonly address: SocketAddress; readonly tokenPath: string } | null;
+    /** Further sockets, for clients of other roles. */
+    readonly sockets: readonly SocketDoor[];
+    /** A loopback address, and the file of the token that clients show there; further tokens with roles of their own. Null: no TCP. */
+    readonly tcp: { readonly address: SocketAddress; readonly tokenPath: string; readonly tokens: readonly { readonly path: string; readonly role: ClientRole }[] } | null;
     /** Where clients of other machines come, with certificates. Null: nowhere. */
     readonly remote: SocketAddress | null;
+    /** What those may do: the first that fits, or 'use'. */
+    readonly roles: readonly RemoteRole[];
   };
   readonly emulation: { readonly seed: number; readonly links: readonly EmulatedPeer[] };
   readonly logLevel: LogLevel;
   /** Null: standard error. */
   readonly logFile: LogFileOptions | null;
+  /** Of operations that changed something. Null: they are in the log. */
+  readonly auditFile: LogFileOptions | null;
   readonly security: Security;
   /** Never null when `security` is sealed. */
   readonly identity: IdentityPaths | null;
@@ -104,6 +114,7 @@ export function loadConfigFile(
 /** The whole configuration as a config file: defaults filled in, loadable again with the same outcome. */
 export function formatEffective(config: DaemonFileConfig): string {
   const { node, client, emulation, identity } = config;
+  const sized = config.logFile ?? config.auditFile;
   return stringify({
     security: config.security,
     ...(identity === null ? {} : {
@@ -136,8 +147,12 @@ export function formatEffective(config: DaemonFileConfig): string {
     client: {
       socket: client.socketPath,
       group: client.group,
-      tcp: client.tcp === null ? null : { address: formatSocketAddress(client.tcp.address), token: client.tcp.tokenPath },
+      sockets: client.sockets.map(({ path: at, mode, group: of, role }) => ({ path: at, ...(mode === null ? {} : { mode: `0${mode.toString(8)}` }), ...(of === null ? {} : { group: of }), role })),
+      tcp: client.tcp === null ? null : {
+        address: formatSocketAddress(client.tcp.address), token: client.tcp.tokenPath, tokens: client.tcp.tokens.map(({ path: file, role }) => ({ file, role })),
+      },
       remote: client.remote === null ? null : formatSocketAddress(client.remote),
+      roles: client.roles.map(({ clients, role }) => ({ ...(clients.length === 0 ? {} : { client: [...clients] }), role })),
     },
     emulation: {
       allow: node.allowEmulation,
@@ -147,7 +162,9 @@ export function formatEffective(config: DaemonFileConfig): string {
     limits: { ...node.limits },
     log: {
       level: config.logLevel,
-      ...(config.logFile === null ? {} : { file: config.logFile.path, maxSize: config.logFile.maxBytes, keep: config.logFile.keep }),
+      ...(config.logFile === null ? {} : { file: config.logFile.path }),
+      ...(config.auditFile === null ? {} : { audit: config.auditFile.path }),
+      ...(sized === null ? {} : { maxSize: sized.maxBytes, keep: sized.keep }),
     },
     firewall: rulesText(node.firewall),
     allowShutdown: node.allowShutdown,
@@ -269,8 +286,9 @@ const byzantineSchema = strict({
   ackBatchDelay: duration.optional(),
 });
 
-const tcpShape = strict({ address: loopbackAddress, token: path });
-const tcpListener = z.any().transform((value, context): { readonly address: SocketAddress; readonly token: string } | null => {
+const clientRole = oneOf(CLIENT_ROLES);
+const tcpShape = strict({ address: loopbackAddress, token: path, tokens: z.array(strict({ file: path, role: clientRole })).max(DOORS_MAX, `at most ${DOORS_MAX} tokens`).optional() });
+const tcpListener = z.any().transform((value, context): z.output<typeof tcpShape> | null => {
   if (value === null) return null;
   if (typeof value === 'string') {
     context.addIssue({ code: 'custom', message: `every user of the machine can connect there, so it needs a token; write {address: "${value}", token: FILE}, and the daemon makes the file` });
@@ -305,10 +323,14 @@ const fileSchema = strict({
   rekeyAfter: duration.optional(),
   rekeyAfterDatagrams: whole(1, Number.MAX_SAFE_INTEGER).optional(),
   byzantine: byzantineSchema.optional(),
-  client: strict({ socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional() }).optional(),
+  client: strict({
+    socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional(),
+    sockets: z.array(strict({ path, mode: socketMode.optional(), group: group.optional(), role: clientRole })).max(DOORS_MAX, `at most ${DOORS_MAX} sockets`).optional(),
+    roles: z.array(strict({ client: clientNames.optional(), role: clientRole })).max(ROLES_MAX, `at most ${ROLES_MAX} entries`).optional(),
+  }).optional(),
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
-  log: strict({ level: oneOf(LOG_LEVELS).optional(), file: path.optional(), maxSize: bytes(65_536, 2 ** 40).optional(), keep: whole(0, 1_000).optional() }).optional(),
+  log: strict({ level: oneOf(LOG_LEVELS).optional(), file: path.optional(), audit: path.optional(), maxSize: bytes(65_536, 2 ** 40).optional(), keep: whole(0, 1_000).optional() }).optional(),
   firewall: firewallSchema.optional(),
   allowShutdown: truth.optional(),
   laboratory: strict({ misbehaviour: truth.optional() }).optional(),
@@ -324,6 +346,7 @@ interface Certified {
   readonly links: readonly { readonly node: NodeId | null; readonly key: Uint8Array | null; readonly name: string | null }[];
   /** Null: none. */
   readonly socketPath: string | null;
+  readonly sockets: readonly SocketDoor[];
   readonly tcp: DaemonFileConfig['client']['tcp'];
   readonly faults: readonly Fault[];
 }
@@ -396,7 +419,14 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
     faults.push({ path: ['links', i, data.links![i]!.key === undefined ? 'certificate' : 'key'], message: 'is this daemon\'s own; name the peer\'s' });
   });
   const listener = data.client?.tcp ?? null;
-  const tcp = listener === null ? null : { address: listener.address, tokenPath: at(listener.token) };
+  const tcp = listener === null ? null : {
+    address: listener.address, tokenPath: at(listener.token), tokens: (listener.tokens ?? []).map(({ file, role }) => ({ path: at(file), role })),
+  };
+  const sockets = (data.client?.sockets ?? []).map(({ path: text, mode, group: of, role }, i): SocketDoor => {
+    const fault = socketPathFault(at(text));
+    if (fault !== null) faults.push({ path: ['client', 'sockets', i, 'path'], message: fault });
+    return { path: at(text), mode: mode ?? null, group: of?.name ?? null, role };
+  });
   const socket = data.client?.socket;
   let socketPath = socket === undefined ? defaultSocketPath() : socket.path;
   // A flag's path is meant from where the command runs.
@@ -408,10 +438,10 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
     const where = socket === undefined ? 'no socket is named, and the default (SPINES_SOCKET, XDG_RUNTIME_DIR) does not do: ' : '';
     faults.push({ path: ['client', 'socket'], message: `${where}${tooLong}` });
   }
-  return { identity, id: data.id ?? own?.node ?? NO_NODE, name: data.name ?? own?.name ?? defaultConfig.name, links, socketPath, tcp, faults };
+  return { identity, id: data.id ?? own?.node ?? NO_NODE, name: data.name ?? own?.name ?? defaultConfig.name, links, socketPath, sockets, tcp, faults };
 }
 
-function complete(data: FileData, { identity, id, name, links, socketPath, tcp }: Certified, folder: string): DaemonFileConfig {
+function complete(data: FileData, { identity, id, name, links, socketPath, sockets, tcp }: Certified, folder: string): DaemonFileConfig {
   const limits: NodeLimits = { ...defaultLimits, ...(data.limits as Partial<NodeLimits> | undefined) };
   const node = makeConfig({
     id,
@@ -444,16 +474,20 @@ function complete(data: FileData, { identity, id, name, links, socketPath, tcp }
   return Object.freeze({
     node,
     listen: data.listen ?? [{ address: '0.0.0.0', port: DEFAULT_UDP_PORT }],
-    client: Object.freeze({ socketPath, group: data.client?.group?.name ?? null, tcp, remote: data.client?.remote?.at ?? null }),
+    client: Object.freeze({
+      socketPath, group: data.client?.group?.name ?? null, sockets, tcp, remote: data.client?.remote?.at ?? null,
+      roles: (data.client?.roles ?? []).map(({ client = [], role }) => ({ clients: client, role })),
+    }),
     emulation: Object.freeze({ seed: data.emulation?.seed ?? 1, links: data.emulation?.links ?? [] }),
     logLevel: data.log?.level ?? 'info',
-    logFile: logFileOf(data.log ?? {}, folder),
+    logFile: logFileOf(data.log ?? {}, data.log?.file, folder),
+    auditFile: logFileOf(data.log ?? {}, data.log?.audit, folder),
     security: data.security ?? 'sealed',
     identity,
   });
 }
 
-function logFileOf({ file, maxSize, keep }: NonNullable<FileData['log']>, folder: string): LogFileOptions | null {
+function logFileOf({ maxSize, keep }: NonNullable<FileData['log']>, file: string | undefined, folder: string): LogFileOptions | null {
   return file === undefined ? null : Object.freeze({ path: resolve(folder, file), maxBytes: maxSize ?? LOG_FILE_BYTES, keep: keep ?? LOG_FILES_KEPT });
 }
 
@@ -478,10 +512,11 @@ function byzantineOf(data: NonNullable<FileData['byzantine']>): ByzantineOptions
 }
 
 /** What needs more than one place of the file to judge. */
-function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
+function findDuplicates(data: FileData, { id, links, ...doors }: Certified): Fault[] {
   const faults = findRuleFaults(data.firewall, (data.security ?? 'sealed') === 'sealed');
   for (const key of ['maxSize', 'keep'] as const) {
-    if (data.log?.[key] !== undefined && data.log.file === undefined) faults.push({ path: ['log', key], message: 'is for a log file; name it with `log.file`, or leave this out', atKey: true });
+    if (data.log?.[key] === undefined || data.log.file !== undefined || data.log.audit !== undefined) continue;
+    faults.push({ path: ['log', key], message: 'is for a log file; name it with `log.file`, or leave this out', atKey: true });
   }
   const look = (what: string, entries: readonly { key: string; path: Fault['path'] }[]): void => {
     const seen = new Set<string>();
@@ -499,10 +534,18 @@ function findDuplicates(data: FileData, { id, links }: Certified): Fault[] {
   if (data.client?.remote?.at && (data.security ?? 'sealed') !== 'sealed') {
     faults.push({ path: ['client', 'remote'], message: 'remote clients are known by certificate, which needs `security: sealed` and an identity; leave it out otherwise' });
   }
+  const { socketPath, sockets, tcp } = doors;
+  const further = sockets.map(({ path: key }, i) => ({ key, path: ['client', 'sockets', i, 'path'] }));
+  look('a socket', [...(socketPath === null ? [] : [{ key: socketPath, path: ['client', 'socket'] }]), ...further]);
+  const tokens = (tcp?.tokens ?? []).map(({ path: key }, i) => ({ key, path: ['client', 'tcp', 'tokens', i, 'file'] }));
+  look('a token', [...(tcp === null ? [] : [{ key: tcp.tokenPath, path: ['client', 'tcp', 'token'] }]), ...tokens]);
+  if (data.log?.file !== undefined && data.log.file === data.log.audit) {
+    faults.push({ path: ['log', 'audit'], message: 'is the log\'s own file; name another, or leave it out and its lines are in the log' });
+  }
   if (data.client?.socket?.path === null && data.client.group?.name) {
     faults.push({ path: ['client', 'group'], message: 'is for the socket, and there is none; leave one of the two out' });
   }
-  if (data.client?.socket?.path === null && (data.client.tcp ?? null) === null && (data.client.remote?.at ?? null) === null) {
+  if (data.client?.socket?.path === null && sockets.length === 0 && (data.client.tcp ?? null) === null && (data.client.remote?.at ?? null) === null) {
     faults.push({ path: ['client', 'socket'], message: 'without a socket, tcp and remote no client could reach the daemon; give one of them' });
   }
   return faults;

@@ -39,7 +39,7 @@ const nodes = some('a node by name or id such as 10.0.0.1, or a list of them', (
   return isNodeName(text) ? text : null;
 });
 const groups = some('a group of certificates, or a list of them', (value) => (typeof value === 'string' && isGroupName(value) ? value : null));
-const clients = some('the name in a client\'s certificate, or a list of them', (value) => (typeof value === 'string' && isNodeName(value) ? value : null));
+export const clientNames = some('the name in a client\'s certificate, or a list of them', (value) => (typeof value === 'string' && isNodeName(value) ? value : null));
 const ports = some('a port of 1..65535, a range such as 5000-5010, or a list of them', (value): PortRange | null => {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(value));
   if (match === null || (typeof value !== 'number' && typeof value !== 'string')) return null;
@@ -77,7 +77,7 @@ export const firewallSchema = strict({
     routing: oneOf(['link-state', 'byzantine']).optional(),
   }), 'inbound'),
   targets: list(strict({ action, node: nodes.optional(), group: groups.optional(), target: targets.optional() }), 'targets'),
-  clients: list(strict({ action, client: clients.optional(), group: groups.optional(), use: oneOf(RULE_USES).optional(), node: nodes.optional(), port: ports.optional(), kind }), 'clients'),
+  clients: list(strict({ action, client: clientNames.optional(), group: groups.optional(), use: oneOf(RULE_USES).optional(), node: nodes.optional(), port: ports.optional(), kind }), 'clients'),
 });
 type FirewallData = z.output<typeof firewallSchema>;
 

@@ -15,7 +15,10 @@ import { EmulatedSink } from '../emulation/emulated-sink.ts';
 import type { Credentials, Membership } from '../crypto/membership.ts';
 import { defaultDirection, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { EmulationControl } from '../node/administration.ts';
-import type { ClientAccess } from '../ipc/client.ts';
+import { REMOTE_ROLE, type ClientAccess } from '../ipc/client.ts';
+import type { ClientRole } from '../ipc/roles.ts';
+import type { Audit } from '../node/audit.ts';
+import type { Certificate } from '../wire/certificate.ts';
 import type { NodeConfig } from '../node/config.ts';
 import { SpinesNode } from '../node/node.ts';
 import { DropReason } from '../wire/drop.ts';
@@ -31,9 +34,23 @@ import { RemoteDoor } from './remote-door.ts';
 import { secureRandom } from './secure-random.ts';
 import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
-import { readOrMakeToken, tokenChecker } from './token-file.ts';
+import { readOrMakeToken, tokenGrants } from './token-file.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './udp.ts';
-import type { HostFigures, LogFigures } from 'spines-client/protocol';
+import type { AuditFigures, HostFigures, LogFigures } from 'spines-client/protocol';
+
+export interface SocketDoor {
+  readonly path: string;
+  /** As a number, 0o600 for one; null: 0600, or 0660 with a group. */
+  readonly mode: number | null;
+  readonly group: string | null;
+  readonly role: ClientRole;
+}
+
+/** What holders of certificates may do, by name; nobody named: all. */
+export interface RemoteRole {
+  readonly clients: readonly string[];
+  readonly role: ClientRole;
+}
 
 export interface DaemonOptions {
   readonly config: NodeConfig;
@@ -44,10 +61,14 @@ export interface DaemonOptions {
     readonly socketPath: string | null;
     /** Name or number of the group that may open the socket too. */
     readonly group?: string | null;
-    /** A loopback address, and the file of the token that is asked for there. */
-    readonly tcp: { readonly address: UdpAddress; readonly tokenPath: string } | null;
+    /** Further Unix sockets, each with the role of who comes by it. */
+    readonly sockets?: readonly SocketDoor[];
+    /** A loopback address, and the file of the token that is asked for there; further tokens have less to say. */
+    readonly tcp: { readonly address: UdpAddress; readonly tokenPath: string; readonly tokens?: readonly { readonly path: string; readonly role: ClientRole }[] } | null;
     /** For clients with certificates on other machines; needs a membership. Port 0: any. */
     readonly remote?: UdpAddress | null;
+    /** Of those, by certificate: the first that fits. */
+    readonly roles?: readonly RemoteRole[];
   };
   /** Emulated characteristics of what leaves for a peer's UDP address. */
   readonly emulation: readonly { readonly peer: UdpAddress; readonly settings: DirectionSettings }[];
@@ -61,6 +82,9 @@ export interface DaemonOptions {
   readonly log: Logger;
   /** What becomes of the log's lines, for `status`. */
   readonly logFigures?: () => LogFigures;
+  /** Takes records of what changed the daemon. */
+  readonly audit?: Audit;
+  readonly auditFigures?: () => AuditFigures;
 }
 
 /** An accepted reload. */
@@ -69,15 +93,16 @@ export interface Reload {
   /** Null: unchanged, or none. */
   readonly credentials: Credentials | null;
   readonly logLevel: string;
+  readonly roles?: readonly RemoteRole[];
   /** For the operator, one a line. */
   readonly changes: readonly string[];
 }
 
 export interface RunningDaemon {
-  /** Applies what is in the files now; the changes. Throws SpinesError when they are refused, and nothing has changed. */
-  reload(): readonly string[];
-  /** Says good-bye to neighbours and clients, then closes everything. */
-  stop(): Promise<void>;
+  /** Applies what is in the files now; the changes. Throws SpinesError when they are refused, and nothing has changed. `by`: for the audit log. */
+  reload(by?: string): readonly string[];
+  /** Says good-bye to neighbours and clients, then closes everything. `by`: for the audit log. */
+  stop(by?: string): Promise<void>;
   /** Resolves when the daemon has stopped, by `stop` or by a client's request. */
   readonly done: Promise<void>;
   /** "address:port" of each UDP socket. */
@@ -118,6 +143,7 @@ class Daemon implements RunningDaemon {
   readonly #standstill: Standstill;
   readonly #reach: ReachProbe;
   #remotePort: number | null = null;
+  #roles: readonly RemoteRole[];
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
   #turnDatagrams = 0;
@@ -128,6 +154,7 @@ class Daemon implements RunningDaemon {
 
   constructor(options: DaemonOptions) {
     this.#options = options;
+    this.#roles = options.client.roles ?? [];
     this.done = new Promise((resolve) => { this.#onDone = resolve; });
     const { membership, log } = options;
     this.#refusals = new DampedLog(toLog(log));
@@ -168,11 +195,15 @@ class Daemon implements RunningDaemon {
       onTurnEnd: () => this.#scheduleTurnEnd(),
     };
     this.#ipc = new IpcServer(doors);
-    this.#remote = membership === null || (options.client.remote ?? null) === null ? null : new RemoteDoor(membership, () => this.#node?.drops, toLog(log), doors);
+    this.#remote = membership === null || (options.client.remote ?? null) === null ? null : new RemoteDoor(membership, () => this.#node?.drops, toLog(log), doors, (who) => this.#roleOf(who));
   }
 
   get node(): SpinesNode {
     return this.#node!;
+  }
+
+  #roleOf({ name }: Certificate): ClientRole {
+    return this.#roles.find(({ clients }) => clients.length === 0 || clients.includes(name))?.role ?? REMOTE_ROLE;
   }
 
   #whyNoClient(access: ClientAccess): string {
@@ -193,9 +224,11 @@ class Daemon implements RunningDaemon {
     try {
       await this.#udp.open(listen);
       if (client.socketPath !== null) await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
+      for (const { path, group, role, mode } of client.sockets ?? []) await this.#ipc.listenUnix(path, group, role, mode);
       if (client.tcp !== null) {
-        const { address, tokenPath } = client.tcp;
-        await this.#ipc.listenTcp(address.address, address.port, tokenChecker(readOrMakeToken(tokenPath)));
+        const { address, tokenPath, tokens = [] } = client.tcp;
+        const all = [{ path: tokenPath, role: 'full' as const }, ...tokens];
+        await this.#ipc.listenTcp(address.address, address.port, tokenGrants(all.map(({ path, role }) => ({ token: readOrMakeToken(path), grant: { role, file: path } }))));
       }
       if ((client.remote ?? null) !== null) {
         if (this.#remote === null) throw new SpinesError('ECONFIG', 'client.remote: needs `security: sealed` and an identity, since clients are known by certificate; leave it out otherwise');
@@ -212,10 +245,11 @@ class Daemon implements RunningDaemon {
     const node = new SpinesNode(config, {
       clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, random: secureRandom, wall: wallClock, sink, log: toLog(log), emulation, listen: this.listen,
       membership, probe: this.#reach.probe, host: () => this.#hostFigures(),
-      onShutdownRequested: () => void this.stop(),
+      ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),
+      onShutdownRequested: () => void this.#end(),
       onReloadRequested: (reply) => {
         try {
-          reply({ changes: this.reload() });
+          reply({ changes: this.#reload() });
         } catch (error) {
           if (!(error instanceof SpinesError)) throw error;
           reply(error);
@@ -229,13 +263,32 @@ class Daemon implements RunningDaemon {
     log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes, offload: offloaded, dontFragment }, 'daemon started');
     if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
     else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
-    membership?.onRevocations((list) => this.#keepRevocations(list.number));
+    membership?.onRevocations((list) => {
+      this.#audit('revocations', 'the network', { number: list.number, revoked: list.serials.length, keysAndHolders: list.subjects.length });
+      this.#keepRevocations(list.number);
+    });
+    this.#audit('start', 'the daemon', { node: config.name, pid: process.pid });
     this.#expiry?.start();
     this.#standstill.start();
     return this;
   }
 
-  reload(): readonly string[] {
+  reload(by = 'the daemon'): readonly string[] {
+    try {
+      const changes = this.#reload();
+      this.#audit('reload', by, { changes });
+      return changes;
+    } catch (error) {
+      if (error instanceof SpinesError) this.#audit('reload', by, { why: error.message }, error.code);
+      throw error;
+    }
+  }
+
+  #audit(op: string, by: string, details: Readonly<Record<string, unknown>>, result = 'ok'): void {
+    this.#options.audit?.({ op, by, result, details });
+  }
+
+  #reload(): readonly string[] {
     const { reload, membership, log } = this.#options;
     let accepted: Reload;
     try {
@@ -251,6 +304,8 @@ class Daemon implements RunningDaemon {
     if (membership !== null && accepted.credentials !== null) membership.replace(accepted.credentials);
     this.#node!.reconfigure(accepted.config);
     log.level = accepted.logLevel;
+    this.#roles = accepted.roles ?? this.#roles;
+    this.#remote?.onRoles();
     this.#expiry?.check();
     this.#scheduleTurnEnd();
     log.info({ changes: accepted.changes }, 'config reloaded');
@@ -269,7 +324,12 @@ class Daemon implements RunningDaemon {
     }
   }
 
-  stop(): Promise<void> {
+  stop(by = 'the daemon'): Promise<void> {
+    if (this.#stopping === null) this.#audit('stop', by, {});
+    return this.#end();
+  }
+
+  #end(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
@@ -295,7 +355,7 @@ class Daemon implements RunningDaemon {
       offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), timersLateCounts: this.#lateness.counts, memoryBytes: process.memoryUsage.rss(),
       process: processIdentity(),
-      log: this.#options.logFigures?.() ?? null,
+      log: this.#options.logFigures?.() ?? null, audit: this.#options.auditFigures?.() ?? null,
     };
   }
 

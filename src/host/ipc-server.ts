@@ -8,8 +8,9 @@
 import { chmodSync, lchownSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../base/errors.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../ipc/client.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type TokenGrant } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
+import type { ClientRole } from '../ipc/roles.ts';
 import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
 import { Anteroom } from './anteroom.ts';
 import { groupIdOf } from './socket-group.ts';
@@ -187,18 +188,18 @@ export class IpcServer {
   readonly #slabs = new Slabs();
   readonly #lingering = new Set<Socket>();
   readonly #refused = new Set<Socket>();
-  /** The Unix socket, its path and its file. */
-  #unix: { readonly server: Server; readonly path: string; readonly file: FileId } | null = null;
+  /** Unix sockets, with path and file. */
+  readonly #unix: { readonly server: Server; readonly path: string; readonly file: FileId }[] = [];
 
   constructor(events: DoorEvents) {
     this.#events = events;
   }
 
   /**
-   * Listens on a Unix socket with mode 0600, or 0660 and that group. Throws SpinesError EADDRINUSE when a daemon answers
-   * there already, ECONFIG for a group that is not known, EPERM for one that the socket can't be given to.
+   * Listens on a Unix socket for clients of `role`, with mode 0600, or 0660 and that group, or `mode`. Throws SpinesError EADDRINUSE when a
+   * daemon answers there already, ECONFIG for a group that is not known, EPERM for one that the socket can't be given to.
    */
-  async listenUnix(path: string, group: string | null = null): Promise<void> {
+  async listenUnix(path: string, group: string | null = null, role: ClientRole = LOCAL_ACCESS.role, mode: number | null = null): Promise<void> {
     const groupId = group === null ? null : groupIdOf(group);
     const fault = socketPathFault(path);
     if (fault !== null) throw new SpinesError('ENAMETOOLONG', fault);
@@ -212,23 +213,23 @@ export class IpcServer {
       } finally {
         process.umask(mask);
       }
-    }, path, LOCAL_ACCESS);
+    }, path, { ...LOCAL_ACCESS, role, from: path });
     const file = fileIdOf(path);
-    if (file !== null) this.#unix = { server, path, file };
-    if (groupId === null) return;
+    if (file !== null) this.#unix.push({ server, path, file });
     try {
       // In this order: with the mode first, the daemon's own group could connect until it changes.
-      lchownSync(path, -1, groupId);
-      chmodSync(path, 0o660);
+      if (groupId !== null) lchownSync(path, -1, groupId);
+      if (groupId !== null || mode !== null) chmodSync(path, mode ?? 0o660);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-      throw new SpinesError(code, `can't give ${path} to group ${group} (${code}); let the daemon's user be a member of that group, or leave client.group out`);
+      throw new SpinesError(code, group === null ? `can't set the mode of ${path} (${code}); choose another place`
+        : `can't give ${path} to group ${group} (${code}); let the daemon's user be a member of that group, or leave the group out`);
     }
   }
 
-  /** Listens on TCP for clients whose HELLO has a token that `tokenFits`. */
-  async listenTcp(address: string, port: number, tokenFits: (token: string) => boolean): Promise<void> {
-    await this.#listen((server, done) => server.listen({ host: address, port }, done), `${address}:${port}`, { tokenFits, certificate: null });
+  /** Listens on TCP for clients whose HELLO has a token that `tokenGrant` knows. */
+  async listenTcp(address: string, port: number, tokenGrant: (token: string) => TokenGrant | null): Promise<void> {
+    await this.#listen((server, done) => server.listen({ host: address, port }, done), `${address}:${port}`, { ...LOCAL_ACCESS, tokenGrant, role: 'read-only' });
   }
 
   /** What was written in this turn leaves. */
@@ -239,9 +240,9 @@ export class IpcServer {
 
   async close(): Promise<void> {
     this.flush();
-    const unix = this.#unix;
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => {
-      if (server === unix?.server) closeUnix(server, unix.path, unix.file, resolve);
+      const unix = this.#unix.find((one) => one.server === server);
+      if (unix !== undefined) closeUnix(server, unix.path, unix.file, resolve);
       else server.close(() => resolve());
     }));
     for (const socket of this.#refused) socket.destroy();
@@ -252,7 +253,7 @@ export class IpcServer {
   async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<Server> {
     const silent = new Anteroom<Guest>(SILENT_MAX, (guest) => this.#giveWay(guest));
     const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access, silent));
-    const another = access.tokenFits === null ? 'place with --socket' : 'client.tcp.address';
+    const another = access.tokenGrant === null ? 'place with --socket' : 'client.tcp.address';
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(new SpinesError(error.code ?? 'EIO', `can't listen for clients on ${where}: ${error.code ?? error.message}; choose another ${another}`));
@@ -285,7 +286,8 @@ export class IpcServer {
     socket.destroy();
   }
 
-  #onConnection(socket: Socket, access: ClientAccess, silent: Anteroom<Guest>): void {
+  #onConnection(socket: Socket, way: ClientAccess, silent: Anteroom<Guest>): void {
+    const access = way.tokenGrant === null ? way : { ...way, from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}` };
     const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs, this.#lingering), access);
     if (typeof port === 'string') {
       this.#refuse(socket, port, true);

@@ -28,9 +28,9 @@ const PASSING: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE
 
 const opened = promisify(open), closed = promisify(close), stated = promisify(fstat), renamed = promisify(rename);
 
-/** Throws SpinesError 'ECONFIG' when the file cannot be opened for a reason that the operator has to mend. */
-export function logFileTarget(options: LogFileOptions): LogTarget {
-  return new LogFile(options);
+/** Throws SpinesError 'ECONFIG', naming `key`, when the file cannot be opened for a reason that the operator has to mend. */
+export function logFileTarget(options: LogFileOptions, key = 'log.file'): LogTarget {
+  return new LogFile(options, key);
 }
 
 class LogFile implements LogTarget {
@@ -46,7 +46,7 @@ class LogFile implements LogTarget {
   #rotateAt: number;
   #stale = false;
 
-  constructor({ path, maxBytes, keep }: LogFileOptions) {
+  constructor({ path, maxBytes, keep }: LogFileOptions, key: string) {
     this.name = path;
     this.#maxBytes = maxBytes;
     this.#rotateAt = maxBytes;
@@ -56,7 +56,7 @@ class LogFile implements LogTarget {
       this.#size = fstatSync(this.#fd).size;
     } catch (error) {
       const { code = 'EIO' } = error as NodeJS.ErrnoException;
-      if (!PASSING.has(code)) throw new SpinesError('ECONFIG', `log.file ${path} cannot be opened (${code}); ${adviceOn(code)}`);
+      if (!PASSING.has(code)) throw new SpinesError('ECONFIG', `${key} ${path} cannot be opened (${code}); ${adviceOn(code)}`);
     }
   }
 

@@ -50,6 +50,8 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
   for (const [key, of] of [['keepalive', 'keepaliveUs'], ['silence', 'silenceUs']] as const) told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
   told('streams.congestion', was.node.streamCongestion ?? 'by link', is.node.streamCongestion ?? 'by link');
   for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits })) told(`limits.${key}`, was.node.limits[key as keyof NodeLimits], is.node.limits[key as keyof NodeLimits]);
+  if (JSON.stringify(was.client.roles) !== JSON.stringify(is.client.roles)) lines.push(`client.roles: ${rolesText(was)} -> ${rolesText(is)}`);
+  told('log.audit', was.auditFile?.path ?? 'the log', is.auditFile?.path ?? 'the log');
   told('log.level', was.logLevel, is.logLevel);
   told('log.file', was.logFile?.path ?? 'standard error', is.logFile?.path ?? 'standard error');
   if (was.logFile !== null && is.logFile !== null) {
@@ -67,9 +69,13 @@ function fixedParts({ node, listen, client, security, emulation }: DaemonFileCon
   } = node;
   const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
   return {
-    ...named(rest), listen, client, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },
+    ...named(rest), listen, client: { ...client, roles: null }, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },
     ...(Object.fromEntries(lasting) as Record<string, unknown>),
   };
+}
+
+function rolesText({ client: { roles } }: DaemonFileConfig): string {
+  return roles.length === 0 ? 'use for all' : roles.map(({ clients, role }) => `${clients.length === 0 ? 'all' : clients.join(' ')}: ${role}`).join(', ');
 }
 
 /** The node's settings under the names that they have in the file. */

@@ -25,8 +25,9 @@ import { SharedBudget } from '../base/shared-budget.ts';
 import { sourceOf } from '../base/source-budget.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { certificateLabel, type Membership } from '../crypto/membership.ts';
-import type { ClientOut } from '../ipc/client.ts';
+import { REMOTE_ROLE, type ClientOut } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
+import type { ClientRole } from '../ipc/roles.ts';
 import { CERTIFICATE_BYTES_MAX, decodeCertificate, ROLE_CLIENT, type Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import { Anteroom } from './anteroom.ts';
@@ -59,6 +60,7 @@ const EDGES: Readonly<Record<DoorState, readonly DoorState[]>> = {
 
 export class RemoteDoor {
   readonly membership: Membership;
+  readonly roleOf: (who: Certificate) => ClientRole;
   readonly #drops: () => DropCounters | undefined;
   readonly #events: DoorEvents;
   readonly #log: Log;
@@ -76,9 +78,10 @@ export class RemoteDoor {
     client.drop();
   });
 
-  /** `drops`: asked for when something is dropped, since the node comes after its doors. */
-  constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: DoorEvents) {
+  /** `drops`: asked for when something is dropped, since the node comes after its doors. `roleOf`: what the holder of a certificate may do. */
+  constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: DoorEvents, roleOf: (who: Certificate) => ClientRole = () => REMOTE_ROLE) {
     this.membership = membership;
+    this.roleOf = roleOf;
     this.#drops = drops;
     this.#log = log;
     this.#events = events;
@@ -155,8 +158,14 @@ export class RemoteDoor {
     this.#pending.enter(client, client.source);
   }
 
+  /** Whether everybody who is connected may be, with the role that he has. */
   #recheck(): void {
     for (const client of [...this.#clients]) client.recheck();
+  }
+
+  /** Roles have changed. */
+  onRoles(): void {
+    this.#recheck();
   }
 }
 
@@ -324,7 +333,8 @@ class RemoteClient implements ClientOut {
     this.#become('open');
     clearTimeout(this.#deadline);
     this.#door.admitted(this, this.#from, certificate);
-    const port = this.#door.events.onClient(this, { tokenFits: null, certificate: certificate.name });
+    const role = this.#door.roleOf(certificate);
+    const port = this.#door.events.onClient(this, { tokenGrant: null, certificate: certificate.name, role, from: this.#from });
     if (typeof port !== 'string') {
       this.#port = port;
       return;
@@ -339,9 +349,16 @@ class RemoteClient implements ClientOut {
     const certificate = this.#certificate;
     if (certificate === null || this.#state === 'closed') return;
     const judged = this.#door.membership.admit(certificate.bytes, 0, certificate.bytes.length, ROLE_CLIENT);
-    if (typeof judged !== 'number') return;
     const { events } = this.#door;
     const port = this.#port;
+    if (typeof judged !== 'number') {
+      const role = this.#door.roleOf(certificate);
+      if (port === null || role === port.access.role) return;
+      events.onTurn();
+      port.dismiss(`${certificate.name} has the role ${role} here from now on; connect again`);
+      events.onTurnEnd();
+      return;
+    }
     if (port === null) {
       this.#refuse(judged);
       return;

@@ -16,9 +16,10 @@ import type { RuleKind, RuleUse } from '../session/rules.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
 import { congestionOf, integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientServices, type Reply } from './client.ts';
+import { LOCAL_ACCESS, type Asker, type ClientAccess, type ClientOut, type ClientServices, type Reply, type TokenGrant } from './client.ts';
 import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
+import { includes, roleFor, type ClientRole } from './roles.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, PRIORITY_DEFAULT, PRIORITY_MAX, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE, TTL_DEFAULT,
@@ -34,8 +35,6 @@ const HELLO_TIME: Micros = 5 * SECOND;
 const FRAME_TIME: Micros = 30 * SECOND;
 const REPORT_INTERVAL: Micros = 250 * MILLISECOND;
 const REQUESTS_OUTSTANDING_MAX = 1024;
-/** Requests about the daemon that change nothing: all that a remote client may make. */
-const READING_OPS: ReadonlySet<string> = new Set(['status', 'links', 'routes', 'byzantineRoutes', 'nodes', 'sessions', 'firewall', 'mayReach', 'ping', 'trace', 'byzantineTrace']);
 
 const SERVICES: Readonly<Record<string, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
 const ROUTINGS: Readonly<Record<string, number>> = { 'link-state': DISSEMINATION_LINK_STATE, byzantine: DISSEMINATION_BYZANTINE };
@@ -76,6 +75,7 @@ export class ClientPort implements DatagramOwner {
   #greeted = false;
   #closed = false;
   #outstanding = 0;
+  #grant: TokenGrant | null = null;
 
   constructor(services: ClientServices, out: ClientOut, access: ClientAccess = LOCAL_ACCESS) {
     this.#services = services;
@@ -100,6 +100,16 @@ export class ClientPort implements DatagramOwner {
   /** It has said HELLO, and may be here. */
   get greeted(): boolean {
     return this.#greeted;
+  }
+
+  get role(): ClientRole {
+    return this.#grant?.role ?? this.access.role;
+  }
+
+  /** Who it is, as far as it shows. */
+  get asker(): Asker {
+    const { from, certificate } = this.access;
+    return { program: this.name, role: this.role, from, certificate, token: this.#grant?.file ?? null };
   }
 
   /** The socket waits for room, or for the client's rate. */
@@ -220,9 +230,10 @@ export class ClientPort implements DatagramOwner {
       this.#fail('the first frame must be a HELLO');
       return;
     }
-    const { tokenFits } = this.access;
+    const { tokenGrant } = this.access;
     const token = hello['token'];
-    if (tokenFits !== null && (typeof token !== 'string' || !tokenFits(token))) {
+    this.#grant = tokenGrant === null || typeof token !== 'string' ? null : tokenGrant(token);
+    if (tokenGrant !== null && this.#grant === null) {
       this.#services.drops.count(DropReason.clientUnauthenticated);
       this.dismiss(token === undefined
         ? 'over TCP it wants a token; give the contents of its token file (client.tcp.token), or SPINES_TOKEN_FILE, or use its Unix socket'
@@ -245,7 +256,7 @@ export class ClientPort implements DatagramOwner {
     this.#greeted = true;
     this.name = typeof hello['client'] === 'string' ? hello['client'].slice(0, 64) : '';
     this.#services.timers.cancel(this.#patience);
-    this.#out.write(encodeControl(FRAME_WELCOME, this.#services.welcome()));
+    this.#out.write(encodeControl(FRAME_WELCOME, { ...this.#services.welcome(), role: this.role }));
   }
 
   #onSend(bytes: Uint8Array, start: number, end: number): void {
@@ -327,9 +338,8 @@ export class ClientPort implements DatagramOwner {
       this.#out.write(encodeControl(FRAME_REPLY, body));
     };
     try {
-      const foreign = this.access.certificate !== null && !READING_OPS.has(op);
+      this.#demandRole(op);
       if (this.#socketRequest(op, request, reply)) return;
-      if (foreign) throw new SpinesError('EACCES', `"${op.slice(0, 40)}" is not for remote clients; ask on the daemon's own machine`);
       if (!this.#services.administer(op, request, reply, this)) {
         reply(new SpinesError('ENOSYS', `this daemon knows no request "${op.slice(0, 40)}"; use the spines-client that came with it`));
       }
@@ -337,6 +347,17 @@ export class ClientPort implements DatagramOwner {
       if (!(error instanceof SpinesError)) throw error;
       reply(error);
     }
+  }
+
+  /** Throws SpinesError EACCES. */
+  #demandRole(op: string): void {
+    const needed = roleFor(op);
+    const { role, access: { certificate, from } } = this;
+    if (includes(role, needed)) return;
+    this.#services.refused(op, this, 'EACCES');
+    const who = certificate ?? (this.#grant === null ? `who comes by ${from}` : `who shows ${this.#grant.file}`);
+    const next = certificate === null ? 'come by another socket or token' : 'ask on the daemon\'s own machine, or have client.roles changed there';
+    throw new SpinesError('EACCES', `"${op.slice(0, 40)}" needs the role ${needed}, and ${who} has ${role} here; ${next}`);
   }
 
   /** Requests about one socket. False when `op` is none. */

@@ -15,6 +15,7 @@ import type { WelcomeBody } from 'spines-client/protocol';
 import type { Arguments } from './arguments.ts';
 import type { ClientPlaces } from './client-places.ts';
 import type { ClientPort } from './client-port.ts';
+import type { ClientRole } from './roles.ts';
 
 /** The way back to the client, given by the host. */
 export interface ClientOut {
@@ -28,16 +29,40 @@ export interface ClientOut {
   readonly bufferedBytes: number;
 }
 
-/** Which way a client came, and what it may do. */
-export interface ClientAccess {
-  /** Whether a HELLO's token is the right one. Null: the way itself says who may come. */
-  readonly tokenFits: ((token: string) => boolean) | null;
-  /** The name in a remote client's certificate; null for programs on this machine, which may change the daemon. */
-  readonly certificate: string | null;
+/** What a token is good for. */
+export interface TokenGrant {
+  readonly role: ClientRole;
+  /** Its file, for people. */
+  readonly file: string;
 }
 
-/** A program that may open the daemon's Unix socket. */
-export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenFits: null, certificate: null });
+/** Which way a client came, and what it may do. */
+export interface ClientAccess {
+  /** What a HELLO's token lets its bearer do; null: it is none of this daemon's. Null: the way itself says who may come. */
+  readonly tokenGrant: ((token: string) => TokenGrant | null) | null;
+  /** The name in a remote client's certificate; null for programs on this machine. */
+  readonly certificate: string | null;
+  /** Where no token says it. */
+  readonly role: ClientRole;
+  /** The way that it came, for people: the path of a socket, or the address that it came from. */
+  readonly from: string;
+}
+
+/** A program that may open the daemon's own Unix socket. */
+export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenGrant: null, certificate: null, role: 'full', from: 'this machine' });
+/** Of a certificate, where nothing else is said. */
+export const REMOTE_ROLE: ClientRole = 'use';
+
+/** Who asked for something, as far as the daemon knows. */
+export interface Asker {
+  /** What the program calls itself. */
+  readonly program: string;
+  readonly role: ClientRole;
+  readonly from: string;
+  readonly certificate: string | null;
+  /** File of the token that it showed. */
+  readonly token: string | null;
+}
 
 /** Answers a request: a result, or an error with a code. Called once, now or later. */
 export type Reply = (result: Record<string, unknown> | SpinesError) => void;
@@ -64,5 +89,7 @@ export interface ClientServices {
   checkModes(service: number, dissemination: number): string | null;
   /** Requests about the daemon. False when it knows no such op. */
   administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
+  /** `asker` lacks the role for `op`. */
+  refused(op: string, asker: ClientPort, code: string): void;
   onClosed(port: ClientPort): void;
 }

@@ -34,6 +34,7 @@ import type {
   ByzantineTraceReply, IdentityStatus, LinkRow, LinkTrouble, LinkSettings, LinksReply, LinkServiceName, MisbehaviourName, NodeFactsReply, NodeRow, NodesReply, RoutesReply,
   RoutingName, SessionRow, SessionsReply, StatusReply, TraceHop, TraceReply, TwinRow, WhyReply,
 } from 'spines-client/protocol';
+import { ClientAudit } from './audit.ts';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
 import { firewallFigures, firewallRules, mayReach } from './firewall-report.ts';
 import { misbehave } from './misbehaviour.ts';
@@ -63,6 +64,7 @@ export class Administration {
   readonly #env: NodeEnvironment;
   readonly #clients: ReadonlySet<ClientPort>;
   readonly #startedAt: Micros;
+  readonly #audit: ClientAudit;
   /** By certificate. */
   readonly #remoteSearches = new SourceBudget(SEARCHES_PER_SECOND, SEARCHES_BURST, SEARCHERS_MAX);
 
@@ -71,10 +73,33 @@ export class Administration {
     this.#env = env;
     this.#clients = clients;
     this.#startedAt = env.clock.now();
+    this.#audit = new ClientAudit(env.audit ?? (() => {}), env.clock);
+  }
+
+  /** A client was refused `op` before it came here. */
+  refused(op: string, asker: ClientPort, code: string): void {
+    this.#audit.record(op, asker.asker, code, {});
   }
 
   /** Answers `op` through `reply`; false when it is not known. `asker`: null for the daemon itself. Throws SpinesError for bad arguments. */
   request(op: string, args: Arguments, reply: Reply, asker: ClientPort | null = null): boolean {
+    if (asker === null) return this.#request(op, args, reply, null);
+    const { id: _id, op: _op, ...asked } = args;
+    const told: Reply = (result) => {
+      if (result instanceof SpinesError) this.#audit.record(op, asker.asker, result.code, asked);
+      else this.#audit.record(op, asker.asker, 'ok', op === 'reload' ? { changes: result['changes'] } : asked);
+      reply(result);
+    };
+    try {
+      return this.#request(op, args, told, asker);
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      told(error);
+      return true;
+    }
+  }
+
+  #request(op: string, args: Arguments, reply: Reply, asker: ClientPort | null): boolean {
     switch (op) {
       case 'status': reply({ ...this.#status() }); return true;
       case 'links': reply({ ...this.#links() }); return true;

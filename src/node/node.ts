@@ -40,6 +40,7 @@ import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_
 import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
+import type { Audit } from './audit.ts';
 import { Administration, type EmulationControl } from './administration.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 import { VERSION } from './version.ts';
@@ -74,6 +75,8 @@ export interface NodeEnvironment {
   readonly probe?: AddressProbe | null;
   /** Of the process and its sockets, for status; absent where there is none of its own. */
   readonly host?: () => HostFigures;
+  /** Takes records of what changed this daemon; absent where nobody keeps them. */
+  readonly audit?: Audit;
   /** A client asked for an orderly end. */
   onShutdownRequested(): void;
   /** A client asked for the config to be read again; absent where there is none. `reply` gets what changed, or why nothing did. */
@@ -193,6 +196,7 @@ export class SpinesNode {
       nameOf: (node) => this.router.nameOf(node),
       checkModes: (service, dissemination) => checkModes(service, dissemination, this.dissemination.alternate !== null),
       administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
+      refused: (op, asker, code) => administration.refused(op, asker, code),
       onClosed: (port) => {
         this.#places.give(port);
         this.#clients.delete(port);

@@ -21,6 +21,7 @@ import type { Primitives } from '../crypto/primitives.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
 import { SpinesNode } from '../node/node.ts';
 import type { EmulationControl } from '../node/administration.ts';
+import type { Audit } from '../node/audit.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../node/config.ts';
 import { cheapPrimitives } from './cheap-primitives.ts';
 import { SIM_EPOCH, SimAuthority } from './sim-authority.ts';
@@ -221,6 +222,8 @@ export class SimHost implements Clock {
   /** Set before `start`: its daemon's own log; null: the world's. And what its system says of addresses. */
   log: Log | null = null;
   probe: AddressProbe | null = null;
+  /** Set before `start`: takes the records of what changed its daemon. */
+  audit: Audit | null = null;
   /** By the peer's endpoint key. */
   readonly wires = new Map<string, Wire>();
   #config: Partial<NodeConfig>;
@@ -292,6 +295,7 @@ export class SimHost implements Clock {
       clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`),
       random: this.world.rng.fork(`host ${this.name} run ${this.#runs} random`), wall: { now: () => SIM_EPOCH + this.now() + this.wallSkewUs },
       sink, log: this.log ?? this.world.log, probe: this.probe, emulation, membership: this.membership,
+      ...(this.audit === null ? {} : { audit: this.audit }),
       listen: [this.endpoint.key], onShutdownRequested: () => {}, ...(alternate === undefined ? {} : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
     });
     this.#node.start();

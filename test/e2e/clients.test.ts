@@ -70,7 +70,7 @@ test('from afar a certificate with the role client is, and it may look only', as
   for (const command of [['status'], ['nodes'], ['sessions'], ['ping', 'n0', '-c', '1']]) {
     expect(await spines([...command, ...withCertificate('alice')]), command.join(' ')).toMatchObject({ code: 0, stderr: '' });
   }
-  expect(await spines(['link', 'set', 'n0', '--loss', '1%', ...withCertificate('alice')])).toMatchObject({ code: 2, stderr: expect.stringMatching(/is not for remote clients; [^\n]+\n$/) });
+  expect(await spines(['link', 'set', 'n0', '--loss', '1%', ...withCertificate('alice')])).toMatchObject({ code: 2, stderr: expect.stringMatching(/needs the role full, and alice has use here; [^\n]+\n$/) });
   expect(await spines(['status', ...withCertificate('n9')])).toMatchObject({ code: 3, stderr: expect.stringMatching(/^spines: no handshake with the daemon at [^\n]+; [^\n]+\n$/) });
   const drops = JSON.parse((await spines(['status', '--json', '--socket', at('n0.sock')])).stdout.toString()) as { drops: Record<string, number> };
   expect(drops.drops).toMatchObject({ certificateRole: 1, clientUnauthenticated: 2 });

@@ -9,6 +9,7 @@ import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
 import type { NodeConfig } from '../../src/node/config.ts';
 import { NO_RULES, type InboundRule, type RuleSet } from '../../src/session/rules.ts';
 import type { SimHost } from '../../src/sim/world.ts';
+import { LOCAL_ACCESS } from '../../src/ipc/client.ts';
 import { DropReason } from '../../src/wire/drop.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
 import { ClientProgram } from '../support/client-program.ts';
@@ -161,7 +162,7 @@ describe('rules that change', () => {
 });
 
 describe('remote clients', () => {
-  const ALICE = { tokenFits: null, certificate: 'alice' };
+  const ALICE = { ...LOCAL_ACCESS, certificate: 'alice', role: 'use' as const };
   const rules: Partial<RuleSet> = {
     defaults: { ...NO_RULES.defaults, clients: 'deny' },
     clients: [

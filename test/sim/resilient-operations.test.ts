@@ -7,7 +7,7 @@ import { encodeControl, decodeControl, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, 
 
 import { MILLISECOND, SECOND } from '../../src/base/time.ts';
 import { parseTopology } from '../../src/emulation/topology-parse.ts';
-import type { ClientAccess } from '../../src/ipc/client.ts';
+import { LOCAL_ACCESS, type ClientAccess } from '../../src/ipc/client.ts';
 import { refuseUnsupported, runVirtual } from '../../src/sim/run-virtual.ts';
 import type { SimHost } from '../../src/sim/world.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
@@ -168,7 +168,7 @@ describe('misbehaviour', () => {
     expect(ask('misbehave', { what: 'sulk' })()).toMatchObject({ ok: false, code: 'EINVAL' });
     expect(ask('misbehave', { what: 'none' })()).toMatchObject({ ok: true });
     expect(byzantine!.misbehaviour).toBeNull();
-    const remote = asker(network.host(1), { tokenFits: null, certificate: 'alice' });
+    const remote = asker(network.host(1), { ...LOCAL_ACCESS, certificate: 'alice', role: 'use' });
     expect(remote('misbehave', { what: 'drop-data' })()).toMatchObject({ ok: false, code: 'EACCES' });
     expect(byzantine!.misbehaviour).toBeNull();
     expect(remote('byzantineRoutes')()).toMatchObject({ ok: true });
@@ -204,7 +204,7 @@ test('sessions name the routing of each socket', () => {
 test('a remote client has so many paths searched, and nobody else waits for it', () => {
   const network = diamond();
   const host = network.host(0), target = 'n5';
-  const remote = asker(host, { tokenFits: null, certificate: 'alice' }), again = asker(host, { tokenFits: null, certificate: 'alice' }), other = asker(host, { tokenFits: null, certificate: 'bob' });
+  const remote = asker(host, { ...LOCAL_ACCESS, certificate: 'alice', role: 'use' }), again = asker(host, { ...LOCAL_ACCESS, certificate: 'alice', role: 'use' }), other = asker(host, { ...LOCAL_ACCESS, certificate: 'bob', role: 'use' });
   const loop = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? remote : again)('byzantineTrace', { node: target, timeoutMs: 1 + i }));
   const [bob, local] = [other('byzantineTrace', { node: target, timeoutMs: 2_000 }), asker(host)('byzantineTrace', { node: target, timeoutMs: 2_000 })];
   network.run(3 * SECOND);

@@ -84,7 +84,7 @@ describe('a config file', () => {
       advertisementRefreshUs: 30_000_000, advertisementLifetimeUs: 120_000_000, allowEmulation: true, allowShutdown: true,
     });
     expect(config.node.limits).toEqual({ ...defaultLimits, links: 4, linkQueueBytes: 65_536 });
-    expect(config.client).toEqual({ socketPath: '/tmp/b.sock', group: 'staff', tcp: { address: { address: '127.0.0.1', port: 8200 }, tokenPath: '/tmp/b.token' }, remote: null });
+    expect(config.client).toEqual({ socketPath: '/tmp/b.sock', group: 'staff', sockets: [], tcp: { address: { address: '127.0.0.1', port: 8200 }, tokenPath: '/tmp/b.token', tokens: [] }, remote: null, roles: [] });
     expect(config.emulation.seed).toBe(7);
     expect(config.emulation.links[0]).toMatchObject({ peer: { port: 8102 }, settings: { latencyUs: 10_000, jitterUs: 250, bandwidthKbps: 10_000, loss: { kind: 'bernoulli', rate: 0.01 } } });
     expect(config.emulation.links[1]).toMatchObject({ settings: { up: false, loss: { kind: 'gilbert-elliott', goodToBad: 0.01, badToGood: 0.3, lossGood: 0, lossBad: 1 } } });

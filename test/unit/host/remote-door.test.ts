@@ -16,6 +16,7 @@ import { HANDSHAKE_BURST, PENDING_MAX } from '../../../src/host/remote-door.ts';
 import { stopwatch } from '../../../src/host/system-clock.ts';
 import { makeConfig } from '../../../src/node/config.ts';
 import { ROLE_CLIENT, ROLE_ROUTER } from '../../../src/wire/certificate.ts';
+import { LOCAL_ACCESS } from '../../../src/ipc/client.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import { certificateText, ISSUED_S, Issuer, WallClock } from '../../support/issuer.ts';
 
@@ -276,9 +277,9 @@ describe('places', () => {
     for (let i = 0; i < share; i += 1) await enter(optionsOf(bob));
     for (let i = 0; i < 2; i += 1) await enter(optionsOf(carol));
     await expect(enter(optionsOf(carol))).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/14 remote clients are connected/) });
-    expect(daemon.node.whyNoPlace({ tokenFits: null, certificate: null })).toBeNull();
+    expect(daemon.node.whyNoPlace(LOCAL_ACCESS)).toBeNull();
     await clients.shift()!.close();
-    await until(() => daemon.node.whyNoPlace({ tokenFits: null, certificate: 'alice' }) === null);
+    await until(() => daemon.node.whyNoPlace({ ...LOCAL_ACCESS, certificate: 'alice', role: 'use' }) === null);
     await enter(optionsOf(alice));
   });
 

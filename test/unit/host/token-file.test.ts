@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 
 import { groupIdOf, isGroup } from '../../../src/host/socket-group.ts';
 import { readText } from '../../../src/host/text-file.ts';
-import { readOrMakeToken, tokenChecker } from '../../../src/host/token-file.ts';
+import { readOrMakeToken, tokenGrants } from '../../../src/host/token-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-token-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,8 +66,10 @@ describe('a token file', () => {
 
   test('fits itself and nothing else, of any length', () => {
     const token = 'ab'.repeat(32);
-    const fits = tokenChecker(token);
-    expect(fits(token)).toBe(true);
+    const other = '0'.repeat(64);
+    const grants = tokenGrants([{ token, grant: 'all' }, { token: other, grant: 'little' }]);
+    const fits = (shown: string): boolean => grants(shown) !== null;
+    expect([grants(token), grants(other)]).toEqual(['all', 'little']);
     for (const shown of ['', 'a', `${token} `, token.toUpperCase(), token.slice(1), token + token, `${token.slice(0, 63)}c`, 'x'.repeat(100_000), '\ud800']) expect(fits(shown)).toBe(false);
   });
 });

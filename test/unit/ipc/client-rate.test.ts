@@ -193,7 +193,7 @@ test('a limit that is set later owes nothing for what was sent before', () => {
 });
 
 describe('a token', () => {
-  const access: ClientAccess = { tokenFits: (token) => token === 'right', certificate: null };
+  const access: ClientAccess = { ...LOCAL_ACCESS, tokenGrant: (token) => (token === 'right' ? { role: 'full', file: 'token' } : null) };
 
   test('lets a client in, and nothing else does', () => {
     const { a } = pair({});
@@ -225,7 +225,7 @@ describe('a token', () => {
 
 test('a remote client may look, and change nothing', () => {
   const { a } = pair({});
-  const client = new Client(a, { tokenFits: null, certificate: 'alice' });
+  const client = new Client(a, { ...LOCAL_ACCESS, certificate: 'alice', role: 'use' });
   expect(client.request('status')).toMatchObject({ ok: true });
   expect(client.request('socket', { socket: 1 })).toMatchObject({ ok: true });
   expect(client.request('sessions')).toMatchObject({ sessions: [{ certificate: 'alice' }] });
