@@ -6,41 +6,45 @@
 
 import type { ByzantineFigures, ByzantineFlowRow, ByzantineInterval, ByzantinePath, ByzantineRoutesReply, PathNode } from 'spines-client/protocol';
 
+import { COLUMNS_DEFAULT } from './columns.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatNode, formatPairs, formatTable, type Paint } from './table.ts';
 
 /** Convictions shown; all that the daemon remembers are in --json. */
 const CONVICTIONS_SHOWN = 16;
 
-export function formatByzantineRoutes(reply: ByzantineRoutesReply, paint: Paint): string {
+export function formatByzantineRoutes(reply: ByzantineRoutesReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { mode, flows, weights, convictions, figures } = plainAnswer(reply);
   const names = new Map<string, string>();
   for (const { main, second } of flows) for (const { node, name } of [...(main?.nodes ?? []), ...(second?.nodes ?? [])]) if (name !== null && name !== '') names.set(node, name);
-  const parts: string[] = [flows.length === 0 ? 'nothing is sent with byzantine routing now\n' : flowTable(flows, paint)];
+  const parts: string[] = [flows.length === 0 ? 'nothing is sent with byzantine routing now\n' : flowTable(flows, paint, columns)];
   const intervals = flows.flatMap((flow) => [...intervalRows(flow, flow.main, names, paint), ...intervalRows(flow, flow.second, names, paint)]);
   if (intervals.length > 0) {
     parts.push(formatTable([
-      { title: 'to' }, { title: 'interval' }, { title: 'links', align: 'right' }, { title: 'lost', align: 'right' }, { title: 'of', align: 'right' }, { title: 'window', align: 'right' },
+      { title: 'to', cut: 20, key: true }, { title: 'interval', cut: 18, key: true }, { title: 'links', align: 'right' },
+      { title: 'lost', align: 'right' }, { title: 'of', align: 'right' }, { title: 'window', align: 'right' },
       { title: 'debt', align: 'right' }, { title: 'answers' },
-    ], intervals));
+    ], intervals, columns));
   }
   if (weights.length > 0) {
     parts.push(formatTable(
       [
-        { title: 'avoided link' }, { title: 'weight', align: 'right' }, { title: 'to serve', align: 'right' },
+        { title: 'avoided link', cut: 20, key: true }, { title: 'weight', align: 'right' }, { title: 'to serve', align: 'right' },
         { title: 'convictions', align: 'right' }, { title: 'reason' }, { title: 'last', align: 'right' },
       ],
-      weights.map(({ u, v, weight, remaining, convictions: count, reason, agoMs }) => [paint('red', link(u, v)), String(weight), String(remaining), String(count), reason, `${formatAge(agoMs)} ago`]),
+      weights.map(({ u, v, weight, remaining, convictions: count, reason, agoMs }) => [
+        paint('red', link(u, v)), String(weight), String(remaining), String(count), reason, `${formatAge(agoMs)} ago`,
+      ]), columns,
     ));
   }
   if (convictions.length > 0) {
     parts.push(formatTable(
-      [{ title: 'convicted', align: 'right' }, { title: 'link' }, { title: 'on the way to' }, { title: 'losses', align: 'right' }],
+      [{ title: 'convicted', align: 'right' }, { title: 'link', cut: 20 }, { title: 'on the way to', cut: 20 }, { title: 'losses', align: 'right' }],
       convictions.slice(-CONVICTIONS_SHOWN).reverse().map(({ agoMs, destination, u, v, losses }) =>
-        [`${formatAge(agoMs)} ago`, link(u, v), formatNode(destination.name, destination.node), String(losses)]),
+        [`${formatAge(agoMs)} ago`, link(u, v), formatNode(destination.name, destination.node), String(losses)]), columns,
     ));
   }
-  parts.push(formatPairs([['mode', mode], ...figureRows(figures)]));
+  parts.push(formatPairs([['mode', mode], ...figureRows(figures)], columns));
   return parts.join('\n');
 }
 
@@ -54,17 +58,17 @@ export function figureRows(f: ByzantineFigures): [string, string][] {
   ];
 }
 
-function flowTable(flows: readonly ByzantineFlowRow[], paint: Paint): string {
+function flowTable(flows: readonly ByzantineFlowRow[], paint: Paint, columns: number): string {
   return formatTable(
     [
-      { title: 'to' }, { title: 'link' }, { title: 'path' }, { title: 'second path' }, { title: 'open', align: 'right' }, { title: 'waiting', align: 'right' },
+      { title: 'to', cut: 20, key: true }, { title: 'link' }, { title: 'path', wrap: 18 }, { title: 'second path', wrap: 18 }, { title: 'open', align: 'right' }, { title: 'waiting', align: 'right' },
       { title: 'delivered', align: 'right' }, { title: 'lost', align: 'right' }, { title: 'state' },
     ],
     flows.map(({ node, name, link: service, waiting, main, second }) => [
       formatNode(name, node), service, main === null ? '-' : way(main), second === null ? '-' : way(second), String((main?.open ?? 0) + (second?.open ?? 0)), String(waiting),
       String(main?.delivered ?? 0), String(main?.lost ?? 0),
       main === null ? paint('red', 'no path') : main.searching ? paint('yellow', `searching, ${main.searchLosses} lost`) : 'quiet',
-    ]),
+    ]), columns,
   );
 }
 

@@ -15,6 +15,7 @@ import { connectStream, listenForStreams } from './cat-stream.ts';
 import { notesNeverWait } from './log.ts';
 import { addClientFlags, routingOption, silenceOption, withClient, type ClientFlags } from './client.ts';
 import { usage } from './failure.ts';
+import { helpBelow } from './help-text.ts';
 import { portArg, rateArg, sizeArg } from './values.ts';
 
 export interface CatFlags extends ClientFlags {
@@ -46,7 +47,7 @@ export function registerCat(program: Command): void {
     .option('--reply', 'with -u: both directions; the listener sends its standard input back to who sent last')
     .addOption(new Option('-k, --keep-open', 'go on listening: for the next stream (standard input is not read), or after an end mark'))
     .option('-v, --verbose', 'counts at the end, on stderr')
-    .addHelpText('after', HELP)
+    .addHelpText('after', helpBelow(HELP))
     .action((node: string | undefined, port: string | undefined, flags: CatFlags) => {
       if (flags.datagram !== true) {
         if (flags.size !== undefined) throw usage('--size cuts datagrams; give -u as well, or leave it away');

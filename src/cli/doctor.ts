@@ -13,8 +13,9 @@ import { describeLogFailure } from '../host/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from './client.ts';
 import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
 import { sizeFindings } from './doctor-sizes.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
 import { EXIT_NO, toFailure } from './failure.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { TWIN_ADVICE, twinText } from './twins.ts';
@@ -51,7 +52,7 @@ export function registerDoctor(program: Command): void {
     .action(async (flags: ClientFlags & { json?: boolean }) => {
       const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
       if (flags.json === true) printJson({ schema: 1, findings });
-      else print(formatFindings(findings, paintFor(process.stdout, process.env)));
+      else print(formatFindings(findings, paintFor(process.stdout, process.env), terminalColumns()));
       if (findings.some(({ advice }) => advice !== null)) process.exitCode ??= EXIT_NO;
     });
 }
@@ -171,15 +172,15 @@ function logFinding({ target, lost, failing }: LogFigures): Finding {
   };
 }
 
-export function formatFindings(all: readonly Finding[], paint: Paint): string {
+export function formatFindings(all: readonly Finding[], paint: Paint, columns = COLUMNS_DEFAULT): string {
   const findings = plainAnswer(all);
   const table = formatTable(
-    [{ title: '' }, { title: 'what' }, { title: 'found' }],
-    findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]),
+    [{ title: '' }, { title: 'what', cut: 18 }, { title: 'found', wrap: 40 }],
+    findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]), columns,
   );
   const todo = findings.flatMap(({ what, advice, next }) => {
     if (advice === null) return [];
-    return [`${what}:\n${wrapText(advice, '  ')}${next === undefined ? '' : wrapText(`next: ${next}`, '  ')}`];
+    return [`${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns)}`];
   });
   return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
 }

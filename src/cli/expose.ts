@@ -13,6 +13,7 @@ import type { SpinesClient, SpinesSocket } from 'spines-client';
 
 import { addClientFlags, ask, silenceOption, withClient } from './client.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from './failure.ts';
+import { helpBelow } from './help-text.ts';
 import { note } from './output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
 import { decodeRequest, encodeAnswer, readHead, type Answer, type AnswerName } from './tunnel-header.ts';
@@ -47,7 +48,7 @@ export function registerExpose(program: Command): void {
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
-    .addHelpText('after', HELP)
+    .addHelpText('after', helpBelow(HELP))
     .action((flags: ExposeFlags) => {
       const { allow = [] } = flags;
       if (allow.length === 0) throw usage('nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for each target');

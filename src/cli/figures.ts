@@ -13,6 +13,7 @@ import type { Command } from 'commander';
 import { readText } from '../host/text-file.ts';
 import { makeFolder, replaceWhole } from '../host/whole-file.ts';
 import { usage } from './failure.ts';
+import { helpBelow } from './help-text.ts';
 import { note, print } from './output.ts';
 import { Progress } from './progress.ts';
 import { integerArg } from './values.ts';
@@ -38,10 +39,9 @@ export function registerFigures(program: Command): void {
     .option('--seed <n>', 'dsn03: another seed than the files\'', integerArg(0, 0xffff_ffff))
     .option('--seeds <n>', 'byzantine: networks and placements of adversaries (default 3, with --quick 1)', integerArg(1, SEEDS_MAX))
     .option('--quick', 'byzantine: fewer and shorter runs')
-    .addHelpText('after', `
-Sets:
+    .addHelpText('after', helpBelow(`Sets:
   dsn03      Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003
-  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding`)
+  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding`))
     .action(figures);
 }
 

@@ -7,6 +7,7 @@
 import type { Command } from 'commander';
 
 import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
+import { helpBelow } from './help-text.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
 import { formatTarget } from '../host/tunnel-target.ts';
@@ -18,7 +19,7 @@ export function registerForward(program: Command): void {
     .addOption(routingOption())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
-    .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The far end must run `spines expose --allow HOST:PORT`.')
+    .addHelpText('after', helpBelow('Listens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The far end must run `spines expose --allow HOST:PORT`.'))
     .action((listenText: string, node: string, targetText: string, flags: TunnelFlags) => {
       const listen = listenArg(listenText);
       const target = targetArg(targetText);

@@ -14,8 +14,8 @@ import { show, verify, type VerifyFlags } from './keys-look.ts';
 import { node, rotate, type NodeFlags } from './keys-node.ts';
 import { addPassphraseFlags, type PassphraseFlags } from './keys-passphrase.ts';
 import { pairsOf, type Told } from './keys-text.ts';
-import { print, printJson } from './output.ts';
-import { formatPairs } from './table.ts';
+import { print, printJson, terminalColumns } from './output.ts';
+import { formatPairs, wrapText } from './table.ts';
 import { collect, integerArg } from './values.ts';
 
 const daysArg = integerArg(1, 36_500);
@@ -68,8 +68,8 @@ function add(keys: Command, usage: string, description: string, makes: boolean):
 function tell(told: Told, { json }: Json): void {
   if (json === true) return printJson(told);
   const { next, ...facts } = told;
-  print(formatPairs(pairsOf(facts)));
-  if (next.length > 0) print(`\nNext:\n${next.map((step) => `  ${step}\n`).join('')}`);
+  print(formatPairs(pairsOf(facts), terminalColumns()));
+  if (next.length > 0) print(`\nNext:\n${next.map((step) => wrapText(step, '  ', terminalColumns())).join('')}`);
 }
 
 function nodeIdArg(text: string): number {

@@ -10,8 +10,8 @@ import type { LinkSettings } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO, Failure, usage } from './failure.ts';
-import { print, printJson } from './output.ts';
-import { formatMs, formatNode, formatPct, formatTable } from './table.ts';
+import { print, printJson, terminalColumns } from './output.ts';
+import { formatMs, formatNode, formatPct, formatTable, wrapText } from './table.ts';
 import { bandwidthArg, delayMsArg, mtuArg, percentArg } from './values.ts';
 
 export interface LinkSetFlags extends ClientFlags {
@@ -48,7 +48,7 @@ export function registerLink(program: Command): void {
       return withClient(flags, 'link set', async (client) => {
         const reply = await ask(client, 'linkSet', { peer: node, settings });
         if (flags.json === true) printJson(reply);
-        else print(`${client.name || client.node} -> ${node}: ${describeSettings(reply.settings)}\n`);
+        else print(wrapText(`${client.name || client.node} -> ${node}: ${describeSettings(reply.settings)}`, '', terminalColumns()));
       });
     });
   addClientFlags(link.command('show [node]').description('list what is emulated on the links, or on the link to one neighbour'))
@@ -63,8 +63,8 @@ export function registerLink(program: Command): void {
           return;
         }
         print(formatTable(
-          [{ title: 'to' }, { title: 'address' }, { title: 'state' }, { title: 'emulated' }],
-          rows.map((row) => [formatNode(row.name, row.node), row.address, row.state, row.emulated === null ? 'nothing' : describeSettings(row.emulated)]),
+          [{ title: 'to', cut: 18, key: true }, { title: 'address', cut: 21 }, { title: 'state' }, { title: 'emulated', wrap: 20 }],
+          rows.map((row) => [formatNode(row.name, row.node), row.address, row.state, row.emulated === null ? 'nothing' : describeSettings(row.emulated)]), terminalColumns(),
         ));
       }),
     );

@@ -8,16 +8,16 @@ import type { Command } from 'commander';
 import type { NodesReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { COLUMNS_DEFAULT, NO_BREAK } from './columns.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
-import { formatAge, formatMs, formatTable, paintFor, tableWidth, wrapText, type Column, type Paint } from './table.ts';
+import { formatAge, formatMs, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { formatTwins } from './twins.ts';
 
 /** Neighbours shown of one node; a table with more is read with --json. */
 const NEIGHBOURS_SHOWN = 8;
-const LINE_COLUMNS = 80;
 /** The neighbours have at least this much of a line. */
-const LINKS_COLUMNS_MIN = 18;
+const LINKS_COLUMNS_MIN = 14;
 
 export function registerNodes(program: Command): void {
   addClientFlags(program.command('nodes').description('list the nodes of the overlay'))
@@ -26,25 +26,25 @@ export function registerNodes(program: Command): void {
       withClient(flags, 'nodes', async (client) => {
         const nodes = await ask(client, 'nodes');
         if (flags.json === true) printJson(nodes);
-        else print(formatNodes(nodes, paintFor(process.stdout, process.env)));
+        else print(formatNodes(nodes, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
 }
 
-export function formatNodes(reply: NodesReply, paint: Paint): string {
+export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { nodes, twins } = plainAnswer(reply);
-  const columns: Column[] = [{ title: 'node' }, { title: 'name' }, { title: 'state' }, { title: 'heard', align: 'right' }, { title: 'version' }, { title: 'wire' }];
-  const facts = nodes.map((node) => [
-    node.node, node.name ?? '',
-    stateOf(node, paint),
-    node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
-    node.facts?.version ?? '-', node.facts == null ? '-' : wireRange(node.facts.wireVersions),
-  ]);
-  const room = Math.max(LINKS_COLUMNS_MIN, LINE_COLUMNS - tableWidth(columns, facts) - 2);
-  const rows = nodes.flatMap(({ links }, i) => neighbours(links, room).map((line, part) => [...(part === 0 ? facts[i]! : columns.map(() => '')), line]));
-  const table = formatTable([...columns, { title: 'links' }], rows);
-  const reasons = nodes.flatMap(({ why }) => (why == null ? [] : [`\n${wrapText(why.text, '')}${wrapText(`next: ${why.next}`, '  ')}`]));
-  return table + reasons.join('') + formatTwins(twins);
+  const table = formatTable(
+    [
+      { title: 'node', key: true }, { title: 'name', cut: 8 }, { title: 'state', wrap: 11 }, { title: 'heard', align: 'right' }, { title: 'version' }, { title: 'wire' },
+      { title: 'links', wrap: LINKS_COLUMNS_MIN },
+    ],
+    nodes.map((node) => [
+      node.node, node.name ?? '', stateOf(node, paint), node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
+      node.facts?.version ?? '-', node.facts == null ? '-' : wireRange(node.facts.wireVersions), neighbours(node.links),
+    ]), columns,
+  );
+  const reasons = nodes.flatMap(({ why }) => (why == null ? [] : [`\n${wrapText(why.text, '', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`]));
+  return table + reasons.join('') + formatTwins(twins, columns);
 }
 
 function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {
@@ -58,24 +58,17 @@ function wireRange({ min, max }: { readonly min: number; readonly max: number })
   return min === max ? String(max) : `${min}-${max}`;
 }
 
-/** "B 10.0 ms, C 12.5 ms (unconfirmed)", in lines of at most `room`; a part that is longer has a line of its own. */
-function neighbours(links: NodesReply['nodes'][number]['links'], room: number): string[] {
+/** "B 10.0 ms, C 12.5 ms (unconfirmed)". */
+function neighbours(links: NodesReply['nodes'][number]['links']): string {
   const parts: string[] = [];
   links.slice(0, NEIGHBOURS_SHOWN).forEach((link, i) => {
     const comma = i === links.length - 1 ? '' : ',';
     const name = link.name === null || link.name === '' ? link.node : link.name;
-    const text = `${name} ${formatMs(link.latencyMs)}`;
+    // A name that is long is broken, and keeps its figures.
+    const text = `${name} ${formatMs(link.latencyMs)}`.replaceAll(' ', name.length > LINKS_COLUMNS_MIN ? ' ' : NO_BREAK);
     if (link.confirmed) parts.push(text + comma);
     else parts.push(text, `(unconfirmed)${comma}`);
   });
-  if (links.length > NEIGHBOURS_SHOWN) parts.push(`and ${links.length - NEIGHBOURS_SHOWN} more`);
-  const lines: string[] = [];
-  let line = '';
-  for (const part of parts) {
-    if (line !== '' && line.length + 1 + part.length > room) {
-      lines.push(line);
-      line = part;
-    } else line = line === '' ? part : `${line} ${part}`;
-  }
-  return [...lines, line];
+  if (links.length > NEIGHBOURS_SHOWN) parts.push(`and ${links.length - NEIGHBOURS_SHOWN} more`.replaceAll(' ', NO_BREAK));
+  return parts.join(' ');
 }

@@ -7,6 +7,7 @@
 
 import { Writable } from 'node:stream';
 
+import { columnsOf } from './columns.ts';
 import { EXIT_NO, EXIT_OK, toFailure } from './failure.ts';
 import { plainButColour, plainJson, plainLines } from './plain-text.ts';
 
@@ -14,6 +15,11 @@ import { plainButColour, plainJson, plainLines } from './plain-text.ts';
 export function printJson(reply: object): void {
   const { schema: _ignored, ok: _ok, id: _id, ...rest } = reply as Record<string, unknown>;
   print(plainJson(`${JSON.stringify({ schema: 1, ...rest }, null, 2)}\n`));
+}
+
+/** How wide what is printed may be. */
+export function terminalColumns(): number {
+  return columnsOf(process.stdout, process.env);
 }
 
 export function print(text: string): void {

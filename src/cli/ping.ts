@@ -10,11 +10,12 @@ import type { SpinesClient } from 'spines-client';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
 import { EXIT_NO, EXIT_NO_DAEMON, oneLine, toFailure } from './failure.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { Patience } from './patience.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
-import { formatMs, formatNode } from './table.ts';
+import { formatMs, formatNode, wrapText } from './table.ts';
 import { durationArg, integerArg } from './values.ts';
 
 export type PingReply = { seq: number; rttMs: number; hops: number } | { seq: number; code: string };
@@ -61,6 +62,7 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
   const json = flags.json === true;
   const count = flags.count ?? (json ? JSON_COUNT : Infinity);
   const timeoutMs = Math.ceil(flags.timeout / MILLISECOND);
+  const columns = terminalColumns();
   const stats = new RttStats();
   const replies: PingReply[] = [];
   let fatal: unknown = null;
@@ -69,7 +71,7 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
   const onInterrupt = (): void => ended.now();
   process.once('SIGINT', onInterrupt);
   process.once('SIGTERM', onInterrupt);
-  if (!json) print(`PING ${formatNode(name, node)}\n`);
+  if (!json) print(`PING ${formatNode(name, node, columns - 5)}\n`);
 
   const probe = async (seq: number): Promise<void> => {
     try {
@@ -77,7 +79,9 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
       if (ended.over) return;
       stats.add(reply.rttMs);
       if (replies.length < REPLIES_MAX) replies.push({ seq, rttMs: reply.rttMs, hops: reply.hops });
-      if (!json) print(`reply from ${formatNode(name, reply.node)}: seq=${seq} hops=${reply.hops} time=${formatMs(reply.rttMs)}\n`);
+      if (json) return;
+      const facts = `: seq=${seq} hops=${reply.hops} time=${formatMs(reply.rttMs)}`;
+      print(`reply from ${formatNode(name, reply.node, columns - 11 - facts.length)}${facts}\n`);
     } catch (error) {
       if (ended.over) return;
       const failure = toFailure(error);
@@ -88,7 +92,7 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
         return;
       }
       if (replies.length < REPLIES_MAX) replies.push({ seq, code: failure.code });
-      if (!json) print(`no reply: seq=${seq} ${failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)}\n`);
+      if (!json) print(wrapText(`no reply: seq=${seq} ${failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)}`, '', columns));
     }
   };
 
@@ -109,12 +113,12 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
   replies.sort((a, b) => a.seq - b.seq);
   const summary: PingSummary = { node, name, sent, received: stats.count, lossPct: lossPct(sent, stats.count), rttMs: stats.summary(), replies };
   if (json) printJson(summary);
-  else print(formatPingSummary(summary));
+  else print(formatPingSummary(summary, columns));
   if (stats.count === 0) process.exitCode = EXIT_NO;
 }
 
-export function formatPingSummary({ node, name, sent, received, lossPct: loss, rttMs }: PingSummary): string {
-  const head = `--- ${formatNode(name, node)} ping statistics ---\n${sent} sent, ${received} received, ${loss} % lost\n`;
+export function formatPingSummary({ node, name, sent, received, lossPct: loss, rttMs }: PingSummary, columns = COLUMNS_DEFAULT): string {
+  const head = `--- ${formatNode(name, node, columns - 24)} ping statistics ---\n${sent} sent, ${received} received, ${loss} % lost\n`;
   if (rttMs === null) return head;
   const { min, avg, max, mdev } = rttMs;
   return `${head}rtt min/avg/max/mdev = ${[min, avg, max, mdev].map((ms) => ms.toFixed(3)).join('/')} ms\n`;

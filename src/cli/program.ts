@@ -17,11 +17,12 @@ import { registerFirewall } from './firewall.ts';
 import { registerFigures } from './figures.ts';
 import { registerForward } from './forward.ts';
 import { registerKeys } from './keys.ts';
+import { helpBelow } from './help-text.ts';
 import { registerInit } from './init.ts';
 import { registerLink } from './link.ts';
 import { registerLinks } from './links.ts';
 import { registerNodes } from './nodes.ts';
-import { note, printJson } from './output.ts';
+import { note, printJson, terminalColumns } from './output.ts';
 import { registerPing } from './ping.ts';
 import { registerReload } from './reload.ts';
 import { registerReplay } from './replay.ts';
@@ -34,7 +35,11 @@ import { registerTrace } from './trace.ts';
 import { packageVersion, registerVersion } from './version.ts';
 
 const EXIT_CODES = `
-Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered); ${EXIT_USAGE} wrong usage, config or topology file; ${EXIT_NO_DAEMON} no daemon to talk to.`;
+Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered);
+${EXIT_USAGE} wrong usage, config or topology file; ${EXIT_NO_DAEMON} no daemon to talk to.
+
+Tables fit the terminal, or COLUMNS, or 80 columns: what is cut shows "..", and
+--json has it whole.`;
 
 /** In the order of `spines help`. */
 const COMMANDS: readonly ((program: Command) => void)[] = [
@@ -42,6 +47,9 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerLinks, registerRoutes, registerNodes, registerSessions, registerFirewall, registerPing, registerTrace, registerCat,
   registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
 ];
+
+/** Of descriptions beside their commands and flags. */
+const HELP_COLUMNS_MIN = 12;
 
 export interface RunState {
   /** The command that is running, once its arguments were accepted. */
@@ -53,10 +61,11 @@ export function buildProgram(state: RunState): Command {
     .description('An overlay network: daemons, virtual links, link-state routing, and a replayable emulator.')
     .exitOverride()
     // Errors are thrown, and told by `run` in one form for all.
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ outputError: () => {}, getOutHelpWidth: terminalColumns, getErrHelpWidth: terminalColumns })
+    .configureHelp({ minWidthToWrap: HELP_COLUMNS_MIN })
     .showSuggestionAfterError(true)
     .version(packageVersion(), '-V, --version')
-    .addHelpText('after', EXIT_CODES)
+    .addHelpText('after', helpBelow(EXIT_CODES))
     .hook('preAction', (_program, command) => { state.command = command; });
   for (const register of COMMANDS) register(program);
   return program;

@@ -9,7 +9,8 @@ import type { RoutesReply } from 'spines-client';
 
 import { formatByzantineRoutes } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatNode, formatTable, paintFor, type Paint } from './table.ts';
 
@@ -22,26 +23,26 @@ export function registerRoutes(program: Command): void {
         if (flags.byzantine === true) {
           const byzantine = await ask(client, 'byzantineRoutes');
           if (flags.json === true) printJson(byzantine);
-          else print(formatByzantineRoutes(byzantine, paintFor(process.stdout, process.env)));
+          else print(formatByzantineRoutes(byzantine, paintFor(process.stdout, process.env), terminalColumns()));
           return;
         }
         const routes = await ask(client, 'routes');
         if (flags.json === true) printJson(routes);
-        else print(formatRoutes(routes, paintFor(process.stdout, process.env)));
+        else print(formatRoutes(routes, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
 }
 
-export function formatRoutes(reply: RoutesReply, paint: Paint): string {
+export function formatRoutes(reply: RoutesReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { routes, metric } = plainAnswer(reply);
   if (routes.length === 0) return 'no routes; see `spines links` for what is up\n';
   return formatTable(
-    [{ title: 'node' }, { title: 'name' }, { title: 'next hop' }, { title: 'hops', align: 'right' }, { title: `cost (${metric})`, align: 'right' }],
+    [{ title: 'node', key: true }, { title: 'name', cut: 8 }, { title: 'next hop', cut: 27 }, { title: 'hops', align: 'right' }, { title: `cost (${metric})`, align: 'right' }],
     routes.map((route) => [
       route.node, route.name ?? '',
       route.reachable ? (route.nextHop === null ? 'self' : formatNode(route.nextHopName, route.nextHop)) : paint('red', 'unreachable'),
       route.hops === null ? '-' : String(route.hops),
       route.cost === null ? '-' : String(Math.round(route.cost * 1_000) / 1_000),
-    ]),
+    ]), columns,
   );
 }

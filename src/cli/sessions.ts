@@ -8,7 +8,8 @@ import type { Command } from 'commander';
 import type { SessionRow, SessionsReply } from 'spines-client/protocol';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatMs, formatTable, paintFor, type Paint } from './table.ts';
 
@@ -19,17 +20,17 @@ export function registerSessions(program: Command): void {
       withClient(flags, 'sessions', async (client) => {
         const sessions = await ask(client, 'sessions');
         if (flags.json === true) printJson(sessions);
-        else print(formatSessions(sessions, paintFor(process.stdout, process.env)));
+        else print(formatSessions(sessions, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
 }
 
-export function formatSessions(reply: SessionsReply, paint: Paint): string {
+export function formatSessions(reply: SessionsReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { sessions } = plainAnswer(reply);
   if (sessions.length === 0) return 'no sessions; no client of this daemon has a socket open\n';
   return formatTable(
     [
-      { title: 'kind' }, { title: 'state' }, { title: 'client' }, { title: 'port', align: 'right' }, { title: 'remote' }, { title: 'link' },
+      { title: 'kind' }, { title: 'state' }, { title: 'client', cut: 12 }, { title: 'port', align: 'right', key: true }, { title: 'remote', cut: 14, key: true }, { title: 'link' },
       { title: 'sent', align: 'right' }, { title: 'received', align: 'right' }, { title: 'rtt', align: 'right' }, { title: 'window', align: 'right' },
       { title: 'in flight', align: 'right' }, { title: 'queued', align: 'right' }, { title: 'resent', align: 'right' }, { title: 'marks', align: 'right' },
       { title: 'limited by' },
@@ -38,7 +39,7 @@ export function formatSessions(reply: SessionsReply, paint: Paint): string {
       row.kind, state(row, paint), row.certificate === null ? row.client : `${row.client} (${row.certificate})`, row.port === 0 ? '-' : String(row.port), remote(row), row.link,
       String(row.sent), String(row.received), formatMs(row.rttMs), number(row.windowBytes), number(row.inFlightBytes), number(row.queuedBytes),
       number(row.resentBytes), number(row.ecnMarks), row.limitedBy ?? '',
-    ]),
+    ]), columns,
   ) + 'Streams count bytes, datagram sockets count messages.\n';
 }
 

@@ -8,6 +8,7 @@
 import type { Command } from 'commander';
 
 import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
+import { helpBelow } from './help-text.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
@@ -24,7 +25,7 @@ export function registerSocks(program: Command): void {
     .addOption(routingOption())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
-    .addHelpText('after', '\nListens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.')
+    .addHelpText('after', helpBelow('Listens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.'))
     .action((listenText: string, flags: TunnelFlags & { exit: string }) => {
       const listen = listenArg(listenText);
       return withClient(flags, 'socks', (client) => serve(client, listen, flags.verbose === true, { goes: `SOCKS5, leaving at ${flags.exit}`, offers: 'this proxy' }, async (socket, signal) => {

@@ -12,7 +12,8 @@ import { formatTime } from '../base/calendar.ts';
 import { describeLogFailure, STDERR_NAME } from '../host/log-writer.ts';
 import { figureRows } from './byzantine-routes.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
 
@@ -23,7 +24,7 @@ export function registerStatus(program: Command): void {
       withClient(flags, 'status', async (client) => {
         const status = await ask(client, 'status');
         if (flags.json === true) printJson(status);
-        else print(formatStatus(status, paintFor(process.stdout, process.env)));
+        else print(formatStatus(status, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
 }
@@ -81,7 +82,7 @@ function wireText({ wireVersions, capabilities = [] }: StatusReply): string {
   return `, wire version ${min === max ? max : `${min} to ${max}`}${capabilities.length === 0 ? '' : ` with ${capabilities.join(', ')}`}`;
 }
 
-export function formatStatus(reply: StatusReply, paint: Paint): string {
+export function formatStatus(reply: StatusReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const status = plainAnswer(reply);
   const { links, nodes, packets, routing } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
@@ -104,7 +105,7 @@ export function formatStatus(reply: StatusReply, paint: Paint): string {
       + `(${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at most), ${routing.advertisements} advertisements`],
     ['packets', `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} delivered`],
     ...byzantineRows(status),
-  ]);
+  ], columns);
   const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a);
   const bounds = Object.entries(status.bounds);
   const dropTable = formatTable(

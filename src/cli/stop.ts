@@ -10,9 +10,10 @@ import type { Command } from 'commander';
 import { processIdentity } from '../host/process-identity.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
 import { EXIT_NO, Failure, usage } from './failure.ts';
-import { note, print } from './output.ts';
+import { helpBelow } from './help-text.ts';
+import { note, print, terminalColumns } from './output.ts';
 import { belongsTo, gone, runningCommands, type RunningCommand } from './running.ts';
-import { formatNode } from './table.ts';
+import { formatNode, wrapText } from './table.ts';
 
 interface StopFlags extends ClientFlags {
   all?: boolean;
@@ -24,13 +25,13 @@ const LINE_COLUMNS = 60;
 
 const HELP = `
 Without arguments: the daemon that --socket or $SPINES_SOCKET names. With FOLDER: daemons and tunnels
-that were told of a file in it, such as a network that \`spines init\` made. Tunnels whose daemon is
-stopped alone wait for it to come back.`;
+that were told of a file in it, such as a network that \`spines init\` made.
+Tunnels whose daemon is stopped alone wait for it to come back.`;
 
 export function registerStop(program: Command): void {
   addClientFlags(program.command('stop [folder]').description('end a daemon, or daemons and tunnels, in order'))
     .option('--all', 'all daemons and tunnels of yours on this machine')
-    .addHelpText('after', HELP)
+    .addHelpText('after', helpBelow(HELP))
     .action(async (folder: string | undefined, flags: StopFlags) => {
       if (folder !== undefined && flags.all === true) throw usage('--all stops everything, a folder what belongs to it; give one of the two');
       if (flags.remote !== undefined) throw usage('a daemon is stopped on its own machine; run `spines stop` there');
@@ -56,7 +57,7 @@ async function stopOne(flags: StopFlags): Promise<void> {
     const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), END_MS).unref());
     const over = pid === null ? await Promise.race([closed.then(() => true), late]) : await gone(pid, END_MS);
     if (over !== true) throw stillRuns(formatNode(name, node), pid);
-    print(`stopped ${formatNode(name, node)}\n`);
+    print(wrapText(`stopped ${formatNode(name, node)}`, '', terminalColumns()));
     if (clients > 1) note(`${clients - 1} of its programs were connected; tunnels wait for it to come back`);
   });
 }

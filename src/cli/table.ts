@@ -1,19 +1,22 @@
 /**
  * Aligned text tables for people, and the little colour they get.
  *
- * Owns widths, padding and escape sequences; knows nothing of what a cell means. Called by the commands
- * that list things. Invariant: what is measured is what is seen (escape sequences have no width), and a
- * control character from a cell never reaches the terminal.
+ * Owns layout, padding and escape sequences; knows nothing of what a cell means, and takes widths from columns.ts. Called by the commands
+ * that list things. Invariant: no line of a table is wider than its terminal, and a control character from a cell never reaches it.
  */
 
-import { stripVTControlCharacters } from 'node:util';
-
+import { allot, COLUMNS_DEFAULT, cutText, widthOf, wrapWords, type Part } from './columns.ts';
 import { plainCell, plainText } from './plain-text.ts';
 
 export interface Column {
   readonly title: string;
   /** Numbers go right. Default 'left'. */
   readonly align?: 'left' | 'right';
+  /** Where the table is too wide: cells may be cut in the middle, down to so many columns; or they go on in further lines. */
+  readonly cut?: number;
+  readonly wrap?: number;
+  /** Tells one row from another: in front of each part of a table that is still too wide. */
+  readonly key?: boolean;
 }
 
 export type ColourName = 'green' | 'yellow' | 'red' | 'dim' | 'bold';
@@ -29,41 +32,49 @@ export function paintFor(stream: { isTTY?: boolean }, env: Readonly<Record<strin
   return (colour, text) => `\x1b[${CODES[colour][0]}m${text}\x1b[${CODES[colour][1]}m`;
 }
 
-/** Columns of a terminal that the table's longest line takes. */
-export function tableWidth(columns: readonly Column[], rows: readonly (readonly string[])[]): number {
-  return columnWidths(columns, rows).reduce((sum, one) => sum + one + 2, -2);
-}
+/** Blanks between two columns. */
+const BETWEEN = 2;
 
-function columnWidths(columns: readonly Column[], rows: readonly (readonly string[])[]): number[] {
-  return columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(plainCell(row[i] ?? '')))));
-}
-
-/** Lines of a table with a heading, two spaces between columns, no trailing blanks. Ends with a newline. */
-export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+/**
+ * Lines of a table with a heading, two spaces between columns, no trailing blanks. Ends with a newline. Where it is wider than `most`, columns that
+ * may be are narrowed; where that is not enough it is written in parts one below the other, each with the key columns in front.
+ */
+export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[], most = COLUMNS_DEFAULT): string {
   const clean = rows.map((row) => columns.map((_, i) => plainCell(row[i] ?? '')));
-  const widths = columnWidths(columns, rows);
-  const line = (cells: readonly string[]): string =>
-    cells.map((cell, i) => pad(cell, widths[i]!, columns[i]!.align === 'right')).join('  ').trimEnd() + '\n';
-  return line(columns.map((column) => column.title.toUpperCase())) + clean.map(line).join('');
+  const wishes = columns.map(({ title, cut, wrap, key = false }, i) => {
+    const width = Math.max(title.length, ...clean.map((row) => widthOf(row[i]!)));
+    const least = cut ?? wrap;
+    return { width, least: least === undefined ? width : Math.min(width, Math.max(title.length, least)), key };
+  });
+  return allot(wishes, most, BETWEEN).map((part) => formatPart(columns, clean, part)).join('\n');
 }
 
-/** "label  value" lines with the values in one column. */
-export function formatPairs(pairs: readonly (readonly [string, string])[]): string {
-  const labelWidth = Math.max(0, ...pairs.map(([label]) => label.length));
-  return pairs.map(([label, value]) => `${label.padEnd(labelWidth)}  ${plainCell(value)}`.trimEnd() + '\n').join('');
+function formatPart(columns: readonly Column[], rows: readonly (readonly string[])[], { columns: shown, widths }: Part): string {
+  const line = (cells: readonly string[]): string =>
+    `${cells.map((cell, at) => pad(cell, widths[at]!, columns[shown[at]!]!.align === 'right')).join(' '.repeat(BETWEEN)).trimEnd()}\n`;
+  const lines = (cells: readonly string[]): string => {
+    const parts = shown.map((i, at) => (columns[i]!.wrap === undefined ? [cutText(cells[i]!, widths[at]!)] : wrapWords(cells[i]!, widths[at]!, true)));
+    return Array.from({ length: Math.max(...parts.map(({ length }) => length)) }, (_, n) => line(parts.map((part) => part[n] ?? ''))).join('');
+  };
+  return line(shown.map((i) => columns[i]!.title.toUpperCase())) + rows.map(lines).join('');
+}
+
+/** "label  value" lines with the values in one column, wrapped; a word that is too long for it stands in a line of its own. */
+export function formatPairs(pairs: readonly (readonly [string, string])[], most = COLUMNS_DEFAULT): string {
+  const at = Math.max(0, ...pairs.map(([label]) => label.length)) + BETWEEN;
+  return pairs.map(([label, value]) => {
+    const clean = plainCell(value);
+    const longest = Math.max(...clean.split(' ').map(widthOf));
+    // A key in hexadecimal digits, a path: whole, and beginning further left.
+    if (at + longest > most) return `${label}\n${wrapText(clean, '  ', most)}`;
+    const [first = '', ...more] = wrapWords(clean, most - at, false);
+    return [`${label.padEnd(at)}${first}`.trimEnd(), ...more.map((one) => ' '.repeat(at) + one)].map((one) => `${one}\n`).join('');
+  }).join('');
 }
 
 /** `text` in lines of at most `columns`, each behind `indent`; a longer word has a line of its own. Ends with a newline. */
-export function wrapText(text: string, indent: string, columns = 80): string {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of plainCell(text).split(' ')) {
-    if (line !== '' && width(indent) + width(line) + 1 + width(word) > columns) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line].map((one) => `${indent}${one}\n`).join('');
+export function wrapText(text: string, indent: string, columns = COLUMNS_DEFAULT): string {
+  return wrapWords(plainCell(text), columns - widthOf(indent), false).map((one) => `${indent}${one}\n`).join('');
 }
 
 /** Milliseconds as a person reads them: "0.42 ms", "30.1 ms", "1250 ms"; "-" for nothing. */
@@ -85,17 +96,14 @@ export function formatPct(pct: number): string {
   return `${Math.round(pct * 100) / 100} %`;
 }
 
-/** "D (10.0.0.4)", or the quad alone where there is no name. */
-export function formatNode(name: string | null | undefined, quad: string | null): string {
+/** "D (10.0.0.4)", or the quad alone where there is no name; the name is cut where all of it takes more than `most` columns. */
+export function formatNode(name: string | null | undefined, quad: string | null, most = Infinity): string {
   if (quad === null) return '?';
-  return name === null || name === undefined || name === '' ? plainText(quad) : plainText(`${name} (${quad})`);
+  if (name === null || name === undefined || name === '') return plainText(quad);
+  return plainText(`${cutText(name, Math.max(1, most - quad.length - 3))} (${quad})`);
 }
 
 function pad(cell: string, to: number, right: boolean): string {
-  const blanks = ' '.repeat(Math.max(0, to - width(cell)));
+  const blanks = ' '.repeat(Math.max(0, to - widthOf(cell)));
   return right ? blanks + cell : cell + blanks;
-}
-
-function width(cell: string): number {
-  return stripVTControlCharacters(cell).length;
 }

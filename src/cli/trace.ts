@@ -12,11 +12,12 @@ import type { ByzantineTraceReply } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from './client.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
 import { EXIT_NO } from './failure.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
-import { formatMs, formatNode, formatPct, formatTable, paintFor, type Paint } from './table.ts';
+import { formatMs, formatNode, formatPct, formatTable, paintFor, wrapText, type Paint } from './table.ts';
 import { durationArg, integerArg } from './values.ts';
 
 export interface TraceSummary {
@@ -51,7 +52,7 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   if (flags.routing === 'byzantine') {
     const path = await ask(client, 'byzantineTrace', { node, timeoutMs }, timeoutMs + 2_000);
     if (flags.json === true) printJson(path);
-    else print(formatByzantineTrace(name, path));
+    else print(formatByzantineTrace(name, path, terminalColumns()));
     return;
   }
   const replies: TraceReply[] = [];
@@ -61,19 +62,19 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   }
   const summary = summarize(node, name, replies);
   if (flags.json === true) printJson(summary);
-  else print(formatTrace(summary, paintFor(process.stdout, process.env)));
+  else print(formatTrace(summary, paintFor(process.stdout, process.env), terminalColumns()));
   if (!summary.reached) process.exitCode = EXIT_NO;
 }
 
 /** The nodes of a path. A round trip stands where the newest acknowledgement of the flow had one: at its probes and the destination. */
-export function formatByzantineTrace(name: string, reply: ByzantineTraceReply): string {
+export function formatByzantineTrace(name: string, reply: ByzantineTraceReply, columns = COLUMNS_DEFAULT): string {
   const { node, link, hops } = plainAnswer(reply);
   const table = formatTable(
-    [{ title: 'hop', align: 'right' }, { title: 'node' }, { title: 'round trip', align: 'right' }],
-    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [String(hop), formatNode(hopName, quad), formatMs(rttMs)]),
+    [{ title: 'hop', align: 'right' }, { title: 'node', cut: 30 }, { title: 'round trip', align: 'right' }],
+    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [String(hop), formatNode(hopName, quad), formatMs(rttMs)]), columns,
   );
   const what = link === null ? 'a path that was found; no flow of this daemon uses one' : `the path in use over ${link} links`;
-  return `TRACE ${formatNode(name, node)}, byzantine: ${what}\n${table}`;
+  return `${wrapText(`TRACE ${formatNode(name, node)}, byzantine: ${what}`, '', columns)}${table}`;
 }
 
 /** Adds up replies of one probe per hop. A hop that changed its node in between lists each node once. */
@@ -105,17 +106,17 @@ export function summarize(node: string, name: string, replies: readonly TraceRep
   };
 }
 
-export function formatTrace(found: TraceSummary, paint: Paint): string {
+export function formatTrace(found: TraceSummary, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const summary = plainAnswer(found);
   const table = formatTable(
-    [{ title: 'hop', align: 'right' }, { title: 'node' }, { title: 'min', align: 'right' }, { title: 'avg', align: 'right' }, { title: 'loss', align: 'right' }],
+    [{ title: 'hop', align: 'right' }, { title: 'node', wrap: 30 }, { title: 'min', align: 'right' }, { title: 'avg', align: 'right' }, { title: 'loss', align: 'right' }],
     summary.hops.map(({ hop, nodes, rttMs, lossPct: loss }) => [
       String(hop),
       nodes.length === 0 ? '*' : nodes.map((at) => formatNode(at.name, at.node)).join(', '),
       formatMs(rttMs?.min ?? null), formatMs(rttMs?.avg ?? null),
       loss === 0 ? formatPct(0) : paint(loss === 100 ? 'red' : 'yellow', formatPct(loss)),
-    ]),
+    ]), columns,
   );
   const where = formatNode(summary.name, summary.node);
-  return `TRACE ${where}\n${table}${summary.reached ? '' : `${where} was not reached\n`}`;
+  return `${wrapText(`TRACE ${where}`, '', columns)}${table}${summary.reached ? '' : wrapText(`${where} was not reached`, '', columns)}`;
 }

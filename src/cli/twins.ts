@@ -17,6 +17,6 @@ export function twinText({ node, name, self, kept, refused }: TwinRow): string {
 }
 
 /** Below a table; '' when nobody runs twice. */
-export function formatTwins(twins: readonly TwinRow[] | undefined): string {
-  return (twins ?? []).map((twin) => `\n${wrapText(twinText(twin), '')}${wrapText(`next: ${TWIN_ADVICE}`, '  ')}`).join('');
+export function formatTwins(twins: readonly TwinRow[] | undefined, columns: number): string {
+  return (twins ?? []).map((twin) => `\n${wrapText(twinText(twin), '', columns)}${wrapText(`next: ${TWIN_ADVICE}`, '  ', columns)}`).join('');
 }

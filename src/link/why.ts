@@ -51,7 +51,7 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
       const before = scene.ended === '' ? 'nothing has ever come back from there' : `its link ended: ${scene.ended}`;
       return {
         short: 'no answer',
-        why: `no answer from ${peer} at ${at}; ${before}`,
+        why: `no answer from ${peer === at ? at : `${peer} at ${at}`}; ${before}`,
         next: `see that ${peer} runs there, and that UDP port ${port} is let through both ways`,
       };
     }

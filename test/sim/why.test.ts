@@ -62,7 +62,7 @@ function told(host: SimHost, log: readonly Line[]): { code: string; text: string
   const status = asked(host, 'status') as StatusReply;
   expect(status.links).toMatchObject({ up: 0, total: 1 });
   expect(status.links.troubles).toHaveLength(1);
-  const text = formatLinks({ schema: 1, links: all }, plain).replace(/^.*\n.*\n/, '');
+  const text = formatLinks({ schema: 1, links: all }, plain).replace(/^[\s\S]*?\n(?=\n\S.* for )/, '');
   const doctor = formatFindings(linkFindings(status), plain);
   for (const line of `${text}${doctor}`.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
   expect(text).toContain('next: ');

@@ -64,7 +64,7 @@ describe('text from elsewhere', () => {
       kind: 'datagram' as const, state: '' as const, client: text, certificate: text, port: 7, remoteNode: text, remoteName: text, remotePort: 1, link: 'reliable' as const, routing: 'link-state' as const,
       sent: 0, received: 0, rttMs: null, windowBytes: null, inFlightBytes: null, queuedBytes: null, resentBytes: null, ecnMarks: null, limitedBy: null,
     };
-    const lines = formatSessions({ schema: 1, sessions: [datagram] }, plain);
+    const lines = formatSessions({ schema: 1, sessions: [datagram] }, plain, 200);
     expect(lines).not.toMatch(unseen);
     expect(lines.split('\n')).toHaveLength(4);
     expect(formatNode(text, '10.0.0.1')).not.toMatch(unseen);
@@ -95,7 +95,7 @@ describe('answers of a daemon', () => {
       cost: 10, sent: { datagrams: 12, bytes: 3 }, received: { datagrams: 11, bytes: 3 }, retransmitted: 0, dropped: 2, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0,
       size: { datagramBytes: 1_232, packetBytes: 1_260, searching: false }, seal: null, emulated: null,
     };
-    expect(formatLinks({ schema: 1, links: [link, { ...link, node: null, name: null, state: 'connecting', rttMs: null, size: null }] }, plain)).toBe(
+    expect(formatLinks({ schema: 1, links: [link, { ...link, node: null, name: null, state: 'connecting', rttMs: null, size: null }] }, plain, 200)).toBe(
       'NODE      NAME  ADDRESS         STATE       SINCE      RTT  LOSS OUT  LOSS IN  SENT  RECEIVED  RESENT  DROPPED  QUEUE  SIZE  KEYS\n'
       + '10.0.0.2  B     127.0.0.1:8102  up          1m 5s  20.0 ms       1 %      0 %    12        11       0        2    0 B  1232  not sealed\n'
       + '?               127.0.0.1:8102  connecting  1m 5s        -       1 %      0 %    12        11       0        2    0 B\n');
@@ -137,7 +137,7 @@ describe('answers of a daemon', () => {
         ...base, kind: 'stream', state: 'established', port: 50_000, remoteNode: '10.0.0.4', remoteName: 'D', remotePort: 7_000, sent: 1_000, received: 5, rttMs: 60.25,
         windowBytes: 64_000, inFlightBytes: 900, queuedBytes: 10, resentBytes: 0, ecnMarks: 2, limitedBy: 'congestion window',
       },
-    ] }, plain)).toBe(
+    ] }, plain, 200)).toBe(
       'KIND      STATE        CLIENT       PORT  REMOTE  LINK      SENT  RECEIVED      RTT  WINDOW  IN FLIGHT  QUEUED  RESENT  MARKS  LIMITED BY\n'
       + 'listener  -            spines cat   7000  -       reliable     0         0        -       -          -       -       -      -\n'
       + 'stream    established  spines cat  50000  D:7000  reliable  1000         5  60.3 ms   64000        900      10       0      2  congestion window\n'
@@ -155,7 +155,7 @@ describe('answers of a daemon', () => {
     const text = formatStatus(status, plain);
     expect(text).toContain('node       A (10.0.0.1)\n');
     const host = { offload: true, dontFragment: true, receiveBufferBytes: 212_992, receiveBufferWanted: 4_194_304, batches: 10, batchedDatagrams: 45, timersLateMs: { p50: 0.256, p99: 2, max: 3.5 }, memoryBytes: 80 * 1_048_576, process: { pid: 1, namespace: '' }, log: null };
-    expect(formatStatus({ ...status, host }, plain)).toMatch(/\nsockets +with offload, 10 batches of 4\.5 datagrams; receive buffer 208 KiB, see `spines doctor`\nprocess +80 MiB; timers late by 0\.26 ms \(half\), 2\.0 ms \(99 %\), 3\.5 ms at most\n/);
+    expect(formatStatus({ ...status, host }, plain, 200)).toMatch(/\nsockets +with offload, 10 batches of 4\.5 datagrams; receive buffer 208 KiB, see `spines doctor`\nprocess +80 MiB; timers late by 0\.26 ms \(half\), 2\.0 ms \(99 %\), 3\.5 ms at most\n/);
     expect(formatStatus({ ...status, host: { ...host, offload: false, batches: 0, receiveBufferBytes: 8_388_608 } }, plain)).toMatch(/\nsockets +one call per datagram; receive buffer 8192 KiB\n/);
     expect(text).toContain('links      1 of 2 up\n');
     expect(text).toContain('security   NONE: anyone who reaches the UDP port can join, read and forge\n');
@@ -163,7 +163,7 @@ describe('answers of a daemon', () => {
       primitives: 'node:crypto', serial: '00112233445566aa', validUntilS: 1_900_000_000, leftS: 40 * 86_400 + 5,
       authorities: [{ name: 'lab', id: 'ab12', validUntilS: 2_000_000_000 }], revocations: [{ authority: 'ab12', number: 7, revoked: 2 }],
     };
-    const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain);
+    const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain, 200);
     expect(sealed).toMatch(/\nsecurity +sealed, by node:crypto\ncertificate +serial 00112233445566aa, valid until 2030-03-17T17:46:40Z, 40 days left\n/);
     expect(sealed).toMatch(/\ntrusts +lab, authority ab12, valid until 2033-05-18T03:33:20Z\nrevocations +list 7 of authority ab12, 2 revoked\n/);
     expect(formatStatus({ ...status, security: 'sealed', identity: { ...identity, leftS: 0, revocations: [] } }, plain)).toMatch(/, EXPIRED\n(.*\n)*revocations +no list\n/);
@@ -195,7 +195,7 @@ describe('byzantine routing', () => {
       schema: 1, mode: 'secure', flows: [flow], figures,
       weights: [{ u: at('B'), v: at('E'), weight: 4, remaining: 2_100, convictions: 2, reason: 'loss', agoMs: 65_000 }],
       convictions: [{ agoMs: 90_000, destination: at('C'), u: at('B'), v: at('E'), losses: 105 }, { agoMs: 65_000, destination: at('C'), u: at('B'), v: at('E'), losses: 20 }],
-    }, plain)).toBe([
+    }, plain, 200)).toBe([
       'TO            LINK      PATH       SECOND PATH  OPEN  WAITING  DELIVERED  LOST  STATE',
       'C (10.0.0.3)  reliable  A > B > C  A > D > C       5        0        900    14  searching, 12 lost',
       '',
@@ -225,7 +225,7 @@ describe('byzantine routing', () => {
   });
 
   it('a flow without a path', () => {
-    const text = formatByzantineRoutes({ schema: 1, mode: 'secure', flows: [{ ...flow, waiting: 7, main: null, second: null, paths: 0 }], weights: [], convictions: [], figures }, plain);
+    const text = formatByzantineRoutes({ schema: 1, mode: 'secure', flows: [{ ...flow, waiting: 7, main: null, second: null, paths: 0 }], weights: [], convictions: [], figures }, plain, 200);
     expect(text.split('\n')[1]).toBe('C (10.0.0.3)  reliable  -     -               0        7          0     0  no path');
   });
 
@@ -233,7 +233,7 @@ describe('byzantine routing', () => {
     const hops = [{ hop: 1, ...at('B'), rttMs: null }, { hop: 2, ...at('C'), rttMs: 12.04 }];
     expect(formatByzantineTrace('C', { schema: 1, node: '10.0.0.3', link: 'reliable', hops })).toBe(
       'TRACE C (10.0.0.3), byzantine: the path in use over reliable links\nHOP  NODE          ROUND TRIP\n  1  B (10.0.0.2)           -\n  2  C (10.0.0.3)     12.0 ms\n');
-    expect(formatByzantineTrace('C', { schema: 1, node: '10.0.0.3', link: null, hops })).toContain('a path that was found; no flow of this daemon uses one');
+    expect(formatByzantineTrace('C', { schema: 1, node: '10.0.0.3', link: null, hops }, 200)).toContain('a path that was found; no flow of this daemon uses one');
   });
 });
 
