@@ -191,11 +191,13 @@ export interface LinkRow {
 export interface TwinRow {
   node: string;
   name: string | null;
-  /** True: it is this daemon's own, by what a neighbour says of it. */
+  /** True: it is this daemon's own, by what neighbours, or advertisements in its name, say of it. */
   self: boolean;
-  /** UDP address of the daemon whose link is kept; null where the neighbour does not say. */
+  /** Of its own: which of the two this daemon is. Absent from daemons before 0.2, which knew only of being refused. */
+  here?: 'kept' | 'refused';
+  /** UDP address of the daemon that is kept, which has run longer; null where it is this one, or where nobody says. */
   kept: string | null;
-  /** Of the one that is refused; null: this daemon. */
+  /** Of the one that is refused, likewise. */
   refused: string | null;
   /** Milliseconds since it was found out. */
   sinceMs: number;

@@ -16,6 +16,7 @@ import { COLUMNS_DEFAULT } from './columns.ts';
 import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
 import { formatAge, formatMs, formatNode, formatPairs, formatTable, paintFor, type Paint } from './table.ts';
+import { twinText } from './twins.ts';
 
 export function registerStatus(program: Command): void {
   addClientFlags(program.command('status').description('show how the daemon is doing'))
@@ -62,6 +63,11 @@ function logRows(log: LogFigures | null, paint: Paint): [string, string][] {
   return [['log', [log.target, ...(trouble.length === 0 ? [] : [paint('yellow', trouble.join(', '))])].join(': ')]];
 }
 
+/** Its own identity and others' that run twice. */
+function twinRows({ twins = [] }: StatusReply, paint: Paint): [string, string][] {
+  return twins.map((twin) => ['identity', paint('red', `${twinText(twin)}; see \`spines doctor\``)]);
+}
+
 function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   if (host === null) return [];
   const { offload, receiveBufferBytes, receiveBufferWanted, batches, batchedDatagrams, timersLateMs: { p50, p99, max }, memoryBytes } = host;
@@ -92,6 +98,7 @@ export function formatStatus(reply: StatusReply, paint: Paint, columns = COLUMNS
     ['listening', status.listen.join(', ')],
     ['security', status.identity === null ? paint('red', 'NONE: anyone who reaches the UDP port can join, read and forge') : `${status.security}, by ${status.identity.primitives}`],
     ...identityRows(status.identity, paint),
+    ...twinRows(status, paint),
     ...hostRows(status, paint),
     ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
     ['links', paint(linksColour, `${links.up} of ${links.total} up`)],

@@ -539,7 +539,10 @@ export class LinkTable {
     const now = this.#env.clock.now();
     for (const link of this.#links.values()) {
       this.#recheck(link);
-      if (link.channel !== null) this.#lookAfterKeys(link, link.channel, now);
+      if (link.channel !== null) {
+        this.#lookAfterKeys(link, link.channel, now);
+        if (link.up) this.twins.tellKept(link.node, link.channel);
+      }
       const ours = this.#dials.some((dial) => dial.link === link);
       if (ours || link.state !== 'down' || now - link.stateSince < FORGET_AFTER) continue;
       assert(this.#bySlot[link.slot] === link, 'a link sits in its slot');

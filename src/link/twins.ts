@@ -14,8 +14,9 @@ import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import { MILLISECOND, SECOND, type Clock, type Micros } from '../base/time.ts';
-import { FRAME_CLOSE, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, frameBodyBytes, PATH_TOKEN_BYTES } from '../wire/frames.ts';
+import { FRAME_CLOSE, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_TWIN, frameBodyBytes, PATH_TOKEN_BYTES } from '../wire/frames.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
+import { encodeTwin, TWIN_BODY_BYTES } from '../wire/twin.ts';
 import type { Channel } from './channel.ts';
 import type { Run } from './handshaker.ts';
 
@@ -33,6 +34,8 @@ export interface TwinRecord {
   /** When the refused one was heard last, and the kept one had no link last. */
   refusedAt: Micros;
   keptLostAt: Micros;
+  /** When the kept one was told last. */
+  keptToldAt: Micros;
 }
 
 /** What came before the channel in use, for as long as it may prove that somebody still uses it. */
@@ -62,6 +65,8 @@ const ASK_EVERY: Micros = 100 * MILLISECOND;
 const RETURN_TIME: Micros = 3 * SECOND;
 /** The refused one asks again every half second; when it has not for this long it is gone. */
 const GONE_AFTER: Micros = 10 * SECOND;
+/** The kept one is told that there is another this often. */
+const TELL_KEPT_EVERY: Micros = 5 * SECOND;
 /** The same pair is news this often. */
 const TELL_EVERY: Micros = 600 * SECOND;
 
@@ -189,6 +194,17 @@ export class Twins {
     if (record !== null) record.keptLostAt = this.#clock.now();
   }
 
+  /** Tells `channel`, of that neighbour's link, that another daemon is refused, if its owner is the one that is kept. */
+  tellKept(node: NodeId, channel: Channel): void {
+    const record = this.recordOf(node), now = this.#clock.now();
+    if (record === null || record.kept.instance !== channel.instance || now - record.keptToldAt < TELL_KEPT_EVERY) return;
+    record.keptToldAt = now;
+    // Alone: an older release does not know it, and drops what is behind it.
+    channel.flush();
+    encodeTwin(record.refused, record.refused.endpoint, channel.buffer, channel.frame(FRAME_TWIN, TWIN_BODY_BYTES));
+    channel.flush();
+  }
+
   /** Housekeeping: former channels and pairs that are over. `up`: the link of that node is. */
   look(up: (node: NodeId) => boolean): void {
     const now = this.#clock.now();
@@ -214,7 +230,7 @@ export class Twins {
     const now = this.#clock.now();
     const kept = runsLonger(a, b) ? a : b;
     const refused = kept === a ? b : a;
-    neighbour.record = { node, kept, refused, since: neighbour.record?.since ?? now, refusedAt: now, keptLostAt: now };
+    neighbour.record = { node, kept, refused, since: neighbour.record?.since ?? now, refusedAt: now, keptLostAt: now, keptToldAt: -TELL_KEPT_EVERY };
     const pair = `${kept.instance} ${refused.instance}`;
     const fields = { peer: this.#nameOf(node), kept: kept.endpoint.key, refused: refused.endpoint.key };
     if (neighbour.told !== pair || now - neighbour.toldAt >= TELL_EVERY) {

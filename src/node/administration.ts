@@ -27,7 +27,7 @@ import { linkCost } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import { capabilityNames, releaseText, type NodeFacts } from '../wire/node-facts.ts';
+import { capabilityNames, hasCapability, IDENTITY_TWICE, releaseText, type NodeFacts } from '../wire/node-facts.ts';
 import { REFUSAL_TWIN } from '../wire/refusal.ts';
 import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
 import type {
@@ -53,6 +53,7 @@ export interface EmulationControl {
 const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 const TROUBLES_MAX = 64;
 const UNHEARD_MAX = 64;
+const TWINS_MAX = 64;
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
@@ -342,16 +343,36 @@ export class Administration {
     return { schema: 1, metric: config.metric, routes };
   }
 
-  /** Neighbours that run twice, and this daemon itself, if a neighbour says so. */
+  /** Neighbours that run twice, nodes that say so of themselves, and this daemon itself, if others do. */
   #twins(): TwinRow[] {
     const { links, router, config } = this.#node;
     const now = this.#env.clock.now();
-    const rows: TwinRow[] = [...links.twins.records()].map(({ node, kept, refused, since }) => (
+    const nearby: TwinRow[] = [...links.twins.records()].map(({ node, kept, refused, since }) => (
       { node: formatNodeId(node), name: router.nameOf(node), self: false, kept: kept.endpoint.key, refused: refused.endpoint.key, sinceMs: ms(now - since) }
     ));
     const told = [...links.refusals()].find(({ reason }) => reason === REFUSAL_TWIN);
-    if (told !== undefined) {
-      rows.push({ node: formatNodeId(config.id), name: config.name, self: true, kept: told.twin === '' ? null : told.twin, refused: null, sinceMs: ms(now - told.at) });
+    const clone = router.clones.clone();
+    const self = { node: formatNodeId(config.id), name: config.name, self: true };
+    if (told !== undefined) nearby.push({ ...self, here: 'refused', kept: told.twin === '' ? null : told.twin, refused: null, sinceMs: ms(now - told.at) });
+    else if (clone !== null) {
+      const { here, at, since } = clone;
+      nearby.push({ ...self, here, kept: here === 'kept' ? null : at, refused: here === 'kept' ? at : null, sinceMs: ms(now - since) });
+    }
+    return [...nearby, ...this.#farTwins(new Set(nearby.map(({ node }) => node)))];
+  }
+
+  /** Nodes that say of themselves that they run twice, beside those that are known. */
+  #farTwins(known: ReadonlySet<string>): TwinRow[] {
+    const { links, router, config } = this.#node;
+    const rows: TwinRow[] = [];
+    for (const { advertisement: { origin, facts, name }, receivedAt } of router.database.records()) {
+      const node = formatNodeId(origin);
+      if (origin === config.id || facts === null || !hasCapability(facts.capabilities, IDENTITY_TWICE) || known.has(node)) continue;
+      if (rows.length >= TWINS_MAX) break;
+      // A link of ours may be with the other one.
+      const link = links.of(origin), channel = link?.up === true ? link.channel : null;
+      const other = channel !== null && channel.instance !== facts.instance ? channel.endpoint.key : null;
+      rows.push({ node, name: name === '' ? null : name, self: false, kept: null, refused: other, sinceMs: ms(this.#env.clock.now() - receivedAt) });
     }
     return rows;
   }

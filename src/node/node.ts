@@ -35,7 +35,7 @@ import { Sessions } from '../session/sessions.ts';
 import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
-import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART } from '../wire/frames.ts';
+import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
 import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
@@ -312,7 +312,8 @@ export class SpinesNode {
   }
 
   #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
-    if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART) this.router.onControl(link, type, bytes, start, end);
+    if (type === FRAME_TWIN) this.router.onTwinFrame(link, bytes, start, end);
+    else if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART) this.router.onControl(link, type, bytes, start, end);
     else if (this.revocations === null) this.drops.count(DropReason.revocationMalformed);
     else this.revocations.onControl(link, type, bytes, start, end);
   }

@@ -22,8 +22,10 @@ import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
 } from '../wire/link-state.ts';
-import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
+import { hasCapability, IDENTITY_ASKED, IDENTITY_TWICE, type NodeFacts } from '../wire/node-facts.ts';
+import { decodeTwin } from '../wire/twin.ts';
 import { ClockWatch } from './clock-watch.ts';
+import { CloneWatch } from './clone-watch.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
@@ -75,6 +77,11 @@ const OVERTAKE_MAX = 0x100_0000;
 const OVERTAKE_SIGNED_MAX = 0x1_0000;
 /** Unit of the wall clock in a first sequence number. A run advertises far more rarely than its clock counts. */
 const SEQUENCE_UNIT: Micros = 100;
+/** An elder daemon with our identity is asked whether it still is there, and has so long for its answer. */
+const CLONE_ASK: Micros = 5 * SECOND;
+const CLONE_FIRST: Micros = 1 * SECOND;
+/** A younger one that does not give way is answered this often at most. */
+const CLONE_INTERVAL: Micros = 1 * SECOND;
 /** A wall clock that is found this far off when our advertisement was issued has been set. */
 const CLOCK_STEP: Micros = 5 * SECOND;
 /** For this long after it said good-bye a node counts as one that may be back at once. */
@@ -104,11 +111,13 @@ export class LinkStateRouter implements Router {
   readonly #verifier: AdvertisementVerifier | null;
   /** Null in a network without identities. */
   readonly clocks: ClockWatch | null;
+  readonly clones: CloneWatch;
   readonly #peers = new Map<Link, FloodingPeer>();
   readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
   readonly #recomputeTimer = new Timer(() => this.#recompute());
   readonly #refreshTimer = new Timer(() => this.#advertise(true));
   readonly #expiryTimer = new Timer(() => this.#expire());
+  readonly #cloneTimer = new Timer(() => this.#onCloneTimer());
   #paths: ShortestPaths;
   /** Node index -> link slot, -1 = no route. */
   #nextHopSlot = new Int32Array(0);
@@ -120,6 +129,8 @@ export class LinkStateRouter implements Router {
   #advertisedAt: Micros = -SECOND;
   #recomputedAt: Micros = -SECOND;
   #stopped = false;
+  /** Number of the question whether the elder clone is there, 0 = none is open. */
+  #askedClone = 0;
 
   constructor(config: LinkStateRouterConfig, env: LinkStateRouterEnvironment, links: LinkTable) {
     this.#config = config;
@@ -127,6 +138,7 @@ export class LinkStateRouter implements Router {
     this.#links = links;
     this.database = new LinkStateDatabase(config.limits.nodes);
     const { membership } = env;
+    this.clones = new CloneWatch(env.clock, env.log, env.facts);
     this.#membership = membership;
     if (membership === null) {
       this.#verifier = null;
@@ -156,10 +168,11 @@ export class LinkStateRouter implements Router {
 
   /** Tells everybody that this node leaves. The caller flushes and then takes the links down. */
   stop(): void {
-    this.#install(this.#makeOwn(true, []));
+    // The good-bye of one that gave way would be the other's.
+    if (!this.clones.yields) this.#install(this.#makeOwn(true, []));
     for (const peer of this.#peers.values()) peer.sendNow();
     this.#stopped = true;
-    for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer]) this.#env.timers.cancel(timer);
+    for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer, this.#cloneTimer]) this.#env.timers.cancel(timer);
   }
 
   nextHop(destination: NodeId): Link | null {
@@ -227,6 +240,7 @@ export class LinkStateRouter implements Router {
       peer.start();
     } else {
       this.clocks?.onLinkDown(link);
+      this.clones.onLinkDown(link);
       this.#peers.get(link)?.stop();
       this.#peers.delete(link);
     }
@@ -338,21 +352,72 @@ export class LinkStateRouter implements Router {
 
   #onOwnAdvertisement(peer: FloodingPeer, advertisement: Advertisement): DropReason {
     const { origin, sequence, bytes } = advertisement;
-    if (this.#membership !== null) {
-      const held = this.database.get(origin)?.advertisement;
-      const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
-      const verdict = foreign ? this.#verify(peer, advertisement, true) : null;
+    const held = this.database.get(origin)?.advertisement;
+    const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
+    if (foreign && this.#membership !== null) {
+      const verdict = this.#verify(peer, advertisement, true);
       if (typeof verdict === 'number') return verdict;
-      if (foreign) {
-        this.#overtake(sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST);
-        this.#env.onOvertaken(sequence);
-      }
-      else if (sequence < this.#sequence) peer.onOlder(origin, sequence);
     }
+    if (foreign && !this.#stopped) this.#onForeign(advertisement);
+    else if (sequence < this.#sequence && this.#membership !== null) peer.onOlder(origin, sequence);
     // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
     peer.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
-    if (this.#membership === null) this.#onVersionSeen(origin, sequence);
     return DropReason.none;
+  }
+
+  /** Somebody else speaks in our name, beyond what we have said: an earlier run of ours, or another daemon with our identity. */
+  #onForeign(advertisement: Advertisement): void {
+    const { origin, sequence, facts, leaving } = advertisement;
+    const known = this.clones.clone() !== null;
+    switch (this.clones.onForeign(facts, leaving)) {
+      case 'overtake': {
+        const interval = known ? CLONE_INTERVAL : ADVERTISE_INTERVAL;
+        if (this.#membership === null) this.#overtake(sequence, OVERTAKE_MAX, interval);
+        else {
+          this.#overtake(sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST, interval);
+          this.#env.onOvertaken(sequence);
+        }
+        return;
+      }
+      case 'answer':
+        this.#overtake(sequence, 1);
+        return;
+      case 'yield': {
+        const now = this.#env.clock.now();
+        this.#sequence = sequence;
+        if (facts !== null && !hasCapability(facts.capabilities, IDENTITY_ASKED)) this.#askedClone = 0;
+        this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
+        this.#onNewer(origin);
+        if (!this.#cloneTimer.armed) this.#env.timers.arm(this.#cloneTimer, now + CLONE_FIRST);
+      }
+    }
+  }
+
+  /** An elder daemon with our identity is let stand: asks whether it still is there, by saying for it what it said last, and takes its place when it is not. */
+  #onCloneTimer(): void {
+    const held = this.database.get(this.#config.id)?.advertisement;
+    const facts = held?.facts ?? null;
+    const asked = this.#askedClone > 0;
+    this.#askedClone = 0;
+    if (this.#stopped || !this.clones.yields || held === undefined || facts === null) return;
+    const now = this.#env.clock.now();
+    if (asked) {
+      this.clones.onElderGone();
+      this.#overtake(this.#sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST);
+      return;
+    }
+    this.#sequence += 1;
+    this.#askedClone = this.#sequence;
+    const question = this.#sign(false, held.links, { ...facts, capabilities: (facts.capabilities | IDENTITY_ASKED) >>> 0 });
+    this.database.install(question, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
+    this.#onNewer(this.#config.id);
+    this.#env.timers.arm(this.#cloneTimer, now + CLONE_ASK);
+  }
+
+  onTwinFrame(link: Link, bytes: Uint8Array, start: number, end: number): void {
+    const news = decodeTwin(bytes, start, end);
+    if (news === null) this.#env.drops.count(DropReason.twinMalformed);
+    else if (this.clones.onTold(link, news)) this.#advertiseAgain();
   }
 
   /** Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a later number. */
@@ -364,13 +429,18 @@ export class LinkStateRouter implements Router {
   }
 
   /** An earlier run of ours used `sequence`: goes on from there, up to `span` further. */
-  #overtake(sequence: number, span: number): void {
+  #overtake(sequence: number, span: number, interval = ADVERTISE_INTERVAL): void {
     if (this.#stopped || sequence >= SEQUENCE_MAX - 2 * OVERTAKE_MAX) return;
     // Not the very next number: the earlier run may have used that one too, and others hold it.
     this.#sequence = sequence + this.#env.rng.below(span);
     this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
+    this.#advertiseAgain(interval);
+  }
+
+  /** Though nothing of our links has changed. */
+  #advertiseAgain(interval = ADVERTISE_INTERVAL): void {
     this.#renew = true;
-    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+    this.#scheduleAdvertise(interval);
   }
 
   #onNewer(origin: NodeId): void {
@@ -389,13 +459,18 @@ export class LinkStateRouter implements Router {
   /** Our own advertisement under the next number. */
   #makeOwn(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
     this.#sequence += 1;
-    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, this.#env.facts);
-    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links, this.#env.facts);
+    const { facts } = this.#env;
+    return this.#sign(leaving, links, this.clones.clone() === null ? facts : { ...facts, capabilities: (facts.capabilities | IDENTITY_TWICE) >>> 0 });
+  }
+
+  #sign(leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts): Advertisement {
+    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, facts);
+    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links, facts);
   }
 
   /** Advertises our links; without `renew` only if something material changed. */
   #advertise(renew: boolean): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.clones.yields) return;
     const links: AdvertisedLink[] = [];
     for (const link of this.#links.all()) {
       if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX) links.push(measured(link));
@@ -433,6 +508,7 @@ export class LinkStateRouter implements Router {
     this.#recheck();
     this.#renewOwn();
     this.clocks?.tick();
+    if (this.clones.tick()) this.#advertiseAgain();
     this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
   }
 
@@ -447,12 +523,11 @@ export class LinkStateRouter implements Router {
   #renewOwn(): void {
     const own = this.database.get(this.#config.id);
     const proof = own?.advertisement.proof;
-    if (this.#membership === null || own === undefined || proof === undefined || proof === null) return;
+    if (this.#membership === null || this.clones.yields || own === undefined || proof === undefined || proof === null) return;
     const age = this.#membership.wallUs - proof.issuedS * SECOND;
     const timely = age > -CLOCK_STEP && age < this.#config.advertisementRefreshUs + CLOCK_STEP;
     if (timely && own.certificate === this.#membership.identity.certificate) return;
-    this.#renew = true;
-    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+    this.#advertiseAgain();
   }
 
   /** Throws out whose certificate no longer counts. Ours stays: what it is worth, others decide. */

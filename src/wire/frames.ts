@@ -30,6 +30,8 @@ export const FRAME_DIGEST = 0x12;
 export const FRAME_REVOCATION_OFFER = 0x13;
 export const FRAME_REVOCATION_WANT = 0x14;
 export const FRAME_REVOCATION_PART = 0x15;
+/** See twin.ts. */
+export const FRAME_TWIN = 0x1c;
 
 /** Of a path probe and its answer: the same random token. */
 export const PATH_TOKEN_BYTES = 8;

@@ -36,6 +36,13 @@ export interface NodeFacts {
   readonly started: number;
 }
 
+/**
+ * Among the capabilities and none of them. The node has learned that another daemon runs with its identity; or that other daemon says
+ * this for the node, to see whether it is still there.
+ */
+export const IDENTITY_TWICE = 0x4000_0000;
+export const IDENTITY_ASKED = 0x2000_0000;
+
 /** Capabilities of this release. None is in use yet. */
 export const OWN_CAPABILITIES = 0;
 
@@ -74,7 +81,7 @@ export function capabilityNames(capabilities: number): string[] {
   const names: string[] = [];
   for (let bit = 0; bit < 32; bit += 1) {
     const value = 2 ** bit;
-    if (!hasCapability(capabilities, value)) continue;
+    if (value === IDENTITY_TWICE || value === IDENTITY_ASKED || !hasCapability(capabilities, value)) continue;
     names.push(RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ?? `0x${value.toString(16)}`);
   }
   return names;

@@ -25,10 +25,11 @@ import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
 import * as sizes from '../../../src/wire/sizes.ts';
+import * as twin from '../../../src/wire/twin.ts';
 import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -42,6 +43,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   KEY: { bytes: sealed.KEY_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   PATH: { bytes: frames.PATH_TOKEN_BYTES },
   SIZE: { bytes: pathSize.SIZE_TOKEN_BYTES },
+  TWIN: { bytes: twin.TWIN_BODY_BYTES },
   SPLIT: { bytes: pathSize.SPLIT_HEAD_BYTES, varying: ['piece'] },
   FRAME_HEAD: { bytes: sizes.FRAME_HEAD_BYTES },
   HELLO: { bytes: frames.HELLO_BODY_BYTES },
@@ -189,6 +191,7 @@ describe('WIRE.md', () => {
     ['a field of probed packets', '| 16 | 6 | counter |', '| 16 | 8 | counter |'],
     ['a type of discovery', '| 3 | REQUEST | the source', '| 5 | REQUEST | the source'],
     ['a field of facts', '| 6 | 4 | capabilities |', '| 6 | 2 | capabilities |'],
+    ['a field of twins', '| 12 | 16 | address | where', '| 12 | 14 | address | where'],
     ['a capability', '| capability | 0x1 |', '| capability | 0x10 |'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];
