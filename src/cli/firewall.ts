@@ -9,15 +9,16 @@ import type { SpinesClient } from 'spines-client';
 import type { FirewallReply } from 'spines-client/protocol';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { COLUMNS_DEFAULT } from './columns.ts';
+import { print, printJson, terminalColumns } from './output.ts';
 import { plainAnswer } from './plain-text.ts';
-import { formatTable, paintFor, tableWidth, wrapText, type Column, type Paint } from './table.ts';
+import { formatTable, paintFor, type Column, type Paint } from './table.ts';
 
 const LISTS = ['inbound', 'targets', 'clients'] as const;
 const MEANING: Readonly<Record<FirewallReply['list'], string>> = {
   inbound: 'what other nodes send to ports of this one', targets: 'what they reach through `spines expose` here', clients: 'what remote clients of this daemon do',
 };
-const LINE_COLUMNS = 80;
+const WHAT_COLUMNS_MIN = 30;
 
 export function registerFirewall(program: Command): void {
   addClientFlags(program.command('firewall').description('list the rules of this daemon\'s firewall, and how often each decided'))
@@ -27,7 +28,7 @@ export function registerFirewall(program: Command): void {
         const lists: FirewallReply[] = [];
         for (const list of LISTS) lists.push(await wholeList(client, list));
         if (flags.json === true) printJson({ lists: lists.map(({ list, default: otherwise, defaultHits, rules }) => ({ list, default: otherwise, defaultHits, rules })) });
-        else print(formatFirewall(lists, paintFor(process.stdout, process.env)));
+        else print(formatFirewall(lists, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
 }
@@ -43,25 +44,23 @@ async function wholeList(client: SpinesClient, list: FirewallReply['list']): Pro
   return whole;
 }
 
-export function formatFirewall(lists: readonly FirewallReply[], paint: Paint): string {
+export function formatFirewall(lists: readonly FirewallReply[], paint: Paint, most = COLUMNS_DEFAULT): string {
   const shown = lists.map(plainAnswer);
   const empty = shown.filter(({ rules }) => rules.length === 0);
-  const text = shown.filter(({ rules }) => rules.length > 0).map((list) => formatList(list, paint)).join('\n');
+  const text = shown.filter(({ rules }) => rules.length > 0).map((list) => formatList(list, paint, most)).join('\n');
   const rest = empty.map((list) => `${list.list}: no rules, all ${list.default === 'allow' ? 'allowed' : 'denied'} (${list.defaultHits})\n`).join('');
   return text + (text === '' || rest === '' ? '' : '\n') + rest;
 }
 
-function formatList({ list, default: otherwise, defaultHits, rules }: FirewallReply, paint: Paint): string {
+function formatList({ list, default: otherwise, defaultHits, rules }: FirewallReply, paint: Paint, most: number): string {
   const columns: Column[] = [{ title: '#', align: 'right' }, { title: 'hits', align: 'right' }, { title: 'does' }];
   const does = (action: string): string => paint(action === 'allow' ? 'green' : 'red', action);
   const facts = [
     ...rules.map(({ number, hits, rule }) => [String(number), String(hits), does(String(rule['action']))]),
     ['', String(defaultHits), does(otherwise)],
   ];
-  const room = LINE_COLUMNS - tableWidth(columns, facts) - 2;
-  const fitting = [...rules.map(({ rule }) => ruleText(rule)), 'the rest (default)'];
-  const rows = facts.flatMap((row, i) => wrapText(fitting[i]!, '', room).trimEnd().split('\n').map((line, part) => [...(part === 0 ? row : row.map(() => '')), line]));
-  return `${list}: ${MEANING[list]}\n${formatTable([...columns, { title: 'what' }], rows)}`;
+  const texts = [...rules.map(({ rule }) => ruleText(rule)), 'the rest (default)'];
+  return `${list}: ${MEANING[list]}\n${formatTable([...columns, { title: 'what', wrap: WHAT_COLUMNS_MIN }], facts.map((row, i) => [...row, texts[i]!]), most)}`;
 }
 
 /** "node cam1 | 10.0.0.7, port 22 | 5000-5010, kind stream". */
