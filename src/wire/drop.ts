@@ -147,7 +147,7 @@ export const DropReason = {
   /* versions and identities */
   handshakeVersion: 110,
   handshakeTwin: 111,
-  twinMalformed: 118,
+  twinMalformed: 122,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
