@@ -35,7 +35,7 @@ const UP_WINDOW = 2.25;
 const WINDOW_GAIN = 2;
 const ROUND_TRIP_WINDOW = 0.5;
 /** The rate stays this much below what is delivered, so that a queue drains. */
-const MARGIN = 0.99;
+const MARGIN = 0.995;
 /** Beyond this share lost, above what is lost anyway, more is under way than the path takes. */
 const LOSS_THRESHOLD = 0.02;
 /** What congestion leaves of rate and window. */

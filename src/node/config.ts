@@ -127,7 +127,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   metric: 'expected-latency',
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
-  congestion: 'newreno',
+  congestion: 'bbr',
   streamCongestion: null,
   streams: streamLimits(),
   advertisementRefreshUs: 300 * SECOND,

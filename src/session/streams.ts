@@ -58,7 +58,7 @@ export interface StreamsEnvironment {
  * for bandwidth do not chase each other.
  */
 const OVER_RELIABLE: CongestionName = 'newreno';
-const OVER_BEST_EFFORT: CongestionName = 'newreno';
+const OVER_BEST_EFFORT: CongestionName = 'bbr';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
 const RESETS_PER_SECOND = 500;

@@ -25,6 +25,8 @@ useNetworks();
 const MS = MILLISECOND;
 const LONG = process.env['SPINES_LONG'] === '1';
 const RELIABLE = { service: SERVICE_RELIABLE };
+/** What the equation of TCP is about. What the default does beside others: congestion-fairness.test.ts. */
+const NEWRENO = { congestion: 'newreno' } as const;
 
 /** Sends as fast as its daemon lets it, numbered messages, and counts what arrives where. */
 class Greedy implements DatagramOwner {
@@ -238,7 +240,7 @@ describe('a reliable link shares a network', () => {
     const rows: string[] = [];
     const seconds = LONG ? 300 : 100;
     for (const loss of [0.001, 0.005, 0.01, 0.02, 0.05, 0.1]) {
-      const network = hosts(2, { seed: 5, routes: false });
+      const network = hosts(2, { seed: 5, routes: false, config: NEWRENO });
       const [a, b] = [network.host(0), network.host(1)];
       network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: 10_000, loss: { kind: 'bernoulli', rate: loss } }), wire({ latencyUs: latencyMs * MS, bandwidthKbps: 10_000 }));
       network.settle();
@@ -294,7 +296,7 @@ describe('a reliable link shares a network', () => {
       let ours = 0, theirs = 0;
       for (let seed = 3; seed < 3 + seeds; seed += 1) {
         const tcps: TcpLike[] = [];
-        const network = hosts(2, { seed, routes: false, onArrival: (along, bytes) => !tcps.some((tcp) => tcp.take(along, bytes)) });
+        const network = hosts(2, { seed, routes: false, config: NEWRENO, onArrival: (along, bytes) => !tcps.some((tcp) => tcp.take(along, bytes)) });
         const [a, b] = [network.host(0), network.host(1)];
         network.connect(a, b, wire({ latencyUs: latencyMs * MS, bandwidthKbps: kbps }), wire({ latencyUs: latencyMs * MS, jitterUs: 2 * MS }));
         network.settle();
