@@ -65,6 +65,8 @@ export interface ReloadReply { schema: 1; changes: string[] }
 export interface HostFigures {
   /** True: the system takes and gives many datagrams in one call. */
   offload: boolean;
+  /** Why not, or why less than all of it can be had; null: all. Absent from daemons before 0.2. */
+  without?: string | null;
   /** True: no datagram leaves in IP fragments, so the sizes that arrive are what paths carry. */
   dontFragment: boolean;
   /** Smallest receive buffer of its UDP sockets, and what was asked for. Linux counts twice what it grants. */

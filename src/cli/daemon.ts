@@ -126,9 +126,9 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     process.stdin.on('end', orphaned).on('close', orphaned).on('error', orphaned).resume();
   }
 
-  const { loadOffload } = await import('../host/offload.ts');
+  const { findOffload } = await import('../host/offload.ts');
   running = await startDaemon({
-    offload: loadOffload(flags.offload !== false),
+    ...findOffload(flags.offload !== false),
     config: config.node,
     listen: config.listen,
     client: config.client,

@@ -36,6 +36,8 @@ export interface MachineFacts {
   /** Name and microseconds to seal and open 1000 bytes, the fastest first. */
   readonly primitives: readonly { readonly name: string; readonly microseconds: number }[];
   readonly offload: boolean;
+  /** Why not. */
+  readonly without?: string | null;
   /** Its sockets let no datagram be fragmented. */
   readonly dontFragment: boolean;
   readonly receiveBufferBytes: number;
@@ -59,20 +61,20 @@ export function registerDoctor(program: Command): void {
 
 async function machineFacts(): Promise<MachineFacts> {
   const { availablePrimitives } = await import('../host/choose-primitives.ts');
-  const { loadOffload } = await import('../host/offload.ts');
+  const { findOffload } = await import('../host/offload.ts');
   const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../host/udp.ts');
-  const offload = loadOffload();
+  const { offload, without } = findOffload();
   const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
   await sink.close();
   return {
     node: process.versions.node, platform: `${process.platform} ${process.arch}`,
     primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({ name, microseconds })),
-    offload: sink.offloaded, dontFragment: sink.dontFragment, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+    offload: sink.offloaded, without, dontFragment: sink.dontFragment, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
   };
 }
 
-export function machineFindings({ node, platform, primitives, offload, dontFragment, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
+export function machineFindings({ node, platform, primitives, offload, without = null, dontFragment, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
   const linux = platform.startsWith('linux');
   const measured = primitives.map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`).join(', ');
   return [
@@ -82,7 +84,7 @@ export function machineFindings({ node, platform, primitives, offload, dontFragm
       advice: primitives.some(({ name }) => name === 'libsodium') ? null : 'install the optional package sodium-native (npm install --include=optional): sealing costs half',
     },
     {
-      what: 'UDP offload', found: offload ? 'many datagrams in one call' : 'one call for each datagram',
+      what: 'UDP offload', found: offload ? 'many datagrams in one call' : `one call for each datagram${without === null ? '' : `: ${without}`}`,
       advice: offload || !linux ? null : 'install the optional package koffi (npm install --include=optional); it needs Linux 5.0 on x64 or arm64',
     },
     {

@@ -70,12 +70,12 @@ function twinRows({ twins = [] }: StatusReply, paint: Paint): [string, string][]
 
 function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   if (host === null) return [];
-  const { offload, receiveBufferBytes, receiveBufferWanted, batches, batchedDatagrams, timersLateMs: { p50, p99, max }, memoryBytes } = host;
+  const { offload, without = null, receiveBufferBytes, receiveBufferWanted, batches, batchedDatagrams, timersLateMs: { p50, p99, max }, memoryBytes } = host;
   const kib = `${Math.round(receiveBufferBytes / 1_024)} KiB`;
   const buffer = receiveBufferBytes < receiveBufferWanted ? paint('yellow', `${kib}, see \`spines doctor\``) : kib;
   const batching = batches === 0 ? '' : `, ${batches} batches of ${(batchedDatagrams / batches).toFixed(1)} datagrams`;
   return [
-    ['sockets', `${offload ? 'with offload' : 'one call per datagram'}${batching}; receive buffer ${buffer}`],
+    ['sockets', `${offload ? 'with offload' : `one call per datagram${without === null ? '' : ` (${without})`}`}${batching}; receive buffer ${buffer}`],
     ...logRows(host.log, paint),
     ...(host.audit?.log == null ? [] : [['audit', `${host.audit.records} records; ${logRows(host.audit.log, paint)[0]![1]}`] as [string, string]]),
     ['process', `${Math.round(memoryBytes / 1_048_576)} MiB; timers late by ${formatMs(p50)} (half), ${formatMs(p99)} (99 %), ${formatMs(max)} at most`],

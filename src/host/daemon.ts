@@ -47,6 +47,9 @@ export interface SocketDoor {
 }
 
 /** What holders of certificates may do, by name; nobody named: all. */
+/** Addresses that take no batches: said once each. */
+const TOLD_UNBATCHED_MAX = 1_000;
+
 export interface RemoteRole {
   readonly clients: readonly string[];
   readonly role: ClientRole;
@@ -57,6 +60,8 @@ export interface DaemonOptions {
   readonly listen: readonly UdpAddress[];
   /** Of UDP; null or left out: one system call for each datagram. */
   readonly offload?: Offload | null;
+  /** Why not all of it can be had, for log and status; null or left out: it can, or nobody asked. */
+  readonly without?: string | null;
   readonly client: {
     readonly socketPath: string | null;
     /** Name or number of the group that may open the socket too. */
@@ -162,6 +167,7 @@ class Daemon implements RunningDaemon {
     this.#standstill = new Standstill(toLog(log));
     this.#reach = new ReachProbe((v6) => this.#udp.addresses.some(({ address }) => address.includes(':') === v6), () => this.#clock.tick());
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
+    const toldUnbatched = new Set<string>();
     this.#udp = new UdpSink({
       // Not once a turn: an answer that comes within the turn of its question would have taken no time.
       onRead: () => this.#clock.tick(),
@@ -183,6 +189,11 @@ class Daemon implements RunningDaemon {
       },
       onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
       onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
+      onUnbatched: (to, code) => {
+        if (toldUnbatched.has(to.key) || toldUnbatched.size >= TOLD_UNBATCHED_MAX) return;
+        toldUnbatched.add(to.key);
+        options.log.info({ to: to.key, reason: code }, 'the system takes one datagram a call to this address: no UDP offload there');
+      },
       onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
     }, options.offload ?? null);
     const doors: DoorEvents = {
@@ -261,6 +272,8 @@ class Daemon implements RunningDaemon {
     this.#scheduleTurnEnd();
     const { receiveBufferBytes, offloaded, dontFragment } = this.#udp;
     log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes, offload: offloaded, dontFragment }, 'daemon started');
+    const { without } = this.#options;
+    if (without != null) log.info({ reason: without, dontFragment }, 'each datagram leaves in a system call of its own: no UDP offload');
     if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
     else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
     membership?.onRevocations((list) => {
@@ -352,7 +365,7 @@ class Daemon implements RunningDaemon {
   #hostFigures(): HostFigures {
     const { offloaded, dontFragment, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
     return {
-      offload: offloaded, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
+      offload: offloaded, without: this.#options.without ?? null, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), timersLateCounts: this.#lateness.counts, memoryBytes: process.memoryUsage.rss(),
       process: processIdentity(),
       log: this.#options.logFigures?.() ?? null, audit: this.#options.auditFigures?.() ?? null,

@@ -54,25 +54,43 @@ const IPPROTO_UDP = 17, UDP_SEGMENT = 103, UDP_GRO = 104;
 /** Any size will do to see whether the kernel knows the options. */
 const TRIAL_SEGMENT = 1_200;
 
+/** What can be had, and why it is less than all, null where it is all. */
+export interface OffloadFound {
+  readonly offload: Offload | null;
+  readonly without: string | null;
+}
+
 /** Null: another system, or koffi is not installed. Without `batches`, or on a kernel that knows none: don't-fragment only. */
-export function loadOffload(batches = true): Offload | null {
-  if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return null;
+export function findOffload(batches = true): OffloadFound {
+  if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) {
+    return { offload: null, without: `only Linux on ${ARCHITECTURES.join(' and ')} has it, this is ${process.platform} on ${process.arch}` };
+  }
   let koffi: Koffi;
   try {
     koffi = createRequire(import.meta.url)(PACKAGE) as Koffi;
-  } catch {
-    return null;
+  } catch (error) {
+    return { offload: null, without: `the optional package ${PACKAGE} cannot be loaded: ${reasonOf(error)}` };
   }
+  let without = batches ? null : 'it is switched off';
   for (const wanted of batches ? [true, false] : [false]) {
     try {
       const offload = new LinuxOffload(koffi, wanted);
       offload.tryOut();
-      return offload;
-    } catch {
-      // The next best.
+      return { offload, without };
+    } catch (error) {
+      without = reasonOf(error);
     }
   }
-  return null;
+  return { offload: null, without };
+}
+
+/** The same where nobody is told. */
+export function loadOffload(batches = true): Offload | null {
+  return findOffload(batches).offload;
+}
+
+function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 }
 
 class LinuxOffload implements Offload {
@@ -93,18 +111,18 @@ class LinuxOffload implements Offload {
     this.#close = libc.func('int close(int)');
   }
 
-  /** Throws when it can't be had here. */
+  /** Throws when it can't be had here. Binds nothing: whether a port is free is another matter, and is said where one is asked for. */
   tryOut(): void {
-    const { fd, setSegment } = this.open('127.0.0.1', 0);
-    const works = !this.batches || setSegment(TRIAL_SEGMENT);
+    const fd = this.#make(false);
+    const works = !this.batches || (this.#set(fd, IPPROTO_UDP, UDP_GRO, 1) && this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, TRIAL_SEGMENT));
+    const failure = works ? null : this.#failure('setsockopt of UDP_SEGMENT or UDP_GRO');
     this.#close(fd);
-    if (!works) throw this.#failure('setsockopt');
+    if (failure !== null) throw failure;
   }
 
   open(address: string, port: number, shares = false): OffloadSocket {
     const v6 = isIP(address) === 6;
-    const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
-    if (fd < 0) throw this.#failure('socket');
+    const fd = this.#make(v6);
     const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
     const share = (on: boolean): boolean => this.#set(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0);
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
@@ -115,6 +133,12 @@ class LinuxOffload implements Offload {
     const failure = this.#failure('bind');
     this.#close(fd);
     throw failure;
+  }
+
+  #make(v6: boolean): number {
+    const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
+    if (fd < 0) throw this.#failure('socket');
+    return fd;
   }
 
   #dontFragment(fd: number, v6: boolean): boolean {

@@ -37,6 +37,8 @@ export interface UdpEvents {
    * of the same millisecond. Size probes are not told.
    */
   onTooLong(to: Endpoint, datagrams: number): void;
+  /** From now on, or for a while, datagrams to that address leave one by one: the system refused many at once. */
+  onUnbatched?(to: Endpoint, code: string): void;
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
   onError(error: Error): void;
@@ -289,6 +291,7 @@ export class UdpSink implements DatagramSink {
     this.#sockets.suspect();
     if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
     // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
+    if (!this.#unbatched.has(to.key)) this.#events.onUnbatched?.(to, code ?? 'EIO');
     this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
     for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
   }
