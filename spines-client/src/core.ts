@@ -20,7 +20,7 @@ import { FrameSlab } from './frame-slab.ts';
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_LENGTH_MAX, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, MESSAGE_BYTES_MAX,
-  PROTOCOL_VERSION, decodeControl, encodeControl, encodeDatagramHead, getWord,
+  PROTOCOL_VERSION, RECV_PROVED, decodeControl, encodeControl, encodeDatagramHead, getWord,
 } from './protocol.ts';
 import type { WelcomeBody } from './protocol.ts';
 import { ReceiveQueue } from './receive-queue.ts';
@@ -75,7 +75,8 @@ export interface CoreListener {
 /** Called during `onBytes`, or during `flush` for held messages. */
 export interface SocketListener {
   /** `payload` is the listener's own. */
-  onMessage(payload: Uint8Array, node: number, port: number): void;
+  /** `proved`: the daemon vouches for `node` as the source. */
+  onMessage(payload: Uint8Array, node: number, port: number, proved: boolean): void;
   onBlocked(): void;
   onWritable(): void;
   /** Messages lost because this program reads too slowly. */
@@ -343,7 +344,7 @@ export class ClientCore {
       while (socket.flowing) {
         const message = socket.queue.shift();
         if (message === undefined) break;
-        socket.listener.onMessage(message.payload, message.node, message.port);
+        socket.listener.onMessage(message.payload, message.node, message.port, message.proved);
       }
     } finally {
       socket.flushing = false;
@@ -444,7 +445,7 @@ export class ClientCore {
 
   #onRecv(bytes: Uint8Array, start: number, end: number): void {
     const payloadBytes = end - start - DATAGRAM_HEAD_BYTES;
-    if (payloadBytes < 0 || payloadBytes > MESSAGE_BYTES_MAX || bytes[start + 10] !== 0 || bytes[start + 11] !== 0) {
+    if (payloadBytes < 0 || payloadBytes > MESSAGE_BYTES_MAX || bytes[start + 10] !== 0 || bytes[start + 11]! > RECV_PROVED) {
       this.#protocolError('RECV is malformed');
       return;
     }
@@ -455,10 +456,11 @@ export class ClientCore {
     }
     const node = getWord(bytes, start + 4);
     const port = (bytes[start + 8]! << 8) | bytes[start + 9]!;
+    const proved = bytes[start + 11] === RECV_PROVED;
     if (socket.flowing && socket.queue.length === 0) {
-      socket.listener.onMessage(this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port);
+      socket.listener.onMessage(this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port, proved);
     } else if (socket.queue.fits(payloadBytes)) {
-      socket.queue.push({ payload: this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port });
+      socket.queue.push({ payload: this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port, proved });
     } else {
       socket.listener.onDropped(1);
     }

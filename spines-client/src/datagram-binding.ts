@@ -37,7 +37,8 @@ export class DatagramBinding {
     let failure: SpinesClientError | null = null;
     if (!this.#announced) {
       this.#announced = true;
-      core.request('socket', { socket: this.#id, kind: 'datagram', link: options.link, routing: options.routing, ttl: options.ttl, priority: options.priority }, (error, { link }) => {
+      const { link: wanted, routing, secrecy, ttl, priority } = options;
+      core.request('socket', { socket: this.#id, kind: 'datagram', link: wanted, routing, secrecy, proof: true, ttl, priority }, (error, { link }) => {
         if (link === 'best-effort' && options.link === 'realtime') warnOfNoRealtime();
         if (error === null || join !== this.#joins) return;
         this.#announced = false;

@@ -3,7 +3,7 @@
 import type { ConnectOptions, SpinesClient } from './client.ts';
 import { RECV_QUEUE_BYTES } from './core.ts';
 import { SpinesClientError, argumentError, checkSignal, rangeError, typeError } from './errors.ts';
-import type { LinkServiceName, RoutingName } from './protocol.ts';
+import type { LinkServiceName, RoutingName, SecrecyName } from './protocol.ts';
 import { checkPort } from './send-arguments.ts';
 
 export interface DatagramOptions {
@@ -11,6 +11,8 @@ export interface DatagramOptions {
   link?: LinkServiceName | undefined;
   /** Default 'link-state'. */
   routing?: RoutingName | undefined;
+  /** Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the routers on the way too. Default: the daemon's. */
+  secrecy?: SecrecyName | undefined;
   /** Overlay hops, 1..255. Default: the daemon's. */
   ttl?: number | undefined;
   /** 1..10, the higher is the more urgent, among what this node sends. Default: the daemon's, 1. */
@@ -52,6 +54,8 @@ export interface RemoteInfo {
   family: 'spines';
   port: number;
   size: number;
+  /** The daemons vouch for `address`; else any router of the network may have written it. */
+  authenticated: boolean;
 }
 
 export interface SpinesAddress {
@@ -78,6 +82,7 @@ export interface CheckedOptions {
   readonly type: 'udp4' | 'udp6';
   readonly link: LinkServiceName;
   readonly routing: RoutingName;
+  readonly secrecy: SecrecyName | undefined;
   readonly signal: AbortSignal | undefined;
   ttl: number | undefined;
   priority: number | undefined;
@@ -86,10 +91,11 @@ export interface CheckedOptions {
 }
 
 export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
-  const { type = 'udp4', link = 'best-effort', routing = 'link-state', ttl, priority, recvBufferSize, recvQueueBytes = recvBufferSize, lookup, sendBufferSize } = options;
+  const { type = 'udp4', link = 'best-effort', routing = 'link-state', secrecy, ttl, priority, recvBufferSize, recvQueueBytes = recvBufferSize, lookup, sendBufferSize } = options;
   if (type !== 'udp4' && type !== 'udp6') throw argumentError('ERR_SOCKET_BAD_TYPE', 'Bad socket type specified. Valid types are: udp4, udp6');
   if (!['best-effort', 'reliable', 'realtime'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort, reliable or realtime, not ${String(link)}`);
   if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+  checkSecrecy(secrecy);
   if (lookup !== undefined && typeof lookup !== 'function') throw typeError('lookup', 'of type function', lookup);
   if (recvBufferSize !== undefined && typeof recvBufferSize !== 'number') throw typeError('options.recvBufferSize', 'of type number', recvBufferSize);
   if (sendBufferSize !== undefined && typeof sendBufferSize !== 'number') throw typeError('options.sendBufferSize', 'of type number', sendBufferSize);
@@ -97,9 +103,14 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
   if (priority !== undefined) checkRange('priority', priority, 1, 10);
   if (recvQueueBytes !== undefined) checkRange('recvQueueBytes', recvQueueBytes, 1, 2 ** 31 - 1);
   return {
-    type, link, routing, signal: checkSignal(options.signal, 'options.signal'), ttl, priority, recvQueueBytes,
+    type, link, routing, secrecy, signal: checkSignal(options.signal, 'options.signal'), ttl, priority, recvQueueBytes,
     sendBufferSize: sendBufferSize === undefined ? RECV_QUEUE_BYTES : checkBufferSize(sendBufferSize),
   };
+}
+
+/** Throws unless it is one, or none. */
+export function checkSecrecy(secrecy: unknown): void {
+  if (secrecy !== undefined && secrecy !== 'end-to-end' && secrecy !== 'links') throw argumentError('ERR_INVALID_ARG_VALUE', `secrecy must be end-to-end or links, not ${String(secrecy)}`);
 }
 
 /** ([port,] [address,] [callback]) or (options, [callback]). */

@@ -97,7 +97,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#internals = internalsOf(this.#client);
     if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
     const listener: SocketListener = {
-      onMessage: (payload, node, port) => this.#onMessage(payload, node, port),
+      onMessage: (payload, node, port, proved) => this.#onMessage(payload, node, port, proved),
       onBlocked: () => {},
       onWritable: () => this.#checkWritable(),
       onDropped: (count) => this.#onDropped(count),
@@ -478,14 +478,14 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     }
   }
 
-  #onMessage(payload: Uint8Array, node: number, port: number): void {
+  #onMessage(payload: Uint8Array, node: number, port: number, authenticated: boolean): void {
     const peer = this.#peer;
     if (peer !== null && (peer.node !== node || peer.port !== port)) return;
     if (node !== this.#lastNode) {
       this.#lastNode = node;
       this.#lastAddress = formatQuad(node);
     }
-    this.emit('message', payload as Buffer, { address: this.#lastAddress, family: 'spines', port, size: payload.length });
+    this.emit('message', payload as Buffer, { address: this.#lastAddress, family: 'spines', port, size: payload.length, authenticated });
   }
 
   #onDropped(count: number): void {

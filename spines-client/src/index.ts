@@ -18,5 +18,5 @@ export type { AcceptListener, CoreStream, StreamListener, StreamTable } from './
 export type { MessagePart, SendCallback } from './send-arguments.ts';
 export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, STREAM_CREDIT_INITIAL } from './protocol.ts';
 export type {
-  CongestionName, LinkRow, LinkServiceName, LinkSettings, LinksReply, LinkTrouble, NodeRow, NodesReply, RouteRow, RoutesReply, RoutingName, StatusReply, TraceHop, TraceReply, WhyReply,
+  CongestionName, LinkRow, LinkServiceName, LinkSettings, LinksReply, LinkTrouble, NodeRow, NodesReply, RouteRow, RoutesReply, RoutingName, SecrecyName, StatusReply, TraceHop, TraceReply, WhyReply,
 } from './protocol.ts';

@@ -34,8 +34,10 @@ export const FRAME_REPLY = 0x04;
 export const FRAME_EVENT = 0x05;
 /** client -> daemon: socket u32, destination node u32, destination port u16, reserved u16 = 0, payload. */
 export const FRAME_SEND = 0x10;
-/** daemon -> client: socket u32, source node u32, source port u16, reserved u16 = 0, payload. */
+/** daemon -> client: socket u32, source node u32, source port u16, flags u16 (RECV_PROVED, where the socket asked for it; else 0), payload. */
 export const FRAME_RECV = 0x11;
+/** The source is what the message says: it was sealed from end to end, came by byzantine routing, or from this daemon. */
+export const RECV_PROVED = 0x0001;
 /** daemon -> client: socket u32. Nothing more should be sent on it until WRITABLE; what is sent may be dropped. */
 export const FRAME_BLOCKED = 0x12;
 /** daemon -> client: socket u32. */
@@ -103,7 +105,8 @@ export interface WelcomeBody {
  * sockets as well, full for all; the rest answers EACCES. Remote clients have use unless the daemon's config says otherwise.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, ttl?, priority?, keepaliveMs?, silenceMs?, congestion?: CongestionName
+ * socket      socket, kind, link, routing, secrecy? ('end-to-end', 'links'; default: the daemon's), ttl?, priority?, proof? (true: RECV says RECV_PROVED),
+ *             keepaliveMs?, silenceMs?, congestion?: CongestionName
  *             (the last three of streams, and of those that a listener accepts)   {link?} ('best-effort': asked for realtime, which this daemon does not have)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}

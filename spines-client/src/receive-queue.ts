@@ -11,6 +11,7 @@ export interface QueuedMessage {
   readonly payload: Uint8Array;
   readonly node: number;
   readonly port: number;
+  readonly proved: boolean;
 }
 
 export class ReceiveQueue {

@@ -7,6 +7,8 @@
 
 export type LinkServiceName = 'best-effort' | 'reliable' | 'realtime';
 export type RoutingName = 'link-state' | 'byzantine';
+/** Protected against routers on the way too, or against outsiders only. */
+export type SecrecyName = 'end-to-end' | 'links';
 export type SessionKind = 'datagram' | 'stream';
 
 /** Emulated characteristics of one direction of a link; what is absent keeps its value. */

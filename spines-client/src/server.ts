@@ -212,9 +212,10 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     }
     if (this.#tries === 0) {
       const socket = this.#id;
-      const { link = 'reliable', routing = 'link-state', congestion } = this.#options;
+      const { link = 'reliable', routing = 'link-state', secrecy, congestion } = this.#options;
       const { keepaliveMs, silenceMs } = this.#liveness;
-      core.request('socket', { socket, kind: 'stream', link, routing, keepaliveMs: keepaliveMs ?? undefined, silenceMs, congestion }, (error) => { if (join === this.#joins) this.#refusal = error; });
+      const options = { kind: 'stream', link, routing, secrecy, keepaliveMs: keepaliveMs ?? undefined, silenceMs, congestion };
+      core.request('socket', { socket, ...options }, (error) => { if (join === this.#joins) this.#refusal = error; });
     }
     this.#askPort();
   }

@@ -25,7 +25,8 @@ import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
 import { HIGH_WATER_BYTES } from './connection.ts';
 import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from './errors.ts';
 import { Liveness } from './liveness-options.ts';
-import type { CongestionName, LinkServiceName, RoutingName } from './protocol.ts';
+import { checkSecrecy } from './datagram-options.ts';
+import type { CongestionName, LinkServiceName, RoutingName, SecrecyName } from './protocol.ts';
 import { checkCongestion, type SocketEvents, type SocketOptions, type StreamAddress, type StreamOptions } from './socket-options.ts';
 import type { CoreStream, StreamListener } from './stream-core.ts';
 
@@ -91,6 +92,7 @@ export class SpinesSocket extends Duplex {
   readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
   readonly #congestion: CongestionName | undefined;
+  readonly #secrecy: SecrecyName | undefined;
   readonly #liveness: Liveness;
   readonly #member: ClientMember;
   #listener: SocketListener;
@@ -116,6 +118,7 @@ export class SpinesSocket extends Duplex {
     if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
     if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
     checkCongestion(congestion);
+    checkSecrecy(options.secrecy);
     for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
       if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
     }
@@ -126,6 +129,7 @@ export class SpinesSocket extends Duplex {
     this.#link = link;
     this.#routing = routing;
     this.#congestion = congestion;
+    this.#secrecy = options.secrecy;
     this.#liveness = liveness;
     this.#ownsClient = options.client === undefined;
     // A stream does not survive its connection, so its own client need not come back.
@@ -254,7 +258,7 @@ export class SpinesSocket extends Duplex {
     let failure: SpinesClientError | null = null;
     let failed = 'socket';
     const { keepaliveMs, silenceMs } = this.#liveness;
-    const kind = { kind: 'stream', link: this.#link, routing: this.#routing, congestion: this.#congestion };
+    const kind = { kind: 'stream', link: this.#link, routing: this.#routing, secrecy: this.#secrecy, congestion: this.#congestion };
     core.request('socket', { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
     if (target.localPort !== undefined) {
       core.request('bind', { socket, port: target.localPort }, (error) => {

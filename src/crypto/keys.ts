@@ -26,6 +26,11 @@ export class Secret {
   reveal(): Uint8Array {
     return this.#bytes;
   }
+
+  /** It is not used again: zeros from now on. */
+  erase(): void {
+    this.#bytes.fill(0);
+  }
 }
 
 export interface KeyPair {

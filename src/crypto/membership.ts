@@ -51,6 +51,9 @@ export class Membership {
   readonly #wallClock: Clock;
   /** By serial, oldest first. */
   readonly #verified = new Map<string, Certificate>();
+  /** The same by the hash that signed statements name it by, in hexadecimal. */
+  readonly #byHash = new Map<string, Certificate>();
+  readonly #hashes = new WeakMap<Certificate, Uint8Array>();
   /** When certificates are valid that were found so, until something else than time changes. */
   #good = new WeakMap<Certificate, { readonly fromS: number; readonly untilS: number }>();
   readonly #listeners: (() => void)[] = [];
@@ -103,9 +106,16 @@ export class Membership {
     return (certificate.roles & roles) === 0 ? DropReason.certificateRole : certificate;
   }
 
-  /** Whether `admit` would know these bytes without verifying a signature. */
-  knows(b: Uint8Array, start: number, end: number): boolean {
-    return this.#known(b, start, end) !== null;
+  /** What signed statements call `certificate`: SHA-256 of its bytes. */
+  hashOf(certificate: Certificate): Uint8Array {
+    let hash = this.#hashes.get(certificate);
+    if (hash === undefined) this.#hashes.set(certificate, hash = this.primitives.sha256(certificate.bytes));
+    return hash;
+  }
+
+  /** The certificate of that name whose signature was verified, valid now or not; null: not known. */
+  byHash(hash: Uint8Array): Certificate | null {
+    return this.#byHash.get(hex(hash)) ?? null;
   }
 
   /** What time, revocation or a reload has made of an admitted certificate. Cheap while nothing has: it is asked often. */
@@ -143,6 +153,7 @@ export class Membership {
     for (const list of held) credentials.trust.offer(list);
     // What an authority signed that is trusted no longer must be judged anew.
     this.#verified.clear();
+    this.#byHash.clear();
     this.#announce();
   }
 
@@ -162,9 +173,16 @@ export class Membership {
   }
 
   #remember(certificate: Certificate): void {
-    this.#verified.delete(certificate.serial);
+    const before = this.#verified.get(certificate.serial);
+    if (before !== undefined) this.#forget(before);
     this.#verified.set(certificate.serial, certificate);
-    if (this.#verified.size > CACHE_MAX) this.#verified.delete(this.#verified.keys().next().value!);
+    this.#byHash.set(hex(this.hashOf(certificate)), certificate);
+    if (this.#verified.size > CACHE_MAX) this.#forget(this.#verified.values().next().value!);
+  }
+
+  #forget(certificate: Certificate): void {
+    this.#verified.delete(certificate.serial);
+    this.#byHash.delete(hex(this.hashOf(certificate)));
   }
 }
 

@@ -18,6 +18,7 @@ import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, disseminationAt, Pac
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { AlternateRouter, TransitMisbehaviour } from './alternate-router.ts';
 import { Limbo } from './limbo.ts';
+import type { Protection } from './protection.ts';
 
 export interface DisseminationUpper {
   /** A packet for this node. Valid during the call only. */
@@ -35,6 +36,8 @@ export class Dissemination {
   delivered = 0;
   /** Takes the packets of dissemination BYZANTINE. Null where identities are missing that it needs. */
   alternate: AlternateRouter | null = null;
+  /** Seals and opens what goes by link state from end to end. Null where identities are missing that it needs. */
+  protection: Protection | null = null;
   /** Of link-state packets in transit; set in laboratories only. */
   misbehaviour: TransitMisbehaviour | null = null;
   readonly #self: NodeId;
@@ -73,12 +76,18 @@ export class Dissemination {
     let reason: DropReason;
     if (packet.destination === this.#self) reason = this.#loop(packet);
     else if (alternate !== null) reason = alternate.originate(packet);
-    else {
-      const link = this.#router.nextHop(packet.destination);
-      reason = link === null ? DropReason.noRoute : link.offer(packet);
-      if (reason === DropReason.linkDown || (reason === DropReason.noRoute && this.#router.knows(packet.destination))) reason = this.#wait(packet, reason);
-    }
+    else if (packet.secret && this.protection !== null && (this.#router.knows(packet.destination) || this.#router.nextHop(packet.destination) !== null)) reason = this.protection.originate(packet);
+    else if (packet.secret) reason = DropReason.noRoute;
+    else reason = this.sendOn(packet);
     if (reason === DropReason.none) this.originated += 1;
+    return reason;
+  }
+
+  /** Sends a packet of ours that is ready for the network. Not none = not sent. */
+  sendOn(packet: Packet): DropReason {
+    const link = this.#router.nextHop(packet.destination);
+    const reason = link === null ? DropReason.noRoute : link.offer(packet);
+    if (reason === DropReason.linkDown || (reason === DropReason.noRoute && this.#router.knows(packet.destination))) return this.#wait(packet, reason);
     return reason;
   }
 
@@ -99,7 +108,7 @@ export class Dissemination {
     else this.#drops.count(reason);
   }
 
-  /** A packet for this node whose source the router beside link state has proved. */
+  /** A packet for this node whose source is proved: by the router beside link state, or by its seal. */
   deliver(packet: Packet): void {
     packet.authenticated = true;
     this.delivered += 1;
@@ -112,6 +121,11 @@ export class Dissemination {
     const reason = packet.source === this.#self ? DropReason.sourceUnproved : packet.dissemination !== DISSEMINATION_LINK_STATE ? DropReason.disseminationUnknown : DropReason.none;
     if (reason !== DropReason.none) {
       this.#drops.count(reason);
+      return;
+    }
+    if (packet.sealed) {
+      const refused = this.protection === null ? DropReason.endToEndUnasked : this.protection.onSealed(packet);
+      if (refused !== DropReason.none) this.#drops.count(refused);
       return;
     }
     this.delivered += 1;
@@ -151,6 +165,7 @@ export class Dissemination {
   }
 
   stop(): void {
+    this.protection?.stop();
     this.#limbo.stop();
     for (let kept = this.#loopback.shift(); kept !== undefined; kept = this.#loopback.shift()) this.#pool.release(kept);
   }

@@ -26,7 +26,7 @@ import type { IdentityPaths } from './identity-files.ts';
 import type { LogFileOptions } from './log-file.ts';
 import { socketPathFault } from './unix-socket.ts';
 import {
-  CONGESTION_NAMES, METRICS, byzantineModes, defaultConfig, defaultLimits, makeConfig, streamLimits, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits,
+  CONGESTION_NAMES, METRICS, SECRECIES, byzantineModes, defaultConfig, defaultLimits, makeConfig, streamLimits, type ByzantineOptions, type DialConfig, type NodeConfig, type NodeLimits,
 } from '../node/config.ts';
 import {
   bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
@@ -143,6 +143,8 @@ export function formatEffective(config: DaemonFileConfig): string {
     advertisementLifetime: durationText(node.advertisementLifetimeUs),
     rekeyAfter: durationText(node.rekeyAfterUs),
     rekeyAfterDatagrams: node.rekeyAfterDatagrams,
+    secrecy: node.secrecy,
+    keyRotation: durationText(node.keyRotationUs),
     byzantine: byzantineData(node.byzantine),
     client: {
       socket: client.socketPath,
@@ -322,6 +324,8 @@ const fileSchema = strict({
   advertisementLifetime: duration.optional(),
   rekeyAfter: duration.optional(),
   rekeyAfterDatagrams: whole(1, Number.MAX_SAFE_INTEGER).optional(),
+  secrecy: oneOf(SECRECIES).optional(),
+  keyRotation: duration.optional(),
   byzantine: byzantineSchema.optional(),
   client: strict({
     socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional(),
@@ -464,6 +468,8 @@ function complete(data: FileData, { identity, id, name, links, socketPath, socke
     advertisementLifetimeUs: data.advertisementLifetime ?? defaultConfig.advertisementLifetimeUs,
     rekeyAfterUs: data.rekeyAfter ?? defaultConfig.rekeyAfterUs,
     rekeyAfterDatagrams: data.rekeyAfterDatagrams ?? defaultConfig.rekeyAfterDatagrams,
+    secrecy: data.secrecy ?? defaultConfig.secrecy,
+    keyRotationUs: data.keyRotation ?? defaultConfig.keyRotationUs,
     byzantine: byzantineOf(data.byzantine ?? {}),
     allowMisbehaviour: data.laboratory?.misbehaviour ?? defaultConfig.allowMisbehaviour,
     allowEmulation: data.emulation?.allow ?? defaultConfig.allowEmulation,

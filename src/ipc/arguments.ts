@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
 import { isNodeId, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
+import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
 import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
 import { CONGESTION_NAMES, KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN, type CongestionName } from 'spines-client/protocol';
 
@@ -39,6 +40,15 @@ export function congestionOf(args: Arguments): CongestionName | undefined {
   const found = CONGESTION_NAMES.find((name) => name === value);
   if (found === undefined) throw new SpinesError('EINVAL', `congestion must be one of ${CONGESTION_NAMES.join(', ')}, or nothing for the daemon's`);
   return found;
+}
+
+/** How a socket is to be protected; undefined: as the daemon's config says. Throws SpinesError EINVAL. */
+export function secrecyOf(args: Arguments): Secrecy | undefined {
+  const value = args['secrecy'];
+  if (value === undefined || value === null) return undefined;
+  const known = SECRECIES.find((name) => name === value);
+  if (known === undefined) throw new SpinesError('EINVAL', 'secrecy must be "end-to-end" or "links"');
+  return known;
 }
 
 /** Null: the daemon's. */

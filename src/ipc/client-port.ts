@@ -15,7 +15,7 @@ import { ClientScope } from '../session/firewall.ts';
 import type { RuleKind, RuleUse } from '../session/rules.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
-import { congestionOf, integer, limitOf, streamLimits, text, type Arguments } from './arguments.ts';
+import { congestionOf, integer, limitOf, secrecyOf, streamLimits, text, type Arguments } from './arguments.ts';
 import { LOCAL_ACCESS, type Asker, type ClientAccess, type ClientOut, type ClientServices, type Reply, type TokenGrant } from './client.ts';
 import { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
@@ -27,7 +27,7 @@ import {
 import {
   ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, decodeControl, encodeControl, encodeDatagramHead, encodeSocketFrame, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_RECV,
   FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT, FRAME_STREAM_DATA, FRAME_STREAM_END, FRAME_STREAM_RESET, FRAME_WELCOME, FRAME_WRITABLE,
-  FrameReader, HELLO_BYTES_MAX, PROTOCOL_VERSION, STREAM_HEAD_BYTES,
+  FrameReader, HELLO_BYTES_MAX, PROTOCOL_VERSION, RECV_PROVED, STREAM_HEAD_BYTES,
 } from 'spines-client/protocol';
 
 const HELLO_TIME: Micros = 5 * SECOND;
@@ -60,6 +60,8 @@ export class ClientPort implements DatagramOwner {
   readonly #numbers = new Map<DatagramSession, number>();
   readonly #patience = new Timer(() => this.#onPatienceOver());
   readonly #reportTimer = new Timer(() => this.#report());
+  /** Want to be told which sources are proved. */
+  readonly #tellProof = new WeakSet<DatagramSession>();
   readonly #recvDropped = new Map<number, number>();
   readonly #sendErrors = new Map<number, SendErrors>();
   /** Of a remote client: whom the rules for those are asked about. */
@@ -190,7 +192,7 @@ export class ClientPort implements DatagramOwner {
 
   /* -------------------------------------------------------------- from sessions */
 
-  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number): boolean {
+  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean {
     const number = this.#numbers.get(session)!;
     if (this.#out.bufferedBytes + end - start > this.#services.queueBytes) {
       this.#recvDropped.set(number, (this.#recvDropped.get(number) ?? 0) + 1);
@@ -198,6 +200,7 @@ export class ClientPort implements DatagramOwner {
       return false;
     }
     encodeDatagramHead(RECV_HEAD, 0, FRAME_RECV, number, source, sourcePort, end - start);
+    if (proved && this.#tellProof.has(session)) RECV_HEAD[RECV_HEAD.length - 1] = RECV_PROVED;
     this.#out.append(RECV_HEAD, bytes, start, end);
     return true;
   }
@@ -379,6 +382,7 @@ export class ClientPort implements DatagramOwner {
           const session = this.#services.sessions.open(this, options);
           this.#sessions.set(number, session);
           this.#numbers.set(session, number);
+          if (args['proof'] === true) this.#tellProof.add(session);
         }
         // The program is told: what it asked for is not what it has.
         reply(args['link'] === 'realtime' && options.service !== SERVICE_REALTIME ? { link: 'best-effort' } : {});
@@ -460,9 +464,10 @@ export class ClientPort implements DatagramOwner {
     if (dissemination === undefined) throw new SpinesError('EINVAL', 'routing must be "link-state" or "byzantine"');
     // Datagrams that would be in time if there were realtime links are better sent than refused.
     if (service === SERVICE_REALTIME && kind === 'datagram' && this.#services.checkModes(service, DISSEMINATION_LINK_STATE) !== null) service = SERVICE_BEST_EFFORT;
-    const unable = this.#services.checkModes(service, dissemination);
+    const secrecy = secrecyOf(args);
+    const unable = this.#services.checkModes(service, dissemination, secrecy);
     if (unable !== null) throw new SpinesError('EOPNOTSUPP', unable);
-    const options: DatagramOptions = { service, dissemination };
+    const options: DatagramOptions = { service, dissemination, ...(secrecy === undefined ? {} : { secrecy }) };
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined) options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
     return options;

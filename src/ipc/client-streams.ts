@@ -124,9 +124,9 @@ export class ClientStreams implements StreamOwner {
 
   listen(number: number, port: Port, backlog: number): Port {
     const socket = this.#idle(number);
-    const { dissemination, congestion } = socket.options;
+    const { dissemination, congestion, secrecy } = socket.options;
     socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => (
-      { port: chosen, dissemination, congestion, onAccept: (stream) => this.#onAccept(socket, stream) }));
+      { port: chosen, dissemination, congestion, secrecy, onAccept: (stream) => this.#onAccept(socket, stream) }));
     socket.listening = true;
     return socket.port;
   }

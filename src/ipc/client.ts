@@ -4,6 +4,7 @@
  * Types, and the access of a local program; so that parts of a client need not know the port that holds them.
  */
 
+import type { Secrecy } from '../session/secrecy.ts';
 import type { SpinesError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
@@ -86,7 +87,7 @@ export interface ClientServices {
   resolve(name: string): NodeId | null;
   nameOf(node: NodeId): string | null;
   /** Which of the link services and routings this daemon can do; an error text otherwise. */
-  checkModes(service: number, dissemination: number): string | null;
+  checkModes(service: number, dissemination: number, secrecy?: Secrecy): string | null;
   /** Requests about the daemon. False when it knows no such op. */
   administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
   /** `asker` lacks the role for `op`. */

@@ -8,7 +8,7 @@
 import type { NodeId, Port } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
-import { KIND_DATAGRAM, KIND_FRAGMENT, type Packet } from '../wire/packet.ts';
+import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, type Packet } from '../wire/packet.ts';
 import { QUANTUM, Turn, Turns } from './turns.ts';
 
 const PACKETS_PER_FLOW_MAX = 65_536;
@@ -60,7 +60,7 @@ export class FlowPart extends Turn {
 
 /** A message in pieces must not be overtaken by a short one of the same socket. */
 function kindOf({ kind }: Packet): number {
-  return kind === KIND_FRAGMENT ? KIND_DATAGRAM : kind;
+  return kind === KIND_FRAGMENT || kind === KIND_PIECE ? KIND_DATAGRAM : kind;
 }
 
 /** What one source has by one neighbour: the highest priority leaves first, flows of one take turns. */

@@ -16,10 +16,11 @@ import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
 import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { NO_RULES, type RuleSet } from '../session/rules.ts';
 import { KEEPALIVE_MIN, keepaliveWithin, LIMIT_MAX, SILENCE_MIN, type LivenessLimits } from '../session/stream-liveness.ts';
+import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
-export type { ByzantineOptions, DialConfig, LivenessConfig, Metric };
-export { CONGESTION_NAMES, METRICS, byzantineModes };
+export type { ByzantineOptions, DialConfig, LivenessConfig, Metric, Secrecy };
+export { CONGESTION_NAMES, METRICS, SECRECIES, byzantineModes };
 export {
   NO_RULES, RULE_ACTIONS, RULE_KINDS, RULE_LISTS, RULE_USES, ruleDissemination, RULES_MAX, rulesCount, rulesData, ruleService, sameRules, type PortRange, type RuleAction, type RuleList, type RuleSet,
   type RuleTarget,
@@ -48,6 +49,10 @@ export interface NodeConfig {
   /** A sealed link's keys are replaced after this long, or after `rekeyAfterDatagrams` sent under one of them. */
   readonly rekeyAfterUs: Micros;
   readonly rekeyAfterDatagrams: number;
+  /** About how long others seal for this node with one key, in networks with identities. */
+  readonly keyRotationUs: Micros;
+  /** Of sockets that do not say which, in networks with identities: sealed from their source to their destination, or on each link only. */
+  readonly secrecy: Secrecy;
   /** Of flows that start here with routing 'byzantine'. */
   readonly byzantine: ByzantineOptions;
   /** Wire versions that this daemon speaks; another range than the release's own is for laboratories. */
@@ -134,6 +139,8 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   advertisementLifetimeUs: 1_000 * SECOND,
   rekeyAfterUs: 120 * SECOND,
   rekeyAfterDatagrams: 2 ** 24,
+  keyRotationUs: 600 * SECOND,
+  secrecy: 'end-to-end',
   byzantine: secureOptions,
   wireVersions: WIRE_VERSIONS,
   capabilities: OWN_CAPABILITIES,
@@ -169,6 +176,8 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(config.advertisementLifetimeUs >= 2 * config.advertisementRefreshUs, 'advertisementLifetime', 'must be at least twice advertisementRefresh');
   require(config.rekeyAfterUs >= 100 * MILLISECOND && config.rekeyAfterUs <= 86_400 * SECOND, 'rekeyAfter', 'must be 100 ms to a day');
   require(config.rekeyAfterDatagrams >= 16 && config.rekeyAfterDatagrams <= 2 ** 40, 'rekeyAfterDatagrams', 'must be 16 to 2^40');
+  require(config.keyRotationUs >= SECOND && config.keyRotationUs <= 86_400 * SECOND, 'keyRotation', 'must be 1 s to a day');
+  require(SECRECIES.includes(config.secrecy), 'secrecy', `must be one of ${SECRECIES.join(', ')}`);
   const { byzantine } = config;
   require(byzantine.windowPackets >= 1 && byzantine.windowPackets <= 100_000, 'byzantine.window', 'must be 1 to 100000 packets');
   require(Math.round(byzantine.tolerance * MILLION) >= 1 && byzantine.tolerance <= 1, 'byzantine.tolerance', 'must be above 0 and at most 100%');

@@ -15,6 +15,8 @@ import type { Rng, SecureRandom } from '../base/rng.ts';
 import { getU48 } from '../base/bytes.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
+import { EndToEnd } from '../end-to-end/end-to-end.ts';
+import { OwnEpochs } from '../end-to-end/own-epochs.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
@@ -27,6 +29,7 @@ import type { AddressProbe } from '../base/address-probe.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
+import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Firewall } from '../session/firewall.ts';
@@ -36,7 +39,7 @@ import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
-import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
@@ -88,6 +91,9 @@ export class SpinesNode {
   readonly pool: PacketPool;
   readonly links: LinkTable;
   readonly router: LinkStateRouter;
+  /** Keys that others seal for us with; null in a network without identities. */
+  readonly epochs: OwnEpochs | null;
+  readonly endToEnd: EndToEnd | null;
   /** Null in a network without identities. */
   readonly revocations: RevocationExchange | null;
   readonly dissemination: Dissemination;
@@ -133,9 +139,29 @@ export class SpinesNode {
       onLinkWritable: () => this.#onWritable(),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
     });
+    const facts = { wire: config.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
+    const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
+    this.epochs = env.membership === null ? null : new OwnEpochs(env.membership.primitives, env.random, clock, {
+      rotateUs: config.keyRotationUs, refreshUs: config.advertisementRefreshUs, believedUs,
+    });
+    this.endToEnd = env.membership === null ? null : new EndToEnd({
+      self: config.id, clock, timers, drops, pool: this.pool, primitives: env.membership.primitives, epochs: this.epochs!, nodesMost: config.limits.nodes,
+      keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
+      instanceOf: (node) => this.router.instanceOf(node),
+      ask: (via, node) => {
+        const link = this.links.of(via);
+        if (link !== undefined && link.up) this.router.records!.ask(link, node);
+      },
+      send: (packet) => this.dissemination.sendOn(packet),
+      deliver: (packet) => this.dissemination.deliver(packet),
+    });
     this.router = new LinkStateRouter(config, {
-      clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership,
-      facts: { wire: config.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run },
+      clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership, facts,
+      statement: () => {
+        const { name, publicKey } = this.epochs!.forRecord();
+        return { instance: run.instance, epoch: name, key: publicKey };
+      },
+      onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
       onRoutes: () => {
         this.#onIdentities();
         this.dissemination.onRoutes();
@@ -143,6 +169,7 @@ export class SpinesNode {
         this.dissemination.alternate?.onRoutes?.();
       },
       onRestart: (node) => {
+        this.endToEnd?.onRestart(node);
         this.dissemination.alternate?.onRestart?.(node);
         this.streams.onRestart(node);
       },
@@ -154,6 +181,7 @@ export class SpinesNode {
       onDelivery: (packet) => this.#onDelivery(packet),
       onExpired: (packet) => this.echo.onExpired(packet),
     });
+    this.dissemination.protection = this.endToEnd;
     const alternate: AlternateEnvironment = {
       self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router,
       deliver: (packet) => this.dissemination.deliver(packet),
@@ -169,7 +197,10 @@ export class SpinesNode {
         return known === undefined ? null : { name: known.advertisement.name, groups: [] };
       },
     }, config.firewall);
-    const session = { self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall };
+    const session = {
+      self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall, endToEnd: this.endToEnd !== null,
+      secrecy: () => this.#config.secrecy,
+    };
     this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({
@@ -194,7 +225,7 @@ export class SpinesNode {
       }),
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
-      checkModes: (service, dissemination) => checkModes(service, dissemination, this.dissemination.alternate !== null),
+      checkModes: (service, dissemination, secrecy) => (secrecy === 'end-to-end' && this.endToEnd === null ? NO_KEYS : checkModes(service, dissemination, this.dissemination.alternate !== null)),
       administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
       refused: (op, asker, code) => administration.refused(op, asker, code),
       onClosed: (port) => {
@@ -322,6 +353,7 @@ export class SpinesNode {
     switch (packet.kind) {
       case KIND_DATAGRAM:
       case KIND_FRAGMENT:
+      case KIND_PIECE:
       case KIND_SEQUENCED:
         this.sessions.onPacket(packet);
         return;
@@ -341,6 +373,8 @@ export class SpinesNode {
     this.streams.onLinkWritable();
   }
 }
+
+const NO_KEYS = 'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` out, or use "links"';
 
 function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
   if (service === SERVICE_REALTIME) return 'this daemon has no realtime links; use link "best-effort" or "reliable"';

@@ -80,7 +80,8 @@ export class ClockWatch {
     this.#refused.delete(origin);
   }
 
-  onRefused(via: Link, { origin, sequence, proof, bytes }: Advertisement, reason: DropReason): void {
+  /** `bytes`: of the certificate that it names, as far as they were shown. */
+  onRefused(via: Link, { origin, sequence, proof }: Advertisement, reason: DropReason, bytes: Uint8Array | null): void {
     if (proof === null || !TOLD.has(reason)) return;
     const now = this.#clock.now();
     const before = this.#refused.get(origin);
@@ -90,7 +91,7 @@ export class ClockWatch {
       this.#refused.set(origin, before);
       return;
     }
-    const shown = decodeCertificate(bytes, proof.certificateStart, proof.certificateEnd);
+    const shown = bytes === null ? '' : decodeCertificate(bytes, 0, bytes.length);
     const certificate = typeof shown === 'string' || shown.node !== origin ? null : shown;
     this.#refused.set(origin, { origin, reason, certificate, via, sequence, at: now, aheadUs: proof.issuedS * SECOND - this.#membership.wallUs });
     if (this.#refused.size > REFUSED_MAX) this.#refused.delete(this.#refused.keys().next().value!);

@@ -18,21 +18,25 @@ import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
-import { FRAME_DIGEST, FRAME_LINK_STATE } from '../wire/frames.ts';
+import { FRAME_CERTIFICATE, FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
 } from '../wire/link-state.ts';
 import { hasCapability, IDENTITY_ASKED, IDENTITY_TWICE, type NodeFacts } from '../wire/node-facts.ts';
+import type { NodeStatement, SignedRecord } from '../wire/record.ts';
 import { decodeTwin } from '../wire/twin.ts';
+import { CertificatePeer } from './certificate-exchange.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { CloneWatch } from './clone-watch.ts';
+import { FloodedAdvertisements } from './flooded-advertisements.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
+import { Records } from './records.ts';
 import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
 import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
-import { AdvertisementVerifier, mayChange, signAdvertisement } from './signed-advertisement.ts';
+import { ADVERTISEMENT_LABEL, mayChange, signAdvertisement, StatementVerifier } from './signed-advertisement.ts';
 
 export interface LinkStateRouterConfig {
   readonly id: NodeId;
@@ -40,6 +44,8 @@ export interface LinkStateRouterConfig {
   readonly metric: Metric;
   readonly advertisementRefreshUs: Micros;
   readonly advertisementLifetimeUs: Micros;
+  /** Between two renewals of our node record, if those of the advertisement are rarer. */
+  readonly keyRotationUs: Micros;
   readonly limits: { readonly nodes: number };
 }
 
@@ -59,6 +65,10 @@ export interface LinkStateRouterEnvironment {
   onRoutes(): void;
   /** With identities: the daemon of `node` was started anew, by what it signed itself, or nothing was known of it before. */
   onRestart(node: NodeId): void;
+  /** With identities: what our node record says now, beside the facts. */
+  statement(): NodeStatement;
+  /** A node's record was believed, or is no longer. */
+  onNodeRecord(node: NodeId, record: SignedRecord | null): void;
   /** With identities: an earlier run of ours went on to `sequence`, beyond where the clock had ours begin. */
   onOvertaken(sequence: number): void;
 }
@@ -101,6 +111,13 @@ export interface RoutingCounters {
   verifyFailed: number;
 }
 
+interface Peer {
+  readonly link: Link;
+  readonly flooding: FloodingPeer;
+  /** Null in a network without identities. */
+  readonly certificates: CertificatePeer | null;
+}
+
 export class LinkStateRouter implements Router {
   readonly database: LinkStateDatabase;
   readonly counters: RoutingCounters = { routeChanges: 0, recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0, verified: 0, verifyFailed: 0 };
@@ -108,11 +125,14 @@ export class LinkStateRouter implements Router {
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
   readonly #membership: Membership | null;
-  readonly #verifier: AdvertisementVerifier | null;
+  readonly #verifier: StatementVerifier | null;
+  /** What nodes say beside their links; null in a network without identities. */
+  readonly records: Records | null;
   /** Null in a network without identities. */
   readonly clocks: ClockWatch | null;
   readonly clones: CloneWatch;
-  readonly #peers = new Map<Link, FloodingPeer>();
+  readonly #flooded: FloodedAdvertisements;
+  readonly #peers = new Map<Link, Peer>();
   readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
   readonly #recomputeTimer = new Timer(() => this.#recompute());
   readonly #refreshTimer = new Timer(() => this.#advertise(true));
@@ -137,18 +157,28 @@ export class LinkStateRouter implements Router {
     this.#env = env;
     this.#links = links;
     this.database = new LinkStateDatabase(config.limits.nodes);
+    this.#flooded = new FloodedAdvertisements(this.database, config.id);
     const { membership } = env;
     this.clones = new CloneWatch(env.clock, env.log, env.facts);
     this.#membership = membership;
     if (membership === null) {
       this.#verifier = null;
+      this.records = null;
       this.clocks = null;
       // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
       this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
     } else {
       assert(membership.identity.certificate.node === config.id, 'a daemon has the certificate of its own node id');
       this.clocks = new ClockWatch(env.clock, env.log, membership);
-      this.#verifier = new AdvertisementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      this.#verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      this.records = new Records({
+        self: config.id, clock: env.clock, timers: env.timers, membership, verifier: this.#verifier, most: config.limits.nodes,
+        lifetimeUs: config.advertisementLifetimeUs, renewUs: Math.min(config.keyRotationUs, config.advertisementRefreshUs), statement: () => env.statement(),
+        overtakeBy: () => OVERTAKE_LEAST + env.rng.below(OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST),
+        mayOvertake: () => !this.clones.yields,
+        onNode: (record) => env.onNodeRecord(record.origin, record),
+        onNodeGone: (node) => env.onNodeRecord(node, null),
+      }, Math.floor(membership.wallUs / SEQUENCE_UNIT));
       // A restarted daemon is ahead of its earlier run without having kept anything.
       this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
       membership.onChange(() => this.#onMembership());
@@ -170,7 +200,8 @@ export class LinkStateRouter implements Router {
   stop(): void {
     // The good-bye of one that gave way would be the other's.
     if (!this.clones.yields) this.#install(this.#makeOwn(true, []));
-    for (const peer of this.#peers.values()) peer.sendNow();
+    for (const { flooding } of this.#peers.values()) flooding.sendNow();
+    this.records?.stop();
     this.#stopped = true;
     for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer, this.#cloneTimer]) this.#env.timers.cancel(timer);
   }
@@ -200,10 +231,20 @@ export class LinkStateRouter implements Router {
    */
   usable(capability: number, nodes: Iterable<NodeId>): boolean {
     for (const node of nodes) {
-      const facts = node === this.#config.id ? this.#env.facts : this.database.get(node)?.advertisement.facts;
-      if (facts === undefined || facts === null || !hasCapability(facts.capabilities, capability)) return false;
+      const facts = node === this.#config.id ? this.#env.facts : this.factsOf(node);
+      if (facts === null || !hasCapability(facts.capabilities, capability)) return false;
     }
     return true;
+  }
+
+  /** What `node` says of itself; null when it says nothing. */
+  factsOf(node: NodeId): NodeFacts | null {
+    return this.database.get(node)?.advertisement.facts ?? null;
+  }
+
+  /** Of the run of `node` that advertised last; null: not known. */
+  instanceOf(node: NodeId): number | null {
+    return this.factsOf(node)?.instance ?? null;
   }
 
   /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
@@ -235,14 +276,17 @@ export class LinkStateRouter implements Router {
 
   onLinkState(link: Link, up: boolean): void {
     if (up) {
-      const peer = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers, this.#membership === null ? null : this.#config.id);
-      this.#peers.set(link, peer);
-      peer.start();
+      const certificates = this.#membership === null ? null : new CertificatePeer(link, this.#membership);
+      const flooding = new FloodingPeer(link, this.#flooded, this.#env.clock, this.#env.timers, certificates);
+      this.#peers.set(link, { link, flooding, certificates });
+      flooding.start();
+      if (certificates !== null) this.records!.onLinkUp(link, certificates);
     } else {
       this.clocks?.onLinkDown(link);
       this.clones.onLinkDown(link);
-      this.#peers.get(link)?.stop();
+      this.#peers.get(link)?.flooding.stop();
       this.#peers.delete(link);
+      this.records?.onLinkDown(link);
     }
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }
@@ -264,50 +308,51 @@ export class LinkStateRouter implements Router {
     this.#onIntactControl(peer, type, bytes, start, end - CONTROL_CHECK_BYTES);
   }
 
-  #onIntactControl(peer: FloodingPeer, type: number, bytes: Uint8Array, start: number, end: number): void {
-    if (type === FRAME_LINK_STATE) {
-      const reason = this.#onAdvertisement(peer, bytes, start, end);
-      if (reason !== DropReason.none) this.#env.drops.count(reason);
-    } else if (type === FRAME_DIGEST) {
+  #onIntactControl(peer: Peer, type: number, bytes: Uint8Array, start: number, end: number): void {
+    let reason: DropReason = DropReason.none;
+    if (type === FRAME_LINK_STATE) reason = this.#onAdvertisement(peer, bytes, start, end);
+    else if (type === FRAME_DIGEST) {
       // With identities a number in a list proves nothing: an earlier run of ours speaks through what it signed.
-      const ok = peer.onDigestFrame(bytes, start, end, (origin, sequence) => { if (this.#membership === null) this.#onVersionSeen(origin, sequence); });
-      if (!ok) this.#env.drops.count(DropReason.digestMalformed);
-    } else if (!peer.onAckFrame(bytes, start, end)) {
-      this.#env.drops.count(DropReason.linkStateAckMalformed);
-    }
+      const ok = peer.flooding.onDigestFrame(bytes, start, end, (origin, sequence) => { if (this.#membership === null) this.#onVersionSeen(origin, sequence); });
+      if (!ok) reason = DropReason.digestMalformed;
+    } else if (type === FRAME_LINK_STATE_ACK) {
+      if (!peer.flooding.onAckFrame(bytes, start, end)) reason = DropReason.linkStateAckMalformed;
+    } else if (this.records === null) reason = DropReason.recordMalformed;
+    else reason = type === FRAME_CERTIFICATE ? peer.certificates!.onShown(bytes, start, end) : this.records.onFrame(peer.link, type, bytes, start, end);
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
   }
 
   /* -------------------------------------------------------------- advertisements */
 
-  #onAdvertisement(peer: FloodingPeer, bytes: Uint8Array, start: number, end: number): DropReason {
+  #onAdvertisement(peer: Peer, bytes: Uint8Array, start: number, end: number): DropReason {
     if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
     const lifetime = getU16(bytes, start) * SECOND;
     const advertisement = decodeAdvertisement(bytes, start + LIFETIME_BYTES, end);
     if (typeof advertisement === 'number') return advertisement;
     const { origin, sequence, proof } = advertisement;
     if ((proof !== null) !== (this.#membership !== null)) {
-      peer.acknowledge(origin, sequence);
+      peer.flooding.acknowledge(origin, sequence);
       return DropReason.linkStateUnsigned;
     }
     if (origin === this.#config.id) return this.#onOwnAdvertisement(peer, advertisement);
     const result = this.database.compare(origin, sequence);
     if (result === 'full') {
       // Unacknowledged it would be sent for ever, and 64 of those would hold up news of nodes that we do know.
-      peer.acknowledge(origin, sequence);
+      peer.flooding.acknowledge(origin, sequence);
       return DropReason.linkStateTableFull;
     }
     if (result === 'newer') {
       const reason = this.#believe(peer, advertisement, lifetime);
       if (reason !== DropReason.none) return reason;
     }
-    peer.onReceived(origin, sequence);
+    peer.flooding.onReceived(origin, sequence);
     if (result === 'newer') {
       this.counters.accepted += 1;
       this.#onNewer(origin);
       return DropReason.none;
     }
     if (result === 'older') {
-      peer.onOlder(origin, sequence);
+      peer.flooding.onOlder(origin, sequence);
       return DropReason.linkStateStale;
     }
     this.counters.duplicates += 1;
@@ -315,7 +360,7 @@ export class LinkStateRouter implements Router {
   }
 
   /** Installs what is newer, if it is true. `lifetime`: what the neighbour says of it. */
-  #believe(peer: FloodingPeer, advertisement: Advertisement, lifetime: Micros): DropReason {
+  #believe(peer: Peer, advertisement: Advertisement, lifetime: Micros): DropReason {
     const now = this.#env.clock.now();
     if (this.#membership === null) {
       const keep = advertisement.leaving ? LEAVING_KEPT : this.#config.advertisementLifetimeUs;
@@ -335,22 +380,40 @@ export class LinkStateRouter implements Router {
     return DropReason.none;
   }
 
-  #verify(peer: FloodingPeer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
-    const result = this.#verifier!.verify(advertisement, advertisement.proof!, peer.link, own);
+  #verify(peer: Peer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
+    const { origin, sequence } = advertisement;
+    const proof = advertisement.proof!;
+    const shown = this.#certificateBytes(peer, origin, proof.certificate);
+    const result = this.#verifier!.verify(ADVERTISEMENT_LABEL, advertisement, proof, shown, peer.link, own);
     this.clocks?.onAdvertisement(peer.link, advertisement);
     if (typeof result !== 'number') {
+      peer.certificates!.onProved(proof.certificate);
+      peer.certificates!.onTaken(origin, result);
       this.clocks?.onBelieved(advertisement.origin);
       this.counters.verified += 1;
       return result;
     }
+    if (result === DropReason.linkStateUncertified) {
+      if (peer.certificates!.mayAsk(this.#env.clock.now())) peer.flooding.sendLost([origin]);
+      return result;
+    }
     if (result !== DropReason.linkStateOverBudget) this.counters.verifyFailed += 1;
-    if (!own) this.clocks?.onRefused(peer.link, advertisement, result);
+    if (!own) this.clocks?.onRefused(peer.link, advertisement, result, shown);
     // Not noted as what the neighbour has: it may have, or soon get, a true one of that number.
-    if (!mayChange(result)) peer.acknowledge(advertisement.origin, advertisement.sequence);
+    if (!mayChange(result)) peer.flooding.acknowledge(origin, sequence);
     return result;
   }
 
-  #onOwnAdvertisement(peer: FloodingPeer, advertisement: Advertisement): DropReason {
+  /** The bytes of the certificate that `origin` names by `hash`, as far as anybody has shown them. */
+  #certificateBytes(peer: Peer, origin: NodeId, hash: Uint8Array): Uint8Array | null {
+    const shown = this.#membership!.byHash(hash)?.bytes ?? peer.certificates!.shown(hash);
+    if (shown !== null) return shown;
+    // After a change of the trusted authorities nothing is known to be verified, and what is held must be judged anew.
+    const held = this.database.get(origin)?.certificate ?? null;
+    return held !== null && equalBytes(this.#membership!.hashOf(held), hash) ? held.bytes : null;
+  }
+
+  #onOwnAdvertisement(peer: Peer, advertisement: Advertisement): DropReason {
     const { origin, sequence, bytes } = advertisement;
     const held = this.database.get(origin)?.advertisement;
     const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
@@ -359,9 +422,9 @@ export class LinkStateRouter implements Router {
       if (typeof verdict === 'number') return verdict;
     }
     if (foreign && !this.#stopped) this.#onForeign(advertisement);
-    else if (sequence < this.#sequence && this.#membership !== null) peer.onOlder(origin, sequence);
+    else if (sequence < this.#sequence && this.#membership !== null) peer.flooding.onOlder(origin, sequence);
     // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
-    peer.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
+    peer.flooding.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
     return DropReason.none;
   }
 
@@ -444,7 +507,7 @@ export class LinkStateRouter implements Router {
   }
 
   #onNewer(origin: NodeId): void {
-    for (const peer of this.#peers.values()) peer.onNewer(origin);
+    for (const { flooding } of this.#peers.values()) flooding.onNewer(origin);
     this.#scheduleRecompute();
   }
 
@@ -480,6 +543,7 @@ export class LinkStateRouter implements Router {
     if (!renew && held !== undefined && !changed(held.links, links)) return;
     this.#renew = false;
     this.#install(this.#makeOwn(false, links));
+    if (renew) this.records?.renew();
     const spread = this.#env.rng.below(Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)));
     this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');
     this.#env.timers.arm(this.#refreshTimer, this.#env.clock.now() + this.#config.advertisementRefreshUs - spread);
@@ -500,12 +564,13 @@ export class LinkStateRouter implements Router {
     if (before.size > 0) {
       this.database.expire(now);
       for (const origin of before) {
-        for (const peer of this.#peers.values()) peer.forget(origin);
+        for (const { flooding } of this.#peers.values()) flooding.forget(origin);
         this.#env.log.info({ node: formatNodeId(origin) }, 'node forgotten');
       }
       this.#scheduleRecompute();
     }
     this.#recheck();
+    this.records?.recheck();
     this.#renewOwn();
     this.clocks?.tick();
     if (this.clones.tick()) this.#advertiseAgain();
@@ -516,6 +581,7 @@ export class LinkStateRouter implements Router {
   #onMembership(): void {
     if (this.#stopped) return;
     this.#recheck();
+    this.records?.recheck();
     this.#renewOwn();
   }
 
@@ -540,12 +606,12 @@ export class LinkStateRouter implements Router {
       if (reason === DropReason.none) continue;
       this.database.remove(origin);
       gone += 1;
-      for (const peer of this.#peers.values()) peer.forget(origin);
+      for (const { flooding } of this.#peers.values()) flooding.forget(origin);
       if (mayChange(reason)) offerAgain.push(origin);
       this.#env.log.info({ node: formatNodeId(origin), reason: dropReasonName(reason) }, 'node no longer believed');
     }
     if (gone === 0) return;
-    for (const peer of this.#peers.values()) peer.sendLost(offerAgain);
+    for (const { flooding } of this.#peers.values()) flooding.sendLost(offerAgain);
     this.#scheduleRecompute();
   }
 

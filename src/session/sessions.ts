@@ -16,19 +16,22 @@ import {
   decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead,
 } from '../wire/fragment.ts';
 import {
-  demandsProof, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
+  demandsProof, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
+import { decodePieceHead, encodePieceHead, PIECE_HEAD_BYTES, pieceCount, pieceShare, type PieceHead } from '../wire/piece.ts';
+import { SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
 import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES, type SequencedHead } from '../wire/sequenced.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { Reassembly } from './reassembly.ts';
+import { admits, type Secrecy } from './secrecy.ts';
 
 /** Who owns a datagram session. */
 export interface DatagramOwner {
-  /** A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner dropped it. */
-  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number): boolean;
+  /** A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner dropped it. `proved`: its source is what it says. */
+  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean;
   /** After a `send` that was refused for lack of room: there is room again. */
   onWritable(session: DatagramSession): void;
 }
@@ -41,6 +44,8 @@ export interface DatagramOptions {
   ttl?: number;
   /** 0..15, higher is more urgent. */
   priority?: number;
+  /** Default: the daemon's. */
+  secrecy?: Secrecy;
 }
 
 /** Where messages of a session go, and as what. */
@@ -58,6 +63,8 @@ export class DatagramSession {
   dissemination: number;
   ttl: number;
   priority: number;
+  /** What goes by link state is sealed from end to end, and nothing else is taken. */
+  secret = false;
   closed = false;
   sent = 0;
   received = 0;
@@ -88,6 +95,10 @@ export interface SessionsEnvironment {
   readonly dissemination: Dissemination;
   readonly firewall: Firewall;
   readonly reassemblyBytes: number;
+  /** Packets can be sealed from end to end here. */
+  readonly endToEnd: boolean;
+  /** Of sessions that do not say which. */
+  secrecy(): Secrecy;
 }
 
 export class Sessions {
@@ -102,6 +113,7 @@ export class Sessions {
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
+  readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
   /** Numbers of sources that are proved, and of those that anybody may name: these must not make a message of those one that came. */
   readonly #delivered = { proved: new AtMostOnce(), claimed: new AtMostOnce() };
 
@@ -118,6 +130,7 @@ export class Sessions {
   open(owner: DatagramOwner, options: DatagramOptions = {}): DatagramSession {
     const session = new DatagramSession(owner, options);
     session.run = this.#env.draws.u32();
+    session.secret = this.#env.endToEnd && (options.secrecy ?? this.#env.secrecy()) === 'end-to-end';
     return session;
   }
 
@@ -148,7 +161,8 @@ export class Sessions {
     const length = end - start;
     if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
-    const reason = session.service === SERVICE_RELIABLE ? this.#sendSequenced(session, destination, port, bytes, start, end) : length <= PAYLOAD_BYTES_MAX
+    const reason = session.secret && session.dissemination === DISSEMINATION_LINK_STATE ? this.#sendSecret(session, destination, port, bytes, start, end)
+      : session.service === SERVICE_RELIABLE ? this.#sendSequenced(session, destination, port, bytes, start, end) : length <= PAYLOAD_BYTES_MAX
       ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
       : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
@@ -170,11 +184,16 @@ export class Sessions {
       this.#env.drops.count(DropReason.sourceUnproved);
       return;
     }
+    if (!admits(session.secret, packet)) {
+      this.#env.drops.count(DropReason.endToEndMissing);
+      return;
+    }
     if (!this.#env.firewall.admits(packet, false)) {
       this.#env.drops.count(DropReason.firewallDatagram);
       return;
     }
-    if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
+    if (packet.kind === KIND_PIECE) this.#onPiece(session, packet);
+    else if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
     else if (packet.kind === KIND_FRAGMENT) this.#onFragment(session, packet);
     else this.#onSequenced(session, packet);
   }
@@ -208,6 +227,20 @@ export class Sessions {
     if (message !== null) this.#deliver(session, packet, message, 0, message.length);
   }
 
+  /** A piece of a message that was sealed from end to end: it came once, and from whom it says. */
+  #onPiece(session: DatagramSession, packet: Packet): void {
+    const head = this.#piece;
+    // What nobody sealed has other pieces.
+    const reason = packet.authenticated ? decodePieceHead(packet.bytes, packet.payloadStart, packet.end, head) : DropReason.fragmentMalformed;
+    if (reason !== DropReason.none) {
+      this.#env.drops.count(reason);
+      return;
+    }
+    const key = `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${packet.service} ${head.message} ${head.length}`;
+    const message = this.reassembly.onPiece(key, packet, head.index, head.count, pieceShare(head), packet.bytes, packet.payloadStart + PIECE_HEAD_BYTES, packet.end);
+    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
+  }
+
   /** A datagram over reliable links: delivered at most once. */
   #onSequenced(session: DatagramSession, packet: Packet): void {
     const head = this.#sequenced;
@@ -234,12 +267,29 @@ export class Sessions {
   }
 
   #deliver(session: DatagramSession, packet: Packet, bytes: Uint8Array, start: number, end: number): void {
-    if (session.owner.onMessage(session, packet.source, packet.sourcePort, bytes, start, end)) {
+    if (session.owner.onMessage(session, packet.source, packet.sourcePort, bytes, start, end, packet.authenticated)) {
       session.received += 1;
       return;
     }
     session.dropped += 1;
     this.#env.drops.count(DropReason.clientTooSlow);
+  }
+
+  /** Sealed from end to end: in one packet where it fits, else in even pieces. */
+  #sendSecret(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+    if (end - start <= SEALED_PAYLOAD_BYTES_MAX) return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
+    const piece = this.#piece;
+    piece.message = this.#env.draws.u32();
+    piece.length = end - start;
+    piece.count = pieceCount(piece.length);
+    const share = pieceShare(piece);
+    for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
+      const from = start + piece.index * share;
+      encodePieceHead(piece, this.#scratch, OVERLAY_HEADER_BYTES);
+      const reason = this.#sendPacket(session, KIND_PIECE, destination, port, bytes, from, Math.min(end, from + share), PIECE_HEAD_BYTES);
+      if (reason !== DropReason.none) return reason;
+    }
+    return DropReason.none;
   }
 
   #sendFragments(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
@@ -281,6 +331,7 @@ export class Sessions {
     this.#scratch.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), payloadAt);
     packet.compose(this.#scratch, payloadAt + end - start, kind, session, this.#env.self, session.port, destination, port);
     packet.user = session.owner;
+    packet.secret = session.secret;
     return this.#env.dissemination.originate(packet);
   }
 

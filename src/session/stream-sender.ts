@@ -73,6 +73,7 @@ export class StreamSender {
   /** When something new was last acknowledged, or everything was. */
   progressAt: Micros = 0;
   readonly #reliable: boolean;
+  readonly #segmentBytes: number;
   readonly #buffer: ByteQueue;
   readonly #pacer = new Pacer(10 * (SEGMENT_BYTES_MAX + SEGMENT_OVERHEAD), PACING_RTT_FACTOR);
   #sent: Sent[] = [];
@@ -107,7 +108,9 @@ export class StreamSender {
   #finAt = -1;
   #askedAt = 0;
 
-  constructor(reliable: boolean, congestion: CongestionName, bufferBytes: number) {
+  /** `segmentBytes`: data of a full segment. */
+  constructor(reliable: boolean, congestion: CongestionName, bufferBytes: number, segmentBytes = SEGMENT_BYTES_MAX) {
+    this.#segmentBytes = segmentBytes;
     this.#reliable = reliable;
     this.controller = makeController(congestion);
     this.#buffer = new ByteQueue(bufferBytes);
@@ -171,7 +174,7 @@ export class StreamSender {
     const available = Math.min(this.#dataEnd, this.edge) - this.next;
     const finDue = this.#finAt >= 0 && this.next <= this.#finAt && this.#finAt - this.next <= Math.max(0, available);
     if (available <= 0 && !(finDue && this.next === this.#finAt)) return false;
-    const bytes = Math.min(SEGMENT_BYTES_MAX, Math.max(0, available));
+    const bytes = Math.min(this.#segmentBytes, Math.max(0, available));
     if (!this.#windowOpen(bytes, now, wait)) return false;
     out.start = this.next;
     out.end = this.next + bytes;

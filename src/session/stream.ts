@@ -14,10 +14,12 @@ import type { NodeId, Port } from '../base/ids.ts';
 import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { CongestionName } from '../link/congestion.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
+import { SEAL_BYTES } from '../wire/sealed-packet.ts';
 import {
-  RESET_FORBIDDEN, RESET_UNSAID, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  RESET_FORBIDDEN, RESET_UNSAID, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_BYTES_MAX, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
 } from '../wire/segment.ts';
 import type { ReceiveAccount } from './receive-budget.ts';
+import type { Secrecy } from './secrecy.ts';
 import { effectiveLimits, StreamLiveness, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
@@ -84,6 +86,8 @@ export interface StreamOptions {
   readonly priority: number;
   /** Undefined: the daemon's. */
   readonly congestion?: CongestionName | undefined;
+  /** Asked for by who opens one, default: the daemon's. Of a stream: 'end-to-end' when its packets are sealed from end to end, and nothing else is taken. */
+  readonly secrecy?: Secrecy | undefined;
 }
 
 /** What a stream takes from its owner before anything is acknowledged. */
@@ -168,7 +172,8 @@ export class Stream {
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
     this.#liveness = new StreamLiveness(this.#startedAt);
-    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion ?? env.congestion(options.service), WRITE_MAX_BYTES);
+    const segmentBytes = options.secrecy === 'end-to-end' ? SEGMENT_BYTES_MAX - SEAL_BYTES : SEGMENT_BYTES_MAX;
+    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion ?? env.congestion(options.service), WRITE_MAX_BYTES, segmentBytes);
   }
 
   get state(): StreamState {

@@ -14,13 +14,14 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../link/congestion.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { demandsProof, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { demandsProof, DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { RESET_FORBIDDEN, RESET_UNSAID, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
+import { admits, type Secrecy } from './secrecy.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { openerOf, StreamPlaces } from './stream-places.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
@@ -31,6 +32,8 @@ export interface StreamListener {
   readonly dissemination?: number;
   /** Congestion control of what it accepts. Default: the daemon's. */
   readonly congestion?: CongestionName | undefined;
+  /** 'end-to-end': only those that are sealed so, or come by byzantine routing. Default: the daemon's. */
+  readonly secrecy?: Secrecy | undefined;
   /** A stream is established: who owns it from now on, or null to reset it. */
   onAccept(stream: Stream): StreamOwner | null;
 }
@@ -50,6 +53,10 @@ export interface StreamsEnvironment {
   readonly streamsMax: number;
   /** Received bytes that all streams may hold, windows that they granted included. */
   readonly receiveBytes: number;
+  /** Packets can be sealed from end to end here. */
+  readonly endToEnd: boolean;
+  /** Of streams and listeners that do not say which. */
+  secrecy(): Secrecy;
   reachable(node: NodeId): boolean;
 }
 
@@ -169,7 +176,9 @@ export class Streams {
     if (!this.#places.open(owner, this.#free)) {
       throw new SpinesError('EMFILE', `this program has its share of the daemon's ${this.#env.streamsMax} streams; close some, or raise limits.streams and limits.streamBytes`);
     }
-    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, options, true, this.#streamEnv, this.#budget.add(owner), connectUs);
+    const secret = options.dissemination === DISSEMINATION_LINK_STATE && this.#secret(options.secrecy);
+    const of: StreamOptions = { ...options, secrecy: secret ? 'end-to-end' : 'links' };
+    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, of, true, this.#streamEnv, this.#budget.add(owner), connectUs);
     this.#byId.set(stream.id, stream);
     this.#places.add(stream, owner);
     this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
@@ -198,6 +207,7 @@ export class Streams {
     }
     // Not answered: whoever it names has not said it.
     if (demandsProof(stream.options.dissemination) && !packet.authenticated) return DropReason.sourceUnproved;
+    if (!admits(stream.options.secrecy === 'end-to-end', packet)) return DropReason.endToEndMissing;
     if (stream.state === 'closed') {
       // What is repeated was not heard of. A mere acknowledgement is not answered: the far end may be closed as well, and answer in turn.
       const repeats = (segment.flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_ASK)) !== 0 || packet.end > packet.payloadStart + segment.headBytes;
@@ -293,10 +303,14 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.portClosed;
     }
-    if (demandsProof(listening.listener.dissemination ?? packet.dissemination) && !packet.authenticated) {
+    if (demandsProof(listening.listener.dissemination ?? packet.dissemination) && (!packet.authenticated || packet.sealed)) {
       // By link state, where it is believed by streams of link state only: whoever opens one of those here is wrong.
       this.#refuse(packet, remoteId);
       return DropReason.sourceUnproved;
+    }
+    if (!admits(this.#secret(listening.listener.secrecy), packet)) {
+      this.#refuse(packet, remoteId);
+      return DropReason.endToEndMissing;
     }
     if (!this.#places.open(packet, this.#free)) return DropReason.streamRefused;
     const now = this.#env.clock.now();
@@ -307,9 +321,7 @@ export class Streams {
       this.#env.drops.count(DropReason.streamRefused);
       room.instead.forget();
     }
-    const options: StreamOptions = {
-      service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: listening.listener.congestion,
-    };
+    const options: StreamOptions = { ...answering(packet), congestion: listening.listener.congestion };
     const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody, openerOf(packet)));
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
@@ -377,8 +389,12 @@ export class Streams {
     segment.flags = SEGMENT_RST;
     segment.stream = id;
     segment.why = why;
-    const options: StreamOptions = { service: packet.service, dissemination: packet.dissemination, ttl: 64, priority: packet.priority, congestion: 'newreno' };
-    this.#send(packet.source, packet.destinationPort, packet.sourcePort, options, nobody, segment, 0, null);
+    this.#send(packet.source, packet.destinationPort, packet.sourcePort, answering(packet), nobody, segment, 0, null);
+  }
+
+  /** Whether a stream or listener that asks for this is sealed from end to end. */
+  #secret(secrecy: Secrecy | undefined): boolean {
+    return this.#env.endToEnd && (secrecy ?? this.#env.secrecy()) === 'end-to-end';
   }
 
   #mayReset(packet: Packet): boolean {
@@ -396,6 +412,7 @@ export class Streams {
     if (fill !== null) fill(this.#scratch, at);
     packet.compose(this.#scratch, at + dataBytes, KIND_STREAM, options, this.#env.self, localPort, node, port);
     packet.user = user;
+    packet.secret = options.secrecy === 'end-to-end';
     const reason = this.#env.dissemination.originate(packet);
     // What a full queue refuses its stream still has.
     if (reason !== DropReason.none && reason !== DropReason.linkQueueFull) this.#env.drops.count(reason);
@@ -428,6 +445,11 @@ export class Streams {
     if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free stream port is left; close listeners that are not needed');
   }
+}
+
+/** As `packet` came, so goes what answers it. */
+function answering({ service, dissemination, priority, sealed }: Packet): StreamOptions {
+  return { service, dissemination, ttl: 64, priority, secrecy: sealed ? 'end-to-end' : 'links' };
 }
 
 /** What a stream that `packet` opened is known by, until it has told the id that we chose. A claimed source opens none in the name of a proved one. */

@@ -64,7 +64,8 @@ export class SimFlow implements DatagramOwner {
   /** Opens the receiving session; again after the destination's daemon restarted. */
   listen(): void {
     if (!this.#to.running) return;
-    const session = this.#to.node.sessions.open(this);
+    const { secrecy } = this.#settings.options ?? {};
+    const session = this.#to.node.sessions.open(this, secrecy === undefined ? {} : { secrecy });
     this.#to.node.sessions.bind(session, this.#port);
   }
 

@@ -24,6 +24,8 @@ export const REVOCATIONS_VERSION_SUBJECTS = 2;
 
 export const KEY_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
+/** SHA-256 of a certificate, by which signed statements name it. */
+export const CERTIFICATE_HASH_BYTES = 32;
 export const NETWORK_ID_BYTES = 32;
 export const AUTHORITY_ID_BYTES = 16;
 export const SERIAL_BYTES = 8;

@@ -111,6 +111,11 @@ export const DropReason = {
   linkStateOfAnother: 80,
   linkStateOutOfTime: 81,
   linkStateOverBudget: 82,
+  linkStateUncertified: 140,
+  /* signed records beside link state */
+  recordMalformed: 141,
+  recordStale: 142,
+  recordTableFull: 143,
   /* revocation lists */
   revocationMalformed: 83,
   revocationForged: 84,
@@ -132,6 +137,17 @@ export const DropReason = {
   probedAckMalformed: 95,
   probedAckUnexpected: 96,
   probedAckForged: 97,
+  /* sealed from end to end */
+  endToEndMalformed: 144,
+  endToEndUnasked: 145,
+  endToEndNoKey: 146,
+  endToEndEpochUnknown: 147,
+  endToEndKeyGone: 148,
+  endToEndForged: 149,
+  endToEndReplayed: 150,
+  endToEndTooOld: 151,
+  endToEndOverBudget: 152,
+  endToEndMissing: 153,
   /* route discovery */
   routeRequestMalformed: 98,
   routeRequestDuplicate: 99,

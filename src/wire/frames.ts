@@ -30,6 +30,12 @@ export const FRAME_DIGEST = 0x12;
 export const FRAME_REVOCATION_OFFER = 0x13;
 export const FRAME_REVOCATION_WANT = 0x14;
 export const FRAME_REVOCATION_PART = 0x15;
+/** Signed records that are flooded beside advertisements; see record.ts. */
+export const FRAME_RECORD = 0x16;
+export const FRAME_RECORD_ACK = 0x17;
+export const FRAME_RECORD_DIGEST = 0x19;
+/** A certificate that something signed names, in front of it. */
+export const FRAME_CERTIFICATE = 0x1a;
 /** See twin.ts. */
 export const FRAME_TWIN = 0x1c;
 

@@ -4,14 +4,14 @@
  *
  * An advertisement is decoded into a fresh object (control plane, rare) that keeps its own copy of the
  * received bytes: those are what is flooded on, never a re-encoding. Entries are sorted by node id, so that
- * there is one encoding for one content. In a network with identities a proof follows the links; who may sign is
+ * there is one encoding for one content. In a network with identities a proof ends it; who may sign is
  * judged in routing/signed-advertisement.ts.
  */
 
 import { assert } from '../base/assert.ts';
 import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
-import { CERTIFICATE_BYTES_MAX, SIGNATURE_BYTES } from './certificate.ts';
+import { CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
 import { NODE_FACTS_BYTES, nodeFactsAt, putNodeFacts, type NodeFacts } from './node-facts.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
@@ -25,9 +25,12 @@ const LINK_NODE = 0, LINK_LATENCY = 4, LINK_LOSS = 6;
 export const LINK_ENTRY_BYTES = 8;
 export const LINK_ENTRY_LAYOUT = { node: [LINK_NODE, 4], latency: [LINK_LATENCY, 2], loss: [LINK_LOSS, 2] } as const;
 
-const ISSUED = 0, CERTIFICATE_BYTES = 6, CERTIFICATE = 8;
-/** Behind the links, and the facts, of a signed advertisement; the certificate and the signature follow. */
-export const ADVERTISEMENT_PROOF_LAYOUT = { issued: [ISSUED, 6], 'certificate bytes': [CERTIFICATE_BYTES, 2] } as const;
+const ISSUED = 0, CERTIFICATE = 6, SIGNATURE = CERTIFICATE + CERTIFICATE_HASH_BYTES;
+/** Behind the links, and the facts, of a signed advertisement. */
+export const ADVERTISEMENT_PROOF_BYTES = SIGNATURE + SIGNATURE_BYTES;
+export const ADVERTISEMENT_PROOF_LAYOUT = {
+  issued: [ISSUED, 6], certificate: [CERTIFICATE, CERTIFICATE_HASH_BYTES], signature: [SIGNATURE, SIGNATURE_BYTES],
+} as const;
 
 /** The origin is going away on purpose: forget it now. */
 export const ADVERTISEMENT_LEAVING = 0x01;
@@ -50,14 +53,14 @@ export interface AdvertisedLink {
   loss: number;
 }
 
-/** What a signed advertisement has on top. Says nothing about whether it is true. */
-export interface AdvertisementProof {
+/** When something was signed, and under which certificate. Says nothing about whether it is true. */
+export interface Proof {
   /** Seconds since 1970, by the origin's clock. */
   readonly issuedS: number;
-  /** Where the origin's certificate lies in the advertisement's bytes; the signature is the rest. */
-  readonly certificateStart: number;
-  readonly certificateEnd: number;
+  /** SHA-256 of the origin's certificate, which travels on its own. */
+  readonly certificate: Uint8Array;
 }
+
 
 export interface Advertisement {
   readonly origin: NodeId;
@@ -70,7 +73,7 @@ export interface Advertisement {
   /** Null when it says nothing of itself. */
   readonly facts: NodeFacts | null;
   /** Null when it is not signed. */
-  readonly proof: AdvertisementProof | null;
+  readonly proof: Proof | null;
   /** What was received, or built by us: flooded as it is. */
   readonly bytes: Uint8Array;
 }
@@ -88,8 +91,8 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   const linksEnd = ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES;
   const factual = (flags & ADVERTISEMENT_FACTS) !== 0;
   const bodyBytes = linksEnd + (factual ? NODE_FACTS_BYTES : 0);
-  const proof = signed ? proofAt(b, start, start + bodyBytes, end) : null;
-  if (signed ? proof === null || nameBytes !== 0 : end - start !== bodyBytes) return DropReason.linkStateMalformed;
+  if (end - start !== bodyBytes + (signed ? ADVERTISEMENT_PROOF_BYTES : 0) || (signed && nameBytes !== 0)) return DropReason.linkStateMalformed;
+  const proof = signed ? proofAt(b, start + bodyBytes) : null;
   const facts = factual ? nodeFactsAt(b, start + linksEnd) : null;
   if (!isNodeId(origin) || (factual && facts === null)) return DropReason.linkStateMalformed;
   const name = utf8Decode(b.subarray(start + NAME, start + NAME + nameBytes));
@@ -107,13 +110,8 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   };
 }
 
-/** The proof at `b[at..end)` of an advertisement that begins at `start`, or null when the lengths do not fit. */
-function proofAt(b: Uint8Array, start: number, at: number, end: number): AdvertisementProof | null {
-  if (end - at < CERTIFICATE + SIGNATURE_BYTES) return null;
-  const certificateBytes = getU16(b, at + CERTIFICATE_BYTES);
-  if (certificateBytes > CERTIFICATE_BYTES_MAX || end - at !== CERTIFICATE + certificateBytes + SIGNATURE_BYTES) return null;
-  const certificateStart = at + CERTIFICATE - start;
-  return { issuedS: getU48(b, at + ISSUED), certificateStart, certificateEnd: certificateStart + certificateBytes };
+function proofAt(b: Uint8Array, at: number): Proof {
+  return { issuedS: getU48(b, at + ISSUED), certificate: copyOf(b, at + CERTIFICATE, at + SIGNATURE) };
 }
 
 /** Builds an advertisement of our own. `links` are sorted by node id, without repetition. */
@@ -127,7 +125,7 @@ export function makeAdvertisement(
 }
 
 /** What a signed advertisement is made of. */
-export interface SignedContent {
+export interface SignedContent extends Proof {
   readonly origin: NodeId;
   readonly sequence: number;
   readonly leaving: boolean;
@@ -135,24 +133,18 @@ export interface SignedContent {
   readonly name: string;
   readonly links: readonly AdvertisedLink[];
   readonly facts: NodeFacts | null;
-  readonly issuedS: number;
-  /** The bytes of the origin's certificate. */
-  readonly certificate: Uint8Array;
 }
 
 /** Builds a signed advertisement. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
 export function makeSignedAdvertisement(content: SignedContent, sign: (part: Uint8Array) => Uint8Array): Advertisement {
   const { origin, sequence, leaving, name, links, facts, issuedS, certificate } = content;
-  const proofStart = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES + (facts === null ? 0 : NODE_FACTS_BYTES);
-  const certificateStart = proofStart + CERTIFICATE;
-  const certificateEnd = certificateStart + certificate.length;
-  const b = new Uint8Array(certificateEnd + SIGNATURE_BYTES);
+  const at = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES + (facts === null ? 0 : NODE_FACTS_BYTES);
+  const b = new Uint8Array(at + ADVERTISEMENT_PROOF_BYTES);
   putBody(b, origin, sequence, ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0), new Uint8Array(0), links, facts);
-  putU48(b, proofStart + ISSUED, issuedS);
-  putU16(b, proofStart + CERTIFICATE_BYTES, certificate.length);
-  b.set(certificate, certificateStart);
-  b.set(sign(b.subarray(0, certificateEnd)), certificateEnd);
-  return { origin, sequence, leaving, name, links, facts, proof: { issuedS, certificateStart, certificateEnd }, bytes: b };
+  putU48(b, at + ISSUED, issuedS);
+  b.set(certificate, at + CERTIFICATE);
+  b.set(sign(b.subarray(0, at + SIGNATURE)), at + SIGNATURE);
+  return { origin, sequence, leaving, name, links, facts, proof: { issuedS, certificate }, bytes: b };
 }
 
 function putBody(
@@ -207,8 +199,8 @@ export function versionEntrySequence(b: Uint8Array, at: number): number {
 export const CONTROL_CHECK_BYTES = 4;
 
 const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES
-  + NODE_FACTS_BYTES + CERTIFICATE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
-assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate must fit a frame');
+  + NODE_FACTS_BYTES + ADVERTISEMENT_PROOF_BYTES + CONTROL_CHECK_BYTES;
+assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links must fit a frame');
 
 /** Writes the check of a control frame's body `b[start..at)` at `at`. */
 export function putControlCheck(b: Uint8Array, start: number, at: number): void {

@@ -22,6 +22,8 @@ export const KIND_SEQUENCED = 5;
 export const KIND_PROBED = 6;
 /** A part of a message of route discovery, from one neighbour to the next. */
 export const KIND_ROUTE = 7;
+/** A piece of a datagram that is sealed from end to end. */
+export const KIND_PIECE = 12;
 
 export const SERVICE_BEST_EFFORT = 0;
 export const SERVICE_RELIABLE = 1;
@@ -47,8 +49,8 @@ export const OVERLAY_LAYOUT = {
   'source port': [SOURCE_PORT, 2], 'destination port': [DESTINATION_PORT, 2],
 } as const;
 
-/** Bits of `mode`: link service 0-2, dissemination 3-5, reserved 6, ECN 7. */
-const SERVICE_MASK = 0x07, DISSEMINATION_SHIFT = 3, DISSEMINATION_MASK = 0x38, MODE_RESERVED = 0x40, ECN_MARK = 0x80;
+/** Bits of `mode`: link service 0-2, dissemination 3-5, sealed 6, ECN 7. */
+const SERVICE_MASK = 0x07, DISSEMINATION_SHIFT = 3, DISSEMINATION_MASK = 0x38, SEALED = 0x40, ECN_MARK = 0x80;
 /** Bits of `class`: priority 0-3, reserved 4-7. */
 const PRIORITY_MASK = 0x0f, CLASS_RESERVED = 0xf0;
 
@@ -71,6 +73,10 @@ export class Packet {
    * Dissemination where it delivers, never read from the wire.
    */
   authenticated = false;
+  /** It is sealed from its source to its destination. */
+  sealed = false;
+  /** Of one that is sent: it leaves sealed or not at all. Set by sessions. */
+  secret = false;
   /** For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for nobody in particular. */
   user: object | null = null;
   kind = 0;
@@ -102,7 +108,7 @@ export class Packet {
     if (end - start > PACKET_BYTES_MAX) return DropReason.packetTooLong;
     const mode = bytes[start + MODE]!;
     const klass = bytes[start + CLASS]!;
-    if ((mode & MODE_RESERVED) !== 0 || (klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
+    if ((klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
     const source = getU32(bytes, start + SOURCE);
     const destination = getU32(bytes, start + DESTINATION);
     if (!isNodeId(source) || !isNodeId(destination)) return DropReason.packetMalformed;
@@ -115,6 +121,8 @@ export class Packet {
     this.ttl = bytes[start + TTL]!;
     this.service = mode & SERVICE_MASK;
     this.dissemination = (mode & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;
+    this.sealed = (mode & SEALED) !== 0;
+    this.secret = false;
     this.ecn = (mode & ECN_MARK) !== 0;
     this.priority = klass & PRIORITY_MASK;
     this.source = source;
@@ -145,6 +153,8 @@ export class Packet {
   /** Sets what a packet that begins here has in its header, and for whom it is sent, but no bytes: queues tell flows apart by it. */
   nameFlow(kind: number, modes: PacketModes, source: NodeId, sourcePort: Port, destination: NodeId, destinationPort: Port, user: object | null): void {
     this.user = user;
+    this.sealed = false;
+    this.secret = false;
     this.kind = kind;
     this.ttl = modes.ttl;
     this.service = modes.service;
@@ -169,7 +179,7 @@ export class Packet {
     const { bytes, start } = this;
     bytes[start + KIND] = this.kind;
     bytes[start + TTL] = this.ttl;
-    bytes[start + MODE] = this.service | (this.dissemination << DISSEMINATION_SHIFT) | (this.ecn ? ECN_MARK : 0);
+    bytes[start + MODE] = this.service | (this.dissemination << DISSEMINATION_SHIFT) | (this.sealed ? SEALED : 0) | (this.ecn ? ECN_MARK : 0);
     bytes[start + CLASS] = this.priority;
     putU32(bytes, start + SOURCE, this.source);
     putU32(bytes, start + DESTINATION, this.destination);
@@ -192,6 +202,12 @@ export function demandsProof(dissemination: number): boolean {
 /** The dissemination of the encoded packet at `at`. */
 export function disseminationAt(b: Uint8Array, at: number): number {
   return (b[at + MODE]! & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;
+}
+
+/** Takes what changes on the way, hops and ECN mark, out of the encoded packet at `at`: all else of the header can be authenticated. */
+export function clearChanging(b: Uint8Array, at: number): void {
+  b[at + TTL] = 0;
+  b[at + MODE] = b[at + MODE]! & ~ECN_MARK;
 }
 
 /** Marks an encoded packet at `at` as having met congestion. */

@@ -17,7 +17,7 @@ const CALLER = 0, LISTENER = 1, INSIDER = 4, PORT = 80;
 const EDGES: Edge[] = ([[0, 2], [2, 1], [0, 3], [3, 1], [4, 2]] as const).map(([a, b]) => ({ a, b, latencyUs: 3 * MS }));
 
 function flooded(perSecond: number, sources: number, dissemination: number): { opened: number; failed: string[]; halfOpen: number } {
-  const lab = new AdversaryLab({ seed: 1, nodes: 5, edges: EDGES, options: modeOf('secure') });
+  const lab = new AdversaryLab({ seed: 1, nodes: 5, edges: EDGES, options: modeOf('secure'), secrecy: 'links' });
   const [caller, listener, insider] = [lab.host(CALLER), lab.host(LISTENER), lab.host(INSIDER)];
   const reader = { onOpen() {}, onReadable() {}, onSpace() {}, onClosed() {} };
   listener.node.streams.listen(PORT, 0, (port) => ({ port, onAccept: () => reader }));

@@ -9,9 +9,11 @@ import { expect, test } from 'vitest';
 import { SECOND } from '../../src/base/time.ts';
 import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
 import type { DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
+import type { Secrecy } from '../../src/session/secrecy.ts';
 import type { Stream } from '../../src/session/stream.ts';
 import { World, type SimHost } from '../../src/sim/world.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { SEALED_PAYLOAD_BYTES_MAX } from '../../src/wire/sealed-packet.ts';
 import { PAYLOAD_BYTES_MAX } from '../../src/wire/sizes.ts';
 import { SEQUENCED_HEAD_BYTES } from '../../src/wire/sequenced.ts';
 
@@ -21,7 +23,7 @@ type Way = 'best effort' | 'reliable link' | 'reliable link and stream';
 const FULL_PACKET_BYTES = PAYLOAD_BYTES_MAX + 16 + 3 + 12 + 28;
 
 /** Makes `from` send to `to` as much as the link takes; returns how to read the bytes that arrived. */
-function saturate(world: World, from: SimHost, to: SimHost, way: Way, kbps: number): () => number {
+function saturate(world: World, from: SimHost, to: SimHost, way: Way, kbps: number, secrecy: Secrecy): () => number {
   let arrived = 0;
   if (way === 'reliable link and stream') {
     const write = (stream: Stream): void => {
@@ -42,7 +44,7 @@ function saturate(world: World, from: SimHost, to: SimHost, way: Way, kbps: numb
     return () => arrived;
   }
   const reliable = way === 'reliable link';
-  const message = new Uint8Array(reliable ? PAYLOAD_BYTES_MAX - SEQUENCED_HEAD_BYTES : PAYLOAD_BYTES_MAX);
+  const message = new Uint8Array(secrecy === 'end-to-end' ? SEALED_PAYLOAD_BYTES_MAX : reliable ? PAYLOAD_BYTES_MAX - SEQUENCED_HEAD_BYTES : PAYLOAD_BYTES_MAX);
   const owner: DatagramOwner = {
     onMessage: (_session, _node, _port, _bytes, start, end) => { arrived += end - start; return true; },
     onWritable: (session) => fill(session),
@@ -70,17 +72,18 @@ function saturate(world: World, from: SimHost, to: SimHost, way: Way, kbps: numb
 }
 
 test.each([
-  ['best effort', 2.3, 'newreno'], ['reliable link', 3.5, 'newreno'], ['reliable link', 3.5, 'bbr'], ['reliable link and stream', 5.7, 'newreno'],
-] as const)('%s carries at most %f percent less than TCP would, from 0.5 to 100 Mbit/s, %s', (way, mostLess, congestion) => {
+  ['best effort', 'links', 2.3, 'newreno'], ['reliable link', 'links', 3.5, 'newreno'], ['reliable link', 'links', 3.5, 'bbr'], ['reliable link and stream', 'links', 5.7, 'newreno'],
+  ['best effort', 'end-to-end', 4.3, 'newreno'], ['reliable link', 'end-to-end', 4.8, 'newreno'], ['reliable link and stream', 'end-to-end', 7.7, 'newreno'],
+] as const)('%s, secrecy %s, carries at most %f percent less than TCP would, from 0.5 to 100 Mbit/s, %s', (way, secrecy, mostLess, congestion) => {
   for (const kbps of [500, 1_000, 10_000, 100_000]) {
     const world = new World({ seed: 5 });
-    const [a, b] = [world.addHost(0x0a000001, 'a', { congestion }), world.addHost(0x0a000002, 'b', { congestion })];
+    const [a, b] = [world.addHost(0x0a000001, 'a', { congestion, secrecy }), world.addHost(0x0a000002, 'b', { congestion, secrecy })];
     const wire = changeDirection(defaultDirection(), { latencyUs: 10_000, bandwidthKbps: kbps });
     world.connect(a, b, wire, wire);
     a.start();
     b.start();
     world.runFor(2 * SECOND);
-    const arrived = saturate(world, a, b, way, kbps);
+    const arrived = saturate(world, a, b, way, kbps, secrecy);
     world.runFor(5 * SECOND);
     const seconds = kbps > 10_000 ? 10 : 60;
     const [before, backBefore] = [arrived(), world.wires[1]!.ipBytes];
@@ -88,7 +91,7 @@ test.each([
     const goodput = ((arrived() - before) * 8) / seconds / 1_000;
     const back = ((world.wires[1]!.ipBytes - backBefore) * 8) / seconds / 1_000;
     const less = 100 - (100 * goodput) / ((kbps * 1_448) / 1_500);
-    console.log(`${way}, ${kbps / 1_000} Mbit/s: ${less.toFixed(2)} % less than TCP; ${((100 * back) / kbps).toFixed(2)} % of the link in the other direction`);
+    console.log(`${way}, ${secrecy}, ${kbps / 1_000} Mbit/s: ${less.toFixed(2)} % less than TCP; ${((100 * back) / kbps).toFixed(2)} % of the link in the other direction`);
     expect(less, `${kbps} kbit/s`).toBeLessThanOrEqual(mostLess);
     expect(less, `${kbps} kbit/s`).toBeGreaterThan(0);
   }

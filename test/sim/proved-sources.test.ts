@@ -29,7 +29,7 @@ const EDGES: readonly Edge[] = [[0, 2], [2, 1], [0, 3], [3, 1], [4, 2]].map(([a,
 interface Heard { readonly source: number; readonly bytes: Uint8Array }
 
 class Scene {
-  readonly lab = new AdversaryLab({ seed: 1, nodes: 5, edges: EDGES, options: modeOf('secure') });
+  readonly lab = new AdversaryLab({ seed: 1, nodes: 5, edges: EDGES, options: modeOf('secure'), secrecy: 'links' });
   readonly source = this.lab.host(0);
   readonly destination = this.lab.host(1);
   readonly insider = this.lab.host(4);

@@ -180,7 +180,7 @@ describe('fragments', () => {
 
   /** A victim in the middle of `rogues` that send first pieces only, and one honest neighbour. */
   function underAttack(rogues: number, kbps = 10_000, every = 100): { delivered: number; victim: SimHost } {
-    const network = hosts(0, { config: { limits: defaultLimits } });
+    const network = hosts(0, { config: { limits: defaultLimits, secrecy: 'links' } });
     const victim = network.add('victim');
     const honest = network.add('honest');
     network.connect(honest, victim, wire({ latencyUs: 5 * MS, bandwidthKbps: kbps }));
@@ -217,7 +217,7 @@ describe('fragments', () => {
   });
 
   test('that contradict each other are counted and give nothing', () => {
-    const network = pair();
+    const network = pair({ config: { secrecy: 'links' } });
     const [a, b] = ends(network);
     network.settle();
     const inbox = new Inbox(b, PORT);

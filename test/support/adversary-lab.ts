@@ -11,6 +11,7 @@ import { Rng } from '../../src/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
 import type { Conviction } from '../../src/byzantine/byzantine-router.ts';
 import { OUTAGE_US, rangeOf } from '../../src/byzantine/bounds.ts';
+import type { Secrecy } from '../../src/session/secrecy.ts';
 import { byzantineModes, capExponent, faultLosses, type ByzantineOptions } from '../../src/byzantine/options.ts';
 import type { PathFlow } from '../../src/byzantine/path-flow.ts';
 import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
@@ -27,6 +28,8 @@ export interface LabOptions {
   readonly nodes: number;
   readonly edges: readonly Edge[];
   readonly options: ByzantineOptions;
+  /** Of what goes by link state. Default: end to end. */
+  readonly secrecy?: Secrecy;
   /** Default 1 s: until links are up and everybody knows them. */
   readonly settleUs?: Micros;
   readonly onArrival?: NonNullable<ConstructorParameters<typeof World>[0]['onArrival']>;
@@ -66,10 +69,10 @@ export class AdversaryLab {
   /** Those of links with no end at an adversary. */
   readonly violations: string[] = [];
 
-  constructor({ seed, nodes, edges, options, settleUs = SECOND, onArrival }: LabOptions) {
+  constructor({ seed, nodes, edges, options, secrecy = 'end-to-end', settleUs = SECOND, onArrival }: LabOptions) {
     this.options = options;
     this.world = new World({ seed, ...(onArrival === undefined ? {} : { onArrival }) });
-    for (let i = 0; i < nodes; i += 1) this.world.addHost(ID_BASE + i, `n${i}`, { byzantine: options, limits: { ...defaultLimits, nodes: Math.max(nodes, 2) } });
+    for (let i = 0; i < nodes; i += 1) this.world.addHost(ID_BASE + i, `n${i}`, { byzantine: options, secrecy, limits: { ...defaultLimits, nodes: Math.max(nodes, 2) } });
     for (const { a, b, latencyUs, bandwidthKbps } of edges) {
       const wire = changeDirection(defaultDirection(), { latencyUs, ...(bandwidthKbps === undefined ? {} : { bandwidthKbps }) });
       this.world.connect(this.host(a), this.host(b), wire, wire);

@@ -36,7 +36,7 @@ export function lossy(rate: number, latencyUs: Micros = 5 * MILLISECOND): Direct
 export class Inbox implements DatagramOwner {
   readonly host: SimHost;
   readonly session: DatagramSession;
-  readonly messages: { source: NodeId; port: Port; bytes: Uint8Array; at: Micros }[] = [];
+  readonly messages: { source: NodeId; port: Port; bytes: Uint8Array; at: Micros; proved: boolean }[] = [];
 
   constructor(host: SimHost, port: Port, options: DatagramOptions = {}) {
     this.host = host;
@@ -44,8 +44,8 @@ export class Inbox implements DatagramOwner {
     host.node.sessions.bind(this.session, port);
   }
 
-  onMessage(_session: DatagramSession, source: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): boolean {
-    this.messages.push({ source, port, bytes: bytes.slice(start, end), at: this.host.world.now() });
+  onMessage(_session: DatagramSession, source: NodeId, port: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean {
+    this.messages.push({ source, port, bytes: bytes.slice(start, end), at: this.host.world.now(), proved });
     return true;
   }
 

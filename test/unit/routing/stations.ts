@@ -13,11 +13,12 @@ import type { Link } from '../../../src/link/link.ts';
 import type { LinkTable } from '../../../src/link/link-table.ts';
 import { LinkStateRouter } from '../../../src/routing/link-state-router.ts';
 import { DropCounters } from '../../../src/wire/drop.ts';
-import { FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../../../src/wire/frames.ts';
+import { FRAME_CERTIFICATE, FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, FRAME_RECORD, FRAME_RECORD_ACK } from '../../../src/wire/frames.ts';
 import {
   CONTROL_CHECK_BYTES, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
   type Advertisement,
 } from '../../../src/wire/link-state.ts';
+import { decodeRecord, type SignedRecord } from '../../../src/wire/record.ts';
 import { WIRE_VERSIONS } from '../../../src/wire/versions.ts';
 
 const LATENCY: Micros = 1 * MILLISECOND;
@@ -77,15 +78,19 @@ export class Station {
   readonly drops = new DropCounters();
   readonly router: LinkStateRouter;
   readonly ends: WireEnd[] = [];
+  /** What its node record says, and what it was told of others'. */
+  epoch = 5;
+  readonly records: [number, number | null][] = [];
 
   constructor(lab: Lab, id: number, membership: Membership | null, seed = id) {
     this.lab = lab;
     this.id = id;
     this.membership = membership;
     const table = { all: () => this.ends.values(), of: (node: number) => this.ends.find((end) => end.node === node), at: (slot: number) => this.ends[slot] ?? null };
+    const facts = { wire: WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 };
     this.router = new LinkStateRouter(
-      { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, limits: { nodes: 1_000 } },
-      { facts: { wire: WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 }, clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
+      { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, keyRotationUs: 600 * SECOND, limits: { nodes: 1_000 } },
+      { facts, statement: () => ({ instance: facts.instance, epoch: this.epoch, key: new Uint8Array(32).fill(seed) }), onNodeRecord: (node, record) => { this.records.push([node, record?.node.epoch ?? null]); }, clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
       table as unknown as LinkTable,
     );
     this.router.start();
@@ -135,14 +140,36 @@ export class Stranger {
   readonly heard: { readonly at: Micros; readonly lifetime: number; readonly advertisement: Advertisement }[] = [];
   readonly acked: Version[] = [];
   readonly listed: Version[] = [];
+  readonly records: SignedRecord[] = [];
+  readonly recordAcks: number[] = [];
+  certificates = 0;
 
-  constructor(station: Station, id: number) {
+  readonly #certificateOf: (advertisement: Uint8Array) => Uint8Array | null;
+
+  /** `certificateOf`: what it shows before it says something; null: nothing. */
+  constructor(station: Station, id: number, certificateOf: (advertisement: Uint8Array) => Uint8Array | null = () => null) {
     this.station = station;
+    this.#certificateOf = certificateOf;
     this.link = station.link(id, (type, bytes) => this.#onFrame(type, bytes));
     station.router.onLinkState(this.link, true);
   }
 
+  /** Shows a certificate. */
+  show(certificate: Uint8Array): void {
+    const frame = new Uint8Array(certificate.length + CONTROL_CHECK_BYTES);
+    frame.set(certificate);
+    this.#deliver(FRAME_CERTIFICATE, frame);
+  }
+
+  tell(record: Uint8Array): void {
+    const frame = new Uint8Array(record.length + CONTROL_CHECK_BYTES);
+    frame.set(record);
+    this.#deliver(FRAME_RECORD, frame);
+  }
+
   say(advertisement: Uint8Array, lifetime = 900): void {
+    const certificate = this.#certificateOf(advertisement);
+    if (certificate !== null) this.show(certificate);
     const frame = new Uint8Array(LIFETIME_BYTES + advertisement.length + CONTROL_CHECK_BYTES);
     putU16(frame, 0, lifetime);
     frame.set(advertisement, LIFETIME_BYTES);
@@ -186,6 +213,10 @@ export class Stranger {
       this.heard.push({ at: this.station.lab.now(), lifetime: bytes[0]! * 256 + bytes[1]!, advertisement });
       return;
     }
+    if (type === FRAME_CERTIFICATE) this.certificates += 1;
+    if (type === FRAME_RECORD) this.records.push(decodeRecord(bytes, 0, end) as SignedRecord);
+    if (type === FRAME_RECORD_ACK) this.recordAcks.push(end);
+    if (type !== FRAME_DIGEST && type !== FRAME_LINK_STATE_ACK) return;
     const into = type === FRAME_DIGEST ? this.listed : this.acked;
     for (let at = type === FRAME_DIGEST ? DIGEST_HEAD_BYTES : 0; at < end; at += VERSION_ENTRY_BYTES) into.push({ origin: versionEntryOrigin(bytes, at), sequence: versionEntrySequence(bytes, at) });
   }

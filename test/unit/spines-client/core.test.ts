@@ -107,7 +107,7 @@ describe('ClientCore', () => {
     ['a reply to no request', p.encodeControl(p.FRAME_REPLY, { id: 99, ok: true })],
     ['a reply that is no map', Uint8Array.of(0, 0, 0, 2, p.FRAME_REPLY, 0xc1)],
     ['a short RECV', Uint8Array.of(0, 0, 0, 5, p.FRAME_RECV, 0, 0, 0, 1)],
-    ['a RECV with reserved bits', p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(0)).fill(1, 16, 17)],
+    ['a RECV with reserved bits', p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(0)).fill(2, 16, 17)],
     ['a RECV beyond the largest message', p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(p.MESSAGE_BYTES_MAX + 1))],
     ['a BLOCKED with a tail', p.encodeControl(p.FRAME_BLOCKED, { socket: 12 })],
     ['an event without a name', p.encodeControl(p.FRAME_EVENT, {})],

@@ -180,7 +180,7 @@ describe('SpinesDatagram sending', () => {
     expect(socket.getSendQueueCount()).toBe(3);
     await all;
     expect(received.map(([text]) => text)).toEqual(['a', 'bb', 'ccc']);
-    expect(received[2]![1]).toEqual({ address: '10.0.0.1', family: 'spines', port: socket.address().port, size: 3 });
+    expect(received[2]![1]).toEqual({ address: '10.0.0.1', family: 'spines', port: socket.address().port, size: 3, authenticated: false });
     expect(daemon.ops('socket').at(-1)).toMatchObject({ kind: 'datagram', link: 'reliable', routing: 'link-state', ttl: 9 });
   });
 

@@ -210,7 +210,7 @@ describe('overlay packet', () => {
     expect(packet.decode(b, 0, PACKET_BYTES_MAX, true)).toBe(DropReason.none);
     expect(packet.decode(b, 0, PACKET_BYTES_MAX + 1, true)).toBe(DropReason.packetTooLong);
     b[2] = 0x40;
-    expect(packet.decode(b, 0, 16, true)).toBe(DropReason.reservedNotZero);
+    expect([packet.decode(b, 0, 16, true), packet.sealed, packet.service]).toEqual([DropReason.none, true, 0]);
     for (const bit of [0x10, 0x20, 0x40, 0x80]) {
       fresh();
       b[3] = bit;

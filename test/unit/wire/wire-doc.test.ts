@@ -16,11 +16,14 @@ import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as nodeFacts from '../../../src/wire/node-facts.ts';
 import * as packet from '../../../src/wire/packet.ts';
+import * as piece from '../../../src/wire/piece.ts';
 import * as probed from '../../../src/wire/probed.ts';
+import * as record from '../../../src/wire/record.ts';
 import * as refusal from '../../../src/wire/refusal.ts';
 import * as revocation from '../../../src/wire/revocation.ts';
 import * as pathSize from '../../../src/wire/path-size.ts';
 import * as routePart from '../../../src/wire/route-part.ts';
+import * as sealedPacket from '../../../src/wire/sealed-packet.ts';
 import * as sealed from '../../../src/wire/sealed-handshake.ts';
 import * as segment from '../../../src/wire/segment.ts';
 import * as sequenced from '../../../src/wire/sequenced.ts';
@@ -29,7 +32,7 @@ import * as twin from '../../../src/wire/twin.ts';
 import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...piece, ...sealedPacket, ...record, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -56,12 +59,17 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
   ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links', 'facts', 'proof'] },
   NODE_FACTS: { bytes: nodeFacts.NODE_FACTS_BYTES },
-  ADVERTISEMENT_PROOF: { bytes: 8, varying: ['certificate', 'signature'] },
+  ADVERTISEMENT_PROOF: { bytes: linkState.ADVERTISEMENT_PROOF_BYTES },
+  RECORD_HEAD: { bytes: record.RECORD_HEAD_BYTES },
+  NODE_RECORD: { bytes: record.NODE_RECORD_BYTES },
+  RECORD_ENTRY: { bytes: record.RECORD_ENTRY_BYTES },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
   LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
   VERSION_ENTRY: { bytes: linkState.VERSION_ENTRY_BYTES },
   DIGEST_HEAD: { bytes: linkState.DIGEST_HEAD_BYTES, varying: ['versions'] },
   FRAGMENT: { bytes: fragment.FRAGMENT_HEAD_BYTES },
+  PIECE: { bytes: piece.PIECE_HEAD_BYTES },
+  SEAL_HEAD: { bytes: sealedPacket.SEAL_HEAD_BYTES },
   ECHO: { bytes: echo.ECHO_HEAD_BYTES },
   REVOCATION_OFFER_HEAD: { bytes: revocation.REVOCATION_OFFER_HEAD_BYTES, varying: ['entries'] },
   REVOCATION_ENTRY: { bytes: revocation.REVOCATION_ENTRY_BYTES },

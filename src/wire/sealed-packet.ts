@@ -1,0 +1,48 @@
+/**
+ * What stands between the overlay header and the payload of a packet that is sealed from its source to its destination. WIRE.md section 15.
+ *
+ * Names the keys of both ends and counts; a tag follows the payload. Routers read none of it.
+ */
+
+import { getU48, putU48 } from '../base/bytes.ts';
+import { EPOCH_BYTES, epochAt, putEpoch } from './record.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_BYTES } from './sizes.ts';
+
+const SOURCE_EPOCH = 0, DESTINATION_EPOCH = EPOCH_BYTES, COUNTER = 2 * EPOCH_BYTES;
+export const SEAL_HEAD_BYTES = COUNTER + 6;
+export const SEAL_HEAD_LAYOUT = { 'source epoch': [SOURCE_EPOCH, EPOCH_BYTES], 'destination epoch': [DESTINATION_EPOCH, EPOCH_BYTES], counter: [COUNTER, 6] } as const;
+
+/** What sealing adds to a packet. */
+export const SEAL_BYTES = SEAL_HEAD_BYTES + TAG_BYTES;
+/** Largest payload of a packet that is sealed. */
+export const SEALED_PAYLOAD_BYTES_MAX = PAYLOAD_BYTES_MAX - SEAL_BYTES;
+/** A counter is below this: with the link service it makes the number of the seal. */
+export const SEAL_COUNTER_MAX = 2 ** 45;
+
+/** In front of it in a packet, and with it authenticated. */
+export const SEALED_FROM = OVERLAY_HEADER_BYTES + SEAL_HEAD_BYTES;
+
+export interface SealHead {
+  /** Name of the source's key, and of the destination's. */
+  sourceEpoch: number;
+  destinationEpoch: number;
+  /** Of the source for this destination and link service; never twice in one run. */
+  counter: number;
+}
+
+/** The head at `at`; false when the counter is none. */
+export function decodeSealHead(b: Uint8Array, at: number, out: SealHead): boolean {
+  out.sourceEpoch = epochAt(b, at + SOURCE_EPOCH);
+  out.destinationEpoch = epochAt(b, at + DESTINATION_EPOCH);
+  out.counter = getU48(b, at + COUNTER);
+  return out.counter < SEAL_COUNTER_MAX;
+}
+
+export function encodeSealHead(head: SealHead, b: Uint8Array, at: number): void {
+  putEpoch(b, at + SOURCE_EPOCH, head.sourceEpoch);
+  putEpoch(b, at + DESTINATION_EPOCH, head.destinationEpoch);
+  putU48(b, at + COUNTER, head.counter);
+}
+
+/** Bytes of the largest packet before it is sealed. */
+export const UNSEALED_PACKET_BYTES_MAX = PACKET_BYTES_MAX - SEAL_BYTES;
