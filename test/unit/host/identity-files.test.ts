@@ -186,7 +186,7 @@ it('revocation lists of several authorities are kept in one file, replaced in on
   put('second.pub', armour('SPINES AUTHORITY', successor.authority.bytes));
   writeRevocations(at('revocations.crl'), [lab.revocations([])]);
   writeRevocations(at('revocations.crl'), [lab.revocations(['00112233445566aa']), successor.revocations([])]);
-  expect(statSync(at('revocations.crl')).mode & 0o777).toBe(0o644);
+  expect(statSync(at('revocations.crl')).mode & 0o777).toBe(0o666 & ~process.umask() & 0o644);
   expect(readdirSync(dir).filter((name) => name.includes('tmp'))).toEqual([]);
   expect(readFileSync(at('revocations.crl'), 'utf8').match(/BEGIN/g)).toHaveLength(2);
   const { trust } = load({ authorities: [at('authority.pub'), at('second.pub')] }).credentials;
