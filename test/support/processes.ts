@@ -126,10 +126,13 @@ export class RealNetwork {
   }
 }
 
+/** A terminal that is wider than any table: what is not about width finds each row in a line. */
+const WIDE = '1000';
+
 /** Runs the program `spines` to its end. */
 export function spines(args: readonly string[], options: { input?: Buffer; env?: NodeJS.ProcessEnv } = {}): Promise<Ran> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env } });
+    const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, COLUMNS: WIDE, ...options.env } });
     const out: Buffer[] = [];
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
