@@ -1,10 +1,11 @@
 /**
- * The Noise IK handshake (Noise Protocol Framework, revision 34): Noise_IK_25519_ChaChaPoly_SHA256.
+ * The Noise IK handshake (Noise Protocol Framework, revision 34): Noise_IK_25519_ChaChaPoly_SHA256, and with a pre-shared key
+ * Noise_IKpsk2_25519_ChaChaPoly_SHA256.
  *
  *     <- s
  *     ...
  *     -> e, es, s, ss
- *     <- e, ee, se
+ *     <- e, ee, se          and psk
  *
  * Owns the symmetric state and the two messages; the primitives are passed in, so that daemons and client programs share
  * one handshake over whatever is fastest where they run. One object is one side of one handshake. A message that does
@@ -39,7 +40,7 @@ export interface NoiseTransport {
   readonly hash: Uint8Array;
 }
 
-const PROTOCOL = 'Noise_IK_25519_ChaChaPoly_SHA256';
+const PROTOCOL = 'Noise_IK_25519_ChaChaPoly_SHA256', PROTOCOL_PSK = 'Noise_IKpsk2_25519_ChaChaPoly_SHA256';
 const KEY = 32, TAG = 16;
 const EMPTY = new Uint8Array(0);
 /** Bytes of a message over its payload. */
@@ -50,13 +51,15 @@ class NoiseIk {
   protected readonly p: NoisePrimitives;
   protected chainingKey: Uint8Array;
   protected hash: Uint8Array;
+  readonly #psk: boolean;
   #key: Uint8Array = EMPTY;
   #number = 0;
 
-  constructor(primitives: NoisePrimitives, prologue: Uint8Array, responderStatic: Uint8Array) {
+  constructor(primitives: NoisePrimitives, prologue: Uint8Array, responderStatic: Uint8Array, psk: boolean) {
     this.p = primitives;
-    // The name has exactly 32 bytes: it is the first hash itself (Noise 5.2).
-    this.hash = Uint8Array.from(PROTOCOL, (c) => c.charCodeAt(0));
+    this.#psk = psk;
+    // A name of 32 bytes is the first hash itself, a longer one is hashed (Noise 5.2).
+    this.hash = psk ? primitives.sha256(asciiOf(PROTOCOL_PSK)) : asciiOf(PROTOCOL);
     this.chainingKey = this.hash;
     this.mixHash(prologue);
     this.mixHash(responderStatic);
@@ -64,6 +67,23 @@ class NoiseIk {
 
   protected mixHash(data: Uint8Array): void {
     this.hash = this.p.sha256(this.hash, data);
+  }
+
+  /** An ephemeral public key; with pre-shared keys it goes into the chain as well (Noise 9.2). */
+  protected mixEphemeral(publicKey: Uint8Array): void {
+    this.mixHash(publicKey);
+    if (this.#psk) [this.chainingKey, this.#key] = this.#hkdf(publicKey);
+    this.#number = 0;
+  }
+
+  /** MixKeyAndHash (Noise 5.2). */
+  protected mixPsk(psk: Uint8Array): void {
+    const secret = this.p.hmacSha256(this.chainingKey, psk);
+    this.chainingKey = this.p.hmacSha256(secret, ONE);
+    const hash = this.p.hmacSha256(secret, this.chainingKey, TWO);
+    this.mixHash(hash);
+    this.#key = this.p.hmacSha256(secret, hash, THREE);
+    this.#number = 0;
   }
 
   /** False when the peer's public key makes the secret known to all. */
@@ -104,16 +124,20 @@ class NoiseIk {
   }
 }
 
-const ONE = Uint8Array.of(1), TWO = Uint8Array.of(2);
+const ONE = Uint8Array.of(1), TWO = Uint8Array.of(2), THREE = Uint8Array.of(3);
+
+function asciiOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}
 
 export class NoiseInitiator extends NoiseIk {
   readonly #own: NoiseKeyPair;
   readonly #ephemeral: NoiseKeyPair;
   readonly #peer: Uint8Array;
 
-  /** `ephemeral`: a fresh pair for this handshake alone. `peer`: the responder's static public key. */
-  constructor(primitives: NoisePrimitives, prologue: Uint8Array, own: NoiseKeyPair, ephemeral: NoiseKeyPair, peer: Uint8Array) {
-    super(primitives, prologue, peer);
+  /** `ephemeral`: a fresh pair for this handshake alone. `peer`: the responder's static public key. `psk`: with a pre-shared key. */
+  constructor(primitives: NoisePrimitives, prologue: Uint8Array, own: NoiseKeyPair, ephemeral: NoiseKeyPair, peer: Uint8Array, psk = false) {
+    super(primitives, prologue, peer, psk);
     this.#own = own;
     this.#ephemeral = ephemeral;
     this.#peer = peer;
@@ -121,19 +145,20 @@ export class NoiseInitiator extends NoiseIk {
 
   /** e, es, s, ss and the payload. Null when the responder's static key is of low order. */
   writeInit(payload: Uint8Array): Uint8Array | null {
-    this.mixHash(this.#ephemeral.publicKey);
+    this.mixEphemeral(this.#ephemeral.publicKey);
     if (!this.mixExchange(this.#ephemeral.secret, this.#peer)) return null;
     const sealedStatic = this.encryptAndHash(this.#own.publicKey);
     if (!this.mixExchange(this.#own.secret, this.#peer)) return null;
     return joined(this.#ephemeral.publicKey, sealedStatic, this.encryptAndHash(payload));
   }
 
-  /** e, ee, se and the payload. */
-  readResponse(message: Uint8Array): { readonly payload: Uint8Array; readonly transport: NoiseTransport } | null {
+  /** e, ee, se, psk where there is one, and the payload. */
+  readResponse(message: Uint8Array, psk: Uint8Array | null = null): { readonly payload: Uint8Array; readonly transport: NoiseTransport } | null {
     if (message.length < NOISE_RESPONSE_OVERHEAD) return null;
     const ephemeral = message.subarray(0, KEY);
-    this.mixHash(ephemeral);
+    this.mixEphemeral(ephemeral);
     if (!this.mixExchange(this.#ephemeral.secret, ephemeral) || !this.mixExchange(this.#own.secret, ephemeral)) return null;
+    if (psk !== null) this.mixPsk(psk);
     const payload = this.decryptAndHash(message.subarray(KEY));
     return payload === null ? null : { payload, transport: this.split(true) };
   }
@@ -144,8 +169,8 @@ export class NoiseResponder extends NoiseIk {
   #peerStatic: Uint8Array = EMPTY;
   #peerEphemeral: Uint8Array = EMPTY;
 
-  constructor(primitives: NoisePrimitives, prologue: Uint8Array, own: NoiseKeyPair) {
-    super(primitives, prologue, own.publicKey);
+  constructor(primitives: NoisePrimitives, prologue: Uint8Array, own: NoiseKeyPair, psk = false) {
+    super(primitives, prologue, own.publicKey, psk);
     this.#own = own;
   }
 
@@ -159,7 +184,7 @@ export class NoiseResponder extends NoiseIk {
     if (message.length < NOISE_INIT_OVERHEAD) return null;
     // A copy, whatever kind of array it is: the message's bytes are the caller's again after the call.
     this.#peerEphemeral = Uint8Array.from(message.subarray(0, KEY));
-    this.mixHash(this.#peerEphemeral);
+    this.mixEphemeral(this.#peerEphemeral);
     if (!this.mixExchange(this.#own.secret, this.#peerEphemeral)) return null;
     const peerStatic = this.decryptAndHash(message.subarray(KEY, KEY + KEY + TAG));
     if (peerStatic === null || !this.mixExchange(this.#own.secret, peerStatic)) return null;
@@ -168,9 +193,10 @@ export class NoiseResponder extends NoiseIk {
   }
 
   /** `ephemeral`: a fresh pair for this handshake alone. Null when the initiator's keys are of low order. */
-  writeResponse(ephemeral: NoiseKeyPair, payload: Uint8Array): { readonly message: Uint8Array; readonly transport: NoiseTransport } | null {
-    this.mixHash(ephemeral.publicKey);
+  writeResponse(ephemeral: NoiseKeyPair, payload: Uint8Array, psk: Uint8Array | null = null): { readonly message: Uint8Array; readonly transport: NoiseTransport } | null {
+    this.mixEphemeral(ephemeral.publicKey);
     if (!this.mixExchange(ephemeral.secret, this.#peerEphemeral) || !this.mixExchange(ephemeral.secret, this.#peerStatic)) return null;
+    if (psk !== null) this.mixPsk(psk);
     const sealed = this.encryptAndHash(payload);
     return { message: joined(ephemeral.publicKey, sealed), transport: this.split(false) };
   }

@@ -37,6 +37,8 @@ export interface IdentityStatus {
   leftS: number;
   authorities: { name: string; id: string; validUntilS: number }[];
   revocations: { authority: string; number: number; revoked: number }[];
+  /** Ids of the network's pre-shared keys that it takes, 'none' among them where it takes none as well. Absent from daemons before 0.2. */
+  presharedKeys?: string[];
 }
 
 /** Rules of one list, in their order. `hits`: packets, streams and requests that the rule decided, since the daemon knows it. */

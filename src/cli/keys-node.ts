@@ -8,9 +8,11 @@ import { basename, dirname } from 'node:path';
 import { NO_NODE } from '../base/ids.ts';
 import { makeRequest } from '../crypto/certificates.ts';
 import { encodeKeyFile, openKeyFile } from '../crypto/key-file.ts';
-import { makeExchangeKeys, makeSigningKeys } from '../crypto/keys.ts';
+import { draw, makeExchangeKeys, makeSigningKeys } from '../crypto/keys.ts';
+import { PRESHARED_BYTES, presharedKey, presharedText } from '../crypto/preshared.ts';
 import { armour, type CertificateRequest } from '../wire/certificate.ts';
 import { readKind } from '../host/identity-reader.ts';
+import { presharedFileText } from '../host/preshared-file.ts';
 import { secureRandom } from '../host/secure-random.ts';
 import { EXIT_USAGE, Failure, usage } from './failure.ts';
 import { MODE_PRIVATE, MODE_PUBLIC, removeFile } from '../host/whole-file.ts';
@@ -37,6 +39,20 @@ export async function node(name: string, flags: NodeFlags): Promise<Told> {
   return {
     ...describe({ kind: 'request', value: made.request }), passphrase: passphrase !== null, files: [files.key, files.request],
     next: [`take ${files.request} (not ${files.key}) to the authority, sign it there with \`spines keys sign ${basename(files.request)}\`, and bring ${name}.crt back`],
+  };
+}
+
+/** A key that all nodes of a network share, in a new file. */
+export function psk(path: string): Told {
+  const secret = draw(secureRandom, PRESHARED_BYTES);
+  createFiles([{ path, text: presharedFileText(secret), mode: MODE_PRIVATE }]);
+  return {
+    kind: 'pre-shared key', id: presharedText(presharedKey(secret).id), files: [path],
+    next: [
+      `copy ${path} to each node of the network over a safe way, with mode 0600`,
+      'name it on all: `network: { presharedKey: [NEW, OLD] }`, or [NEW, none] where there was none, and `spines reload`',
+      'when all have it, name it alone on all, and `spines reload`',
+    ],
   };
 }
 

@@ -11,7 +11,7 @@ import { isNodeId, parseNodeId } from '../base/ids.ts';
 import { ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
 import { init, revoke, sign, type InitFlags, type SignFlags } from './keys-authority.ts';
 import { show, verify, type VerifyFlags } from './keys-look.ts';
-import { node, rotate, type NodeFlags } from './keys-node.ts';
+import { node, psk, rotate, type NodeFlags } from './keys-node.ts';
 import { addPassphraseFlags, type PassphraseFlags } from './keys-passphrase.ts';
 import { pairsOf, type Told } from './keys-text.ts';
 import { print, printJson, terminalColumns } from './output.ts';
@@ -52,6 +52,8 @@ export function registerKeys(program: Command): void {
   add(keys, 'revoke <what...>', 'revoke certificates, named by file or serial, with their keys and what the same node had before; or all of a node, by name or id', false)
     .option('--dir <dir>', AUTHORITY_DIR)
     .action(async (targets: string[], flags: PassphraseFlags & Json & { dir?: string }) => tell(await revoke(targets, flags), flags));
+  keys.command('psk <file>').description('make a pre-shared key for a whole network: the same file goes to each of its nodes').option('--json', 'print JSON')
+    .action((path: string, flags: Json) => tell(psk(path), flags));
   add(keys, 'rotate <key>', 'make new keys for the identity of a key file; the old files are kept aside', true)
     .action(async (path: string, flags: PassphraseFlags & Json) => tell(await rotate(path, flags), flags));
 }

@@ -35,7 +35,7 @@ const SOON_DAYS = 30;
 
 function identityRows(identity: IdentityStatus | null, paint: Paint): [string, string][] {
   if (identity === null) return [];
-  const { serial, validUntilS, leftS, authorities, revocations } = identity;
+  const { serial, validUntilS, leftS, authorities, revocations, presharedKeys = [] } = identity;
   const days = Math.floor(leftS / DAY_S);
   const left = leftS <= 0 ? paint('red', 'EXPIRED') : days < SOON_DAYS ? paint('yellow', `${days} days left`) : `${days} days left`;
   return [
@@ -44,6 +44,7 @@ function identityRows(identity: IdentityStatus | null, paint: Paint): [string, s
     ...(revocations.length === 0 ? [['revocations', 'no list']] as [string, string][] : revocations.map(({ authority, number, revoked }): [string, string] => (
       ['revocations', `list ${number} of authority ${authority}, ${revoked} revoked`]
     ))),
+    ...(presharedKeys.every((id) => id === 'none') ? [] : [['pre-shared', `key ${presharedKeys.join(', ')}`]] as [string, string][]),
   ];
 }
 

@@ -13,6 +13,7 @@ import { decodeCertificate, serialAt, type Certificate, type RevocationList } fr
 import { DropReason } from '../wire/drop.ts';
 import type { CertificateVerdict, RevocationVerdict, Trust } from './certificates.ts';
 import type { KeyPair } from './keys.ts';
+import { NO_PRESHARED_KEY, type PresharedKey } from './preshared.ts';
 import type { Primitives } from './primitives.ts';
 
 /** A certificate and the secret keys that belong to it. */
@@ -28,6 +29,8 @@ export interface Credentials {
   /** Earlier identities that still answer those who know no newer key; at most PREVIOUS_MAX. */
   readonly previous: readonly Identity[];
   readonly trust: Trust;
+  /** The network's, PRESHARED_MAX at most, in the order in which this daemon likes them; default: no key. */
+  readonly preshared?: readonly PresharedKey[];
 }
 
 export const PREVIOUS_MAX = 2;
@@ -44,6 +47,8 @@ const REASONS: Record<CertificateVerdict, DropReason> = {
   'expired': DropReason.certificateExpired,
   'revoked': DropReason.certificateRevoked,
 };
+
+const ONE_THAT_IS_NONE: readonly PresharedKey[] = [NO_PRESHARED_KEY];
 
 export class Membership {
   readonly primitives: Primitives;
@@ -74,6 +79,11 @@ export class Membership {
 
   get previous(): readonly Identity[] {
     return this.#credentials.previous;
+  }
+
+  /** Another list when it has changed. */
+  get preshared(): readonly PresharedKey[] {
+    return this.#credentials.preshared ?? ONE_THAT_IS_NONE;
   }
 
   get trust(): Trust {

@@ -19,6 +19,7 @@ import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../emulation/link-settings.ts';
 import { checkFile } from '../emulation/topology-schema.ts';
 import { CLIENT_ROLES, type ClientRole } from '../ipc/roles.ts';
+import { PRESHARED_MAX } from '../crypto/preshared.ts';
 import { AUTHORITIES_MAX } from '../crypto/certificates.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { RemoteRole, SocketDoor } from './daemon.ts';
@@ -30,7 +31,7 @@ import {
 } from '../node/config.ts';
 import {
   bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
-  quad, remoteAddress, share, socketMode, socketPath, strict, truth, whole, type SocketAddress,
+  quad, remoteAddress, scalar, share, socketMode, socketPath, strict, truth, whole, type SocketAddress,
 } from './config-fields.ts';
 import { clientNames, findRuleFaults, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
 import { describe, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
@@ -122,6 +123,7 @@ export function formatEffective(config: DaemonFileConfig): string {
         key: identity.key, certificate: identity.certificate, authorities: [...identity.authorities], revocations: identity.revocations,
         ...(identity.passphraseFile === null ? {} : { passphraseFile: identity.passphraseFile }),
       },
+      ...(identity.preshared === undefined ? {} : { network: { presharedKey: identity.preshared.map((file) => file ?? 'none') } }),
     }),
     name: node.name,
     id: formatNodeId(node.id),
@@ -288,6 +290,13 @@ const byzantineSchema = strict({
   ackBatchDelay: duration.optional(),
 });
 
+/** Null: no key. */
+const presharedKeys = scalar('the file of a pre-shared key, or a list of two, one of which may be none', (v): readonly (string | null)[] | null => {
+  const given: readonly unknown[] = Array.isArray(v) ? v : [v];
+  const files = given.map((one) => (one === 'none' ? null : one));
+  const sound = files.length >= 1 && files.length <= PRESHARED_MAX && files.every((one) => one === null || (typeof one === 'string' && one !== '' && !one.includes('\0')));
+  return sound && new Set(files).size === files.length ? files as (string | null)[] : null;
+});
 const clientRole = oneOf(CLIENT_ROLES);
 const tcpShape = strict({ address: loopbackAddress, token: path, tokens: z.array(strict({ file: path, role: clientRole })).max(DOORS_MAX, `at most ${DOORS_MAX} tokens`).optional() });
 const tcpListener = z.any().transform((value, context): z.output<typeof tcpShape> | null => {
@@ -310,6 +319,7 @@ const fileSchema = strict({
     key: path, certificate: path, authorities: z.array(path).min(1, 'expected at least one authority').max(AUTHORITIES_MAX, `at most ${AUTHORITIES_MAX} authorities`),
     revocations: path.optional(), passphraseFile: path.optional(),
   }).optional(),
+  network: strict({ presharedKey: presharedKeys.optional() }).optional(),
   listen: z.array(listenAddress).min(1, 'expected at least one address').max(16, 'at most 16 addresses').optional(),
   links: z.array(strict({
     address: peerAddress, node: quad.optional(), name: name.optional(), congestion: oneOf(CONGESTION_NAMES).optional(), key: exchangeKey.optional(), certificate: path.optional(),
@@ -398,6 +408,8 @@ function certify(data: FileData, { folder, overrides, readCertificate }: Surroun
       key: at(key), certificate: at(certificate), authorities: authorities.map(at), revocations: at(revocations ?? resolve(dirname(at(certificate)), 'revocations.crl')),
       passphraseFile: passphraseFile === undefined ? null : at(passphraseFile),
     });
+    const preshared = data.network?.presharedKey;
+    if (preshared !== undefined) identity = Object.freeze({ ...identity, preshared: preshared.map((file) => (file === null ? null : at(file))) });
     own = read(certificate, ['identity', 'certificate']);
   }
   if (own !== null) {
@@ -541,6 +553,9 @@ function findDuplicates(data: FileData, { id, links, ...doors }: Certified): Fau
     faults.push({ path: ['client', 'remote'], message: 'remote clients are known by certificate, which needs `security: sealed` and an identity; leave it out otherwise' });
   }
   const { socketPath, sockets, tcp } = doors;
+  if (data.network?.presharedKey !== undefined && (data.security ?? 'sealed') !== 'sealed') {
+    faults.push({ path: ['network', 'presharedKey'], message: 'is for the handshake of sealed links; leave it out with `security: none`', atKey: true });
+  }
   const further = sockets.map(({ path: key }, i) => ({ key, path: ['client', 'sockets', i, 'path'] }));
   look('a socket', [...(socketPath === null ? [] : [{ key: socketPath, path: ['client', 'socket'] }]), ...further]);
   const tokens = (tcp?.tokens ?? []).map(({ path: key }, i) => ({ key, path: ['client', 'tcp', 'tokens', i, 'file'] }));

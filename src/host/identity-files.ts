@@ -19,6 +19,7 @@ import { PREVIOUS_MAX, type Credentials, type Identity } from '../crypto/members
 import { armour, ROLE_ROUTER, type Certificate, type RevocationList } from '../wire/certificate.ts';
 import { givenPassphrase, LIST_REMEDY, readKind, readRevocations } from './identity-reader.ts';
 import { nodePrimitives } from './node-primitives.ts';
+import { readPresharedKeys } from './preshared-file.ts';
 import { replaceWhole } from './whole-file.ts';
 
 /** Where the parts of an identity are. Absolute paths. */
@@ -31,6 +32,8 @@ export interface IdentityPaths {
   readonly revocations: string;
   /** Null: the passphrase, if the key has one, is in the environment. */
   readonly passphraseFile: string | null;
+  /** Pre-shared keys of the network, the preferred one first; null among them: no key will do as well. None: no key. */
+  readonly preshared?: readonly (string | null)[];
 }
 
 export interface LoadedIdentity {
@@ -70,7 +73,7 @@ export function readIdentityFiles(paths: IdentityPaths, nowS: number): LoadedIde
     throw new SpinesError('EROLE', `${which} is not for a daemon; have one made with \`spines keys node NAME --id QUAD\` and \`spines keys sign\``);
   }
   const { previous, notes } = readPrevious(paths, identity, trust, nowS, passphrase);
-  return { credentials: { identity, previous, trust }, notes };
+  return { credentials: { identity, previous, trust, preshared: readPresharedKeys(paths.preshared ?? []) }, notes };
 }
 
 /** The certificate of `path`, for its id and name; nothing about it is judged. */

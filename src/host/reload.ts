@@ -8,6 +8,7 @@
 import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import type { Credentials } from '../crypto/membership.ts';
+import { NO_PRESHARED_KEY, presharedText } from '../crypto/preshared.ts';
 import { sameRules, type NodeConfig, type NodeLimits } from '../node/config.ts';
 import type { RevocationList } from '../wire/certificate.ts';
 import { formatSocketAddress } from './config-fields.ts';
@@ -113,6 +114,8 @@ function identityChanges(was: Credentials, is: Credentials, held: readonly Revoc
   const trusted = authorities(was), trusts = authorities(is);
   const changes = [...[...trusts].filter(([id]) => !trusted.has(id)).map(([, text]) => `+${text}`), ...[...trusted].filter(([id]) => !trusts.has(id)).map(([, text]) => `-${text}`)];
   if (changes.length > 0) lines.push(`authorities: ${changes.join(' ')}`);
+  const keys = ({ preshared = [NO_PRESHARED_KEY] }: Credentials): string => preshared.map(({ id }) => presharedText(id)).join(' ');
+  if (keys(was) !== keys(is)) lines.push(`pre-shared key: ${keys(was)} -> ${keys(is)}`);
   for (const list of is.trust.revocations) {
     const number = held.find(({ authority }) => equalBytes(authority, list.authority))?.number ?? -1;
     if (list.number > number) lines.push(`revocations: list ${list.number} with ${list.serials.length} revoked`);

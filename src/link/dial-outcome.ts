@@ -32,6 +32,7 @@ export const WHY_RANKS = {
   wireVersion: 4,
   otherSecurity: 4,
   wrongKey: 4,
+  presharedKey: 4,
   /** Proven. */
   clone: 5,
   otherNode: 5,
@@ -42,6 +43,7 @@ export const WHY_RANKS = {
   peerUnknownAuthority: 5,
   peerForged: 5,
   peerRole: 5,
+  peerPresharedKey: 5,
   peerNotYetValid: 5,
   peerExpired: 5,
   peerRevoked: 5,
@@ -65,7 +67,7 @@ export interface WhyDetail {
   readonly key?: Uint8Array | null;
   /** By how much the peer's clock is ahead of ours. */
   readonly aheadUs?: Micros | null;
-  /** What the address says, for `refused` and `wireVersion`. */
+  /** What the address says, for `refused`, `wireVersion` and the like. */
   readonly said?: string | null;
 }
 

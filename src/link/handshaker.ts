@@ -36,6 +36,8 @@ export interface PeerHello {
   continues: number;
   /** Grows with every INIT of a node; 0 where unknown. */
   stamp: number;
+  /** Ids of the pre-shared keys that the sender of an INIT has. */
+  preshared: readonly number[];
   /** Null on links that are not sealed. */
   certificate: Certificate | null;
 }

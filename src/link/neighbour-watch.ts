@@ -16,7 +16,8 @@ import type { CertificateVerdict } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
-import { REFUSAL_KEY, REFUSAL_TWIN, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
+import { presharedFault } from '../crypto/preshared.ts';
+import { REFUSAL_KEY, REFUSAL_PRESHARED_KEY, REFUSAL_TWIN, REFUSAL_VERSION, refusalText, versionsText } from '../wire/refusal.ts';
 import type { AddressProbe, ProbeResult } from '../base/address-probe.ts';
 import type { Dial } from './dial.ts';
 import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-outcome.ts';
@@ -68,7 +69,7 @@ const PROBE_INTERVAL: Micros = 15 * SECOND;
 const PROBES_MAX = 8;
 /** A peer that asks for the key at this attempt or later has not heard the answers. */
 const ASKED_AGAIN = 4;
-const REFUSAL_CODES: ReadonlyMap<number, WhyCode> = new Map([[REFUSAL_VERSION, 'wireVersion'], [REFUSAL_KEY, 'wrongKey'], [REFUSAL_TWIN, 'twin']]);
+const REFUSAL_CODES: ReadonlyMap<number, WhyCode> = new Map([[REFUSAL_VERSION, 'wireVersion'], [REFUSAL_KEY, 'wrongKey'], [REFUSAL_TWIN, 'twin'], [REFUSAL_PRESHARED_KEY, 'presharedKey']]);
 const PROBE_CODES: readonly Exclude<ProbeResult, 'nothing'>[] = ['portClosed', 'unreachable', 'forbidden', 'noSocket'];
 
 const OF_PEER: Partial<Record<DropReason, WhyCode>> = {
@@ -78,6 +79,7 @@ const OF_PEER: Partial<Record<DropReason, WhyCode>> = {
   [DropReason.certificateMalformed]: 'peerForged',
   [DropReason.certificateOfAnother]: 'peerForged',
   [DropReason.certificateRole]: 'peerRole',
+  [DropReason.handshakePresharedKey]: 'peerPresharedKey',
   [DropReason.certificateNotYetValid]: 'peerNotYetValid',
   [DropReason.certificateExpired]: 'peerExpired',
   [DropReason.certificateRevoked]: 'peerRevoked',
@@ -93,7 +95,7 @@ const OF_OURS: Partial<Record<DropReason, WhyCode>> = {
 /** What only somebody with a certificate of this network can bring about. */
 const PROVEN: ReadonlySet<DropReason> = new Set([
   DropReason.certificateNotYetValid, DropReason.certificateExpired, DropReason.certificateRevoked, DropReason.certificateAuthorityNotValid, DropReason.certificateRole,
-  DropReason.handshakeForAnother, DropReason.handshakeFromSelf, DropReason.handshakeRefused, DropReason.linkTableFull,
+  DropReason.handshakeForAnother, DropReason.handshakeFromSelf, DropReason.handshakeRefused, DropReason.linkTableFull, DropReason.handshakePresharedKey,
 ]);
 
 const OWN_VERDICTS: Partial<Record<CertificateVerdict, WhyCode>> = {
@@ -103,7 +105,9 @@ const OWN_VERDICTS: Partial<Record<CertificateVerdict, WhyCode>> = {
 const OTHER_CLOCK_S = 60;
 const NOWHERE: Endpoint = makeEndpoint('0.0.0.0', 0);
 /** Refused after the whole message was read and found true: it says who sent it. */
-const READ: ReadonlySet<DropReason> = new Set([DropReason.handshakeForAnother, DropReason.handshakeFromSelf, DropReason.handshakeRefused, DropReason.linkTableFull]);
+const READ: ReadonlySet<DropReason> = new Set([
+  DropReason.handshakeForAnother, DropReason.handshakeFromSelf, DropReason.handshakeRefused, DropReason.linkTableFull, DropReason.handshakePresharedKey,
+]);
 
 export class NeighbourWatch {
   readonly #env: WatchSurroundings;
@@ -196,7 +200,8 @@ export class NeighbourWatch {
     const aheadUs = certificate === null || membership === null || hello.stamp === 0 ? null : hello.stamp * 100 - membership.wallUs;
     const known = PROVEN.has(reason) ? certificate : null;
     const dial = this.#dials.find((one) => one.endpoint.key === from.key || (known !== null && this.#means(one, known)));
-    const detail: WhyDetail = { certificate, aheadUs };
+    const said = reason === DropReason.handshakePresharedKey && membership !== null ? presharedFault(membership.preshared, hello.preshared) : null;
+    const detail: WhyDetail = { certificate, aheadUs, said };
     if (dial !== undefined && code !== undefined) this.note(dial, code, detail);
     if (dial !== undefined && reason === DropReason.handshakeFromSelf) this.note(dial, 'clone');
     const who = certificate?.name ?? this.#nodeName(hello.node, reason) ?? from.key;

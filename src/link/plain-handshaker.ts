@@ -17,7 +17,7 @@ export class PlainHandshaker implements Handshaker {
   readonly refused = null;
   readonly presented = '';
   readonly shown = '';
-  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, certificate: null };
+  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, preshared: [], certificate: null };
   readonly #self: NodeId;
   readonly versions: VersionRange;
   readonly #handshake: Handshake = { versions: WIRE_VERSIONS, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };

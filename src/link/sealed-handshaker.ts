@@ -17,6 +17,7 @@ import { SourceBudget, sourceOf } from '../base/source-budget.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
+import { commonKey, idsOf, type PresharedKey } from '../crypto/preshared.ts';
 import { decodeCertificate, ROLE_ROUTER, type Certificate } from '../wire/certificate.ts';
 import {
   DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, encodeDatagramHeader,
@@ -61,6 +62,7 @@ class Secrets implements CallSecrets {
   readonly key: Uint8Array;
   readonly identity: Identity;
   readonly continues: number;
+  readonly preshared: readonly PresharedKey[];
   readonly ephemeral: NoiseKeyPair;
   readonly payload: Uint8Array;
   readonly message: Uint8Array;
@@ -69,7 +71,10 @@ class Secrets implements CallSecrets {
   /** Of the INIT sent last: a cookie answers it. */
   mac: Uint8Array = NO_MAC;
 
-  constructor(key: Uint8Array, identity: Identity, continues: number, ephemeral: NoiseKeyPair, payload: Uint8Array, message: Uint8Array) {
+  constructor(
+    key: Uint8Array, identity: Identity, continues: number, preshared: readonly PresharedKey[], ephemeral: NoiseKeyPair, payload: Uint8Array, message: Uint8Array,
+  ) {
+    this.preshared = preshared;
     this.key = key;
     this.identity = identity;
     this.continues = continues;
@@ -82,7 +87,7 @@ class Secrets implements CallSecrets {
 export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
   readonly versions: VersionRange;
-  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, certificate: null };
+  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, preshared: [0, 0], certificate: null };
   seal: Seal | null = null;
   refused: Certificate | null = null;
   shown = '';
@@ -90,7 +95,7 @@ export class SealedHandshaker implements Handshaker {
   readonly #clock: Clock;
   readonly #sink: DatagramSink;
   readonly #fields: SealedHello = {
-    stamp: 0, index: 0, instance: 0, started: 0, continues: 0, peer: 0, versions: WIRE_VERSIONS, version: 0, certificateStart: 0, certificateEnd: 0,
+    stamp: 0, index: 0, instance: 0, started: 0, continues: 0, peer: 0, preshared: [0, 0], versions: WIRE_VERSIONS, version: 0, certificateStart: 0, certificateEnd: 0,
   };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
@@ -107,6 +112,7 @@ export class SealedHandshaker implements Handshaker {
   #cookieSecretAt: Micros;
   #responder: NoiseResponder | null = null;
   #responderIdentity: Identity | null = null;
+  #responderKey: PresharedKey | null = null;
   #stamp = 0;
   #retry = false;
   #keyShown: Uint8Array | null = null;
@@ -133,7 +139,8 @@ export class SealedHandshaker implements Handshaker {
   writeInit(call: Call, run: Run, out: Uint8Array): number {
     if (call.key === null) return this.writeKeyQuestion(call, out);
     const held = call.secrets instanceof Secrets ? call.secrets : null;
-    const stale = held === null || held.key !== call.key || held.continues !== call.continues || held.identity !== this.#membership.identity
+    const stale = held === null || held.key !== call.key || held.continues !== call.continues
+      || held.identity !== this.#membership.identity || held.preshared !== this.#membership.preshared
       || (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
     const secrets = stale ? this.#newRound(call, call.key, run) : held;
     if (secrets === null) return 0;
@@ -149,15 +156,16 @@ export class SealedHandshaker implements Handshaker {
   }
 
   #newRound(call: Call, key: Uint8Array, run: Run): Secrets | null {
-    const { identity, primitives } = this.#membership;
+    const { identity, preshared, primitives } = this.#membership;
     const ephemeral = this.#ephemeral();
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
     const payload = encodeInitPayload({
-      ...run, stamp: this.#stamp, index: call.index, continues: call.continues, peer: call.node ?? 0, versions: this.versions, version: 0, certificateStart: 0, certificateEnd: 0,
+      ...run, stamp: this.#stamp, index: call.index, continues: call.continues, peer: call.node ?? 0, preshared: idsOf(preshared),
+      versions: this.versions, version: 0, certificateStart: 0, certificateEnd: 0,
     }, identity.certificate.bytes);
-    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key).writeInit(payload);
+    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key, true).writeInit(payload);
     if (message === null) return null;
-    const secrets = new Secrets(key, identity, call.continues, ephemeral, payload, message);
+    const secrets = new Secrets(key, identity, call.continues, preshared, ephemeral, payload, message);
     call.secrets = secrets;
     return secrets;
   }
@@ -183,11 +191,7 @@ export class SealedHandshaker implements Handshaker {
     if (secrets === null) return DropReason.handshakeUnexpected;
     if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, RESPONSE_NOISE_END)) return DropReason.handshakeMacWrong;
     if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
-    // A forged answer must not spoil the call: the initiator's state is made anew for each.
-    const { primitives } = this.#membership;
-    const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key);
-    noise.writeInit(secrets.payload);
-    const answer = noise.readResponse(bytes.subarray(DATAGRAM_HEADER_BYTES, RESPONSE_NOISE_END));
+    const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, RESPONSE_NOISE_END));
     if (answer === null) return DropReason.handshakeBroken;
     const reason = decodeResponsePayload(answer.payload, this.#fields);
     if (reason !== DropReason.none) return reason;
@@ -196,6 +200,19 @@ export class SealedHandshaker implements Handshaker {
     const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
     if (met === DropReason.none) this.#agree(answer.transport, secrets.identity);
     return met;
+  }
+
+  /** Which of our pre-shared keys was used shows by which of them opens it. */
+  #openResponse(secrets: Secrets, message: Uint8Array): ReturnType<NoiseInitiator['readResponse']> {
+    const { primitives } = this.#membership;
+    for (const { key } of secrets.preshared) {
+      // A forged answer must not spoil the call, nor a key that was not used: the initiator's state is made anew for each.
+      const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key, true);
+      noise.writeInit(secrets.payload);
+      const answer = noise.readResponse(message, key.reveal());
+      if (answer !== null) return answer;
+    }
+    return null;
   }
 
   #takeResponse(call: Call): boolean {
@@ -223,7 +240,7 @@ export class SealedHandshaker implements Handshaker {
     if (admitted !== DropReason.none) return admitted;
     this.worked += 1;
     const versions = versionsAt(bytes, DATAGRAM_HEADER_BYTES);
-    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity));
+    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity), true);
     const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, INIT_NOISE_END));
     if (payload === null) return DropReason.handshakeBroken;
     const reason = decodeInitPayload(payload, this.#fields);
@@ -231,16 +248,19 @@ export class SealedHandshaker implements Handshaker {
     this.#fields.version = agreedVersion(versions, this.versions);
     this.#responder = responder;
     this.#responderIdentity = identity;
-    return this.#meet(payload, responder.peerStatic, this.#fields.peer);
+    const met = this.#meet(payload, responder.peerStatic, this.#fields.peer);
+    if (met !== DropReason.none) return met;
+    this.#responderKey = commonKey(this.#membership.preshared, this.hello.preshared);
+    return this.#responderKey === null ? DropReason.handshakePresharedKey : DropReason.none;
   }
 
   writeResponse(localIndex: number, continues: number, run: Run, attempt: number, out: Uint8Array): number {
     const responder = this.#responder!;
     const payload = encodeResponsePayload({
-      ...run, stamp: 0, index: localIndex, continues, peer: 0, versions: this.versions, version: this.hello.version, certificateStart: 0, certificateEnd: 0,
+      ...run, stamp: 0, index: localIndex, continues, peer: 0, preshared: [0, 0], versions: this.versions, version: this.hello.version, certificateStart: 0, certificateEnd: 0,
     }, this.#responderIdentity!.certificate.bytes);
     const peerStatic = responder.peerStatic;
-    const answer = responder.writeResponse(this.#ephemeral(), payload);
+    const answer = responder.writeResponse(this.#ephemeral(), payload, this.#responderKey!.key.reveal());
     this.#responder = null;
     if (answer === null) return 0;
     this.#agree(answer.transport, this.#responderIdentity!);
@@ -284,6 +304,7 @@ export class SealedHandshaker implements Handshaker {
     hello.started = fields.started;
     hello.version = fields.version;
     hello.continues = fields.continues;
+    hello.preshared = fields.preshared;
     hello.certificate = certificate;
     return DropReason.none;
   }

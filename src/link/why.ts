@@ -40,6 +40,7 @@ export interface WhyScene {
 }
 
 const RENEW = 'sign its request again with `spines keys sign`, put the new certificate in its place, and run `spines reload` there';
+const PRESHARED = 'give both the file of the network\'s key in `network.presharedKey`, and run `spines reload` on both';
 const CLOCKS = 'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
 
 export function explain(trouble: Trouble, scene: WhyScene): WhyText {
@@ -110,6 +111,10 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         why: `${peer} at ${at} and this daemon have no wire version in common${said === null || said === undefined ? '' : `: it says ${said}`}`,
         next: 'upgrade the older of the two: this release and the one before it work together',
       };
+    case 'presharedKey':
+      return { short: 'pre-shared key', why: `${peer} at ${at} refuses: it says ${said ?? 'that it has another pre-shared key'}`, next: PRESHARED };
+    case 'peerPresharedKey':
+      return { short: 'pre-shared key', why: `${whose} has no pre-shared key in common with this daemon: ${said ?? 'it has another'}`, next: PRESHARED };
     case 'otherSecurity':
       return {
         short: 'other security', why: scene.sealed ? `${peer} at ${at} runs with security: none, and this daemon is sealed` : `${peer} at ${at} is sealed, and this daemon runs with security: none`,

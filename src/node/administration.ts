@@ -14,6 +14,7 @@ import { MILLISECOND, type Micros } from '../base/time.ts';
 import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
+import { presharedText } from '../crypto/preshared.ts';
 import { integer, text, type Arguments } from '../ipc/arguments.ts';
 import type { Reply } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
@@ -566,5 +567,6 @@ function identityStatus(membership: Membership | null): IdentityStatus | null {
     primitives: primitives.name, serial: certificate.serial, validUntilS: certificate.notAfterS,
     leftS: certificate.notAfterS - nowS, authorities: trust.authorities.map(({ name, signingKey, notAfterS }) => ({ name, id: hex(authorityIdOf(signingKey)), validUntilS: notAfterS })),
     revocations: trust.revocations.map(({ authority, number, serials }) => ({ authority: hex(authority), number, revoked: serials.length })),
+    presharedKeys: membership.preshared.map(({ id }) => presharedText(id)),
   };
 }

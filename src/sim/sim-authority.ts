@@ -11,6 +11,7 @@ import type { NodeId } from '../base/ids.ts';
 import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, type Validity } from '../crypto/certificates.ts';
 import { draw, makeSigningKeys, Secret, type KeyPair } from '../crypto/keys.ts';
 import { Membership, type Identity } from '../crypto/membership.ts';
+import { NO_PRESHARED_KEY, type PresharedKey } from '../crypto/preshared.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import { revocationOf } from '../crypto/revoked.ts';
 import { ROLE_CLIENT, ROLE_ROUTER, type Authority, type Certificate, type RevocationList, type RevokedSubject } from '../wire/certificate.ts';
@@ -61,8 +62,8 @@ export class SimAuthority {
   }
 
   /** What a daemon with `identity` and `trusted` authorities (default: this one) knows. `clock`: virtual time of its host. */
-  member(identity: Identity, clock: Clock, trusted: readonly SimAuthority[] = [this]): Membership {
-    return new Membership(this.primitives, { identity, previous: [], trust: this.trust(trusted) }, { now: () => SIM_EPOCH + clock.now() }, this.#random);
+  member(identity: Identity, clock: Clock, trusted: readonly SimAuthority[] = [this], preshared: readonly PresharedKey[] = [NO_PRESHARED_KEY]): Membership {
+    return new Membership(this.primitives, { identity, previous: [], trust: this.trust(trusted), preshared }, { now: () => SIM_EPOCH + clock.now() }, this.#random);
   }
 
   trust(trusted: readonly SimAuthority[] = [this]): Trust {

@@ -17,6 +17,7 @@ import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../emulation/link-model.ts
 import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../emulation/link-settings.ts';
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
+import type { PresharedKey } from '../crypto/preshared.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
 import { SpinesNode } from '../node/node.ts';
@@ -215,6 +216,8 @@ export class SimHost implements Clock {
   readonly dials: DialConfig[] = [];
   /** What its daemon starts with; null in a world without security. */
   identity: Identity | null;
+  /** Pre-shared keys of the network that its daemon starts with; null: none. */
+  preshared: readonly PresharedKey[] | null = null;
   /** What the running daemon knows of the network. */
   membership: Membership | null = null;
   /** How far the host's wall clock is off, now. */
@@ -290,7 +293,7 @@ export class SimHost implements Clock {
       dropped: (peer) => this.wires.get(peer.key)?.model.dropped ?? 0,
     };
     const { alternate, authority } = this.world;
-    this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs });
+    this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs }, undefined, this.preshared ?? undefined);
     this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
       clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`),
       random: this.world.rng.fork(`host ${this.name} run ${this.#runs} random`), wall: { now: () => SIM_EPOCH + this.now() + this.wallSkewUs },

@@ -164,6 +164,7 @@ export const DropReason = {
   handshakeVersion: 110,
   handshakeTwin: 111,
   twinMalformed: 122,
+  handshakePresharedKey: 154,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -41,6 +41,7 @@ export const REFUSAL_CLOSED = 16;
 export const REFUSAL_FULL = 17;
 export const REFUSAL_STAMP = 18;
 export const REFUSAL_TWIN = 19;
+export const REFUSAL_PRESHARED_KEY = 20;
 
 /** What is said of an INIT that was dropped for a reason; all others are dropped in silence. */
 const SAID = new Map<DropReason, number>([
@@ -63,6 +64,7 @@ const SAID = new Map<DropReason, number>([
   [DropReason.linkTableFull, REFUSAL_FULL],
   [DropReason.handshakeReplayed, REFUSAL_STAMP],
   [DropReason.handshakeTwin, REFUSAL_TWIN],
+  [DropReason.handshakePresharedKey, REFUSAL_PRESHARED_KEY],
 ]);
 
 /** In words, of the one who is refused: what comes behind "that address says". */
@@ -85,6 +87,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [REFUSAL_CLOSED]: 'it takes no links from others, or stops',
   [REFUSAL_FULL]: 'it has as many links as it may have',
   [REFUSAL_STAMP]: 'the handshake is older than one that it has taken; is a clock wrong?',
+  [REFUSAL_PRESHARED_KEY]: 'it has no pre-shared key in common with the dialler',
   [REFUSAL_TWIN]: 'another daemon with the same certificate is running',
 };
 

@@ -21,9 +21,9 @@ export const NOISE_RESPONSE_EXTRA = 48;
 export const MAC_BYTES = 16;
 export const COOKIE_BYTES = 16;
 
-const STAMP = 0, INDEX = 6, INSTANCE = 10, STARTED = 16, CONTINUES = 22, PEER = 26, CERTIFICATE_LENGTH = 30, INIT_CERTIFICATE = 32;
+const STAMP = 0, INDEX = 6, INSTANCE = 10, STARTED = 16, CONTINUES = 22, PEER = 26, PRESHARED = 30, CERTIFICATE_LENGTH = 38, INIT_CERTIFICATE = 40;
 export const SEALED_INIT_LAYOUT = {
-  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], started: [STARTED, 6], continues: [CONTINUES, 4], peer: [PEER, 4],
+  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], started: [STARTED, 6], continues: [CONTINUES, 4], peer: [PEER, 4], 'pre-shared keys': [PRESHARED, 8],
   'certificate bytes': [CERTIFICATE_LENGTH, 2], certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
 } as const;
 const R_VERSIONS = 0, R_VERSION = 2, R_RESERVED = 3, R_INDEX = 4, R_INSTANCE = 8, R_STARTED = 14, R_CONTINUES = 20, R_CERTIFICATE_LENGTH = 24, R_CERTIFICATE = 26;
@@ -69,6 +69,8 @@ export interface SealedHello {
   continues: number;
   /** Whom an INIT means; 0 for whoever answers. 0 in a RESPONSE. */
   peer: NodeId;
+  /** Ids of the pre-shared keys that the sender of an INIT has; in a RESPONSE zeros. */
+  preshared: readonly [number, number];
   /** What the sender of a RESPONSE speaks, and what it chose of both; an INIT says the first in the clear, and has no choice: 0. */
   versions: VersionRange;
   version: number;
@@ -86,6 +88,8 @@ export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): 
   putU32(b, CONTINUES, hello.continues);
   putU16(b, CERTIFICATE_LENGTH, certificate.length);
   putU32(b, PEER, hello.peer);
+  putU32(b, PRESHARED, hello.preshared[0]);
+  putU32(b, PRESHARED + 4, hello.preshared[1]);
   b.set(certificate, INIT_CERTIFICATE);
   return b;
 }
@@ -112,6 +116,7 @@ export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
   out.started = getU48(b, STARTED);
   out.continues = getU32(b, CONTINUES);
   out.peer = getU32(b, PEER);
+  out.preshared = [getU32(b, PRESHARED), getU32(b, PRESHARED + 4)];
   if (out.index === 0 || (out.peer !== 0 && !isNodeId(out.peer))) return DropReason.handshakeMalformed;
   return placeCertificate(b, INIT_CERTIFICATE, getU16(b, CERTIFICATE_LENGTH), out);
 }
@@ -124,6 +129,7 @@ export function decodeResponsePayload(b: Uint8Array, out: SealedHello): DropReas
   if (b[R_RESERVED] !== 0) return DropReason.reservedNotZero;
   out.stamp = 0;
   out.peer = 0;
+  out.preshared = [0, 0];
   out.index = getU32(b, R_INDEX);
   out.instance = getU48(b, R_INSTANCE);
   out.started = getU48(b, R_STARTED);

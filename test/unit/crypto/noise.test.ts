@@ -20,11 +20,14 @@ interface Vector {
   readonly responderPublicKey: string;
   readonly responderEphemeral: string;
   readonly hash: string | null;
+  /** Of IKpsk2. */
+  readonly psk?: string;
   /** Payload and message: INIT, RESPONSE, then transport messages of the initiator and the responder in turn. */
   readonly messages: readonly (readonly [string, string])[];
 }
 
-const { vectors } = JSON.parse(readFileSync(new URL('./vectors/noise-ik.json', import.meta.url), 'utf8')) as { vectors: readonly Vector[] };
+const vectors = ['noise-ik', 'noise-ikpsk2'].flatMap((name) => (
+  (JSON.parse(readFileSync(new URL(`./vectors/${name}.json`, import.meta.url), 'utf8')) as { vectors: readonly Vector[] }).vectors));
 const NOTHING = new Uint8Array(0);
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
 const pairOf = (p: Primitives, secret: Uint8Array): NoiseKeyPair => ({ secret, publicKey: p.x25519PublicKey(secret) });
@@ -39,17 +42,18 @@ describe.each([noblePrimitives, nodePrimitives])('by $name', (p) => {
   test.each(vectors)('every byte is that of $source', (vector) => {
     const prologue = bytes(vector.prologue), own = pairOf(p, bytes(vector.responder));
     expect(hex(own.publicKey)).toBe(vector.responderPublicKey);
-    const initiator = new NoiseInitiator(p, prologue, pairOf(p, bytes(vector.initiator)), pairOf(p, bytes(vector.initiatorEphemeral)), own.publicKey);
-    const responder = new NoiseResponder(p, prologue, own);
+    const psk = vector.psk === undefined ? null : bytes(vector.psk);
+    const initiator = new NoiseInitiator(p, prologue, pairOf(p, bytes(vector.initiator)), pairOf(p, bytes(vector.initiatorEphemeral)), own.publicKey, psk !== null);
+    const responder = new NoiseResponder(p, prologue, own, psk !== null);
     const [init, response, ...transport] = vector.messages;
 
     const sentInit = initiator.writeInit(bytes(init![0]))!;
     expect(hex(sentInit)).toBe(init![1]);
     expect(hex(responder.readInit(sentInit)!)).toBe(init![0]);
     expect(hex(responder.peerStatic)).toBe(hex(p.x25519PublicKey(bytes(vector.initiator))));
-    const answer = responder.writeResponse(pairOf(p, bytes(vector.responderEphemeral)), bytes(response![0]))!;
+    const answer = responder.writeResponse(pairOf(p, bytes(vector.responderEphemeral)), bytes(response![0]), psk)!;
     expect(hex(answer.message)).toBe(response![1]);
-    const read = initiator.readResponse(answer.message)!;
+    const read = initiator.readResponse(answer.message, psk)!;
     expect(hex(read.payload)).toBe(response![0]);
 
     expect(hex(read.transport.hash)).toBe(hex(answer.transport.hash));
@@ -112,6 +116,18 @@ describe.each([noblePrimitives, nodePrimitives, cheapPrimitives])('by $name', (p
     expect(responder.readInit(init)).toEqual(payload);
     return responder.writeResponse(peerEphemeral, payload)!;
   };
+
+  test('a pre-shared key that is another, or missing on one side, opens nothing', () => {
+    const key = some(random, 32), other = some(random, 32);
+    const handshake = (ofInitiator: Uint8Array | null, ofResponder: Uint8Array | null): boolean => {
+      const initiator = new NoiseInitiator(p, prologue, own, ephemeral, peer.publicKey, true), responder = new NoiseResponder(p, prologue, peer, true);
+      expect(responder.readInit(initiator.writeInit(payload)!)).toEqual(payload);
+      return initiator.readResponse(responder.writeResponse(peerEphemeral, payload, ofResponder)!.message, ofInitiator) !== null;
+    };
+    expect([handshake(key, key), handshake(key, other), handshake(key, null), handshake(null, key)]).toEqual([true, false, false, false]);
+    // Nor does a handshake of the other kind.
+    expect(new NoiseResponder(p, prologue, peer).readInit(new NoiseInitiator(p, prologue, own, ephemeral, peer.publicKey, true).writeInit(payload)!)).toBeNull();
+  });
 
   test('both sides agree on keys, and the overheads are as announced', () => {
     const initiator = begin();

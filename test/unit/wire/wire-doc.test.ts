@@ -40,7 +40,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   HANDSHAKE: { bytes: handshake.HANDSHAKE_BODY_BYTES },
   VERSIONS: { bytes: versions.VERSIONS_BYTES },
   REFUSAL: { bytes: refusal.REFUSAL_BODY_BYTES },
-  SEALED_INIT: { bytes: 299 },
+  SEALED_INIT: { bytes: 307 },
   SEALED_RESPONSE: { bytes: 293 },
   COOKIE: { bytes: sealed.COOKIE_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
   KEY: { bytes: sealed.KEY_DATAGRAM_BYTES - sizes.DATAGRAM_HEADER_BYTES },
