@@ -174,12 +174,13 @@ export class Dissemination {
     const packet = this.#returned;
     if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none) return true;
     packet.via = kept.via;
+    packet.user = kept.user;
     return this.#router.nextHop(packet.destination)?.offer(packet) === DropReason.none;
   }
 
   /** Keeps a packet of a reliable link until there is a way; others are dropped for `reason`. */
   #wait(packet: Packet, reason: DropReason): DropReason {
-    if (packet.service !== SERVICE_RELIABLE || this.#limbo.full) return reason;
+    if (packet.service !== SERVICE_RELIABLE || !this.#limbo.open(packet.via, packet.user, packet.source)) return reason;
     const kept = this.#pool.keep(packet);
     if (kept === null) return reason;
     this.#limbo.add(kept);

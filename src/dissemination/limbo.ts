@@ -1,11 +1,16 @@
 /**
  * Packets of reliable links that have no way to go at the moment: they wait for routes to change.
  *
+ * Places are shared by the neighbour that a packet came from, our own programs each by itself, and within it by source, so that no flood
+ * towards nodes that are not there takes those of others (base/fair-places.ts).
+ *
  * A link that goes down hands back what its neighbour may not have, and for a moment routes still lead over it. Waiting
  * is bounded in packets and in time; what waits too long is dropped and counted, and left to the end-to-end
  * session to notice.
  */
 
+import { FairPlaces, type Holder } from '../base/fair-places.ts';
+import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
@@ -25,6 +30,7 @@ export class Limbo {
   readonly #pool: PacketPool;
   readonly #send: (kept: KeptPacket) => boolean;
   readonly #waiting = new Ring<Waiting>(PACKETS_MAX);
+  readonly #places = new FairPlaces<KeptPacket>();
   readonly #timer = new Timer(() => this.retry());
 
   /** `send` tries to send a packet on, without releasing it; false = no way now. */
@@ -40,17 +46,21 @@ export class Limbo {
     return this.#waiting.length;
   }
 
-  get full(): boolean {
-    return this.#waiting.length >= PACKETS_MAX;
+  /** Whether there is a place for a packet of `user` (null: of no program of ours), that came by `via` and names `source`. */
+  open(via: NodeId, user: object | null, source: NodeId): boolean {
+    return this.#places.open(holderOf(via, user, source), PACKETS_MAX - this.#waiting.length);
   }
 
   /** Takes over `kept`. */
   add(kept: KeptPacket): void {
-    if (!this.#waiting.push({ kept, until: this.#clock.now() + WAIT_MAX })) {
+    const { via, user, source } = kept;
+    if (!this.open(via, user, source)) {
       this.#drops.count(DropReason.waitedTooLong);
       this.#pool.release(kept);
       return;
     }
+    this.#places.add(kept, holderOf(via, user, source));
+    this.#waiting.push({ kept, until: this.#clock.now() + WAIT_MAX });
     if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + RETRY_INTERVAL);
   }
 
@@ -59,18 +69,28 @@ export class Limbo {
     const now = this.#clock.now();
     for (let left = this.#waiting.length; left > 0; left -= 1) {
       const waiting = this.#waiting.shift()!;
-      if (this.#send(waiting.kept)) this.#pool.release(waiting.kept);
-      else if (now < waiting.until) this.#waiting.push(waiting);
-      else {
-        this.#drops.count(DropReason.waitedTooLong);
-        this.#pool.release(waiting.kept);
+      const sent = this.#send(waiting.kept);
+      if (!sent && now < waiting.until) {
+        this.#waiting.push(waiting);
+        continue;
       }
+      if (!sent) this.#drops.count(DropReason.waitedTooLong);
+      this.#leave(waiting.kept);
     }
     if (this.#waiting.length > 0) this.#timers.arm(this.#timer, now + RETRY_INTERVAL);
   }
 
   stop(): void {
     this.#timers.cancel(this.#timer);
-    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) this.#pool.release(waiting.kept);
+    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) this.#leave(waiting.kept);
   }
+
+  #leave(kept: KeptPacket): void {
+    this.#places.delete(kept);
+    this.#pool.release(kept);
+  }
+}
+
+function holderOf(via: NodeId, user: object | null, source: NodeId): Holder {
+  return via === 0 ? [user ?? via, user ?? via] : [via, `${via} ${source}`];
 }

@@ -9,17 +9,20 @@
 import type { NodeId } from '../base/ids.ts';
 import type { Draws } from '../base/draws.ts';
 import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REPLY, ECHO_REQUEST, encodeEcho, type Echo } from '../wire/echo.ts';
 import { DISSEMINATION_LINK_STATE, KIND_ECHO, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
+import { originName } from './origin.ts';
 
 /** Of all askers together; who has most of them gives way. */
 export const OUTSTANDING_MAX = 4096;
-const ANSWERS_PER_SECOND = 2_000;
-const ANSWER_BURST = 200;
+/** 2,000 a second for whoever is first, and some more for origins that ask for little: a flood leaves others' pings theirs. */
+const ANSWERS: SharedBudgetLimits = { perSecond: 2_000, burst: 200, keptPerSecond: 500, keptBurst: 100, sharePerSecond: 50, shareBurst: 50, sources: 1_024 };
+/** What strangers provoke is no program's: it has a program's share of queues for itself. */
+const ANSWERED = {};
 
 export interface EchoResult {
   /** Who answered: the destination, or where the ttl ran out. */
@@ -60,7 +63,7 @@ export class EchoService {
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #echo: Echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
   #nextSequence = 0;
-  readonly #answers = new TokenBucket(ANSWERS_PER_SECOND, ANSWER_BURST);
+  readonly #answers = new SharedBudget(ANSWERS);
 
   constructor(env: EchoEnvironment) {
     this.#env = env;
@@ -89,7 +92,7 @@ export class EchoService {
     const id = this.#env.draws.u32();
     this.#echo.id = id;
     const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
-    const reason = this.#send(destination, ttl, service, bytes);
+    const reason = this.#send(destination, ttl, service, bytes, typeof asker === 'object' ? asker : null);
     if (reason !== DropReason.none) return reason;
     const probe: Probe = { asker, sequence, id, destination, sentAt: now, ttl, timer, done };
     if (yields !== null) this.#giveUp(yields);
@@ -162,24 +165,25 @@ export class EchoService {
   }
 
   #answer(request: Packet, operation: number): void {
-    if (!this.#answers.take(this.#env.clock.now())) {
+    if (!this.#answers.take(originName(request), this.#env.clock.now())) {
       this.#env.drops.count(DropReason.echoRateLimited);
       return;
     }
     this.#echo.operation = operation;
     this.#echo.ttlLeft = request.ttl;
     const bytes = operation === ECHO_REPLY ? request.end - request.payloadStart : ECHO_HEAD_BYTES;
-    const reason = this.#send(request.source, TTL_DEFAULT, request.service, bytes);
+    const reason = this.#send(request.source, TTL_DEFAULT, request.service, bytes, ANSWERED);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
   }
 
-  #send(destination: NodeId, ttl: number, service: number, payloadBytes: number): DropReason {
+  #send(destination: NodeId, ttl: number, service: number, payloadBytes: number, user: object | null): DropReason {
     const packet = this.#packet;
     this.#scratch.fill(0, OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES, OVERLAY_HEADER_BYTES + payloadBytes);
     encodeEcho(this.#echo, this.#scratch, OVERLAY_HEADER_BYTES);
     this.#modes.ttl = ttl;
     this.#modes.service = service;
     packet.compose(this.#scratch, OVERLAY_HEADER_BYTES + payloadBytes, KIND_ECHO, this.#modes, this.#env.self, 0, destination, 0);
+    packet.user = user;
     return this.#env.dissemination.originate(packet);
   }
 }

@@ -5,6 +5,7 @@
  * link that they came on, which is no claim, and within a link by source.
  */
 
+import type { Holder } from '../base/fair-places.ts';
 import type { NodeId } from '../base/ids.ts';
 
 /** A Packet says it. */
@@ -18,4 +19,14 @@ export interface Origin {
 /** Among those of its kind: the proved source, or the link that brought a claimed one. */
 export function groupOf({ authenticated, via, source }: Origin): NodeId {
   return authenticated ? source : via;
+}
+
+/** The same as text, of both kinds. */
+export function originName(origin: Origin): string {
+  return `${origin.authenticated ? 'proved' : 'claimed'} ${groupOf(origin)}`;
+}
+
+export function holderOf(origin: Origin): Holder {
+  const group = originName(origin);
+  return [group, `${group} ${origin.source}`];
 }

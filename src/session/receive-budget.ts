@@ -8,6 +8,8 @@
  * Invariant: the sum of charges is at most the limit.
  */
 
+import { addTo } from '../base/fair-places.ts';
+
 /** A stream always gets so much of a window. */
 export const STREAM_WINDOW_LEAST = 16_384;
 /** What all streams of one owner may hold, in units of what is free. */
@@ -84,11 +86,4 @@ export class ReceiveBudget {
     addTo(this.#ofOwner, owner, more);
     if (opener !== null) addTo(this.#ofOpener, opener, more);
   }
-}
-
-/** `more` onto what `key` has; nothing is kept of who has 0. */
-export function addTo<K>(sums: Map<K, number>, key: K, more: number): void {
-  const sum = (sums.get(key) ?? 0) + more;
-  if (sum === 0) sums.delete(key);
-  else sums.set(key, sum);
 }

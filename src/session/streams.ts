@@ -8,9 +8,10 @@
 
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
+import { FairPlaces } from '../base/fair-places.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../link/congestion.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
@@ -23,7 +24,7 @@ import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
-import { openerOf, StreamPlaces } from './stream-places.ts';
+import { holderOf, originName } from './origin.ts';
 import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
 
 export interface StreamListener {
@@ -68,7 +69,8 @@ const OVER_RELIABLE: CongestionName = 'newreno';
 const OVER_BEST_EFFORT: CongestionName = 'bbr';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
-const RESETS_PER_SECOND = 500;
+/** Answers that strangers provoke: 500 a second for whoever is first, and some more for origins that cause few. */
+const RESETS: SharedBudgetLimits = { perSecond: 500, burst: 500, keptPerSecond: 100, keptBurst: 100, sharePerSecond: 10, shareBurst: 20, sources: 1_024 };
 const OPENING_SHARE = 64 * 1024;
 
 interface Listening { readonly listener: StreamListener; readonly backlog: number }
@@ -88,7 +90,7 @@ export class Streams {
   readonly #synOf = new Map<Stream, string>();
   readonly #halfOpen = new HalfOpen<Stream>();
   /** Who opened how many. */
-  readonly #places = new StreamPlaces<Stream>();
+  readonly #places = new FairPlaces<Stream>();
   readonly #later: Stream[] = [];
   readonly #blocked = new Set<Stream>();
   readonly #segment = new Segment();
@@ -97,7 +99,7 @@ export class Streams {
   readonly #asked = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   /** Answers to sources that are proved, and to those that anybody may name. */
-  readonly #resets = { proved: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND), claimed: new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND) };
+  readonly #resets = { proved: new SharedBudget(RESETS), claimed: new SharedBudget(RESETS) };
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
@@ -173,14 +175,14 @@ export class Streams {
   connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#timing.connectUs): Stream {
     if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
     if (this.#budget.free === 0) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
-    if (!this.#places.open(owner, this.#free)) {
+    if (!this.#places.open([owner, owner], this.#free)) {
       throw new SpinesError('EMFILE', `this program has its share of the daemon's ${this.#env.streamsMax} streams; close some, or raise limits.streams and limits.streamBytes`);
     }
     const secret = options.dissemination === DISSEMINATION_LINK_STATE && this.#secret(options.secrecy);
     const of: StreamOptions = { ...options, secrecy: secret ? 'end-to-end' : 'links' };
     const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, of, true, this.#streamEnv, this.#budget.add(owner), connectUs);
     this.#byId.set(stream.id, stream);
-    this.#places.add(stream, owner);
+    this.#places.add(stream, [owner, owner]);
     this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
     stream.start();
     return stream;
@@ -312,7 +314,7 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.endToEndMissing;
     }
-    if (!this.#places.open(packet, this.#free)) return DropReason.streamRefused;
+    if (!this.#places.open(holderOf(packet), this.#free)) return DropReason.streamRefused;
     const now = this.#env.clock.now();
     const room = this.#halfOpen.room(packet, listening, listening.backlog, now);
     if (room === 'none') return DropReason.streamRefused;
@@ -322,14 +324,14 @@ export class Streams {
       room.instead.forget();
     }
     const options: StreamOptions = { ...answering(packet), congestion: listening.listener.congestion };
-    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody, openerOf(packet)));
+    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody, originName(packet)));
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
     this.#byId.set(stream.id, stream);
     this.#bySyn.set(key, stream);
     this.#synOf.set(stream, key);
     this.#halfOpen.add(stream, packet, listening, now);
-    this.#places.add(stream, packet);
+    this.#places.add(stream, holderOf(packet));
     stream.start();
     return DropReason.none;
   }
@@ -398,7 +400,7 @@ export class Streams {
   }
 
   #mayReset(packet: Packet): boolean {
-    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(this.#env.clock.now());
+    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(originName(packet), this.#env.clock.now());
   }
 
   /* -------------------------------------------------------------- packets */

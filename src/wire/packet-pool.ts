@@ -1,5 +1,5 @@
 /**
- * Packets that somebody keeps (a queue, a window): bounded in number, counted, reused.
+ * Packets that somebody keeps (a queue, a window): bounded in number, counted, reused; and no neighbour or program has them all.
  *
  * A kept packet refers to the arrived bytes when nobody writes to them any more and copies them otherwise.
  * Who keeps, releases, exactly once; `inUse` is 0 when all queues are empty (checked at the end of every
@@ -8,6 +8,7 @@
 
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
+import { FACTOR } from '../base/fair-places.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Packet } from './packet.ts';
@@ -27,6 +28,9 @@ export class KeptPacket {
   mark = false;
   /** When a queue took it. Begins as no small integer: V8 keeps it in place then, and allocates for each change otherwise. */
   queuedAt: Micros = NaN;
+  /** For whom it was sent, if it begins here. */
+  user: object | null = null;
+  holder: PoolHolder | null = null;
   /** Buffer of its own, for packets that had to be copied; kept with the slot. */
   own: Uint8Array | null = null;
   kept = false;
@@ -36,8 +40,16 @@ export class KeptPacket {
   }
 }
 
+/** How many slots are of one neighbour's packets, or of one program's. */
+interface PoolHolder { readonly whose: NodeId | object; kept: number }
+
 export class PacketPool {
   readonly limit: number;
+  /** As many as there have been neighbours. */
+  readonly #byNeighbour = new Map<NodeId, PoolHolder>();
+  readonly #byUser = new WeakMap<object, PoolHolder>();
+  /** Packets come in trains. */
+  #recent: PoolHolder = { whose: -1, kept: 0 };
   readonly #free: KeptPacket[] = [];
   #inUse = 0;
 
@@ -50,15 +62,22 @@ export class PacketPool {
     return this.#inUse;
   }
 
-  /** A slot that holds `packet`, or null when the daemon keeps as many as it may. */
+  /**
+   * A slot that holds `packet`, or null when the daemon keeps as many as it may, or FACTOR times as many as are left for whoever it came
+   * from: the neighbour, or the program here.
+   */
   keep(packet: Packet): KeptPacket | null {
-    if (this.#inUse === this.limit) return null;
+    const holder = this.#holderOf(packet);
+    if (holder.kept >= FACTOR * (this.limit - this.#inUse)) return null;
+    holder.kept += 1;
     this.#inUse += 1;
     const slot = this.#free.pop() ?? new KeptPacket();
     slot.kept = true;
     slot.mark = false;
     slot.source = packet.source;
     slot.via = packet.via;
+    slot.user = packet.via === 0 ? packet.user : null;
+    slot.holder = holder;
     slot.service = packet.service;
     slot.priority = packet.priority;
     if (packet.keepable) {
@@ -81,8 +100,23 @@ export class PacketPool {
     assert(slot.kept, 'a kept packet is released once');
     slot.kept = false;
     slot.bytes = EMPTY;
+    slot.user = null;
+    slot.holder!.kept -= 1;
+    slot.holder = null;
     this.#inUse -= 1;
     if (this.#free.length < 1024) this.#free.push(slot);
     else slot.own = null;
+  }
+
+  #holderOf({ via, user }: Packet): PoolHolder {
+    const whose = via === 0 && user !== null ? user : via;
+    if (this.#recent.whose === whose) return this.#recent;
+    let holder = typeof whose === 'number' ? this.#byNeighbour.get(whose) : this.#byUser.get(whose);
+    if (holder === undefined) {
+      holder = { whose, kept: 0 };
+      if (typeof whose === 'number') this.#byNeighbour.set(whose, holder);
+      else this.#byUser.set(whose, holder);
+    }
+    return this.#recent = holder;
   }
 }

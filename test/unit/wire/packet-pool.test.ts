@@ -71,7 +71,7 @@ describe('packet pool', () => {
         const bytes = keepable ? new Uint8Array(length) : scratch;
         rng.fill(bytes.subarray(0, length));
         const slot = pool.keep(packetOf(bytes, 0, length, keepable));
-        expect(slot === null).toBe(held.length === 1_500);
+        expect(slot === null).toBe(held.length === 1_200);
         if (slot !== null) {
           slot.mark = true;
           held.push({ slot, text: hex(bytes.subarray(0, length)) });

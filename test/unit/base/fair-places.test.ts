@@ -1,19 +1,19 @@
-/** How many streams each may have: something is always free, and the greedy end up with equal parts. */
+/** How many places each may have: something is always free, and the greedy end up with equal parts. */
 
 import { describe, expect, test } from 'vitest';
 
+import { FairPlaces, type Holder } from '../../../src/base/fair-places.ts';
 import { Rng } from '../../../src/base/rng.ts';
-import type { Origin } from '../../../src/session/origin.ts';
-import { StreamPlaces } from '../../../src/session/stream-places.ts';
+import { holderOf } from '../../../src/session/origin.ts';
 
 const MOST = 1_000;
 
 class Scene {
-  readonly places = new StreamPlaces<number>();
+  readonly places = new FairPlaces<number>();
   taken = 0;
 
   /** Opens for `whose` as often as there is a place, `tries` times at most. Returns how many were opened. */
-  fill(whose: (i: number) => object | Origin, tries = 3 * MOST): number {
+  fill(whose: (i: number) => Holder, tries = 3 * MOST): number {
     let opened = 0;
     for (let i = 0; i < tries; i += 1) {
       if (!this.places.open(whose(i), MOST - this.taken)) continue;
@@ -25,13 +25,14 @@ class Scene {
   }
 }
 
-const proved = (source: number): Origin => ({ authenticated: true, via: 0, source });
-const claimed = (via: number, source: number): Origin => ({ authenticated: false, via, source });
+const proved = (source: number): Holder => holderOf({ authenticated: true, via: 0, source });
+const claimed = (via: number, source: number): Holder => holderOf({ authenticated: false, via, source });
+const program = (whose: object): Holder => [whose, whose];
 
-describe('places of streams', () => {
+describe('fair places', () => {
   test('one alone gets most of them, whoever it is', () => {
-    const program = {};
-    for (const whose of [() => program, () => proved(7), () => claimed(1, 7), (i: number) => claimed(1, i)]) {
+    const one = {};
+    for (const whose of [() => program(one), () => proved(7), () => claimed(1, 7), (i: number) => claimed(1, i)]) {
       const scene = new Scene();
       expect(scene.fill(whose)).toBeGreaterThan(0.75 * MOST);
       expect(scene.taken).toBeLessThan(MOST);
@@ -44,7 +45,7 @@ describe('places of streams', () => {
     const left = MOST - scene.taken;
     expect(scene.fill(() => claimed(2, 7), 20)).toBe(20);
     expect(scene.fill(() => proved(7), 20)).toBe(20);
-    expect(scene.fill(() => scene, 20)).toBe(20);
+    expect(scene.fill(() => program(scene), 20)).toBe(20);
     expect(left).toBeGreaterThan(100);
   });
 
