@@ -11,6 +11,7 @@
  * open the local doors can say that he only asks: then he has no sockets, and his place is the next one's.
  */
 
+import { ClientRate, type RateLimits } from './client-rate.ts';
 import type { ClientAccess } from './client.ts';
 import type { ClientPort } from './client-port.ts';
 
@@ -18,6 +19,8 @@ import type { ClientPort } from './client-port.ts';
 const LOCAL_SHARE = 8;
 /** Beyond limits.clients, for local programs that only ask. */
 export const ASKING_MAX = 16;
+/** Certificates whose account is remembered while they are away. */
+const RATES_MAX = 1_024;
 
 export interface PlaceLimits {
   readonly clients: number;
@@ -30,6 +33,8 @@ export class ClientPlaces {
   /** By certificate; those in `#placed` that are remote. */
   readonly #remote = new Map<string, Set<ClientPort>>();
   #remoteCount = 0;
+  /** By certificate, the one that connected longest ago first. */
+  readonly #rates = new Map<string, ClientRate>();
   /** Oldest first. */
   readonly #asking = new Set<ClientPort>();
 
@@ -84,6 +89,16 @@ export class ClientPlaces {
     const same = this.#remote.get(certificate)!;
     same.delete(port);
     if (same.size === 0) this.#remote.delete(certificate);
+  }
+
+  /** How much a client with `certificate` may send: one account, however often it connects, and also when it comes again. */
+  rateOf(certificate: string | null, limits: RateLimits): ClientRate {
+    if (certificate === null) return new ClientRate(limits);
+    const rate = this.#rates.get(certificate) ?? new ClientRate(limits);
+    this.#rates.delete(certificate);
+    this.#rates.set(certificate, rate);
+    if (this.#rates.size > RATES_MAX) this.#rates.delete(this.#rates.keys().next().value!);
+    return rate;
   }
 
   /** Sockets of all connections that count as one client with `port`: a certificate is one, however often it connects. */

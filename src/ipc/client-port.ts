@@ -17,7 +17,7 @@ import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session
 import { BACKLOG_MAX } from '../session/streams.ts';
 import { congestionOf, integer, limitOf, secrecyOf, streamLimits, text, type Arguments } from './arguments.ts';
 import { LOCAL_ACCESS, type Asker, type ClientAccess, type ClientOut, type ClientServices, type Reply, type TokenGrant } from './client.ts';
-import { ClientRate } from './client-rate.ts';
+import type { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
 import { includes, roleFor, type ClientRole } from './roles.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
@@ -84,7 +84,7 @@ export class ClientPort implements DatagramOwner {
     this.#out = out;
     this.access = access;
     this.#scope = access.certificate === null ? null : new ClientScope({ name: access.certificate, groups: [] });
-    this.#rate = new ClientRate(services);
+    this.#rate = services.places.rateOf(access.certificate, services);
     const rate = this.#rate;
     const gate = {
       get unlimited() { return rate.unlimited; },

@@ -10,6 +10,7 @@ import { hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SourceBudget } from '../base/source-budget.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import { authorityIdOf } from '../crypto/certificates.ts';
@@ -60,6 +61,8 @@ const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
 /** Paths that are searched because a remote client asks for a trace. */
 const SEARCHES_PER_SECOND = 1, SEARCHES_BURST = 5, SEARCHERS_MAX = 256;
+/** And because a program of this machine does. */
+const LOCAL_SEARCHES_PER_SECOND = 4, LOCAL_SEARCHES_BURST = 10;
 
 export class Administration {
   readonly #node: SpinesNode;
@@ -69,6 +72,7 @@ export class Administration {
   readonly #audit: ClientAudit;
   /** By certificate. */
   readonly #remoteSearches = new SourceBudget(SEARCHES_PER_SECOND, SEARCHES_BURST, SEARCHERS_MAX);
+  readonly #localSearches = new WeakMap<ClientPort, TokenBucket>();
 
   constructor(node: SpinesNode, env: NodeEnvironment, clients: ReadonlySet<ClientPort>) {
     this.#node = node;
@@ -472,14 +476,24 @@ export class Administration {
     }
     const certificate = asker?.access.certificate ?? null;
     // Each may be a search by the whole network, signed by this node, behind which its own flows wait.
-    if (certificate !== null && !this.#remoteSearches.take(certificate, this.#env.clock.now())) {
+    const now = this.#env.clock.now();
+    if (certificate !== null && !this.#remoteSearches.take(certificate, now)) {
       throw new SpinesError('EAGAIN', 'a remote client may have one path a second searched; ask again in some seconds');
+    }
+    if (certificate === null && asker !== null && !this.#localSearchesOf(asker).take(now)) {
+      throw new SpinesError('EAGAIN', `a program may have ${LOCAL_SEARCHES_PER_SECOND} paths a second searched; ask again in a second`);
     }
     const looks = byzantine.findPath(node, timeoutUs, (path) => {
       if (path === null) reply(new SpinesError('EHOSTUNREACH', `no path to ${formatNodeId(node)} was found within ${ms(timeoutUs)} ms; \`spines nodes\` shows whether it is known`));
       else answer({ link: null, hops: traceHops(path.nodes, nameOf) });
     });
     if (!looks) throw unsent(node, DropReason.noRoute);
+  }
+
+  #localSearchesOf(asker: ClientPort): TokenBucket {
+    let bucket = this.#localSearches.get(asker);
+    if (bucket === undefined) this.#localSearches.set(asker, bucket = new TokenBucket(LOCAL_SEARCHES_PER_SECOND, LOCAL_SEARCHES_BURST));
+    return bucket;
   }
 
   #byzantine(): ByzantineRouter {

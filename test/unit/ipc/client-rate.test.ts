@@ -137,6 +137,47 @@ describe('datagrams', () => {
   });
 });
 
+test('connections with one certificate have one rate, also one that comes again; another certificate has its own', () => {
+  const { world, a, b } = pair({ clientPacketsPerSecond: 100 });
+  const far = [70, 71].map((port) => {
+    const client = new Client(b);
+    client.request('socket', { socket: 1 });
+    client.request('bind', { socket: 1, port });
+    return client;
+  });
+  const of = (certificate: string): Client => {
+    const client = new Client(a, { tokenFits: null, certificate });
+    client.request('socket', { socket: 1 });
+    return client;
+  };
+  const to = (port: number): Uint8Array => encodeDatagram(FRAME_SEND, 1, b.id, port, new Uint8Array(100));
+  let mine = [of('mine'), of('mine'), of('mine')];
+  const other = of('other');
+  for (let ms = 0; ms < 5_000; ms += 10) {
+    for (const client of mine) for (let i = 0; i < 2 && !client.blocked; i += 1) client.say(to(70));
+    if (!other.blocked) other.say(to(71));
+    world.runFor(10 * MILLISECOND);
+    if (ms % 500 !== 490) continue;
+    for (const client of mine) client.port.close();
+    mine = [of('mine'), of('mine'), of('mine')];
+  }
+  const [sent, others] = far.map(({ received }) => received) as [number, number];
+  expect(others).toBeGreaterThan(450);
+  expect(sent).toBeGreaterThan(450);
+  // A tenth of a second in advance, once.
+  expect(sent).toBeLessThan(515);
+});
+
+test('a program has so many byzantine paths a second searched, and another one its own', () => {
+  const { world, a } = pair({});
+  const [busy, calm] = [new Client(a), new Client(a)];
+  const codes = Array.from({ length: 30 }, () => busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })['code']);
+  expect(codes.filter((code) => code === 'EAGAIN').length).toBe(20);
+  expect(calm.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })['code']).not.toBe('EAGAIN');
+  world.runFor(SECOND);
+  expect(busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })['code']).not.toBe('EAGAIN');
+});
+
 test('a stream gets its credit at the client\'s rate', () => {
   const { world, a, b } = pair({ clientBytesPerSecond: 100_000 });
   const [near, far] = [new Client(a), new Client(b)];
