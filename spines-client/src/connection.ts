@@ -11,6 +11,7 @@ import { connect, Socket } from 'node:net';
 import { SealedChannel } from './sealed-channel.ts';
 import { SpinesClientError, connectError, handshakeError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
+import { socketOwnerFault } from './socket-owner.ts';
 
 /** Bytes buffered for the daemon past which `write` returns false. */
 export const HIGH_WATER_BYTES = 262_144;
@@ -76,7 +77,10 @@ export class Connection {
     };
     // The kernel would cut a longer path, and that is another file.
     const tooLong = 'path' in target && Buffer.byteLength(target.path) > SOCKET_PATH_BYTES_MAX;
+    const stranger = 'path' in target && !tooLong ? socketOwnerFault(target.path) : null;
+    if (stranger !== null) this.#failure = new SpinesClientError('EACCES', stranger, { syscall: 'connect' });
     const socket = this.#socket = tooLong ? new Socket().destroy(Object.assign(new Error('too long'), { code: 'ENAMETOOLONG' }))
+      : stranger !== null ? new Socket().destroy()
       : 'path' in target ? connect({ path: target.path, onread })
       : connect({ host: target.host, port: target.port, noDelay: true, onread });
     let reached = false;
