@@ -17,8 +17,8 @@ import { TokenBucket, burstBytes } from './pacing.ts';
 import { Patience } from './patience.ts';
 import { standardInput, tellNotRead } from './terminal-input.ts';
 
-/** Fits one UDP datagram on an Ethernet path with room for the overlay's headers. */
-export const SIZE_DEFAULT = 1_384;
+/** One packet, sealed from end to end. */
+export const SIZE_DEFAULT = 1_372;
 const END_MARKS = 3;
 const END_MARK_GAP_MS = 5;
 /** Before the first end mark, so that it does not overtake data that was delayed a little. */
@@ -65,9 +65,9 @@ class Wire {
   readonly broken: Promise<never>;
   refusal: SpinesClientError | null = null;
 
-  constructor(client: SpinesClient, { link = 'best-effort', routing = 'link-state' }: CatFlags) {
+  constructor(client: SpinesClient, { link = 'best-effort', routing = 'link-state', secrecy }: CatFlags) {
     this.client = client;
-    this.socket = client.datagram({ link, routing, recvQueueBytes: RECV_QUEUE_BYTES });
+    this.socket = client.datagram({ link, routing, secrecy, recvQueueBytes: RECV_QUEUE_BYTES });
     this.broken = new Promise<never>((_, reject) => {
       this.socket.on('error', reject);
       client.on('error', reject);

@@ -27,7 +27,7 @@ const PACED_BYTES = 4_096;
 export async function connectStream(client: SpinesClient, node: string, port: number, flags: CatFlags): Promise<void> {
   const interrupted = interruption();
   const connected = new Patience(flags.wait).until(async () => {
-    const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing, silenceMs: flags.silence });
+    const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing, secrecy: flags.secrecy, silenceMs: flags.silence });
     try {
       socket.connect({ port, host: node });
       await once(socket, 'connect');
@@ -43,7 +43,7 @@ export async function connectStream(client: SpinesClient, node: string, port: nu
 
 export async function listenForStreams(client: SpinesClient, port: number, flags: CatFlags): Promise<void> {
   const keepOpen = flags.keepOpen === true;
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: flags.link, routing: flags.routing, silenceMs: flags.silence });
+  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: flags.link, routing: flags.routing, secrecy: flags.secrecy, silenceMs: flags.silence });
   const interrupted = interruption();
   try {
     server.listen({ port, backlog: keepOpen ? undefined : 1 });

@@ -8,12 +8,12 @@
  */
 
 import { Option, type Command } from 'commander';
-import { MESSAGE_BYTES_MAX } from 'spines-client';
+import { MESSAGE_BYTES_MAX, type SecrecyName } from 'spines-client';
 
 import { SIZE_DEFAULT, listenForDatagrams, sendDatagrams } from './cat-datagrams.ts';
 import { connectStream, listenForStreams } from './cat-stream.ts';
 import { notesNeverWait } from './log.ts';
-import { addClientFlags, routingOption, silenceOption, withClient, type ClientFlags } from './client.ts';
+import { addClientFlags, routingOption, secrecyOption, silenceOption, withClient, type ClientFlags } from './client.ts';
 import { usage } from './failure.ts';
 import { helpBelow } from './help-text.ts';
 import { portArg, rateArg, sizeArg } from './values.ts';
@@ -23,6 +23,7 @@ export interface CatFlags extends ClientFlags {
   datagram?: boolean;
   link?: 'best-effort' | 'reliable';
   routing?: 'link-state' | 'byzantine';
+  secrecy?: SecrecyName;
   size?: number;
   rate?: number;
   reply?: boolean;
@@ -41,6 +42,7 @@ export function registerCat(program: Command): void {
     .option('-u, --datagram', 'datagrams instead of a stream')
     .addOption(new Option('--link <service>', 'recovery on every hop (default: reliable; best-effort with -u)').choices(['best-effort', 'reliable']))
     .addOption(routingOption())
+    .addOption(secrecyOption())
     .addOption(silenceOption())
     .option('--rate <rate>', 'payload bit rate, such as 40mbit (default: as fast as the daemon takes it)', rateArg)
     .option('--size <bytes>', `with -u: most payload of one datagram (default: ${SIZE_DEFAULT})`, sizeArg(1, MESSAGE_BYTES_MAX))

@@ -62,6 +62,11 @@ export function addClientFlags(command: Command): Command {
     .addOption(new Option('--wait [time]', 'wait for the daemon to answer, at most so long (ping: for the node too; cat: for a listener too)').argParser(durationArg));
 }
 
+/** Against whom what this command sends is protected, and what it takes. */
+export function secrecyOption(): Option {
+  return new Option('--secrecy <secrecy>', 'who may read it: end-to-end, the two daemons; links, routers on the way too (default: the daemon\'s)').choices(['end-to-end', 'links']);
+}
+
 /** How what this command sends finds its way. */
 export function routingOption(): Option {
   return new Option('--routing <routing>', 'way through the overlay (default: link-state)').choices(['link-state', 'byzantine']);

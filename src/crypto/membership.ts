@@ -116,6 +116,11 @@ export class Membership {
     return (certificate.roles & roles) === 0 ? DropReason.certificateRole : certificate;
   }
 
+  /** Whether `admit` would know these bytes without verifying a signature. */
+  knows(bytes: Uint8Array): boolean {
+    return this.#known(bytes, 0, bytes.length) !== null;
+  }
+
   /** What signed statements call `certificate`: SHA-256 of its bytes. */
   hashOf(certificate: Certificate): Uint8Array {
     let hash = this.#hashes.get(certificate);

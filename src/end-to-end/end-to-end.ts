@@ -46,10 +46,10 @@ export interface EndToEndEnvironment {
 }
 
 /** What waits for the key of one destination, of all, and how long. Later ones are refused: what lacks a key for so long has none. */
-const OUT_MOST = 256, OUT_ALL_MOST = 4_096;
+const OUT_MOST = 2_048, OUT_ALL_MOST = 8_192;
 const OUT_WAIT: Micros = 3 * SECOND;
 /** What waits for the key of one source that came by one neighbour, by that neighbour, of all, and how long. */
-const IN_MOST = 64, IN_VIA_MOST = 512, IN_ALL_MOST = 2_048;
+const IN_MOST = 1_024, IN_VIA_MOST = 2_048, IN_ALL_MOST = 8_192;
 const IN_WAIT: Micros = SECOND;
 /** Between two questions for one source's record. */
 const ASK_INTERVAL: Micros = 100 * MILLISECOND;
@@ -71,6 +71,8 @@ export class EndToEnd implements Protection {
   readonly #keyless = new Map<NodeId, Micros>();
   /** By neighbour and source. */
   readonly #in = new Map<string, Queue>();
+  /** What waits to be opened, by the neighbour that it came from. */
+  readonly #inVia = new Map<NodeId, number>();
   #outCount = 0;
   #inCount = 0;
   readonly #exchanges = new TokenBucket(EXCHANGES_PER_SECOND, EXCHANGES_BURST);
@@ -240,12 +242,12 @@ export class EndToEnd implements Protection {
     const { source, via } = packet;
     const now = clock.now(), name = `${via} ${source}`;
     let queue = this.#in.get(name);
-    if (this.#inCount >= IN_ALL_MOST || (queue?.packets.length ?? 0) >= IN_MOST || this.#fromNeighbour(via) >= IN_VIA_MOST) return DropReason.endToEndEpochUnknown;
+    if (this.#inCount >= IN_ALL_MOST || (queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= IN_VIA_MOST) return DropReason.endToEndEpochUnknown;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndEpochUnknown;
     if (queue === undefined) this.#in.set(name, queue = { node: source, via, packets: [], askedAt: -ASK_INTERVAL });
     queue.packets.push({ kept, until: now + IN_WAIT });
-    this.#inCount += 1;
+    this.#countIn(via, 1);
     if (now - queue.askedAt >= ASK_INTERVAL) {
       queue.askedAt = now;
       this.#env.ask(via, source);
@@ -254,10 +256,11 @@ export class EndToEnd implements Protection {
     return DropReason.none;
   }
 
-  #fromNeighbour(via: NodeId): number {
-    let count = 0;
-    for (const queue of this.#in.values()) if (queue.via === via) count += queue.packets.length;
-    return count;
+  #countIn(via: NodeId, more: number): void {
+    this.#inCount += more;
+    const count = (this.#inVia.get(via) ?? 0) + more;
+    if (count === 0) this.#inVia.delete(via);
+    else this.#inVia.set(via, count);
   }
 
   /** The record of a source came: opens what it opens; the rest goes on waiting. */
@@ -271,7 +274,7 @@ export class EndToEnd implements Protection {
       }
       if (reason === DropReason.none) this.#env.deliver(this.#waited);
       else this.#env.drops.count(reason);
-      this.#inCount -= 1;
+      this.#countIn(queue.via, -1);
       this.#env.pool.release(waiting.kept);
     }
     if (queue.packets.length === 0) this.#in.delete(name);
@@ -298,7 +301,7 @@ export class EndToEnd implements Protection {
       if (queue.packets.length === 0) this.#out.delete(node);
     }
     for (const [name, queue] of this.#in) {
-      this.#inCount -= this.#expire(queue, now, DropReason.endToEndEpochUnknown);
+      this.#countIn(queue.via, -this.#expire(queue, now, DropReason.endToEndEpochUnknown));
       if (queue.packets.length === 0) this.#in.delete(name);
     }
     if (this.waiting > 0) this.#armTimer();
@@ -319,6 +322,7 @@ export class EndToEnd implements Protection {
     for (const queue of [...this.#out.values(), ...this.#in.values()]) for (const { kept } of queue.packets) this.#env.pool.release(kept);
     this.#out.clear();
     this.#in.clear();
+    this.#inVia.clear();
     this.#outCount = 0;
     this.#inCount = 0;
   }

@@ -13,7 +13,7 @@ import { CONGESTION_NAMES, type CongestionName } from '../link/congestion.ts';
 import type { DialConfig } from '../link/dial.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
-import { isVersionRange, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { isVersionRange, type VersionRange } from '../wire/versions.ts';
 import { NO_RULES, type RuleSet } from '../session/rules.ts';
 import { KEEPALIVE_MIN, keepaliveWithin, LIMIT_MAX, SILENCE_MIN, type LivenessLimits } from '../session/stream-liveness.ts';
 import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
@@ -55,8 +55,8 @@ export interface NodeConfig {
   readonly secrecy: Secrecy;
   /** Of flows that start here with routing 'byzantine'. */
   readonly byzantine: ByzantineOptions;
-  /** Wire versions that this daemon speaks; another range than the release's own is for laboratories. */
-  readonly wireVersions: VersionRange;
+  /** Wire versions that this daemon speaks; null: the release's own. Another range is for laboratories. */
+  readonly wireVersions: VersionRange | null;
   /** What this daemon can do together with others, the sum of capability bits (WIRE.md section 5); another one than the release's own is for laboratories. */
   readonly capabilities: number;
   /** Who may send what to this node, reach targets behind it, and use it from afar. */
@@ -142,7 +142,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   keyRotationUs: 600 * SECOND,
   secrecy: 'end-to-end',
   byzantine: secureOptions,
-  wireVersions: WIRE_VERSIONS,
+  wireVersions: null,
   capabilities: OWN_CAPABILITIES,
   firewall: NO_RULES,
   allowMisbehaviour: false,
@@ -184,7 +184,7 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
   require(byzantine.fullProbingHops >= 1 && byzantine.fullProbingHops <= 32, 'byzantine.fullProbingHops', 'must be 1 to 32');
   require(byzantine.ackBatchPackets >= 1 && byzantine.ackBatchPackets <= 9, 'byzantine.ackBatch', 'must be 1 to 9');
   require(byzantine.ackBatchDelayUs >= 0 && byzantine.ackBatchDelayUs <= SECOND, 'byzantine.ackBatchDelay', 'must be at most 1 s');
-  require(isVersionRange(config.wireVersions), 'wireVersions', 'must be a range within 1 to 255');
+  require(config.wireVersions === null || isVersionRange(config.wireVersions), 'wireVersions', 'must be a range within 1 to 255');
   require(config.capabilities === config.capabilities >>> 0, 'capabilities', 'must be 32 bits');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);

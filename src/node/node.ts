@@ -42,6 +42,7 @@ import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wi
 import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
+import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
 import type { Audit } from './audit.ts';
 import { Administration, type EmulationControl } from './administration.ts';
@@ -103,6 +104,8 @@ export class SpinesNode {
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
+  /** Those that it speaks. */
+  readonly wireVersions: VersionRange;
   /** Differs between runs of a daemon. */
   readonly instance: string;
   readonly #flushList = new FlushList();
@@ -123,7 +126,8 @@ export class SpinesNode {
     const drawn = new Uint8Array(6);
     env.random.fill(drawn);
     const run = { instance: getU48(drawn, 0), started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)) };
-    this.links = new LinkTable(config, {
+    this.wireVersions = config.wireVersions ?? (env.membership === null ? WIRE_VERSIONS : SEALED_WIRE_VERSIONS);
+    this.links = new LinkTable({ ...config, wireVersions: this.wireVersions }, {
       clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(),
       membership: env.membership, probe: env.probe ?? null, run, random: env.random,
       directory: { nameOf: (node) => this.router.nameOf(node), ownerOf: (key) => this.router.ownerOf(key) },
@@ -139,7 +143,7 @@ export class SpinesNode {
       onLinkWritable: () => this.#onWritable(),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
     });
-    const facts = { wire: config.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
+    const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
     const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
     this.epochs = env.membership === null ? null : new OwnEpochs(env.membership.primitives, env.random, clock, {
       rotateUs: config.keyRotationUs, refreshUs: config.advertisementRefreshUs, believedUs,
@@ -252,7 +256,7 @@ export class SpinesNode {
       this.streams.onRules();
       for (const client of this.#clients) client.onRules();
     }
-    this.links.reconfigure(config);
+    this.links.reconfigure({ ...config, wireVersions: this.wireVersions });
     this.streams.retime({ ...defaultTiming, ...config.streams });
   }
 

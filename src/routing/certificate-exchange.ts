@@ -17,6 +17,7 @@ import { DropReason } from '../wire/drop.ts';
 import { FRAME_CERTIFICATE } from '../wire/frames.ts';
 import { CONTROL_CHECK_BYTES, putControlCheck } from '../wire/link-state.ts';
 import { originOfKey } from '../wire/record.ts';
+import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
 
 /** Shown and not proved yet: of all that a neighbour may have under way at once, twice. */
 const SHOWN_MAX = 256;
@@ -24,6 +25,11 @@ const SHOWN_MAX = 256;
 const ON_ITS_WAY: Micros = 20 * MILLISECOND;
 /** Questions for certificates that a neighbour may cause. */
 const ASKS_PER_SECOND = 100;
+
+/** Whether the neighbour knows records and certificates on their own. */
+export function speaksRecords(link: Link): boolean {
+  return link.channel !== null && link.channel.version >= WIRE_VERSION_RECORDS;
+}
 
 export class CertificatePeer {
   readonly #link: Link;
@@ -43,7 +49,7 @@ export class CertificatePeer {
   /** Something under `key` that names `certificate` is about to be sent. */
   show(key: number, certificate: Certificate | null, now: Micros): void {
     const origin = originOfKey(key);
-    if (certificate === null || this.#taken.get(origin) === certificate) return;
+    if (certificate === null || this.#taken.get(origin) === certificate || !speaksRecords(this.#link)) return;
     const sent = this.#sent.get(origin);
     if (sent !== undefined && sent.certificate === certificate && now - sent.at < ON_ITS_WAY) return;
     const { bytes } = certificate;

@@ -25,7 +25,8 @@ import {
 import { hasCapability, IDENTITY_ASKED, IDENTITY_TWICE, type NodeFacts } from '../wire/node-facts.ts';
 import type { NodeStatement, SignedRecord } from '../wire/record.ts';
 import { decodeTwin } from '../wire/twin.ts';
-import { CertificatePeer } from './certificate-exchange.ts';
+import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
+import { CertificatePeer, speaksRecords } from './certificate-exchange.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { FloodedAdvertisements } from './flooded-advertisements.ts';
@@ -377,17 +378,18 @@ export class LinkStateRouter implements Router {
     const restarted = before === undefined || isLaterRun(before.advertisement, advertisement);
     this.database.install({ ...advertisement, name: certificate.name }, now, Math.max(expiresAt, before?.expiresAt ?? 0), certificate);
     if (restarted) this.#env.onRestart(advertisement.origin);
+    if (isOlder(advertisement)) this.#onOlderNode();
     return DropReason.none;
   }
 
   #verify(peer: Peer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
     const { origin, sequence } = advertisement;
     const proof = advertisement.proof!;
-    const shown = this.#certificateBytes(peer, origin, proof.certificate);
+    const shown = proof.whole ?? this.#certificateBytes(peer, origin, proof.certificate!);
     const result = this.#verifier!.verify(ADVERTISEMENT_LABEL, advertisement, proof, shown, peer.link, own);
     this.clocks?.onAdvertisement(peer.link, advertisement);
     if (typeof result !== 'number') {
-      peer.certificates!.onProved(proof.certificate);
+      if (proof.certificate !== null) peer.certificates!.onProved(proof.certificate);
       peer.certificates!.onTaken(origin, result);
       this.clocks?.onBelieved(advertisement.origin);
       this.counters.verified += 1;
@@ -402,6 +404,19 @@ export class LinkStateRouter implements Router {
     // Not noted as what the neighbour has: it may have, or soon get, a true one of that number.
     if (!mayChange(result)) peer.flooding.acknowledge(origin, sequence);
     return result;
+  }
+
+  /** Somebody is here who reads only what has the certificate in it: then everybody says it so. */
+  #olderNodes(): boolean {
+    for (const link of this.#links.all()) if (link.up && !speaksRecords(link)) return true;
+    for (const { advertisement } of this.database.records()) if (advertisement.origin !== this.#config.id && !advertisement.leaving && isOlder(advertisement)) return true;
+    return false;
+  }
+
+  #onOlderNode(): void {
+    if (this.database.get(this.#config.id)?.advertisement.proof?.whole !== null) return;
+    this.#renew = true;
+    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }
 
   /** The bytes of the certificate that `origin` names by `hash`, as far as anybody has shown them. */
@@ -527,7 +542,7 @@ export class LinkStateRouter implements Router {
   }
 
   #sign(leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts): Advertisement {
-    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, facts);
+    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, facts, this.#olderNodes());
     return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links, facts);
   }
 
@@ -662,6 +677,11 @@ export class LinkStateRouter implements Router {
   sortedRecords(): LinkStateRecord[] {
     return [...this.database.records()].filter((record) => !this.#departed(record)).sort((a, b) => a.advertisement.origin - b.advertisement.origin);
   }
+}
+
+/** Of a node of the release before. */
+function isOlder({ facts }: Advertisement): boolean {
+  return facts === null || facts.wire.max < WIRE_VERSION_RECORDS;
 }
 
 function measured(link: Link): AdvertisedLink {

@@ -14,7 +14,7 @@ import { DropReason } from '../wire/drop.ts';
 import { FRAME_RECORD, FRAME_RECORD_DIGEST } from '../wire/frames.ts';
 import { SEQUENCE_MAX } from '../wire/link-state.ts';
 import { decodeRecord, RECORD_NODE, recordKey, type NodeStatement, type SignedRecord } from '../wire/record.ts';
-import type { CertificatePeer } from './certificate-exchange.ts';
+import { speaksRecords, type CertificatePeer } from './certificate-exchange.ts';
 import { FloodingPeer } from './flooding.ts';
 import { RecordDatabase } from './record-database.ts';
 import { mayChange, RECORD_LABEL, signNodeRecord, type StatementVerifier } from './signed-advertisement.ts';
@@ -69,6 +69,8 @@ export class Records {
   }
 
   onLinkUp(link: Link, certificates: CertificatePeer): void {
+    // A neighbour of the release before does not know the frames.
+    if (!speaksRecords(link)) return;
     const flooding = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers, certificates);
     this.#peers.set(link, { flooding, certificates });
     flooding.start();
@@ -145,7 +147,7 @@ export class Records {
     }
     const { verifier, clock } = this.#env;
     const now = clock.now();
-    const certificate = verifier.verify(RECORD_LABEL, record, proof, peer.certificates.shown(proof.certificate), peer.flooding.link, own);
+    const certificate = verifier.verify(RECORD_LABEL, record, proof, this.#env.membership.byHash(proof.certificate)?.bytes ?? peer.certificates.shown(proof.certificate), peer.flooding.link, own);
     if (typeof certificate === 'number') {
       if (certificate === DropReason.linkStateUncertified && peer.certificates.mayAsk(now)) peer.flooding.sendLost([id], Math.max(0, held));
       if (!mayChange(certificate)) peer.flooding.acknowledge(id, sequence);

@@ -16,7 +16,7 @@ import { ROLE_ROUTER, signaturePart, signedPart, type Certificate } from '../wir
 import { DropReason } from '../wire/drop.ts';
 import { makeSignedAdvertisement, type AdvertisedLink, type Advertisement, type Proof } from '../wire/link-state.ts';
 import type { NodeFacts } from '../wire/node-facts.ts';
-import { makeNodeRecord, type NodeStatement, type SignedRecord } from '../wire/record.ts';
+import { makeNodeRecord, type NamingProof, type NodeStatement, type SignedRecord } from '../wire/record.ts';
 
 /** In front of the signed bytes, with a zero byte: the signature counts for nothing else. */
 export const ADVERTISEMENT_LABEL = 'spines advertisement';
@@ -41,10 +41,11 @@ export const VERSIONS_BURST = 50;
 /** Origins whose rate is remembered. */
 const ORIGINS_MAX = 4_096;
 
-/** An advertisement of our own, under our present certificate. `links` are sorted by node id, without repetition. */
-export function signAdvertisement(membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts | null = null): Advertisement {
+/** An advertisement of our own, under our present certificate. `links` are sorted by node id, without repetition; `whole`: the certificate is in it. */
+export function signAdvertisement(membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts | null = null, whole = false): Advertisement {
   const { node, name } = membership.identity.certificate;
-  return makeSignedAdvertisement({ origin: node, sequence, leaving, name, links, facts, ...proofNow(membership) }, (part) => signed(membership, ADVERTISEMENT_LABEL, part));
+  const proof = whole ? { issuedS: membership.nowS, certificate: null, whole: membership.identity.certificate.bytes } : proofNow(membership);
+  return makeSignedAdvertisement({ origin: node, sequence, leaving, name, links, facts, ...proof }, (part) => signed(membership, ADVERTISEMENT_LABEL, part));
 }
 
 /** A node record of our own, under our present certificate. */
@@ -52,8 +53,8 @@ export function signNodeRecord(membership: Membership, sequence: number, node: N
   return makeNodeRecord(membership.identity.certificate.node, sequence, proofNow(membership), node, (part) => signed(membership, RECORD_LABEL, part));
 }
 
-function proofNow(membership: Membership): Proof {
-  return { issuedS: membership.nowS, certificate: membership.hashOf(membership.identity.certificate) };
+function proofNow(membership: Membership): NamingProof {
+  return { issuedS: membership.nowS, certificate: membership.hashOf(membership.identity.certificate), whole: null };
 }
 
 function signed(membership: Membership, label: string, part: Uint8Array): Uint8Array {
@@ -115,11 +116,10 @@ export class StatementVerifier {
     const name = `${label} ${statement.origin}`;
     const versions = this.#versions.get(name) ?? new TokenBucket(VERSIONS_PER_SECOND, VERSIONS_BURST);
     if (!own && versions.level(now) < 1) return DropReason.linkStateOverBudget;
-    const known = this.#membership.byHash(proof.certificate);
-    const certificateBytes = known?.bytes ?? shown;
+    const certificateBytes = proof.whole ?? shown;
     if (certificateBytes === null) return DropReason.linkStateUncertified;
     const budget = this.#budgetOf(neighbour);
-    if (!budget.take(now, known !== null ? 1 : 2)) return DropReason.linkStateOverBudget;
+    if (!budget.take(now, this.#membership.knows(certificateBytes) ? 1 : 2)) return DropReason.linkStateOverBudget;
     const result = this.#judge(label, statement, certificateBytes);
     if (typeof result !== 'number') this.#onVersion(name, versions, now);
     else if (!mayChange(result)) budget.charge(now, LIE_COST);

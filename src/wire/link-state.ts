@@ -11,7 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
-import { CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from './certificate.ts';
+import { CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
 import { NODE_FACTS_BYTES, nodeFactsAt, putNodeFacts, type NodeFacts } from './node-facts.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
@@ -26,6 +26,8 @@ export const LINK_ENTRY_BYTES = 8;
 export const LINK_ENTRY_LAYOUT = { node: [LINK_NODE, 4], latency: [LINK_LATENCY, 2], loss: [LINK_LOSS, 2] } as const;
 
 const ISSUED = 0, CERTIFICATE = 6, SIGNATURE = CERTIFICATE + CERTIFICATE_HASH_BYTES;
+/** Where the certificate itself is in it: its length, and its bytes. */
+const WHOLE_BYTES = 6, WHOLE = 8;
 /** Behind the links, and the facts, of a signed advertisement. */
 export const ADVERTISEMENT_PROOF_BYTES = SIGNATURE + SIGNATURE_BYTES;
 export const ADVERTISEMENT_PROOF_LAYOUT = {
@@ -38,6 +40,8 @@ export const ADVERTISEMENT_LEAVING = 0x01;
 export const ADVERTISEMENT_SIGNED = 0x02;
 /** What the origin says of itself follows the links. */
 export const ADVERTISEMENT_FACTS = 0x04;
+/** The proof names the certificate; without it the certificate is in there, for nodes of the release before. */
+export const ADVERTISEMENT_NAMES = 0x08;
 /** Most links of one node. */
 export const LINKS_PER_NODE_MAX = 128;
 export const NAME_BYTES_MAX = 63;
@@ -57,8 +61,9 @@ export interface AdvertisedLink {
 export interface Proof {
   /** Seconds since 1970, by the origin's clock. */
   readonly issuedS: number;
-  /** SHA-256 of the origin's certificate, which travels on its own. */
-  readonly certificate: Uint8Array;
+  /** SHA-256 of the origin's certificate, which travels on its own; null where `whole` is the certificate. */
+  readonly certificate: Uint8Array | null;
+  readonly whole: Uint8Array | null;
 }
 
 
@@ -86,13 +91,14 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   const flags = b[start + FLAGS]!;
   const origin = getU32(b, start + ORIGIN);
   if (nameBytes > NAME_BYTES_MAX || linkCount > LINKS_PER_NODE_MAX) return DropReason.linkStateMalformed;
-  if ((flags & ~(ADVERTISEMENT_LEAVING | ADVERTISEMENT_SIGNED | ADVERTISEMENT_FACTS)) !== 0) return DropReason.reservedNotZero;
+  if ((flags & ~(ADVERTISEMENT_LEAVING | ADVERTISEMENT_SIGNED | ADVERTISEMENT_FACTS | ADVERTISEMENT_NAMES)) !== 0) return DropReason.reservedNotZero;
   const signed = (flags & ADVERTISEMENT_SIGNED) !== 0;
   const linksEnd = ADVERTISEMENT_FIXED_BYTES + nameBytes + linkCount * LINK_ENTRY_BYTES;
   const factual = (flags & ADVERTISEMENT_FACTS) !== 0;
   const bodyBytes = linksEnd + (factual ? NODE_FACTS_BYTES : 0);
-  if (end - start !== bodyBytes + (signed ? ADVERTISEMENT_PROOF_BYTES : 0) || (signed && nameBytes !== 0)) return DropReason.linkStateMalformed;
-  const proof = signed ? proofAt(b, start + bodyBytes) : null;
+  const names = (flags & ADVERTISEMENT_NAMES) !== 0;
+  const proof = signed ? proofAt(b, start + bodyBytes, end, names) : null;
+  if (signed ? proof === null || nameBytes !== 0 : names || end - start !== bodyBytes) return DropReason.linkStateMalformed;
   const facts = factual ? nodeFactsAt(b, start + linksEnd) : null;
   if (!isNodeId(origin) || (factual && facts === null)) return DropReason.linkStateMalformed;
   const name = utf8Decode(b.subarray(start + NAME, start + NAME + nameBytes));
@@ -110,8 +116,13 @@ export function decodeAdvertisement(b: Uint8Array, start: number, end: number): 
   };
 }
 
-function proofAt(b: Uint8Array, at: number): Proof {
-  return { issuedS: getU48(b, at + ISSUED), certificate: copyOf(b, at + CERTIFICATE, at + SIGNATURE) };
+/** The proof at `b[at..end)`, or null when the lengths do not fit. */
+function proofAt(b: Uint8Array, at: number, end: number, names: boolean): Proof | null {
+  if (names) return end - at !== ADVERTISEMENT_PROOF_BYTES ? null : { issuedS: getU48(b, at + ISSUED), certificate: copyOf(b, at + CERTIFICATE, at + SIGNATURE), whole: null };
+  if (end - at < WHOLE + SIGNATURE_BYTES) return null;
+  const bytes = getU16(b, at + WHOLE_BYTES);
+  if (bytes > CERTIFICATE_BYTES_MAX || end - at !== WHOLE + bytes + SIGNATURE_BYTES) return null;
+  return { issuedS: getU48(b, at + ISSUED), certificate: null, whole: copyOf(b, at + WHOLE, at + WHOLE + bytes) };
 }
 
 /** Builds an advertisement of our own. `links` are sorted by node id, without repetition. */
@@ -137,14 +148,20 @@ export interface SignedContent extends Proof {
 
 /** Builds a signed advertisement. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
 export function makeSignedAdvertisement(content: SignedContent, sign: (part: Uint8Array) => Uint8Array): Advertisement {
-  const { origin, sequence, leaving, name, links, facts, issuedS, certificate } = content;
+  const { origin, sequence, leaving, name, links, facts, issuedS, certificate, whole } = content;
   const at = ADVERTISEMENT_FIXED_BYTES + links.length * LINK_ENTRY_BYTES + (facts === null ? 0 : NODE_FACTS_BYTES);
-  const b = new Uint8Array(at + ADVERTISEMENT_PROOF_BYTES);
-  putBody(b, origin, sequence, ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0), new Uint8Array(0), links, facts);
+  const signatureAt = at + (certificate === null ? WHOLE + whole!.length : SIGNATURE);
+  const b = new Uint8Array(signatureAt + SIGNATURE_BYTES);
+  const flags = ADVERTISEMENT_SIGNED | (leaving ? ADVERTISEMENT_LEAVING : 0) | (certificate === null ? 0 : ADVERTISEMENT_NAMES);
+  putBody(b, origin, sequence, flags, new Uint8Array(0), links, facts);
   putU48(b, at + ISSUED, issuedS);
-  b.set(certificate, at + CERTIFICATE);
-  b.set(sign(b.subarray(0, at + SIGNATURE)), at + SIGNATURE);
-  return { origin, sequence, leaving, name, links, facts, proof: { issuedS, certificate }, bytes: b };
+  if (certificate !== null) b.set(certificate, at + CERTIFICATE);
+  else {
+    putU16(b, at + WHOLE_BYTES, whole!.length);
+    b.set(whole!, at + WHOLE);
+  }
+  b.set(sign(b.subarray(0, signatureAt)), signatureAt);
+  return { origin, sequence, leaving, name, links, facts, proof: { issuedS, certificate, whole }, bytes: b };
 }
 
 function putBody(
@@ -199,8 +216,8 @@ export function versionEntrySequence(b: Uint8Array, at: number): number {
 export const CONTROL_CHECK_BYTES = 4;
 
 const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES
-  + NODE_FACTS_BYTES + ADVERTISEMENT_PROOF_BYTES + CONTROL_CHECK_BYTES;
-assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links must fit a frame');
+  + NODE_FACTS_BYTES + WHOLE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
+assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate must fit a frame');
 
 /** Writes the check of a control frame's body `b[start..at)` at `at`. */
 export function putControlCheck(b: Uint8Array, start: number, at: number): void {

@@ -42,6 +42,10 @@ export interface NodeStatement {
   readonly key: Uint8Array;
 }
 
+export interface NamingProof extends Proof {
+  readonly certificate: Uint8Array;
+}
+
 export interface SignedRecord {
   /** Of origin, kind and page: `recordKey`. */
   readonly id: number;
@@ -49,7 +53,7 @@ export interface SignedRecord {
   readonly origin: NodeId;
   /** u48, grows with every change. */
   readonly sequence: number;
-  readonly proof: Proof;
+  readonly proof: NamingProof;
   readonly node: NodeStatement;
   /** What was received, or built by us: flooded as it is. */
   readonly bytes: Uint8Array;
@@ -73,14 +77,14 @@ export function decodeRecord(b: Uint8Array, start: number, end: number): SignedR
   if (kind !== RECORD_NODE || page !== 0 || !isNodeId(origin)) return DropReason.recordMalformed;
   return {
     id: recordKey(origin, kind, page), kind, origin, sequence: getU48(b, start + SEQUENCE),
-    proof: { issuedS: getU48(b, start + ISSUED), certificate: copyOf(b, start + CERTIFICATE, content) },
+    proof: { issuedS: getU48(b, start + ISSUED), certificate: copyOf(b, start + CERTIFICATE, content), whole: null },
     node: { instance: getU48(b, content + INSTANCE), epoch: epochAt(b, content + EPOCH), key: copyOf(b, content + KEY, content + NODE_RECORD_BYTES) },
     bytes: copyOf(b, start, end),
   };
 }
 
 /** Builds a node record of our own. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
-export function makeNodeRecord(origin: NodeId, sequence: number, proof: Proof, node: NodeStatement, sign: (part: Uint8Array) => Uint8Array): SignedRecord {
+export function makeNodeRecord(origin: NodeId, sequence: number, proof: NamingProof, node: NodeStatement, sign: (part: Uint8Array) => Uint8Array): SignedRecord {
   const signatureAt = RECORD_HEAD_BYTES + NODE_RECORD_BYTES;
   const b = new Uint8Array(signatureAt + SIGNATURE_BYTES);
   b[KIND] = RECORD_NODE;

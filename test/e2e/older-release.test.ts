@@ -12,6 +12,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { PROGRAM, RealNetwork, spines } from '../support/processes.ts';
 
 const OLDER = process.env['SPINES_OLDER'];
+/** As long as there are daemons that know nothing else: protection is never weakened unseen, so it has to be asked for. */
+const OPEN = ['--secrecy', 'links'];
 const LINE: [number, number][] = [[0, 1], [1, 2]];
 
 describe.skipIf(OLDER === undefined)('beside the release before', () => {
@@ -33,11 +35,11 @@ describe.skipIf(OLDER === undefined)('beside the release before', () => {
   async function carries(): Promise<void> {
     await network.converged();
     const file = randomBytes(1024 * 1024);
-    const listener = spines(['cat', '--listen', '7000', '--socket', network.daemons[2]!.socket]);
-    let sent = await spines(['cat', 'n2', '7000', '--socket', network.daemons[0]!.socket], { input: file });
+    const listener = spines(['cat', '--listen', '7000', ...OPEN, '--socket', network.daemons[2]!.socket]);
+    let sent = await spines(['cat', 'n2', '7000', ...OPEN, '--socket', network.daemons[0]!.socket], { input: file });
     for (let tries = 0; sent.code !== 0 && tries < 40; tries += 1) {
       await new Promise((resolve) => setTimeout(resolve, 100));
-      sent = await spines(['cat', 'n2', '7000', '--socket', network.daemons[0]!.socket], { input: file });
+      sent = await spines(['cat', 'n2', '7000', ...OPEN, '--socket', network.daemons[0]!.socket], { input: file });
     }
     expect(sent.stderr).toBe('');
     expect((await listener).stdout.equals(file)).toBe(true);

@@ -17,7 +17,7 @@ const INSIDER = 4;
 function advertise(from: SimHost, origin: SimHost, sequence: number, forged: boolean): void {
   const { certificate, signing } = origin.identity!, { nowS, primitives } = from.membership!;
   const links = [...origin.node.links.all()].filter((link) => link.up).map(({ node }) => ({ node, latency: 30 + (sequence % 7), loss: 0 })).sort((a, b) => a.node - b.node);
-  const { bytes } = makeSignedAdvertisement({ origin: origin.id, sequence, leaving: false, name: certificate.name, links, facts: origin.node.router.factsOf(origin.id), issuedS: nowS, certificate: from.membership!.hashOf(certificate) },
+  const { bytes } = makeSignedAdvertisement({ origin: origin.id, sequence, leaving: false, name: certificate.name, links, facts: origin.node.router.factsOf(origin.id), issuedS: nowS, certificate: from.membership!.hashOf(certificate), whole: null },
     (part) => (forged ? new Uint8Array(64) : primitives.sign(labelled(ADVERTISEMENT_LABEL, part), signing.secret.reveal(), signing.publicKey)));
   for (const link of from.node.links.all()) {
     const at = link.up ? link.control(FRAME_LINK_STATE, LIFETIME_BYTES + bytes.length + CONTROL_CHECK_BYTES) : -1;

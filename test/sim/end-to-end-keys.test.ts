@@ -167,11 +167,11 @@ describe('a record that does not come', () => {
     a.start();
     network.run(SECOND);
     const inbox = new Inbox(b, PORT), sender = new Inbox(a, 0);
-    for (let i = 0; i < 500; i += 1) sender.send(b, PORT, pattern(10));
+    for (let i = 0; i < 1_500; i += 1) sender.send(b, PORT, pattern(10));
     network.run(100 * MILLISECOND);
-    expect(b.node.endToEnd!.waiting).toBe(64);
+    expect(b.node.endToEnd!.waiting).toBe(1_024);
     network.run(2 * SECOND);
-    expect([inbox.messages.length, b.node.endToEnd!.waiting, b.node.drops.of(DropReason.endToEndEpochUnknown)]).toEqual([0, 0, 500]);
+    expect([inbox.messages.length, b.node.endToEnd!.waiting, b.node.drops.of(DropReason.endToEndEpochUnknown)]).toEqual([0, 0, 1_500]);
   });
 
   test('of the destination: what is sent waits for it, is refused after three seconds, and never goes plain', () => {

@@ -89,19 +89,19 @@ describe('a path of any MTU', () => {
 describe('frames of every kind', () => {
   test('link state of a node with many neighbours, and the longest list of revocations, cross paths of 600 bytes', () => {
     const narrow = wire({ latencyUs: 2 * MS, mtuBytes: 600 });
-    const network = hosts(49, { routes: false });
+    const network = hosts(60, { routes: false });
     const hub = network.host(0);
     for (const leaf of network.hosts.slice(1)) network.connect(leaf, hub, narrow);
     network.settle(20 * SECOND);
     expect(databasesEqual(network.hosts)).toBe(true);
     const advertised = hub.node.router.database.get(hub.id)!.advertisement.bytes.length;
     expect(advertised, 'longer than a datagram').toBeGreaterThan(572);
-    const authority = network.world.authority!, gone = network.host(48);
+    const authority = network.world.authority!, gone = network.host(59);
     const others = Array.from({ length: REVOCATIONS_MAX - 1 }, (_, i) => authority.issue(0x0b00_0000 + i, `other${i}`));
     const list = authority.revoke(Math.floor((SIM_EPOCH + network.now) / SECOND), gone.identity!, ...others);
     expect(hub.membership!.offerRevocations(list)).toBe('ok');
     hub.endTurn();
-    const honest = network.hosts.slice(0, 48);
+    const honest = network.hosts.slice(0, 59);
     expect(network.until(() => honest.every((host) => linkOf(host, gone)?.up !== true && host.membership!.trust.revocations.some(({ number }) => number === list.number)), 20 * SECOND), 'the longest list reaches all').not.toBeNull();
   });
 
@@ -127,7 +127,7 @@ describe('a path that narrows under traffic', () => {
       // Full packets only: nothing smaller tells of them but hellos.
       for (let i = 0; i < 2_500; i += 1) {
         if (i === 500) setMtu(a, b, after);
-        program.send(b, 9, pattern(1_376, i));
+        program.send(b, 9, pattern(1_372, i));
         network.run(2 * MS);
       }
       network.run(SECOND);

@@ -185,7 +185,8 @@ describe('a far daemon that was started anew', () => {
       c.crash();
       network.run(awayUs);
       c.start();
-      expect(untilOver(network, near)).toBeLessThanOrEqual(2 * SECOND);
+      // What was on its way was sealed for the run before: nobody can answer it, and it is carried first.
+      expect(untilOver(network, near)).toBeLessThanOrEqual(2 * SECOND + (kind === 'busy' && security === 'sealed' ? BACKLOG : 0));
       expect(near.error).toBe('ECONNRESET');
     }
   });

@@ -10,7 +10,7 @@ import { makeSignedAdvertisement, type Advertisement } from '../../../src/wire/l
 /** What a run that began at `startUs` says at `atUs`, the `count`-th time. */
 function said(startUs: Micros, atUs: Micros, count: number, ahead = 0): Advertisement {
   const sequence = Math.floor(startUs / 100) + count + ahead;
-  return makeSignedAdvertisement({ origin: 1, sequence, leaving: false, name: '', links: [], facts: null, issuedS: Math.floor(atUs / SECOND), certificate: new Uint8Array(32) }, () => new Uint8Array(64));
+  return makeSignedAdvertisement({ origin: 1, sequence, leaving: false, name: '', links: [], facts: null, issuedS: Math.floor(atUs / SECOND), certificate: new Uint8Array(32), whole: null }, () => new Uint8Array(64));
 }
 
 test('a run that advertises as often as it may for as long as it likes stays one', () => {

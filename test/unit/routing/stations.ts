@@ -19,7 +19,7 @@ import {
   type Advertisement,
 } from '../../../src/wire/link-state.ts';
 import { decodeRecord, type SignedRecord } from '../../../src/wire/record.ts';
-import { WIRE_VERSIONS } from '../../../src/wire/versions.ts';
+import { SEALED_WIRE_VERSIONS } from '../../../src/wire/versions.ts';
 
 const LATENCY: Micros = 1 * MILLISECOND;
 
@@ -52,7 +52,7 @@ class WireEnd {
   up = true;
   readonly latencyUs = LATENCY;
   readonly liveness = { rtt: { samples: 1, smoothedUs: 2 * LATENCY, variationUs: 0 }, lossOut: 0 };
-  channel = { buffer: new Uint8Array(0) };
+  channel = { buffer: new Uint8Array(0), version: 3 };
   readonly #lab: Lab;
   readonly #onFrame: (type: number, bytes: Uint8Array) => void;
 
@@ -65,7 +65,7 @@ class WireEnd {
 
   control(type: number, bytes: number): number {
     const buffer = new Uint8Array(bytes);
-    this.channel = { buffer };
+    this.channel = { buffer, version: 3 };
     this.#lab.after(LATENCY, () => { if (this.up) this.#onFrame(type, buffer); });
     return 0;
   }
@@ -87,7 +87,7 @@ export class Station {
     this.id = id;
     this.membership = membership;
     const table = { all: () => this.ends.values(), of: (node: number) => this.ends.find((end) => end.node === node), at: (slot: number) => this.ends[slot] ?? null };
-    const facts = { wire: WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 };
+    const facts = { wire: SEALED_WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 };
     this.router = new LinkStateRouter(
       { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, keyRotationUs: 600 * SECOND, limits: { nodes: 1_000 } },
       { facts, statement: () => ({ instance: facts.instance, epoch: this.epoch, key: new Uint8Array(32).fill(seed) }), onNodeRecord: (node, record) => { this.records.push([node, record?.node.epoch ?? null]); }, clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },

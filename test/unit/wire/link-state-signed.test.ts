@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';
-import { CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from '../../../src/wire/certificate.ts';
+import { CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from '../../../src/wire/certificate.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import {
   ADVERTISEMENT_FIXED_BYTES, ADVERTISEMENT_PROOF_BYTES, ADVERTISEMENT_SIGNED, CONTROL_CHECK_BYTES, decodeAdvertisement, LIFETIME_BYTES, LINK_ENTRY_BYTES,
@@ -21,7 +21,7 @@ const facts: NodeFacts = { wire: { min: 2, max: 3 }, release: { major: 1, minor:
 const signature = draw(SIGNATURE_BYTES), certificate = draw(CERTIFICATE_HASH_BYTES);
 
 function made(content: Partial<SignedContent> = {}): Advertisement {
-  return makeSignedAdvertisement({ origin: 5, sequence: 0xabcd_0123_4567, leaving: false, name: '', links: [], facts: null, issuedS: 1_800_000_000, certificate, ...content }, () => signature);
+  return makeSignedAdvertisement({ origin: 5, sequence: 0xabcd_0123_4567, leaving: false, name: '', links: [], facts: null, issuedS: 1_800_000_000, certificate, whole: null, ...content }, () => signature);
 }
 
 function decode(bytes: Uint8Array): Advertisement | DropReason {
@@ -41,9 +41,22 @@ describe('a signed advertisement', () => {
     }
   });
 
+  test('of a network with nodes of the release before has the certificate in it, and fits a frame with the longest and the most links', () => {
+    const links = Array.from({ length: LINKS_PER_NODE_MAX }, (_, i) => ({ node: i + 10, latency: 1, loss: 1 }));
+    for (const count of [0, 1, CERTIFICATE_BYTES_MAX]) {
+      for (const of of [null, facts]) {
+        const advertisement = made({ links, facts: of, certificate: null, whole: draw(count) });
+        expect(decode(advertisement.bytes)).toEqual(advertisement);
+        expect(decode(advertisement.bytes.slice(0, -1))).toBe(DropReason.linkStateMalformed);
+        expect(LIFETIME_BYTES + advertisement.bytes.length + CONTROL_CHECK_BYTES).toBeLessThanOrEqual(1404);
+      }
+    }
+    expect(decode(made({ certificate: null, whole: draw(CERTIFICATE_BYTES_MAX + 1) }).bytes)).toBe(DropReason.linkStateMalformed);
+  });
+
   test('is signed over everything in front of the signature, which comes last', () => {
     let part = new Uint8Array(0);
-    const { bytes } = makeSignedAdvertisement({ origin: 5, sequence: 1, leaving: false, name: 'x', links: [], facts: null, issuedS: 1, certificate }, (given) => {
+    const { bytes } = makeSignedAdvertisement({ origin: 5, sequence: 1, leaving: false, name: 'x', links: [], facts: null, issuedS: 1, certificate, whole: null }, (given) => {
       part = given.slice();
       return signature;
     });

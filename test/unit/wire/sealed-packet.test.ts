@@ -22,7 +22,7 @@ function statement(): NodeStatement {
 
 function record(): SignedRecord {
   const signature = draw(64);
-  return makeNodeRecord(1 + rng.below(0xdfff_ffff), rng.below(2 ** 48), { issuedS: rng.below(2 ** 40), certificate: draw(32) }, statement(), () => signature);
+  return makeNodeRecord(1 + rng.below(0xdfff_ffff), rng.below(2 ** 48), { issuedS: rng.below(2 ** 40), certificate: draw(32), whole: null }, statement(), () => signature);
 }
 
 describe('a node record', () => {
@@ -33,7 +33,7 @@ describe('a node record', () => {
       expect(decodeRecord(b, at, at + made.bytes.length)).toEqual(made);
     }
     let part = new Uint8Array(0);
-    const { bytes } = makeNodeRecord(5, 6, { issuedS: 7, certificate: new Uint8Array(32).fill(0xcc) }, {
+    const { bytes } = makeNodeRecord(5, 6, { issuedS: 7, certificate: new Uint8Array(32).fill(0xcc), whole: null }, {
       instance: 7, epoch: 0x0a0b0c, key: new Uint8Array(32).fill(0xee),
     }, (given) => { part = given.slice(); return new Uint8Array(64).fill(0x55); });
     expect(part).toEqual(bytes.slice(0, -64));
