@@ -18,6 +18,7 @@ import { Place } from './place.js';
 import { beside, Worker } from './processes.js';
 import { readResults, Results } from './results.js';
 import { printScale } from './scale.js';
+import { printSecrecy, recordSecrecy, type SecrecyFigures } from './secrecy.js';
 import { transit } from './transit.js';
 
 /** Of what is measured within a process, where calls are short. */
@@ -45,6 +46,11 @@ async function run(options: BenchOptions, results: Results, place: Place | null)
     }
   }
   if (wants('end-to-end')) await endToEnd(place!, results, { rounds, ms, quick, peer });
+  if (wants('secrecy')) {
+    const secrecy = await inside<SecrecyFigures>('secrecy', options);
+    recordSecrecy(secrecy, results);
+    printSecrecy(secrecy);
+  }
   if (wants('handshakes')) {
     const handshakes = await inside<HandshakeFigures[]>('handshakes', options);
     recordHandshakes(handshakes, results);

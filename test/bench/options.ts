@@ -4,7 +4,7 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 
-export const SECTIONS = ['transit', 'cost', 'end-to-end', 'handshakes', 'byzantine', 'memory', 'scale'] as const;
+export const SECTIONS = ['transit', 'cost', 'end-to-end', 'secrecy', 'handshakes', 'byzantine', 'memory', 'scale'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export interface BenchOptions {
