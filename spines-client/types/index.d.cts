@@ -12,6 +12,7 @@ declare namespace spines {
   export type BindOptions = esm.BindOptions;
   export type ClientCore = esm.ClientCore;
   export type ClientEvents = esm.ClientEvents;
+  export type CongestionName = esm.CongestionName;
   export type ConnectOptions = esm.ConnectOptions;
   export type ConnectTarget = esm.ConnectTarget;
   export type ConnectionTaker = esm.ConnectionTaker;
@@ -40,6 +41,7 @@ declare namespace spines {
   export type RouteRow = esm.RouteRow;
   export type RoutesReply = esm.RoutesReply;
   export type RoutingName = esm.RoutingName;
+  export type SecrecyName = esm.SecrecyName;
   export type SendCallback = esm.SendCallback;
   export type ServerEvents = esm.ServerEvents;
   export type ServerOptions = esm.ServerOptions;

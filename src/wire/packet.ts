@@ -109,6 +109,9 @@ export class Packet {
     const mode = bytes[start + MODE]!;
     const klass = bytes[start + CLASS]!;
     if ((klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
+    // What is sealed by its route or by the link only; of kinds to come nothing is known.
+    const kind = bytes[start + KIND]!;
+    if ((mode & SEALED) !== 0 && (kind === KIND_PROBED || kind === KIND_ROUTE)) return DropReason.reservedNotZero;
     const source = getU32(bytes, start + SOURCE);
     const destination = getU32(bytes, start + DESTINATION);
     if (!isNodeId(source) || !isNodeId(destination)) return DropReason.packetMalformed;
@@ -117,7 +120,7 @@ export class Packet {
     this.end = end;
     this.keepable = keepable;
     this.authenticated = false;
-    this.kind = bytes[start + KIND]!;
+    this.kind = kind;
     this.ttl = bytes[start + TTL]!;
     this.service = mode & SERVICE_MASK;
     this.dissemination = (mode & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;

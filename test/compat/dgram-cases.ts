@@ -350,7 +350,10 @@ export const dgramCases: Case[] = [
       const [message, info] = (await heard) as [Buffer, RemoteInfo];
       return [Buffer.isBuffer(message), Object.keys(info).sort(), info.port === from, info.size];
     },
-    expected: [true, ['address', 'family', 'port', 'size'], true, 5],
+    expected: new Different(
+      [true, ['address', 'family', 'port', 'size'], true, 5], [true, ['address', 'authenticated', 'family', 'port', 'size'], true, 5],
+      '`rinfo.authenticated` says whether the sender is proved.',
+    ),
   },
   {
     name: 'the family of a sender',

@@ -162,7 +162,7 @@ extra: 1
       'd.yaml:6:7: links.1.addres: unknown key, did you mean address?',
       'd.yaml:7:9: metric: expected hops | latency | loss | expected-latency, found "fast"',
       'd.yaml:8:28: liveness.helloInterval: expected a duration such as 150ms or 60s, found "150"',
-      expect.stringMatching(/^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, identity, listen, /),
+      expect.stringMatching(/^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, identity, network, listen, /),
     ]);
   });
 
