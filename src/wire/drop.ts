@@ -111,11 +111,11 @@ export const DropReason = {
   linkStateOfAnother: 80,
   linkStateOutOfTime: 81,
   linkStateOverBudget: 82,
-  linkStateUncertified: 140,
+  linkStateUncertified: 123,
   /* signed records beside link state */
-  recordMalformed: 141,
-  recordStale: 142,
-  recordTableFull: 143,
+  recordMalformed: 124,
+  recordStale: 125,
+  recordTableFull: 126,
   /* revocation lists */
   revocationMalformed: 83,
   revocationForged: 84,
@@ -138,16 +138,16 @@ export const DropReason = {
   probedAckUnexpected: 96,
   probedAckForged: 97,
   /* sealed from end to end */
-  endToEndMalformed: 144,
-  endToEndUnasked: 145,
-  endToEndNoKey: 146,
-  endToEndEpochUnknown: 147,
-  endToEndKeyGone: 148,
-  endToEndForged: 149,
-  endToEndReplayed: 150,
-  endToEndTooOld: 151,
-  endToEndOverBudget: 152,
-  endToEndMissing: 153,
+  endToEndMalformed: 127,
+  endToEndUnasked: 128,
+  endToEndNoKey: 129,
+  endToEndEpochUnknown: 130,
+  endToEndKeyGone: 131,
+  endToEndForged: 132,
+  endToEndReplayed: 133,
+  endToEndTooOld: 134,
+  endToEndOverBudget: 135,
+  endToEndMissing: 136,
   /* route discovery */
   routeRequestMalformed: 98,
   routeRequestDuplicate: 99,
@@ -164,7 +164,7 @@ export const DropReason = {
   handshakeVersion: 110,
   handshakeTwin: 111,
   twinMalformed: 122,
-  handshakePresharedKey: 154,
+  handshakePresharedKey: 137,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
