@@ -159,6 +159,14 @@ export class Dissemination {
     else this.#pool.release(kept);
   }
 
+  /** Routes have another way than `link` for what waits there. */
+  isElsewhere(kept: KeptPacket, link: Link): boolean {
+    const packet = this.#returned;
+    if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none || packet.dissemination !== DISSEMINATION_LINK_STATE) return false;
+    const next = this.#router.nextHop(packet.destination);
+    return next !== null && next !== link;
+  }
+
   /** Routes changed: what waits for one is tried again. */
   onRoutes(): void {
     if (this.#limbo.length > 0) this.#limbo.retry();
@@ -196,7 +204,10 @@ export class Dissemination {
     const link = this.#router.nextHop(packet.destination);
     if (link === null && packet.service !== SERVICE_RELIABLE) return DropReason.noRoute;
     packet.setTtl(packet.ttl - 1);
-    return link === null ? this.#wait(packet, DropReason.noRoute) : link.offer(packet);
+    if (link === null) return this.#wait(packet, DropReason.noRoute);
+    // Two neighbours do not know the same yet. Without a pause it would go to and fro between them till its hops ran out.
+    if (packet.service === SERVICE_RELIABLE && packet.via === link.node) return this.#wait(packet, DropReason.linkQueueFull);
+    return link.offer(packet);
   }
 
   #loop(packet: Packet): DropReason {

@@ -17,7 +17,7 @@ import { copyBytes } from '../base/bytes.ts';
 import { samePath, type Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import { SECOND, Timer, type Micros } from '../base/time.ts';
+import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   CLOSE_BODY_BYTES, CLOSE_DEAD, CLOSE_REMOVED, CLOSE_SHUTDOWN, decodeClose, decodeHello,
@@ -42,6 +42,7 @@ import { ReliableService } from './reliable.ts';
 import { lostForSize } from './size-losses.ts';
 import { SizeSearch } from './size-search.ts';
 import { SplitAssembly } from './split.ts';
+import { Damping, Swings } from './stability.ts';
 
 export type LinkState = 'down' | 'connecting' | 'up';
 
@@ -53,6 +54,10 @@ const EDGES: Record<LinkState, readonly LinkState[]> = {
 
 /** A channel that the peer never used is forgotten after this long. */
 const CONFIRM_TIME: Micros = 5 * SECOND;
+
+/** What routes hear of a link that dies again and again: at the latency of any path it is dearer than a detour of a hundred hops. */
+export const DAMPED_LOSS = 0.9;
+const TROUBLED_LOSS = 0.15;
 
 /** What a peer's close means, in words. */
 const CLOSED: Readonly<Record<number, string>> = {
@@ -73,8 +78,10 @@ export interface LinkUpper {
   onLinkEstimate(link: Link): void;
   /** A congested service has room again. */
   onLinkWritable(link: Link): void;
-  /** The link went down with this packet undelivered; the callee owns it now. */
+  /** The link went down, or is left, with this packet undelivered; the callee owns it now. */
   onHandBack(kept: KeptPacket): void;
+  /** Routes have another way for the packet. */
+  isElsewhere(kept: KeptPacket, link: Link): boolean;
 }
 
 export class Link {
@@ -87,6 +94,10 @@ export class Link {
   readonly liveness: Liveness;
   /** Times it went down. */
   readonly flaps = new Flaps();
+  readonly #damping = new Damping();
+  /** What routes are told of latency, microseconds, and loss, 0..1. */
+  readonly #latencyTold = new Swings(1 * MILLISECOND);
+  readonly #lossTold = new Swings(0.015);
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
   readonly reliable: ReliableService;
@@ -130,7 +141,10 @@ export class Link {
     this.#path = new PathProbe(env.draws);
     this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
       sendHello: (hello) => this.#sendHello(hello),
-      onDead: () => this.down('silent: nothing was heard for too long', CLOSE_DEAD),
+      onDead: () => {
+        this.#damping.onDeath(env.clock.now());
+        this.down('silent: nothing was heard for too long', CLOSE_DEAD);
+      },
       onEstimate: () => upper.onLinkEstimate(this),
     });
     this.sizes = new SizeSearch(env.clock, env.timers, env.draws, this.liveness.rtt, {
@@ -203,6 +217,32 @@ export class Link {
   /** One-way latency, microseconds: half the least round trip of the last seconds. What is advertised should not follow every queue. */
   get latencyUs(): Micros {
     return Math.round(this.liveness.rtt.recentUs / 2);
+  }
+
+  /** One-way latency, microseconds, for routes: what is better only while nothing uses the link is not believed each time. */
+  routedLatencyUs(): Micros {
+    return this.#latencyTold.show(this.latencyUs, this.#env.clock.now());
+  }
+
+  /** Loss towards the peer for routes, 0..1; nearly all of it for one that dies again and again, so that it is used where there is nothing else. */
+  routedLoss(): number {
+    const now = this.#env.clock.now();
+    return Math.max(this.#lossTold.show(this.liveness.lossOut, now), this.damped ? DAMPED_LOSS : 0);
+  }
+
+  /** It died again and again of late. */
+  get damped(): boolean {
+    return this.#damping.suppressed(this.#env.clock.now());
+  }
+
+  /** What waits should rather go another way, if routes have one: much of it is lost here. */
+  get troubled(): boolean {
+    return this.up && (this.liveness.lossOut >= TROUBLED_LOSS || this.damped);
+  }
+
+  /** Hands back what waits here though routes have another way for it. */
+  shed(): void {
+    this.reliable.shed((kept) => this.#upper.isElsewhere(kept, this));
   }
 
   get queueBytes(): number {
@@ -553,6 +593,7 @@ export class Link {
   }
 
   #onClosed(reason: number): void {
+    if (reason === CLOSE_DEAD) this.#damping.onDeath(this.#env.clock.now());
     const own = reason === CLOSE_REMOVED ? this.#env.ownFault() : null;
     if (own !== null) this.down(`closed by peer: ${own.why}`, 0, own.next);
     else this.down(`closed by peer: ${CLOSED[reason]!}`, 0);

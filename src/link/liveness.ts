@@ -28,6 +28,12 @@ const PROBES_MIN = 8;
 const PROBES_MAX = 60;
 /** A hello goes out this often even when data flows: it carries the loss and the echo. */
 const REPORT_INTERVAL: Micros = 1_000 * MILLISECOND;
+/** Loss that is so much more than the peer was told is told at once. */
+const LOSS_NEWS = 0.1;
+/** A link that loses this much, and has nothing to carry since routes avoid it, is asked more often whether it still does: on the average every 50 ms, off any beat. */
+const LOSSY = 0.03;
+const LOSSY_INTERVAL_LEAST: Micros = 30 * MILLISECOND;
+const LOSSY_INTERVAL_SPREAD: Micros = 40 * MILLISECOND;
 /** A check that runs this late says that we were stopped, not that the peer was: what it sent may wait to be read. Suspicion starts over. */
 const STALL: Micros = 60 * MILLISECOND;
 /** But only so often in one silence: a daemon that is always late looks at its sockets between checks, and must notice a death too. */
@@ -70,6 +76,7 @@ export class Liveness {
   #lastHeardAt: Micros = 0;
   #lastSentAt: Micros = 0;
   #lastHelloAt: Micros = 0;
+  #lossTold = 0;
   #peerStamp = 0;
   #peerStampAt: Micros = -1;
   #firstProbeAt: Micros = 0;
@@ -123,6 +130,7 @@ export class Liveness {
     this.#heard = true;
     this.#probing = false;
     this.lossIn.onReceived(highest);
+    if (this.#running && this.lossIn.rate > this.#lossTold + LOSS_NEWS) this.#sendHello(0);
   }
 
   onHello(hello: Hello): void {
@@ -160,7 +168,7 @@ export class Liveness {
   #onHelloDue(): void {
     if (!this.#running) return;
     const now = this.#clock.now();
-    const interval = this.#config.helloIntervalUs;
+    const interval = this.#pace;
     const quiet = now - this.#lastSentAt >= interval - (interval >> 2);
     if (quiet || now - this.#lastHelloAt >= REPORT_INTERVAL) {
       this.#follows = false;
@@ -168,11 +176,16 @@ export class Liveness {
     } else this.#armHello();
   }
 
+  get #pace(): Micros {
+    const { helloIntervalUs } = this.#config;
+    return this.lossOut > LOSSY ? Math.min(helloIntervalUs, LOSSY_INTERVAL_LEAST + this.#rng.below(LOSSY_INTERVAL_SPREAD)) : helloIntervalUs;
+  }
+
   /** Whoever begins does so on a beat, a quarter of an interval by its own clock; whoever answers leaves the peer time to begin again. */
   #armHello(): void {
-    const interval = this.#config.helloIntervalUs;
+    const interval = this.#pace;
     const latest = this.#lastSentAt + interval;
-    const next = this.#follows ? latest + (interval >> 4) + this.#rng.below(Math.max(1, interval >> 5)) : latest - (latest % (interval >> 2));
+    const next = interval < this.#config.helloIntervalUs ? latest : this.#follows ? latest + (interval >> 4) + this.#rng.below(Math.max(1, interval >> 5)) : latest - (latest % (interval >> 2));
     this.#timers.arm(this.#helloTimer, Math.max(next, this.#clock.now() + MILLISECOND));
   }
 
@@ -181,6 +194,7 @@ export class Liveness {
     const hello = this.#hello;
     hello.flags = flags;
     hello.loss = Math.round(this.lossIn.rate * 65_535);
+    this.#lossTold = this.lossIn.rate;
     hello.stamp = now >>> 0;
     hello.echo = 0;
     hello.held = 0;

@@ -2,12 +2,17 @@
  * Loss of one direction of a link, estimated by the receiver from gaps in packet numbers.
  *
  * Windows of at least WINDOW expected datagrams are folded into a moving average. A datagram that arrives
- * late counts for the window in which it arrives, so reordering is not taken for loss.
+ * late counts for the window in which it arrives, so reordering is not taken for loss. What breaks suddenly is believed
+ * at once, and a window without any loss counts more than one with some.
  */
 
 const WINDOW = 64;
 /** Weight of a full window; the first windows weigh more, so that a fresh link converges fast. */
 const GAIN = 0.25;
+/** So much more lost than before, four deviations at the worst, is no chance. */
+const SUDDEN = 0.25;
+const GAIN_SUDDEN = 0.75;
+const GAIN_CLEAN = 0.4;
 
 export class LossEstimator {
   /** 0..1. */
@@ -27,7 +32,8 @@ export class LossEstimator {
     if (expected < WINDOW) return;
     const loss = expected > this.#received ? 1 - this.#received / expected : 0;
     this.#windows += 1;
-    const gain = this.#windows < 1 / GAIN ? 1 / this.#windows : GAIN;
+    const usual = loss > this.rate + SUDDEN ? GAIN_SUDDEN : loss === 0 ? GAIN_CLEAN : GAIN;
+    const gain = Math.max(usual, 1 / this.#windows);
     this.rate += (loss - this.rate) * gain;
     this.#baseNumber = highest;
     this.#received = 0;

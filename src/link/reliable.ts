@@ -119,6 +119,8 @@ export class ReliableService implements DataService, AckWriter {
   #suspects: Suspect[] = [];
   /** Sequence numbers of what is to be sent again. */
   readonly #again = new Ring<number>(SPAN_MAX);
+  /** What had been in the queue when others left for another way: it goes before the queue. */
+  #first: KeptPacket[] = [];
   #inFlight = 0;
   #lastChargedNumber = -1;
   #largestAcked = -1;
@@ -197,7 +199,7 @@ export class ReliableService implements DataService, AckWriter {
 
   offer(packet: Packet): boolean {
     if (this.#out.channel === null) return false;
-    if (this.#queue.length === 0 && this.#again.length === 0 && this.#maySend(packet.length)) {
+    if (this.#queue.length === 0 && this.#again.length === 0 && this.#first.length === 0 && this.#maySend(packet.length)) {
       const kept = this.#env.pool.keep(packet);
       if (kept === null) return false;
       this.#sendNew(kept);
@@ -242,11 +244,12 @@ export class ReliableService implements DataService, AckWriter {
         if (kept !== null) this.#transmit(again, kept, true);
         continue;
       }
-      const head = this.#queue.peekLength();
+      const [first] = this.#first, head = first?.length ?? this.#queue.peekLength();
       if (head < 0 || !this.#maySend(head)) break;
-      this.#sendNew(this.#queue.shift(this.#env.clock.now(), this.#markAfter)!);
+      if (first !== undefined) this.#first.shift();
+      this.#sendNew(first ?? this.#queue.shift(this.#env.clock.now(), this.#markAfter)!);
     }
-    if (this.#queue.length === 0 && this.#again.length === 0) this.#controller.onApplicationLimited(this.#inFlight);
+    if (this.#first.length === 0 && this.#queue.length === 0 && this.#again.length === 0) this.#controller.onApplicationLimited(this.#inFlight);
     this.#armLossTimer();
     if (this.#queue.takeRoom()) this.#out.onWritable();
   }
@@ -559,6 +562,31 @@ export class ReliableService implements DataService, AckWriter {
     channel.ackWriter = this;
   }
 
+  /** Hands back what has not left, and what was lost on its way, as far as it may go elsewhere. */
+  shed(elsewhere: (kept: KeptPacket) => boolean): void {
+    const back: KeptPacket[] = [];
+    for (let left = this.#again.length; left > 0; left -= 1) {
+      const sequence = this.#again.shift()!, kept = this.#packets.of(sequence);
+      if (kept !== null && elsewhere(kept)) {
+        this.#packets.done(sequence);
+        back.push(kept);
+      } else this.#again.push(sequence);
+    }
+    this.#packets.advance();
+    const stay: KeptPacket[] = [];
+    for (const kept of this.#waiting()) (elsewhere(kept) ? back : stay).push(kept);
+    this.#first = stay;
+    for (const kept of back) this.#out.onHandBack(kept);
+  }
+
+  /** Takes out everything that has not left yet, in the order in which it would have. */
+  #waiting(): KeptPacket[] {
+    const waiting = this.#first;
+    this.#first = [];
+    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift()) waiting.push(kept);
+    return waiting;
+  }
+
   onDown(): void {
     for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer]) this.#env.timers.cancel(timer);
     const back: KeptPacket[] = [];
@@ -566,7 +594,7 @@ export class ReliableService implements DataService, AckWriter {
       const kept = this.#packets.of(sequence);
       if (kept !== null) back.push(kept);
     }
-    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift()) back.push(kept);
+    for (const kept of this.#waiting()) back.push(kept);
     this.#packets.clear();
     this.#outstanding.clear();
     this.#suspects = [];

@@ -139,9 +139,13 @@ export class SpinesNode {
         this.revocations?.onLinkState(link, up);
         this.dissemination.alternate?.onLinkState(link, up);
       },
-      onLinkEstimate: (link) => this.router.onLinkEstimate(link),
+      onLinkEstimate: (link) => {
+        this.router.onLinkEstimate(link);
+        if (link.troubled) link.shed();
+      },
       onLinkWritable: () => this.#onWritable(),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
+      isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
     });
     const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
     const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
@@ -168,6 +172,7 @@ export class SpinesNode {
       onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
       onRoutes: () => {
         this.#onIdentities();
+        for (const link of this.links.all()) if (link.troubled) link.shed();
         this.dissemination.onRoutes();
         this.streams.onRoutes();
         this.dissemination.alternate?.onRoutes?.();

@@ -32,7 +32,7 @@ import { CloneWatch } from './clone-watch.ts';
 import { FloodedAdvertisements } from './flooded-advertisements.ts';
 import { FloodingPeer } from './flooding.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
-import type { Metric } from './metrics.ts';
+import { linkCost, type Metric } from './metrics.ts';
 import { Records } from './records.ts';
 import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
@@ -81,6 +81,8 @@ const ADVERTISE_INTERVAL: Micros = 50 * MILLISECOND;
 const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
 /** Changes of latency and loss alone are advertised at most this often. */
 const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
+/** But so much more loss, in units of what is advertised, at once: a link that breaks is no matter of estimates. */
+const SUDDEN_LOSS = 0.15 * 65_535;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
 /** How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one. */
 const OVERTAKE_MAX = 0x100_0000;
@@ -296,7 +298,10 @@ export class LinkStateRouter implements Router {
     const own = this.database.get(this.#config.id)?.advertisement;
     const advertised = own?.links.find((entry) => entry.node === link.node);
     if (advertised === undefined) this.#scheduleAdvertise(ADVERTISE_INTERVAL);
-    else if (materially(advertised, measured(link))) this.#scheduleAdvertise(ESTIMATE_INTERVAL);
+    else {
+      const now = measured(link);
+      if (materially(advertised, now, this.#config.metric)) this.#scheduleAdvertise(now.loss > advertised.loss + SUDDEN_LOSS ? ADVERTISE_INTERVAL : ESTIMATE_INTERVAL);
+    }
   }
 
   onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -555,7 +560,7 @@ export class LinkStateRouter implements Router {
     }
     links.sort((a, b) => a.node - b.node);
     const held = this.database.get(this.#config.id)?.advertisement;
-    if (!renew && held !== undefined && !changed(held.links, links)) return;
+    if (!renew && held !== undefined && !changed(held.links, links, this.#config.metric)) return;
     this.#renew = false;
     this.#install(this.#makeOwn(false, links));
     if (renew) this.records?.renew();
@@ -687,20 +692,24 @@ function isOlder({ facts }: Advertisement): boolean {
 function measured(link: Link): AdvertisedLink {
   return {
     node: link.node,
-    latency: Math.min(0xffff, Math.round(link.latencyUs / LATENCY_UNIT_US)),
-    loss: Math.min(0xffff, Math.round(link.liveness.lossOut * 65_535)),
+    latency: Math.min(0xffff, Math.round(link.routedLatencyUs() / LATENCY_UNIT_US)),
+    loss: Math.min(0xffff, Math.round(link.routedLoss() * 65_535)),
   };
 }
 
-/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points and a third. */
-function materially(a: AdvertisedLink, b: AdvertisedLink): boolean {
+/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points and a third, if that makes a tenth of the cost. */
+function materially(a: AdvertisedLink, b: AdvertisedLink, metric: Metric): boolean {
   const latency = Math.abs(a.latency - b.latency);
   if (latency > 10 && latency * 5 > Math.min(a.latency, b.latency)) return true;
   const loss = Math.abs(a.loss - b.loss);
-  return loss > 983 && loss * 3 > Math.min(a.loss, b.loss);
+  if (loss <= 983 || loss * 3 <= Math.min(a.loss, b.loss)) return false;
+  if (metric !== 'expected-latency') return true;
+  // Estimates of equal ways that lose a little wander, and routes would with them.
+  const before = linkCost(a, metric), now = linkCost(b, metric);
+  return Math.abs(before - now) * 10 > Math.min(before, now);
 }
 
-function changed(held: readonly AdvertisedLink[], links: readonly AdvertisedLink[]): boolean {
+function changed(held: readonly AdvertisedLink[], links: readonly AdvertisedLink[], metric: Metric): boolean {
   if (held.length !== links.length) return true;
-  return links.some((link, i) => link.node !== held[i]!.node || materially(held[i]!, link));
+  return links.some((link, i) => link.node !== held[i]!.node || materially(held[i]!, link, metric));
 }

@@ -9,6 +9,8 @@
 import type { Micros } from '../base/time.ts';
 import { meanLoss } from '../emulation/link-settings.ts';
 import type { Metric } from '../node/config.ts';
+import { DAMPED_LOSS } from '../link/link.ts';
+import { expectedLatency } from '../routing/metrics.ts';
 import type { SimHost, Wire, World } from './world.ts';
 
 export interface RouteFault {
@@ -32,8 +34,13 @@ function wireCost(wire: Wire, metric: Metric): number {
     case 'hops': return 100_000;
     case 'latency': return latency + 100;
     case 'loss': return 100 + 1_000_000 * (rate / (1 - rate));
-    case 'expected-latency': return latency * (1 + (2 * rate) / (1 - rate)) + 100;
+    case 'expected-latency': return expectedLatency(latency, rate, 1_500) + 100;
   }
+}
+
+/** Its sender means it to be used where there is nothing else. */
+function isDamped({ from, to }: Wire): boolean {
+  return from.node.links.of(to.id)?.damped === true;
 }
 
 /** What the network looks like now, as adjacency lists by host index; null for hosts that do not run. */
@@ -42,7 +49,8 @@ export function trueGraph(world: World, metric: Metric): (Edge[] | null)[] {
   for (const wire of world.wires) {
     const back = wire.to.wires.get(wire.from.endpoint.key)!;
     if (!wire.from.running || !wire.to.running || !wire.model.settings.up || !back.model.settings.up) continue;
-    graph[wire.from.index]!.push({ to: wire.to.index, cost: wireCost(wire, metric) });
+    const damped = metric === 'expected-latency' && isDamped(wire);
+    graph[wire.from.index]!.push({ to: wire.to.index, cost: damped ? expectedLatency(wire.model.settings.latencyUs, DAMPED_LOSS, 1_500) : wireCost(wire, metric) });
   }
   return graph;
 }
@@ -71,20 +79,32 @@ function costsTo(graph: readonly (Edge[] | null)[], destination: number): Float6
   return cost;
 }
 
-/** Precomputed truth: valid until a wire or a host changes. */
+/** Precomputed truth: valid until a wire or a host changes; which links are damped is looked at again each time. */
 export class RouteChecker {
   readonly #world: World;
-  readonly #graph: (Edge[] | null)[];
-  readonly #best: (Float64Array | null)[];
+  readonly #metric: Metric;
+  #damped = -1;
+  #graph: (Edge[] | null)[] = [];
+  #best: (Float64Array | null)[] = [];
 
   constructor(world: World, metric: Metric) {
     this.#world = world;
-    this.#graph = trueGraph(world, metric);
+    this.#metric = metric;
+    this.#look();
+  }
+
+  #look(): void {
+    let damped = 0;
+    for (const [i, wire] of this.#world.wires.entries()) if (wire.from.running && isDamped(wire)) damped = (Math.imul(damped, 31) + i + 1) >>> 0;
+    if (damped === this.#damped) return;
+    this.#damped = damped;
+    this.#graph = trueGraph(this.#world, this.#metric);
     this.#best = this.#graph.map((edges, i) => (edges === null ? null : costsTo(this.#graph, i)));
   }
 
   /** The first `limit` faults; none = all routes are right. */
   faults(limit = 1): RouteFault[] {
+    this.#look();
     const found: RouteFault[] = [];
     const { hosts } = this.#world;
     for (const destination of hosts) {
