@@ -6,8 +6,8 @@
  * Order of things, as on a real path: bottleneck queue, loss, propagation, jitter. Latency is what a
  * datagram needs across the idle link, its own transmission included, whatever its size: bandwidth makes
  * it wait for those before it and keeps the link busy for those after it, at exactly the line rate.
- * Invariant: each enabled feature draws from a stream of its own, once per datagram offered, whatever
- * becomes of it, so that switching one feature does not shift the draws of another.
+ * Invariant: each enabled feature draws from a stream of its own, once per datagram offered (bursts in time: once per
+ * burst), whatever becomes of it, so that switching one feature does not shift the draws of another.
  */
 
 import { assert } from '../base/assert.ts';
@@ -58,8 +58,9 @@ export class LinkModel {
   readonly #duplicateRng: Rng;
   readonly #reorderRng: Rng;
   readonly #corruptRng: Rng;
-  /** Gilbert-Elliott: in the bad state. */
+  /** Gilbert-Elliott: in the bad state; where it goes by time, until then, 0 = not begun. */
   #bad = false;
+  #stateUntil: Micros = 0;
 
   /**
    * The bottleneck is free at #freeAt + #freeRest / #rateKbps microseconds. The rest is kept as an
@@ -101,7 +102,10 @@ export class LinkModel {
    */
   set(change: DirectionChange): void {
     const next = changeDirection(this.#settings, change);
-    if (next.loss.kind !== this.#settings.loss.kind) this.#bad = false;
+    if (next.loss !== this.#settings.loss && (next.loss.kind !== this.#settings.loss.kind || next.loss.kind === 'bursts-in-time')) {
+      this.#bad = false;
+      this.#stateUntil = 0;
+    }
     this.#settings = next;
   }
 
@@ -119,7 +123,7 @@ export class LinkModel {
     assert(payloadBytes >= 0, 'a datagram has no negative length');
     const settings = this.#settings;
     const counts = this.#counts;
-    const lost = this.#drawLoss();
+    const lost = this.#drawLoss(now);
     const jitterUs = settings.jitterUs > 0 ? this.#jitterRng.below(settings.jitterUs + 1) : 0;
     const duplicated = this.#duplicateRng.chance(settings.duplicateRate);
     const reordered = this.#reorderRng.chance(settings.reorderRate);
@@ -197,10 +201,34 @@ export class LinkModel {
     return Math.ceil(((this.#freeAt - now) * this.#rateKbps + this.#freeRest) / 8_000);
   }
 
-  #drawLoss(): boolean {
+  #drawLoss(now: Micros): boolean {
     const { loss } = this.#settings;
     if (loss.kind === 'bernoulli') return this.#lossRng.chance(loss.rate);
-    if (this.#stateRng.chance(this.#bad ? loss.badToGood : loss.goodToBad)) this.#bad = !this.#bad;
+    if (loss.kind === 'bursts-in-time') {
+      if (this.#stateUntil === 0) this.#stateUntil = now + exponential(this.#stateRng, loss.goodUs);
+      while (now >= this.#stateUntil) {
+        this.#bad = !this.#bad;
+        this.#stateUntil += !this.#bad ? exponential(this.#stateRng, loss.goodUs) : loss.badFixed ? loss.badUs : exponential(this.#stateRng, loss.badUs);
+      }
+    } else if (this.#stateRng.chance(this.#bad ? loss.badToGood : loss.goodToBad)) this.#bad = !this.#bad;
     return this.#lossRng.chance(this.#bad ? loss.lossBad : loss.lossGood);
   }
+}
+
+/** An exponentially distributed time, at least 1 us. */
+function exponential(rng: Rng, meanUs: Micros): Micros {
+  return Math.max(1, Math.round(-meanUs * logarithm(Math.max(rng.unit(), 2 ** -32))));
+}
+
+/** Of 0 < x <= 1: by halves and a series, since the last bit of Math.log may differ between engines. */
+function logarithm(x: number): number {
+  let halves = 0, rest = x;
+  for (; rest < 0.75; halves += 1) rest *= 2;
+  const y = (rest - 1) / (rest + 1);
+  let sum = 0, power = y;
+  for (let i = 1; i < 30; i += 2) {
+    sum += power / i;
+    power *= y * y;
+  }
+  return 2 * sum - halves * 0.6931471805599453;
 }

@@ -23,6 +23,17 @@ export type LossModel =
       readonly badToGood: number;
       readonly lossGood: number;
       readonly lossBad: number;
+    }
+  | {
+      /** As Gilbert-Elliott, but the state goes by time, whatever is sent: what is idle or probes seldom meets as long a burst as what sends much. */
+      readonly kind: 'bursts-in-time';
+      /** Mean time in the good state, 1..DELAY_US_MAX, exponential. */
+      readonly goodUs: Micros;
+      /** Time in the bad state, 1..DELAY_US_MAX: the mean, exponential; or always so long. */
+      readonly badUs: Micros;
+      readonly badFixed: boolean;
+      readonly lossGood: number;
+      readonly lossBad: number;
     };
 
 export interface DirectionSettings {
@@ -129,6 +140,7 @@ export function toLinkSettings(settings: DirectionChange): LinkSettings {
 /** Long-run share of datagrams lost, 0..1. */
 export function meanLoss(loss: LossModel): number {
   if (loss.kind === 'bernoulli') return loss.rate;
+  if (loss.kind === 'bursts-in-time') return (loss.badUs * loss.lossBad + loss.goodUs * loss.lossGood) / (loss.badUs + loss.goodUs);
   const moves = loss.goodToBad + loss.badToGood;
   // Without any move between the states the model stays in the good one, where it starts.
   const bad = moves === 0 ? 0 : loss.goodToBad / moves;
@@ -152,8 +164,13 @@ function check(settings: DirectionSettings): void {
   if (loss.kind === 'bernoulli') {
     rate('loss', loss.rate);
   } else {
-    rate('burst goodToBad', loss.goodToBad);
-    rate('burst badToGood', loss.badToGood);
+    if (loss.kind === 'bursts-in-time') {
+      integer('burst good', loss.goodUs, 1, DELAY_US_MAX, 'us');
+      integer('burst bad', loss.badUs, 1, DELAY_US_MAX, 'us');
+    } else {
+      rate('burst goodToBad', loss.goodToBad);
+      rate('burst badToGood', loss.badToGood);
+    }
     rate('burst lossGood', loss.lossGood);
     rate('burst lossBad', loss.lossBad);
   }

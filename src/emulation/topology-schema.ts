@@ -132,7 +132,12 @@ const pair = z.array(nodeName).length(2, 'expected the two ends of a link, as in
 
 /* ------------------------------------------------------------------ link characteristics */
 
-const burst = strict({ goodToBad: rate, badToGood: rate, lossGood: rate.optional(), lossBad: rate.optional() });
+const longer = scalar('a time above 0, at most 10 min (a plain number is milliseconds)', (v) => bounded(parseDuration(v, MILLISECOND), 1, DELAY_US_MAX));
+const burst = strict({
+  goodToBad: rate.optional(), badToGood: rate.optional(), good: longer.optional(), bad: longer.optional(), lossGood: rate.optional(), lossBad: rate.optional(),
+}).refine((b) => (b.goodToBad === undefined) === (b.badToGood === undefined) && (b.good === undefined) === (b.bad === undefined) && (b.good === undefined) !== (b.goodToBad === undefined),
+  'expected either goodToBad and badToGood, chances per packet, or good and bad, mean times');
+const outages = strict({ every: longer, lasting: longer }).refine((o) => o.every > o.lasting, { path: ['every'], message: 'expected more than lasting: it is the mean time from the beginning of one to that of the next' });
 
 const characteristics = {
   up: truth.optional(),
@@ -143,6 +148,7 @@ const characteristics = {
   mtu: mtu.optional(),
   loss: rate.optional(),
   burst: burst.optional(),
+  outages: outages.optional(),
   duplicate: rate.optional(),
   reorder: rate.optional(),
   reorderDelay: delay.optional(),
@@ -152,13 +158,15 @@ type Characteristics = z.output<z.ZodObject<typeof characteristics>>;
 
 const lossOnce = (c: Characteristics): boolean => c.loss === undefined || c.burst === undefined;
 const lossTwice = { path: ['burst'], message: 'loss and burst exclude each other' };
-const characteristicsSchema = strict(characteristics).refine(lossOnce, lossTwice).transform(toChange);
+const outagesOnce = (c: Characteristics): boolean => c.outages === undefined || c.burst === undefined;
+const outagesTwice = { path: ['outages'], message: 'burst and outages exclude each other' };
+const characteristicsSchema = strict(characteristics).refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice).transform(toChange);
 const changeSchema = strict(characteristics)
-  .refine(lossOnce, lossTwice)
+  .refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice)
   .refine((c) => Object.values(c).some((value) => value !== undefined), 'expected at least one characteristic to set')
   .transform(toChange);
 const linkSchema = strict({ between: pair, ...characteristics, forward: characteristicsSchema.optional(), backward: characteristicsSchema.optional() })
-  .refine(lossOnce, lossTwice)
+  .refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice)
   .transform(({ between, forward, backward, ...rest }) => ({ between, common: toChange(rest), forward: forward ?? {}, backward: backward ?? {} }));
 
 function toChange(c: Characteristics): DirectionChange {
@@ -170,9 +178,14 @@ function toChange(c: Characteristics): DirectionChange {
   if (c.queue !== undefined) out.queueBytes = c.queue;
   if (c.mtu !== undefined) out.mtuBytes = c.mtu.bytes;
   if (c.loss !== undefined) out.loss = Object.freeze({ kind: 'bernoulli', rate: c.loss });
+  if (c.outages !== undefined) {
+    const { every, lasting } = c.outages;
+    out.loss = Object.freeze({ kind: 'bursts-in-time', goodUs: every - lasting, badUs: lasting, badFixed: true, lossGood: c.loss ?? 0, lossBad: 1 });
+  }
   if (c.burst !== undefined) {
-    const { goodToBad, badToGood, lossGood, lossBad } = c.burst;
-    out.loss = Object.freeze({ kind: 'gilbert-elliott', goodToBad, badToGood, lossGood: lossGood ?? 0, lossBad: lossBad ?? 1 });
+    const { goodToBad, badToGood, good, bad, lossGood = 0, lossBad = 1 } = c.burst;
+    if (good !== undefined) out.loss = Object.freeze({ kind: 'bursts-in-time', goodUs: good, badUs: bad!, badFixed: false, lossGood, lossBad });
+    else out.loss = Object.freeze({ kind: 'gilbert-elliott', goodToBad: goodToBad!, badToGood: badToGood!, lossGood, lossBad });
   }
   if (c.duplicate !== undefined) out.duplicateRate = c.duplicate;
   if (c.reorder !== undefined) out.reorderRate = c.reorder;

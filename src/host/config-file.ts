@@ -195,6 +195,14 @@ function byzantineData(options: ByzantineOptions): Record<string, unknown> {
   };
 }
 
+function lossData(loss: DirectionSettings['loss'], pct: (rate: number) => string): Record<string, unknown> {
+  if (loss.kind === 'bernoulli') return { loss: pct(loss.rate) };
+  const shares = { lossGood: pct(loss.lossGood), lossBad: pct(loss.lossBad) };
+  if (loss.kind === 'gilbert-elliott') return { burst: { goodToBad: pct(loss.goodToBad), badToGood: pct(loss.badToGood), ...shares } };
+  if (!loss.badFixed) return { burst: { good: durationText(loss.goodUs), bad: durationText(loss.badUs), ...shares } };
+  return { loss: pct(loss.lossGood), outages: { every: durationText(loss.goodUs + loss.badUs), lasting: durationText(loss.badUs) } };
+}
+
 /** One direction's characteristics in the words of config and topology files. */
 export function directionData(settings: DirectionSettings): Record<string, unknown> {
   const { loss } = settings;
@@ -206,9 +214,7 @@ export function directionData(settings: DirectionSettings): Record<string, unkno
     bandwidth: settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps}kbit`,
     queue: settings.queueBytes,
     mtu: settings.mtuBytes ?? 'unlimited',
-    ...(loss.kind === 'bernoulli'
-      ? { loss: pct(loss.rate) }
-      : { burst: { goodToBad: pct(loss.goodToBad), badToGood: pct(loss.badToGood), lossGood: pct(loss.lossGood), lossBad: pct(loss.lossBad) } }),
+    ...lossData(loss, pct),
     duplicate: pct(settings.duplicateRate),
     reorder: pct(settings.reorderRate),
     reorderDelay: durationText(settings.reorderUs),

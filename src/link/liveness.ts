@@ -10,8 +10,8 @@
  *       ▲                                │
  *       └──────────── anything arrives ──┘
  *
- * How many probes are enough follows from the loss measured: the chance that all of them fail on a live
- * link stays below FALSE_DEATH. Does not decide what a death means: that is the link's.
+ * How many probes are enough follows from the loss measured, and from how much of it comes in a row: the chance that all of
+ * them fail on a live link stays below FALSE_DEATH. Does not decide what a death means: that is the link's.
  */
 
 import type { Rng } from '../base/rng.ts';
@@ -159,7 +159,8 @@ export class Liveness {
 
   /** Unanswered probes that prove a death at the loss measured. */
   get #probesNeeded(): number {
-    const failure = 1 - (1 - this.lossIn.rate) * (1 - this.lossOut);
+    // Losses in a row are no independent chances: probes meet the same burst as what they follow.
+    const failure = Math.max(1 - (1 - this.lossIn.rate) * (1 - this.lossOut), this.lossIn.persistence);
     let needed = 0;
     for (let chance = 1; chance > FALSE_DEATH && needed < PROBES_MAX; needed += 1) chance *= failure;
     return needed < PROBES_MIN ? PROBES_MIN : needed;

@@ -13,16 +13,30 @@ const GAIN = 0.25;
 const SUDDEN = 0.25;
 const GAIN_SUDDEN = 0.75;
 const GAIN_CLEAN = 0.4;
+/** One outage is no law of the path; what was long ago counts half as much after so many datagrams. */
+const RUNS_LEAST = 4;
+const HALVED_AFTER = 2_048;
 
 export class LossEstimator {
   /** 0..1. */
   rate = 0;
+  /** Losses of late, and how many runs of numbers they were. */
+  #lost = 0;
+  #runs = 0;
+  #highest = -1;
+  #sinceHalved = 0;
   #windows = 0;
   #baseNumber = -1;
   #received = 0;
 
+  /** The chance that what follows a lost datagram is lost as well, 0..1; 0 while there is too little to tell by. */
+  get persistence(): number {
+    return this.#runs < RUNS_LEAST ? 0 : 1 - this.#runs / this.#lost;
+  }
+
   /** A datagram that was not a duplicate arrived; `highest` is the highest packet number seen so far. */
   onReceived(highest: number): void {
+    this.#onRun(highest);
     if (this.#baseNumber < 0) {
       this.#baseNumber = highest;
       return;
@@ -39,9 +53,24 @@ export class LossEstimator {
     this.#received = 0;
   }
 
+  #onRun(highest: number): void {
+    const gap = highest - this.#highest - 1;
+    if (this.#highest >= 0 && gap > 0) {
+      this.#lost += gap;
+      this.#runs += 1;
+    }
+    if (gap >= 0) this.#sinceHalved += gap + 1;
+    this.#highest = Math.max(this.#highest, highest);
+    if (this.#sinceHalved < HALVED_AFTER) return;
+    this.#sinceHalved = 0;
+    this.#lost /= 2;
+    this.#runs /= 2;
+  }
+
   /** A new channel starts a new sequence of packet numbers; the estimate stays. */
   restart(): void {
     this.#baseNumber = -1;
+    this.#highest = -1;
     this.#received = 0;
   }
 }

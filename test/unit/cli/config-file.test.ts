@@ -37,6 +37,8 @@ emulation:
   links:
     - { peer: "127.0.0.1:8102", latency: 10ms, bandwidth: 10mbit, loss: 1%, jitter: 250us }
     - { peer: "127.0.0.1:8103", burst: { goodToBad: 1%, badToGood: 30% }, up: false }
+    - { peer: "127.0.0.1:8104", loss: 1%, outages: { every: 10s, lasting: 60ms } }
+    - { peer: "127.0.0.1:8105", burst: { good: 1s, bad: 50ms, lossBad: 90% } }
 limits: { links: 4, linkQueueBytes: 64KiB }
 log: { level: debug }
 allowShutdown: true
@@ -88,6 +90,8 @@ describe('a config file', () => {
     expect(config.emulation.seed).toBe(7);
     expect(config.emulation.links[0]).toMatchObject({ peer: { port: 8102 }, settings: { latencyUs: 10_000, jitterUs: 250, bandwidthKbps: 10_000, loss: { kind: 'bernoulli', rate: 0.01 } } });
     expect(config.emulation.links[1]).toMatchObject({ settings: { up: false, loss: { kind: 'gilbert-elliott', goodToBad: 0.01, badToGood: 0.3, lossGood: 0, lossBad: 1 } } });
+    expect(config.emulation.links[2]).toMatchObject({ settings: { loss: { kind: 'bursts-in-time', goodUs: 9_940_000, badUs: 60_000, badFixed: true, lossGood: 0.01, lossBad: 1 } } });
+    expect(config.emulation.links[3]).toMatchObject({ settings: { loss: { kind: 'bursts-in-time', goodUs: 1_000_000, badUs: 50_000, badFixed: false, lossGood: 0, lossBad: 0.9 } } });
     expect(config.logLevel).toBe('debug');
   });
 

@@ -32,6 +32,31 @@ function run(link: LinkModel, count: number, gapUs: number, bytes = 1000): Fate[
 
 const lostPattern = (fates: Fate[]): string => fates.map((f) => (f.copies === 0 ? 'x' : '.')).join('');
 
+describe('bursts in time', () => {
+  test('have the mean loss, and last as long for whoever sends little', () => {
+    const loss = { kind: 'bursts-in-time', goodUs: 950_000, badUs: 50_000, badFixed: false, lossGood: 0, lossBad: 1 } as const;
+    expect(meanLoss(loss)).toBeCloseTo(0.05, 9);
+    for (const gapUs of [1_000, 10_000, 40_000]) {
+      const pattern = lostPattern(run(model({ loss }), 4_000_000_000 / gapUs / (gapUs < 10_000 ? 4 : 1), gapUs, 100));
+      const lost = pattern.replaceAll('.', '').length;
+      expect(lost / pattern.length, `${gapUs}`).toBeGreaterThan(0.04);
+      expect(lost / pattern.length, `${gapUs}`).toBeLessThan(0.06);
+      // A burst of 50 ms is seen as so many in a row, on the average.
+      if (gapUs <= 10_000) expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeLessThan(65_000);
+      if (gapUs <= 10_000) expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeGreaterThan(40_000);
+    }
+  });
+
+  test('outages all last the same, at random, and what is lost between them is lost besides', () => {
+    const loss = { kind: 'bursts-in-time', goodUs: 1_940_000, badUs: 60_000, badFixed: true, lossGood: 0, lossBad: 1 } as const;
+    const runs = lostPattern(run(model({ loss }), 600_000, 1_000, 100)).match(/x+/g)!;
+    expect(runs.length).toBeGreaterThan(240);
+    for (const one of runs) expect([59, 60, 61, 120], `${one.length}`).toContain(one.length);
+    const both = lostPattern(run(model({ loss: { ...loss, lossGood: 0.1 } }), 100_000, 1_000, 100));
+    expect(both.replaceAll('.', '').length / both.length).toBeGreaterThan(0.11);
+  });
+});
+
 describe('bottleneck', () => {
   test('datagrams leave at exactly the line rate, with no drift over a million of them', () => {
     const bytes = 1000 - IP_UDP_BYTES;
