@@ -10,7 +10,7 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
-import type { Clock, Timers } from '../base/time.ts';
+import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
@@ -29,6 +29,9 @@ export interface DisseminationUpper {
 
 /** Packets to ourselves in one turn: what half a dozen programs may have sent ahead. */
 const LOOPBACK_MAX = 16_384;
+/** For so long after routes have changed here they may be others elsewhere; a reliable packet with so few hops left then pauses at each. */
+const NEWS_TIME: Micros = 1 * SECOND;
+const FEW_HOPS = 16;
 
 export class Dissemination {
   originated = 0;
@@ -49,9 +52,13 @@ export class Dissemination {
   readonly #looped = new Packet();
   readonly #returned = new Packet();
   readonly #limbo: Limbo;
+  readonly #clock: Clock;
+  /** When routes last changed. */
+  #routesAt: Micros = -NEWS_TIME;
 
   constructor(self: NodeId, router: Router, clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, upper: DisseminationUpper) {
     this.#self = self;
+    this.#clock = clock;
     this.#router = router;
     this.#drops = drops;
     this.#pool = pool;
@@ -169,6 +176,7 @@ export class Dissemination {
 
   /** Routes changed: what waits for one is tried again. */
   onRoutes(): void {
+    this.#routesAt = this.#clock.now();
     if (this.#limbo.length > 0) this.#limbo.retry();
   }
 
@@ -205,9 +213,16 @@ export class Dissemination {
     if (link === null && packet.service !== SERVICE_RELIABLE) return DropReason.noRoute;
     packet.setTtl(packet.ttl - 1);
     if (link === null) return this.#wait(packet, DropReason.noRoute);
-    // Two neighbours do not know the same yet. Without a pause it would go to and fro between them till its hops ran out.
-    if (packet.service === SERVICE_RELIABLE && packet.via === link.node) return this.#wait(packet, DropReason.linkQueueFull);
+    if (packet.service === SERVICE_RELIABLE && this.#circles(packet, link)) return this.#wait(packet, DropReason.linkQueueFull);
     return link.offer(packet);
+  }
+
+  /**
+   * It would go back to the neighbour that it came from, or its hops run out just after routes have changed: neighbours that do not know the
+   * same yet. Without a pause it would go round between them till its hops ran out, on a local network before the news is everywhere.
+   */
+  #circles(packet: Packet, link: Link): boolean {
+    return packet.via === link.node || (packet.ttl < FEW_HOPS && this.#clock.now() - this.#routesAt < NEWS_TIME);
   }
 
   #loop(packet: Packet): DropReason {

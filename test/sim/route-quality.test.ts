@@ -7,6 +7,7 @@
 
 import { describe, expect, test } from 'vitest';
 
+import { Rng } from '../../src/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
 import { cut, heal } from '../../src/sim/faults.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
@@ -114,21 +115,26 @@ describe('equal ways under load', () => {
 });
 
 describe('while routes change', () => {
-  test('nothing of a reliable flow is lost in a loop of neighbours who do not know the same yet', () => {
-    for (let seed = 1; seed <= (LONG ? 40 : 6); seed += 1) {
-      // Short hops: sixty of them take less than news of a link.
-      const network = twoWays(seed % 2 === 0 ? 100 : 1 * MS, seed % 3 === 0 ? 300 : 1_200, {}, null, seed);
-      const [a, b, , d] = network.hosts;
-      const flow = network.flow(a!, d!, { packetsPerSecond: 500, sizeBytes: 200, durationUs: 9 * SECOND, options: RELIABLE });
-      const back = network.flow(d!, a!, { packetsPerSecond: 500, sizeBytes: 200, durationUs: 9 * SECOND, options: RELIABLE });
-      for (let i = 0; i < 3; i += 1) {
-        network.run((700 + 37 * seed) * MS);
-        cut(b!, d!);
-        network.run((700 + 61 * seed) * MS);
-        heal(b!, d!);
+  test('on a local network, where a node is cut off and comes back, nothing of a reliable flow is lost in loops of neighbours who do not know the same yet', () => {
+    // Before packets paused, 1,432 of these ran out of hops, in loops of two nodes and of three.
+    for (let seed = 13; seed <= (LONG ? 60 : 20); seed += 1) {
+      const rng = new Rng(seed), network = hosts(5, { seed, routes: false });
+      for (let i = 0; i < 5; i += 1) {
+        for (let k = i + 1; k < 5; k += 1) if (k === i + 1 || rng.chance(0.5)) network.connect(network.host(i), network.host(k), wire({ latencyUs: 50 + rng.below(400) }));
+      }
+      network.startAll();
+      network.run(3 * SECOND);
+      const settings = { packetsPerSecond: 300, sizeBytes: 200, durationUs: 9 * SECOND, options: RELIABLE };
+      const flows = [[0, 4], [4, 0], [1, 3], [2, 4]].map(([from, to]) => network.flow(network.host(from!), network.host(to!), settings));
+      for (let i = 0; i < 5; i += 1) {
+        const who = rng.below(5), oneWay = rng.chance(0.3);
+        for (const { from, to, model } of network.world.wires) if ((from.index === who && !oneWay) || to.index === who) model.set({ up: false });
+        network.run(500 * MS + rng.below(500 * MS));
+        for (const { model } of network.world.wires) model.set({ up: true });
+        network.run(500 * MS + rng.below(700 * MS));
       }
       network.run(12 * SECOND);
-      expect([flow.meter.delivered, back.meter.delivered], `seed ${seed}`).toEqual([flow.sent, back.sent]);
+      expect(flows.map(({ meter }) => meter.delivered), `seed ${seed}`).toEqual(flows.map(({ sent }) => sent));
       for (const host of network.hosts) expect(host.node.drops.snapshot()['ttlExpired'] ?? 0, `seed ${seed}`).toBe(0);
     }
   });
