@@ -135,9 +135,12 @@ const pair = z.array(nodeName).length(2, 'expected the two ends of a link, as in
 const longer = scalar('a time above 0, at most 10 min (a plain number is milliseconds)', (v) => bounded(parseDuration(v, MILLISECOND), 1, DELAY_US_MAX));
 const burst = strict({
   goodToBad: rate.optional(), badToGood: rate.optional(), good: longer.optional(), bad: longer.optional(), lossGood: rate.optional(), lossBad: rate.optional(),
-}).refine((b) => (b.goodToBad === undefined) === (b.badToGood === undefined) && (b.good === undefined) === (b.bad === undefined) && (b.good === undefined) !== (b.goodToBad === undefined),
+}).refine(({ goodToBad, badToGood, good, bad }) => (goodToBad === undefined) === (badToGood === undefined) && (good === undefined) === (bad === undefined)
+    && (good === undefined) !== (goodToBad === undefined),
   'expected either goodToBad and badToGood, chances per packet, or good and bad, mean times');
-const outages = strict({ every: longer, lasting: longer }).refine((o) => o.every > o.lasting, { path: ['every'], message: 'expected more than lasting: it is the mean time from the beginning of one to that of the next' });
+const outages = strict({ every: longer, lasting: longer }).refine((o) => o.every > o.lasting, {
+  path: ['every'], message: 'expected more than lasting: it is the mean time from the beginning of one to that of the next',
+});
 
 const characteristics = {
   up: truth.optional(),
