@@ -37,7 +37,7 @@ export function registerFigures(program: Command): void {
     .option('--only <figures>', 'only these, as in fig3,fig9,table1 or delivery,cost')
     .option('--messages <n>', 'dsn03: messages of each run (default 20000; the paper sent 200000)', integerArg(1, MESSAGES_MAX))
     .option('--seed <n>', 'dsn03: another seed than the files\'', integerArg(0, 0xffff_ffff))
-    .option('--seeds <n>', 'byzantine: networks and placements of adversaries (default 3, with --quick 1)', integerArg(1, SEEDS_MAX))
+    .option('--seeds <n>', 'dsn03: so many seeds, means and intervals of 95 % (default 1); byzantine: networks and placements of adversaries (default 3, with --quick 1)', integerArg(1, SEEDS_MAX))
     .option('--quick', 'byzantine: fewer and shorter runs')
     .addHelpText('after', helpBelow(`Sets:
   dsn03      Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003
@@ -48,7 +48,7 @@ export function registerFigures(program: Command): void {
 async function figures(set: string, flags: FiguresFlags): Promise<void> {
   if (!(SETS as readonly string[]).includes(set)) throw usage(`there is no set ${set}; sets are ${SETS.join(', ')}`);
   if (flags.out === '') throw usage('--out is empty; give a folder');
-  const foreign = (set === 'byzantine' ? ['messages', 'seed'] as const : ['seeds', 'quick'] as const).find((flag) => flags[flag] !== undefined);
+  const foreign = (set === 'byzantine' ? ['messages', 'seed'] as const : ['quick'] as const).find((flag) => flags[flag] !== undefined);
   if (foreign !== undefined) throw usage(`--${foreign} is not for the set ${set}`);
   if (set === 'byzantine') await byzantineFigures(flags);
   else await paperFigures(set, flags);
@@ -91,21 +91,29 @@ async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {
   const chosen = choose(figureNames(folder), flags.only);
   makeFolder(flags.out);
   const { runFigure } = await import('../sim/figures.ts');
-  const { compare, comparisonText, figureCsv, figureSvg, figuresMarkdown } = await import('../sim/figures-table.ts');
+  const { comparisonText, figureCsv, figureSvg, figuresMarkdown } = await import('../sim/figures-table.ts');
+  const { compareOverSeeds, overSeeds } = await import('../sim/figures-seeds.ts');
 
   const progress = new Progress(process.stderr);
   const results: ReturnType<typeof runFigure>[] = [];
+  const comparisons: ReturnType<typeof compareOverSeeds> = [];
+  const seeds = flags.seeds ?? 1;
   const cache: NonNullable<Parameters<typeof runFigure>[2]>['cache'] = new Map();
   const write = (name: string, text: string): void => replaceWhole(join(flags.out, name), text);
   try {
     for (const [i, name] of chosen.entries()) {
       const file = join(folder, `${name}.yaml`);
-      const result = runFigure(readText(file, 'topology file'), file, {
+      const text = readText(file, 'topology file');
+      const run = (seed: number | undefined, turn: number): ReturnType<typeof runFigure> => runFigure(text, file, {
         cache,
         ...(flags.messages === undefined ? {} : { messages: flags.messages }),
-        ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-        onRun: (done, all, what) => progress.show(`${name} (${i + 1} of ${chosen.length}): run ${done} of ${all}, ${what}`),
+        ...(seed === undefined ? {} : { seed }),
+        onRun: (done, all, what) => progress.show(`${name} (${i + 1} of ${chosen.length}): run ${turn * all + done} of ${seeds * all}, ${what}`),
       });
+      const each = [run(flags.seed, 0)];
+      for (let turn = 1; turn < seeds; turn += 1) each.push(run((each[0]!.seed + turn) % 0x1_0000_0000, turn));
+      comparisons.push(...compareOverSeeds(each));
+      const result = seeds === 1 ? each[0]! : overSeeds(each);
       write(`${name}.csv`, figureCsv(result));
       write(`${name}.svg`, figureSvg(result));
       results.push(result);
@@ -113,8 +121,8 @@ async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {
   } finally {
     progress.clear();
   }
-  const table = `${comparisonText(results.flatMap(compare))}\n`;
-  write(`${set}.md`, figuresMarkdown(results, commandOf(set, flags)));
+  const table = `${comparisonText(comparisons)}\n`;
+  write(`${set}.md`, figuresMarkdown(results, commandOf(set, flags), comparisons));
   write(`${set}.txt`, table);
   print(table);
   note(`wrote ${join(flags.out, `${set}.md`)}, ${set}.txt, and .csv and .svg of ${chosen.join(', ')}`);

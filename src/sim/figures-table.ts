@@ -32,25 +32,32 @@ const Y_LABELS = {
   distribution: 'messages delayed more, %', throughput: 'application throughput, Mbit/s',
 } as const;
 
-export function compare({ key, plan, curves }: FigureResult): Comparison[] {
+export function compare(result: FigureResult): Comparison[] {
+  return result.plan.statements.map((statement) => comparisonOf(result, statement, statementValue(result, statement)));
+}
+
+/** What was measured of what the statement is about. NaN: nothing arrived, or both of two fall behind. */
+export function statementValue({ curves }: FigureResult, statement: FigureStatement): number {
   const at = (name: string, x: number | null): number => {
     const points = curves.find(({ curve }) => curve.name === name)?.points ?? [];
     return pointAt(points, x)?.y ?? NaN;
   };
-  return plan.statements.map((statement) => {
-    const part = (curve: string): number => {
-      const { from, to } = statement;
-      const value = at(curve, statement.at) - (from === null ? 0 : at(curve, from));
-      return to === null ? value : value / (at(curve, to) - at(curve, from));
-    };
-    const ours = statement.against === null ? part(statement.curve) : part(statement.curve) / part(statement.against);
-    return {
-      figure: key, of: plan.of, text: statement.text,
-      paper: `${{ about: 'about', atMost: 'at most', atLeast: 'at least' }[statement.relation]} ${statement.paper}`,
-      ours: valueText(ours), ratio: Number.isFinite(ours) && statement.paper !== 0 ? (ours / statement.paper).toFixed(2) : '-',
-      verdict: verdictOf(statement, ours),
-    };
-  });
+  const part = (curve: string): number => {
+    const { from, to } = statement;
+    const value = at(curve, statement.at) - (from === null ? 0 : at(curve, from));
+    return to === null ? value : value / (at(curve, to) - at(curve, from));
+  };
+  return statement.against === null ? part(statement.curve) : part(statement.curve) / part(statement.against);
+}
+
+/** The statement beside `ours`. */
+export function comparisonOf({ key, plan }: FigureResult, statement: FigureStatement, ours: number): Comparison {
+  return {
+    figure: key, of: plan.of, text: statement.text,
+    paper: `${{ about: 'about', atMost: 'at most', atLeast: 'at least' }[statement.relation]} ${statement.paper}`,
+    ours: valueText(ours), ratio: Number.isFinite(ours) && statement.paper !== 0 ? (ours / statement.paper).toFixed(2) : '-',
+    verdict: verdictOf(statement, ours),
+  };
 }
 
 /** NaN: two flows that both fall behind, or a run in which nothing arrived. */
@@ -66,26 +73,33 @@ function pointAt(points: readonly FigurePoint[], x: number | null): FigurePoint 
   return points.findLast((point) => point.x === x || (x !== null && point.x !== null && point.x <= x));
 }
 
-function valueText(value: number): string {
+export function valueText(value: number): string {
   if (value === Infinity) return BEHIND;
   if (!Number.isFinite(value)) return 'undecided';
   return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(2);
 }
 
+function pointText(point: FigurePoint | undefined): string {
+  const text = valueText(point?.y ?? NaN);
+  return point?.half === undefined || !Number.isFinite(point.y) ? text : `${text} ± ${valueText(point.half)}`;
+}
+
 /** One line for each point of each curve; y is empty where there is none, and keeps_up says why. */
-export function figureCsv({ plan, key, curves }: FigureResult): string {
+export function figureCsv({ plan, key, curves, seeds = 1 }: FigureResult): string {
   const header = ['figure', 'curve', 'x', 'y', 'keeps_up', 'sent', 'delivered', 'goodput_kbps', 'delay_mean_ms', 'delay_stddev_ms',
     'delay_p50_ms', 'delay_p99_ms', 'delay_p999_ms', 'delay_max_ms', 'delayed_over_60ms_pct', 'delayed_over_100ms_pct'];
+  if (seeds > 1) header.push('y_half_of_95pct_interval', 'seeds');
   const lines = [header];
   for (const { curve, points } of curves) {
-    for (const { x, y, run } of points) {
+    for (const { x, y, run, half = 0 } of points) {
       const d = run?.delayMs;
       const measured = run === null
         ? Array<string>(12).fill('')
         // Of a throughput run the offered load is more than the line takes: keeping up is not the question.
         : [plan.measure === 'throughput' ? '' : run.keepsUp ? 'yes' : 'no', run.sent, run.delivered, run.goodputKbps,
           d?.mean, d?.stddev, d?.p50, d?.p99, d?.p999, d?.max, run.over60Pct, run.over100Pct];
-      lines.push([key, curve.name, x ?? '', Number.isFinite(y) ? round4(y) : '', ...measured].map((field) => String(field ?? '')));
+      const over = seeds > 1 ? [Number.isFinite(y) ? round4(half) : '', seeds] : [];
+      lines.push([key, curve.name, x ?? '', Number.isFinite(y) ? round4(y) : '', ...measured, ...over].map((field) => String(field ?? '')));
     }
   }
   return `${lines.map((line) => line.join(',')).join('\n')}\n`;
@@ -94,7 +108,7 @@ export function figureCsv({ plan, key, curves }: FigureResult): string {
 export function figureSvg(result: FigureResult): string {
   const { plan, curves } = result;
   const title = `${plan.of}: ${plan.title}`;
-  const subtitle = `virtual time, ${plan.measure === 'throughput' ? '' : `${result.messages} messages of 1000 bytes a run, `}seed ${result.seed}`;
+  const subtitle = `virtual time, ${plan.measure === 'throughput' ? '' : `${result.messages} messages of 1000 bytes a run, `}${seedsText(result)}`;
   const endless = `the flow ${BEHIND}`;
   if (plan.points[0]?.x === null && plan.measure !== 'distribution') {
     const bars = [
@@ -124,14 +138,14 @@ export function alignedText(rows: readonly (readonly string[])[], right: readonl
 }
 
 /** The document: the comparison, then each figure with its values. `command`: what makes it. */
-export function figuresMarkdown(results: readonly FigureResult[], command: string): string {
+export function figuresMarkdown(results: readonly FigureResult[], command: string, comparisons = results.flatMap(compare)): string {
   const out = [
     '# Reliable Communication in Overlay Networks (DSN 2003), run again', '',
     `In virtual time, by \`${command}\`. Ratio is ours over the paper's number. "About" is within a factor of ${ABOUT}; "at most" and`,
-    '"at least" are how the sentence is read. A flow that has fewer than 99 % of its messages at the far end two seconds after the',
+    '"at least" are how the sentence is read; "±" is half of the interval of 95 % of the mean over seeds. A flow that has fewer than 99 % of its messages at the far end two seconds after the',
     'last was sent does not keep up: its delay grows as long as it runs, and no average is given.', '',
     '| Figure | The paper says | Paper | Ours | Ratio | Verdict |', '|---|---|---:|---:|---:|---|',
-    ...results.flatMap(compare).map((c) => `| ${c.of} | ${cell(c.text)} | ${c.paper} | ${c.ours} | ${c.ratio} | ${c.verdict} |`),
+    ...comparisons.map((c) => `| ${c.of} | ${cell(c.text)} | ${c.paper} | ${c.ours} | ${c.ratio} | ${c.verdict} |`),
   ];
   for (const result of results) {
     const { plan, key, curves } = result;
@@ -140,9 +154,13 @@ export function figuresMarkdown(results: readonly FigureResult[], command: strin
     const xs = curves[0]!.points.map((point) => point.x).filter((_, i) => plan.measure !== 'distribution' || i % 5 === 0);
     out.push(`| ${cell(plan.xLabel)} | ${xs.map((x) => x ?? '').join(' | ')} |`, `|---|${'---:|'.repeat(xs.length)}`);
     for (const { name, value } of plan.beside) out.push(`| ${cell(name)} (paper) | ${value} |`);
-    for (const { curve, points } of curves) out.push(`| ${cell(curve.name)} | ${xs.map((x) => valueText(pointAt(points, x)?.y ?? NaN)).join(' | ')} |`);
+    for (const { curve, points } of curves) out.push(`| ${cell(curve.name)} | ${xs.map((x) => pointText(pointAt(points, x))).join(' | ')} |`);
   }
   return `${out.join('\n')}\n`;
+}
+
+function seedsText({ seed, seeds = 1 }: FigureResult): string {
+  return seeds > 1 ? `mean of seeds ${seed} to ${seed + seeds - 1}` : `seed ${seed}`;
 }
 
 function yLabel(plan: FigurePlan): string {

@@ -46,6 +46,8 @@ export interface FigurePoint {
   readonly y: number;
   /** Null for a model. */
   readonly run: FigureRun | null;
+  /** Half of the interval of 95 % around a mean over seeds. */
+  readonly half?: number;
 }
 
 export interface FigureResult {
@@ -53,6 +55,8 @@ export interface FigureResult {
   readonly key: string;
   readonly plan: FigurePlan;
   readonly seed: number;
+  /** More than 1: points are means over so many seeds, from `seed` on. */
+  readonly seeds?: number;
   readonly messages: number;
   readonly curves: readonly { readonly curve: FigureCurve; readonly points: readonly FigurePoint[] }[];
 }

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import { barPlotSvg, linePlotSvg } from '../../src/emulation/line-plot.ts';
 import { compare, figureCsv, figureSvg } from '../../src/sim/figures-table.ts';
+import { compareOverSeeds, interval, overSeeds } from '../../src/sim/figures-seeds.ts';
 import { padhyeMbps, runFigure, type FigureRun } from '../../src/sim/figures.ts';
 import { isWellFormed, spines } from '../support/program-output.ts';
 
@@ -46,6 +47,31 @@ describe('spines figures', () => {
     expect([code, stderr]).toEqual([2, `spines: there is no figure fig8; there are ${keys.join(', ')}\n`]);
     expect((await spines('figures', 'dsn03')).code).toBe(2);
     expect((await spines('figures', 'dsn03', '--out', '/tmp/none', '--messages', '0')).code).toBe(2);
+  });
+});
+
+describe('several seeds', () => {
+  test('give means and the interval of 95 %, of Student with few', () => {
+    expect(interval([5])).toEqual({ mean: 5, half: 0 });
+    const { mean, half } = interval([1, 2, 3]);
+    expect(mean).toBe(2);
+    expect(half).toBeCloseTo(4.303 / Math.sqrt(3), 6);
+    expect(interval(Array.from({ length: 100 }, (_, i) => i % 2)).half).toBeCloseTo(1.96 * Math.sqrt(25 / 99 / 100), 6);
+    expect(interval([1, Infinity])).toEqual({ mean: Infinity, half: 0 });
+    expect(interval([1, NaN]).mean).toBeNaN();
+  });
+
+  test('make one figure of theirs, whose values and statements have intervals; a flow that falls behind with one does', () => {
+    const each = [1, 2, 3].map((seed) => runFigure(textOf('table1'), 'table1.yaml', { messages: 60, seed }));
+    const result = overSeeds(each);
+    expect(result.seeds).toBe(3);
+    const [header, first] = figureCsv(result).split('\n').map((line) => line.split(','));
+    expect(header!.slice(-2)).toEqual(['y_half_of_95pct_interval', 'seeds']);
+    const y = each.map(({ curves }) => curves[0]!.points[0]!.y);
+    expect(Number(first![3])).toBeCloseTo((y[0]! + y[1]! + y[2]!) / 3, 3);
+    expect(first!.at(-1)).toBe('3');
+    for (const { ours } of compareOverSeeds(each)) expect(ours).toMatch(/^[\d.]+ ± [\d.]+$/);
+    for (const { ours } of compareOverSeeds(each.slice(0, 1))) expect(ours).toMatch(/^[\d.]+$/);
   });
 });
 
