@@ -4,7 +4,9 @@
  * What cannot be run as it stands has a treatment below, with the reason. SPINES_LONG=1 pastes what takes minutes too.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -34,6 +36,17 @@ interface Treatment {
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const LONG = process.env['SPINES_LONG'] === '1';
 const BLOCK_MS = LONG ? 900_000 : 180_000;
+/** Of what is committed: a reader's copy has nothing else. */
+const CAN_CLONE = spawnSync('git', ['-C', root, 'rev-parse', 'HEAD']).status === 0;
+/** As the second block begins, after what `npm start` does first. */
+const FRESH = `npm ci
+npm run build
+export PATH="$PWD/bin:$PATH"
+spines init lab -n 2 --dir ~/lab
+spines daemon --config ~/lab/node-1/spines.yaml 2> ~/1.log &
+spines daemon --config ~/lab/node-2/spines.yaml 2> ~/2.log &
+spines ping node-2 -c 1 --wait 5m --socket ~/lab/node-1/spines.sock
+spines stop ~/lab`;
 
 const HOSTS: readonly [string, string][] = [['192.0.2.', '127.0.1.'], ['node-1/spines.sock', 'lab/node-1/spines.sock'], ['FILE', 'README.md']];
 const TREATMENTS: readonly Treatment[] = [
@@ -111,4 +124,22 @@ describe('README.md', () => {
     }
     expect(faults).toEqual([]);
   }, LONG ? 3_600_000 : 600_000);
+
+  test.runIf(LONG && CAN_PASTE && CAN_CLONE)('a clone in an empty folder installs, builds and runs', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'spines-packages-')), cache = join(folder, 'cache');
+    const reader = new Reader();
+    try {
+      for (const name of ['package.json', 'package-lock.json', 'spines-client/package.json']) cpSync(join(root, name), join(folder, name), { recursive: true });
+      const filled = spawnSync('npm', ['ci', '--ignore-scripts', '--cache', cache], { cwd: folder, encoding: 'utf8' });
+      expect(filled.status, filled.stderr).toBe(0);
+      reader.open(root, cache);
+      const { ran, screen } = await reader.paste(FRESH, BLOCK_MS);
+      expect(ran.filter(({ code }) => code !== 0), screen).toEqual([]);
+      expect(screen).toContain('(10.0.0.2) ping statistics');
+    } finally {
+      const left = await reader.close();
+      rmSync(folder, { recursive: true, force: true });
+      expect(left).toEqual([]);
+    }
+  }, 1_800_000);
 });

@@ -62,12 +62,20 @@ export class Reader {
   #screen = '';
   #pasted = 0;
 
-  /** Copies the checkout `from`, without what git or a run left there, and opens the terminal. */
-  open(from: string): void {
-    mkdirSync(this.checkout);
+  /**
+   * Copies the checkout `from`, without what git or a run left there, and opens the terminal. `packages`: a cache of npm's; then it is cloned instead, with
+   * nothing installed, and npm takes packages from there, as the reader's network has none.
+   */
+  open(from: string, packages: string | null = null): void {
     mkdirSync(this.#home);
-    const entries = readdirSync(from).filter((name) => !['.git', 'reports'].includes(name));
-    must('cp', ['-a', ...entries.map((name) => join(from, name)), this.checkout]);
+    if (packages === null) {
+      mkdirSync(this.checkout);
+      const entries = readdirSync(from).filter((name) => !['.git', 'reports'].includes(name));
+      must('cp', ['-a', ...entries.map((name) => join(from, name)), this.checkout]);
+    } else {
+      must('git', ['clone', '--quiet', '--no-hardlinks', from, this.checkout]);
+      must('cp', ['-a', packages, join(this.#home, 'packages')]);
+    }
     writeFileSync(join(this.#home, 'rc'), RC);
     const run = `stty cols ${COLUMNS} rows 24; exec bash --noprofile --rcfile ${join(this.#home, 'rc')} -i`;
     let command = ['script', '-qefc', run, '/dev/null'];
@@ -80,7 +88,8 @@ export class Reader {
     this.#shell = spawn(command[0]!, command.slice(1), {
       cwd: this.checkout, stdio: ['pipe', 'pipe', 'pipe'],
       // Nothing of npm's, whose variables this process has from `npm test`.
-      env: { PATH, LANG, HOME: this.#home, TERM: 'xterm', SHELL: '/bin/bash', npm_config_update_notifier: 'false' },
+      env: { PATH, LANG, HOME: this.#home, TERM: 'xterm', SHELL: '/bin/bash', npm_config_update_notifier: 'false',
+        ...(packages === null ? {} : { npm_config_cache: join(this.#home, 'packages'), npm_config_offline: 'true' }) },
     });
     for (const stream of [this.#shell.stdout!, this.#shell.stderr!]) stream.on('data', (chunk: Buffer) => { this.#screen += chunk.toString(); });
     this.#shell.stdin!.on('error', () => {});
