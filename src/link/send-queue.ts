@@ -55,7 +55,7 @@ export class SendQueue {
   readonly #salt: number;
   readonly #onPushedOut: (kept: KeptPacket) => void;
   readonly #classes: ClassPart[] = [];
-  readonly #turns = new Turns<ClassPart>(() => {});
+  readonly #turns = new Turns<ClassPart>((shares) => shares.turns.clear());
   /** Flows by hash; empty until something waits. */
   #flows: (FlowPart | null)[] = [];
   readonly #spareFlows: FlowPart[] = [];

@@ -6,17 +6,17 @@ import { Rng } from '../../../src/base/rng.ts';
 import { FLOWS_PER_SOURCE_MAX } from '../../../src/link/queue-parts.ts';
 import { SendQueue } from '../../../src/link/send-queue.ts';
 import { FRESH_CREDIT_BYTES, PACKET_OVERHEAD_BYTES, QUANTUM } from '../../../src/link/turns.ts';
-import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet } from '../../../src/wire/packet.ts';
+import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet, SHARE_REST, SHARES } from '../../../src/wire/packet.ts';
 import { PacketPool, type KeptPacket } from '../../../src/wire/packet-pool.ts';
 
 const NEIGHBOUR = 7, SOURCE = 5;
 
-interface Made { readonly port: number; readonly bytes?: number; readonly via?: number; readonly source?: number; readonly priority?: number; readonly kind?: number; readonly user?: object }
+interface Made { readonly port: number; readonly bytes?: number; readonly via?: number; readonly source?: number; readonly priority?: number; readonly kind?: number; readonly user?: object; readonly share?: number }
 
-function made({ port, bytes = 1_000, via = NEIGHBOUR, source = SOURCE, priority = 1, kind = KIND_SEQUENCED, user }: Made): Packet {
+function made({ port, bytes = 1_000, via = NEIGHBOUR, source = SOURCE, priority = 1, kind = KIND_SEQUENCED, user, share = SHARE_REST }: Made): Packet {
   const packet = new Packet();
   packet.compose(new Uint8Array(bytes), bytes, kind, { service: 1, dissemination: 0, ttl: 9, priority }, source, port, 99, 9);
-  packet.setShare(packet.share, via, source);
+  packet.setShare(share, via, source);
   packet.user = user ?? null;
   packet.keepable = true;
   return packet;
@@ -237,9 +237,9 @@ test('any mix of pushes and takes keeps order within a flow, the counts and the 
     expected.get(nameOf(kept))!.pop();
   }, 99);
   for (let step = 0; step < 12_000; step += 1) {
-    if (rng.chance(step % 3_000 < 1_500 ? 0.7 : 0.3)) {
-      const via = [0, 7, 8][rng.below(3)]!, source = 1 + rng.below(3), port = 1 + rng.below(5), priority = 1 + rng.below(3);
-      const packet = made({ via, source, port, priority, bytes: 40 + rng.below(1_300) });
+    if (rng.chance(step % 3_000 < 1_500 ? 0.7 : step % 3_000 < 2_500 ? 0.3 : 0.49)) {
+      const via = [0, 7, 8][rng.below(3)]!, source = 1 + rng.below(3), share = rng.below(SHARES), port = 1 + SHARES * rng.below(5) + share, priority = 1 + rng.below(3);
+      const packet = made({ via, source, share, port, priority, bytes: 40 + rng.below(1_300) });
       const name = `${via} ${source} ${port} ${priority}`;
       if (!checked.push(packet)) continue;
       next.set(name, numbers += 1);
