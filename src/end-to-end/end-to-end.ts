@@ -115,8 +115,12 @@ export class EndToEnd implements Protection {
   }
 
   #keysOf(peer: Peer, of: PeerEpoch, own = this.#env.epochs.sending): PairKeys | null {
+    if (of.latest !== null && of.latest.own === own) return of.latest.keys;
     const known = of.pairs.get(own);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      of.latest = { own, keys: known };
+      return known;
+    }
     const keys = pairKeys(this.#env.primitives, this.#env.self, own, peer.node, of.key);
     of.pairs.set(own, keys);
     return keys;
@@ -216,8 +220,8 @@ export class EndToEnd implements Protection {
     const own = this.#env.epochs.of(head.destinationEpoch);
     if (own === null) return DropReason.endToEndKeyGone;
     const peer = this.#peers.get(source);
-    const of = peer?.epochs.find(({ name }) => name === head.sourceEpoch);
-    if (peer === undefined || of === undefined) return DropReason.endToEndEpochUnknown;
+    const of = peer === undefined ? null : epochOf(peer, head.sourceEpoch);
+    if (peer === undefined || of === null) return DropReason.endToEndEpochUnknown;
     const window = this.#peers.window(peer, service);
     if (!window.isNew(counter)) return counter < window.floor ? DropReason.endToEndTooOld : DropReason.endToEndReplayed;
     if (!of.pairs.has(own) && !this.#exchanges.take(this.#env.clock.now())) return DropReason.endToEndOverBudget;
@@ -326,6 +330,11 @@ export class EndToEnd implements Protection {
     this.#outCount = 0;
     this.#inCount = 0;
   }
+}
+
+function epochOf({ epochs }: Peer, name: number): PeerEpoch | null {
+  for (let i = 0; i < epochs.length; i += 1) if (epochs[i]!.name === name) return epochs[i]!;
+  return null;
 }
 
 /** The number of a seal: no two link services share one. */

@@ -20,6 +20,8 @@ export interface PeerEpoch {
   readonly key: Uint8Array;
   /** By our epochs that have not been erased; null where its key is none. */
   readonly pairs: Map<OwnEpoch, PairKeys | null>;
+  /** Of them those used last. */
+  latest: { readonly own: OwnEpoch; readonly keys: PairKeys | null } | null;
 }
 
 export interface Peer {
@@ -87,7 +89,7 @@ export class Peers {
     peer.instance = instance;
     peer.goneAt = NEVER;
     if (peer.epochs[0]?.name !== epoch) {
-      peer.epochs.unshift({ name: epoch, key, pairs: new Map() });
+      peer.epochs.unshift({ name: epoch, key, pairs: new Map(), latest: null });
       if (peer.epochs.length > EPOCHS_MOST) peer.epochs.pop();
     }
     return true;
@@ -103,7 +105,12 @@ export class Peers {
 
   /** That epoch of ours was erased: so are all keys made of it. */
   onErased(epoch: OwnEpoch): void {
-    for (const { epochs } of this.#peers.values()) for (const { pairs } of epochs) pairs.delete(epoch);
+    for (const { epochs } of this.#peers.values()) {
+      for (const of of epochs) {
+        of.pairs.delete(epoch);
+        if (of.latest?.own === epoch) of.latest = null;
+      }
+    }
   }
 
   nextCounter(peer: Peer, service: number): number {
