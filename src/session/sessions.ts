@@ -25,6 +25,7 @@ import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wi
 import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
+import { groupOf } from './origin.ts';
 import { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 
@@ -254,7 +255,7 @@ export class Sessions {
     }
     const start = packet.payloadStart + SEQUENCED_HEAD_BYTES;
     if (head.count === 1) {
-      delivered.record(source, sourcePort, head.run, head.message);
+      delivered.record(source, sourcePort, head.run, head.message, groupOf(packet));
       this.#deliver(session, packet, packet.bytes, start, packet.end);
       return;
     }
@@ -262,7 +263,7 @@ export class Sessions {
     const { run, message: number } = head;
     const message = this.reassembly.onPiece(key, packet, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
     if (message === null) return;
-    delivered.record(source, sourcePort, run, number);
+    delivered.record(source, sourcePort, run, number, groupOf(packet));
     this.#deliver(session, packet, message, 0, message.length);
   }
 

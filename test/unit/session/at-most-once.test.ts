@@ -55,6 +55,19 @@ test('senders are bounded, and one not heard from gives way', () => {
   expect(once.isNew(14_999, 1, 1, 50)).toBe(false);
 });
 
+test.each([
+  ['ports and runs of its own', (i: number) => [7, i & 0xffff, i, 7]], ['sources that it makes up, by one link', (i: number) => [1_000 + i, 1, i, 7]],
+] as const)('who uses %s has nobody else forgotten', (_what, of) => {
+  const once = new AtMostOnce();
+  for (let source = 100; source < 200; source += 1) once.record(source, 1, 1, 5, source);
+  for (let i = 0; i < 20_000; i += 1) {
+    const [source, port, run, group] = of(i) as [number, number, number, number];
+    once.record(source, port, run, i, group);
+  }
+  for (let source = 100; source < 200; source += 1) expect(once.isNew(source, 1, 1, 5)).toBe(false);
+  expect(once.senders).toBeLessThanOrEqual(4_096);
+});
+
 test('runs count for the bound too', () => {
   const once = new AtMostOnce();
   for (let source = 0; source < 3_000; source += 1) for (let run = 0; run < 4; run += 1) once.record(source, 1, run, 7);
