@@ -43,6 +43,8 @@ const TIE_ATTEMPTS = 4;
 const FORGET_AFTER: Micros = 30 * SECOND;
 /** Certificates, keys and forgotten links are looked after this often. */
 const HOUSEKEEPING: Micros = 1 * SECOND;
+/** Of strangers' calls so many are looked into in a turn. The host reads up to 32 datagrams a turn, and has as many only while it is behind. */
+const CALLS_PER_TURN = 8;
 /** What was sent under keys before the last ones is still opened for this long. */
 const OVERLAP: Micros = 10 * SECOND;
 /** Keys offered to a peer who never used them are forgotten after this long. */
@@ -80,6 +82,8 @@ export class LinkTable {
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
+  /** INITs and questions for the key of this turn. */
+  #calls = 0;
   #started = false;
   #stopped = false;
 
@@ -217,6 +221,7 @@ export class LinkTable {
     const { type } = this.#header;
     const { sealed } = this.handshaker;
     if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA)) return this.#onData(bytes, length, from);
+    if ((type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) && !this.#mayLookInto()) return DropReason.handshakeOverBudget;
     if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT)) return this.#onInit(bytes, length, from);
     if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE)) return this.#onResponse(bytes, length, from);
     if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);
@@ -231,6 +236,17 @@ export class LinkTable {
     if (reason === DropReason.securityMismatch) this.#refusals.refuse(bytes, length, from, reason, null);
     if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
     return reason;
+  }
+
+  /** A daemon that is behind gets many datagrams in a turn: of calls it throws away most then, so that what came over its links does not wait behind them. */
+  #mayLookInto(): boolean {
+    this.#calls += 1;
+    return this.#calls <= CALLS_PER_TURN;
+  }
+
+  /** The turn is over. */
+  onTurnEnd(): void {
+    this.#calls = 0;
   }
 
   /** Anybody may have said it: it is shown, and the dial goes on. */

@@ -329,6 +329,7 @@ export class SpinesNode {
 
   /** Ends a turn: everything gathered leaves. `@hot` */
   flush(): void {
+    this.links.onTurnEnd();
     this.streams.flush();
     // A session that answers itself goes on in the next round; rounds are bounded so that a turn ends.
     for (let round = 0; round < 8 && (this.dissemination.loopbackPending || this.streams.flushNeeded); round += 1) {

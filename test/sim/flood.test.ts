@@ -24,7 +24,7 @@ import { INIT_NOISE_END, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_
 import { DATAGRAM_HEADER_BYTES } from '../../src/wire/sizes.ts';
 import { putVersions, WIRE_VERSIONS } from '../../src/wire/versions.ts';
 import { elsewhere, inject, Stranger, workedBy } from '../support/attacker.ts';
-import { hosts, linked, useNetworks, type Network } from '../support/network.ts';
+import { hosts, Inbox, linked, useNetworks, type Network } from '../support/network.ts';
 
 useNetworks();
 
@@ -172,6 +172,29 @@ describe('a flood of handshakes', () => {
     for (const dial of scene.network.host(3).dials) delete (dial as { key?: Uint8Array }).key;
     const { tookUs } = flood(scene, (_scene, number) => ({ bytes: number % 2 === 0 ? question(scene) : junk(scene), from: elsewhere(7) }), { dropped: false });
     expect(tookUs).toBeLessThanOrEqual(SECOND);
+  });
+
+  test('that fills a turn of a daemon that is behind costs it eight looks, and what comes over its links is not held up', () => {
+    const scene = build(cheapPrimitives);
+    const { network, victim } = scene;
+    const inbox = new Inbox(victim, 77), sender = new Inbox(network.host(0), 78);
+    for (let turn = 1; turn <= 5; turn += 1) {
+      const datagrams: Uint8Array[] = [];
+      const { transmit } = network.world;
+      network.world.transmit = (wire, bytes, length) => {
+        if (wire.to === victim && wire.from === network.host(0)) datagrams.push(bytes.slice(0, length));
+        else transmit.call(network.world, wire, bytes, length);
+      };
+      sender.send(victim, 77, Uint8Array.of(turn));
+      network.world.transmit = transmit;
+      expect(datagrams.length).toBeGreaterThan(0);
+      // All of it is there when the daemon comes to read.
+      for (let i = 0; i < 40; i += 1) victim.node.onDatagram(garbage(scene), SEALED_INIT_BYTES, elsewhere(i));
+      for (const bytes of datagrams) victim.node.onDatagram(bytes, bytes.length, network.host(0).endpoint);
+      victim.endTurn();
+      expect([victim.node.drops.of(DropReason.handshakeMacWrong), victim.node.drops.of(DropReason.handshakeOverBudget)]).toEqual([8 * turn, 32 * turn]);
+      expect(inbox.messages.length).toBe(turn);
+    }
   });
 
   test('of copies of an INIT that was answered, in whatever name, is not answered without end, and its dialler has its link', () => {
