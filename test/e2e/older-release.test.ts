@@ -54,5 +54,5 @@ describe.skipIf(OLDER === undefined)('beside the release before', () => {
       await replace(index, program);
       await carries();
     }
-  }, 120_000);
+  }, 600_000);
 });
