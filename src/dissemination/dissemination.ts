@@ -12,12 +12,14 @@ import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
+import type { EncodedPacket } from '../link/send-queue.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, disseminationAt, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { AlternateRouter, TransitMisbehaviour } from './alternate-router.ts';
 import { Limbo } from './limbo.ts';
+import { Notices } from './notices.ts';
 import type { Protection } from './protection.ts';
 
 export interface DisseminationUpper {
@@ -55,6 +57,7 @@ export class Dissemination {
   readonly #clock: Clock;
   /** When routes last changed. */
   #routesAt: Micros = -NEWS_TIME;
+  readonly #notices: Notices;
 
   constructor(self: NodeId, router: Router, clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, upper: DisseminationUpper) {
     this.#self = self;
@@ -63,7 +66,8 @@ export class Dissemination {
     this.#drops = drops;
     this.#pool = pool;
     this.#upper = upper;
-    this.#limbo = new Limbo(clock, timers, drops, pool, (kept) => this.#sendAgain(kept));
+    this.#limbo = new Limbo(clock, timers, drops, pool, (kept) => this.#sendAgain(kept), (kept) => this.#notices.onLost(kept));
+    this.#notices = new Notices(self, clock, timers, (packet) => this.#sendNotice(packet));
   }
 
   /** Packets that wait for a route. */
@@ -146,6 +150,11 @@ export class Dissemination {
     return this.#router.nextHop(destination)?.holds(packet) ?? false;
   }
 
+  /** Takes what waits here, in front of its first link, of the flow of `packet`, which goes by link state; `take` owns it. */
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    this.#router.nextHop(packet.destination)?.recall(packet, take);
+  }
+
   /** Delivers what was sent to ourselves before this call. Returns how many packets. */
   drainLoopback(): number {
     const count = this.#loopback.length;
@@ -174,6 +183,19 @@ export class Dissemination {
     return next !== null && next !== link;
   }
 
+  /** The flow of `packet`, in transit, has a long queue here: its source is told. See SendQueue. */
+  onLong(packet: EncodedPacket, rate: number, dropped: number): void {
+    this.#notices.onLong(packet, rate, dropped);
+  }
+
+  #sendNotice(packet: Packet): void {
+    // Sealed it says who sends it.
+    packet.secret = this.protection !== null;
+    if (packet.destination === this.#self) this.#loop(packet);
+    else if (this.protection !== null) this.protection.originate(packet);
+    else this.#router.nextHop(packet.destination)?.offer(packet);
+  }
+
   /** Routes changed: what waits for one is tried again. */
   onRoutes(): void {
     this.#routesAt = this.#clock.now();
@@ -182,6 +204,7 @@ export class Dissemination {
 
   stop(): void {
     this.protection?.stop();
+    this.#notices.stop();
     this.#limbo.stop();
     for (let kept = this.#loopback.shift(); kept !== undefined; kept = this.#loopback.shift()) this.#pool.release(kept);
   }

@@ -5,8 +5,7 @@
  * towards nodes that are not there takes those of others (base/fair-places.ts).
  *
  * A link that goes down hands back what its neighbour may not have, and for a moment routes still lead over it. Waiting
- * is bounded in packets and in time; what waits too long is dropped and counted, and left to the end-to-end
- * session to notice.
+ * is bounded in packets and in time; what waits too long is dropped and counted, and its source is told.
  */
 
 import { FairPlaces, type Holder } from '../base/fair-places.ts';
@@ -29,17 +28,19 @@ export class Limbo {
   readonly #drops: DropCounters;
   readonly #pool: PacketPool;
   readonly #send: (kept: KeptPacket) => boolean;
+  readonly #onDropped: (kept: KeptPacket) => void;
   readonly #waiting = new Ring<Waiting>(PACKETS_MAX);
   readonly #places = new FairPlaces<KeptPacket>();
   readonly #timer = new Timer(() => this.retry());
 
-  /** `send` tries to send a packet on, without releasing it; false = no way now. */
-  constructor(clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, send: (kept: KeptPacket) => boolean) {
+  /** `send` tries to send a packet on, without releasing it; false = no way now. `onDropped`: it waited too long; valid during the call only. */
+  constructor(clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, send: (kept: KeptPacket) => boolean, onDropped: (kept: KeptPacket) => void) {
     this.#clock = clock;
     this.#timers = timers;
     this.#drops = drops;
     this.#pool = pool;
     this.#send = send;
+    this.#onDropped = onDropped;
   }
 
   get length(): number {
@@ -55,7 +56,7 @@ export class Limbo {
   add(kept: KeptPacket): void {
     const { via, user, source } = kept;
     if (!this.open(via, user, source)) {
-      this.#drops.count(DropReason.waitedTooLong);
+      this.#dropped(kept);
       this.#pool.release(kept);
       return;
     }
@@ -74,10 +75,15 @@ export class Limbo {
         this.#waiting.push(waiting);
         continue;
       }
-      if (!sent) this.#drops.count(DropReason.waitedTooLong);
+      if (!sent) this.#dropped(waiting.kept);
       this.#leave(waiting.kept);
     }
     if (this.#waiting.length > 0) this.#timers.arm(this.#timer, now + RETRY_INTERVAL);
+  }
+
+  #dropped(kept: KeptPacket): void {
+    this.#drops.count(DropReason.waitedTooLong);
+    this.#onDropped(kept);
   }
 
   stop(): void {

@@ -44,7 +44,12 @@ const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"'
 /** Filled and copied at once. */
 const RECV_HEAD = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
 
-interface SendErrors { reason: DropReason; destination: NodeId; count: number }
+interface SendErrors {
+  reason: DropReason;
+  destination: NodeId;
+  onTheWay: boolean;
+  count: number;
+}
 
 export class ClientPort implements DatagramOwner {
   /** What the client calls itself; '' before its HELLO. */
@@ -203,6 +208,10 @@ export class ClientPort implements DatagramOwner {
     if (proved && this.#tellProof.has(session)) RECV_HEAD[RECV_HEAD.length - 1] = RECV_PROVED;
     this.#out.append(RECV_HEAD, bytes, start, end);
     return true;
+  }
+
+  onLost(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void {
+    this.#noteSendError(this.#numbers.get(session)!, reason, destination, count, true);
   }
 
   onWritable(session: DatagramSession): void {
@@ -576,22 +585,23 @@ export class ClientPort implements DatagramOwner {
   /* -------------------------------------------------------------- reports and the end */
 
   /** The first refusal of a socket is reported at once, further ones together a few times a second. */
-  #noteSendError(number: number, reason: DropReason, destination: NodeId): void {
+  #noteSendError(number: number, reason: DropReason, destination: NodeId, count = 1, onTheWay = false): void {
     const noted = this.#sendErrors.get(number);
     if (noted === undefined) {
       const told = this.#readsEvents;
-      this.#sendErrors.set(number, { reason, destination, count: told ? 0 : 1 });
-      if (told) this.#sendErrorEvent(number, reason, destination, 1);
+      this.#sendErrors.set(number, { reason, destination, onTheWay, count: told ? 0 : count });
+      if (told) this.#sendErrorEvent(number, reason, destination, onTheWay, count);
     } else {
       noted.reason = reason;
       noted.destination = destination;
-      noted.count += 1;
+      noted.onTheWay = onTheWay;
+      noted.count += count;
     }
     this.#armReport();
   }
 
-  #sendErrorEvent(socket: number, reason: DropReason, destination: NodeId, count: number): void {
-    const { code, message } = describe(reason, destination);
+  #sendErrorEvent(socket: number, reason: DropReason, destination: NodeId, onTheWay: boolean, count: number): void {
+    const { code, message } = onTheWay ? describeLoss(reason, destination) : describe(reason, destination);
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'sendError', socket, code, message, count }));
   }
 
@@ -614,7 +624,7 @@ export class ClientPort implements DatagramOwner {
         this.#sendErrors.delete(number);
         continue;
       }
-      this.#sendErrorEvent(number, errors.reason, errors.destination, errors.count);
+      this.#sendErrorEvent(number, errors.reason, errors.destination, errors.onTheWay, errors.count);
       errors.count = 0;
     }
     for (const [socket, count] of this.#recvDropped) this.#out.write(encodeControl(FRAME_EVENT, { event: 'recvDropped', socket, count }));
@@ -631,6 +641,15 @@ export class ClientPort implements DatagramOwner {
     if (this.#greeted) this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code: 'EPROTO', message: why }));
     this.close();
   }
+}
+
+/** Of what was sent, and lost on the way. */
+function describeLoss(reason: DropReason, destination: NodeId): { code: string; message: string } {
+  const node = formatNodeId(destination);
+  if (reason === DropReason.waitedTooLong) {
+    return { code: 'EHOSTUNREACH', message: `lost on the way to ${node}: no route went on for 3 s; send it again if it matters, \`spines routes\` shows what is reachable` };
+  }
+  return { code: 'ENOBUFS', message: `lost on the way to ${node}: a queue there was full before this node heard of it; wait for 'drain' when send returns false` };
 }
 
 function describe(reason: DropReason, destination: NodeId): { code: string; message: string } {

@@ -7,7 +7,7 @@
 import type { DatagramSink } from '../base/datagram.ts';
 import { FRAME_DATA } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
-import type { PacketPool } from '../wire/packet-pool.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { Channel } from './channel.ts';
 import type { DataService } from './data-service.ts';
 import { SendQueue } from './send-queue.ts';
@@ -47,6 +47,10 @@ export class BestEffortService implements DataService {
 
   get congested(): boolean {
     return this.#queue.congested;
+  }
+
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    this.#queue.recall(packet, take);
   }
 
   holds(packet: Packet): boolean {

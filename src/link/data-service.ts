@@ -6,6 +6,7 @@
  */
 
 import type { Packet } from '../wire/packet.ts';
+import type { KeptPacket } from '../wire/packet-pool.ts';
 
 export interface DataService {
   /** Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and counts the drop. */
@@ -14,6 +15,8 @@ export interface DataService {
   readonly congested: boolean;
   /** True while the flow of `packet`, which begins here, is to wait: it holds much of a long queue. */
   holds(packet: Packet): boolean;
+  /** Takes what waits of the flow of `packet` out of the queue; `take` owns it. */
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void;
   /** Bytes waiting, with their bookkeeping. */
   readonly queueBytes: number;
   /** Of these, what is of the flow of `packet`. */

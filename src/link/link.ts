@@ -39,6 +39,7 @@ import type { LinkEnvironment } from './environment.ts';
 import { Flaps } from './flaps.ts';
 import { Liveness } from './liveness.ts';
 import { ReliableService } from './reliable.ts';
+import type { EncodedPacket } from './send-queue.ts';
 import { lostForSize } from './size-losses.ts';
 import { SizeSearch } from './size-search.ts';
 import { SplitAssembly } from './split.ts';
@@ -82,6 +83,8 @@ export interface LinkUpper {
   onHandBack(kept: KeptPacket): void;
   /** Routes have another way for the packet. */
   isElsewhere(kept: KeptPacket, link: Link): boolean;
+  /** The flow of `packet`, in transit, has a long queue in front of this link; see SendQueue. */
+  onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
 }
 
 export class Link {
@@ -165,6 +168,7 @@ export class Link {
       onPushedOut,
       onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
       onHandBack: (kept) => upper.onHandBack(kept),
+      onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
     }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes, env.draws.u32());
     this.#services = [
       new BestEffortService({
@@ -279,6 +283,11 @@ export class Link {
 
   congested(service: number): boolean {
     return this.#services[service]?.congested ?? false;
+  }
+
+  /** Takes what waits here of the flow of `packet`; `take` owns it. */
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    this.#services[packet.service]?.recall(packet, take);
   }
 
   /** True while the flow of `packet`, which begins here, is to wait. */

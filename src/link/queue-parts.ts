@@ -7,6 +7,7 @@
 
 import type { NodeId, Port } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
+import type { Micros } from '../base/time.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
 import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, type Packet } from '../wire/packet.ts';
 import { QUANTUM, Turn, Turns } from './turns.ts';
@@ -38,6 +39,11 @@ export class FlowPart extends Turn {
   chain: FlowPart | null = null;
   /** Bytes that waited when its program was told to wait, 0 when it may go on. */
   heldBytes = 0;
+  /** Bytes of it that left since `servedFrom`, packets of it that found no room since then, and when its source was told that it is long. */
+  servedBytes = 0;
+  dropped = 0;
+  servedFrom: Micros = NaN;
+  noticedAt: Micros = -Infinity;
   readonly packets = new Ring<KeptPacket>(PACKETS_PER_FLOW_MAX);
 
   is(packet: Packet, source: SourcePart): boolean {
@@ -55,6 +61,8 @@ export class FlowPart extends Turn {
     this.priority = packet.priority;
     this.shared = shared;
     this.heldBytes = 0;
+    this.dropped = 0;
+    this.noticedAt = -Infinity;
   }
 }
 

@@ -25,7 +25,7 @@ import type { DataService } from './data-service.ts';
 import { Pacer } from './pacer.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 import type { RttEstimator } from './rtt.ts';
-import { SendQueue } from './send-queue.ts';
+import { SendQueue, type EncodedPacket } from './send-queue.ts';
 import { PacketsUnderWay, Transmissions } from './unacknowledged.ts';
 
 /** Packets between the oldest unacknowledged and the newest. The receiver remembers more than that. */
@@ -70,6 +70,8 @@ export interface ReliableOutput {
   onWritable(): void;
   /** A packet that had been taken was dropped, as its kind held most of a full queue. */
   onPushedOut?(): void;
+  /** See SendQueue. */
+  onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
   /** A packet for the upper layer, the first time it arrives: `bytes[start..end)`. */
   onPacket(bytes: Uint8Array, start: number, end: number): DropReason;
   /** A packet that the neighbour may not have: the callee releases it. */
@@ -155,6 +157,7 @@ export class ReliableService implements DataService, AckWriter {
     this.#congestionName = congestion;
     this.#controller = makeController(congestion);
     this.#queue = new SendQueue(env.pool, queueBytes, () => out.onPushedOut?.(), salt);
+    this.#queue.onLong = (packet, rate, dropped) => out.onLong?.(packet, rate, dropped);
   }
 
   get queueBytes(): number {
@@ -167,6 +170,10 @@ export class ReliableService implements DataService, AckWriter {
 
   get congested(): boolean {
     return this.#queue.congested;
+  }
+
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    this.#queue.recall(packet, take);
   }
 
   holds(packet: Packet): boolean {

@@ -13,9 +13,9 @@
  */
 
 import type { NodeId } from '../base/ids.ts';
-import type { Micros } from '../base/time.ts';
+import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import { KIND_STREAM, SHARE_CONTROL, SHARE_PATH, SHARE_PROBE, SHARE_REST, SHARES, type Packet } from '../wire/packet.ts';
+import { KIND_ECHO, KIND_NOTICE, KIND_PROBED, KIND_ROUTE, KIND_STREAM, SHARE_CONTROL, SHARE_PATH, SHARE_PROBE, SHARE_REST, SHARES, type Packet } from '../wire/packet.ts';
 import { ClassPart, FLOWS_PER_SOURCE_MAX, FlowPart, NeighbourPart, SourcePart, type Payer } from './queue-parts.ts';
 import { PACKET_OVERHEAD_BYTES, Turns } from './turns.ts';
 
@@ -38,6 +38,13 @@ const TRANSIT_FACTORS: readonly number[] = byClass({ control: 0, probe: PROBE_FA
 export const QUEUE_FACTOR = [...OWN_FACTORS, ...TRANSIT_FACTORS].reduce((sum, factor) => sum + factor, 0);
 /** A flow with less than this behind a packet has made no queue. */
 const MARK_BYTES = 8 * 1024;
+/**
+ * A flow in transit has a long queue, however quickly it leaves, with so much of what its class may hold, or with so little while the class is long: it
+ * came faster, and until its source hears of it as much as is there may come again.
+ */
+const LONG_PART = 1 / 8, LONG_PART_OF_LONG = 1 / 32, LONG_CLASS = 1 / 4;
+/** The source of a flow is told so often that it is long, and not before its rate can be told. */
+const NOTICE_INTERVAL: Micros = 100 * MILLISECOND, NOTICE_LEAST: Micros = 4 * MILLISECOND;
 /** Empty parts of each kind kept to be used again. */
 const SPARE_MAX = 64;
 const HASHES = 256;
@@ -48,9 +55,21 @@ function byClass({ control, probe, path, rest }: { control: number; probe: numbe
   return factors;
 }
 
+/** A packet, kept or not. */
+export interface EncodedPacket {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
 export class SendQueue {
   readonly limitBytes: number;
   marked = 0;
+  /**
+   * The flow of `packet`, in transit, is long here: `rate` bytes a second of it leave, 0 = not known; `dropped` packets of it found no
+   * room since it was told last. Called when the queue is as it will be; the packet is valid during the call only.
+   */
+  onLong: ((packet: EncodedPacket, rate: number, dropped: number) => void) | null = null;
   readonly #pool: PacketPool;
   readonly #salt: number;
   readonly #onPushedOut: (kept: KeptPacket) => void;
@@ -134,7 +153,10 @@ export class SendQueue {
   /** Keeps `packet`; false when a bound is reached, and then nothing of it is kept. */
   push(packet: Packet, now: Micros = 0): boolean {
     const flow = this.#push(packet, now);
-    if (packet.via !== 0) return flow !== null;
+    if (packet.via !== 0) {
+      if (this.onLong !== null) this.#lookAt(flow, packet, now);
+      return flow !== null;
+    }
     if (flow === null) {
       const known = this.#flowOf(packet);
       if (known === null) this.#full = true;
@@ -167,12 +189,25 @@ export class SendQueue {
     shares.turns.taken(neighbour, cost);
     neighbour.turns.taken(source, cost);
     source.taken(flow, cost);
-    if (flow.kind === KIND_STREAM && now - kept.queuedAt > markAfterUs && flow.bytes - cost >= MARK_BYTES) {
+    const long = now - kept.queuedAt > markAfterUs && flow.bytes - cost >= MARK_BYTES;
+    if (long && flow.kind === KIND_STREAM) {
       kept.mark = true;
       this.marked += 1;
     }
+    flow.servedBytes += kept.length;
     this.#removed(flow, cost);
+    if (long && this.onLong !== null && kept.via !== 0) this.#notice(flow, kept, now);
     return kept;
+  }
+
+  /** Takes all packets of the flow of `packet` out, the oldest first; `take` owns them. */
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    const flow = this.#flowOf(packet);
+    if (flow === null || flow.shared) return;
+    for (let kept = flow.packets.shift(); kept !== undefined; kept = flow.packets.shift()) {
+      this.#removed(flow, kept.length + PACKET_OVERHEAD_BYTES);
+      take(kept);
+    }
   }
 
   /** Releases everything. Returns how many packets were in it. */
@@ -203,7 +238,11 @@ export class SendQueue {
     this.#head = null;
     const flow = this.#recent = known ?? this.#addFlow(shares, packet);
     flow.packets.push(kept);
-    if (flow.waiting === 0 && via === 0) this.#ownFlows += 1;
+    if (flow.waiting === 0) {
+      flow.servedBytes = 0;
+      flow.servedFrom = now;
+      if (via === 0) this.#ownFlows += 1;
+    }
     this.#charge(flow, cost, 1);
     const source = flow.source!;
     source.onGrown(flow);
@@ -240,11 +279,31 @@ export class SendQueue {
       if (priority < flow.priority || (priority === flow.priority && (this.#flowOf(packet)?.bytes ?? 0) + cost >= flow.bytes)) return false;
     }
     this.#head = null;
+    flow.dropped += 1;
     const last = flow.packets.pop()!;
     this.#removed(flow, last.length + PACKET_OVERHEAD_BYTES);
     this.#onPushedOut(last);
     this.#pool.release(last);
     return true;
+  }
+
+  /** `packet` of the flow came; null: and was refused. */
+  #lookAt(flow: FlowPart | null, packet: Packet, now: Micros): void {
+    const known = flow ?? this.#flowOf(packet);
+    if (known === null || known.waiting === 0) return;
+    if (flow === null) known.dropped += 1;
+    const { transitLimit, bytes, ownBytes } = this.#classes[packet.share]!;
+    const long = known.bytes > (bytes - ownBytes > LONG_CLASS * transitLimit ? LONG_PART_OF_LONG : LONG_PART) * transitLimit;
+    if (long || known.dropped > 0) this.#notice(known, packet, now);
+  }
+
+  #notice(flow: FlowPart, packet: EncodedPacket, now: Micros): void {
+    const took = now - flow.servedFrom;
+    if (flow.shared || !isTold(flow.kind) || now - flow.noticedAt < NOTICE_INTERVAL || (took < NOTICE_LEAST && flow.dropped === 0)) return;
+    const { servedBytes, dropped } = flow;
+    flow.noticedAt = flow.servedFrom = now;
+    flow.servedBytes = flow.dropped = 0;
+    this.onLong!(packet, took < NOTICE_LEAST ? 0 : (servedBytes * SECOND) / took, dropped);
   }
 
   #hold(flow: FlowPart): void {
@@ -391,6 +450,11 @@ export class SendQueue {
     h = Math.imul(h ^ (h >>> 13) ^ number, 0xc2b2ae35);
     return (h ^ (h >>> 16)) & (HASHES - 1);
   }
+}
+
+/** Streams are marked, and what routers say to each other is not slowed. */
+export function isTold(kind: number): boolean {
+  return kind !== KIND_STREAM && kind !== KIND_PROBED && kind !== KIND_ROUTE && kind !== KIND_ECHO && kind !== KIND_NOTICE;
 }
 
 function isBy(packet: Packet, neighbour: NeighbourPart, source: SourcePart, shares: ClassPart): boolean {

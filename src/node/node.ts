@@ -39,7 +39,7 @@ import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
-import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_NOTICE, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
 import { releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
@@ -146,6 +146,7 @@ export class SpinesNode {
       onLinkWritable: () => this.#onWritable(),
       onHandBack: (kept) => this.dissemination.onHandBack(kept),
       isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
+      onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
     });
     const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
     const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
@@ -210,7 +211,7 @@ export class SpinesNode {
       self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall, endToEnd: this.endToEnd !== null,
       secrecy: () => this.#config.secrecy,
     };
-    this.sessions = new Sessions({ ...session, reassemblyBytes: config.limits.reassemblyBytes });
+    this.sessions = new Sessions({ ...session, pool: this.pool, reassemblyBytes: config.limits.reassemblyBytes });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({
       ...session, timing: { ...defaultTiming, ...config.streams }, get congestion() { return streamCongestion(); }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
@@ -372,6 +373,9 @@ export class SpinesNode {
         return;
       case KIND_ECHO:
         this.echo.onPacket(packet);
+        return;
+      case KIND_NOTICE:
+        this.sessions.onNotice(packet);
         return;
       default:
         this.drops.count(DropReason.sessionKindUnknown);

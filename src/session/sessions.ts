@@ -18,6 +18,8 @@ import {
 import {
   demandsProof, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
 } from '../wire/packet.ts';
+import { decodeNotice, makeNotice, NOTICE_NO_ROUTE, type Notice } from '../wire/notice.ts';
+import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { decodePieceHead, encodePieceHead, PIECE_HEAD_BYTES, pieceCount, pieceShare, type PieceHead } from '../wire/piece.ts';
 import { SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
 import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES, type SequencedHead } from '../wire/sequenced.ts';
@@ -28,6 +30,10 @@ import type { Firewall } from './firewall.ts';
 import { groupOf } from './origin.ts';
 import { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
+import { flowKey, Throttles, THROTTLES_OF_SESSION_MAX, type Sender, type Throttle, type ThrottlesOf } from './throttles.ts';
+
+/** Messages ago that a notice may quote. */
+const QUOTED_MAX = 1_000_000;
 
 /** Who owns a datagram session. */
 export interface DatagramOwner {
@@ -35,6 +41,8 @@ export interface DatagramOwner {
   onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean;
   /** After a `send` that was refused for lack of room: there is room again. */
   onWritable(session: DatagramSession): void;
+  /** `count` packets that were sent to `destination` are lost on the way, a node says, as `reason` has it. */
+  onLost?(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void;
 }
 
 export interface DatagramOptions {
@@ -77,6 +85,8 @@ export class DatagramSession {
   run = 0;
   /** A send met a congested queue; onWritable will follow. */
   blocked = false;
+  /** Of its flows those that nodes on the way asked to slow down; null: none. */
+  throttles: ThrottlesOf | null = null;
 
   constructor(owner: DatagramOwner, options: DatagramOptions) {
     this.owner = owner;
@@ -95,6 +105,7 @@ export interface SessionsEnvironment {
   readonly drops: DropCounters;
   readonly dissemination: Dissemination;
   readonly firewall: Firewall;
+  readonly pool: PacketPool;
   readonly reassemblyBytes: number;
   /** Packets can be sealed from end to end here. */
   readonly endToEnd: boolean;
@@ -111,6 +122,10 @@ export class Sessions {
   readonly #packet = new Packet();
   /** Names a flow that waits. */
   readonly #waiting = new Packet();
+  /** One that waited in a throttle. */
+  readonly #held = new Packet();
+  readonly #throttles: Throttles;
+  readonly #notice = makeNotice();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
@@ -121,6 +136,8 @@ export class Sessions {
   constructor(env: SessionsEnvironment) {
     this.#env = env;
     this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
+    const { clock, timers, pool } = env;
+    this.#throttles = new Throttles({ clock, timers, pool, send: (kept, session) => this.#sendHeld(kept, session) });
   }
 
   /** Bound sessions. */
@@ -167,7 +184,7 @@ export class Sessions {
       ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
       : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
-    if (this.#env.dissemination.congested(this.#packet)) {
+    if (this.#mustWait(session, this.#packet)) {
       session.blocked = true;
       this.#blocked.set(session, { destination, port, kind: this.#packet.kind });
     }
@@ -203,15 +220,73 @@ export class Sessions {
     for (const [session, { destination, port, kind }] of [...this.#blocked]) {
       this.#waiting.nameFlow(kind, session, this.#env.self, session.port, destination, port, session.owner);
       // Whoever came first may have taken the room again: the rest keep their places before it.
-      if (this.#env.dissemination.congested(this.#waiting)) continue;
+      if (this.#mustWait(session, this.#waiting)) continue;
       this.#blocked.delete(session);
       session.blocked = false;
       session.owner.onWritable(session);
     }
   }
 
+  /** A node on the way says that a flow of ours is too fast there, or lost something; a hint, believed of flows that it has seen. */
+  onNotice(packet: Packet): void {
+    const reason = this.#onNotice(packet);
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
+  }
+
   stop(): void {
     this.reassembly.stop();
+    this.#throttles.stop();
+  }
+
+  #onNotice(packet: Packet): DropReason {
+    const notice = this.#notice;
+    const reason = decodeNotice(packet.bytes, packet.payloadStart, packet.end, notice);
+    if (reason !== DropReason.none) return reason;
+    const session = this.#byPort.get(notice.sourcePort);
+    if (session === undefined || session.service !== SERVICE_RELIABLE || !isOurs(session, notice, packet.authenticated)) return DropReason.noticeUnasked;
+    const { destination, destinationPort, dropped, rate } = notice;
+    if (dropped > 0) session.owner.onLost?.(session, destination, notice.reason === NOTICE_NO_ROUTE ? DropReason.waitedTooLong : DropReason.linkQueueFull, dropped);
+    if (notice.reason === NOTICE_NO_ROUTE) return DropReason.none;
+    const key = flowKey(destination, destinationPort);
+    const throttles = (session.throttles ??= new Map<number, Throttle>());
+    const known = throttles.get(key);
+    if (known !== undefined) {
+      known.onNotice(rate);
+      return DropReason.none;
+    }
+    if (rate <= 0 || throttles.size >= THROTTLES_OF_SESSION_MAX) return DropReason.none;
+    const throttle = this.#throttle(session, key, rate);
+    throttles.set(key, throttle);
+    // What it has sent before leaves at its rate as well.
+    this.#waiting.nameFlow(session.secret ? KIND_DATAGRAM : KIND_SEQUENCED, session, this.#env.self, session.port, destination, destinationPort, session.owner);
+    this.#env.dissemination.recall(this.#waiting, (kept) => throttle.adopt(kept));
+    return DropReason.none;
+  }
+
+  #throttle(session: DatagramSession, key: number, rate: number): Throttle {
+    return this.#throttles.add(rate, session, () => this.onLinkWritable(), () => {
+      session.throttles!.delete(key);
+      if (session.throttles!.size === 0) session.throttles = null;
+    });
+  }
+
+  /** Sends what waited in a throttle; false: not now. */
+  #sendHeld(kept: KeptPacket, { owner, secret }: Sender): boolean {
+    const packet = this.#held, { dissemination } = this.#env;
+    if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none) return true;
+    packet.user = owner;
+    packet.secret = secret;
+    if (dissemination.congested(packet)) return false;
+    // What was in front of its first link before is sealed.
+    const reason = packet.sealed ? dissemination.sendOn(packet) : dissemination.originate(packet);
+    if (reason === DropReason.linkQueueFull) return false;
+    if (reason !== DropReason.none) this.#env.drops.count(reason);
+    return true;
+  }
+
+  /** The flow of `packet` is to wait, for a queue here or for one on the way. */
+  #mustWait(session: DatagramSession, packet: Packet): boolean {
+    return session.throttles?.get(flowKey(packet.destination, packet.destinationPort))?.long === true || this.#env.dissemination.congested(packet);
   }
 
   #onFragment(session: DatagramSession, packet: Packet): void {
@@ -333,6 +408,8 @@ export class Sessions {
     packet.compose(this.#scratch, payloadAt + end - start, kind, session, this.#env.self, session.port, destination, port);
     packet.user = session.owner;
     packet.secret = session.secret;
+    const throttle = session.throttles?.get(flowKey(destination, port));
+    if (throttle !== undefined && !throttle.passes(packet)) return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
     return this.#env.dissemination.originate(packet);
   }
 
@@ -341,4 +418,12 @@ export class Sessions {
     if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free port is left; close sockets that are not needed');
   }
+}
+
+/**
+ * The notice quotes a packet that the session has sent lately: runs are drawn so that nobody can guess them. What is sealed shows none of that: there whoever
+ * says so must be known.
+ */
+function isOurs({ run, nextMessage, secret }: DatagramSession, { quoteHigh, quoteLow }: Notice, proved: boolean): boolean {
+  return secret ? proved : quoteHigh === run && ((nextMessage - 1 - quoteLow) >>> 0) < QUOTED_MAX;
 }

@@ -83,6 +83,8 @@ export const DropReason = {
   streamOutOfWindow: 58,
   streamDuplicate: 59,
   waitedTooLong: 32,
+  noticeMalformed: 138,
+  noticeUnasked: 139,
   /* damage on links that are not sealed */
   checkWrong: 45,
   /* sealed links: handshake */

@@ -24,6 +24,8 @@ export const KIND_PROBED = 6;
 export const KIND_ROUTE = 7;
 /** A piece of a datagram that is sealed from end to end. */
 export const KIND_PIECE = 12;
+/** What a node on the way tells the source of a flow: its queue is long, or packets of it were dropped. */
+export const KIND_NOTICE = 13;
 
 export const SERVICE_BEST_EFFORT = 0;
 export const SERVICE_RELIABLE = 1;
@@ -211,6 +213,11 @@ export function disseminationAt(b: Uint8Array, at: number): number {
 export function clearChanging(b: Uint8Array, at: number): void {
   b[at + TTL] = 0;
   b[at + MODE] = b[at + MODE]! & ~ECN_MARK;
+}
+
+/** Whether the encoded packet at `at` is sealed from end to end. */
+export function sealedAt(b: Uint8Array, at: number): boolean {
+  return (b[at + MODE]! & SEALED) !== 0;
 }
 
 /** Marks an encoded packet at `at` as having met congestion. */

@@ -6,95 +6,12 @@
 
 import { expect, test } from 'vitest';
 
-import { ClientCore, SEND_AHEAD_BYTES } from '../../spines-client/src/core.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { ClientOut } from '../../src/ipc/client.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { hosts, Inbox, useNetworks, wire, type Network } from '../support/network.ts';
+import { SEND_AHEAD_BYTES } from '../../spines-client/src/core.ts';
+import { MILLISECOND, SECOND } from '../../src/base/time.ts';
+import { hosts, Inbox, useNetworks, wire } from '../support/network.ts';
+import { PORT, Sender } from '../support/waiting-program.ts';
 
 useNetworks();
-
-const PORT = 4_000;
-/** What a kernel keeps for a reader that is late, and how late it is. */
-const PIPE_LATE: Micros = 3 * MILLISECOND;
-const READ_BYTES = 65_536;
-
-/** A program, its library and its connection to the daemon of `host`. */
-class Sender implements ClientOut {
-  readonly bufferedBytes = 0;
-  sent = 0;
-  errors = 0;
-  waits = 0;
-  readonly #core: ClientCore;
-  readonly #host: SimHost;
-  readonly #message: Uint8Array;
-  readonly #count: number;
-  readonly #to: number;
-  #socket = 0;
-  #toDaemon: Uint8Array[] = [];
-
-  constructor(network: Network, host: SimHost, to: SimHost, count: number, bytes: number, routing: string) {
-    this.#host = host;
-    this.#to = to.id;
-    this.#count = count;
-    this.#message = new Uint8Array(bytes);
-    const port = host.node.attachClient(this)!;
-    this.#core = new ClientCore({
-      sink: { write: (frame) => { this.#toDaemon.push(frame.slice()); return true; }, end: () => {} },
-      listener: {
-        onDraining: () => {}, onClosed: () => {}, onThrown: (error) => { throw error; },
-        onWelcome: () => {
-          this.#socket = this.#core.openSocket({
-            onMessage: () => {}, onBlocked: () => {}, onDropped: () => {}, onSendError: () => { this.errors += 1; },
-            onWritable: () => this.#go(),
-          }, 1_000_000);
-          this.#core.request('socket', { socket: this.#socket, kind: 'datagram', link: 'reliable', routing }, (error) => {
-            expect(error).toBeNull();
-            this.#go();
-          });
-        },
-      },
-    });
-    this.#core.onConnected();
-    const carry = (): void => {
-      const frames = this.#toDaemon;
-      this.#toDaemon = [];
-      const all = new Uint8Array(frames.reduce((sum, frame) => sum + frame.length, 0));
-      let at = 0;
-      for (const frame of frames) {
-        all.set(frame, at);
-        at += frame.length;
-      }
-      for (let start = 0; start < all.length; start += READ_BYTES) {
-        port.onBytes(all.subarray(start, Math.min(all.length, start + READ_BYTES)));
-        host.endTurn();
-      }
-      network.world.schedule(network.now + PIPE_LATE, carry);
-    };
-    network.world.schedule(network.now, carry);
-  }
-
-  write(bytes: Uint8Array): void {
-    const own = bytes.slice();
-    const { world } = this.#host;
-    world.schedule(world.now() + PIPE_LATE, () => this.#core.onBytes(own));
-  }
-
-  append(head: Uint8Array, bytes: Uint8Array, start: number, end: number): void {
-    this.write(Uint8Array.of(...head, ...bytes.subarray(start, end)));
-  }
-
-  end(): void {}
-
-  #go(): void {
-    while (this.sent < this.#count) {
-      this.sent += 1;
-      if (this.#core.send(this.#socket, this.#to, PORT, [this.#message], this.#message.length)) continue;
-      this.waits += 1;
-      return;
-    }
-  }
-}
 
 test.each([
   [1, 10_000, 1, 'link-state'], [20, 10_000, 1, 'link-state'], [100, 6_000, 3, 'link-state'], [1_400, 3_000, 1, 'link-state'], [1_400, 1_500, 8, 'link-state'], [5_000, 1_000, 2, 'link-state'], [65_536, 60, 2, 'link-state'],

@@ -81,7 +81,7 @@ test('what waits for a way leaves in order when there is one, in bounded number,
   const limbo = new Limbo(clock, timers, drops, pool, (kept) => {
     if (open) sent.push(kept.bytes[kept.start + 16]!);
     return open;
-  });
+  }, () => {});
   const add = (value: number): void => {
     const packet = new Packet();
     packet.bytes = new Uint8Array(17).fill(value);

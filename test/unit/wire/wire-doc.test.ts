@@ -15,6 +15,7 @@ import * as frames from '../../../src/wire/frames.ts';
 import * as handshake from '../../../src/wire/handshake.ts';
 import * as linkState from '../../../src/wire/link-state.ts';
 import * as nodeFacts from '../../../src/wire/node-facts.ts';
+import * as notice from '../../../src/wire/notice.ts';
 import * as packet from '../../../src/wire/packet.ts';
 import * as piece from '../../../src/wire/piece.ts';
 import * as probed from '../../../src/wire/probed.ts';
@@ -32,7 +33,7 @@ import * as twin from '../../../src/wire/twin.ts';
 import * as versions from '../../../src/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...packet, ...piece, ...sealedPacket, ...record, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...notice, ...packet, ...piece, ...sealedPacket, ...record, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -54,6 +55,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   ACK: { bytes: ack.ACK_FIXED_BYTES, varying: ['ranges'] },
   ACK_RANGE: { bytes: ack.ACK_RANGE_BYTES },
   SEQUENCED: { bytes: sequenced.SEQUENCED_HEAD_BYTES },
+  NOTICE: { bytes: notice.NOTICE_BYTES },
   SEGMENT: { bytes: segment.SEGMENT_HEAD_BYTES, varying: ['ranges'] },
   SACK: { bytes: segment.SACK_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
