@@ -69,8 +69,10 @@ const OVER_RELIABLE: CongestionName = 'newreno';
 const OVER_BEST_EFFORT: CongestionName = 'bbr';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
-/** Answers that strangers provoke: 500 a second for whoever is first, and some more for origins that cause few. */
-const RESETS: SharedBudgetLimits = { perSecond: 500, burst: 500, keptPerSecond: 100, keptBurst: 100, sharePerSecond: 10, shareBurst: 20, sources: 1_024 };
+/** Answers that strangers provoke: so many a second for whoever is first, and some more for origins that cause few. */
+const RESETS_CLAIMED: SharedBudgetLimits = { perSecond: 500, burst: 500, keptPerSecond: 100, keptBurst: 100, sharePerSecond: 10, shareBurst: 20, sources: 1_024 };
+/** A proved origin gets its own answers only. After a restart of this daemon each of its streams asks, some twice: a daemon's streams at once. */
+const RESETS_PROVED: SharedBudgetLimits = { ...RESETS_CLAIMED, perSecond: 2_000, burst: 4_000 };
 const OPENING_SHARE = 64 * 1024;
 
 interface Listening { readonly listener: StreamListener; readonly backlog: number }
@@ -99,7 +101,7 @@ export class Streams {
   readonly #asked = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   /** Answers to sources that are proved, and to those that anybody may name. */
-  readonly #resets = { proved: new SharedBudget(RESETS), claimed: new SharedBudget(RESETS) };
+  readonly #resets = { proved: new SharedBudget(RESETS_PROVED), claimed: new SharedBudget(RESETS_CLAIMED) };
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
