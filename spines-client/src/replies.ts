@@ -334,6 +334,8 @@ export interface NodeRow {
   why?: WhyReply | null;
   /** What it says of itself: release, wire versions, names of capabilities, its run; null: nothing. Absent from daemons before 0.2. */
   facts?: NodeFactsReply | null;
+  /** In its certificate. Absent from daemons before 0.2. */
+  groups?: string[];
 }
 export interface NodeFactsReply { version: string; wireVersions: { min: number; max: number }; capabilities: string[]; instance: string }
 export interface NodesReply { schema: 1; nodes: NodeRow[]; twins?: TwinRow[] }

@@ -37,7 +37,7 @@ export function parseNodeId(text: string): NodeId | null {
 }
 
 /** Bytes of all groups of a certificate, a comma between two. */
-export const GROUPS_BYTES_MAX = 56;
+export const GROUPS_BYTES_MAX = 55;
 
 /** True for a name that a group of certificates may have: letters, digits, '-', '_' or '.', not starting with '-'. */
 export function isGroupName(name: string): boolean {

@@ -160,8 +160,8 @@ function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply[
   const refused = ['firewallDatagram', 'firewallStream', 'firewallTarget', 'firewallClient'].reduce((sum, reason) => sum + (drops[reason] ?? 0), 0);
   return {
     what: 'firewall', found: `${rules} rule${rules === 1 ? '' : 's'}, ${refused} refused since the start`,
-    advice: proved ? null : 'by link state a source is what its packet says, so a rule that names nodes or groups can be got round by whoever has a link in the overlay',
-    ...(proved ? {} : { next: 'where that matters use routing byzantine, which proves sources, and `security: sealed`' }),
+    advice: proved ? null : 'a source is what its packet says here, so a rule that names nodes or groups can be got round by whoever has a link in the overlay',
+    ...(proved ? {} : { next: 'where that matters use `security: sealed` and `secrecy: end-to-end` (both are the default), or routing byzantine' }),
   };
 }
 

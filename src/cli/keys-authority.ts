@@ -85,6 +85,7 @@ export interface SignFlags extends PassphraseFlags {
   readonly dir?: string;
   readonly days?: number;
   readonly roles?: number;
+  readonly groups?: readonly string[];
   readonly out?: string;
 }
 
@@ -97,6 +98,7 @@ export async function sign(path: string, given: SignFlags): Promise<Told> {
   return {
     ...describe({ kind: 'certificate', value: certificate }), files: [out, copy],
     next: [
+      ...(given.groups === undefined && request.groups.length > 0 ? [`it asks for the groups ${request.groups.join(',')}, and got none: give what it should have with --groups`] : []),
       `compare the fingerprint with the one that \`spines keys node\` or \`spines keys show\` printed on the node: ${formatFingerprint(request)}`,
       `take ${out} to the node, next to its private key, with ${files.authority} and ${files.revocations}`,
     ],
@@ -105,7 +107,7 @@ export async function sign(path: string, given: SignFlags): Promise<Told> {
 
 /** Signs `request`: the certificate at `out`, and the authority's copy of it. */
 export function certifyRequest(
-  request: CertificateRequest, flags: { readonly dir: string; readonly days?: number; readonly roles?: number }, out: string, { authority, secret }: OpenAuthority,
+  request: CertificateRequest, flags: { readonly dir: string; readonly days?: number; readonly roles?: number; readonly groups?: readonly string[] }, out: string, { authority, secret }: OpenAuthority,
 ): { readonly certificate: Certificate; readonly copy: string } {
   const files = authorityFiles(flags.dir);
   const now = nowS();
@@ -127,7 +129,7 @@ export function certifyRequest(
   // Each of a holder begins after those before it: revoking one revokes the earlier ones, and not the later.
   const afterS = issued.filter((other) => subjectsOf(other).holder === holder).reduce((latest, other) => Math.max(latest, other.notBeforeS), revoked.untilS(holder));
   const validity = { notBeforeS: Math.max(now - BACKDATED_S, authority.notBeforeS, afterS + 1), notAfterS: Math.min(wanted, lastS) };
-  const certificate = issueCertificate(request, roles, validity, authority, secret, secureRandom);
+  const certificate = issueCertificate(request, roles, validity, authority, secret, secureRandom, undefined, flags.groups);
   const text = armour('SPINES CERTIFICATE', certificate.bytes);
   const copy = join(files.issued, `${certificate.name}-${certificate.serial}.crt`);
   createFiles([{ path: copy, text, mode: MODE_PUBLIC }, { path: out, text, mode: MODE_PUBLIC }]);

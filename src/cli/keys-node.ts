@@ -24,11 +24,12 @@ export interface NodeFlags extends PassphraseFlags {
   readonly dir: string;
   readonly id?: number;
   readonly client?: boolean;
+  readonly groups?: readonly string[];
 }
 
 export async function node(name: string, flags: NodeFlags): Promise<Told> {
   if ((flags.id === undefined) === (flags.client !== true)) throw usage('a node needs --id QUAD, and a client program --client; give one of the two');
-  const made = makeIdentity(name, flags.id ?? NO_NODE);
+  const made = makeIdentity(name, flags.id ?? NO_NODE, flags.groups);
   const files = nodeFiles(flags.dir, name);
   refuseExisting([files.key, files.request]);
   const passphrase = await passphraseToProtect(flags);
@@ -92,8 +93,8 @@ export async function rotate(path: string, flags: PassphraseFlags): Promise<Told
   };
 }
 
-export function makeIdentity(name: string, id: number): { request: CertificateRequest; keyText: (passphrase: string | null) => string } {
+export function makeIdentity(name: string, id: number, groups: readonly string[] = []): { request: CertificateRequest; keyText: (passphrase: string | null) => string } {
   const signing = makeSigningKeys(secureRandom), exchange = makeExchangeKeys(secureRandom);
-  const request = makeRequest(name, id, signing, exchange.publicKey);
+  const request = makeRequest(name, id, signing, exchange.publicKey, undefined, groups);
   return { request, keyText: (passphrase) => armour('SPINES PRIVATE KEY', encodeKeyFile({ name, node: id, signing, exchange }, passphrase, secureRandom)) };
 }

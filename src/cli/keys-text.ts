@@ -30,13 +30,13 @@ export function describe(identity: IdentityFile): Described {
       };
     }
     case 'request': {
-      const { name, node, signingKey, exchangeKey } = identity.value;
-      return { kind: 'request', name, node: nodeText(node), signingKey: hex(signingKey), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint(identity.value) };
+      const { name, node, groups, signingKey, exchangeKey } = identity.value;
+      return { kind: 'request', name, node: nodeText(node), ...groupsText(groups), signingKey: hex(signingKey), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint(identity.value) };
     }
     case 'certificate': {
-      const { name, node, roles, serial, network, authority, notBeforeS, notAfterS, signingKey, exchangeKey } = identity.value;
+      const { name, node, groups, roles, serial, network, authority, notBeforeS, notAfterS, signingKey, exchangeKey } = identity.value;
       return {
-        kind: 'certificate', name, node: nodeText(node), roles: formatRoles(roles), serial, network: hex(network), authority: hex(authority), notBefore: formatTime(notBeforeS),
+        kind: 'certificate', name, node: nodeText(node), roles: formatRoles(roles), ...groupsText(groups), serial, network: hex(network), authority: hex(authority), notBefore: formatTime(notBeforeS),
         notAfter: formatTime(notAfterS), signingKey: hex(signingKey), exchangeKey: hex(exchangeKey), fingerprint: formatFingerprint(identity.value),
       };
     }
@@ -72,6 +72,10 @@ export function formatRoles(roles: number): string[] {
 /** "3f0a 91c2 ...": eight groups to read out to each other. */
 export function formatFingerprint(keys: { readonly signingKey: Uint8Array; readonly exchangeKey: Uint8Array }): string {
   return hex(fingerprintOf(keys)).match(/.{4}/g)!.join(' ');
+}
+
+function groupsText(groups: readonly string[]): { groups?: readonly string[] } {
+  return groups.length === 0 ? {} : { groups };
 }
 
 function nodeText(node: number): string | null {

@@ -7,8 +7,8 @@
 
 import { InvalidArgumentError, type Command } from 'commander';
 
-import { isNodeId, parseNodeId } from '../base/ids.ts';
-import { ROLE_CLIENT, ROLE_ROUTER } from '../wire/certificate.ts';
+import { GROUPS_BYTES_MAX, isNodeId, parseNodeId } from '../base/ids.ts';
+import { ROLE_CLIENT, ROLE_ROUTER, sortedGroups } from '../wire/certificate.ts';
 import { init, revoke, sign, type InitFlags, type SignFlags } from './keys-authority.ts';
 import { show, verify, type VerifyFlags } from './keys-look.ts';
 import { node, psk, rotate, type NodeFlags } from './keys-node.ts';
@@ -33,12 +33,14 @@ export function registerKeys(program: Command): void {
   add(keys, 'node <name>', 'make the keys of a node, and a request for a certificate', true)
     .option('--id <quad>', 'id of the node, such as 10.0.0.1', nodeIdArg)
     .option('--client', 'for a client program that is no node')
+    .option('--groups <list>', 'groups to ask the authority for, such as ops,video', groupsArg)
     .option('--dir <dir>', 'folder for the files', '.')
     .action(async (name: string, flags: NodeFlags & Json) => tell(await node(name, flags), flags));
   add(keys, 'sign <request>', 'sign a request: make a certificate', false)
     .option('--dir <dir>', AUTHORITY_DIR)
     .option('--days <n>', 'days that the certificate is valid (default: 365, or what is left of the authority)', daysArg)
     .option('--roles <list>', 'router, client or router,client (default: router for a node, client for a client)', rolesArg)
+    .option('--groups <list>', 'groups that the certificate says, such as ops,video (default: none, whatever the request asks for)', groupsArg)
     .option('--out <file>', 'where to write the certificate (default: next to the request, .crt)')
     .action(async (path: string, flags: SignFlags & Json) => tell(await sign(path, flags), flags));
   keys.command('show <file>').description('say what is in a certificate, request, authority, revocation list or key file').option('--json', 'print JSON')
@@ -78,6 +80,12 @@ function nodeIdArg(text: string): number {
   const id = parseNodeId(text);
   if (id === null || !isNodeId(id)) throw new InvalidArgumentError('write four numbers from 0.0.0.1 to 223.255.255.255, such as 10.0.0.1.');
   return id;
+}
+
+function groupsArg(text: string): readonly string[] {
+  const groups = sortedGroups(text.split(','));
+  if (groups === null) throw new InvalidArgumentError(`write names of letters, digits, "-", "_" and "." with commas between, at most ${GROUPS_BYTES_MAX} characters.`);
+  return groups;
 }
 
 function rolesArg(text: string): number {

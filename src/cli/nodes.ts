@@ -33,13 +33,16 @@ export function registerNodes(program: Command): void {
 
 export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { nodes, twins } = plainAnswer(reply);
+  const grouped = nodes.some(({ groups = [] }) => groups.length > 0);
   const table = formatTable(
     [
-      { title: 'node', key: true }, { title: 'name', cut: 8 }, { title: 'state', wrap: 11 }, { title: 'heard', align: 'right' }, { title: 'version' }, { title: 'wire' },
+      { title: 'node', key: true }, { title: 'name', cut: 8 }, ...(grouped ? [{ title: 'groups', wrap: 8 }] : []),
+      { title: 'state', wrap: 11 }, { title: 'heard', align: 'right' }, { title: 'version' }, { title: 'wire' },
       { title: 'links', wrap: LINKS_COLUMNS_MIN },
     ],
     nodes.map((node) => [
-      node.node, node.name ?? '', stateOf(node, paint), node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
+      node.node, node.name ?? '', ...(grouped ? [(node.groups ?? []).join(', ')] : []),
+      stateOf(node, paint), node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
       node.facts?.version ?? '-', node.facts == null ? '-' : wireRange(node.facts.wireVersions), neighbours(node.links),
     ]), columns,
   );

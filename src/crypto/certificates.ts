@@ -10,11 +10,11 @@
 import { assert } from '../base/assert.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
-import { isNodeId, isNodeName, NO_NODE } from '../base/ids.ts';
+import { GROUPS_BYTES_MAX, isNodeId, isNodeName, NO_NODE } from '../base/ids.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import {
   AUTHORITY_ID_BYTES, decodeAuthority, decodeCertificate, decodeRequest, decodeRevocations, encodeAuthority, encodeCertificate, encodeRequest, encodeRevocations,
-  isSerial, revocationBytes, REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, ROLE_CLIENT, ROLE_ROUTER, SERIAL_BYTES, signaturePart, signedPart,
+  isSerial, revocationBytes, REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, ROLE_CLIENT, ROLE_ROUTER, SERIAL_BYTES, signaturePart, signedPart, sortedGroups,
   type Authority, type Certificate, type CertificateRequest, type RevocationList, type RevokedSubject, type StatementFault,
 } from '../wire/certificate.ts';
 import { draw, labelled, labelledHash, type KeyPair, type Secret } from './keys.ts';
@@ -72,11 +72,11 @@ export function makeAuthority(
 
 /** `node`: NO_NODE for a client that is no node. */
 export function makeRequest(
-  name: string, node: number, signing: KeyPair, exchangeKey: Uint8Array, primitives: SigningPrimitives = noblePrimitives,
+  name: string, node: number, signing: KeyPair, exchangeKey: Uint8Array, primitives: SigningPrimitives = noblePrimitives, groups: readonly string[] = [],
 ): CertificateRequest {
   checkName(name, 'node name');
   if (node !== NO_NODE && !isNodeId(node)) throw new SpinesError('EINVAL', 'node id: must be a node id; choose one below 224.0.0.0');
-  const body = encodeRequest({ name, node, signingKey: signing.publicKey, exchangeKey });
+  const body = encodeRequest({ name, node, signingKey: signing.publicKey, exchangeKey, groups: checkedGroups(groups) });
   return own(decodeRequest(signed(primitives, LABEL_REQUEST, body, signing.secret, signing.publicKey)));
 }
 
@@ -86,10 +86,10 @@ export function requestFault(request: CertificateRequest, primitives: SigningPri
   return isSignedBy(primitives, LABEL_REQUEST, request.bytes, request.signingKey) ? null : 'bad-signature';
 }
 
-/** A certificate for what `request` asks, with a random serial. `authority` and `secret` belong together. */
+/** A certificate for what `request` asks, but with `groups` whatever those of it are, and a random serial. `authority` and `secret` belong together. */
 export function issueCertificate(
   request: CertificateRequest, roles: number, validity: Validity, authority: Authority, secret: Secret, random: SecureRandom,
-  primitives: SigningPrimitives = noblePrimitives,
+  primitives: SigningPrimitives = noblePrimitives, groups: readonly string[] = [],
 ): Certificate {
   const fault = requestFault(request, primitives);
   if (fault !== null) throw new SpinesError('EREQUEST', `request: ${fault === 'bad-key' ? 'one of its keys is weak' : 'is not signed by its own key'}; have it made again`);
@@ -100,7 +100,7 @@ export function issueCertificate(
   while (!isSerial(serial)) serial = hex(draw(random, SERIAL_BYTES));
   const { name, node, signingKey, exchangeKey } = request;
   const body = encodeCertificate({
-    name, node, signingKey, exchangeKey, roles, serial, network: authority.network, authority: authorityIdOf(authority.signingKey), ...pick(validity),
+    name, node, signingKey, exchangeKey, groups: checkedGroups(groups), roles, serial, network: authority.network, authority: authorityIdOf(authority.signingKey), ...pick(validity),
   });
   return own(decodeCertificate(signed(primitives, LABEL_CERTIFICATE, body, secret, authority.signingKey)));
 }
@@ -236,6 +236,14 @@ function pick({ notBeforeS, notAfterS }: Validity): Validity {
 
 function checkName(name: string, field: string): void {
   if (!isNodeName(name)) throw new SpinesError('EINVAL', `${field}: must be 1-63 letters, digits, "-", "_" or ".", not starting with "-" and not an address; choose another`);
+}
+
+function checkedGroups(groups: readonly string[]): readonly string[] {
+  const sorted = sortedGroups(groups);
+  if (sorted === null) {
+    throw new SpinesError('EINVAL', `groups: must be letters, digits, "-", "_" or ".", and at most ${GROUPS_BYTES_MAX} characters together, commas included; choose fewer or shorter ones`);
+  }
+  return sorted;
 }
 
 function checkValidity({ notBeforeS, notAfterS }: Validity): void {

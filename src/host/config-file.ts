@@ -33,7 +33,7 @@ import {
   bytes, duration, durationOrOff, exchangeKey, formatSocketAddress, group, listenAddress, loopbackAddress, name, oneOf, path, peerAddress,
   quad, remoteAddress, scalar, share, socketMode, socketPath, strict, truth, whole, type SocketAddress,
 } from './config-fields.ts';
-import { clientNames, findRuleFaults, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
+import { clientNames, findRuleFaults, groupNames, firewallSchema, rulesOf, rulesText } from './config-rules.ts';
 import { describe, toFaults, YamlPlaces, type ConfigOverride, type Fault } from './config-places.ts';
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -156,7 +156,8 @@ export function formatEffective(config: DaemonFileConfig): string {
         address: formatSocketAddress(client.tcp.address), token: client.tcp.tokenPath, tokens: client.tcp.tokens.map(({ path: file, role }) => ({ file, role })),
       },
       remote: client.remote === null ? null : formatSocketAddress(client.remote),
-      roles: client.roles.map(({ clients, role }) => ({ ...(clients.length === 0 ? {} : { client: [...clients] }), role })),
+      roles: client.roles.map(({ clients, groups, role }) => (
+        { ...(clients.length === 0 ? {} : { client: [...clients] }), ...(groups.length === 0 ? {} : { group: [...groups] }), role })),
     },
     emulation: {
       allow: node.allowEmulation,
@@ -346,7 +347,7 @@ const fileSchema = strict({
   client: strict({
     socket: socketPath.optional(), group: group.optional(), tcp: tcpListener.optional(), remote: remoteAddress.optional(),
     sockets: z.array(strict({ path, mode: socketMode.optional(), group: group.optional(), role: clientRole })).max(DOORS_MAX, `at most ${DOORS_MAX} sockets`).optional(),
-    roles: z.array(strict({ client: clientNames.optional(), role: clientRole })).max(ROLES_MAX, `at most ${ROLES_MAX} entries`).optional(),
+    roles: z.array(strict({ client: clientNames.optional(), group: groupNames.optional(), role: clientRole })).max(ROLES_MAX, `at most ${ROLES_MAX} entries`).optional(),
   }).optional(),
   emulation: strict({ allow: truth.optional(), seed: whole(0, 0xffff_ffff).optional(), links: z.array(emulatedLink).optional() }).optional(),
   limits: limitsSchema.optional(),
@@ -500,7 +501,7 @@ function complete(data: FileData, { identity, id, name, links, socketPath, socke
     listen: data.listen ?? [{ address: '0.0.0.0', port: DEFAULT_UDP_PORT }],
     client: Object.freeze({
       socketPath, group: data.client?.group?.name ?? null, sockets, tcp, remote: data.client?.remote?.at ?? null,
-      roles: (data.client?.roles ?? []).map(({ client = [], role }) => ({ clients: client, role })),
+      roles: (data.client?.roles ?? []).map(({ client = [], group: of = [], role }) => ({ clients: client, groups: of, role })),
     }),
     emulation: Object.freeze({ seed: data.emulation?.seed ?? 1, links: data.emulation?.links ?? [] }),
     logLevel: data.log?.level ?? 'info',

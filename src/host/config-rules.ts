@@ -38,7 +38,7 @@ const nodes = some('a node by name or id such as 10.0.0.1, or a list of them', (
   if (id !== null) return isNodeId(id) ? id : null;
   return isNodeName(text) ? text : null;
 });
-const groups = some('a group of certificates, or a list of them', (value) => (typeof value === 'string' && isGroupName(value) ? value : null));
+export const groupNames = some('a group of certificates, or a list of them', (value) => (typeof value === 'string' && isGroupName(value) ? value : null));
 export const clientNames = some('the name in a client\'s certificate, or a list of them', (value) => (typeof value === 'string' && isNodeName(value) ? value : null));
 const ports = some('a port of 1..65535, a range such as 5000-5010, or a list of them', (value): PortRange | null => {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(value));
@@ -73,11 +73,11 @@ const list = <T extends z.ZodType>(rule: T, name: RuleList) => z.array(rule).max
 export const firewallSchema = strict({
   default: defaults.optional(),
   inbound: list(strict({
-    action, node: nodes.optional(), group: groups.optional(), port: ports.optional(), kind, link: oneOf(['best-effort', 'reliable', 'realtime']).optional(),
+    action, node: nodes.optional(), group: groupNames.optional(), port: ports.optional(), kind, link: oneOf(['best-effort', 'reliable', 'realtime']).optional(),
     routing: oneOf(['link-state', 'byzantine']).optional(),
   }), 'inbound'),
-  targets: list(strict({ action, node: nodes.optional(), group: groups.optional(), target: targets.optional() }), 'targets'),
-  clients: list(strict({ action, client: clientNames.optional(), group: groups.optional(), use: oneOf(RULE_USES).optional(), node: nodes.optional(), port: ports.optional(), kind }), 'clients'),
+  targets: list(strict({ action, node: nodes.optional(), group: groupNames.optional(), target: targets.optional() }), 'targets'),
+  clients: list(strict({ action, client: clientNames.optional(), group: groupNames.optional(), use: oneOf(RULE_USES).optional(), node: nodes.optional(), port: ports.optional(), kind }), 'clients'),
 });
 type FirewallData = z.output<typeof firewallSchema>;
 

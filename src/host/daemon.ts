@@ -50,8 +50,10 @@ export interface SocketDoor {
 /** Addresses that take no batches: said once each. */
 const TOLD_UNBATCHED_MAX = 1_000;
 
+/** What holders of certificates may do, by name or group; nobody named: all. */
 export interface RemoteRole {
   readonly clients: readonly string[];
+  readonly groups: readonly string[];
   readonly role: ClientRole;
 }
 
@@ -213,8 +215,10 @@ class Daemon implements RunningDaemon {
     return this.#node!;
   }
 
-  #roleOf({ name }: Certificate): ClientRole {
-    return this.#roles.find(({ clients }) => clients.length === 0 || clients.includes(name))?.role ?? REMOTE_ROLE;
+  #roleOf({ name, groups: its }: Certificate): ClientRole {
+    const meant = ({ clients, groups }: RemoteRole): boolean => (
+      (clients.length === 0 && groups.length === 0) || clients.includes(name) || groups.some((group) => its.includes(group)));
+    return this.#roles.find(meant)?.role ?? REMOTE_ROLE;
   }
 
   #whyNoClient(access: ClientAccess): string {

@@ -76,7 +76,7 @@ function fixedParts({ node, listen, client, security, emulation }: DaemonFileCon
 }
 
 function rolesText({ client: { roles } }: DaemonFileConfig): string {
-  return roles.length === 0 ? 'use for all' : roles.map(({ clients, role }) => `${clients.length === 0 ? 'all' : clients.join(' ')}: ${role}`).join(', ');
+  return roles.length === 0 ? 'use for all' : roles.map(({ clients, groups, role }) => `${[...clients, ...groups].join(' ') || 'all'}: ${role}`).join(', ');
 }
 
 /** The node's settings under the names that they have in the file. */

@@ -334,7 +334,7 @@ class RemoteClient implements ClientOut {
     clearTimeout(this.#deadline);
     this.#door.admitted(this, this.#from, certificate);
     const role = this.#door.roleOf(certificate);
-    const port = this.#door.events.onClient(this, { tokenGrant: null, certificate: certificate.name, role, from: this.#from });
+    const port = this.#door.events.onClient(this, { tokenGrant: null, certificate: certificate.name, groups: certificate.groups, role, from: this.#from });
     if (typeof port !== 'string') {
       this.#port = port;
       return;

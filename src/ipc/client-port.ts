@@ -88,7 +88,7 @@ export class ClientPort implements DatagramOwner {
     this.#services = services;
     this.#out = out;
     this.access = access;
-    this.#scope = access.certificate === null ? null : new ClientScope({ name: access.certificate, groups: [] });
+    this.#scope = access.certificate === null ? null : new ClientScope({ name: access.certificate, groups: access.groups ?? [] });
     this.#rate = services.places.rateOf(access.certificate, services);
     const rate = this.#rate;
     const gate = {

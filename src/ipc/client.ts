@@ -43,6 +43,8 @@ export interface ClientAccess {
   readonly tokenGrant: ((token: string) => TokenGrant | null) | null;
   /** The name in a remote client's certificate; null for programs on this machine. */
   readonly certificate: string | null;
+  /** Groups in that certificate. */
+  readonly groups?: readonly string[];
   /** Where no token says it. */
   readonly role: ClientRole;
   /** The way that it came, for people: the path of a socket, or the address that it came from. */

@@ -396,7 +396,7 @@ export class Administration {
           node: formatNodeId(link.node), name: router.nameOf(link.node), latencyMs: (link.latency * LATENCY_UNIT_US) / MILLISECOND, lossPct: percent(link.loss / 65_535),
           confirmed: advertises(router.database.get(link.node)?.advertisement.links ?? [], advertisement.origin),
         })),
-        facts: factsReply(router.factsOf(advertisement.origin)),
+        facts: factsReply(router.factsOf(advertisement.origin)), groups: [...(router.certificateOf(advertisement.origin)?.groups ?? [])],
         ...(row === undefined ? {} : { why: row.why }),
       };
     });

@@ -204,7 +204,7 @@ export class SpinesNode {
     this.firewall = new Firewall({
       self: config.id, namesVersion: () => this.router.database.identities, namesOf: (node) => {
         const known = this.router.database.get(node);
-        return known === undefined ? null : { name: known.advertisement.name, groups: [] };
+        return known === undefined ? null : { name: known.advertisement.name, groups: known.certificate?.groups ?? [] };
       },
     }, config.firewall);
     const session = {

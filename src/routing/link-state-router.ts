@@ -16,7 +16,7 @@ import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from
 import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
-import type { Certificate } from '../wire/certificate.ts';
+import { PLAIN_CERTIFICATE_BYTES_MAX, type Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import { FRAME_CERTIFICATE, FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
 import {
@@ -420,6 +420,8 @@ export class LinkStateRouter implements Router {
 
   #onOlderNode(): void {
     if (this.database.get(this.#config.id)?.advertisement.proof?.whole !== null) return;
+    // One with groups cannot be told to them.
+    if ((this.#membership?.identity.certificate.bytes.length ?? 0) > PLAIN_CERTIFICATE_BYTES_MAX) return;
     this.#renew = true;
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }

@@ -12,7 +12,7 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { labelled } from '../crypto/keys.ts';
 import type { Membership } from '../crypto/membership.ts';
-import { ROLE_ROUTER, signaturePart, signedPart, type Certificate } from '../wire/certificate.ts';
+import { PLAIN_CERTIFICATE_BYTES_MAX, ROLE_ROUTER, signaturePart, signedPart, type Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { makeSignedAdvertisement, type AdvertisedLink, type Advertisement, type Proof } from '../wire/link-state.ts';
 import type { NodeFacts } from '../wire/node-facts.ts';
@@ -44,7 +44,10 @@ const ORIGINS_MAX = 4_096;
 /** An advertisement of our own, under our present certificate. `links` are sorted by node id, without repetition; `whole`: the certificate is in it. */
 export function signAdvertisement(membership: Membership, sequence: number, leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts | null = null, whole = false): Advertisement {
   const { node, name } = membership.identity.certificate;
-  const proof = whole ? { issuedS: membership.nowS, certificate: null, whole: membership.identity.certificate.bytes } : proofNow(membership);
+  // One with groups goes by its hash in any case: whoever reads whole ones only cannot read it.
+  const proof = whole && membership.identity.certificate.bytes.length <= PLAIN_CERTIFICATE_BYTES_MAX
+    ? { issuedS: membership.nowS, certificate: null, whole: membership.identity.certificate.bytes }
+    : proofNow(membership);
   return makeSignedAdvertisement({ origin: node, sequence, leaving, name, links, facts, ...proof }, (part) => signed(membership, ADVERTISEMENT_LABEL, part));
 }
 

@@ -39,16 +39,16 @@ export class SimAuthority {
   }
 
   /** Fresh keys and a certificate for them. */
-  issue(node: NodeId, name: string, validity: Validity = LONG, roles = ROLE_ROUTER | ROLE_CLIENT): Identity {
+  issue(node: NodeId, name: string, validity: Validity = LONG, roles = ROLE_ROUTER | ROLE_CLIENT, groups: readonly string[] = []): Identity {
     const signing = this.#signingKeys();
     const secret = draw(this.#random, 32);
     const exchange: KeyPair = { publicKey: this.primitives.x25519PublicKey(secret), secret: new Secret(secret) };
-    return { certificate: this.#certify(node, name, signing, exchange, validity, roles), signing, exchange };
+    return { certificate: this.#certify(node, name, signing, exchange, validity, roles, groups), signing, exchange };
   }
 
   /** Another certificate for the keys of `identity`. */
-  renew({ certificate: { node, name, roles }, signing, exchange }: Identity, validity: Validity = LONG): Identity {
-    return { certificate: this.#certify(node, name, signing, exchange, validity, roles), signing, exchange };
+  renew({ certificate: { node, name, roles, groups: before }, signing, exchange }: Identity, validity: Validity = LONG, groups = before): Identity {
+    return { certificate: this.#certify(node, name, signing, exchange, validity, roles, groups), signing, exchange };
   }
 
   /** A list that revokes these certificates, by their serials alone, and all that were revoked before. */
@@ -78,9 +78,9 @@ export class SimAuthority {
     return this.#list;
   }
 
-  #certify(node: NodeId, name: string, signing: KeyPair, exchange: KeyPair, validity: Validity, roles: number): Certificate {
+  #certify(node: NodeId, name: string, signing: KeyPair, exchange: KeyPair, validity: Validity, roles: number, groups: readonly string[]): Certificate {
     const request = makeRequest(name, node, signing, exchange.publicKey, this.primitives);
-    return issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.#random, this.primitives);
+    return issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.#random, this.primitives, groups);
   }
 
   #signingKeys(): KeyPair {

@@ -8,11 +8,11 @@
  */
 
 import { copyOf, getU16, getU32, getU48, hex, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
-import { isNodeId, isNodeName, NO_NODE, type NodeId } from '../base/ids.ts';
+import { GROUPS_BYTES_MAX, isGroupName, isNodeId, isNodeName, NO_NODE, type NodeId } from '../base/ids.ts';
 
 /** Why bytes are no statement. */
 export type StatementFault =
-  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials' | 'subjects-unsorted' | 'too-many-subjects';
+  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'groups' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials' | 'subjects-unsorted' | 'too-many-subjects';
 
 export const STATEMENT_AUTHORITY = 1;
 export const STATEMENT_REQUEST = 2;
@@ -21,6 +21,8 @@ export const STATEMENT_REVOCATIONS = 4;
 export const STATEMENT_VERSION = 1;
 /** Of a revocation list that names subjects; one that names serials only has version 1, as before there were others. */
 export const REVOCATIONS_VERSION_SUBJECTS = 2;
+/** Of a request or certificate with groups; one without them has version 1. */
+export const VERSION_GROUPS = 2;
 
 export const KEY_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
@@ -59,8 +61,13 @@ export const CERTIFICATE_LAYOUT = {
   network: [C_NETWORK, NETWORK_ID_BYTES], authority: [C_AUTHORITY, AUTHORITY_ID_BYTES], 'not before': [C_NOT_BEFORE, 6], 'not after': [C_NOT_AFTER, 6],
   'signing key': [C_SIGNING_KEY, KEY_BYTES], 'exchange key': [C_EXCHANGE_KEY, KEY_BYTES],
 } as const;
-/** With the longest name. */
-export const CERTIFICATE_BYTES_MAX = C_NAME + NAME_MAX + SIGNATURE_BYTES;
+/** Version 2 of request and certificate: how long the groups behind the name are. */
+export const REQUEST_GROUPS_LAYOUT = { ...REQUEST_LAYOUT, 'group bytes': [Q_NAME, 1] } as const;
+export const CERTIFICATE_GROUPS_LAYOUT = { ...CERTIFICATE_LAYOUT, 'group bytes': [C_NAME, 1] } as const;
+/** Of one without groups, with the longest name: all that daemons of the release before can read. */
+export const PLAIN_CERTIFICATE_BYTES_MAX = C_NAME + NAME_MAX + SIGNATURE_BYTES;
+/** With the longest name and the most groups. */
+export const CERTIFICATE_BYTES_MAX = C_NAME + 1 + NAME_MAX + GROUPS_BYTES_MAX + SIGNATURE_BYTES;
 
 const R_COUNT = 2, R_NUMBER = 4, R_ISSUED = 10, R_NETWORK = 16, R_AUTHORITY = 48, R_SERIALS = 64;
 export const REVOCATIONS_LAYOUT = {
@@ -108,6 +115,8 @@ export interface RequestFields {
   readonly signingKey: Uint8Array;
   /** X25519 public key, 32 bytes. */
   readonly exchangeKey: Uint8Array;
+  /** Ascending, none twice; with a comma between two at most GROUPS_BYTES_MAX. A request's are what it would like. */
+  readonly groups: readonly string[];
 }
 
 /** What a node asks an authority to certify, signed by the node's own signing key. */
@@ -200,17 +209,16 @@ export function encodeAuthority(fields: AuthorityFields): Uint8Array {
 /* ------------------------------------------------------------------ request */
 
 export function decodeRequest(b: Uint8Array, start = 0, end = b.length): CertificateRequest | StatementFault {
-  const fault = headFault(b, start, end, STATEMENT_REQUEST, Q_NAME) ?? lengthFault(end - start, Q_NAME + b[start + Q_NAME_BYTES]! + SIGNATURE_BYTES);
-  if (fault !== null) return fault;
-  const name = nameAt(b, start + Q_NAME, b[start + Q_NAME_BYTES]!);
-  if (name === null) return 'name';
+  const named = namesAt(b, start, end, STATEMENT_REQUEST, Q_NAME, Q_NAME_BYTES);
+  if (typeof named === 'string') return named;
+  const { name, groups } = named;
   const node = getU32(b, start + Q_NODE);
   if (node !== NO_NODE && !isNodeId(node)) return 'node';
-  return { name, node, signingKey: piece(b, start + Q_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + Q_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end) };
+  return { name, node, groups, signingKey: piece(b, start + Q_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + Q_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end) };
 }
 
 export function encodeRequest(fields: RequestFields): Uint8Array {
-  const { b, name } = begin(STATEMENT_REQUEST, Q_NAME, fields.name);
+  const { b, name } = beginNamed(STATEMENT_REQUEST, Q_NAME, fields);
   b[Q_NAME_BYTES] = name.length;
   putU32(b, Q_NODE, fields.node);
   b.set(fields.signingKey, Q_SIGNING_KEY);
@@ -221,10 +229,9 @@ export function encodeRequest(fields: RequestFields): Uint8Array {
 /* ------------------------------------------------------------------ certificate */
 
 export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Certificate | StatementFault {
-  const fault = headFault(b, start, end, STATEMENT_CERTIFICATE, C_NAME) ?? lengthFault(end - start, C_NAME + b[start + C_NAME_BYTES]! + SIGNATURE_BYTES);
-  if (fault !== null) return fault;
-  const name = nameAt(b, start + C_NAME, b[start + C_NAME_BYTES]!);
-  if (name === null) return 'name';
+  const named = namesAt(b, start, end, STATEMENT_CERTIFICATE, C_NAME, C_NAME_BYTES);
+  if (typeof named === 'string') return named;
+  const { name, groups } = named;
   const roles = b[start + C_ROLES]!;
   if (roles === 0 || (roles & ~ROLES) !== 0) return 'roles';
   const node = getU32(b, start + C_NODE);
@@ -235,7 +242,7 @@ export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Cer
   const notBeforeS = getU48(b, start + C_NOT_BEFORE), notAfterS = getU48(b, start + C_NOT_AFTER);
   if (notBeforeS >= notAfterS) return 'validity';
   return {
-    name, node, roles, serial, notBeforeS, notAfterS,
+    name, node, groups, roles, serial, notBeforeS, notAfterS,
     network: piece(b, start + C_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + C_AUTHORITY, AUTHORITY_ID_BYTES),
     signingKey: piece(b, start + C_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + C_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end),
   };
@@ -247,7 +254,7 @@ export function serialAt(b: Uint8Array, start: number, end: number): string {
 }
 
 export function encodeCertificate(fields: CertificateFields): Uint8Array {
-  const { b, name } = begin(STATEMENT_CERTIFICATE, C_NAME, fields.name);
+  const { b, name } = beginNamed(STATEMENT_CERTIFICATE, C_NAME, fields);
   b[C_ROLES] = fields.roles;
   b[C_NAME_BYTES] = name.length;
   putU32(b, C_NODE, fields.node);
@@ -403,6 +410,41 @@ function lengthFault(length: number, expected: number): StatementFault | null {
 function nameAt(b: Uint8Array, at: number, length: number): string | null {
   const name = utf8Decode(b.subarray(at, at + length));
   return name !== null && isNodeName(name) ? name : null;
+}
+
+/** Groups in the one form that they have: ascending, none twice. Null when `groups` are none, or too long together. */
+export function sortedGroups(groups: readonly string[]): readonly string[] | null {
+  const sorted = [...new Set(groups)].sort();
+  return sorted.every(isGroupName) && sorted.join(',').length <= GROUPS_BYTES_MAX ? sorted : null;
+}
+
+/** Name and groups of a request or certificate, whose fixed part in version 1 has `fixedBytes`; or what is wrong with its lengths and texts. */
+function namesAt(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number, nameBytesAt: number): { name: string; groups: readonly string[] } | StatementFault {
+  const grouped = end - start > VERSION && b[start + VERSION] === VERSION_GROUPS;
+  const at = fixedBytes + (grouped ? 1 : 0);
+  const head = headFault(b, start, end, kind, at, grouped ? VERSION_GROUPS : STATEMENT_VERSION);
+  if (head !== null) return head;
+  const nameBytes = b[start + nameBytesAt]!, groupBytes = grouped ? b[start + fixedBytes]! : 0;
+  const fault = lengthFault(end - start, at + nameBytes + groupBytes + SIGNATURE_BYTES);
+  if (fault !== null) return fault;
+  const name = nameAt(b, start + at, nameBytes);
+  if (name === null) return 'name';
+  if (!grouped) return { name, groups: [] };
+  const groups = utf8Decode(b.subarray(start + at + nameBytes, start + at + nameBytes + groupBytes))?.split(',') ?? [];
+  const sorted = sortedGroups(groups);
+  return sorted !== null && sorted.length > 0 && sorted.length === groups.length && sorted.every((group, i) => group === groups[i]) ? { name, groups } : 'groups';
+}
+
+function beginNamed(kind: number, fixedBytes: number, { name, groups }: { readonly name: string; readonly groups: readonly string[] }): { b: Uint8Array; name: Uint8Array } {
+  if (groups.length === 0) return begin(kind, fixedBytes, name);
+  const text = utf8Encode(groups.join(','));
+  const { b, name: bytes } = begin(kind, fixedBytes + 1, name);
+  const out = new Uint8Array(b.length + text.length);
+  out.set(b);
+  out.set(text, b.length);
+  out[VERSION] = VERSION_GROUPS;
+  out[fixedBytes] = text.length;
+  return { b: out, name: bytes };
 }
 
 function piece(b: Uint8Array, at: number, length: number): Uint8Array {

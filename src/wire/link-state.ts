@@ -11,7 +11,7 @@
 import { assert } from '../base/assert.ts';
 import { checksum, copyOf, getU16, getU32, getU48, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
 import { isNodeId, isNodeName, type NodeId } from '../base/ids.ts';
-import { CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from './certificate.ts';
+import { PLAIN_CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from './certificate.ts';
 import { DropReason } from './drop.ts';
 import { NODE_FACTS_BYTES, nodeFactsAt, putNodeFacts, type NodeFacts } from './node-facts.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
@@ -121,7 +121,7 @@ function proofAt(b: Uint8Array, at: number, end: number, names: boolean): Proof 
   if (names) return end - at !== ADVERTISEMENT_PROOF_BYTES ? null : { issuedS: getU48(b, at + ISSUED), certificate: copyOf(b, at + CERTIFICATE, at + SIGNATURE), whole: null };
   if (end - at < WHOLE + SIGNATURE_BYTES) return null;
   const bytes = getU16(b, at + WHOLE_BYTES);
-  if (bytes > CERTIFICATE_BYTES_MAX || end - at !== WHOLE + bytes + SIGNATURE_BYTES) return null;
+  if (bytes > PLAIN_CERTIFICATE_BYTES_MAX || end - at !== WHOLE + bytes + SIGNATURE_BYTES) return null;
   return { issuedS: getU48(b, at + ISSUED), certificate: null, whole: copyOf(b, at + WHOLE, at + WHOLE + bytes) };
 }
 
@@ -216,8 +216,8 @@ export function versionEntrySequence(b: Uint8Array, at: number): number {
 export const CONTROL_CHECK_BYTES = 4;
 
 const SIGNED_FRAME_MAX = LIFETIME_BYTES + ADVERTISEMENT_FIXED_BYTES + LINKS_PER_NODE_MAX * LINK_ENTRY_BYTES
-  + NODE_FACTS_BYTES + WHOLE + CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
-assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate must fit a frame');
+  + NODE_FACTS_BYTES + WHOLE + PLAIN_CERTIFICATE_BYTES_MAX + SIGNATURE_BYTES + CONTROL_CHECK_BYTES;
+assert(SIGNED_FRAME_MAX <= FRAME_BODY_BYTES_MAX, 'a signed advertisement with the most links and the longest certificate without groups must fit a frame');
 
 /** Writes the check of a control frame's body `b[start..at)` at `at`. */
 export function putControlCheck(b: Uint8Array, start: number, at: number): void {

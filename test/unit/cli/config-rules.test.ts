@@ -6,6 +6,7 @@ import type { FirewallReply } from 'spines-client/protocol';
 import { SpinesError } from '../../../src/base/errors.ts';
 import { daemonFindings } from '../../../src/cli/doctor.ts';
 import { formatFirewall } from '../../../src/cli/firewall.ts';
+import { formatNodes } from '../../../src/cli/nodes.ts';
 import { formatEffective, loadConfigFile } from '../../../src/host/config-file.ts';
 import { planReload } from '../../../src/host/reload.ts';
 import { NO_RULES } from '../../../src/session/rules.ts';
@@ -104,4 +105,13 @@ describe('what operators read', () => {
     expect(found(false)).toMatchObject({ found: '2 rules, 3 refused since the start', next: expect.stringContaining('routing byzantine') });
     expect(found(true)).toMatchObject({ advice: null });
   });
+});
+
+test('groups of nodes are a column of their own, within 80 columns', () => {
+  const node = { name: 'camera-one', reachable: true, self: false, sequence: 1, ageMs: 1_000, links: [{ node: '10.0.0.2', name: 'b', latencyMs: 10, lossPct: 0, confirmed: true }] };
+  const reply = { schema: 1 as const, nodes: [{ ...node, node: '10.0.0.1', groups: ['ops', 'video', 'x'.repeat(40)] }, { ...node, node: '10.0.0.3' }] };
+  const text = formatNodes(reply, (_colour, cell) => cell, 80);
+  expect(text).toContain('GROUPS');
+  expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  expect(formatNodes({ ...reply, nodes: [reply.nodes[1]!] }, (_colour, cell) => cell, 80)).not.toContain('GROUPS');
 });

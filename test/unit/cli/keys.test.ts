@@ -60,6 +60,21 @@ async function network(): Promise<void> {
 
 const mode = (path: string): number => statSync(path).mode & 0o777;
 
+describe('groups', () => {
+  it('are what the authority gives, whatever a request asks for, and shown', async () => {
+    await ok('init', '--dir', at('ca'), '--name', 'lab');
+    expect(await ok('node', 'alpha', '--id', '10.0.0.1', '--dir', dir, '--groups', 'video,ops')).toMatchObject({ groups: ['ops', 'video'] });
+    const without = await ok('sign', at('alpha.req'), '--dir', at('ca'));
+    expect(without['groups']).toBeUndefined();
+    expect((without['next'] as string[])[0]).toBe('it asks for the groups ops,video, and got none: give what it should have with --groups');
+    expect(await ok('sign', at('alpha.req'), '--dir', at('ca'), '--out', at('new.crt'), '--groups', 'ops')).toMatchObject({ groups: ['ops'] });
+    expect(await ok('show', at('new.crt'))).toMatchObject({ groups: ['ops'] });
+    expect(await ok('verify', at('new.crt'), '--dir', at('ca'))).toMatchObject({ valid: true });
+    await refused(2, 'EUSAGE', 'sign', at('alpha.req'), '--dir', at('ca'), '--groups', 'a b');
+    await refused(2, 'EUSAGE', 'sign', at('alpha.req'), '--dir', at('ca'), '--groups', 'x'.repeat(56));
+  });
+});
+
 describe('spines keys', () => {
   it('takes a network from nothing to a certificate that is good', async () => {
     expect(await ok('init', '--dir', at('ca'), '--name', 'lab')).toMatchObject({ schema: 1, networkName: 'lab', founding: true, passphrase: false, next: expect.any(Array) });

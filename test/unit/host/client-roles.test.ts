@@ -73,7 +73,7 @@ describe('in a config', () => {
   socket: /run/a.sock
   sockets: [{ path: /run/b.sock, mode: 0660, group: users, role: use }, { path: c.sock, mode: "0666", role: read-only }]
   tcp: { address: "127.0.0.1:1", token: /t, tokens: [{ file: u, role: use }] }
-  roles: [{ client: [alice, bob], role: full }, { role: read-only }]
+  roles: [{ client: [alice, bob], role: full }, { group: guests, role: use }, { role: read-only }]
 log: { audit: audit.log, maxSize: 1MiB, keep: 2 }
 `;
   const loaded = (text: string): ReturnType<typeof loadConfigFile> => loadConfigFile(text, '/etc/d.yaml');
@@ -91,7 +91,7 @@ log: { audit: audit.log, maxSize: 1MiB, keep: 2 }
     expect(config.client).toEqual({
       socketPath: '/run/a.sock', group: null, sockets: [{ path: '/run/b.sock', mode: 0o660, group: 'users', role: 'use' }, { path: '/etc/c.sock', mode: 0o666, group: null, role: 'read-only' }],
       tcp: { address: { address: '127.0.0.1', port: 1 }, tokenPath: '/t', tokens: [{ path: '/etc/u', role: 'use' }] }, remote: null,
-      roles: [{ clients: ['alice', 'bob'], role: 'full' }, { clients: [], role: 'read-only' }],
+      roles: [{ clients: ['alice', 'bob'], groups: [], role: 'full' }, { clients: [], groups: ['guests'], role: 'use' }, { clients: [], groups: [], role: 'read-only' }],
     });
     expect([config.logFile, config.auditFile]).toEqual([null, { path: '/etc/audit.log', maxBytes: 1_048_576, keep: 2 }]);
     expect(loadConfigFile(formatEffective(config), 'effective')).toEqual(config);

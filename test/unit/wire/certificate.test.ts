@@ -15,12 +15,15 @@ const signature = randomBytes(rng, 64);
 const signed = (body: Uint8Array): Uint8Array => Uint8Array.of(...body, ...signature);
 
 const AUTHORITY = { name: 'lab', network: key(), signingKey: key(), notBeforeS: 1_000, notAfterS: 0xffff_ffff_ffff };
-const REQUEST = { name: 'n', node: 0x0a000001, signingKey: key(), exchangeKey: key() };
+const REQUEST = { name: 'n', node: 0x0a000001, signingKey: key(), exchangeKey: key(), groups: [] };
 const CERTIFICATE = {
   ...REQUEST, name: 'a'.repeat(63), network: key(), authority: randomBytes(rng, 16), serial: '00000000000000ff', roles: 3, notBeforeS: 1_700_000_000, notAfterS: 1_800_000_000,
 };
 const LIST = { network: key(), authority: randomBytes(rng, 16), number: 7, issuedS: 99, serials: ['0000000000000001', '00ff000000000000', 'ffffffffffffffff'], subjects: [] };
 const SUBJECTS = [{ subject: '0'.repeat(24), untilS: 0 }, { subject: `${'0'.repeat(23)}1`, untilS: 7 }, { subject: 'f'.repeat(24), untilS: 0xffff_ffff_ffff }];
+
+/** As many characters as groups may have. */
+const MOST_GROUPS = ['a', 'b.c_d-e', `x${'y'.repeat(44)}`];
 
 interface Codec {
   readonly name: string;
@@ -35,6 +38,11 @@ const CODECS: readonly Codec[] = [
   { name: 'authority', bytes: signed(wire.encodeAuthority(AUTHORITY)), fields: AUTHORITY, decode: wire.decodeAuthority, again: wire.encodeAuthority },
   { name: 'request', bytes: signed(wire.encodeRequest(REQUEST)), fields: REQUEST, decode: wire.decodeRequest, again: wire.encodeRequest },
   { name: 'certificate', bytes: signed(wire.encodeCertificate(CERTIFICATE)), fields: CERTIFICATE, decode: wire.decodeCertificate, again: wire.encodeCertificate },
+  { name: 'request with groups', bytes: signed(wire.encodeRequest({ ...REQUEST, groups: ['ops'] })), fields: { ...REQUEST, groups: ['ops'] }, decode: wire.decodeRequest, again: wire.encodeRequest },
+  {
+    name: 'certificate with groups', bytes: signed(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS })), fields: { ...CERTIFICATE, groups: MOST_GROUPS },
+    decode: wire.decodeCertificate, again: wire.encodeCertificate,
+  },
   { name: 'revocation list', bytes: signed(wire.encodeRevocations(LIST)), fields: LIST, decode: wire.decodeRevocations, again: wire.encodeRevocations },
   {
     name: 'revocation list with subjects', bytes: signed(wire.encodeRevocations({ ...LIST, subjects: SUBJECTS.slice(1) })), fields: { ...LIST, subjects: SUBJECTS.slice(1) },
@@ -104,7 +112,25 @@ describe('what is refused', () => {
 
   test('another kind or version', () => {
     expect(wire.decodeCertificate(Uint8Array.of(4, ...CODECS[2]!.bytes.slice(1)))).toBe('kind');
-    expect(wire.decodeCertificate(Uint8Array.of(3, 2, ...CODECS[2]!.bytes.slice(2)))).toBe('version');
+    expect(wire.decodeCertificate(Uint8Array.of(3, 3, ...CODECS[2]!.bytes.slice(2)))).toBe('version');
+  });
+
+  test('groups in another order, twice, none, empty, too long, or with other characters', () => {
+    const grouped = (...groups: string[]): string | object => wire.decodeCertificate(signed(wire.encodeCertificate({ ...CERTIFICATE, groups })));
+    expect(grouped('a', 'b')).toBeTypeOf('object');
+    for (const groups of [['b', 'a'], ['a', 'a'], ['a', ''], ['-a'], ['a b'], ['ä'], ['a'.repeat(56)], ['A', 'b'.repeat(54)]]) expect(grouped(...groups), groups.join()).toBe('groups');
+    expect(grouped('A', 'b'.repeat(53))).toBeTypeOf('object');
+    // Without groups it is a certificate of version 1: one content has one encoding.
+    const none = Uint8Array.of(...wire.encodeCertificate({ ...CERTIFICATE, groups: ['a'] }).slice(0, -1));
+    none[140] = 0;
+    expect(wire.decodeCertificate(signed(none))).toBe('groups');
+    expect([wire.sortedGroups(['b', 'a', 'b']), wire.sortedGroups([]), wire.sortedGroups(['a,b']), wire.sortedGroups([''])]).toEqual([['a', 'b'], [], null, null]);
+    expect(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS }).length + 64).toBe(wire.CERTIFICATE_BYTES_MAX);
+  });
+
+  test('golden: a request with groups, byte by byte', () => {
+    const golden = wire.encodeRequest({ name: 'cam', node: 0x0a00_0007, signingKey: new Uint8Array(32).fill(1), exchangeKey: new Uint8Array(32).fill(2), groups: ['ops', 'video'] });
+    expect(Buffer.from(golden).toString('hex')).toBe(`0202030a000007${'01'.repeat(32)}${'02'.repeat(32)}0963616d6f70732c766964656f`);
   });
 
   test('serials out of order, twice, zero or too many', () => {
@@ -183,6 +209,7 @@ describe('WIRE.md section 11', () => {
 
   test.each([
     ['AUTHORITY', wire.AUTHORITY_LAYOUT, ['name', 'signature']], ['REQUEST', wire.REQUEST_LAYOUT, ['name', 'signature']],
+    ['REQUEST_GROUPS', wire.REQUEST_GROUPS_LAYOUT, ['name', 'groups', 'signature']], ['CERTIFICATE_GROUPS', wire.CERTIFICATE_GROUPS_LAYOUT, ['name', 'groups', 'signature']],
     ['CERTIFICATE', wire.CERTIFICATE_LAYOUT, ['name', 'signature']], ['REVOCATIONS', wire.REVOCATIONS_LAYOUT, ['serials', 'signature']],
     ['REVOCATIONS_SUBJECTS', wire.REVOCATIONS_SUBJECTS_LAYOUT, ['serials', 'subjects', 'signature']],
   ] as const)('has the layout of %s', (name, layout, varying) => {

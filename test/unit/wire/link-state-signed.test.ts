@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';
-import { CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from '../../../src/wire/certificate.ts';
+import { PLAIN_CERTIFICATE_BYTES_MAX, CERTIFICATE_HASH_BYTES, SIGNATURE_BYTES } from '../../../src/wire/certificate.ts';
 import { DropReason } from '../../../src/wire/drop.ts';
 import {
   ADVERTISEMENT_FIXED_BYTES, ADVERTISEMENT_PROOF_BYTES, ADVERTISEMENT_SIGNED, CONTROL_CHECK_BYTES, decodeAdvertisement, LIFETIME_BYTES, LINK_ENTRY_BYTES,
@@ -43,7 +43,7 @@ describe('a signed advertisement', () => {
 
   test('of a network with nodes of the release before has the certificate in it, and fits a frame with the longest and the most links', () => {
     const links = Array.from({ length: LINKS_PER_NODE_MAX }, (_, i) => ({ node: i + 10, latency: 1, loss: 1 }));
-    for (const count of [0, 1, CERTIFICATE_BYTES_MAX]) {
+    for (const count of [0, 1, PLAIN_CERTIFICATE_BYTES_MAX]) {
       for (const of of [null, facts]) {
         const advertisement = made({ links, facts: of, certificate: null, whole: draw(count) });
         expect(decode(advertisement.bytes)).toEqual(advertisement);
@@ -51,7 +51,7 @@ describe('a signed advertisement', () => {
         expect(LIFETIME_BYTES + advertisement.bytes.length + CONTROL_CHECK_BYTES).toBeLessThanOrEqual(1404);
       }
     }
-    expect(decode(made({ certificate: null, whole: draw(CERTIFICATE_BYTES_MAX + 1) }).bytes)).toBe(DropReason.linkStateMalformed);
+    expect(decode(made({ certificate: null, whole: draw(PLAIN_CERTIFICATE_BYTES_MAX + 1) }).bytes)).toBe(DropReason.linkStateMalformed);
   });
 
   test('is signed over everything in front of the signature, which comes last', () => {
