@@ -82,7 +82,7 @@ const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
 /** Changes of latency and loss alone are advertised at most this often. */
 const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
 /** But so much more loss, in units of what is advertised, at once: a link that breaks is no matter of estimates. */
-const SUDDEN_LOSS = 0.15 * 65_535;
+const SUDDEN_LOSS = 0.05 * 65_535;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
 /** How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one. */
 const OVERTAKE_MAX = 0x100_0000;
@@ -699,13 +699,13 @@ function measured(link: Link): AdvertisedLink {
   };
 }
 
-/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points and a third, if that makes a tenth of the cost. */
+/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points, and by a third or, where that counts, a tenth of the cost. */
 function materially(a: AdvertisedLink, b: AdvertisedLink, metric: Metric): boolean {
   const latency = Math.abs(a.latency - b.latency);
   if (latency > 10 && latency * 5 > Math.min(a.latency, b.latency)) return true;
   const loss = Math.abs(a.loss - b.loss);
-  if (loss <= 983 || loss * 3 <= Math.min(a.loss, b.loss)) return false;
-  if (metric !== 'expected-latency') return true;
+  if (loss <= 983) return false;
+  if (metric !== 'expected-latency') return loss * 3 > Math.min(a.loss, b.loss);
   // Estimates of equal ways that lose a little wander, and routes would with them.
   const before = linkCost(a, metric), now = linkCost(b, metric);
   return Math.abs(before - now) * 10 > Math.min(before, now);
