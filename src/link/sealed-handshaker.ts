@@ -25,8 +25,8 @@ import {
 import { DropReason } from '../wire/drop.ts';
 import {
   COOKIE_BYTES, COOKIE_DATAGRAM_BYTES, COOKIE_NONCE_BYTES, COOKIE_SEALED_AT, decodeInitPayload, decodeResponsePayload, encodeInitPayload, encodeResponsePayload,
-  INIT_NOISE_END, INIT_NOISE_START, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA, RESPONSE_NOISE_END, SEALED_INIT_BYTES,
-  SEALED_RESPONSE_BYTES, type SealedHello,
+  INIT_NOISE_START, initNoiseEnd, isWideInit, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA,
+  responseNoiseEnd, WIDE_INIT_BYTES, type SealedHello,
 } from '../wire/sealed-handshake.ts';
 import { DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
 import { agreedVersion, judgeInitVersions, putVersions, VERSIONS_BYTES, versionsAt, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
@@ -62,6 +62,8 @@ class Secrets implements CallSecrets {
   readonly key: Uint8Array;
   readonly identity: Identity;
   readonly continues: number;
+  /** The INIT has the wide form, and a pre-shared key is mixed in. */
+  readonly wide: boolean;
   readonly preshared: readonly PresharedKey[];
   readonly ephemeral: NoiseKeyPair;
   readonly payload: Uint8Array;
@@ -72,8 +74,10 @@ class Secrets implements CallSecrets {
   mac: Uint8Array = NO_MAC;
 
   constructor(
-    key: Uint8Array, identity: Identity, continues: number, preshared: readonly PresharedKey[], ephemeral: NoiseKeyPair, payload: Uint8Array, message: Uint8Array,
+    key: Uint8Array, identity: Identity, continues: number, wide: boolean, preshared: readonly PresharedKey[], ephemeral: NoiseKeyPair, payload: Uint8Array,
+    message: Uint8Array,
   ) {
+    this.wide = wide;
     this.preshared = preshared;
     this.key = key;
     this.identity = identity;
@@ -104,7 +108,7 @@ export class SealedHandshaker implements Handshaker {
   readonly #callResponses = new WeakMap<Call, TokenBucket>();
   readonly #sources = new SourceBudget(SOURCE_PER_SECOND, SOURCE_BURST, SOURCES_MAX);
   /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
-  readonly #scratch = new Uint8Array(SEALED_INIT_BYTES);
+  readonly #scratch = new Uint8Array(WIDE_INIT_BYTES);
   readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
   readonly #keyNonce = new Uint8Array(KEY_NONCE_BYTES);
   #cookieSecret: Uint8Array;
@@ -113,6 +117,8 @@ export class SealedHandshaker implements Handshaker {
   #responder: NoiseResponder | null = null;
   #responderIdentity: Identity | null = null;
   #responderKey: PresharedKey | null = null;
+  /** The INIT had the wide form. */
+  #wide = false;
   #stamp = 0;
   #retry = false;
   #keyShown: Uint8Array | null = null;
@@ -147,25 +153,27 @@ export class SealedHandshaker implements Handshaker {
     encodeDatagramHeader(DATAGRAM_SEALED_INIT, call.index, call.attempts, out);
     putVersions(out, DATAGRAM_HEADER_BYTES, this.versions);
     out.set(secrets.message, INIT_NOISE_START);
-    secrets.mac = this.#mac(secrets.key, out, INIT_NOISE_END);
-    out.set(secrets.mac, INIT_NOISE_END);
+    const end = INIT_NOISE_START + secrets.message.length;
+    secrets.mac = this.#mac(secrets.key, out, end);
+    out.set(secrets.mac, end);
     const cookie = secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
-    const at = INIT_NOISE_END + MAC_BYTES;
+    const at = end + MAC_BYTES;
     out.set(cookie === null ? NO_MAC : this.#hmac(cookie, out.subarray(0, at)), at);
-    return SEALED_INIT_BYTES;
+    return at + MAC_BYTES;
   }
 
   #newRound(call: Call, key: Uint8Array, run: Run): Secrets | null {
     const { identity, preshared, primitives } = this.#membership;
     const ephemeral = this.#ephemeral();
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
-    const payload = encodeInitPayload({
+    const hello: SealedHello = {
       ...run, stamp: this.#stamp, index: call.index, continues: call.continues, peer: call.node ?? 0, preshared: idsOf(preshared),
       versions: this.versions, version: 0, certificateStart: 0, certificateEnd: 0,
-    }, identity.certificate.bytes);
-    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key, true).writeInit(payload);
+    };
+    const wide = isWideInit(hello, identity.certificate.bytes), payload = encodeInitPayload(hello, identity.certificate.bytes);
+    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key, wide).writeInit(payload);
     if (message === null) return null;
-    const secrets = new Secrets(key, identity, call.continues, preshared, ephemeral, payload, message);
+    const secrets = new Secrets(key, identity, call.continues, wide, preshared, ephemeral, payload, message);
     call.secrets = secrets;
     return secrets;
   }
@@ -186,12 +194,13 @@ export class SealedHandshaker implements Handshaker {
 
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason {
     this.refused = null;
-    if (length !== SEALED_RESPONSE_BYTES) return DropReason.handshakeMalformed;
+    const end = responseNoiseEnd(length);
+    if (end === 0) return DropReason.handshakeMalformed;
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (secrets === null) return DropReason.handshakeUnexpected;
-    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, RESPONSE_NOISE_END)) return DropReason.handshakeMacWrong;
+    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, end)) return DropReason.handshakeMacWrong;
     if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
-    const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, RESPONSE_NOISE_END));
+    const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, end));
     if (answer === null) return DropReason.handshakeBroken;
     const reason = decodeResponsePayload(answer.payload, this.#fields);
     if (reason !== DropReason.none) return reason;
@@ -205,11 +214,11 @@ export class SealedHandshaker implements Handshaker {
   /** Which of our pre-shared keys was used shows by which of them opens it. */
   #openResponse(secrets: Secrets, message: Uint8Array): ReturnType<NoiseInitiator['readResponse']> {
     const { primitives } = this.#membership;
-    for (const { key } of secrets.preshared) {
+    for (const { key } of secrets.wide ? secrets.preshared : secrets.preshared.slice(0, 1)) {
       // A forged answer must not spoil the call, nor a key that was not used: the initiator's state is made anew for each.
-      const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key, true);
+      const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key, secrets.wide);
       noise.writeInit(secrets.payload);
-      const answer = noise.readResponse(message, key.reveal());
+      const answer = noise.readResponse(message, secrets.wide ? key.reveal() : null);
       if (answer !== null) return answer;
     }
     return null;
@@ -225,28 +234,30 @@ export class SealedHandshaker implements Handshaker {
   /* -------------------------------------------------------------- being called */
 
   fingerprint(bytes: Uint8Array, length: number): string {
-    return length === SEALED_INIT_BYTES ? hex(bytes.subarray(INIT_NOISE_START, INIT_NOISE_START + 32)) : '';
+    return initNoiseEnd(length) > 0 ? hex(bytes.subarray(INIT_NOISE_START, INIT_NOISE_START + 32)) : '';
   }
 
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     this.refused = null;
     const told = judgeInitVersions(bytes, length, this.versions);
     if (told !== DropReason.none) return told;
-    if (length !== SEALED_INIT_BYTES) return DropReason.handshakeMalformed;
+    const end = initNoiseEnd(length);
+    if (end === 0) return DropReason.handshakeMalformed;
     const { identity: current, previous, primitives } = this.#membership;
-    const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, INIT_NOISE_END));
+    const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, end));
     if (identity === undefined) return DropReason.handshakeMacWrong;
-    const admitted = this.#admitWork(bytes, from, identity);
+    const admitted = this.#admitWork(bytes, end, from, identity);
     if (admitted !== DropReason.none) return admitted;
     this.worked += 1;
     const versions = versionsAt(bytes, DATAGRAM_HEADER_BYTES);
-    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity), true);
-    const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, INIT_NOISE_END));
+    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity), length === WIDE_INIT_BYTES);
+    const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, end));
     if (payload === null) return DropReason.handshakeBroken;
     const reason = decodeInitPayload(payload, this.#fields);
     if (reason !== DropReason.none) return reason;
     this.#fields.version = agreedVersion(versions, this.versions);
     this.#responder = responder;
+    this.#wide = length === WIDE_INIT_BYTES;
     this.#responderIdentity = identity;
     const met = this.#meet(payload, responder.peerStatic, this.#fields.peer);
     if (met !== DropReason.none) return met;
@@ -260,23 +271,24 @@ export class SealedHandshaker implements Handshaker {
       ...run, stamp: 0, index: localIndex, continues, peer: 0, preshared: [0, 0], versions: this.versions, version: this.hello.version, certificateStart: 0, certificateEnd: 0,
     }, this.#responderIdentity!.certificate.bytes);
     const peerStatic = responder.peerStatic;
-    const answer = responder.writeResponse(this.#ephemeral(), payload, this.#responderKey!.key.reveal());
+    const answer = responder.writeResponse(this.#ephemeral(), payload, this.#wide ? this.#responderKey!.key.reveal() : null);
     this.#responder = null;
     if (answer === null) return 0;
     this.#agree(answer.transport, this.#responderIdentity!);
     encodeDatagramHeader(DATAGRAM_SEALED_RESPONSE, this.hello.index, attempt, out);
     out.set(answer.message, DATAGRAM_HEADER_BYTES);
-    out.set(this.#mac(peerStatic, out, RESPONSE_NOISE_END), RESPONSE_NOISE_END);
-    return SEALED_RESPONSE_BYTES;
+    const end = DATAGRAM_HEADER_BYTES + answer.message.length;
+    out.set(this.#mac(peerStatic, out, end), end);
+    return end + MAC_BYTES;
   }
 
   /** Whether an INIT may cost us a key exchange. */
-  #admitWork(bytes: Uint8Array, from: Endpoint, identity: Identity): DropReason {
+  #admitWork(bytes: Uint8Array, end: number, from: Endpoint, identity: Identity): DropReason {
     const now = this.#clock.now();
     if (this.#work.level(now) < COOKIES_BELOW) {
-      if (!this.#cookieFits(bytes, from)) {
+      if (!this.#cookieFits(bytes, end, from)) {
         if (!this.#cookies.take(sourceOf(from.address), now)) return DropReason.handshakeOverBudget;
-        this.#sendCookie(bytes, from, identity);
+        this.#sendCookie(bytes, end, from, identity);
         return DropReason.handshakeCookieAsked;
       }
       if (!this.#sources.take(sourceOf(from.address), now)) return DropReason.handshakeOverBudget;
@@ -358,13 +370,13 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #sendCookie(bytes: Uint8Array, to: Endpoint, identity: Identity): void {
+  #sendCookie(bytes: Uint8Array, end: number, to: Endpoint, identity: Identity): void {
     const out = this.#scratch;
     out.set(bytes.subarray(0, DATAGRAM_HEADER_BYTES), 0);
     out[0] = DATAGRAM_COOKIE;
     const nonce = this.#draw(COOKIE_NONCE_BYTES);
     out.set(nonce, DATAGRAM_HEADER_BYTES);
-    const mac = bytes.subarray(INIT_NOISE_END, INIT_NOISE_END + MAC_BYTES);
+    const mac = bytes.subarray(end, end + MAC_BYTES);
     this.#rotateCookies();
     out.set(this.#membership.primitives.encrypt(this.#cookieKey(identity.exchange.publicKey, nonce), 0, mac, this.#cookieOf(to, this.#cookieSecret)), COOKIE_SEALED_AT);
     this.#sink.send(to, out, COOKIE_DATAGRAM_BYTES);
@@ -384,9 +396,9 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #cookieFits(bytes: Uint8Array, from: Endpoint): boolean {
-    const at = INIT_NOISE_END + MAC_BYTES;
-    const shown = bytes.subarray(at, SEALED_INIT_BYTES);
+  #cookieFits(bytes: Uint8Array, end: number, from: Endpoint): boolean {
+    const at = end + MAC_BYTES;
+    const shown = bytes.subarray(at, at + MAC_BYTES);
     if (equalBytes(shown, NO_MAC)) return false;
     this.#rotateCookies();
     const covered = bytes.subarray(0, at);

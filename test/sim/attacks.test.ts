@@ -17,7 +17,7 @@ import type { SimHost } from '../../src/sim/world.ts';
 import { ROLE_CLIENT } from '../../src/wire/certificate.ts';
 import { DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/wire/datagram-header.ts';
 import { DropReason } from '../../src/wire/drop.ts';
-import { INIT_NOISE_END, KEY_AT, KEY_NONCE_AT, RESPONSE_NOISE_END, SEALED_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
+import { INIT_NOISE_END, KEY_AT, KEY_NONCE_AT, RESPONSE_NOISE_END, SEALED_INIT_BYTES, WIDE_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
 import { counted, elsewhere, inject, isData, Stranger, Tap, verdict, workedBy } from '../support/attacker.ts';
 import { chain, hosts, linked, linkOf, Network, useNetworks, wire, type NetworkOptions } from '../support/network.ts';
@@ -161,7 +161,7 @@ describe.each(KINDS)('tampering with handshakes (%s primitives)', (_kind, primit
     long.set(init);
     for (let length = 0; length <= long.length; length += 1) {
       if (length === init.length) continue;
-      const reason = length < 12 ? 'datagramTooShort' : length > DATAGRAM_BYTES_MAX ? 'datagramTooLong' : 'handshakeMalformed';
+      const reason = length < 12 ? 'datagramTooShort' : length > DATAGRAM_BYTES_MAX ? 'datagramTooLong' : length === WIDE_INIT_BYTES ? 'handshakeMacWrong' : 'handshakeMalformed';
       expect(verdict(s.b, long.slice(0, length), elsewhere())).toEqual({ [reason]: 1 });
     }
     expect(s.b.node.links.size).toBe(2);
