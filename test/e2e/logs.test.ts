@@ -124,8 +124,11 @@ describe.skipIf(process.platform !== 'linux')('a daemon whose log goes to', () =
   test.skipIf(process.getuid!() !== 0)('a pipe of another user, which cannot be opened again: carries, and gives it back as it was', async () => {
     const { read, write } = pipe();
     const flags = flagsOf(write);
-    chmodSync(folder, 0o777);
-    const daemon = await start(write, (command) => ['setpriv', '--reuid=61999', '--regid=61999', '--clear-groups', ...command]);
+    // As in /tmp: everybody may put files there, and nobody take another's away.
+    chmodSync(folder, 0o1777);
+    process.env['SPINES_SOCKET_OWNER'] = '61999';
+    const daemon = await start(write, (command) => ['setpriv', '--reuid=61999', '--regid=61999', '--clear-groups', ...command])
+      .finally(() => delete process.env['SPINES_SOCKET_OWNER']);
     await until(async () => {
       await logLines(daemon, 100);
       return (await status(daemon)).host!.log!.failing === 'EAGAIN';

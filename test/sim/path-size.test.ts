@@ -116,7 +116,7 @@ describe('frames of every kind', () => {
 });
 
 describe('a path that narrows under traffic', () => {
-  test.each([[1_500, 1_280], [1_500, 1_000], [1_420, 600], [1_280, 700]])('from %i to %i: reliable loses nothing, best effort is silent for half a second at most', (before, after) => {
+  test.each([[1_500, 1_280], [1_500, 1_000], [1_420, 600], [1_280, 700]])('from %i to %i: reliable loses nothing and waits a second at most, best effort is silent for half of one at most', (before, after) => {
     for (let seed = 1; seed <= 5; seed += 1) {
       const network = pair({ seed, forward: wire({ latencyUs: (seed - 1) * 8 * MS, mtuBytes: before }) });
       const [a, b] = [network.host(0), network.host(1)];
@@ -133,7 +133,7 @@ describe('a path that narrows under traffic', () => {
       network.run(SECOND);
       const times = inbox.messages.map(({ at }) => at);
       const gaps = times.slice(1).map((at, i) => at - times[i]!);
-      expect(Math.max(...gaps) / MS, `seed ${seed}`).toBeLessThanOrEqual(500);
+      expect(Math.max(...gaps) / MS, `seed ${seed}`).toBeLessThanOrEqual(service === RELIABLE ? 1_000 : 500);
       if (service === RELIABLE) expect(inbox.messages.length, `seed ${seed}`).toBe(2_500);
       else expect(inbox.messages.length, `seed ${seed}`).toBeGreaterThan(2_500 - 250);
       expect(sizeOf(a, b)).toBeLessThanOrEqual(after - IP_UDP);

@@ -53,6 +53,7 @@ class WireEnd {
   readonly latencyUs = LATENCY;
   readonly liveness = { rtt: { samples: 1, smoothedUs: 2 * LATENCY, variationUs: 0 }, lossOut: 0 };
   channel = { buffer: new Uint8Array(0), version: 3 };
+  readonly damped = false;
   readonly #lab: Lab;
   readonly #onFrame: (type: number, bytes: Uint8Array) => void;
 
@@ -61,6 +62,14 @@ class WireEnd {
     this.node = node;
     this.slot = slot;
     this.#onFrame = onFrame;
+  }
+
+  routedLatencyUs(): Micros {
+    return this.latencyUs;
+  }
+
+  routedLoss(): number {
+    return this.liveness.lossOut;
   }
 
   control(type: number, bytes: number): number {

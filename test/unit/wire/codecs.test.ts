@@ -310,7 +310,7 @@ describe('link state', () => {
     for (let flags = 0; flags < 256; flags += 1) {
       b[10] = flags;
       // A signed one has no name here and more behind the links, and so has one with facts.
-      expect(reasonOf(b)).toBe(flags < 2 ? DropReason.none : flags < 8 ? DropReason.linkStateMalformed : DropReason.reservedNotZero);
+      expect(reasonOf(b)).toBe(flags < 2 ? DropReason.none : flags < 16 ? DropReason.linkStateMalformed : DropReason.reservedNotZero);
     }
     b[10] = 0;
     b[13] = 0xff;
