@@ -22,6 +22,8 @@ const SLOW = 0.9;
 /** The rate grows by so much each step, by more when nothing was heard for a while. */
 const STEP: Micros = 100 * MILLISECOND;
 const GROWTH = 1.05, GROWTH_QUIET = 1.25;
+/** Bytes a microsecond, more than any path carries: while its own first link holds a flow back its rate would grow without end. */
+const RATE_MAX = 100_000;
 const QUIET: Micros = SECOND;
 /** A flow of which nothing waits, and which heard nothing for so long, is free. */
 const FORGET: Micros = 5 * SECOND;
@@ -204,7 +206,9 @@ export class Throttle {
   }
 
   #fill(now: Micros): void {
-    for (; now - this.#steppedAt >= STEP; this.#steppedAt += STEP) this.#rate *= this.#steppedAt - this.#noticedAt >= QUIET ? GROWTH_QUIET : GROWTH;
+    for (; now - this.#steppedAt >= STEP; this.#steppedAt += STEP) {
+      this.#rate = Math.min(RATE_MAX, this.#rate * (this.#steppedAt - this.#noticedAt >= QUIET ? GROWTH_QUIET : GROWTH));
+    }
     this.#tokens = Math.min(Math.max(BURST_BYTES, 4 * MILLISECOND * this.#rate), this.#tokens + (now - this.#filledAt) * this.#rate);
     this.#filledAt = now;
   }
