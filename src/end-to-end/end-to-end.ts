@@ -10,6 +10,7 @@
  */
 
 import { copyBytes } from '../base/bytes.ts';
+import { FACTOR, FairPlaces } from '../base/fair-places.ts';
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
@@ -45,10 +46,10 @@ export interface EndToEndEnvironment {
   deliver(packet: Packet): void;
 }
 
-/** What waits for the key of one destination, of all, and how long. Later ones are refused: what lacks a key for so long has none. */
+/** What waits for the key of one destination, of all (shared by program), and how long. Later ones are refused: what lacks a key for so long has none. */
 const OUT_MOST = 2_048, OUT_ALL_MOST = 8_192;
 const OUT_WAIT: Micros = 3 * SECOND;
-/** What waits for the key of one source that came by one neighbour, by that neighbour, of all, and how long. */
+/** What waits for the key of one source that came by one neighbour, by that neighbour, of all (shared by neighbour), and how long. */
 const IN_MOST = 1_024, IN_VIA_MOST = 2_048, IN_ALL_MOST = 8_192;
 const IN_WAIT: Micros = SECOND;
 /** Between two questions for one source's record. */
@@ -75,6 +76,7 @@ export class EndToEnd implements Protection {
   readonly #inVia = new Map<NodeId, number>();
   #outCount = 0;
   #inCount = 0;
+  readonly #outPlaces = new FairPlaces<KeptPacket>();
   readonly #exchanges = new TokenBucket(EXCHANGES_PER_SECOND, EXCHANGES_BURST);
   readonly #timer = new Timer(() => this.#onTimer());
   readonly #waited = new Packet();
@@ -176,9 +178,11 @@ export class EndToEnd implements Protection {
       this.#keyless.set(destination, now);
     } else if (now - since >= OUT_WAIT) return DropReason.endToEndNoKey;
     const queue = this.#out.get(destination) ?? { node: destination, via: 0, packets: [], askedAt: 0 };
-    if (queue.packets.length >= OUT_MOST || this.#outCount >= OUT_ALL_MOST) return DropReason.endToEndNoKey;
+    const holder = [packet.user, packet.user] as const;
+    if (queue.packets.length >= OUT_MOST || !this.#outPlaces.open(holder, OUT_ALL_MOST - this.#outCount)) return DropReason.endToEndNoKey;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndNoKey;
+    this.#outPlaces.add(kept, holder);
     queue.packets.push({ kept, until: now + OUT_WAIT });
     this.#out.set(destination, queue);
     this.#outCount += 1;
@@ -196,6 +200,7 @@ export class EndToEnd implements Protection {
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
       if (reason === DropReason.none) reason = this.#env.send(this.#waited);
       if (reason !== DropReason.none) this.#env.drops.count(reason);
+      this.#outPlaces.delete(kept);
       this.#env.pool.release(kept);
     }
   }
@@ -246,7 +251,8 @@ export class EndToEnd implements Protection {
     const { source, via } = packet;
     const now = clock.now(), name = `${via} ${source}`;
     let queue = this.#in.get(name);
-    if (this.#inCount >= IN_ALL_MOST || (queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= IN_VIA_MOST) return DropReason.endToEndEpochUnknown;
+    const viaMost = Math.min(IN_VIA_MOST, FACTOR * (IN_ALL_MOST - this.#inCount));
+    if ((queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= viaMost) return DropReason.endToEndEpochUnknown;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndEpochUnknown;
     if (queue === undefined) this.#in.set(name, queue = { node: source, via, packets: [], askedAt: -ASK_INTERVAL });
@@ -316,6 +322,7 @@ export class EndToEnd implements Protection {
     while (count < packets.length && packets[count]!.until <= now) count += 1;
     for (const { kept } of packets.splice(0, count)) {
       this.#env.drops.count(reason);
+      this.#outPlaces.delete(kept);
       this.#env.pool.release(kept);
     }
     return count;
@@ -327,6 +334,7 @@ export class EndToEnd implements Protection {
     this.#out.clear();
     this.#in.clear();
     this.#inVia.clear();
+    this.#outPlaces.clear();
     this.#outCount = 0;
     this.#inCount = 0;
   }

@@ -198,6 +198,22 @@ describe('a record that does not come', () => {
     network.run(SECOND);
     expect([inbox.messages.length, plain]).toEqual([1, 0]);
   });
+
+  test('of many destinations: a program that sends to all of them leaves another one places', () => {
+    const network = chain(9);
+    const [a, ...others] = network.hosts as [SimHost, ...SimHost[]];
+    for (const host of others) host.start();
+    a.start();
+    vi.spyOn(a.node.router.records!, 'onFrame').mockReturnValue(DropReason.none);
+    expect(network.converged(10 * SECOND)).not.toBeNull();
+    const greedy = new Inbox(a, 0), modest = new Inbox(a, 0);
+    for (const host of others.slice(0, 6)) for (let i = 0; i < 3_000; i += 1) greedy.send(host, PORT, pattern(10));
+    const held = a.node.endToEnd!.waiting;
+    expect(held).toBeGreaterThan(6_000);
+    for (let i = 0; i < 100; i += 1) expect(modest.send(others[7]!, PORT, pattern(10)), `message ${i}`).toBe(DropReason.none);
+    network.run(4 * SECOND);
+    expect(a.node.endToEnd!.waiting).toBe(0);
+  });
 });
 
 test('revocation ends keys at once: what the revoked node sends is not opened, nor does anything leave for it', () => {
