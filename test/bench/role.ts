@@ -56,7 +56,8 @@ async function daemon(id: number, { at, next, identity, offload }: Order & { kin
   const key = identity === null || identity.nextKey === null ? {} : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
   const dials: DialConfig[] = next === null ? [] : [{ ...next, node: null, ...key }];
   return await startDaemon({
-    config: makeConfig({ id, dials }), offload: loadOffload(offload), listen: [at], client: { socketPath: null, tcp: null },
+    // The one in the middle is measured: ends that also seal from end to end would set the rate. What that costs is secrecy.ts's.
+    config: makeConfig({ id, dials, secrecy: 'links' }), offload: loadOffload(offload), listen: [at], client: { socketPath: null, tcp: null },
     membership: identity === null ? null : readMembership(identity.folder), revocationsPath: null, reload: null,
     emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
   });
