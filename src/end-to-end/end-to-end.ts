@@ -197,6 +197,8 @@ export class EndToEnd implements Protection {
     this.#outCount -= queue.packets.length;
     for (const { kept } of queue.packets) {
       let reason = this.#waited.decode(kept.bytes, kept.start, kept.end, false);
+      // Or it would take turns as somebody else's, and what the program sends next would overtake it.
+      this.#waited.user = kept.user;
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
       if (reason === DropReason.none) reason = this.#env.send(this.#waited);
       if (reason !== DropReason.none) this.#env.drops.count(reason);

@@ -199,6 +199,34 @@ describe('a record that does not come', () => {
     expect([inbox.messages.length, plain]).toEqual([1, 0]);
   });
 
+  test('of the destination: what waited leaves as its program\'s, in front of what the program sends next', () => {
+    const network = chain(2);
+    const [a, b] = network.hosts as [SimHost, SimHost];
+    b.start();
+    a.start();
+    const records = a.node.router.records!, late: (() => void)[] = [];
+    const held = vi.spyOn(records, 'onFrame').mockImplementation((link, type, bytes, start, end) => {
+      const copy = bytes.slice(start, end);
+      late.push(() => records.onFrame(link, type, copy, 0, copy.length));
+      return DropReason.none;
+    });
+    expect(network.converged(5 * SECOND)).not.toBeNull();
+    const inbox = new Inbox(b, PORT), sender = new Inbox(a, 0);
+    for (let i = 0; i < 5; i += 1) expect(sender.send(b, PORT, pattern(20 + i))).toBe(DropReason.none);
+    expect(a.node.endToEnd!.waiting).toBe(5);
+    const send = a.node.dissemination.sendOn.bind(a.node.dissemination), users: unknown[] = [];
+    vi.spyOn(a.node.dissemination, 'sendOn').mockImplementation((packet) => {
+      users.push(packet.user);
+      return send(packet);
+    });
+    held.mockRestore();
+    for (const hear of late) hear();
+    sender.send(b, PORT, pattern(25));
+    network.run(SECOND);
+    expect(inbox.messages.map(({ bytes }) => bytes.length)).toEqual([20, 21, 22, 23, 24, 25]);
+    expect(users.map((user) => user === sender)).toEqual([true, true, true, true, true, true]);
+  });
+
   test('of many destinations: a program that sends to all of them leaves another one places', () => {
     const network = chain(9);
     const [a, ...others] = network.hosts as [SimHost, ...SimHost[]];
