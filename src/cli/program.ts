@@ -7,32 +7,10 @@
 
 import { Command, CommanderError } from 'commander';
 
-import { registerCat } from './cat.ts';
-import { registerConfig } from './config.ts';
-import { registerDaemon } from './daemon.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerExpose } from './expose.ts';
 import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
-import { registerFirewall } from './firewall.ts';
-import { registerFigures } from './figures.ts';
-import { registerForward } from './forward.ts';
-import { registerKeys } from './keys.ts';
 import { helpBelow } from './help-text.ts';
-import { registerInit } from './init.ts';
-import { registerLink } from './link.ts';
-import { registerLinks } from './links.ts';
-import { registerNodes } from './nodes.ts';
 import { note, printJson, terminalColumns } from './output.ts';
-import { registerPing } from './ping.ts';
-import { registerReload } from './reload.ts';
-import { registerReplay } from './replay.ts';
-import { registerRoutes } from './routes.ts';
-import { registerSessions } from './sessions.ts';
-import { registerSocks } from './socks.ts';
-import { registerStop } from './stop.ts';
-import { registerStatus } from './status.ts';
-import { registerTrace } from './trace.ts';
-import { packageVersion, registerVersion } from './version.ts';
+import { packageVersion } from './version.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 the answer is no (unreachable, unknown, unanswered);
@@ -41,12 +19,34 @@ ${EXIT_USAGE} wrong usage, config or topology file; ${EXIT_NO_DAEMON} no daemon 
 Tables fit the terminal, or COLUMNS, or 80 columns: what is cut shows "..", and
 --json has it whole.`;
 
-/** In the order of `spines help`. */
-const COMMANDS: readonly ((program: Command) => void)[] = [
-  registerInit, registerDaemon, registerConfig, registerReload, registerStop, registerStatus, registerDoctor,
-  registerLinks, registerRoutes, registerNodes, registerSessions, registerFirewall, registerPing, registerTrace, registerCat,
-  registerForward, registerExpose, registerSocks, registerLink, registerReplay, registerFigures, registerKeys, registerVersion,
-];
+type Register = (program: Command) => void;
+
+/** In the order of `spines help`. To load all of them takes half a second, so where one is called by name it alone is loaded. */
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  init: async () => (await import('./init.ts')).registerInit,
+  daemon: async () => (await import('./daemon.ts')).registerDaemon,
+  config: async () => (await import('./config.ts')).registerConfig,
+  reload: async () => (await import('./reload.ts')).registerReload,
+  stop: async () => (await import('./stop.ts')).registerStop,
+  status: async () => (await import('./status.ts')).registerStatus,
+  doctor: async () => (await import('./doctor.ts')).registerDoctor,
+  links: async () => (await import('./links.ts')).registerLinks,
+  routes: async () => (await import('./routes.ts')).registerRoutes,
+  nodes: async () => (await import('./nodes.ts')).registerNodes,
+  sessions: async () => (await import('./sessions.ts')).registerSessions,
+  firewall: async () => (await import('./firewall.ts')).registerFirewall,
+  ping: async () => (await import('./ping.ts')).registerPing,
+  trace: async () => (await import('./trace.ts')).registerTrace,
+  cat: async () => (await import('./cat.ts')).registerCat,
+  forward: async () => (await import('./forward.ts')).registerForward,
+  expose: async () => (await import('./expose.ts')).registerExpose,
+  socks: async () => (await import('./socks.ts')).registerSocks,
+  link: async () => (await import('./link.ts')).registerLink,
+  replay: async () => (await import('./replay.ts')).registerReplay,
+  figures: async () => (await import('./figures.ts')).registerFigures,
+  keys: async () => (await import('./keys.ts')).registerKeys,
+  version: async () => (await import('./version.ts')).registerVersion,
+};
 
 /** Of descriptions beside their commands and flags. */
 const HELP_COLUMNS_MIN = 12;
@@ -56,7 +56,8 @@ export interface RunState {
   command: Command | null;
 }
 
-export function buildProgram(state: RunState): Command {
+/** The program as it is called with `argv`: with the command that this names alone, else with all of them. */
+export async function buildProgram(state: RunState, argv: readonly string[]): Promise<Command> {
   const program = new Command('spines')
     .description('An overlay network: daemons, virtual links, link-state routing, and a replayable emulator.')
     .exitOverride()
@@ -67,14 +68,16 @@ export function buildProgram(state: RunState): Command {
     .version(packageVersion(), '-V, --version')
     .addHelpText('after', helpBelow(EXIT_CODES))
     .hook('preAction', (_program, command) => { state.command = command; });
-  for (const register of COMMANDS) register(program);
+  const first = argv[0] ?? '', name = first === '-V' || first === '--version' ? 'version' : first;
+  const called = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS);
+  for (const register of await Promise.all(called.map((load) => load()))) register(program);
   return program;
 }
 
 /** Runs one command line (without node and script). Resolves to the exit code; prints what there is to say. */
 export async function run(argv: readonly string[]): Promise<number> {
   const state: RunState = { command: null };
-  const program = buildProgram(state);
+  const program = await buildProgram(state, argv);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return Number(process.exitCode ?? EXIT_OK);

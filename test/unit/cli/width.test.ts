@@ -1,5 +1,6 @@
 /** What the commands print fits its terminal, whatever names, addresses and numbers there are, and no row is lost. */
 
+import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import type { LinkRow, NodesReply, SessionsReply, StatusReply } from 'spines-client/protocol';
 
@@ -145,17 +146,17 @@ test('the terminal says how wide it is, or COLUMNS, or it is 80', () => {
   expect([columnsOf({}, { COLUMNS: '5' }), columnsOf({}, { COLUMNS: '999999999' })]).toEqual([40, 10_000]);
 });
 
-test('the help of every command fits 80 columns', () => {
+test('the help of every command fits 80 columns', async () => {
   const seen: string[] = [];
-  const walk = (command: ReturnType<typeof buildProgram>): void => {
+  const walk = (command: Command): void => {
     let text = '';
     command.configureOutput({ ...command.configureOutput(), writeOut: (part) => { text += part; }, getOutHelpWidth: () => 80 });
     command.outputHelp();
     fits(text, 80);
     seen.push(command.name());
-    command.commands.forEach((one) => walk(one as ReturnType<typeof buildProgram>));
+    command.commands.forEach((one) => walk(one));
   };
-  walk(buildProgram({ command: null }));
+  walk(await buildProgram({ command: null }, []));
   expect(seen.length).toBeGreaterThan(25);
   expect(seen).toEqual(expect.arrayContaining(['stop', 'cat', 'keys', 'verify', 'set', 'figures']));
 });
