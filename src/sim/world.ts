@@ -40,10 +40,22 @@ export interface Wire {
   ipBytes: number;
 }
 
+/** Datagrams under way lie beside each other: memory of its own for each costs more than to carry it. A multiple of 8. */
+const SLAB_BYTES = 65_536;
+
+class Slab {
+  readonly bytes = new Uint8Array(SLAB_BYTES);
+  /** The same in words, for the hash. */
+  readonly words = new Int32Array(this.bytes.buffer);
+  used = 0;
+}
+
 class Arrival {
   readonly timer: Timer;
   wire: Wire | null = null;
   bytes: Uint8Array = new Uint8Array(0);
+  /** Where they lie, from a multiple of 8 on. */
+  slab: Slab | null = null;
 
   constructor(onArrival: (arrival: Arrival) => void) {
     this.timer = new Timer(() => onArrival(this));
@@ -78,6 +90,7 @@ export class World implements Clock {
   readonly #onArrivalHook: WorldOptions['onArrival'];
   readonly #queue = new TimerQueue();
   readonly #freeArrivals: Arrival[] = [];
+  #slab = new Slab();
   #now: Micros = 0;
   #hashA = 0x811c9dc5;
   #hashB = 0x9747b28c;
@@ -167,44 +180,57 @@ export class World implements Clock {
     wire.ipBytes += length + IP_UDP_BYTES;
     wire.model.offer(this.#now, length, verdict);
     if (verdict.copies === 0) return;
-    if (verdict.corruptBit < 0) this.#arriveAt(verdict.at0, wire, bytes.slice(0, length));
-    else if (!this.#checksums) {
-      const copy = bytes.slice(0, length);
-      copy[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
-      this.#arriveAt(verdict.at0, wire, copy);
-    }
-    if (verdict.copies === 2) this.#arriveAt(verdict.at1, wire, bytes.slice(0, length));
+    const sent = bytes.length === length ? bytes : bytes.subarray(0, length);
+    if (verdict.corruptBit < 0) this.#arriveAt(verdict.at0, wire, sent);
+    else if (!this.#checksums) this.#arriveAt(verdict.at0, wire, sent)[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
+    if (verdict.copies === 2) this.#arriveAt(verdict.at1, wire, sent);
   }
 
   readonly verdict = makeVerdict();
 
-  #arriveAt(at: Micros, wire: Wire, bytes: Uint8Array): void {
+  /** What will arrive: a copy. */
+  #arriveAt(at: Micros, wire: Wire, sent: Uint8Array): Uint8Array {
     const arrival = this.#freeArrivals.pop() ?? new Arrival((due) => this.#onArrival(due));
+    if (this.#slab.used + sent.length > SLAB_BYTES) this.#slab = new Slab();
+    const slab = this.#slab, start = slab.used, bytes = slab.bytes.subarray(start, start + sent.length);
+    bytes.set(sent);
+    slab.used = (start + sent.length + 7) & ~7;
     arrival.wire = wire;
     arrival.bytes = bytes;
+    arrival.slab = slab;
     this.#queue.arm(arrival.timer, at);
+    return bytes;
   }
 
   #onArrival(arrival: Arrival): void {
     const wire = arrival.wire!;
-    const { bytes } = arrival;
+    const { bytes } = arrival, { words } = arrival.slab!;
+    arrival.slab = null;
     this.#freeArrivals.push(arrival);
     if (!wire.model.settings.up || !wire.to.running) return;
     if (this.#onArrivalHook?.(wire, bytes) === false) return;
     this.arrivals += 1;
-    this.#hash(wire, bytes);
+    this.#hash(wire, bytes, words);
     wire.to.onDatagram(bytes, wire.from.endpoint);
   }
 
-  #hash(wire: Wire, bytes: Uint8Array): void {
+  #hash(wire: Wire, bytes: Uint8Array, words: Int32Array): void {
     let a = this.#hashA ^ this.#now;
     let b = this.#hashB ^ ((wire.from.index << 16) | wire.to.index);
     a = Math.imul(a ^ bytes.length, 0x01000193);
-    for (let i = 0; i < bytes.length; i += 1) a = Math.imul(a ^ bytes[i]!, 0x01000193);
+    const first = bytes.byteOffset >> 2, end = first + (bytes.length >> 2);
+    for (let i = first; i < end; i += 1) a = mixed(a, words[i]!);
+    for (let i = bytes.length & ~3; i < bytes.length; i += 1) a = mixed(a, bytes[i]!);
     b = Math.imul(b ^ a, 0x85ebca6b);
     this.#hashA = a;
     this.#hashB = b ^ (b >>> 15);
   }
+}
+
+/** Reversible, so that a change of one word alone always shows. */
+function mixed(hash: number, word: number): number {
+  const x = Math.imul(hash ^ word, 0x01000193);
+  return x ^ (x >>> 15);
 }
 
 export class SimHost implements Clock {

@@ -74,7 +74,9 @@ class Client implements ClientOut {
       this.order.push(String(this.events.at(-1)!['event']));
     } else if (type === FRAME_STREAM_DATA) {
       const socket = getWord(body, 0);
-      this.data.set(socket, [...(this.data.get(socket) ?? []), ...body.subarray(STREAM_HEAD_BYTES)]);
+      const data = this.data.get(socket) ?? [];
+      data.push(...body.subarray(STREAM_HEAD_BYTES));
+      this.data.set(socket, data);
       this.order.push(`data ${body.length - STREAM_HEAD_BYTES}`);
     } else if (type === FRAME_STREAM_END) this.order.push('end');
     else if (type === FRAME_STREAM_CREDIT) {
