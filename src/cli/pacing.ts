@@ -45,18 +45,23 @@ export function burstBytes(kbps: number, datagramBytes: number): number {
   return Math.max(2 * datagramBytes, Math.ceil((kbps * BURST_US) / 8_000));
 }
 
-/** The schedule of a flow: message k of `count` is due at startUs + k * periodUs. */
+/** The schedule of a flow: message k of `count` is due at startUs + offset of k, by default k * periodUs. */
 export class Schedule {
   readonly startUs: number;
   readonly periodUs: number;
   readonly count: number;
+  readonly #offset: (k: number) => number;
   #next = 0;
+  /** Of the next message; computed from the start, so that rounding does not add up. */
+  #dueUs: number;
 
-  /** `count` may be Infinity. */
-  constructor(startUs: number, periodUs: number, count: number) {
+  /** `count` may be Infinity. `offset`: when message k is due after the start; never falls. */
+  constructor(startUs: number, periodUs: number, count: number, offset: (k: number) => number = (k) => k * periodUs) {
     this.startUs = startUs;
     this.periodUs = periodUs;
     this.count = count;
+    this.#offset = offset;
+    this.#dueUs = this.dueOf(0);
   }
 
   /** Index of the next message, which is also the number already taken. */
@@ -68,15 +73,20 @@ export class Schedule {
     return this.#next >= this.count;
   }
 
-  /** Due time of the next message; computed from the start, so that rounding does not add up. */
+  /** Due time of the next message. */
   get dueUs(): number {
-    return this.startUs + this.#next * this.periodUs;
+    return this.#dueUs;
+  }
+
+  dueOf(k: number): number {
+    return this.startUs + this.#offset(k);
   }
 
   /** Takes the next message if it is due; returns its index, or -1. */
   take(nowUs: number): number {
-    if (this.done || this.dueUs > nowUs) return -1;
+    if (this.done || this.#dueUs > nowUs) return -1;
     this.#next += 1;
+    this.#dueUs = this.dueOf(this.#next);
     return this.#next - 1;
   }
 }

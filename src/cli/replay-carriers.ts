@@ -24,6 +24,8 @@ export interface CarrierOptions {
 export interface Carrier {
   /** `payload` has the flow's size; it is not kept. */
   send(payload: Uint8Array): void;
+  /** Messages that wait in this process because the stream does not take them. */
+  waiting(): number;
   close(): void;
 }
 
@@ -48,6 +50,7 @@ async function openDatagrams({ flow, source, destination, to, onMessage, onRefus
   return {
     // A fixed rate does not wait: what the daemon refuses is part of the loss.
     send: (payload) => { sender.send(payload, port, to); },
+    waiting: () => 0,
     close: () => {
       tryClose(sender);
       tryClose(receiver);
@@ -75,6 +78,7 @@ async function openStream({ flow, source, destination, to, onMessage, onRefused 
       if (sender.destroyed || sender.writableLength + payload.length > BACKLOG_BYTES_MAX) onRefused(sender.destroyed ? 'ENOTCONN' : 'ENOBUFS', 1);
       else sender.write(Buffer.from(payload));
     },
+    waiting: () => (sender.destroyed ? 0 : Math.floor(sender.writableLength / flow.sizeBytes)),
     close: () => {
       sender.destroy();
       server.close();

@@ -1,7 +1,7 @@
 /**
  * The flows of a real-time replay: fixed-rate senders and measuring receivers in one process.
  *
- * Owns the payload, the schedule loop and the meters; sockets are replay-carriers.ts's. Message k of a flow is due at t0 + k * period and is
+ * Owns the payload, the schedule loop and the meters; sockets are replay-carriers.ts's. A message is due when send-times.ts says, and is
  * sent within about 0.1 ms of that where the rates allow; delay counts from the due time, on this process's
  * monotonic clock, also while a message waits for its stream to take it. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
  */
@@ -9,7 +9,8 @@
 import type { SpinesClient } from 'spines-client';
 
 import { SECOND, type Micros } from '../base/time.ts';
-import { FlowMeter, type FlowResult } from '../emulation/delay-stats.ts';
+import { FlowMeter, Refusals, type FlowResult } from '../emulation/delay-stats.ts';
+import { SendTimes } from '../emulation/send-times.ts';
 import type { Topology, TopologyFlow } from '../emulation/topology.ts';
 import { latenessBetween, Lateness } from '../host/lateness.ts';
 import { PRECISE_PERIOD_US, Schedule, waitFor } from './pacing.ts';
@@ -23,6 +24,8 @@ interface RunningFlow {
   readonly flow: TopologyFlow;
   readonly index: number;
   readonly meter: FlowMeter;
+  /** By the code that daemon or client library gave. */
+  readonly refusals: Refusals;
   readonly carrier: Carrier;
   readonly payload: Uint8Array;
   readonly view: DataView;
@@ -34,22 +37,22 @@ interface RunningFlow {
 export class Flows {
   readonly #flows: RunningFlow[] = [];
   readonly #precise: boolean;
+  readonly #seed: number;
   #timer: NodeJS.Timeout | null = null;
   #immediate: NodeJS.Immediate | null = null;
   #onAllSent: () => void = () => {};
   #running = false;
   readonly #lateness = new Lateness(0);
-  /** Messages that the source daemon refused, by the reason it gave. */
-  readonly refusals = new Map<string, number>();
 
-  private constructor(precise: boolean) {
+  private constructor(precise: boolean, seed: number) {
     this.#precise = precise;
+    this.#seed = seed;
   }
 
   /** Opens the sockets of all flows. `clientOf` and `quadOf` take node indexes. */
   static async open(topology: Topology, clientOf: (node: number) => SpinesClient, quadOf: (node: number) => string): Promise<Flows> {
     const slowRate = topology.flows.reduce((sum, { packetsPerSecond: rate }) => (SECOND / rate >= PRECISE_PERIOD_US ? sum + rate : sum), 0);
-    const flows = new Flows(slowRate <= PRECISE_RATE_MAX);
+    const flows = new Flows(slowRate <= PRECISE_RATE_MAX, topology.seed);
     for (const [index, flow] of topology.flows.entries()) await flows.#add(index, flow, clientOf(flow.from), clientOf(flow.to), quadOf(flow.to));
     return flows;
   }
@@ -68,7 +71,7 @@ export class Flows {
 
   /** Sends all messages of all flows; resolves after the last. Flow starts count from `startUs` on `nowUs`. */
   run(startUs: Micros): Promise<void> {
-    for (const entry of this.#flows) entry.schedule = scheduleOf(entry.flow, startUs);
+    for (const entry of this.#flows) entry.schedule = scheduleOf(entry.flow, startUs, this.#seed, entry.index);
     this.#running = true;
     return new Promise((resolve) => {
       this.#onAllSent = resolve;
@@ -82,7 +85,11 @@ export class Flows {
   }
 
   results(): FlowResult[] {
-    return this.#flows.map(({ flow, meter, sent }) => meter.result(sent, flow.durationUs));
+    return this.#flows.map(({ flow, meter, sent, refusals, carrier }) => {
+      const waiting = carrier.waiting();
+      if (waiting > 0) refusals.add('waiting', waiting);
+      return meter.result(sent, flow.durationUs, refusals);
+    });
   }
 
   /** Stops sending and closes the sockets. */
@@ -94,17 +101,17 @@ export class Flows {
   }
 
   async #add(index: number, flow: TopologyFlow, source: SpinesClient, destination: SpinesClient, to: string): Promise<void> {
-    const meter = new FlowMeter();
+    const meter = new FlowMeter(), refusals = new Refusals();
     const carrier = await openCarrier({
       flow, source, destination, to,
       onMessage: (message) => {
         const nowAt = nowUs();
         if (message.readUInt32BE(0) === index) meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
       },
-      onRefused: (code, count) => { this.refusals.set(code, (this.refusals.get(code) ?? 0) + count); },
+      onRefused: (code, count) => refusals.add(code, count),
     });
     const payload = new Uint8Array(flow.sizeBytes);
-    this.#flows.push({ flow, index, meter, carrier, payload, view: new DataView(payload.buffer), schedule: scheduleOf(flow, Infinity), sent: 0 });
+    this.#flows.push({ flow, index, meter, refusals, carrier, payload, view: new DataView(payload.buffer), schedule: scheduleOf(flow, Infinity, this.#seed, index), sent: 0 });
   }
 
   #turn(): void {
@@ -137,10 +144,11 @@ export class Flows {
     const { view, payload, schedule } = entry;
     view.setUint32(0, entry.index);
     view.setUint32(4, sequence);
-    view.setFloat64(8, schedule.startUs + sequence * schedule.periodUs);
+    const dueUs = schedule.dueOf(sequence);
+    view.setFloat64(8, dueUs);
     entry.sent += 1;
     const now = nowUs();
-    this.#lateness.add(Math.round(now - schedule.startUs - sequence * schedule.periodUs), now);
+    this.#lateness.add(Math.round(now - dueUs), now);
     entry.carrier.send(payload);
   }
 }
@@ -150,9 +158,10 @@ export function nowUs(): Micros {
   return performance.now() * 1_000;
 }
 
-export function scheduleOf(flow: Pick<TopologyFlow, 'packetsPerSecond' | 'startUs' | 'durationUs' | 'count'>, startUs: Micros): Schedule {
-  const periodUs = SECOND / flow.packetsPerSecond;
-  // Message k is sent when k * period is before the end; the noise of the division must not add one.
-  const inTime = Math.ceil((flow.durationUs * flow.packetsPerSecond) / SECOND - 1e-9);
-  return new Schedule(startUs + flow.startUs, periodUs, Math.min(flow.count ?? Infinity, Math.max(0, inTime)));
+/** `seed` and `index`, the flow's position in its file, say where in its period it sends. */
+export function scheduleOf(
+  flow: Pick<TopologyFlow, 'packetsPerSecond' | 'phaseUs' | 'jitterUs' | 'startUs' | 'durationUs' | 'count'>, startUs: Micros, seed: number, index: number,
+): Schedule {
+  const times = new SendTimes(flow, seed, index);
+  return new Schedule(startUs + flow.startUs, times.periodUs, Math.min(flow.count ?? Infinity, times.within(flow.durationUs)), (k) => times.offsetUs(k));
 }

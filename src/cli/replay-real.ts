@@ -121,7 +121,6 @@ class RealRun {
       const events = withConvictions(this.#events, await this.#convictions(startUs));
       const lateness = await this.#lateness(flows);
       const report = buildReport({ topology, mode: 'real', flows: flows.results(), links: this.#tally.report(), events, lateness });
-      for (const [code, count] of flows.refusals) this.#progress.say(`${count} messages were refused by their daemon (${code})`);
       return { report, delays: flows.meters.map(({ name, meter }) => ({ name, delays: meter.delays })) };
     } finally {
       this.stop();

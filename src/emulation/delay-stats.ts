@@ -127,6 +127,9 @@ export interface FlowResult {
   readonly sent: number;
   /** Distinct messages that arrived. */
   readonly delivered: number;
+  /** Messages that did not arrive and of which the sender was told, by its own daemon or by a node on the way: no room, or no route. */
+  readonly refused: number;
+  /** Messages that did not arrive, without a word. */
   readonly lost: number;
   readonly duplicates: number;
   /** Messages that arrived after one with a higher sequence number. */
@@ -136,7 +139,32 @@ export interface FlowResult {
   readonly delayMs: DelaySummary | null;
   /** Percent of the delivered messages delayed more than this many milliseconds. */
   readonly delayedPct: Readonly<Record<string, number>>;
+  /** Where anything was refused: how much was, by the code or drop reason that was told. */
+  readonly refusals?: Readonly<Record<string, number>>;
 }
+
+/** What a flow's sender was told that was not taken, or did not arrive; at most REFUSAL_KINDS_MAX kinds, the rest under the last. */
+export class Refusals {
+  readonly #counts = new Map<string, number>();
+
+  get total(): number {
+    let sum = 0;
+    for (const count of this.#counts.values()) sum += count;
+    return sum;
+  }
+
+  add(kind: string, count = 1): void {
+    const under = this.#counts.has(kind) || this.#counts.size < REFUSAL_KINDS_MAX - 1 ? kind : 'other';
+    this.#counts.set(under, (this.#counts.get(under) ?? 0) + count);
+  }
+
+  /** Most first. */
+  byKind(): Record<string, number> {
+    return Object.fromEntries([...this.#counts].sort((x, y) => y[1] - x[1] || (x[0] < y[0] ? -1 : 1)));
+  }
+}
+
+const REFUSAL_KINDS_MAX = 16;
 
 /** The receiving end of one flow. Sequence numbers count messages from 0. */
 export class FlowMeter {
@@ -198,19 +226,22 @@ export class FlowMeter {
   }
 
   /**
-   * The flow's numbers. `sent`: messages sent; `durationUs`: time the goodput is averaged over, 0 gives 0;
-   * `thresholdsMs`: the delays that delayedPct is about.
+   * The flow's numbers. `sent`: messages sent; `durationUs`: time the goodput is averaged over, 0 gives 0; `refusals`: what the sender was told,
+   * of packets where messages have several; `thresholdsMs`: the delays that delayedPct is about.
    */
-  result(sent: number, durationUs: Micros, thresholdsMs: readonly number[] = [60, 100]): FlowResult {
+  result(sent: number, durationUs: Micros, refusals: Refusals | null = null, thresholdsMs: readonly number[] = [60, 100]): FlowResult {
+    const missing = Math.max(0, sent - this.#delivered), refused = Math.min(missing, refusals?.total ?? 0);
     return {
       sent,
       delivered: this.#delivered,
-      lost: Math.max(0, sent - this.#delivered),
+      refused,
+      lost: missing - refused,
       duplicates: this.#duplicates,
       outOfOrder: this.#outOfOrder,
       goodputKbps: durationUs > 0 ? round3((this.#bytes * 8_000) / durationUs) : 0,
       delayMs: this.delays.summary(),
       delayedPct: Object.fromEntries(thresholdsMs.map((ms) => [String(ms), this.delays.percentAbove(ms)])),
+      ...(refused === 0 ? {} : { refusals: refusals!.byKind() }),
     };
   }
 

@@ -161,6 +161,9 @@ export function formatReport(report: Report, linksMax = 40): string {
       ),
     );
     const odd = report.flows.filter((flow) => flow.duplicates > 0 || flow.outOfOrder > 0);
+    for (const { name, refused, sent, refusals = {} } of report.flows) {
+      if (refused > 0) out.push(`  ${name}: ${refused} of ${sent} refused, and told: ${Object.keys(refusals).join(', ')}`);
+    }
     for (const flow of odd) out.push(`  ${flow.name}: ${flow.duplicates} duplicates, ${flow.outOfOrder} out of order`);
   }
 
@@ -208,12 +211,12 @@ export function flowsCsv(report: Report): string {
   const thresholds = [...new Set(report.flows.flatMap((flow) => Object.keys(flow.delayedPct)))].sort((a, b) => Number(a) - Number(b));
   const delays = ['mean', 'stddev', 'min', 'p50', 'p90', 'p99', 'p999', 'max'] as const;
   const lines = [
-    ['topology', 'mode', 'seed', 'flow', 'from', 'to', 'link', 'session', 'routing', 'sent', 'delivered', 'lost', 'duplicates', 'out_of_order', 'goodput_kbps']
+    ['topology', 'mode', 'seed', 'flow', 'from', 'to', 'link', 'session', 'routing', 'sent', 'delivered', 'refused', 'lost', 'duplicates', 'out_of_order', 'goodput_kbps']
       .concat(delays.map((name) => `delay_${name}_ms`), thresholds.map((ms) => `delayed_over_${ms}ms_pct`)),
   ];
   for (const flow of report.flows) {
     const head = [report.topology, report.mode, report.seed, flow.name, flow.from, flow.to, flow.link, flow.session, flow.routing];
-    const counts = [flow.sent, flow.delivered, flow.lost, flow.duplicates, flow.outOfOrder, flow.goodputKbps];
+    const counts = [flow.sent, flow.delivered, flow.refused, flow.lost, flow.duplicates, flow.outOfOrder, flow.goodputKbps];
     const measured = delays.map((name) => flow.delayMs?.[name] ?? '');
     const late = thresholds.map((ms) => (flow.delayMs === null ? '' : (flow.delayedPct[ms] ?? '')));
     lines.push([...head, ...counts, ...measured, ...late].map((field) => csvField(String(field))));

@@ -241,6 +241,8 @@ function flowOf(flow: FlowData, from: number, to: number, name: string, runUs: n
     // kbit/s to messages per second: * 1000 / (8 * size).
     packetsPerSecond: flow.packetsPerSecond ?? ((flow.rate ?? 0) * 125) / sizeBytes,
     sizeBytes,
+    phaseUs: flow.phase ?? null,
+    jitterUs: flow.jitter ?? 0,
     startUs,
     durationUs: Math.min(leftUs, flow.duration ?? leftUs),
     count: flow.count ?? null,

@@ -235,6 +235,8 @@ const flowSchema = strict({
   start: duration.optional(),
   duration: duration.optional(),
   count: whole(1, 100_000_000).optional(),
+  phase: duration.optional(),
+  jitter: duration.optional(),
   link: oneOf('best-effort', 'reliable', 'realtime').optional(),
   session: oneOf('datagram', 'stream').optional(),
   routing: oneOf('link-state', 'byzantine').optional(),
@@ -243,6 +245,9 @@ const flowSchema = strict({
   .refine((f) => f.congestion === undefined || f.session === 'stream', { path: ['congestion'], message: 'is of streams; add session: stream, or give congestion beside metric for links' })
   .refine((f) => (f.rate === undefined) !== (f.packetsPerSecond === undefined), { path: ['rate'], message: 'expected either rate or packetsPerSecond' })
   .refine((f) => f.duration === undefined || f.count === undefined, { path: ['count'], message: 'duration and count exclude each other' })
+  .refine((f) => (f.jitter ?? 0) * (f.packetsPerSecond ?? ((f.rate ?? 0) * 125) / (f.size ?? 1_000)) <= 1_000_000, {
+    path: ['jitter'], message: 'is longer than the time between two messages, which would overtake each other',
+  })
   .refine((f) => f.rate === undefined || (f.rate * 125) / (f.size ?? 1_000) <= FLOW_RATE_MAX, { path: ['rate'], message: `exceeds ${FLOW_RATE_MAX} messages per second` });
 
 const at = { at: duration };

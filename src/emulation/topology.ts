@@ -50,6 +50,10 @@ export interface TopologyFlow {
   readonly packetsPerSecond: number;
   /** Payload bytes of a message, FLOW_SIZE_MIN..FLOW_SIZE_MAX. */
   readonly sizeBytes: number;
+  /** Of the first message, from `startUs`; null: send-times.ts chooses, and no two flows stay in step. */
+  readonly phaseUs: Micros | null;
+  /** Every message is up to this late, at most the time between two. */
+  readonly jitterUs: Micros;
   /** From the start of the run (the network has converged then). */
   readonly startUs: Micros;
   /** How long it sends; ends with the run at the latest. */

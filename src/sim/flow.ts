@@ -1,16 +1,17 @@
 /**
  * A constant-rate flow between two simulated hosts, measured.
  *
- * The k-th message is due at start + k / rate; delay counts from then. Messages carry their number and due time.
+ * The k-th message is due at start + k / rate, or when the settings' times say; delay counts from then. Messages carry their number and due time.
  * A flow is a DatagramOwner at both ends, exactly as a client port is.
  */
 
 import { getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
 import type { NodeId, Port } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
-import { FlowMeter } from '../emulation/delay-stats.ts';
+import { FlowMeter, Refusals } from '../emulation/delay-stats.ts';
+import type { SendTimes } from '../emulation/send-times.ts';
 import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
-import { DropReason } from '../wire/drop.ts';
+import { DropReason, dropReasonName } from '../wire/drop.ts';
 import type { SimHost, World } from './world.ts';
 
 export interface FlowSettings {
@@ -20,6 +21,8 @@ export interface FlowSettings {
   readonly startUs: Micros;
   readonly durationUs: Micros;
   readonly count: number | null;
+  /** Default: exactly a period after each other, from the start. */
+  readonly times?: SendTimes;
   readonly options?: DatagramOptions;
 }
 
@@ -30,6 +33,8 @@ const MAGIC = 0x5f10;
 export class SimFlow implements DatagramOwner {
   readonly meter = new FlowMeter();
   sent = 0;
+  /** Messages that the source daemon did not take, and packets of which it was told later that they are lost. */
+  readonly refusals = new Refusals();
   /** Messages that the source daemon did not take. */
   refused = 0;
   /** Messages that were not this flow's: must stay 0. */
@@ -58,7 +63,7 @@ export class SimFlow implements DatagramOwner {
     this.#payload = new Uint8Array(Math.max(FLOW_HEAD_BYTES, settings.sizeBytes));
     this.startAt = baseAt + settings.startUs;
     this.listen();
-    world.timers.arm(this.#timer, this.startAt);
+    world.timers.arm(this.#timer, this.startAt + offsetOf(settings, 0));
   }
 
   /** Opens the receiving session; again after the destination's daemon restarted. */
@@ -81,19 +86,24 @@ export class SimFlow implements DatagramOwner {
 
   onWritable(): void {}
 
+  onLost(_session: DatagramSession, _destination: NodeId, reason: DropReason, count: number): void {
+    this.refusals.add(dropReasonName(reason), count);
+  }
+
   #onDue(): void {
-    const { packetsPerSecond, durationUs, count } = this.#settings;
-    const due = this.startAt + Math.round((this.#next * SECOND) / packetsPerSecond);
+    const { durationUs, count } = this.#settings;
+    const due = this.startAt + offsetOf(this.#settings, this.#next);
     if (due >= this.startAt + durationUs || (count !== null && this.#next >= count)) return;
     this.#send(this.#next, due);
     this.#next += 1;
-    this.#world.timers.arm(this.#timer, this.startAt + Math.round((this.#next * SECOND) / packetsPerSecond));
+    this.#world.timers.arm(this.#timer, this.startAt + offsetOf(this.#settings, this.#next));
   }
 
   #send(sequence: number, due: Micros): void {
     this.sent += 1;
     if (!this.#from.running) {
       this.refused += 1;
+      this.refusals.add('daemonAway');
       return;
     }
     const { sessions } = this.#from.node;
@@ -109,7 +119,15 @@ export class SimFlow implements DatagramOwner {
     putU32(b, 4, sequence);
     putU48(b, 8, due);
     const reason = sessions.send(this.#session!, this.#to.id, this.#port, b, 0, b.length);
-    if (reason !== DropReason.none) this.refused += 1;
+    if (reason !== DropReason.none) {
+      this.refused += 1;
+      this.refusals.add(dropReasonName(reason));
+    }
     this.#from.endTurn();
   }
+}
+
+/** When message k is due after the flow's start, whole microseconds. */
+export function offsetOf({ packetsPerSecond, times }: FlowSettings, k: number): Micros {
+  return times === undefined ? Math.round((k * SECOND) / packetsPerSecond) : Math.floor(times.offsetUs(k));
 }

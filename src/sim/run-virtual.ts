@@ -1,7 +1,7 @@
 /**
  * Replays a topology in virtual time: builds the world, waits for routes, runs flows and timeline, reports.
  *
- * Time zero of flows and events is when the routes first are right everywhere (checked from outside). After
+ * Time zero of flows and events is when the routes first are right everywhere (checked from outside) and all streams are open. After
  * each event the checker measures how long routes took to be right again.
  */
 
@@ -9,6 +9,7 @@ import { SpinesError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
 import { buildReport, convictionEvent, withConvictions, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../emulation/report.ts';
+import { SendTimes } from '../emulation/send-times.ts';
 import { inTheMiddle, NOBODY_MISBEHAVES, type Topology, type TopologyEvent } from '../emulation/topology.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { Colluders } from './adversary.ts';
@@ -32,6 +33,8 @@ export interface VirtualRun {
 
 /** Routes must be right this long after the start, or the run is refused. */
 const CONVERGE_MAX: Micros = 60 * SECOND;
+/** Streams that are not open by then begin as they are: on a line that lets nothing pass there is nothing to wait for. */
+const OPEN_MAX: Micros = 10 * SECOND;
 const CHECK_INTERVAL: Micros = 10 * MILLISECOND;
 /** After the last message the run goes on this long for stragglers. */
 export const STRAGGLER_TIME: Micros = 2 * SECOND;
@@ -98,7 +101,7 @@ class Run {
   readonly #options: VirtualOptions;
   readonly #startAt: Micros;
   readonly #events: ReportEvent[] = [];
-  readonly #before: { datagrams: number; ipBytes: number; dropped: number }[];
+  readonly #before: readonly { datagrams: number; ipBytes: number; dropped: number }[];
   #undoPartition: (() => void) | null = null;
   readonly #downByEvent = new Set<number>();
   readonly #colluders: Colluders;
@@ -107,21 +110,25 @@ class Run {
     this.#world = world;
     this.#topology = topology;
     this.#options = options;
-    this.#startAt = world.now();
     this.#colluders = new Colluders(world);
+    const settings = topology.flows.map((flow, i) => ({
+      packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
+      times: new SendTimes(flow, topology.seed, i),
+      ...(flow.congestion === null ? {} : { congestion: flow.congestion }),
+      options: {
+        service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
+        dissemination: flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
+      },
+    }));
+    const ends = topology.flows.map(({ from, to }) => [world.hosts[from]!, world.hosts[to]!] as const);
+    // As in real time: a stream's first message is not late because its connection is not there yet.
+    const streams = topology.flows.map(({ session }, i) => (session === 'stream' ? new SimStreamFlow(world, i, ...ends[i]!, settings[i]!, null) : null));
+    const patience = world.now() + OPEN_MAX;
+    while (streams.some((stream) => stream?.settled === false) && world.now() < patience) world.runFor(CHECK_INTERVAL);
+    this.#startAt = world.now();
+    for (const stream of streams) stream?.begin(this.#startAt);
+    this.flows = streams.map((stream, i) => stream ?? new SimFlow(world, i, ...ends[i]!, settings[i]!, this.#startAt));
     this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.dropped }));
-    this.flows = topology.flows.map((flow, i) => {
-      const settings = {
-        packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
-        ...(flow.congestion === null ? {} : { congestion: flow.congestion }),
-        options: {
-          service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
-          dissemination: flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
-        },
-      };
-      const [from, to] = [world.hosts[flow.from]!, world.hosts[flow.to]!];
-      return flow.session === 'stream' ? new SimStreamFlow(world, i, from, to, settings, this.#startAt) : new SimFlow(world, i, from, to, settings, this.#startAt);
-    });
   }
 
   play(): void {
@@ -246,7 +253,7 @@ class Run {
     });
     return buildReport({
       topology: this.#topology, mode: 'virtual', links, events: withConvictions(this.#events, this.#convictions()), trace: this.#world.traceHash, convergence: this.convergence,
-      flows: this.flows.map((flow, i) => flow.meter.result(flow.sent, Math.min(this.#topology.flows[i]!.durationUs, durationUs))),
+      flows: this.flows.map((flow, i) => flow.meter.result(flow.sent, Math.min(this.#topology.flows[i]!.durationUs, durationUs), flow.refusals)),
     });
   }
 }

@@ -6,11 +6,11 @@
  */
 
 import { getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
-import { SECOND, Timer, type Micros } from '../base/time.ts';
-import { FlowMeter } from '../emulation/delay-stats.ts';
+import { Timer, type Micros } from '../base/time.ts';
+import { FlowMeter, Refusals } from '../emulation/delay-stats.ts';
 import type { Stream, StreamError, StreamOptions, StreamOwner } from '../session/stream.ts';
 import { DISSEMINATION_LINK_STATE, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
-import type { FlowSettings } from './flow.ts';
+import { offsetOf, type FlowSettings } from './flow.ts';
 import type { SimHost, World } from './world.ts';
 
 const HEAD_BYTES = 10;
@@ -22,7 +22,8 @@ export class SimStreamFlow {
   foreign = 0;
   /** How streams ended, in order of events. */
   readonly errors: StreamError[] = [];
-  readonly startAt: Micros;
+  /** World time from which its messages count; 0 before `begin`. */
+  startAt: Micros = 0;
   stream: Stream | null = null;
   readonly #world: World;
   readonly #from: SimHost;
@@ -38,7 +39,8 @@ export class SimStreamFlow {
   #writing = 0;
   #written = 0;
 
-  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] }, baseAt: Micros) {
+  /** `baseAt`: when it connects, and from when its start counts; null: it connects now, and sends once `begin` has said when. */
+  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] }, baseAt: Micros | null) {
     this.#world = world;
     this.#from = from;
     this.#to = to;
@@ -46,10 +48,34 @@ export class SimStreamFlow {
     this.#port = 20_000 + (number % 10_000);
     this.#message = new Uint8Array(Math.max(HEAD_BYTES, settings.sizeBytes));
     this.#partial = new Uint8Array(this.#message.length);
-    this.startAt = baseAt + settings.startUs;
     this.listen();
+    if (baseAt === null) {
+      this.#connect();
+      return;
+    }
     world.schedule(baseAt, () => this.#connect());
-    world.timers.arm(this.#timer, this.startAt);
+    this.begin(baseAt);
+  }
+
+  begin(baseAt: Micros): void {
+    this.startAt = baseAt + this.#settings.startUs;
+    this.#world.timers.arm(this.#timer, this.startAt + offsetOf(this.#settings, 0));
+  }
+
+  /** Its stream is open, or will not be. */
+  get settled(): boolean {
+    return this.stream === null || this.stream.state !== 'opening';
+  }
+
+  /** Messages that wait in the program because the stream does not take them. */
+  get waiting(): number {
+    return this.#next - this.#writing;
+  }
+
+  get refusals(): Refusals {
+    const refusals = new Refusals();
+    if (this.waiting > 0) refusals.add('waiting', this.waiting);
+    return refusals;
   }
 
   listen(): void {
@@ -84,18 +110,18 @@ export class SimStreamFlow {
   }
 
   #onDue(): void {
-    const { packetsPerSecond, durationUs, count } = this.#settings;
+    const { durationUs, count } = this.#settings;
     const due = this.#dueAt(this.#next);
     if (due >= this.startAt + durationUs || (count !== null && this.#next >= count)) return;
     this.#next += 1;
     this.sent += 1;
     this.#write();
     this.#from.endTurn();
-    this.#world.timers.arm(this.#timer, this.startAt + Math.round((this.#next * SECOND) / packetsPerSecond));
+    this.#world.timers.arm(this.#timer, this.#dueAt(this.#next));
   }
 
   #dueAt(sequence: number): Micros {
-    return this.startAt + Math.round((sequence * SECOND) / this.#settings.packetsPerSecond);
+    return this.startAt + offsetOf(this.#settings, sequence);
   }
 
   /** Writes what is due and not yet taken. */

@@ -88,12 +88,12 @@ describe('a schedule', () => {
   });
 
   it('of a flow has the messages that start before its end', () => {
-    const flow = { packetsPerSecond: 62.5, startUs: 500, durationUs: 20_000_000, count: null };
-    expect(scheduleOf(flow, 1_000)).toMatchObject({ startUs: 1_500, periodUs: 16_000, count: 1_250 });
-    expect(scheduleOf({ ...flow, count: 10 }, 0).count).toBe(10);
-    expect(scheduleOf({ ...flow, durationUs: 0 }, 0).count).toBe(0);
-    expect(scheduleOf({ ...flow, packetsPerSecond: 3, durationUs: 1_000_000 }, 0).count).toBe(3);
-    expect(scheduleOf({ ...flow, packetsPerSecond: 3, durationUs: 1_000_001 }, 0).count).toBe(4);
+    const flow = { packetsPerSecond: 62.5, startUs: 500, durationUs: 20_000_000, count: null, phaseUs: null, jitterUs: 0 };
+    expect(scheduleOf(flow, 1_000, 1, 0)).toMatchObject({ startUs: 1_500, periodUs: 16_000, count: 1_250 });
+    expect(scheduleOf({ ...flow, count: 10 }, 0, 1, 0).count).toBe(10);
+    expect(scheduleOf({ ...flow, durationUs: 0 }, 0, 1, 0).count).toBe(0);
+    expect(scheduleOf({ ...flow, packetsPerSecond: 3, durationUs: 1_000_000 }, 0, 1, 0).count).toBe(3);
+    expect(scheduleOf({ ...flow, packetsPerSecond: 3, phaseUs: 0, durationUs: 1_000_001 }, 0, 1, 0).count).toBe(4);
   });
 });
 

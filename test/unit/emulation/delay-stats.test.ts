@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';
-import { DelayStats, FlowMeter } from '../../../src/emulation/delay-stats.ts';
+import { DelayStats, FlowMeter, Refusals } from '../../../src/emulation/delay-stats.ts';
 
 const round3 = (value: number): number => Math.round(value * 1_000) / 1_000;
 
@@ -89,9 +89,22 @@ describe('flow meter', () => {
 
   test('nothing delivered: no delays, no goodput', () => {
     expect(new FlowMeter().result(10, 1_000_000)).toEqual({
-      sent: 10, delivered: 0, lost: 10, duplicates: 0, outOfOrder: 0, goodputKbps: 0, delayMs: null, delayedPct: { 60: 0, 100: 0 },
+      sent: 10, delivered: 0, refused: 0, lost: 10, duplicates: 0, outOfOrder: 0, goodputKbps: 0, delayMs: null, delayedPct: { 60: 0, 100: 0 },
     });
     expect(new FlowMeter().result(0, 0).goodputKbps).toBe(0);
+  });
+
+  test('what the sender was told is no loss, and never more than what is missing', () => {
+    const meter = new FlowMeter(), refusals = new Refusals();
+    for (let i = 0; i < 6; i += 1) meter.onMessage(i, 1_000, 100);
+    refusals.add('linkQueueFull', 2);
+    refusals.add('noRoute');
+    expect(meter.result(10, 1_000_000, refusals)).toMatchObject({ delivered: 6, refused: 3, lost: 1, refusals: { linkQueueFull: 2, noRoute: 1 } });
+    expect(Object.keys(meter.result(10, 1_000_000, refusals).refusals!)).toEqual(['linkQueueFull', 'noRoute']);
+    expect(meter.result(8, 1_000_000, refusals)).toMatchObject({ refused: 2, lost: 0 });
+    for (let i = 0; i < 100; i += 1) refusals.add(`kind ${i}`);
+    expect(Object.keys(refusals.byKind())).toHaveLength(16);
+    expect(refusals.total).toBe(103);
   });
 
   test('a sequence number out of bounds is invalid and takes no memory', () => {

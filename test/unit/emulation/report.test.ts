@@ -41,10 +41,10 @@ describe('report', () => {
   test('the JSON shape is schema 1, with its keys in order', () => {
     expect(JSON.stringify(report())).toBe(
       '{"schema":1,"topology":"golden","mode":"virtual","security":"sealed","seed":5,"durationMs":10000,"flows":[' +
-        '{"name":"video","from":"A","to":"C","link":"reliable","session":"datagram","routing":"link-state","sent":100,"delivered":99,"lost":1,' +
+        '{"name":"video","from":"A","to":"C","link":"reliable","session":"datagram","routing":"link-state","sent":100,"delivered":99,"refused":0,"lost":1,' +
         '"duplicates":0,"outOfOrder":0,"goodputKbps":79.2,"delayMs":{"mean":44.747,"stddev":14.506,"min":20,"p50":44.5,"p90":65,"p99":69.5,"p999":69.5,"max":69.5},' +
         '"delayedPct":{"60":19.192,"100":0}},' +
-        '{"name":"dead","from":"C","to":"A","link":"best-effort","session":"datagram","routing":"link-state","sent":20,"delivered":0,"lost":20,' +
+        '{"name":"dead","from":"C","to":"A","link":"best-effort","session":"datagram","routing":"link-state","sent":20,"delivered":0,"refused":0,"lost":20,' +
         '"duplicates":0,"outOfOrder":0,"goodputKbps":0,"delayMs":null,"delayedPct":{"60":0,"100":0}}],' +
         '"links":[{"a":"A","b":"B","datagrams":240,"bytes":123456,"retransmitted":3,"dropped":1},{"a":"B","b":"C","datagrams":238,"bytes":123000,"retransmitted":0,"dropped":0}],' +
         '"events":[{"atMs":2000,"what":"down","link":"A-B"}],"trace":"c0ffee",' +
@@ -64,6 +64,15 @@ This machine was late, and the delays above are its own as well as the network's
       expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 1, daemonMaxMs: 9, ...change } })).toContain('This machine was late');
     }
     expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 2, daemonMaxMs: 33 } })).not.toContain('late');
+  });
+
+  test('refusals are named, apart from loss', () => {
+    const base = report();
+    const flow = { ...base.flows[0]!, delivered: 60, refused: 30, lost: 10, refusals: { linkQueueFull: 29, noRoute: 1 } };
+    const text = formatReport({ ...base, flows: [flow] });
+    expect(text).toContain('60/100   10.00');
+    expect(text).toContain('  video: 30 of 100 refused, and told: linkQueueFull, noRoute');
+    expect(text.split('\n').every((line) => line.length <= 80)).toBe(true);
   });
 
   test('the table is aligned', () => {
@@ -99,9 +108,9 @@ Convergence
   test('the CSV has a line per flow and empty delays where nothing was delivered', () => {
     const lines = flowsCsv(report()).split('\n');
     expect(lines).toEqual([
-      'topology,mode,seed,flow,from,to,link,session,routing,sent,delivered,lost,duplicates,out_of_order,goodput_kbps,delay_mean_ms,delay_stddev_ms,delay_min_ms,delay_p50_ms,delay_p90_ms,delay_p99_ms,delay_p999_ms,delay_max_ms,delayed_over_60ms_pct,delayed_over_100ms_pct',
-      'golden,virtual,5,video,A,C,reliable,datagram,link-state,100,99,1,0,0,79.2,44.747,14.506,20,44.5,65,69.5,69.5,69.5,19.192,0',
-      'golden,virtual,5,dead,C,A,best-effort,datagram,link-state,20,0,20,0,0,0,,,,,,,,,,',
+      'topology,mode,seed,flow,from,to,link,session,routing,sent,delivered,refused,lost,duplicates,out_of_order,goodput_kbps,delay_mean_ms,delay_stddev_ms,delay_min_ms,delay_p50_ms,delay_p90_ms,delay_p99_ms,delay_p999_ms,delay_max_ms,delayed_over_60ms_pct,delayed_over_100ms_pct',
+      'golden,virtual,5,video,A,C,reliable,datagram,link-state,100,99,0,1,0,0,79.2,44.747,14.506,20,44.5,65,69.5,69.5,69.5,19.192,0',
+      'golden,virtual,5,dead,C,A,best-effort,datagram,link-state,20,0,0,20,0,0,0,,,,,,,,,,',
       '',
     ]);
   });

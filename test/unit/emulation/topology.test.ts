@@ -62,7 +62,7 @@ describe('shipped files', () => {
     expect(chain.links.map((l) => [l.forward.latencyUs, l.forward.bandwidthKbps, l.backward.latencyUs])).toEqual(Array(5).fill([10_000, 10_000, 10_000]));
     const lossy = chain.links.flatMap((l, i) => [l.forward, l.backward].map((d, side) => ({ i, side, loss: d.loss }))).filter((d) => d.loss.kind !== 'bernoulli' || d.loss.rate > 0);
     expect(lossy).toEqual([{ i: 2, side: 0, loss: { kind: 'bernoulli', rate: 0.01 } }]);
-    const flow = { from: 0, to: 5, packetsPerSecond: 62.5, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null, routing: 'link-state', congestion: null };
+    const flow = { from: 0, to: 5, packetsPerSecond: 62.5, phaseUs: null, jitterUs: 0, sizeBytes: 1000, startUs: 0, durationUs: 20_000_000, count: null, routing: 'link-state', congestion: null };
     expect(chain.flows).toEqual([
       { name: 'best-effort', link: 'best-effort', session: 'datagram', ...flow },
       { name: 'reliable', link: 'reliable', session: 'datagram', ...flow },
@@ -162,7 +162,7 @@ events:
       `${base}flows:
   - { from: A, to: B, rate: 80kbit, size: 500 }
   - { from: A, to: B, packetsPerSecond: 2.5, start: 4s, duration: 3s }
-  - { from: A, to: C, packetsPerSecond: 1, count: 7, start: 9s, link: reliable, session: stream, routing: byzantine }
+  - { from: A, to: C, packetsPerSecond: 1, count: 7, start: 9s, phase: 5ms, jitter: 500ms, link: reliable, session: stream, routing: byzantine }
 `,
       'f',
     );
@@ -171,7 +171,7 @@ events:
       ['A-B-2', 2.5, 1000, 4_000_000, 1_000_000, null],
       ['A-C', 1, 1000, 9_000_000, 0, 7],
     ]);
-    expect(flows[2]).toMatchObject({ link: 'reliable', session: 'stream', routing: 'byzantine' });
+    expect(flows[2]).toMatchObject({ link: 'reliable', session: 'stream', routing: 'byzantine', phaseUs: 5_000, jitterUs: 500_000 });
   });
 
   test('two thousand nodes get two thousand ids', () => {
@@ -248,6 +248,8 @@ describe('faults', () => {
     ['a flow to itself', `${base}flows: [{from: A, to: A, rate: 1mbit}]\n`, ['f:7:23: flows.0.to: a flow from A to itself']],
     ['a flow without rate', `${base}flows:\n  - {from: A, to: B}\n`, ['f:8:5: flows.0.rate: expected either rate or packetsPerSecond']],
     ['a flow with two ends', `${base}flows:\n  - {from: A, to: B, rate: 1mbit, count: 5, duration: 1s}\n`, ['f:8:42: flows.0.count: duration and count exclude each other']],
+    ['jitter longer than the time between two messages', `${base}flows:\n  - {from: A, to: B, packetsPerSecond: 100, jitter: 11ms}\n`,
+      ['f:8:53: flows.0.jitter: is longer than the time between two messages, which would overtake each other']],
     ['a flow of too many messages', `${base}flows:\n  - {from: A, to: B, rate: 10gbit, size: 16}\n`, ['f:8:28: flows.0.rate: exceeds 1000000 messages per second']],
     ['duplicate flow names', `${base}flows:\n  - {name: x, from: A, to: B, rate: 1mbit}\n  - {name: x, from: A, to: B, rate: 1mbit}\n`, ['f:9:12: flows.1.name: duplicate flow name x']],
     ['an unknown service', `${base}flows: [{from: A, to: B, rate: 1mbit, link: tcp}]\n`, ['f:7:45: flows.0.link: expected best-effort | reliable | realtime, found "tcp"']],
