@@ -102,6 +102,11 @@ export class Dissemination {
     return reason;
   }
 
+  /** True when `node` is where packets to `destination` may pass. */
+  onTheWay(node: NodeId, destination: NodeId): boolean {
+    return this.#router.onTheWay(node, destination);
+  }
+
   /** A packet arrived on a link: it is delivered, forwarded, or dropped and counted. */
   onPacket(packet: Packet, link: Link): void {
     if (packet.dissemination === DISSEMINATION_BYZANTINE && this.alternate !== null) {

@@ -36,6 +36,7 @@ import { linkCost, type Metric } from './metrics.ts';
 import { Records } from './records.ts';
 import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
+import { OnTheWay } from './on-the-way.ts';
 import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
 import { ADVERTISEMENT_LABEL, mayChange, signAdvertisement, StatementVerifier } from './signed-advertisement.ts';
 
@@ -141,6 +142,7 @@ export class LinkStateRouter implements Router {
   readonly #refreshTimer = new Timer(() => this.#advertise(true));
   readonly #expiryTimer = new Timer(() => this.#expire());
   readonly #cloneTimer = new Timer(() => this.#onCloneTimer());
+  readonly #onTheWay = new OnTheWay();
   #paths: ShortestPaths;
   /** Node index -> link slot, -1 = no route. */
   #nextHopSlot = new Int32Array(0);
@@ -221,6 +223,10 @@ export class LinkStateRouter implements Router {
   knows(destination: NodeId): boolean {
     const record = this.database.get(destination);
     return record !== undefined && !this.#departed(record);
+  }
+
+  onTheWay(node: NodeId, destination: NodeId): boolean {
+    return this.#onTheWay.has(node, destination, this.#paths, this.#config.metric, (of) => this.database.get(of)?.advertisement ?? null);
   }
 
   /** The certificate under which `node` advertised last, or null: not known, or a network without identities. */
@@ -662,6 +668,7 @@ export class LinkStateRouter implements Router {
     }
     this.counters.routeChanges += this.#moved(paths, slots);
     this.#paths = paths;
+    this.#onTheWay.forget();
     this.#nextHopSlot = slots;
     const took = this.#env.stopwatch.now() - started;
     this.counters.recomputations += 1;

@@ -10,4 +10,6 @@ export interface Router {
   nextHop(destination: NodeId): Link | null;
   /** True when the node exists, or did a while ago, whether or not it can be reached now. */
   knows(destination: NodeId): boolean;
+  /** True when `node` is on a shortest way from here to `destination`, as far as is known here; both ends are. */
+  onTheWay(node: NodeId, destination: NodeId): boolean;
 }

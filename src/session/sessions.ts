@@ -247,6 +247,8 @@ export class Sessions {
     const { destination, destinationPort, dropped, rate } = notice;
     if (dropped > 0) session.owner.onLost?.(session, destination, notice.reason === NOTICE_NO_ROUTE ? DropReason.waitedTooLong : DropReason.linkQueueFull, dropped);
     if (notice.reason === NOTICE_NO_ROUTE) return DropReason.none;
+    // Who has the packets in his hands could drop them as well; nobody else slows a flow.
+    if (!this.#env.dissemination.onTheWay(packet.source, destination)) return DropReason.noticeUnasked;
     const key = flowKey(destination, destinationPort);
     const throttles = (session.throttles ??= new Map<number, Throttle>());
     const known = throttles.get(key);

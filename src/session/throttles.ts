@@ -4,7 +4,7 @@
  * Reliable links drop nothing for their own sake, so a flow that sends more than its share of some link fills a queue on the way,
  * and is told (wire/notice.ts). Its rate is then a little less than what left that queue, so that it drains, and grows until the
  * next notice. A notice is a hint: it takes effect at most every NOTICE_INTERVAL, sets no rate below RATE_MIN, and is forgotten
- * soon, so whoever makes up notices slows a flow for moments. Bounded per flow and in all; who holds little finds room.
+ * soon, and only nodes on the flow's way are heard: who makes up notices does less than he could do to the packets. Bounded per flow and in all; who holds little finds room.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';

@@ -1,7 +1,7 @@
 /**
  * Flows over reliable links that offer more than a line on their way carries: their sources hear of it and slow down, so that what is refused is
  * refused at the sender, and programs that wait when they are told to lose nothing. Notices are hints: they end nothing, and made-up
- * ones slow nobody for long.
+ * ones of nodes that are not on the way slow nobody.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -100,12 +100,13 @@ test('what waits for a route in vain is told to its sender', () => {
 
 describe('made-up notices', () => {
   /** `from` says so to `to`, `perSecond` times a second, that its flow from `port` to `d` has to be slow, quoting `run`. */
-  function say(network: Network, from: SimHost, to: SimHost, d: SimHost, sourcePort: number, destinationPort: number, run: number, message: () => number, seconds: number): void {
+  function say(network: Network, from: SimHost, to: SimHost, d: SimHost, sourcePort: number, destinationPort: number, run: number, message: () => number, seconds: number, secret = false): void {
     const until = network.now + seconds * SECOND;
     const again = (): void => {
       const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES), packet = new Packet();
       encodeNotice({ reason: NOTICE_LONG, dropped: 0, destination: d.id, sourcePort, destinationPort, rate: 1, quoteHigh: run, quoteLow: message() }, bytes, OVERLAY_HEADER_BYTES);
       packet.compose(bytes, bytes.length, KIND_NOTICE, { service: SERVICE_RELIABLE, dissemination: 0, ttl: 9, priority: 1 }, from.id, 0, to.id, 0);
+      packet.secret = secret;
       from.node.dissemination.originate(packet);
       from.endTurn();
       if (network.now < until) network.world.schedule(network.now + 5 * MS, again);
@@ -114,10 +115,14 @@ describe('made-up notices', () => {
   }
 
   test.each([
-    ['of packets that it has not seen change nothing', 'links', 1, false], ['of packets that it has seen leave the flow its least rate, and soon the rest', 'links', 0, true],
-    ['in the name of nobody change nothing of a sealed flow', 'end-to-end', 0, false],
-  ] as const)('%s', (_what, secrecy, off, slows) => {
-    const { network, s, c, d } = line(10_000);
+    ['of packets that it has not seen change nothing', 'links', 1, 'a', false, false],
+    ['of packets that it passes on leave the flow its least rate, and soon the rest', 'links', 0, 'a', false, true],
+    ['of a node that is not on the way change nothing, whatever it has seen', 'links', 0, 'c', false, false],
+    ['in the name of nobody change nothing of a sealed flow', 'end-to-end', 0, 'a', false, false],
+    ['sealed, of a node on the way, slow a sealed flow', 'end-to-end', 0, 'a', true, true],
+    ['sealed, of a node that is not on the way, change nothing', 'end-to-end', 0, 'c', true, false],
+  ] as const)('%s', (_what, secrecy, off, by, sealed, slows) => {
+    const { network, s, a, c, d } = line(10_000);
     const inbox = new Inbox(s, 77, { service: SERVICE_RELIABLE, secrecy }), sink = new Inbox(d, PORT, { secrecy });
     const sendUntil = network.now + 12 * SECOND;
     let refused = 0;
@@ -127,7 +132,7 @@ describe('made-up notices', () => {
     };
     send();
     network.run(SECOND);
-    say(network, c, s, d, 77, PORT, (inbox.session.run ^ off) >>> 0, () => inbox.session.nextMessage - 1, 3);
+    say(network, by === 'a' ? a : c, s, d, 77, PORT, (inbox.session.run ^ off) >>> 0, () => inbox.session.nextMessage - 1, 3, sealed);
     const before = sink.messages.length;
     network.run(3 * SECOND);
     const during = sink.messages.length - before;

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../src/base/rng.ts';
 import { linkCost, METRICS } from '../../../src/routing/metrics.ts';
+import { OnTheWay } from '../../../src/routing/on-the-way.ts';
 import { advertises, computeShortestPaths } from '../../../src/routing/shortest-path.ts';
 import { makeAdvertisement, type AdvertisedLink, type Advertisement } from '../../../src/wire/link-state.ts';
 
@@ -34,6 +35,22 @@ function allCosts(ads: readonly Advertisement[], cost: (link: AdvertisedLink) =>
   }
   return d;
 }
+
+test.each(METRICS)('a node is on the way by %s exactly when it is on one of the shortest', (metric) => {
+  for (let seed = 1; seed <= 40; seed += 1) {
+    const rng = new Rng(seed);
+    const ads = randomAdvertisements(2 + rng.below(14), rng);
+    const truth = allCosts(ads, (link) => linkCost(link, metric)), of = new Map(ads.map((ad) => [ad.origin, ad]));
+    const paths = computeShortestPaths(1, ads, metric), way = new OnTheWay();
+    for (let turn = 0; turn < 2; turn += 1) {
+      ads.forEach((one, i) => ads.forEach((other, k) => {
+        const on = truth[0]![k]! < Infinity && truth[0]![i]! + truth[i]![k]! === truth[0]![k];
+        expect(way.has(one.origin, other.origin, paths, metric, (node) => of.get(node) ?? null), `seed ${seed}, ${i} to ${k}`).toBe(on);
+      }));
+    }
+    expect(way.has(77, 1, paths, metric, () => null)).toBe(false);
+  }
+});
 
 describe('shortest paths', () => {
   test.each(METRICS)('by %s equal Floyd-Warshall on 40 random graphs, and first hops lie on shortest ways', (metric) => {
