@@ -5,6 +5,7 @@
  * with keys and signatures. The default for statements (certificates.ts), and what host/node-primitives.ts is compared with.
  */
 
+import { gcm } from '@noble/ciphers/aes.js';
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { hmac } from '@noble/hashes/hmac.js';
@@ -57,6 +58,12 @@ export const noblePrimitives: Primitives = {
     return new NobleSealer(key);
   },
 
+  aesSealer(key) {
+    return new NobleAesSealer(key);
+  },
+
+  aesIsFast: false,
+
   sign(message, secret) {
     return ed25519.sign(message, secret);
   },
@@ -96,6 +103,28 @@ class NobleSealer implements Sealer {
     if (end - head < TAG_BYTES || end > bytes.length) return false;
     try {
       chacha20poly1305(this.#key, nonceOf(number), bytes.subarray(0, head)).decrypt(bytes.subarray(head, end), bytes.subarray(head, end - TAG_BYTES));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+class NobleAesSealer implements Sealer {
+  readonly #key: Uint8Array;
+
+  constructor(key: Uint8Array) {
+    this.#key = copyOf(key);
+  }
+
+  seal(number: number, bytes: Uint8Array, head: number, end: number): void {
+    bytes.set(gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).encrypt(bytes.subarray(head, end)), head);
+  }
+
+  open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
+    if (end - head < TAG_BYTES || end > bytes.length) return false;
+    try {
+      bytes.set(gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).decrypt(bytes.subarray(head, end)), head);
       return true;
     } catch {
       return false;

@@ -1,8 +1,8 @@
 /**
  * The cryptographic primitives that links, routing and clients need, as one interface with several implementations.
  *
- * X25519 (RFC 7748), Ed25519 (RFC 8032), SHA-256, HMAC (RFC 2104) and ChaCha20-Poly1305 (RFC 8439), nothing else: all
- * implementations give the same bytes. Who starts a daemon chooses one and passes it in; the simulator may pass one of the
+ * X25519 (RFC 7748), Ed25519 (RFC 8032), SHA-256, HMAC (RFC 2104), ChaCha20-Poly1305 (RFC 8439) and AES-256-GCM (NIST SP 800-38D),
+ * nothing else: all implementations give the same bytes. Who starts a daemon chooses one and passes it in; the simulator may pass one of the
  * same shape that is cheap and keeps nothing secret.
  */
 
@@ -24,6 +24,10 @@ export interface Primitives extends NoisePrimitives {
   readonly name: string;
   /** `key`: 32 bytes. */
   sealer(key: Uint8Array): Sealer;
+  /** By AES-256-GCM, with the same nonces. `key`: 32 bytes. */
+  aesSealer(key: Uint8Array): Sealer;
+  /** Whether AES costs less here than the other: others seal so for this node then. It is opened in any case. */
+  readonly aesIsFast: boolean;
   /** Ed25519; `secret` and `publicKey` are the 32 bytes of RFC 8032. 64 bytes, deterministic. */
   sign(message: Uint8Array, secret: Uint8Array, publicKey: Uint8Array): Uint8Array;
   /** False also for anything malformed; never throws. */

@@ -38,6 +38,8 @@ export interface EndToEndEnvironment {
   readonly keptUs: Micros;
   /** Of the run of `node` that advertised last. */
   instanceOf(node: NodeId): number | null;
+  /** Whether what is sealed for `node` is to be sealed by AES. */
+  takesAes(node: NodeId): boolean;
   /** Asks the neighbour `via` for the record of `node`. */
   ask(via: NodeId, node: NodeId): void;
   /** Sends a packet of ours on, sealed by now; the reason why not. */
@@ -80,7 +82,7 @@ export class EndToEnd implements Protection {
   readonly #exchanges = new TokenBucket(EXCHANGES_PER_SECOND, EXCHANGES_BURST);
   readonly #timer = new Timer(() => this.#onTimer());
   readonly #waited = new Packet();
-  readonly #head: SealHead = { sourceEpoch: 0, destinationEpoch: 0, counter: 0 };
+  readonly #head: SealHead = { sourceEpoch: 0, destinationEpoch: 0, counter: 0, aes: false };
   readonly #sealing = new Uint8Array(PACKET_BYTES_MAX);
   readonly #opening = new Uint8Array(PACKET_BYTES_MAX);
 
@@ -116,15 +118,21 @@ export class EndToEnd implements Protection {
     if (peer !== undefined && peer.instance !== this.#env.instanceOf(node)) this.#peers.end(node, this.#env.clock.now());
   }
 
+  /** What nodes say of themselves may have changed. */
+  onRoutes(): void {
+    for (const { node, epochs } of this.#peers.all()) for (const { latest } of epochs) if (latest !== null) latest.aes = this.#env.takesAes(node);
+  }
+
   #keysOf(peer: Peer, of: PeerEpoch, own = this.#env.epochs.sending): PairKeys | null {
     if (of.latest !== null && of.latest.own === own) return of.latest.keys;
     const known = of.pairs.get(own);
     if (known !== undefined) {
-      of.latest = { own, keys: known };
+      of.latest = { own, keys: known, aes: this.#env.takesAes(peer.node) };
       return known;
     }
     const keys = pairKeys(this.#env.primitives, this.#env.self, own, peer.node, of.key);
     of.pairs.set(own, keys);
+    of.latest = { own, keys, aes: this.#env.takesAes(peer.node) };
     return keys;
   }
 
@@ -161,8 +169,9 @@ export class EndToEnd implements Protection {
     head.sourceEpoch = own.name;
     head.destinationEpoch = of.name;
     head.counter = counter;
+    head.aes = of.latest!.aes;
     encodeSealHead(head, b, OVERLAY_HEADER_BYTES);
-    keys.seal.seal(numberOf(counter, service), b, SEALED_FROM, end - TAG_BYTES);
+    (head.aes ? keys.aesSeal : keys.seal).seal(numberOf(counter, service), b, SEALED_FROM, end - TAG_BYTES);
     packet.setTtl(ttl);
     this.sealed += 1;
     return DropReason.none;
@@ -236,7 +245,7 @@ export class EndToEnd implements Protection {
     const b = this.#opening;
     copyBytes(packet.bytes, packet.start, packet.end, b, 0);
     clearChanging(b, 0);
-    if (keys === null || !keys.open.open(numberOf(counter, service), b, SEALED_FROM, length)) return DropReason.endToEndForged;
+    if (keys === null || !(head.aes ? keys.aesOpen : keys.open).open(numberOf(counter, service), b, SEALED_FROM, length)) return DropReason.endToEndForged;
     window.record(counter);
     // The header stands right in front of what was sealed, as in a packet that was not.
     b.copyWithin(SEALED_FROM - OVERLAY_HEADER_BYTES, 0, OVERLAY_HEADER_BYTES);

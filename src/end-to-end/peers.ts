@@ -21,7 +21,7 @@ export interface PeerEpoch {
   /** By our epochs that have not been erased; null where its key is none. */
   readonly pairs: Map<OwnEpoch, PairKeys | null>;
   /** Of them those used last. */
-  latest: { readonly own: OwnEpoch; readonly keys: PairKeys | null } | null;
+  latest: { readonly own: OwnEpoch; readonly keys: PairKeys | null; aes: boolean } | null;
 }
 
 export interface Peer {
@@ -70,6 +70,10 @@ export class Peers {
 
   get(node: NodeId): Peer | undefined {
     return this.#peers.get(node);
+  }
+
+  all(): IterableIterator<Peer> {
+    return this.#peers.values();
   }
 
   /** A record of `node` was believed. False: it is older than one before, or there are too many nodes. */

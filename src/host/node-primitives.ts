@@ -11,7 +11,7 @@
  */
 
 import {
-  createCipheriv, createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, diffieHellman, sign, verify, type KeyObject,
+  createCipheriv, createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, diffieHellman, sign, verify, type CipherGCMTypes, type KeyObject,
 } from 'node:crypto';
 
 import { assert } from '../base/assert.ts';
@@ -21,6 +21,7 @@ import type { Primitives, Sealer } from '../crypto/primitives.ts';
 
 const KEY_BYTES = 32, SIGNATURE_BYTES = 64, TAG_BYTES = 16;
 const CIPHER = 'chacha20-poly1305';
+const AES: CipherGCMTypes = 'aes-256-gcm';
 const CIPHER_OPTIONS = { authTagLength: TAG_BYTES };
 
 type Curve = 'Ed25519' | 'X25519';
@@ -68,6 +69,12 @@ export const nodePrimitives: Primitives = {
   sealer(key) {
     return new NodeSealer(key);
   },
+
+  aesSealer(key) {
+    return new NodeAesSealer(key);
+  },
+
+  aesIsFast: false,
 
   sign(message, secret) {
     return plainBytes(sign(null, message, privateKey('Ed25519', secret)));
@@ -138,7 +145,36 @@ class NodeSealer implements Sealer {
   }
 }
 
-function isGenuine(cipher: ReturnType<typeof createDecipheriv>): boolean {
+export class NodeAesSealer implements Sealer {
+  readonly #key: KeyObject;
+
+  constructor(key: Uint8Array) {
+    assert(key.length === KEY_BYTES, 'a sealing key has 32 bytes');
+    this.#key = createSecretKey(key);
+  }
+
+  seal(number: number, bytes: Uint8Array, head: number, end: number): void {
+    const cipher = createCipheriv(AES, this.#key, nonceOf(number), CIPHER_OPTIONS);
+    cipher.setAAD(bytes.subarray(0, head));
+    bytes.set(cipher.update(bytes.subarray(head, end)), head);
+    cipher.final();
+    bytes.set(cipher.getAuthTag(), end);
+  }
+
+  open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
+    const tag = end - TAG_BYTES;
+    if (tag < head || end > bytes.length) return false;
+    const cipher = createDecipheriv(AES, this.#key, nonceOf(number), CIPHER_OPTIONS);
+    cipher.setAAD(bytes.subarray(0, head));
+    cipher.setAuthTag(bytes.subarray(tag, end));
+    const plain = cipher.update(bytes.subarray(head, tag));
+    if (!isGenuine(cipher)) return false;
+    bytes.set(plain, head);
+    return true;
+  }
+}
+
+function isGenuine(cipher: { final(): Uint8Array }): boolean {
   try {
     cipher.final();
     return true;

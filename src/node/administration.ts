@@ -174,7 +174,7 @@ export class Administration {
       },
       packets: { originated: dissemination.originated, forwarded: dissemination.forwarded, delivered: dissemination.delivered },
       drops: drops.snapshot(), twins: this.#twins(), firewall: firewallFigures(this.#node.firewall, this.#node.endToEnd !== null && config.secrecy === 'end-to-end'),
-      wireVersions: { ...this.#node.wireVersions }, capabilities: capabilityNames(config.capabilities),
+      wireVersions: { ...this.#node.wireVersions }, capabilities: capabilityNames(this.#node.router.ownFacts.capabilities),
       bounds: {
         links: [links.size, config.limits.links], nodes: [router.database.size, config.limits.nodes], packetsKept: [pool.inUse, pool.limit],
         longestLinkQueueBytes: [linkQueue, QUEUE_FACTOR * config.limits.linkQueueBytes], clients: [this.#clients.size, config.limits.clients],

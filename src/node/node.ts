@@ -40,7 +40,7 @@ import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
 import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_NOTICE, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
-import { releaseOf } from '../wire/node-facts.ts';
+import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
@@ -148,7 +148,9 @@ export class SpinesNode {
       isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
       onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
     });
-    const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities: config.capabilities, ...run };
+    // What nobody seals costs nothing, and where it would cost more than the other cipher nobody is to choose it.
+    const capabilities = env.membership?.primitives.aesIsFast === true ? config.capabilities : config.capabilities & ~AES_SEALS;
+    const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities, ...run };
     const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
     this.epochs = env.membership === null ? null : new OwnEpochs(env.membership.primitives, env.random, clock, {
       rotateUs: config.keyRotationUs, refreshUs: config.advertisementRefreshUs, believedUs,
@@ -157,6 +159,7 @@ export class SpinesNode {
       self: config.id, clock, timers, drops, pool: this.pool, primitives: env.membership.primitives, epochs: this.epochs!, nodesMost: config.limits.nodes,
       keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
       instanceOf: (node) => this.router.instanceOf(node),
+      takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
       ask: (via, node) => {
         const link = this.links.of(via);
         if (link !== undefined && link.up) this.router.records!.ask(link, node);
@@ -173,6 +176,7 @@ export class SpinesNode {
       onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
       onRoutes: () => {
         this.#onIdentities();
+        this.endToEnd?.onRoutes();
         for (const link of this.links.all()) if (link.troubled) link.shed();
         this.dissemination.onRoutes();
         this.streams.onRoutes();

@@ -246,6 +246,11 @@ export class LinkStateRouter implements Router {
     return true;
   }
 
+  /** What this node says of itself. */
+  get ownFacts(): NodeFacts {
+    return this.#env.facts;
+  }
+
   /** What `node` says of itself; null when it says nothing. */
   factsOf(node: NodeId): NodeFacts | null {
     return this.database.get(node)?.advertisement.facts ?? null;

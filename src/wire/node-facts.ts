@@ -43,8 +43,11 @@ export interface NodeFacts {
 export const IDENTITY_TWICE = 0x4000_0000;
 export const IDENTITY_ASKED = 0x2000_0000;
 
-/** Capabilities of this release. None is in use yet. */
-export const OWN_CAPABILITIES = 0;
+/** What is sealed for this node from end to end may be sealed by AES-256-GCM, and costs it less so. WIRE.md section 15. */
+export const AES_SEALS = 0x10;
+
+/** Capabilities of this release. AES_SEALS is said only where the machine is fast at it. */
+export const OWN_CAPABILITIES = AES_SEALS;
 
 /** The facts at `at`; null when the range of versions is none. */
 export function nodeFactsAt(b: Uint8Array, at: number): NodeFacts | null {
@@ -82,7 +85,7 @@ export function capabilityNames(capabilities: number): string[] {
   for (let bit = 0; bit < 32; bit += 1) {
     const value = 2 ** bit;
     if (value === IDENTITY_TWICE || value === IDENTITY_ASKED || !hasCapability(capabilities, value)) continue;
-    names.push(RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ?? `0x${value.toString(16)}`);
+    names.push(value === AES_SEALS ? 'AES_SEALS' : RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ?? `0x${value.toString(16)}`);
   }
   return names;
 }

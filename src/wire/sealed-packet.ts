@@ -18,6 +18,8 @@ export const SEAL_BYTES = SEAL_HEAD_BYTES + TAG_BYTES;
 export const SEALED_PAYLOAD_BYTES_MAX = PAYLOAD_BYTES_MAX - SEAL_BYTES;
 /** A counter is below this: with the link service it makes the number of the seal. */
 export const SEAL_COUNTER_MAX = 2 ** 45;
+/** In the counter's field: the packet is sealed by AES-256-GCM. */
+export const SEAL_BY_AES = 2 ** 47;
 
 /** In front of it in a packet, and with it authenticated. */
 export const SEALED_FROM = OVERLAY_HEADER_BYTES + SEAL_HEAD_BYTES;
@@ -28,20 +30,24 @@ export interface SealHead {
   destinationEpoch: number;
   /** Of the source for this destination and link service; never twice in one run. */
   counter: number;
+  /** By AES-256-GCM, not by ChaCha20-Poly1305. */
+  aes: boolean;
 }
 
 /** The head at `at`; false when the counter is none. */
 export function decodeSealHead(b: Uint8Array, at: number, out: SealHead): boolean {
   out.sourceEpoch = epochAt(b, at + SOURCE_EPOCH);
   out.destinationEpoch = epochAt(b, at + DESTINATION_EPOCH);
-  out.counter = getU48(b, at + COUNTER);
+  const counter = getU48(b, at + COUNTER);
+  out.aes = counter >= SEAL_BY_AES;
+  out.counter = out.aes ? counter - SEAL_BY_AES : counter;
   return out.counter < SEAL_COUNTER_MAX;
 }
 
 export function encodeSealHead(head: SealHead, b: Uint8Array, at: number): void {
   putEpoch(b, at + SOURCE_EPOCH, head.sourceEpoch);
   putEpoch(b, at + DESTINATION_EPOCH, head.destinationEpoch);
-  putU48(b, at + COUNTER, head.counter);
+  putU48(b, at + COUNTER, head.aes ? head.counter + SEAL_BY_AES : head.counter);
 }
 
 /** Bytes of the largest packet before it is sealed. */

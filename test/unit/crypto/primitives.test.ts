@@ -10,8 +10,10 @@ import { Rng } from '../../../src/base/rng.ts';
 import { isAuthentic, issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust } from '../../../src/crypto/certificates.ts';
 import { makeExchangeKeys, makeSigningKeys, signingKeysOf, type KeyPair } from '../../../src/crypto/keys.ts';
 import { nobleDecrypt, nobleEncrypt, noblePrimitives } from '../../../src/crypto/noble-primitives.ts';
+import type { Primitives } from '../../../src/crypto/primitives.ts';
 import { nodeDecrypt, nodeEncrypt, nodePrimitives } from '../../../src/host/node-primitives.ts';
 import { availablePrimitives, isSound } from '../../../src/host/choose-primitives.ts';
+import { findFastAes } from '../../../src/host/openssl-aes.ts';
 import { loadSodium, sodiumPrimitives } from '../../../src/host/sodium-primitives.ts';
 import { cheapPrimitives, makeCheapKeys } from '../../../src/sim/cheap-primitives.ts';
 import { ROLE_ROUTER } from '../../../src/wire/certificate.ts';
@@ -45,6 +47,8 @@ function flipped(b: Uint8Array, bit: number): Uint8Array {
 const sodium = loadSodium();
 /** Optional: where sodium-native is not installed, what it would do is not tested. */
 const libsodium = sodium === null ? [] : [sodiumPrimitives(sodium)];
+const aes = findFastAes();
+const fastAes: Primitives[] = aes === null ? [] : [{ ...nodePrimitives, name: 'OpenSSL by koffi', aesSealer: aes }];
 
 type Aead = (key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, text: Uint8Array) => Uint8Array | null;
 
@@ -229,10 +233,28 @@ describe.each([nodePrimitives, ...libsodium])('@noble and $name', (b) => {
   });
 });
 
+/** The same, whose sealers are those of AES; what they give is compared with node:crypto's. */
+function withAes(p: Primitives): Primitives {
+  const reference = p === cheapPrimitives ? p.aesSealer : nodePrimitives.aesSealer;
+  return {
+    ...p, sealer: p.aesSealer,
+    encrypt(key, number, associated, plain) {
+      const all = Uint8Array.of(...associated, ...plain, ...new Uint8Array(TAG));
+      reference(key).seal(number, all, associated.length, associated.length + plain.length);
+      return all.slice(associated.length);
+    },
+    decrypt(key, number, associated, sealed) {
+      const all = Uint8Array.of(...associated, ...sealed);
+      return reference(key).open(number, all, associated.length, all.length) ? all.slice(associated.length, all.length - TAG) : null;
+    },
+  };
+}
+
 describe.each([
   { p: noblePrimitives, make: makeSigningKeys, exchange: makeExchangeKeys }, { p: nodePrimitives, make: makeSigningKeys, exchange: makeExchangeKeys },
-  ...libsodium.map((p) => ({ p, make: makeSigningKeys, exchange: makeExchangeKeys })), { p: cheapPrimitives, make: makeCheapKeys, exchange: makeCheapKeys },
-].map((row) => ({ name: row.p.name, ...row })))('the contract, kept by $name', ({ p, make, exchange }) => {
+  ...libsodium.map((p) => ({ p, make: makeSigningKeys, exchange: makeExchangeKeys })), ...fastAes.map((p) => ({ p, make: makeSigningKeys, exchange: makeExchangeKeys })),
+  { p: cheapPrimitives, make: makeCheapKeys, exchange: makeCheapKeys },
+].flatMap((row) => [{ name: row.p.name, ...row }, { name: `${row.p.name} with AES`, ...row, p: withAes(row.p) }]))('the contract, kept by $name', ({ p, make, exchange }) => {
   const random = new Rng(17);
 
   test('a datagram of 100 bytes is refused with any bit flipped, with a wrong number, key or header length', () => {

@@ -67,17 +67,23 @@ describe('a node record', () => {
 
 describe('the head of a sealed packet', () => {
   test('comes back, and a counter beyond all is refused', () => {
-    const b = new Uint8Array(SEAL_HEAD_BYTES), out: SealHead = { sourceEpoch: 0, destinationEpoch: 0, counter: 0 };
+    const b = new Uint8Array(SEAL_HEAD_BYTES), out: SealHead = { sourceEpoch: 0, destinationEpoch: 0, counter: 0, aes: false };
     for (let i = 0; i < 500; i += 1) {
-      const head = { sourceEpoch: rng.below(2 ** 24), destinationEpoch: rng.below(2 ** 24), counter: rng.below(SEAL_COUNTER_MAX) };
+      const head = { sourceEpoch: rng.below(2 ** 24), destinationEpoch: rng.below(2 ** 24), counter: rng.below(SEAL_COUNTER_MAX), aes: rng.below(2) === 1 };
       encodeSealHead(head, b, 0);
       expect(decodeSealHead(b, 0, out)).toBe(true);
       expect(out).toEqual(head);
     }
-    encodeSealHead({ sourceEpoch: 0x010203, destinationEpoch: 0x040506, counter: 0x0708_090a_0b0c }, b, 0);
+    encodeSealHead({ sourceEpoch: 0x010203, destinationEpoch: 0x040506, counter: 0x0708_090a_0b0c, aes: false }, b, 0);
     expect(hex(b)).toBe('0102030405060708090a0b0c');
-    encodeSealHead({ sourceEpoch: 0, destinationEpoch: 0, counter: SEAL_COUNTER_MAX }, b, 0);
-    expect(decodeSealHead(b, 0, out)).toBe(false);
+    encodeSealHead({ sourceEpoch: 0x010203, destinationEpoch: 0x040506, counter: 0x0708_090a_0b0c, aes: true }, b, 0);
+    expect(hex(b)).toBe('0102030405068708090a0b0c');
+    for (const aes of [false, true]) {
+      for (const counter of [SEAL_COUNTER_MAX, 2 * SEAL_COUNTER_MAX]) {
+        encodeSealHead({ sourceEpoch: 0, destinationEpoch: 0, counter, aes }, b, 0);
+        expect(decodeSealHead(b, 0, out)).toBe(false);
+      }
+    }
   });
 });
 
