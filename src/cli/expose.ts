@@ -11,7 +11,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Logger } from 'pino';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
-import { addClientFlags, ask, silenceOption, withClient } from './client.ts';
+import { addClientFlags, ask, secrecyOption, silenceOption, withClient } from './client.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from './failure.ts';
 import { helpBelow } from './help-text.ts';
 import { note } from './output.ts';
@@ -46,6 +46,7 @@ export function registerExpose(program: Command): void {
     .option('--allow <host:port>', 'target that may be reached (repeatable)', collectAllowed)
     .option('--via <port>', 'overlay port to take streams at', portArg, EXPOSE_PORT)
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
+    .addOption(secrecyOption())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', helpBelow(HELP))
@@ -62,9 +63,9 @@ function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[
   return [...(previous ?? []), allowed];
 }
 
-async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, silence }: ExposeFlags): Promise<void> {
+async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, secrecy, silence }: ExposeFlags): Promise<void> {
   const { log, refused } = await makeRefusalLog(verbose);
-  const options = { allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, silenceMs: silence };
+  const options = { allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, secrecy, silenceMs: silence };
   const server = client.createServer(options, (stream) => { void serveStream(client, stream, allow, log, refused); });
   server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
   const ended = untilEnded(client);

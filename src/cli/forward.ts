@@ -6,7 +6,7 @@
 
 import type { Command } from 'commander';
 
-import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
+import { addClientFlags, routingOption, secrecyOption, silenceOption, withClient } from './client.ts';
 import { helpBelow } from './help-text.ts';
 import { EXPOSE_PORT, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
@@ -17,6 +17,7 @@ export function registerForward(program: Command): void {
   addClientFlags(program.command('forward <[bind:]port> <node> <host:port>').description('carry a local TCP port to a target that a node exposes'))
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
     .addOption(routingOption())
+    .addOption(secrecyOption())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', helpBelow('Listens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The far end must run `spines expose --allow HOST:PORT`.'))

@@ -7,7 +7,7 @@
 
 import type { Command } from 'commander';
 
-import { addClientFlags, routingOption, silenceOption, withClient } from './client.ts';
+import { addClientFlags, routingOption, secrecyOption, silenceOption, withClient } from './client.ts';
 import { helpBelow } from './help-text.ts';
 import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './socks5.ts';
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
@@ -23,6 +23,7 @@ export function registerSocks(program: Command): void {
     .requiredOption('--exit <node>', 'node where connections leave')
     .option('--via <port>', 'overlay port of `spines expose` there', portArg, EXPOSE_PORT)
     .addOption(routingOption())
+    .addOption(secrecyOption())
     .addOption(silenceOption())
     .option('-v, --verbose', 'log every connection, on stderr')
     .addHelpText('after', helpBelow('Listens on 127.0.0.1 unless BIND is given: whoever reaches it may use it. The exit must run `spines expose --allow ...`.'))

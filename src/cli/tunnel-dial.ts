@@ -5,7 +5,7 @@
  */
 
 import type { SpinesClient, SpinesSocket } from 'spines-client';
-import type { RoutingName } from 'spines-client/protocol';
+import type { RoutingName, SecrecyName } from 'spines-client/protocol';
 
 import type { ClientFlags } from './client.ts';
 import { decodeAnswer, encodeRequest, readHead, type AnswerName } from './tunnel-header.ts';
@@ -20,6 +20,7 @@ export interface TunnelFlags extends ClientFlags {
   via: number;
   verbose?: boolean;
   routing?: RoutingName;
+  secrecy?: SecrecyName;
   silence?: number;
 }
 
@@ -39,9 +40,9 @@ export class TunnelError extends Error {
 
 /** A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead. Throws TunnelError. */
 export async function dialTarget(
-  client: SpinesClient, node: string, { via, routing, silence }: Pick<TunnelFlags, 'via' | 'routing' | 'silence'>, target: Target, signal: AbortSignal,
+  client: SpinesClient, node: string, { via, routing, secrecy, silence }: Pick<TunnelFlags, 'via' | 'routing' | 'secrecy' | 'silence'>, target: Target, signal: AbortSignal,
 ): Promise<{ socket: SpinesSocket; headBytes: number }> {
-  const socket = client.stream({ allowHalfOpen: true, routing, silenceMs: silence });
+  const socket = client.stream({ allowHalfOpen: true, routing, secrecy, silenceMs: silence });
   const abandon = (): void => { socket.resetAndDestroy(); };
   // The one who waited has gone.
   signal.addEventListener('abort', abandon, { once: true });
