@@ -264,11 +264,11 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     return this.#state === 'closed';
   }
 
-  /** First connection of a client made with `new`. After a failure it may be called again. */
+  /** First connection of a client made with `new`. After a failure it may be called again. One that was connected, and connects again by itself, is not waited for. */
   async open(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { signal } = options;
     if (this.#state === 'closed') throw new SpinesClientError('EBADF', 'this client is closed; make a new one', { syscall: 'connect' });
-    if (this.#state === 'open' || this.#state === 'waiting') return;
+    if (this.#state === 'open' || this.#reconnecting) return;
     if (signal?.aborted) throw abortError(signal, 'connect');
     const opening = this.#opening ?? this.#beginOpening();
     const onAbort = (): void => this.#abandon(abortError(signal!, 'connect'));
@@ -347,6 +347,11 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#referenced = false;
     this.#applyReferences();
     return this;
+  }
+
+  /** An attempt that nobody has asked for is under way, or will be. */
+  get #reconnecting(): boolean {
+    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#opening === null);
   }
 
   #keepAlive(member: ClientMember, busy: boolean): void {

@@ -111,6 +111,23 @@ describe('SpinesClient', () => {
     expect(info).toEqual({ restarted: false });
   });
 
+  it('comes back also when somebody opens a stream or asks for it while an attempt is under way that fails', async () => {
+    const client = await connect();
+    const lost = once(client, 'disconnect');
+    daemon.greet = false;
+    daemon.peer.socket.destroy();
+    await lost;
+    while (daemon.peers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await client.open();
+    const refused = once(client.stream().connect({ port: 7_000 }), 'error');
+    expect((await refused)[0]).toHaveProperty('code');
+    const back = once(client, 'reconnect');
+    daemon.greet = true;
+    daemon.peer.socket.destroy();
+    await back;
+    expect(client.connected).toBe(true);
+  });
+
   it('closes its sockets when it is closed', async () => {
     const client = await connect();
     const socket = await bound({}, client);
