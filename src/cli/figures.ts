@@ -2,7 +2,7 @@
  * `spines figures SET`: runs a set of experiments in virtual time and writes what they give beside what is said of them.
  *
  * Owns the flags and the files written. The set of a paper is a folder of topologies/, whose files' figures are run by src/sim/figures.ts;
- * the set "byzantine" is src/sim/byzantine-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
+ * the set "byzantine" is src/sim/byzantine-figures.ts's, "transport" src/sim/transport-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
  */
 
 import { readdirSync } from 'node:fs';
@@ -27,7 +27,7 @@ export interface FiguresFlags {
   quick?: boolean;
 }
 
-const SETS = ['dsn03', 'byzantine'] as const;
+const SETS = ['dsn03', 'byzantine', 'transport'] as const;
 const MESSAGES_MAX = 10_000_000;
 const SEEDS_MAX = 100;
 
@@ -38,19 +38,21 @@ export function registerFigures(program: Command): void {
     .option('--messages <n>', 'dsn03: messages of each run (default 20000; the paper sent 200000)', integerArg(1, MESSAGES_MAX))
     .option('--seed <n>', 'dsn03: another seed than the files\'', integerArg(0, 0xffff_ffff))
     .option('--seeds <n>', 'dsn03: so many seeds, means and intervals of 95 % (default 1); byzantine: networks and placements of adversaries (default 3, with --quick 1)', integerArg(1, SEEDS_MAX))
-    .option('--quick', 'byzantine: fewer and shorter runs')
+    .option('--quick', 'byzantine, transport: fewer and shorter runs')
     .addHelpText('after', helpBelow(`Sets:
   dsn03      Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003
-  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding`))
+  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding
+  transport  tables of delay, fairness, outages and flaps under conditions nobody tuned for (all: half an hour)`))
     .action(figures);
 }
 
 async function figures(set: string, flags: FiguresFlags): Promise<void> {
   if (!(SETS as readonly string[]).includes(set)) throw usage(`there is no set ${set}; sets are ${SETS.join(', ')}`);
   if (flags.out === '') throw usage('--out is empty; give a folder');
-  const foreign = (set === 'byzantine' ? ['messages', 'seed'] as const : ['quick'] as const).find((flag) => flags[flag] !== undefined);
+  const foreign = (set === 'byzantine' ? ['messages', 'seed'] as const : set === 'transport' ? ['messages', 'seed', 'seeds'] as const : ['quick'] as const).find((flag) => flags[flag] !== undefined);
   if (foreign !== undefined) throw usage(`--${foreign} is not for the set ${set}`);
   if (set === 'byzantine') await byzantineFigures(flags);
+  else if (set === 'transport') await transportTables(flags);
   else await paperFigures(set, flags);
 }
 
@@ -84,6 +86,27 @@ async function byzantineFigures(flags: FiguresFlags): Promise<void> {
   write('table.json', claimsJson(claims, command));
   print(table);
   note(`wrote ${join(flags.out, 'byzantine.md')}, byzantine.txt, table.csv, table.json, and .csv and .svg of ${results.flatMap((result) => result.figures.map((figure) => figure.key)).join(', ')}`);
+}
+
+async function transportTables(flags: FiguresFlags): Promise<void> {
+  const { TRANSPORT_TABLES, transportCsv, transportText } = await import('../sim/transport-figures.ts');
+  const chosen = choose(Object.keys(TRANSPORT_TABLES), flags.only);
+  makeFolder(flags.out);
+  const progress = new Progress(process.stderr);
+  const tables: ReturnType<(typeof TRANSPORT_TABLES)[string]>[] = [];
+  try {
+    for (const name of chosen) {
+      const table = TRANSPORT_TABLES[name]!({ quick: flags.quick === true, onRun: (what) => progress.show(what) });
+      replaceWhole(join(flags.out, `${name}.csv`), transportCsv(table));
+      tables.push(table);
+    }
+  } finally {
+    progress.clear();
+  }
+  const text = transportText(tables);
+  replaceWhole(join(flags.out, 'transport.txt'), text);
+  print(text);
+  note(`wrote ${join(flags.out, 'transport.txt')}, and .csv of ${chosen.join(', ')}`);
 }
 
 async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {

@@ -46,6 +46,8 @@ const HEADROOM = 0.85;
 const FULL_ROUNDS = 3;
 const FULL_GROWTH = 1.25;
 const LOSSES_FULL = 6;
+/** So much lost in a round trip of startup is its own doing, with or without a longer round trip. */
+const LOSS_STARTUP = 0.2;
 /** Between looks for more: two to three seconds, or as many round trips as NewReno would take to be as far. */
 const PROBE_WAIT: Micros = 2 * SECOND;
 const PROBE_SPREAD: Micros = 1 * SECOND;
@@ -303,7 +305,8 @@ export class Bbr implements CongestionController {
     const delivered = this.#rate.delivered - this.#lossRoundDelivered, lost = this.#lossRoundLost;
     const share = delivered + lost > 0 ? lost / (delivered + lost) : 0;
     const queued = this.#queued || this.#lostQueued;
-    if (this.state === 'startup' && queued && this.#losses >= LOSSES_FULL && share > LOSS_THRESHOLD + 2 * this.#lossAnyway) this.#onFull();
+    // Who comes late sees the queue of others as the path's own round trip, but not losses as these.
+    if (this.state === 'startup' && this.#losses >= LOSSES_FULL && share > (queued ? LOSS_THRESHOLD + 2 * this.#lossAnyway : LOSS_STARTUP)) this.#onFull();
     // A packet more or less is chance.
     const congested = queued && lost > 2 * this.#lossAnyway * delivered;
     if (!queued && !this.#lostQueued) this.#lossAnyway += (share - this.#lossAnyway) / 16;
