@@ -109,14 +109,8 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
   }
-  process.on('SIGHUP', () => {
-    try {
-      running?.reload('SIGHUP');
-    } catch (error) {
-      // The daemon has logged why.
-      if (!(error instanceof SpinesError)) throw error;
-    }
-  });
+  // Where it is refused the daemon has logged why.
+  process.on('SIGHUP', () => running?.requestReload('SIGHUP'));
   if (flags.exitWithParent === true) {
     const orphaned = (): void => {
       if (orphanTimer !== undefined) return;

@@ -32,6 +32,7 @@ import { processIdentity } from './process-identity.ts';
 import { ReachProbe } from './reach-probe.ts';
 import { RemoteDoor } from './remote-door.ts';
 import { secureRandom } from './secure-random.ts';
+import { SharedReload } from './shared-reload.ts';
 import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenGrants } from './token-file.ts';
@@ -108,6 +109,8 @@ export interface Reload {
 export interface RunningDaemon {
   /** Applies what is in the files now; the changes. Throws SpinesError when they are refused, and nothing has changed. `by`: for the audit log. */
   reload(by?: string): readonly string[];
+  /** The same as soon as that does not hold up the daemon: reloads that come in a storm are one. */
+  requestReload(by: string): void;
   /** Says good-bye to neighbours and clients, then closes everything. `by`: for the audit log. */
   stop(by?: string): Promise<void>;
   /** Resolves when the daemon has stopped, by `stop` or by a client's request. */
@@ -149,6 +152,14 @@ class Daemon implements RunningDaemon {
   readonly #refusals: DampedLog;
   readonly #standstill: Standstill;
   readonly #reach: ReachProbe;
+  readonly #shared = new SharedReload({
+    now: () => performance.now(),
+    after: (ms, action) => {
+      const timer = setTimeout(action, ms);
+      return () => clearTimeout(timer);
+    },
+    read: () => this.#reload(),
+  });
   #remotePort: number | null = null;
   #roles: readonly RemoteRole[];
   #node: SpinesNode | null = null;
@@ -263,12 +274,10 @@ class Daemon implements RunningDaemon {
       ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),
       onShutdownRequested: () => void this.#end(),
       onReloadRequested: (reply) => {
-        try {
-          reply({ changes: this.#reload() });
-        } catch (error) {
-          if (!(error instanceof SpinesError)) throw error;
-          reply(error);
-        }
+        this.#shared.ask((result) => {
+          reply(result);
+          this.#scheduleTurnEnd();
+        });
       },
     });
     this.#node = node;
@@ -293,12 +302,21 @@ class Daemon implements RunningDaemon {
   reload(by = 'the daemon'): readonly string[] {
     try {
       const changes = this.#reload();
-      this.#audit('reload', by, { changes });
+      this.#auditReload(by, { changes });
       return changes;
     } catch (error) {
-      if (error instanceof SpinesError) this.#audit('reload', by, { why: error.message }, error.code);
+      if (error instanceof SpinesError) this.#auditReload(by, error);
       throw error;
     }
+  }
+
+  #auditReload(by: string, result: { readonly changes: readonly string[] } | SpinesError): void {
+    if (result instanceof SpinesError) this.#audit('reload', by, { why: result.message }, result.code);
+    else this.#audit('reload', by, { changes: result.changes });
+  }
+
+  requestReload(by: string): void {
+    this.#shared.ask((result) => this.#auditReload(by, result));
   }
 
   #audit(op: string, by: string, details: Readonly<Record<string, unknown>>, result = 'ok'): void {
@@ -353,6 +371,7 @@ class Daemon implements RunningDaemon {
 
   async #stop(): Promise<void> {
     this.#clock.tick();
+    this.#shared.end();
     this.#node?.stop();
     this.#expiry?.stop();
     this.#standstill.stop();
