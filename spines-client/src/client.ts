@@ -13,21 +13,21 @@ import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 
 import { parseQuad } from './address.ts';
-import { Connection } from './connection.ts';
-import type { WriteBatch } from './connection.ts';
-import { ClientCore } from './core.ts';
-import { readRemoteCredentials } from './credentials.ts';
-import type { RemoteOptions } from './credentials.ts';
-import { SpinesDatagram } from './datagram.ts';
-import type { DatagramOptions } from './datagram.ts';
+import { Connection } from './core/connection.ts';
+import type { WriteBatch } from './core/connection.ts';
+import { ClientCore } from './core/core.ts';
+import { readRemoteCredentials } from './remote/credentials.ts';
+import type { RemoteOptions } from './remote/credentials.ts';
+import { SpinesDatagram } from './sockets/datagram.ts';
+import type { DatagramOptions } from './sockets/datagram.ts';
 import { SpinesClientError, abortError, argumentError, codeOf, describeTarget, rangeError } from './errors.ts';
 import type { DaemonTarget } from './errors.ts';
-import { NameCache } from './name-cache.ts';
-import type { WelcomeBody } from './protocol.ts';
-import { SpinesServer } from './server.ts';
-import type { ServerOptions } from './server.ts';
-import { SpinesSocket } from './socket.ts';
-import type { StreamOptions } from './socket.ts';
+import { NameCache } from './core/name-cache.ts';
+import type { WelcomeBody } from './shared/protocol.ts';
+import { SpinesServer } from './sockets/server.ts';
+import type { ServerOptions } from './sockets/server.ts';
+import { SpinesSocket } from './sockets/socket.ts';
+import type { StreamOptions } from './sockets/socket.ts';
 
 /** Default port of a daemon's TCP listener for clients. */
 export const DEFAULT_TCP_PORT = 8100;

@@ -6,7 +6,7 @@
  * with the codes of node:dgram, so that code written for dgram keeps its checks.
  */
 
-import type { RemoteCredentials } from './credentials.ts';
+import type { RemoteCredentials } from './remote/credentials.ts';
 
 export interface SpinesClientErrorOptions {
   /** What was being done: 'connect', 'bind', 'send', 'request status' ... */

@@ -1,6 +1,6 @@
 /** The classic calls for `require`; see index.d.cts. */
 
-import type * as esm from '../dist/compat.js' with { 'resolution-mode': 'import' };
+import type * as esm from '../dist/compat/compat.js' with { 'resolution-mode': 'import' };
 
 declare const compat: typeof esm;
 

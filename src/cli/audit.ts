@@ -1,16 +1,16 @@
 /**
  * The audit log of a daemon: a line of JSON for each operation that changed something, in a file of its own or in the log.
  *
- * Owns the form of a line. That nothing waits for it, and what could not be written is counted, is host/log-writer.ts's.
+ * Owns the form of a line. That nothing waits for it, and what could not be written is counted, is host/log/log-writer.ts's.
  */
 
 import type { Logger } from 'pino';
 import type { AuditFigures } from 'spines-client/protocol';
 
-import { logFileTarget, type LogFileOptions } from '../host/log-file.ts';
-import { describeLogFailure, LogWriter } from '../host/log-writer.ts';
-import type { AuditRecord } from '../node/audit.ts';
-import { plainJson } from './plain-text.ts';
+import { logFileTarget, type LogFileOptions } from '../host/log/log-file.ts';
+import { describeLogFailure, LogWriter } from '../host/log/log-writer.ts';
+import type { AuditRecord } from '../core/operator/audit.ts';
+import { plainJson } from './terminal/plain-text.ts';
 
 /** As pino's level info: all lines are equal. */
 const LEVEL = 30;

@@ -9,10 +9,10 @@ import { Option, type Command } from 'commander';
 import { SpinesClient, type ConnectOptions, type LinkSettings, type LinksReply, type NodesReply, type RoutesReply, type StatusReply, type TraceReply } from 'spines-client';
 import type { ByzantineRoutesReply, ByzantineTraceReply, FirewallReply, MisbehaviourName, ReloadReply, SessionsReply } from 'spines-client/protocol';
 
-import { readText } from '../host/text-file.ts';
-import { usage } from './failure.ts';
-import { Patience, type Wait } from './patience.ts';
-import { durationArg, hostPortArg, silenceMsArg } from './values.ts';
+import { readText } from '../host/files/text-file.ts';
+import { usage } from './terminal/failure.ts';
+import { Patience, type Wait } from './terminal/patience.ts';
+import { durationArg, hostPortArg, silenceMsArg } from './terminal/values.ts';
 
 export interface ClientFlags {
   socket?: string;

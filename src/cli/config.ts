@@ -2,21 +2,21 @@
  * `spines config check` and `spines config show`: a config file judged, and as the daemon would see it.
  *
  * Owns reading the file, and the identity that it names, for these two and for `daemon`; their meaning is
- * host/config-file.ts's and host/identity-files.ts's.
+ * host/config/config-file.ts's and host/identity/identity-files.ts's.
  */
 
 import type { Command } from 'commander';
 
-import { formatNodeId } from '../base/ids.ts';
-import { formatEffective, loadConfigFile } from '../host/config-file.ts';
-import type { ConfigOverride } from '../host/config-places.ts';
-import { formatTime } from '../base/calendar.ts';
-import { readCertificate, readIdentityFiles } from '../host/identity-files.ts';
-import type { LoadedConfig } from '../host/reload.ts';
-import { readText } from '../host/text-file.ts';
-import { nowS } from './keys-authority.ts';
-import { note, print } from './output.ts';
-import { formatNode } from './table.ts';
+import { formatNodeId } from '../core/base/ids.ts';
+import { formatEffective, loadConfigFile } from '../host/config/config-file.ts';
+import type { ConfigOverride } from '../host/config/config-places.ts';
+import { formatTime } from '../core/base/calendar.ts';
+import { readCertificate, readIdentityFiles } from '../host/identity/identity-files.ts';
+import type { LoadedConfig } from '../host/config/reload.ts';
+import { readText } from '../host/files/text-file.ts';
+import { nowS } from './keys/keys-authority.ts';
+import { note, print } from './terminal/output.ts';
+import { formatNode } from './terminal/table.ts';
 
 export function registerConfig(program: Command): void {
   const config = program.command('config').description('look at a config file');

@@ -10,24 +10,24 @@ import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { Option, type Command } from 'commander';
 
-import { SpinesError } from '../base/errors.ts';
-import { formatNodeId } from '../base/ids.ts';
-import type { Log } from '../base/log.ts';
-import { Membership } from '../crypto/membership.ts';
-import type { Primitives } from '../crypto/primitives.ts';
+import { SpinesError } from '../core/base/errors.ts';
+import { formatNodeId } from '../core/base/ids.ts';
+import type { Log } from '../core/base/log.ts';
+import { Membership } from '../core/crypto/membership.ts';
+import type { Primitives } from '../core/crypto/primitives.ts';
 import type { RunningDaemon } from '../host/daemon.ts';
-import { LOG_LEVELS, SECURITIES, type LogLevel, type Security } from '../host/config-file.ts';
-import type { ConfigOverride } from '../host/config-places.ts';
-import { planReload, type LoadedConfig } from '../host/reload.ts';
-import { secureRandom } from '../host/secure-random.ts';
+import { LOG_LEVELS, SECURITIES, type LogLevel, type Security } from '../host/config/config-file.ts';
+import type { ConfigOverride } from '../host/config/config-places.ts';
+import { planReload, type LoadedConfig } from '../host/config/reload.ts';
+import { secureRandom } from '../host/primitives/secure-random.ts';
 import { wallClock } from '../host/system-clock.ts';
 import { AuditLog } from './audit.ts';
 import { loadConfig } from './config.ts';
-import { EXIT_BUG, toFailure, usage } from './failure.ts';
+import { EXIT_BUG, toFailure, usage } from './terminal/failure.ts';
 import { letYoungHeapGrow } from './heap.ts';
-import { nodeFolder } from './keys-files.ts';
-import { openLog, targetOf } from './log.ts';
-import { collect } from './values.ts';
+import { nodeFolder } from './keys/keys-files.ts';
+import { openLog, targetOf } from './terminal/log.ts';
+import { collect } from './terminal/values.ts';
 
 export interface DaemonFlags {
   config?: string;
@@ -120,7 +120,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     process.stdin.on('end', orphaned).on('close', orphaned).on('error', orphaned).resume();
   }
 
-  const { findOffload } = await import('../host/offload.ts');
+  const { findOffload } = await import('../host/net/offload.ts');
   running = await startDaemon({
     ...findOffload(flags.offload !== false),
     config: config.node,
@@ -212,7 +212,7 @@ function identityIn(folder: string): Record<string, unknown> {
 
 /** The fastest here, or the one that is called `wanted`. */
 async function choosePrimitives(wanted: string | undefined, log: Log): Promise<Primitives> {
-  const { availablePrimitives } = await import('../host/choose-primitives.ts');
+  const { availablePrimitives } = await import('../host/primitives/choose-primitives.ts');
   const available = availablePrimitives();
   const chosen = wanted === undefined ? available[0]! : available.find(({ primitives: { name } }) => name === wanted);
   const measured = available.map(({ primitives: { name }, microseconds }) => `${name} ${microseconds.toFixed(1)}`).join(', ');

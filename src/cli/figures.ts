@@ -1,8 +1,8 @@
 /**
  * `spines figures SET`: runs a set of experiments in virtual time and writes what they give beside what is said of them.
  *
- * Owns the flags and the files written. The set of a paper is a folder of topologies/, whose files' figures are run by src/sim/figures.ts;
- * the set "byzantine" is src/sim/byzantine-figures.ts's, "transport" src/sim/transport-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
+ * Owns the flags and the files written. The set of a paper is a folder of topologies/, whose files' figures are run by src/lab/experiments/figures.ts;
+ * the set "byzantine" is src/lab/experiments/byzantine-figures.ts's, "transport" src/lab/experiments/transport-figures.ts's. Invariant: nothing is written before the last run of a figure is done.
  */
 
 import { readdirSync } from 'node:fs';
@@ -10,13 +10,13 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 
-import { readText } from '../host/text-file.ts';
-import { makeFolder, replaceWhole } from '../host/whole-file.ts';
-import { usage } from './failure.ts';
-import { helpBelow } from './help-text.ts';
-import { note, print } from './output.ts';
-import { Progress } from './progress.ts';
-import { integerArg } from './values.ts';
+import { readText } from '../host/files/text-file.ts';
+import { makeFolder, replaceWhole } from '../host/files/whole-file.ts';
+import { usage } from './terminal/failure.ts';
+import { helpBelow } from './terminal/help-text.ts';
+import { note, print } from './terminal/output.ts';
+import { Progress } from './terminal/progress.ts';
+import { integerArg } from './terminal/values.ts';
 
 export interface FiguresFlags {
   out: string;
@@ -57,8 +57,8 @@ async function figures(set: string, flags: FiguresFlags): Promise<void> {
 }
 
 async function byzantineFigures(flags: FiguresFlags): Promise<void> {
-  const { BYZANTINE_SEEDS, EXPERIMENTS } = await import('../sim/byzantine-figures.ts');
-  const { byzantineCsv, byzantineMarkdown, byzantineSvg, claimsCsv, claimsJson, claimsText } = await import('../sim/byzantine-figures-table.ts');
+  const { BYZANTINE_SEEDS, EXPERIMENTS } = await import('../lab/experiments/byzantine-figures.ts');
+  const { byzantineCsv, byzantineMarkdown, byzantineSvg, claimsCsv, claimsJson, claimsText } = await import('../lab/experiments/byzantine-figures-table.ts');
   const chosen = choose(Object.keys(EXPERIMENTS), flags.only);
   makeFolder(flags.out);
   const write = (name: string, text: string): void => replaceWhole(join(flags.out, name), text);
@@ -89,7 +89,7 @@ async function byzantineFigures(flags: FiguresFlags): Promise<void> {
 }
 
 async function transportTables(flags: FiguresFlags): Promise<void> {
-  const { TRANSPORT_TABLES, transportCsv, transportText } = await import('../sim/transport-figures.ts');
+  const { TRANSPORT_TABLES, transportCsv, transportText } = await import('../lab/experiments/transport-figures.ts');
   const chosen = choose(Object.keys(TRANSPORT_TABLES), flags.only);
   makeFolder(flags.out);
   const progress = new Progress(process.stderr);
@@ -113,9 +113,9 @@ async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {
   const folder = fileURLToPath(new URL(`../../topologies/${set}/`, import.meta.url));
   const chosen = choose(figureNames(folder), flags.only);
   makeFolder(flags.out);
-  const { runFigure } = await import('../sim/figures.ts');
-  const { comparisonText, figureCsv, figureSvg, figuresMarkdown } = await import('../sim/figures-table.ts');
-  const { compareOverSeeds, overSeeds } = await import('../sim/figures-seeds.ts');
+  const { runFigure } = await import('../lab/experiments/figures.ts');
+  const { comparisonText, figureCsv, figureSvg, figuresMarkdown } = await import('../lab/experiments/figures-table.ts');
+  const { compareOverSeeds, overSeeds } = await import('../lab/experiments/figures-seeds.ts');
 
   const progress = new Progress(process.stderr);
   const results: ReturnType<typeof runFigure>[] = [];

@@ -3,8 +3,8 @@
 
 import './heap.ts';
 import { guardProcess } from '../host/process-secrets.ts';
-import { flushOutput, watchOutput } from './output.ts';
-import { endWithNpx } from './wrapper.ts';
+import { flushOutput, watchOutput } from './terminal/output.ts';
+import { endWithNpx } from './terminal/wrapper.ts';
 import { run } from './program.ts';
 
 guardProcess();

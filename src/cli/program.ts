@@ -7,9 +7,9 @@
 
 import { Command, CommanderError } from 'commander';
 
-import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './failure.ts';
-import { helpBelow } from './help-text.ts';
-import { note, printJson, terminalColumns } from './output.ts';
+import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './terminal/failure.ts';
+import { helpBelow } from './terminal/help-text.ts';
+import { note, printJson, terminalColumns } from './terminal/output.ts';
 import { packageVersion } from './version.ts';
 
 const EXIT_CODES = `
@@ -23,28 +23,28 @@ type Register = (program: Command) => void;
 
 /** In the order of `spines help`. To load all of them takes half a second, so where one is called by name it alone is loaded. */
 const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
-  init: async () => (await import('./init.ts')).registerInit,
+  init: async () => (await import('./keys/init.ts')).registerInit,
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
   config: async () => (await import('./config.ts')).registerConfig,
   reload: async () => (await import('./reload.ts')).registerReload,
   stop: async () => (await import('./stop.ts')).registerStop,
-  status: async () => (await import('./status.ts')).registerStatus,
-  doctor: async () => (await import('./doctor.ts')).registerDoctor,
-  links: async () => (await import('./links.ts')).registerLinks,
-  routes: async () => (await import('./routes.ts')).registerRoutes,
-  nodes: async () => (await import('./nodes.ts')).registerNodes,
-  sessions: async () => (await import('./sessions.ts')).registerSessions,
-  firewall: async () => (await import('./firewall.ts')).registerFirewall,
-  ping: async () => (await import('./ping.ts')).registerPing,
-  trace: async () => (await import('./trace.ts')).registerTrace,
-  cat: async () => (await import('./cat.ts')).registerCat,
-  forward: async () => (await import('./forward.ts')).registerForward,
-  expose: async () => (await import('./expose.ts')).registerExpose,
-  socks: async () => (await import('./socks.ts')).registerSocks,
-  link: async () => (await import('./link.ts')).registerLink,
-  replay: async () => (await import('./replay.ts')).registerReplay,
+  status: async () => (await import('./look/status.ts')).registerStatus,
+  doctor: async () => (await import('./look/doctor.ts')).registerDoctor,
+  links: async () => (await import('./look/links.ts')).registerLinks,
+  routes: async () => (await import('./look/routes.ts')).registerRoutes,
+  nodes: async () => (await import('./look/nodes.ts')).registerNodes,
+  sessions: async () => (await import('./look/sessions.ts')).registerSessions,
+  firewall: async () => (await import('./look/firewall.ts')).registerFirewall,
+  ping: async () => (await import('./look/ping.ts')).registerPing,
+  trace: async () => (await import('./look/trace.ts')).registerTrace,
+  cat: async () => (await import('./cat/cat.ts')).registerCat,
+  forward: async () => (await import('./tunnel/forward.ts')).registerForward,
+  expose: async () => (await import('./tunnel/expose.ts')).registerExpose,
+  socks: async () => (await import('./tunnel/socks.ts')).registerSocks,
+  link: async () => (await import('./look/link.ts')).registerLink,
+  replay: async () => (await import('./replay/replay.ts')).registerReplay,
   figures: async () => (await import('./figures.ts')).registerFigures,
-  keys: async () => (await import('./keys.ts')).registerKeys,
+  keys: async () => (await import('./keys/keys.ts')).registerKeys,
   version: async () => (await import('./version.ts')).registerVersion,
 };
 

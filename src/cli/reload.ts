@@ -7,7 +7,7 @@
 import type { Command } from 'commander';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { print, printJson } from './output.ts';
+import { print, printJson } from './terminal/output.ts';
 
 /** A key under a passphrase takes half a second each. */
 const TIMEOUT_MS = 30_000;

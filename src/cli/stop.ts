@@ -7,13 +7,13 @@
 
 import type { Command } from 'commander';
 
-import { processIdentity } from '../host/process-identity.ts';
+import { processIdentity } from '../host/doors/process-identity.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from './client.ts';
-import { EXIT_NO, Failure, usage } from './failure.ts';
-import { helpBelow } from './help-text.ts';
-import { note, print, terminalColumns } from './output.ts';
+import { EXIT_NO, Failure, usage } from './terminal/failure.ts';
+import { helpBelow } from './terminal/help-text.ts';
+import { note, print, terminalColumns } from './terminal/output.ts';
 import { belongsTo, gone, runningCommands, type RunningCommand } from './running.ts';
-import { formatNode, wrapText } from './table.ts';
+import { formatNode, wrapText } from './terminal/table.ts';
 
 interface StopFlags extends ClientFlags {
   all?: boolean;

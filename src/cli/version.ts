@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { PROTOCOL_VERSION } from 'spines-client';
 
-import { print, printJson } from './output.ts';
+import { print, printJson } from './terminal/output.ts';
 
 export function registerVersion(program: Command): void {
   program.command('version').description('print the version')

@@ -4,7 +4,7 @@
  * Two tables of counts by powers of two, of which the older is forgotten; a few hundred bytes, and no timer of its own.
  */
 
-import { SECOND, type Micros } from '../base/time.ts';
+import { SECOND, type Micros } from '../core/base/time.ts';
 
 const SPAN: Micros = 60 * SECOND;
 /** Bucket i: below 2^i microseconds, the last one everything else. */

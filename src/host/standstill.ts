@@ -6,9 +6,9 @@
  */
 
 import { uptime } from 'node:os';
-import { formatSpan } from '../base/calendar.ts';
-import type { Log } from '../base/log.ts';
-import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import { formatSpan } from '../core/base/calendar.ts';
+import type { Log } from '../core/base/log.ts';
+import { SECOND, type Clock, type Micros } from '../core/base/time.ts';
 import { stopwatch, wallClock } from './system-clock.ts';
 
 /** One look is this long after the other. */

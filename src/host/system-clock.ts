@@ -5,8 +5,8 @@
  * repeat it. Durations within a turn are measured with a Stopwatch, which reads every time.
  */
 
-import { MILLISECOND, NEVER, type Clock, type Micros } from '../base/time.ts';
-import { TimerQueue } from '../base/timer-queue.ts';
+import { MILLISECOND, NEVER, type Clock, type Micros } from '../core/base/time.ts';
+import { TimerQueue } from '../core/base/timer-queue.ts';
 
 /** Reads the system's clock at every call. */
 export const stopwatch: Clock = { now: () => Math.floor(performance.now() * 1_000) };

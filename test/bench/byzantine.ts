@@ -6,23 +6,23 @@
  * and acknowledgements included, asking for the time left out. Discoveries: Discovery objects joined by a queue, the work of all nodes together.
  */
 
-import { Rng } from '#src/base/rng.js';
-import { MILLISECOND, SECOND, Timer, type Clock, type Micros } from '#src/base/time.js';
-import { TimerQueue } from '#src/base/timer-queue.js';
-import { Discovery } from '#src/byzantine/discovery.js';
-import { secureOptions } from '#src/byzantine/options.js';
-import { noblePrimitives } from '#src/crypto/noble-primitives.js';
-import { draw } from '#src/crypto/keys.js';
-import type { Identity } from '#src/crypto/membership.js';
-import type { Primitives } from '#src/crypto/primitives.js';
-import { changeDirection, defaultDirection } from '#src/emulation/link-settings.js';
-import { availablePrimitives } from '#src/host/choose-primitives.js';
-import { secureRandom } from '#src/host/secure-random.js';
-import { SimAuthority } from '#src/sim/sim-authority.js';
-import { World, type SimHost } from '#src/sim/world.js';
-import { ROUTE_REQUEST } from '#src/wire/discovery.js';
-import { DropCounters } from '#src/wire/drop.js';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '#src/wire/packet.js';
+import { Rng } from '#src/core/base/rng.js';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros } from '#src/core/base/time.js';
+import { TimerQueue } from '#src/core/base/timer-queue.js';
+import { Discovery } from '#src/core/byzantine/discovery.js';
+import { secureOptions } from '#src/core/byzantine/options.js';
+import { noblePrimitives } from '#src/core/crypto/noble-primitives.js';
+import { draw } from '#src/core/crypto/keys.js';
+import type { Identity } from '#src/core/crypto/membership.js';
+import type { Primitives } from '#src/core/crypto/primitives.js';
+import { changeDirection, defaultDirection } from '#src/core/emulation/link-settings.js';
+import { availablePrimitives } from '#src/host/primitives/choose-primitives.js';
+import { secureRandom } from '#src/host/primitives/secure-random.js';
+import { SimAuthority } from '#src/lab/sim/sim-authority.js';
+import { World, type SimHost } from '#src/lab/sim/world.js';
+import { ROUTE_REQUEST } from '#src/core/wire/discovery.js';
+import { DropCounters } from '#src/core/wire/drop.js';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '#src/core/wire/packet.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, ratios, spread } from './processes.js';
 import type { Results } from './results.js';

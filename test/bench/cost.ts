@@ -7,14 +7,14 @@
  * CPU time, of the collector's threads too.
  */
 
-import { availablePrimitives } from '#src/host/choose-primitives.js';
-import { secureRandom } from '#src/host/secure-random.js';
-import { defaultDirection } from '#src/emulation/link-settings.js';
-import { World, type SimHost } from '#src/sim/world.js';
-import { Firewall } from '#src/session/firewall.js';
-import { NO_RULES } from '#src/session/rules.js';
-import { Packet } from '#src/wire/packet.js';
-import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, TAG_BYTES } from '#src/wire/sizes.js';
+import { availablePrimitives } from '#src/host/primitives/choose-primitives.js';
+import { secureRandom } from '#src/host/primitives/secure-random.js';
+import { defaultDirection } from '#src/core/emulation/link-settings.js';
+import { World, type SimHost } from '#src/lab/sim/world.js';
+import { Firewall } from '#src/core/session/firewall.js';
+import { NO_RULES } from '#src/core/session/rules.js';
+import { Packet } from '#src/core/wire/packet.js';
+import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, TAG_BYTES } from '#src/core/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, spread } from './processes.js';
 import type { Results } from './results.js';

@@ -6,19 +6,19 @@
  * jumps, or let run dry by one that stands still. Every call ends as the row says, or the measurement throws.
  */
 
-import { makeEndpoint, type Endpoint } from '#src/base/datagram.js';
-import { MILLISECOND, type Clock } from '#src/base/time.js';
-import { noblePrimitives } from '#src/crypto/noble-primitives.js';
-import type { Membership } from '#src/crypto/membership.js';
-import type { Primitives } from '#src/crypto/primitives.js';
-import { nodePrimitives } from '#src/host/node-primitives.js';
-import { secureRandom } from '#src/host/secure-random.js';
-import type { Call } from '#src/link/handshaker.js';
-import { SealedHandshaker } from '#src/link/sealed-handshaker.js';
-import { SimAuthority } from '#src/sim/sim-authority.js';
-import { DropReason, dropReasonName } from '#src/wire/drop.js';
-import { INIT_NOISE_END } from '#src/wire/sealed-handshake.js';
-import { DATAGRAM_BYTES_MAX } from '#src/wire/sizes.js';
+import { makeEndpoint, type Endpoint } from '#src/core/base/datagram.js';
+import { MILLISECOND, type Clock } from '#src/core/base/time.js';
+import { noblePrimitives } from '#src/core/crypto/noble-primitives.js';
+import type { Membership } from '#src/core/crypto/membership.js';
+import type { Primitives } from '#src/core/crypto/primitives.js';
+import { nodePrimitives } from '#src/host/primitives/node-primitives.js';
+import { secureRandom } from '#src/host/primitives/secure-random.js';
+import type { Call } from '#src/core/link/handshaker.js';
+import { SealedHandshaker } from '#src/core/link/sealed-handshaker.js';
+import { SimAuthority } from '#src/lab/sim/sim-authority.js';
+import { DropReason, dropReasonName } from '#src/core/wire/drop.js';
+import { INIT_NOISE_END } from '#src/core/wire/sealed-handshake.js';
+import { DATAGRAM_BYTES_MAX } from '#src/core/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { cpuUs, median, printTable, spread, whole } from './processes.js';
 import type { Results } from './results.js';

@@ -2,12 +2,12 @@
  * Identities for the bench's daemons: a closed network in a folder for as long as the run, and how a process reads its own.
  */
 
-import { nodeFolder } from '#src/cli/keys-files.js';
-import { folderOf, makeTemporaryNetwork } from '#src/cli/temporary-network.js';
-import { Membership } from '#src/crypto/membership.js';
-import { availablePrimitives } from '#src/host/choose-primitives.js';
-import { readIdentityFiles } from '#src/host/identity-files.js';
-import { secureRandom } from '#src/host/secure-random.js';
+import { nodeFolder } from '#src/cli/keys/keys-files.js';
+import { folderOf, makeTemporaryNetwork } from '#src/cli/replay/temporary-network.js';
+import { Membership } from '#src/core/crypto/membership.js';
+import { availablePrimitives } from '#src/host/primitives/choose-primitives.js';
+import { readIdentityFiles } from '#src/host/identity/identity-files.js';
+import { secureRandom } from '#src/host/primitives/secure-random.js';
 import { wallClock } from '#src/host/system-clock.js';
 
 export const FIRST_ID = 0x0a00_0001;

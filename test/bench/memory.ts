@@ -6,22 +6,22 @@
  */
 
 import { strict as assert } from 'node:assert';
-import { makeEndpoint, type DatagramSink } from '#src/base/datagram.js';
-import { nullLog } from '#src/base/log.js';
-import { Rng } from '#src/base/rng.js';
-import { MILLISECOND, type Clock } from '#src/base/time.js';
-import { TimerQueue } from '#src/base/timer-queue.js';
-import { nodePrimitives } from '#src/host/node-primitives.js';
-import { secureRandom } from '#src/host/secure-random.js';
-import type { Call, Handshaker } from '#src/link/handshaker.js';
-import { PlainHandshaker } from '#src/link/plain-handshaker.js';
-import { SealedHandshaker } from '#src/link/sealed-handshaker.js';
-import { makeConfig } from '#src/node/config.js';
-import { SpinesNode } from '#src/node/node.js';
-import { SimAuthority } from '#src/sim/sim-authority.js';
-import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '#src/wire/datagram-header.js';
-import { DropReason } from '#src/wire/drop.js';
-import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '#src/wire/sizes.js';
+import { makeEndpoint, type DatagramSink } from '#src/core/base/datagram.js';
+import { nullLog } from '#src/core/base/log.js';
+import { Rng } from '#src/core/base/rng.js';
+import { MILLISECOND, type Clock } from '#src/core/base/time.js';
+import { TimerQueue } from '#src/core/base/timer-queue.js';
+import { nodePrimitives } from '#src/host/primitives/node-primitives.js';
+import { secureRandom } from '#src/host/primitives/secure-random.js';
+import type { Call, Handshaker } from '#src/core/link/handshaker.js';
+import { PlainHandshaker } from '#src/core/link/plain-handshaker.js';
+import { SealedHandshaker } from '#src/core/link/sealed-handshaker.js';
+import { makeConfig } from '#src/core/node/config.js';
+import { SpinesNode } from '#src/core/node/node.js';
+import { SimAuthority } from '#src/lab/sim/sim-authority.js';
+import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '#src/core/wire/datagram-header.js';
+import { DropReason } from '#src/core/wire/drop.js';
+import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '#src/core/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, median, printTable, ratios, spread } from './processes.js';
 import type { Results } from './results.js';

@@ -7,7 +7,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { DATAGRAM_BYTES_MAX } from '#src/wire/sizes.js';
+import { DATAGRAM_BYTES_MAX } from '#src/core/wire/sizes.js';
 import { Namespaces, whyNoNamespaces } from '../support/namespaces.js';
 import { freePort } from './processes.js';
 

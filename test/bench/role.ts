@@ -7,13 +7,13 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import { pino } from 'pino';
-import { makeEndpoint } from '#src/base/datagram.js';
+import { makeEndpoint } from '#src/core/base/datagram.js';
 import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
-import { loadOffload } from '#src/host/offload.js';
-import { UdpSink } from '#src/host/udp.js';
-import { makeConfig, type DialConfig } from '#src/node/config.js';
-import type { DatagramSession } from '#src/session/sessions.js';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '#src/wire/packet.js';
+import { loadOffload } from '#src/host/net/offload.js';
+import { UdpSink } from '#src/host/net/udp.js';
+import { makeConfig, type DialConfig } from '#src/core/node/config.js';
+import type { DatagramSession } from '#src/core/session/sessions.js';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '#src/core/wire/packet.js';
 import { Arrivals } from './arrivals.js';
 import { answerProbe } from './gauges.js';
 import { FIRST_ID, readMembership, type IdentityOrder } from './identities.js';

@@ -4,10 +4,10 @@
  * collector's threads too. A router between does the same for both (cost.ts).
  */
 
-import { availablePrimitives } from '#src/host/choose-primitives.js';
-import { defaultDirection } from '#src/emulation/link-settings.js';
-import type { Secrecy } from '#src/session/secrecy.js';
-import { World, type SimHost } from '#src/sim/world.js';
+import { availablePrimitives } from '#src/host/primitives/choose-primitives.js';
+import { defaultDirection } from '#src/core/emulation/link-settings.js';
+import type { Secrecy } from '#src/core/session/secrecy.js';
+import { World, type SimHost } from '#src/lab/sim/world.js';
 import { FIRST_ID } from './identities.js';
 import { collect, cpuUs, median, printTable, spread } from './processes.js';
 import type { Results } from './results.js';

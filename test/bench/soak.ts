@@ -16,8 +16,8 @@ import { pino } from 'pino';
 import { SpinesClient } from 'spines-client';
 import { CARRIER_FLAG } from '#src/cli/heap.js';
 import { startDaemon, type RunningDaemon } from '#src/host/daemon.js';
-import { loadOffload } from '#src/host/offload.js';
-import { makeConfig } from '#src/node/config.js';
+import { loadOffload } from '#src/host/net/offload.js';
+import { makeConfig } from '#src/core/node/config.js';
 import { FIRST_ID, makeIdentities, readMembership } from './identities.js';
 import { freePort, pause } from './processes.js';
 

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 
 import { startDaemon, type RunningDaemon } from '../../src/host/daemon.ts';
-import { makeConfig } from '../../src/node/config.ts';
+import { makeConfig } from '../../src/core/node/config.ts';
 
 export function useDaemon(name = 'alpha'): void {
   const folder = mkdtempSync(join(tmpdir(), 'spines-compat-'));

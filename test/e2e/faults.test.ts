@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SpinesClient, type LinksReply, type StatusReply } from 'spines-client';
 
-import { loadOffload } from '../../src/host/offload.ts';
+import { loadOffload } from '../../src/host/net/offload.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';
 import { freePorts, PROGRAM, spines } from '../support/processes.ts';
 

@@ -11,9 +11,9 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { loadOffload, type Offload } from '../../src/host/offload.ts';
-import { UdpSink } from '../../src/host/udp.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { loadOffload, type Offload } from '../../src/host/net/offload.ts';
+import { UdpSink } from '../../src/host/net/udp.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';
 import { PROGRAM } from '../support/processes.ts';
 

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SpinesClient, type LinksReply, type NodesReply, type StatusReply } from 'spines-client';
 
-import { armour, unarmour } from '../../src/wire/certificate.ts';
+import { armour, unarmour } from '../../src/core/wire/certificate.ts';
 import { Capture, ID_CHANCE, leaks, whyNoCapture, type Needles } from '../support/capture.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';
 import { PROGRAM, spines, type Ran } from '../support/processes.ts';

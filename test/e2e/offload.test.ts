@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 
-import { findOffload } from '../../src/host/offload.ts';
+import { findOffload } from '../../src/host/net/offload.ts';
 import { whyNoNamespaces } from '../support/namespaces.ts';
 import { freePorts, RealDaemon, spines } from '../support/processes.ts';
 

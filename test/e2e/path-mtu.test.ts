@@ -12,8 +12,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { connect, createServer, SpinesClient, type LinksReply, type StatusReply } from 'spines-client';
 
-import { makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
-import { loadOffload } from '../../src/host/offload.ts';
+import { makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
+import { loadOffload } from '../../src/host/net/offload.ts';
 import { Capture, whyNoCapture } from '../support/capture.ts';
 import { whyNoNamespaces } from '../support/namespaces.ts';
 import { PROGRAM, spines } from '../support/processes.ts';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RoutesReply } from 'spines-client';
-import { identityConfig, makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
+import { identityConfig, makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 import { freePorts, RealDaemon, RealNetwork, spines, type Ran } from '../support/processes.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -2,12 +2,12 @@
 
 import { afterEach, describe, expect, test } from 'vitest';
 
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { loadOffload, type Offload } from '../../src/host/offload.ts';
-import { UdpSink } from '../../src/host/udp.ts';
-import { DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '../../src/wire/datagram-header.ts';
-import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { loadOffload, type Offload } from '../../src/host/net/offload.ts';
+import { UdpSink } from '../../src/host/net/udp.ts';
+import { DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '../../src/core/wire/datagram-header.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 
 const offload = loadOffload();
 const open: UdpSink[] = [];

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
+import { makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 import { freePorts, RealDaemon, spines } from '../support/processes.ts';
 
 const LONG = process.env['SPINES_LONG'] === '1';

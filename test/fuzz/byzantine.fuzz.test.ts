@@ -11,25 +11,25 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU32, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { TARGETS_MAX } from '../../src/byzantine/discovery.ts';
-import { REQUESTS_MAX } from '../../src/byzantine/request-table.ts';
-import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, Verifier } from '../../src/byzantine/verified.ts';
-import type { Link } from '../../src/link/link.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { getU32, hex, putU16, putU32, putU48 } from '../../src/core/base/bytes.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { TARGETS_MAX } from '../../src/core/byzantine/discovery.ts';
+import { REQUESTS_MAX } from '../../src/core/byzantine/request-table.ts';
+import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, Verifier } from '../../src/core/byzantine/verified.ts';
+import type { Link } from '../../src/core/link/link.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import {
   appendRouteHop, decodeRouteRequest, decodeRouteResponse, makeRouteRequest, ROUTE_HOP_BYTES, ROUTE_HOPS_MAX, ROUTE_REQUEST, ROUTE_REQUEST_BYTES_MAX,
   ROUTE_RESPONSE_HEAD_BYTES, type Sign,
-} from '../../src/wire/discovery.ts';
-import { DropReason, dropReasonName } from '../../src/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { PROBED_ACK_HEAD_BYTES, PROBED_DATA, PROBED_DATA_HEAD_BYTES } from '../../src/wire/probed.ts';
-import { ROUTE_PART_BYTES_MAX, ROUTE_PART_HEAD_BYTES } from '../../src/wire/route-part.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../src/wire/sizes.ts';
+} from '../../src/core/wire/discovery.ts';
+import { DropReason, dropReasonName } from '../../src/core/wire/drop.ts';
+import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { PROBED_ACK_HEAD_BYTES, PROBED_DATA, PROBED_DATA_HEAD_BYTES } from '../../src/core/wire/probed.ts';
+import { ROUTE_PART_BYTES_MAX, ROUTE_PART_HEAD_BYTES } from '../../src/core/wire/route-part.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 import { heapBytes } from './heap.ts';
 import { mutate, randomBytes } from './mutate.ts';

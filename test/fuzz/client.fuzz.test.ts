@@ -9,15 +9,15 @@ import { describe, expect, test } from 'vitest';
 import {
   decodeControl, encodeControl, encodeDatagram, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_LENGTH_MAX, FRAME_RECV, FRAME_REPLY, FRAME_REQUEST, FRAME_SEND,
   FRAME_WELCOME, FrameReader, MESSAGE_BYTES_MAX, PROTOCOL_VERSION,
-} from '../../spines-client/src/protocol.ts';
-import { getU16, getU32, hex, putU32 } from '../../src/base/bytes.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, Timer } from '../../src/base/time.ts';
-import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import type { ClientPort } from '../../src/ipc/client-port.ts';
-import { World, type SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+} from '../../spines-client/src/shared/protocol.ts';
+import { getU16, getU32, hex, putU32 } from '../../src/core/base/bytes.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, Timer } from '../../src/core/base/time.ts';
+import { changeDirection, defaultDirection } from '../../src/core/emulation/link-settings.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import type { ClientPort } from '../../src/core/ipc/client-port.ts';
+import { World, type SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 import { mutate, randomBytes } from './mutate.ts';
 
 const COUNT = Number(process.env['SPINES_FUZZ_CLIENT_COUNT'] ?? 10_000);

@@ -11,20 +11,20 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { QUEUE_FACTOR } from '../../src/link/send-queue.ts';
-import { checksum, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/base/bytes.ts';
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { isNodeId } from '../../src/base/ids.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import { World, type SimHost } from '../../src/sim/world.ts';
-import { PACKET_NUMBER_MAX } from '../../src/wire/datagram-header.ts';
-import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
-import { agreedVersion, isVersionRange, versionsAt, WIRE_VERSIONS } from '../../src/wire/versions.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { QUEUE_FACTOR } from '../../src/core/link/send-queue.ts';
+import { checksum, getU32, getU48, hex, putU16, putU32, putU48 } from '../../src/core/base/bytes.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { isNodeId } from '../../src/core/base/ids.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { changeDirection, defaultDirection } from '../../src/core/emulation/link-settings.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import { World, type SimHost } from '../../src/lab/sim/world.ts';
+import { PACKET_NUMBER_MAX } from '../../src/core/wire/datagram-header.ts';
+import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/core/wire/handshake.ts';
+import { agreedVersion, isVersionRange, versionsAt, WIRE_VERSIONS } from '../../src/core/wire/versions.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { heapBytes } from './heap.ts';
 import { mend, mutate, randomBytes } from './mutate.ts';
 

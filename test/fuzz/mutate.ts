@@ -1,8 +1,8 @@
 /** Seeded damage: what a byte string may turn into on a bad wire, or in bad hands. */
 
-import { checksum, putU32 } from '../../src/base/bytes.ts';
-import type { Rng } from '../../src/base/rng.ts';
-import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
+import { checksum, putU32 } from '../../src/core/base/bytes.ts';
+import type { Rng } from '../../src/core/base/rng.ts';
+import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/core/wire/handshake.ts';
 
 const INTERESTING = [0, 1, 2, 3, 0x0f, 0x10, 0x3f, 0x40, 0x7f, 0x80, 0xfe, 0xff];
 

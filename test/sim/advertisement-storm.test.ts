@@ -2,13 +2,13 @@
 
 import { expect, test } from 'vitest';
 
-import { copyBytes, putU16 } from '../../src/base/bytes.ts';
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { labelled } from '../../src/crypto/keys.ts';
-import { ADVERTISEMENT_LABEL, VERSIONS_BURST, VERSIONS_PER_SECOND } from '../../src/routing/signed-advertisement.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { FRAME_LINK_STATE } from '../../src/wire/frames.ts';
-import { CONTROL_CHECK_BYTES, LIFETIME_BYTES, makeSignedAdvertisement, putControlCheck } from '../../src/wire/link-state.ts';
+import { copyBytes, putU16 } from '../../src/core/base/bytes.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { labelled } from '../../src/core/crypto/keys.ts';
+import { ADVERTISEMENT_LABEL, VERSIONS_BURST, VERSIONS_PER_SECOND } from '../../src/core/routing/signed-advertisement.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { FRAME_LINK_STATE } from '../../src/core/wire/frames.ts';
+import { CONTROL_CHECK_BYTES, LIFETIME_BYTES, makeSignedAdvertisement, putControlCheck } from '../../src/core/wire/link-state.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const INSIDER = 4;

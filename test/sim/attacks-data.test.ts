@@ -5,19 +5,19 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { putU32, putU48 } from '../../src/base/bytes.ts';
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { REPLAY_WINDOW } from '../../src/base/replay-window.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import type { SimHost, Wire } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+import { putU32, putU48 } from '../../src/core/base/bytes.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { REPLAY_WINDOW } from '../../src/core/base/replay-window.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 import { counted, elsewhere, indexOf, inject, isData, numberOf, Tap, verdict } from '../support/attacker.ts';
 import { chain, hosts, Inbox, linked, linkOf, pattern, useNetworks, wire, type Network, type ShapeOptions } from '../support/network.ts';
 

@@ -5,20 +5,20 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { makeEndpoint } from '../../src/base/datagram.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { Identity } from '../../src/crypto/membership.ts';
-import type { Primitives } from '../../src/crypto/primitives.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import { SIM_EPOCH, SimAuthority } from '../../src/sim/sim-authority.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { ROLE_CLIENT } from '../../src/wire/certificate.ts';
-import { DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/wire/datagram-header.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { INIT_NOISE_END, KEY_AT, KEY_NONCE_AT, RESPONSE_NOISE_END, SEALED_INIT_BYTES, WIDE_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
-import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+import { makeEndpoint } from '../../src/core/base/datagram.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { Identity } from '../../src/core/crypto/membership.ts';
+import type { Primitives } from '../../src/core/crypto/primitives.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import { SIM_EPOCH, SimAuthority } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { ROLE_CLIENT } from '../../src/core/wire/certificate.ts';
+import { DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/core/wire/datagram-header.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { INIT_NOISE_END, KEY_AT, KEY_NONCE_AT, RESPONSE_NOISE_END, SEALED_INIT_BYTES, WIDE_INIT_BYTES } from '../../src/core/wire/sealed-handshake.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 import { counted, elsewhere, inject, isData, Stranger, Tap, verdict, workedBy } from '../support/attacker.ts';
 import { chain, hosts, linked, linkOf, Network, useNetworks, wire, type NetworkOptions } from '../support/network.ts';
 

@@ -7,10 +7,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import { cut } from '../../src/sim/faults.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import { cut } from '../../src/lab/sim/faults.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();

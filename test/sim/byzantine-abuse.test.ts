@@ -4,32 +4,32 @@
  *
  * Each abuse runs in whole daemons beside honest flows, one of which looks for its path under fire, and is compared with
  * the same run without it. Asserts counts and virtual latencies only. What a single Discovery does is shown in
- * test/unit/byzantine/discovery-attacks.test.ts.
+ * test/unit/core/byzantine/discovery-attacks.test.ts.
  */
 
 import { expect, test } from 'vitest';
 
-import { getU32 } from '../../src/base/bytes.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { draw, Secret } from '../../src/crypto/keys.ts';
-import { pathId, TARGETS_MAX } from '../../src/byzantine/discovery.ts';
-import { LIVE_PER_SOURCE, REQUESTS_MAX } from '../../src/byzantine/request-table.ts';
-import { PENDING_SOURCE_MAX } from '../../src/byzantine/forwarder.ts';
-import { FlowKeys } from '../../src/byzantine/keys.ts';
-import { Onions } from '../../src/byzantine/onion.ts';
-import { NUMBER_BYTES } from '../../src/byzantine/path-flow.ts';
-import { RouteMessages } from '../../src/byzantine/route-messages.ts';
-import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, Shares, SOURCE_BURST, SOURCE_PER_SECOND, Verifier } from '../../src/byzantine/verified.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { getU32 } from '../../src/core/base/bytes.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { draw, Secret } from '../../src/core/crypto/keys.ts';
+import { pathId, TARGETS_MAX } from '../../src/core/byzantine/discovery.ts';
+import { LIVE_PER_SOURCE, REQUESTS_MAX } from '../../src/core/byzantine/request-table.ts';
+import { PENDING_SOURCE_MAX } from '../../src/core/byzantine/forwarder.ts';
+import { FlowKeys } from '../../src/core/byzantine/keys.ts';
+import { Onions } from '../../src/core/byzantine/onion.ts';
+import { NUMBER_BYTES } from '../../src/core/byzantine/path-flow.ts';
+import { RouteMessages } from '../../src/core/byzantine/route-messages.ts';
+import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, Shares, SOURCE_BURST, SOURCE_PER_SECOND, Verifier } from '../../src/core/byzantine/verified.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import {
   appendRouteHop, decodeRouteRequest, decodeRouteResponse, makeRouteRequest, makeRouteResponse, ROUTE_WEIGHTS_MAX, type RouteRequest, type RouteWeight, type Sign,
-} from '../../src/wire/discovery.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT, type PacketModes } from '../../src/wire/packet.ts';
-import { encodeProbedHead } from '../../src/wire/probed.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../../src/wire/sizes.ts';
+} from '../../src/core/wire/discovery.ts';
+import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT, type PacketModes } from '../../src/core/wire/packet.ts';
+import { encodeProbedHead } from '../../src/core/wire/probed.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../../src/core/wire/sizes.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

@@ -25,11 +25,11 @@
 import { MISBEHAVIOURS, SIMULATED_MISBEHAVIOURS, type MisbehaviourName } from 'spines-client/protocol';
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { ByzantineRouter } from '../../src/byzantine/byzantine-router.ts';
-import { misbehave } from '../../src/node/misbehaviour.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { ByzantineRouter } from '../../src/core/byzantine/byzantine-router.ts';
+import { misbehave } from '../../src/core/operator/misbehaviour.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const MS = MILLISECOND, RATE = 100;

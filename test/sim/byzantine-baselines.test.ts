@@ -6,14 +6,14 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { Advertisement } from '../../src/wire/link-state.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { disjointPaths } from '../../src/sim/baselines/disjoint.ts';
-import { SILENCE_MAX } from '../../src/sim/baselines/on-demand.ts';
-import { costRun, idleBytes } from '../../src/sim/byzantine-figures.ts';
-import { grid, joinedWithout, Lab, pairsOf, ROUTERS, type Edge, type RouterName } from '../../src/sim/byzantine-figures-lab.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { Advertisement } from '../../src/core/wire/link-state.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { disjointPaths } from '../../src/lab/experiments/baselines/disjoint.ts';
+import { SILENCE_MAX } from '../../src/lab/experiments/baselines/on-demand.ts';
+import { costRun, idleBytes } from '../../src/lab/experiments/byzantine-figures.ts';
+import { grid, joinedWithout, Lab, pairsOf, ROUTERS, type Edge, type RouterName } from '../../src/lab/experiments/byzantine-figures-lab.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
 
 const MS = MILLISECOND;
 

@@ -7,15 +7,15 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU32 } from '../../src/base/bytes.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { SourceFlow } from '../../src/byzantine/source-flow.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import type { ProbedAck } from '../../src/wire/probed.ts';
+import { getU32 } from '../../src/core/base/bytes.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { SourceFlow } from '../../src/core/byzantine/source-flow.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import type { ProbedAck } from '../../src/core/wire/probed.ts';
 import { chain, finish, grid, hosts, randomGraph, ring, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

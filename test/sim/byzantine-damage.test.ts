@@ -9,10 +9,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { rangeOf } from '../../src/byzantine/bounds.ts';
-import { faultLosses, type ByzantineOptions } from '../../src/byzantine/options.ts';
-import { SERVICE_BEST_EFFORT } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { rangeOf } from '../../src/core/byzantine/bounds.ts';
+import { faultLosses, type ByzantineOptions } from '../../src/core/byzantine/options.ts';
+import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const SECONDS = process.env['SPINES_LONG'] === '1' ? 600 : 20;

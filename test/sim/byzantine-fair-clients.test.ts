@@ -5,11 +5,11 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { DatagramSession } from '../../src/session/sessions.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { DatagramSession } from '../../src/core/session/sessions.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge, type LabFlow } from '../support/adversary-lab.ts';
 
 const SERVICES = [['best-effort', SERVICE_BEST_EFFORT], ['reliable', SERVICE_RELIABLE]] as const;

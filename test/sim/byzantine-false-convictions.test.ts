@@ -8,14 +8,14 @@
 
 import { expect, test } from 'vitest';
 
-import type { Port } from '../../src/base/ids.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import type { DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import type { Port } from '../../src/core/base/ids.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import type { DatagramOwner, DatagramSession } from '../../src/core/session/sessions.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { SECOND } from '../../src/base/time.ts';
-import { linePlotSvg } from '../../src/emulation/line-plot.ts';
-import { ceilLog2, damageRun, deliveryRun, deliveryScene, faultBound, localisationRun, lossesPerFault } from '../../src/sim/byzantine-figures.ts';
-import { byzantineCsv, byzantineSvg, claimsText } from '../../src/sim/byzantine-figures-table.ts';
+import { SECOND } from '../../src/core/base/time.ts';
+import { linePlotSvg } from '../../src/lab/report/line-plot.ts';
+import { ceilLog2, damageRun, deliveryRun, deliveryScene, faultBound, localisationRun, lossesPerFault } from '../../src/lab/experiments/byzantine-figures.ts';
+import { byzantineCsv, byzantineSvg, claimsText } from '../../src/lab/experiments/byzantine-figures-table.ts';
 import { isWellFormed, spines } from '../support/program-output.ts';
 
 describe('spines figures byzantine', () => {

@@ -8,11 +8,11 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { rangeOf } from '../../src/byzantine/bounds.ts';
-import { faultLosses } from '../../src/byzantine/options.ts';
-import { LATENCY_UNIT_US } from '../../src/wire/link-state.ts';
-import { SERVICE_BEST_EFFORT } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { rangeOf } from '../../src/core/byzantine/bounds.ts';
+import { faultLosses } from '../../src/core/byzantine/options.ts';
+import { LATENCY_UNIT_US } from '../../src/core/wire/link-state.ts';
+import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const LONG = process.env['SPINES_LONG'] === '1';

@@ -8,9 +8,9 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, joinedWithout, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const NODES = 24, HONEST = 4, RATE = 50;

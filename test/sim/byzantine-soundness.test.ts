@@ -9,9 +9,9 @@
 import { MISBEHAVIOURS, SIMULATED_MISBEHAVIOURS } from 'spines-client/protocol';
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, randomEdges } from '../support/adversary-lab.ts';
 
 const RUNS = Math.max(1, Number(process.env['SPINES_SWARM'] ?? 46));

@@ -9,10 +9,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

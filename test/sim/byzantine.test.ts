@@ -4,8 +4,8 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

@@ -6,13 +6,13 @@
 import { describe, expect, test } from 'vitest';
 import type { NodesReply, StatusReply } from 'spines-client';
 
-import { clockFindings } from '../../src/cli/doctor-links.ts';
-import { formatNodes } from '../../src/cli/nodes.ts';
-import { nullLog, type LogFields } from '../../src/base/log.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DATAGRAM_SEALED_INIT } from '../../src/wire/datagram-header.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+import { clockFindings } from '../../src/cli/look/doctor-links.ts';
+import { formatNodes } from '../../src/cli/look/nodes.ts';
+import { nullLog, type LogFields } from '../../src/core/base/log.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DATAGRAM_SEALED_INIT } from '../../src/core/wire/datagram-header.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 import { asked } from '../support/administer.ts';
 import { counted, elsewhere, inject, Tap } from '../support/attacker.ts';
 import { chain, hosts, linked, linkOf, useNetworks, wire, type Network } from '../support/network.ts';

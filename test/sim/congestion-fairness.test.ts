@@ -7,10 +7,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { CONGESTION_NAMES, type CongestionName } from '../../src/link/congestion.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import { SERVICE_BEST_EFFORT } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { CONGESTION_NAMES, type CongestionName } from '../../src/core/recovery/congestion.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();

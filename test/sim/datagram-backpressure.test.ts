@@ -6,8 +6,8 @@
 
 import { expect, test } from 'vitest';
 
-import { SEND_AHEAD_BYTES } from '../../spines-client/src/core.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
+import { SEND_AHEAD_BYTES } from '../../spines-client/src/core/core.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { hosts, Inbox, useNetworks, wire } from '../support/network.ts';
 import { PORT, Sender } from '../support/waiting-program.ts';
 

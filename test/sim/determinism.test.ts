@@ -5,12 +5,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { formatReport, type ReportFlow } from '../../src/emulation/report.ts';
-import { parseTopology } from '../../src/emulation/topology-parse.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import { runVirtual, type VirtualRun } from '../../src/sim/run-virtual.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { formatReport, type ReportFlow } from '../../src/lab/report/report.ts';
+import { parseTopology } from '../../src/lab/topology/topology-parse.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import { runVirtual, type VirtualRun } from '../../src/lab/replay/run-virtual.ts';
 import { finish, lossy, randomGraph, useNetworks } from '../support/network.ts';
 
 useNetworks();

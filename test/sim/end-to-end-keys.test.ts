@@ -5,11 +5,11 @@
 
 import { describe, expect, test, vi } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { FRAME_RECORD } from '../../src/wire/frames.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { FRAME_RECORD } from '../../src/core/wire/frames.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { chain, hosts, Inbox, pattern, useNetworks, wire, type Network } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason, dropReasonName } from '../../src/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_PIECE, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../../src/wire/sealed-packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason, dropReasonName } from '../../src/core/wire/drop.ts';
+import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_PIECE, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../../src/core/wire/sealed-packet.ts';
 import { chain, hosts, Inbox, useNetworks, type Network, type NetworkOptions } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -5,18 +5,18 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU32 } from '../../src/base/bytes.ts';
-import type { NodeId } from '../../src/base/ids.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { pathId } from '../../src/byzantine/discovery.ts';
-import { draw } from '../../src/crypto/keys.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_PROBED, Packet, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/wire/packet.ts';
-import { encodeProbedHead } from '../../src/wire/probed.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { getU32 } from '../../src/core/base/bytes.ts';
+import type { NodeId } from '../../src/core/base/ids.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { pathId } from '../../src/core/byzantine/discovery.ts';
+import { draw } from '../../src/core/crypto/keys.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_PROBED, Packet, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import { encodeProbedHead } from '../../src/core/wire/probed.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const S = 0, D = 1, M = 4;

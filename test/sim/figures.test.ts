@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { barPlotSvg, linePlotSvg } from '../../src/emulation/line-plot.ts';
-import { compare, figureCsv, figureSvg } from '../../src/sim/figures-table.ts';
-import { compareOverSeeds, interval, overSeeds } from '../../src/sim/figures-seeds.ts';
-import { padhyeMbps, runFigure, type FigureRun } from '../../src/sim/figures.ts';
+import { barPlotSvg, linePlotSvg } from '../../src/lab/report/line-plot.ts';
+import { compare, figureCsv, figureSvg } from '../../src/lab/experiments/figures-table.ts';
+import { compareOverSeeds, interval, overSeeds } from '../../src/lab/experiments/figures-seeds.ts';
+import { padhyeMbps, runFigure, type FigureRun } from '../../src/lab/experiments/figures.ts';
 import { isWellFormed, spines } from '../support/program-output.ts';
 
 const folder = new URL('../../topologies/dsn03/', import.meta.url);

@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { LOCAL_ACCESS } from '../../src/ipc/client.ts';
-import { NO_RULES, type RuleSet } from '../../src/session/rules.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { LOCAL_ACCESS } from '../../src/core/ipc/client.ts';
+import { NO_RULES, type RuleSet } from '../../src/core/session/rules.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 import { asked } from '../support/administer.ts';
 import { ClientProgram } from '../support/client-program.ts';
 import { hosts, Inbox, useNetworks, type Network } from '../support/network.ts';

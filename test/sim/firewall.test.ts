@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import type { NodeConfig } from '../../src/node/config.ts';
-import { NO_RULES, type InboundRule, type RuleSet } from '../../src/session/rules.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { LOCAL_ACCESS } from '../../src/ipc/client.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import type { NodeConfig } from '../../src/core/node/config.ts';
+import { NO_RULES, type InboundRule, type RuleSet } from '../../src/core/session/rules.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { LOCAL_ACCESS } from '../../src/core/ipc/client.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { ClientProgram } from '../support/client-program.ts';
 import { hosts, Inbox, useNetworks, type Network } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';

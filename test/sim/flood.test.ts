@@ -5,24 +5,24 @@
 
 import { describe, expect, test } from 'vitest';
 
-import type { Endpoint } from '../../src/base/datagram.ts';
-import { utf8Encode } from '../../src/base/bytes.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { draw } from '../../src/crypto/keys.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND } from '../../src/link/handshaker.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { SimAuthority } from '../../src/sim/sim-authority.ts';
-import type { SimHost, Wire } from '../../src/sim/world.ts';
-import type { Primitives } from '../../src/crypto/primitives.ts';
+import type { Endpoint } from '../../src/core/base/datagram.ts';
+import { utf8Encode } from '../../src/core/base/bytes.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { draw } from '../../src/core/crypto/keys.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND } from '../../src/core/link/handshaker.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { SimAuthority } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
+import type { Primitives } from '../../src/core/crypto/primitives.ts';
 import {
   DATAGRAM_COOKIE, DATAGRAM_KEY_REQUEST, DATAGRAM_REFUSAL, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, encodeDatagramHeader,
-} from '../../src/wire/datagram-header.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { INIT_NOISE_END, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
-import { DATAGRAM_HEADER_BYTES } from '../../src/wire/sizes.ts';
-import { putVersions, WIRE_VERSIONS } from '../../src/wire/versions.ts';
+} from '../../src/core/wire/datagram-header.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { INIT_NOISE_END, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/core/wire/sealed-handshake.ts';
+import { DATAGRAM_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
+import { putVersions, WIRE_VERSIONS } from '../../src/core/wire/versions.ts';
 import { elsewhere, inject, Stranger, workedBy } from '../support/attacker.ts';
 import { hosts, Inbox, linked, useNetworks, type Network } from '../support/network.ts';
 

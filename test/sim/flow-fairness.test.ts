@@ -7,12 +7,12 @@
 
 import { afterAll, describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import { CONGESTION_NAMES } from '../../src/link/congestion.ts';
-import { defaultConfig } from '../../src/node/config.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import { CONGESTION_NAMES } from '../../src/core/recovery/congestion.ts';
+import { defaultConfig } from '../../src/core/node/config.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { hosts, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { parseTopology } from '../../src/emulation/topology-parse.ts';
-import { runVirtual } from '../../src/sim/run-virtual.ts';
+import { parseTopology } from '../../src/lab/topology/topology-parse.ts';
+import { runVirtual } from '../../src/lab/replay/run-virtual.ts';
 
 const line = (duration: string, links: string, flows: string): string => `name: t
 duration: ${duration}

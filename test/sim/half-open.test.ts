@@ -5,11 +5,11 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { putU32 } from '../../src/base/bytes.ts';
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/wire/packet.ts';
-import { Segment, SEGMENT_HEAD_BYTES, SEGMENT_SYN, SYN_BYTES } from '../../src/wire/segment.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { putU32 } from '../../src/core/base/bytes.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import { Segment, SEGMENT_HEAD_BYTES, SEGMENT_SYN, SYN_BYTES } from '../../src/core/wire/segment.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const CALLER = 0, LISTENER = 1, INSIDER = 4, PORT = 80;

@@ -4,15 +4,15 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import type { SimHost, Wire } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { encodeHandshake, HANDSHAKE_BYTES } from '../../src/wire/handshake.ts';
-import { WIRE_VERSIONS } from '../../src/wire/versions.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { encodeHandshake, HANDSHAKE_BYTES } from '../../src/core/wire/handshake.ts';
+import { WIRE_VERSIONS } from '../../src/core/wire/versions.ts';
 import { finish, hosts, Inbox, linked, linkOf, lossy, Network, pair, pattern, useNetworks, wire, worst } from '../support/network.ts';
 
 useNetworks();

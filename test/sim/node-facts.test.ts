@@ -3,11 +3,11 @@
 import { describe, expect, test } from 'vitest';
 import type { NodesReply, StatusReply } from 'spines-client/protocol';
 
-import { SECOND } from '../../src/base/time.ts';
-import { formatNodes } from '../../src/cli/nodes.ts';
-import { paintFor } from '../../src/cli/table.ts';
-import { VERSION } from '../../src/node/version.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { SECOND } from '../../src/core/base/time.ts';
+import { formatNodes } from '../../src/cli/look/nodes.ts';
+import { paintFor } from '../../src/cli/terminal/table.ts';
+import { VERSION } from '../../src/core/node/version.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { asked } from '../support/administer.ts';
 import { hosts, useNetworks, type Network } from '../support/network.ts';
 

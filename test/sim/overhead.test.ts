@@ -6,16 +6,16 @@
  */
 
 import { expect, test } from 'vitest';
-import { SECOND } from '../../src/base/time.ts';
-import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
-import type { DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
-import type { Secrecy } from '../../src/session/secrecy.ts';
-import type { Stream } from '../../src/session/stream.ts';
-import { World, type SimHost } from '../../src/sim/world.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { SEALED_PAYLOAD_BYTES_MAX } from '../../src/wire/sealed-packet.ts';
-import { PAYLOAD_BYTES_MAX } from '../../src/wire/sizes.ts';
-import { SEQUENCED_HEAD_BYTES } from '../../src/wire/sequenced.ts';
+import { SECOND } from '../../src/core/base/time.ts';
+import { changeDirection, defaultDirection } from '../../src/core/emulation/link-settings.ts';
+import type { DatagramOwner, DatagramSession } from '../../src/core/session/sessions.ts';
+import type { Secrecy } from '../../src/core/session/secrecy.ts';
+import type { Stream } from '../../src/core/session/stream.ts';
+import { World, type SimHost } from '../../src/lab/sim/world.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { SEALED_PAYLOAD_BYTES_MAX } from '../../src/core/wire/sealed-packet.ts';
+import { PAYLOAD_BYTES_MAX } from '../../src/core/wire/sizes.ts';
+import { SEQUENCED_HEAD_BYTES } from '../../src/core/wire/sequenced.ts';
 
 type Way = 'best effort' | 'reliable link' | 'reliable link and stream';
 

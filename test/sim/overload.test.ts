@@ -6,14 +6,14 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { RATE_MIN } from '../../src/session/throttles.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { encodeNotice, NOTICE_BYTES, NOTICE_LONG } from '../../src/wire/notice.ts';
-import { KIND_NOTICE, Packet, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { RATE_MIN } from '../../src/core/session/throttles.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { encodeNotice, NOTICE_BYTES, NOTICE_LONG } from '../../src/core/wire/notice.ts';
+import { KIND_NOTICE, Packet, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { hosts, Inbox, useNetworks, wire, type Network } from '../support/network.ts';
 import { PORT, Sender } from '../support/waiting-program.ts';
 

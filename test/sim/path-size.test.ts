@@ -5,12 +5,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { SIM_EPOCH } from '../../src/sim/sim-authority.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { REVOCATIONS_MAX } from '../../src/wire/certificate.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { SIM_EPOCH } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { REVOCATIONS_MAX } from '../../src/core/wire/certificate.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 import { chain, databasesEqual, finish, hosts, Inbox, linkOf, linked, pair, pattern, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

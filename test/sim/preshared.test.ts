@@ -2,12 +2,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { nullLog } from '../../src/base/log.ts';
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { commonKey, idsOf, NO_PRESHARED_KEY, presharedKey, type PresharedKey } from '../../src/crypto/preshared.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { nullLog } from '../../src/core/base/log.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { commonKey, idsOf, NO_PRESHARED_KEY, presharedKey, type PresharedKey } from '../../src/core/crypto/preshared.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { asked } from '../support/administer.ts';
 import { hosts, Inbox, useNetworks, type Network } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';

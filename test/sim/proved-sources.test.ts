@@ -5,18 +5,18 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { DatagramSession } from '../../src/session/sessions.ts';
-import type { StreamOwner } from '../../src/session/stream.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { ECHO_REPLY, encodeEcho } from '../../src/wire/echo.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../src/wire/fragment.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DatagramSession } from '../../src/core/session/sessions.ts';
+import type { StreamOwner } from '../../src/core/session/stream.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { ECHO_REPLY, encodeEcho } from '../../src/core/wire/echo.ts';
+import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../src/core/wire/fragment.ts';
 import {
   DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, SERVICE_BEST_EFFORT, SERVICE_RELIABLE,
-} from '../../src/wire/packet.ts';
-import { SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST } from '../../src/wire/segment.ts';
-import { encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES } from '../../src/wire/sequenced.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+} from '../../src/core/wire/packet.ts';
+import { SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST } from '../../src/core/wire/segment.ts';
+import { encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES } from '../../src/core/wire/sequenced.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 import { forge, forgeSegment, forgeSyn, type Claim } from '../support/forger.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';

@@ -5,18 +5,18 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { authorityIdOf } from '../../src/crypto/certificates.ts';
-import type { Identity } from '../../src/crypto/membership.ts';
-import type { Primitives } from '../../src/crypto/primitives.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { SIM_EPOCH, SimAuthority } from '../../src/sim/sim-authority.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DATAGRAM_SEALED_INIT } from '../../src/wire/datagram-header.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { authorityIdOf } from '../../src/core/crypto/certificates.ts';
+import type { Identity } from '../../src/core/crypto/membership.ts';
+import type { Primitives } from '../../src/core/crypto/primitives.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { SIM_EPOCH, SimAuthority } from '../../src/lab/sim/sim-authority.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DATAGRAM_SEALED_INIT } from '../../src/core/wire/datagram-header.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { inject, isData, Tap } from '../support/attacker.ts';
 import { chain, linked, linkOf, lossy, useNetworks, wire, type Network, type ShapeOptions } from '../support/network.ts';
 

@@ -7,16 +7,16 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { getU32, putU16, putU32 } from '../../src/base/bytes.ts';
-import type { NodeId } from '../../src/base/ids.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import type { DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import type { SimHost, Wire } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { FRAME_ACK, FRAME_RELIABLE } from '../../src/wire/frames.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { getU32, putU16, putU32 } from '../../src/core/base/bytes.ts';
+import type { NodeId } from '../../src/core/base/ids.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import type { DatagramOwner, DatagramSession } from '../../src/core/session/sessions.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { FRAME_ACK, FRAME_RELIABLE } from '../../src/core/wire/frames.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { TcpLike } from '../support/tcp-like.ts';
 import { chain, finish, hosts, linkOf, Network, pair, ring, useNetworks, wire } from '../support/network.ts';
 

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { encodeControl, decodeControl, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, FrameReader, type ByzantineRoutesReply, type ByzantineTraceReply, type StatusReply } from 'spines-client/protocol';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { parseTopology } from '../../src/emulation/topology-parse.ts';
-import { LOCAL_ACCESS, type ClientAccess } from '../../src/ipc/client.ts';
-import { refuseUnsupported, runVirtual } from '../../src/sim/run-virtual.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { parseTopology } from '../../src/lab/topology/topology-parse.ts';
+import { LOCAL_ACCESS, type ClientAccess } from '../../src/core/ipc/client.ts';
+import { refuseUnsupported, runVirtual } from '../../src/lab/replay/run-virtual.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { finish, hosts, useNetworks, wire, type Network, type NetworkOptions } from '../support/network.ts';
 
 useNetworks();

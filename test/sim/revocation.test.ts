@@ -4,14 +4,14 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { Identity } from '../../src/crypto/membership.ts';
-import { cut, heal, partition } from '../../src/sim/faults.ts';
-import { SIM_EPOCH } from '../../src/sim/sim-authority.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, type RevocationList } from '../../src/wire/certificate.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { Identity } from '../../src/core/crypto/membership.ts';
+import { cut, heal, partition } from '../../src/lab/sim/faults.ts';
+import { SIM_EPOCH } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, type RevocationList } from '../../src/core/wire/certificate.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 import { chain, linked, linkOf, lossy, Network, pair, randomGraph, ring, useNetworks, wire, worst } from '../support/network.ts';
 
 useNetworks();

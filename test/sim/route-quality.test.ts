@@ -7,10 +7,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { hosts, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import type { NodeId } from '../../src/base/ids.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { defaultLimits, METRICS, type Metric } from '../../src/node/config.ts';
-import { cut, heal, partition } from '../../src/sim/faults.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+import type { NodeId } from '../../src/core/base/ids.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { defaultLimits, METRICS, type Metric } from '../../src/core/node/config.ts';
+import { cut, heal, partition } from '../../src/lab/sim/faults.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 import { databasesEqual, chain, finish, grid, hosts, linked, lossy, Network, randomGraph, ring, useNetworks, wire, worst } from '../support/network.ts';
 
 useNetworks();

@@ -5,12 +5,12 @@
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import { signAdvertisement } from '../../src/routing/signed-advertisement.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import type { AdvertisedLink } from '../../src/wire/link-state.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import { signAdvertisement } from '../../src/core/routing/signed-advertisement.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import type { AdvertisedLink } from '../../src/core/wire/link-state.ts';
 import { hosts, linked, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

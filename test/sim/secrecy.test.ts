@@ -5,14 +5,14 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import type { Stream, StreamOwner } from '../../src/session/stream.ts';
-import { SimAuthority } from '../../src/sim/sim-authority.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { armour } from '../../src/wire/certificate.ts';
-import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import type { Stream, StreamOwner } from '../../src/core/session/stream.ts';
+import { SimAuthority } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { armour } from '../../src/core/wire/certificate.ts';
+import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { ID_CHANCE, leaks, type Leaks } from '../support/capture.ts';
 import { Inbox, Network, useNetworks } from '../support/network.ts';
 

@@ -4,15 +4,15 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import { OUTSTANDING_MAX, type EchoResult } from '../../src/session/echo-service.ts';
-import type { DatagramSession } from '../../src/session/sessions.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../src/wire/fragment.ts';
-import { KIND_FRAGMENT, Packet } from '../../src/wire/packet.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import { OUTSTANDING_MAX, type EchoResult } from '../../src/core/session/echo-service.ts';
+import type { DatagramSession } from '../../src/core/session/sessions.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../src/core/wire/fragment.ts';
+import { KIND_FRAGMENT, Packet } from '../../src/core/wire/packet.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { chain, hosts, Inbox, lossy, Network, pair, pattern, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();

@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { ECHO_REQUEST, encodeEcho } from '../../src/wire/echo.ts';
-import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/wire/packet.ts';
-import { PacketPool } from '../../src/wire/packet-pool.ts';
-import { SEGMENT_ACK, Segment } from '../../src/wire/segment.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { ECHO_REQUEST, encodeEcho } from '../../src/core/wire/echo.ts';
+import { DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_ECHO, KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import { PacketPool } from '../../src/core/wire/packet-pool.ts';
+import { SEGMENT_ACK, Segment } from '../../src/core/wire/segment.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { hosts, useNetworks, wire, type Network } from '../support/network.ts';
 import { StreamEnd } from '../support/stream-end.ts';
 

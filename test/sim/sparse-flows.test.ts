@@ -8,10 +8,10 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { DelaySummary } from '../../src/emulation/delay-stats.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import { SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DelaySummary } from '../../src/lab/report/delay-stats.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();

@@ -5,12 +5,12 @@
 
 import { expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { RouteMessages } from '../../src/byzantine/route-messages.ts';
-import { ROUTE_REQUEST_LABEL } from '../../src/byzantine/verified.ts';
-import { labelled } from '../../src/crypto/keys.ts';
-import { makeRouteRequest } from '../../src/wire/discovery.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { RouteMessages } from '../../src/core/byzantine/route-messages.ts';
+import { ROUTE_REQUEST_LABEL } from '../../src/core/byzantine/verified.ts';
+import { labelled } from '../../src/core/crypto/keys.ts';
+import { makeRouteRequest } from '../../src/core/wire/discovery.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const S = 0, D = 1;

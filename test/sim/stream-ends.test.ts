@@ -5,12 +5,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import { nobody } from '../../src/session/streams.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import { nobody } from '../../src/core/session/streams.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { chain, linkOf, Network, pair, useNetworks, wire } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { streamLimits } from '../../src/node/config.ts';
-import type { OwnLimits } from '../../src/session/stream-liveness.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { KIND_STREAM, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { streamLimits } from '../../src/core/node/config.ts';
+import type { OwnLimits } from '../../src/core/session/stream-liveness.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { KIND_STREAM, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { chain, useNetworks, wire, type Network, type NetworkOptions } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

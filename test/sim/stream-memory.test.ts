@@ -5,12 +5,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import { ReceiveBudget, STREAM_WINDOW_LEAST, type ReceiveAccount } from '../../src/session/receive-budget.ts';
-import type { Stream, StreamOwner } from '../../src/session/stream.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import { ReceiveBudget, STREAM_WINDOW_LEAST, type ReceiveAccount } from '../../src/core/session/receive-budget.ts';
+import type { Stream, StreamOwner } from '../../src/core/session/stream.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { hosts, useNetworks, wire } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -7,12 +7,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { LinkModel } from '../../src/emulation/link-model.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import type { CongestionName } from '../../src/link/congestion.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import { SERVICE_BEST_EFFORT } from '../../src/wire/packet.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { LinkModel } from '../../src/core/emulation/link-model.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import type { CongestionName } from '../../src/core/recovery/congestion.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();

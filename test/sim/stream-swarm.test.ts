@@ -7,11 +7,11 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { cut, heal, partition } from '../../src/sim/faults.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { cut, heal, partition } from '../../src/lab/sim/faults.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { finish, randomGraph, ring, wire, type Network } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -7,16 +7,16 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { DirectionChange } from '../../src/emulation/link-settings.ts';
-import { defaultTiming, RECEIVE_MAX_BYTES } from '../../src/session/stream.ts';
-import { cut, heal } from '../../src/sim/faults.ts';
-import { SimStreamFlow } from '../../src/sim/stream-flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
-import { Segment, SEGMENT_ACK, SEGMENT_FIN, SEGMENT_SYN } from '../../src/wire/segment.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
+import { defaultTiming, RECEIVE_MAX_BYTES } from '../../src/core/session/stream.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
+import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { KIND_STREAM, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { Segment, SEGMENT_ACK, SEGMENT_FIN, SEGMENT_SYN } from '../../src/core/wire/segment.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { chain, finish, hosts, linkOf, Network, pair, useNetworks, wire } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 

@@ -7,12 +7,12 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { METRICS } from '../../src/node/config.ts';
-import { cut, heal, partition } from '../../src/sim/faults.ts';
-import type { SimFlow } from '../../src/sim/flow.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { METRICS } from '../../src/core/node/config.ts';
+import { cut, heal, partition } from '../../src/lab/sim/faults.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { databasesEqual, finish, randomGraph, wire, worst, type Network } from '../support/network.ts';
 
 const SEEDS = Math.max(1, Number(process.env['SPINES_SWARM'] ?? 20));

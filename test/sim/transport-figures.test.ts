@@ -8,7 +8,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
-import { TRANSPORT_TABLES, transportText } from '../../src/sim/transport-figures.ts';
+import { TRANSPORT_TABLES, transportText } from '../../src/lab/experiments/transport-figures.ts';
 
 const LONG = process.env['SPINES_LONG'] === '1', UPDATE = process.env['SPINES_UPDATE'] === '1';
 const folder = new URL('transport-figures/', import.meta.url);

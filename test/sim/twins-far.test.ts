@@ -6,9 +6,9 @@
 import { describe, expect, test } from 'vitest';
 import type { NodesReply, StatusReply, TwinRow } from 'spines-client/protocol';
 
-import type { Log } from '../../src/base/log.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import type { Log } from '../../src/core/base/log.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { asked } from '../support/administer.ts';
 import { hosts, Inbox, useNetworks, type Network, type NetworkOptions } from '../support/network.ts';
 

@@ -4,8 +4,8 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { hosts, Inbox, linkOf, useNetworks, wire, type Network, type NetworkOptions } from '../support/network.ts';
 
 useNetworks();

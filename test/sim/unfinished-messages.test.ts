@@ -5,13 +5,13 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND as MS, SECOND } from '../../src/base/time.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, FRAGMENTS_MAX } from '../../src/wire/fragment.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_FRAGMENT, KIND_SEQUENCED, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/wire/packet.ts';
-import { encodeSequencedHead, PIECE_BYTES, PIECES_MAX, SEQUENCED_HEAD_BYTES } from '../../src/wire/sequenced.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, FRAGMENTS_MAX } from '../../src/core/wire/fragment.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_FRAGMENT, KIND_SEQUENCED, Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import { encodeSequencedHead, PIECE_BYTES, PIECES_MAX, SEQUENCED_HEAD_BYTES } from '../../src/core/wire/sequenced.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';
 
 const CALLER = 0, LISTENER = 1, INSIDER = 4, BESIDE = 5, PORT = 7_000;

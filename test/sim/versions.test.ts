@@ -5,17 +5,17 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import { cheapPrimitives } from '../../src/sim/cheap-primitives.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_INIT } from '../../src/wire/datagram-header.ts';
-import { DropReason } from '../../src/wire/drop.ts';
-import { HANDSHAKE_CHECK_AT } from '../../src/wire/handshake.ts';
-import { encodeRefusal, REFUSAL_BYTES, REFUSAL_EXPIRED, refusalText } from '../../src/wire/refusal.ts';
-import { INIT_NOISE_END, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/wire/sealed-handshake.ts';
-import { DATAGRAM_HEADER_BYTES } from '../../src/wire/sizes.ts';
-import { WIRE_VERSIONS, type VersionRange } from '../../src/wire/versions.ts';
-import { checksum, putU32, utf8Encode } from '../../src/base/bytes.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DATAGRAM_INIT, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_INIT } from '../../src/core/wire/datagram-header.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { HANDSHAKE_CHECK_AT } from '../../src/core/wire/handshake.ts';
+import { encodeRefusal, REFUSAL_BYTES, REFUSAL_EXPIRED, refusalText } from '../../src/core/wire/refusal.ts';
+import { INIT_NOISE_END, MAC_BYTES, SEALED_INIT_BYTES } from '../../src/core/wire/sealed-handshake.ts';
+import { DATAGRAM_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
+import { WIRE_VERSIONS, type VersionRange } from '../../src/core/wire/versions.ts';
+import { checksum, putU32, utf8Encode } from '../../src/core/base/bytes.ts';
 import { counted, elsewhere, inject, Stranger, Tap } from '../support/attacker.ts';
 import { hosts, linked, linkOf, useNetworks, type Network, type NetworkOptions } from '../support/network.ts';
 

@@ -5,17 +5,17 @@
 import { describe, expect, test } from 'vitest';
 import type { LinkRow, LinksReply, StatusReply } from 'spines-client';
 
-import { formatFindings } from '../../src/cli/doctor.ts';
-import { linkFindings } from '../../src/cli/doctor-links.ts';
-import { formatLinks } from '../../src/cli/links.ts';
-import { makeEndpoint } from '../../src/base/datagram.ts';
-import { LinkModel } from '../../src/emulation/link-model.ts';
-import { nullLog, type Log, type LogFields } from '../../src/base/log.ts';
-import { MILLISECOND, SECOND } from '../../src/base/time.ts';
-import type { ProbeResult } from '../../src/base/address-probe.ts';
-import { SIM_EPOCH } from '../../src/sim/sim-authority.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DATAGRAM_INIT, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/wire/datagram-header.ts';
+import { formatFindings } from '../../src/cli/look/doctor.ts';
+import { linkFindings } from '../../src/cli/look/doctor-links.ts';
+import { formatLinks } from '../../src/cli/look/links.ts';
+import { makeEndpoint } from '../../src/core/base/datagram.ts';
+import { LinkModel } from '../../src/core/emulation/link-model.ts';
+import { nullLog, type Log, type LogFields } from '../../src/core/base/log.ts';
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { ProbeResult } from '../../src/core/base/address-probe.ts';
+import { SIM_EPOCH } from '../../src/lab/sim/sim-authority.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DATAGRAM_INIT, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/core/wire/datagram-header.ts';
 import { hosts, linked, linkOf, useNetworks, wire, type Network, type NetworkOptions } from '../support/network.ts';
 import { asked } from '../support/administer.ts';
 

@@ -1,9 +1,9 @@
 /** What an operator is answered by a simulated daemon, without a client in between. */
 
-import { Administration } from '../../src/node/administration.ts';
-import type { NodeEnvironment } from '../../src/node/node.ts';
-import { nullLog } from '../../src/base/log.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { Administration } from '../../src/core/operator/administration.ts';
+import type { NodeEnvironment } from '../../src/core/node/node.ts';
+import { nullLog } from '../../src/core/base/log.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 
 /** The answer to `op` now. */
 export function asked(host: SimHost, op: string): unknown {

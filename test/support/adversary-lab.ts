@@ -2,24 +2,24 @@
  * A network with conspiring adversaries in virtual time, and a judge who looks on from outside: which links were convicted,
  * what the sources lost, and what the bounds allow.
  *
- * Owns the accounts of one run; no assertion. Adversaries are src/sim/adversary.ts's. B4 and B5 are those of Awerbuch, Holmer,
+ * Owns the accounts of one run; no assertion. Adversaries are src/lab/adversary/adversary.ts's. B4 and B5 are those of Awerbuch, Holmer,
  * Nita-Rotaru and Rubens (WiSe 2002, section 5), the tight form counts links that an adversary has an end of.
  */
 
-import type { NodeId } from '../../src/base/ids.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import type { Conviction } from '../../src/byzantine/byzantine-router.ts';
-import { OUTAGE_US, rangeOf } from '../../src/byzantine/bounds.ts';
-import type { Secrecy } from '../../src/session/secrecy.ts';
-import { byzantineModes, capExponent, faultLosses, type ByzantineOptions } from '../../src/byzantine/options.ts';
-import type { PathFlow } from '../../src/byzantine/path-flow.ts';
-import { changeDirection, defaultDirection } from '../../src/emulation/link-settings.ts';
-import { defaultLimits } from '../../src/node/config.ts';
-import { Colluders } from '../../src/sim/adversary.ts';
-import { SimFlow } from '../../src/sim/flow.ts';
-import { World, type SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import type { NodeId } from '../../src/core/base/ids.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import type { Conviction } from '../../src/core/byzantine/byzantine-router.ts';
+import { OUTAGE_US, rangeOf } from '../../src/core/byzantine/bounds.ts';
+import type { Secrecy } from '../../src/core/session/secrecy.ts';
+import { byzantineModes, capExponent, faultLosses, type ByzantineOptions } from '../../src/core/byzantine/options.ts';
+import type { PathFlow } from '../../src/core/byzantine/path-flow.ts';
+import { changeDirection, defaultDirection } from '../../src/core/emulation/link-settings.ts';
+import { defaultLimits } from '../../src/core/node/config.ts';
+import { Colluders } from '../../src/lab/adversary/adversary.ts';
+import { SimFlow } from '../../src/lab/sim/flow.ts';
+import { World, type SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_BYZANTINE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 
 export interface Edge { readonly a: number; readonly b: number; readonly latencyUs: Micros; readonly bandwidthKbps?: number }
 

@@ -5,14 +5,14 @@
  * `counted` tells what a victim thought of what it was sent.
  */
 
-import { makeEndpoint, type Endpoint } from '../../src/base/datagram.ts';
-import { getU32, getU48 } from '../../src/base/bytes.ts';
-import type { Membership } from '../../src/crypto/membership.ts';
-import type { Call } from '../../src/link/handshaker.ts';
-import { SealedHandshaker } from '../../src/link/sealed-handshaker.ts';
-import type { SimHost, Wire } from '../../src/sim/world.ts';
-import { DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/wire/datagram-header.ts';
-import { DATAGRAM_BYTES_MAX } from '../../src/wire/sizes.ts';
+import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
+import { getU32, getU48 } from '../../src/core/base/bytes.ts';
+import type { Membership } from '../../src/core/crypto/membership.ts';
+import type { Call } from '../../src/core/link/handshaker.ts';
+import { SealedHandshaker } from '../../src/core/link/sealed-handshaker.ts';
+import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
+import { DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/core/wire/datagram-header.ts';
+import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 
 export interface Captured {
   readonly from: SimHost;

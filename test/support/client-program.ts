@@ -1,9 +1,9 @@
 /** A client program of a simulated daemon: says what a test tells it to, and remembers what it was answered and told. */
 
-import { decodeControl, encodeControl, encodeDatagram, FRAME_EVENT, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FrameReader } from '../../spines-client/src/protocol.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../src/ipc/client.ts';
-import type { ClientPort } from '../../src/ipc/client-port.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { decodeControl, encodeControl, encodeDatagram, FRAME_EVENT, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FrameReader } from '../../spines-client/src/shared/protocol.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../src/core/ipc/client.ts';
+import type { ClientPort } from '../../src/core/ipc/client-port.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 
 export type Told = Record<string, unknown>;
 

@@ -7,8 +7,8 @@
  * a test that must go on failing for this scheme. Nothing of it is in the daemon.
  */
 
-import { getU32, putU32 } from '../../src/base/bytes.ts';
-import type { Primitives } from '../../src/crypto/primitives.ts';
+import { getU32, putU32 } from '../../src/core/base/bytes.ts';
+import type { Primitives } from '../../src/core/crypto/primitives.ts';
 
 export interface Figure4Hop { readonly id: number; readonly key: Uint8Array }
 

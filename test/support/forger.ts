@@ -2,12 +2,12 @@
  * An insider that sends link-state packets in the name of others: what a router with a certificate can write into a header.
  */
 
-import { putU32 } from '../../src/base/bytes.ts';
-import type { NodeId, Port } from '../../src/base/ids.ts';
-import { SEGMENT_SYN, Segment, SYN_BYTES } from '../../src/wire/segment.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, TTL_DEFAULT } from '../../src/wire/packet.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/wire/sizes.ts';
+import { putU32 } from '../../src/core/base/bytes.ts';
+import type { NodeId, Port } from '../../src/core/base/ids.ts';
+import { SEGMENT_SYN, Segment, SYN_BYTES } from '../../src/core/wire/segment.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 
 /** Whom a forged packet names, and where it goes. */
 export interface Claim {

@@ -5,12 +5,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { SecureRandom } from '../../src/base/rng.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { issueCertificate, issueRevocations, makeAuthority, makeRequest, type Validity } from '../../src/crypto/certificates.ts';
-import { encodeKeyFile } from '../../src/crypto/key-file.ts';
-import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/crypto/keys.ts';
-import { armour, ROLE_ROUTER, type Authority, type Certificate, type RevocationList } from '../../src/wire/certificate.ts';
+import type { SecureRandom } from '../../src/core/base/rng.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { issueCertificate, issueRevocations, makeAuthority, makeRequest, type Validity } from '../../src/core/crypto/certificates.ts';
+import { encodeKeyFile } from '../../src/core/crypto/key-file.ts';
+import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/core/crypto/keys.ts';
+import { armour, ROLE_ROUTER, type Authority, type Certificate, type RevocationList } from '../../src/core/wire/certificate.ts';
 
 /** The wall clock of these tests, seconds. */
 export const NOW_S = 1_000_000;

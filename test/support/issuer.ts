@@ -2,14 +2,14 @@
  * An authority with daemons and client programs in real time, for tests of the door for remote clients.
  */
 
-import { Rng } from '../../src/base/rng.ts';
-import { SECOND, type Clock, type Micros } from '../../src/base/time.ts';
-import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, type Validity } from '../../src/crypto/certificates.ts';
-import { encodeKeyFile } from '../../src/crypto/key-file.ts';
-import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/crypto/keys.ts';
-import { Membership, type Identity } from '../../src/crypto/membership.ts';
-import { nodePrimitives } from '../../src/host/node-primitives.ts';
-import { armour, ROLE_ROUTER, type Authority, type RevocationList } from '../../src/wire/certificate.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { SECOND, type Clock, type Micros } from '../../src/core/base/time.ts';
+import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, type Validity } from '../../src/core/crypto/certificates.ts';
+import { encodeKeyFile } from '../../src/core/crypto/key-file.ts';
+import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/core/crypto/keys.ts';
+import { Membership, type Identity } from '../../src/core/crypto/membership.ts';
+import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { armour, ROLE_ROUTER, type Authority, type RevocationList } from '../../src/core/wire/certificate.ts';
 
 /** When these networks live, seconds since 1970; statements are valid for a year on both sides of it. */
 export const ISSUED_S = 1_800_000_000;

@@ -8,20 +8,20 @@
 
 import { afterEach, expect } from 'vitest';
 
-import { QUEUE_FACTOR } from '../../src/link/send-queue.ts';
-import type { Port } from '../../src/base/ids.ts';
-import type { NodeId } from '../../src/base/ids.ts';
-import { nullLog, type Log, type LogFields } from '../../src/base/log.ts';
-import { Rng } from '../../src/base/rng.ts';
-import { MILLISECOND, SECOND, type Micros } from '../../src/base/time.ts';
-import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../../src/emulation/link-settings.ts';
-import type { Link } from '../../src/link/link.ts';
-import type { Metric, NodeConfig } from '../../src/node/config.ts';
-import type { DatagramOptions, DatagramOwner, DatagramSession } from '../../src/session/sessions.ts';
-import { RouteChecker, type RouteFault } from '../../src/sim/check-routes.ts';
-import { SimFlow, type FlowSettings } from '../../src/sim/flow.ts';
-import { World, type SimHost, type WorldOptions } from '../../src/sim/world.ts';
-import { DropReason } from '../../src/wire/drop.ts';
+import { QUEUE_FACTOR } from '../../src/core/link/send-queue.ts';
+import type { Port } from '../../src/core/base/ids.ts';
+import type { NodeId } from '../../src/core/base/ids.ts';
+import { nullLog, type Log, type LogFields } from '../../src/core/base/log.ts';
+import { Rng } from '../../src/core/base/rng.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
+import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../../src/core/emulation/link-settings.ts';
+import type { Link } from '../../src/core/link/link.ts';
+import type { Metric, NodeConfig } from '../../src/core/node/config.ts';
+import type { DatagramOptions, DatagramOwner, DatagramSession } from '../../src/core/session/sessions.ts';
+import { RouteChecker, type RouteFault } from '../../src/lab/sim/check-routes.ts';
+import { SimFlow, type FlowSettings } from '../../src/lab/sim/flow.ts';
+import { World, type SimHost, type WorldOptions } from '../../src/lab/sim/world.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
 
 /** One direction of a wire: a perfect one with `change`. */
 export function wire(change: DirectionChange = {}): DirectionSettings {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SpinesClient, type RoutesReply } from 'spines-client';
 
-import { folderOf, makeTemporaryNetwork } from '../../src/cli/temporary-network.ts';
+import { folderOf, makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 
 /** The built program, for node. */
 export const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -3,11 +3,11 @@
  * every byte with it. Both remember how their stream ended.
  */
 
-import type { Port } from '../../src/base/ids.ts';
-import type { CongestionName } from '../../src/link/congestion.ts';
-import type { Stream, StreamError, StreamOwner } from '../../src/session/stream.ts';
-import type { SimHost } from '../../src/sim/world.ts';
-import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/wire/packet.ts';
+import type { Port } from '../../src/core/base/ids.ts';
+import type { CongestionName } from '../../src/core/recovery/congestion.ts';
+import type { Stream, StreamError, StreamOwner } from '../../src/core/session/stream.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 
 /** The byte at `position` of the stream `salt`. */
 export function byteAt(position: number, salt: number): number {

@@ -6,9 +6,9 @@
  * that no daemon sends, and `take` keeps them from the daemons.
  */
 
-import { getU32, putU32 } from '../../src/base/bytes.ts';
-import { MILLISECOND, Timer, type Micros } from '../../src/base/time.ts';
-import type { SimHost, Wire, World } from '../../src/sim/world.ts';
+import { getU32, putU32 } from '../../src/core/base/bytes.ts';
+import { MILLISECOND, Timer, type Micros } from '../../src/core/base/time.ts';
+import type { SimHost, Wire, World } from '../../src/lab/sim/world.ts';
 
 const MARK = 0xee;
 /** With IP and UDP headers as long as a full TCP segment: 1500 bytes. */

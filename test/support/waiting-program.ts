@@ -5,10 +5,10 @@
 
 import { expect } from 'vitest';
 
-import { ClientCore } from '../../spines-client/src/core.ts';
-import { MILLISECOND, type Micros } from '../../src/base/time.ts';
-import type { ClientOut } from '../../src/ipc/client.ts';
-import type { SimHost } from '../../src/sim/world.ts';
+import { ClientCore } from '../../spines-client/src/core/core.ts';
+import { MILLISECOND, type Micros } from '../../src/core/base/time.ts';
+import type { ClientOut } from '../../src/core/ipc/client.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import type { Network } from './network.ts';
 
 export const PORT = 4_000;

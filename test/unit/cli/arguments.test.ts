@@ -4,13 +4,13 @@ import { InvalidArgumentError } from 'commander';
 import { SpinesClientError } from 'spines-client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { SpinesError } from '../../../src/base/errors.ts';
+import { SpinesError } from '../../../src/core/base/errors.ts';
 import { overridesOf } from '../../../src/cli/daemon.ts';
-import { Failure, toFailure } from '../../../src/cli/failure.ts';
+import { Failure, toFailure } from '../../../src/cli/terminal/failure.ts';
 import { run } from '../../../src/cli/program.ts';
-import { refuseUnavailable } from '../../../src/cli/replay-real.ts';
-import { loadTopology } from '../../../src/cli/replay.ts';
-import { bandwidthArg, delayMsArg, durationArg, hostPortArg, integerArg, percentArg, portArg, rateArg, silenceMsArg, sizeArg } from '../../../src/cli/values.ts';
+import { refuseUnavailable } from '../../../src/cli/replay/replay-real.ts';
+import { loadTopology } from '../../../src/cli/replay/replay.ts';
+import { bandwidthArg, delayMsArg, durationArg, hostPortArg, integerArg, percentArg, portArg, rateArg, silenceMsArg, sizeArg } from '../../../src/cli/terminal/values.ts';
 
 describe('values', () => {
   it('are read with their units', () => {

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 
-import { Patience } from '../../../src/cli/patience.ts';
+import { Patience } from '../../../src/cli/terminal/patience.ts';
 import { belongsTo, recognise } from '../../../src/cli/running.ts';
-import { Failure } from '../../../src/cli/failure.ts';
+import { Failure } from '../../../src/cli/terminal/failure.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-stop-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 
-import { MILLISECOND, SECOND } from '../../../src/base/time.ts';
+import { MILLISECOND, SECOND } from '../../../src/core/base/time.ts';
 import { Lateness, latenessBetween } from '../../../src/host/lateness.ts';
 
 test('quantiles are rounded up to powers of two, and never above the worst', () => {

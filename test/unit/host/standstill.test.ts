@@ -2,8 +2,8 @@
 
 import { expect, test } from 'vitest';
 
-import { nullLog, type LogFields } from '../../../src/base/log.ts';
-import { SECOND, type Micros } from '../../../src/base/time.ts';
+import { nullLog, type LogFields } from '../../../src/core/base/log.ts';
+import { SECOND, type Micros } from '../../../src/core/base/time.ts';
 import { Standstill } from '../../../src/host/standstill.ts';
 
 function scene(): { said: [string, LogFields][]; pass: (running: Micros, boot?: Micros, wall?: Micros) => void } {

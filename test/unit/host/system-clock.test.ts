@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { Rng } from '../../../src/base/rng.ts';
-import { MILLISECOND, Timer, type Micros } from '../../../src/base/time.ts';
+import { Rng } from '../../../src/core/base/rng.ts';
+import { MILLISECOND, Timer, type Micros } from '../../../src/core/base/time.ts';
 import { SystemClock, TimerDriver } from '../../../src/host/system-clock.ts';
 
 let clock: SystemClock, driver: TimerDriver, set: { mock: { calls: unknown[] } };

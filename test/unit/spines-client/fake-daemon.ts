@@ -7,7 +7,7 @@ import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import * as p from '../../../spines-client/src/protocol.ts';
+import * as p from '../../../spines-client/src/shared/protocol.ts';
 import { FakeStreams } from './fake-streams.ts';
 
 let serial = 0;

@@ -1,6 +1,6 @@
 /** Streams of the played daemon: loops them back between listeners and connectors, with credit end to end. */
 
-import * as p from '../../../spines-client/src/protocol.ts';
+import * as p from '../../../spines-client/src/shared/protocol.ts';
 import type { Peer } from './fake-daemon.ts';
 
 const NODE = '10.0.0.1';

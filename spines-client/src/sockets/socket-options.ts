@@ -1,0 +1,58 @@
+/** What a stream socket is made with and what it emits. */
+
+import type { ConnectOptions, SpinesClient } from '../client.ts';
+import type { LivenessOptions } from './liveness-options.ts';
+import { argumentError } from '../errors.ts';
+import { CONGESTION_NAMES, type CongestionName, type LinkServiceName, type RoutingName, type SecrecyName } from '../shared/protocol.ts';
+
+/** Throws what net throws for wrong arguments. */
+export function checkCongestion(congestion: unknown): void {
+  if (congestion === undefined || CONGESTION_NAMES.some((name) => name === congestion)) return;
+  throw argumentError('ERR_INVALID_ARG_VALUE', `congestion must be ${CONGESTION_NAMES.join(', ')}, or undefined for the daemon's, not ${String(congestion)}`);
+}
+
+export interface StreamOptions extends LivenessOptions {
+  /** Stay writable after the far end has ended. Default false. */
+  allowHalfOpen?: boolean | undefined;
+  /** Destroys the socket. */
+  signal?: AbortSignal | undefined;
+  /** Recovery on every hop. Default 'reliable'. Delivery is reliable and in order with either. */
+  link?: LinkServiceName | undefined;
+  /** Default 'link-state'. */
+  routing?: RoutingName | undefined;
+  /** Congestion control of what is sent; of a server: of what it accepts. Default: the daemon's. */
+  congestion?: CongestionName | undefined;
+  /** Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the routers on the way too. Default: the daemon's. */
+  secrecy?: SecrecyName | undefined;
+  /** Of net, refused: a socket carries bytes. */
+  objectMode?: false | undefined;
+  readableObjectMode?: false | undefined;
+  writableObjectMode?: false | undefined;
+  /** Of both buffers. Default 65,536. */
+  highWaterMark?: number | undefined;
+}
+
+export interface SocketOptions extends StreamOptions {
+  /** Shared client; without it the socket makes a client of its own, and closes it. */
+  client?: SpinesClient | undefined;
+  /** For the socket's own client. */
+  connect?: Omit<ConnectOptions, 'signal' | 'reconnect'> | undefined;
+}
+
+export interface StreamAddress {
+  address: string;
+  family: 'spines';
+  port: number;
+}
+
+export interface SocketEvents {
+  connect: [];
+  ready: [];
+  data: [chunk: Buffer];
+  drain: [];
+  end: [];
+  timeout: [];
+  error: [error: Error];
+  /** `hadError`: 'error' came before. */
+  close: [hadError: boolean];
+}

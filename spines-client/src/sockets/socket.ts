@@ -1,0 +1,626 @@
+/**
+ * SpinesSocket: a byte stream over the overlay in the shape of net.Socket.
+ *
+ * Owns connecting, the bridge between Duplex and the stream's credit, idle time-out, and how a socket goes: with END where
+ * nothing is lost, with RESET otherwise. Does not own credit and frames (stream-core.ts) or the connection (client.ts).
+ *
+ *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering at the daemon ──> over
+ *    ^                      └──refused──> destroyed        └─ data lost, far end lost ─> over
+ *    └────────────connect() after 'close'─────┘
+ *
+ * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water mark, are held unread.
+ * Libraries keep their state on sockets: no public name here that net.Socket does not have, and none read-only that is
+ * writable there. As in net a socket keeps the process running while it connects, wants to read or has something to write.
+ */
+
+import { Duplex } from 'node:stream';
+
+import { isLocalHost } from '../address.ts';
+import { ByteQueue } from '../core/byte-queue.ts';
+import { clientSymbol } from '../client-symbol.ts';
+import { guarded, internalsOf, ownedClient } from '../client.ts';
+import type { ClientInternals, ClientMember, ConnectOptions, SpinesClient } from '../client.ts';
+import { checkDuration, readConnectArguments } from './connect-arguments.ts';
+import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
+import { HIGH_WATER_BYTES } from '../core/connection.ts';
+import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from '../errors.ts';
+import { Liveness } from './liveness-options.ts';
+import { checkSecrecy } from './datagram-options.ts';
+import type { CongestionName, LinkServiceName, RoutingName, SecrecyName } from '../shared/protocol.ts';
+import { checkCongestion, type SocketEvents, type SocketOptions, type StreamAddress, type StreamOptions } from './socket-options.ts';
+import type { CoreStream, StreamListener } from '../core/stream-core.ts';
+
+export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
+
+/** Bytes of each of the Duplex's buffers. */
+export const STREAM_HIGH_WATER_BYTES = 65_536;
+/** A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is. */
+export const ORPHAN_MS = 60_000;
+
+export interface Accepted {
+  stream: CoreStream;
+  /** Dotted quad. */
+  node: string;
+  port: number;
+  localPort: number;
+}
+
+interface SocketListener extends StreamListener {
+  /** Once the socket is destroyed and its stream is not over: called when it is. */
+  lingered: (() => void) | null;
+}
+
+/** A socket for a stream that has come. */
+export let acceptedSocket: (client: SpinesClient, accepted: Accepted, options: StreamOptions) => SpinesSocket;
+
+/** Listeners are typed by their events, as in net. */
+export interface SpinesSocket {
+  on<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  on(event: string | symbol, listener: (...args: never[]) => void): this;
+  once<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  once(event: string | symbol, listener: (...args: never[]) => void): this;
+  addListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  addListener(event: string | symbol, listener: (...args: never[]) => void): this;
+  prependListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependListener(event: string | symbol, listener: (...args: never[]) => void): this;
+  prependOnceListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
+}
+
+export class SpinesSocket extends Duplex {
+  static {
+    acceptedSocket = (client, accepted, options) => {
+      const socket = new SpinesSocket({ ...options, client });
+      socket.#accept(accepted);
+      return socket;
+    };
+  }
+
+  /** Of an accepted socket: its server, as in net. */
+  server: unknown;
+  /** Not connected yet, and on the way. */
+  connecting = false;
+  /** Milliseconds of `setTimeout`, undefined without. */
+  declare timeout: number | undefined;
+  #client: SpinesClient;
+  #internals: ClientInternals;
+  readonly #ownsClient: boolean;
+  readonly #ownOptions: Omit<ConnectOptions, 'signal'>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => { this.destroy(abortError(this.#signal!, this.#connecting ? 'connect' : 'read')); };
+  #referenced = true;
+  readonly #link: LinkServiceName;
+  readonly #routing: RoutingName;
+  readonly #congestion: CongestionName | undefined;
+  readonly #secrecy: SecrecyName | undefined;
+  readonly #liveness: Liveness;
+  readonly #member: ClientMember;
+  #listener: SocketListener;
+  readonly #outgoing = new ByteQueue();
+  #stream: CoreStream | null = null;
+  #target: CheckedTarget | null = null;
+  #connecting = false;
+  /** The callback of the write or of the end under way. */
+  #writeDone: ((error?: Error | null) => void) | null = null;
+  #writeBytes = 0;
+  #finalDone: ((error?: Error | null) => void) | null = null;
+  #wanted = false;
+  #resetAsked = false;
+  #bytesRead = 0;
+  #bytesDone = 0;
+  #local: StreamAddress | null = null;
+  #remote: StreamAddress | null = null;
+  #closeEmitted = false;
+  #idle: NodeJS.Timeout | null = null;
+
+  constructor(options: SocketOptions = {}) {
+    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state', congestion } = options;
+    if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
+    if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+    checkCongestion(congestion);
+    checkSecrecy(options.secrecy);
+    for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
+      if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
+    }
+    const signal = checkSignal(options.signal, 'signal');
+    const liveness = new Liveness(options);
+    // 'close' carries hadError, so it is emitted here, as in net.
+    super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
+    this.#link = link;
+    this.#routing = routing;
+    this.#congestion = congestion;
+    this.#secrecy = options.secrecy;
+    this.#liveness = liveness;
+    this.#ownsClient = options.client === undefined;
+    // A stream does not survive its connection, so its own client need not come back.
+    this.#ownOptions = { ...options.connect, reconnect: false };
+    this.#client = options.client ?? ownedClient(this.#ownOptions);
+    this.#internals = internalsOf(this.#client);
+    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    this.#member = {
+      onConnectionUp: () => {},
+      onConnectionDown: () => {},
+      onConnectionDrain: () => this.#pump(),
+      onClientClosed: () => { this.destroy(); },
+    };
+    this.#listener = this.#makeListener();
+    this.#internals.attach(this.#member);
+    this.on('end', () => { if (!this.allowHalfOpen) this.write = writeAfterEnd; });
+    this.#signal = signal;
+    // Not at once: whoever made the socket must have the chance to listen for 'error'.
+    if (signal?.aborted) process.nextTick(this.#onAbort);
+    else signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #makeListener(): SocketListener {
+    const listener: SocketListener = {
+      onData: (payload) => this.#onData(payload),
+      onEnd: () => this.#onEnd(),
+      onCredit: () => this.#pump(),
+      onClosed: (error) => {
+        if (listener.lingered !== null) listener.lingered();
+        else this.#onClosed(error);
+      },
+      onReading: () => { if (listener === this.#listener) this.#keepAlive(); },
+      lingered: null,
+    };
+    return listener;
+  }
+
+  get [clientSymbol](): SpinesClient {
+    return this.#client;
+  }
+
+  /* ---------------------------------------------------------------- connecting */
+
+  /**
+   * 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE, ENOENT (name), EISCONN (is connected),
+   * EALREADY (is connecting) ... and 'close'. After 'close' it may be called again.
+   */
+  connect(options: ConnectTarget, callback?: () => void): this;
+  connect(port: number | string, host: string | undefined, callback?: () => void): this;
+  connect(port: number | string, callback?: () => void): this;
+  connect(...args: unknown[]): this {
+    const { target, callback } = readConnectArguments(args);
+    if (this.destroyed && this.#closeEmitted) this.#renew();
+    if (callback !== undefined) this.once('connect', callback);
+    if (this.destroyed) return this;
+    if (this.#connecting || this.#stream !== null) {
+      const [code, what] = this.#connecting ? ['EALREADY', 'is connecting'] : ['EISCONN', 'is connected'];
+      return this.destroy(new SpinesClientError(code, `connect ${code}: this socket ${what}; make a new one`, { syscall: 'connect' }));
+    }
+    this.#target = target;
+    this.#setConnecting(true);
+    this.#active();
+    if (this.#internals.core.state === 'open') this.#dial(target);
+    else {
+      const internals = this.#internals;
+      this.#client.open().then(
+        () => guarded(() => { if (this.#target === target && this.#internals === internals) this.#dial(target); }),
+        (error: SpinesClientError) => { if (this.#target === target) this.#failed(error, 'connect'); },
+      );
+    }
+    return this;
+  }
+
+  /** A closed socket as if new. */
+  #renew(): void {
+    if (this.#ownsClient) this.#client = ownedClient(this.#ownOptions);
+    this.#listener = this.#makeListener();
+    this.#internals = internalsOf(this.#client);
+    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    (this as { _undestroy?: () => void })._undestroy?.();
+    if (this.write === writeAfterEnd) this.write = SpinesSocket.prototype.write;
+    this.#internals.attach(this.#member);
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stream = null;
+    this.#wanted = false;
+    this.#resetAsked = false;
+    this.#closeEmitted = false;
+    this.#bytesRead = 0;
+    this.#bytesDone = 0;
+    this.#local = null;
+    this.#remote = null;
+  }
+
+  #setConnecting(connecting: boolean): void {
+    this.#connecting = connecting;
+    this.connecting = connecting;
+    this.#keepAlive();
+  }
+
+  #keepAlive(): void {
+    const busy = this.#referenced && !this.destroyed && (this.#connecting || this.#writeDone !== null || this.#stream?.reading === true);
+    this.#internals.keepAlive(this.#member, busy);
+  }
+
+  #dial(target: CheckedTarget): void {
+    if (this.destroyed) return;
+    const { core } = this.#internals;
+    if (target.port === 0) {
+      process.nextTick(() => this.#failed(new SpinesClientError('ECONNREFUSED', 'nobody listens at port 0'), 'connect'));
+      return;
+    }
+    if (target.localAddress !== undefined && !isLocalHost(target.localAddress) && target.localAddress !== this.#client.node) {
+      const error = new SpinesClientError('EADDRNOTAVAIL', `${target.localAddress} is not this node, which is ${this.#client.node}`);
+      process.nextTick(() => this.#failed(error, 'bind'));
+      return;
+    }
+    let stream: CoreStream;
+    try {
+      stream = core.streams.open(this.#listener);
+    } catch (error) {
+      this.#failed(error as SpinesClientError, 'socket');
+      return;
+    }
+    this.#stream = stream;
+    const socket = stream.id;
+    let failure: SpinesClientError | null = null;
+    let failed = 'socket';
+    const { keepaliveMs, silenceMs } = this.#liveness;
+    const kind = { kind: 'stream', link: this.#link, routing: this.#routing, secrecy: this.#secrecy, congestion: this.#congestion };
+    core.request('socket', { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
+    if (target.localPort !== undefined) {
+      core.request('bind', { socket, port: target.localPort }, (error) => {
+        if (failure !== null || error === null) return;
+        failure = error;
+        failed = 'bind';
+      });
+    }
+    core.request('connect', { socket, node: target.host ?? this.#client.node, port: target.port, timeoutMs: target.timeoutMs }, (error, result) => {
+      if (stream.state !== 'connecting') return;
+      if (failure === null && error === null) {
+        this.#established(stream, result);
+        return;
+      }
+      const syscall = failure === null ? 'connect' : failed;
+      stream.abandon();
+      core.request('close', { socket }, () => {});
+      this.#failed(failure ?? error!, syscall);
+    });
+  }
+
+  #established(stream: CoreStream, result: Record<string, unknown>): void {
+    const { node, port, remoteNode, remotePort } = result;
+    stream.established();
+    if (typeof node !== 'string' || typeof port !== 'number' || typeof remoteNode !== 'string' || typeof remotePort !== 'number') {
+      this.resetAndDestroy(new SpinesClientError('EPROTO', 'the daemon connected to no address', { syscall: 'connect' }));
+      return;
+    }
+    this.#setConnecting(false);
+    this.#local = { address: node, family: 'spines', port };
+    this.#remote = { address: remoteNode, family: 'spines', port: remotePort };
+    this.#active();
+    guarded(() => this.emit('connect'));
+    guarded(() => this.emit('ready'));
+    this.#begin();
+  }
+
+  #accept({ stream, node, port, localPort }: Accepted): void {
+    this.#stream = stream;
+    this.#local = { address: this.#client.node, family: 'spines', port: localPort };
+    this.#remote = { address: node, family: 'spines', port };
+    stream.attach(this.#listener);
+  }
+
+  /** What was asked for while connecting. */
+  #begin(): void {
+    if (this.destroyed) return;
+    this.#pump();
+    const final = this.#finalDone;
+    if (final !== null) {
+      this.#finalDone = null;
+      this.#end(final);
+    }
+    if (this.#wanted) this.#stream!.resume();
+    else if (!this.isPaused()) this.read(0);
+  }
+
+  #failed(cause: SpinesClientError, syscall: string): void {
+    if (this.destroyed) return;
+    const target = this.#target!;
+    const host = target.host ?? (this.#client.node || 'localhost');
+    const local = syscall === 'bind';
+    this.destroy(new SpinesClientError(cause.code, `${syscall} ${cause.code} ${local ? `port ${target.localPort}` : `${host}:${target.port}`}: ${cause.message}`, {
+      syscall, cause, address: local ? this.#client.node : host, port: local ? target.localPort : target.port,
+    }));
+  }
+
+  /* ---------------------------------------------------------------- reading */
+
+  override _read(): void {
+    this.#wanted = true;
+    if (!this.#connecting) this.#stream?.resume();
+  }
+
+  #onData(payload: Uint8Array): boolean {
+    this.#bytesRead += payload.length;
+    this.#active();
+    return this.push(payload);
+  }
+
+  #onEnd(): void {
+    if (this.destroyed) return;
+    this.#active();
+    this.push(null);
+    // Without a reader, and nothing to be read, 'end' must come all the same.
+    this.read(0);
+  }
+
+  /* ---------------------------------------------------------------- writing */
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#put([chunk], callback);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array; encoding: BufferEncoding }[], callback: (error?: Error | null) => void): void {
+    this.#put(chunks.map(({ chunk }) => chunk), callback);
+  }
+
+  #put(parts: readonly Uint8Array[], callback: (error?: Error | null) => void): void {
+    const state = this.#stream?.state;
+    if (!this.#connecting && state !== 'open') {
+      callback(state === undefined
+        ? new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed', { syscall: 'write' })
+        : new SpinesClientError('EPIPE', 'write EPIPE: the stream is over', { syscall: 'write' }));
+      return;
+    }
+    for (const part of parts) this.#outgoing.push(part);
+    this.#writeBytes = this.#outgoing.bytes;
+    this.#writeDone = callback;
+    this.#active();
+    this.#pump();
+    if (this.#writeDone !== null) this.#keepAlive();
+  }
+
+  /** Sends what credit and connection allow; the write under way is done once all of it is handed over. */
+  #pump(): void {
+    const done = this.#writeDone;
+    const stream = this.#stream;
+    if (done === null || stream === null || stream.state !== 'open') return;
+    if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES) {
+      this.#internals.awaitDrain(this.#member);
+      return;
+    }
+    const before = this.#outgoing.bytes;
+    const room = stream.send(this.#outgoing);
+    if (this.#outgoing.bytes < before) this.#active();
+    if (!room) this.#internals.awaitDrain(this.#member);
+    if (!room || this.#outgoing.bytes > 0) return;
+    this.#writeDone = null;
+    this.#bytesDone += this.#writeBytes;
+    this.#writeBytes = 0;
+    done();
+    this.#keepAlive();
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    if (this.#connecting) {
+      this.#finalDone = callback;
+      return;
+    }
+    this.#end(callback);
+  }
+
+  /** `done` in a later turn, once the operating system has the end: as in net, where a socket whose far end has ended lives until then. */
+  #end(done: (error?: Error | null) => void): void {
+    this.#stream?.end();
+    const { batch } = this.#internals;
+    if (batch === null) done();
+    else batch.done.push(() => setImmediate(done));
+  }
+
+  /* ---------------------------------------------------------------- the end */
+
+  /** Ends, and destroys once all is written. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** Ends the stream at once; the far end sees a reset. */
+  resetAndDestroy(error?: Error): this {
+    if (this.#stream === null && !this.#connecting) return this.destroy(new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    this.#resetAsked = true;
+    return this.destroy(error);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#connecting = false;
+    this.connecting = false;
+    this.#finalDone = null;
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#internals.detach(this.#member);
+    const { core } = this.#internals;
+    const stream = this.#stream;
+    if (stream !== null && stream.state === 'connecting') {
+      stream.abandon();
+      if (core.state === 'open') core.request('close', { socket: stream.id }, () => {});
+    } else if (stream !== null && stream.state === 'open') {
+      const lost = this.#resetAsked || this.readableLength > 0 || stream.queuedBytes > 0 || this.writableLength > 0 || this.#outgoing.bytes > 0;
+      if (lost) stream.reset();
+      else stream.finish();
+    }
+    this.#outgoing.clear();
+    this.#linger();
+    const done = this.#writeDone;
+    this.#writeDone = null;
+    callback(error);
+    process.nextTick(() => {
+      done?.(error ?? new SpinesClientError('ERR_STREAM_DESTROYED', 'the socket was destroyed before this was sent', { syscall: 'write' }));
+      this.#closeEmitted = true;
+      this.emit('close', error !== null);
+    });
+  }
+
+  /** The stream may outlive the socket: its last data is on its way. */
+  #linger(): void {
+    const stream = this.#stream;
+    const client = this.#client;
+    if (stream === null || stream.state !== 'lingering') {
+      if (this.#ownsClient) void client.close();
+      return;
+    }
+    let orphan: NodeJS.Timeout | undefined;
+    this.#listener.lingered = () => {
+      clearTimeout(orphan);
+      if (this.#ownsClient) void client.close();
+    };
+    if (stream.endReceived) return;
+    orphan = setTimeout(() => {
+      stream.reset();
+      if (this.#ownsClient) void client.close();
+    }, ORPHAN_MS);
+    orphan.unref();
+  }
+
+  #onClosed(error: SpinesClientError | null): void {
+    if (this.destroyed) {
+      if (this.#ownsClient) void this.#client.close();
+      return;
+    }
+    if (error !== null) {
+      const remote = this.#remote ?? { address: this.#target?.host ?? '', port: this.#target?.port };
+      this.destroy(new SpinesClientError(error.code, `read ${error.code}: ${error.message}`, { syscall: 'read', cause: error, address: remote.address, port: remote.port }));
+    } else if (this.#stream?.cut) {
+      this.destroy();
+    }
+  }
+
+  /* ---------------------------------------------------------------- as in net */
+
+  /** Not connected yet. */
+  get pending(): boolean {
+    return this.#connecting || this.#stream === null || this.destroyed;
+  }
+
+  get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.#connecting) return 'opening';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#remote?.address;
+  }
+
+  get remotePort(): number | undefined {
+    return this.#remote?.port;
+  }
+
+  get remoteFamily(): 'spines' | undefined {
+    return this.#remote?.family;
+  }
+
+  get localAddress(): string | undefined {
+    return this.#local?.address;
+  }
+
+  get localPort(): number | undefined {
+    return this.#local?.port;
+  }
+
+  get localFamily(): 'spines' | undefined {
+    return this.#local?.family;
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  /** With what waits to be sent, as in net. */
+  get bytesWritten(): number {
+    return this.#bytesDone + this.writableLength;
+  }
+
+  /** As in net, of old: `writableLength`. */
+  get bufferSize(): number | undefined {
+    return this.#stream === null && !this.#connecting ? undefined : this.writableLength;
+  }
+
+  address(): StreamAddress | Record<string, never> {
+    return this.#local === null ? {} : { ...this.#local };
+  }
+
+  /** 'timeout' after so long without traffic; 0: never. The socket stays as it is. */
+  setTimeout(timeoutMs: number, callback?: () => void): this {
+    if (this.destroyed) return this;
+    const limitMs = checkDuration('msecs', timeoutMs);
+    if (callback !== undefined && typeof callback !== 'function') throw typeError('callback', 'of type function', callback);
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
+    this.timeout = timeoutMs;
+    if (timeoutMs === 0) {
+      if (callback !== undefined) this.off('timeout', callback);
+      return this;
+    }
+    this.#idle = setTimeout(() => this.emit('timeout'), limitMs);
+    this.#idle.unref();
+    if (callback !== undefined) this.once('timeout', callback);
+    return this;
+  }
+
+  /** Of no effect: the daemon does not hold small writes back. */
+  setNoDelay(noDelay?: boolean): this {
+    void noDelay;
+    return this;
+  }
+
+  /**
+   * Whether an idle stream asks its far end for a sign of life, and after how many milliseconds, at least 500; 0 or none: as often as before.
+   * Unlike in net it is on from the beginning, as the daemon's `streams.keepalive` says.
+   */
+  setKeepAlive(enable?: boolean, initialDelayMs?: number): this {
+    const changed = this.#liveness.setKeepAlive(enable, initialDelayMs);
+    const { core } = this.#internals;
+    const stream = this.#stream;
+    if (!changed || core.state !== 'open' || (stream?.state !== 'connecting' && stream?.state !== 'open')) return this;
+    // A stream that is over by then needs none.
+    core.request('setOption', { socket: stream.id, option: 'keepaliveMs', value: this.#liveness.keepaliveMs }, () => {});
+    return this;
+  }
+
+  /** Of a socket with a client of its own, or its server's; a shared client keeps the process running by itself (its `ref`). */
+  ref(): this {
+    this.#referenced = true;
+    this.#keepAlive();
+    return this;
+  }
+
+  unref(): this {
+    this.#referenced = false;
+    this.#keepAlive();
+    return this;
+  }
+
+  #active(): void {
+    this.#idle?.refresh();
+  }
+}
+
+/** What a socket without half-open says to writes once the far end has ended. */
+function writeAfterEnd(this: SpinesSocket, _chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+  const done = typeof encoding === 'function' ? encoding : callback;
+  const error = new SpinesClientError('EPIPE', 'This socket has been ended by the other party', { syscall: 'write' });
+  if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);
+  this.destroy(error);
+  return false;
+}
+
+/** A connecting socket, on `options.client` or on a client of its own. Fit for `createConnection` of node:http. */
+export function connect(options: SocketOptions & ConnectTarget & { timeout?: number | undefined }, callback?: () => void): SpinesSocket;
+export function connect(port: number | string, host: string | undefined, callback?: () => void): SpinesSocket;
+export function connect(port: number | string, callback?: () => void): SpinesSocket;
+export function connect(...args: unknown[]): SpinesSocket {
+  readConnectArguments(args);
+  const options = typeof args[0] === 'object' && args[0] !== null ? (args[0] as SocketOptions & { timeout?: number | undefined }) : {};
+  const { timeout } = options;
+  const socket = new SpinesSocket(options);
+  if (timeout) socket.setTimeout(timeout);
+  return (socket.connect as (...args: unknown[]) => SpinesSocket).apply(socket, args);
+}
+
+export const createConnection = connect;

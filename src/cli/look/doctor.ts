@@ -1,0 +1,188 @@
+/**
+ * `spines doctor`: what on this machine, and in the daemon if one runs, keeps it from being as fast and as safe as it could be.
+ *
+ * Owns the list of checks and their advice. Each finding is a fact and, when something could be better, what to do; exit code 1
+ * when there is such a one, 3 when no daemon answers.
+ */
+
+import type { Command } from 'commander';
+import type { SpinesClient, StatusReply } from 'spines-client';
+import type { FirewallFigures, LogFigures } from 'spines-client/protocol';
+
+import { describeLogFailure } from '../../host/log/log-writer.ts';
+import { addClientFlags, ask, connectTo, type ClientFlags } from '../client.ts';
+import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
+import { sizeFindings } from './doctor-sizes.ts';
+import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
+import { EXIT_NO, toFailure } from '../terminal/failure.ts';
+import { print, printJson, terminalColumns } from '../terminal/output.ts';
+import { plainAnswer } from '../terminal/plain-text.ts';
+import { formatMs, formatTable, paintFor, wrapText, type Paint } from '../terminal/table.ts';
+import { TWIN_ADVICE, twinText } from './twins.ts';
+
+export interface Finding {
+  readonly what: string;
+  readonly found: string;
+  /** Null: nothing to do. */
+  readonly advice: string | null;
+  /** What to do, where `advice` says what is wrong. */
+  readonly next?: string;
+}
+
+/** What the machine has. */
+export interface MachineFacts {
+  readonly node: string;
+  readonly platform: string;
+  /** Name and microseconds to seal and open 1000 bytes, the fastest first. */
+  readonly primitives: readonly { readonly name: string; readonly microseconds: number }[];
+  readonly offload: boolean;
+  /** Why not. */
+  readonly without?: string | null;
+  /** Its sockets let no datagram be fragmented. */
+  readonly dontFragment: boolean;
+  readonly receiveBufferBytes: number;
+  readonly receiveBufferWanted: number;
+}
+
+const DAY_S = 86_400;
+const SOON_DAYS = 30;
+const LATE_MS = 50;
+
+export function registerDoctor(program: Command): void {
+  addClientFlags(program.command('doctor').description('look for what keeps this machine and its daemon from doing better'))
+    .option('--json', 'print JSON')
+    .action(async (flags: ClientFlags & { json?: boolean }) => {
+      const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
+      if (flags.json === true) printJson({ schema: 1, findings });
+      else print(formatFindings(findings, paintFor(process.stdout, process.env), terminalColumns()));
+      if (findings.some(({ advice }) => advice !== null)) process.exitCode ??= EXIT_NO;
+    });
+}
+
+async function machineFacts(): Promise<MachineFacts> {
+  const { availablePrimitives } = await import('../../host/primitives/choose-primitives.ts');
+  const { findOffload } = await import('../../host/net/offload.ts');
+  const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../../host/net/udp.ts');
+  const { offload, without } = findOffload();
+  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  await sink.open([{ address: '127.0.0.1', port: 0 }]);
+  await sink.close();
+  return {
+    node: process.versions.node, platform: `${process.platform} ${process.arch}`,
+    primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({ name, microseconds })),
+    offload: sink.offloaded, without, dontFragment: sink.dontFragment, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+  };
+}
+
+export function machineFindings({ node, platform, primitives, offload, without = null, dontFragment, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
+  const linux = platform.startsWith('linux');
+  const measured = primitives.map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`).join(', ');
+  return [
+    { what: 'Node.js', found: `${node} on ${platform}`, advice: null },
+    {
+      what: 'cryptography', found: `${measured} to seal and open 1000 bytes`,
+      advice: primitives.some(({ name }) => name === 'libsodium') ? null : 'install the optional package sodium-native (npm install --include=optional): sealing costs half',
+    },
+    {
+      what: 'UDP offload', found: offload ? 'many datagrams in one call' : `one call for each datagram${without === null ? '' : `: ${without}`}`,
+      advice: offload || !linux ? null : 'install the optional package koffi (npm install --include=optional); it needs Linux 5.0 on x64 or arm64',
+    },
+    {
+      what: 'datagram sizes', found: dontFragment ? 'measured on each path, no fragments' : 'cannot be probed: what is too long for a path leaves in IP fragments',
+      advice: dontFragment ? null
+        : linux ? 'install the optional package koffi (npm install --include=optional): Node has no don\'t-fragment, and paths that drop fragments lose full packets'
+          : 'only Linux has don\'t-fragment here: see that no path of its links drops IP fragments',
+    },
+    {
+      what: 'receive buffer', found: `${Math.round(receiveBufferBytes / 1_024)} KiB granted, ${Math.round(receiveBufferWanted / 1_024)} KiB asked for`,
+      advice: receiveBufferBytes >= receiveBufferWanted ? null
+        : linux ? `bursts are lost in the kernel: sysctl -w net.core.rmem_max=${receiveBufferWanted}, then restart the daemon`
+          : 'bursts are lost in the kernel: raise its limit for UDP receive buffers',
+    },
+  ];
+}
+
+/** That no daemon answers is a finding like others: the machine was looked at all the same. Then the exit code says so. */
+async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
+  let client: SpinesClient;
+  try {
+    client = await connectTo(flags, 'doctor');
+  } catch (error) {
+    const { message, exitCode } = toFailure(error);
+    process.exitCode = exitCode;
+    const [found = message, ...remedy] = message.split('; ');
+    return [{ what: 'daemon', found, advice: remedy.length === 0 ? 'see its log' : remedy.join('; ') }];
+  }
+  try {
+    const status = await ask(client, 'status'), links = await ask(client, 'links');
+    return [...daemonFindings(status), ...sizeFindings(links, status), ...badLinks(links)];
+  } finally {
+    await client.close();
+  }
+}
+
+export function daemonFindings(status: StatusReply): Finding[] {
+  const { name, node, version, identity, host, bounds, drops } = status;
+  const days = identity === null ? null : Math.floor(identity.leftS / DAY_S);
+  const findings: Finding[] = [
+    { what: 'daemon', found: `${name} (${node}), version ${version}`, advice: null },
+    {
+      what: 'security',
+      found: days === null ? 'none: anyone who reaches the UDP port can join, read and forge'
+        : `sealed by ${identity!.primitives}, certificate ${days < 0 ? 'EXPIRED' : `for another ${days} days`}`,
+      advice: days === null ? 'make identities with `spines init`, and start the daemon with them' : days < SOON_DAYS ? 'renew the certificate: `spines keys sign`, then `spines reload`' : null,
+    },
+    ...linkFindings(status),
+    ...clockFindings(status),
+    ...(status.twins ?? []).map((twin) => ({ what: 'identity', found: twinText(twin), advice: TWIN_ADVICE })),
+  ];
+  if (status.firewall !== undefined && !status.firewall.open) findings.push(firewallFinding(status.firewall, drops));
+  const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
+  findings.push({
+    what: 'bounds', found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
+    advice: full.length === 0 ? null : 'raise `limits` in its config, or see who uses it up with `spines sessions`',
+  });
+  const unsent = drops['sinkFull'] ?? 0;
+  if (unsent > 0) findings.push({ what: 'sending', found: `${unsent} datagrams that the system did not take`, advice: 'the network device is slower than the daemon: see its queue and its driver' });
+  const log = host?.log ?? null;
+  if (log !== null) findings.push(logFinding(log));
+  if (host !== null) {
+    const { p99, max } = host.timersLateMs;
+    findings.push({
+      what: 'processor', found: `timers late by ${formatMs(p99)} (99 %), ${formatMs(max)} at most, in the last minutes`,
+      advice: p99 < LATE_MS ? null : 'the daemon gets too little processor time: see what else runs here, or give it less to carry',
+    });
+  }
+  return findings;
+}
+
+function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply['drops']): Finding {
+  const refused = ['firewallDatagram', 'firewallStream', 'firewallTarget', 'firewallClient'].reduce((sum, reason) => sum + (drops[reason] ?? 0), 0);
+  return {
+    what: 'firewall', found: `${rules} rule${rules === 1 ? '' : 's'}, ${refused} refused since the start`,
+    advice: proved ? null : 'a source is what its packet says here, so a rule that names nodes or groups can be got round by whoever has a link in the overlay',
+    ...(proved ? {} : { next: 'where that matters use `security: sealed` and `secrecy: end-to-end` (both are the default), or routing byzantine' }),
+  };
+}
+
+function logFinding({ target, lost, failing }: LogFigures): Finding {
+  const state = failing === null ? 'is written' : `waits: ${describeLogFailure(failing)}`;
+  return {
+    what: 'log', found: `${target} ${state}${lost === 0 ? '' : `, ${lost} lines lost since the start`}`,
+    advice: failing === null ? null : failing === 'ENOSPC' || failing === 'EDQUOT' ? 'free some space there, or name another `log.file`'
+      : 'let somebody read it, or name a `log.file` in its config and `spines reload`',
+  };
+}
+
+export function formatFindings(all: readonly Finding[], paint: Paint, columns = COLUMNS_DEFAULT): string {
+  const findings = plainAnswer(all);
+  const table = formatTable(
+    [{ title: '' }, { title: 'what', cut: 18 }, { title: 'found', wrap: 40 }],
+    findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]), columns,
+  );
+  const todo = findings.flatMap(({ what, advice, next }) => {
+    if (advice === null) return [];
+    return [`${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns)}`];
+  });
+  return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
+}

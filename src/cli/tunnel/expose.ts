@@ -1,0 +1,173 @@
+/**
+ * `spines expose`: the far end of tunnels. Takes streams and connects each to the TCP target that it names.
+ *
+ * Owns what is reachable through this node: exactly what --allow names, nothing by default. The list is asked before
+ * any name is looked up. Runs until a signal ends it; a daemon that restarts is waited for.
+ */
+
+import { connect, type Socket } from 'node:net';
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Logger } from 'pino';
+import type { SpinesClient, SpinesSocket } from 'spines-client';
+
+import { addClientFlags, ask, secrecyOption, silenceOption, withClient } from '../client.ts';
+import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from '../terminal/failure.ts';
+import { helpBelow } from '../terminal/help-text.ts';
+import { note } from '../terminal/output.ts';
+import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
+import { decodeRequest, encodeAnswer, readHead, type Answer, type AnswerName } from './tunnel-header.ts';
+import { join } from './tunnel-join.ts';
+import { makeRefusalLog, untilEnded } from './tunnel-listen.ts';
+import { formatTarget, isAllowed, parseAllowed, type Allowed, type Target } from '../../host/tunnel-target.ts';
+import { portArg } from '../terminal/values.ts';
+
+interface ExposeFlags extends TunnelFlags {
+  allow?: Allowed[];
+  port?: number;
+}
+
+/** Streams that are being connected or carried; further ones are reset. */
+const STREAMS_MAX = 1_024;
+const REQUEST_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+const ANSWER_OF: Readonly<Record<string, AnswerName>> = {
+  ECONNREFUSED: 'refused', EHOSTUNREACH: 'host unreachable', ENETUNREACH: 'network unreachable', EADDRNOTAVAIL: 'host unreachable',
+  ENOTFOUND: 'unknown host', EAI_AGAIN: 'unknown host', ETIMEDOUT: 'timed out', EMFILE: 'busy', ENFILE: 'busy',
+};
+
+const HELP = `
+Only what --allow names can be reached: HOST:PORT exactly as \`spines forward\` and \`spines socks\` ask for it (a name is not its address), and
+HOST:*, *:PORT or *:* where you spell it out. With *, everything that this machine reaches is open, its own loopback services too.`;
+
+export function registerExpose(program: Command): void {
+  addClientFlags(program.command('expose').description('let other nodes reach named TCP targets through this one'))
+    .option('--allow <host:port>', 'target that may be reached (repeatable)', collectAllowed)
+    .option('--via <port>', 'overlay port to take streams at', portArg, EXPOSE_PORT)
+    .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
+    .addOption(secrecyOption())
+    .addOption(silenceOption())
+    .option('-v, --verbose', 'log every connection, on stderr')
+    .addHelpText('after', helpBelow(HELP))
+    .action((flags: ExposeFlags) => {
+      const { allow = [] } = flags;
+      if (allow.length === 0) throw usage('nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for each target');
+      return withClient(flags, 'expose', (client) => expose(client, flags.port ?? flags.via, allow, flags), true);
+    });
+}
+
+function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[] {
+  const allowed = parseAllowed(text);
+  if (allowed === null) throw new InvalidArgumentError('write HOST:PORT, [IPV6]:PORT, HOST:*, *:PORT or *:*.');
+  return [...(previous ?? []), allowed];
+}
+
+async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, secrecy, silence }: ExposeFlags): Promise<void> {
+  const { log, refused } = await makeRefusalLog(verbose);
+  const options = { allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, secrecy, silenceMs: silence };
+  const server = client.createServer(options, (stream) => { void serveStream(client, stream, allow, log, refused); });
+  server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
+  const ended = untilEnded(client);
+  const broken = new Promise<never>((_, reject) => {
+    server.on('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE'
+      ? new Failure(EXIT_USAGE, 'EADDRINUSE', `overlay port ${port} is taken; choose another with --via, here and at the near end`)
+      : new Failure(EXIT_NO_DAEMON, error.code ?? 'EUNKNOWN', `${oneLine(error.message).replaceAll(';', ',')}; is the daemon running?`)));
+  });
+  await Promise.race([ended, broken, new Promise<void>((resolve) => server.listen(port, resolve))]);
+  note(`exposing ${allow.map(describe).join(', ')} at ${client.name || client.node} port ${port}`);
+  await Promise.race([ended, broken]);
+}
+
+function describe({ host, port }: Allowed): string {
+  return `${host === null ? '*' : host.includes(':') ? `[${host}]` : host}:${port ?? '*'}`;
+}
+
+/** Whether rules of the daemon let `node` reach `target`; an earlier daemon has none. */
+async function isLetBy(client: SpinesClient, node: string, { host, port }: Target): Promise<boolean> {
+  try {
+    return (await ask(client, 'mayReach', { node, host, port })).allowed;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOSYS') return true;
+    throw error;
+  }
+}
+
+async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: readonly Allowed[], log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
+  const from = `${stream.remoteAddress}:${stream.remotePort}`;
+  const startMs = performance.now();
+  stream.on('error', () => {});
+  let body: Buffer | null;
+  try {
+    body = await readHead(stream, REQUEST_TIMEOUT_MS);
+  } catch (error) {
+    refused({ from, why: (error as Error).message });
+    stream.resetAndDestroy();
+    return;
+  }
+  const target = body === null ? null : decodeRequest(body);
+  const refuse = (answer: Answer): void => {
+    refused({ from, target: target === null ? undefined : formatTarget(target), why: answer.name, reason: answer.reason });
+    stream.end(encodeAnswer(answer));
+    // The near end goes once it has read that; one that does not is not waited for.
+    stream.resume().setTimeout(REQUEST_TIMEOUT_MS, () => stream.destroy());
+  };
+  if (target === null) {
+    refuse({ name: 'malformed', reason: 'the request is not understood; use one version of spines at both ends' });
+    return;
+  }
+  if (!isAllowed(allow, target)) {
+    refuse({ name: 'not allowed', reason: 'no --allow there names it' });
+    return;
+  }
+  try {
+    if (!await isLetBy(client, stream.remoteAddress ?? '', target)) {
+      refuse({ name: 'not allowed', reason: 'rules of that node do not let this one reach it (firewall.targets in its config)' });
+      return;
+    }
+  } catch (error) {
+    refuse({ name: 'failed', reason: `its daemon does not say whether that is allowed: ${oneLine((error as Error).message)}` });
+    return;
+  }
+  let socket: Socket;
+  try {
+    socket = await connectTo(target, stream);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    refuse({ name: ANSWER_OF[code] ?? 'failed', reason: code === '' ? message : code });
+    return;
+  }
+  log.info({ from, target: formatTarget(target) }, 'connection carried');
+  stream.write(encodeAnswer({ name: 'ok', reason: '' }));
+  const { forward, backward, error } = await join(stream, socket, { a: 2 + body!.length, b: 0 });
+  log.info({ from, target: formatTarget(target), out: forward, in: backward, ms: Math.round(performance.now() - startMs), error: error?.message }, 'connection ended');
+}
+
+/** A connected socket, paused. Rejects with the error of the last address tried, or when `stream` goes away. */
+function connectTo({ host, port }: Target, stream: SpinesSocket): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+    const timer = setTimeout(() => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), CONNECT_TIMEOUT_MS);
+    const onGone = (): void => fail(new Error('the stream was closed'));
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      stream.off('close', onGone);
+      socket.destroy();
+      reject(firstCause(error));
+    };
+    stream.once('close', onGone);
+    socket.on('error', fail);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      stream.off('close', onGone);
+      socket.off('error', fail);
+      socket.on('error', () => {});
+      resolve(socket);
+    });
+  });
+}
+
+/** Of several addresses tried, the first one's failure. */
+function firstCause(error: Error): Error {
+  return error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error;
+}

@@ -1,0 +1,89 @@
+/**
+ * What this node tells the sources of flows over reliable links: their queue here is long, or packets waited for a route in vain.
+ *
+ * Owns the packets that say so (core/wire/notice.ts). What is lost for want of a route is gathered for a moment, by flow, as a whole
+ * queue of it may be given up at once; bounded.
+ */
+
+import { getU32 } from '../base/bytes.ts';
+import type { NodeId } from '../base/ids.ts';
+import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { isTold, type EncodedPacket } from '../link/send-queue.ts';
+import { DropReason } from '../wire/drop.ts';
+import { encodeNotice, makeNotice, NOTICE_BYTES, NOTICE_FULL, NOTICE_LONG, NOTICE_NO_ROUTE, QUOTE_BYTES, type Notice } from '../wire/notice.ts';
+import { DISSEMINATION_LINK_STATE, KIND_NOTICE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE, TTL_DEFAULT, type PacketModes } from '../wire/packet.ts';
+import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
+
+const MODES: PacketModes = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+const GATHER: Micros = 50 * MILLISECOND;
+const FLOWS_MAX = 256;
+
+interface Lost { readonly source: NodeId; readonly notice: Notice }
+
+export class Notices {
+  readonly #self: NodeId;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  readonly #send: (packet: Packet) => void;
+  readonly #of = new Packet();
+  readonly #packet = new Packet();
+  readonly #bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES);
+  readonly #notice = makeNotice();
+  readonly #lost = new Map<string, Lost>();
+  readonly #timer = new Timer(() => this.#tellLost());
+
+  /** `send`: the packet is valid during the call only. */
+  constructor(self: NodeId, clock: Clock, timers: Timers, send: (packet: Packet) => void) {
+    this.#self = self;
+    this.#clock = clock;
+    this.#timers = timers;
+    this.#send = send;
+  }
+
+  /** As SendQueue.onLong. */
+  onLong(packet: EncodedPacket, rate: number, dropped: number): void {
+    if (!this.#describe(packet, this.#notice)) return;
+    this.#notice.reason = dropped > 0 ? NOTICE_FULL : NOTICE_LONG;
+    this.#notice.dropped = dropped;
+    this.#notice.rate = rate;
+    this.#tell(this.#of.source, this.#notice);
+  }
+
+  /** `packet` waited for a route for too long. */
+  onLost(packet: EncodedPacket): void {
+    if (!this.#describe(packet, this.#notice) || !isTold(this.#of.kind)) return;
+    const { source, sourcePort, destination, destinationPort } = this.#of;
+    const key = `${source} ${sourcePort} ${destination} ${destinationPort}`;
+    const known = this.#lost.get(key);
+    if (known !== undefined) known.notice.dropped += 1;
+    else if (this.#lost.size < FLOWS_MAX) this.#lost.set(key, { source, notice: { ...this.#notice, reason: NOTICE_NO_ROUTE, dropped: 1, rate: 0 } });
+    if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + GATHER);
+  }
+
+  stop(): void {
+    this.#timers.cancel(this.#timer);
+    this.#lost.clear();
+  }
+
+  #tellLost(): void {
+    for (const { source, notice } of this.#lost.values()) this.#tell(source, notice);
+    this.#lost.clear();
+  }
+
+  #describe({ bytes, start, end }: EncodedPacket, notice: Notice): boolean {
+    const packet = this.#of;
+    if (packet.decode(bytes, start, end, false) !== DropReason.none || packet.end - packet.payloadStart < QUOTE_BYTES) return false;
+    notice.destination = packet.destination;
+    notice.sourcePort = packet.sourcePort;
+    notice.destinationPort = packet.destinationPort;
+    notice.quoteHigh = getU32(bytes, packet.payloadStart);
+    notice.quoteLow = getU32(bytes, packet.payloadStart + 4);
+    return true;
+  }
+
+  #tell(source: NodeId, notice: Notice): void {
+    encodeNotice(notice, this.#bytes, OVERLAY_HEADER_BYTES);
+    this.#packet.compose(this.#bytes, this.#bytes.length, KIND_NOTICE, MODES, this.#self, 0, source, 0);
+    this.#send(this.#packet);
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * SpinesNode: the whole daemon without I/O. Wires the layers and owns the turn.
+ *
+ * Inputs are `onDatagram`, `attachClient` and the timers; outputs go to the injected sink and to ClientOuts.
+ * A turn is one or more inputs followed by `flush()`: what was gathered (acknowledgements, shared datagrams,
+ * packets to ourselves) leaves then. The same class runs in a real process and by the hundred in the simulator.
+ */
+
+import type { DatagramSink, Endpoint } from '../base/datagram.ts';
+import { Draws } from '../base/draws.ts';
+import type { SpinesError } from '../base/errors.ts';
+import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Rng, SecureRandom } from '../base/rng.ts';
+import { getU48 } from '../base/bytes.ts';
+import type { Clock, Timers } from '../base/time.ts';
+import type { Membership } from '../crypto/membership.ts';
+import { EndToEnd } from '../end-to-end/end-to-end.ts';
+import { OwnEpochs } from '../end-to-end/own-epochs.ts';
+import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
+import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
+import { Dissemination } from '../dissemination/dissemination.ts';
+import { ClientPlaces } from '../ipc/client-places.ts';
+import { quadOf } from '../ipc/arguments.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client.ts';
+import { ClientPort } from '../ipc/client-port.ts';
+import { FlushList } from '../link/channel.ts';
+import type { AddressProbe } from '../base/address-probe.ts';
+import type { Link } from '../link/link.ts';
+import { LinkTable } from '../link/link-table.ts';
+import { LinkStateRouter } from '../routing/link-state-router.ts';
+import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
+import { RevocationExchange } from '../routing/revocation-exchange.ts';
+import { EchoService } from '../session/echo-service.ts';
+import { Firewall } from '../session/firewall.ts';
+import { sameRules } from '../session/rules.ts';
+import { Sessions } from '../session/sessions.ts';
+import { defaultTiming } from '../session/stream.ts';
+import { Streams } from '../session/streams.ts';
+import { DropCounters, DropReason } from '../wire/drop.ts';
+import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
+import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_NOTICE, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
+import { PacketPool } from '../wire/packet-pool.ts';
+import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
+import type { Audit } from '../operator/audit.ts';
+import { Administration, type EmulationControl } from '../operator/administration.ts';
+import type { NodeConfig, NodeLimits } from './config.ts';
+import { VERSION } from './version.ts';
+
+/** Of the time at which a run began, as peers are told. */
+const STARTED_UNIT_US = 100;
+
+/** Programs that are connected and have not said HELLO, beyond the places that there are: twice what the doors hold. */
+const SILENT_MAX = 1_024;
+
+export interface NodeEnvironment {
+  readonly clock: Clock;
+  /** For durations within a turn, during which `clock` may stand still. */
+  readonly stopwatch: Clock;
+  readonly timers: Timers;
+  readonly rng: Rng;
+  /** For what an adversary must not guess. */
+  readonly random: SecureRandom;
+  /** Microseconds since 1970. */
+  readonly wall: Clock;
+  readonly sink: DatagramSink;
+  readonly log: Log;
+  /** Emulated link characteristics that clients may change, null where there are none. */
+  readonly emulation: EmulationControl | null;
+  /** Null: links are not sealed (security: none). */
+  readonly membership: Membership | null;
+  /** Addresses the daemon listens on, for status. */
+  readonly listen: readonly string[];
+  /** For laboratories: makes what stands in place of the Byzantine-resilient router. */
+  readonly alternate?: (env: AlternateEnvironment) => AlternateRouter;
+  /** What the system says of addresses that do not answer; absent where it can't be asked. */
+  readonly probe?: AddressProbe | null;
+  /** Of the process and its sockets, for status; absent where there is none of its own. */
+  readonly host?: () => HostFigures;
+  /** Takes records of what changed this daemon; absent where nobody keeps them. */
+  readonly audit?: Audit;
+  /** A client asked for an orderly end. */
+  onShutdownRequested(): void;
+  /** A client asked for the config to be read again; absent where there is none. `reply` gets what changed, or why nothing did. */
+  onReloadRequested?(reply: (result: { readonly changes: readonly string[] } | SpinesError) => void): void;
+}
+
+export class SpinesNode {
+  readonly drops = new DropCounters();
+  readonly pool: PacketPool;
+  readonly links: LinkTable;
+  readonly router: LinkStateRouter;
+  /** Keys that others seal for us with; null in a network without identities. */
+  readonly epochs: OwnEpochs | null;
+  readonly endToEnd: EndToEnd | null;
+  /** Null in a network without identities. */
+  readonly revocations: RevocationExchange | null;
+  readonly dissemination: Dissemination;
+  /** Null without identities, and in laboratories where another router has its place. */
+  readonly byzantine: ByzantineRouter | null;
+  readonly firewall: Firewall;
+  readonly sessions: Sessions;
+  readonly streams: Streams;
+  readonly echo: EchoService;
+  /** Those that it speaks. */
+  readonly wireVersions: VersionRange;
+  /** Differs between runs of a daemon. */
+  readonly instance: string;
+  readonly #flushList = new FlushList();
+  readonly #clients = new Set<ClientPort>();
+  readonly #places: ClientPlaces;
+  readonly #clientServices: ClientServices;
+  #config: NodeConfig;
+  #running = false;
+  /** Of the nodes, when streams were last compared with the rules. */
+  #identities = 0;
+
+  constructor(config: NodeConfig, env: NodeEnvironment) {
+    this.#config = config;
+    const { clock, timers, rng, sink, log } = env;
+    const draws = new Draws(env.random);
+    const { drops } = this;
+    this.pool = new PacketPool(config.limits.packetsKept);
+    const drawn = new Uint8Array(6);
+    env.random.fill(drawn);
+    const run = { instance: getU48(drawn, 0), started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)) };
+    this.wireVersions = config.wireVersions ?? (env.membership === null ? WIRE_VERSIONS : SEALED_WIRE_VERSIONS);
+    this.links = new LinkTable({ ...config, wireVersions: this.wireVersions }, {
+      clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(),
+      membership: env.membership, probe: env.probe ?? null, run, random: env.random,
+      directory: { nameOf: (node) => this.router.nameOf(node), ownerOf: (key) => this.router.ownerOf(key) },
+    }, {
+      onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
+      onControl: (link, type, bytes, start, end) => this.#onControl(link, type, bytes, start, end),
+      onLinkState: (link, up) => {
+        this.router.onLinkState(link, up);
+        this.revocations?.onLinkState(link, up);
+        this.dissemination.alternate?.onLinkState(link, up);
+      },
+      onLinkEstimate: (link) => {
+        this.router.onLinkEstimate(link);
+        if (link.troubled) link.shed();
+      },
+      onLinkWritable: () => this.#onWritable(),
+      onHandBack: (kept) => this.dissemination.onHandBack(kept),
+      isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
+      onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
+    });
+    // What nobody seals costs nothing, and where it would cost more than the other cipher nobody is to choose it.
+    const capabilities = env.membership?.primitives.aesIsFast === true ? config.capabilities : config.capabilities & ~AES_SEALS;
+    const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities, ...run };
+    const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
+    this.epochs = env.membership === null ? null : new OwnEpochs(env.membership.primitives, env.random, clock, {
+      rotateUs: config.keyRotationUs, refreshUs: config.advertisementRefreshUs, believedUs,
+    });
+    this.endToEnd = env.membership === null ? null : new EndToEnd({
+      self: config.id, clock, timers, drops, pool: this.pool, primitives: env.membership.primitives, epochs: this.epochs!, nodesMost: config.limits.nodes,
+      keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
+      instanceOf: (node) => this.router.instanceOf(node),
+      takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
+      ask: (via, node) => {
+        const link = this.links.of(via);
+        if (link !== undefined && link.up) this.router.records!.ask(link, node);
+      },
+      send: (packet) => this.dissemination.sendOn(packet),
+      deliver: (packet) => this.dissemination.deliver(packet),
+    });
+    this.router = new LinkStateRouter(config, {
+      clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership, facts,
+      statement: () => {
+        const { name, publicKey } = this.epochs!.forRecord();
+        return { instance: run.instance, epoch: name, key: publicKey };
+      },
+      onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
+      onRoutes: () => {
+        this.#onIdentities();
+        this.endToEnd?.onRoutes();
+        for (const link of this.links.all()) if (link.troubled) link.shed();
+        this.dissemination.onRoutes();
+        this.streams.onRoutes();
+        this.dissemination.alternate?.onRoutes?.();
+      },
+      onRestart: (node) => {
+        this.endToEnd?.onRestart(node);
+        this.dissemination.alternate?.onRestart?.(node);
+        this.streams.onRestart(node);
+      },
+      onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
+    }, this.links);
+    // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
+    this.revocations = env.membership === null ? null : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
+    this.dissemination = new Dissemination(config.id, this.router, clock, timers, drops, this.pool, {
+      onDelivery: (packet) => this.#onDelivery(packet),
+      onExpired: (packet) => this.echo.onExpired(packet),
+    });
+    this.dissemination.protection = this.endToEnd;
+    const alternate: AlternateEnvironment = {
+      self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router,
+      deliver: (packet) => this.dissemination.deliver(packet),
+      onWritable: () => this.#onWritable(),
+    };
+    this.byzantine = env.membership === null || env.alternate !== undefined ? null : new ByzantineRouter({
+      ...alternate, membership: env.membership, options: config.byzantine, nodesMost: config.limits.nodes,
+    });
+    this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
+    this.firewall = new Firewall({
+      self: config.id, namesVersion: () => this.router.database.identities, namesOf: (node) => {
+        const known = this.router.database.get(node);
+        return known === undefined ? null : { name: known.advertisement.name, groups: known.certificate?.groups ?? [] };
+      },
+    }, config.firewall);
+    const session = {
+      self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall, endToEnd: this.endToEnd !== null,
+      secrecy: () => this.#config.secrecy,
+    };
+    this.sessions = new Sessions({ ...session, pool: this.pool, reassemblyBytes: config.limits.reassemblyBytes });
+    const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
+    this.streams = new Streams({
+      ...session, timing: { ...defaultTiming, ...config.streams }, get congestion() { return streamCongestion(); }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      reachable: (node) => node === config.id || this.router.reachable(node),
+    });
+    this.echo = new EchoService(session);
+    this.instance = run.instance.toString(16).padStart(12, '0');
+    const administration = new Administration(this, env, this.#clients);
+    const limits = (): NodeLimits => this.#config.limits;
+    this.#places = new ClientPlaces(limits);
+    this.#clientServices = {
+      self: config.id, clock, timers, drops, firewall: this.firewall, sessions: this.sessions, streams: this.streams, places: this.#places,
+      // Asked for at each use: a reload may change them.
+      get socketsMax() { return limits().socketsPerClient; },
+      get queueBytes() { return limits().clientQueueBytes; },
+      get bytesPerSecond() { return limits().clientBytesPerSecond; },
+      get packetsPerSecond() { return limits().clientPacketsPerSecond; },
+      welcome: () => ({
+        version: PROTOCOL_VERSION, node: formatNodeId(config.id), name: config.name, instance: this.instance,
+        messageBytesMax: MESSAGE_BYTES_MAX, socketsMax: this.#config.limits.socketsPerClient,
+      }),
+      resolve: (name) => this.resolve(name),
+      nameOf: (node) => this.router.nameOf(node),
+      checkModes: (service, dissemination, secrecy) => (secrecy === 'end-to-end' && this.endToEnd === null ? NO_KEYS : checkModes(service, dissemination, this.dissemination.alternate !== null)),
+      administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
+      refused: (op, asker, code) => administration.refused(op, asker, code),
+      onClosed: (port) => {
+        this.#places.give(port);
+        this.#clients.delete(port);
+      },
+    };
+  }
+
+  /** What the daemon goes by now. */
+  get config(): NodeConfig {
+    return this.#config;
+  }
+
+  /**
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams`, `streamCongestion`, `firewall` and the limits
+   * that are asked for at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   */
+  reconfigure(config: NodeConfig): void {
+    const { firewall } = this.#config;
+    this.#config = config;
+    if (!sameRules(config.firewall, firewall)) {
+      this.firewall.use(config.firewall);
+      this.streams.onRules();
+      for (const client of this.#clients) client.onRules();
+    }
+    this.links.reconfigure({ ...config, wireVersions: this.wireVersions });
+    this.streams.retime({ ...defaultTiming, ...config.streams });
+  }
+
+  start(): void {
+    this.#running = true;
+    this.router.start();
+    this.links.start();
+    this.flush();
+  }
+
+  /** Says good-bye to clients and neighbours. Nothing is sent or received afterwards. */
+  stop(): void {
+    if (!this.#running) return;
+    this.#running = false;
+    for (const client of this.#clients) client.onDraining();
+    this.streams.stop();
+    this.router.stop();
+    this.flush();
+    this.links.stop();
+    this.flush();
+    this.dissemination.alternate?.stop();
+    this.dissemination.stop();
+    this.echo.stop();
+    this.sessions.stop();
+    for (const client of [...this.#clients]) client.close();
+  }
+
+  /** A datagram arrived; `bytes` belong to the node from now on. False: see LinkTable. Needs a `flush` at the end of the turn. `@hot` */
+  onDatagram(bytes: Uint8Array, length: number, from: Endpoint): boolean {
+    return !this.#running || this.links.onDatagram(bytes, length, from);
+  }
+
+  /**
+   * A program connected; null when there are too many. One with a certificate has a place from now on, others from their HELLO, as
+   * `places` has it; how many may be silent is bounded by who calls this, and here.
+   */
+  attachClient(out: ClientOut, access: ClientAccess = LOCAL_ACCESS): ClientPort | null {
+    const remote = access.certificate !== null;
+    const full = remote ? this.#places.fault(access) !== null : this.#clients.size >= this.config.limits.clients + SILENT_MAX;
+    if (!this.#running || full) {
+      this.drops.count(DropReason.clientRefused);
+      return null;
+    }
+    const port = new ClientPort(this.#clientServices, out, access);
+    this.#clients.add(port);
+    if (remote) this.#places.take(port);
+    return port;
+  }
+
+  /** Why a program that comes this way gets no place, for its user; null: it is not for want of one. */
+  whyNoPlace(access: ClientAccess): string | null {
+    return this.#places.fault(access);
+  }
+
+  /** The sink, once congested, takes datagrams again. */
+  onSinkWritable(): void {
+    this.links.onSinkWritable();
+  }
+
+  /** Datagrams to that address did not leave: they are longer than what the device towards it takes. */
+  onDatagramTooLong(to: Endpoint, datagrams: number): void {
+    this.drops.count(DropReason.datagramAboveMtu, datagrams);
+    this.links.onDatagramTooLong(to);
+  }
+
+  /** Ends a turn: everything gathered leaves. `@hot` */
+  flush(): void {
+    this.links.onTurnEnd();
+    this.streams.flush();
+    // A session that answers itself goes on in the next round; rounds are bounded so that a turn ends.
+    for (let round = 0; round < 8 && (this.dissemination.loopbackPending || this.streams.flushNeeded); round += 1) {
+      this.dissemination.drainLoopback();
+      this.streams.flush();
+    }
+    this.#flushList.flush();
+  }
+
+  /** The node that `name` (a node name or a dotted quad) means, or null. */
+  resolve(name: string): NodeId | null {
+    return quadOf(name) ?? (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name));
+  }
+
+  /** A node may have another name, or other groups. */
+  #onIdentities(): void {
+    const { identities } = this.router.database;
+    if (identities === this.#identities) return;
+    this.#identities = identities;
+    this.streams.onRules();
+  }
+
+  #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (type === FRAME_TWIN) this.router.onTwinFrame(link, bytes, start, end);
+    else if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART) this.router.onControl(link, type, bytes, start, end);
+    else if (this.revocations === null) this.drops.count(DropReason.revocationMalformed);
+    else this.revocations.onControl(link, type, bytes, start, end);
+  }
+
+  #onDelivery(packet: Packet): void {
+    switch (packet.kind) {
+      case KIND_DATAGRAM:
+      case KIND_FRAGMENT:
+      case KIND_PIECE:
+      case KIND_SEQUENCED:
+        this.sessions.onPacket(packet);
+        return;
+      case KIND_STREAM:
+        this.streams.onPacket(packet);
+        return;
+      case KIND_ECHO:
+        this.echo.onPacket(packet);
+        return;
+      case KIND_NOTICE:
+        this.sessions.onNotice(packet);
+        return;
+      default:
+        this.drops.count(DropReason.sessionKindUnknown);
+    }
+  }
+
+  #onWritable(): void {
+    this.sessions.onLinkWritable();
+    this.streams.onLinkWritable();
+  }
+}
+
+const NO_KEYS = 'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` out, or use "links"';
+
+function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
+  if (service === SERVICE_REALTIME) return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
+  if (dissemination === DISSEMINATION_BYZANTINE && !byzantine) return 'byzantine routing needs identities and this daemon has security: none; use routing "link-state"';
+  return null;
+}

@@ -1,9 +1,0 @@
-/**
- * Unpredictable bytes from the operating system, for keys and handshakes.
- */
-
-import { randomFillSync } from 'node:crypto';
-
-import type { SecureRandom } from '../base/rng.ts';
-
-export const secureRandom: SecureRandom = { fill: (out) => { randomFillSync(out); } };
