@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/end-to-end': ['core/base', 'core/wire', 'core/crypto', 'core/dissemination'],
   'core/session': ['core/base', 'core/wire', 'core/recovery', 'core/dissemination'],
   'core/ipc': ['core/base', 'core/wire', 'core/session'],
-  'core/operator': ['core/base', 'core/wire', 'core/crypto', 'core/link', 'core/routing', 'core/byzantine', 'core/session', 'core/ipc', 'core/node'],
+  'core/operator': ['core/base', 'core/wire', 'core/crypto', 'core/link', 'core/routing', 'core/byzantine', 'core/dissemination', 'core/end-to-end', 'core/session', 'core/ipc', 'core/node'],
   'core/node': ['core/base', 'core/wire', 'core/crypto', 'core/recovery', 'core/link', 'core/routing', 'core/byzantine', 'core/end-to-end', 'core/dissemination', 'core/session', 'core/ipc', 'core/operator'],
   'core/emulation': ['core/base'],
   'text': ['core/base'],
@@ -98,6 +98,30 @@ function importFaults(source: Source): string[] {
   return faults;
 }
 
+/** A client makes sockets and servers, which know the client that made them. */
+const ONE_CIRCLE = ['client', 'sockets/socket', 'sockets/server', 'sockets/datagram'].map((name) => `spines-client/src/${name}.ts`);
+
+/** Files that lead back to themselves, those of each circle in order of their names (Tarjan 1972). */
+function circlesOf(sources: readonly Source[]): string[][] {
+  const targets = new Map(sources.map((source) => [source.path, importsOf(source).filter((name) => name.startsWith('.')).map((name) => join(source.path, '..', name))]));
+  const index = new Map<string, number>(), low = new Map<string, number>(), open: string[] = [], circles: string[][] = [];
+  const visit = (path: string): void => {
+    index.set(path, index.size);
+    low.set(path, index.get(path)!);
+    open.push(path);
+    for (const target of targets.get(path)!) {
+      if (!targets.has(target)) continue;
+      if (!index.has(target)) visit(target);
+      if (open.includes(target)) low.set(path, Math.min(low.get(path)!, low.get(target)!));
+    }
+    if (low.get(path) !== index.get(path)) return;
+    const circle = open.splice(open.indexOf(path)).sort();
+    if (circle.length > 1) circles.push(circle);
+  };
+  for (const path of targets.keys()) if (!index.has(path)) visit(path);
+  return circles;
+}
+
 /** Code only: no comments, no text. */
 function codeOf(text: string): string {
   const scanner = ts.createScanner(ts.ScriptTarget.Latest, true, ts.LanguageVariant.Standard, text);
@@ -132,6 +156,13 @@ describe('house rules', () => {
     expect(src.flatMap(importFaults)).toEqual([]);
     expect(importFaults({ path: 'src/core/wire/x.ts', text: "import { a } from '../link/link.ts';" })).toHaveLength(1);
     expect(importFaults({ path: 'src/core/link/x.ts', text: "import { a } from 'pino';" })).toHaveLength(1);
+  });
+
+  test('no file imports, over others, itself', () => {
+    expect(circlesOf([...src, ...client]).filter((circle) => !ONE_CIRCLE.every((path) => circle.includes(path)))).toEqual([]);
+    const three = ['a', 'b', 'c'].map((name, i) => ({ path: `src/text/${name}.ts`, text: `import type { X } from './${'bca'[i]!}.ts';` }));
+    expect(circlesOf(three)).toEqual([['src/text/a.ts', 'src/text/b.ts', 'src/text/c.ts']]);
+    expect(circlesOf(three.slice(0, 2))).toEqual([]);
   });
 
   test('the client library imports nothing of the daemon', () => {

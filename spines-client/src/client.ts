@@ -21,7 +21,7 @@ import type { RemoteOptions } from './remote/credentials.ts';
 import { SpinesDatagram } from './sockets/datagram.ts';
 import type { DatagramOptions } from './sockets/datagram.ts';
 import { SpinesClientError, abortError, argumentError, codeOf, describeTarget, rangeError } from './errors.ts';
-import type { DaemonTarget } from './errors.ts';
+import type { DaemonTarget } from './remote/target.ts';
 import { NameCache } from './core/name-cache.ts';
 import type { WelcomeBody } from './shared/protocol.ts';
 import { SpinesServer } from './sockets/server.ts';

@@ -6,8 +6,6 @@
  * with the codes of node:dgram, so that code written for dgram keeps its checks.
  */
 
-import type { RemoteCredentials } from './remote/credentials.ts';
-
 export interface SpinesClientErrorOptions {
   /** What was being done: 'connect', 'bind', 'send', 'request status' ... */
   syscall?: string | undefined;
@@ -37,15 +35,15 @@ export class SpinesClientError extends Error {
   }
 }
 
-/** Where a daemon listens, and what it asks for there. */
-export type DaemonTarget = { path: string } | { host: string; port: number; token?: string | undefined; remote?: RemoteCredentials | undefined };
+/** As far as errors name it. */
+type Place = { path: string } | { host: string; port: number };
 
-export function describeTarget(target: DaemonTarget): string {
+export function describeTarget(target: Place): string {
   return 'path' in target ? target.path : `${target.host}:${target.port}`;
 }
 
 /** What the operating system said to a connection attempt, with the next step. */
-export function connectError(target: DaemonTarget, cause: Error): SpinesClientError {
+export function connectError(target: Place, cause: Error): SpinesClientError {
   const code = codeOf(cause) ?? 'ECONNREFUSED';
   const where = describeTarget(target);
   const advice =
@@ -58,7 +56,7 @@ export function connectError(target: DaemonTarget, cause: Error): SpinesClientEr
 }
 
 /** No sealed connection came about: one side does not believe the other, or the daemon is overloaded. Trying again may help. */
-export function handshakeError(target: DaemonTarget, why: string): SpinesClientError {
+export function handshakeError(target: Place, why: string): SpinesClientError {
   return new SpinesClientError('EACCES', `no handshake with the daemon at ${describeTarget(target)}: ${why}`, { syscall: 'connect' });
 }
 

@@ -14,7 +14,7 @@ import { Rng } from '../core/base/rng.ts';
 import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
 import type { Credentials, Membership } from '../core/crypto/membership.ts';
 import { defaultDirection, toLinkSettings, type DirectionSettings } from '../core/emulation/link-settings.ts';
-import type { EmulationControl } from '../core/operator/administration.ts';
+import type { EmulationControl } from '../core/operator/emulation-control.ts';
 import { REMOTE_ROLE, type ClientAccess } from '../core/ipc/client.ts';
 import type { ClientRole } from '../core/ipc/roles.ts';
 import type { Audit } from '../core/operator/audit.ts';

@@ -8,7 +8,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
-import { CONGESTION_NAMES, type CongestionName } from '../../src/core/recovery/congestion.ts';
+import { CONGESTION_NAMES, type CongestionName } from '../../src/core/recovery/controller.ts';
 import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
 import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire } from '../support/network.ts';

@@ -10,7 +10,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
 import { SimFlow } from '../../src/lab/sim/flow.ts';
 import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
-import { CONGESTION_NAMES } from '../../src/core/recovery/congestion.ts';
+import { CONGESTION_NAMES } from '../../src/core/recovery/controller.ts';
 import { defaultConfig } from '../../src/core/node/config.ts';
 import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { hosts, useNetworks, wire } from '../support/network.ts';

@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import type { LinkModel } from '../../src/core/emulation/link-model.ts';
 import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
-import type { CongestionName } from '../../src/core/recovery/congestion.ts';
+import type { CongestionName } from '../../src/core/recovery/controller.ts';
 import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
 import { SERVICE_BEST_EFFORT } from '../../src/core/wire/packet.ts';
 import { pair, useNetworks, wire, type Network } from '../support/network.ts';

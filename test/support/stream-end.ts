@@ -4,7 +4,7 @@
  */
 
 import type { Port } from '../../src/core/base/ids.ts';
-import type { CongestionName } from '../../src/core/recovery/congestion.ts';
+import type { CongestionName } from '../../src/core/recovery/controller.ts';
 import type { Stream, StreamError, StreamOwner } from '../../src/core/session/stream.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';

@@ -11,7 +11,7 @@ import { SpinesClient, defaultSocketPath } from '../client.ts';
 import { StreamDescriptor } from './compat-stream.ts';
 import type { SpinesDatagram } from '../sockets/datagram.ts';
 import { SpinesClientError, abortError } from '../errors.ts';
-import type { DaemonTarget } from '../errors.ts';
+import type { DaemonTarget } from '../remote/target.ts';
 import type { LinkServiceName, RoutingName } from '../shared/protocol.ts';
 
 export const PF_SPINES = 2;

@@ -10,7 +10,7 @@ import { connect, Socket } from 'node:net';
 
 import { SealedChannel } from '../remote/sealed-channel.ts';
 import { SpinesClientError, connectError, handshakeError } from '../errors.ts';
-import type { DaemonTarget } from '../errors.ts';
+import type { DaemonTarget } from '../remote/target.ts';
 import { socketOwnerFault } from '../remote/socket-owner.ts';
 
 /** Bytes buffered for the daemon past which `write` returns false. */

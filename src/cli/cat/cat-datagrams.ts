@@ -9,7 +9,7 @@ import type { RemoteInfo, SpinesClient, SpinesClientError, SpinesDatagram } from
 
 import { SECOND } from '../../core/base/time.ts';
 import { formatRate, formatSize } from '../../text/units.ts';
-import type { CatFlags } from './cat.ts';
+import type { CatFlags } from './cat-flags.ts';
 import { ask } from '../client.ts';
 import { EXIT_NO, EXIT_OK, Failure } from '../terminal/failure.ts';
 import { note, outputMatters } from '../terminal/output.ts';

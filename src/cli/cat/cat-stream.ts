@@ -13,7 +13,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
 import { formatRate, formatSize } from '../../text/units.ts';
-import type { CatFlags } from './cat.ts';
+import type { CatFlags } from './cat-flags.ts';
 import { EXIT_NO, EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, Failure, oneLine } from '../terminal/failure.ts';
 import { note, outputMatters } from '../terminal/output.ts';
 import { TokenBucket, burstBytes } from '../replay/pacing.ts';

@@ -8,29 +8,16 @@
  */
 
 import { Option, type Command } from 'commander';
-import { MESSAGE_BYTES_MAX, type SecrecyName } from 'spines-client';
+import { MESSAGE_BYTES_MAX } from 'spines-client';
 
 import { SIZE_DEFAULT, listenForDatagrams, sendDatagrams } from './cat-datagrams.ts';
+import type { CatFlags } from './cat-flags.ts';
 import { connectStream, listenForStreams } from './cat-stream.ts';
 import { notesNeverWait } from '../terminal/log.ts';
-import { addClientFlags, routingOption, secrecyOption, silenceOption, withClient, type ClientFlags } from '../client.ts';
+import { addClientFlags, routingOption, secrecyOption, silenceOption, withClient } from '../client.ts';
 import { usage } from '../terminal/failure.ts';
 import { helpBelow } from '../terminal/help-text.ts';
 import { portArg, rateArg, sizeArg } from '../terminal/values.ts';
-
-export interface CatFlags extends ClientFlags {
-  listen?: number;
-  datagram?: boolean;
-  link?: 'best-effort' | 'reliable';
-  routing?: 'link-state' | 'byzantine';
-  secrecy?: SecrecyName;
-  size?: number;
-  rate?: number;
-  reply?: boolean;
-  keepOpen?: boolean;
-  silence?: number;
-  verbose?: boolean;
-}
 
 const HELP = `
 A stream carries standard input to the far end and what comes from there to standard output, complete and in order; the end of standard

@@ -5,7 +5,7 @@
 
 import type { LinksReply, StatusReply } from 'spines-client';
 
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import { formatAge, formatMs, formatPct } from '../terminal/table.ts';
 
 /** Loss from which streams and routes suffer, percent. */

@@ -5,7 +5,7 @@
 import type { LinksReply, StatusReply } from 'spines-client';
 
 import { DATAGRAM_BYTES_MAX } from '../../core/wire/sizes.ts';
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import { formatNode } from '../terminal/table.ts';
 
 /** Narrow links that are named each. */

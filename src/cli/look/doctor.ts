@@ -13,21 +13,13 @@ import { describeLogFailure } from '../../host/log/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from '../client.ts';
 import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
 import { sizeFindings } from './doctor-sizes.ts';
+import type { Finding } from './finding.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { EXIT_NO, toFailure } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
 import { formatMs, formatTable, paintFor, wrapText, type Paint } from '../terminal/table.ts';
 import { TWIN_ADVICE, twinText } from './twins.ts';
-
-export interface Finding {
-  readonly what: string;
-  readonly found: string;
-  /** Null: nothing to do. */
-  readonly advice: string | null;
-  /** What to do, where `advice` says what is wrong. */
-  readonly next?: string;
-}
 
 /** What the machine has. */
 export interface MachineFacts {

@@ -16,7 +16,7 @@ import { latenessBetween } from '../../host/lateness.ts';
 import { ask } from '../client.ts';
 import { EXIT_NO, Failure, usage } from '../terminal/failure.ts';
 import type { Progress } from '../terminal/progress.ts';
-import type { ReplayRun } from './replay.ts';
+import type { ReplayRun } from './replay-run.ts';
 import { Flows, nowUs } from './replay-flows.ts';
 import { BUSY_MS, busyText, Fleet } from './replay-fleet.ts';
 import { LinkTally } from './replay-tally.ts';

@@ -9,14 +9,15 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 
 import type { Micros } from '../../core/base/time.ts';
-import { delayPlotSvg, type DelaySeries } from '../../lab/report/delay-plot.ts';
-import { flowsCsv, formatReport, type Report } from '../../lab/report/report.ts';
+import { delayPlotSvg } from '../../lab/report/delay-plot.ts';
+import { flowsCsv, formatReport } from '../../lab/report/report.ts';
 import { parseTopology } from '../../lab/topology/topology-parse.ts';
 import type { Topology } from '../../lab/topology/topology.ts';
 import { formatDuration } from '../../text/units.ts';
 import { readText } from '../../host/files/text-file.ts';
 import { makeFolder, replaceWhole } from '../../host/files/whole-file.ts';
 import { usage } from '../terminal/failure.ts';
+import type { ReplayRun } from './replay-run.ts';
 import { note, print } from '../terminal/output.ts';
 import { Progress } from '../terminal/progress.ts';
 import { wrapText } from '../terminal/table.ts';
@@ -29,12 +30,6 @@ export interface ReplayFlags {
   set?: string[];
   json?: string;
   out?: string;
-}
-
-/** What a run gives. `delays`: the flows' samples for the plot. */
-export interface ReplayRun {
-  readonly report: Report;
-  readonly delays: readonly DelaySeries[];
 }
 
 export function registerReplay(program: Command): void {

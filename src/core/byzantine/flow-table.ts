@@ -17,7 +17,6 @@ const UNUSED_AFTER: Micros = 60 * SECOND;
  * Packets of one user that wait for paths, to all destinations together: more than a client library is ahead of a daemon
  * that has told it to wait (512 KiB, 192 B and more for each).
  */
-const WAITING_PER_USER_MAX = 3_072;
 
 export function flowName(destination: NodeId, service: number): string {
   return `${destination} ${service}`;
@@ -70,30 +69,3 @@ export class FlowTable {
   }
 }
 
-/** How many packets wait for paths, by user: nobody fills what others need, nor the memory of the daemon. */
-export class WaitingShares {
-  readonly #most: number;
-  readonly #of = new Map<object, number>();
-  #all = 0;
-
-  /** `most`: of all users together. */
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  mayAdd(user: object): boolean {
-    return this.#all < this.#most && (this.#of.get(user) ?? 0) < WAITING_PER_USER_MAX;
-  }
-
-  add(user: object): void {
-    this.#all += 1;
-    this.#of.set(user, (this.#of.get(user) ?? 0) + 1);
-  }
-
-  remove(user: object): void {
-    this.#all -= 1;
-    const left = this.#of.get(user)! - 1;
-    if (left === 0) this.#of.delete(user);
-    else this.#of.set(user, left);
-  }
-}

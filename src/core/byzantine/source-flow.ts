@@ -18,7 +18,7 @@ import type { DiscoveredPath } from './discovery.ts';
 import type { Verdict } from './intervals.ts';
 import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
-import type { WaitingShares } from './flow-table.ts';
+import type { WaitingShares } from './waiting-shares.ts';
 import type { WeightList } from './weights.ts';
 import type { Withdrawals } from './withdrawals.ts';
 

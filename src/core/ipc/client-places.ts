@@ -12,8 +12,7 @@
  */
 
 import { ClientRate, type RateLimits } from './client-rate.ts';
-import type { ClientAccess } from './client.ts';
-import type { ClientPort } from './client-port.ts';
+import type { ClientAccess, ConnectedClient } from './client.ts';
 
 /** Of limits.clients one in so many is for local programs alone. */
 const LOCAL_SHARE = 8;
@@ -29,14 +28,14 @@ export interface PlaceLimits {
 
 export class ClientPlaces {
   readonly #limits: () => PlaceLimits;
-  readonly #placed = new Set<ClientPort>();
+  readonly #placed = new Set<ConnectedClient>();
   /** By certificate; those in `#placed` that are remote. */
-  readonly #remote = new Map<string, Set<ClientPort>>();
+  readonly #remote = new Map<string, Set<ConnectedClient>>();
   #remoteCount = 0;
   /** By certificate, the one that connected longest ago first. */
   readonly #rates = new Map<string, ClientRate>();
   /** Oldest first. */
-  readonly #asking = new Set<ClientPort>();
+  readonly #asking = new Set<ConnectedClient>();
 
   constructor(limits: () => PlaceLimits) {
     this.#limits = limits;
@@ -58,7 +57,7 @@ export class ClientPlaces {
   }
 
   /** Gives `port` a place; or why there is none, for its user. */
-  take(port: ClientPort): string | null {
+  take(port: ConnectedClient): string | null {
     const { certificate } = port.access;
     const fault = this.fault(port.access);
     if (fault === null) {
@@ -80,7 +79,7 @@ export class ClientPlaces {
   }
 
   /** It is gone, whether it had a place or not. */
-  give(port: ClientPort): void {
+  give(port: ConnectedClient): void {
     this.#asking.delete(port);
     if (!this.#placed.delete(port)) return;
     const { certificate } = port.access;
@@ -102,7 +101,7 @@ export class ClientPlaces {
   }
 
   /** Sockets of all connections that count as one client with `port`: a certificate is one, however often it connects. */
-  socketsOf(port: ClientPort): number {
+  socketsOf(port: ConnectedClient): number {
     const { certificate } = port.access;
     if (certificate === null) return port.sockets;
     let sockets = 0;

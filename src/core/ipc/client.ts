@@ -4,18 +4,7 @@
  * Types, and the access of a local program; so that parts of a client need not know the port that holds them.
  */
 
-import type { Secrecy } from '../session/secrecy.ts';
 import type { SpinesError } from '../base/errors.ts';
-import type { NodeId } from '../base/ids.ts';
-import type { Clock, Timers } from '../base/time.ts';
-import type { Firewall } from '../session/firewall.ts';
-import type { Sessions } from '../session/sessions.ts';
-import type { Streams } from '../session/streams.ts';
-import type { DropCounters } from '../wire/drop.ts';
-import type { WelcomeBody } from 'spines-client/protocol';
-import type { Arguments } from './arguments.ts';
-import type { ClientPlaces } from './client-places.ts';
-import type { ClientPort } from './client-port.ts';
 import type { ClientRole } from './roles.ts';
 
 /** The way back to the client, given by the host. */
@@ -70,29 +59,14 @@ export interface Asker {
 /** Answers a request: a result, or an error with a code. Called once, now or later. */
 export type Reply = (result: Record<string, unknown> | SpinesError) => void;
 
-export interface ClientServices {
-  readonly self: NodeId;
-  readonly firewall: Firewall;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly drops: DropCounters;
-  readonly sessions: Sessions;
-  readonly streams: Streams;
-  readonly places: ClientPlaces;
-  readonly socketsMax: number;
-  readonly queueBytes: number;
-  /** 0: unlimited. */
-  readonly bytesPerSecond: number;
-  readonly packetsPerSecond: number;
-  welcome(): WelcomeBody;
-  /** The node that `name` (a node name or a dotted quad) means, or null. */
-  resolve(name: string): NodeId | null;
-  nameOf(node: NodeId): string | null;
-  /** Which of the link services and routings this daemon can do; an error text otherwise. */
-  checkModes(service: number, dissemination: number, secrecy?: Secrecy): string | null;
-  /** Requests about the daemon. False when it knows no such op. */
-  administer(op: string, args: Arguments, reply: Reply, asker: ClientPort): boolean;
-  /** `asker` lacks the role for `op`. */
-  refused(op: string, asker: ClientPort, code: string): void;
-  onClosed(port: ClientPort): void;
+/** A client as what it asks for sees it. */
+export interface ConnectedClient {
+  readonly asker: Asker;
+  readonly access: ClientAccess;
+  /** It opens no sockets: its place is the next one's. */
+  readonly asksOnly: boolean;
+  /** Open ones. */
+  readonly sockets: number;
+  /** Ends it, with the reason. */
+  dismiss(why: string, code?: string): void;
 }

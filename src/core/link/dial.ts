@@ -10,26 +10,11 @@ import type { NodeId } from '../base/ids.ts';
 import { Timer, type Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
-import type { CongestionName } from '../recovery/congestion.ts';
 import { DialOutcome } from './dial-outcome.ts';
 import type { Call, CallSecrets } from './handshaker.ts';
 import type { Link } from './link.ts';
-import type { ToldRefusal } from './refusals.ts';
-
-/** A neighbour to dial. */
-export interface DialConfig {
-  /** Numeric address and port, 1..65535. */
-  readonly address: string;
-  readonly port: number;
-  /** The node that must answer there, or null for any. */
-  readonly node: NodeId | null;
-  /** The peer's X25519 key, 32 bytes, where it is known beforehand. */
-  readonly key?: Uint8Array;
-  /** The node's name, where it is known beforehand: for people. */
-  readonly name?: string;
-  /** Congestion control of this link; default: the daemon's. Each side's choice governs what it sends. */
-  readonly congestion?: CongestionName;
-}
+import type { ToldRefusal } from './told-refusal.ts';
+import type { DialConfig } from './dial-config.ts';
 
 /** A key that was asked for is asked for again after this many unanswered attempts: the peer may have a new one. */
 export const FORGET_KEY_AFTER = 12;

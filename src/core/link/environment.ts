@@ -18,12 +18,11 @@ import type { Packet } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import type { VersionRange } from '../wire/versions.ts';
 import type { Channel, FlushList } from './channel.ts';
-import type { CongestionName } from '../recovery/congestion.ts';
-import type { DialConfig } from './dial.ts';
+import type { CongestionName } from '../recovery/controller.ts';
+import type { DialConfig } from './dial-config.ts';
 import type { Run } from './handshaker.ts';
-import type { Link } from './link.ts';
 import type { LivenessConfig } from './liveness.ts';
-import type { Directory } from './neighbour-watch.ts';
+import type { Directory } from './directory.ts';
 
 export interface LinkTableConfig {
   readonly id: NodeId;
@@ -39,8 +38,13 @@ export interface LinkTableConfig {
   readonly limits: { readonly links: number; readonly linkQueueBytes: number };
 }
 
+/** A link as its surroundings tell it from others. */
+export interface SomeLink {
+  readonly node: NodeId;
+}
+
 /** What links need from their surroundings; shared by all links of a daemon. */
-export interface LinkEnvironment {
+export interface LinkEnvironment<L extends SomeLink = SomeLink> {
   readonly clock: Clock;
   readonly timers: Timers;
   /** For jitter. */
@@ -63,12 +67,12 @@ export interface LinkEnvironment {
   label(node: NodeId, certificate: Certificate | null): string;
   forgetChannel(channel: Channel): void;
   /** `link` moves to `channel`; true: `former` is not forgotten with it. */
-  onChannel(link: Link, channel: Channel, former: Channel | null): boolean;
-  onLinkDown(link: Link, why: string): void;
+  onChannel(link: L, channel: Channel, former: Channel | null): boolean;
+  onLinkDown(link: L, why: string): void;
   /** What others may hold against this daemon's own certificate, and what to do; null: nothing. */
   ownFault(): { readonly why: string; readonly next: string } | null;
   /** The peer never used what it was offered. */
-  onUnconfirmed(link: Link): void;
+  onUnconfirmed(link: L): void;
 }
 
 export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'> & {

@@ -25,14 +25,17 @@ import { DropReason } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import { Channel, Epoch } from './channel.ts';
-import { Dial, FORGET_KEY_AFTER, type DialConfig } from './dial.ts';
+import { Dial, FORGET_KEY_AFTER } from './dial.ts';
+import type { DialConfig } from './dial-config.ts';
 import type { Handshaker, Run } from './handshaker.ts';
 import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
 import { Link, type LinkUpper } from './link.ts';
-import { NeighbourWatch, type Directory, type Neighbour } from './neighbour-watch.ts';
+import { NeighbourWatch, type Neighbour } from './neighbour-watch.ts';
+import type { Directory } from './directory.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
 import { COPIES_BURST, COPIES_PER_SECOND, ReceiverIndices, type Answered, type ChannelEntry } from './receiver-indices.ts';
-import { Refusals, type ToldRefusal } from './refusals.ts';
+import { Refusals } from './refusals.ts';
+import type { ToldRefusal } from './told-refusal.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
 import { Twins } from './twins.ts';
 
@@ -62,7 +65,7 @@ const MISREAD: ReadonlySet<DropReason> = new Set([
 
 export class LinkTable {
   #config: LinkTableConfig;
-  readonly #env: LinkEnvironment;
+  readonly #env: LinkEnvironment<Link>;
   readonly #upper: LinkUpper;
   readonly #membership: Membership | null;
   readonly handshaker: Handshaker;

@@ -24,16 +24,9 @@ import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-ou
 import type { PeerHello } from './handshaker.ts';
 import type { Link } from './link.ts';
 import { RefusalLog } from './refusal-log.ts';
-import type { ToldRefusal } from './refusals.ts';
+import type { ToldRefusal } from './told-refusal.ts';
 import { explain, type WhyText } from './why.ts';
-
-/** Who is who, as far as routing knows. */
-export interface Directory {
-  /** Null: it has no name, or is not known. */
-  nameOf(node: NodeId): string | null;
-  /** The node whose certificate has this exchange key. */
-  ownerOf(key: Uint8Array): NodeId | null;
-}
+import type { Directory } from './directory.ts';
 
 /** A neighbour of the configuration, or a node that dialled us. */
 export interface Neighbour {

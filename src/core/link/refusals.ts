@@ -7,20 +7,15 @@
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import type { Clock, Micros } from '../base/time.ts';
+import type { Clock } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
-import { decodeRefusal, encodeRefusal, mayRefuse, REFUSAL_BYTES, refusalOf, type Refusal } from '../wire/refusal.ts';
+import { decodeRefusal, encodeRefusal, mayRefuse, REFUSAL_BYTES, refusalOf } from '../wire/refusal.ts';
 import type { Dial } from './dial.ts';
 import type { Handshaker } from './handshaker.ts';
+import type { ToldRefusal } from './told-refusal.ts';
 
 /** Apart from those of cookies and keys, which must not wait for what is only said. */
 const REFUSALS_PER_SECOND = 100, REFUSALS_BURST = 50;
-
-/** What was said to a dial, by whoever sends from that address. */
-export interface ToldRefusal extends Refusal {
-  readonly from: string;
-  readonly at: Micros;
-}
 
 export class Refusals {
   readonly #handshaker: Handshaker;

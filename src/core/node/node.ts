@@ -22,7 +22,8 @@ import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alt
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPlaces } from '../ipc/client-places.ts';
 import { quadOf } from '../ipc/arguments.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ClientServices } from '../ipc/client.ts';
+import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ConnectedClient } from '../ipc/client.ts';
+import type { ClientServices } from '../ipc/client-services.ts';
 import { ClientPort } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
@@ -45,7 +46,8 @@ import { PacketPool } from '../wire/packet-pool.ts';
 import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
 import type { Audit } from '../operator/audit.ts';
-import { Administration, type EmulationControl } from '../operator/administration.ts';
+import { Administration } from '../operator/administration.ts';
+import type { EmulationControl } from '../operator/emulation-control.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 import { VERSION } from './version.ts';
 
@@ -244,7 +246,8 @@ export class SpinesNode {
       refused: (op, asker, code) => administration.refused(op, asker, code),
       onClosed: (port) => {
         this.#places.give(port);
-        this.#clients.delete(port);
+        const open: Set<ConnectedClient> = this.#clients;
+        open.delete(port);
       },
     };
   }

@@ -5,7 +5,6 @@
  * configuration allows more; `reload` is the host's work.
  */
 
-import type { Endpoint } from '../base/datagram.ts';
 import { hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
@@ -17,7 +16,7 @@ import { authorityIdOf } from '../crypto/certificates.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { presharedText } from '../crypto/preshared.ts';
 import { integer, text, type Arguments } from '../ipc/arguments.ts';
-import type { Reply } from '../ipc/client.ts';
+import type { ConnectedClient, Reply } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
 import type { Dial } from '../link/dial.ts';
 import type { Trouble } from '../link/dial-outcome.ts';
@@ -40,17 +39,8 @@ import { ClientAudit } from './audit.ts';
 import { byzantineFigures, byzantineRoutes, traceHops, traceInUse } from './byzantine-report.ts';
 import { firewallFigures, firewallRules, mayReach } from './firewall-report.ts';
 import { misbehave } from './misbehaviour.ts';
-import type { NodeEnvironment, SpinesNode } from '../node/node.ts';
+import type { NodeView, OperatorEnvironment } from './node-view.ts';
 import { VERSION } from '../node/version.ts';
-
-/** Emulated link characteristics, by the address of the peer. */
-export interface EmulationControl {
-  get(peer: Endpoint): LinkSettings | null;
-  /** Changes what `change` names; what results, or null when that link is not emulated. Throws SpinesError EINVAL. */
-  set(peer: Endpoint, change: LinkSettings): LinkSettings | null;
-  /** Datagrams to that peer that the emulated wire lost or had no room for. */
-  dropped(peer: Endpoint): number;
-}
 
 const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 const TROUBLES_MAX = 64;
@@ -65,16 +55,16 @@ const SEARCHES_PER_SECOND = 1, SEARCHES_BURST = 5, SEARCHERS_MAX = 256;
 const LOCAL_SEARCHES_PER_SECOND = 4, LOCAL_SEARCHES_BURST = 10;
 
 export class Administration {
-  readonly #node: SpinesNode;
-  readonly #env: NodeEnvironment;
+  readonly #node: NodeView;
+  readonly #env: OperatorEnvironment;
   readonly #clients: ReadonlySet<ClientPort>;
   readonly #startedAt: Micros;
   readonly #audit: ClientAudit;
   /** By certificate. */
   readonly #remoteSearches = new SourceBudget(SEARCHES_PER_SECOND, SEARCHES_BURST, SEARCHERS_MAX);
-  readonly #localSearches = new WeakMap<ClientPort, TokenBucket>();
+  readonly #localSearches = new WeakMap<ConnectedClient, TokenBucket>();
 
-  constructor(node: SpinesNode, env: NodeEnvironment, clients: ReadonlySet<ClientPort>) {
+  constructor(node: NodeView, env: OperatorEnvironment, clients: ReadonlySet<ClientPort>) {
     this.#node = node;
     this.#env = env;
     this.#clients = clients;
@@ -83,12 +73,12 @@ export class Administration {
   }
 
   /** A client was refused `op` before it came here. */
-  refused(op: string, asker: ClientPort, code: string): void {
+  refused(op: string, asker: ConnectedClient, code: string): void {
     this.#audit.record(op, asker.asker, code, {});
   }
 
   /** Answers `op` through `reply`; false when it is not known. `asker`: null for the daemon itself. Throws SpinesError for bad arguments. */
-  request(op: string, args: Arguments, reply: Reply, asker: ClientPort | null = null): boolean {
+  request(op: string, args: Arguments, reply: Reply, asker: ConnectedClient | null = null): boolean {
     if (asker === null) return this.#request(op, args, reply, null);
     const { id: _id, op: _op, ...asked } = args;
     const told: Reply = (result) => {
@@ -105,7 +95,7 @@ export class Administration {
     }
   }
 
-  #request(op: string, args: Arguments, reply: Reply, asker: ClientPort | null): boolean {
+  #request(op: string, args: Arguments, reply: Reply, asker: ConnectedClient | null): boolean {
     switch (op) {
       case 'status': reply({ ...this.#status() }); return true;
       case 'links': reply({ ...this.#links() }); return true;
@@ -403,7 +393,7 @@ export class Administration {
     return { schema: 1, twins: this.#twins(), nodes: [...nodes, ...refused.values(), ...this.#unheard(refused)] };
   }
 
-  #ping(args: Arguments, reply: Reply, asker: ClientPort | null): void {
+  #ping(args: Arguments, reply: Reply, asker: ConnectedClient | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const bytes = args['bytes'] === undefined ? 0 : integer(args, 'bytes', 0, 65_535);
@@ -415,7 +405,7 @@ export class Administration {
   }
 
   /** Sends `probes` requests for every ttl, all at once, and answers when the last is in or given up. */
-  #trace(args: Arguments, reply: Reply, asker: ClientPort | null): void {
+  #trace(args: Arguments, reply: Reply, asker: ConnectedClient | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const probes = args['probes'] === undefined ? 3 : integer(args, 'probes', 1, TRACE_PROBES_MAX);
@@ -459,7 +449,7 @@ export class Administration {
   }
 
   /** The path in use, or what discovery finds in time. */
-  #byzantineTrace(args: Arguments, reply: Reply, asker: ClientPort | null): void {
+  #byzantineTrace(args: Arguments, reply: Reply, asker: ConnectedClient | null): void {
     const node = this.#target(args, 'node');
     const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
     const byzantine = this.#byzantine();
@@ -490,7 +480,7 @@ export class Administration {
     if (!looks) throw unsent(node, DropReason.noRoute);
   }
 
-  #localSearchesOf(asker: ClientPort): TokenBucket {
+  #localSearchesOf(asker: ConnectedClient): TokenBucket {
     let bucket = this.#localSearches.get(asker);
     if (bucket === undefined) this.#localSearches.set(asker, bucket = new TokenBucket(LOCAL_SEARCHES_PER_SECOND, LOCAL_SEARCHES_BURST));
     return bucket;
@@ -544,7 +534,7 @@ export class Administration {
 }
 
 /** Who shares with himself: a certificate, however often it connects, or a program of this machine. */
-function holderOf(asker: ClientPort | null): unknown {
+function holderOf(asker: ConnectedClient | null): unknown {
   return asker?.access.certificate ?? asker;
 }
 

@@ -16,11 +16,11 @@ import { DropReason } from '../wire/drop.ts';
 import { Packet } from '../wire/packet.ts';
 import { PROBED_ACK_HEAD_BYTES, ProbedAck, ProbedData } from '../wire/probed.ts';
 import { MISBEHAVIOURS, parseMisbehaviour, SIMULATED_MISBEHAVIOURS, type MisbehaviourName, type MisbehaviourOrder } from 'spines-client/protocol';
-import type { SpinesNode } from '../node/node.ts';
+import type { NodeView } from './node-view.ts';
 
 /** What hooks act on and may use. */
 export interface Laboratory {
-  readonly node: SpinesNode;
+  readonly node: NodeView;
   /** Null without identities. */
   readonly router: ByzantineRouter | null;
   readonly rng: Rng;
@@ -68,7 +68,7 @@ const DEEDS: Readonly<Record<Exclude<keyof typeof MISBEHAVIOURS, 'none'>, Make>>
 };
 
 /** From now on; throws SpinesError EINVAL for what is no such name, EOPNOTSUPP for what one daemon can't do. Nothing without identities, where there is nothing to disturb. */
-export function misbehave(node: SpinesNode, what: MisbehaviourName, { clock, timers, rng }: { readonly clock: Clock; readonly timers: Timers; readonly rng: Rng }): void {
+export function misbehave(node: NodeView, what: MisbehaviourName, { clock, timers, rng }: { readonly clock: Clock; readonly timers: Timers; readonly rng: Rng }): void {
   const later = (us: Micros, action: () => void): void => timers.arm(new Timer(action), clock.now() + us);
   const lab = { node, router: node.byzantine, rng: rng.fork('misbehaviour'), later };
   setDeed(lab, deedOf(lab, orderOf(what)));

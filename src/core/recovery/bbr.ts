@@ -16,7 +16,7 @@
  */
 
 import { MILLISECOND, NEVER, SECOND, type Micros } from '../base/time.ts';
-import type { CongestionController } from './congestion.ts';
+import type { CongestionController } from './controller.ts';
 import { DeliveryRate, type RateSample } from './delivery-rate.ts';
 
 const SEGMENT = 1_480;

@@ -6,7 +6,7 @@
  */
 
 import type { Micros } from '../base/time.ts';
-import type { CongestionController } from './congestion.ts';
+import type { CongestionController } from './controller.ts';
 
 const GAIN = 1.25;
 const GAIN_SLOW_START = 2;

@@ -11,7 +11,8 @@
 import { assert } from '../base/assert.ts';
 import { ByteQueue } from '../base/byte-queue.ts';
 import { MILLISECOND, NEVER, type Micros } from '../base/time.ts';
-import { makeController, type CongestionController, type CongestionName } from '../recovery/congestion.ts';
+import { makeController } from '../recovery/congestion.ts';
+import type { CongestionController, CongestionName } from '../recovery/controller.ts';
 import { Pacer } from '../recovery/pacer.ts';
 import { RttEstimator } from '../recovery/rtt.ts';
 import { SEGMENT_BYTES_MAX, SEGMENT_DUPLICATE, type Segment } from '../wire/segment.ts';

@@ -12,7 +12,7 @@
 import { assert } from '../base/assert.ts';
 import type { NodeId, Port } from '../base/ids.ts';
 import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import type { CongestionName } from '../recovery/congestion.ts';
+import type { CongestionName } from '../recovery/controller.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import { SEAL_BYTES } from '../wire/sealed-packet.ts';
 import {

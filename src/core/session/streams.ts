@@ -13,7 +13,7 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
-import type { CongestionName } from '../recovery/congestion.ts';
+import type { CongestionName } from '../recovery/controller.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { demandsProof, DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { RESET_FORBIDDEN, RESET_UNSAID, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';

@@ -21,7 +21,7 @@ import { DropReason } from '../../core/wire/drop.ts';
 import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_PROBED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT } from '../../core/wire/packet.ts';
 import { encodeProbedHead, ONION_LAYER_BYTES, ProbedData, TAIL_LAST_BYTES, type ProbedAck } from '../../core/wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../../core/wire/sizes.ts';
-import type { Adversary } from './adversary.ts';
+import type { Adversary } from './insider.ts';
 
 type Make = (me: Adversary, amount: number | null) => Deed;
 

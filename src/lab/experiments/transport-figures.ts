@@ -5,7 +5,7 @@
  * source gives the same text. Invariant: every cell is a number or a name; "-" means that the flow does not keep up.
  */
 
-import { CONGESTION_NAMES, type CongestionName } from '../../core/recovery/congestion.ts';
+import { CONGESTION_NAMES, type CongestionName } from '../../core/recovery/controller.ts';
 import { padhyeMbps } from './figures.ts';
 import { alone, chain, jain, quantileMs, run, share, WAYS, type Outcome, type Way } from './transport-lab.ts';
 

@@ -9,7 +9,7 @@ import type { DelayStats, FlowMeter } from '../report/delay-stats.ts';
 import { changeDirection, defaultDirection } from '../../core/emulation/link-settings.ts';
 import type { ReportFlow } from '../report/report.ts';
 import { parseTopology } from '../topology/topology-parse.ts';
-import type { CongestionName } from '../../core/recovery/congestion.ts';
+import type { CongestionName } from '../../core/recovery/controller.ts';
 import { SERVICE_BEST_EFFORT } from '../../core/wire/packet.ts';
 import { runVirtual } from '../replay/run-virtual.ts';
 import { SimStreamFlow } from '../sim/stream-flow.ts';

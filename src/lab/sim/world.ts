@@ -21,7 +21,7 @@ import type { PresharedKey } from '../../core/crypto/preshared.ts';
 import type { Primitives } from '../../core/crypto/primitives.ts';
 import type { AddressProbe } from '../../core/base/address-probe.ts';
 import { SpinesNode } from '../../core/node/node.ts';
-import type { EmulationControl } from '../../core/operator/administration.ts';
+import type { EmulationControl } from '../../core/operator/emulation-control.ts';
 import type { Audit } from '../../core/operator/audit.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../../core/node/config.ts';
 import { cheapPrimitives } from './cheap-primitives.ts';

@@ -14,10 +14,8 @@ import { checkFigure } from './topology-figure.ts';
 import { generateGraph } from './topology-generate.ts';
 import { applyOverrides, parseOverride, type Override } from './topology-overrides.ts';
 import { checkFile, nearest, type EventData, type FileData, type FlowData, type Issue } from './topology-schema.ts';
-import {
-  TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX,
-  type Topology, type TopologyEvent, type TopologyFlow, type TopologyLink, type TopologyNode,
-} from './topology.ts';
+import { type Topology, type TopologyEvent, type TopologyFlow, type TopologyLink, type TopologyNode } from './topology.ts';
+import { TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX } from './limits.ts';
 import { YamlText } from '../../text/yaml-text.ts';
 
 /** Faults reported at most; the rest are counted. */

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';
 import { MILLISECOND } from '../../core/base/time.ts';
 import { BANDWIDTH_KBPS_MAX, DELAY_US_MAX, MTU_MAX, MTU_MIN, QUEUE_BYTES_MAX, type DirectionChange } from '../../core/emulation/link-settings.ts';
-import { FLOW_RATE_MAX, FLOW_SIZE_MAX, FLOW_SIZE_MIN, TOPOLOGY_EVENTS_MAX, TOPOLOGY_FLOWS_MAX, TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX } from './topology.ts';
+import { FLOW_RATE_MAX, FLOW_SIZE_MAX, FLOW_SIZE_MIN, TOPOLOGY_EVENTS_MAX, TOPOLOGY_FLOWS_MAX, TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX } from './limits.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from '../../text/units.ts';
 
 /** One thing wrong: where in the plain data, and what. */

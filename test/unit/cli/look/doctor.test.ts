@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import type { StatusReply } from 'spines-client';
 
-import { daemonFindings, formatFindings, machineFindings, type Finding, type MachineFacts } from '../../../../src/cli/look/doctor.ts';
+import { daemonFindings, formatFindings, machineFindings, type MachineFacts } from '../../../../src/cli/look/doctor.ts';
+import type { Finding } from '../../../../src/cli/look/finding.ts';
 
 const good: MachineFacts = {
   node: '20.20.2', platform: 'linux x64', primitives: [{ name: 'libsodium', microseconds: 4.06 }, { name: 'node:crypto', microseconds: 9 }], offload: true, dontFragment: true,

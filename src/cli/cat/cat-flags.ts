@@ -1,0 +1,19 @@
+/** The flags of `spines cat`, as its streams and its datagrams read them. */
+
+import type { SecrecyName } from 'spines-client';
+
+import type { ClientFlags } from '../client.ts';
+
+export interface CatFlags extends ClientFlags {
+  listen?: number;
+  datagram?: boolean;
+  link?: 'best-effort' | 'reliable';
+  routing?: 'link-state' | 'byzantine';
+  secrecy?: SecrecyName;
+  size?: number;
+  rate?: number;
+  reply?: boolean;
+  keepOpen?: boolean;
+  silence?: number;
+  verbose?: boolean;
+}
