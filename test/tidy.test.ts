@@ -223,7 +223,7 @@ describe('house rules', () => {
   });
 
   test('every file that the documents name exists', () => {
-    const documents = ['README.md', 'src/ARCHITECTURE.md', 'src/core/wire/WIRE.md', 'spines-client/README.md', 'topologies/README.md'];
+    const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'src/ARCHITECTURE.md', 'src/core/wire/WIRE.md', 'spines-client/README.md', 'topologies/README.md'];
     const faults = documents.flatMap((document) => {
       const text = readFileSync(join(root, document), 'utf8');
       return [...text.matchAll(/`((?:src|test|topologies|spines-client|\.ci)\/[A-Za-z0-9_./-]+)`/g)]
