@@ -198,6 +198,30 @@ describe.each(SERVICES)('a router that alters what it passes on, %s', (_name, se
     expect(scene.c.node.drops.snapshot()).toEqual({ endToEndKeyGone: 1 });
   });
 
+  test('early ones that come again after later ones went missing are delivered once', () => {
+    const scene = new Scene(service);
+    const { network } = scene;
+    const pour = (count: number): void => {
+      for (let i = 0; i < count; i += 1) {
+        scene.sender.send(scene.b, PORT, random(20, i));
+        if (i % 50 === 49) network.run(10 * MILLISECOND);
+      }
+      network.run(200 * MILLISECOND);
+    };
+    // As many as are forgotten while none is missing.
+    pour(6_000);
+    const early = scene.seen.slice(100, 400), before = scene.receiver.messages.length;
+    expect(before).toBe(6_000);
+    let dropped = 0;
+    atRouter(scene.router, () => (dropped += 1) <= 20);
+    pour(4_000);
+    expect(scene.receiver.messages.length).toBe(before + 3_980);
+    atRouter(scene.router, null);
+    for (const copy of early) scene.inject(copy);
+    expect(scene.receiver.messages.length).toBe(before + 3_980);
+    expect((scene.drops['endToEndReplayed'] ?? 0) + (scene.drops['endToEndTooOld'] ?? 0)).toBe(early.length);
+  });
+
   test('copies are taken once: at once, later, after new keys, and after a restart of either end', () => {
     const scene = new Scene(service, { config: { keyRotationUs: 2 * SECOND } });
     const { network, a, b } = scene;

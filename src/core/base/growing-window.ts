@@ -12,6 +12,8 @@ export class GrowingWindow {
   /** -1 until the first arrival. */
   highest = -1;
   #words = new Uint32Array(WORDS_LEAST);
+  /** Block of 32 numbers that was the first in the window: none before it was ever taken. */
+  #oldest = 0;
   readonly #wordsMost: number;
   readonly #mayGrow: (bytes: number) => boolean;
 
@@ -54,6 +56,7 @@ export class GrowingWindow {
   #advance(number: number): void {
     const block = Math.floor(number / 32), before = Math.floor(this.highest / 32);
     if (block === before && this.highest >= 0) return;
+    if (this.highest < 0) this.#oldest = Math.max(0, block - this.#words.length + 1);
     while (this.#words.length < this.#wordsMost && this.#forgets(before, block) && this.#mayGrow(this.#words.length * 4)) this.#grow(before);
     const count = this.#words.length;
     const from = Math.max(before + 1, block - count + 1);
@@ -75,6 +78,8 @@ export class GrowingWindow {
     const old = this.#words, count = old.length;
     const words = new Uint32Array(count * 2);
     for (let i = Math.max(0, before - count + 1); i <= before; i += 1) words[i % words.length] = old[i % count]!;
+    // What was in the window before and is not now was forgotten because all of it had come, or had become too old: it must not be new again.
+    for (let i = Math.max(this.#oldest, before - 2 * count + 1); i <= before - count; i += 1) words[i % words.length] = 0xffff_ffff;
     this.#words = words;
   }
 }

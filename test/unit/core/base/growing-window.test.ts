@@ -31,6 +31,26 @@ describe('a growing window', () => {
     }
   });
 
+  test('that grows late says of no number from before that it is new', () => {
+    const rng = new Rng(5);
+    for (let round = 0; round < 30; round += 1) {
+      const window = new GrowingWindow(64 * 2 ** (1 + rng.below(8))), seen = new Set<number>();
+      let next = rng.below(2) === 0 ? 0 : rng.below(2 ** 40);
+      const first = next;
+      // Whole for so long that what is old was forgotten; then numbers are missing, once or again and again.
+      for (let part = 0; part < 4; part += 1) {
+        for (let i = 2_000 + rng.below(8_000); i > 0; i -= 1, next += 1) {
+          window.record(next);
+          seen.add(next);
+        }
+        next += 1 + rng.below(rng.chance(0.5) ? 40 : 6_000);
+        window.record(next);
+        seen.add(next);
+        for (const number of seen) if (window.isNew(number)) throw new Error(`round ${round}: ${number - first} of ${next - first} is new again`);
+      }
+    }
+  });
+
   test('stays small while nothing is missing, and grows no further than it must', () => {
     const window = new GrowingWindow(16_384);
     for (let i = 0; i < 100_000; i += 1) window.record(i);
