@@ -42,7 +42,7 @@ describe('spines figures', () => {
   });
 
   test('what does not exist is wrong usage', async () => {
-    expect(await spines('figures', 'wise02', '--out', '/tmp/none')).toMatchObject({ code: 2, stderr: 'spines: there is no set wise02; sets are dsn03, byzantine\n' });
+    expect(await spines('figures', 'wise02', '--out', '/tmp/none')).toMatchObject({ code: 2, stderr: 'spines: there is no set wise02; sets are dsn03, byzantine, transport\n' });
     const { code, stderr } = await spines('figures', 'dsn03', '--out', '/tmp/none', '--only', 'fig3,fig8');
     expect([code, stderr]).toEqual([2, `spines: there is no figure fig8; there are ${keys.join(', ')}\n`]);
     expect((await spines('figures', 'dsn03')).code).toBe(2);
