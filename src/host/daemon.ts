@@ -36,6 +36,7 @@ import { SharedReload } from './config/shared-reload.ts';
 import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenGrants } from './doors/token-file.ts';
+import { SendTroubles } from './net/send-troubles.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './net/udp.ts';
 import type { AuditFigures, HostFigures, LogFigures } from 'spines-client/protocol';
 
@@ -141,6 +142,7 @@ class Daemon implements RunningDaemon {
   readonly #options: DaemonOptions;
   readonly #clock = new SystemClock();
   readonly #lateness = new Lateness(this.#clock.now());
+  readonly #unsent = new SendTroubles(this.#clock.now());
   readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd(), (late, now) => this.#lateness.add(late, now));
   /** Of the emulated wires: nothing of the core runs on it, so its turns end with what it sent. */
   readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => this.#udp.flush());
@@ -200,7 +202,14 @@ class Daemon implements RunningDaemon {
         this.#node?.onSinkWritable();
         this.#scheduleTurnEnd();
       },
-      onDropped: () => this.#node?.drops.count(DropReason.sinkFull),
+      onDropped: (to, why) => {
+        this.#node?.drops.count(DropReason.sinkFull);
+        this.#unsent.note(why, to.key, 1, this.#clock.now());
+      },
+      onRefused: (to, datagrams, code) => {
+        this.#node?.drops.count(DropReason.sendRefused, datagrams);
+        this.#unsent.note(code, to.key, datagrams, this.#clock.now());
+      },
       onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
       onUnbatched: (to, code) => {
         if (toldUnbatched.has(to.key) || toldUnbatched.size >= TOLD_UNBATCHED_MAX) return;
@@ -390,7 +399,7 @@ class Daemon implements RunningDaemon {
     return {
       offload: offloaded, without: this.#options.without ?? null, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
       timersLateMs: this.#lateness.figures(this.#clock.now()), timersLateCounts: this.#lateness.counts, memoryBytes: process.memoryUsage.rss(),
-      process: processIdentity(),
+      process: processIdentity(), unsent: this.#unsent.figures(this.#clock.now()),
       log: this.#options.logFigures?.() ?? null, audit: this.#options.auditFigures?.() ?? null,
     };
   }

@@ -78,7 +78,7 @@ async function start(order: Order & { kind: 'start' }): Promise<void> {
     }
     case 'udp-forwarder': {
       const to = makeEndpoint(next!.address, next!.port);
-      const udp: UdpSink = new UdpSink({ onRead: () => {}, onDatagram: (bytes) => { udp.send(to, bytes, bytes.length); return true; }, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} });
+      const udp: UdpSink = new UdpSink({ onRead: () => {}, onDatagram: (bytes) => { udp.send(to, bytes, bytes.length); return true; }, onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} });
       await udp.open([at]);
       return;
     }

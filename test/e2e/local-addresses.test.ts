@@ -32,7 +32,7 @@ async function echo(listen: readonly string[], by: Offload | null, port = 0): Pr
       sink.send(from, bytes, bytes.length);
       return true;
     },
-    onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {},
+    onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {},
   }, by);
   open.push(sink);
   await sink.open(listen.map((address) => ({ address, port })));

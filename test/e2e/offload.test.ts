@@ -15,7 +15,7 @@ const LONG = process.env['SPINES_LONG'] === '1';
 const folder = mkdtempSync(join(tmpdir(), 'spines-offload-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const BUILT = fileURLToPath(new URL('../../dist/host/offload.js', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../dist/host/net/offload.js', import.meta.url));
 /** As where the package's binary does not fit the system. */
 const BROKEN = `const m = require('node:module'), load = m._load;
 m._load = function (name, ...rest) { if (name === 'koffi') throw new Error('libc.so.6: version GLIBC_9 not found\\nmore'); return load.call(this, name, ...rest); };\n`;

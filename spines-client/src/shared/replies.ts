@@ -84,6 +84,8 @@ export interface HostFigures {
   /** How many timers were late by less than 2^i microseconds, and no less than half of that, since the start. */
   timersLateCounts?: readonly number[];
   memoryBytes: number;
+  /** What the system did not send over the last half to whole minute, the most frequent first. Absent from daemons before 0.2. */
+  unsent?: UnsentRow[];
   /** `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does everywhere. */
   process: { pid: number; namespace: string };
   /** Null: nobody looks after it. */
@@ -91,6 +93,9 @@ export interface HostFigures {
   /** Absent from daemons before 0.2. */
   audit?: AuditFigures | null;
 }
+
+/** `code`: the system's (EHOSTUNREACH ...), "full": it took none for too long, "noSocket": none of that family. `to`: of the last, "ip:port". */
+export interface UnsentRow { code: string; datagrams: number; to: string }
 
 /** Records of operations that changed something; `log`: of their own file, null: they are in the log. */
 export interface AuditFigures { records: number; log: LogFigures | null }

@@ -7,7 +7,7 @@
 
 import type { Command } from 'commander';
 import type { SpinesClient, StatusReply } from 'spines-client';
-import type { FirewallFigures, LogFigures } from 'spines-client/protocol';
+import type { FirewallFigures, LogFigures, UnsentRow } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../../host/log/log-writer.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from '../client.ts';
@@ -56,7 +56,7 @@ async function machineFacts(): Promise<MachineFacts> {
   const { findOffload } = await import('../../host/net/offload.ts');
   const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../../host/net/udp.ts');
   const { offload, without } = findOffload();
-  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
   await sink.close();
   return {
@@ -134,8 +134,7 @@ export function daemonFindings(status: StatusReply): Finding[] {
     what: 'bounds', found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
     advice: full.length === 0 ? null : 'raise `limits` in its config, or see who uses it up with `spines sessions`',
   });
-  const unsent = drops['sinkFull'] ?? 0;
-  if (unsent > 0) findings.push({ what: 'sending', found: `${unsent} datagrams that the system did not take`, advice: 'the network device is slower than the daemon: see its queue and its driver' });
+  findings.push(...(host?.unsent ?? []).map(sendingFinding));
   const log = host?.log ?? null;
   if (log !== null) findings.push(logFinding(log));
   if (host !== null) {
@@ -146,6 +145,27 @@ export function daemonFindings(status: StatusReply): Finding[] {
     });
   }
   return findings;
+}
+
+/** Codes of the system, what they say of datagrams to somebody, and what to do. Old trouble is none: rows are of the last minute. */
+const UNSENT: readonly { readonly codes: readonly string[]; readonly text: string; readonly advice: (host: string) => string }[] = [
+  { codes: ['full', 'ENOBUFS', 'ENOMEM', 'EAGAIN'], text: 'the system took none for a while', advice: () => 'the network device is slower than the daemon: see its queue and its driver' },
+  {
+    codes: ['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EHOSTDOWN', 'ENODEV', 'ENXIO'], text: 'there is no way there',
+    advice: (host) => `see \`ip route get ${host}\`, and whether the device and its cable are up`,
+  },
+  { codes: ['EPERM', 'EACCES'], text: 'this machine forbids it', advice: (host) => `its own firewall refuses UDP to ${host}: allow that in the rules for what leaves` },
+  { codes: ['EINVAL', 'EADDRNOTAVAIL'], text: 'the address that they leave from has gone', advice: () => 'see `ip address`, and `listen` in its config' },
+  { codes: ['noSocket'], text: 'no socket of that family', advice: (host) => `add ${host.includes(':') ? '"[::]:PORT"' : '"0.0.0.0:PORT"'} to \`listen\` in its config` },
+];
+
+function sendingFinding({ code, datagrams, to }: UnsentRow): Finding {
+  const known = UNSENT.find(({ codes }) => codes.includes(code)), system = /^E[A-Z0-9]+$/.test(code) ? ` (${code})` : '';
+  const host = to.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return {
+    what: 'sending', found: `${datagrams} datagrams not sent in the last minute, the last to ${to}: ${known?.text ?? 'the system refused them'}${system}`,
+    advice: known?.advice(host) ?? `the system says ${code}: see its log`,
+  };
 }
 
 function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply['drops']): Finding {

@@ -48,6 +48,7 @@ export const DropReason = {
   linkDown: 34,
   sinkFull: 35,
   datagramAboveMtu: 109,
+  sendRefused: 140,
   loopbackFull: 36,
   /* sessions */
   portClosed: 37,

@@ -30,8 +30,13 @@ export interface UdpEvents {
   onRead(): void;
   /** `bytes` belong to the callee. False when they are no datagram as they stand, and are as they were. */
   onDatagram(bytes: Uint8Array, from: Endpoint): boolean;
-  /** A datagram was not sent: the kernel took none for too long, or there is no socket of that family. */
-  onDropped(): void;
+  /** A datagram to that address was not sent: the kernel took none for too long ("full"), or there is no socket of that family ("noSocket"). */
+  onDropped(to: Endpoint, why: 'full' | 'noSocket'): void;
+  /**
+   * The system refused `datagrams` to that address, and perhaps others of the same millisecond, for what has nothing to do with their size:
+   * `code` says why (no way there, a firewall of this machine, an address of ours that has gone).
+   */
+  onRefused(to: Endpoint, datagrams: number, code: string): void;
   /**
    * `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by, and perhaps others
    * of the same millisecond. Size probes are not told.
@@ -63,6 +68,9 @@ const BATCH_BYTES_MAX = 60_000;
  */
 const ASKED_EVERY_US: Micros = MILLISECOND;
 
+/** What a kernel says of a batch as such, and of no datagram alone (Linux: udp_send_skb); all else is of the way to the peer. */
+const BATCH_REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'EIO', 'EOPNOTSUPP', 'ENOPROTOOPT', 'ENOTSUP']);
+
 /** After so many datagrams that left one by one, a batch is tried again where a smaller MTU may have been why one was refused. */
 const UNBATCHED_FOR = 10_000;
 
@@ -92,10 +100,14 @@ export class UdpSink implements DatagramSink {
   readonly #askedAt = new WeakMap<Endpoint, Micros>();
   /** One for all sends that ask: Node keeps quiet about errors without. */
   readonly #onSent = (error: NodeJS.ErrnoException | null): void => {
-    // Others of single datagrams (an unreachable network, a refused port) are the link's to notice.
+    // What to do about an unreachable network or a refused port is the link's.
     if (error === null) return;
-    if (error.code === 'EMSGSIZE') this.#onTooLong(error as SendError);
-    else this.#sockets.suspect();
+    const { code = 'EIO', address, port } = error as SendError, to = makeEndpoint(address, port);
+    if (code === 'EMSGSIZE') this.#events.onTooLong(to, 1);
+    else {
+      this.#sockets.suspect();
+      this.#events.onRefused(to, 1, code);
+    }
   };
   readonly #glued: GluedReader;
   #retry: NodeJS.Timeout | null = null;
@@ -153,7 +165,7 @@ export class UdpSink implements DatagramSink {
   send(to: Endpoint, bytes: Uint8Array, length: number): void {
     const bound = this.#sockets.of(to);
     if (bound === null) {
-      this.#events.onDropped();
+      this.#events.onDropped(to, 'noSocket');
       return;
     }
     if (!bound.batches) this.#sendOne(bound, to, bytes, 0, length);
@@ -236,7 +248,7 @@ export class UdpSink implements DatagramSink {
     const { socket } = bound;
     const length = end - start;
     if ((this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) || !this.#wholeUpTo(bound, length)) {
-      this.#events.onDropped();
+      this.#events.onDropped(to, 'full');
       return;
     }
     const view = (this.#views[length] ??= this.#scratch.subarray(0, length));
@@ -279,21 +291,19 @@ export class UdpSink implements DatagramSink {
     return true;
   }
 
-  #onTooLong({ address, port }: SendError): void {
-    this.#events.onTooLong(makeEndpoint(address, port), 1);
-  }
-
   #onBatchRefused(to: Endpoint, datagrams: number, segment: number, { code }: NodeJS.ErrnoException): void {
     if (code === 'EMSGSIZE') {
       this.#events.onTooLong(to, datagrams);
       return;
     }
     this.#sockets.suspect();
+    this.#events.onRefused(to, datagrams, code ?? 'EIO');
+    // A network that is away for a second says nothing of batches.
+    if (code !== undefined && !BATCH_REFUSALS.has(code)) return;
     if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
     // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
     if (!this.#unbatched.has(to.key)) this.#events.onUnbatched?.(to, code ?? 'EIO');
     this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
-    for (let i = 0; i < datagrams; i += 1) this.#events.onDropped();
   }
 
   close(): Promise<void> {

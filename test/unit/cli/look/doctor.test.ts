@@ -38,6 +38,19 @@ describe('the machine', () => {
 });
 
 describe('the daemon', () => {
+  test('with old trouble: that datagrams were once not sent is no present trouble', () => { expect(advised(daemonFindings({ ...status, drops: { sinkFull: 3, sendRefused: 9 } }))).toEqual([]); });
+
+  test('a datagram that cannot leave: why, and where to look', () => {
+    const advice = (code: string, to: string): string => {
+      const [found] = daemonFindings({ ...status, host: { ...status.host!, unsent: [{ code, datagrams: 3, to }] } }).filter(({ what }) => what === 'sending');
+      return `${found!.found}; ${found!.advice}`;
+    };
+    expect(advice('EHOSTUNREACH', '[2001:db8::7]:8100')).toBe('3 datagrams not sent in the last minute, the last to [2001:db8::7]:8100: there is no way there (EHOSTUNREACH); '
+      + 'see `ip route get 2001:db8::7`, and whether the device and its cable are up');
+    expect(advice('EPERM', '192.0.2.7:8100')).toContain('its own firewall refuses UDP to 192.0.2.7:');
+    expect(advice('noSocket', '[2001:db8::7]:8100')).toContain('add "[::]:PORT" to `listen`');
+  });
+
   test('in good health', () => { expect(advised(daemonFindings(status))).toEqual([]); });
 
   test.each<[string, Partial<StatusReply>, string]>([
@@ -46,7 +59,8 @@ describe('the daemon', () => {
     ['a link down', { links: { up: 1, total: 2 } }, 'links'],
     ['no link', { links: { up: 0, total: 0 } }, 'links'],
     ['a bound reached', { bounds: { packets: [9, 9] } }, 'bounds'],
-    ['datagrams not sent', { drops: { sinkFull: 3 } }, 'sending'],
+    ...(['full', 'EHOSTUNREACH', 'EPERM', 'EADDRNOTAVAIL', 'noSocket', 'EMEDIUMTYPE'].map((code): [string, Partial<StatusReply>, string] => (
+      [`datagrams not sent: ${code}`, { host: { ...status.host!, unsent: [{ code, datagrams: 3, to: '192.0.2.7:8100' }] } }, 'sending']))),
     ['timers that are late', { host: { ...status.host!, timersLateMs: { p50: 1, p99: 64, max: 80 } } }, 'processor'],
   ])('%s', (_what, change, found) => { expect(advised(daemonFindings({ ...status, ...change }))).toEqual([found]); });
 });

@@ -213,7 +213,7 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'sinkFull', 'datagramAboveMtu', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate', 'firewallTarget', 'firewallClient']);
+    const elsewhere = new Set(['none', 'sinkFull', 'sendRefused', 'datagramAboveMtu', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate', 'firewallTarget', 'firewallClient']);
     expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
   });
 
