@@ -1,6 +1,7 @@
 /**
- * Makes a checkout ready to run with Node and npm alone: checks the Node version, installs what is missing,
- * builds what is out of date. Does nothing, and says nothing, when all is up to date. Called by the npm scripts.
+ * Makes a checkout ready to run with Node and npm alone: checks the Node version, installs what is
+ * missing, builds what is out of date. Does nothing, and says nothing, when all is up to date.
+ * Called by the npm scripts.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,7 +12,9 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
-  console.error(`Node ${process.versions.node} is too old: spines needs 20.19 or later (https://nodejs.org).`);
+  console.error(
+    `Node ${process.versions.node} is too old: spines needs 20.19 or later (https://nodejs.org).`,
+  );
   process.exit(2);
 }
 
@@ -25,7 +28,8 @@ function run(what, command, args) {
 
 const stampFile = join(root, 'node_modules', '.spines-installed');
 const wanted = createHash('sha256');
-for (const file of ['package.json', 'spines-client/package.json', 'package-lock.json']) wanted.update(readFileSync(join(root, file)));
+for (const file of ['package.json', 'spines-client/package.json', 'package-lock.json'])
+  wanted.update(readFileSync(join(root, file)));
 const stamp = wanted.digest('hex');
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   console.error('Installing packages ...');
@@ -35,4 +39,8 @@ if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
 }
 
 const projects = process.argv.length > 2 ? process.argv.slice(2) : ['src'];
-run('Building', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--build', ...projects]);
+run('Building', process.execPath, [
+  join(root, 'node_modules/typescript/bin/tsc'),
+  '--build',
+  ...projects,
+]);

@@ -1,6 +1,7 @@
 /**
- * Runs the test suite and ends with a line "N passed, N failed" (", N skipped" if any). `--long` runs fuzzing and
- * the swarm at full length. Further arguments go to vitest, e.g. a path or `-t NAME`.
+ * Runs the test suite and ends with a line "N passed, N failed" (", N skipped" if any). `--long`
+ * runs fuzzing and the swarm at full length. Further arguments go to vitest, e.g. a path or `-t
+ * NAME`.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -14,13 +15,31 @@ const rest = process.argv.slice(2).filter((argument) => argument !== '--long');
 const folder = mkdtempSync(join(tmpdir(), 'spines-test-'));
 const results = join(folder, 'results.json');
 const environment = { ...process.env };
-if (long) Object.assign(environment, { SPINES_FUZZ_COUNT: '1000000', SPINES_FUZZ_CLIENT_COUNT: '100000', SPINES_SWARM: '1000', SPINES_LONG: '1' });
-let passed = 0, failed = 0, skipped = 0;
+if (long)
+  Object.assign(environment, {
+    SPINES_FUZZ_COUNT: '1000000',
+    SPINES_FUZZ_CLIENT_COUNT: '100000',
+    SPINES_SWARM: '1000',
+    SPINES_LONG: '1',
+  });
+let passed = 0,
+  failed = 0,
+  skipped = 0;
 
 function run(...choice) {
   const done = spawnSync(
     process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--config', 'test/vitest.config.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...(long ? ['--testTimeout=3600000'] : []), ...choice],
+    [
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      '--config',
+      'test/vitest.config.ts',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${results}`,
+      ...(long ? ['--testTimeout=3600000'] : []),
+      ...choice,
+    ],
     { cwd: root, env: environment, stdio: ['ignore', 'inherit', 'inherit'] },
   );
   let failures = 1;
@@ -28,7 +47,11 @@ function run(...choice) {
     const report = JSON.parse(readFileSync(results, 'utf8'));
     passed += report.numPassedTests;
     skipped += report.numPendingTests + report.numTodoTests;
-    failures = report.numFailedTests + (report.numFailedTestSuites > 0 && report.numFailedTests === 0 ? report.numFailedTestSuites : 0);
+    failures =
+      report.numFailedTests +
+      (report.numFailedTestSuites > 0 && report.numFailedTests === 0
+        ? report.numFailedTestSuites
+        : 0);
   } catch {
     console.error('The test runner left no results.');
   }
@@ -38,9 +61,11 @@ function run(...choice) {
 
 if (rest.length > 0) run(...rest);
 else {
-  // Files that share a process share what is compiled: two fifths of the time. Each file on its own is what `npm test PATH` runs.
+  // Files that share a process share what is compiled: two fifths of the time. Each file on its own
+  // is what `npm test PATH` runs.
   run('--no-isolate', '--exclude', 'test/e2e/**');
-  // Real daemons wait for each other most of the time, so two files at once; not beside tests that compute, which they would measure.
+  // Real daemons wait for each other most of the time, so two files at once; not beside tests that
+  // compute, which they would measure.
   run('test/e2e');
 }
 rmSync(folder, { recursive: true, force: true });

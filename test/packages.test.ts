@@ -1,6 +1,7 @@
 /**
- * What is installed is what was chosen: every package of the lock file with its hash, of one registry, and no script of a package runs at
- * the installation but of those named here. Also the script that asks the registry's signatures.
+ * What is installed is what was chosen: every package of the lock file with its hash, of one
+ * registry, and no script of a package runs at the installation but of those named here. Also the
+ * script that asks the registry's signatures.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -18,48 +19,90 @@ const MAY_RUN_SCRIPTS: ReadonlySet<string> = new Set(['koffi', 'msgpackr-extract
 /** Of this repository. */
 const OWN: ReadonlySet<string> = new Set(['', 'spines-client']);
 
-interface Locked { readonly version?: string; readonly integrity?: string; readonly resolved?: string; readonly link?: boolean; readonly hasInstallScript?: boolean; readonly dependencies?: object; readonly devDependencies?: object; readonly optionalDependencies?: object }
-
-function faultsOf(packages: Readonly<Record<string, Locked>>): string[] {
-  return Object.entries(packages).flatMap(([path, { integrity, resolved, link, hasInstallScript }]) => {
-    const faults: string[] = [];
-    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
-    if (OWN.has(path)) return faults;
-    if (link === true) return OWN.has(resolved ?? '?') || resolved === '.' ? faults : [`${path}: a link to ${resolved}`];
-    if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? '')) faults.push(`${path}: no SHA-512 of what is installed`);
-    if (resolved !== undefined && !resolved.startsWith(REGISTRY)) faults.push(`${path}: from ${resolved}`);
-    if (hasInstallScript === true && !MAY_RUN_SCRIPTS.has(name)) faults.push(`${path}: runs a script when it is installed`);
-    return faults;
-  });
+interface Locked {
+  readonly version?: string;
+  readonly integrity?: string;
+  readonly resolved?: string;
+  readonly link?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly dependencies?: object;
+  readonly devDependencies?: object;
+  readonly optionalDependencies?: object;
 }
 
-const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as { lockfileVersion: number; packages: Record<string, Locked> };
+function faultsOf(packages: Readonly<Record<string, Locked>>): string[] {
+  return Object.entries(packages).flatMap(
+    ([path, { integrity, resolved, link, hasInstallScript }]) => {
+      const faults: string[] = [];
+      const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
+      if (OWN.has(path)) return faults;
+      if (link === true)
+        return OWN.has(resolved ?? '?') || resolved === '.'
+          ? faults
+          : [`${path}: a link to ${resolved}`];
+      if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? ''))
+        faults.push(`${path}: no SHA-512 of what is installed`);
+      if (resolved !== undefined && !resolved.startsWith(REGISTRY))
+        faults.push(`${path}: from ${resolved}`);
+      if (hasInstallScript === true && !MAY_RUN_SCRIPTS.has(name))
+        faults.push(`${path}: runs a script when it is installed`);
+      return faults;
+    },
+  );
+}
 
-test('every package has its hash, comes from one registry, and runs no script unless it is named', () => {
-  expect(lock.lockfileVersion).toBe(3);
-  expect(Object.keys(lock.packages).length).toBeGreaterThan(50);
-  expect(faultsOf(lock.packages)).toEqual([]);
-  const integrity = `sha512-${'A'.repeat(86)}==`;
-  expect(faultsOf({ 'node_modules/a': {} })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/a': { integrity: 'sha1-AAAA' } })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/a': { integrity, resolved: 'https://example.org/a.tgz' } })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/a': { integrity, resolved: 'git+ssh://git@github.com/a/a.git#1' } })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/b/node_modules/a': { integrity, hasInstallScript: true } })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/a': { link: true, resolved: '../a' } })).toHaveLength(1);
-  expect(faultsOf({ 'node_modules/b/node_modules/koffi': { integrity, hasInstallScript: true } })).toEqual([]);
-});
+const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+  lockfileVersion: number;
+  packages: Record<string, Locked>;
+};
+
+test(
+  'every package has its hash, comes from one registry, ' + 'and runs no script unless it is named',
+  () => {
+    expect(lock.lockfileVersion).toBe(3);
+    expect(Object.keys(lock.packages).length).toBeGreaterThan(50);
+    expect(faultsOf(lock.packages)).toEqual([]);
+    const integrity = `sha512-${'A'.repeat(86)}==`;
+    expect(faultsOf({ 'node_modules/a': {} })).toHaveLength(1);
+    expect(faultsOf({ 'node_modules/a': { integrity: 'sha1-AAAA' } })).toHaveLength(1);
+    expect(
+      faultsOf({ 'node_modules/a': { integrity, resolved: 'https://example.org/a.tgz' } }),
+    ).toHaveLength(1);
+    expect(
+      faultsOf({ 'node_modules/a': { integrity, resolved: 'git+ssh://git@github.com/a/a.git#1' } }),
+    ).toHaveLength(1);
+    expect(
+      faultsOf({ 'node_modules/b/node_modules/a': { integrity, hasInstallScript: true } }),
+    ).toHaveLength(1);
+    expect(faultsOf({ 'node_modules/a': { link: true, resolved: '../a' } })).toHaveLength(1);
+    expect(
+      faultsOf({ 'node_modules/b/node_modules/koffi': { integrity, hasInstallScript: true } }),
+    ).toEqual([]);
+  },
+);
 
 test('the lock file is that of the package files', () => {
   for (const path of OWN) {
     const own = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as Locked;
-    for (const key of ['version', 'dependencies', 'devDependencies', 'optionalDependencies'] as const) expect(lock.packages[path]![key], `${path} ${key}`).toEqual(own[key]);
+    for (const key of [
+      'version',
+      'dependencies',
+      'devDependencies',
+      'optionalDependencies',
+    ] as const)
+      expect(lock.packages[path]![key], `${path} ${key}`).toEqual(own[key]);
   }
 });
 
-test('nothing but a registry\'s packages is asked for', () => {
+test("nothing but a registry's packages is asked for", () => {
   for (const path of OWN) {
     const own = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as Locked;
-    for (const [name, range] of Object.entries({ ...own.dependencies, ...own.devDependencies, ...own.optionalDependencies })) expect(range, name).toMatch(/^[~^]?\d+\.\d+\.\d+$/);
+    for (const [name, range] of Object.entries({
+      ...own.dependencies,
+      ...own.devDependencies,
+      ...own.optionalDependencies,
+    }))
+      expect(range, name).toMatch(/^[~^]?\d+\.\d+\.\d+$/);
   }
 });
 
@@ -67,18 +110,52 @@ const folder = mkdtempSync(join(tmpdir(), 'spines-signatures-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test.each<[string, number, string, number, RegExp]>([
-  ['verified', 0, 'audited 80 packages in 1s\n80 packages have verified registry signatures', 0, /Signatures: verified/],
-  ['a registry without keys', 1, 'npm error found no dependencies to audit that were installed from a supported registry', 0, /NOT verified, the registry offers no keys/],
-  ['keys out of reach', 1, 'npm error code ENOTFOUND\nnpm error network request to https://tuf-repo-cdn.sigstore.dev failed', 0, /NOT verified, the keys can't be reached/],
-  ['a package that somebody changed', 1, '1 package has an invalid registry signature:\na@1.0.0 ENOTFOUND', 1, /FAILED/],
-  ['a package that nobody signed', 1, '1 package has a missing registry signature but the registry is providing signing keys', 1, /FAILED/],
+  [
+    'verified',
+    0,
+    'audited 80 packages in 1s\n80 packages have verified registry signatures',
+    0,
+    /Signatures: verified/,
+  ],
+  [
+    'a registry without keys',
+    1,
+    'npm error found no dependencies to audit that were installed from a supported registry',
+    0,
+    /NOT verified, the registry offers no keys/,
+  ],
+  [
+    'keys out of reach',
+    1,
+    'npm error code ENOTFOUND\nnpm error network request to https://tuf-repo-cdn.sigstore.dev ' +
+      'failed',
+    0,
+    /NOT verified, the keys can't be reached/,
+  ],
+  [
+    'a package that somebody changed',
+    1,
+    '1 package has an invalid registry signature:\na@1.0.0 ENOTFOUND',
+    1,
+    /FAILED/,
+  ],
+  [
+    'a package that nobody signed',
+    1,
+    '1 package has a missing registry signature but the registry is providing signing keys',
+    1,
+    /FAILED/,
+  ],
   ['npm that fails', 7, 'npm error something else', 1, /FAILED/],
 ])('signatures: %s', (_what, status, says, exit, told) => {
   const npm = join(folder, 'npm');
   writeFileSync(npm, `#!/bin/sh\ncat <<'END'\n${says}\nEND\nexit ${status}\n`);
   chmodSync(npm, 0o755);
   const audit = (...flags: string[]): { status: number | null; text: string } => {
-    const done = spawnSync(process.execPath, [join(root, '.ci/audit-signatures.mjs'), ...flags], { encoding: 'utf8', env: { ...process.env, PATH: `${folder}${delimiter}${process.env['PATH'] ?? ''}` } });
+    const done = spawnSync(process.execPath, [join(root, '.ci/audit-signatures.mjs'), ...flags], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${folder}${delimiter}${process.env['PATH'] ?? ''}` },
+    });
     return { status: done.status, text: done.stdout + done.stderr };
   };
   const found = audit();

@@ -1,6 +1,7 @@
 /**
- * The house rules as a test: import direction, what the core may touch, file headers, sizes, and documents that
- * must agree with the code. Reads files as text; each rule is shown to catch an offender.
+ * The house rules as a test: import direction, what the core may touch, file headers, sizes, and
+ * documents that must agree with the code. Reads files as text; each rule is shown to catch an
+ * offender.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +12,10 @@ import ts from 'typescript';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What each room of src may import, besides itself. `core` and `lab` are houses of rooms; the rooms of host and cli are one each here. */
+/**
+ * What each room of src may import, besides itself. `core` and `lab` are houses of rooms; the rooms
+ * of host and cli are one each here.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/base': [],
   'core/wire': ['core/base'],
@@ -24,18 +28,65 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/end-to-end': ['core/base', 'core/wire', 'core/crypto', 'core/dissemination'],
   'core/session': ['core/base', 'core/wire', 'core/recovery', 'core/dissemination'],
   'core/ipc': ['core/base', 'core/wire', 'core/session'],
-  'core/operator': ['core/base', 'core/wire', 'core/crypto', 'core/link', 'core/routing', 'core/byzantine', 'core/dissemination', 'core/end-to-end', 'core/session', 'core/ipc', 'core/node'],
-  'core/node': ['core/base', 'core/wire', 'core/crypto', 'core/recovery', 'core/link', 'core/routing', 'core/byzantine', 'core/end-to-end', 'core/dissemination', 'core/session', 'core/ipc', 'core/operator'],
+  'core/operator': [
+    'core/base',
+    'core/wire',
+    'core/crypto',
+    'core/link',
+    'core/routing',
+    'core/byzantine',
+    'core/dissemination',
+    'core/end-to-end',
+    'core/session',
+    'core/ipc',
+    'core/node',
+  ],
+  'core/node': [
+    'core/base',
+    'core/wire',
+    'core/crypto',
+    'core/recovery',
+    'core/link',
+    'core/routing',
+    'core/byzantine',
+    'core/end-to-end',
+    'core/dissemination',
+    'core/session',
+    'core/ipc',
+    'core/operator',
+  ],
   'core/emulation': ['core/base'],
-  'text': ['core/base'],
+  text: ['core/base'],
   'lab/topology': ['core/base', 'core/emulation', 'text'],
   'lab/report': ['core/base', 'text', 'lab/topology'],
   'lab/sim': ['core/*', 'lab/report'],
   'lab/adversary': ['core/*', 'lab/sim'],
   'lab/replay': ['core/*', 'lab/topology', 'lab/report', 'lab/sim', 'lab/adversary'],
   'lab/experiments': ['core/*', 'lab/topology', 'lab/report', 'lab/sim', 'lab/replay'],
-  'host': ['core/base', 'core/wire', 'core/crypto', 'core/emulation', 'core/ipc', 'core/operator', 'core/node', 'text', 'lab/topology'],
-  'cli': ['core/base', 'core/wire', 'core/crypto', 'core/emulation', 'core/operator', 'text', 'host', 'lab/topology', 'lab/report', 'lab/replay', 'lab/experiments'],
+  host: [
+    'core/base',
+    'core/wire',
+    'core/crypto',
+    'core/emulation',
+    'core/ipc',
+    'core/operator',
+    'core/node',
+    'text',
+    'lab/topology',
+  ],
+  cli: [
+    'core/base',
+    'core/wire',
+    'core/crypto',
+    'core/emulation',
+    'core/operator',
+    'text',
+    'host',
+    'lab/topology',
+    'lab/report',
+    'lab/replay',
+    'lab/experiments',
+  ],
 };
 
 /** Packages that a room may import. */
@@ -46,16 +97,27 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
   'core/crypto': [/^@noble\//, /^spines-client\/noise$/],
   'core/link': [/^spines-client\/noise$/],
   'core/emulation': [/^spines-client\/protocol$/],
-  'text': [/^yaml$/],
+  text: [/^yaml$/],
   'lab/topology': [/^yaml$/, /^zod$/, /^spines-client\/protocol$/],
-  'host': [/^node:/, /^pino/, /^yaml$/, /^zod$/, /^@noble\//, /^spines-client(\/(?:protocol|noise))?$/],
-  'cli': [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
+  host: [
+    /^node:/,
+    /^pino/,
+    /^yaml$/,
+    /^zod$/,
+    /^@noble\//,
+    /^spines-client(\/(?:protocol|noise))?$/,
+  ],
+  cli: [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
 };
 
 /** Names that only host/ and cli/ may use. */
-const BANNED = /\b(?:Date|performance|setTimeout|setInterval|setImmediate|queueMicrotask|process|console|Promise|async|await|EventEmitter|localeCompare)\b|Math\.(?:random|log\w*|exp\w*|pow|sin|cos|tan|cbrt|sinh|cosh|tanh|hypot)\b/;
+const BANNED =
+  /\b(?:Date|performance|setTimeout|setInterval|setImmediate|queueMicrotask|process|console|Promise|async|await|EventEmitter|localeCompare)\b|Math\.(?:random|log\w*|exp\w*|pow|sin|cos|tan|cbrt|sinh|cosh|tanh|hypot)\b/;
 
-interface Source { readonly path: string; readonly text: string }
+interface Source {
+  readonly path: string;
+  readonly text: string;
+}
 
 function sourcesUnder(folder: string): Source[] {
   const out: Source[] = [];
@@ -63,7 +125,8 @@ function sourcesUnder(folder: string): Source[] {
     if (entry.name === 'dist' || entry.name === 'node_modules') continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) out.push(...sourcesUnder(path));
-    else if (entry.name.endsWith('.ts')) out.push({ path: relative('', path), text: readFileSync(join(root, path), 'utf8') });
+    else if (entry.name.endsWith('.ts'))
+      out.push({ path: relative('', path), text: readFileSync(join(root, path), 'utf8') });
   }
   return out;
 }
@@ -87,24 +150,41 @@ function staysWithin(path: string, name: string): boolean {
 }
 
 function importFaults(source: Source): string[] {
-  const room = roomOf(source.path), may = MAY_IMPORT[room] ?? [];
+  const room = roomOf(source.path),
+    may = MAY_IMPORT[room] ?? [];
   const faults: string[] = [];
   for (const name of importsOf(source)) {
     if (name.startsWith('.')) {
       const target = roomOf(join(source.path, '..', name));
-      if (target !== room && !may.includes(target) && !may.includes(target.replace(/\/.*/, '/*'))) faults.push(`${source.path}: ${room} may not import ${target}`);
-    } else if (!(MAY_USE[room] ?? []).some((allowed) => allowed.test(name))) faults.push(`${source.path}: ${room} may not use ${name}`);
+      if (target !== room && !may.includes(target) && !may.includes(target.replace(/\/.*/, '/*')))
+        faults.push(`${source.path}: ${room} may not import ${target}`);
+    } else if (!(MAY_USE[room] ?? []).some((allowed) => allowed.test(name)))
+      faults.push(`${source.path}: ${room} may not use ${name}`);
   }
   return faults;
 }
 
 /** A client makes sockets and servers, which know the client that made them. */
-const ONE_CIRCLE = ['client', 'sockets/socket', 'sockets/server', 'sockets/datagram'].map((name) => `spines-client/src/${name}.ts`);
+const ONE_CIRCLE = ['client', 'sockets/socket', 'sockets/server', 'sockets/datagram'].map(
+  (name) => `spines-client/src/${name}.ts`,
+);
 
-/** Files that lead back to themselves, those of each circle in order of their names (Tarjan 1972). */
+/**
+ * Files that lead back to themselves, those of each circle in order of their names (Tarjan 1972).
+ */
 function circlesOf(sources: readonly Source[]): string[][] {
-  const targets = new Map(sources.map((source) => [source.path, importsOf(source).filter((name) => name.startsWith('.')).map((name) => join(source.path, '..', name))]));
-  const index = new Map<string, number>(), low = new Map<string, number>(), open: string[] = [], circles: string[][] = [];
+  const targets = new Map(
+    sources.map((source) => [
+      source.path,
+      importsOf(source)
+        .filter((name) => name.startsWith('.'))
+        .map((name) => join(source.path, '..', name)),
+    ]),
+  );
+  const index = new Map<string, number>(),
+    low = new Map<string, number>(),
+    open: string[] = [],
+    circles: string[][] = [];
   const visit = (path: string): void => {
     index.set(path, index.size);
     low.set(path, index.get(path)!);
@@ -134,7 +214,10 @@ function codeOf(text: string): string {
       token = scanner.reScanTemplateToken(false);
       if (token === ts.SyntaxKind.TemplateMiddle) braces.push(true);
     }
-    const literal = token === ts.SyntaxKind.StringLiteral || token === ts.SyntaxKind.NoSubstitutionTemplateLiteral || (token >= ts.SyntaxKind.TemplateHead && token <= ts.SyntaxKind.TemplateTail);
+    const literal =
+      token === ts.SyntaxKind.StringLiteral ||
+      token === ts.SyntaxKind.NoSubstitutionTemplateLiteral ||
+      (token >= ts.SyntaxKind.TemplateHead && token <= ts.SyntaxKind.TemplateTail);
     code += literal ? ' "" ' : ` ${scanner.getTokenText()}`;
     if (scanner.hasPrecedingLineBreak()) code += '\n';
   }
@@ -147,39 +230,74 @@ function bannedIn(source: Source): string | null {
 }
 
 function headerFault(source: Source): string | null {
-  const text = source.text.startsWith('#!') ? source.text.slice(source.text.indexOf('\n') + 1) : source.text;
+  const text = source.text.startsWith('#!')
+    ? source.text.slice(source.text.indexOf('\n') + 1)
+    : source.text;
   return text.startsWith('/**') ? null : `${source.path}: no header comment`;
 }
 
 describe('house rules', () => {
   test('imports point one way', () => {
     expect(src.flatMap(importFaults)).toEqual([]);
-    expect(importFaults({ path: 'src/core/wire/x.ts', text: "import { a } from '../link/link.ts';" })).toHaveLength(1);
-    expect(importFaults({ path: 'src/core/link/x.ts', text: "import { a } from 'pino';" })).toHaveLength(1);
+    expect(
+      importFaults({ path: 'src/core/wire/x.ts', text: "import { a } from '../link/link.ts';" }),
+    ).toHaveLength(1);
+    expect(
+      importFaults({ path: 'src/core/link/x.ts', text: "import { a } from 'pino';" }),
+    ).toHaveLength(1);
   });
 
   test('no file imports, over others, itself', () => {
-    expect(circlesOf([...src, ...client]).filter((circle) => !ONE_CIRCLE.every((path) => circle.includes(path)))).toEqual([]);
-    const three = ['a', 'b', 'c'].map((name, i) => ({ path: `src/text/${name}.ts`, text: `import type { X } from './${'bca'[i]!}.ts';` }));
+    expect(
+      circlesOf([...src, ...client]).filter(
+        (circle) => !ONE_CIRCLE.every((path) => circle.includes(path)),
+      ),
+    ).toEqual([]);
+    const three = ['a', 'b', 'c'].map((name, i) => ({
+      path: `src/text/${name}.ts`,
+      text: `import type { X } from './${'bca'[i]!}.ts';`,
+    }));
     expect(circlesOf(three)).toEqual([['src/text/a.ts', 'src/text/b.ts', 'src/text/c.ts']]);
     expect(circlesOf(three.slice(0, 2))).toEqual([]);
   });
 
   test('the client library imports nothing of the daemon', () => {
-    const faults = client.flatMap((source) => importsOf(source).filter((name) => !staysWithin(source.path, name) && !name.startsWith('node:') && name !== 'msgpackr').map((name) => `${source.path}: ${name}`));
+    const faults = client.flatMap((source) =>
+      importsOf(source)
+        .filter(
+          (name) =>
+            !staysWithin(source.path, name) && !name.startsWith('node:') && name !== 'msgpackr',
+        )
+        .map((name) => `${source.path}: ${name}`),
+    );
     expect(faults).toEqual([]);
   });
 
-  test('below the host there is no clock, no global timer, no global randomness and nothing asynchronous', () => {
-    const core = src.filter((source) => !['host', 'cli'].includes(roomOf(source.path)));
-    expect(core.map(bannedIn).filter((fault) => fault !== null)).toEqual([]);
-    expect(bannedIn({ path: 'src/core/link/x.ts', text: 'const t = Date.now();' })).not.toBeNull();
-    expect(bannedIn({ path: 'src/core/link/x.ts', text: 'const t = Math.log(2);' })).not.toBeNull();
-    expect(bannedIn({ path: 'src/core/link/x.ts', text: "// Date\nconst t = 'async process';" })).toBeNull();
-  });
+  test(
+    'below the host there is no clock, no global timer, ' +
+      'no global randomness and nothing asynchronous',
+    () => {
+      const core = src.filter((source) => !['host', 'cli'].includes(roomOf(source.path)));
+      expect(core.map(bannedIn).filter((fault) => fault !== null)).toEqual([]);
+      expect(
+        bannedIn({ path: 'src/core/link/x.ts', text: 'const t = Date.now();' }),
+      ).not.toBeNull();
+      expect(
+        bannedIn({ path: 'src/core/link/x.ts', text: 'const t = Math.log(2);' }),
+      ).not.toBeNull();
+      expect(
+        bannedIn({ path: 'src/core/link/x.ts', text: "// Date\nconst t = 'async process';" }),
+      ).toBeNull();
+    },
+  );
 
   test('every file says what it owns', () => {
-    expect([...src, ...client, ...tests].filter((s) => !s.path.endsWith('.config.ts')).map(headerFault).filter((fault) => fault !== null)).toEqual([]);
+    expect(
+      [...src, ...client, ...tests]
+        .filter((s) => !s.path.endsWith('.config.ts'))
+        .map(headerFault)
+        .filter((fault) => fault !== null),
+    ).toEqual([]);
     expect(headerFault({ path: 'x', text: 'const a = 1;' })).not.toBeNull();
   });
 
@@ -188,9 +306,13 @@ describe('house rules', () => {
       const found: string[] = [];
       const lines = text.split('\n');
       if (lines.length > 800) found.push(`${path}: ${lines.length} lines`);
-      if (/\b(?:TODO|FIXME|XXX|HACK)\b/.test(text)) found.push(`${path}: something is left for later`);
-      if (/\bas unknown as\b|: any\b|< any >|\bas any\b/.test(codeOf(text))) found.push(`${path}: cheats the types`);
-      lines.forEach((line, i) => { if (line.length > 200) found.push(`${path}:${i + 1}: a line of ${line.length}`); });
+      if (/\b(?:TODO|FIXME|XXX|HACK)\b/.test(text))
+        found.push(`${path}: something is left for later`);
+      if (/\bas unknown as\b|: any\b|< any >|\bas any\b/.test(codeOf(text)))
+        found.push(`${path}: cheats the types`);
+      lines.forEach((line, i) => {
+        if (line.length > 200) found.push(`${path}:${i + 1}: a line of ${line.length}`);
+      });
       return found;
     });
     expect(faults).toEqual([]);
@@ -217,13 +339,29 @@ describe('house rules', () => {
   });
 
   test('the version printed is the version of the package', () => {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
     expect(readFileSync(join(root, 'src/core/node/version.ts'), 'utf8')).toContain(`'${version}'`);
-    expect((JSON.parse(readFileSync(join(root, 'spines-client/package.json'), 'utf8')) as { version: string }).version).toBe(version);
+    expect(
+      (
+        JSON.parse(readFileSync(join(root, 'spines-client/package.json'), 'utf8')) as {
+          version: string;
+        }
+      ).version,
+    ).toBe(version);
   });
 
   test('every file that the documents name exists', () => {
-    const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'src/ARCHITECTURE.md', 'src/core/wire/WIRE.md', 'spines-client/README.md', 'topologies/README.md'];
+    const documents = [
+      'README.md',
+      'CONTRIBUTING.md',
+      'CHANGELOG.md',
+      'src/ARCHITECTURE.md',
+      'src/core/wire/WIRE.md',
+      'spines-client/README.md',
+      'topologies/README.md',
+    ];
     const faults = documents.flatMap((document) => {
       const text = readFileSync(join(root, document), 'utf8');
       return [...text.matchAll(/`((?:src|test|topologies|spines-client|\.ci)\/[A-Za-z0-9_./-]+)`/g)]

@@ -7,8 +7,14 @@ export default defineConfig({
   root: here('..'),
   resolve: {
     alias: [
-      { find: /^spines-client\/compat$/, replacement: here('../spines-client/src/compat/compat.ts') },
-      { find: /^spines-client\/(.*)$/, replacement: here('../spines-client/src/shared/') + '$1.ts' },
+      {
+        find: /^spines-client\/compat$/,
+        replacement: here('../spines-client/src/compat/compat.ts'),
+      },
+      {
+        find: /^spines-client\/(.*)$/,
+        replacement: here('../spines-client/src/shared/') + '$1.ts',
+      },
       { find: /^spines-client$/, replacement: here('../spines-client/src/index.ts') },
     ],
   },

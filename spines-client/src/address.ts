@@ -1,6 +1,6 @@
 /**
- * Node addresses: dotted quad to u32 and back. Only the canonical form is an address; all else is a name.
- * The addresses that programs written for IP use for their own machine mean the local node.
+ * Node addresses: dotted quad to u32 and back. Only the canonical form is an address; all else is a
+ * name. The addresses that programs written for IP use for their own machine mean the local node.
  */
 
 const QUAD = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;

@@ -1,8 +1,9 @@
 /**
  * SpinesClient: a connection to a daemon that comes back by itself.
  *
- * Owns connecting, the greeting's time limit, back-off, requests as promises, name resolution. Sockets and servers attach
- * to it as members and are told when the connection goes and returns. The protocol itself is core.ts.
+ * Owns connecting, the greeting's time limit, back-off, requests as promises, name resolution.
+ * Sockets and servers attach to it as members and are told when the connection goes and returns.
+ * The protocol itself is core.ts.
  *
  *   idle ──open()──> connecting ──WELCOME──> open
  *    ^                 │   ^                  │
@@ -20,7 +21,14 @@ import { readRemoteCredentials } from './remote/credentials.ts';
 import type { RemoteOptions } from './remote/credentials.ts';
 import { SpinesDatagram } from './sockets/datagram.ts';
 import type { DatagramOptions } from './sockets/datagram.ts';
-import { SpinesClientError, abortError, argumentError, codeOf, describeTarget, rangeError } from './errors.ts';
+import {
+  SpinesClientError,
+  abortError,
+  argumentError,
+  codeOf,
+  describeTarget,
+  rangeError,
+} from './errors.ts';
 import type { DaemonTarget } from './remote/target.ts';
 import { NameCache } from './core/name-cache.ts';
 import type { WelcomeBody } from './shared/protocol.ts';
@@ -42,7 +50,10 @@ const TOKEN_CHARACTERS_MAX = 512;
 /** Names being resolved at one time. */
 const RESOLVING_MAX = 1024;
 
-/** A daemon is reached by its Unix socket (default), by TCP on its machine with its token, or from another machine with certificates. */
+/**
+ * A daemon is reached by its Unix socket (default), by TCP on its machine with its token, or from
+ * another machine with certificates.
+ */
 export interface ConnectOptions extends RemoteOptions {
   /** Unix socket of the daemon. Default: `defaultSocketPath()`. */
   path?: string | undefined;
@@ -50,15 +61,23 @@ export interface ConnectOptions extends RemoteOptions {
   host?: string | undefined;
   /** Default 8100. */
   port?: number | undefined;
-  /** Over TCP: the contents of the daemon's token file. Default: the file that $SPINES_TOKEN_FILE names, if it is set. */
+  /**
+   * Over TCP: the contents of the daemon's token file. Default: the file that $SPINES_TOKEN_FILE
+   * names, if it is set.
+   */
   token?: string | undefined;
   /** For the daemon's log. Default: `node <pid>`. */
   name?: string | undefined;
-  /** Only makes requests and opens no sockets: for such the daemon has places when all others are taken. Default false. */
+  /**
+   * Only makes requests and opens no sockets: for such the daemon has places when all others are
+   * taken. Default false.
+   */
   asksOnly?: boolean | undefined;
   /** Gives up connecting; of no effect afterwards. */
   signal?: AbortSignal | undefined;
-  /** Connect again when the connection is lost. Default true. The first connection is tried once. */
+  /**
+   * Connect again when the connection is lost. Default true. The first connection is tried once.
+   */
   reconnect?: boolean | undefined;
   /** Limit of connecting and greeting, each time. Default 5000. */
   timeoutMs?: number | undefined;
@@ -84,19 +103,30 @@ export function defaultSocketPath(): string {
 
 function targetOf(options: ConnectOptions): DaemonTarget {
   const { path, host, port, token, daemonCertificate, daemonKey, certificate, key } = options;
-  const remote = [daemonCertificate, daemonKey, certificate, key].some((given) => given !== undefined);
+  const remote = [daemonCertificate, daemonKey, certificate, key].some(
+    (given) => given !== undefined,
+  );
   if (host === undefined && port === undefined) {
-    if (remote || token !== undefined) throw argumentError('ERR_INVALID_ARG_VALUE', `${remote ? 'certificates are' : 'a token is'} for a daemon with host and port; give them`);
+    if (remote || token !== undefined)
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `${remote ? 'certificates are' : 'a token is'} for a daemon with host and port; give them`,
+      );
     return { path: path ?? defaultSocketPath() };
   }
   const at = { host: host ?? '127.0.0.1', port: port ?? DEFAULT_TCP_PORT };
   if (remote) {
-    if (token !== undefined) throw argumentError('ERR_INVALID_ARG_VALUE', 'give either a token or certificates');
+    if (token !== undefined)
+      throw argumentError('ERR_INVALID_ARG_VALUE', 'give either a token or certificates');
     return { ...at, remote: readRemoteCredentials(options) };
   }
   const secret = token ?? environmentToken();
   if (secret === undefined) return at;
-  if (typeof secret !== 'string' || secret.length > TOKEN_CHARACTERS_MAX) throw argumentError('ERR_INVALID_ARG_VALUE', 'token must be the contents of the daemon\'s token file');
+  if (typeof secret !== 'string' || secret.length > TOKEN_CHARACTERS_MAX)
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      "token must be the contents of the daemon's token file",
+    );
   return { ...at, token: secret.trim() };
 }
 
@@ -107,7 +137,12 @@ function environmentToken(): string | undefined {
     return readFileSync(file, 'utf8');
   } catch (cause) {
     const code = codeOf(cause) ?? 'EIO';
-    throw new SpinesClientError(code, `can't read the token file ${file} that SPINES_TOKEN_FILE names (${code}); run as a user who may, or correct it`, { syscall: 'connect', cause });
+    throw new SpinesClientError(
+      code,
+      `can't read the token file ${file} that SPINES_TOKEN_FILE names (${code}); run as a user ` +
+        'who may, or correct it',
+      { syscall: 'connect', cause },
+    );
   }
 }
 
@@ -130,7 +165,10 @@ export interface ClientInternals {
   attach(member: ClientMember): void;
   detach(member: ClientMember): void;
   awaitDrain(member: ClientMember): void;
-  /** The member has, or has no longer, something to wait for. A client that only members know keeps the process running while any has. */
+  /**
+   * The member has, or has no longer, something to wait for. A client that only members know keeps
+   * the process running while any has.
+   */
   keepAlive(member: ClientMember, busy: boolean): void;
   resolve(name: string, done: (error: SpinesClientError | null, node: number) => void): void;
 }
@@ -152,7 +190,10 @@ interface Opening {
 }
 
 export let internalsOf: (client: SpinesClient) => ClientInternals;
-/** A client that belongs to one socket or server: it keeps the process running only while its members have something to wait for. */
+/**
+ * A client that belongs to one socket or server: it keeps the process running only while its
+ * members have something to wait for.
+ */
 export let ownedClient: (options: ConnectOptions) => SpinesClient;
 
 export class SpinesClient extends EventEmitter<ClientEvents> {
@@ -173,7 +214,10 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   readonly #internals: ClientInternals;
   readonly #members = new Set<ClientMember>();
   readonly #names = new NameCache();
-  readonly #resolving = new Map<string, ((error: SpinesClientError | null, node: number) => void)[]>();
+  readonly #resolving = new Map<
+    string,
+    ((error: SpinesClientError | null, node: number) => void)[]
+  >();
   #awaitingDrain = new Set<ClientMember>();
   #state: ClientState = 'idle';
   #connection: Connection | null = null;
@@ -193,10 +237,14 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   constructor(options: ConnectOptions = {}) {
     super();
     const { path, host, port, timeoutMs = CONNECT_TIMEOUT_MS } = options;
-    if (path !== undefined && (host !== undefined || port !== undefined)) throw argumentError('ERR_INVALID_ARG_VALUE', 'give either path or host and port');
-    if (path !== undefined && (typeof path !== 'string' || path === '')) throw argumentError('ERR_INVALID_ARG_VALUE', 'path must be a non-empty string');
-    if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) throw rangeError('ERR_SOCKET_BAD_PORT', `port must be 1..65535, not ${String(port)}`);
-    if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) throw rangeError('ERR_OUT_OF_RANGE', `timeoutMs must be above 0, not ${String(timeoutMs)}`);
+    if (path !== undefined && (host !== undefined || port !== undefined))
+      throw argumentError('ERR_INVALID_ARG_VALUE', 'give either path or host and port');
+    if (path !== undefined && (typeof path !== 'string' || path === ''))
+      throw argumentError('ERR_INVALID_ARG_VALUE', 'path must be a non-empty string');
+    if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536))
+      throw rangeError('ERR_SOCKET_BAD_PORT', `port must be 1..65535, not ${String(port)}`);
+    if (!(timeoutMs > 0 && timeoutMs < 2 ** 31))
+      throw rangeError('ERR_OUT_OF_RANGE', `timeoutMs must be above 0, not ${String(timeoutMs)}`);
     this.#target = targetOf(options);
     this.#reconnect = options.reconnect ?? true;
     this.#timeoutMs = timeoutMs;
@@ -204,7 +252,7 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#core = new ClientCore({
       clientName: options.name ?? `node ${process.pid}`,
       asksOnly: options.asksOnly ?? false,
-      token: 'path' in this.#target ? null : this.#target.token ?? null,
+      token: 'path' in this.#target ? null : (this.#target.token ?? null),
       allocate: (bytes) => Buffer.allocUnsafe(bytes),
       sink: {
         write: (bytes) => this.#connection?.write(bytes) ?? false,
@@ -212,30 +260,47 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       },
       listener: {
         onWelcome: (welcome) => this.#onWelcome(welcome),
-        onDraining: () => { this.#draining = true; },
+        onDraining: () => {
+          this.#draining = true;
+        },
         onClosed: (error) => this.#lost(error),
         onThrown: rethrowLater,
       },
     });
     this.#internals = {
       core: this.#core,
-      get welcome() { return client.#welcome; },
-      get over() { return client.#state === 'closed'; },
-      get batch() { return client.#connection?.batch ?? null; },
-      get bufferedBytes() { return client.#connection?.bufferedBytes ?? 0; },
-      attach: (member) => { this.#members.add(member); },
+      get welcome() {
+        return client.#welcome;
+      },
+      get over() {
+        return client.#state === 'closed';
+      },
+      get batch() {
+        return client.#connection?.batch ?? null;
+      },
+      get bufferedBytes() {
+        return client.#connection?.bufferedBytes ?? 0;
+      },
+      attach: (member) => {
+        this.#members.add(member);
+      },
       detach: (member) => {
         this.#members.delete(member);
         this.#awaitingDrain.delete(member);
         this.#keepAlive(member, false);
       },
       keepAlive: (member, busy) => this.#keepAlive(member, busy),
-      awaitDrain: (member) => { this.#awaitingDrain.add(member); },
+      awaitDrain: (member) => {
+        this.#awaitingDrain.add(member);
+      },
       resolve: (name, done) => this.#resolve(name, done),
     };
   }
 
-  /** Connects to a daemon. Rejects with ENOENT or ECONNREFUSED (no daemon), EACCES, ETIMEDOUT, EPROTO, ABORT_ERR. */
+  /**
+   * Connects to a daemon. Rejects with ENOENT or ECONNREFUSED (no daemon), EACCES, ETIMEDOUT,
+   * EPROTO, ABORT_ERR.
+   */
   static async connect(options: ConnectOptions = {}): Promise<SpinesClient> {
     const client = new SpinesClient(options);
     await client.open(options.signal === undefined ? {} : { signal: options.signal });
@@ -264,10 +329,16 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     return this.#state === 'closed';
   }
 
-  /** First connection of a client made with `new`. After a failure it may be called again. One that was connected, and connects again by itself, is not waited for. */
+  /**
+   * First connection of a client made with `new`. After a failure it may be called again. One that
+   * was connected, and connects again by itself, is not waited for.
+   */
   async open(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { signal } = options;
-    if (this.#state === 'closed') throw new SpinesClientError('EBADF', 'this client is closed; make a new one', { syscall: 'connect' });
+    if (this.#state === 'closed')
+      throw new SpinesClientError('EBADF', 'this client is closed; make a new one', {
+        syscall: 'connect',
+      });
     if (this.#state === 'open' || this.#reconnecting) return;
     if (signal?.aborted) throw abortError(signal, 'connect');
     const opening = this.#opening ?? this.#beginOpening();
@@ -281,20 +352,34 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   }
 
   /**
-   * One request to the daemon; the operations are in protocol.ts. The result is the reply without `id` and `ok`.
-   * Rejects with the daemon's code, ENOTCONN, ECONNRESET (connection lost meanwhile), ENOBUFS, ETIMEDOUT, ABORT_ERR.
+   * One request to the daemon; the operations are in protocol.ts. The result is the reply without
+   * `id` and `ok`. Rejects with the daemon's code, ENOTCONN, ECONNRESET (connection lost
+   * meanwhile), ENOBUFS, ETIMEDOUT, ABORT_ERR.
    */
-  request(op: string, args: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<Record<string, unknown>> {
+  request(
+    op: string,
+    args: Record<string, unknown> = {},
+    options: RequestOptions = {},
+  ): Promise<Record<string, unknown>> {
     const { signal, timeoutMs } = options;
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(abortError(signal, `request ${op}`));
         return;
       }
-      const timer = timeoutMs === undefined ? null : setTimeout(() => {
-        settle();
-        reject(new SpinesClientError('ETIMEDOUT', `the daemon did not answer ${op} within ${timeoutMs} ms`, { syscall: `request ${op}` }));
-      }, timeoutMs);
+      const timer =
+        timeoutMs === undefined
+          ? null
+          : setTimeout(() => {
+              settle();
+              reject(
+                new SpinesClientError(
+                  'ETIMEDOUT',
+                  `the daemon did not answer ${op} within ${timeoutMs} ms`,
+                  { syscall: `request ${op}` },
+                ),
+              );
+            }, timeoutMs);
       const onAbort = (): void => {
         settle();
         reject(abortError(signal!, `request ${op}`));
@@ -323,13 +408,18 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   }
 
   /** A server on this connection. */
-  createServer(options: Omit<ServerOptions, 'client' | 'connect'> = {}, listener?: (socket: SpinesSocket) => void): SpinesServer {
+  createServer(
+    options: Omit<ServerOptions, 'client' | 'connect'> = {},
+    listener?: (socket: SpinesSocket) => void,
+  ): SpinesServer {
     return new SpinesServer({ ...options, client: this }, listener);
   }
 
-  /** Closes the client's sockets and the connection, after what was written has been handed over. */
+  /**
+   * Closes the client's sockets and the connection, after what was written has been handed over.
+   */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    return (this.#closing ??= this.#close());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -380,7 +470,10 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   #beginOpening(): Opening {
     let resolve!: () => void;
     let reject!: (error: SpinesClientError) => void;
-    const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
+    const promise = new Promise<void>((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
     this.#opening = { promise, resolve, reject };
     this.#attempt();
     return this.#opening;
@@ -390,10 +483,18 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#become('connecting');
     this.#draining = false;
     const connection: Connection = new Connection(this.#target, {
-      onConnected: () => { if (this.#connection === connection) this.#core.onConnected(); },
-      onBytes: (chunk) => { if (this.#connection === connection) this.#core.onBytes(chunk); },
-      onDrain: () => { if (this.#connection === connection) this.#onDrain(); },
-      onTaken: () => { if (this.#connection === connection) this.#core.onTaken(); },
+      onConnected: () => {
+        if (this.#connection === connection) this.#core.onConnected();
+      },
+      onBytes: (chunk) => {
+        if (this.#connection === connection) this.#core.onBytes(chunk);
+      },
+      onDrain: () => {
+        if (this.#connection === connection) this.#onDrain();
+      },
+      onTaken: () => {
+        if (this.#connection === connection) this.#core.onTaken();
+      },
       onClosed: (error) => {
         if (this.#connection !== connection) return;
         if (this.#core.state === 'closed') this.#lost(error);
@@ -402,7 +503,9 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     });
     this.#connection = connection;
     this.#setTimer(this.#timeoutMs, () => {
-      const hint = `no greeting from ${describeTarget(this.#target)} within ${this.#timeoutMs} ms; is it a spines daemon, and is it alive?`;
+      const hint =
+        `no greeting from ${describeTarget(this.#target)} within ${this.#timeoutMs} ` +
+        'ms; is it a spines daemon, and is it alive?';
       this.#abandon(new SpinesClientError('ETIMEDOUT', hint, { syscall: 'connect' }));
     });
     this.#applyReferences();
@@ -449,15 +552,26 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       opening.reject(cause);
       return;
     }
-    const error = this.#draining && cause.code === 'ECONNRESET'
-      ? new SpinesClientError('EDAEMON', 'the daemon has stopped; the client reconnects when it is back', { syscall: 'read', cause })
-      : cause;
-    // A daemon of another version will not change its mind, nor one that knows this program and does not want it.
-    const hopeless = (state === 'connecting' && cause.code === 'EPROTO' && cause.syscall === 'connect') || (cause.code === 'EACCES' && cause.syscall === 'authenticate');
-    if (state === 'open' && performance.now() - this.#openedAtMs >= BACKOFF_MAX_MS) this.#attempts = 0;
+    const error =
+      this.#draining && cause.code === 'ECONNRESET'
+        ? new SpinesClientError(
+            'EDAEMON',
+            'the daemon has stopped; the client reconnects when it is back',
+            { syscall: 'read', cause },
+          )
+        : cause;
+    // A daemon of another version will not change its mind, nor one that knows this program and
+    // does not want it.
+    const hopeless =
+      (state === 'connecting' && cause.code === 'EPROTO' && cause.syscall === 'connect') ||
+      (cause.code === 'EACCES' && cause.syscall === 'authenticate');
+    if (state === 'open' && performance.now() - this.#openedAtMs >= BACKOFF_MAX_MS)
+      this.#attempts = 0;
     if (this.#reconnect && !hopeless) {
       this.#become('waiting');
-      const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(this.#attempts++, 10)) * (0.5 + Math.random() / 2);
+      const delayMs =
+        Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(this.#attempts++, 10)) *
+        (0.5 + Math.random() / 2);
       this.#setTimer(delayMs, () => this.#attempt());
     }
     if (state === 'open') {
@@ -472,7 +586,9 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   async #close(): Promise<void> {
     if (this.#state !== 'closed') this.#become('closed');
     this.#clearTimer();
-    const error = new SpinesClientError('ECONNRESET', 'the client was closed', { syscall: 'close' });
+    const error = new SpinesClientError('ECONNRESET', 'the client was closed', {
+      syscall: 'close',
+    });
     this.#opening?.reject(error);
     this.#opening = null;
     const { streams } = this.#core;
@@ -492,7 +608,10 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     process.nextTick(() => this.emit('close'));
   }
 
-  /** Waits, for a limited time, for streams that have ended both ways: their last data is still on its way. */
+  /**
+   * Waits, for a limited time, for streams that have ended both ways: their last data is still on
+   * its way.
+   */
   #settled(): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, SETTLE_MS);
@@ -517,7 +636,15 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
       return;
     }
     if (this.#resolving.size >= RESOLVING_MAX) {
-      done(new SpinesClientError('ENOBUFS', `${RESOLVING_MAX} names are being resolved; send to fewer names at a time, or to addresses`, { syscall: 'resolve' }), 0);
+      done(
+        new SpinesClientError(
+          'ENOBUFS',
+          `${RESOLVING_MAX} names are being resolved; send to fewer names at a time, or to ` +
+            'addresses',
+          { syscall: 'resolve' },
+        ),
+        0,
+      );
       return;
     }
     const callbacks = [done];
@@ -525,9 +652,17 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
     this.#core.request('resolve', { name }, (failure, result) => {
       this.#resolving.delete(name);
       const node = typeof result['node'] === 'string' ? parseQuad(result['node']) : null;
-      const error = failure !== null
-        ? new SpinesClientError(failure.code, `${name}: ${failure.message}`, { syscall: 'resolve', cause: failure })
-        : node === null ? new SpinesClientError('EPROTO', `the daemon resolved ${name} to no address`, { syscall: 'resolve' }) : null;
+      const error =
+        failure !== null
+          ? new SpinesClientError(failure.code, `${name}: ${failure.message}`, {
+              syscall: 'resolve',
+              cause: failure,
+            })
+          : node === null
+            ? new SpinesClientError('EPROTO', `the daemon resolved ${name} to no address`, {
+                syscall: 'resolve',
+              })
+            : null;
       if (error === null) this.#names.set(name, node!, performance.now());
       for (const callback of callbacks) guarded(() => callback(error, node ?? 0));
     });
@@ -553,7 +688,9 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
 }
 
 function rethrowLater(error: unknown): void {
-  process.nextTick(() => { throw error; });
+  process.nextTick(() => {
+    throw error;
+  });
 }
 
 /** Runs a callback of the program; what it throws is thrown again where it can harm nobody else. */

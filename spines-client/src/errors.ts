@@ -1,16 +1,19 @@
 /**
  * The one error class of this library, and the errors it makes itself.
  *
- * Codes are Node's wherever the meaning is equal, plus EPROTO (the daemon's bytes make no sense) and EDAEMON
- * (the daemon announced that it stops). Errors that a caller's wrong argument causes are TypeError or RangeError
- * with the codes of node:dgram, so that code written for dgram keeps its checks.
+ * Codes are Node's wherever the meaning is equal, plus EPROTO (the daemon's bytes make no sense)
+ * and EDAEMON (the daemon announced that it stops). Errors that a caller's wrong argument causes
+ * are TypeError or RangeError with the codes of node:dgram, so that code written for dgram keeps
+ * its checks.
  */
 
 export interface SpinesClientErrorOptions {
   /** What was being done: 'connect', 'bind', 'send', 'request status' ... */
   syscall?: string | undefined;
   cause?: unknown;
-  /** How many datagrams this error stands for (the daemon reports refusals a few times a second). */
+  /**
+   * How many datagrams this error stands for (the daemon reports refusals a few times a second).
+   */
   count?: number | undefined;
   /** The far end, or the local one where a port was to be had. */
   address?: string | undefined;
@@ -47,28 +50,47 @@ export function connectError(target: Place, cause: Error): SpinesClientError {
   const code = codeOf(cause) ?? 'ECONNREFUSED';
   const where = describeTarget(target);
   const advice =
-    code === 'ENOENT' || code === 'ECONNREFUSED' ? 'path' in target ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET to its socket`
-      : `no daemon answers at ${where}; check the address, and that its config has client.tcp or client.remote`
-    : code === 'EACCES' || code === 'EPERM' ? `not allowed to open ${where}; run as the daemon's user or group`
-    : code === 'ENAMETOOLONG' || code === 'EINVAL' ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are the most; choose a shorter path`
-    : `cannot reach a daemon at ${where} (${cause.message})`;
+    code === 'ENOENT' || code === 'ECONNREFUSED'
+      ? 'path' in target
+        ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET ` +
+          'to its socket'
+        : `no daemon answers at ${where}; check the address, and that its config has client.tcp ` +
+          'or client.remote'
+      : code === 'EACCES' || code === 'EPERM'
+        ? `not allowed to open ${where}; run as the daemon's user or group`
+        : code === 'ENAMETOOLONG' || code === 'EINVAL'
+          ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are ` +
+            'the most; choose a shorter path'
+          : `cannot reach a daemon at ${where} (${cause.message})`;
   return new SpinesClientError(code, advice, { syscall: 'connect', cause });
 }
 
-/** No sealed connection came about: one side does not believe the other, or the daemon is overloaded. Trying again may help. */
+/**
+ * No sealed connection came about: one side does not believe the other, or the daemon is
+ * overloaded. Trying again may help.
+ */
 export function handshakeError(target: Place, why: string): SpinesClientError {
-  return new SpinesClientError('EACCES', `no handshake with the daemon at ${describeTarget(target)}: ${why}`, { syscall: 'connect' });
+  return new SpinesClientError(
+    'EACCES',
+    `no handshake with the daemon at ${describeTarget(target)}: ${why}`,
+    { syscall: 'connect' },
+  );
 }
 
 /** An operation given up because its AbortSignal fired. */
 export function abortError(signal: AbortSignal, syscall: string): SpinesClientError {
-  const error = new SpinesClientError('ABORT_ERR', 'The operation was aborted', { syscall, cause: signal.reason });
+  const error = new SpinesClientError('ABORT_ERR', 'The operation was aborted', {
+    syscall,
+    cause: signal.reason,
+  });
   error.name = 'AbortError';
   return error;
 }
 
 export function notConnectedError(): SpinesClientError {
-  return new SpinesClientError('ENOTCONN', 'the daemon is away; wait for \'reconnect\' or \'drain\'', { syscall: 'send' });
+  return new SpinesClientError('ENOTCONN', "the daemon is away; wait for 'reconnect' or 'drain'", {
+    syscall: 'send',
+  });
 }
 
 export function codeOf(error: unknown): string | undefined {
@@ -86,24 +108,39 @@ export function stateError(code: string, message: string): Error & { code: strin
   return Object.assign(new Error(message), { code });
 }
 
-/** As Node writes them: "Received type number (5)", "Received null", "Received an instance of Array". */
+/**
+ * As Node writes them: "Received type number (5)", "Received null", "Received an instance of
+ * Array".
+ */
 export function received(value: unknown): string {
   if (value === undefined || value === null) return `Received ${String(value)}`;
   if (typeof value === 'function') return `Received function ${value.name}`;
-  if (typeof value === 'object') return `Received an instance of ${value.constructor?.name ?? 'Object'}`;
-  const text = typeof value === 'string' ? `'${value.length > 28 ? `${value.slice(0, 25)}...` : value}'` : String(value);
+  if (typeof value === 'object')
+    return `Received an instance of ${value.constructor?.name ?? 'Object'}`;
+  const text =
+    typeof value === 'string'
+      ? `'${value.length > 28 ? `${value.slice(0, 25)}...` : value}'`
+      : String(value);
   return `Received type ${typeof value} (${text})`;
 }
 
 /** An argument of the wrong type, told as node tells it. `name`: an argument's, or "options.x". */
-export function typeError(name: string, expected: string, value: unknown): TypeError & { code: string } {
+export function typeError(
+  name: string,
+  expected: string,
+  value: unknown,
+): TypeError & { code: string } {
   const what = name.includes('.') ? 'property' : 'argument';
-  return argumentError('ERR_INVALID_ARG_TYPE', `The "${name}" ${what} must be ${expected}. ${received(value)}`);
+  return argumentError(
+    'ERR_INVALID_ARG_TYPE',
+    `The "${name}" ${what} must be ${expected}. ${received(value)}`,
+  );
 }
 
 export function checkSignal(signal: unknown, name: string): AbortSignal | undefined {
   if (signal === undefined) return undefined;
-  if (typeof signal !== 'object' || signal === null || !('aborted' in signal)) throw typeError(name, 'an instance of AbortSignal', signal);
+  if (typeof signal !== 'object' || signal === null || !('aborted' in signal))
+    throw typeError(name, 'an instance of AbortSignal', signal);
   return signal as AbortSignal;
 }
 

@@ -1,22 +1,71 @@
-/** The public face of spines-client. The classic calls are in compat.ts, the wire format in protocol.ts. */
+/**
+ * The public face of spines-client. The classic calls are in compat.ts, the wire format in
+ * protocol.ts.
+ */
 
-export { BACKOFF_MAX_MS, BACKOFF_MIN_MS, CONNECT_TIMEOUT_MS, DEFAULT_TCP_PORT, SpinesClient, defaultSocketPath } from './client.ts';
+export {
+  BACKOFF_MAX_MS,
+  BACKOFF_MIN_MS,
+  CONNECT_TIMEOUT_MS,
+  DEFAULT_TCP_PORT,
+  SpinesClient,
+  defaultSocketPath,
+} from './client.ts';
 export { clientOf, clientSymbol } from './client-symbol.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
 export type { RemoteOptions } from './remote/credentials.ts';
 export { SpinesDatagram, createSocket } from './sockets/datagram.ts';
-export type { BindOptions, CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './sockets/datagram.ts';
+export type {
+  BindOptions,
+  CreateSocketOptions,
+  DatagramEvents,
+  DatagramOptions,
+  RemoteInfo,
+  SpinesAddress,
+} from './sockets/datagram.ts';
 export { SpinesSocket, connect, createConnection } from './sockets/socket.ts';
-export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './sockets/socket.ts';
+export type {
+  SocketEvents,
+  SocketOptions,
+  StreamAddress,
+  StreamOptions,
+} from './sockets/socket.ts';
 export type { ConnectTarget, ListenOptions } from './sockets/connect-arguments.ts';
 export { SpinesServer, createServer, listenHttp } from './sockets/server.ts';
 export type { ConnectionTaker, DropInfo, ServerEvents, ServerOptions } from './sockets/server.ts';
 export { SpinesClientError } from './errors.ts';
 export { ClientCore } from './core/core.ts';
-export type { CoreListener, CoreOptions, CoreSink, CoreState, RequestDone, SocketListener } from './core/core.ts';
-export type { AcceptListener, CoreStream, StreamListener, StreamTable } from './core/stream-core.ts';
+export type {
+  CoreListener,
+  CoreOptions,
+  CoreSink,
+  CoreState,
+  RequestDone,
+  SocketListener,
+} from './core/core.ts';
+export type {
+  AcceptListener,
+  CoreStream,
+  StreamListener,
+  StreamTable,
+} from './core/stream-core.ts';
 export type { MessagePart, SendCallback } from './sockets/send-arguments.ts';
 export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, STREAM_CREDIT_INITIAL } from './shared/protocol.ts';
 export type {
-  CongestionName, LinkRow, LinkServiceName, LinkSettings, LinksReply, LinkTrouble, NodeRow, NodesReply, RouteRow, RoutesReply, RoutingName, SecrecyName, StatusReply, TraceHop, TraceReply, WhyReply,
+  CongestionName,
+  LinkRow,
+  LinkServiceName,
+  LinkSettings,
+  LinksReply,
+  LinkTrouble,
+  NodeRow,
+  NodesReply,
+  RouteRow,
+  RoutesReply,
+  RoutingName,
+  SecrecyName,
+  StatusReply,
+  TraceHop,
+  TraceReply,
+  WhyReply,
 } from './shared/protocol.ts';

@@ -1,7 +1,9 @@
 /**
- * The audit log of a daemon: a line of JSON for each operation that changed something, in a file of its own or in the log.
+ * The audit log of a daemon: a line of JSON for each operation that changed something, in a file of
+ * its own or in the log.
  *
- * Owns the form of a line. That nothing waits for it, and what could not be written is counted, is host/log/log-writer.ts's.
+ * Owns the form of a line. That nothing waits for it, and what could not be written is counted, is
+ * host/log/log-writer.ts's.
  */
 
 import type { Logger } from 'pino';
@@ -36,12 +38,18 @@ export class AuditLog {
     return { records: this.#records, log: this.#writer?.figures ?? null };
   }
 
-  /** Checks that the file can be had; what to do then. Throws SpinesError 'ECONFIG'. Null: from now on to the log. */
+  /**
+   * Checks that the file can be had; what to do then. Throws SpinesError 'ECONFIG'. Null: from now
+   * on to the log.
+   */
   prepare(file: LogFileOptions | null): () => void {
     const target = file === null ? null : logFileTarget(file, 'log.audit');
     return () => {
       if (target !== null && this.#writer !== null) this.#writer.use(target);
-      else if (target !== null) this.#writer = new LogWriter(target, (lost, code) => lineOf({ op: 'lost', lost, why: describeLogFailure(code) }));
+      else if (target !== null)
+        this.#writer = new LogWriter(target, (lost, code) =>
+          lineOf({ op: 'lost', lost, why: describeLogFailure(code) }),
+        );
       else this.#writer = null;
     };
   }

@@ -1,8 +1,9 @@
 /**
  * `spines daemon`: runs one daemon in the foreground until a signal ends it.
  *
- * Owns flags over config file, the signals and what a reload reads; the daemon itself is host/daemon.ts's. The first
- * SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads the files again.
+ * Owns flags over config file, the signals and what a reload reads; the daemon itself is
+ * host/daemon.ts's. The first SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads the
+ * files again.
  */
 
 import { readdirSync } from 'node:fs';
@@ -16,7 +17,12 @@ import type { Log } from '../core/base/log.ts';
 import { Membership } from '../core/crypto/membership.ts';
 import type { Primitives } from '../core/crypto/primitives.ts';
 import type { RunningDaemon } from '../host/daemon.ts';
-import { LOG_LEVELS, SECURITIES, type LogLevel, type Security } from '../host/config/config-file.ts';
+import {
+  LOG_LEVELS,
+  SECURITIES,
+  type LogLevel,
+  type Security,
+} from '../host/config/config-file.ts';
 import type { ConfigOverride } from '../host/config/config-places.ts';
 import { planReload, type LoadedConfig } from '../host/config/reload.ts';
 import { secureRandom } from '../host/primitives/secure-random.ts';
@@ -53,21 +59,46 @@ const SETTLED_MS = 5_000;
 const ORPHAN_DRAIN_MS = 500;
 
 export function registerDaemon(program: Command): void {
-  program.command('daemon').description('run a daemon in the foreground')
+  program
+    .command('daemon')
+    .description('run a daemon in the foreground')
     .option('--config <file>', 'YAML config file; the flags below stand over it')
     .option('--name <name>', 'node name')
     .option('--id <quad>', 'node id, as in 10.0.0.1 (needed where no certificate says it)')
-    .option('--listen <address:port>', 'UDP address to listen on (repeatable; default 0.0.0.0:8100)', collect)
+    .option(
+      '--listen <address:port>',
+      'UDP address to listen on (repeatable; default 0.0.0.0:8100)',
+      collect,
+    )
     .option('--link <address:port>', 'neighbour to dial (repeatable)', collect)
     .option('--socket <path>', 'Unix socket for clients')
-    .option('--identity <dir>', 'folder with the node\'s key and certificate, as `spines init` makes it')
-    .addOption(new Option('--security <mode>', 'none: links that anyone can join and read, for a laboratory (default: sealed)').choices(SECURITIES))
-    .addOption(new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS))
+    .option(
+      '--identity <dir>',
+      "folder with the node's key and certificate, as `spines init` makes it",
+    )
+    .addOption(
+      new Option(
+        '--security <mode>',
+        'none: links that anyone can join and read, for a laboratory (default: sealed)',
+      ).choices(SECURITIES),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'least severe messages to log').choices(LOG_LEVELS),
+    )
     .option('--log-file <file>', 'log to this file instead of standard error')
-    .option('--crypto <name>', 'what seals: libsodium, node:crypto or @noble (default: the fastest that is there)')
-    .option('--no-offload', 'one system call for each datagram, even where the system can take many at once')
+    .option(
+      '--crypto <name>',
+      'what seals: libsodium, node:crypto or @noble (default: the fastest that is there)',
+    )
+    .option(
+      '--no-offload',
+      'one system call for each datagram, even where the system can take many at once',
+    )
     .option('--allow-emulation', 'let clients change emulated link characteristics')
-    .option('--allow-misbehaviour', 'let local clients make this daemon drop what it should pass on, for a laboratory')
+    .option(
+      '--allow-misbehaviour',
+      'let local clients make this daemon drop what it should pass on, for a laboratory',
+    )
     .addOption(new Option('--exit-with-parent', 'end when standard input does').hideHelp())
     .action(runDaemon);
 }
@@ -79,16 +110,28 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const { config, identity } = current;
   const { log, writer } = await openLog(config.logLevel, config.logFile);
   // Several daemons may log to one place.
-  log.setBindings({ name: config.node.name === '' ? formatNodeId(config.node.id) : config.node.name });
+  log.setBindings({
+    name: config.node.name === '' ? formatNodeId(config.node.id) : config.node.name,
+  });
   // Loaded here: the other commands start faster without it.
   const { startDaemon } = await import('../host/daemon.ts');
   for (const note of identity?.notes ?? []) log.warn(note);
-  if (config.node.allowMisbehaviour) log.warn('clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a laboratory');
-  if (config.security === 'none' && config.identity !== null) log.warn('the identity is not used with security: none; remove `security: none` to seal the links');
+  if (config.node.allowMisbehaviour)
+    log.warn(
+      'clients may make this daemon misbehave; remove `laboratory.misbehaviour` outside a ' +
+        'laboratory',
+    );
+  if (config.security === 'none' && config.identity !== null)
+    log.warn(
+      'the identity is not used with security: none; remove `security: none` to seal the links',
+    );
   const audit = new AuditLog(log);
   audit.prepare(config.auditFile)();
   const primitives = identity === null ? null : await choosePrimitives(flags.crypto, log);
-  const membership = identity === null || primitives === null ? null : new Membership(primitives, identity.credentials, wallClock, secureRandom);
+  const membership =
+    identity === null || primitives === null
+      ? null
+      : new Membership(primitives, identity.credentials, wallClock, secureRandom);
 
   let running: RunningDaemon | null = null;
   let stopping = false;
@@ -132,9 +175,15 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     revocationsPath: config.identity?.revocations ?? null,
     reload: () => {
       const next = readAgain(flags);
-      const { changes, identityChanged } = planReload(current, next, membership?.trust.revocations ?? []);
+      const { changes, identityChanged } = planReload(
+        current,
+        next,
+        membership?.trust.revocations ?? [],
+      );
       // The last that may fail.
-      const target = isDeepStrictEqual(current.config.logFile, next.config.logFile) ? null : targetOf(next.config.logFile);
+      const target = isDeepStrictEqual(current.config.logFile, next.config.logFile)
+        ? null
+        : targetOf(next.config.logFile);
       const sameAudit = isDeepStrictEqual(current.config.auditFile, next.config.auditFile);
       const useAudit = sameAudit ? () => audit.reopen() : audit.prepare(next.config.auditFile);
       for (const note of next.identity?.notes ?? []) log.warn(note);
@@ -142,7 +191,13 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
       if (target === null) writer.reopen();
       else writer.use(target);
       current = next;
-      return { config: next.config.node, credentials: identityChanged ? next.identity!.credentials : null, logLevel: next.config.logLevel, roles: next.config.client.roles, changes };
+      return {
+        config: next.config.node,
+        credentials: identityChanged ? next.identity!.credentials : null,
+        logLevel: next.config.logLevel,
+        roles: next.config.client.roles,
+        changes,
+      };
     },
     log,
     logFigures: () => writer.figures,
@@ -157,13 +212,21 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 
 function readConfig(flags: DaemonFlags): LoadedConfig {
   if (flags.config === undefined && flags.identity === undefined) {
-    if (flags.security !== 'none') throw usage('a daemon needs an identity; give --config FILE or --identity DIR as `spines init` makes them, or --security none --id QUAD for a laboratory');
-    if (flags.id === undefined) throw usage('a daemon needs an id; give --config FILE, or --id such as 10.0.0.1');
+    if (flags.security !== 'none')
+      throw usage(
+        'a daemon needs an identity; give --config FILE or --identity DIR as `spines init` makes ' +
+          'them, or --security none --id QUAD for a laboratory',
+      );
+    if (flags.id === undefined)
+      throw usage('a daemon needs an id; give --config FILE, or --id such as 10.0.0.1');
   }
   return loadConfig(flags.config ?? null, overridesOf(flags));
 }
 
-/** As `readConfig`; whatever the files are by now is the operator's to correct, and no reason to end the daemon. */
+/**
+ * As `readConfig`; whatever the files are by now is the operator's to correct, and no reason to end
+ * the daemon.
+ */
 function readAgain(flags: DaemonFlags): LoadedConfig {
   try {
     return readConfig(flags);
@@ -183,18 +246,33 @@ export function overridesOf(flags: DaemonFlags): ConfigOverride[] {
   add('--name', ['name'], flags.name);
   add('--id', ['id'], flags.id);
   add('--listen', ['listen'], flags.listen);
-  add('--link', ['links'], flags.link?.map((address) => ({ address })));
+  add(
+    '--link',
+    ['links'],
+    flags.link?.map((address) => ({ address })),
+  );
   add('--socket', ['client', 'socket'], flags.socket);
   add('--security', ['security'], flags.security);
-  add('--identity', ['identity'], flags.identity === undefined ? undefined : identityIn(flags.identity));
+  add(
+    '--identity',
+    ['identity'],
+    flags.identity === undefined ? undefined : identityIn(flags.identity),
+  );
   add('--log-level', ['log', 'level'], flags.logLevel);
-  add('--log-file', ['log', 'file'], flags.logFile === undefined ? undefined : resolve(flags.logFile));
+  add(
+    '--log-file',
+    ['log', 'file'],
+    flags.logFile === undefined ? undefined : resolve(flags.logFile),
+  );
   add('--allow-emulation', ['emulation', 'allow'], flags.allowEmulation);
   add('--allow-misbehaviour', ['laboratory', 'misbehaviour'], flags.allowMisbehaviour);
   return overrides;
 }
 
-/** The identity in a folder of `spines init`: one node's key, its certificate and the authorities to trust. */
+/**
+ * The identity in a folder of `spines init`: one node's key, its certificate and the authorities to
+ * trust.
+ */
 function identityIn(folder: string): Record<string, unknown> {
   // A flag's path is meant from where the command runs.
   const dir = resolve(folder);
@@ -202,10 +280,19 @@ function identityIn(folder: string): Record<string, unknown> {
   try {
     names = readdirSync(dir);
   } catch {
-    throw usage(`--identity ${folder} is no folder that can be read; give the folder with node.key, node.crt and authority.pub`);
+    throw usage(
+      `--identity ${folder} is no folder that can be read; give the folder with node.key, ` +
+        'node.crt and authority.pub',
+    );
   }
-  const authorities = names.filter((name) => /^authority.*\.pub$/.test(name)).sort().map((name) => join(dir, name));
-  if (authorities.length === 0) throw usage(`--identity ${folder} has no authority*.pub in it; copy the authority's public file there`);
+  const authorities = names
+    .filter((name) => /^authority.*\.pub$/.test(name))
+    .sort()
+    .map((name) => join(dir, name));
+  if (authorities.length === 0)
+    throw usage(
+      `--identity ${folder} has no authority*.pub in it; copy the authority's public file there`,
+    );
   const { key, certificate, revocations } = nodeFolder(dir);
   return { key, certificate, authorities, revocations };
 }
@@ -214,9 +301,21 @@ function identityIn(folder: string): Record<string, unknown> {
 async function choosePrimitives(wanted: string | undefined, log: Log): Promise<Primitives> {
   const { availablePrimitives } = await import('../host/primitives/choose-primitives.ts');
   const available = availablePrimitives();
-  const chosen = wanted === undefined ? available[0]! : available.find(({ primitives: { name } }) => name === wanted);
-  const measured = available.map(({ primitives: { name }, microseconds }) => `${name} ${microseconds.toFixed(1)}`).join(', ');
-  if (chosen === undefined) throw usage(`--crypto ${wanted}: not on this machine, which has (microseconds to seal and open 1000 bytes) ${measured}`);
-  log.debug({ chosen: chosen.primitives.name, measured }, 'cryptography; microseconds to seal and open 1000 bytes');
+  const chosen =
+    wanted === undefined
+      ? available[0]!
+      : available.find(({ primitives: { name } }) => name === wanted);
+  const measured = available
+    .map(({ primitives: { name }, microseconds }) => `${name} ${microseconds.toFixed(1)}`)
+    .join(', ');
+  if (chosen === undefined)
+    throw usage(
+      `--crypto ${wanted}: not on this machine, which has (microseconds to seal and open 1000 ` +
+        `bytes) ${measured}`,
+    );
+  log.debug(
+    { chosen: chosen.primitives.name, measured },
+    'cryptography; microseconds to seal and open 1000 bytes',
+  );
   return chosen.primitives;
 }

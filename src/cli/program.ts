@@ -1,13 +1,21 @@
 /**
  * The command table of `spines`, and what becomes of a command: its exit code and its errors.
  *
- * Owns the list of subcommands and error reporting: one line on stderr, and with --json an object with
- * `code` on stdout as well. Called by main.ts; tests call `run` with arguments.
+ * Owns the list of subcommands and error reporting: one line on stderr, and with --json an object
+ * with `code` on stdout as well. Called by main.ts; tests call `run` with arguments.
  */
 
 import { Command, CommanderError } from 'commander';
 
-import { EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, oneLine, toFailure, usage, type Failure } from './terminal/failure.ts';
+import {
+  EXIT_NO_DAEMON,
+  EXIT_OK,
+  EXIT_USAGE,
+  oneLine,
+  toFailure,
+  usage,
+  type Failure,
+} from './terminal/failure.ts';
 import { helpBelow } from './terminal/help-text.ts';
 import { note, printJson, terminalColumns } from './terminal/output.ts';
 import { packageVersion } from './version.ts';
@@ -21,7 +29,10 @@ Tables fit the terminal, or COLUMNS, or 80 columns: what is cut shows "..", and
 
 type Register = (program: Command) => void;
 
-/** In the order of `spines help`. To load all of them takes half a second, so where one is called by name it alone is loaded. */
+/**
+ * In the order of `spines help`. To load all of them takes half a second, so where one is called by
+ * name it alone is loaded.
+ */
 const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   init: async () => (await import('./keys/init.ts')).registerInit,
   daemon: async () => (await import('./daemon.ts')).registerDaemon,
@@ -56,25 +67,40 @@ export interface RunState {
   command: Command | null;
 }
 
-/** The program as it is called with `argv`: with the command that this names alone, else with all of them. */
+/**
+ * The program as it is called with `argv`: with the command that this names alone, else with all of
+ * them.
+ */
 export async function buildProgram(state: RunState, argv: readonly string[]): Promise<Command> {
   const program = new Command('spines')
-    .description('An overlay network: daemons, virtual links, link-state routing, and a replayable emulator.')
+    .description(
+      'An overlay network: daemons, virtual links, link-state routing, and a replayable emulator.',
+    )
     .exitOverride()
     // Errors are thrown, and told by `run` in one form for all.
-    .configureOutput({ outputError: () => {}, getOutHelpWidth: terminalColumns, getErrHelpWidth: terminalColumns })
+    .configureOutput({
+      outputError: () => {},
+      getOutHelpWidth: terminalColumns,
+      getErrHelpWidth: terminalColumns,
+    })
     .configureHelp({ minWidthToWrap: HELP_COLUMNS_MIN })
     .showSuggestionAfterError(true)
     .version(packageVersion(), '-V, --version')
     .addHelpText('after', helpBelow(EXIT_CODES))
-    .hook('preAction', (_program, command) => { state.command = command; });
-  const first = argv[0] ?? '', name = first === '-V' || first === '--version' ? 'version' : first;
+    .hook('preAction', (_program, command) => {
+      state.command = command;
+    });
+  const first = argv[0] ?? '',
+    name = first === '-V' || first === '--version' ? 'version' : first;
   const called = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS);
   for (const register of await Promise.all(called.map((load) => load()))) register(program);
   return program;
 }
 
-/** Runs one command line (without node and script). Resolves to the exit code; prints what there is to say. */
+/**
+ * Runs one command line (without node and script). Resolves to the exit code; prints what there is
+ * to say.
+ */
 export async function run(argv: readonly string[]): Promise<number> {
   const state: RunState = { command: null };
   const program = await buildProgram(state, argv);
@@ -83,7 +109,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? EXIT_OK);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT_OK;
-    const failure = error instanceof CommanderError ? fromCommander(error, program, argv) : toFailure(error);
+    const failure =
+      error instanceof CommanderError ? fromCommander(error, program, argv) : toFailure(error);
     if (failure.message !== '') report(failure, wantsJson(state.command, argv));
     return failure.exitCode;
   }
@@ -92,7 +119,14 @@ export async function run(argv: readonly string[]): Promise<number> {
 function report(failure: Failure, json: boolean): void {
   for (const line of failure.details) note(line);
   note(`spines: ${failure.message}`);
-  if (json) printJson({ error: { code: failure.code, message: failure.message, ...(failure.details.length === 0 ? {} : { details: failure.details }) } });
+  if (json)
+    printJson({
+      error: {
+        code: failure.code,
+        message: failure.message,
+        ...(failure.details.length === 0 ? {} : { details: failure.details }),
+      },
+    });
 }
 
 function fromCommander(error: CommanderError, program: Command, argv: readonly string[]): Failure {
@@ -100,12 +134,21 @@ function fromCommander(error: CommanderError, program: Command, argv: readonly s
   if (error.code === 'commander.help') return usage('');
   const what = oneLine(error.message.replace(/^error: /, ''));
   const known = program.commands.some((command) => command.name() === argv[0]);
-  return usage(`${what.replace(/\.$/, '')}; see \`spines ${known ? `${argv[0]} --help` : 'help'}\``);
+  return usage(
+    `${what.replace(/\.$/, '')}; see \`spines ${known ? `${argv[0]} --help` : 'help'}\``,
+  );
 }
 
-/** --json is a switch, or a file name or "-" for `replay`. Arguments that were refused are read by eye. */
+/**
+ * --json is a switch, or a file name or "-" for `replay`. Arguments that were refused are read by
+ * eye.
+ */
 function wantsJson(command: Command | null, argv: readonly string[]): boolean {
-  if (command === null) return argv.includes('--json') && argv[0] !== 'replay' || (argv[0] === 'replay' && /(^| )--json[= ]-( |$)/.test(argv.join(' ')));
+  if (command === null)
+    return (
+      (argv.includes('--json') && argv[0] !== 'replay') ||
+      (argv[0] === 'replay' && /(^| )--json[= ]-( |$)/.test(argv.join(' ')))
+    );
   const { json } = command.opts<{ json?: boolean | string }>();
   return json === true || json === '-';
 }

@@ -1,7 +1,9 @@
 /**
- * Which spines commands run on this machine: looked up among its processes, so that nothing has to be kept in files that outlive them.
+ * Which spines commands run on this machine: looked up among its processes, so that nothing has to
+ * be kept in files that outlive them.
  *
- * Owns how a process is recognised, the files by which it belongs to a network's folder, and ending it. Called by stop.ts.
+ * Owns how a process is recognised, the files by which it belongs to a network's folder, and ending
+ * it. Called by stop.ts.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -24,21 +26,31 @@ const FILE_FLAGS: readonly string[] = ['--config', '--identity', '--socket'];
 const OWNED_FLAG = '--exit-with-parent';
 const LOOK_MS = 50;
 
-interface Process { readonly pid: number; readonly argv: readonly string[]; readonly cwd: string | null; readonly socket: string | null }
+interface Process {
+  readonly pid: number;
+  readonly argv: readonly string[];
+  readonly cwd: string | null;
+  readonly socket: string | null;
+}
 
 /** Of this user, or with `everybodys` of all whose command line can be read. */
 export function runningCommands(everybodys: boolean): RunningCommand[] {
   const own = process.getuid?.();
-  return processes().filter(({ pid }) => everybodys || own === undefined || ownerOf(pid) === own).flatMap((found) => {
-    const command = recognise(found);
-    return command === null || found.pid === process.pid ? [] : [command];
-  });
+  return processes()
+    .filter(({ pid }) => everybodys || own === undefined || ownerOf(pid) === own)
+    .flatMap((found) => {
+      const command = recognise(found);
+      return command === null || found.pid === process.pid ? [] : [command];
+    });
 }
 
 /** The command that a process is; null: none of ours. */
 export function recognise({ pid, argv, cwd, socket }: Process): RunningCommand | null {
   if (!/^node(js)?([\d.]*)$/.test(basename(argv[0] ?? ''))) return null;
-  const script = argv.findIndex((text, i) => i > 0 && (text.endsWith(join('dist', 'cli', 'main.js')) || basename(text) === 'spines'));
+  const script = argv.findIndex(
+    (text, i) =>
+      i > 0 && (text.endsWith(join('dist', 'cli', 'main.js')) || basename(text) === 'spines'),
+  );
   const args = argv.slice(script + 1);
   if (script < 0 || !COMMANDS.includes(args[0] ?? '') || args.includes(OWNED_FLAG)) return null;
   const files = args.flatMap((text, i) => {
@@ -47,8 +59,20 @@ export function recognise({ pid, argv, cwd, socket }: Process): RunningCommand |
     return value.length > 0 ? [value.join('=')] : args[i + 1] === undefined ? [] : [args[i + 1]!];
   });
   const isDaemon = args[0] === 'daemon';
-  if (!isDaemon && socket !== null && !args.some((text) => /^--(socket|tcp|remote)(=|$)/.test(text))) files.push(socket);
-  return { pid, line: args.join(' '), isDaemon, files: files.filter((file) => cwd !== null || file.startsWith(sep)).map((file) => resolve(cwd ?? sep, file)) };
+  if (
+    !isDaemon &&
+    socket !== null &&
+    !args.some((text) => /^--(socket|tcp|remote)(=|$)/.test(text))
+  )
+    files.push(socket);
+  return {
+    pid,
+    line: args.join(' '),
+    isDaemon,
+    files: files
+      .filter((file) => cwd !== null || file.startsWith(sep))
+      .map((file) => resolve(cwd ?? sep, file)),
+  };
 }
 
 /** Has it a file in `folder`, whichever way there is named? */
@@ -57,7 +81,10 @@ export function belongsTo({ files }: RunningCommand, folder: string): boolean {
   return files.some((file) => (real(file) + sep).startsWith(within));
 }
 
-/** True once no process `pid` runs any more, as a zombie neither; false when it still does after `mostMs`. */
+/**
+ * True once no process `pid` runs any more, as a zombie neither; false when it still does after
+ * `mostMs`.
+ */
 export async function gone(pid: number, mostMs: number): Promise<boolean> {
   const until = performance.now() + mostMs;
   while (runs(pid)) {
@@ -92,20 +119,33 @@ function processes(): Process[] {
   return pids.flatMap((pid): Process[] => {
     const argv = read(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];
     if (argv.length < 3) return [];
-    const socket = read(`/proc/${pid}/environ`)?.split('\0').find((text) => text.startsWith('SPINES_SOCKET='))?.slice('SPINES_SOCKET='.length);
+    const socket = read(`/proc/${pid}/environ`)
+      ?.split('\0')
+      .find((text) => text.startsWith('SPINES_SOCKET='))
+      ?.slice('SPINES_SOCKET='.length);
     let cwd: string | null = null;
     try {
       cwd = readlinkSync(`/proc/${pid}/cwd`);
     } catch {
       // Another user's.
     }
-    return [{ pid: Number(pid), argv, cwd, socket: socket === undefined || socket === '' ? null : socket }];
+    return [
+      {
+        pid: Number(pid),
+        argv,
+        cwd,
+        socket: socket === undefined || socket === '' ? null : socket,
+      },
+    ];
   });
 }
 
 /** Where there is no /proc: without folders and environment, so that only absolute paths tell. */
 function psProcesses(): Process[] {
-  const { stdout } = spawnSync('ps', ['-axo', 'pid=,command='], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const { stdout } = spawnSync('ps', ['-axo', 'pid=,command='], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return (stdout ?? '').split('\n').flatMap((text): Process[] => {
     const [pid, ...argv] = text.trim().split(/\s+/);
     return argv.length < 3 ? [] : [{ pid: Number(pid), argv, cwd: null, socket: null }];

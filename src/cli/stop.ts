@@ -1,8 +1,10 @@
 /**
- * `spines stop`: ends a daemon, or all daemons and tunnels of a network's folder or of this user, in order.
+ * `spines stop`: ends a daemon, or all daemons and tunnels of a network's folder or of this user,
+ * in order.
  *
- * Owns who is meant and what is said. A daemon is sent SIGTERM by whoever may, so that nobody can stop through a socket what he could not
- * stop otherwise, and is awaited: it says good-bye to its neighbours first.
+ * Owns who is meant and what is said. A daemon is sent SIGTERM by whoever may, so that nobody can
+ * stop through a socket what he could not stop otherwise, and is awaited: it says good-bye to its
+ * neighbours first.
  */
 
 import type { Command } from 'commander';
@@ -29,58 +31,102 @@ that were told of a file in it, such as a network that \`spines init\` made.
 Tunnels whose daemon is stopped alone wait for it to come back.`;
 
 export function registerStop(program: Command): void {
-  addClientFlags(program.command('stop [folder]').description('end a daemon, or daemons and tunnels, in order'))
+  addClientFlags(
+    program.command('stop [folder]').description('end a daemon, or daemons and tunnels, in order'),
+  )
     .option('--all', 'all daemons and tunnels of yours on this machine')
     .addHelpText('after', helpBelow(HELP))
     .action(async (folder: string | undefined, flags: StopFlags) => {
-      if (folder !== undefined && flags.all === true) throw usage('--all stops everything, a folder what belongs to it; give one of the two');
-      if (flags.remote !== undefined) throw usage('a daemon is stopped on its own machine; run `spines stop` there');
+      if (folder !== undefined && flags.all === true)
+        throw usage('--all stops everything, a folder what belongs to it; give one of the two');
+      if (flags.remote !== undefined)
+        throw usage('a daemon is stopped on its own machine; run `spines stop` there');
       if (folder === undefined && flags.all !== true) await stopOne(flags);
-      else await stopMany(runningCommands(folder !== undefined).filter((found) => folder === undefined || belongsTo(found, folder)), folder);
+      else
+        await stopMany(
+          runningCommands(folder !== undefined).filter(
+            (found) => folder === undefined || belongsTo(found, folder),
+          ),
+          folder,
+        );
     });
 }
 
 async function stopOne(flags: StopFlags): Promise<void> {
   await withClient(flags, 'stop', async (client) => {
     const { name, node, host, clients } = await ask(client, 'status');
-    const closed = new Promise<void>((resolve) => client.once('disconnect', () => resolve()).once('error', () => resolve()).once('close', () => resolve()));
+    const closed = new Promise<void>((resolve) =>
+      client
+        .once('disconnect', () => resolve())
+        .once('error', () => resolve())
+        .once('close', () => resolve()),
+    );
     // A process number means nothing in another namespace.
-    const pid = host !== null && host.process.namespace === processIdentity().namespace ? host.process.pid : null;
+    const pid =
+      host !== null && host.process.namespace === processIdentity().namespace
+        ? host.process.pid
+        : null;
     if (pid === null || !signalled(pid)) {
       try {
         await ask(client, 'shutdown');
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
-        throw new Failure(EXIT_NO, 'EPERM', `${formatNode(name, node)} is not yours to stop; be its user or root, or set allowShutdown in its config`);
+        throw new Failure(
+          EXIT_NO,
+          'EPERM',
+          `${formatNode(name, node)} is not yours to stop; be its user or root, or set ` +
+            'allowShutdown in its config',
+        );
       }
     }
-    const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), END_MS).unref());
-    const over = pid === null ? await Promise.race([closed.then(() => true), late]) : await gone(pid, END_MS);
+    const late = new Promise<'late'>((resolve) =>
+      setTimeout(() => resolve('late'), END_MS).unref(),
+    );
+    const over =
+      pid === null ? await Promise.race([closed.then(() => true), late]) : await gone(pid, END_MS);
     if (over !== true) throw stillRuns(formatNode(name, node), pid);
     print(wrapText(`stopped ${formatNode(name, node)}`, '', terminalColumns()));
-    if (clients > 1) note(`${clients - 1} of its programs were connected; tunnels wait for it to come back`);
+    if (clients > 1)
+      note(`${clients - 1} of its programs were connected; tunnels wait for it to come back`);
   });
 }
 
-async function stopMany(found: readonly RunningCommand[], folder: string | undefined): Promise<void> {
+async function stopMany(
+  found: readonly RunningCommand[],
+  folder: string | undefined,
+): Promise<void> {
   if (found.length === 0) {
-    print(folder === undefined ? 'nothing of yours runs\n' : `nothing runs with a file in ${folder}\n`);
+    print(
+      folder === undefined ? 'nothing of yours runs\n' : `nothing runs with a file in ${folder}\n`,
+    );
     return;
   }
   const refused: string[] = [];
   // Tunnels first: they end their connections while there is a daemon to tell.
-  for (const group of [found.filter(({ isDaemon }) => !isDaemon), found.filter(({ isDaemon }) => isDaemon)]) {
+  for (const group of [
+    found.filter(({ isDaemon }) => !isDaemon),
+    found.filter(({ isDaemon }) => isDaemon),
+  ]) {
     const ending = group.filter(({ pid, line }) => {
       const may = signalled(pid);
       if (!may) refused.push(`${short(line)} (pid ${pid}) is another user's`);
       return may;
     });
-    await Promise.all(ending.map(async ({ pid, line }) => {
-      if (await gone(pid, END_MS)) print(`stopped ${short(line)}\n`);
-      else refused.push(stillRuns(short(line), pid).message);
-    }));
+    await Promise.all(
+      ending.map(async ({ pid, line }) => {
+        if (await gone(pid, END_MS)) print(`stopped ${short(line)}\n`);
+        else refused.push(stillRuns(short(line), pid).message);
+      }),
+    );
   }
-  if (refused.length > 0) throw new Failure(EXIT_NO, 'EPERM', `${refused.length} of ${found.length} not stopped; be their user or root, or end them with \`kill -9\``, refused);
+  if (refused.length > 0)
+    throw new Failure(
+      EXIT_NO,
+      'EPERM',
+      `${refused.length} of ${found.length} not stopped; be their user or root, or end them with ` +
+        `\`kill -9\``,
+      refused,
+    );
 }
 
 /** False: not allowed. Who is gone already is as good as told. */
@@ -94,7 +140,12 @@ function signalled(pid: number): boolean {
 }
 
 function stillRuns(what: string, pid: number | null): Failure {
-  return new Failure(EXIT_NO, 'ETIMEDOUT', `${what} still runs after ${END_MS / 1_000} s; see its log${pid === null ? '' : `, or end it with \`kill -9 ${pid}\``}`);
+  return new Failure(
+    EXIT_NO,
+    'ETIMEDOUT',
+    `${what} still runs after ${END_MS / 1_000} s; see its ` +
+      `log${pid === null ? '' : `, or end it with \`kill -9 ${pid}\``}`,
+  );
 }
 
 function short(line: string): string {

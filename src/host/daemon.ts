@@ -1,8 +1,10 @@
 /**
- * A running daemon: SpinesNode with real sockets, a real clock, and an optional emulated wire under it.
+ * A running daemon: SpinesNode with real sockets, a real clock, and an optional emulated wire under
+ * it.
  *
- * Owns the event-loop turn: datagrams, client bytes and timers of one loop iteration are handled as they come,
- * and the flush runs once after them, before the loop waits again. Ends in order on `stop`.
+ * Owns the event-loop turn: datagrams, client bytes and timers of one loop iteration are handled as
+ * they come, and the flush runs once after them, before the loop waits again. Ends in order on
+ * `stop`.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -13,7 +15,11 @@ import type { Log } from '../core/base/log.ts';
 import { Rng } from '../core/base/rng.ts';
 import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
 import type { Credentials, Membership } from '../core/crypto/membership.ts';
-import { defaultDirection, toLinkSettings, type DirectionSettings } from '../core/emulation/link-settings.ts';
+import {
+  defaultDirection,
+  toLinkSettings,
+  type DirectionSettings,
+} from '../core/emulation/link-settings.ts';
 import type { EmulationControl } from '../core/operator/emulation-control.ts';
 import { REMOTE_ROLE, type ClientAccess } from '../core/ipc/client.ts';
 import type { ClientRole } from '../core/ipc/roles.ts';
@@ -64,7 +70,9 @@ export interface DaemonOptions {
   readonly listen: readonly UdpAddress[];
   /** Of UDP; null or left out: one system call for each datagram. */
   readonly offload?: Offload | null;
-  /** Why not all of it can be had, for log and status; null or left out: it can, or nobody asked. */
+  /**
+   * Why not all of it can be had, for log and status; null or left out: it can, or nobody asked.
+   */
   readonly without?: string | null;
   readonly client: {
     readonly socketPath: string | null;
@@ -72,21 +80,34 @@ export interface DaemonOptions {
     readonly group?: string | null;
     /** Further Unix sockets, each with the role of who comes by it. */
     readonly sockets?: readonly SocketDoor[];
-    /** A loopback address, and the file of the token that is asked for there; further tokens have less to say. */
-    readonly tcp: { readonly address: UdpAddress; readonly tokenPath: string; readonly tokens?: readonly { readonly path: string; readonly role: ClientRole }[] } | null;
+    /**
+     * A loopback address, and the file of the token that is asked for there; further tokens have
+     * less to say.
+     */
+    readonly tcp: {
+      readonly address: UdpAddress;
+      readonly tokenPath: string;
+      readonly tokens?: readonly { readonly path: string; readonly role: ClientRole }[];
+    } | null;
     /** For clients with certificates on other machines; needs a membership. Port 0: any. */
     readonly remote?: UdpAddress | null;
     /** Of those, by certificate: the first that fits. */
     readonly roles?: readonly RemoteRole[];
   };
   /** Emulated characteristics of what leaves for a peer's UDP address. */
-  readonly emulation: readonly { readonly peer: UdpAddress; readonly settings: DirectionSettings }[];
+  readonly emulation: readonly {
+    readonly peer: UdpAddress;
+    readonly settings: DirectionSettings;
+  }[];
   readonly emulationSeed: number;
   /** Null: links are not sealed (security: none). */
   readonly membership: Membership | null;
   /** Where revocation lists from the network are kept. Null: nowhere. */
   readonly revocationsPath: string | null;
-  /** Reads config and identity again and says what would change. Throws SpinesError when it is refused. Null: there is nothing to read. */
+  /**
+   * Reads config and identity again and says what would change. Throws SpinesError when it is
+   * refused. Null: there is nothing to read.
+   */
   readonly reload: (() => Reload) | null;
   readonly log: Logger;
   /** What becomes of the log's lines, for `status`. */
@@ -108,7 +129,10 @@ export interface Reload {
 }
 
 export interface RunningDaemon {
-  /** Applies what is in the files now; the changes. Throws SpinesError when they are refused, and nothing has changed. `by`: for the audit log. */
+  /**
+   * Applies what is in the files now; the changes. Throws SpinesError when they are refused, and
+   * nothing has changed. `by`: for the audit log.
+   */
   reload(by?: string): readonly string[];
   /** The same as soon as that does not hold up the daemon: reloads that come in a storm are one. */
   requestReload(by: string): void;
@@ -123,12 +147,15 @@ export interface RunningDaemon {
   readonly node: SpinesNode;
 }
 
-/** Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the OS timer. */
+/**
+ * Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the
+ * OS timer.
+ */
 const WIRE_GRAIN_US = 1_000;
 
 /**
- * Datagrams of one turn, 1 to 5 ms of work: then what is due is done and what waits leaves, before more is read. The kernel hands over up to
- * 2,048 at once, glued.
+ * Datagrams of one turn, 1 to 5 ms of work: then what is due is done and what waits leaves, before
+ * more is read. The kernel hands over up to 2,048 at once, glued.
  */
 const TURN_DATAGRAMS_MAX = 256;
 
@@ -143,7 +170,12 @@ class Daemon implements RunningDaemon {
   readonly #clock = new SystemClock();
   readonly #lateness = new Lateness(this.#clock.now());
   readonly #unsent = new SendTroubles(this.#clock.now());
-  readonly #timers = new TimerDriver(this.#clock, 0, () => this.#scheduleTurnEnd(), (late, now) => this.#lateness.add(late, now));
+  readonly #timers = new TimerDriver(
+    this.#clock,
+    0,
+    () => this.#scheduleTurnEnd(),
+    (late, now) => this.#lateness.add(late, now),
+  );
   /** Of the emulated wires: nothing of the core runs on it, so its turns end with what it sent. */
   readonly #wireTimers = new TimerDriver(this.#clock, WIRE_GRAIN_US, () => this.#udp.flush());
   readonly #udp: UdpSink;
@@ -175,49 +207,61 @@ class Daemon implements RunningDaemon {
   constructor(options: DaemonOptions) {
     this.#options = options;
     this.#roles = options.client.roles ?? [];
-    this.done = new Promise((resolve) => { this.#onDone = resolve; });
+    this.done = new Promise((resolve) => {
+      this.#onDone = resolve;
+    });
     const { membership, log } = options;
     this.#refusals = new DampedLog(toLog(log));
     this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
     this.#standstill = new Standstill(toLog(log));
-    this.#reach = new ReachProbe((v6) => this.#udp.addresses.some(({ address }) => address.includes(':') === v6), () => this.#clock.tick());
+    this.#reach = new ReachProbe(
+      (v6) => this.#udp.addresses.some(({ address }) => address.includes(':') === v6),
+      () => this.#clock.tick(),
+    );
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     const toldUnbatched = new Set<string>();
-    this.#udp = new UdpSink({
-      // Not once a turn: an answer that comes within the turn of its question would have taken no time.
-      onRead: () => this.#clock.tick(),
-      onDatagram: (bytes, from) => {
-        const whole = this.#node?.onDatagram(bytes, bytes.length, from) ?? true;
-        this.#scheduleTurnEnd();
-        this.#turnDatagrams += 1;
-        if (this.#turnDatagrams >= TURN_DATAGRAMS_MAX) this.#breathe();
-        return whole;
+    this.#udp = new UdpSink(
+      {
+        // Not once a turn: an answer that comes within the turn of its question would have taken no
+        // time.
+        onRead: () => this.#clock.tick(),
+        onDatagram: (bytes, from) => {
+          const whole = this.#node?.onDatagram(bytes, bytes.length, from) ?? true;
+          this.#scheduleTurnEnd();
+          this.#turnDatagrams += 1;
+          if (this.#turnDatagrams >= TURN_DATAGRAMS_MAX) this.#breathe();
+          return whole;
+        },
+        opener: {
+          knows: (receiver, number) => this.#node?.links.indices.knows(receiver, number) ?? false,
+          opens: (bytes, start, end) => this.#node?.links.indices.opens(bytes, start, end) ?? false,
+        },
+        onWritable: () => {
+          this.#clock.tick();
+          this.#node?.onSinkWritable();
+          this.#scheduleTurnEnd();
+        },
+        onDropped: (to, why) => {
+          this.#node?.drops.count(DropReason.sinkFull);
+          this.#unsent.note(why, to.key, 1, this.#clock.now());
+        },
+        onRefused: (to, datagrams, code) => {
+          this.#node?.drops.count(DropReason.sendRefused, datagrams);
+          this.#unsent.note(code, to.key, datagrams, this.#clock.now());
+        },
+        onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
+        onUnbatched: (to, code) => {
+          if (toldUnbatched.has(to.key) || toldUnbatched.size >= TOLD_UNBATCHED_MAX) return;
+          toldUnbatched.add(to.key);
+          options.log.info(
+            { to: to.key, reason: code },
+            'the system takes one datagram a call to this address: no UDP offload there',
+          );
+        },
+        onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
       },
-      opener: {
-        knows: (receiver, number) => this.#node?.links.indices.knows(receiver, number) ?? false,
-        opens: (bytes, start, end) => this.#node?.links.indices.opens(bytes, start, end) ?? false,
-      },
-      onWritable: () => {
-        this.#clock.tick();
-        this.#node?.onSinkWritable();
-        this.#scheduleTurnEnd();
-      },
-      onDropped: (to, why) => {
-        this.#node?.drops.count(DropReason.sinkFull);
-        this.#unsent.note(why, to.key, 1, this.#clock.now());
-      },
-      onRefused: (to, datagrams, code) => {
-        this.#node?.drops.count(DropReason.sendRefused, datagrams);
-        this.#unsent.note(code, to.key, datagrams, this.#clock.now());
-      },
-      onTooLong: (to, datagrams) => this.#node?.onDatagramTooLong(to, datagrams),
-      onUnbatched: (to, code) => {
-        if (toldUnbatched.has(to.key) || toldUnbatched.size >= TOLD_UNBATCHED_MAX) return;
-        toldUnbatched.add(to.key);
-        options.log.info({ to: to.key, reason: code }, 'the system takes one datagram a call to this address: no UDP offload there');
-      },
-      onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
-    }, options.offload ?? null);
+      options.offload ?? null,
+    );
     const doors: DoorEvents = {
       onClient: (out, access) => this.#node?.attachClient(out, access) ?? this.#whyNoClient(access),
       onRefused: (why, counted) => {
@@ -228,7 +272,16 @@ class Daemon implements RunningDaemon {
       onTurnEnd: () => this.#scheduleTurnEnd(),
     };
     this.#ipc = new IpcServer(doors);
-    this.#remote = membership === null || (options.client.remote ?? null) === null ? null : new RemoteDoor(membership, () => this.#node?.drops, toLog(log), doors, (who) => this.#roleOf(who));
+    this.#remote =
+      membership === null || (options.client.remote ?? null) === null
+        ? null
+        : new RemoteDoor(
+            membership,
+            () => this.#node?.drops,
+            toLog(log),
+            doors,
+            (who) => this.#roleOf(who),
+          );
   }
 
   get node(): SpinesNode {
@@ -236,14 +289,20 @@ class Daemon implements RunningDaemon {
   }
 
   #roleOf({ name, groups: its }: Certificate): ClientRole {
-    const meant = ({ clients, groups }: RemoteRole): boolean => (
-      (clients.length === 0 && groups.length === 0) || clients.includes(name) || groups.some((group) => its.includes(group)));
+    const meant = ({ clients, groups }: RemoteRole): boolean =>
+      (clients.length === 0 && groups.length === 0) ||
+      clients.includes(name) ||
+      groups.some((group) => its.includes(group));
     return this.#roles.find(meant)?.role ?? REMOTE_ROLE;
   }
 
   #whyNoClient(access: ClientAccess): string {
-    if (this.#node === null || this.#stopping !== null) return 'the daemon is starting or stopping; try again in a moment';
-    return this.#node.whyNoPlace(access) ?? 'too many programs are connected that say nothing; try again in some seconds';
+    if (this.#node === null || this.#stopping !== null)
+      return 'the daemon is starting or stopping; try again in a moment';
+    return (
+      this.#node.whyNoPlace(access) ??
+      'too many programs are connected that say nothing; try again in some seconds'
+    );
   }
 
   get remotePort(): number | null {
@@ -258,15 +317,31 @@ class Daemon implements RunningDaemon {
     const { config, listen, client, membership, log } = this.#options;
     try {
       await this.#udp.open(listen);
-      if (client.socketPath !== null) await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
-      for (const { path, group, role, mode } of client.sockets ?? []) await this.#ipc.listenUnix(path, group, role, mode);
+      if (client.socketPath !== null)
+        await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
+      for (const { path, group, role, mode } of client.sockets ?? [])
+        await this.#ipc.listenUnix(path, group, role, mode);
       if (client.tcp !== null) {
         const { address, tokenPath, tokens = [] } = client.tcp;
         const all = [{ path: tokenPath, role: 'full' as const }, ...tokens];
-        await this.#ipc.listenTcp(address.address, address.port, tokenGrants(all.map(({ path, role }) => ({ token: readOrMakeToken(path), grant: { role, file: path } }))));
+        await this.#ipc.listenTcp(
+          address.address,
+          address.port,
+          tokenGrants(
+            all.map(({ path, role }) => ({
+              token: readOrMakeToken(path),
+              grant: { role, file: path },
+            })),
+          ),
+        );
       }
       if ((client.remote ?? null) !== null) {
-        if (this.#remote === null) throw new SpinesError('ECONFIG', 'client.remote: needs `security: sealed` and an identity, since clients are known by certificate; leave it out otherwise');
+        if (this.#remote === null)
+          throw new SpinesError(
+            'ECONFIG',
+            'client.remote: needs `security: sealed` and an identity, since clients are known by ' +
+              'certificate; leave it out otherwise',
+          );
         this.#remotePort = await this.#remote.listen(client.remote!.address, client.remote!.port);
       }
     } catch (error) {
@@ -278,8 +353,19 @@ class Daemon implements RunningDaemon {
     const { sink, emulation } = this.#makeSink();
     this.#clock.tick();
     const node = new SpinesNode(config, {
-      clock: this.#clock, stopwatch, timers: this.#timers.queue, rng: this.#rng, random: secureRandom, wall: wallClock, sink, log: toLog(log), emulation, listen: this.listen,
-      membership, probe: this.#reach.probe, host: () => this.#hostFigures(),
+      clock: this.#clock,
+      stopwatch,
+      timers: this.#timers.queue,
+      rng: this.#rng,
+      random: secureRandom,
+      wall: wallClock,
+      sink,
+      log: toLog(log),
+      emulation,
+      listen: this.listen,
+      membership,
+      probe: this.#reach.probe,
+      host: () => this.#hostFigures(),
       ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),
       onShutdownRequested: () => void this.#end(),
       onReloadRequested: (reply) => {
@@ -293,13 +379,38 @@ class Daemon implements RunningDaemon {
     node.start();
     this.#scheduleTurnEnd();
     const { receiveBufferBytes, offloaded, dontFragment } = this.#udp;
-    log.info({ listen: this.listen, socket: client.socketPath, receiveBufferBytes, offload: offloaded, dontFragment }, 'daemon started');
+    log.info(
+      {
+        listen: this.listen,
+        socket: client.socketPath,
+        receiveBufferBytes,
+        offload: offloaded,
+        dontFragment,
+      },
+      'daemon started',
+    );
     const { without } = this.#options;
-    if (without != null) log.info({ reason: without, dontFragment }, 'each datagram leaves in a system call of its own: no UDP offload');
-    if (membership === null) log.warn('security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP port can join, read and forge');
-    else log.info({ primitives: membership.primitives.name, serial: membership.identity.certificate.serial }, 'links are sealed');
+    if (without != null)
+      log.info(
+        { reason: without, dontFragment },
+        'each datagram leaves in a system call of its own: no UDP offload',
+      );
+    if (membership === null)
+      log.warn(
+        'security: none. Links are NOT encrypted or authenticated: anyone who reaches the UDP ' +
+          'port can join, read and forge',
+      );
+    else
+      log.info(
+        { primitives: membership.primitives.name, serial: membership.identity.certificate.serial },
+        'links are sealed',
+      );
     membership?.onRevocations((list) => {
-      this.#audit('revocations', 'the network', { number: list.number, revoked: list.serials.length, keysAndHolders: list.subjects.length });
+      this.#audit('revocations', 'the network', {
+        number: list.number,
+        revoked: list.serials.length,
+        keysAndHolders: list.subjects.length,
+      });
       this.#keepRevocations(list.number);
     });
     this.#audit('start', 'the daemon', { node: config.name, pid: process.pid });
@@ -320,7 +431,8 @@ class Daemon implements RunningDaemon {
   }
 
   #auditReload(by: string, result: { readonly changes: readonly string[] } | SpinesError): void {
-    if (result instanceof SpinesError) this.#audit('reload', by, { why: result.message }, result.code);
+    if (result instanceof SpinesError)
+      this.#audit('reload', by, { why: result.message }, result.code);
     else this.#audit('reload', by, { changes: result.changes });
   }
 
@@ -336,8 +448,16 @@ class Daemon implements RunningDaemon {
     const { reload, membership, log } = this.#options;
     let accepted: Reload;
     try {
-      if (this.#stopping !== null) throw new SpinesError('EDAEMON', 'the daemon is stopping; start it again with what is in its files now');
-      if (reload === null) throw new SpinesError('ENOTSUP', 'this daemon was started without files; restart it instead');
+      if (this.#stopping !== null)
+        throw new SpinesError(
+          'EDAEMON',
+          'the daemon is stopping; start it again with what is in its files now',
+        );
+      if (reload === null)
+        throw new SpinesError(
+          'ENOTSUP',
+          'this daemon was started without files; restart it instead',
+        );
       accepted = reload();
     } catch (error) {
       if (!(error instanceof SpinesError)) throw error;
@@ -345,7 +465,8 @@ class Daemon implements RunningDaemon {
       throw new SpinesError('ECONFIG', `nothing was changed: ${error.message}`);
     }
     this.#clock.tick();
-    if (membership !== null && accepted.credentials !== null) membership.replace(accepted.credentials);
+    if (membership !== null && accepted.credentials !== null)
+      membership.replace(accepted.credentials);
     this.#node!.reconfigure(accepted.config);
     log.level = accepted.logLevel;
     this.#roles = accepted.roles ?? this.#roles;
@@ -364,7 +485,14 @@ class Daemon implements RunningDaemon {
       writeRevocations(revocationsPath, membership!.trust.revocations);
       log.info({ number, file: revocationsPath }, 'new revocation list');
     } catch (error) {
-      log.error({ number, file: revocationsPath, error: error instanceof Error ? error.message : String(error) }, 'revocation list could not be written');
+      log.error(
+        {
+          number,
+          file: revocationsPath,
+          error: error instanceof Error ? error.message : String(error),
+        },
+        'revocation list could not be written',
+      );
     }
   }
 
@@ -397,17 +525,34 @@ class Daemon implements RunningDaemon {
   #hostFigures(): HostFigures {
     const { offloaded, dontFragment, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
     return {
-      offload: offloaded, without: this.#options.without ?? null, dontFragment, receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES, batches, batchedDatagrams,
-      timersLateMs: this.#lateness.figures(this.#clock.now()), timersLateCounts: this.#lateness.counts, memoryBytes: process.memoryUsage.rss(),
-      process: processIdentity(), unsent: this.#unsent.figures(this.#clock.now()),
-      log: this.#options.logFigures?.() ?? null, audit: this.#options.auditFigures?.() ?? null,
+      offload: offloaded,
+      without: this.#options.without ?? null,
+      dontFragment,
+      receiveBufferBytes,
+      receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+      batches,
+      batchedDatagrams,
+      timersLateMs: this.#lateness.figures(this.#clock.now()),
+      timersLateCounts: this.#lateness.counts,
+      memoryBytes: process.memoryUsage.rss(),
+      process: processIdentity(),
+      unsent: this.#unsent.figures(this.#clock.now()),
+      log: this.#options.logFigures?.() ?? null,
+      audit: this.#options.auditFigures?.() ?? null,
     };
   }
 
   #makeSink(): { sink: DatagramSink; emulation: EmulationControl | null } {
     const { emulation, emulationSeed, config } = this.#options;
-    if (emulation.length === 0 && !config.allowEmulation) return { sink: this.#udp, emulation: null };
-    const sink = new EmulatedSink(this.#udp, this.#clock, this.#wireTimers.queue, new Rng(emulationSeed), { slackUs: WIRE_GRAIN_US });
+    if (emulation.length === 0 && !config.allowEmulation)
+      return { sink: this.#udp, emulation: null };
+    const sink = new EmulatedSink(
+      this.#udp,
+      this.#clock,
+      this.#wireTimers.queue,
+      new Rng(emulationSeed),
+      { slackUs: WIRE_GRAIN_US },
+    );
     for (const { peer, settings } of emulation) {
       const { key } = makeEndpoint(peer.address, peer.port);
       sink.attach(key, settings, `to ${key}`);
@@ -418,7 +563,8 @@ class Daemon implements RunningDaemon {
         return model === null ? null : toLinkSettings(model.settings);
       },
       set: (peer, change) => {
-        if (sink.get(peer.key) === null) sink.attach(peer.key, defaultDirection(), `to ${peer.key}`);
+        if (sink.get(peer.key) === null)
+          sink.attach(peer.key, defaultDirection(), `to ${peer.key}`);
         const settings = sink.setLink(peer.key, change);
         return settings === null ? null : toLinkSettings(settings);
       },

@@ -1,7 +1,9 @@
 /**
- * How late a daemon's event loop runs what is due: the lag of its timers, over the last one to two minutes.
+ * How late a daemon's event loop runs what is due: the lag of its timers, over the last one to two
+ * minutes.
  *
- * Two tables of counts by powers of two, of which the older is forgotten; a few hundred bytes, and no timer of its own.
+ * Two tables of counts by powers of two, of which the older is forgotten; a few hundred bytes, and
+ * no timer of its own.
  */
 
 import { SECOND, type Micros } from '../core/base/time.ts';
@@ -17,8 +19,13 @@ export interface LatenessFigures {
   readonly max: number;
 }
 
-/** Between two readings of `counts`. Upper ends of buckets, milliseconds; 0 when nothing was due. */
-export function latenessBetween(before: readonly number[], after: readonly number[]): { readonly p99: number; readonly max: number } {
+/**
+ * Between two readings of `counts`. Upper ends of buckets, milliseconds; 0 when nothing was due.
+ */
+export function latenessBetween(
+  before: readonly number[],
+  after: readonly number[],
+): { readonly p99: number; readonly max: number } {
   const counts = after.map((count, i) => count - (before[i] ?? 0));
   const total = counts.reduce((sum, count) => sum + count, 0);
   const edge = (part: number): number => {
@@ -51,7 +58,10 @@ export class Lateness {
     if (late > this.#max) this.#max = late;
   }
 
-  /** How many were late by less than 2^i microseconds, and by no less than half of that, since the start; two readings give what was between them. */
+  /**
+   * How many were late by less than 2^i microseconds, and by no less than half of that, since the
+   * start; two readings give what was between them.
+   */
   get counts(): readonly number[] {
     return [...this.#all];
   }

@@ -1,8 +1,9 @@
 /**
- * What of this process's secrets could leave it by other ways than the network: dumps of its memory, and its environment.
+ * What of this process's secrets could leave it by other ways than the network: dumps of its
+ * memory, and its environment.
  *
- * Owns the passphrase that the environment held: it is taken out at the start, so that no child, report or crash has it, and kept for
- * reloads. Called by the program before anything else.
+ * Owns the passphrase that the environment held: it is taken out at the start, so that no child,
+ * report or crash has it, and kept for reloads. Called by the program before anything else.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -11,7 +12,10 @@ import { createRequire } from 'node:module';
 /** Environment variable that holds the passphrase of a private key. */
 export const PASSPHRASE_VARIABLE = 'SPINES_PASSPHRASE';
 
-/** What of a process's memory goes into a dump: a bit for each kind of mapping (core(5)). Holds for pipes to a dump's handler too, and for children. */
+/**
+ * What of a process's memory goes into a dump: a bit for each kind of mapping (core(5)). Holds for
+ * pipes to a dump's handler too, and for children.
+ */
 const CORE_FILTER = '/proc/self/coredump_filter';
 
 let taken: string | null = null;
@@ -41,7 +45,10 @@ interface Koffi {
   load(path: null): { func(prototype: string): (...args: readonly unknown[]) => unknown };
 }
 
-/** /proc/PID/environ shows the memory in which the environment came, whatever is unset later: it is written over where koffi is installed. */
+/**
+ * /proc/PID/environ shows the memory in which the environment came, whatever is unset later: it is
+ * written over where koffi is installed.
+ */
 function eraseFromEnvironment(): void {
   if (process.platform !== 'linux') return;
   try {

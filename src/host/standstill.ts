@@ -1,8 +1,10 @@
 /**
- * Says in the log when the daemon stood still, when the machine slept, and when its clock was set: neighbours then saw silence.
+ * Says in the log when the daemon stood still, when the machine slept, and when its clock was set:
+ * neighbours then saw silence.
  *
- * Compares three clocks once a second: one that stops while the machine sleeps, one that goes on, and the wall clock. Owns how often
- * it is said: a daemon that is held up again and again says so every SAID_EVERY, with the sum.
+ * Compares three clocks once a second: one that stops while the machine sleeps, one that goes on,
+ * and the wall clock. Owns how often it is said: a daemon that is held up again and again says so
+ * every SAID_EVERY, with the sum.
  */
 
 import { uptime } from 'node:os';
@@ -28,7 +30,11 @@ export interface StandstillClocks {
   readonly wall: Clock;
 }
 
-const systemClocks: StandstillClocks = { running: stopwatch, boot: { now: () => uptime() * SECOND }, wall: wallClock };
+const systemClocks: StandstillClocks = {
+  running: stopwatch,
+  boot: { now: () => uptime() * SECOND },
+  wall: wallClock,
+};
 
 export class Standstill {
   readonly #log: Log;
@@ -60,17 +66,28 @@ export class Standstill {
 
   /** Called every INTERVAL, or later when the daemon could not. */
   check(): void {
-    const running = this.#clocks.running.now(), boot = this.#clocks.boot.now(), wall = this.#clocks.wall.now();
-    const ran = running - this.#running, passed = boot - this.#boot, told = wall - this.#wall;
+    const running = this.#clocks.running.now(),
+      boot = this.#clocks.boot.now(),
+      wall = this.#clocks.wall.now();
+    const ran = running - this.#running,
+      passed = boot - this.#boot,
+      told = wall - this.#wall;
     this.#running = running;
     this.#boot = boot;
     this.#wall = wall;
     const slept = passed - ran;
-    if (slept >= SLEPT_MIN) this.#log.warn({ for: formatSpan(slept), ms: Math.round(slept / 1_000) }, 'the machine slept: neighbours took this daemon for dead');
+    if (slept >= SLEPT_MIN)
+      this.#log.warn(
+        { for: formatSpan(slept), ms: Math.round(slept / 1_000) },
+        'the machine slept: neighbours took this daemon for dead',
+      );
     const real = slept >= SLEPT_MIN ? passed : ran;
     if (Math.abs(told - real) >= CLOCK_SET_MIN) {
       const by = formatSpan(Math.abs(told - real));
-      this.#log.warn({ by, to: told > real ? 'later' : 'earlier', ms: Math.round((told - real) / 1_000) }, 'the clock of this machine was set');
+      this.#log.warn(
+        { by, to: told > real ? 'later' : 'earlier', ms: Math.round((told - real) / 1_000) },
+        'the clock of this machine was set',
+      );
     }
     const late = ran - INTERVAL;
     if (late >= STOOD_MIN) {
@@ -80,7 +97,10 @@ export class Standstill {
     if (this.#stood === 0 || (this.#saidAt !== null && running - this.#saidAt < SAID_EVERY)) return;
     const next = 'see what stopped it, or what else needs the processor or the memory here';
     const [ms, longestMs] = [this.#stood, this.#longest].map((us) => Math.round(us / 1_000));
-    this.#log.warn({ for: formatSpan(this.#stood), ms, longestMs, next }, 'the daemon stood still: nothing was read or sent meanwhile');
+    this.#log.warn(
+      { for: formatSpan(this.#stood), ms, longestMs, next },
+      'the daemon stood still: nothing was read or sent meanwhile',
+    );
     this.#saidAt = running;
     this.#stood = 0;
     this.#longest = 0;

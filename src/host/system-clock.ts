@@ -1,8 +1,9 @@
 /**
  * The real clock and timers of a daemon.
  *
- * Time is read once for each read from a socket and for each end of a turn: the first `now` after `tick` asks the system, later ones
- * repeat it. Durations within a turn are measured with a Stopwatch, which reads every time.
+ * Time is read once for each read from a socket and for each end of a turn: the first `now` after
+ * `tick` asks the system, later ones repeat it. Durations within a turn are measured with a
+ * Stopwatch, which reads every time.
  */
 
 import { MILLISECOND, NEVER, type Clock, type Micros } from '../core/base/time.ts';
@@ -36,10 +37,10 @@ export class SystemClock implements Clock {
 const TIMER_LATE_US = 350;
 
 /**
- * Drives a TimerQueue from the event loop with one OS timer for the queue's head, which never fires early. OS timers have a
- * grain of a millisecond. With `aheadUs`, timers are armed that much ahead of what is meant, and the driver rounds
- * to whole milliseconds up or down so that what is meant is met on the average: for emulated wires, whose delays
- * would otherwise all be a little long.
+ * Drives a TimerQueue from the event loop with one OS timer for the queue's head, which never fires
+ * early. OS timers have a grain of a millisecond. With `aheadUs`, timers are armed that much ahead
+ * of what is meant, and the driver rounds to whole milliseconds up or down so that what is meant is
+ * met on the average: for emulated wires, whose delays would otherwise all be a little long.
  */
 export class TimerDriver {
   readonly queue = new TimerQueue();
@@ -59,7 +60,12 @@ export class TimerDriver {
   #stopped = false;
 
   /** `onTurn` is called after timers fired, `onLate` before, with how late they are. */
-  constructor(clock: SystemClock, aheadUs: Micros, onTurn: () => void, onLate: ((late: Micros, now: Micros) => void) | null = null) {
+  constructor(
+    clock: SystemClock,
+    aheadUs: Micros,
+    onTurn: () => void,
+    onLate: ((late: Micros, now: Micros) => void) | null = null,
+  ) {
     this.#clock = clock;
     this.#aheadUs = aheadUs;
     this.#onTurn = onTurn;
@@ -72,7 +78,10 @@ export class TimerDriver {
     if (this.#stopped || at >= this.#armedFor) return;
     this.#armedFor = at;
     const now = this.#clock.now();
-    const ms = this.#aheadUs === 0 ? Math.max(1, Math.ceil((at - now) / MILLISECOND)) : this.#roundEvenly(at - now);
+    const ms =
+      this.#aheadUs === 0
+        ? Math.max(1, Math.ceil((at - now) / MILLISECOND))
+        : this.#roundEvenly(at - now);
     const firesAt = now + ms * MILLISECOND;
     // The grain of the OS: armed anew it would fire no earlier.
     if (this.#aheadUs === 0 && firesAt >= this.#firesAt) return;

@@ -1,8 +1,10 @@
 /**
- * Host and port of a tunnel: their one canonical form, and the list of those that `spines expose` lets through.
+ * Host and port of a tunnel: their one canonical form, and the list of those that `spines expose`
+ * lets through.
  *
- * Pure. Invariant: what is compared is canonical (names in lower case without a final dot, IPv6 as in RFC 5952), and what
- * has another form than the operator wrote is another host: 127.1 is not 127.0.0.1, and a name is not its address.
+ * Pure. Invariant: what is compared is canonical (names in lower case without a final dot, IPv6 as
+ * in RFC 5952), and what has another form than the operator wrote is another host: 127.1 is not
+ * 127.0.0.1, and a name is not its address.
  */
 
 import { isIPv6 } from 'node:net';
@@ -21,8 +23,10 @@ const NAME = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_]
 /** The canonical form of a host, or null when `text` can be none. */
 export function canonicalHost(text: string): string | null {
   if (text.length > HOST_BYTES_MAX + 1) return null;
-  // The URL parser writes IPv6 addresses in the form of RFC 5952. A zone ("%eth0") is the other machine's business.
-  if (isIPv6(text)) return text.includes('%') ? null : new URL(`http://[${text}]`).hostname.slice(1, -1);
+  // The URL parser writes IPv6 addresses in the form of RFC 5952. A zone ("%eth0") is the other
+  // machine's business.
+  if (isIPv6(text))
+    return text.includes('%') ? null : new URL(`http://[${text}]`).hostname.slice(1, -1);
   const name = text.toLowerCase().replace(/\.$/, '');
   return name.length <= HOST_BYTES_MAX && NAME.test(name) ? name : null;
 }
@@ -58,7 +62,10 @@ export function parseAllowed(text: string): Allowed | null {
 
 /** `target` must be canonical, as decoded requests are. */
 export function isAllowed(allowed: readonly Allowed[], target: Target): boolean {
-  return allowed.some(({ host, port }) => (host === null || host === target.host) && (port === null || port === target.port));
+  return allowed.some(
+    ({ host, port }) =>
+      (host === null || host === target.host) && (port === null || port === target.port),
+  );
 }
 
 function split(text: string): { host: string; port: string } | null {

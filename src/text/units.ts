@@ -1,9 +1,10 @@
 /**
  * Quantities as people write them: durations, bit rates, sizes and percents, to numbers and back.
  *
- * Owns the grammar of units and nothing of the places they appear in. Called by the topology parser, the
- * command line and the report. Invariant: a parser returns a finite number that is not negative, or null;
- * it never throws and never guesses (a number without a unit is refused where none is implied).
+ * Owns the grammar of units and nothing of the places they appear in. Called by the topology
+ * parser, the command line and the report. Invariant: a parser returns a finite number that is not
+ * negative, or null; it never throws and never guesses (a number without a unit is refused where
+ * none is implied).
  */
 
 import { MILLISECOND, SECOND, type Micros } from '../core/base/time.ts';
@@ -12,18 +13,39 @@ import { MILLISECOND, SECOND, type Micros } from '../core/base/time.ts';
 export const DURATION_US_MAX: Micros = 100 * 86_400 * SECOND;
 
 const DURATION_UNITS: Readonly<Record<string, Micros>> = {
-  us: 1, 'µs': 1, ms: MILLISECOND, s: SECOND, m: 60 * SECOND, min: 60 * SECOND, h: 3_600 * SECOND,
+  us: 1,
+  µs: 1,
+  ms: MILLISECOND,
+  s: SECOND,
+  m: 60 * SECOND,
+  min: 60 * SECOND,
+  h: 3_600 * SECOND,
 };
 const RATE_UNITS: Readonly<Record<string, number>> = {
-  bit: 0.001, bps: 0.001, kbit: 1, kbps: 1, mbit: 1_000, mbps: 1_000, gbit: 1_000_000, gbps: 1_000_000,
+  bit: 0.001,
+  bps: 0.001,
+  kbit: 1,
+  kbps: 1,
+  mbit: 1_000,
+  mbps: 1_000,
+  gbit: 1_000_000,
+  gbps: 1_000_000,
 };
 const SIZE_UNITS: Readonly<Record<string, number>> = {
-  '': 1, b: 1, kb: 1_000, mb: 1_000_000, gb: 1_000_000_000, kib: 1_024, mib: 1_048_576, gib: 1_073_741_824,
+  '': 1,
+  b: 1,
+  kb: 1_000,
+  mb: 1_000_000,
+  gb: 1_000_000_000,
+  kib: 1_024,
+  mib: 1_048_576,
+  gib: 1_073_741_824,
 };
 
 /**
- * "250ms", "10s", "1.5m" (minutes), "1h", "500us" to whole microseconds, 0..DURATION_US_MAX; else null.
- * `bareUnit`: microseconds that a number without a unit counts in; without it such a number is refused.
+ * "250ms", "10s", "1.5m" (minutes), "1h", "500us" to whole microseconds, 0..DURATION_US_MAX; else
+ * null. `bareUnit`: microseconds that a number without a unit counts in; without it such a number
+ * is refused.
  */
 export function parseDuration(value: unknown, bareUnit?: Micros): Micros | null {
   const parts = split(value);
@@ -34,7 +56,10 @@ export function parseDuration(value: unknown, bareUnit?: Micros): Micros | null 
   return us <= DURATION_US_MAX ? us : null;
 }
 
-/** "500kbit", "10mbit", "1gbit", "64kbps", "9600bit" (a final "/s" is fine) to kbit/s; else null. The unit is required. */
+/**
+ * "500kbit", "10mbit", "1gbit", "64kbps", "9600bit" (a final "/s" is fine) to kbit/s; else null.
+ * The unit is required.
+ */
 export function parseRate(value: unknown): number | null {
   const parts = split(value);
   if (parts === null) return null;
@@ -99,7 +124,8 @@ function trim(value: number): string {
 }
 
 function split(value: unknown): { number: number; unit: string } | null {
-  if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? { number: value, unit: '' } : null;
+  if (typeof value === 'number')
+    return Number.isFinite(value) && value >= 0 ? { number: value, unit: '' } : null;
   if (typeof value !== 'string' || value.length > 40) return null;
   const match = /^([0-9]+(?:\.[0-9]+)?) ?([a-zµ%]*(?:\/s)?)$/.exec(value.trim().toLowerCase());
   return match === null ? null : { number: Number(match[1]), unit: match[2]! };

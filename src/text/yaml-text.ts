@@ -1,10 +1,21 @@
 /**
- * A YAML text as plain data that remembers where each value stands (file:line:column), for errors that say where.
+ * A YAML text as plain data that remembers where each value stands (file:line:column), for errors
+ * that say where.
  *
- * Owns reading and places; which keys there may be, and what an error is called, is the caller's. Pure.
+ * Owns reading and places; which keys there may be, and what an error is called, is the caller's.
+ * Pure.
  */
 
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, type Document, type Node } from 'yaml';
+import {
+  LineCounter,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
 
 /** How far aliases may expand. */
 const ALIASES_MAX = 100;
@@ -27,7 +38,12 @@ export class YamlText {
     }
     let document: Document.Parsed;
     try {
-      document = parseDocument(text, { lineCounter: this.#lines, schema: 'core', merge: false, logLevel: 'error' });
+      document = parseDocument(text, {
+        lineCounter: this.#lines,
+        schema: 'core',
+        merge: false,
+        logLevel: 'error',
+      });
     } catch {
       // The parser is recursive: nesting deep enough exhausts the stack.
       this.refusals = [`${this.at(0)}: not readable as YAML`];
@@ -35,7 +51,11 @@ export class YamlText {
     }
     const faults = [...document.errors, ...document.warnings];
     if (faults.length > 0) {
-      this.refusals = faults.map((fault) => `${this.at(fault.pos[0])}: ${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`);
+      this.refusals = faults.map(
+        (fault) =>
+          `${this.at(fault.pos[0])}: ` +
+          `${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
+      );
       return;
     }
     this.#document = document;
@@ -43,7 +63,10 @@ export class YamlText {
       this.data = document.toJS({ maxAliasCount: ALIASES_MAX });
       this.refusals = [];
     } catch {
-      this.refusals = [`${this.at(this.offsetOf([], false))}: an alias cannot be resolved, or aliases expand too far`];
+      this.refusals = [
+        `${this.at(this.offsetOf([], false))}: an alias cannot be resolved, or aliases expand ` +
+          'too far',
+      ];
     }
   }
 
@@ -53,14 +76,19 @@ export class YamlText {
     return `${this.#fileName}:${Math.max(1, line)}:${Math.max(1, col)}`;
   }
 
-  /** Where the value at `path` begins, or the deepest part of the path that the file has. `atKey`: the last key instead of its value. */
+  /**
+   * Where the value at `path` begins, or the deepest part of the path that the file has. `atKey`:
+   * the last key instead of its value.
+   */
   offsetOf(path: readonly (string | number)[], atKey: boolean): number {
     let node = this.#resolve(this.#document?.contents ?? null);
     let offset = node?.range?.[0] ?? 0;
     for (const [depth, part] of path.entries()) {
       let next: unknown = null;
       if (isMap(node)) {
-        const entry = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(part));
+        const entry = node.items.find(
+          (item) => String(isScalar(item.key) ? item.key.value : item.key) === String(part),
+        );
         if (entry === undefined) break;
         next = entry.value;
         const key = entry.key as Node | null;

@@ -1,5 +1,6 @@
 /**
- * What arrives at the far end of a row: counted, with the time of the last, and the latency of packets that carry when they were sent.
+ * What arrives at the far end of a row: counted, with the time of the last, and the latency of
+ * packets that carry when they were sent.
  *
  * A stamp is milliseconds of the monotonic clock as a float64 in front of the payload; 0 = none.
  */
@@ -14,7 +15,12 @@ export interface Arrived {
   readonly latency: Percentiles;
 }
 
-export interface Percentiles { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number }
+export interface Percentiles {
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+}
 
 /** Latencies kept; of further ones none. */
 const KEPT_MAX = 500_000;
@@ -32,7 +38,9 @@ export class Arrivals {
     this.#lastAtMs = monotonicMs();
     // The exponent's byte of a float64 is 0 only of 0.
     if (payload[7] === 0 || this.#kept.length >= KEPT_MAX) return;
-    this.#kept.push(this.#lastAtMs - new DataView(payload.buffer, payload.byteOffset, 8).getFloat64(0, true));
+    this.#kept.push(
+      this.#lastAtMs - new DataView(payload.buffer, payload.byteOffset, 8).getFloat64(0, true),
+    );
   }
 
   /** As `add`, of a part of a byte stream. */
@@ -45,7 +53,12 @@ export class Arrivals {
   take(): Arrived {
     const kept = this.#kept;
     const at = (share: number): number => quantile(kept, share);
-    const taken = { packets: this.#packets, bytes: this.#bytes, lastAtMs: this.#lastAtMs, latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) } };
+    const taken = {
+      packets: this.#packets,
+      bytes: this.#bytes,
+      lastAtMs: this.#lastAtMs,
+      latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
+    };
     this.#packets = 0;
     this.#bytes = 0;
     this.#kept = [];
@@ -61,7 +74,10 @@ export class Arrivals {
   }
 }
 
-/** Payloads of one size, every `every`-th of them stamped: those are buffers of their own, as whoever sends them may keep them. */
+/**
+ * Payloads of one size, every `every`-th of them stamped: those are buffers of their own, as
+ * whoever sends them may keep them.
+ */
 export class Payloads {
   readonly #plain: Buffer;
   readonly #every: number;

@@ -1,5 +1,6 @@
 /**
- * One process of bare-row.ts: takes packets of one size from a Unix socket or over UDP, and sends them on by either.
+ * One process of bare-row.ts: takes packets of one size from a Unix socket or over UDP, and sends
+ * them on by either.
  */
 
 import { createSocket } from 'node:dgram';
@@ -11,8 +12,16 @@ export type RowRole = 'sender' | 'forwarder' | 'receiver';
 /** A path is that of a Unix socket. */
 type Where = string | { readonly address: string; readonly port: number };
 
-export interface RowOrder { readonly kind: 'start'; readonly role: RowRole; readonly receive: Where | null; readonly send: Where | null }
-type Order = RowOrder | { readonly kind: 'send'; readonly packetsPerSecond: number; readonly durationMs: number } | { readonly kind: 'arrived' };
+export interface RowOrder {
+  readonly kind: 'start';
+  readonly role: RowRole;
+  readonly receive: Where | null;
+  readonly send: Where | null;
+}
+type Order =
+  | RowOrder
+  | { readonly kind: 'send'; readonly packetsPerSecond: number; readonly durationMs: number }
+  | { readonly kind: 'arrived' };
 
 const BYTES = 1_000;
 const arrivals = new Arrivals();
@@ -57,7 +66,14 @@ async function answer(order: Order): Promise<object> {
     return {};
   }
   const payloads = new Payloads(BYTES, 1);
-  return await pump({ ...order, emit: () => { send(payloads.next()); return true; }, ready: () => Promise.resolve() });
+  return await pump({
+    ...order,
+    emit: () => {
+      send(payloads.next());
+      return true;
+    },
+    ready: () => Promise.resolve(),
+  });
 }
 
 process.on('message', (order: Order) => void answer(order).then((reply) => process.send!(reply)));

@@ -1,8 +1,9 @@
 /**
- * Five processes that do nothing but receive and send, where a program, three daemons and a program would be: over a Unix socket, two
- * UDP hops and a Unix socket.
+ * Five processes that do nothing but receive and send, where a program, three daemons and a program
+ * would be: over a Unix socket, two UDP hops and a Unix socket.
  *
- * What waking five processes one after the other takes on a machine, beside which the latency of idle daemons is to be read.
+ * What waking five processes one after the other takes on a machine, beside which the latency of
+ * idle daemons is to be read.
  */
 
 import { join } from 'node:path';
@@ -23,8 +24,16 @@ export class BareRow {
     const at: { address: string; port: number }[] = [];
     for (const { address } of hosts) at.push({ address, port: await place.port() });
     const [first, last] = [join(folder, 'first.sock'), join(folder, 'last.sock')];
-    const add = async (host: number, role: RowRole, receive: RowOrder['receive'], send: RowOrder['send']): Promise<void> => {
-      const worker = new Worker({ script: beside('bare-row-role.js'), prefix: hosts[host]!.prefix });
+    const add = async (
+      host: number,
+      role: RowRole,
+      receive: RowOrder['receive'],
+      send: RowOrder['send'],
+    ): Promise<void> => {
+      const worker = new Worker({
+        script: beside('bare-row-role.js'),
+        prefix: hosts[host]!.prefix,
+      });
       this.#workers.unshift(worker);
       await worker.ask({ kind: 'start', role, receive, send } satisfies RowOrder);
     };

@@ -1,8 +1,10 @@
 /**
- * Three processes in a row (source, forwarder, sink), one on each of the first three hosts, and one run of packets through them.
+ * Three processes in a row (source, forwarder, sink), one on each of the first three hosts, and one
+ * run of packets through them.
  *
- * The forwarder is a bare one or the program `spines daemon`; its CPU time is its own, from the operating system. What the kernel does
- * for a packet in a software interrupt counts for whoever it interrupts, in all rows alike.
+ * The forwarder is a bare one or the program `spines daemon`; its CPU time is its own, from the
+ * operating system. What the kernel does for a packet in a software interrupt counts for whoever it
+ * interrupts, in all rows alike.
  */
 
 import { join } from 'node:path';
@@ -22,13 +24,23 @@ export interface ChainKind {
   readonly sealed: boolean;
   readonly offload: boolean;
 }
-export interface Load { readonly packetsPerSecond: number; readonly bytes: number; readonly shared: boolean; readonly service: Service; readonly durationMs: number }
-export interface ChainOutcome extends Outcome { readonly cpuUsPerPacket: number }
+export interface Load {
+  readonly packetsPerSecond: number;
+  readonly bytes: number;
+  readonly shared: boolean;
+  readonly service: Service;
+  readonly durationMs: number;
+}
+export interface ChainOutcome extends Outcome {
+  readonly cpuUsPerPacket: number;
+}
 
 /** How long a chain may take to know its routes, and to get rid of what an overload left. */
-const PATIENCE_MS = 20_000, BACKLOG_MS = 5_000;
+const PATIENCE_MS = 20_000,
+  BACKLOG_MS = 5_000;
 /** After the last packet was sent; again when some are missing then. */
-const SETTLE_MS = 60, LATE_MS = 120;
+const SETTLE_MS = 60,
+  LATE_MS = 120;
 
 export class Chain {
   readonly #workers: Worker[] = [];
@@ -39,22 +51,41 @@ export class Chain {
     const at: { address: string; port: number }[] = [];
     for (const { address } of hosts) at.push({ address, port: await place.port() });
     const role = async (i: number, name: Role): Promise<void> => {
-      const worker = new Worker({ script: beside('role.js'), nodeArgs: kind.forwarder === 'daemon' ? [CARRIER_FLAG] : [], prefix: hosts[i]!.prefix });
+      const worker = new Worker({
+        script: beside('role.js'),
+        nodeArgs: kind.forwarder === 'daemon' ? [CARRIER_FLAG] : [],
+        prefix: hosts[i]!.prefix,
+      });
       this.#workers[i] = worker;
-      const order: Order = { kind: 'start', role: name, at: at[i]!, next: at[i + 1] ?? null, identity: identities?.[i] ?? null, offload: kind.offload };
+      const order: Order = {
+        kind: 'start',
+        role: name,
+        at: at[i]!,
+        next: at[i + 1] ?? null,
+        identity: identities?.[i] ?? null,
+        offload: kind.offload,
+      };
       await worker.ask(order);
     };
     const { forwarder } = kind;
     await role(2, forwarder === 'daemon' ? 'node-sink' : 'bare-sink');
     if (forwarder === 'daemon') {
       this.#workers[1] = launchDaemon({
-        host: hosts[1]!, port: at[1]!.port, id: quad(FIRST_ID + 1), identity: identities?.[1]!.folder ?? null, offload: kind.offload,
-        socket: join(folder, 'transit.sock'), dial: `${at[2]!.address}:${at[2]!.port}`,
+        host: hosts[1]!,
+        port: at[1]!.port,
+        id: quad(FIRST_ID + 1),
+        identity: identities?.[1]!.folder ?? null,
+        offload: kind.offload,
+        socket: join(folder, 'transit.sock'),
+        dial: `${at[2]!.address}:${at[2]!.port}`,
       });
     } else await role(1, forwarder);
     await role(0, forwarder === 'daemon' ? 'node-source' : 'bare-source');
     const began = monotonicMs();
-    while (forwarder === 'daemon' && !(await this.#source.ask<{ reachable: boolean }>({ kind: 'reachable' })).reachable) {
+    while (
+      forwarder === 'daemon' &&
+      !(await this.#source.ask<{ reachable: boolean }>({ kind: 'reachable' })).reachable
+    ) {
       if (monotonicMs() - began > PATIENCE_MS) throw new Error('a row of daemons found no routes');
       await pause(50);
     }
@@ -73,16 +104,32 @@ export class Chain {
     const sink = this.#workers[2]!;
     const began = monotonicMs();
     // What an earlier run left on its way would count for this one.
-    while ((await sink.ask<Arrived>({ kind: 'arrived' })).packets > 0 && monotonicMs() - began < BACKLOG_MS) await pause(30);
+    while (
+      (await sink.ask<Arrived>({ kind: 'arrived' })).packets > 0 &&
+      monotonicMs() - began < BACKLOG_MS
+    )
+      await pause(30);
     const before = await this.forwarder.ask<{ cpuUs: number }>({ kind: 'cpu' });
-    const { sent, beganMs, endedMs } = await this.#source.ask<Pumped>({ kind: 'send', packetsPerSecond, bytes, durationMs, shared, service });
+    const { sent, beganMs, endedMs } = await this.#source.ask<Pumped>({
+      kind: 'send',
+      packetsPerSecond,
+      bytes,
+      durationMs,
+      shared,
+      service,
+    });
     await pause(SETTLE_MS);
-    if ((await sink.ask<{ packets: number }>({ kind: 'count' })).packets < sent) await pause(LATE_MS);
+    if ((await sink.ask<{ packets: number }>({ kind: 'count' })).packets < sent)
+      await pause(LATE_MS);
     const { packets: arrived, lastAtMs } = await sink.ask<Arrived>({ kind: 'arrived' });
     const after = await this.forwarder.ask<{ cpuUs: number }>({ kind: 'cpu' });
     return {
-      due: Math.round((packetsPerSecond * durationMs) / 1_000), sent, arrived, drainMs: lastAtMs - endedMs,
-      perSecond: (1_000 * arrived) / Math.max(1, lastAtMs - beganMs), cpuUsPerPacket: (after.cpuUs - before.cpuUs) / Math.max(1, arrived),
+      due: Math.round((packetsPerSecond * durationMs) / 1_000),
+      sent,
+      arrived,
+      drainMs: lastAtMs - endedMs,
+      perSecond: (1_000 * arrived) / Math.max(1, lastAtMs - beganMs),
+      cpuUsPerPacket: (after.cpuUs - before.cpuUs) / Math.max(1, arrived),
     };
   }
 

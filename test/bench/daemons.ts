@@ -1,5 +1,6 @@
 /**
- * The program `spines daemon` as the bench runs it: one process on one host, as a user starts it, with probe.js preloaded.
+ * The program `spines daemon` as the bench runs it: one process on one host, as a user starts it,
+ * with probe.js preloaded.
  */
 
 import { beside, Worker } from './processes.js';
@@ -19,12 +20,30 @@ export interface DaemonLaunch {
   readonly dial: string | null;
 }
 
-export function launchDaemon({ host, port, id, identity, offload, socket, dial }: DaemonLaunch): Worker {
+export function launchDaemon({
+  host,
+  port,
+  id,
+  identity,
+  offload,
+  socket,
+  dial,
+}: DaemonLaunch): Worker {
   return new Worker({
-    script: beside('../cli/main.js'), nodeArgs: ['--import', beside('probe.js')], prefix: host.prefix,
+    script: beside('../cli/main.js'),
+    nodeArgs: ['--import', beside('probe.js')],
+    prefix: host.prefix,
     args: [
-      'daemon', '--listen', `${host.address}:${port}`, '--socket', socket, '--log-level', 'error', ...(identity === null ? ['--security', 'none', '--id', id] : ['--identity', identity]),
-      ...(offload ? [] : ['--no-offload']), ...(dial === null ? [] : ['--link', dial]),
+      'daemon',
+      '--listen',
+      `${host.address}:${port}`,
+      '--socket',
+      socket,
+      '--log-level',
+      'error',
+      ...(identity === null ? ['--security', 'none', '--id', id] : ['--identity', identity]),
+      ...(offload ? [] : ['--no-offload']),
+      ...(dial === null ? [] : ['--link', dial]),
     ],
   });
 }

@@ -1,9 +1,12 @@
 /**
- * What a process allocates, how long its collector works and how late its loop is, between `start` and `stop`.
+ * What a process allocates, how long its collector works and how late its loop is, between `start`
+ * and `stop`.
  *
- * Allocated is what the heap holds more at the end, and what the collections in between have freed (v8.GCProfiler). Memory outside the
- * heap (the bytes of Buffers) is given back by a thread some time after a collection, so its growth is added up from one look a millisecond:
- * a lower bound, and near. What the looks themselves allocate is taken off; they cost a little, so no CPU time is taken meanwhile.
+ * Allocated is what the heap holds more at the end, and what the collections in between have freed
+ * (v8.GCProfiler). Memory outside the heap (the bytes of Buffers) is given back by a thread some
+ * time after a collection, so its growth is added up from one look a millisecond: a lower bound,
+ * and near. What the looks themselves allocate is taken off; they cost a little, so no CPU time is
+ * taken meanwhile.
  */
 
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
@@ -22,7 +25,8 @@ export interface GaugeFigures {
   readonly lagMax: number;
 }
 
-const RESOLUTION_MS = 2, LOOK_MS = 1;
+const RESOLUTION_MS = 2,
+  LOOK_MS = 1;
 const TRIAL_LOOKS = 500;
 
 /** Heap bytes of one look, found by looking often. */
@@ -64,7 +68,9 @@ export class Gauges {
     this.#addExternal(externalAfter);
     const { statistics } = this.#profiler.stop();
     this.#delay.disable();
-    let heap = this.#heapBefore, heapBytes = 0, gcUs = 0;
+    let heap = this.#heapBefore,
+      heapBytes = 0,
+      gcUs = 0;
     for (const { cost, beforeGC, afterGC } of statistics) {
       heapBytes += Math.max(0, beforeGC.heapStatistics.usedHeapSize - heap);
       heap = afterGC.heapStatistics.usedHeapSize;
@@ -72,8 +78,17 @@ export class Gauges {
     }
     const late = (ns: number): number => Math.max(0, ns / 1e6 - RESOLUTION_MS);
     return {
-      heapBytes: Math.max(0, heapBytes + Math.max(0, heapAfter - heap) - this.#looks * this.#lookBytes), externalBytes: this.#externalBytes, collections: statistics.length, gcMs: gcUs / 1_000,
-      seconds: (performance.now() - this.#began) / 1_000, lagP50: late(this.#delay.percentile(50)), lagP99: late(this.#delay.percentile(99)), lagMax: late(this.#delay.max),
+      heapBytes: Math.max(
+        0,
+        heapBytes + Math.max(0, heapAfter - heap) - this.#looks * this.#lookBytes,
+      ),
+      externalBytes: this.#externalBytes,
+      collections: statistics.length,
+      gcMs: gcUs / 1_000,
+      seconds: (performance.now() - this.#began) / 1_000,
+      lagP50: late(this.#delay.percentile(50)),
+      lagP99: late(this.#delay.percentile(99)),
+      lagMax: late(this.#delay.max),
     };
   }
 }

@@ -1,9 +1,10 @@
 /**
- * What sealed handshakes cost the one who is called, and what it costs to refuse one, with each implementation of the
- * primitives.
+ * What sealed handshakes cost the one who is called, and what it costs to refuse one, with each
+ * implementation of the primitives.
  *
- * A SealedHandshaker answers INITs of another membership's, in one process. Budgets are kept out of the way by a clock that
- * jumps, or let run dry by one that stands still. Every call ends as the row says, or the measurement throws.
+ * A SealedHandshaker answers INITs of another membership's, in one process. Budgets are kept out of
+ * the way by a clock that jumps, or let run dry by one that stands still. Every call ends as the
+ * row says, or the measurement throws.
  */
 
 import { makeEndpoint, type Endpoint } from '#src/core/base/datagram.js';
@@ -36,12 +37,16 @@ interface Costs {
   /** A valid cookie of an address that has called too often. */
   readonly overBudget: number[];
 }
-export interface HandshakeFigures { readonly primitives: string; readonly costs: Costs }
+export interface HandshakeFigures {
+  readonly primitives: string;
+  readonly costs: Costs;
+}
 
 /** Different INITs at hand. */
 const INITS = 16;
 /** With a clock that stands still the budget pays for 200 cookies. */
-const COOKIES_AT_ONCE = 200, COOKIE_BATCHES = 4;
+const COOKIES_AT_ONCE = 200,
+  COOKIE_BATCHES = 4;
 /** The fewest calls of a measurement. */
 const CALLS_MIN = 8;
 /** Gives back more tokens than a handshake takes. */
@@ -71,14 +76,23 @@ class Pair {
     const called = authority.issue(FIRST_ID + 1, 'called');
     this.membership = authority.member(called, this.clock);
     this.#key = called.exchange.publicKey;
-    this.caller = new SealedHandshaker(authority.member(authority.issue(FIRST_ID, 'caller'), this.clock), this.clock, { congested: false, send: () => {} });
+    this.caller = new SealedHandshaker(
+      authority.member(authority.issue(FIRST_ID, 'caller'), this.clock),
+      this.clock,
+      { congested: false, send: () => {} },
+    );
     this.called = this.fresh();
     this.inits = Array.from({ length: INITS }, () => this.writeInit(this.newCall()));
   }
 
   /** A called side with full budgets. */
   fresh(): SealedHandshaker {
-    this.called = new SealedHandshaker(this.membership, this.clock, { congested: false, send: (_to, bytes, length) => { this.sent = bytes.slice(0, length); } });
+    this.called = new SealedHandshaker(this.membership, this.clock, {
+      congested: false,
+      send: (_to, bytes, length) => {
+        this.sent = bytes.slice(0, length);
+      },
+    });
     return this.called;
   }
 
@@ -92,12 +106,18 @@ class Pair {
 
   read(init: Uint8Array, expected: DropReason): void {
     const reason = this.called.readInit(init, init.length, this.from);
-    if (reason !== expected) throw new Error(`an INIT of the bench ended as ${dropReasonName(reason)}, not ${dropReasonName(expected)}`);
+    if (reason !== expected)
+      throw new Error(
+        `an INIT of the bench ended as ${dropReasonName(reason)}, not ${dropReasonName(expected)}`,
+      );
   }
 
   answer(init: Uint8Array): Uint8Array {
     this.read(init, DropReason.none);
-    return this.#out.subarray(0, this.called.writeResponse(2, 0, { instance: 2, started: 0 }, 0, this.#out));
+    return this.#out.subarray(
+      0,
+      this.called.writeResponse(2, 0, { instance: 2, started: 0 }, 0, this.#out),
+    );
   }
 
   /** Leaves the called side with a budget in which it asks for cookies. */
@@ -129,29 +149,38 @@ function measureRound(pair: Pair, durationMs: number, costs: Costs): void {
   const { clock, inits } = pair;
   const initOf = (i: number): Uint8Array => inits[i % INITS]!;
   pair.fresh();
-  costs.answered.push(timed(durationMs, (i) => {
-    clock.us += JUMP;
-    pair.answer(initOf(i));
-  }));
+  costs.answered.push(
+    timed(durationMs, (i) => {
+      clock.us += JUMP;
+      pair.answer(initOf(i));
+    }),
+  );
   const { identity, previous, trust } = pair.membership;
-  costs.firstMet.push(timed(durationMs, (i) => {
-    clock.us += JUMP;
-    // As a reload does: verified certificates are forgotten.
-    pair.membership.replace({ identity, previous, trust });
-    pair.answer(initOf(i));
-  }));
-  costs.full.push(timed(durationMs, () => {
-    clock.us += JUMP;
-    const call = pair.newCall();
-    const response = pair.answer(pair.writeInit(call));
-    if (pair.caller.readResponse(call, response, response.length) !== DropReason.none) throw new Error('a RESPONSE of the bench was refused');
-  }));
+  costs.firstMet.push(
+    timed(durationMs, (i) => {
+      clock.us += JUMP;
+      // As a reload does: verified certificates are forgotten.
+      pair.membership.replace({ identity, previous, trust });
+      pair.answer(initOf(i));
+    }),
+  );
+  costs.full.push(
+    timed(durationMs, () => {
+      clock.us += JUMP;
+      const call = pair.newCall();
+      const response = pair.answer(pair.writeInit(call));
+      if (pair.caller.readResponse(call, response, response.length) !== DropReason.none)
+        throw new Error('a RESPONSE of the bench was refused');
+    }),
+  );
   const forged = inits.map((init) => {
     const copy = init.slice();
     copy[INIT_NOISE_END] = copy[INIT_NOISE_END]! ^ 1;
     return copy;
   });
-  costs.wrongMac.push(timed(durationMs, (i) => pair.read(forged[i % INITS]!, DropReason.handshakeMacWrong)));
+  costs.wrongMac.push(
+    timed(durationMs, (i) => pair.read(forged[i % INITS]!, DropReason.handshakeMacWrong)),
+  );
   costs.cookieAsked.push(measureCookies(pair));
   costs.overBudget.push(measureOverBudget(pair, durationMs));
 }
@@ -163,7 +192,8 @@ function measureCookies(pair: Pair): number {
     pair.fresh();
     pair.drain();
     const began = cpuUs();
-    for (let i = 0; i < count; i += 1) pair.read(pair.inits[i % INITS]!, DropReason.handshakeCookieAsked);
+    for (let i = 0; i < count; i += 1)
+      pair.read(pair.inits[i % INITS]!, DropReason.handshakeCookieAsked);
     spent += cpuUs() - began;
   }
   return spent / (count * COOKIE_BATCHES);
@@ -174,7 +204,11 @@ function measureOverBudget(pair: Pair, durationMs: number): number {
   pair.drain();
   const call = pair.newCall();
   pair.read(pair.writeInit(call), DropReason.handshakeCookieAsked);
-  if (pair.caller.onOther(pair.sent!, pair.sent!.length, pair.from, call) !== DropReason.none || !pair.caller.takeRetry()) throw new Error('a cookie of the bench was refused');
+  if (
+    pair.caller.onOther(pair.sent!, pair.sent!.length, pair.from, call) !== DropReason.none ||
+    !pair.caller.takeRetry()
+  )
+    throw new Error('a cookie of the bench was refused');
   const shown = pair.writeInit(call);
   let answered = 0;
   while (pair.called.readInit(shown, shown.length, pair.from) === DropReason.none) answered += 1;
@@ -184,25 +218,54 @@ function measureOverBudget(pair: Pair, durationMs: number): number {
 
 export function measureHandshakes(rounds: number, durationMs: number): HandshakeFigures[] {
   const figures = [nodePrimitives, noblePrimitives].map((primitives) => ({
-    pair: new Pair(primitives), primitives: primitives.name,
-    costs: { answered: [], firstMet: [], full: [], wrongMac: [], cookieAsked: [], overBudget: [] } satisfies Costs as Costs,
+    pair: new Pair(primitives),
+    primitives: primitives.name,
+    costs: {
+      answered: [],
+      firstMet: [],
+      full: [],
+      wrongMac: [],
+      cookieAsked: [],
+      overBudget: [],
+    } satisfies Costs as Costs,
   }));
-  const scratch: Costs = { answered: [], firstMet: [], full: [], wrongMac: [], cookieAsked: [], overBudget: [] };
+  const scratch: Costs = {
+    answered: [],
+    firstMet: [],
+    full: [],
+    wrongMac: [],
+    cookieAsked: [],
+    overBudget: [],
+  };
   for (const { pair } of figures) measureRound(pair, durationMs / 10, scratch);
-  for (let round = 0; round < rounds; round += 1) for (const { pair, costs } of figures) measureRound(pair, durationMs / 10, costs);
+  for (let round = 0; round < rounds; round += 1)
+    for (const { pair, costs } of figures) measureRound(pair, durationMs / 10, costs);
   return figures.map(({ primitives, costs }) => ({ primitives, costs }));
 }
 
 export function recordHandshakes(figures: readonly HandshakeFigures[], results: Results): void {
   for (const { primitives, costs } of figures) {
-    for (const [call, us] of Object.entries(costs) as [string, readonly number[]][]) results.add(`handshakes/${primitives}/${call}`, 'us', ...us);
+    for (const [call, us] of Object.entries(costs) as [string, readonly number[]][])
+      results.add(`handshakes/${primitives}/${call}`, 'us', ...us);
   }
 }
 
 export function printHandshakes(figures: readonly HandshakeFigures[]): void {
-  const rows: string[][] = [['handshakes of sealed links', ...figures.flatMap(({ primitives }) => [`${primitives}, us`, 'spread', 'a second'])]];
+  const rows: string[][] = [
+    [
+      'handshakes of sealed links',
+      ...figures.flatMap(({ primitives }) => [`${primitives}, us`, 'spread', 'a second']),
+    ],
+  ];
   const add = (name: string, of: (costs: Costs) => readonly number[]): void => {
-    rows.push([name, ...figures.flatMap(({ costs }) => [median(of(costs)).toFixed(1), spread(of(costs), 1), whole(1_000_000 / median(of(costs)))])]);
+    rows.push([
+      name,
+      ...figures.flatMap(({ costs }) => [
+        median(of(costs)).toFixed(1),
+        spread(of(costs), 1),
+        whole(1_000_000 / median(of(costs))),
+      ]),
+    ]);
   };
   add('answered, certificate known', (costs) => costs.answered);
   add('answered, certificate first seen', (costs) => costs.firstMet);
@@ -210,10 +273,17 @@ export function printHandshakes(figures: readonly HandshakeFigures[]): void {
   add('refused: wrong MAC', (costs) => costs.wrongMac);
   add('refused: no cookie, one is sent', (costs) => costs.cookieAsked);
   add('refused: valid cookie, address over its budget', (costs) => costs.overBudget);
-  console.log('\nHandshakes, CPU time each and as many in a second of it, without UDP. A daemon spends itself on 200 a second at most:');
+  console.log(
+    '\nHandshakes, CPU time each and as many in a second of it, without UDP. A daemon spends ' +
+      'itself on 200 a second at most:',
+  );
   printTable(rows, 1);
   for (const { primitives, costs } of figures) {
-    const of = (values: readonly number[]): string => (median(costs.answered) / median(values)).toFixed(0);
-    console.log(`${primitives}: an answered INIT costs as much as ${of(costs.wrongMac)} with a wrong MAC, ${of(costs.cookieAsked)} without cookie, ${of(costs.overBudget)} over budget`);
+    const of = (values: readonly number[]): string =>
+      (median(costs.answered) / median(values)).toFixed(0);
+    console.log(
+      `${primitives}: an answered INIT costs as much as ${of(costs.wrongMac)} with a wrong MAC, ` +
+        `${of(costs.cookieAsked)} without cookie, ${of(costs.overBudget)} over budget`,
+    );
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Identities for the bench's daemons: a closed network in a folder for as long as the run, and how a process reads its own.
+ * Identities for the bench's daemons: a closed network in a folder for as long as the run, and how
+ * a process reads its own.
  */
 
 import { nodeFolder } from '#src/cli/keys/keys-files.js';
@@ -21,7 +22,11 @@ export interface IdentityOrder {
 
 /** For `count` daemons in a row with ids from FIRST_ID. */
 export function makeIdentities(dir: string, count: number): IdentityOrder[] {
-  const nodes = Array.from({ length: count }, (_, i) => ({ name: `bench-${i}`, id: FIRST_ID + i, folder: folderOf(dir, i) }));
+  const nodes = Array.from({ length: count }, (_, i) => ({
+    name: `bench-${i}`,
+    id: FIRST_ID + i,
+    folder: folderOf(dir, i),
+  }));
   const keys = makeTemporaryNetwork('bench', nodes);
   return nodes.map(({ folder }, i) => ({ folder, nextKey: keys[i + 1] ?? null }));
 }
@@ -31,6 +36,9 @@ const fastest = availablePrimitives()[0]!.primitives;
 
 export function readMembership(folder: string): Membership {
   const { key, certificate, authority, revocations } = nodeFolder(folder);
-  const { credentials } = readIdentityFiles({ key, certificate, authorities: [authority], revocations, passphraseFile: null }, Math.floor(Date.now() / 1_000));
+  const { credentials } = readIdentityFiles(
+    { key, certificate, authorities: [authority], revocations, passphraseFile: null },
+    Math.floor(Date.now() / 1_000),
+  );
   return new Membership(fastest, credentials, wallClock, secureRandom);
 }

@@ -1,6 +1,6 @@
 /**
- * A process of the bench for what is measured within one: cost of the parts of a packet's way, sealing from end to end, handshakes, memory,
- * Byzantine-resilient routing.
+ * A process of the bench for what is measured within one: cost of the parts of a packet's way,
+ * sealing from end to end, handshakes, memory, Byzantine-resilient routing.
  *
  * Started by main.ts, afresh for each order.
  */
@@ -12,7 +12,11 @@ import { measureMemory } from './memory.js';
 import { measureSecrecy } from './secrecy.js';
 
 export type InsideKind = 'cost' | 'secrecy' | 'handshakes' | 'memory' | 'byzantine';
-interface Order { readonly kind: InsideKind; readonly rounds: number; readonly durationMs: number }
+interface Order {
+  readonly kind: InsideKind;
+  readonly rounds: number;
+  readonly durationMs: number;
+}
 
 process.on('message', ({ kind, rounds, durationMs }: Order) => {
   if (kind === 'cost') process.send!(measureCost(rounds));

@@ -1,9 +1,10 @@
 /**
- * Five daemons in a row, one on each host, with a sending program beside the first and receiving ones beside the second, third and fifth;
- * and one run of packets or of a stream between two of the programs.
+ * Five daemons in a row, one on each host, with a sending program beside the first and receiving
+ * ones beside the second, third and fifth; and one run of packets or of a stream between two of the
+ * programs.
  *
- * Daemons are the program `spines daemon`, programs use spines-client over the daemon's Unix socket. Of a run over fewer hops the further
- * daemons carry nothing and do not count.
+ * Daemons are the program `spines daemon`, programs use spines-client over the daemon's Unix
+ * socket. Of a run over fewer hops the further daemons carry nothing and do not count.
  */
 
 import { existsSync } from 'node:fs';
@@ -22,26 +23,40 @@ export const HOPS = [1, 2, 4] as const;
 export type Hops = (typeof HOPS)[number];
 export const LINE_HOSTS = 5;
 
-export interface LineKind { readonly sealed: boolean; readonly offload: boolean }
+export interface LineKind {
+  readonly sealed: boolean;
+  readonly offload: boolean;
+}
 export interface LineOutcome extends Outcome {
-  /** CPU microseconds per packet (of a stream: per 1000 bytes) of the sending program, each daemon and the receiving program. */
+  /**
+   * CPU microseconds per packet (of a stream: per 1000 bytes) of the sending program, each daemon
+   * and the receiving program.
+   */
   readonly cpuUs: readonly number[];
   readonly latency: Percentiles;
 }
 
 const PAYLOAD_BYTES = 1_000;
 const PORT = 5_000;
-const PATIENCE_MS = 20_000, BACKLOG_MS = 5_000;
-const SETTLE_MS = 60, LATE_MS = 120;
+const PATIENCE_MS = 20_000,
+  BACKLOG_MS = 5_000;
+const SETTLE_MS = 60,
+  LATE_MS = 120;
 /** Above this rate one packet of so many is stamped. */
-const STAMP_ALL_BELOW = 5_000, STAMP_EVERY = 16;
+const STAMP_ALL_BELOW = 5_000,
+  STAMP_EVERY = 16;
 
 export class Line {
   readonly #daemons: Worker[] = [];
   readonly #receivers = new Map<Hops, Worker>();
   #sender: Worker | null = null;
 
-  async start({ sealed, offload }: LineKind, place: Place, folder: string, hops: readonly Hops[]): Promise<this> {
+  async start(
+    { sealed, offload }: LineKind,
+    place: Place,
+    folder: string,
+    hops: readonly Hops[],
+  ): Promise<this> {
     const count = Math.max(...hops) + 1;
     const identities = sealed ? makeIdentities(folder, count) : null;
     const ports: number[] = [];
@@ -49,19 +64,27 @@ export class Line {
     const socketOf = (i: number): string => join(folder, `${i}.sock`);
     for (let i = 0; i < count; i += 1) {
       const next = place.hosts[i + 1];
-      this.#daemons.push(launchDaemon({
-        host: place.hosts[i]!, port: ports[i]!, id: quad(FIRST_ID + i), identity: identities?.[i]!.folder ?? null, offload, socket: socketOf(i),
-        dial: i + 1 < count ? `${next!.address}:${ports[i + 1]!}` : null,
-      }));
+      this.#daemons.push(
+        launchDaemon({
+          host: place.hosts[i]!,
+          port: ports[i]!,
+          id: quad(FIRST_ID + i),
+          identity: identities?.[i]!.folder ?? null,
+          offload,
+          socket: socketOf(i),
+          dial: i + 1 < count ? `${next!.address}:${ports[i + 1]!}` : null,
+        }),
+      );
     }
     const began = monotonicMs();
     const wait = async (what: string, holds: () => boolean | Promise<boolean>): Promise<void> => {
-      while (!await holds()) {
+      while (!(await holds())) {
         if (monotonicMs() - began > PATIENCE_MS) throw new Error(`${what} did not come about`);
         await pause(50);
       }
     };
-    for (let i = 0; i < count; i += 1) await wait(`daemon ${i + 1} of a row`, () => existsSync(socketOf(i)));
+    for (let i = 0; i < count; i += 1)
+      await wait(`daemon ${i + 1} of a row`, () => existsSync(socketOf(i)));
     const program = async (i: number, port: number | null): Promise<Worker> => {
       const worker = new Worker({ script: beside('program.js'), prefix: place.hosts[i]!.prefix });
       await worker.ask({ kind: 'open', socketPath: socketOf(i), port });
@@ -71,7 +94,16 @@ export class Line {
     this.#sender = sender;
     for (const each of hops) {
       this.#receivers.set(each, await program(each, PORT));
-      await wait(`a route over ${each} hops`, async () => (await sender.ask<{ reachable: boolean }>({ kind: 'reachable', to: quad(FIRST_ID + each) })).reachable);
+      await wait(
+        `a route over ${each} hops`,
+        async () =>
+          (
+            await sender.ask<{ reachable: boolean }>({
+              kind: 'reachable',
+              to: quad(FIRST_ID + each),
+            })
+          ).reachable,
+      );
     }
     return this;
   }
@@ -82,7 +114,11 @@ export class Line {
   }
 
   async #cpu(hops: Hops): Promise<number[]> {
-    return await Promise.all(this.#involved(hops).map(async (worker) => (await worker.ask<{ cpuUs: number }>({ kind: 'cpu' })).cpuUs));
+    return await Promise.all(
+      this.#involved(hops).map(
+        async (worker) => (await worker.ask<{ cpuUs: number }>({ kind: 'cpu' })).cpuUs,
+      ),
+    );
   }
 
   async #quiet(receiver: Worker): Promise<void> {
@@ -94,19 +130,43 @@ export class Line {
     }
   }
 
-  async run(way: DatagramWay, hops: Hops, packetsPerSecond: number, durationMs: number): Promise<LineOutcome> {
+  async run(
+    way: DatagramWay,
+    hops: Hops,
+    packetsPerSecond: number,
+    durationMs: number,
+  ): Promise<LineOutcome> {
     const receiver = this.#receivers.get(hops)!;
     await this.#quiet(receiver);
     const before = await this.#cpu(hops);
     const stampEvery = packetsPerSecond <= STAMP_ALL_BELOW ? 1 : STAMP_EVERY;
-    const { sent, beganMs, endedMs } = await this.#sender!.ask<Pumped>({ kind: 'send', way, to: quad(FIRST_ID + hops), port: PORT, bytes: PAYLOAD_BYTES, packetsPerSecond, durationMs, stampEvery });
+    const { sent, beganMs, endedMs } = await this.#sender!.ask<Pumped>({
+      kind: 'send',
+      way,
+      to: quad(FIRST_ID + hops),
+      port: PORT,
+      bytes: PAYLOAD_BYTES,
+      packetsPerSecond,
+      durationMs,
+      stampEvery,
+    });
     await pause(SETTLE_MS);
-    if ((await receiver.ask<{ packets: number }>({ kind: 'count' })).packets < sent) await pause(LATE_MS);
-    const { packets: arrived, lastAtMs, latency } = await receiver.ask<Arrived>({ kind: 'arrived' });
+    if ((await receiver.ask<{ packets: number }>({ kind: 'count' })).packets < sent)
+      await pause(LATE_MS);
+    const {
+      packets: arrived,
+      lastAtMs,
+      latency,
+    } = await receiver.ask<Arrived>({ kind: 'arrived' });
     const after = await this.#cpu(hops);
     return {
-      due: Math.round((packetsPerSecond * durationMs) / 1_000), sent, arrived, drainMs: lastAtMs - endedMs, perSecond: (1_000 * arrived) / Math.max(1, lastAtMs - beganMs),
-      cpuUs: after.map((us, i) => (us - before[i]!) / Math.max(1, arrived)), latency,
+      due: Math.round((packetsPerSecond * durationMs) / 1_000),
+      sent,
+      arrived,
+      drainMs: lastAtMs - endedMs,
+      perSecond: (1_000 * arrived) / Math.max(1, lastAtMs - beganMs),
+      cpuUs: after.map((us, i) => (us - before[i]!) / Math.max(1, arrived)),
+      latency,
     };
   }
 
@@ -115,8 +175,14 @@ export class Line {
     const receiver = this.#receivers.get(hops)!;
     await this.#quiet(receiver);
     const before = await this.#cpu(hops);
-    const { sent, beganMs, endedMs } = await this.#sender!.ask<Pumped>({ kind: 'stream', to: quad(FIRST_ID + hops), port: PORT, durationMs });
-    let bytes = 0, lastAtMs = 0;
+    const { sent, beganMs, endedMs } = await this.#sender!.ask<Pumped>({
+      kind: 'stream',
+      to: quad(FIRST_ID + hops),
+      port: PORT,
+      durationMs,
+    });
+    let bytes = 0,
+      lastAtMs = 0;
     while (bytes < sent && monotonicMs() - endedMs < BACKLOG_MS) {
       await pause(20);
       const arrived = await receiver.ask<Arrived>({ kind: 'arrived' });
@@ -126,12 +192,18 @@ export class Line {
     const after = await this.#cpu(hops);
     const packets = bytes / PAYLOAD_BYTES;
     return {
-      due: sent / PAYLOAD_BYTES, sent: sent / PAYLOAD_BYTES, arrived: packets, drainMs: lastAtMs - endedMs, perSecond: (1_000 * packets) / Math.max(1, lastAtMs - beganMs),
-      cpuUs: after.map((us, i) => (us - before[i]!) / Math.max(1, packets)), latency: { p50: NaN, p90: NaN, p99: NaN, max: NaN },
+      due: sent / PAYLOAD_BYTES,
+      sent: sent / PAYLOAD_BYTES,
+      arrived: packets,
+      drainMs: lastAtMs - endedMs,
+      perSecond: (1_000 * packets) / Math.max(1, lastAtMs - beganMs),
+      cpuUs: after.map((us, i) => (us - before[i]!) / Math.max(1, packets)),
+      latency: { p50: NaN, p90: NaN, p99: NaN, max: NaN },
     };
   }
 
   stop(): void {
-    for (const worker of [this.#sender, ...this.#receivers.values(), ...this.#daemons]) worker?.stop();
+    for (const worker of [this.#sender, ...this.#receivers.values(), ...this.#daemons])
+      worker?.stop();
   }
 }

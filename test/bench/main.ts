@@ -1,6 +1,7 @@
 /**
- * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder and where that goes, what programs get end to end, what
- * handshakes, links and Byzantine-resilient routing cost, in one run.
+ * `npm run bench`: what a transit daemon costs beside a bare dgram forwarder and where that goes,
+ * what programs get end to end, what handshakes, links and Byzantine-resilient routing cost, in one
+ * run.
  *
  * Options are options.ts's. Prints tables of medians and the goals beside them; asserts nothing.
  */
@@ -22,7 +23,8 @@ import { printSecrecy, recordSecrecy, type SecrecyFigures } from './secrecy.js';
 import { transit } from './transit.js';
 
 /** Of what is measured within a process, where calls are short. */
-const INSIDE_MS = 2_000, INSIDE_QUICK_MS = 500;
+const INSIDE_MS = 2_000,
+  INSIDE_QUICK_MS = 500;
 
 /** Measured in a process of its own, whose heap and compiled code are of nothing else. */
 async function inside<T>(kind: InsideKind, { rounds, quick }: BenchOptions): Promise<T> {
@@ -38,7 +40,12 @@ async function run(options: BenchOptions, results: Results, place: Place | null)
   const { rounds, ms, quick, peer } = options;
   const wants = (section: Section): boolean => options.only.includes(section);
   if (wants('transit') || wants('cost')) {
-    const figures = await transit(place!, results, { rounds, ms, quick, partsOnly: !wants('transit') });
+    const figures = await transit(place!, results, {
+      rounds,
+      ms,
+      quick,
+      partsOnly: !wants('transit'),
+    });
     if (wants('cost')) {
       const cost = await inside<CostFigures>('cost', options);
       recordCost(cost, results);
@@ -73,14 +80,33 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
   const { rounds, ms, quick, json, compare } = options;
   const before = compare === null ? null : readResults(compare);
-  const place = options.only.some((section) => ['transit', 'cost', 'end-to-end'].includes(section)) ? new Place(LINE_HOSTS) : null;
+  const place = options.only.some((section) => ['transit', 'cost', 'end-to-end'].includes(section))
+    ? new Place(LINE_HOSTS)
+    : null;
   const results = new Results();
   const load = loadavg()[0]!;
-  console.log(`Node ${process.versions.node}, OpenSSL ${process.versions.openssl}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), load ${load.toFixed(1)} before.`);
-  console.log(`${rounds} round${rounds === 1 ? '' : 's'} of ${ms} ms a measurement, interleaved; medians, and spreads from the lowest to the highest round.`);
+  console.log(
+    `Node ${process.versions.node}, OpenSSL ${process.versions.openssl}, ${cpus().length} cores ` +
+      `(${cpus()[0]?.model ?? 'unknown'}), load ${load.toFixed(1)} before.`,
+  );
+  console.log(
+    `${rounds} round${rounds === 1 ? '' : 's'} of ${ms} ms a measurement, interleaved; medians, ` +
+      'and spreads from the lowest to the highest round.',
+  );
   if (place !== null) console.log(`Packets travel ${place.sentence}.`);
-  if (load > cpus().length / 2) console.log('Other work keeps this machine busy: figures will be worse than it can, and differ from round to round.');
-  for (const [name, value] of [['rounds', rounds], ['ms', ms], ['quick', String(quick)], ['place', place?.sentence ?? 'one process'], ['load before', load]] as const) results.note(name, value);
+  if (load > cpus().length / 2)
+    console.log(
+      'Other work keeps this machine busy: figures will be worse than it can, and differ from ' +
+        'round to round.',
+    );
+  for (const [name, value] of [
+    ['rounds', rounds],
+    ['ms', ms],
+    ['quick', String(quick)],
+    ['place', place?.sentence ?? 'one process'],
+    ['load before', load],
+  ] as const)
+    results.note(name, value);
   try {
     await run(options, results, place);
   } finally {
@@ -90,7 +116,8 @@ async function main(): Promise<void> {
   if (json !== null) results.write(json);
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => process.exit(1));
 try {
   await main();
   process.exit(0);

@@ -1,8 +1,9 @@
 /**
- * What a link that is up costs in memory, sealed and not: the growth of one daemon's heap and buffers.
+ * What a link that is up costs in memory, sealed and not: the growth of one daemon's heap and
+ * buffers.
  *
- * The daemon is a SpinesNode with a sink that keeps the last datagram. Peers are bare handshakers that dial it, send one empty
- * datagram, and are forgotten before anything is weighed.
+ * The daemon is a SpinesNode with a sink that keeps the last datagram. Peers are bare handshakers
+ * that dial it, send one empty datagram, and are forgotten before anything is weighed.
  */
 
 import { strict as assert } from 'node:assert';
@@ -19,7 +20,11 @@ import { SealedHandshaker } from '#src/core/link/sealed-handshaker.js';
 import { makeConfig } from '#src/core/node/config.js';
 import { SpinesNode } from '#src/core/node/node.js';
 import { SimAuthority } from '#src/lab/sim/sim-authority.js';
-import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader } from '#src/core/wire/datagram-header.js';
+import {
+  DATAGRAM_DATA,
+  DATAGRAM_SEALED_DATA,
+  encodeDatagramHeader,
+} from '#src/core/wire/datagram-header.js';
 import { DropReason } from '#src/core/wire/drop.js';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '#src/core/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
@@ -31,10 +36,18 @@ const LINKS = 100;
 const LINKS_BEFORE = 10;
 
 /** Bytes per link, one value a round. */
-export interface MemoryFigures { readonly sealed: number[]; readonly unsealed: number[] }
+export interface MemoryFigures {
+  readonly sealed: number[];
+  readonly unsealed: number[];
+}
 
 class Hub {
-  readonly #clock = { us: 1_000_000, now(): number { return this.us; } };
+  readonly #clock = {
+    us: 1_000_000,
+    now(): number {
+      return this.us;
+    },
+  };
   readonly #authority: SimAuthority | null;
   readonly #node: SpinesNode;
   readonly #key: Uint8Array | null;
@@ -43,13 +56,28 @@ class Hub {
 
   constructor(sealed: boolean) {
     const clock: Clock = this.#clock;
-    const sink: DatagramSink = { congested: false, send: (_to, bytes, length) => { this.#sent = bytes.slice(0, length); } };
+    const sink: DatagramSink = {
+      congested: false,
+      send: (_to, bytes, length) => {
+        this.#sent = bytes.slice(0, length);
+      },
+    };
     this.#authority = sealed ? new SimAuthority(nodePrimitives, secureRandom) : null;
     const identity = this.#authority?.issue(FIRST_ID, 'hub') ?? null;
     this.#key = identity?.exchange.publicKey ?? null;
     this.#node = new SpinesNode(makeConfig({ id: FIRST_ID }), {
-      clock, stopwatch: clock, timers: new TimerQueue(), rng: new Rng(1), random: secureRandom, wall: clock, sink, log: nullLog, emulation: null, listen: [],
-      membership: identity === null ? null : this.#authority!.member(identity, clock), onShutdownRequested: () => {},
+      clock,
+      stopwatch: clock,
+      timers: new TimerQueue(),
+      rng: new Rng(1),
+      random: secureRandom,
+      wall: clock,
+      sink,
+      log: nullLog,
+      emulation: null,
+      listen: [],
+      membership: identity === null ? null : this.#authority!.member(identity, clock),
+      onShutdownRequested: () => {},
     });
     this.#node.start();
   }
@@ -60,12 +88,24 @@ class Hub {
     const id = FIRST_ID + 1 + i;
     const from = makeEndpoint(`10.1.${i >> 8}.${i & 255}`, 8100);
     const handshaker = this.#handshaker(id, `peer-${i}`);
-    const call: Call = { node: null, key: this.#key, index: i + 1, attempts: 0, continues: 0, secrets: null };
+    const call: Call = {
+      node: null,
+      key: this.#key,
+      index: i + 1,
+      attempts: 0,
+      continues: 0,
+      secrets: null,
+    };
     const bytes = new Uint8Array(DATAGRAM_BYTES_MAX);
     this.#deliver(bytes, handshaker.writeInit(call, { instance: i, started: 0 }, bytes), from);
     const answer = this.#sent;
     assert.equal(handshaker.readResponse(call, answer, answer.length), DropReason.none);
-    encodeDatagramHeader(handshaker.sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA, handshaker.hello.index, 0, bytes);
+    encodeDatagramHeader(
+      handshaker.sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA,
+      handshaker.hello.index,
+      0,
+      bytes,
+    );
     handshaker.seal?.send.seal(0, bytes, DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES);
     this.#deliver(bytes, DATAGRAM_HEADER_BYTES + (handshaker.sealed ? TAG_BYTES : 0), from);
     assert.equal(this.#node.links.of(id)?.up, true);
@@ -74,7 +114,11 @@ class Hub {
 
   #handshaker(id: number, name: string): Handshaker {
     if (this.#authority === null) return new PlainHandshaker(id);
-    return new SealedHandshaker(this.#authority.member(this.#authority.issue(id, name), this.#clock), this.#clock, { congested: false, send: () => {} });
+    return new SealedHandshaker(
+      this.#authority.member(this.#authority.issue(id, name), this.#clock),
+      this.#clock,
+      { congested: false, send: () => {} },
+    );
   }
 
   #deliver(bytes: Uint8Array, length: number, from: ReturnType<typeof makeEndpoint>): void {
@@ -119,9 +163,19 @@ export function recordMemory({ sealed, unsealed }: MemoryFigures, results: Resul
 export function printMemory({ sealed, unsealed }: MemoryFigures): void {
   const kib = (bytes: readonly number[]): number[] => bytes.map((value) => value / 1_024);
   const rows = [['memory per link', 'KiB', 'spread', 'of unsealed']];
-  for (const [name, bytes] of [['unsealed', unsealed], ['sealed', sealed]] as const) {
-    rows.push([name, median(kib(bytes)).toFixed(1), spread(kib(bytes), 1), median(ratios(bytes, unsealed)).toFixed(2)]);
+  for (const [name, bytes] of [
+    ['unsealed', unsealed],
+    ['sealed', sealed],
+  ] as const) {
+    rows.push([
+      name,
+      median(kib(bytes)).toFixed(1),
+      spread(kib(bytes), 1),
+      median(ratios(bytes, unsealed)).toFixed(2),
+    ]);
   }
-  console.log(`\nHeap and buffers of one daemon with ${LINKS} links up and idle, from ${LINKS_BEFORE}:`);
+  console.log(
+    `\nHeap and buffers of one daemon with ${LINKS} links up and idle, from ${LINKS_BEFORE}:`,
+  );
   printTable(rows, 1);
 }

@@ -1,9 +1,10 @@
 /**
- * Where the bench's daemons live: hosts in a row, each a network namespace of its own, joined by veth pairs of MTU 1500; loopback where
- * namespaces are not to be had, and `sentence` says so.
+ * Where the bench's daemons live: hosts in a row, each a network namespace of its own, joined by
+ * veth pairs of MTU 1500; loopback where namespaces are not to be had, and `sentence` says so.
  *
- * Datagrams are never above 1472 bytes of UDP payload in either place, since that is the daemon's own bound (DATAGRAM_BYTES_MAX); loopback
- * would let more pass, so the bound is checked here and fragments are counted on the hosts.
+ * Datagrams are never above 1472 bytes of UDP payload in either place, since that is the daemon's
+ * own bound (DATAGRAM_BYTES_MAX); loopback would let more pass, so the bound is checked here and
+ * fragments are counted on the hosts.
  */
 
 import { readFileSync } from 'node:fs';
@@ -31,12 +32,18 @@ export class Place {
   #port = FIRST_PORT;
 
   constructor(count: number) {
-    if (DATAGRAM_BYTES_MAX > UDP_PAYLOAD_MAX) throw new Error(`the daemon's datagrams of ${DATAGRAM_BYTES_MAX} bytes do not fit an MTU of 1500: the bench does not measure that`);
+    if (DATAGRAM_BYTES_MAX > UDP_PAYLOAD_MAX)
+      throw new Error(
+        `the daemon's datagrams of ${DATAGRAM_BYTES_MAX} bytes do not fit an MTU of 1500: the ` +
+          'bench does not measure that',
+      );
     const why = whyNoNamespaces();
     if (why !== null) {
       this.#net = null;
       this.hosts = Array.from({ length: count }, () => ({ address: '127.0.0.1', prefix: [] }));
-      this.sentence = `over LOOPBACK, since network namespaces are not to be had here (${why}); datagrams of at most ${DATAGRAM_BYTES_MAX} bytes all the same`;
+      this.sentence =
+        `over LOOPBACK, since network namespaces are not to be had here (${why}); ` +
+        `datagrams of at most ${DATAGRAM_BYTES_MAX} bytes all the same`;
       return;
     }
     const net = new Namespaces();
@@ -44,7 +51,9 @@ export class Place {
     const hosts = Array.from({ length: count }, (_, i) => net.add(`10.77.0.${i + 1}`));
     for (let i = 1; i < count; i += 1) net.join(hosts[i - 1]!, hosts[i]!);
     this.hosts = hosts;
-    this.sentence = `over veth pairs of MTU 1500 between network namespaces, one for each daemon of a row; datagrams of at most ${DATAGRAM_BYTES_MAX} bytes`;
+    this.sentence =
+      'over veth pairs of MTU 1500 between network namespaces, one for each daemon ' +
+      `of a row; datagrams of at most ${DATAGRAM_BYTES_MAX} bytes`;
   }
 
   /** False: loopback. */
@@ -73,7 +82,10 @@ export class Place {
 /** IP packets that had to be cut in the network of process `pid`; 0 where it can't be seen. */
 export function fragmentsCreated(pid: number): number {
   try {
-    const [names, values] = readFileSync(`/proc/${pid}/net/snmp`, 'utf8').split('\n').filter((line) => line.startsWith('Ip:')).map((line) => line.split(' '));
+    const [names, values] = readFileSync(`/proc/${pid}/net/snmp`, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('Ip:'))
+      .map((line) => line.split(' '));
     return Number(values![names!.indexOf('FragCreates')]);
   } catch {
     return 0;

@@ -1,6 +1,6 @@
 /**
- * Preloaded into the program `spines daemon` by the bench (node --import): tells the process's CPU time, and on order what it
- * allocates and how late its loop is. The daemon knows nothing of it.
+ * Preloaded into the program `spines daemon` by the bench (node --import): tells the process's CPU
+ * time, and on order what it allocates and how late its loop is. The daemon knows nothing of it.
  */
 
 import { answerProbe, type ProbeOrder } from './gauges.js';

@@ -1,7 +1,9 @@
 /**
- * Child processes of the bench, asked one thing at a time over the IPC channel, and the arithmetic and tables that every section uses.
+ * Child processes of the bench, asked one thing at a time over the IPC channel, and the arithmetic
+ * and tables that every section uses.
  *
- * None outlives the bench: they are killed when it exits, and end by themselves when their channel closes.
+ * None outlives the bench: they are killed when it exits, and end by themselves when their channel
+ * closes.
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -27,14 +29,19 @@ export interface Launch {
 /** An answer that takes longer means that the process hangs. */
 const ANSWER_MS = 180_000;
 const running = new Set<ChildProcess>();
-process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 export class Worker {
   readonly child: ChildProcess;
   readonly #what: string;
 
   constructor({ script, args = [], nodeArgs = [], prefix = [] }: Launch) {
-    const [command, ...rest] = [...prefix, process.execPath, ...nodeArgs, script, ...args] as [string, ...string[]];
+    const [command, ...rest] = [...prefix, process.execPath, ...nodeArgs, script, ...args] as [
+      string,
+      ...string[],
+    ];
     this.#what = [script.split('/').at(-1), ...args].join(' ');
     this.child = spawn(command, rest, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     running.add(this.child);
@@ -49,10 +56,27 @@ export class Worker {
         clearTimeout(timer);
         this.child.off('exit', onExit).off('error', onError).off('message', onMessage);
       };
-      const onExit = (): void => { settle(); reject(new Error(`a process of the bench ended early: ${this.#what}`)); };
-      const onError = (error: Error): void => { settle(); reject(error); };
-      const onMessage = (answer: unknown): void => { settle(); resolve(answer as T); };
-      const timer = setTimeout(() => { settle(); reject(new Error(`a process of the bench does not answer ${JSON.stringify(order).slice(0, 100)}: ${this.#what}`)); }, ANSWER_MS);
+      const onExit = (): void => {
+        settle();
+        reject(new Error(`a process of the bench ended early: ${this.#what}`));
+      };
+      const onError = (error: Error): void => {
+        settle();
+        reject(error);
+      };
+      const onMessage = (answer: unknown): void => {
+        settle();
+        resolve(answer as T);
+      };
+      const timer = setTimeout(() => {
+        settle();
+        reject(
+          new Error(
+            `a process of the bench does not answer ${JSON.stringify(order).slice(0, 100)}: ` +
+              `${this.#what}`,
+          ),
+        );
+      }, ANSWER_MS);
       this.child.once('exit', onExit).once('error', onError).once('message', onMessage);
       if (this.child.exitCode !== null || this.child.signalCode !== null) onExit();
       else this.child.send(order);
@@ -79,9 +103,13 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export const pause = (ms: number): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, ms));
+export const pause = (ms: number): Promise<unknown> =>
+  new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Frees what can be freed. Needs --expose-gc; compiled code may go too, so what is timed afterwards must warm up. */
+/**
+ * Frees what can be freed. Needs --expose-gc; compiled code may go too, so what is timed afterwards
+ * must warm up.
+ */
 export function collect(): void {
   // Buffers are given back after the objects that held them.
   for (let i = 0; i < 4; i += 1) globalThis.gc!();
@@ -93,12 +121,18 @@ export function cpuUs(): number {
   return user + system;
 }
 
-/** The first readings of a process take long, and latencies between processes would be wrong by that: the quickest of many counts. */
+/**
+ * The first readings of a process take long, and latencies between processes would be wrong by
+ * that: the quickest of many counts.
+ */
 function originMs(): number {
   const hrMs = (): number => Number(process.hrtime.bigint()) / 1e6;
-  let origin = 0, quickest = Infinity;
+  let origin = 0,
+    quickest = Infinity;
   for (let tries = 0; tries < 100; tries += 1) {
-    const before = hrMs(), now = performance.now(), after = hrMs();
+    const before = hrMs(),
+      now = performance.now(),
+      after = hrMs();
     if (after - before >= quickest) continue;
     quickest = after - before;
     origin = (before + after) / 2 - now;
@@ -121,8 +155,10 @@ export function median(values: readonly number[]): number {
 export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) return NaN;
   const sorted = Float64Array.from(values).sort();
-  const at = share * (sorted.length - 1), below = Math.floor(at);
-  const low = sorted[below]!, high = sorted[Math.min(below + 1, sorted.length - 1)]!;
+  const at = share * (sorted.length - 1),
+    below = Math.floor(at);
+  const low = sorted[below]!,
+    high = sorted[Math.min(below + 1, sorted.length - 1)]!;
   return low + (high - low) * (at - below);
 }
 
@@ -143,6 +179,14 @@ export function ratios(values: readonly number[], of: readonly number[]): number
 
 /** The first row is the head; `textColumns` of them are set to the left. */
 export function printTable(rows: readonly (readonly string[])[], textColumns: number): void {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  for (const row of rows) console.log(row.map((cell, i) => (i < textColumns ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ').trimEnd());
+  const widths = rows[0]!.map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  );
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, i) => (i < textColumns ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    );
 }

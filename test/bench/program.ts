@@ -1,7 +1,9 @@
 /**
- * An application of the bench in a process of its own, with the client library: sends at a rate or as fast as it can, or receives.
+ * An application of the bench in a process of its own, with the client library: sends at a rate or
+ * as fast as it can, or receives.
  *
- * Started by end-to-end.ts. A sender honours back-pressure; a receiver counts datagrams at one port and bytes of streams at the next.
+ * Started by end-to-end.ts. A sender honours back-pressure; a receiver counts datagrams at one port
+ * and bytes of streams at the next.
  */
 
 import { SpinesClient, type SpinesDatagram } from 'spines-client';
@@ -17,7 +19,16 @@ export type ProgramOrder =
   | { kind: 'open'; socketPath: string; port: number | null }
   /** Whether the daemon has a route to a node. */
   | { kind: 'reachable'; to: string }
-  | { kind: 'send'; way: DatagramWay; to: string; port: number; bytes: number; packetsPerSecond: number; durationMs: number; stampEvery: number }
+  | {
+      kind: 'send';
+      way: DatagramWay;
+      to: string;
+      port: number;
+      bytes: number;
+      packetsPerSecond: number;
+      durationMs: number;
+      stampEvery: number;
+    }
   | { kind: 'stream'; to: string; port: number; durationMs: number }
   /** How many so far, and all about them; only the second begins anew. */
   | { kind: 'count' }
@@ -47,20 +58,37 @@ async function open(socketPath: string, port: number | null): Promise<void> {
   const socket = client.datagram({ recvQueueBytes: RECEIVE_QUEUE_BYTES });
   socket.on('message', (message) => arrivals.add(message));
   await new Promise<void>((resolve) => socket.bind(port, resolve));
-  const server = client.createServer({}, (stream) => stream.on('data', (chunk: Buffer) => arrivals.addBytes(chunk.length)).on('error', () => {}));
+  const server = client.createServer({}, (stream) =>
+    stream.on('data', (chunk: Buffer) => arrivals.addBytes(chunk.length)).on('error', () => {}),
+  );
   await new Promise<void>((resolve) => server.listen(port + 1, resolve));
 }
 
-async function send({ way, to, port, bytes, packetsPerSecond, durationMs, stampEvery }: ProgramOrder & { kind: 'send' }): Promise<Pumped> {
+async function send({
+  way,
+  to,
+  port,
+  bytes,
+  packetsPerSecond,
+  durationMs,
+  stampEvery,
+}: ProgramOrder & { kind: 'send' }): Promise<Pumped> {
   const socket = sockets.get(way)!;
   const payloads = new Payloads(bytes, stampEvery);
-  return await pump({ packetsPerSecond, durationMs, emit: () => socket.send(payloads.next(), port, to), ready: () => socket.ready() });
+  return await pump({
+    packetsPerSecond,
+    durationMs,
+    emit: () => socket.send(payloads.next(), port, to),
+    ready: () => socket.ready(),
+  });
 }
 
 /** `sent`: bytes. */
 async function stream(to: string, port: number, durationMs: number): Promise<Pumped> {
   const socket = client!.stream().connect(port + 1, to);
-  await new Promise<void>((resolve, reject) => socket.once('connect', () => resolve()).once('error', reject));
+  await new Promise<void>((resolve, reject) =>
+    socket.once('connect', () => resolve()).once('error', reject),
+  );
   const chunk = Buffer.alloc(CHUNK_BYTES);
   const beganMs = monotonicMs();
   let sent = 0;
@@ -68,7 +96,12 @@ async function stream(to: string, port: number, durationMs: number): Promise<Pum
     sent += CHUNK_BYTES;
     if (!socket.write(chunk)) await new Promise((resolve) => socket.once('drain', resolve));
   }
-  await new Promise<void>((resolve, reject) => socket.once('error', reject).once('finish', () => resolve()).end());
+  await new Promise<void>((resolve, reject) =>
+    socket
+      .once('error', reject)
+      .once('finish', () => resolve())
+      .end(),
+  );
   const endedMs = monotonicMs();
   socket.resume();
   return { sent, beganMs, endedMs };
@@ -80,7 +113,9 @@ async function answer(order: ProgramOrder): Promise<object> {
       await open(order.socketPath, order.port);
       return {};
     case 'reachable': {
-      const { routes } = (await client!.request('routes')) as { routes: { node: string; reachable: boolean }[] };
+      const { routes } = (await client!.request('routes')) as {
+        routes: { node: string; reachable: boolean }[];
+      };
       return { reachable: routes.some(({ node, reachable }) => node === order.to && reachable) };
     }
     case 'send':

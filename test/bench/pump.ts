@@ -1,5 +1,6 @@
 /**
- * Sends packets at a steady rate from ticks of about a millisecond; fewer when that is more than the process can, or than back-pressure allows.
+ * Sends packets at a steady rate from ticks of about a millisecond; fewer when that is more than
+ * the process can, or than back-pressure allows.
  */
 
 import { monotonicMs, pause } from './processes.js';
@@ -7,7 +8,11 @@ import { monotonicMs, pause } from './processes.js';
 /** Packets between two looks at the clock. */
 const BURST = 64;
 
-export interface Pumped { readonly sent: number; readonly beganMs: number; readonly endedMs: number }
+export interface Pumped {
+  readonly sent: number;
+  readonly beganMs: number;
+  readonly endedMs: number;
+}
 
 export interface Pump {
   readonly packetsPerSecond: number;
@@ -23,7 +28,8 @@ export async function pump({ packetsPerSecond, durationMs, emit, ready }: Pump):
   let sent = 0;
   for (;;) {
     const elapsed = monotonicMs() - beganMs;
-    if (sent >= total || elapsed >= durationMs * 1.2) return { sent, beganMs, endedMs: monotonicMs() };
+    if (sent >= total || elapsed >= durationMs * 1.2)
+      return { sent, beganMs, endedMs: monotonicMs() };
     const behind = Math.min(total, Math.floor((elapsed * packetsPerSecond) / 1_000) + 1) - sent;
     const count = Math.min(behind, BURST);
     let open = true;

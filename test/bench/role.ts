@@ -1,8 +1,10 @@
 /**
- * One process of the transit section: a packet source, a forwarder that is no daemon, a sink, or a daemon with a source or sink inside.
+ * One process of the transit section: a packet source, a forwarder that is no daemon, a sink, or a
+ * daemon with a source or sink inside.
  *
- * Started by transit.ts with a role. The bare roles do nothing but receive and send, which is what the daemon is compared with;
- * udp-forwarder does so through the daemon's UdpSink. The daemon in the middle is not made here: it is the program `spines daemon`.
+ * Started by transit.ts with a role. The bare roles do nothing but receive and send, which is what
+ * the daemon is compared with; udp-forwarder does so through the daemon's UdpSink. The daemon in
+ * the middle is not made here: it is the program `spines daemon`.
  */
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -19,15 +21,41 @@ import { answerProbe } from './gauges.js';
 import { FIRST_ID, readMembership, type IdentityOrder } from './identities.js';
 import { pump } from './pump.js';
 
-export type Role = 'bare-source' | 'bare-forwarder' | 'udp-forwarder' | 'bare-sink' | 'node-source' | 'node-sink';
+export type Role =
+  | 'bare-source'
+  | 'bare-forwarder'
+  | 'udp-forwarder'
+  | 'bare-sink'
+  | 'node-source'
+  | 'node-sink';
 export type Service = 'best effort' | 'reliable';
 
-interface Address { readonly address: string; readonly port: number }
+interface Address {
+  readonly address: string;
+  readonly port: number;
+}
 
-/** From whoever started it, besides what gauges.ts answers. `identity`: null = links are not sealed. `next`: null for the last. */
+/**
+ * From whoever started it, besides what gauges.ts answers. `identity`: null = links are not sealed.
+ * `next`: null for the last.
+ */
 export type Order =
-  | { kind: 'start'; role: Role; at: Address; next: Address | null; identity: IdentityOrder | null; offload: boolean }
-  | { kind: 'send'; packetsPerSecond: number; bytes: number; durationMs: number; shared: boolean; service: Service }
+  | {
+      kind: 'start';
+      role: Role;
+      at: Address;
+      next: Address | null;
+      identity: IdentityOrder | null;
+      offload: boolean;
+    }
+  | {
+      kind: 'send';
+      packetsPerSecond: number;
+      bytes: number;
+      durationMs: number;
+      shared: boolean;
+      service: Service;
+    }
   | { kind: 'reachable' }
   /** How many so far, and all about them; only the second begins anew. */
   | { kind: 'count' }
@@ -36,7 +64,8 @@ export type Order =
 const SINK_ID = FIRST_ID + 2;
 const PORT = 7;
 /** Kernel buffers of the bare roles: those of the daemon. */
-const RECEIVE_BUFFER_BYTES = 4 << 20, SEND_BUFFER_BYTES = 1 << 20;
+const RECEIVE_BUFFER_BYTES = 4 << 20,
+  SEND_BUFFER_BYTES = 1 << 20;
 
 const arrivals = new Arrivals();
 let node: RunningDaemon | null = null;
@@ -44,22 +73,40 @@ let emitBare: ((payload: Uint8Array) => void) | null = null;
 const sessions = new Map<Service, DatagramSession>();
 const writable = new Set<() => void>();
 
-async function bareSocket(at: Address, next: Address | null): Promise<{ receive: Socket; send: Socket }> {
+async function bareSocket(
+  at: Address,
+  next: Address | null,
+): Promise<{ receive: Socket; send: Socket }> {
   const receive = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES });
   await new Promise<void>((resolve) => receive.bind(at.port, at.address, resolve));
   const send = createSocket({ type: 'udp4', sendBufferSize: SEND_BUFFER_BYTES });
-  if (next !== null) await new Promise<void>((resolve) => send.connect(next.port, next.address, resolve));
+  if (next !== null)
+    await new Promise<void>((resolve) => send.connect(next.port, next.address, resolve));
   return { receive, send };
 }
 
-async function daemon(id: number, { at, next, identity, offload }: Order & { kind: 'start' }): Promise<RunningDaemon> {
-  const key = identity === null || identity.nextKey === null ? {} : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
+async function daemon(
+  id: number,
+  { at, next, identity, offload }: Order & { kind: 'start' },
+): Promise<RunningDaemon> {
+  const key =
+    identity === null || identity.nextKey === null
+      ? {}
+      : { key: Uint8Array.from(Buffer.from(identity.nextKey, 'hex')) };
   const dials: DialConfig[] = next === null ? [] : [{ ...next, node: null, ...key }];
   return await startDaemon({
-    // The one in the middle is measured: ends that also seal from end to end would set the rate. What that costs is secrecy.ts's.
-    config: makeConfig({ id, dials, secrecy: 'links' }), offload: loadOffload(offload), listen: [at], client: { socketPath: null, tcp: null },
-    membership: identity === null ? null : readMembership(identity.folder), revocationsPath: null, reload: null,
-    emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
+    // The one in the middle is measured: ends that also seal from end to end would set the rate.
+    // What that costs is secrecy.ts's.
+    config: makeConfig({ id, dials, secrecy: 'links' }),
+    offload: loadOffload(offload),
+    listen: [at],
+    client: { socketPath: null, tcp: null },
+    membership: identity === null ? null : readMembership(identity.folder),
+    revocationsPath: null,
+    reload: null,
+    emulation: [],
+    emulationSeed: 1,
+    log: pino({ level: 'silent' }),
   });
 }
 
@@ -78,7 +125,18 @@ async function start(order: Order & { kind: 'start' }): Promise<void> {
     }
     case 'udp-forwarder': {
       const to = makeEndpoint(next!.address, next!.port);
-      const udp: UdpSink = new UdpSink({ onRead: () => {}, onDatagram: (bytes) => { udp.send(to, bytes, bytes.length); return true; }, onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} });
+      const udp: UdpSink = new UdpSink({
+        onRead: () => {},
+        onDatagram: (bytes) => {
+          udp.send(to, bytes, bytes.length);
+          return true;
+        },
+        onDropped: () => {},
+        onRefused: () => {},
+        onTooLong: () => {},
+        onWritable: () => {},
+        onError: () => {},
+      });
       await udp.open([at]);
       return;
     }
@@ -89,35 +147,66 @@ async function start(order: Order & { kind: 'start' }): Promise<void> {
     }
     case 'node-source':
       node = await daemon(FIRST_ID, order);
-      for (const [service, number] of [['best effort', SERVICE_BEST_EFFORT], ['reliable', SERVICE_RELIABLE]] as const) {
+      for (const [service, number] of [
+        ['best effort', SERVICE_BEST_EFFORT],
+        ['reliable', SERVICE_RELIABLE],
+      ] as const) {
         const onWritable = (): void => {
           for (const wake of writable) wake();
           writable.clear();
         };
-        sessions.set(service, node.node.sessions.open({ onMessage: () => true, onWritable }, { service: number }));
+        sessions.set(
+          service,
+          node.node.sessions.open({ onMessage: () => true, onWritable }, { service: number }),
+        );
       }
       return;
     case 'node-sink':
       node = await daemon(SINK_ID, order);
-      node.node.sessions.bind(node.node.sessions.open({
-        onMessage: (_session, _source, _port, bytes, first, end) => { arrivals.add(bytes.subarray(first, end)); return true; }, onWritable: () => {},
-      }), PORT);
+      node.node.sessions.bind(
+        node.node.sessions.open({
+          onMessage: (_session, _source, _port, bytes, first, end) => {
+            arrivals.add(bytes.subarray(first, end));
+            return true;
+          },
+          onWritable: () => {},
+        }),
+        PORT,
+      );
   }
 }
 
-async function send({ packetsPerSecond, bytes, durationMs, shared, service }: Order & { kind: 'send' }): Promise<object> {
+async function send({
+  packetsPerSecond,
+  bytes,
+  durationMs,
+  shared,
+  service,
+}: Order & { kind: 'send' }): Promise<object> {
   const payload = new Uint8Array(bytes);
   const bare = emitBare;
-  if (bare !== null) return await pump({ packetsPerSecond, durationMs, emit: () => { bare(payload); return true; }, ready: () => Promise.resolve() });
-  const session = sessions.get(service)!, core = node!.node;
+  if (bare !== null)
+    return await pump({
+      packetsPerSecond,
+      durationMs,
+      emit: () => {
+        bare(payload);
+        return true;
+      },
+      ready: () => Promise.resolve(),
+    });
+  const session = sessions.get(service)!,
+    core = node!.node;
   const pumped = await pump({
-    packetsPerSecond, durationMs,
+    packetsPerSecond,
+    durationMs,
     emit: (last) => {
       core.sessions.send(session, SINK_ID, PORT, payload, 0, bytes);
       if (!shared || last || session.blocked) core.flush();
       return !session.blocked;
     },
-    ready: () => new Promise<void>((resolve) => (session.blocked ? void writable.add(resolve) : resolve())),
+    ready: () =>
+      new Promise<void>((resolve) => (session.blocked ? void writable.add(resolve) : resolve())),
   });
   return pumped;
 }

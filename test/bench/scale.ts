@@ -1,10 +1,11 @@
 /**
- * What grows with the network and with the number of programs: routes and floods of 1,000 nodes, a daemon with 50 idle links, and
- * 10,000 idle sessions. Prints medians; asserts nothing.
+ * What grows with the network and with the number of programs: routes and floods of 1,000 nodes, a
+ * daemon with 50 idle links, and 10,000 idle sessions. Prints medians; asserts nothing.
  *
- * Runs by itself (`node dist/.bench/scale.js`) or from another program of the bench by `printScale`. Each part is measured in a
- * process of its own, started from this file; the daemon with the idle links is the one that ships, as a user starts it.
- * SCALE_ROUNDS makes it surer, SCALE_ONLY=routing|sessions|idle leaves out the rest.
+ * Runs by itself (`node dist/.bench/scale.js`) or from another program of the bench by
+ * `printScale`. Each part is measured in a process of its own, started from this file; the daemon
+ * with the idle links is the one that ships, as a user starts it. SCALE_ROUNDS makes it surer,
+ * SCALE_ONLY=routing|sessions|idle leaves out the rest.
  */
 
 import { strict as assert } from 'node:assert';
@@ -15,7 +16,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { SpinesClient, type StatusReply } from 'spines-client';
-import { encodeControl, encodeStreamHead, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_REQUEST, PROTOCOL_VERSION, STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES } from 'spines-client/protocol';
+import {
+  encodeControl,
+  encodeStreamHead,
+  FRAME_HEAD_BYTES,
+  FRAME_HELLO,
+  FRAME_REQUEST,
+  PROTOCOL_VERSION,
+  STREAM_DATA_BYTES_MAX,
+  STREAM_HEAD_BYTES,
+} from 'spines-client/protocol';
 import { makeEndpoint, type Endpoint } from '#src/core/base/datagram.js';
 import type { NodeId } from '#src/core/base/ids.js';
 import { nullLog } from '#src/core/base/log.js';
@@ -30,16 +40,39 @@ import { secureRandom } from '#src/host/primitives/secure-random.js';
 import { stopwatch } from '#src/host/system-clock.js';
 import type { ClientPort } from '#src/core/ipc/client-port.js';
 import type { Link } from '#src/core/link/link.js';
-import { defaultLimits, makeConfig, type DialConfig, type NodeConfig } from '#src/core/node/config.js';
+import {
+  defaultLimits,
+  makeConfig,
+  type DialConfig,
+  type NodeConfig,
+} from '#src/core/node/config.js';
 import { SpinesNode } from '#src/core/node/node.js';
 import { signAdvertisement } from '#src/core/routing/signed-advertisement.js';
 import { SimAuthority } from '#src/lab/sim/sim-authority.js';
 import { DropReason } from '#src/core/wire/drop.js';
 import { FRAME_LINK_STATE } from '#src/core/wire/frames.js';
-import { CONTROL_CHECK_BYTES, LATENCY_UNIT_US, LIFETIME_BYTES, putControlCheck, type AdvertisedLink, type Advertisement } from '#src/core/wire/link-state.js';
+import {
+  CONTROL_CHECK_BYTES,
+  LATENCY_UNIT_US,
+  LIFETIME_BYTES,
+  putControlCheck,
+  type AdvertisedLink,
+  type Advertisement,
+} from '#src/core/wire/link-state.js';
 import { FIRST_ID, readMembership } from './identities.js';
 import type { AnswererOrder } from './bare-answerer.js';
-import { beside, collect, cpuUs, freePort, median, pause, printTable, ratios, spread, whole } from './processes.js';
+import {
+  beside,
+  collect,
+  cpuUs,
+  freePort,
+  median,
+  pause,
+  printTable,
+  ratios,
+  spread,
+  whole,
+} from './processes.js';
 
 const NODES = 1_000;
 const DEGREE = 4;
@@ -54,7 +87,10 @@ const CHANGES = 30;
 type Part = 'routing' | 'sessions' | 'idle';
 
 export interface RoutingScale {
-  /** Of each: one value a round or a change. CPU of the daemon that is measured, ms, unless it says virtual. */
+  /**
+   * Of each: one value a round or a change. CPU of the daemon that is measured, ms, unless it says
+   * virtual.
+   */
   readonly primitives: string;
   readonly recompute: number[];
   readonly change: number[];
@@ -67,7 +103,11 @@ export interface RoutingScale {
 }
 
 /** Bytes in one daemon's heap and buffers for each session. */
-export interface SessionScale { readonly kind: string; readonly opened: number; readonly bytes: number[] }
+export interface SessionScale {
+  readonly kind: string;
+  readonly opened: number;
+  readonly bytes: number[];
+}
 
 export interface IdleScale {
   readonly links: number;
@@ -80,9 +120,16 @@ export interface IdleScale {
   readonly advertisementsPerSecond: number;
 }
 
-/* ------------------------------------------------------------------ a laboratory without sockets */
+/*
+ * ------------------------------------------------------------------ a laboratory without sockets
+ */
 
-interface Flight { readonly at: Micros; readonly to: Host; readonly from: Endpoint; readonly bytes: Uint8Array }
+interface Flight {
+  readonly at: Micros;
+  readonly to: Host;
+  readonly from: Endpoint;
+  readonly bytes: Uint8Array;
+}
 
 /** Daemons without I/O in one virtual time; wires of one length. */
 class Laboratory {
@@ -108,7 +155,8 @@ class Laboratory {
         const { to, from, bytes } = this.flights.shift()!;
         to.turn(() => to.node.onDatagram(bytes, bytes.length, from));
       }
-      for (const host of this.hosts) if (host.timers.nextAt <= this.now) host.turn(() => host.timers.runDue(this.now));
+      for (const host of this.hosts)
+        if (host.timers.nextAt <= this.now) host.turn(() => host.timers.runDue(this.now));
     }
     if (!stop()) this.now = Math.max(this.now, until);
   }
@@ -122,7 +170,12 @@ class Host {
   /** CPU of the turns of this daemon, microseconds. */
   spent = 0;
 
-  constructor(laboratory: Laboratory, id: NodeId, dials: readonly Host[], change: Partial<NodeConfig> = {}) {
+  constructor(
+    laboratory: Laboratory,
+    id: NodeId,
+    dials: readonly Host[],
+    change: Partial<NodeConfig> = {},
+  ) {
     const { authority, clock } = laboratory;
     this.endpoint = makeEndpoint(`10.1.0.${laboratory.hosts.length + 1}`, 8100);
     this.identity = authority.issue(id, `lab-${id - FIRST_ID}`);
@@ -130,12 +183,34 @@ class Host {
       congested: false,
       send: (to: Endpoint, bytes: Uint8Array, length: number): void => {
         const host = laboratory.hosts.find(({ endpoint }) => endpoint.key === to.key);
-        if (host !== undefined) laboratory.flights.push({ at: laboratory.now + WIRE, to: host, from: this.endpoint, bytes: bytes.slice(0, length) });
+        if (host !== undefined)
+          laboratory.flights.push({
+            at: laboratory.now + WIRE,
+            to: host,
+            from: this.endpoint,
+            bytes: bytes.slice(0, length),
+          });
       },
     };
-    const dialled: DialConfig[] = dials.map(({ endpoint, identity }) => ({ address: endpoint.address, port: endpoint.port, node: null, key: identity.exchange.publicKey }));
+    const dialled: DialConfig[] = dials.map(({ endpoint, identity }) => ({
+      address: endpoint.address,
+      port: endpoint.port,
+      node: null,
+      key: identity.exchange.publicKey,
+    }));
     this.node = new SpinesNode(makeConfig({ id, dials: dialled, ...change }), {
-      clock, stopwatch, timers: this.timers, rng: new Rng(id), random: secureRandom, wall: clock, sink, log: nullLog, emulation: null, listen: [], membership: authority.member(this.identity, clock), onShutdownRequested: () => {},
+      clock,
+      stopwatch,
+      timers: this.timers,
+      rng: new Rng(id),
+      random: secureRandom,
+      wall: clock,
+      sink,
+      log: nullLog,
+      emulation: null,
+      listen: [],
+      membership: authority.member(this.identity, clock),
+      onShutdownRequested: () => {},
     });
     laboratory.hosts.push(this);
     this.turn(() => this.node.start());
@@ -151,25 +226,38 @@ class Host {
 
 /* ------------------------------------------------------------------ routing */
 
-/** Links of a random graph in which all have about DEGREE of them, and all reach all; by node, sorted. */
+/**
+ * Links of a random graph in which all have about DEGREE of them, and all reach all; by node,
+ * sorted.
+ */
 function randomLinks(rng: Rng): AdvertisedLink[][] {
   const links: AdvertisedLink[][] = Array.from({ length: NODES }, () => []);
   const join = (a: number, b: number): void => {
     if (a === b || links[a]!.some(({ node }) => node === FIRST_ID + b)) return;
-    const latency = 10 + rng.below(400), loss = rng.chance(0.2) ? rng.below(3_000) : 0;
+    const latency = 10 + rng.below(400),
+      loss = rng.chance(0.2) ? rng.below(3_000) : 0;
     links[a]!.push({ node: FIRST_ID + b, latency, loss });
     links[b]!.push({ node: FIRST_ID + a, latency, loss });
   };
   const order = rng.shuffle(Array.from({ length: NODES }, (_, i) => i));
   order.forEach((node, i) => join(node, order[(i + 1) % NODES]!));
-  for (let more = (NODES * (DEGREE - 2)) / 2; more > 0; more -= 1) join(rng.below(NODES), rng.below(NODES));
+  for (let more = (NODES * (DEGREE - 2)) / 2; more > 0; more -= 1)
+    join(rng.below(NODES), rng.below(NODES));
   for (const list of links) list.sort((a, b) => a.node - b.node);
   return links;
 }
 
 function measureRouting(rounds: number): RoutingScale {
   const figures: RoutingScale = {
-    primitives: availablePrimitives()[0]!.primitives.name, recompute: [], change: [], ownDown: [], ownUp: [], flood: [], floodVirtual: [], floodRecomputations: [], floodOverBudget: [],
+    primitives: availablePrimitives()[0]!.primitives.name,
+    recompute: [],
+    change: [],
+    ownDown: [],
+    ownUp: [],
+    flood: [],
+    floodVirtual: [],
+    floodRecomputations: [],
+    floodOverBudget: [],
   };
   for (let round = 0; round < rounds; round += 1) {
     const laboratory = new Laboratory();
@@ -178,18 +266,34 @@ function measureRouting(rounds: number): RoutingScale {
     const links = randomLinks(rng);
     // Of the first two nodes the laboratory has real daemons, which advertise for themselves.
     const neighbour = new Host(laboratory, FIRST_ID + 1, []);
-    feignLinks(neighbour, links[1]!.filter(({ node }) => node !== FIRST_ID));
-    const members = links.map((_, i) => authority.member(i === 1 ? neighbour.identity : authority.issue(FIRST_ID + i, `lab-${i}`), clock));
-    const advertise = (i: number, sequence: number): Advertisement => signAdvertisement(members[i]!, sequence, false, links[i]!);
+    feignLinks(
+      neighbour,
+      links[1]!.filter(({ node }) => node !== FIRST_ID),
+    );
+    const members = links.map((_, i) =>
+      authority.member(
+        i === 1 ? neighbour.identity : authority.issue(FIRST_ID + i, `lab-${i}`),
+        clock,
+      ),
+    );
+    const advertise = (i: number, sequence: number): Advertisement =>
+      signAdvertisement(members[i]!, sequence, false, links[i]!);
     const from = 1_000_000_000_000;
     for (let i = 2; i < NODES; i += 1) {
-      neighbour.node.router.database.install(advertise(i, from), laboratory.now, laboratory.now + 900 * SECOND, members[i]!.identity.certificate);
+      neighbour.node.router.database.install(
+        advertise(i, from),
+        laboratory.now,
+        laboratory.now + 900 * SECOND,
+        members[i]!.identity.certificate,
+      );
     }
 
     const fresh = new Host(laboratory, FIRST_ID, [neighbour]);
     const { router } = fresh.node;
     laboratory.run(SECOND, () => fresh.node.links.of(FIRST_ID + 1)?.up === true);
-    const upAt = laboratory.now, upSpent = fresh.spent, { recomputations } = router.counters;
+    const upAt = laboratory.now,
+      upSpent = fresh.spent,
+      { recomputations } = router.counters;
     laboratory.run(60 * SECOND, () => router.database.size === NODES);
     assert.equal(router.database.size, NODES);
     figures.flood.push((fresh.spent - upSpent) / 1_000);
@@ -211,7 +315,8 @@ function measureRouting(rounds: number): RoutingScale {
       const { recomputations: recomputed, recomputeUsTotal } = router.counters;
       const before = fresh.spent;
       const link = fresh.node.links.of(FIRST_ID + 1)!;
-      for (const frame of frames) fresh.turn(() => router.onControl(link, FRAME_LINK_STATE, frame, 0, frame.length));
+      for (const frame of frames)
+        fresh.turn(() => router.onControl(link, FRAME_LINK_STATE, frame, 0, frame.length));
       laboratory.run(100 * MILLISECOND, () => router.counters.recomputations > recomputed);
       assert.equal(router.counters.recomputations, recomputed + 1);
       assert(router.reachable(FIRST_ID + a) && router.paths.hops.some((hops) => hops > 4));
@@ -239,7 +344,15 @@ function measureRouting(rounds: number): RoutingScale {
 /** The daemon advertises these too, whose other ends exist on paper only. */
 function feignLinks({ node: { links } }: Host, feigned: readonly AdvertisedLink[]): void {
   const real = links.all.bind(links);
-  const more = feigned.map(({ node, latency }) => ({ node, up: true, latencyUs: latency * LATENCY_UNIT_US, liveness: { rtt: { samples: 1 }, lossOut: 0 } }) as Link);
+  const more = feigned.map(
+    ({ node, latency }) =>
+      ({
+        node,
+        up: true,
+        latencyUs: latency * LATENCY_UNIT_US,
+        liveness: { rtt: { samples: 1 }, lossOut: 0 },
+      }) as Link,
+  );
   Object.assign(links, { all: () => [...real(), ...more] });
 }
 
@@ -269,12 +382,17 @@ class Program {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#port = host.node.attachClient({ bufferedBytes: 0, write: () => {}, append: () => {}, end: () => {} })!;
+    this.#port = host.node.attachClient({
+      bufferedBytes: 0,
+      write: () => {},
+      append: () => {},
+      end: () => {},
+    })!;
     this.#give(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: 'bench' }));
   }
 
   request(op: string, args: Record<string, unknown>): void {
-    this.#give(encodeControl(FRAME_REQUEST, { id: this.#requests += 1, op, ...args }));
+    this.#give(encodeControl(FRAME_REQUEST, { id: (this.#requests += 1), op, ...args }));
   }
 
   write(socket: number, bytes: number): void {
@@ -295,14 +413,24 @@ class Program {
   }
 }
 
-/** `open` brings sessions with these numbers, from `first` up to before `end`, into being. `ends`: how many ends of each are in the heap that is weighed. */
-function weighSessions(kind: string, ends: number, rounds: number, sessions: number, make: () => { open: (first: number, end: number) => void; opened: () => number }): SessionScale {
+/**
+ * `open` brings sessions with these numbers, from `first` up to before `end`, into being. `ends`:
+ * how many ends of each are in the heap that is weighed.
+ */
+function weighSessions(
+  kind: string,
+  ends: number,
+  rounds: number,
+  sessions: number,
+  make: () => { open: (first: number, end: number) => void; opened: () => number },
+): SessionScale {
   const bytes: number[] = [];
   let opened = 0;
   for (let round = 0; round < rounds; round += 1) {
     const { open, opened: count } = make();
     open(1, 501);
-    const before = weigh(), already = count();
+    const before = weigh(),
+      already = count();
     open(501, 501 + sessions);
     const grown = weigh() - before;
     opened = count() - already;
@@ -311,7 +439,9 @@ function weighSessions(kind: string, ends: number, rounds: number, sessions: num
   return { kind, opened, bytes };
 }
 
-const MANY: Partial<NodeConfig> = { limits: { ...defaultLimits, socketsPerClient: 100_000, streams: 100_000 } };
+const MANY: Partial<NodeConfig> = {
+  limits: { ...defaultLimits, socketsPerClient: 100_000, streams: 100_000 },
+};
 
 function measureSessions(rounds: number): SessionScale[] {
   const datagrams = (bound: boolean) => () => {
@@ -319,7 +449,12 @@ function measureSessions(rounds: number): SessionScale[] {
     return {
       open: (first: number, end: number): void => {
         for (let socket = first; socket < end; socket += 1) {
-          program.request('socket', { socket, kind: 'datagram', link: 'reliable', routing: 'link-state' });
+          program.request('socket', {
+            socket,
+            kind: 'datagram',
+            link: 'reliable',
+            routing: 'link-state',
+          });
           if (bound) program.request('bind', { socket, port: 0 });
         }
       },
@@ -342,7 +477,8 @@ function measureSessions(rounds: number): SessionScale[] {
           // No more are half open at once than one source may have.
           if (socket % 50 !== 0) continue;
           laboratory.run(50 * MILLISECOND);
-          if (dataBytes > 0) for (let one = socket - 49; one <= socket; one += 1) client.write(one, dataBytes);
+          if (dataBytes > 0)
+            for (let one = socket - 49; one <= socket; one += 1) client.write(one, dataBytes);
           laboratory.run(200 * MILLISECOND);
         }
         laboratory.run(5 * SECOND);
@@ -355,19 +491,47 @@ function measureSessions(rounds: number): SessionScale[] {
     weighSessions('datagram sockets, open', 1, rounds, SESSIONS, datagrams(false)),
     weighSessions('datagram sockets, bound', 1, rounds, SESSIONS, datagrams(true)),
     weighSessions('streams, established', 2, rounds, SESSIONS, streams(0)),
-    weighSessions(`streams, idle after ${USED_BYTES / 1_024} KiB`, 2, rounds, SESSIONS / 5, streams(USED_BYTES)),
+    weighSessions(
+      `streams, idle after ${USED_BYTES / 1_024} KiB`,
+      2,
+      rounds,
+      SESSIONS / 5,
+      streams(USED_BYTES),
+    ),
   ];
 }
 
 /* ------------------------------------------------------------------ idle links */
 
 /** In a process of its own: daemons that dial the one that is measured. */
-async function startPeers(dir: string, first: number, count: number, hubPort: number, hubKey: string): Promise<void> {
+async function startPeers(
+  dir: string,
+  first: number,
+  count: number,
+  hubPort: number,
+  hubKey: string,
+): Promise<void> {
   for (let i = first; i < first + count; i += 1) {
     await startDaemon({
-      config: makeConfig({ id: FIRST_ID + i, dials: [{ address: '127.0.0.1', port: hubPort, node: null, key: Uint8Array.from(Buffer.from(hubKey, 'hex')) }] }),
-      listen: [{ address: '127.0.0.1', port: 0 }], client: { socketPath: null, tcp: null }, membership: readMembership(folderOf(dir, i)), revocationsPath: null, reload: null,
-      emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
+      config: makeConfig({
+        id: FIRST_ID + i,
+        dials: [
+          {
+            address: '127.0.0.1',
+            port: hubPort,
+            node: null,
+            key: Uint8Array.from(Buffer.from(hubKey, 'hex')),
+          },
+        ],
+      }),
+      listen: [{ address: '127.0.0.1', port: 0 }],
+      client: { socketPath: null, tcp: null },
+      membership: readMembership(folderOf(dir, i)),
+      revocationsPath: null,
+      reload: null,
+      emulation: [],
+      emulationSeed: 1,
+      log: pino({ level: 'silent' }),
     });
   }
 }
@@ -375,13 +539,16 @@ async function startPeers(dir: string, first: number, count: number, hubPort: nu
 /** CPU of all threads of a process, milliseconds. */
 export function processCpuMs(pid: number): number {
   let ns = 0;
-  for (const task of readdirSync(`/proc/${pid}/task`)) ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
+  for (const task of readdirSync(`/proc/${pid}/task`))
+    ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
   return ns / 1e6;
 }
 
 /** A field of /proc/PID/status in megabytes, e.g. VmRSS. */
 export function processMb(pid: number, field: string): number {
-  const line = readFileSync(`/proc/${pid}/status`, 'latin1').split('\n').find((one) => one.startsWith(`${field}:`));
+  const line = readFileSync(`/proc/${pid}/status`, 'latin1')
+    .split('\n')
+    .find((one) => one.startsWith(`${field}:`));
   return Number(line?.split(/\s+/)[1]) / 1_024;
 }
 
@@ -392,11 +559,29 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
   const dir = mkdtempSync(join(tmpdir(), 'spines-scale-'));
   const children: ChildProcess[] = [];
   try {
-    const keys = makeTemporaryNetwork('scale', Array.from({ length: LINKS + 1 }, (_, i) => ({ name: `scale-${i}`, id: FIRST_ID + i, folder: folderOf(dir, i) })));
+    const keys = makeTemporaryNetwork(
+      'scale',
+      Array.from({ length: LINKS + 1 }, (_, i) => ({
+        name: `scale-${i}`,
+        id: FIRST_ID + i,
+        folder: folderOf(dir, i),
+      })),
+    );
     const port = await freePort();
     const socket = join(dir, 'hub.sock');
-    const flags = ['--identity', folderOf(dir, 0), '--listen', `127.0.0.1:${port}`, '--socket', socket, '--log-level', 'error'];
-    const hub = spawn(process.execPath, [PROGRAM, 'daemon', ...flags], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const flags = [
+      '--identity',
+      folderOf(dir, 0),
+      '--listen',
+      `127.0.0.1:${port}`,
+      '--socket',
+      socket,
+      '--log-level',
+      'error',
+    ];
+    const hub = spawn(process.execPath, [PROGRAM, 'daemon', ...flags], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     children.push(hub);
     const peers = part('peers');
     children.push(peers);
@@ -407,7 +592,8 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
       assert(tries < 200);
       await pause(50);
     }
-    const status = async (): Promise<StatusReply> => (await client.request('status')) as unknown as StatusReply;
+    const status = async (): Promise<StatusReply> =>
+      (await client.request('status')) as unknown as StatusReply;
     for (let tries = 0; (await status()).links.up < LINKS; tries += 1) {
       assert(tries < 200, 'all links come up');
       await pause(100);
@@ -423,14 +609,21 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     const answerer = await bare('answers', barePort);
     await bare('asks', barePort);
     await pause(5_000);
-    const cpuPercent: number[] = [], barePercent: number[] = [];
-    const links = async (): Promise<number> => ((await client.request('links')) as unknown as { links: { sent: { datagrams: number }; received: { datagrams: number } }[] }).links
-      .reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
+    const cpuPercent: number[] = [],
+      barePercent: number[] = [];
+    const links = async (): Promise<number> =>
+      (
+        (await client.request('links')) as unknown as {
+          links: { sent: { datagrams: number }; received: { datagrams: number } }[];
+        }
+      ).links.reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
     const { advertisements } = (await status()).routing;
-    const datagrams = await links(), began = performance.now();
+    const datagrams = await links(),
+      began = performance.now();
     for (let round = 0; round < rounds; round += 1) {
       const pids = [hub.pid!, answerer.pid!];
-      const before = pids.map(processCpuMs), at = performance.now();
+      const before = pids.map(processCpuMs),
+        at = performance.now();
       await pause(spanMs);
       const took = performance.now() - at;
       const [ours, its] = pids.map((pid, i) => ((processCpuMs(pid) - before[i]!) / took) * 100);
@@ -439,9 +632,20 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     }
     const seconds = (performance.now() - began) / 1_000;
     const datagramsPerSecond = ((await links()) - datagrams) / seconds;
-    const { links: { up }, routing } = await status();
+    const {
+      links: { up },
+      routing,
+    } = await status();
     const advertisementsPerSecond = (routing.advertisements - advertisements) / seconds;
-    const figures: IdleScale = { links: up, cpuPercent, barePercent, rssMb: processMb(hub.pid!, 'VmRSS'), anonymousMb: processMb(hub.pid!, 'RssAnon'), datagramsPerSecond, advertisementsPerSecond };
+    const figures: IdleScale = {
+      links: up,
+      cpuPercent,
+      barePercent,
+      rssMb: processMb(hub.pid!, 'VmRSS'),
+      anonymousMb: processMb(hub.pid!, 'RssAnon'),
+      datagramsPerSecond,
+      advertisementsPerSecond,
+    };
     await client.close();
     return figures;
   } finally {
@@ -454,11 +658,21 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
 
 type Order =
   | { readonly kind: Part; readonly rounds: number; readonly spanMs: number }
-  | { readonly kind: 'peers'; readonly dir: string; readonly first: number; readonly count: number; readonly port: number; readonly key: string };
+  | {
+      readonly kind: 'peers';
+      readonly dir: string;
+      readonly first: number;
+      readonly count: number;
+      readonly port: number;
+      readonly key: string;
+    };
 
 /** This file in a process of its own. */
 function part(name: string): ChildProcess {
-  return fork(fileURLToPath(import.meta.url), ['part', name], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--expose-gc'] });
+  return fork(fileURLToPath(import.meta.url), ['part', name], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    execArgv: ['--expose-gc'],
+  });
 }
 
 function ask<T>(kind: Part, rounds: number, spanMs: number): Promise<T> {
@@ -476,57 +690,145 @@ function ask<T>(kind: Part, rounds: number, spanMs: number): Promise<T> {
 function serve(): void {
   process.on('message', (order: Order) => {
     void (async (): Promise<void> => {
-      if (order.kind === 'peers') await startPeers(order.dir, order.first, order.count, order.port, order.key);
-      else process.send!(order.kind === 'routing' ? measureRouting(order.rounds) : order.kind === 'sessions' ? measureSessions(order.rounds) : await measureIdle(order.rounds, order.spanMs));
+      if (order.kind === 'peers')
+        await startPeers(order.dir, order.first, order.count, order.port, order.key);
+      else
+        process.send!(
+          order.kind === 'routing'
+            ? measureRouting(order.rounds)
+            : order.kind === 'sessions'
+              ? measureSessions(order.rounds)
+              : await measureIdle(order.rounds, order.spanMs),
+        );
     })();
   });
   process.on('disconnect', () => process.exit(0));
 }
 
 function printRouting(figures: RoutingScale): void {
-  const row = (name: string, values: readonly number[], limit: string, digits = 2): string[] => [name, median(values).toFixed(digits), spread(values, digits), limit];
-  console.log(`\nA network of ${NODES} nodes with about ${DEGREE} links each, seen by one daemon (sealed, ${figures.primitives}); CPU ms:`);
-  printTable([
-    ['', 'median', 'spread', 'wanted'],
-    row('routes computed anew after one link changed', figures.recompute, 'below 20'),
-    row('the whole of that: two signed advertisements taken, passed on, routes', figures.change, 'below 20'),
-    row('own only link goes down: advertised, routes', figures.ownDown, 'below 20'),
-    row('own link comes up: handshake, digests of both, advertised, routes', figures.ownUp, ''),
-    row(`flood: a fresh daemon takes ${NODES - 2} signed advertisements from its neighbour`, figures.flood, 'below 1000', 0),
-    row(`  virtual time that takes over a wire of ${WIRE / MILLISECOND} ms`, figures.floodVirtual, '', 0),
-    row('  computations of routes meanwhile', figures.floodRecomputations, '', 0),
-    row('  advertisements put off by the budget for verification', figures.floodOverBudget, '', 0),
-  ], 1);
+  const row = (name: string, values: readonly number[], limit: string, digits = 2): string[] => [
+    name,
+    median(values).toFixed(digits),
+    spread(values, digits),
+    limit,
+  ];
+  console.log(
+    `\nA network of ${NODES} nodes with about ${DEGREE} links each, seen by one daemon (sealed, ` +
+      `${figures.primitives}); CPU ms:`,
+  );
+  printTable(
+    [
+      ['', 'median', 'spread', 'wanted'],
+      row('routes computed anew after one link changed', figures.recompute, 'below 20'),
+      row(
+        'the whole of that: two signed advertisements taken, passed on, routes',
+        figures.change,
+        'below 20',
+      ),
+      row('own only link goes down: advertised, routes', figures.ownDown, 'below 20'),
+      row('own link comes up: handshake, digests of both, advertised, routes', figures.ownUp, ''),
+      row(
+        `flood: a fresh daemon takes ${NODES - 2} signed advertisements from its neighbour`,
+        figures.flood,
+        'below 1000',
+        0,
+      ),
+      row(
+        `  virtual time that takes over a wire of ${WIRE / MILLISECOND} ms`,
+        figures.floodVirtual,
+        '',
+        0,
+      ),
+      row('  computations of routes meanwhile', figures.floodRecomputations, '', 0),
+      row(
+        '  advertisements put off by the budget for verification',
+        figures.floodOverBudget,
+        '',
+        0,
+      ),
+    ],
+    1,
+  );
 }
 
 function printSessions(figures: readonly SessionScale[]): void {
   console.log('\nHeap and buffers of one daemon for each idle session:');
-  printTable([['', 'sessions', 'bytes each', 'spread', 'wanted'], ...figures.map(({ kind, opened, bytes }) => [kind, whole(opened), whole(median(bytes)), spread(bytes, 0), 'below 4096'])], 1);
+  printTable(
+    [
+      ['', 'sessions', 'bytes each', 'spread', 'wanted'],
+      ...figures.map(({ kind, opened, bytes }) => [
+        kind,
+        whole(opened),
+        whole(median(bytes)),
+        spread(bytes, 0),
+        'below 4096',
+      ]),
+    ],
+    1,
+  );
 }
 
-function printIdle({ links, cpuPercent, barePercent, rssMb, anonymousMb, datagramsPerSecond, advertisementsPerSecond }: IdleScale): void {
-  console.log(`\nA daemon as it ships, sealed, with ${links} links up and nothing to do (${datagramsPerSecond.toFixed(0)} datagrams/s in and out;`);
-  console.log(`${advertisementsPerSecond.toFixed(1)} advertisements/s passed on). "Bare": a process that answers as many datagrams, in the same seconds, and does nothing else:`);
-  printTable([
-    ['', 'median', 'spread', 'wanted'],
-    ['% of a core', median(cpuPercent).toFixed(2), spread(cpuPercent), 'below 1'],
-    ['  bare', median(barePercent).toFixed(2), spread(barePercent), ''],
-    ['  times bare', median(ratios(cpuPercent, barePercent)).toFixed(2), spread(ratios(cpuPercent, barePercent)), ''],
-    ['resident memory, MB', rssMb.toFixed(1), `${anonymousMb.toFixed(1)} of it not of files`, 'below 90'],
-  ], 1);
+function printIdle({
+  links,
+  cpuPercent,
+  barePercent,
+  rssMb,
+  anonymousMb,
+  datagramsPerSecond,
+  advertisementsPerSecond,
+}: IdleScale): void {
+  console.log(
+    `\nA daemon as it ships, sealed, with ${links} links up and nothing to do ` +
+      `(${datagramsPerSecond.toFixed(0)} datagrams/s in and out;`,
+  );
+  console.log(
+    `${advertisementsPerSecond.toFixed(1)} advertisements/s passed on). "Bare": a process that ` +
+      'answers as many datagrams, in the same seconds, and does nothing else:',
+  );
+  printTable(
+    [
+      ['', 'median', 'spread', 'wanted'],
+      ['% of a core', median(cpuPercent).toFixed(2), spread(cpuPercent), 'below 1'],
+      ['  bare', median(barePercent).toFixed(2), spread(barePercent), ''],
+      [
+        '  times bare',
+        median(ratios(cpuPercent, barePercent)).toFixed(2),
+        spread(ratios(cpuPercent, barePercent)),
+        '',
+      ],
+      [
+        'resident memory, MB',
+        rssMb.toFixed(1),
+        `${anonymousMb.toFixed(1)} of it not of files`,
+        'below 90',
+      ],
+    ],
+    1,
+  );
 }
 
 /** Measures and prints all that this file is about; `only`: one part of it. */
-export async function printScale(rounds: number, spanMs: number, only: string | undefined = undefined): Promise<void> {
-  if (only === undefined || only === 'routing') printRouting(await ask<RoutingScale>('routing', rounds, spanMs));
-  if (only === undefined || only === 'sessions') printSessions(await ask<SessionScale[]>('sessions', rounds, spanMs));
-  if (only === undefined || only === 'idle') printIdle(await ask<IdleScale>('idle', rounds, spanMs));
+export async function printScale(
+  rounds: number,
+  spanMs: number,
+  only: string | undefined = undefined,
+): Promise<void> {
+  if (only === undefined || only === 'routing')
+    printRouting(await ask<RoutingScale>('routing', rounds, spanMs));
+  if (only === undefined || only === 'sessions')
+    printSessions(await ask<SessionScale[]>('sessions', rounds, spanMs));
+  if (only === undefined || only === 'idle')
+    printIdle(await ask<IdleScale>('idle', rounds, spanMs));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv[2] === 'part') serve();
   else {
-    console.log(`Node ${process.versions.node}, ${cpus().length} cores, load ${loadavg().map((load) => load.toFixed(1)).join(' ')}`);
+    console.log(
+      `Node ${process.versions.node}, ${cpus().length} cores, load ${loadavg()
+        .map((load) => load.toFixed(1))
+        .join(' ')}`,
+    );
     await printScale(Number(process.env['SCALE_ROUNDS'] ?? 5), 5_000, process.env['SCALE_ONLY']);
     process.exit(0);
   }

@@ -1,4 +1,7 @@
-/** One daemon in this process for a file of cases; programs find it as they would anywhere, by $SPINES_SOCKET. */
+/**
+ * One daemon in this process for a file of cases; programs find it as they would anywhere, by
+ * $SPINES_SOCKET.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,8 +19,15 @@ export function useDaemon(name = 'alpha'): void {
   beforeAll(async () => {
     process.env['SPINES_SOCKET'] = socketPath;
     daemon = await startDaemon({
-      config: makeConfig({ id: 0x0a00_0001, name }), listen: [{ address: '127.0.0.1', port: 0 }], client: { socketPath, tcp: null }, membership: null, revocationsPath: null,
-      reload: null, emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
+      config: makeConfig({ id: 0x0a00_0001, name }),
+      listen: [{ address: '127.0.0.1', port: 0 }],
+      client: { socketPath, tcp: null },
+      membership: null,
+      revocationsPath: null,
+      reload: null,
+      emulation: [],
+      emulationSeed: 1,
+      log: pino({ level: 'silent' }),
     });
   });
   afterAll(async () => {

@@ -15,12 +15,19 @@ const NOT_RUNNING = ['Error', 'ERR_SOCKET_DGRAM_NOT_RUNNING'];
 const UNBOUND = 'Options may be set before `bind`.';
 const STRICT = '`bind` refuses a port that is none.';
 
-const call = (name: string, on: (t: Context) => object, method: string, rows: [string, unknown[], unknown][]): Case[] =>
+const call = (
+  name: string,
+  on: (t: Context) => object,
+  method: string,
+  rows: [string, unknown[], unknown][],
+): Case[] =>
   rows.map(([what, args, expected]) => ({
     name: `${name} ${what}`,
     run: (t: Context) => {
       const socket = on(t) as Record<string, Loose>;
-      return thrown(t, () => { socket[method]!(...args); });
+      return thrown(t, () => {
+        socket[method]!(...args);
+      });
     },
     expected,
   }));
@@ -33,15 +40,29 @@ const closedSocket = (t: Context): Socket => {
 };
 
 /** Binds by `form`; whether the callback came. */
-const bound = (name: string, form: (socket: Socket, port: number, done: () => void, t: Context) => Socket, expected: unknown): Case => ({
+const bound = (
+  name: string,
+  form: (socket: Socket, port: number, done: () => void, t: Context) => Socket,
+  expected: unknown,
+): Case => ({
   name: `bind ${name}`,
   async run(t) {
     const { socket: other, port } = await t.bound();
-    await new Promise<void>((resolve) => { other.close(() => resolve()); });
+    await new Promise<void>((resolve) => {
+      other.close(() => resolve());
+    });
     const socket = t.socket();
     let called = false;
     const up = once(socket, 'listening');
-    const same = form(socket, port, () => { called = true; }, t) === socket;
+    const same =
+      form(
+        socket,
+        port,
+        () => {
+          called = true;
+        },
+        t,
+      ) === socket;
     await up;
     return [same, called, socket.address().port === port ? 'asked' : 'any'];
   },
@@ -49,7 +70,11 @@ const bound = (name: string, form: (socket: Socket, port: number, done: () => vo
 });
 
 /** What arrives of what `form` sends. */
-const sent = (name: string, form: (socket: Socket, port: number, t: Context) => void, expected: unknown): Case => ({
+const sent = (
+  name: string,
+  form: (socket: Socket, port: number, t: Context) => void,
+  expected: unknown,
+): Case => ({
   name: `send ${name}`,
   async run(t) {
     const { socket: receiver, port } = await t.bound();
@@ -90,7 +115,15 @@ export const dgramCases: Case[] = [
     ['a lookup that is no function', [{ type: 'udp4', lookup: 5 }], TYPE],
     ['a signal that is none', [{ type: 'udp4', signal: 5 }], TYPE],
     ['a buffer size that is a string', [{ type: 'udp4', recvBufferSize: '5' }], TYPE],
-    ['nothing', [], new Different(['TypeError', 'ERR_SOCKET_BAD_TYPE'], 'nothing', '`createSocket` needs no type.')],
+    [
+      'nothing',
+      [],
+      new Different(
+        ['TypeError', 'ERR_SOCKET_BAD_TYPE'],
+        'nothing',
+        '`createSocket` needs no type.',
+      ),
+    ],
   ]),
   ...call('send of', quiet, 'send', [
     ['nothing', [], TYPE],
@@ -119,8 +152,12 @@ export const dgramCases: Case[] = [
   ...call('a closed socket:', closedSocket, 'bind', [['bind', [0], NOT_RUNNING]]),
   ...call('a closed socket:', closedSocket, 'address', [['address', [], NOT_RUNNING]]),
   ...call('an unbound socket:', quiet, 'address', [['address: EBADF', [], ['Error', 'EBADF']]]),
-  ...call('a socket that is not connected:', quiet, 'remoteAddress', [['remoteAddress', [], ['Error', 'ERR_SOCKET_DGRAM_NOT_CONNECTED']]]),
-  ...call('a socket that is not connected:', quiet, 'disconnect', [['disconnect', [], ['Error', 'ERR_SOCKET_DGRAM_NOT_CONNECTED']]]),
+  ...call('a socket that is not connected:', quiet, 'remoteAddress', [
+    ['remoteAddress', [], ['Error', 'ERR_SOCKET_DGRAM_NOT_CONNECTED']],
+  ]),
+  ...call('a socket that is not connected:', quiet, 'disconnect', [
+    ['disconnect', [], ['Error', 'ERR_SOCKET_DGRAM_NOT_CONNECTED']],
+  ]),
   ...call('bind of', quiet, 'bind', [
     ['an address that is a number', [0, 5], TYPE],
     ['port 70000', [70_000], new Different('nothing', PORT, STRICT)],
@@ -135,30 +172,66 @@ export const dgramCases: Case[] = [
     ['a string', ['5'], ['TypeError', 'ERR_SOCKET_BAD_BUFFER_SIZE']],
     ['-1', [-1], ['TypeError', 'ERR_SOCKET_BAD_BUFFER_SIZE']],
   ]),
-  ...call('setSendBufferSize of', quiet, 'setSendBufferSize', [['a string', ['5'], ['TypeError', 'ERR_SOCKET_BAD_BUFFER_SIZE']]]),
+  ...call('setSendBufferSize of', quiet, 'setSendBufferSize', [
+    ['a string', ['5'], ['TypeError', 'ERR_SOCKET_BAD_BUFFER_SIZE']],
+  ]),
   {
     name: 'addMembership',
     async run(t) {
       const { socket } = await t.bound();
       return typeof (socket as { addMembership?: unknown }).addMembership;
     },
-    expected: new Different('function', 'undefined', 'No multicast: `addMembership` and the other methods of multicast are not there.'),
+    expected: new Different(
+      'function',
+      'undefined',
+      'No multicast: `addMembership` and the other methods of multicast are not there.',
+    ),
   },
-  bound('(port, address, callback)', (socket, port, done, t) => socket.bind(port, t.host, done), [true, true, 'asked']),
+  bound('(port, address, callback)', (socket, port, done, t) => socket.bind(port, t.host, done), [
+    true,
+    true,
+    'asked',
+  ]),
   bound('(port, callback)', (socket, port, done) => socket.bind(port, done), [true, true, 'asked']),
-  bound('(port as a string, callback)', (socket, port, done) => (socket.bind as Loose)(String(port), done) as Socket, [true, true, 'asked']),
-  bound('(port, undefined, callback)', (socket, port, done) => (socket.bind as Loose)(port, undefined, done) as Socket, [true, true, 'asked']),
-  bound('(undefined, undefined, callback)', (socket, _port, done) => (socket.bind as Loose)(undefined, undefined, done) as Socket, [true, true, 'any']),
+  bound(
+    '(port as a string, callback)',
+    (socket, port, done) => (socket.bind as Loose)(String(port), done) as Socket,
+    [true, true, 'asked'],
+  ),
+  bound(
+    '(port, undefined, callback)',
+    (socket, port, done) => (socket.bind as Loose)(port, undefined, done) as Socket,
+    [true, true, 'asked'],
+  ),
+  bound(
+    '(undefined, undefined, callback)',
+    (socket, _port, done) => (socket.bind as Loose)(undefined, undefined, done) as Socket,
+    [true, true, 'any'],
+  ),
   bound('(callback)', (socket, _port, done) => socket.bind(done), [true, true, 'any']),
   bound('()', (socket) => socket.bind(), [true, false, 'any']),
-  bound('({ port, address }, callback)', (socket, port, done, t) => socket.bind({ port, address: t.host }, done), [true, true, 'asked']),
-  bound('({ exclusive }, callback)', (socket, _port, done) => socket.bind({ exclusive: true }, done), [true, true, 'any']),
-  bound('({ port, address: an unspecified one })', (socket, port) => socket.bind({ port, address: '0.0.0.0' }), [true, false, 'asked']),
+  bound(
+    '({ port, address }, callback)',
+    (socket, port, done, t) => socket.bind({ port, address: t.host }, done),
+    [true, true, 'asked'],
+  ),
+  bound(
+    '({ exclusive }, callback)',
+    (socket, _port, done) => socket.bind({ exclusive: true }, done),
+    [true, true, 'any'],
+  ),
+  bound(
+    '({ port, address: an unspecified one })',
+    (socket, port) => socket.bind({ port, address: '0.0.0.0' }),
+    [true, false, 'asked'],
+  ),
   {
     name: 'bind twice: ERR_SOCKET_ALREADY_BOUND',
     run: (t) => {
       const socket = t.socket().bind(0);
-      return thrown(t, () => { socket.bind(0); });
+      return thrown(t, () => {
+        socket.bind(0);
+      });
     },
     expected: ['Error', 'ERR_SOCKET_ALREADY_BOUND'],
   },
@@ -169,7 +242,9 @@ export const dgramCases: Case[] = [
       const socket = t.socket();
       const log = events(socket, ['listening']);
       let called = false;
-      socket.bind(port, t.host, () => { called = true; });
+      socket.bind(port, t.host, () => {
+        called = true;
+      });
       const error = await failure(socket);
       return [error.code, error.syscall, called, log];
     },
@@ -202,7 +277,9 @@ export const dgramCases: Case[] = [
     name: 'address() while binding: EBADF',
     run: (t) => {
       const socket = t.socket().bind(0);
-      return thrown(t, () => { socket.address(); });
+      return thrown(t, () => {
+        socket.address();
+      });
     },
     expected: ['Error', 'EBADF'],
   },
@@ -218,7 +295,9 @@ export const dgramCases: Case[] = [
     name: 'the port of a closed socket is free at once',
     async run(t) {
       const { socket, port } = await t.bound();
-      await new Promise<void>((resolve) => { socket.close(() => resolve()); });
+      await new Promise<void>((resolve) => {
+        socket.close(() => resolve());
+      });
       const other = t.socket();
       other.bind(port, t.host);
       await once(other, 'listening');
@@ -226,28 +305,114 @@ export const dgramCases: Case[] = [
     },
     expected: true,
   },
-  sent('(msg, port, address)', (socket, port, t) => { socket.send('hi', port, t.host); }, 'hi'),
-  sent('(msg, port)', (socket, port) => { socket.send('hi', port); }, 'hi'),
-  sent('(msg, port, "localhost")', (socket, port) => { socket.send('hi', port, 'localhost'); }, 'hi'),
-  sent('(msg, port as a string)', (socket, port) => { (socket.send as Loose)('hi', String(port)); }, 'hi'),
-  sent('(msg, port, empty address)', (socket, port) => { (socket.send as Loose)('hi', port, ''); }, 'hi'),
-  sent('(msg, port, null)', (socket, port) => { (socket.send as Loose)('hi', port, null); }, 'hi'),
-  sent('(msg, offset, length, port, address)', (socket, port, t) => { socket.send(Buffer.from('__hi__'), 2, 2, port, t.host); }, 'hi'),
-  sent('(string, offset, length, port)', (socket, port) => { socket.send('__hi__', 2, 2, port); }, 'hi'),
-  sent('(list, port, address)', (socket, port, t) => { socket.send(['h', Buffer.from('i'), new Uint8Array([33])], port, t.host); }, 'hi!'),
-  sent('(empty list, port)', (socket, port) => { socket.send([], port); }, ''),
-  sent('(empty message, port)', (socket, port) => { socket.send('', port); }, ''),
-  sent('(DataView, port)', (socket, port) => { socket.send(new DataView(Uint8Array.from([104, 105]).buffer), port); }, 'hi'),
-  sent('(Uint16Array, port)', (socket, port) => { (socket.send as Loose)(Uint16Array.from([0x6968]), port); }, 'hi'),
-  sent('(msg, port, address, callback)', (socket, port, t) => {
-    socket.send('first', port, t.host, (error, bytes) => { if (error === null && bytes === 5) socket.send('second', port, t.host); });
-    // The first is not what is looked at.
-  }, 'first'),
+  sent(
+    '(msg, port, address)',
+    (socket, port, t) => {
+      socket.send('hi', port, t.host);
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port)',
+    (socket, port) => {
+      socket.send('hi', port);
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port, "localhost")',
+    (socket, port) => {
+      socket.send('hi', port, 'localhost');
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port as a string)',
+    (socket, port) => {
+      (socket.send as Loose)('hi', String(port));
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port, empty address)',
+    (socket, port) => {
+      (socket.send as Loose)('hi', port, '');
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port, null)',
+    (socket, port) => {
+      (socket.send as Loose)('hi', port, null);
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, offset, length, port, address)',
+    (socket, port, t) => {
+      socket.send(Buffer.from('__hi__'), 2, 2, port, t.host);
+    },
+    'hi',
+  ),
+  sent(
+    '(string, offset, length, port)',
+    (socket, port) => {
+      socket.send('__hi__', 2, 2, port);
+    },
+    'hi',
+  ),
+  sent(
+    '(list, port, address)',
+    (socket, port, t) => {
+      socket.send(['h', Buffer.from('i'), new Uint8Array([33])], port, t.host);
+    },
+    'hi!',
+  ),
+  sent(
+    '(empty list, port)',
+    (socket, port) => {
+      socket.send([], port);
+    },
+    '',
+  ),
+  sent(
+    '(empty message, port)',
+    (socket, port) => {
+      socket.send('', port);
+    },
+    '',
+  ),
+  sent(
+    '(DataView, port)',
+    (socket, port) => {
+      socket.send(new DataView(Uint8Array.from([104, 105]).buffer), port);
+    },
+    'hi',
+  ),
+  sent(
+    '(Uint16Array, port)',
+    (socket, port) => {
+      (socket.send as Loose)(Uint16Array.from([0x6968]), port);
+    },
+    'hi',
+  ),
+  sent(
+    '(msg, port, address, callback)',
+    (socket, port, t) => {
+      socket.send('first', port, t.host, (error, bytes) => {
+        if (error === null && bytes === 5) socket.send('second', port, t.host);
+      });
+      // The first is not what is looked at.
+    },
+    'first',
+  ),
   {
     name: 'the callback of send: null and the number of bytes',
     async run(t) {
       const { port } = await t.bound();
-      return await new Promise((resolve) => { t.socket().send('hello', port, t.host, (...args) => resolve(args)); });
+      return await new Promise((resolve) => {
+        t.socket().send('hello', port, t.host, (...args) => resolve(args));
+      });
     },
     expected: [null, 5],
   },
@@ -257,7 +422,10 @@ export const dgramCases: Case[] = [
       const { port } = await t.bound();
       const log: string[] = [];
       await new Promise<void>((resolve) => {
-        t.socket().send('x', port, t.host, () => { log.push('callback'); resolve(); });
+        t.socket().send('x', port, t.host, () => {
+          log.push('callback');
+          resolve();
+        });
         log.push('returned');
       });
       return log;
@@ -270,7 +438,11 @@ export const dgramCases: Case[] = [
       const { port } = await t.bound();
       return typeof (t.socket().send as Loose)('x', port);
     },
-    expected: new Different('undefined', 'boolean', '`send` returns whether there is room for more, and \'drain\' says when.'),
+    expected: new Different(
+      'undefined',
+      'boolean',
+      "`send` returns whether there is room for more, and 'drain' says when.",
+    ),
   },
   {
     name: 'send binds, and says listening',
@@ -286,7 +458,9 @@ export const dgramCases: Case[] = [
   {
     name: 'a message too long: EMSGSIZE in the callback',
     run: async (t) => {
-      const error = await new Promise<unknown>((resolve) => { t.socket().send(Buffer.alloc(70_000), 5, t.host, resolve); });
+      const error = await new Promise<unknown>((resolve) => {
+        t.socket().send(Buffer.alloc(70_000), 5, t.host, resolve);
+      });
       return [(error as { code: string }).code, (error as { syscall: string }).syscall];
     },
     expected: ['EMSGSIZE', 'send'],
@@ -298,11 +472,18 @@ export const dgramCases: Case[] = [
       const log: unknown[] = [];
       socket.on('error', (error) => log.push((error as Error & { code: string }).code));
       socket.send(Buffer.alloc(70_000), port, t.host);
-      await new Promise((resolve) => { socket.send('x', port, t.host, resolve); });
+      await new Promise((resolve) => {
+        socket.send('x', port, t.host, resolve);
+      });
       await turns();
       return log;
     },
-    expected: new Different([], ['EMSGSIZE'], 'A message too long without a callback is an \'error\' event, as Node\'s documentation has it; Node itself says nothing.'),
+    expected: new Different(
+      [],
+      ['EMSGSIZE'],
+      "A message too long without a callback is an 'error' event, as Node's documentation has " +
+        'it; Node itself says nothing.',
+    ),
   },
   {
     name: '65,507 bytes, the most that UDP carries, arrive',
@@ -310,7 +491,10 @@ export const dgramCases: Case[] = [
       const { socket: receiver, port } = await t.bound();
       const heard = once(receiver, 'message');
       t.socket().send(Buffer.alloc(65_507, 7), port, t.host);
-      return ((await heard)[0] as Buffer).every((byte) => byte === 7) && ((await heard)[0] as Buffer).length;
+      return (
+        ((await heard)[0] as Buffer).every((byte) => byte === 7) &&
+        ((await heard)[0] as Buffer).length
+      );
     },
     expected: 65_507,
   },
@@ -318,15 +502,23 @@ export const dgramCases: Case[] = [
     name: '65,536 bytes',
     run: async (t) => {
       const { port } = await t.bound();
-      const error = await new Promise<unknown>((resolve) => { t.socket().send(Buffer.alloc(65_536), port, t.host, resolve); });
+      const error = await new Promise<unknown>((resolve) => {
+        t.socket().send(Buffer.alloc(65_536), port, t.host, resolve);
+      });
       return (error as { code?: string } | null)?.code ?? 'sent';
     },
-    expected: new Different('EMSGSIZE', 'sent', 'A datagram may have 65,536 bytes, 29 more than UDP\'s.'),
+    expected: new Different(
+      'EMSGSIZE',
+      'sent',
+      "A datagram may have 65,536 bytes, 29 more than UDP's.",
+    ),
   },
   {
     name: 'a name that does not exist: ENOTFOUND in the callback',
     run: async (t) => {
-      const error = await new Promise<unknown>((resolve) => { t.socket().send('x', 5, 'no-such-name.invalid', resolve); });
+      const error = await new Promise<unknown>((resolve) => {
+        t.socket().send('x', 5, 'no-such-name.invalid', resolve);
+      });
       return (error as { code: string }).code;
     },
     expected: 'ENOTFOUND',
@@ -351,7 +543,8 @@ export const dgramCases: Case[] = [
       return [Buffer.isBuffer(message), Object.keys(info).sort(), info.port === from, info.size];
     },
     expected: new Different(
-      [true, ['address', 'family', 'port', 'size'], true, 5], [true, ['address', 'authenticated', 'family', 'port', 'size'], true, 5],
+      [true, ['address', 'family', 'port', 'size'], true, 5],
+      [true, ['address', 'authenticated', 'family', 'port', 'size'], true, 5],
       '`rinfo.authenticated` says whether the sender is proved.',
     ),
   },
@@ -364,13 +557,19 @@ export const dgramCases: Case[] = [
       const { family, address } = (await heard)[1] as RemoteInfo;
       return [family, address];
     },
-    expected: new Different(['IPv4', '127.0.0.1'], ['spines', '10.0.0.1'], '`family` is "spines", not "IPv4", and addresses are nodes\' dotted quads.'),
+    expected: new Different(
+      ['IPv4', '127.0.0.1'],
+      ['spines', '10.0.0.1'],
+      '`family` is "spines", not "IPv4", and addresses are nodes\' dotted quads.',
+    ),
   },
   {
     name: 'an answer to whom rinfo names',
     async run(t) {
       const { socket: receiver, port } = await t.bound();
-      receiver.on('message', (message, info) => { receiver.send(`echo ${String(message)}`, info.port, info.address); });
+      receiver.on('message', (message, info) => {
+        receiver.send(`echo ${String(message)}`, info.port, info.address);
+      });
       const sender = t.socket();
       sender.send('x', port, t.host);
       return String((await once(sender, 'message'))[0]);
@@ -382,7 +581,11 @@ export const dgramCases: Case[] = [
     async run(t) {
       const { socket: receiver, port } = await t.bound();
       const heard: string[] = [];
-      const all = new Promise<void>((resolve) => { receiver.on('message', (message) => { if (heard.push(String(message)) === 20) resolve(); }); });
+      const all = new Promise<void>((resolve) => {
+        receiver.on('message', (message) => {
+          if (heard.push(String(message)) === 20) resolve();
+        });
+      });
       const sender = t.socket();
       for (let i = 0; i < 20; i++) sender.send(`message ${i}`, port, t.host);
       await all;
@@ -402,7 +605,10 @@ export const dgramCases: Case[] = [
   },
   {
     name: 'the type of a socket',
-    run: (t) => [t.socket('udp4'), t.socket({ type: 'udp6' })].map((socket) => (socket as unknown as { type: string }).type),
+    run: (t) =>
+      [t.socket('udp4'), t.socket({ type: 'udp6' })].map(
+        (socket) => (socket as unknown as { type: string }).type,
+      ),
     expected: ['udp4', 'udp6'],
   },
   {
@@ -412,7 +618,12 @@ export const dgramCases: Case[] = [
       const socket = t.socket();
       const log: string[] = [];
       socket.on('connect', () => log.push('connect'));
-      await new Promise<void>((resolve) => { socket.connect(port, t.host, () => { log.push('callback'); resolve(); }); });
+      await new Promise<void>((resolve) => {
+        socket.connect(port, t.host, () => {
+          log.push('callback');
+          resolve();
+        });
+      });
       return [log, socket.remoteAddress().port === port, socket.address().port > 0];
     },
     expected: [['connect', 'callback'], true, true],
@@ -422,7 +633,9 @@ export const dgramCases: Case[] = [
     async run(t) {
       const { port } = await t.bound();
       const socket = t.socket();
-      await new Promise<void>((resolve) => { socket.connect(port, resolve); });
+      await new Promise<void>((resolve) => {
+        socket.connect(port, resolve);
+      });
       const other = t.socket();
       (other.connect as Loose)(String(port));
       await once(other, 'connect');
@@ -433,7 +646,9 @@ export const dgramCases: Case[] = [
   {
     name: 'connect to a name that does not exist: ENOTFOUND in the callback',
     run: async (t) => {
-      const error = await new Promise<unknown>((resolve) => { t.socket().connect(5, 'no-such-name.invalid', resolve as () => void); });
+      const error = await new Promise<unknown>((resolve) => {
+        t.socket().connect(5, 'no-such-name.invalid', resolve as () => void);
+      });
       return (error as { code: string }).code;
     },
     expected: 'ENOTFOUND',
@@ -444,11 +659,21 @@ export const dgramCases: Case[] = [
       const { port } = await t.bound();
       const socket = t.socket();
       socket.connect(port, t.host);
-      const connecting = thrown(t, () => { socket.connect(port, t.host); });
+      const connecting = thrown(t, () => {
+        socket.connect(port, t.host);
+      });
       await once(socket, 'connect');
-      return [connecting, thrown(t, () => { socket.connect(port, t.host); })];
+      return [
+        connecting,
+        thrown(t, () => {
+          socket.connect(port, t.host);
+        }),
+      ];
     },
-    expected: [['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'], ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED']],
+    expected: [
+      ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'],
+      ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'],
+    ],
   },
   {
     name: 'disconnect, and connect again',
@@ -458,18 +683,50 @@ export const dgramCases: Case[] = [
       socket.connect(port, t.host);
       await once(socket, 'connect');
       socket.disconnect();
-      const gone = thrown(t, () => { socket.remoteAddress(); });
+      const gone = thrown(t, () => {
+        socket.remoteAddress();
+      });
       socket.connect(port, t.host);
       await once(socket, 'connect');
       return [gone, socket.remoteAddress().port === port];
     },
     expected: [['Error', 'ERR_SOCKET_DGRAM_NOT_CONNECTED'], true],
   },
-  connectedSent('(msg)', (socket) => { socket.send('hi'); }, 'hi'),
-  connectedSent('(msg, callback)', (socket) => { socket.send('hi', () => {}); }, 'hi'),
-  connectedSent('(msg, offset, length)', (socket) => { socket.send('__hi__', 2, 2); }, 'hi'),
-  connectedSent('(msg, offset, length, callback)', (socket) => { socket.send('__hi__', 2, 2, () => {}); }, 'hi'),
-  connectedSent('(list)', (socket) => { socket.send(['h', 'i']); }, 'hi'),
+  connectedSent(
+    '(msg)',
+    (socket) => {
+      socket.send('hi');
+    },
+    'hi',
+  ),
+  connectedSent(
+    '(msg, callback)',
+    (socket) => {
+      socket.send('hi', () => {});
+    },
+    'hi',
+  ),
+  connectedSent(
+    '(msg, offset, length)',
+    (socket) => {
+      socket.send('__hi__', 2, 2);
+    },
+    'hi',
+  ),
+  connectedSent(
+    '(msg, offset, length, callback)',
+    (socket) => {
+      socket.send('__hi__', 2, 2, () => {});
+    },
+    'hi',
+  ),
+  connectedSent(
+    '(list)',
+    (socket) => {
+      socket.send(['h', 'i']);
+    },
+    'hi',
+  ),
   {
     name: 'a connected socket refuses a destination',
     async run(t) {
@@ -477,10 +734,21 @@ export const dgramCases: Case[] = [
       const socket = t.socket();
       socket.connect(port, t.host);
       await once(socket, 'connect');
-      return [thrown(t, () => { socket.send('x', port, t.host); }), thrown(t, () => { socket.send('x', 0, 1, port, t.host); })];
+      return [
+        thrown(t, () => {
+          socket.send('x', port, t.host);
+        }),
+        thrown(t, () => {
+          socket.send('x', 0, 1, port, t.host);
+        }),
+      ];
     },
     expected: new Different(
-      ['nothing', ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED']], [['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'], ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED']],
+      ['nothing', ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED']],
+      [
+        ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'],
+        ['Error', 'ERR_SOCKET_DGRAM_IS_CONNECTED'],
+      ],
       'A connected socket refuses every form of `send` that names a destination.',
     ),
   },
@@ -493,7 +761,9 @@ export const dgramCases: Case[] = [
       socket.connect(port, t.host);
       await once(socket, 'connect');
       const heard = once(socket, 'message');
-      await new Promise((resolve) => { stranger.send('from a stranger', own, t.host, resolve); });
+      await new Promise((resolve) => {
+        stranger.send('from a stranger', own, t.host, resolve);
+      });
       await turns(10);
       peer.send('from the peer', own, t.host);
       return String((await heard)[0]);
@@ -506,7 +776,12 @@ export const dgramCases: Case[] = [
       const { socket } = await t.bound();
       const log: string[] = [];
       socket.on('close', () => log.push('close'));
-      await new Promise<void>((resolve) => { socket.close(() => { log.push('callback'); resolve(); }); });
+      await new Promise<void>((resolve) => {
+        socket.close(() => {
+          log.push('callback');
+          resolve();
+        });
+      });
       await turns();
       return log;
     },
@@ -543,7 +818,9 @@ export const dgramCases: Case[] = [
       const sender = t.socket();
       socket.close();
       await once(socket, 'close');
-      await new Promise((resolve) => { sender.send('x', port, t.host, resolve); });
+      await new Promise((resolve) => {
+        sender.send('x', port, t.host, resolve);
+      });
       await turns(10);
       return log;
     },
@@ -576,7 +853,9 @@ export const dgramCases: Case[] = [
       const { socket } = await t.bound({ type: 'udp4', signal: control.signal });
       control.abort();
       await once(socket, 'close');
-      return thrown(t, () => { socket.address(); });
+      return thrown(t, () => {
+        socket.address();
+      });
     },
     expected: NOT_RUNNING,
   },
@@ -623,9 +902,13 @@ export const dgramCases: Case[] = [
     name: 'captureRejections: a message listener that fails is an error event',
     async run(t) {
       EventEmitter.captureRejections = true;
-      t.after(() => { EventEmitter.captureRejections = false; });
+      t.after(() => {
+        EventEmitter.captureRejections = false;
+      });
       const { socket, port } = await t.bound();
-      socket.on('message', async () => { throw new Error('kaboom'); });
+      socket.on('message', async () => {
+        throw new Error('kaboom');
+      });
       const failed = failure(socket);
       t.socket().send('x', port, t.host);
       return (await failed).message;
@@ -636,7 +919,24 @@ export const dgramCases: Case[] = [
     name: 'names that libraries assign stay theirs',
     run: (t) => {
       const socket = t.socket() as unknown as Record<string, unknown>;
-      return ['client', 'server', 'type', 'state', 'options', 'port', 'host', 'fd', 'peer', 'name', 'id', 'queue', 'link', 'ready', 'timeout', 'node'].filter((name) => {
+      return [
+        'client',
+        'server',
+        'type',
+        'state',
+        'options',
+        'port',
+        'host',
+        'fd',
+        'peer',
+        'name',
+        'id',
+        'queue',
+        'link',
+        'ready',
+        'timeout',
+        'node',
+      ].filter((name) => {
         try {
           socket[name] = 'theirs';
           return socket[name] !== 'theirs';

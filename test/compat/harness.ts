@@ -1,9 +1,10 @@
 /**
- * One test body, two libraries: what node:net and node:dgram do, and what spines-client does in their place.
+ * One test body, two libraries: what node:net and node:dgram do, and what spines-client does in
+ * their place.
  *
- * A case gives an observation: plain data, compared with what is written beside it. Where the two differ on purpose, the case
- * has both and the sentence of spines-client/README.md that tells users so; difference.test.ts checks that it stands there.
- * What a case opens is closed after it.
+ * A case gives an observation: plain data, compared with what is written beside it. Where the two
+ * differ on purpose, the case has both and the sentence of spines-client/README.md that tells users
+ * so; difference.test.ts checks that it stands there. What a case opens is closed after it.
  */
 
 import type { EventEmitter } from 'node:events';
@@ -46,10 +47,17 @@ export class Different implements Difference {
 const NETS: Record<Library, Net> = {
   node: nodeNet,
   spines: {
-    connect: spines.connect, createConnection: spines.createConnection, createServer: spines.createServer, Socket: spines.SpinesSocket, Server: spines.SpinesServer,
+    connect: spines.connect,
+    createConnection: spines.createConnection,
+    createServer: spines.createServer,
+    Socket: spines.SpinesSocket,
+    Server: spines.SpinesServer,
   } as unknown as Net,
 };
-const DGRAMS: Record<Library, Dgram> = { node: nodeDgram, spines: { createSocket: spines.createSocket, Socket: spines.SpinesDatagram } as unknown as Dgram };
+const DGRAMS: Record<Library, Dgram> = {
+  node: nodeDgram,
+  spines: { createSocket: spines.createSocket, Socket: spines.SpinesDatagram } as unknown as Dgram,
+};
 
 export class Context {
   readonly library: Library;
@@ -65,9 +73,16 @@ export class Context {
     this.dgram = DGRAMS[library];
   }
 
-  /** Closed, destroyed or what else it can when the case is over. What it has to complain about nobody hears. */
+  /**
+   * Closed, destroyed or what else it can when the case is over. What it has to complain about
+   * nobody hears.
+   */
   keep<T extends object>(opened: T): T {
-    const thing = opened as { destroy?(): void; close?(done?: () => void): void; on?: EventEmitter['on'] };
+    const thing = opened as {
+      destroy?(): void;
+      close?(done?: () => void): void;
+      on?: EventEmitter['on'];
+    };
     this.#cleanups.push(() => {
       thing.on?.('error', () => {});
       try {
@@ -89,22 +104,33 @@ export class Context {
   }
 
   /** A listening server and its port; sockets that it accepts are destroyed in the end. */
-  async server(onConnection: (socket: nodeNet.Socket) => void = () => {}, options: nodeNet.ServerOpts = {}): Promise<{ server: nodeNet.Server; port: number }> {
-    const server = this.keep(this.net.createServer(options, (socket) => {
-      this.keep(socket);
-      onConnection(socket);
-    }));
+  async server(
+    onConnection: (socket: nodeNet.Socket) => void = () => {},
+    options: nodeNet.ServerOpts = {},
+  ): Promise<{ server: nodeNet.Server; port: number }> {
+    const server = this.keep(
+      this.net.createServer(options, (socket) => {
+        this.keep(socket);
+        onConnection(socket);
+      }),
+    );
     server.listen(0, this.host);
     await once(server, 'listening');
     return { server, port: (server.address() as nodeNet.AddressInfo).port };
   }
 
   /** Both ends of a stream. */
-  async pair(options: nodeNet.ServerOpts & nodeNet.SocketConstructorOpts = {}): Promise<{ near: nodeNet.Socket; far: nodeNet.Socket; server: nodeNet.Server; port: number }> {
+  async pair(
+    options: nodeNet.ServerOpts & nodeNet.SocketConstructorOpts = {},
+  ): Promise<{ near: nodeNet.Socket; far: nodeNet.Socket; server: nodeNet.Server; port: number }> {
     let accepted!: (socket: nodeNet.Socket) => void;
-    const coming = new Promise<nodeNet.Socket>((resolve) => { accepted = resolve; });
+    const coming = new Promise<nodeNet.Socket>((resolve) => {
+      accepted = resolve;
+    });
     const { server, port } = await this.server((socket) => accepted(socket), options);
-    const near = this.keep(this.net.connect({ ...options, port, host: this.host } as nodeNet.NetConnectOpts));
+    const near = this.keep(
+      this.net.connect({ ...options, port, host: this.host } as nodeNet.NetConnectOpts),
+    );
     const [far] = await Promise.all([coming, once(near, 'connect')]);
     return { near, far, server, port };
   }
@@ -112,7 +138,9 @@ export class Context {
   /** A port at which nobody listens. */
   async freePort(): Promise<number> {
     const { server, port } = await this.server();
-    await new Promise<void>((resolve) => { server.close(() => resolve()); });
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
     return port;
   }
 
@@ -120,7 +148,9 @@ export class Context {
     return this.keep(this.dgram.createSocket(options as nodeDgram.SocketOptions));
   }
 
-  async bound(options?: nodeDgram.SocketType | nodeDgram.SocketOptions): Promise<{ socket: nodeDgram.Socket; port: number }> {
+  async bound(
+    options?: nodeDgram.SocketType | nodeDgram.SocketOptions,
+  ): Promise<{ socket: nodeDgram.Socket; port: number }> {
     const socket = this.socket(options);
     socket.bind(0, this.host);
     await once(socket, 'listening');
@@ -132,10 +162,12 @@ export class Context {
 export function once(emitter: object, event: string): Promise<unknown[]> {
   const on = emitter as EventEmitter;
   return new Promise((resolve, reject) => {
-    const settle = (then: (value: never) => void) => (...args: unknown[]): void => {
-      on.removeListener(event, happened).removeListener('error', failed);
-      then((then === (reject as never) ? args[0] : args) as never);
-    };
+    const settle =
+      (then: (value: never) => void) =>
+      (...args: unknown[]): void => {
+        on.removeListener(event, happened).removeListener('error', failed);
+        then((then === (reject as never) ? args[0] : args) as never);
+      };
     const happened = settle(resolve as (value: never) => void);
     const failed = settle(reject as (value: never) => void);
     on.on(event, happened);
@@ -179,15 +211,19 @@ export async function turns(count = 5): Promise<void> {
 export function runCases(cases: readonly Case[], together = false): void {
   for (const { name, run, expected } of cases) {
     for (const library of ['node', 'spines'] as const) {
-      (together ? test.concurrent : test)(`${name} (${library})`, async () => {
-        const t = new Context(library);
-        try {
-          const want = expected instanceof Different ? expected[library] : expected;
-          expect(await run(t)).toEqual(want);
-        } finally {
-          await t.end();
-        }
-      }, 20_000);
+      (together ? test.concurrent : test)(
+        `${name} (${library})`,
+        async () => {
+          const t = new Context(library);
+          try {
+            const want = expected instanceof Different ? expected[library] : expected;
+            expect(await run(t)).toEqual(want);
+          } finally {
+            await t.end();
+          }
+        },
+        20_000,
+      );
     }
   }
 }

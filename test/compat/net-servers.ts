@@ -7,11 +7,20 @@ import { Different, events, once, thrown, turns } from './harness.ts';
 import type { Case, Context } from './harness.ts';
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
-const fresh = (t: Context, ...args: unknown[]): Server => t.keep((t.net.createServer as (...a: unknown[]) => Server)(...args));
-const closed = (server: Server): Promise<unknown> => new Promise((resolve) => { server.close(resolve); });
-const connections = (server: Server): Promise<unknown> => new Promise((resolve) => { server.getConnections((error, count) => resolve(error ?? count)); });
+const fresh = (t: Context, ...args: unknown[]): Server =>
+  t.keep((t.net.createServer as (...a: unknown[]) => Server)(...args));
+const closed = (server: Server): Promise<unknown> =>
+  new Promise((resolve) => {
+    server.close(resolve);
+  });
+const connections = (server: Server): Promise<unknown> =>
+  new Promise((resolve) => {
+    server.getConnections((error, count) => resolve(error ?? count));
+  });
 
-async function failure(emitter: object): Promise<Error & { code: string; syscall?: string; port?: number }> {
+async function failure(
+  emitter: object,
+): Promise<Error & { code: string; syscall?: string; port?: number }> {
   return (await once(emitter, 'error'))[0] as Error & { code: string };
 }
 
@@ -56,7 +65,9 @@ export const netServers: Case[] = [
   {
     name: 'a connection to that address, before listening',
     async run(t) {
-      const server = fresh(t, (far: Socket) => { far.end('x'); });
+      const server = fresh(t, (far: Socket) => {
+        far.end('x');
+      });
       server.listen(0);
       const socket = t.keep(t.net.connect(portOf(server)));
       return String((await once(socket, 'data'))[0]);
@@ -92,10 +103,21 @@ export const netServers: Case[] = [
       const server = fresh(t);
       const log = events(server, ['listening', 'close']);
       let called = false;
-      server.listen(port, t.host, () => { called = true; });
+      server.listen(port, t.host, () => {
+        called = true;
+      });
       const error = await failure(server);
       await turns();
-      return [error.code, error.syscall, error.port === port, error.message.startsWith('listen EADDRINUSE'), called, log, server.listening, server.address()];
+      return [
+        error.code,
+        error.syscall,
+        error.port === port,
+        error.message.startsWith('listen EADDRINUSE'),
+        called,
+        log,
+        server.listening,
+        server.address(),
+      ];
     },
     expected: ['EADDRINUSE', 'listen', true, true, false, [], false, null],
   },
@@ -104,9 +126,13 @@ export const netServers: Case[] = [
     async run(t) {
       const { port } = await t.server();
       const server = fresh(t);
-      server.on('error', () => { server.listen(0, t.host); });
+      server.on('error', () => {
+        server.listen(0, t.host);
+      });
       server.listen(port, t.host);
-      await new Promise((resolve) => { server.on('listening', resolve); });
+      await new Promise((resolve) => {
+        server.on('listening', resolve);
+      });
       const other = portOf(server);
       await closed(server);
       return [other !== port, server.listening];
@@ -119,9 +145,13 @@ export const netServers: Case[] = [
       const { port } = await t.server();
       const server = fresh(t);
       let refused = 0;
-      server.on('error', () => { server.listen(++refused < 3 ? port : 0, t.host); });
+      server.on('error', () => {
+        server.listen(++refused < 3 ? port : 0, t.host);
+      });
       server.listen(port, t.host);
-      await new Promise((resolve) => { server.on('listening', resolve); });
+      await new Promise((resolve) => {
+        server.on('listening', resolve);
+      });
       return refused;
     },
     expected: 3,
@@ -140,7 +170,9 @@ export const netServers: Case[] = [
     name: 'listen twice: ERR_SERVER_ALREADY_LISTEN',
     async run(t) {
       const { server } = await t.server();
-      return thrown(t, () => { server.listen(0); });
+      return thrown(t, () => {
+        server.listen(0);
+      });
     },
     expected: ['Error', 'ERR_SERVER_ALREADY_LISTEN'],
   },
@@ -149,7 +181,9 @@ export const netServers: Case[] = [
     run: (t) => {
       const server = fresh(t);
       server.listen(0);
-      return thrown(t, () => { server.listen(0); });
+      return thrown(t, () => {
+        server.listen(0);
+      });
     },
     expected: ['Error', 'ERR_SERVER_ALREADY_LISTEN'],
   },
@@ -255,7 +289,11 @@ export const netServers: Case[] = [
     async run(t) {
       const server = fresh(t, () => {});
       server.on('connection', () => {});
-      return [server.listenerCount('connection'), fresh(t, {}, () => {}).listenerCount('connection'), fresh(t, {}).listenerCount('connection')];
+      return [
+        server.listenerCount('connection'),
+        fresh(t, {}, () => {}).listenerCount('connection'),
+        fresh(t, {}).listenerCount('connection'),
+      ];
     },
     expected: [2, 1, 0],
   },
@@ -263,7 +301,13 @@ export const netServers: Case[] = [
     name: 'the connection event has the socket, open and of this server',
     async run(t) {
       const { far, server } = await t.pair();
-      return [far.readyState, far.connecting, far.pending, (far as unknown as { server: unknown }).server === server, far instanceof t.net.Socket];
+      return [
+        far.readyState,
+        far.connecting,
+        far.pending,
+        (far as unknown as { server: unknown }).server === server,
+        far instanceof t.net.Socket,
+      ];
     },
     expected: ['open', false, false, true, true],
   },
@@ -273,7 +317,9 @@ export const netServers: Case[] = [
       const { near, far } = await t.pair({ pauseOnConnect: true });
       near.write('waits');
       let heard = '';
-      far.on('data', (chunk) => { heard += String(chunk); });
+      far.on('data', (chunk) => {
+        heard += String(chunk);
+      });
       await turns(10);
       const before = [far.isPaused(), heard];
       far.resume();
@@ -310,9 +356,19 @@ export const netServers: Case[] = [
       second.resume();
       const gone = new Promise((resolve) => second.once('close', () => resolve('closed')));
       const [info] = (await drop) as [Record<string, unknown>];
-      return [Object.keys(info).sort(), info['localPort'] === port, await gone, await connections(server)];
+      return [
+        Object.keys(info).sort(),
+        info['localPort'] === port,
+        await gone,
+        await connections(server),
+      ];
     },
-    expected: [['localAddress', 'localFamily', 'localPort', 'remoteAddress', 'remoteFamily', 'remotePort'], true, 'closed', 1],
+    expected: [
+      ['localAddress', 'localFamily', 'localPort', 'remoteAddress', 'remoteFamily', 'remotePort'],
+      true,
+      'closed',
+      1,
+    ],
   },
   {
     name: 'a signal that has fired closes the server',
@@ -366,7 +422,9 @@ export const netServers: Case[] = [
     name: 'captureRejections: a connection listener that fails destroys the socket with its error',
     async run(t) {
       EventEmitter.captureRejections = true;
-      t.after(() => { EventEmitter.captureRejections = false; });
+      t.after(() => {
+        EventEmitter.captureRejections = false;
+      });
       const server = fresh(t);
       const told = new Promise((resolve) => {
         server.on('connection', async (socket: Socket) => {
@@ -385,9 +443,13 @@ export const netServers: Case[] = [
     name: 'captureRejections: of any other listener the server tells',
     async run(t) {
       EventEmitter.captureRejections = true;
-      t.after(() => { EventEmitter.captureRejections = false; });
+      t.after(() => {
+        EventEmitter.captureRejections = false;
+      });
       const server = fresh(t);
-      server.on('listening', async () => { throw new Error('kaboom'); });
+      server.on('listening', async () => {
+        throw new Error('kaboom');
+      });
       server.listen(0, t.host);
       return (await failure(server)).message;
     },
@@ -396,13 +458,21 @@ export const netServers: Case[] = [
   {
     name: 'a hundred connections at once',
     async run(t) {
-      const { port } = await t.server((far) => { far.pipe(far); });
-      const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => new Promise<string>((resolve) => {
-        const socket = t.keep(t.net.connect(port, t.host));
-        socket.on('error', (error) => resolve(error.message));
-        socket.on('data', (chunk) => resolve(String(chunk)));
-        socket.write(`number ${i}`);
-      })));
+      const { port } = await t.server((far) => {
+        far.pipe(far);
+      });
+      const answers = await Promise.all(
+        Array.from(
+          { length: 100 },
+          (_, i) =>
+            new Promise<string>((resolve) => {
+              const socket = t.keep(t.net.connect(port, t.host));
+              socket.on('error', (error) => resolve(error.message));
+              socket.on('data', (chunk) => resolve(String(chunk)));
+              socket.write(`number ${i}`);
+            }),
+        ),
+      );
       return answers.every((answer, i) => answer === `number ${i}`);
     },
     expected: true,
@@ -410,7 +480,9 @@ export const netServers: Case[] = [
   {
     name: 'an echo of a million bytes, both ways at once',
     async run(t) {
-      const { port } = await t.server((far) => { far.pipe(far); });
+      const { port } = await t.server((far) => {
+        far.pipe(far);
+      });
       const socket = t.keep(t.net.connect(port, t.host));
       const sent = Buffer.from(Array.from({ length: 1_000_000 }, (_, i) => i % 251));
       socket.end(sent);
@@ -424,7 +496,20 @@ export const netServers: Case[] = [
     name: 'names that libraries assign on servers stay theirs',
     run: (t) => {
       const server = fresh(t) as unknown as Record<string, unknown>;
-      return ['client', 'clients', 'options', 'handler', 'sockets', 'timeout', 'server', 'broker', '_connections', 'state', 'host', 'port'].filter((name) => {
+      return [
+        'client',
+        'clients',
+        'options',
+        'handler',
+        'sockets',
+        'timeout',
+        'server',
+        'broker',
+        '_connections',
+        'state',
+        'host',
+        'port',
+      ].filter((name) => {
         try {
           server[name] = 'theirs';
           return server[name] !== 'theirs';
@@ -437,17 +522,33 @@ export const netServers: Case[] = [
   },
   {
     name: 'a backlog that is no number',
-    run: (t) => thrown(t, () => (fresh(t).listen as (...args: unknown[]) => unknown)({ port: 0, backlog: 'many' })),
-    expected: new Different('nothing', ['RangeError', 'ERR_OUT_OF_RANGE'], 'A `backlog` that is no count is refused.'),
+    run: (t) =>
+      thrown(t, () =>
+        (fresh(t).listen as (...args: unknown[]) => unknown)({ port: 0, backlog: 'many' }),
+      ),
+    expected: new Different(
+      'nothing',
+      ['RangeError', 'ERR_OUT_OF_RANGE'],
+      'A `backlog` that is no count is refused.',
+    ),
   },
   {
     name: 'a listener at a file descriptor',
-    run: (t) => thrown(t, () => (fresh(t).listen as (...args: unknown[]) => unknown)({ fd: 99_999 })),
-    expected: new Different('nothing', ['TypeError', 'ERR_INVALID_ARG_VALUE'], 'No paths, file descriptors or handles: they are ERR_INVALID_ARG_VALUE.'),
+    run: (t) =>
+      thrown(t, () => (fresh(t).listen as (...args: unknown[]) => unknown)({ fd: 99_999 })),
+    expected: new Different(
+      'nothing',
+      ['TypeError', 'ERR_INVALID_ARG_VALUE'],
+      'No paths, file descriptors or handles: they are ERR_INVALID_ARG_VALUE.',
+    ),
   },
   {
     name: 'Server without new',
     run: (t) => thrown(t, () => (t.net.Server as unknown as () => unknown)()),
-    expected: new Different('nothing', ['TypeError', undefined], 'Sockets and servers are classes: they are made with `new`, or with the functions.'),
+    expected: new Different(
+      'nothing',
+      ['TypeError', undefined],
+      'Sockets and servers are classes: they are made with `new`, or with the functions.',
+    ),
   },
 ];

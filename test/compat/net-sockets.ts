@@ -7,14 +7,22 @@ import { pipeline } from 'node:stream/promises';
 import { Different, events, once, text, thrown, turns } from './harness.ts';
 import type { Case, Context } from './harness.ts';
 
-const CODES = 'Errors are SpinesClientError, their messages say what to do, and they have no errno.';
+const CODES =
+  'Errors are SpinesClientError, their messages say what to do, and they have no errno.';
 const FAMILY = '`family` is "spines", not "IPv4", and addresses are nodes\' dotted quads.';
 const ADDRESSES = '`address()`, `remoteAddress` and the like stay after `close`.';
 
-const state = (socket: Socket): unknown[] => [socket.connecting, socket.pending, socket.readyState, socket.destroyed];
+const state = (socket: Socket): unknown[] => [
+  socket.connecting,
+  socket.pending,
+  socket.readyState,
+  socket.destroyed,
+];
 const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
 
-async function failure(socket: Socket): Promise<Error & { code: string; syscall?: string; port?: number; address?: string }> {
+async function failure(
+  socket: Socket,
+): Promise<Error & { code: string; syscall?: string; port?: number; address?: string }> {
   return (await once(socket, 'error'))[0] as Error & { code: string };
 }
 
@@ -22,8 +30,13 @@ function closing(socket: Socket): Promise<unknown> {
   return new Promise((resolve) => socket.once('close', resolve));
 }
 
-/** Destroys while connecting, connected, ended: an AbortError event each time, and 'close' with it. */
-const aborted = (name: string, when: (t: Context, signal: AbortSignal, abort: () => void) => Promise<Socket>): Case => ({
+/**
+ * Destroys while connecting, connected, ended: an AbortError event each time, and 'close' with it.
+ */
+const aborted = (
+  name: string,
+  when: (t: Context, signal: AbortSignal, abort: () => void) => Promise<Socket>,
+): Case => ({
   name: `a signal that fires ${name}`,
   async run(t) {
     const control = new AbortController();
@@ -39,14 +52,25 @@ export const netSockets: Case[] = [
     name: 'a new socket',
     run: (t) => {
       const socket = t.keep(new t.net.Socket());
-      return [...state(socket), socket.bytesRead, socket.bytesWritten, socket.remoteAddress, socket.localPort, socket.timeout, socket.address(), socket.allowHalfOpen];
+      return [
+        ...state(socket),
+        socket.bytesRead,
+        socket.bytesWritten,
+        socket.remoteAddress,
+        socket.localPort,
+        socket.timeout,
+        socket.address(),
+        socket.allowHalfOpen,
+      ];
     },
     expected: [false, true, 'open', false, 0, 0, undefined, undefined, undefined, {}, false],
   },
   {
     name: 'a socket from connecting to closed',
     async run(t) {
-      const { port } = await t.server((far) => { far.resume(); });
+      const { port } = await t.server((far) => {
+        far.resume();
+      });
       const socket = t.keep(t.net.connect(port, t.host));
       const log = events(socket, ['connect', 'ready', 'end', 'finish', 'close']);
       const seen = [state(socket)];
@@ -60,7 +84,12 @@ export const netSockets: Case[] = [
       return [seen, log];
     },
     expected: [
-      [[true, true, 'opening', false], [false, false, 'open', false], [false, false, 'readOnly', false], [false, true, 'closed', true]],
+      [
+        [true, true, 'opening', false],
+        [false, false, 'open', false],
+        [false, false, 'readOnly', false],
+        [false, true, 'closed', true],
+      ],
       ['connect', 'ready', 'finish', 'end', 'close'],
     ],
   },
@@ -69,8 +98,13 @@ export const netSockets: Case[] = [
     async run(t) {
       const { near, far, port } = await t.pair();
       return [
-        near.remotePort === port, far.localPort === port, near.localPort === far.remotePort, near.remoteAddress === far.localAddress, near.localAddress === far.remoteAddress,
-        Object.keys(near.address()).sort(), (near.address() as { port: number }).port === near.localPort,
+        near.remotePort === port,
+        far.localPort === port,
+        near.localPort === far.remotePort,
+        near.remoteAddress === far.localAddress,
+        near.localAddress === far.remoteAddress,
+        Object.keys(near.address()).sort(),
+        (near.address() as { port: number }).port === near.localPort,
       ];
     },
     expected: [true, true, true, true, true, ['address', 'family', 'port'], true],
@@ -81,7 +115,11 @@ export const netSockets: Case[] = [
       const { near } = await t.pair();
       return [near.remoteFamily, near.localFamily, near.remoteAddress];
     },
-    expected: new Different(['IPv4', 'IPv4', '127.0.0.1'], ['spines', 'spines', '10.0.0.1'], FAMILY),
+    expected: new Different(
+      ['IPv4', 'IPv4', '127.0.0.1'],
+      ['spines', 'spines', '10.0.0.1'],
+      FAMILY,
+    ),
   },
   {
     name: 'addresses of a closed socket',
@@ -111,7 +149,15 @@ export const netSockets: Case[] = [
       const socket = t.keep(t.net.connect(port, t.host));
       const closed = closing(socket);
       const error = await failure(socket);
-      return [error.code, error.syscall, error.port === port, error.message.startsWith('connect ECONNREFUSED'), error instanceof Error, await closed, socket.destroyed];
+      return [
+        error.code,
+        error.syscall,
+        error.port === port,
+        error.message.startsWith('connect ECONNREFUSED'),
+        error instanceof Error,
+        await closed,
+        socket.destroyed,
+      ];
     },
     expected: ['ECONNREFUSED', 'connect', true, true, true, true, true],
   },
@@ -139,19 +185,31 @@ export const netSockets: Case[] = [
       const { port } = await t.server();
       const localPort = await t.server();
       const socket = t.keep(t.net.connect({ port, host: t.host, localPort: localPort.port }));
-      return await new Promise((resolve) => { socket.on('error', (error) => resolve(codeOf(error))).on('connect', () => resolve('connected')); });
+      return await new Promise((resolve) => {
+        socket
+          .on('error', (error) => resolve(codeOf(error)))
+          .on('connect', () => resolve('connected'));
+      });
     },
-    expected: new Different('EADDRINUSE', 'connected', '`localPort` may be a listener\'s: streams are told apart by both their ends.'),
+    expected: new Different(
+      'EADDRINUSE',
+      'connected',
+      "`localPort` may be a listener's: streams are told apart by both their ends.",
+    ),
   },
   {
     name: 'a local address of another machine: EADDRNOTAVAIL',
-    run: async (t) => (await failure(t.keep(t.net.connect({ port: 5, host: t.host, localAddress: '203.0.113.9' })))).code,
+    run: async (t) =>
+      (await failure(t.keep(t.net.connect({ port: 5, host: t.host, localAddress: '203.0.113.9' }))))
+        .code,
     expected: 'EADDRNOTAVAIL',
   },
   {
     name: 'connect again after close',
     async run(t) {
-      const { port } = await t.server((far) => { far.end('hello'); });
+      const { port } = await t.server((far) => {
+        far.end('hello');
+      });
       const socket = t.keep(t.net.connect(port, t.host));
       const first = String((await once(socket, 'data'))[0]);
       if (!socket.closed) await closing(socket);
@@ -246,7 +304,9 @@ export const netSockets: Case[] = [
     return socket;
   }),
   aborted('in half-close', async (t, signal, abort) => {
-    const socket = t.keep(t.net.connect({ port: (await t.server()).port, host: t.host, signal, allowHalfOpen: true }));
+    const socket = t.keep(
+      t.net.connect({ port: (await t.server()).port, host: t.host, signal, allowHalfOpen: true }),
+    );
     await once(socket, 'connect');
     socket.end();
     await once(socket, 'finish');
@@ -257,7 +317,9 @@ export const netSockets: Case[] = [
     name: 'a signal that fires after close says nothing',
     async run(t) {
       const control = new AbortController();
-      const { port } = await t.server((far) => { far.end(); });
+      const { port } = await t.server((far) => {
+        far.end();
+      });
       const socket = t.keep(t.net.connect({ port, host: t.host, signal: control.signal }));
       const log = events(socket, ['error']);
       socket.resume();
@@ -271,7 +333,9 @@ export const netSockets: Case[] = [
   {
     name: 'the error of a signal carries its reason',
     async run(t) {
-      const socket = t.keep(t.net.connect({ port: 1, host: t.host, signal: AbortSignal.abort('why') }));
+      const socket = t.keep(
+        t.net.connect({ port: 1, host: t.host, signal: AbortSignal.abort('why') }),
+      );
       return (await failure(socket)).cause;
     },
     expected: 'why',
@@ -279,11 +343,16 @@ export const netSockets: Case[] = [
   {
     name: 'writes before connect are sent then, in order, with their callbacks',
     async run(t) {
-      const received = new Promise<string>((resolve) => void t.server((far) => resolve(text(far)), { allowHalfOpen: true }).then(({ port }) => {
-        const socket = t.keep(t.net.connect(port, t.host));
-        socket.write('a', () => socket.write('c', () => socket.end('d')));
-        socket.write('b');
-      }));
+      const received = new Promise<string>(
+        (resolve) =>
+          void t
+            .server((far) => resolve(text(far)), { allowHalfOpen: true })
+            .then(({ port }) => {
+              const socket = t.keep(t.net.connect(port, t.host));
+              socket.write('a', () => socket.write('c', () => socket.end('d')));
+              socket.write('b');
+            }),
+      );
       return await received;
     },
     expected: 'abcd',
@@ -348,7 +417,9 @@ export const netSockets: Case[] = [
   {
     name: 'resetAndDestroy while connecting: no error, close',
     async run(t) {
-      const { port } = await t.server((far) => { far.on('error', () => {}).resume(); });
+      const { port } = await t.server((far) => {
+        far.on('error', () => {}).resume();
+      });
       const socket = t.keep(t.net.connect(port, t.host));
       const closed = closing(socket);
       socket.resetAndDestroy();
@@ -383,7 +454,12 @@ export const netSockets: Case[] = [
       const { near, far } = await t.pair();
       const log: string[] = [];
       near.once('finish', () => log.push('finish'));
-      const done = new Promise<void>((resolve) => { near.end('bye', () => { log.push('callback'); resolve(); }); });
+      const done = new Promise<void>((resolve) => {
+        near.end('bye', () => {
+          log.push('callback');
+          resolve();
+        });
+      });
       const heard = await text(far);
       await done;
       return [heard, log];
@@ -409,7 +485,9 @@ export const netSockets: Case[] = [
       const { near, far } = await t.pair({ allowHalfOpen: true });
       far.end('question');
       let question = '';
-      near.on('data', (chunk) => { question += String(chunk); });
+      near.on('data', (chunk) => {
+        question += String(chunk);
+      });
       await once(near, 'end');
       const before = [near.readyState, near.destroyed];
       near.end('answer');
@@ -553,7 +631,9 @@ export const netSockets: Case[] = [
     async run(t) {
       const { near, far } = await t.pair();
       let heard = '';
-      near.on('data', (chunk) => { heard += String(chunk); });
+      near.on('data', (chunk) => {
+        heard += String(chunk);
+      });
       near.pause();
       far.write('held');
       await turns(10);
@@ -583,7 +663,11 @@ export const netSockets: Case[] = [
       near.pause();
       near.unshift(Buffer.from(`hello ${String(chunk)}`));
       let all = '';
-      near.on('data', (more) => { all += String(more); }).resume();
+      near
+        .on('data', (more) => {
+          all += String(more);
+        })
+        .resume();
       far.end('!');
       await once(near, 'end');
       return all;
@@ -593,10 +677,15 @@ export const netSockets: Case[] = [
   {
     name: 'pipe and pipeline',
     async run(t) {
-      const { port } = await t.server((far) => {
-        const upper = new Transform({ transform: (chunk, _encoding, done) => done(null, String(chunk).toUpperCase()) });
-        pipeline(far, upper, far).catch(() => {});
-      }, { allowHalfOpen: true });
+      const { port } = await t.server(
+        (far) => {
+          const upper = new Transform({
+            transform: (chunk, _encoding, done) => done(null, String(chunk).toUpperCase()),
+          });
+          pipeline(far, upper, far).catch(() => {});
+        },
+        { allowHalfOpen: true },
+      );
       const socket = t.keep(t.net.connect(port, t.host));
       Readable.from(['a', 'b', 'c']).pipe(socket);
       return await text(socket);
@@ -657,8 +746,17 @@ export const netSockets: Case[] = [
     name: 'methods that return the socket',
     async run(t) {
       const { near } = await t.pair();
-      return [near.setNoDelay(), near.setNoDelay(false), near.setKeepAlive(), near.setKeepAlive(true, 1000), near.ref(), near.unref(), near.pause(), near.resume(), near.setEncoding('latin1')]
-        .map((given) => given === near);
+      return [
+        near.setNoDelay(),
+        near.setNoDelay(false),
+        near.setKeepAlive(),
+        near.setKeepAlive(true, 1000),
+        near.ref(),
+        near.unref(),
+        near.pause(),
+        near.resume(),
+        near.setEncoding('latin1'),
+      ].map((given) => given === near);
     },
     expected: Array.from({ length: 9 }, () => true),
   },
@@ -667,8 +765,42 @@ export const netSockets: Case[] = [
     async run(t) {
       const { near } = await t.pair();
       const names = [
-        'client', 'server', '_server', 'parser', '_httpMessage', 'broker', 'id', 'user', 'name', 'session', 'encrypted', 'authorized', 'socket', 'stream', 'connection', 'node', 'link',
-        'routing', 'options', 'signal', 'internals', 'target', 'closed_', 'ready', 'open', 'send', 'connecting', 'timeout', 'host', 'port', 'ttl', 'priority', 'state', 'owner', 'queue', 'data',
+        'client',
+        'server',
+        '_server',
+        'parser',
+        '_httpMessage',
+        'broker',
+        'id',
+        'user',
+        'name',
+        'session',
+        'encrypted',
+        'authorized',
+        'socket',
+        'stream',
+        'connection',
+        'node',
+        'link',
+        'routing',
+        'options',
+        'signal',
+        'internals',
+        'target',
+        'closed_',
+        'ready',
+        'open',
+        'send',
+        'connecting',
+        'timeout',
+        'host',
+        'port',
+        'ttl',
+        'priority',
+        'state',
+        'owner',
+        'queue',
+        'data',
       ];
       const refused = names.filter((name) => {
         try {
@@ -683,12 +815,16 @@ export const netSockets: Case[] = [
     expected: [],
   },
   {
-    name: 'own and inherited public names are Node\'s',
+    name: "own and inherited public names are Node's",
     async run(t) {
       const { near } = await t.pair();
       const known = new Set<string>();
       const collect = (of: object, into: Set<string>): void => {
-        for (let at: object | null = of; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+        for (
+          let at: object | null = of;
+          at !== null && at !== Object.prototype;
+          at = Object.getPrototypeOf(at) as object | null
+        ) {
           for (const name of Object.getOwnPropertyNames(at)) into.add(name);
         }
       };
@@ -701,13 +837,19 @@ export const netSockets: Case[] = [
     expected: [],
   },
   {
-    name: 'captureRejections: an asynchronous listener that fails destroys the socket with its error',
+    name:
+      'captureRejections: an asynchronous listener that fails destroys the socket with its ' +
+      'error',
     async run(t) {
       const { EventEmitter } = await import('node:events');
       EventEmitter.captureRejections = true;
-      t.after(() => { EventEmitter.captureRejections = false; });
+      t.after(() => {
+        EventEmitter.captureRejections = false;
+      });
       const { near, far } = await t.pair();
-      near.on('data', async () => { throw new Error('kaboom'); });
+      near.on('data', async () => {
+        throw new Error('kaboom');
+      });
       const failed = failure(near);
       far.write('x');
       return [(await failed).message, near.destroyed];
@@ -726,14 +868,22 @@ export const netSockets: Case[] = [
   {
     name: 'Socket without new',
     run: (t) => thrown(t, () => (t.net.Socket as unknown as () => unknown)()),
-    expected: new Different('nothing', ['TypeError', undefined], 'Sockets and servers are classes: they are made with `new`, or with the functions.'),
+    expected: new Different(
+      'nothing',
+      ['TypeError', undefined],
+      'Sockets and servers are classes: they are made with `new`, or with the functions.',
+    ),
   },
   {
     name: 'lookup',
     async run(t) {
       const { port } = await t.server();
       let called = 0;
-      const lookup = (_name: string, options: { all?: boolean }, done: (error: null, ...found: unknown[]) => void): void => {
+      const lookup = (
+        _name: string,
+        options: { all?: boolean },
+        done: (error: null, ...found: unknown[]) => void,
+      ): void => {
         called++;
         if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }]);
         else done(null, '127.0.0.1', 4);
@@ -742,18 +892,42 @@ export const netSockets: Case[] = [
       await once(socket, 'connect');
       return called;
     },
-    expected: new Different(1, 0, 'The daemon resolves names: `lookup` is not called and there is no \'lookup\' event.'),
+    expected: new Different(
+      1,
+      0,
+      "The daemon resolves names: `lookup` is not called and there is no 'lookup' event.",
+    ),
   },
   {
     name: 'onread',
     async run(t) {
-      const { port } = await t.server((far) => { far.end('into the buffer'); });
+      const { port } = await t.server((far) => {
+        far.end('into the buffer');
+      });
       let heard = '';
-      const socket = t.keep(t.net.connect({ port, host: t.host, onread: { buffer: Buffer.alloc(100), callback: (count: number, buffer: Buffer) => { heard += buffer.toString('latin1', 0, count); return true; } } } as never));
-      socket.on('data', (chunk) => { heard += `data ${String(chunk)}`; });
+      const socket = t.keep(
+        t.net.connect({
+          port,
+          host: t.host,
+          onread: {
+            buffer: Buffer.alloc(100),
+            callback: (count: number, buffer: Buffer) => {
+              heard += buffer.toString('latin1', 0, count);
+              return true;
+            },
+          },
+        } as never),
+      );
+      socket.on('data', (chunk) => {
+        heard += `data ${String(chunk)}`;
+      });
       await once(socket, 'end');
       return heard;
     },
-    expected: new Different('into the buffer', 'data into the buffer', '`onread` has no effect: data comes as usual.'),
+    expected: new Different(
+      'into the buffer',
+      'data into the buffer',
+      '`onread` has no effect: data comes as usual.',
+    ),
   },
 ];

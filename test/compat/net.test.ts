@@ -1,4 +1,6 @@
-/** What node:net promises, of node:net and of spines-client's streams over a daemon in this process. */
+/**
+ * What node:net promises, of node:net and of spines-client's streams over a daemon in this process.
+ */
 
 import { runCases } from './harness.ts';
 import { useDaemon } from './daemon.ts';

@@ -1,4 +1,6 @@
-/** The programs of spines-client/README.md, run as they stand there, beside a daemon called chicago. */
+/**
+ * The programs of spines-client/README.md, run as they stand there, beside a daemon called chicago.
+ */
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -17,7 +19,10 @@ useDaemon('chicago');
 /** What a program prints, until it ends or has printed `enough`. */
 function run(source: string, enough?: string): Promise<{ out: string; code: number | null }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let out = '';
     const onText = (chunk: Buffer): void => {
       out += String(chunk);
@@ -42,9 +47,16 @@ test('http: a server and two ways to ask it', async () => {
   expect((await run(http, 'hello')).out).toBe('hello');
 });
 
-test('a realtime socket, while daemons have no realtime links, goes best effort and says so once', async () => {
-  const source = datagrams.replace('createSocket();', "createSocket({ link: 'realtime' });");
-  expect(source).not.toBe(datagrams);
-  const { out, code } = await run(source);
-  expect([out.match(/SPINES_NO_REALTIME/g)?.length, out.match(/^echo hello/m)?.length, code]).toEqual([1, 1, 0]);
-});
+test(
+  'a realtime socket, while daemons have no realtime links, ' + 'goes best effort and says so once',
+  async () => {
+    const source = datagrams.replace('createSocket();', "createSocket({ link: 'realtime' });");
+    expect(source).not.toBe(datagrams);
+    const { out, code } = await run(source);
+    expect([
+      out.match(/SPINES_NO_REALTIME/g)?.length,
+      out.match(/^echo hello/m)?.length,
+      code,
+    ]).toEqual([1, 1, 0]);
+  },
+);

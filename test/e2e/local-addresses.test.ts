@@ -1,7 +1,8 @@
 /**
- * Several addresses of one machine: a peer is answered from the one that it asked, whether they are listed or a wildcard stands for
- * them, and addresses may come and go. Loopback, and where there can be namespaces two hosts, one of them with two addresses behind
- * whose peer's filter only answers pass (strict reverse paths, and no way back to the other address).
+ * Several addresses of one machine: a peer is answered from the one that it asked, whether they are
+ * listed or a wildcard stands for them, and addresses may come and go. Loopback, and where there
+ * can be namespaces two hosts, one of them with two addresses behind whose peer's filter only
+ * answers pass (strict reverse paths, and no way back to the other address).
  */
 
 import { spawnSync } from 'node:child_process';
@@ -20,20 +21,33 @@ import { PROGRAM } from '../support/processes.ts';
 const made = loadOffload();
 const open: { close(): unknown }[] = [];
 
-afterEach(async () => { await Promise.all(open.splice(0).map((one) => one.close())); });
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((one) => one.close()));
+});
 
 /** A sink that sends back what it hears, to where it heard it from. */
-async function echo(listen: readonly string[], by: Offload | null, port = 0): Promise<{ sink: UdpSink; heard: Endpoint[] }> {
+async function echo(
+  listen: readonly string[],
+  by: Offload | null,
+  port = 0,
+): Promise<{ sink: UdpSink; heard: Endpoint[] }> {
   const heard: Endpoint[] = [];
-  const sink: UdpSink = new UdpSink({
-    onRead: () => {},
-    onDatagram: (bytes, from) => {
-      heard.push(from);
-      sink.send(from, bytes, bytes.length);
-      return true;
+  const sink: UdpSink = new UdpSink(
+    {
+      onRead: () => {},
+      onDatagram: (bytes, from) => {
+        heard.push(from);
+        sink.send(from, bytes, bytes.length);
+        return true;
+      },
+      onDropped: () => {},
+      onRefused: () => {},
+      onTooLong: () => {},
+      onWritable: () => {},
+      onError: () => {},
     },
-    onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {},
-  }, by);
+    by,
+  );
   open.push(sink);
   await sink.open(listen.map((address) => ({ address, port })));
   return { sink, heard };
@@ -43,7 +57,9 @@ async function echo(listen: readonly string[], by: Offload | null, port = 0): Pr
 async function answerTo(address: string, port: number): Promise<string> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
   try {
-    const answer = new Promise<RemoteInfo>((resolve) => { socket.once('message', (_bytes, info) => resolve(info)); });
+    const answer = new Promise<RemoteInfo>((resolve) => {
+      socket.once('message', (_bytes, info) => resolve(info));
+    });
     socket.send(Buffer.alloc(60, 0x24), port, address);
     const info = await answer;
     return makeEndpoint(info.address, info.port).key;
@@ -52,25 +68,37 @@ async function answerTo(address: string, port: number): Promise<string> {
   }
 }
 
-const mine = Object.values(networkInterfaces()).flatMap((all) => all ?? []).filter(({ address }) => !address.startsWith('fe80:')).map(({ address }) => address);
+const mine = Object.values(networkInterfaces())
+  .flatMap((all) => all ?? [])
+  .filter(({ address }) => !address.startsWith('fe80:'))
+  .map(({ address }) => address);
 
 const ways: [string, Offload | null][] = [['made by Node', null]];
-if (made !== null) ways.push(['made by us', made], ['made by us, without offload', loadOffload(false)]);
+if (made !== null)
+  ways.push(['made by us', made], ['made by us, without offload', loadOffload(false)]);
 
 describe.each(ways)('sockets %s', (_what, by) => {
-  test('listed addresses of one family each answer for themselves, and are different paths', async () => {
-    const { sink, heard } = await echo(['127.0.0.1', '127.0.0.2', '::1'], by);
-    const listened = sink.addresses;
-    for (const { address, port, key } of listened) expect(await answerTo(address, port)).toBe(key);
-    expect(heard.map(({ local }) => local)).toEqual(listened.map(({ key }) => key));
-  });
+  test(
+    'listed addresses of one family each answer for themselves, ' + 'and are different paths',
+    async () => {
+      const { sink, heard } = await echo(['127.0.0.1', '127.0.0.2', '::1'], by);
+      const listened = sink.addresses;
+      for (const { address, port, key } of listened)
+        expect(await answerTo(address, port)).toBe(key);
+      expect(heard.map(({ local }) => local)).toEqual(listened.map(({ key }) => key));
+    },
+  );
 
   test('what we begin leaves from where the route leads, not from the first', async () => {
     const { sink } = await echo(['127.0.0.2', '127.0.0.1'], by);
     const peer = createSocket('udp4');
     open.push(peer);
-    await new Promise<void>((resolve) => { peer.bind(0, '127.0.0.1', resolve); });
-    const heard = new Promise<RemoteInfo>((resolve) => { peer.once('message', (_bytes, info) => resolve(info)); });
+    await new Promise<void>((resolve) => {
+      peer.bind(0, '127.0.0.1', resolve);
+    });
+    const heard = new Promise<RemoteInfo>((resolve) => {
+      peer.once('message', (_bytes, info) => resolve(info));
+    });
     sink.send(makeEndpoint('127.0.0.1', peer.address().port), new Uint8Array(60), 60);
     expect((await heard).address).toBe('127.0.0.1');
   });
@@ -82,10 +110,12 @@ describe.each(ways)('sockets %s', (_what, by) => {
     await expect(echo(['127.0.0.1'], by, port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     const other = createSocket({ type: 'udp4', reuseAddr: true });
     open.push(other);
-    await expect(new Promise((resolve, reject) => {
-      other.once('error', reject);
-      other.bind(port, '127.0.0.1', () => resolve('bound'));
-    })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(
+      new Promise((resolve, reject) => {
+        other.once('error', reject);
+        other.bind(port, '127.0.0.1', () => resolve('bound'));
+      }),
+    ).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 });
 
@@ -123,7 +153,8 @@ const noNamespaces = made === null ? 'sockets are not of our making' : whyNoName
 if (noNamespaces !== null) console.log(`no host with two addresses is tested: ${noNamespaces}`);
 
 describe.skipIf(noNamespaces !== null)('a host with two addresses', () => {
-  const ASKED = '192.0.2.22', ASKED6 = 'fd77::22';
+  const ASKED = '192.0.2.22',
+    ASKED6 = 'fd77::22';
 
   function ip(...args: string[]): void {
     const done = spawnSync('ip', args);
@@ -131,40 +162,115 @@ describe.skipIf(noNamespaces !== null)('a host with two addresses', () => {
   }
 
   /** What `spines links` says on `host` when `holds`, or after a while. */
-  async function links(host: NamespaceHost, socket: string, holds: (text: string) => boolean): Promise<string> {
+  async function links(
+    host: NamespaceHost,
+    socket: string,
+    holds: (text: string) => boolean,
+  ): Promise<string> {
     const [command, ...prefix] = host.prefix;
     for (let tries = 0; ; tries += 1) {
-      const text = String(spawnSync(command, [...prefix, process.execPath, PROGRAM, 'links', '--json', '--socket', socket]).stdout);
+      const text = String(
+        spawnSync(command, [
+          ...prefix,
+          process.execPath,
+          PROGRAM,
+          'links',
+          '--json',
+          '--socket',
+          socket,
+        ]).stdout,
+      );
       if (holds(text) || tries === 15) return text;
     }
   }
 
-  test.each([['0.0.0.0', ASKED], ['::', ASKED6]])('listening on %s is up for a peer that lets in answers from %s only, also when it came later', async (wildcard, asked) => {
-    const folder = mkdtempSync(join(tmpdir(), 'spines-two-'));
-    const net = new Namespaces();
-    open.push({ close: async () => { await net.close(); rmSync(folder, { recursive: true, force: true }); } });
-    const peer = net.add('192.0.2.1'), host = net.add('192.0.2.2');
-    net.join(peer, host);
-    ip('-n', peer.namespace, 'addr', 'add', 'fd77::1/64', 'dev', peer.deviceTo(host), 'nodad');
-    ip('-n', host.namespace, 'addr', 'add', 'fd77::2/64', 'dev', host.deviceTo(peer), 'nodad');
-    // Nothing from the host's first address gets in.
-    const v6 = asked.includes(':');
-    const [command, ...prefix] = peer.prefix;
-    for (const device of ['all', peer.deviceTo(host)]) spawnSync(command, [...prefix, 'sh', '-c', `echo 1 > /proc/sys/net/ipv4/conf/${device}/rp_filter`]);
-    const socketOf = (name: string): string => join(folder, `${name}.sock`);
-    const common = ['--security', 'none', '--socket'];
-    host.spawn(process.execPath, [PROGRAM, 'daemon', ...common, socketOf('b'), '--name', 'b', '--id', '10.0.0.2', '--listen', v6 ? '[::]:8100' : `${wildcard}:8100`], folder);
-    const addAsked = (): void => {
-      ip('-n', host.namespace, 'addr', 'add', v6 ? `${asked}/64` : `${asked}/24`, 'dev', host.deviceTo(peer), ...(v6 ? ['nodad'] : []));
-      if (!v6) ip('-n', peer.namespace, 'route', 'replace', `${asked}/32`, 'dev', peer.deviceTo(host));
-    };
-    await links(host, socketOf('b'), (text) => text.includes('schema'));
-    addAsked();
-    if (!v6) ip('-n', peer.namespace, 'route', 'replace', 'blackhole', '192.0.2.2/32');
-    peer.spawn(process.execPath, [PROGRAM, 'daemon', ...common, socketOf('a'), '--name', 'a', '--id', '10.0.0.1', '--listen', v6 ? '[::]:8100' : '0.0.0.0:8100', '--link', v6 ? `[${asked}]:8100` : `${asked}:8100`], folder);
-    const seen = await links(peer, socketOf('a'), (text) => /"state": ?"up"/.test(text));
-    expect(seen).toMatch(/"state": ?"up"/);
-    // It answered from where it was asked: the peer never saw it move.
-    expect(seen).toContain(v6 ? `[${asked}]:8100` : `${asked}:8100`);
-  }, 120_000);
+  test.each([
+    ['0.0.0.0', ASKED],
+    ['::', ASKED6],
+  ])(
+    'listening on %s is up for a peer that lets in answers from %s only, also when it came later',
+    async (wildcard, asked) => {
+      const folder = mkdtempSync(join(tmpdir(), 'spines-two-'));
+      const net = new Namespaces();
+      open.push({
+        close: async () => {
+          await net.close();
+          rmSync(folder, { recursive: true, force: true });
+        },
+      });
+      const peer = net.add('192.0.2.1'),
+        host = net.add('192.0.2.2');
+      net.join(peer, host);
+      ip('-n', peer.namespace, 'addr', 'add', 'fd77::1/64', 'dev', peer.deviceTo(host), 'nodad');
+      ip('-n', host.namespace, 'addr', 'add', 'fd77::2/64', 'dev', host.deviceTo(peer), 'nodad');
+      // Nothing from the host's first address gets in.
+      const v6 = asked.includes(':');
+      const [command, ...prefix] = peer.prefix;
+      for (const device of ['all', peer.deviceTo(host)])
+        spawnSync(command, [
+          ...prefix,
+          'sh',
+          '-c',
+          `echo 1 > /proc/sys/net/ipv4/conf/${device}/rp_filter`,
+        ]);
+      const socketOf = (name: string): string => join(folder, `${name}.sock`);
+      const common = ['--security', 'none', '--socket'];
+      host.spawn(
+        process.execPath,
+        [
+          PROGRAM,
+          'daemon',
+          ...common,
+          socketOf('b'),
+          '--name',
+          'b',
+          '--id',
+          '10.0.0.2',
+          '--listen',
+          v6 ? '[::]:8100' : `${wildcard}:8100`,
+        ],
+        folder,
+      );
+      const addAsked = (): void => {
+        ip(
+          '-n',
+          host.namespace,
+          'addr',
+          'add',
+          v6 ? `${asked}/64` : `${asked}/24`,
+          'dev',
+          host.deviceTo(peer),
+          ...(v6 ? ['nodad'] : []),
+        );
+        if (!v6)
+          ip('-n', peer.namespace, 'route', 'replace', `${asked}/32`, 'dev', peer.deviceTo(host));
+      };
+      await links(host, socketOf('b'), (text) => text.includes('schema'));
+      addAsked();
+      if (!v6) ip('-n', peer.namespace, 'route', 'replace', 'blackhole', '192.0.2.2/32');
+      peer.spawn(
+        process.execPath,
+        [
+          PROGRAM,
+          'daemon',
+          ...common,
+          socketOf('a'),
+          '--name',
+          'a',
+          '--id',
+          '10.0.0.1',
+          '--listen',
+          v6 ? '[::]:8100' : '0.0.0.0:8100',
+          '--link',
+          v6 ? `[${asked}]:8100` : `${asked}:8100`,
+        ],
+        folder,
+      );
+      const seen = await links(peer, socketOf('a'), (text) => /"state": ?"up"/.test(text));
+      expect(seen).toMatch(/"state": ?"up"/);
+      // It answered from where it was asked: the peer never saw it move.
+      expect(seen).toContain(v6 ? `[${asked}]:8100` : `${asked}:8100`);
+    },
+    120_000,
+  );
 });

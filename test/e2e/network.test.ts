@@ -1,4 +1,6 @@
-/** Real daemons over real UDP: a file through a chain, a killed transit node, a restarted daemon. */
+/**
+ * Real daemons over real UDP: a file through a chain, a killed transit node, a restarted daemon.
+ */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, expect, test } from 'vitest';
@@ -11,14 +13,22 @@ afterEach(async () => {
   network = new RealNetwork();
 });
 
-const chain = (count: number): [number, number][] => Array.from({ length: count - 1 }, (_, i) => [i, i + 1]);
+const chain = (count: number): [number, number][] =>
+  Array.from({ length: count - 1 }, (_, i) => [i, i + 1]);
 const ring = (count: number): [number, number][] => [...chain(count), [count - 1, 0]];
 
 test('a 10 MB file goes through a chain of six daemons unharmed', async () => {
   await network.start(6, chain(6));
   await network.converged();
   const file = randomBytes(10 * 1024 * 1024);
-  const listener = spines(['cat', '-u', '--listen', '7000', '--socket', network.daemons[5]!.socket]);
+  const listener = spines([
+    'cat',
+    '-u',
+    '--listen',
+    '7000',
+    '--socket',
+    network.daemons[5]!.socket,
+  ]);
   const client = await network.daemons[5]!.connect();
   for (;;) {
     const status = (await client.request('status')) as { sockets: number };
@@ -27,13 +37,21 @@ test('a 10 MB file goes through a chain of six daemons unharmed', async () => {
   }
   await client.close();
   const began = performance.now();
-  const sender = await spines(['cat', '-u', 'n5', '7000', '--rate', '40mbit', '--socket', network.daemons[0]!.socket], { input: file });
+  const sender = await spines(
+    ['cat', '-u', 'n5', '7000', '--rate', '40mbit', '--socket', network.daemons[0]!.socket],
+    { input: file },
+  );
   expect(sender.stderr).toBe('');
   expect(sender.code).toBe(0);
   const received = await listener;
-  console.log(`10 MB at 40 Mbit/s through six daemons took ${((performance.now() - began) / 1_000).toFixed(2)} s`);
+  console.log(
+    '10 MB at 40 Mbit/s through six daemons took ' +
+      `${((performance.now() - began) / 1_000).toFixed(2)} s`,
+  );
   expect(received.stdout.length).toBe(file.length);
-  expect(createHash('sha256').update(received.stdout).digest('hex')).toBe(createHash('sha256').update(file).digest('hex'));
+  expect(createHash('sha256').update(received.stdout).digest('hex')).toBe(
+    createHash('sha256').update(file).digest('hex'),
+  );
 });
 
 test('a flow of 100 packets/s finds another way when a transit daemon is killed', async () => {
@@ -59,10 +77,13 @@ test('a flow of 100 packets/s finds another way when a transit daemon is killed'
     sent += 1;
     sender.send(payload, 9000, 'n3');
   }, 10);
-  const arrived = (count: number): Promise<void> => new Promise((resolve) => {
-    onMessage = () => { if (received.size >= count) resolve(); };
-    onMessage();
-  });
+  const arrived = (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      onMessage = () => {
+        if (received.size >= count) resolve();
+      };
+      onMessage();
+    });
   await arrived(100);
   const routes = (await from.request('routes')) as { routes: { node: string; nextHop: string }[] };
   const via = routes.routes.find((route) => route.node === '10.0.0.4')!.nextHop;
@@ -97,7 +118,9 @@ test('a program survives the restart of its daemon, and hears of it', async () =
   expect(socket.address().port).toBe(9100);
   await network.converged();
   const other = await network.daemons[1]!.connect();
-  const heard = new Promise<string>((resolve) => socket.once('message', (message) => resolve(message.toString())));
+  const heard = new Promise<string>((resolve) =>
+    socket.once('message', (message) => resolve(message.toString())),
+  );
   other.datagram().send('still here', 9100, 'n0');
   expect(await heard).toBe('still here');
   await client.close();

@@ -1,4 +1,7 @@
-/** Why a daemon goes without UDP offload is said: in its log, in status and by doctor. And what has nothing to do with it takes none away. */
+/**
+ * Why a daemon goes without UDP offload is said: in its log, in status and by doctor. And what has
+ * nothing to do with it takes none away.
+ */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -31,14 +34,27 @@ for (const port of [40000, 40001]) createSocket('udp4').bind(port, '127.0.0.1', 
 });`;
 
 test('what is switched off, and what cannot be had, has its reason', () => {
-  expect(findOffload(false).without).toMatch(process.platform === 'linux' ? /switched off|cannot be loaded/ : /only Linux/);
+  expect(findOffload(false).without).toMatch(
+    process.platform === 'linux' ? /switched off|cannot be loaded/ : /only Linux/,
+  );
 });
 
-test('where the optional package cannot be loaded, log, status and doctor say what the system said of it', async () => {
-  const preload = join(folder, 'broken.cjs'), socket = join(folder, 's');
+test('where the optional package cannot be loaded, log, ' +
+  'status and doctor say what the system said of it', async () => {
+  const preload = join(folder, 'broken.cjs'),
+    socket = join(folder, 's');
   writeFileSync(preload, BROKEN);
-  const [port] = await freePorts(1) as [number];
-  const daemon = new RealDaemon('a', port, socket, ['--security', 'none', '--id', '10.0.0.1', '--listen', `127.0.0.1:${port}`, '--socket', socket]);
+  const [port] = (await freePorts(1)) as [number];
+  const daemon = new RealDaemon('a', port, socket, [
+    '--security',
+    'none',
+    '--id',
+    '10.0.0.1',
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--socket',
+    socket,
+  ]);
   const options = process.env['NODE_OPTIONS'];
   process.env['NODE_OPTIONS'] = `--require ${preload}`;
   daemon.start();
@@ -47,28 +63,44 @@ test('where the optional package cannot be loaded, log, status and doctor say wh
   try {
     const asked = LONG ? [['status'], ['doctor']] : [['status']];
     for (const command of asked) {
-      const { stdout } = await spines([...command, '--wait', '60', '--socket', socket], { env: { NODE_OPTIONS: `--require ${preload}` } });
-      expect(stdout.toString().replace(/\s+/g, ' '), command[0]).toMatch(/one call (per|for each) datagram.*koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found/);
+      const { stdout } = await spines([...command, '--wait', '60', '--socket', socket], {
+        env: { NODE_OPTIONS: `--require ${preload}` },
+      });
+      expect(stdout.toString().replace(/\s+/g, ' '), command[0]).toMatch(
+        /one call (per|for each) datagram.*koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found/,
+      );
     }
-    expect(daemon.log).toMatch(/"reason":"the optional package koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found".*no UDP offload/);
+    expect(daemon.log).toMatch(
+      /"reason":"the optional package koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found".*no UDP offload/,
+    );
   } finally {
     await daemon.end('SIGKILL');
   }
 }, 90_000);
 
-test.runIf(LONG && whyNoNamespaces() === null && findOffload().offload?.batches === true)('that no port is free takes no offload away', async () => {
-  const space = `spines-${process.pid}-ports`;
-  const ip = (...args: string[]): void => { expect(spawnSync('ip', args).status, args.join(' ')).toBe(0); };
-  ip('netns', 'add', space);
-  try {
-    ip('-n', space, 'link', 'set', 'lo', 'up');
-    ip('netns', 'exec', space, 'sysctl', '-qw', 'net.ipv4.ip_local_port_range=40000 40001');
-    const child = spawn('ip', ['netns', 'exec', space, process.execPath, '-e', NO_PORT], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let said = '';
-    child.stdout.on('data', (chunk: Buffer) => { said += chunk.toString(); });
-    await new Promise((resolve) => child.once('close', resolve));
-    expect(JSON.parse(said)).toEqual({ batches: true, without: null });
-  } finally {
-    spawnSync('ip', ['netns', 'del', space]);
-  }
-}, 60_000);
+test.runIf(LONG && whyNoNamespaces() === null && findOffload().offload?.batches === true)(
+  'that no port is free takes no offload away',
+  async () => {
+    const space = `spines-${process.pid}-ports`;
+    const ip = (...args: string[]): void => {
+      expect(spawnSync('ip', args).status, args.join(' ')).toBe(0);
+    };
+    ip('netns', 'add', space);
+    try {
+      ip('-n', space, 'link', 'set', 'lo', 'up');
+      ip('netns', 'exec', space, 'sysctl', '-qw', 'net.ipv4.ip_local_port_range=40000 40001');
+      const child = spawn('ip', ['netns', 'exec', space, process.execPath, '-e', NO_PORT], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let said = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await new Promise((resolve) => child.once('close', resolve));
+      expect(JSON.parse(said)).toEqual({ batches: true, without: null });
+    } finally {
+      spawnSync('ip', ['netns', 'del', space]);
+    }
+  },
+  60_000,
+);

@@ -1,7 +1,17 @@
-/** What operators do with real daemons: sealed by default, a network from `spines init`, reload of config and identity. */
+/**
+ * What operators do with real daemons: sealed by default, a network from `spines init`, reload of
+ * config and identity.
+ */
 
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -37,8 +47,20 @@ async function until(what: string, holds: () => Promise<boolean> | boolean): Pro
 
 beforeAll(async () => {
   ports = await freePorts(3);
-  await command('init', 'lab', '-n', '3', '--dir', at('net'), '--addresses', ports.map((port) => `127.0.0.1:${port}`).join(','));
-  for (const i of [1, 2, 3]) daemons.push(new RealDaemon(`node-${i}`, ports[i - 1]!, socketOf(i), ['--config', configOf(i)]));
+  await command(
+    'init',
+    'lab',
+    '-n',
+    '3',
+    '--dir',
+    at('net'),
+    '--addresses',
+    ports.map((port) => `127.0.0.1:${port}`).join(','),
+  );
+  for (const i of [1, 2, 3])
+    daemons.push(
+      new RealDaemon(`node-${i}`, ports[i - 1]!, socketOf(i), ['--config', configOf(i)]),
+    );
   for (const daemon of daemons) daemon.start();
   for (const daemon of daemons) await (await daemon.connect()).close();
   await until('three nodes', async () => (await status(1)).nodes.reachable === 3);
@@ -49,9 +71,13 @@ afterAll(async () => {
 });
 
 describe('a daemon', () => {
-  test('does not start without an identity unless it is told that there is no security', async () => {
+  test('does not start without an identity unless ' +
+    'it is told that there is no security', async () => {
     writeFileSync(at('bare.yaml'), 'id: 10.0.0.1\n');
-    for (const args of [['daemon', '--id', '10.0.0.1'], ['daemon', '--config', at('bare.yaml')]]) {
+    for (const args of [
+      ['daemon', '--id', '10.0.0.1'],
+      ['daemon', '--config', at('bare.yaml')],
+    ]) {
       const ran = await spines(args);
       expect(ran.code).toBe(2);
       expect(ran.stderr).toMatch(/needs an identity.*spines init.*none.*laboratory/s);
@@ -61,7 +87,16 @@ describe('a daemon', () => {
   test('without security warns in log and status', async () => {
     const [port] = await freePorts(1);
     const socket = at('open.sock');
-    const daemon = new RealDaemon('open', port!, socket, ['--id', '10.0.0.9', '--security', 'none', '--listen', `127.0.0.1:${port!}`, '--socket', socket]);
+    const daemon = new RealDaemon('open', port!, socket, [
+      '--id',
+      '10.0.0.9',
+      '--security',
+      'none',
+      '--listen',
+      `127.0.0.1:${port!}`,
+      '--socket',
+      socket,
+    ]);
     daemon.start();
     try {
       await (await daemon.connect()).close();
@@ -76,17 +111,33 @@ describe('a daemon', () => {
     const [port] = await freePorts(1);
     await command('init', 'other', '-n', '1', '--dir', at('other'));
     const socket = at('other.sock');
-    const daemon = new RealDaemon('other', port!, socket, ['--identity', at('other', 'node-1'), '--listen', `127.0.0.1:${port!}`, '--socket', socket]);
+    const daemon = new RealDaemon('other', port!, socket, [
+      '--identity',
+      at('other', 'node-1'),
+      '--listen',
+      `127.0.0.1:${port!}`,
+      '--socket',
+      socket,
+    ]);
     daemon.start();
     try {
       await (await daemon.connect()).close();
       renameSync(at('other', 'node-1'), at('other', 'moved'));
-      expect((await spines(['reload', '--socket', socket])).stderr).toMatch(/^spines: nothing was changed: --identity .* is no folder that can be read; /);
-      expect(JSON.parse(await command('status', '--json', '--socket', socket))).toMatchObject({ node: '10.0.0.1', name: 'node-1', security: 'sealed', identity: { authorities: [{ name: 'other' }] } });
+      expect((await spines(['reload', '--socket', socket])).stderr).toMatch(
+        /^spines: nothing was changed: --identity .* is no folder that can be read; /,
+      );
+      expect(JSON.parse(await command('status', '--json', '--socket', socket))).toMatchObject({
+        node: '10.0.0.1',
+        name: 'node-1',
+        security: 'sealed',
+        identity: { authorities: [{ name: 'other' }] },
+      });
     } finally {
       await daemon.end('SIGTERM');
     }
-    expect((await spines(['daemon', '--identity', at('none')])).stderr).toMatch(/^spines: --identity .* is no folder that can be read; /);
+    expect((await spines(['daemon', '--identity', at('none')])).stderr).toMatch(
+      /^spines: --identity .* is no folder that can be read; /,
+    );
   }, 60_000);
 });
 
@@ -95,25 +146,56 @@ describe('a network from `spines init`', () => {
     const { security, identity } = await status(2);
     expect(security).toBe('sealed');
     expect(identity!.leftS / 86_400).toBeGreaterThan(364);
-    expect(identity).toMatchObject({ primitives: expect.stringMatching(/^(libsodium|node:crypto)$/), authorities: [{ name: 'lab' }], revocations: [{ revoked: 0 }] });
-    expect(await command('ping', 'node-3', '-c', '1', '--socket', socketOf(1))).toContain('1 received');
+    expect(identity).toMatchObject({
+      primitives: expect.stringMatching(/^(libsodium|node:crypto)$/),
+      authorities: [{ name: 'lab' }],
+      revocations: [{ revoked: 0 }],
+    });
+    expect(await command('ping', 'node-3', '-c', '1', '--socket', socketOf(1))).toContain(
+      '1 received',
+    );
   }, 60_000);
 
   test('carries streams and datagrams by byzantine routing, and shows their ways', async () => {
     const input = randomBytes(300_000);
     for (const datagram of [[], ['-u', '--link', 'reliable', '--rate', '10mbit']]) {
-      const listening = spines(['cat', '--listen', '7100', '--socket', socketOf(3), ...(datagram.length === 0 ? [] : ['-u', '--link', 'reliable'])]);
-      await until('the listener', async () => (await command('sessions', '--socket', socketOf(3))).includes('7100'));
-      const sent = await spines(['cat', 'node-3', '7100', '--routing', 'byzantine', ...datagram, '--socket', socketOf(1)], { input });
+      const listening = spines([
+        'cat',
+        '--listen',
+        '7100',
+        '--socket',
+        socketOf(3),
+        ...(datagram.length === 0 ? [] : ['-u', '--link', 'reliable']),
+      ]);
+      await until('the listener', async () =>
+        (await command('sessions', '--socket', socketOf(3))).includes('7100'),
+      );
+      const sent = await spines(
+        ['cat', 'node-3', '7100', '--routing', 'byzantine', ...datagram, '--socket', socketOf(1)],
+        { input },
+      );
       expect(sent.code, sent.stderr).toBe(0);
       const heard = await listening;
       expect(heard.code, heard.stderr).toBe(0);
       // Datagrams may change places.
-      expect(datagram.length === 0 ? heard.stdout.equals(input) : heard.stdout.length).toBe(datagram.length === 0 ? true : input.length);
+      expect(datagram.length === 0 ? heard.stdout.equals(input) : heard.stdout.length).toBe(
+        datagram.length === 0 ? true : input.length,
+      );
     }
-    expect(await command('routes', '--byzantine', '--socket', socketOf(1))).toMatch(/node-3 \(10\.0\.0\.3\) +reliable +node-1 > .*node-3 .* quiet\n/);
-    const traced = await command('trace', 'node-3', '--routing', 'byzantine', '--socket', socketOf(1));
-    expect(traced).toMatch(/^TRACE node-3 \(10\.0\.0\.3\), byzantine: the path in use over reliable links\n.*\n(.*\n)* +\d +node-3 \(10\.0\.0\.3\) +[\d.]+ ms\n$/);
+    expect(await command('routes', '--byzantine', '--socket', socketOf(1))).toMatch(
+      /node-3 \(10\.0\.0\.3\) +reliable +node-1 > .*node-3 .* quiet\n/,
+    );
+    const traced = await command(
+      'trace',
+      'node-3',
+      '--routing',
+      'byzantine',
+      '--socket',
+      socketOf(1),
+    );
+    expect(traced).toMatch(
+      /^TRACE node-3 \(10\.0\.0\.3\), byzantine: the path in use over reliable links\n.*\n(.*\n)* +\d +node-3 \(10\.0\.0\.3\) +[\d.]+ ms\n$/,
+    );
     expect((await status(1)).byzantine).toMatchObject({ convictions: 0 });
     expect(await command('status', '--socket', socketOf(1))).toMatch(/\nbyzantine +\d+ flows\n/);
   }, 60_000);
@@ -127,16 +209,27 @@ describe('a network from `spines init`', () => {
       expect(ran.stderr).toMatch(/^spines: nothing was changed: [^\n]+\n$/);
       return ran.stderr;
     };
-    expect(await reload(`${good}accept: maybe\n`)).toContain('accept: expected true or false, found "maybe"');
-    expect(await reload(good.replace(/listen:\n {2}- .*/, 'listen: ["127.0.0.1:1"]'))).toContain('listen cannot change while the daemon runs and needs a restart');
-    expect(await reload(`${good}metric: hops\nlimits: { links: 5, nodes: 10 }\n`)).toMatch(/metric cannot change.*limits\.nodes cannot change/);
-    expect(await reload(`${good}security: none\n`)).toContain('security cannot change while the daemon runs and needs a restart');
+    expect(await reload(`${good}accept: maybe\n`)).toContain(
+      'accept: expected true or false, found "maybe"',
+    );
+    expect(await reload(good.replace(/listen:\n {2}- .*/, 'listen: ["127.0.0.1:1"]'))).toContain(
+      'listen cannot change while the daemon runs and needs a restart',
+    );
+    expect(await reload(`${good}metric: hops\nlimits: { links: 5, nodes: 10 }\n`)).toMatch(
+      /metric cannot change.*limits\.nodes cannot change/,
+    );
+    expect(await reload(`${good}security: none\n`)).toContain(
+      'security cannot change while the daemon runs and needs a restart',
+    );
     expect(await reload(good.replace('node.crt', 'lost.crt'))).toContain('lost.crt does not exist');
 
     const before = daemons[0]!.log.split('reload refused').length;
     writeFileSync(configOf(1), `${good}accept: maybe\n`);
     daemons[0]!.process!.kill('SIGHUP');
-    await until('the refusal in the log', () => daemons[0]!.log.split('reload refused').length > before);
+    await until(
+      'the refusal in the log',
+      () => daemons[0]!.log.split('reload refused').length > before,
+    );
     writeFileSync(configOf(1), good);
     expect(await command('reload', '--socket', socketOf(1))).toBe('nothing changed\n');
     expect((await status(1)).bounds['links']![1]).toBe(128);
@@ -145,9 +238,19 @@ describe('a network from `spines init`', () => {
   test('reload: takes what may change, and says what did', async () => {
     const good = readFileSync(configOf(1), 'utf8');
     const [port] = await freePorts(1);
-    writeFileSync(configOf(1), `${good.replace('links:', `links:\n  - { address: "127.0.0.1:${port!}" }`)}limits: { links: 9 }\nlog: { level: debug }\n`);
-    const { changes } = JSON.parse(await command('reload', '--json', '--socket', socketOf(1))) as { changes: string[] };
-    expect(changes).toEqual([`links: +127.0.0.1:${port!}`, 'limits.links: 128 -> 9', 'log.level: info -> debug']);
+    writeFileSync(
+      configOf(1),
+      `${good.replace('links:', `links:\n  - { address: "127.0.0.1:${port!}" }`)}limits: { ` +
+        `links: 9 }\nlog: { level: debug }\n`,
+    );
+    const { changes } = JSON.parse(await command('reload', '--json', '--socket', socketOf(1))) as {
+      changes: string[];
+    };
+    expect(changes).toEqual([
+      `links: +127.0.0.1:${port!}`,
+      'limits.links: 128 -> 9',
+      'log.level: info -> debug',
+    ]);
     expect((await status(1)).bounds['links']![1]).toBe(9);
     expect(await command('links', '--socket', socketOf(1))).toContain(`127.0.0.1:${port!}`);
 
@@ -158,32 +261,56 @@ describe('a network from `spines init`', () => {
     expect((await status(1)).links.up).toBe(2);
   }, 60_000);
 
-  test('reload: a renewed certificate, and new keys, without a link going down for good', async () => {
+  test('reload: a renewed certificate, and new keys, ' +
+    'without a link going down for good', async () => {
     const node = at('net', 'node-1');
     renameSync(join(node, 'node.crt'), join(node, 'old.crt'));
-    await command('keys', 'sign', join(node, 'node.req'), '--dir', at('net', 'authority'), '--days', '20');
-    expect(await command('reload', '--socket', socketOf(1))).toMatch(/^certificate: renewed, serial [0-9a-f]{16}, valid until \S+\n$/);
+    await command(
+      'keys',
+      'sign',
+      join(node, 'node.req'),
+      '--dir',
+      at('net', 'authority'),
+      '--days',
+      '20',
+    );
+    expect(await command('reload', '--socket', socketOf(1))).toMatch(
+      /^certificate: renewed, serial [0-9a-f]{16}, valid until \S+\n$/,
+    );
     expect(daemons[0]!.log).toMatch(/"level":40.*"daysLeft":(19|20).*"msg":"expires soon"/);
     expect(await command('status', '--socket', socketOf(1))).toMatch(/(19|20) days left/);
 
     await command('keys', 'rotate', join(node, 'node.key'));
-    expect((await spines(['reload', '--socket', socketOf(1)])).stderr).toMatch(/nothing was changed: .*node\.crt does not exist/);
+    expect((await spines(['reload', '--socket', socketOf(1)])).stderr).toMatch(
+      /nothing was changed: .*node\.crt does not exist/,
+    );
     await command('keys', 'sign', join(node, 'node.req'), '--dir', at('net', 'authority'));
-    expect(await command('reload', '--socket', socketOf(1))).toMatch(/^certificate: new keys, serial [0-9a-f]{16}, valid until \S+\nearlier identities: [0-9a-f]{16}\n$/);
-    await until('three nodes again', async () => (await status(1)).nodes.reachable === 3 && (await status(1)).links.up === 2);
-    expect(await command('ping', 'node-3', '-c', '1', '--socket', socketOf(1))).toContain('1 received');
+    expect(await command('reload', '--socket', socketOf(1))).toMatch(
+      /^certificate: new keys, serial [0-9a-f]{16}, valid until \S+\nearlier identities: [0-9a-f]{16}\n$/,
+    );
+    await until(
+      'three nodes again',
+      async () => (await status(1)).nodes.reachable === 3 && (await status(1)).links.up === 2,
+    );
+    expect(await command('ping', 'node-3', '-c', '1', '--socket', socketOf(1))).toContain(
+      '1 received',
+    );
   }, 60_000);
 
   test('reload: a revocation list cuts off whom it revokes', async () => {
     const authority = at('net', 'authority');
     await command('keys', 'revoke', at('net', 'node-3', 'node.crt'), '--dir', authority);
     copyFileSync(join(authority, 'revocations.crl'), at('net', 'node-2', 'revocations.crl'));
-    expect(await command('reload', '--socket', socketOf(2))).toMatch(/^revocations: list \d+ with 1 revoked\n$/);
+    expect(await command('reload', '--socket', socketOf(2))).toMatch(
+      /^revocations: list \d+ with 1 revoked\n$/,
+    );
     expect((await status(2)).identity!.revocations).toMatchObject([{ revoked: 1 }]);
     await until('the link to node-3 down', async () => (await status(2)).links.up === 1);
     const ran = await spines(['config', 'check', configOf(3)]);
     expect(ran.code, 'node-3 itself has the old list').toBe(0);
     copyFileSync(join(authority, 'revocations.crl'), at('net', 'node-3', 'revocations.crl'));
-    expect((await spines(['config', 'check', configOf(3)])).stderr).toMatch(/is revoked; make new keys with `spines keys rotate`/);
+    expect((await spines(['config', 'check', configOf(3)])).stderr).toMatch(
+      /is revoked; make new keys with `spines keys rotate`/,
+    );
   }, 60_000);
 });

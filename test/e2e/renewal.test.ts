@@ -1,10 +1,18 @@
 /**
- * Real daemons renew keys, certificates, configuration and authority while a stream of 20 Mbit/s runs between them: every
- * byte arrives, and no link goes down.
+ * Real daemons renew keys, certificates, configuration and authority while a stream of 20 Mbit/s
+ * runs between them: every byte arrives, and no link goes down.
  */
 
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -27,7 +35,9 @@ async function command(...args: string[]): Promise<string> {
 }
 
 async function asked<T>(what: string, i: number): Promise<T> {
-  return JSON.parse(await command(what, '--json', '--socket', at('net', `node-${i}`, 'spines.sock'))) as T;
+  return JSON.parse(
+    await command(what, '--json', '--socket', at('net', `node-${i}`, 'spines.sock')),
+  ) as T;
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
@@ -37,30 +47,60 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   }
 }
 
-test('20 Mbit/s through three daemons while keys, certificates, authority and config change', async () => {
+test('20 Mbit/s through three daemons while keys, ' +
+  'certificates, authority and config change', async () => {
   const ports = await freePorts(3);
-  await command('init', 'lab', '-n', '3', '--dir', at('net'), '--addresses', ports.map((port) => `127.0.0.1:${port}`).join(','));
+  await command(
+    'init',
+    'lab',
+    '-n',
+    '3',
+    '--dir',
+    at('net'),
+    '--addresses',
+    ports.map((port) => `127.0.0.1:${port}`).join(','),
+  );
   const node = (i: number, file: string): string => at('net', `node-${i}`, file);
   for (const i of [1, 2, 3]) {
     // A chain: the stream from 1 to 3 must cross 2. New keys every second.
-    const config = readFileSync(node(i, 'spines.yaml'), 'utf8').replace(/links:\n(?: {2}- .*\n(?: {4}.*\n)*)+/, '');
+    const config = readFileSync(node(i, 'spines.yaml'), 'utf8').replace(
+      /links:\n(?: {2}- .*\n(?: {4}.*\n)*)+/,
+      '',
+    );
     const links = i === 2 ? '[]' : `[{ address: "127.0.0.1:${ports[1]!}" }]`;
     writeFileSync(node(i, 'spines.yaml'), `${config}links: ${links}\nrekeyAfter: 1s\n`);
-    daemons.push(new RealDaemon(`node-${i}`, ports[i - 1]!, node(i, 'spines.sock'), ['--config', node(i, 'spines.yaml')]));
+    daemons.push(
+      new RealDaemon(`node-${i}`, ports[i - 1]!, node(i, 'spines.sock'), [
+        '--config',
+        node(i, 'spines.yaml'),
+      ]),
+    );
   }
   for (const daemon of daemons) daemon.start();
   for (const daemon of daemons) await (await daemon.connect()).close();
-  await until('three nodes', async () => (await asked<StatusReply>('status', 1)).nodes.reachable === 3);
+  await until(
+    'three nodes',
+    async () => (await asked<StatusReply>('status', 1)).nodes.reachable === 3,
+  );
 
   const sent = randomBytes(50_000_000);
   const receiving = spines(['cat', '--listen', '7000', '--socket', node(3, 'spines.sock')]);
-  await until('a listener', async () => JSON.stringify(await asked('sessions', 3)).includes('"listener"'));
+  await until('a listener', async () =>
+    JSON.stringify(await asked('sessions', 3)).includes('"listener"'),
+  );
   let over = false;
-  const sending = spines(['cat', 'node-3', '7000', '--rate', '20mbit', '--socket', node(1, 'spines.sock')], { input: sent }).finally(() => { over = true; });
+  const sending = spines(
+    ['cat', 'node-3', '7000', '--rate', '20mbit', '--socket', node(1, 'spines.sock')],
+    { input: sent },
+  ).finally(() => {
+    over = true;
+  });
 
   const authority = at('net', 'authority');
-  const serial = async (i: number): Promise<string> => (await asked<StatusReply>('status', i)).identity!.serial;
-  const reload = (i: number): Promise<string> => command('reload', '--socket', node(i, 'spines.sock'));
+  const serial = async (i: number): Promise<string> =>
+    (await asked<StatusReply>('status', i)).identity!.serial;
+  const reload = (i: number): Promise<string> =>
+    command('reload', '--socket', node(i, 'spines.sock'));
   const before = [await serial(1), await serial(2), await serial(3)];
 
   // A renewed certificate for the node in the middle, by signal.
@@ -72,26 +112,54 @@ test('20 Mbit/s through three daemons while keys, certificates, authority and co
   // New keys for both ends at once.
   for (const i of [1, 3]) {
     await command('keys', 'rotate', node(i, 'node.key'));
-    await command('keys', 'sign', node(i, 'node.req'), '--dir', authority, '--out', node(i, 'node.crt'));
+    await command(
+      'keys',
+      'sign',
+      node(i, 'node.req'),
+      '--dir',
+      authority,
+      '--out',
+      node(i, 'node.crt'),
+    );
   }
   await Promise.all([reload(1), reload(3)]);
   expect(await serial(1)).not.toBe(before[0]);
   expect(await serial(3)).not.toBe(before[2]);
 
-  // A second authority takes over: trusted by all, then it signs all, then the first one is dropped.
-  await command('keys', 'init', '--network', join(authority, 'authority.pub'), '--dir', at('second'));
+  // A second authority takes over: trusted by all, then it signs all, then the first one is
+  // dropped.
+  await command(
+    'keys',
+    'init',
+    '--network',
+    join(authority, 'authority.pub'),
+    '--dir',
+    at('second'),
+  );
   const trust = async (files: string): Promise<void> => {
     for (const i of [1, 2, 3]) {
-      const config = readFileSync(node(i, 'spines.yaml'), 'utf8').replace(/authorities:(?:\n {4}- .*)+|authorities: \[.*\]/, `authorities: ${files}`);
+      const config = readFileSync(node(i, 'spines.yaml'), 'utf8').replace(
+        /authorities:(?:\n {4}- .*)+|authorities: \[.*\]/,
+        `authorities: ${files}`,
+      );
       writeFileSync(node(i, 'spines.yaml'), config);
       await reload(i);
     }
   };
-  for (const i of [1, 2, 3]) copyFileSync(at('second', 'authority.pub'), node(i, 'authority-2.pub'));
+  for (const i of [1, 2, 3])
+    copyFileSync(at('second', 'authority.pub'), node(i, 'authority-2.pub'));
   await trust('[authority.pub, authority-2.pub]');
   for (const i of [1, 2, 3]) {
     rmSync(node(i, 'node.crt'));
-    await command('keys', 'sign', node(i, 'node.req'), '--dir', at('second'), '--out', node(i, 'node.crt'));
+    await command(
+      'keys',
+      'sign',
+      node(i, 'node.req'),
+      '--dir',
+      at('second'),
+      '--out',
+      node(i, 'node.crt'),
+    );
     await reload(i);
   }
   await trust('[authority-2.pub]');
@@ -105,7 +173,11 @@ test('20 Mbit/s through three daemons while keys, certificates, authority and co
   expect(done.code, done.stderr).toBe(0);
   expect(received.stdout.equals(sent)).toBe(true);
   const { links } = await asked<LinksReply>('links', 2);
-  console.log(`50 MB at 20 Mbit/s: ${links.map((link) => `${link.seal?.rekeys} changes of keys`).join(' and ')} on the two links; the stream ran during ${under}`);
+  console.log(
+    '50 MB at 20 Mbit/s: ' +
+      `${links.map((link) => `${link.seal?.rekeys} changes of keys`).join(' and ')} on the two ` +
+      `links; the stream ran during ${under}`,
+  );
   for (const daemon of daemons) expect(daemon.log).not.toContain('"link down"');
   for (const link of links) expect(link.seal!.rekeys).toBeGreaterThan(4);
 }, 90_000);

@@ -1,6 +1,7 @@
 /**
- * Keys that change every ten seconds under traffic, between real daemons: a stream of 20 Mbit/s and 1,000 datagrams a second, while a daemon on the way
- * and one at an end are killed and started again. Nothing is lost but what a killed daemon had. SPINES_LONG=1: ten minutes.
+ * Keys that change every ten seconds under traffic, between real daemons: a stream of 20 Mbit/s and
+ * 1,000 datagrams a second, while a daemon on the way and one at an end are killed and started
+ * again. Nothing is lost but what a killed daemon had. SPINES_LONG=1: ten minutes.
  *
  *     n0 ---- n1 ---- n3     to n3: the stream, 1,000 datagrams a second
  *        \--- n2 ---/        to n4: 200 datagrams a second; n4 is killed twice, n1 twice
@@ -14,11 +15,20 @@ import { RealNetwork, type RealDaemon } from '../support/processes.ts';
 
 const LONG = process.env['SPINES_LONG'] === '1';
 const SECONDS = 600;
-const STREAM_BYTES_PER_SECOND = 2_500_000, DATAGRAMS_PER_SECOND = 1_000, DATAGRAMS_TO_RESTARTED = 200;
-const DATAGRAM_BYTES = 200, TICK_MS = 10;
-/** A killed daemon on the way had what it had acknowledged and not passed on: at most so long before it was killed, and what came until it was noticed. */
+const STREAM_BYTES_PER_SECOND = 2_500_000,
+  DATAGRAMS_PER_SECOND = 1_000,
+  DATAGRAMS_TO_RESTARTED = 200;
+const DATAGRAM_BYTES = 200,
+  TICK_MS = 10;
+/**
+ * A killed daemon on the way had what it had acknowledged and not passed on: at most so long before
+ * it was killed, and what came until it was noticed.
+ */
 const CRASH_MS = 1_000;
-/** The end that is started anew has loaded, joined and said its keys by then, whatever else this machine does. */
+/**
+ * The end that is started anew has loaded, joined and said its keys by then, whatever else this
+ * machine does.
+ */
 const BACK_MS = 15_000;
 
 let network = new RealNetwork();
@@ -59,9 +69,19 @@ class Numbered {
   }
 }
 
-/** What is due, as far as the daemon takes it: a program that goes on beyond that would lose messages by its own fault. */
-function pour(socket: SpinesDatagram, numbered: Numbered, most: number, node: string, due: number): void {
-  for (let i = Math.min(2 * most, due - numbered.leftAt.length); i > 0 && !numbered.full; i -= 1) numbered.full = !socket.send(numbered.next(), 700, node);
+/**
+ * What is due, as far as the daemon takes it: a program that goes on beyond that would lose
+ * messages by its own fault.
+ */
+function pour(
+  socket: SpinesDatagram,
+  numbered: Numbered,
+  most: number,
+  node: string,
+  due: number,
+): void {
+  for (let i = Math.min(2 * most, due - numbered.leftAt.length); i > 0 && !numbered.full; i -= 1)
+    numbered.full = !socket.send(numbered.next(), 700, node);
 }
 
 async function listen(client: SpinesClient, port: number, numbered: Numbered): Promise<void> {
@@ -70,94 +90,160 @@ async function listen(client: SpinesClient, port: number, numbered: Numbered): P
   await new Promise<void>((resolve) => socket.bind(port, resolve));
 }
 
-test.runIf(LONG)('ten minutes of keys that change every ten seconds lose nothing but what killed daemons had', async () => {
-  writeFileSync(`${network.folder}/config.yaml`, 'keyRotation: 10s\nadvertisementRefresh: 10s\nadvertisementLifetime: 60s\n');
-  await network.start(5, [[0, 1], [0, 2], [1, 3], [2, 3], [1, 4], [2, 4]], ['--config', `${network.folder}/config.yaml`]);
-  await network.converged();
-  const clients = await Promise.all(network.daemons.map((daemon) => daemon.connect()));
-  const [first, , , last] = clients as [SpinesClient, SpinesClient, SpinesClient, SpinesClient];
+test.runIf(LONG)(
+  'ten minutes of keys that change every ten seconds lose nothing but what killed daemons had',
+  async () => {
+    writeFileSync(
+      `${network.folder}/config.yaml`,
+      'keyRotation: 10s\nadvertisementRefresh: 10s\nadvertisementLifetime: 60s\n',
+    );
+    await network.start(
+      5,
+      [
+        [0, 1],
+        [0, 2],
+        [1, 3],
+        [2, 3],
+        [1, 4],
+        [2, 4],
+      ],
+      ['--config', `${network.folder}/config.yaml`],
+    );
+    await network.converged();
+    const clients = await Promise.all(network.daemons.map((daemon) => daemon.connect()));
+    const [first, , , last] = clients as [SpinesClient, SpinesClient, SpinesClient, SpinesClient];
 
-  const steady = new Numbered(), restarted = new Numbered();
-  await listen(last, 700, steady);
-  await listen(clients[4]!, 700, restarted);
+    const steady = new Numbered(),
+      restarted = new Numbered();
+    await listen(last, 700, steady);
+    await listen(clients[4]!, 700, restarted);
 
-  let received = 0, wrong = 0, ended = false;
-  const server = last.createServer({}, (socket) => {
-    socket.on('data', (chunk: Buffer) => {
-      for (let i = 0; i < chunk.length; i += 1) if (chunk[i] !== byteAt(received + i)) wrong += 1;
-      received += chunk.length;
+    let received = 0,
+      wrong = 0,
+      ended = false;
+    const server = last.createServer({}, (socket) => {
+      socket.on('data', (chunk: Buffer) => {
+        for (let i = 0; i < chunk.length; i += 1) if (chunk[i] !== byteAt(received + i)) wrong += 1;
+        received += chunk.length;
+      });
+      socket.on('error', (error) => {
+        wrong += 1;
+        console.log('stream at its far end', error);
+      });
+      socket.on('end', () => {
+        ended = true;
+        socket.end();
+      });
     });
-    socket.on('error', (error) => { wrong += 1; console.log('stream at its far end', error); });
-    socket.on('end', () => { ended = true; socket.end(); });
-  });
-  await new Promise<void>((resolve) => { server.listen(701, resolve); });
-  const stream = first.stream({ link: 'reliable' });
-  stream.on('error', (error) => { wrong += 1; console.log('stream', error); });
-  stream.resume();
-  await new Promise<void>((resolve) => { stream.connect(701, 'n3', resolve); });
+    await new Promise<void>((resolve) => {
+      server.listen(701, resolve);
+    });
+    const stream = first.stream({ link: 'reliable' });
+    stream.on('error', (error) => {
+      wrong += 1;
+      console.log('stream', error);
+    });
+    stream.resume();
+    await new Promise<void>((resolve) => {
+      stream.connect(701, 'n3', resolve);
+    });
 
-  // Several sockets: what waits for a node that is away does not hold up what is for another.
-  const sender = first.datagram({ link: 'reliable' }), toRestarted = first.datagram({ link: 'reliable' });
-  for (const [socket, numbered] of [[sender, steady], [toRestarted, restarted]] as const) {
-    socket.on('error', (error) => console.log('datagrams', error));
-    socket.on('drain', () => { numbered.full = false; });
-  }
-  const began = performance.now();
-  let sent = 0;
-  const due = (perSecond: number): number => Math.floor(((performance.now() - began) / 1_000) * perSecond);
-  const pulse = setInterval(() => {
-    const bytes = Math.min(due(STREAM_BYTES_PER_SECOND) - sent, 1_048_576);
-    if (bytes > 0 && !stream.writableNeedDrain) {
-      const chunk = Buffer.alloc(bytes);
-      for (let i = 0; i < bytes; i += 1) chunk[i] = byteAt(sent + i);
-      sent += bytes;
-      stream.write(chunk);
+    // Several sockets: what waits for a node that is away does not hold up what is for another.
+    const sender = first.datagram({ link: 'reliable' }),
+      toRestarted = first.datagram({ link: 'reliable' });
+    for (const [socket, numbered] of [
+      [sender, steady],
+      [toRestarted, restarted],
+    ] as const) {
+      socket.on('error', (error) => console.log('datagrams', error));
+      socket.on('drain', () => {
+        numbered.full = false;
+      });
     }
-    pour(sender, steady, 10, 'n3', due(DATAGRAMS_PER_SECOND));
-    pour(toRestarted, restarted, 5, '10.0.0.5', due(DATAGRAMS_TO_RESTARTED));
-  }, TICK_MS);
+    const began = performance.now();
+    let sent = 0;
+    const due = (perSecond: number): number =>
+      Math.floor(((performance.now() - began) / 1_000) * perSecond);
+    const pulse = setInterval(() => {
+      const bytes = Math.min(due(STREAM_BYTES_PER_SECOND) - sent, 1_048_576);
+      if (bytes > 0 && !stream.writableNeedDrain) {
+        const chunk = Buffer.alloc(bytes);
+        for (let i = 0; i < bytes; i += 1) chunk[i] = byteAt(sent + i);
+        sent += bytes;
+        stream.write(chunk);
+      }
+      pour(sender, steady, 10, 'n3', due(DATAGRAMS_PER_SECOND));
+      pour(toRestarted, restarted, 5, '10.0.0.5', due(DATAGRAMS_TO_RESTARTED));
+    }, TICK_MS);
 
-  const killed: { readonly index: number; readonly at: number; readonly backAt: number }[] = [];
-  const kill = async (index: number): Promise<void> => {
-    const daemon: RealDaemon = network.daemons[index]!;
-    const at = performance.now();
-    await daemon.end('SIGKILL');
-    await sleep(1_000);
-    daemon.start();
-    // The programs come back by themselves.
-    await (await daemon.connect()).close();
-    killed.push({ index, at, backAt: performance.now() });
-  };
-  for (const [i, index] of [4, 1, 4, 1].entries()) {
-    await sleep(((i + 1) * SECONDS * 1_000) / 5 - (performance.now() - began));
-    await kill(index);
-  }
-  await sleep(SECONDS * 1_000 - (performance.now() - began));
-  clearInterval(pulse);
-  stream.end();
-  for (let i = 0; i < 300 && !ended; i += 1) await sleep(100);
-  await sleep(5_000);
+    const killed: { readonly index: number; readonly at: number; readonly backAt: number }[] = [];
+    const kill = async (index: number): Promise<void> => {
+      const daemon: RealDaemon = network.daemons[index]!;
+      const at = performance.now();
+      await daemon.end('SIGKILL');
+      await sleep(1_000);
+      daemon.start();
+      // The programs come back by themselves.
+      await (await daemon.connect()).close();
+      killed.push({ index, at, backAt: performance.now() });
+    };
+    for (const [i, index] of [4, 1, 4, 1].entries()) {
+      await sleep(((i + 1) * SECONDS * 1_000) / 5 - (performance.now() - began));
+      await kill(index);
+    }
+    await sleep(SECONDS * 1_000 - (performance.now() - began));
+    clearInterval(pulse);
+    stream.end();
+    for (let i = 0; i < 300 && !ended; i += 1) await sleep(100);
+    await sleep(5_000);
 
-  const status = (await Promise.all(clients.map((client) => client.request('status')))) as unknown as StatusReply[];
-  console.log(`stream ${sent} sent, ${received} received; datagrams to n3 ${steady.leftAt.length}, lost ${steady.lost.length}; to n4 ${restarted.leftAt.length}, lost ${restarted.lost.length}; `
-    + `killed ${killed.map(({ index, at, backAt }) => `n${index} at ${((at - began) / 1_000).toFixed(1)} s, back after ${((backAt - at) / 1_000).toFixed(1)} s`).join(', ')}`);
-  for (const { index, at, backAt } of killed) {
-    const near = (numbered: Numbered): number[] => numbered.lost.filter((left) => left > at - CRASH_MS && left < backAt + BACK_MS).map((left) => Math.round(left - at));
-    const span = (left: readonly number[]): string => (left.length === 0 ? 'none' : `${left.length}, which left from ${Math.min(...left)} to ${Math.max(...left)} ms after it`);
-    console.log(`n${index} killed: of those to n3 lost ${span(near(steady))}; of those to n4 ${span(near(restarted))}`);
-  }
-  console.log(`drops ${JSON.stringify(status.map(({ drops }) => drops))}`);
+    const status = (await Promise.all(
+      clients.map((client) => client.request('status')),
+    )) as unknown as StatusReply[];
+    console.log(
+      `stream ${sent} sent, ${received} received; datagrams to n3 ${steady.leftAt.length}, lost ` +
+        `${steady.lost.length}; to n4 ${restarted.leftAt.length}, lost ${restarted.lost.length}; ` +
+        `killed ${killed.map(({ index, at, backAt }) => `n${index} at ${((at - began) / 1_000).toFixed(1)} s, back after ${((backAt - at) / 1_000).toFixed(1)} s`).join(', ')}`,
+    );
+    for (const { index, at, backAt } of killed) {
+      const near = (numbered: Numbered): number[] =>
+        numbered.lost
+          .filter((left) => left > at - CRASH_MS && left < backAt + BACK_MS)
+          .map((left) => Math.round(left - at));
+      const span = (left: readonly number[]): string =>
+        left.length === 0
+          ? 'none'
+          : `${left.length}, which left from ${Math.min(...left)} to ${Math.max(...left)} ms ` +
+            'after it';
+      console.log(
+        `n${index} killed: of those to n3 lost ${span(near(steady))}; of those to n4 ` +
+          `${span(near(restarted))}`,
+      );
+    }
+    console.log(`drops ${JSON.stringify(status.map(({ drops }) => drops))}`);
 
-  // The stream lost nothing, whatever was killed.
-  expect([received, wrong, ended]).toEqual([sent, 0, true]);
-  // Beside other work both wait for the daemons now and then.
-  expect(sent).toBeGreaterThan(0.8 * SECONDS * STREAM_BYTES_PER_SECOND);
-  expect(steady.leftAt.length).toBeGreaterThan(0.8 * SECONDS * DATAGRAMS_PER_SECOND);
-  expect([steady.again, restarted.again, steady.unproved, restarted.unproved]).toEqual([0, 0, 0, 0]);
-  // Datagrams: what was with a daemon that was killed, or for one that was not there, and nothing else.
-  const explained = (left: number, index: number, until: (one: { at: number; backAt: number }) => number): boolean =>
-    killed.some((one) => one.index === index && left > one.at - CRASH_MS && left < until(one));
-  const way = ({ at }: { at: number }): number => at + CRASH_MS, end = ({ backAt }: { backAt: number }): number => backAt + BACK_MS;
-  expect(steady.lost.filter((left) => !explained(left, 1, way))).toEqual([]);
-  expect(restarted.lost.filter((left) => !explained(left, 1, way) && !explained(left, 4, end))).toEqual([]);
-}, (SECONDS + 240) * 1_000);
+    // The stream lost nothing, whatever was killed.
+    expect([received, wrong, ended]).toEqual([sent, 0, true]);
+    // Beside other work both wait for the daemons now and then.
+    expect(sent).toBeGreaterThan(0.8 * SECONDS * STREAM_BYTES_PER_SECOND);
+    expect(steady.leftAt.length).toBeGreaterThan(0.8 * SECONDS * DATAGRAMS_PER_SECOND);
+    expect([steady.again, restarted.again, steady.unproved, restarted.unproved]).toEqual([
+      0, 0, 0, 0,
+    ]);
+    // Datagrams: what was with a daemon that was killed, or for one that was not there, and nothing
+    // else.
+    const explained = (
+      left: number,
+      index: number,
+      until: (one: { at: number; backAt: number }) => number,
+    ): boolean =>
+      killed.some((one) => one.index === index && left > one.at - CRASH_MS && left < until(one));
+    const way = ({ at }: { at: number }): number => at + CRASH_MS,
+      end = ({ backAt }: { backAt: number }): number => backAt + BACK_MS;
+    expect(steady.lost.filter((left) => !explained(left, 1, way))).toEqual([]);
+    expect(
+      restarted.lost.filter((left) => !explained(left, 1, way) && !explained(left, 4, end)),
+    ).toEqual([]);
+  },
+  (SECONDS + 240) * 1_000,
+);

@@ -1,4 +1,7 @@
-/** What only real sockets and processes show of a neighbour without a link: a port that nothing listens on, a daemon that stood still. */
+/**
+ * What only real sockets and processes show of a neighbour without a link: a port that nothing
+ * listens on, a daemon that stood still.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,18 +26,38 @@ async function said(words: string): Promise<string> {
   throw new Error(`not in the log: ${words}: ${daemon!.log}`);
 }
 
-test('a closed port is named with what to do, in the log under the daemon\'s name, in `links` and `doctor`; and a daemon that was stopped says for how long', async () => {
+test("a closed port is named with what to do, in the log under the daemon's name, " +
+  'in `links` and `doctor`; and a daemon that was stopped says for how long', async () => {
   const ports = await freePorts(2);
-  const made = await spines(['init', 'lab', '-n', '2', '--dir', join(folder, 'net'), '--addresses', ports.map((port) => `127.0.0.1:${port}`).join(',')]);
+  const made = await spines([
+    'init',
+    'lab',
+    '-n',
+    '2',
+    '--dir',
+    join(folder, 'net'),
+    '--addresses',
+    ports.map((port) => `127.0.0.1:${port}`).join(','),
+  ]);
   expect(made.code, made.stderr).toBe(0);
   const socket = join(folder, 'net', 'node-1', 'spines.sock');
-  daemon = new RealDaemon('node-1', ports[0]!, socket, ['--config', join(folder, 'net', 'node-1', 'spines.yaml')]);
+  daemon = new RealDaemon('node-1', ports[0]!, socket, [
+    '--config',
+    join(folder, 'net', 'node-1', 'spines.yaml'),
+  ]);
   daemon.start();
   await (await daemon.connect()).close();
   const line = JSON.parse(await said('no link to a neighbour')) as Record<string, unknown>;
-  expect(line).toMatchObject({ name: 'node-1', level: 40, peer: 'node-2', why: `nothing listens on UDP 127.0.0.1:${ports[1]!}, the machine there says` });
+  expect(line).toMatchObject({
+    name: 'node-1',
+    level: 40,
+    peer: 'node-2',
+    why: `nothing listens on UDP 127.0.0.1:${ports[1]!}, the machine there says`,
+  });
   const links = await spines(['links', '--socket', socket]);
-  expect(links.stdout.toString()).toMatch(/\nnode-2 at 127\.0\.0\.1:\d+, connecting for \d+s: port closed\n {2}nothing listens on UDP .*\n {2}next: start node-2 there/);
+  expect(links.stdout.toString()).toMatch(
+    /\nnode-2 at 127\.0\.0\.1:\d+, connecting for \d+s: port closed\n {2}nothing listens on UDP .*\n {2}next: start node-2 there/,
+  );
   const doctor = await spines(['doctor', '--socket', socket]);
   expect(doctor.code).toBe(1);
   expect(doctor.stdout.toString()).toContain('link to node-2:\n  nothing listens on UDP');

@@ -6,10 +6,13 @@ import { HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT } from '../../src/core/wire/handsha
 
 const INTERESTING = [0, 1, 2, 3, 0x0f, 0x10, 0x3f, 0x40, 0x7f, 0x80, 0xfe, 0xff];
 
-/** A damaged copy of `bytes`: flipped bits, set bytes and runs, cut, grown, spliced with `other`. */
+/**
+ * A damaged copy of `bytes`: flipped bits, set bytes and runs, cut, grown, spliced with `other`.
+ */
 export function mutate(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
   let out: Uint8Array = bytes.slice();
-  for (let times = 1 + rng.below(rng.chance(0.2) ? 8 : 2); times > 0; times -= 1) out = damage(rng, out, other);
+  for (let times = 1 + rng.below(rng.chance(0.2) ? 8 : 2); times > 0; times -= 1)
+    out = damage(rng, out, other);
   return out;
 }
 
@@ -37,7 +40,10 @@ function damage(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
     case 5:
       return bytes.slice(0, at);
     case 6:
-      return Uint8Array.of(...bytes, ...randomBytes(rng, 1 + rng.below(rng.chance(0.1) ? 1_500 : 20)));
+      return Uint8Array.of(
+        ...bytes,
+        ...randomBytes(rng, 1 + rng.below(rng.chance(0.1) ? 1_500 : 20)),
+      );
     default: {
       const from = rng.below(other.length + 1);
       return Uint8Array.of(...bytes.subarray(0, at), ...other.subarray(from));
@@ -45,16 +51,22 @@ function damage(rng: Rng, bytes: Uint8Array, other: Uint8Array): Uint8Array {
   }
 }
 
-/** Makes the checks right of a handshake or of the control frames in a datagram, as somebody who means harm would. */
+/**
+ * Makes the checks right of a handshake or of the control frames in a datagram, as somebody who
+ * means harm would.
+ */
 export function mend(b: Uint8Array): void {
   if (b[0] !== 0x14) {
-    if (b.length === HANDSHAKE_BYTES) putU32(b, HANDSHAKE_CHECK_AT, checksum(b, 0, HANDSHAKE_CHECK_AT));
+    if (b.length === HANDSHAKE_BYTES)
+      putU32(b, HANDSHAKE_CHECK_AT, checksum(b, 0, HANDSHAKE_CHECK_AT));
     return;
   }
-  for (let at = 12; at + 3 <= b.length;) {
-    const start = at + 3, end = start + ((b[at + 1]! << 8) | b[at + 2]!);
+  for (let at = 12; at + 3 <= b.length; ) {
+    const start = at + 3,
+      end = start + ((b[at + 1]! << 8) | b[at + 2]!);
     if (end > b.length) return;
-    if (b[at]! >= 0x10 && b[at]! <= 0x12 && end - start >= 4) putU32(b, end - 4, checksum(b, start, end - 4));
+    if (b[at]! >= 0x10 && b[at]! <= 0x12 && end - start >= 4)
+      putU32(b, end - 4, checksum(b, start, end - 4));
     at = end;
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Attacks on sealed links that are up: datagrams copied, changed, kept back, sent from elsewhere, and a man in the middle
- * who only drops, delays and doubles. What is not the peer's word, said now, changes nothing.
+ * Attacks on sealed links that are up: datagrams copied, changed, kept back, sent from elsewhere,
+ * and a man in the middle who only drops, delays and doubles. What is not the peer's word, said
+ * now, changes nothing.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -18,15 +19,43 @@ import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
-import { counted, elsewhere, indexOf, inject, isData, numberOf, Tap, verdict } from '../support/attacker.ts';
-import { chain, hosts, Inbox, linked, linkOf, pattern, useNetworks, wire, type Network, type ShapeOptions } from '../support/network.ts';
+import {
+  counted,
+  elsewhere,
+  indexOf,
+  inject,
+  isData,
+  numberOf,
+  Tap,
+  verdict,
+} from '../support/attacker.ts';
+import {
+  chain,
+  hosts,
+  Inbox,
+  linked,
+  linkOf,
+  pattern,
+  useNetworks,
+  wire,
+  type Network,
+  type ShapeOptions,
+} from '../support/network.ts';
 
 useNetworks();
 
 const MS = MILLISECOND;
-const KINDS = [['cheap', cheapPrimitives], ['real', nodePrimitives]] as const;
+const KINDS = [
+  ['cheap', cheapPrimitives],
+  ['real', nodePrimitives],
+] as const;
 
-interface Scene { readonly network: Network; readonly tap: Tap; readonly a: SimHost; readonly b: SimHost }
+interface Scene {
+  readonly network: Network;
+  readonly tap: Tap;
+  readonly a: SimHost;
+  readonly b: SimHost;
+}
 
 function scene(options: ShapeOptions = {}, count = 2): Scene {
   const tap = new Tap();
@@ -39,7 +68,13 @@ function scene(options: ShapeOptions = {}, count = 2): Scene {
 /** What a datagram that is not the peer's word must leave as it is. */
 function stateOf(host: SimHost, peer: SimHost): unknown {
   const channel = linkOf(host, peer)!.channel!;
-  return { endpoint: channel.endpoint.key, received: channel.receivedDatagrams, highest: channel.replay.highest, index: channel.epoch.localIndex, rekeys: channel.rekeys };
+  return {
+    endpoint: channel.endpoint.key,
+    received: channel.receivedDatagrams,
+    highest: channel.replay.highest,
+    index: channel.epoch.localIndex,
+    rekeys: channel.rekeys,
+  };
 }
 
 /** Keeps the first datagram with a message of a to b back, and returns it. */
@@ -59,30 +94,42 @@ function heldMessage({ network, tap, a, b }: Scene, inbox: Inbox): Uint8Array {
 }
 
 describe.each(KINDS)('a datagram that was changed (%s primitives)', (_kind, primitives) => {
-  test('in any byte is refused, from anywhere, and the genuine one is delivered afterwards, once', () => {
-    const s = scene({ primitives });
-    const inbox = new Inbox(s.b, 700);
-    const genuine = heldMessage(s, inbox);
-    const before = stateOf(s.b, s.a);
-    const reasons = counted(s.b, () => {
-      for (let at = 0; at < genuine.length; at += 1) {
-        for (const [bit, from] of [[at & 7, s.a.endpoint], [(at + 3) & 7, elsewhere()]] as const) {
-          const bad = genuine.slice();
-          bad[at]! ^= 1 << bit;
-          inject(s.b, bad, from);
+  test(
+    'in any byte is refused, from anywhere, ' + 'and the genuine one is delivered afterwards, once',
+    () => {
+      const s = scene({ primitives });
+      const inbox = new Inbox(s.b, 700);
+      const genuine = heldMessage(s, inbox);
+      const before = stateOf(s.b, s.a);
+      const reasons = counted(s.b, () => {
+        for (let at = 0; at < genuine.length; at += 1) {
+          for (const [bit, from] of [
+            [at & 7, s.a.endpoint],
+            [(at + 3) & 7, elsewhere()],
+          ] as const) {
+            const bad = genuine.slice();
+            bad[at]! ^= 1 << bit;
+            inject(s.b, bad, from);
+          }
         }
-      }
-    });
-    expect(Object.values(reasons).reduce((sum, n) => sum + n)).toBe(2 * genuine.length);
-    expect(reasons['sealBroken']).toBeGreaterThanOrEqual(2 * (genuine.length - 12));
-    expect(reasons['receiverIndexUnknown']).toBe(8);
-    expect(Object.keys(reasons).every((reason) => /^(sealBroken|receiver|reserved|datagramType|packet(TooOld|Replayed)|handshake|securityMismatch)/.test(reason))).toBe(true);
-    expect(stateOf(s.b, s.a)).toEqual(before);
-    expect(inbox.messages).toHaveLength(0);
-    expect(verdict(s.b, genuine, s.a.endpoint)).toEqual({});
-    expect(verdict(s.b, genuine, s.a.endpoint)).toEqual({ packetReplayed: 1 });
-    expect(inbox.messages.map((message) => message.bytes)).toEqual([pattern(300)]);
-  });
+      });
+      expect(Object.values(reasons).reduce((sum, n) => sum + n)).toBe(2 * genuine.length);
+      expect(reasons['sealBroken']).toBeGreaterThanOrEqual(2 * (genuine.length - 12));
+      expect(reasons['receiverIndexUnknown']).toBe(8);
+      expect(
+        Object.keys(reasons).every((reason) =>
+          /^(sealBroken|receiver|reserved|datagramType|packet(TooOld|Replayed)|handshake|securityMismatch)/.test(
+            reason,
+          ),
+        ),
+      ).toBe(true);
+      expect(stateOf(s.b, s.a)).toEqual(before);
+      expect(inbox.messages).toHaveLength(0);
+      expect(verdict(s.b, genuine, s.a.endpoint)).toEqual({});
+      expect(verdict(s.b, genuine, s.a.endpoint)).toEqual({ packetReplayed: 1 });
+      expect(inbox.messages.map((message) => message.bytes)).toEqual([pattern(300)]);
+    },
+  );
 
   test('in length, at any length, is refused', () => {
     const s = scene({ primitives });
@@ -93,7 +140,12 @@ describe.each(KINDS)('a datagram that was changed (%s primitives)', (_kind, prim
     long.set(genuine);
     for (let length = 0; length <= long.length; length += 1) {
       if (length === genuine.length) continue;
-      const reason = length < 12 ? 'datagramTooShort' : length > DATAGRAM_BYTES_MAX ? 'datagramTooLong' : 'sealBroken';
+      const reason =
+        length < 12
+          ? 'datagramTooShort'
+          : length > DATAGRAM_BYTES_MAX
+            ? 'datagramTooLong'
+            : 'sealBroken';
       expect(verdict(s.b, long.slice(0, length), s.a.endpoint)).toEqual({ [reason]: 1 });
     }
     expect(stateOf(s.b, s.a)).toEqual(before);
@@ -103,12 +155,14 @@ describe.each(KINDS)('a datagram that was changed (%s primitives)', (_kind, prim
 });
 
 describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, primitives) => {
-  test('is refused at once, from its sender\'s address and from elsewhere', () => {
+  test("is refused at once, from its sender's address and from elsewhere", () => {
     const s = scene({ primitives });
     const flow = s.network.flow(s.a, s.b, { packetsPerSecond: 100, durationUs: 2 * SECOND });
     s.tap.rule = (w, bytes) => {
       s.network.world.schedule(s.network.now + 20 * MS, () => {
-        if (isData(bytes)) for (const from of [w.from.endpoint, elsewhere()]) expect(verdict(w.to, bytes, from)).toEqual({ packetReplayed: 1 });
+        if (isData(bytes))
+          for (const from of [w.from.endpoint, elsewhere()])
+            expect(verdict(w.to, bytes, from)).toEqual({ packetReplayed: 1 });
       });
       // What is opened is opened in place.
       const copy = bytes.slice();
@@ -128,7 +182,14 @@ describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, prim
     const held: Uint8Array[] = [];
     s.tap.rule = (w, bytes) => {
       // Every eighth of a's first thousand messages waits.
-      if (w.from !== s.a || !isData(bytes) || bytes.length < 200 || held.length >= 125 || numberOf(bytes) % 8 !== 0) return true;
+      if (
+        w.from !== s.a ||
+        !isData(bytes) ||
+        bytes.length < 200 ||
+        held.length >= 125 ||
+        numberOf(bytes) % 8 !== 0
+      )
+        return true;
       held.push(bytes.slice());
       return false;
     };
@@ -136,15 +197,29 @@ describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, prim
     expect(held).toHaveLength(125);
     s.tap.rule = () => true;
     const late = held.splice(0, 10);
-    expect(counted(s.b, () => { for (const bytes of held.reverse()) inject(s.b, bytes, s.a.endpoint); })).toEqual({});
-    expect(counted(s.b, () => { for (const bytes of held) inject(s.b, bytes, s.a.endpoint); })).toEqual({ packetReplayed: held.length });
+    expect(
+      counted(s.b, () => {
+        for (const bytes of held.reverse()) inject(s.b, bytes, s.a.endpoint);
+      }),
+    ).toEqual({});
+    expect(
+      counted(s.b, () => {
+        for (const bytes of held) inject(s.b, bytes, s.a.endpoint);
+      }),
+    ).toEqual({ packetReplayed: held.length });
     s.network.run(3 * SECOND);
-    expect(linkOf(s.b, s.a)!.channel!.replay.highest - numberOf(late.at(-1)!)).toBeGreaterThan(REPLAY_WINDOW);
-    expect(counted(s.b, () => { for (const bytes of late) inject(s.b, bytes, s.a.endpoint); })).toEqual({ packetTooOld: 10 });
+    expect(linkOf(s.b, s.a)!.channel!.replay.highest - numberOf(late.at(-1)!)).toBeGreaterThan(
+      REPLAY_WINDOW,
+    );
+    expect(
+      counted(s.b, () => {
+        for (const bytes of late) inject(s.b, bytes, s.a.endpoint);
+      }),
+    ).toEqual({ packetTooOld: 10 });
     expect([flow.meter.delivered, flow.meter.duplicates]).toEqual([flow.sent - 10, 0]);
   });
 
-  test('on another link, or under another index and number, is nobody\'s', () => {
+  test("on another link, or under another index and number, is nobody's", () => {
     const s = scene({ primitives }, 3);
     const c = s.network.host(2);
     s.network.run(SECOND);
@@ -167,7 +242,9 @@ describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, prim
     s.network.run(1_500 * MS);
     const old = s.tap.data(s.a, s.b).slice(-30);
     const index = linkOf(s.b, s.a)!.channel!.epoch.localIndex;
-    expect(s.network.until(() => linkOf(s.b, s.a)!.channel!.rekeys >= 3, 5 * SECOND)).not.toBeNull();
+    expect(
+      s.network.until(() => linkOf(s.b, s.a)!.channel!.rekeys >= 3, 5 * SECOND),
+    ).not.toBeNull();
     const channel = linkOf(s.b, s.a)!.channel!;
     expect(channel.epoch.localIndex).not.toBe(index);
     const before = stateOf(s.b, s.a);
@@ -189,11 +266,20 @@ describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, prim
     s.network.run(SECOND);
     const old = s.tap.data(s.a, s.b);
     cut(s.a, s.b);
-    expect(s.network.until(() => linkOf(s.b, s.a)?.up !== true && linkOf(s.a, s.b)?.up !== true, 2 * SECOND)).not.toBeNull();
+    expect(
+      s.network.until(
+        () => linkOf(s.b, s.a)?.up !== true && linkOf(s.a, s.b)?.up !== true,
+        2 * SECOND,
+      ),
+    ).not.toBeNull();
     heal(s.a, s.b);
     expect(s.network.until(() => linked(s.a, s.b), 5 * SECOND)).not.toBeNull();
     const before = stateOf(s.b, s.a);
-    expect(counted(s.b, () => { for (const bytes of old) inject(s.b, bytes, s.a.endpoint); })).toEqual({ receiverIndexUnknown: old.length });
+    expect(
+      counted(s.b, () => {
+        for (const bytes of old) inject(s.b, bytes, s.a.endpoint);
+      }),
+    ).toEqual({ receiverIndexUnknown: old.length });
     const channel = linkOf(s.b, s.a)!.channel!;
     const reasons = counted(s.b, () => {
       for (const bytes of old) {
@@ -208,41 +294,75 @@ describe.each(KINDS)('a datagram that comes again (%s primitives)', (_kind, prim
 });
 
 describe('a man in the middle', () => {
-  test.each(KINDS)('who drops 30 %%, delays by up to 300 ms and doubles 30 %% loses, adds and doubles nothing of a stream or of reliable datagrams (%s primitives)', (kind, primitives) => {
-    const s = scene({ primitives, routes: false });
-    const { network, a, b, tap } = s;
-    const rng = new Rng(5);
-    tap.recording = false;
-    const until = network.now + 20 * SECOND;
-    const settings = { packetsPerSecond: kind === 'cheap' ? 50 : 20, sizeBytes: 1_000, startUs: 0, durationUs: 10 * SECOND, count: null };
-    const stream = new SimStreamFlow(network.world, 0, a, b, settings, network.now);
-    const reliable = network.flow(b, a, { ...settings, options: { service: SERVICE_RELIABLE } });
-    tap.rule = (w, bytes) => {
-      if (network.now > until) return true;
-      if (rng.chance(0.3)) return false;
-      const copies = rng.chance(0.3) ? 2 : 1;
-      for (let i = 0; i < copies; i += 1) network.world.schedule(network.now + rng.below(300 * MS), () => inject(w.to, bytes, w.from.endpoint));
-      return false;
-    };
-    const all = (): boolean => stream.meter.delivered === settings.packetsPerSecond * 10;
-    expect(network.until(all, 120 * SECOND, 100 * MS)).not.toBeNull();
-    network.run(10 * SECOND);
-    expect([stream.meter.delivered, stream.meter.duplicates, stream.errors]).toEqual([stream.sent, 0, []]);
-    expect([reliable.meter.duplicates, reliable.foreign]).toEqual([0, 0]);
-    // What a link that went down had under way may be lost without a word; nothing else.
-    expect(reliable.meter.delivered).toBeGreaterThanOrEqual(reliable.sent - reliable.refused - (network.linkDowns === 0 ? 0 : reliable.sent / 2));
-    for (const host of [a, b]) expect(host.node.drops.of(DropReason.packetReplayed)).toBeGreaterThan(50);
-    expect(a.node.drops.of(DropReason.sealBroken) + b.node.drops.of(DropReason.sealBroken)).toBe(0);
-  });
+  test.each(KINDS)(
+    'who drops 30 %%, delays by up to 300 ms and doubles 30 %% loses, ' +
+      'adds and doubles nothing of a stream or of reliable datagrams (%s primitives)',
+    (kind, primitives) => {
+      const s = scene({ primitives, routes: false });
+      const { network, a, b, tap } = s;
+      const rng = new Rng(5);
+      tap.recording = false;
+      const until = network.now + 20 * SECOND;
+      const settings = {
+        packetsPerSecond: kind === 'cheap' ? 50 : 20,
+        sizeBytes: 1_000,
+        startUs: 0,
+        durationUs: 10 * SECOND,
+        count: null,
+      };
+      const stream = new SimStreamFlow(network.world, 0, a, b, settings, network.now);
+      const reliable = network.flow(b, a, { ...settings, options: { service: SERVICE_RELIABLE } });
+      tap.rule = (w, bytes) => {
+        if (network.now > until) return true;
+        if (rng.chance(0.3)) return false;
+        const copies = rng.chance(0.3) ? 2 : 1;
+        for (let i = 0; i < copies; i += 1)
+          network.world.schedule(network.now + rng.below(300 * MS), () =>
+            inject(w.to, bytes, w.from.endpoint),
+          );
+        return false;
+      };
+      const all = (): boolean => stream.meter.delivered === settings.packetsPerSecond * 10;
+      expect(network.until(all, 120 * SECOND, 100 * MS)).not.toBeNull();
+      network.run(10 * SECOND);
+      expect([stream.meter.delivered, stream.meter.duplicates, stream.errors]).toEqual([
+        stream.sent,
+        0,
+        [],
+      ]);
+      expect([reliable.meter.duplicates, reliable.foreign]).toEqual([0, 0]);
+      // What a link that went down had under way may be lost without a word; nothing else.
+      expect(reliable.meter.delivered).toBeGreaterThanOrEqual(
+        reliable.sent - reliable.refused - (network.linkDowns === 0 ? 0 : reliable.sent / 2),
+      );
+      for (const host of [a, b])
+        expect(host.node.drops.of(DropReason.packetReplayed)).toBeGreaterThan(50);
+      expect(a.node.drops.of(DropReason.sealBroken) + b.node.drops.of(DropReason.sealBroken)).toBe(
+        0,
+      );
+    },
+  );
 });
 
 describe.each(KINDS)('source addresses (%s primitives)', (_kind, primitives) => {
   test('copies that are first, from elsewhere, do not take the link with them', () => {
     const s = scene({ primitives });
-    const flows = [s.network.flow(s.a, s.b, { durationUs: 3 * SECOND }), s.network.flow(s.b, s.a, { durationUs: 3 * SECOND })];
-    let copies = 0, asked = 0;
+    const flows = [
+      s.network.flow(s.a, s.b, { durationUs: 3 * SECOND }),
+      s.network.flow(s.b, s.a, { durationUs: 3 * SECOND }),
+    ];
+    let copies = 0,
+      asked = 0;
     const { transmit } = s.network.world;
-    const far: Wire = { from: s.b, to: s.a, get model(): never { throw new Error('unused'); }, datagrams: 0, ipBytes: 0 };
+    const far: Wire = {
+      from: s.b,
+      to: s.a,
+      get model(): never {
+        throw new Error('unused');
+      },
+      datagrams: 0,
+      ipBytes: 0,
+    };
     s.b.wires.set(elsewhere().key, far);
     s.network.world.transmit = (w, bytes, length) => {
       if (w === far) asked += 1;
@@ -268,7 +388,15 @@ describe.each(KINDS)('source addresses (%s primitives)', (_kind, primitives) => 
   test('a question that is passed on to the real peer is answered from the wrong place', () => {
     const s = scene({ primitives });
     const { transmit } = s.network.world;
-    const far: Wire = { from: s.b, to: s.a, get model(): never { throw new Error('unused'); }, datagrams: 0, ipBytes: 0 };
+    const far: Wire = {
+      from: s.b,
+      to: s.a,
+      get model(): never {
+        throw new Error('unused');
+      },
+      datagrams: 0,
+      ipBytes: 0,
+    };
     s.b.wires.set(elsewhere().key, far);
     s.network.world.transmit = (w, bytes, length) => {
       if (w !== far) return transmit.call(s.network.world, w, bytes, length);
@@ -293,8 +421,15 @@ describe.each(KINDS)('source addresses (%s primitives)', (_kind, primitives) => 
   test('a peer whose address changes keeps its link, which follows within two round trips', () => {
     const s = scene({ primitives, routes: false, forward: wire({ latencyUs: 20 * MS }) });
     const { network, tap, a, b } = s;
-    const flows = [network.flow(a, b, { durationUs: 6 * SECOND }), network.flow(b, a, { durationUs: 6 * SECOND })];
-    const moves: Endpoint[] = [makeEndpoint('198.51.100.7', 9_001), makeEndpoint('198.51.100.8', 9_002), a.endpoint];
+    const flows = [
+      network.flow(a, b, { durationUs: 6 * SECOND }),
+      network.flow(b, a, { durationUs: 6 * SECOND }),
+    ];
+    const moves: Endpoint[] = [
+      makeEndpoint('198.51.100.7', 9_001),
+      makeEndpoint('198.51.100.8', 9_002),
+      a.endpoint,
+    ];
     const back = b.wires.get(a.endpoint.key)!;
     for (const address of moves) {
       network.run(1_500 * MS);
@@ -317,33 +452,41 @@ describe.each(KINDS)('source addresses (%s primitives)', (_kind, primitives) => 
     expect(flows[1]!.meter.delivered).toBeGreaterThanOrEqual(600 - 3 * 10);
   });
 
-  test.each([5, 10, 25, 60])('a peer whose address changes is followed although copies come first from elsewhere every %i ms', (every) => {
-    const s = scene({ primitives, routes: false, forward: wire({ latencyUs: 20 * MS }) });
-    const { network, tap, a, b } = s;
-    network.flow(a, b, { packetsPerSecond: 500, durationUs: 4 * SECOND });
-    network.run(SECOND);
-    const address = elsewhere(9), back = b.wires.get(a.endpoint.key)!;
-    b.wires.clear();
-    b.wires.set(address.key, back);
-    let next = 0;
-    tap.rule = (w, bytes) => {
-      if (w.to === a) return true;
-      if (network.now >= next) {
-        next = network.now + every * MS;
-        inject(b, bytes, elsewhere(Math.floor(network.now / MS) % 4));
-      }
-      inject(b, bytes, address);
-      return false;
-    };
-    expect(network.until(() => linkOf(b, a)!.endpoint.key === address.key, SECOND)).toBeLessThanOrEqual(2 * 40 * MS);
-    network.run(4 * SECOND);
-    expect(network.linkDowns).toBe(0);
-    expect(linkOf(b, a)!.endpoint.key).toBe(address.key);
-  });
+  test.each([5, 10, 25, 60])(
+    'a peer whose address changes is followed although ' +
+      'copies come first from elsewhere every %i ms',
+    (every) => {
+      const s = scene({ primitives, routes: false, forward: wire({ latencyUs: 20 * MS }) });
+      const { network, tap, a, b } = s;
+      network.flow(a, b, { packetsPerSecond: 500, durationUs: 4 * SECOND });
+      network.run(SECOND);
+      const address = elsewhere(9),
+        back = b.wires.get(a.endpoint.key)!;
+      b.wires.clear();
+      b.wires.set(address.key, back);
+      let next = 0;
+      tap.rule = (w, bytes) => {
+        if (w.to === a) return true;
+        if (network.now >= next) {
+          next = network.now + every * MS;
+          inject(b, bytes, elsewhere(Math.floor(network.now / MS) % 4));
+        }
+        inject(b, bytes, address);
+        return false;
+      };
+      expect(
+        network.until(() => linkOf(b, a)!.endpoint.key === address.key, SECOND),
+      ).toBeLessThanOrEqual(2 * 40 * MS);
+      network.run(4 * SECOND);
+      expect(network.linkDowns).toBe(0);
+      expect(linkOf(b, a)!.endpoint.key).toBe(address.key);
+    },
+  );
 
   test('garbage from anywhere changes nothing', () => {
     const s = scene({ primitives });
-    const rng = new Rng(3), flow = s.network.flow(s.a, s.b, { durationUs: 2 * SECOND });
+    const rng = new Rng(3),
+      flow = s.network.flow(s.a, s.b, { durationUs: 2 * SECOND });
     const { localIndex } = linkOf(s.b, s.a)!.channel!.epoch;
     const reasons = counted(s.b, () => {
       for (let i = 0; i < 2_000; i += 1) {
@@ -376,7 +519,8 @@ test('two daemons whose addresses are exchanged by the network find each other a
   network.connect(a, b);
   network.connect(c, b);
   network.settle();
-  const toA = b.wires.get(a.endpoint.key)!, toC = b.wires.get(c.endpoint.key)!;
+  const toA = b.wires.get(a.endpoint.key)!,
+    toC = b.wires.get(c.endpoint.key)!;
   b.wires.set(a.endpoint.key, toC);
   b.wires.set(c.endpoint.key, toA);
   tap.rule = (w, bytes) => {
@@ -386,5 +530,8 @@ test('two daemons whose addresses are exchanged by the network find each other a
   };
   network.run(3 * SECOND);
   expect(network.linkDowns).toBe(0);
-  expect([linkOf(b, a)!.endpoint.key, linkOf(b, c)!.endpoint.key]).toEqual([c.endpoint.key, a.endpoint.key]);
+  expect([linkOf(b, a)!.endpoint.key, linkOf(b, c)!.endpoint.key]).toEqual([
+    c.endpoint.key,
+    a.endpoint.key,
+  ]);
 });

@@ -1,6 +1,6 @@
 /**
- * Clients of one daemon that use byzantine routing beside each other: what one of them does, by malice or by mistake, neither ends
- * nor delays what others send.
+ * Clients of one daemon that use byzantine routing beside each other: what one of them does, by
+ * malice or by mistake, neither ends nor delays what others send.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -9,15 +9,30 @@ import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
 import type { DatagramSession } from '../../src/core/session/sessions.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_RELIABLE,
+} from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge, type LabFlow } from '../support/adversary-lab.ts';
 
-const SERVICES = [['best-effort', SERVICE_BEST_EFFORT], ['reliable', SERVICE_RELIABLE]] as const;
-const DIAMOND: readonly Edge[] = [[0, 2], [2, 1], [0, 3], [3, 1]].map(([a, b]) => ({ a: a!, b: b!, latencyUs: 3 * MILLISECOND }));
+const SERVICES = [
+  ['best-effort', SERVICE_BEST_EFFORT],
+  ['reliable', SERVICE_RELIABLE],
+] as const;
+const DIAMOND: readonly Edge[] = [
+  [0, 2],
+  [2, 1],
+  [0, 3],
+  [3, 1],
+].map(([a, b]) => ({ a: a!, b: b!, latencyUs: 3 * MILLISECOND }));
 const MADE_UP = 0x0b00_0001;
 
 function client(host: SimHost, service: number): DatagramSession {
-  return host.node.sessions.open({ onMessage: () => true, onWritable() {} }, { dissemination: DISSEMINATION_BYZANTINE, service });
+  return host.node.sessions.open(
+    { onMessage: () => true, onWritable() {} },
+    { dissemination: DISSEMINATION_BYZANTINE, service },
+  );
 }
 
 function sendEach(host: SimHost, session: DatagramSession, nodes: readonly number[]): void {
@@ -26,7 +41,11 @@ function sendEach(host: SimHost, session: DatagramSession, nodes: readonly numbe
 }
 
 /** What `flow` sends and what arrives during `time`. */
-function during(lab: AdversaryLab, { flow }: LabFlow, time: Micros): { sent: number; delivered: number } {
+function during(
+  lab: AdversaryLab,
+  { flow }: LabFlow,
+  time: Micros,
+): { sent: number; delivered: number } {
   const [sent, delivered] = [flow.sent, flow.meter.delivered];
   lab.run(time);
   return { sent: flow.sent - sent, delivered: flow.meter.delivered - delivered };
@@ -36,17 +55,23 @@ function madeUp(count: number, first = 0): number[] {
   return Array.from({ length: count }, (_, i) => MADE_UP + first + i);
 }
 
-/** Now the network has certificates of made-up nodes as well, as one of more than a thousand nodes has. */
+/**
+ * Now the network has certificates of made-up nodes as well, as one of more than a thousand nodes
+ * has.
+ */
 function populate(host: SimHost): void {
   const { router } = host.node;
   const known = router.certificateOf.bind(router);
-  router.certificateOf = (node) => known(node) ?? (node >= MADE_UP && node < MADE_UP + 100_000 ? host.identity!.certificate : null);
+  router.certificateOf = (node) =>
+    known(node) ??
+    (node >= MADE_UP && node < MADE_UP + 100_000 ? host.identity!.certificate : null);
 }
 
 describe.each(SERVICES)('over %s links', (_name, service) => {
   test('datagrams to nodes that do not exist end no flow', () => {
     const lab = new AdversaryLab({ seed: 1, nodes: 4, edges: DIAMOND, options: modeOf('secure') });
-    const source = lab.host(0), flow = lab.flow(0, 1, 100, service);
+    const source = lab.host(0),
+      flow = lab.flow(0, 1, 100, service);
     lab.run(2 * SECOND);
     const before = [...source.node.byzantine!.flows()][0]!;
     sendEach(source, client(source, service), madeUp(2_000));
@@ -59,14 +84,16 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
 
   test('datagrams to thousands of nodes that exist end no flow of others either', () => {
     const lab = new AdversaryLab({ seed: 1, nodes: 4, edges: DIAMOND, options: modeOf('secure') });
-    const source = lab.host(0), flow = lab.flow(0, 1, 100, service);
+    const source = lab.host(0),
+      flow = lab.flow(0, 1, 100, service);
     lab.run(2 * SECOND);
     const before = [...source.node.byzantine!.flows()][0]!;
     populate(source);
     const noisy = client(source, service);
     // One that uses the same flow as well, once.
     sendEach(source, noisy, [lab.host(1).id]);
-    for (let round = 0; round < 2; round += 1) sendEach(source, noisy, madeUp(1_100, round * 1_100));
+    for (let round = 0; round < 2; round += 1)
+      sendEach(source, noisy, madeUp(1_100, round * 1_100));
     const { sent, delivered } = during(lab, flow, 4 * SECOND);
     expect(delivered).toBeGreaterThanOrEqual(sent - 5);
     expect([...source.node.byzantine!.flows()]).toContain(before);
@@ -77,7 +104,16 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
     const [source, destination] = [lab.host(0), lab.host(1)];
     populate(source);
     let heard = 0;
-    const receiver = destination.node.sessions.open({ onMessage: () => { heard += 1; return true; }, onWritable() {} }, { dissemination: DISSEMINATION_BYZANTINE, service });
+    const receiver = destination.node.sessions.open(
+      {
+        onMessage: () => {
+          heard += 1;
+          return true;
+        },
+        onWritable() {},
+      },
+      { dissemination: DISSEMINATION_BYZANTINE, service },
+    );
     destination.node.sessions.bind(receiver, 9);
     const own = client(source, service);
     for (let round = 0; round < 2; round += 1) {
@@ -85,7 +121,9 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
         sendEach(source, own, new Array<number>(50).fill(destination.id));
         lab.run(250 * MILLISECOND, 250 * MILLISECOND);
       }
-      const flow = [...source.node.byzantine!.flows()].find((one) => one.destination === destination.id)!;
+      const flow = [...source.node.byzantine!.flows()].find(
+        (one) => one.destination === destination.id,
+      )!;
       // What nobody has used for a minute goes first.
       lab.run(61 * SECOND);
       sendEach(source, client(source, service), madeUp(1_024, round * 1_024));
@@ -99,13 +137,22 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
 /** Many nodes behind the two in the middle. */
 function crowd(seed: number): AdversaryLab {
   const edges = [...DIAMOND];
-  for (let i = 4; i < 64; i += 1) edges.push({ a: i, b: i % 2 === 0 ? 2 : 3, latencyUs: 3 * MILLISECOND });
-  return new AdversaryLab({ seed, nodes: 64, edges, options: modeOf('secure'), settleUs: 3 * SECOND });
+  for (let i = 4; i < 64; i += 1)
+    edges.push({ a: i, b: i % 2 === 0 ? 2 : 3, latencyUs: 3 * MILLISECOND });
+  return new AdversaryLab({
+    seed,
+    nodes: 64,
+    edges,
+    options: modeOf('secure'),
+    settleUs: 3 * SECOND,
+  });
 }
 
 const NOISE = {
   'one client sends to every node again and again': (lab: AdversaryLab) => {
-    const source = lab.host(0), noisy = client(source, SERVICE_BEST_EFFORT), nodes = lab.world.hosts.slice(4).map(({ id }) => id);
+    const source = lab.host(0),
+      noisy = client(source, SERVICE_BEST_EFFORT),
+      nodes = lab.world.hosts.slice(4).map(({ id }) => id);
     const send = (): void => {
       sendEach(source, noisy, nodes);
       lab.world.schedule(lab.world.now() + SECOND, send);
@@ -113,12 +160,15 @@ const NOISE = {
     send();
   },
   'four clients do, over both kinds of links': (lab: AdversaryLab) => {
-    const source = lab.host(0), nodes = lab.world.hosts.slice(4).map(({ id }) => id);
-    for (let i = 0; i < 4; i += 1) sendEach(source, client(source, i % 2), nodes.slice(i * 15, (i + 1) * 15));
+    const source = lab.host(0),
+      nodes = lab.world.hosts.slice(4).map(({ id }) => id);
+    for (let i = 0; i < 4; i += 1)
+      sendEach(source, client(source, i % 2), nodes.slice(i * 15, (i + 1) * 15));
   },
   'somebody traces the way to every node': (lab: AdversaryLab) => {
     const source = lab.host(0);
-    for (const { id } of lab.world.hosts.slice(4)) source.node.byzantine!.findPath(id, 10 * SECOND, () => {});
+    for (const { id } of lab.world.hosts.slice(4))
+      source.node.byzantine!.findPath(id, 10 * SECOND, () => {});
     source.endTurn();
   },
 };
@@ -131,7 +181,9 @@ describe('discovery is shared', () => {
     const began = lab.world.now();
     const late = lab.flow(0, 1, 50, SERVICE_BEST_EFFORT);
     let first: Micros = -1;
-    lab.run(2 * SECOND, 10 * MILLISECOND, () => { if (first < 0 && late.flow.meter.delivered > 0) first = lab.world.now() - began; });
+    lab.run(2 * SECOND, 10 * MILLISECOND, () => {
+      if (first < 0 && late.flow.meter.delivered > 0) first = lab.world.now() - began;
+    });
     expect(first).toBeGreaterThan(0);
     expect(first).toBeLessThanOrEqual(600 * MILLISECOND);
   });
@@ -142,7 +194,9 @@ describe('discovery is shared', () => {
     lab.run(3 * SECOND);
     NOISE['one client sends to every node again and again'](lab);
     lab.run(500 * MILLISECOND);
-    const main = [...lab.host(0).node.byzantine!.flows()].find((one) => one.destination === lab.host(1).id)!.main!.path.nodes;
+    const main = [...lab.host(0).node.byzantine!.flows()].find(
+      (one) => one.destination === lab.host(1).id,
+    )!.main!.path.nodes;
     lab.colluders.set(lab.world.hosts.find(({ id }) => id === main[1])!, 'black-hole');
     const { sent, delivered } = during(lab, flow, 10 * SECOND);
     expect(delivered / sent).toBeGreaterThan(0.9);

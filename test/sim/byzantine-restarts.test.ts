@@ -1,6 +1,7 @@
 /**
- * Daemons that are killed and start again under Byzantine-resilient routing: the destination, the source, a node between them, several
- * at once, again and again. Packets flow again as soon as the link state knows, and no link is convicted of what a restart lost.
+ * Daemons that are killed and start again under Byzantine-resilient routing: the destination, the
+ * source, a node between them, several at once, again and again. Packets flow again as soon as the
+ * link state knows, and no link is convicted of what a restart lost.
  *
  * SPINES_LONG=1 runs more seeds and a random schedule of restarts for an hour of virtual time.
  */
@@ -10,50 +11,103 @@ import { describe, expect, test } from 'vitest';
 import { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
 import type { SimFlow } from '../../src/lab/sim/flow.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_RELIABLE,
+} from '../../src/core/wire/packet.ts';
 import { finish, hosts, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();
 
 const LONG = process.env['SPINES_LONG'] === '1';
-const MS = MILLISECOND, MINUTE = 60 * SECOND;
-const SERVICES = [['reliable', SERVICE_RELIABLE], ['best-effort', SERVICE_BEST_EFFORT]] as const;
-/** Once its links are up a daemon is known to all; a request and its answer take two round trips more, and may wait for a token of its rate. */
+const MS = MILLISECOND,
+  MINUTE = 60 * SECOND;
+const SERVICES = [
+  ['reliable', SERVICE_RELIABLE],
+  ['best-effort', SERVICE_BEST_EFFORT],
+] as const;
+/**
+ * Once its links are up a daemon is known to all; a request and its answer take two round trips
+ * more, and may wait for a token of its rate.
+ */
 const BACK_WITHIN: Micros = 1_500 * MS;
 
 /** 0 is the source, 3 the destination; 1-2 is the short way, 4-5 another, 6-7 a third. */
 function mesh(seed: number, duplicates = false): Network {
   const network = hosts(8, { seed, routes: false, duplicates });
   const edges: readonly (readonly [number, number, number])[] = [
-    [0, 1, 10], [1, 2, 20], [2, 3, 5], [0, 4, 15], [4, 5, 15], [5, 3, 15], [0, 6, 20], [6, 7, 20], [7, 3, 20], [1, 5, 10],
+    [0, 1, 10],
+    [1, 2, 20],
+    [2, 3, 5],
+    [0, 4, 15],
+    [4, 5, 15],
+    [5, 3, 15],
+    [0, 6, 20],
+    [6, 7, 20],
+    [7, 3, 20],
+    [1, 5, 10],
   ];
-  for (const [a, b, ms] of edges) network.connect(network.host(a), network.host(b), wire({ latencyUs: ms * MS }));
+  for (const [a, b, ms] of edges)
+    network.connect(network.host(a), network.host(b), wire({ latencyUs: ms * MS }));
   network.settle(MINUTE);
   return network;
 }
 
-function flowsOf(network: Network, service: number, durationUs: Micros = 60 * SECOND, pairs: readonly (readonly [number, number])[] = [[0, 3]], packetsPerSecond = 50): SimFlow[] {
-  return pairs.map(([from, to]) => network.flow(network.host(from), network.host(to), {
-    packetsPerSecond, sizeBytes: 200, durationUs, options: { service, dissemination: DISSEMINATION_BYZANTINE },
-  }));
+function flowsOf(
+  network: Network,
+  service: number,
+  durationUs: Micros = 60 * SECOND,
+  pairs: readonly (readonly [number, number])[] = [[0, 3]],
+  packetsPerSecond = 50,
+): SimFlow[] {
+  return pairs.map(([from, to]) =>
+    network.flow(network.host(from), network.host(to), {
+      packetsPerSecond,
+      sizeBytes: 200,
+      durationUs,
+      options: { service, dissemination: DISSEMINATION_BYZANTINE },
+    }),
+  );
 }
 
 /** Convictions by the hosts that run now. */
 function convictions(network: Network): string[] {
-  return network.hosts.flatMap((host) => (host.running ? host.node.byzantine!.convictions.map(({ u, v, losses }) => `${host.name} convicts ${(u & 0xff) - 1}-${(v & 0xff) - 1} for ${losses}`) : []));
+  return network.hosts.flatMap((host) =>
+    host.running
+      ? host.node.byzantine!.convictions.map(
+          ({ u, v, losses }) =>
+            `${host.name} convicts ${(u & 0xff) - 1}-${(v & 0xff) - 1} for ${losses}`,
+        )
+      : [],
+  );
 }
 
 /** Kills `which` and starts them again `downUs` later; the flows into them listen again. */
-function restart(network: Network, which: readonly number[], downUs: Micros, flows: readonly SimFlow[], into: readonly number[]): void {
+function restart(
+  network: Network,
+  which: readonly number[],
+  downUs: Micros,
+  flows: readonly SimFlow[],
+  into: readonly number[],
+): void {
   for (const index of which) network.host(index).crash();
   network.run(downUs);
-  for (const index of which) network.restart(network.host(index), flows.filter((_, i) => into[i] === index));
+  for (const index of which)
+    network.restart(
+      network.host(index),
+      flows.filter((_, i) => into[i] === index),
+    );
 }
 
 /** Time until every flow has delivered something sent from now on. */
 function backAgain(network: Network, flows: readonly SimFlow[], patienceUs: Micros): Micros | null {
   const before = flows.map((flow) => flow.meter.delivered + 5);
-  return network.until(() => flows.every((flow, i) => flow.meter.delivered >= before[i]!), patienceUs, 5 * MS);
+  return network.until(
+    () => flows.every((flow, i) => flow.meter.delivered >= before[i]!),
+    patienceUs,
+    5 * MS,
+  );
 }
 
 /** Lets the flows end, and looks at what they left. */
@@ -65,7 +119,12 @@ function end(network: Network, flows: readonly SimFlow[], untilUs: Micros): void
 describe.each(SERVICES)('over %s links', (_name, service) => {
   const downs = LONG ? [0, 30, 150, 600, 3_000, 20_000] : [0, 600];
   const who: readonly (readonly [string, readonly number[]])[] = [
-    ['the destination', [3]], ['the source', [0]], ['a node between', [1]], ['the last before the destination', [2]], ['destination and a node between', [3, 2]], ['all between', [1, 2, 4, 5, 6, 7]],
+    ['the destination', [3]],
+    ['the source', [0]],
+    ['a node between', [1]],
+    ['the last before the destination', [2]],
+    ['destination and a node between', [3, 2]],
+    ['all between', [1, 2, 4, 5, 6, 7]],
     ['everybody', [0, 1, 2, 3, 4, 5, 6, 7]],
   ];
   const cases = who.flatMap(([what, which]) => downs.map((down) => [what, down, which] as const));
@@ -73,7 +132,7 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
   test.each(cases)('%s is killed and back after %i ms', (_what, downMs, which) => {
     // A new run of the destination does not know what the one before has delivered.
     const network = mesh(1 + downMs, which.includes(3));
-    const runs = (15 * SECOND) + downMs * MS;
+    const runs = 15 * SECOND + downMs * MS;
     const flows = flowsOf(network, service, runs);
     network.run(5 * SECOND);
     restart(network, which, downMs * MS, flows, [3]);
@@ -83,22 +142,33 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
     end(network, flows, runs);
   });
 
-  test.each([['the destination', 3], ['a node between', 1]] as const)('%s is killed ten times, at any moment of the search that the one before began', (_what, which) => {
-    const network = mesh(7, which === 3), rng = new Rng(11);
-    const flows = flowsOf(network, service, 60 * SECOND);
-    network.run(5 * SECOND);
-    for (let i = 0; i < 10; i += 1) {
-      restart(network, [which], rng.below(800) * MS, flows, [3]);
-      network.run((20 + rng.below(2_500)) * MS);
-    }
-    // Asked for again and again: the rate of one destination is used up by then.
-    expect(backAgain(network, flows, MINUTE)).toBeLessThanOrEqual(BACK_WITHIN + 1_500 * MS);
-    network.run(5 * SECOND);
-    expect(convictions(network)).toEqual([]);
-    end(network, flows, 60 * SECOND);
-  });
+  test.each([
+    ['the destination', 3],
+    ['a node between', 1],
+  ] as const)(
+    '%s is killed ten times, at any moment of the search that the one before began',
+    (_what, which) => {
+      const network = mesh(7, which === 3),
+        rng = new Rng(11);
+      const flows = flowsOf(network, service, 60 * SECOND);
+      network.run(5 * SECOND);
+      for (let i = 0; i < 10; i += 1) {
+        restart(network, [which], rng.below(800) * MS, flows, [3]);
+        network.run((20 + rng.below(2_500)) * MS);
+      }
+      // Asked for again and again: the rate of one destination is used up by then.
+      expect(backAgain(network, flows, MINUTE)).toBeLessThanOrEqual(BACK_WITHIN + 1_500 * MS);
+      network.run(5 * SECOND);
+      expect(convictions(network)).toEqual([]);
+      end(network, flows, 60 * SECOND);
+    },
+  );
 
-  test.each([['the source', 0], ['the destination', 3], ['a node between', 1]] as const)('%s comes back with its clock set back by half a minute', (_what, which) => {
+  test.each([
+    ['the source', 0],
+    ['the destination', 3],
+    ['a node between', 1],
+  ] as const)('%s comes back with its clock set back by half a minute', (_what, which) => {
     const network = mesh(3, which === 3);
     const flows = flowsOf(network, service, 30 * SECOND);
     network.run(5 * SECOND);
@@ -111,47 +181,63 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
   });
 });
 
-test('who drops what passes and starts anew whenever it would be convicted is left, for longer each time', () => {
-  const network = mesh(5);
-  const rogue = network.host(1);
-  const drop = (): void => { rogue.node.byzantine!.misbehaviour = { onData: () => true }; };
-  const flows = flowsOf(network, SERVICE_BEST_EFFORT, 110 * SECOND);
-  network.run(5 * SECOND);
-  drop();
-  let before = 0;
-  const lost: number[] = [];
-  for (let i = 0; i < 100; i += 1) {
-    network.run(SECOND);
+test(
+  'who drops what passes and starts anew whenever it ' +
+    'would be convicted is left, for longer each time',
+  () => {
+    const network = mesh(5);
+    const rogue = network.host(1);
+    const drop = (): void => {
+      rogue.node.byzantine!.misbehaviour = { onData: () => true };
+    };
+    const flows = flowsOf(network, SERVICE_BEST_EFFORT, 110 * SECOND);
+    network.run(5 * SECOND);
+    drop();
+    let before = 0;
+    const lost: number[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      network.run(SECOND);
+      rogue.crash();
+      rogue.start();
+      drop();
+      if (i % 20 !== 19) continue;
+      const missing = flows[0]!.sent - flows[0]!.meter.delivered;
+      lost.push(missing - before);
+      before = missing;
+    }
+    // 50 a second were sent. Nothing of it convicts an honest link, and in the last fifth hardly
+    // anything gets lost.
+    console.log(`lost in each fifth of 100 s: ${lost.join(' ')} of 1,000`);
+    expect(lost[4]).toBeLessThan(50);
+    expect(convictions(network).filter((text) => !/ (1-|\d-1 )/.test(text))).toEqual([]);
+    network.run(15 * SECOND);
     rogue.crash();
     rogue.start();
-    drop();
-    if (i % 20 !== 19) continue;
-    const missing = flows[0]!.sent - flows[0]!.meter.delivered;
-    lost.push(missing - before);
-    before = missing;
-  }
-  // 50 a second were sent. Nothing of it convicts an honest link, and in the last fifth hardly anything gets lost.
-  console.log(`lost in each fifth of 100 s: ${lost.join(' ')} of 1,000`);
-  expect(lost[4]).toBeLessThan(50);
-  expect(convictions(network).filter((text) => !/ (1-|\d-1 )/.test(text))).toEqual([]);
-  network.run(15 * SECOND);
-  rogue.crash();
-  rogue.start();
-  network.run(5 * SECOND);
-});
+    network.run(5 * SECOND);
+  },
+);
 
-test.runIf(LONG)('an hour of restarts at random, of up to three at once, convicts nobody', { timeout: 3_600_000 }, () => {
-  for (let seed = 1; seed <= 8; seed += 1) {
-    const network = mesh(seed, true), rng = new Rng(seed);
-    const flows = flowsOf(network, SERVICES[seed % 2]![1], 3_600 * SECOND, [[0, 3], [3, 0], [4, 2]]);
-    while (network.now < 3_500 * SECOND) {
-      const which = [...new Set(Array.from({ length: 1 + rng.below(3) }, () => rng.below(8)))];
-      restart(network, which, rng.below(5_000) * MS, flows, [3, 0, 2]);
-      network.run(rng.below(20_000) * MS);
-      expect(convictions(network), `seed ${seed} at ${network.now / SECOND} s`).toEqual([]);
+test.runIf(LONG)(
+  'an hour of restarts at random, of up to three at once, convicts nobody',
+  { timeout: 3_600_000 },
+  () => {
+    for (let seed = 1; seed <= 8; seed += 1) {
+      const network = mesh(seed, true),
+        rng = new Rng(seed);
+      const flows = flowsOf(network, SERVICES[seed % 2]![1], 3_600 * SECOND, [
+        [0, 3],
+        [3, 0],
+        [4, 2],
+      ]);
+      while (network.now < 3_500 * SECOND) {
+        const which = [...new Set(Array.from({ length: 1 + rng.below(3) }, () => rng.below(8)))];
+        restart(network, which, rng.below(5_000) * MS, flows, [3, 0, 2]);
+        network.run(rng.below(20_000) * MS);
+        expect(convictions(network), `seed ${seed} at ${network.now / SECOND} s`).toEqual([]);
+      }
+      network.run(10 * SECOND);
+      expect(backAgain(network, flows, MINUTE)).toBeLessThanOrEqual(BACK_WITHIN);
+      end(network, flows, 3_600 * SECOND);
     }
-    network.run(10 * SECOND);
-    expect(backAgain(network, flows, MINUTE)).toBeLessThanOrEqual(BACK_WITHIN);
-    end(network, flows, 3_600 * SECOND);
-  }
-});
+  },
+);

@@ -1,5 +1,6 @@
 /**
- * The simulator itself: the same seed tells the same story, and the shipped topologies show what they promise.
+ * The simulator itself: the same seed tells the same story, and the shipped topologies show what
+ * they promise.
  */
 
 import { readFileSync } from 'node:fs';
@@ -17,13 +18,26 @@ useNetworks();
 
 /** Twelve nodes on lossy wires with flows, a crash, a restart and a cut; its trace. */
 function story(seed: number): string {
-  const network = randomGraph(12, 8, new Rng(99), (rng) => lossy(0.05, (1 + rng.below(10)) * MILLISECOND), { seed });
+  const network = randomGraph(
+    12,
+    8,
+    new Rng(99),
+    (rng) => lossy(0.05, (1 + rng.below(10)) * MILLISECOND),
+    { seed },
+  );
   network.startAll();
-  for (let i = 0; i < 6; i += 1) network.flow(network.host(i), network.host(11 - i), { startUs: SECOND, durationUs: 8 * SECOND });
+  for (let i = 0; i < 6; i += 1)
+    network.flow(network.host(i), network.host(11 - i), {
+      startUs: SECOND,
+      durationUs: 8 * SECOND,
+    });
   network.run(3 * SECOND);
   network.host(5).crash();
   network.run(2 * SECOND);
-  network.restart(network.host(5), network.flows.filter((_, i) => 11 - i === 5));
+  network.restart(
+    network.host(5),
+    network.flows.filter((_, i) => 11 - i === 5),
+  );
   const wire = network.world.wires[8]!;
   cut(wire.from, wire.to);
   network.run(2 * SECOND);
@@ -57,7 +71,11 @@ describe('a seed', () => {
   });
 
   test('gives the same report of a replay each time', () => {
-    const [first, second, other] = [replay('ring-12', 'duration=8s'), replay('ring-12', 'duration=8s'), replay('ring-12', 'duration=8s', 'seed=4711')];
+    const [first, second, other] = [
+      replay('ring-12', 'duration=8s'),
+      replay('ring-12', 'duration=8s'),
+      replay('ring-12', 'duration=8s', 'seed=4711'),
+    ];
     expect(second.report).toEqual(first.report);
     expect(other.report.trace).not.toBe(first.report.trace);
   });
@@ -67,7 +85,10 @@ describe('shipped topologies', () => {
   test('pair: a hundredth is lost, 10 ms one way', () => {
     const run = replay('pair', 'duration=200s');
     const [flow] = run.report.flows;
-    console.log(`pair: ${flow!.delayMs!.mean.toFixed(2)} ms, ${((100 * flow!.lost) / flow!.sent).toFixed(2)} % lost of ${flow!.sent}`);
+    console.log(
+      `pair: ${flow!.delayMs!.mean.toFixed(2)} ms, ` +
+        `${((100 * flow!.lost) / flow!.sent).toFixed(2)} % lost of ${flow!.sent}`,
+    );
     expect(flow!.sent).toBeGreaterThan(10_000);
     expect(flow!.lost / flow!.sent).toBeGreaterThan(0.007);
     expect(flow!.lost / flow!.sent).toBeLessThan(0.013);
@@ -76,43 +97,63 @@ describe('shipped topologies', () => {
     checkLeftovers(run);
   });
 
-  test.each([1, 2, 3])('dsn03-chain: 50 to 52 ms on average and 0.5 to 1.6 percent lost (seed %i)', (seed) => {
-    const run = replay('dsn03-chain', 'duration=100s', `seed=${seed}`);
-    const flow = flowNamed(run, 'best-effort');
-    console.log(`dsn03-chain: ${flow.delayMs!.mean.toFixed(2)} ms, ${((100 * flow.lost) / flow.sent).toFixed(2)} % lost of ${flow.sent}`);
-    expect(flow.delayMs!.mean).toBeGreaterThanOrEqual(50);
-    expect(flow.delayMs!.mean).toBeLessThanOrEqual(52);
-    expect(flow.lost / flow.sent).toBeGreaterThanOrEqual(0.005);
-    expect(flow.lost / flow.sent).toBeLessThanOrEqual(0.016);
-    checkLeftovers(run);
-  });
+  test.each([1, 2, 3])(
+    'dsn03-chain: 50 to 52 ms on average and 0.5 to 1.6 percent lost (seed %i)',
+    (seed) => {
+      const run = replay('dsn03-chain', 'duration=100s', `seed=${seed}`);
+      const flow = flowNamed(run, 'best-effort');
+      console.log(
+        `dsn03-chain: ${flow.delayMs!.mean.toFixed(2)} ms, ` +
+          `${((100 * flow.lost) / flow.sent).toFixed(2)} % lost of ${flow.sent}`,
+      );
+      expect(flow.delayMs!.mean).toBeGreaterThanOrEqual(50);
+      expect(flow.delayMs!.mean).toBeLessThanOrEqual(52);
+      expect(flow.lost / flow.sent).toBeGreaterThanOrEqual(0.005);
+      expect(flow.lost / flow.sent).toBeLessThanOrEqual(0.016);
+      checkLeftovers(run);
+    },
+  );
 
-  test('dsn03-chain, as it is shipped, keeps within those bounds, and shows what its note says', () => {
-    const run = replay('dsn03-chain');
-    const flow = flowNamed(run, 'best-effort');
-    expect(flow.delayMs!.mean).toBeLessThanOrEqual(52);
-    expect(flow.lost / flow.sent).toBeGreaterThanOrEqual(0.005);
-    expect(flow.lost / flow.sent).toBeLessThanOrEqual(0.016);
-    const [reliable, hopByHop, endToEnd] = ['reliable', 'stream-hop-by-hop', 'stream-end-to-end'].map((name) => flowNamed(run, name));
-    expect([reliable!.lost, hopByHop!.lost, endToEnd!.lost]).toEqual([0, 0, 0]);
-    expect(reliable!.delayMs!.mean).toBeLessThan(hopByHop!.delayMs!.mean);
-    expect(hopByHop!.delayMs!.mean).toBeLessThan(endToEnd!.delayMs!.mean);
-    expect(hopByHop!.delayMs!.stddev).toBeLessThan(endToEnd!.delayMs!.stddev / 3);
-    expect(run.report.note).toMatch(/^What you see: /);
-    for (const line of formatReport(run.report).split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
-  });
+  test(
+    'dsn03-chain, as it is shipped, ' + 'keeps within those bounds, and shows what its note says',
+    () => {
+      const run = replay('dsn03-chain');
+      const flow = flowNamed(run, 'best-effort');
+      expect(flow.delayMs!.mean).toBeLessThanOrEqual(52);
+      expect(flow.lost / flow.sent).toBeGreaterThanOrEqual(0.005);
+      expect(flow.lost / flow.sent).toBeLessThanOrEqual(0.016);
+      const [reliable, hopByHop, endToEnd] = [
+        'reliable',
+        'stream-hop-by-hop',
+        'stream-end-to-end',
+      ].map((name) => flowNamed(run, name));
+      expect([reliable!.lost, hopByHop!.lost, endToEnd!.lost]).toEqual([0, 0, 0]);
+      expect(reliable!.delayMs!.mean).toBeLessThan(hopByHop!.delayMs!.mean);
+      expect(hopByHop!.delayMs!.mean).toBeLessThan(endToEnd!.delayMs!.mean);
+      expect(hopByHop!.delayMs!.stddev).toBeLessThan(endToEnd!.delayMs!.stddev / 3);
+      expect(run.report.note).toMatch(/^What you see: /);
+      for (const line of formatReport(run.report).split('\n'))
+        expect(line.length, line).toBeLessThanOrEqual(80);
+    },
+  );
 
-  test.each([1, 2, 3, 4, 5])('ring-12: routes are right within a second of each event (seed %i)', (seed) => {
-    const run = replay('ring-12', `seed=${seed}`);
-    const { convergence } = run.report;
-    expect(convergence).toHaveLength(5);
-    console.log(`ring-12: ${convergence!.map((c) => `${c.event} ${c.convergedAfterMs} ms`).join(', ')}`);
-    for (const { event, convergedAfterMs } of convergence!) {
-      expect(convergedAfterMs, event).not.toBeNull();
-      expect(convergedAfterMs!, event).toBeLessThanOrEqual(SECOND / MILLISECOND);
-    }
-    // Losing the way for at most half a second each time costs at most 50 messages of a flow each time.
-    for (const flow of run.report.flows) expect(flow.lost).toBeLessThanOrEqual(150);
-    checkLeftovers(run);
-  });
+  test.each([1, 2, 3, 4, 5])(
+    'ring-12: routes are right within a second of each event (seed %i)',
+    (seed) => {
+      const run = replay('ring-12', `seed=${seed}`);
+      const { convergence } = run.report;
+      expect(convergence).toHaveLength(5);
+      console.log(
+        `ring-12: ${convergence!.map((c) => `${c.event} ${c.convergedAfterMs} ms`).join(', ')}`,
+      );
+      for (const { event, convergedAfterMs } of convergence!) {
+        expect(convergedAfterMs, event).not.toBeNull();
+        expect(convergedAfterMs!, event).toBeLessThanOrEqual(SECOND / MILLISECOND);
+      }
+      // Losing the way for at most half a second each time costs at most 50 messages of a flow each
+      // time.
+      for (const flow of run.report.flows) expect(flow.lost).toBeLessThanOrEqual(150);
+      checkLeftovers(run);
+    },
+  );
 });

@@ -13,7 +13,20 @@ import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import { encodeHandshake, HANDSHAKE_BYTES } from '../../src/core/wire/handshake.ts';
 import { WIRE_VERSIONS } from '../../src/core/wire/versions.ts';
-import { finish, hosts, Inbox, linked, linkOf, lossy, Network, pair, pattern, useNetworks, wire, worst } from '../support/network.ts';
+import {
+  finish,
+  hosts,
+  Inbox,
+  linked,
+  linkOf,
+  lossy,
+  Network,
+  pair,
+  pattern,
+  useNetworks,
+  wire,
+  worst,
+} from '../support/network.ts';
 
 useNetworks();
 
@@ -24,11 +37,19 @@ function both(network: Network): [SimHost, SimHost] {
 }
 
 /** Time until a ping from `a` to `b` is answered, trying every `every`; null after `patience`. */
-function timeToTraffic(network: Network, a: SimHost, b: SimHost, patience: Micros, every: Micros = 10 * MS): Micros | null {
+function timeToTraffic(
+  network: Network,
+  a: SimHost,
+  b: SimHost,
+  patience: Micros,
+  every: Micros = 10 * MS,
+): Micros | null {
   const started = network.now;
   let answered = false;
   while (!answered && network.now - started < patience) {
-    a.node.echo.probe(b.id, 64, 0, 0, SECOND, (result) => { answered ||= result !== null; });
+    a.node.echo.probe(b.id, 64, 0, 0, SECOND, (result) => {
+      answered ||= result !== null;
+    });
     a.endTurn();
     network.until(() => answered, every);
   }
@@ -36,7 +57,10 @@ function timeToTraffic(network: Network, a: SimHost, b: SimHost, patience: Micro
 }
 
 describe('a link comes up', () => {
-  test.each([['the lower id dials', [0, 1]], ['the higher id dials', [1, 0]]])('when %s', (_what, [from, to]) => {
+  test.each([
+    ['the lower id dials', [0, 1]],
+    ['the higher id dials', [1, 0]],
+  ])('when %s', (_what, [from, to]) => {
     const network = hosts(2);
     network.connect(network.host(from!), network.host(to!));
     network.startAll();
@@ -107,7 +131,10 @@ describe('a link comes up', () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const network = pair({ seed, forward: lossy(0.2) });
       network.startAll();
-      expect(network.until(() => linked(...both(network)), 3 * SECOND), `seed ${seed}`).not.toBeNull();
+      expect(
+        network.until(() => linked(...both(network)), 3 * SECOND),
+        `seed ${seed}`,
+      ).not.toBeNull();
     }
   });
 });
@@ -117,7 +144,10 @@ describe('a dead peer', () => {
     const measured: Micros[] = [];
     for (let seed = 1; seed <= 40; seed += 1) {
       const rng = new Rng(seed).fork('story');
-      const network = pair({ seed, forward: wire({ latencyUs: rng.below(20 * MS + 1), jitterUs: rng.below(2 * MS) }) });
+      const network = pair({
+        seed,
+        forward: wire({ latencyUs: rng.below(20 * MS + 1), jitterUs: rng.below(2 * MS) }),
+      });
       const [a, b] = both(network);
       network.settle();
       if (seed % 2 === 0) network.flow(a, b, { packetsPerSecond: 50, durationUs: 5 * SECOND });
@@ -142,28 +172,31 @@ describe('a dead peer', () => {
     expect(network.until(() => linkOf(a, b)!.up === false, SECOND)).toBeLessThanOrEqual(6 * MS);
   });
 
-  test('comes back as a new instance, and traffic flows within a second of its start: 30 seeds', () => {
-    const measured: Micros[] = [];
-    for (let seed = 1; seed <= 30; seed += 1) {
-      const rng = new Rng(seed).fork('story');
-      const network = pair({ seed, forward: wire({ latencyUs: rng.below(20 * MS) }) });
-      const [a, b] = both(network);
-      network.settle();
-      const [dead, other] = seed % 2 === 0 ? [a, b] : [b, a];
-      const instance = dead.node.instance;
-      dead.crash();
-      // From faster than anybody could notice to long after.
-      network.run(rng.below(seed % 3 === 0 ? 50 * MS : 3 * SECOND) + 1);
-      dead.start();
-      expect(dead.node.instance).not.toBe(instance);
-      const took = timeToTraffic(network, other, dead, 3 * SECOND);
-      expect(took, `seed ${seed}`).not.toBeNull();
-      measured.push(took!);
-      finish(network);
-    }
-    console.log(`traffic after a restart: worst ${worst(measured)} of ${measured.length}`);
-    expect(Math.max(...measured)).toBeLessThanOrEqual(SECOND);
-  });
+  test(
+    'comes back as a new instance, ' + 'and traffic flows within a second of its start: 30 seeds',
+    () => {
+      const measured: Micros[] = [];
+      for (let seed = 1; seed <= 30; seed += 1) {
+        const rng = new Rng(seed).fork('story');
+        const network = pair({ seed, forward: wire({ latencyUs: rng.below(20 * MS) }) });
+        const [a, b] = both(network);
+        network.settle();
+        const [dead, other] = seed % 2 === 0 ? [a, b] : [b, a];
+        const instance = dead.node.instance;
+        dead.crash();
+        // From faster than anybody could notice to long after.
+        network.run(rng.below(seed % 3 === 0 ? 50 * MS : 3 * SECOND) + 1);
+        dead.start();
+        expect(dead.node.instance).not.toBe(instance);
+        const took = timeToTraffic(network, other, dead, 3 * SECOND);
+        expect(took, `seed ${seed}`).not.toBeNull();
+        measured.push(took!);
+        finish(network);
+      }
+      console.log(`traffic after a restart: worst ${worst(measured)} of ${measured.length}`);
+      expect(Math.max(...measured)).toBeLessThanOrEqual(SECOND);
+    },
+  );
 });
 
 describe('a link stays up', () => {
@@ -183,13 +216,22 @@ describe('a link stays up', () => {
     network.settle();
     network.run(900 * SECOND);
     expect(network.linkDowns).toBe(0);
-    for (const [x, y] of [[a, b], [b, a]] as const) expect(linkOf(x, y)!.liveness.rtt.smoothedUs).toBeGreaterThan(23.9 * MS);
-    for (const [x, y] of [[a, b], [b, a]] as const) expect(linkOf(x, y)!.liveness.rtt.smoothedUs).toBeLessThan(24.3 * MS);
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      expect(linkOf(x, y)!.liveness.rtt.smoothedUs).toBeGreaterThan(23.9 * MS);
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      expect(linkOf(x, y)!.liveness.rtt.smoothedUs).toBeLessThan(24.3 * MS);
   });
 
   test('and time goes on, whatever the drift: 80 drifts with links that go and come', () => {
     for (let ppm = -200; ppm <= 200; ppm += 5) {
-      // A lost digest leaves a deadline of three smoothed round trips: not a whole number of microseconds, once.
+      // A lost digest leaves a deadline of three smoothed round trips: not a whole number of
+      // microseconds, once.
       const network = hosts(0, { seed: ppm + 500, routes: false });
       const a = network.add('a', {}, ppm);
       const b = network.add('b', {}, -ppm);
@@ -245,7 +287,10 @@ describe('a healed link', () => {
     expect(Math.max(...measured)).toBeLessThanOrEqual(SECOND);
   });
 
-  test.each([['away from the dialler', 0, 1], ['towards the dialler', 1, 0]])('cut in one direction only, %s, goes down at both ends and returns', (_what, from, to) => {
+  test.each([
+    ['away from the dialler', 0, 1],
+    ['towards the dialler', 1, 0],
+  ])('cut in one direction only, %s, goes down at both ends and returns', (_what, from, to) => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const network = pair({ seed, forward: wire({ latencyUs: 8 * MS }) });
       const [a, b] = both(network);
@@ -256,7 +301,10 @@ describe('a healed link', () => {
       expect(linkOf(a, b)!.up, `seed ${seed}`).toBe(false);
       expect(linkOf(b, a)!.up, `seed ${seed}`).toBe(false);
       network.run(3 * SECOND + seed * 211 * MS);
-      expect(linkOf(a, b)!.up || linkOf(b, a)!.up, `seed ${seed}: no link over a wire of one direction`).toBe(false);
+      expect(
+        linkOf(a, b)!.up || linkOf(b, a)!.up,
+        `seed ${seed}: no link over a wire of one direction`,
+      ).toBe(false);
       direction.model.set({ up: true });
       expect(timeToTraffic(network, a, b, 2 * SECOND), `seed ${seed}`).toBeLessThanOrEqual(SECOND);
       finish(network);
@@ -268,13 +316,15 @@ describe('a healed link', () => {
       const network = pair({ seed: period });
       const [a, b] = both(network);
       network.settle();
-      for (let i = 0; i < (60_000 / period) / 2; i += 1) {
+      for (let i = 0; i < 60_000 / period / 2; i += 1) {
         cut(a, b);
         network.run(period * MS);
         heal(a, b);
         network.run(period * MS);
       }
-      expect(timeToTraffic(network, a, b, 2 * SECOND), `period ${period} ms`).toBeLessThanOrEqual(SECOND);
+      expect(timeToTraffic(network, a, b, 2 * SECOND), `period ${period} ms`).toBeLessThanOrEqual(
+        SECOND,
+      );
       expect(a.node.links.size + b.node.links.size).toBe(2);
       finish(network);
     }
@@ -287,10 +337,20 @@ describe('a link is measured', () => {
     const [a, b] = both(network);
     network.settle();
     network.run(10 * SECOND);
-    for (const [x, y] of [[a, b], [b, a]] as const) expect(Math.abs(linkOf(x, y)!.liveness.rtt.smoothedUs - rttMs * MS)).toBeLessThanOrEqual(200);
+    for (const [x, y] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      expect(Math.abs(linkOf(x, y)!.liveness.rtt.smoothedUs - rttMs * MS)).toBeLessThanOrEqual(200);
   });
 
-  test.each([[0.01, 0.01], [0.05, 0.05], [0.2, 0.2], [0.2, 0], [0.01, 0.1]])('its loss of %f there and %f back, each end for each direction', (there, back) => {
+  test.each([
+    [0.01, 0.01],
+    [0.05, 0.05],
+    [0.2, 0.2],
+    [0.2, 0],
+    [0.01, 0.1],
+  ])('its loss of %f there and %f back, each end for each direction', (there, back) => {
     const network = pair({ seed: 5, forward: lossy(there), backward: lossy(back) });
     const [a, b] = both(network);
     network.settle();
@@ -303,14 +363,23 @@ describe('a link is measured', () => {
     for (let i = 0; i < samples; i += 1) {
       network.run(SECOND);
       const [ab, ba] = [linkOf(a, b)!.liveness, linkOf(b, a)!.liveness];
-      [ab.lossOut, ba.lossIn.rate, ba.lossOut, ab.lossIn.rate].forEach((rate, k) => { sums[k]! += rate / samples; });
+      [ab.lossOut, ba.lossIn.rate, ba.lossOut, ab.lossIn.rate].forEach((rate, k) => {
+        sums[k]! += rate / samples;
+      });
     }
     const truth = [there, there, back, back];
-    sums.forEach((mean, k) => expect(Math.abs(mean - truth[k]!), `estimate ${k}: ${mean}`).toBeLessThanOrEqual(0.003 + truth[k]! * 0.1));
+    sums.forEach((mean, k) =>
+      expect(Math.abs(mean - truth[k]!), `estimate ${k}: ${mean}`).toBeLessThanOrEqual(
+        0.003 + truth[k]! * 0.1,
+      ),
+    );
   });
 
   test('reordering is not taken for loss', () => {
-    const network = pair({ seed: 6, forward: wire({ latencyUs: 5 * MS, reorderRate: 0.2, reorderUs: 8 * MS }) });
+    const network = pair({
+      seed: 6,
+      forward: wire({ latencyUs: 5 * MS, reorderRate: 0.2, reorderUs: 8 * MS }),
+    });
     const [a, b] = both(network);
     network.settle();
     network.flow(a, b, { packetsPerSecond: 500, durationUs: 20 * SECOND });
@@ -321,7 +390,13 @@ describe('a link is measured', () => {
 });
 
 describe('a peer whose address moves', () => {
-  function moving(): { network: Network; a: SimHost; b: SimHost; moved: { to: Endpoint | null }; seen: Uint8Array[] } {
+  function moving(): {
+    network: Network;
+    a: SimHost;
+    b: SimHost;
+    moved: { to: Endpoint | null };
+    seen: Uint8Array[];
+  } {
     const moved: { to: Endpoint | null } = { to: null };
     const seen: Uint8Array[] = [];
     const network = pair({
@@ -398,7 +473,8 @@ describe('hostile and broken wires', () => {
     network.run(2 * SECOND);
     expect(hub.node.links.size).toBe(3);
     expect(hub.node.drops.of(DropReason.linkTableFull)).toBeGreaterThan(4);
-    const linkedLeaves = (): SimHost[] => leaves.filter((leaf) => leaf.running && linked(leaf, hub));
+    const linkedLeaves = (): SimHost[] =>
+      leaves.filter((leaf) => leaf.running && linked(leaf, hub));
     const first = linkedLeaves();
     expect(first).toHaveLength(3);
     first[0]!.crash();
@@ -406,22 +482,37 @@ describe('hostile and broken wires', () => {
     expect(linkedLeaves()).toHaveLength(3);
   });
 
-  test('without security ten thousand handshakes from strangers fill the table to its limit and no further, and are forgotten', () => {
-    const network = pair({ routes: false, security: 'none' });
-    const [a, b] = both(network);
-    network.settle();
-    const init = new Uint8Array(HANDSHAKE_BYTES);
-    init[0] = 0x11;
-    for (let i = 0; i < 10_000; i += 1) {
-      encodeHandshake({ versions: WIRE_VERSIONS, version: 0, node: 0x0b00_0000 + i, peer: 0, index: i, instance: 0, started: 0 }, init);
-      b.onDatagram(init.slice(), makeEndpoint('198.51.100.1', 1 + i));
-    }
-    expect(b.node.links.size).toBe(128);
-    expect(linked(a, b)).toBe(true);
-    network.run(70 * SECOND);
-    expect(b.node.links.size).toBe(1);
-    expect(network.linkDowns).toBe(0);
-  });
+  test(
+    'without security ten thousand handshakes from strangers ' +
+      'fill the table to its limit and no further, and are forgotten',
+    () => {
+      const network = pair({ routes: false, security: 'none' });
+      const [a, b] = both(network);
+      network.settle();
+      const init = new Uint8Array(HANDSHAKE_BYTES);
+      init[0] = 0x11;
+      for (let i = 0; i < 10_000; i += 1) {
+        encodeHandshake(
+          {
+            versions: WIRE_VERSIONS,
+            version: 0,
+            node: 0x0b00_0000 + i,
+            peer: 0,
+            index: i,
+            instance: 0,
+            started: 0,
+          },
+          init,
+        );
+        b.onDatagram(init.slice(), makeEndpoint('198.51.100.1', 1 + i));
+      }
+      expect(b.node.links.size).toBe(128);
+      expect(linked(a, b)).toBe(true);
+      network.run(70 * SECOND);
+      expect(b.node.links.size).toBe(1);
+      expect(network.linkDowns).toBe(0);
+    },
+  );
 
   test.each([
     ['duplicate half of all datagrams', { duplicateRate: 0.5 }, 1],
@@ -441,9 +532,20 @@ describe('hostile and broken wires', () => {
     }
   });
 
-  /** Twenty seconds on wires that flip a bit in every fifth datagram, then on good ones. `checksums`: of UDP, as hosts have them. */
-  function corrupted(seed: number, checksums: boolean): { network: Network; a: SimHost; b: SimHost } {
-    const network = pair({ seed, checksums, routes: false, forward: wire({ latencyUs: 5 * MS, corruptRate: 0.2 }) });
+  /**
+   * Twenty seconds on wires that flip a bit in every fifth datagram, then on good ones.
+   * `checksums`: of UDP, as hosts have them.
+   */
+  function corrupted(
+    seed: number,
+    checksums: boolean,
+  ): { network: Network; a: SimHost; b: SimHost } {
+    const network = pair({
+      seed,
+      checksums,
+      routes: false,
+      forward: wire({ latencyUs: 5 * MS, corruptRate: 0.2 }),
+    });
     const [a, b] = both(network);
     network.startAll();
     const inbox = new Inbox(b, 6_000);
@@ -453,11 +555,15 @@ describe('hostile and broken wires', () => {
       network.run(5 * MS);
     }
     network.run(SECOND);
-    // A flipped bit in the message itself is the application's to find; what is whole must be there once.
-    const whole = inbox.messages.map((m) => m.bytes.length - 64).filter((i, at) => Buffer.compare(inbox.messages[at]!.bytes, pattern(64 + i, i)) === 0);
+    // A flipped bit in the message itself is the application's to find; what is whole must be there
+    // once.
+    const whole = inbox.messages
+      .map((m) => m.bytes.length - 64)
+      .filter((i, at) => Buffer.compare(inbox.messages[at]!.bytes, pattern(64 + i, i)) === 0);
     expect(whole.length, `seed ${seed}`).toBeGreaterThan(0);
     expect(new Set(whole).size, `seed ${seed}`).toBe(whole.length);
-    if (!checksums) expect(a.node.drops.total + b.node.drops.total, `seed ${seed}`).toBeGreaterThan(50);
+    if (!checksums)
+      expect(a.node.drops.total + b.node.drops.total, `seed ${seed}`).toBeGreaterThan(50);
     for (const { model } of network.world.wires) model.set({ corruptRate: 0 });
     return { network, a, b };
   }
@@ -477,53 +583,73 @@ describe('hostile and broken wires', () => {
         const sender = new Inbox(a, 7_001);
         for (let i = 0; i < 50; i += 1) sender.send(b, 7_000, pattern(500, i));
         network.run(SECOND);
-        expect(inbox.messages.map((m) => m.bytes), `seed ${seed}`).toEqual(Array.from({ length: 50 }, (_, i) => pattern(500, i)));
+        expect(
+          inbox.messages.map((m) => m.bytes),
+          `seed ${seed}`,
+        ).toEqual(Array.from({ length: 50 }, (_, i) => pattern(500, i)));
       }
       finish(network);
     }
     expect(late, 'seeds without traffic').toEqual([]);
   });
 
-  test('without security one flipped bit in a handshake does not leave a neighbour that does not exist', () => {
-    let flips = 0;
-    const network = pair({
-      security: 'none',
-      onArrival: (_wire, bytes) => {
-        if (bytes[0] === 0x12 && flips === 0) {
-          flips += 1;
-          bytes[14] = bytes[14]! ^ 0x10;
-        }
-        return true;
-      },
-    });
-    const [a, b] = both(network);
-    network.startAll();
-    network.run(3 * SECOND);
-    expect(flips).toBe(1);
-    expect([...a.node.links.all()].filter((link) => link.up).map((link) => link.node)).toEqual([b.id]);
-    expect(linked(a, b)).toBe(true);
-  });
+  test(
+    'without security one flipped bit in a handshake ' +
+      'does not leave a neighbour that does not exist',
+    () => {
+      let flips = 0;
+      const network = pair({
+        security: 'none',
+        onArrival: (_wire, bytes) => {
+          if (bytes[0] === 0x12 && flips === 0) {
+            flips += 1;
+            bytes[14] = bytes[14]! ^ 0x10;
+          }
+          return true;
+        },
+      });
+      const [a, b] = both(network);
+      network.startAll();
+      network.run(3 * SECOND);
+      expect(flips).toBe(1);
+      expect([...a.node.links.all()].filter((link) => link.up).map((link) => link.node)).toEqual([
+        b.id,
+      ]);
+      expect(linked(a, b)).toBe(true);
+    },
+  );
 
-  test('without security one flipped bit in an advertisement does not spoil routes until it is renewed', () => {
-    let flips = 0;
-    const network = hosts(3, {
-      security: 'none',
-      onArrival: (_wire, bytes) => {
-        // The datagram's first frame is an advertisement of node 3: its one link now names a stranger.
-        if (flips === 0 && bytes[0] === 0x14 && bytes[12] === 0x10 && bytes[20] === 3 && bytes[29] === 1) {
-          flips += 1;
-          bytes[32 + 2] = bytes[32 + 2]! ^ 0x40;
-        }
-        return true;
-      },
-    });
-    network.connect(network.host(0), network.host(1));
-    network.connect(network.host(1), network.host(2));
-    network.startAll();
-    network.run(3 * SECOND);
-    expect(flips).toBe(1);
-    expect(network.routeFaults()).toEqual([]);
-  });
+  test(
+    'without security one flipped bit in an advertisement ' +
+      'does not spoil routes until it is renewed',
+    () => {
+      let flips = 0;
+      const network = hosts(3, {
+        security: 'none',
+        onArrival: (_wire, bytes) => {
+          // The datagram's first frame is an advertisement of node 3: its one link now names a
+          // stranger.
+          if (
+            flips === 0 &&
+            bytes[0] === 0x14 &&
+            bytes[12] === 0x10 &&
+            bytes[20] === 3 &&
+            bytes[29] === 1
+          ) {
+            flips += 1;
+            bytes[32 + 2] = bytes[32 + 2]! ^ 0x40;
+          }
+          return true;
+        },
+      });
+      network.connect(network.host(0), network.host(1));
+      network.connect(network.host(1), network.host(2));
+      network.startAll();
+      network.run(3 * SECOND);
+      expect(flips).toBe(1);
+      expect(network.routeFaults()).toEqual([]);
+    },
+  );
 
   test('garbage of every length is counted and does nothing else', () => {
     const network = pair();
@@ -547,21 +673,35 @@ describe('hostile and broken wires', () => {
 });
 
 describe('both sides dial each other', () => {
-  test('at any two moments, over any wire: one link, that never breaks: 400 seeds, sealed and not', () => {
-    for (let seed = 1; seed <= 400; seed += 1) {
-      const rng = new Rng(seed).fork('both dial');
-      const network = hosts(2, { seed, security: seed % 4 === 0 ? 'none' : 'sealed' });
-      const [a, b] = both(network);
-      const latencyUs = 1 + rng.below(60 * MS);
-      network.connect(a, b, wire({ latencyUs, jitterUs: rng.below(20 * MS) }), wire({ latencyUs, jitterUs: rng.below(20 * MS) }));
-      b.dials.push({ address: a.endpoint.address, port: a.endpoint.port, node: a.id, ...(a.identity === null ? {} : { key: a.identity.exchange.publicKey }) });
-      a.start();
-      network.run(rng.below(3 * SECOND));
-      b.start();
-      network.run(3 * SECOND);
-      expect(linked(a, b), `seed ${seed}`).toBe(true);
-      expect(network.linkDowns, `seed ${seed}`).toBe(0);
-      finish(network);
-    }
-  });
+  test(
+    'at any two moments, over any wire: one link, ' +
+      'that never breaks: 400 seeds, sealed and not',
+    () => {
+      for (let seed = 1; seed <= 400; seed += 1) {
+        const rng = new Rng(seed).fork('both dial');
+        const network = hosts(2, { seed, security: seed % 4 === 0 ? 'none' : 'sealed' });
+        const [a, b] = both(network);
+        const latencyUs = 1 + rng.below(60 * MS);
+        network.connect(
+          a,
+          b,
+          wire({ latencyUs, jitterUs: rng.below(20 * MS) }),
+          wire({ latencyUs, jitterUs: rng.below(20 * MS) }),
+        );
+        b.dials.push({
+          address: a.endpoint.address,
+          port: a.endpoint.port,
+          node: a.id,
+          ...(a.identity === null ? {} : { key: a.identity.exchange.publicKey }),
+        });
+        a.start();
+        network.run(rng.below(3 * SECOND));
+        b.start();
+        network.run(3 * SECOND);
+        expect(linked(a, b), `seed ${seed}`).toBe(true);
+        expect(network.linkDowns, `seed ${seed}`).toBe(0);
+        finish(network);
+      }
+    },
+  );
 });

@@ -1,7 +1,8 @@
 /**
- * Flows over reliable links that offer more than a line on their way carries: their sources hear of it and slow down, so that what is refused is
- * refused at the sender, and programs that wait when they are told to lose nothing. Notices are hints: they end nothing, and made-up
- * ones of nodes that are not on the way slow nobody.
+ * Flows over reliable links that offer more than a line on their way carries: their sources hear of
+ * it and slow down, so that what is refused is refused at the sender, and programs that wait when
+ * they are told to lose nothing. Notices are hints: they end nothing, and made-up ones of nodes
+ * that are not on the way slow nobody.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -24,9 +25,19 @@ const LONG = process.env['SPINES_LONG'] === '1';
 const USED = 0.8;
 
 /** s - a - b - d, of which a-b is narrow, and a - c, which is not. */
-function line(kbps: number, ms = 10, seed = 3): { network: Network; s: SimHost; a: SimHost; b: SimHost; c: SimHost; d: SimHost } {
+function line(
+  kbps: number,
+  ms = 10,
+  seed = 3,
+): { network: Network; s: SimHost; a: SimHost; b: SimHost; c: SimHost; d: SimHost } {
   const network = hosts(5, { seed });
-  const [s, a, b, d, c] = [0, 1, 2, 3, 4].map((i) => network.host(i)) as [SimHost, SimHost, SimHost, SimHost, SimHost];
+  const [s, a, b, d, c] = [0, 1, 2, 3, 4].map((i) => network.host(i)) as [
+    SimHost,
+    SimHost,
+    SimHost,
+    SimHost,
+    SimHost,
+  ];
   network.connect(s, a, wire({ latencyUs: 5 * MS, bandwidthKbps: 100_000 }));
   network.connect(a, b, wire({ latencyUs: ms * MS, bandwidthKbps: kbps }));
   network.connect(b, d, wire({ latencyUs: 5 * MS, bandwidthKbps: 100_000 }));
@@ -35,30 +46,63 @@ function line(kbps: number, ms = 10, seed = 3): { network: Network; s: SimHost; 
   return { network, s, a, b, c, d };
 }
 
-function flow(network: Network, from: SimHost, to: SimHost, kbps: number, sizeBytes = 1_000, seconds = 8): SimFlow {
-  return network.flow(from, to, { packetsPerSecond: (kbps * 125) / sizeBytes, sizeBytes, durationUs: seconds * SECOND, options: { service: SERVICE_RELIABLE } });
+function flow(
+  network: Network,
+  from: SimHost,
+  to: SimHost,
+  kbps: number,
+  sizeBytes = 1_000,
+  seconds = 8,
+): SimFlow {
+  return network.flow(from, to, {
+    packetsPerSecond: (kbps * 125) / sizeBytes,
+    sizeBytes,
+    durationUs: seconds * SECOND,
+    options: { service: SERVICE_RELIABLE },
+  });
 }
 
-const fullAt = (...all: SimHost[]): number => all.reduce((sum, { node }) => sum + node.drops.of(DropReason.linkQueueFull) + node.drops.of(DropReason.waitedTooLong), 0);
+const fullAt = (...all: SimHost[]): number =>
+  all.reduce(
+    (sum, { node }) =>
+      sum + node.drops.of(DropReason.linkQueueFull) + node.drops.of(DropReason.waitedTooLong),
+    0,
+  );
 
 describe('what is too much is refused at the sender', () => {
   test.each([
-    [10_000, 10, 12_000, 1_000], [1_000, 50, 3_000, 200], ...LONG ? [[10_000, 10, 60_000, 1_000], [50_000, 40, 90_000, 1_400], [10_000, 100, 12_000, 5_000], [300, 20, 2_000, 100]] : [],
-  ] as [number, number, number, number][])('line of %i kbit/s and %i ms, offered %i kbit/s of %i bytes', (kbps, ms, offered, bytes) => {
-    const { network, s, a, b, d } = line(kbps, ms);
-    const one = flow(network, s, d, offered, bytes);
-    network.run(8 * SECOND);
-    const delivered = one.meter.bytes;
-    network.run(12 * SECOND);
-    expect(one.meter.delivered + one.refused).toBe(one.sent);
-    expect(fullAt(a, b, d)).toBe(0);
-    expect(one.refused).toBeGreaterThan(0);
-    expect(delivered / (kbps * 125 * 8)).toBeGreaterThan(USED * bytes / (bytes + 150));
-  });
+    [10_000, 10, 12_000, 1_000],
+    [1_000, 50, 3_000, 200],
+    ...(LONG
+      ? [
+          [10_000, 10, 60_000, 1_000],
+          [50_000, 40, 90_000, 1_400],
+          [10_000, 100, 12_000, 5_000],
+          [300, 20, 2_000, 100],
+        ]
+      : []),
+  ] as [number, number, number, number][])(
+    'line of %i kbit/s and %i ms, offered %i kbit/s of %i bytes',
+    (kbps, ms, offered, bytes) => {
+      const { network, s, a, b, d } = line(kbps, ms);
+      const one = flow(network, s, d, offered, bytes);
+      network.run(8 * SECOND);
+      const delivered = one.meter.bytes;
+      network.run(12 * SECOND);
+      expect(one.meter.delivered + one.refused).toBe(one.sent);
+      expect(fullAt(a, b, d)).toBe(0);
+      expect(one.refused).toBeGreaterThan(0);
+      expect(delivered / (kbps * 125 * 8)).toBeGreaterThan((USED * bytes) / (bytes + 150));
+    },
+  );
 
   test('two flows beside each other get their halves, and one to elsewhere all it offers', () => {
     const { network, s, a, b, c, d } = line(10_000);
-    const [one, two, elsewhere] = [flow(network, s, d, 12_000), flow(network, s, d, 12_000), flow(network, s, c, 12_000)];
+    const [one, two, elsewhere] = [
+      flow(network, s, d, 12_000),
+      flow(network, s, d, 12_000),
+      flow(network, s, c, 12_000),
+    ];
     network.run(8 * SECOND);
     const [first, second] = [one.meter.delivered, two.meter.delivered];
     network.run(8 * SECOND);
@@ -69,28 +113,53 @@ describe('what is too much is refused at the sender', () => {
   });
 });
 
-test.each([[1_000, 1], [20, 2], [5_000, 2]])('programs that wait when they are told to lose nothing: %i bytes, %i programs', (bytes, programs) => {
-  const { network, s, a, b, d } = line(10_000);
-  const count = Math.ceil(3_000_000 / (bytes + 200)), inbox = new Inbox(d, PORT);
-  const senders = Array.from({ length: programs }, () => new Sender(network, s, d, count, bytes, 'link-state'));
-  network.until(() => inbox.messages.length >= count * programs, 60 * SECOND, 50 * MS);
-  expect([inbox.messages.length, senders.map(({ errors }) => errors), fullAt(s, a, b, d)]).toEqual([count * programs, senders.map(() => 0), 0]);
-  for (const { waits } of senders) expect(waits).toBeGreaterThan(0);
-});
+test.each([
+  [1_000, 1],
+  [20, 2],
+  [5_000, 2],
+])(
+  'programs that wait when they are told to lose nothing: %i bytes, %i programs',
+  (bytes, programs) => {
+    const { network, s, a, b, d } = line(10_000);
+    const count = Math.ceil(3_000_000 / (bytes + 200)),
+      inbox = new Inbox(d, PORT);
+    const senders = Array.from(
+      { length: programs },
+      () => new Sender(network, s, d, count, bytes, 'link-state'),
+    );
+    network.until(() => inbox.messages.length >= count * programs, 60 * SECOND, 50 * MS);
+    expect([
+      inbox.messages.length,
+      senders.map(({ errors }) => errors),
+      fullAt(s, a, b, d),
+    ]).toEqual([count * programs, senders.map(() => 0), 0]);
+    for (const { waits } of senders) expect(waits).toBeGreaterThan(0);
+  },
+);
 
 test('what waits for a route in vain is told to its sender', () => {
   const { network, s, d } = line(10_000);
   let told = 0;
   const one = flow(network, s, d, 400);
-  Object.assign(one, { onLost: (_session: unknown, destination: number, reason: DropReason, count: number) => {
-    expect([destination, reason]).toEqual([d.id, DropReason.waitedTooLong]);
-    told += count;
-  } });
+  Object.assign(one, {
+    onLost: (_session: unknown, destination: number, reason: DropReason, count: number) => {
+      expect([destination, reason]).toEqual([d.id, DropReason.waitedTooLong]);
+      told += count;
+    },
+  });
   network.run(SECOND);
   const [, a, b] = network.hosts as [SimHost, SimHost, SimHost];
-  for (const [x, y] of [[a, b], [b, a]] as const) x.wires.get(y.endpoint.key)!.model.set({ up: false });
+  for (const [x, y] of [
+    [a, b],
+    [b, a],
+  ] as const)
+    x.wires.get(y.endpoint.key)!.model.set({ up: false });
   network.run(5 * SECOND);
-  for (const [x, y] of [[a, b], [b, a]] as const) x.wires.get(y.endpoint.key)!.model.set({ up: true });
+  for (const [x, y] of [
+    [a, b],
+    [b, a],
+  ] as const)
+    x.wires.get(y.endpoint.key)!.model.set({ up: true });
   network.run(8 * SECOND);
   const lost = one.sent - one.refused - one.meter.delivered;
   expect(lost).toBeGreaterThan(10);
@@ -99,13 +168,50 @@ test('what waits for a route in vain is told to its sender', () => {
 });
 
 describe('made-up notices', () => {
-  /** `from` says so to `to`, `perSecond` times a second, that its flow from `port` to `d` has to be slow, quoting `run`. */
-  function say(network: Network, from: SimHost, to: SimHost, d: SimHost, sourcePort: number, destinationPort: number, run: number, message: () => number, seconds: number, secret = false): void {
+  /**
+   * `from` says so to `to`, `perSecond` times a second, that its flow from `port` to `d` has to be
+   * slow, quoting `run`.
+   */
+  function say(
+    network: Network,
+    from: SimHost,
+    to: SimHost,
+    d: SimHost,
+    sourcePort: number,
+    destinationPort: number,
+    run: number,
+    message: () => number,
+    seconds: number,
+    secret = false,
+  ): void {
     const until = network.now + seconds * SECOND;
     const again = (): void => {
-      const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES), packet = new Packet();
-      encodeNotice({ reason: NOTICE_LONG, dropped: 0, destination: d.id, sourcePort, destinationPort, rate: 1, quoteHigh: run, quoteLow: message() }, bytes, OVERLAY_HEADER_BYTES);
-      packet.compose(bytes, bytes.length, KIND_NOTICE, { service: SERVICE_RELIABLE, dissemination: 0, ttl: 9, priority: 1 }, from.id, 0, to.id, 0);
+      const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES),
+        packet = new Packet();
+      encodeNotice(
+        {
+          reason: NOTICE_LONG,
+          dropped: 0,
+          destination: d.id,
+          sourcePort,
+          destinationPort,
+          rate: 1,
+          quoteHigh: run,
+          quoteLow: message(),
+        },
+        bytes,
+        OVERLAY_HEADER_BYTES,
+      );
+      packet.compose(
+        bytes,
+        bytes.length,
+        KIND_NOTICE,
+        { service: SERVICE_RELIABLE, dissemination: 0, ttl: 9, priority: 1 },
+        from.id,
+        0,
+        to.id,
+        0,
+      );
       packet.secret = secret;
       from.node.dissemination.originate(packet);
       from.endTurn();
@@ -116,14 +222,29 @@ describe('made-up notices', () => {
 
   test.each([
     ['of packets that it has not seen change nothing', 'links', 1, 'a', false, false],
-    ['of packets that it passes on leave the flow its least rate, and soon the rest', 'links', 0, 'a', false, true],
-    ['of a node that is not on the way change nothing, whatever it has seen', 'links', 0, 'c', false, false],
+    [
+      'of packets that it passes on leave the flow its least rate, and soon the rest',
+      'links',
+      0,
+      'a',
+      false,
+      true,
+    ],
+    [
+      'of a node that is not on the way change nothing, whatever it has seen',
+      'links',
+      0,
+      'c',
+      false,
+      false,
+    ],
     ['in the name of nobody change nothing of a sealed flow', 'end-to-end', 0, 'a', false, false],
     ['sealed, of a node on the way, slow a sealed flow', 'end-to-end', 0, 'a', true, true],
     ['sealed, of a node that is not on the way, change nothing', 'end-to-end', 0, 'c', true, false],
   ] as const)('%s', (_what, secrecy, off, by, sealed, slows) => {
     const { network, s, a, c, d } = line(10_000);
-    const inbox = new Inbox(s, 77, { service: SERVICE_RELIABLE, secrecy }), sink = new Inbox(d, PORT, { secrecy });
+    const inbox = new Inbox(s, 77, { service: SERVICE_RELIABLE, secrecy }),
+      sink = new Inbox(d, PORT, { secrecy });
     const sendUntil = network.now + 12 * SECOND;
     let refused = 0;
     const send = (): void => {
@@ -132,7 +253,18 @@ describe('made-up notices', () => {
     };
     send();
     network.run(SECOND);
-    say(network, by === 'a' ? a : c, s, d, 77, PORT, (inbox.session.run ^ off) >>> 0, () => inbox.session.nextMessage - 1, 3, sealed);
+    say(
+      network,
+      by === 'a' ? a : c,
+      s,
+      d,
+      77,
+      PORT,
+      (inbox.session.run ^ off) >>> 0,
+      () => inbox.session.nextMessage - 1,
+      3,
+      sealed,
+    );
     const before = sink.messages.length;
     network.run(3 * SECOND);
     const during = sink.messages.length - before;

@@ -1,10 +1,19 @@
-/** A network's pre-shared key: without it, or with another one, there is no link and both sides say why; it changes under traffic. */
+/**
+ * A network's pre-shared key: without it, or with another one, there is no link and both sides say
+ * why; it changes under traffic.
+ */
 
 import { describe, expect, test } from 'vitest';
 
 import { nullLog } from '../../src/core/base/log.ts';
 import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
-import { commonKey, idsOf, NO_PRESHARED_KEY, presharedKey, type PresharedKey } from '../../src/core/crypto/preshared.ts';
+import {
+  commonKey,
+  idsOf,
+  NO_PRESHARED_KEY,
+  presharedKey,
+  type PresharedKey,
+} from '../../src/core/crypto/preshared.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import { SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
@@ -14,7 +23,9 @@ import { serve, StreamEnd } from '../support/stream-end.ts';
 
 useNetworks();
 
-const OLD = presharedKey(new Uint8Array(32).fill(1)), NEW = presharedKey(new Uint8Array(32).fill(2)), NONE = NO_PRESHARED_KEY;
+const OLD = presharedKey(new Uint8Array(32).fill(1)),
+  NEW = presharedKey(new Uint8Array(32).fill(2)),
+  NONE = NO_PRESHARED_KEY;
 type Keys = readonly PresharedKey[];
 
 function pair(dialler: Keys | null, other: Keys | null, rekeyAfterUs = 120 * SECOND): Network {
@@ -26,23 +37,39 @@ function pair(dialler: Keys | null, other: Keys | null, rekeyAfterUs = 120 * SEC
 }
 
 function up(network: Network): boolean {
-  return network.hosts.every((host) => [...host.node.links.all()].filter((link) => link.up).length === 1);
+  return network.hosts.every(
+    (host) => [...host.node.links.all()].filter((link) => link.up).length === 1,
+  );
 }
 
-interface LinksSaid { links: { why: { code: string; text: string; next: string } | null }[] }
+interface LinksSaid {
+  links: { why: { code: string; text: string; next: string } | null }[];
+}
 
 describe('which key is used', () => {
   test('is the first of the one who is called that both have', () => {
-    expect([commonKey([NEW, OLD], idsOf([OLD])), commonKey([NEW, OLD], idsOf([OLD, NEW])), commonKey([NEW], idsOf([OLD])), commonKey([NEW, NONE], idsOf([NONE]))]).toEqual([OLD, NEW, null, NONE]);
+    expect([
+      commonKey([NEW, OLD], idsOf([OLD])),
+      commonKey([NEW, OLD], idsOf([OLD, NEW])),
+      commonKey([NEW], idsOf([OLD])),
+      commonKey([NEW, NONE], idsOf([NONE])),
+    ]).toEqual([OLD, NEW, null, NONE]);
     expect(idsOf([NEW])).toEqual([NEW.id, NEW.id]);
     expect(NEW.id).not.toBe(OLD.id);
     expect([OLD.id, NEW.id].every((id) => id > 0 && id <= 0xffff_ffff)).toBe(true);
   });
 
   const cases: [string, Keys | null, Keys | null, boolean][] = [
-    ['both have the same', [OLD], [OLD], true], ['both have none', null, null, true], ['one has it besides another', [OLD], [NEW, OLD], true], ['the dialler has two', [NEW, OLD], [OLD], true],
-    ['one has none', [OLD], null, false], ['the dialler has none', null, [OLD], false], ['each has another', [OLD], [NEW], false], ['none will do as well', null, [NEW, NONE], true],
-    ['none will do for the dialler', [NEW, NONE], null, true], ['none would do, another is given', [OLD], [NEW, NONE], false],
+    ['both have the same', [OLD], [OLD], true],
+    ['both have none', null, null, true],
+    ['one has it besides another', [OLD], [NEW, OLD], true],
+    ['the dialler has two', [NEW, OLD], [OLD], true],
+    ['one has none', [OLD], null, false],
+    ['the dialler has none', null, [OLD], false],
+    ['each has another', [OLD], [NEW], false],
+    ['none will do as well', null, [NEW, NONE], true],
+    ['none will do for the dialler', [NEW, NONE], null, true],
+    ['none would do, another is given', [OLD], [NEW, NONE], false],
   ];
   test.each(cases)('%s', (_what, dialler, other, works) => {
     const network = pair(dialler, other);
@@ -54,23 +81,46 @@ describe('which key is used', () => {
 
 describe('without one in common', () => {
   test.each<[string, Keys | null, Keys | null, RegExp]>([
-    ['missing at the dialler', null, [OLD], /n0 has no pre-shared key in common with this daemon: it has no pre-shared key, and this daemon wants one/],
+    [
+      'missing at the dialler',
+      null,
+      [OLD],
+      /n0 has no pre-shared key in common with this daemon: it has no pre-shared key, and this daemon wants one/,
+    ],
     ['missing here', [OLD], null, /it wants a pre-shared key, and this daemon has none/],
-    ['another', [OLD], [NEW], /it has another pre-shared key \([0-9a-f]{8}\) than this daemon \([0-9a-f]{8}\)/],
+    [
+      'another',
+      [OLD],
+      [NEW],
+      /it has another pre-shared key \([0-9a-f]{8}\) than this daemon \([0-9a-f]{8}\)/,
+    ],
   ])('%s: both sides are told, and what to do', (_what, dialler, other, told) => {
     const network = pair(dialler, other);
     const said: string[] = [];
     // The other side has it in its configuration, too.
     const { endpoint } = network.host(0);
     network.host(1).stop();
-    network.host(1).dials.push({ address: endpoint.address, port: endpoint.port, node: network.host(0).id });
-    network.host(1).log = { ...nullLog, warn: (fields, message) => { said.push(`${message} ${JSON.stringify(fields)}`); } };
+    network
+      .host(1)
+      .dials.push({ address: endpoint.address, port: endpoint.port, node: network.host(0).id });
+    network.host(1).log = {
+      ...nullLog,
+      warn: (fields, message) => {
+        said.push(`${message} ${JSON.stringify(fields)}`);
+      },
+    };
     network.host(1).start();
     network.world.runFor(8 * SECOND);
-    const why = (host: SimHost): LinksSaid['links'][number]['why'] => (asked(host, 'links') as LinksSaid).links.map((row) => row.why).find((one) => one !== null) ?? null;
-    const calling = why(network.host(0)), called = why(network.host(1));
+    const why = (host: SimHost): LinksSaid['links'][number]['why'] =>
+      (asked(host, 'links') as LinksSaid).links.map((row) => row.why).find((one) => one !== null) ??
+      null;
+    const calling = why(network.host(0)),
+      called = why(network.host(1));
     expect([calling?.code, called?.code].sort()[0]).toMatch(/resharedKey$/);
-    expect(calling?.next).toBe('give both the file of the network\'s key in `network.presharedKey`, and run `spines reload` on both');
+    expect(calling?.next).toBe(
+      "give both the file of the network's key in `network.presharedKey`, and run `spines " +
+        'reload` on both',
+    );
     expect(said.join('\n')).toMatch(told);
     expect(up(network)).toBe(false);
   });
@@ -85,7 +135,9 @@ describe('a change', () => {
   };
 
   test.each<[string, readonly Keys[]]>([
-    ['from one key to another', [[OLD], [NEW, OLD], [NEW]]], ['to a first key', [[NONE], [NEW, NONE], [NEW]]], ['to none again', [[NEW], [NONE, NEW], [NONE]]],
+    ['from one key to another', [[OLD], [NEW, OLD], [NEW]]],
+    ['to a first key', [[NONE], [NEW, NONE], [NEW]]],
+    ['to none again', [[NEW], [NONE, NEW], [NONE]]],
   ])('%s goes node by node under traffic, and costs nothing', (_what, steps) => {
     const network = hosts(3, { config: { rekeyAfterUs: SECOND } });
     network.connect(network.host(0), network.host(1));
@@ -93,7 +145,8 @@ describe('a change', () => {
     for (const host of network.hosts) host.preshared = steps[0]!;
     network.settle();
     const [a, , c] = network.hosts as [SimHost, SimHost, SimHost];
-    const inbox = new Inbox(c, 70, { service: SERVICE_RELIABLE }), sender = new Inbox(a, 71, { service: SERVICE_RELIABLE });
+    const inbox = new Inbox(c, 70, { service: SERVICE_RELIABLE }),
+      sender = new Inbox(a, 71, { service: SERVICE_RELIABLE });
     let sent = 0;
     const send = (): void => {
       sender.send(c, 70, Uint8Array.of(sent >> 8, sent));
@@ -106,22 +159,33 @@ describe('a change', () => {
     new StreamEnd(a, TOTAL, 2, 1).connect(c, 80);
     for (const keys of steps.slice(1)) for (const host of network.hosts) take(network, host, keys);
     network.world.runFor(8 * SECOND);
-    expect([inbox.messages.length, new Set(inbox.messages.map(({ bytes }) => (bytes[0]! << 8) | bytes[1]!)).size]).toEqual([1_000, 1_000]);
+    expect([
+      inbox.messages.length,
+      new Set(inbox.messages.map(({ bytes }) => (bytes[0]! << 8) | bytes[1]!)).size,
+    ]).toEqual([1_000, 1_000]);
     expect([ends[0]!.read, ends[0]!.wrong]).toEqual([TOTAL, 0]);
-    expect([network.linkDowns, network.hosts.map(({ node }) => node.drops.of(DropReason.handshakePresharedKey))]).toEqual([0, [0, 0, 0]]);
-    for (const host of network.hosts) for (const link of host.node.links.all()) expect(link.channel!.rekeys).toBeGreaterThan(3);
+    expect([
+      network.linkDowns,
+      network.hosts.map(({ node }) => node.drops.of(DropReason.handshakePresharedKey)),
+    ]).toEqual([0, [0, 0, 0]]);
+    for (const host of network.hosts)
+      for (const link of host.node.links.all()) expect(link.channel!.rekeys).toBeGreaterThan(3);
   });
 
-  test('that one node has missed ends its links once their keys are too old, not before, and a reload mends it', () => {
-    const network = pair([OLD], [OLD], 2 * SECOND);
-    network.world.runFor(3 * SECOND);
-    take(network, network.host(0), [NEW]);
-    network.world.runFor(SECOND);
-    expect([up(network), network.linkDowns]).toEqual([true, 0]);
-    network.world.runFor(80 * SECOND);
-    expect(up(network)).toBe(false);
-    take(network, network.host(1), [OLD, NEW]);
-    network.world.runFor(5 * SECOND);
-    expect(up(network)).toBe(true);
-  });
+  test(
+    'that one node has missed ends its links once their keys are too old, ' +
+      'not before, and a reload mends it',
+    () => {
+      const network = pair([OLD], [OLD], 2 * SECOND);
+      network.world.runFor(3 * SECOND);
+      take(network, network.host(0), [NEW]);
+      network.world.runFor(SECOND);
+      expect([up(network), network.linkDowns]).toEqual([true, 0]);
+      network.world.runFor(80 * SECOND);
+      expect(up(network)).toBe(false);
+      take(network, network.host(1), [OLD, NEW]);
+      network.world.runFor(5 * SECOND);
+      expect(up(network)).toBe(true);
+    },
+  );
 });

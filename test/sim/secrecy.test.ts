@@ -1,6 +1,7 @@
 /**
- * What somebody who hears every wire learns: with sealed links neither texts nor names, ids or certificates; without, all of
- * them, which shows that the search finds what is there. Real primitives; test/e2e does the same with real daemons.
+ * What somebody who hears every wire learns: with sealed links neither texts nor names, ids or
+ * certificates; without, all of them, which shows that the search finds what is there. Real
+ * primitives; test/e2e does the same with real daemons.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -26,36 +27,76 @@ const DATAGRAMS = 50;
 /** Long enough for keys to be renewed: 120 s. */
 const AFTERWARDS = 130 * SECOND;
 
-/** The first of four hosts sends the last a stream and datagrams. Returns what could be read on the wires, handshakes included. */
+/**
+ * The first of four hosts sends the last a stream and datagrams. Returns what could be read on the
+ * wires, handshakes included.
+ */
 function overheard(security: 'sealed' | 'none'): Leaks {
   const heard: Uint8Array[] = [];
-  const network = new Network({ security, primitives: nodePrimitives, onArrival: (_wire, bytes) => { heard.push(bytes.slice()); return true; } });
-  const [a, b, c, d] = NAMES.map((name) => network.add(name)) as [SimHost, SimHost, SimHost, SimHost];
-  for (const [from, to] of [[a, b], [b, c], [c, d], [b, d]] as const) network.connect(from, to);
+  const network = new Network({
+    security,
+    primitives: nodePrimitives,
+    onArrival: (_wire, bytes) => {
+      heard.push(bytes.slice());
+      return true;
+    },
+  });
+  const [a, b, c, d] = NAMES.map((name) => network.add(name)) as [
+    SimHost,
+    SimHost,
+    SimHost,
+    SimHost,
+  ];
+  for (const [from, to] of [
+    [a, b],
+    [b, c],
+    [c, d],
+    [b, d],
+  ] as const)
+    network.connect(from, to);
   network.settle();
 
   // Certificates are sent as text and as bytes: an unsealed wire carries none by itself.
   const authority = new SimAuthority(nodePrimitives, new Rng(7));
-  const certificates = network.hosts.map((host) => (host.identity ?? authority.issue(host.id, host.name)).certificate.bytes);
-  const piece = Buffer.concat([Buffer.from(`${MARKER} ${armour('SPINES CERTIFICATE', certificates[0]!)}`), ...certificates.slice(0, 3)]);
+  const certificates = network.hosts.map(
+    (host) => (host.identity ?? authority.issue(host.id, host.name)).certificate.bytes,
+  );
+  const piece = Buffer.concat([
+    Buffer.from(`${MARKER} ${armour('SPINES CERTIFICATE', certificates[0]!)}`),
+    ...certificates.slice(0, 3),
+  ]);
   expect(piece.length).toBeLessThan(1_400);
   const text = Buffer.alloc(STREAM_BYTES, Buffer.concat([piece, certificates[3]!]));
 
   const reader = new Program(d, Buffer.alloc(0));
   d.node.streams.listen(700, 0, (port) => ({ port, onAccept: () => reader }));
   const writer = new Program(a, text);
-  a.node.streams.connect(d.id, 700, 0, writer, { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: 64, priority: 1, congestion: 'newreno' });
+  a.node.streams.connect(d.id, 700, 0, writer, {
+    service: SERVICE_RELIABLE,
+    dissemination: DISSEMINATION_LINK_STATE,
+    ttl: 64,
+    priority: 1,
+    congestion: 'newreno',
+  });
   a.endTurn();
-  const inbox = new Inbox(d, 701), outbox = new Inbox(a, 0);
+  const inbox = new Inbox(d, 701),
+    outbox = new Inbox(a, 0);
   for (let i = 0; i < DATAGRAMS; i += 1) {
     outbox.send(d, 701, piece);
     network.run(20 * MILLISECOND);
   }
-  expect(network.until(() => writer.closed, 60 * SECOND), 'the stream ends').not.toBeNull();
+  expect(
+    network.until(() => writer.closed, 60 * SECOND),
+    'the stream ends',
+  ).not.toBeNull();
   expect(Buffer.concat(reader.read).equals(text), 'the stream arrives as it was').toBe(true);
   expect(inbox.messages).toHaveLength(DATAGRAMS);
   network.run(AFTERWARDS);
-  return leaks(heard, { texts: TEXTS, nodeIds: network.hosts.map((host) => host.id), secrets: certificates });
+  return leaks(heard, {
+    texts: TEXTS,
+    nodeIds: network.hosts.map((host) => host.id),
+    secrets: certificates,
+  });
 }
 
 /** Writes a text to its stream and ends; keeps what it reads. */
@@ -118,7 +159,11 @@ describe('who hears every wire', () => {
 });
 
 describe('the search', () => {
-  const needles = { texts: ['marker'], nodeIds: [0x0a00_0001, 0x0a00_0002], secrets: [Uint8Array.from({ length: 40 }, (_, i) => 200 + i)] };
+  const needles = {
+    texts: ['marker'],
+    nodeIds: [0x0a00_0001, 0x0a00_0002],
+    secrets: [Uint8Array.from({ length: 40 }, (_, i) => 200 + i)],
+  };
 
   test('finds each thing at any place, and nothing across two datagrams', () => {
     const in1 = (...bytes: number[]): Leaks => leaks([Uint8Array.from([9, ...bytes, 9])], needles);

@@ -1,5 +1,6 @@
 /**
- * Stories of messages between programs: every size over a chain, lost and hostile fragments, ports, hops, echo.
+ * Stories of messages between programs: every size over a chain, lost and hostile fragments, ports,
+ * hops, echo.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -10,10 +11,24 @@ import { OUTSTANDING_MAX, type EchoResult } from '../../src/core/session/echo-se
 import type { DatagramSession } from '../../src/core/session/sessions.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES } from '../../src/core/wire/fragment.ts';
+import {
+  encodeFragmentHead,
+  FRAGMENT_BYTES,
+  FRAGMENT_HEAD_BYTES,
+} from '../../src/core/wire/fragment.ts';
 import { KIND_FRAGMENT, Packet } from '../../src/core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
-import { chain, hosts, Inbox, lossy, Network, pair, pattern, useNetworks, wire } from '../support/network.ts';
+import {
+  chain,
+  hosts,
+  Inbox,
+  lossy,
+  Network,
+  pair,
+  pattern,
+  useNetworks,
+  wire,
+} from '../support/network.ts';
 
 useNetworks();
 
@@ -25,7 +40,14 @@ function ends(network: Network): [SimHost, SimHost] {
 }
 
 /** Sends the first pieces of a message that never gets whole. */
-function sendFragments(from: SimHost, to: SimHost, message: number, count: number, pieces: number, port = PORT): void {
+function sendFragments(
+  from: SimHost,
+  to: SimHost,
+  message: number,
+  count: number,
+  pieces: number,
+  port = PORT,
+): void {
   for (let index = 0; index < pieces; index += 1) {
     const packet = new Packet();
     packet.bytes = new Uint8Array(OVERLAY_HEADER_BYTES + FRAGMENT_HEAD_BYTES + FRAGMENT_BYTES);
@@ -45,33 +67,47 @@ function sendFragments(from: SimHost, to: SimHost, message: number, count: numbe
 }
 
 /** Sends one probe and runs until it is settled. */
-function probe(network: Network, from: SimHost, to: number, ttl = 64, timeout: Micros = SECOND): EchoResult | null | DropReason {
+function probe(
+  network: Network,
+  from: SimHost,
+  to: number,
+  ttl = 64,
+  timeout: Micros = SECOND,
+): EchoResult | null | DropReason {
   let result: EchoResult | null | undefined;
-  const reason = from.node.echo.probe(to, ttl, 0, 0, timeout, (answer) => { result = answer; });
+  const reason = from.node.echo.probe(to, ttl, 0, 0, timeout, (answer) => {
+    result = answer;
+  });
   from.endTurn();
   if (reason !== DropReason.none) return reason;
-  expect(network.until(() => result !== undefined, timeout + MS), 'every probe is settled').not.toBeNull();
+  expect(
+    network.until(() => result !== undefined, timeout + MS),
+    'every probe is settled',
+  ).not.toBeNull();
   return result!;
 }
 
 describe('messages', () => {
-  test.each([0, 1, 1_394, 1_399, 1_400, 1_401, 2_788, 2_789, 30_000, 65_535, 65_536])('of %i bytes arrive whole over five hops', (size) => {
-    const network = chain(6, { forward: wire({ latencyUs: 10 * MS, bandwidthKbps: 10_000 }) });
-    const [a, f] = ends(network);
-    network.settle();
-    const inbox = new Inbox(f, PORT);
-    const sender = new Inbox(a, 77);
-    for (let i = 0; i < 3; i += 1) {
-      expect(sender.send(f, PORT, pattern(size, i))).toBe(DropReason.none);
-      network.run(SECOND);
-    }
-    expect(inbox.messages).toHaveLength(3);
-    inbox.messages.forEach((message, i) => {
-      expect(message).toMatchObject({ source: a.id, port: 77 });
-      expect(Buffer.compare(message.bytes, pattern(size, i))).toBe(0);
-    });
-    expect(f.node.sessions.reassembly.messages).toBe(0);
-  });
+  test.each([0, 1, 1_394, 1_399, 1_400, 1_401, 2_788, 2_789, 30_000, 65_535, 65_536])(
+    'of %i bytes arrive whole over five hops',
+    (size) => {
+      const network = chain(6, { forward: wire({ latencyUs: 10 * MS, bandwidthKbps: 10_000 }) });
+      const [a, f] = ends(network);
+      network.settle();
+      const inbox = new Inbox(f, PORT);
+      const sender = new Inbox(a, 77);
+      for (let i = 0; i < 3; i += 1) {
+        expect(sender.send(f, PORT, pattern(size, i))).toBe(DropReason.none);
+        network.run(SECOND);
+      }
+      expect(inbox.messages).toHaveLength(3);
+      inbox.messages.forEach((message, i) => {
+        expect(message).toMatchObject({ source: a.id, port: 77 });
+        expect(Buffer.compare(message.bytes, pattern(size, i))).toBe(0);
+      });
+      expect(f.node.sessions.reassembly.messages).toBe(0);
+    },
+  );
 
   test('of more than 65,536 bytes are refused', () => {
     const network = pair();
@@ -103,12 +139,15 @@ describe('messages', () => {
     const sizes = [0, 1, 1_400, 1_401, 65_536];
     for (const size of sizes) {
       const { sessions } = a.node;
-      expect(sessions.send(inbox.session, a.id, PORT, pattern(size), 0, size)).toBe(DropReason.none);
+      expect(sessions.send(inbox.session, a.id, PORT, pattern(size), 0, size)).toBe(
+        DropReason.none,
+      );
     }
     expect(inbox.messages).toHaveLength(0);
     a.endTurn();
     expect(inbox.messages.map((m) => m.bytes.length)).toEqual(sizes);
-    for (const m of inbox.messages) expect(Buffer.compare(m.bytes, pattern(m.bytes.length))).toBe(0);
+    for (const m of inbox.messages)
+      expect(Buffer.compare(m.bytes, pattern(m.bytes.length))).toBe(0);
   });
 
   test('to oneself from within a delivery end with the turn, and are bounded', () => {
@@ -120,7 +159,8 @@ describe('messages', () => {
     const owner = {
       onMessage(session: DatagramSession): boolean {
         deliveries += 1;
-        for (let i = 0; i < 2; i += 1) sessions.send(session, a.id, PORT, new Uint8Array(10), 0, 10);
+        for (let i = 0; i < 2; i += 1)
+          sessions.send(session, a.id, PORT, new Uint8Array(10), 0, 10);
         return true;
       },
       onWritable(): void {},
@@ -139,32 +179,46 @@ describe('messages', () => {
 });
 
 describe('fragments', () => {
-  test('that are lost take their message with them, never part of it, and memory returns to zero', () => {
-    const network = pair({ seed: 3, forward: lossy(0.05) });
-    const [a, b] = ends(network);
-    network.settle();
-    const inbox = new Inbox(b, PORT);
-    const sender = new Inbox(a, 77);
-    for (let i = 0; i < 200; i += 1) {
-      sender.send(b, PORT, pattern(20_000, i));
-      network.run(20 * MS);
-    }
-    network.run(SECOND);
-    expect(inbox.messages.length).toBeGreaterThan(60);
-    expect(inbox.messages.length).toBeLessThan(140);
-    for (const { bytes } of inbox.messages) {
-      expect(bytes.length).toBe(20_000);
-      expect(Array.from({ length: 200 }, (_, i) => i).some((i) => Buffer.compare(bytes, pattern(20_000, i)) === 0)).toBe(true);
-    }
-    expect(b.node.sessions.reassembly.bytes).toBeGreaterThan(0);
-    network.run(7 * SECOND);
-    expect(b.node.sessions.reassembly.bytes).toBe(0);
-    expect(b.node.sessions.reassembly.messages).toBe(0);
-    expect(b.node.drops.of(DropReason.fragmentTimedOut) + b.node.drops.of(DropReason.fragmentTableFull) + inbox.messages.length).toBe(200);
-  });
+  test(
+    'that are lost take their message with them, ' + 'never part of it, and memory returns to zero',
+    () => {
+      const network = pair({ seed: 3, forward: lossy(0.05) });
+      const [a, b] = ends(network);
+      network.settle();
+      const inbox = new Inbox(b, PORT);
+      const sender = new Inbox(a, 77);
+      for (let i = 0; i < 200; i += 1) {
+        sender.send(b, PORT, pattern(20_000, i));
+        network.run(20 * MS);
+      }
+      network.run(SECOND);
+      expect(inbox.messages.length).toBeGreaterThan(60);
+      expect(inbox.messages.length).toBeLessThan(140);
+      for (const { bytes } of inbox.messages) {
+        expect(bytes.length).toBe(20_000);
+        expect(
+          Array.from({ length: 200 }, (_, i) => i).some(
+            (i) => Buffer.compare(bytes, pattern(20_000, i)) === 0,
+          ),
+        ).toBe(true);
+      }
+      expect(b.node.sessions.reassembly.bytes).toBeGreaterThan(0);
+      network.run(7 * SECOND);
+      expect(b.node.sessions.reassembly.bytes).toBe(0);
+      expect(b.node.sessions.reassembly.messages).toBe(0);
+      expect(
+        b.node.drops.of(DropReason.fragmentTimedOut) +
+          b.node.drops.of(DropReason.fragmentTableFull) +
+          inbox.messages.length,
+      ).toBe(200);
+    },
+  );
 
   test('that arrive twice and out of order make one message', () => {
-    const network = pair({ seed: 4, forward: wire({ latencyUs: 5 * MS, duplicateRate: 0.5, reorderRate: 0.4, reorderUs: 3 * MS }) });
+    const network = pair({
+      seed: 4,
+      forward: wire({ latencyUs: 5 * MS, duplicateRate: 0.5, reorderRate: 0.4, reorderUs: 3 * MS }),
+    });
     const [a, b] = ends(network);
     network.settle();
     const inbox = new Inbox(b, PORT);
@@ -175,11 +229,18 @@ describe('fragments', () => {
     }
     network.run(SECOND);
     expect(inbox.messages).toHaveLength(50);
-    for (let i = 0; i < 50; i += 1) expect(inbox.messages.some((m) => Buffer.compare(m.bytes, pattern(50_000, i)) === 0)).toBe(true);
+    for (let i = 0; i < 50; i += 1)
+      expect(inbox.messages.some((m) => Buffer.compare(m.bytes, pattern(50_000, i)) === 0)).toBe(
+        true,
+      );
   });
 
   /** A victim in the middle of `rogues` that send first pieces only, and one honest neighbour. */
-  function underAttack(rogues: number, kbps = 10_000, every = 100): { delivered: number; victim: SimHost } {
+  function underAttack(
+    rogues: number,
+    kbps = 10_000,
+    every = 100,
+  ): { delivered: number; victim: SimHost } {
     const network = hosts(0, { config: { limits: defaultLimits, secrecy: 'links' } });
     const victim = network.add('victim');
     const honest = network.add('honest');
@@ -238,10 +299,14 @@ describe('ports', () => {
     network.settle();
     const first = new Inbox(a, PORT);
     expect(() => new Inbox(a, PORT)).toThrow(expect.objectContaining({ code: 'EADDRINUSE' }));
-    expect(() => a.node.sessions.bind(first.session, PORT + 1)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(() => a.node.sessions.bind(first.session, PORT + 1)).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    );
     a.node.sessions.close(first.session);
     new Inbox(a, PORT);
-    expect(() => a.node.sessions.bind(first.session, 0)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+    expect(() => a.node.sessions.bind(first.session, 0)).toThrow(
+      expect.objectContaining({ code: 'EBADF' }),
+    );
   });
 
   test('that the system chooses run out with an error, and come back', () => {
@@ -278,7 +343,12 @@ describe('echo', () => {
     const [a] = ends(network);
     network.settle();
     network.hosts.forEach((host, hops) => {
-      expect(probe(network, a, host.id)).toEqual({ node: host.id, reached: true, rttUs: hops * 20 * MS, hops });
+      expect(probe(network, a, host.id)).toEqual({
+        node: host.id,
+        reached: true,
+        rttUs: hops * 20 * MS,
+        hops,
+      });
     });
   });
 
@@ -288,7 +358,12 @@ describe('echo', () => {
     network.settle();
     for (let ttl = 1; ttl <= 6; ttl += 1) {
       const hop = Math.min(ttl, 5);
-      expect(probe(network, a, f.id, ttl), `ttl ${ttl}`).toEqual({ node: network.host(hop).id, reached: ttl >= 5, rttUs: hop * 20 * MS, hops: hop });
+      expect(probe(network, a, f.id, ttl), `ttl ${ttl}`).toEqual({
+        node: network.host(hop).id,
+        reached: ttl >= 5,
+        rttUs: hop * 20 * MS,
+        hops: hop,
+      });
     }
   });
 
@@ -309,19 +384,31 @@ describe('echo', () => {
     const [a, c] = ends(network);
     network.settle();
     for (const crowd of ['alice', 'bob', 'carol', 'dave']) {
-      for (let i = 0; i < 2_000; i += 1) a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, crowd);
+      for (let i = 0; i < 2_000; i += 1)
+        a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, crowd);
     }
     expect(a.node.echo.outstanding).toBe(OUTSTANDING_MAX);
     const answers: (EchoResult | null)[] = [];
-    for (let i = 0; i < 20; i += 1) expect(a.node.echo.probe(c.id, 64, 0, 0, 5 * SECOND, (result) => answers.push(result), 'honest')).toBe(DropReason.none);
-    for (let i = 0; i < 100; i += 1) a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, 'alice');
+    for (let i = 0; i < 20; i += 1)
+      expect(
+        a.node.echo.probe(c.id, 64, 0, 0, 5 * SECOND, (result) => answers.push(result), 'honest'),
+      ).toBe(DropReason.none);
+    for (let i = 0; i < 100; i += 1)
+      a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, 'alice');
     network.run(4 * SECOND);
     expect(answers).toHaveLength(20);
     expect(answers.every((answer) => answer?.reached === true)).toBe(true);
   });
 
   test('counts lost probes as lost, and no answer twice', () => {
-    const network = pair({ seed: 8, forward: wire({ latencyUs: 5 * MS, duplicateRate: 0.5, loss: { kind: 'bernoulli', rate: 0.2 } }) });
+    const network = pair({
+      seed: 8,
+      forward: wire({
+        latencyUs: 5 * MS,
+        duplicateRate: 0.5,
+        loss: { kind: 'bernoulli', rate: 0.2 },
+      }),
+    });
     const [a, b] = ends(network);
     network.settle();
     const results: (EchoResult | null)[] = [];
@@ -337,26 +424,32 @@ describe('echo', () => {
     expect(share).toBeLessThan(0.71);
   });
 
-  test('answers a flood with 2,000 replies a second and no more, and outstanding probes are bounded', () => {
-    const network = pair();
-    const [a, b] = ends(network);
-    network.settle();
-    let answered = 0;
-    let refused = 0;
-    for (let i = 0; i < 1_000; i += 1) {
-      for (let k = 0; k < 20; k += 1) {
-        const reason = a.node.echo.probe(b.id, 64, 0, 0, 3 * SECOND, (result) => { if (result !== null) answered += 1; });
-        if (reason !== DropReason.none) refused += 1;
+  test(
+    'answers a flood with 2,000 replies a second and no more, ' +
+      'and outstanding probes are bounded',
+    () => {
+      const network = pair();
+      const [a, b] = ends(network);
+      network.settle();
+      let answered = 0;
+      let refused = 0;
+      for (let i = 0; i < 1_000; i += 1) {
+        for (let k = 0; k < 20; k += 1) {
+          const reason = a.node.echo.probe(b.id, 64, 0, 0, 3 * SECOND, (result) => {
+            if (result !== null) answered += 1;
+          });
+          if (reason !== DropReason.none) refused += 1;
+        }
+        a.endTurn();
+        expect(a.node.echo.outstanding).toBeLessThanOrEqual(4_096);
+        network.run(MS);
       }
-      a.endTurn();
-      expect(a.node.echo.outstanding).toBeLessThanOrEqual(4_096);
-      network.run(MS);
-    }
-    network.run(4 * SECOND);
-    expect(answered).toBeGreaterThan(400);
-    expect(answered).toBeLessThanOrEqual(2_300);
-    expect(refused).toBeGreaterThan(1_000);
-    expect(b.node.drops.of(DropReason.echoRateLimited)).toBeGreaterThan(1_000);
-    expect(probe(network, a, b.id)).toMatchObject({ reached: true });
-  });
+      network.run(4 * SECOND);
+      expect(answered).toBeGreaterThan(400);
+      expect(answered).toBeLessThanOrEqual(2_300);
+      expect(refused).toBeGreaterThan(1_000);
+      expect(b.node.drops.of(DropReason.echoRateLimited)).toBeGreaterThan(1_000);
+      expect(probe(network, a, b.id)).toMatchObject({ reached: true });
+    },
+  );
 });

@@ -1,5 +1,6 @@
 /**
- * Stories of neighbours without a link: for each cause, what both sides are told, in `links`, `status` and the log.
+ * Stories of neighbours without a link: for each cause, what both sides are told, in `links`,
+ * `status` and the log.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -15,8 +16,20 @@ import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import type { ProbeResult } from '../../src/core/base/address-probe.ts';
 import { SIM_EPOCH } from '../../src/lab/sim/sim-authority.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
-import { DATAGRAM_INIT, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/core/wire/datagram-header.ts';
-import { hosts, linked, linkOf, useNetworks, wire, type Network, type NetworkOptions } from '../support/network.ts';
+import {
+  DATAGRAM_INIT,
+  DATAGRAM_SEALED_INIT,
+  DATAGRAM_SEALED_RESPONSE,
+} from '../../src/core/wire/datagram-header.ts';
+import {
+  hosts,
+  linked,
+  linkOf,
+  useNetworks,
+  wire,
+  type Network,
+  type NetworkOptions,
+} from '../support/network.ts';
 import { asked } from '../support/administer.ts';
 
 useNetworks();
@@ -25,18 +38,33 @@ const MS = MILLISECOND;
 const NOW_S = SIM_EPOCH / SECOND;
 const plain = (_colour: string, text: string): string => text;
 
-interface Line { readonly level: string; readonly message: string; readonly fields: LogFields; readonly at: number }
+interface Line {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: LogFields;
+  readonly at: number;
+}
 
 /** The host's own log. */
 function logOf(host: SimHost): Line[] {
   const lines: Line[] = [];
-  const write = (level: string) => (fields: LogFields, message: string): void => { lines.push({ level, message, fields, at: host.world.now() }); };
+  const write =
+    (level: string) =>
+    (fields: LogFields, message: string): void => {
+      lines.push({ level, message, fields, at: host.world.now() });
+    };
   const log: Log = { ...nullLog, info: write('info'), warn: write('warn'), error: write('error') };
   host.log = log;
   return lines;
 }
 
-interface Scene { readonly network: Network; readonly a: SimHost; readonly b: SimHost; readonly logA: Line[]; readonly logB: Line[] }
+interface Scene {
+  readonly network: Network;
+  readonly a: SimHost;
+  readonly b: SimHost;
+  readonly logA: Line[];
+  readonly logB: Line[];
+}
 
 /** a dials b, whose name and id its configuration has. */
 function scene(options: NetworkOptions = {}): Scene {
@@ -51,7 +79,10 @@ function rows(host: SimHost): LinkRow[] {
   return (asked(host, 'links') as LinksReply).links;
 }
 
-/** The one row of `host` and its one warning, after some seconds, and both as a person sees them in 80 columns. */
+/**
+ * The one row of `host` and its one warning, after some seconds, and both as a person sees them in
+ * 80 columns.
+ */
 function told(host: SimHost, log: readonly Line[]): { code: string; text: string; warning: Line } {
   const all = rows(host);
   expect(all).toHaveLength(1);
@@ -62,9 +93,13 @@ function told(host: SimHost, log: readonly Line[]): { code: string; text: string
   const status = asked(host, 'status') as StatusReply;
   expect(status.links).toMatchObject({ up: 0, total: 1 });
   expect(status.links.troubles).toHaveLength(1);
-  const text = formatLinks({ schema: 1, links: all }, plain).replace(/^[\s\S]*?\n(?=\n\S.* for )/, '');
+  const text = formatLinks({ schema: 1, links: all }, plain).replace(
+    /^[\s\S]*?\n(?=\n\S.* for )/,
+    '',
+  );
   const doctor = formatFindings(linkFindings(status), plain);
-  for (const line of `${text}${doctor}`.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+  for (const line of `${text}${doctor}`.split('\n'))
+    expect(line.length, line).toBeLessThanOrEqual(80);
   expect(text).toContain('next: ');
   expect(doctor).toContain('next: ');
   return { code: row!.why!.code, text, warning: warnings[0]! };
@@ -72,7 +107,9 @@ function told(host: SimHost, log: readonly Line[]): { code: string; text: string
 
 /** Says always the same of an address, half a second after it was asked. */
 function says(host: SimHost, result: ProbeResult): void {
-  host.probe = (_to, done) => { host.world.schedule(host.world.now() + 500 * MS, () => done(result)); };
+  host.probe = (_to, done) => {
+    host.world.schedule(host.world.now() + 500 * MS, () => done(result));
+  };
 }
 
 describe('a neighbour that does not answer', () => {
@@ -89,8 +126,11 @@ describe('a neighbour that does not answer', () => {
   });
 
   test.each<[ProbeResult, string, string]>([
-    ['portClosed', 'portClosed', 'nothing listens on UDP 10.0.0.2:8100'], ['unreachable', 'unreachable', 'no way to 10.0.0.2'],
-    ['forbidden', 'forbidden', 'does not let UDP out'], ['noSocket', 'noSocket', 'IPv4 address, and this daemon listens on none'], ['nothing', 'silent', 'no answer from n1'],
+    ['portClosed', 'portClosed', 'nothing listens on UDP 10.0.0.2:8100'],
+    ['unreachable', 'unreachable', 'no way to 10.0.0.2'],
+    ['forbidden', 'forbidden', 'does not let UDP out'],
+    ['noSocket', 'noSocket', 'IPv4 address, and this daemon listens on none'],
+    ['nothing', 'silent', 'no answer from n1'],
   ])('while its system says: %s', (result, expected, words) => {
     const { network, a, b, logA } = scene();
     says(a, result);
@@ -117,29 +157,50 @@ describe('a neighbour that does not answer', () => {
     expect(code).toBe('silent');
     expect(text).toMatch(/^\nn1 at 10\.0\.0\.2:8100, down for 19s: no answer\n/);
     expect(text.replaceAll(/\n +/g, ' ')).toContain('its link ended: silent');
-    expect(logA.find(({ message }) => message === 'link down')).toMatchObject({ level: 'warn', fields: { peer: 'n1' } });
+    expect(logA.find(({ message }) => message === 'link down')).toMatchObject({
+      level: 'warn',
+      fields: { peer: 'n1' },
+    });
   });
 
   test('because answers do not arrive there: it is heard, and it is not reached', () => {
-    const { network, a, b, logB } = scene({ onArrival: (w, bytes) => w.from.name !== 'n1' || bytes[0] !== DATAGRAM_SEALED_RESPONSE });
-    b.dials.push({ address: a.endpoint.address, port: a.endpoint.port, node: a.id, name: a.name, key: a.identity!.exchange.publicKey });
+    const { network, a, b, logB } = scene({
+      onArrival: (w, bytes) => w.from.name !== 'n1' || bytes[0] !== DATAGRAM_SEALED_RESPONSE,
+    });
+    b.dials.push({
+      address: a.endpoint.address,
+      port: a.endpoint.port,
+      node: a.id,
+      name: a.name,
+      key: a.identity!.exchange.publicKey,
+    });
     network.startAll();
     for (const w of network.world.wires) if (w.from === b) w.model.set({ up: false });
     network.run(30 * SECOND);
     expect(told(b, logB).code).toBe('oneWay');
   });
 
-  test('because nothing from here arrives there, and it knows us by address alone: it asks for our key again and again', () => {
-    const { network, a, b, logB } = scene();
-    b.dials.push({ address: a.endpoint.address, port: a.endpoint.port, node: a.id, name: a.name, key: a.identity!.exchange.publicKey });
-    a.dials[0] = { address: b.endpoint.address, port: b.endpoint.port, node: null };
-    network.startAll();
-    for (const w of network.world.wires) if (w.from === b) w.model.set({ up: false });
-    network.run(30 * SECOND);
-    const { code, text } = told(b, logB);
-    expect(code).toBe('oneWay');
-    expect(text).toContain('n0 at ');
-  });
+  test(
+    'because nothing from here arrives there, ' +
+      'and it knows us by address alone: it asks for our key again and again',
+    () => {
+      const { network, a, b, logB } = scene();
+      b.dials.push({
+        address: a.endpoint.address,
+        port: a.endpoint.port,
+        node: a.id,
+        name: a.name,
+        key: a.identity!.exchange.publicKey,
+      });
+      a.dials[0] = { address: b.endpoint.address, port: b.endpoint.port, node: null };
+      network.startAll();
+      for (const w of network.world.wires) if (w.from === b) w.model.set({ up: false });
+      network.run(30 * SECOND);
+      const { code, text } = told(b, logB);
+      expect(code).toBe('oneWay');
+      expect(text).toContain('n0 at ');
+    },
+  );
 });
 
 describe('a neighbour that is there and refuses', () => {
@@ -162,13 +223,21 @@ describe('a neighbour that is there and refuses', () => {
     network.startAll();
     network.run(20 * SECOND);
     expect(told(a, logA).code).toBe('refused');
-    expect(logB.filter(({ message }) => message === 'call refused')).toMatchObject([{ fields: { peer: 'n0', from: a.endpoint.key } }]);
+    expect(logB.filter(({ message }) => message === 'call refused')).toMatchObject([
+      { fields: { peer: 'n0', from: a.endpoint.key } },
+    ]);
   });
 
   test('its own address', () => {
     const { network, a, logA } = scene();
     a.dials[0] = { address: a.endpoint.address, port: a.endpoint.port, node: null };
-    a.wires.set(a.endpoint.key, { from: a, to: a, model: new LinkModel(wire({ latencyUs: MS }), network.world.rng.fork('own')), datagrams: 0, ipBytes: 0 });
+    a.wires.set(a.endpoint.key, {
+      from: a,
+      to: a,
+      model: new LinkModel(wire({ latencyUs: MS }), network.world.rng.fork('own')),
+      datagrams: 0,
+      ipBytes: 0,
+    });
     a.start();
     network.run(20 * SECOND);
     const { code, text } = told(a, logA);
@@ -183,12 +252,18 @@ describe('a neighbour that is there and refuses', () => {
     a.dials.push({ address: elsewhere.address, port: elsewhere.port, node: null });
     network.startAll();
     network.run(20 * SECOND);
-    expect(rows(a)).toMatchObject([{ state: 'up', why: null, address: b.endpoint.key }, { state: 'standby', node: '10.0.0.2', why: { code: 'sameNode' } }]);
+    expect(rows(a)).toMatchObject([
+      { state: 'up', why: null, address: b.endpoint.key },
+      { state: 'standby', node: '10.0.0.2', why: { code: 'sameNode' } },
+    ]);
     expect((asked(a, 'status') as StatusReply).links).toEqual({ up: 1, total: 1, troubles: [] });
     expect(logA.filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
-  test.each([['sealed', 'none'], ['none', 'sealed']] as const)('one that is %s, and we are %s', (theirs, ours) => {
+  test.each([
+    ['sealed', 'none'],
+    ['none', 'sealed'],
+  ] as const)('one that is %s, and we are %s', (theirs, ours) => {
     // Two worlds would be needed for daemons of both kinds: the datagram of the other is enough.
     const { network, a, b, logA } = scene({ security: ours });
     a.start();
@@ -198,7 +273,9 @@ describe('a neighbour that is there and refuses', () => {
       a.onDatagram(Uint8Array.of(type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3), b.endpoint);
     }
     expect(told(a, logA).code).toBe('otherSecurity');
-    expect(logA.filter(({ message }) => message === 'call refused')).toMatchObject([{ fields: { peer: 'n1' } }]);
+    expect(logA.filter(({ message }) => message === 'call refused')).toMatchObject([
+      { fields: { peer: 'n1' } },
+    ]);
   });
 });
 
@@ -210,16 +287,27 @@ describe('certificates', () => {
 
   test.each<[string, (s: Scene) => void, string]>([
     ['ours has expired', (s) => invalid(s, s.a, NOW_S - 100, NOW_S - 1), 'ownExpired'],
-    ['ours is not valid yet', (s) => invalid(s, s.a, NOW_S + 1_000, NOW_S + 2_000), 'ownNotYetValid'],
-    ['the peer\'s has expired', (s) => invalid(s, s.b, NOW_S - 100, NOW_S - 1), 'peerExpired'],
-    ['the peer\'s is not valid yet', (s) => invalid(s, s.b, NOW_S + 1_000, NOW_S + 2_000), 'peerNotYetValid'],
+    [
+      'ours is not valid yet',
+      (s) => invalid(s, s.a, NOW_S + 1_000, NOW_S + 2_000),
+      'ownNotYetValid',
+    ],
+    ["the peer's has expired", (s) => invalid(s, s.b, NOW_S - 100, NOW_S - 1), 'peerExpired'],
+    [
+      "the peer's is not valid yet",
+      (s) => invalid(s, s.b, NOW_S + 1_000, NOW_S + 2_000),
+      'peerNotYetValid',
+    ],
   ])('%s', (_what, change, expected) => {
     const s = scene();
     change(s);
     s.network.startAll();
     s.network.run(20 * SECOND);
     expect(told(s.a, s.logA).code).toBe(expected);
-    if (expected.startsWith('own')) expect(s.logB.filter(({ message }) => message === 'call refused')).toMatchObject([{ level: 'warn', fields: { peer: 'n0', from: s.a.endpoint.key } }]);
+    if (expected.startsWith('own'))
+      expect(s.logB.filter(({ message }) => message === 'call refused')).toMatchObject([
+        { level: 'warn', fields: { peer: 'n0', from: s.a.endpoint.key } },
+      ]);
   });
 
   test('one that ends while the link is up: both say so, with names and what to do', () => {
@@ -233,7 +321,9 @@ describe('certificates', () => {
     expect(cut!.fields['why']).toContain('has expired');
     const down = s.logB.find(({ message }) => message === 'link down');
     expect(down).toMatchObject({ level: 'warn', fields: { peer: 'n0' } });
-    expect(down!.fields['why']).toMatch(/^closed by peer: this daemon's own certificate \(n1\) has expired/);
+    expect(down!.fields['why']).toMatch(
+      /^closed by peer: this daemon's own certificate \(n1\) has expired/,
+    );
     expect(down!.fields['next']).toContain('spines keys sign');
     expect(told(s.a, s.logA).code).toBe('peerExpired');
   });

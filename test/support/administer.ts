@@ -7,8 +7,16 @@ import type { SimHost } from '../../src/lab/sim/world.ts';
 
 /** The answer to `op` now. */
 export function asked(host: SimHost, op: string): unknown {
-  const env: Partial<NodeEnvironment> = { clock: host, membership: host.membership, log: nullLog, emulation: null, listen: [host.endpoint.key] };
+  const env: Partial<NodeEnvironment> = {
+    clock: host,
+    membership: host.membership,
+    log: nullLog,
+    emulation: null,
+    listen: [host.endpoint.key],
+  };
   let answer: unknown = null;
-  new Administration(host.node, env as NodeEnvironment, new Set()).request(op, {}, (reply) => { answer = reply; });
+  new Administration(host.node, env as NodeEnvironment, new Set()).request(op, {}, (reply) => {
+    answer = reply;
+  });
   return answer;
 }

@@ -1,8 +1,9 @@
 /**
- * What an adversary has: an ear and a hand on every wire, a handshake of his own, and source addresses of his choice.
+ * What an adversary has: an ear and a hand on every wire, a handshake of his own, and source
+ * addresses of his choice.
  *
- * Owns no network. `Tap` goes in as a network's `onArrival`; `Stranger` makes handshake messages with any identity;
- * `counted` tells what a victim thought of what it was sent.
+ * Owns no network. `Tap` goes in as a network's `onArrival`; `Stranger` makes handshake messages
+ * with any identity; `counted` tells what a victim thought of what it was sent.
  */
 
 import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
@@ -11,7 +12,11 @@ import type { Membership } from '../../src/core/crypto/membership.ts';
 import type { Call } from '../../src/core/link/handshaker.ts';
 import { SealedHandshaker } from '../../src/core/link/sealed-handshaker.ts';
 import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
-import { DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE } from '../../src/core/wire/datagram-header.ts';
+import {
+  DATAGRAM_SEALED_DATA,
+  DATAGRAM_SEALED_INIT,
+  DATAGRAM_SEALED_RESPONSE,
+} from '../../src/core/wire/datagram-header.ts';
 import { DATAGRAM_BYTES_MAX } from '../../src/core/wire/sizes.ts';
 
 export interface Captured {
@@ -35,7 +40,9 @@ export class Tap {
 
   /** What `from` sent to `to` of one type, in order. */
   of(type: number, from: SimHost, to: SimHost): Uint8Array[] {
-    return this.seen.filter((one) => one.from === from && one.to === to && one.bytes[0] === type).map((one) => one.bytes);
+    return this.seen
+      .filter((one) => one.from === from && one.to === to && one.bytes[0] === type)
+      .map((one) => one.bytes);
   }
 
   inits(from: SimHost, to: SimHost): Uint8Array[] {
@@ -79,14 +86,24 @@ export class Stranger {
     const clock = { now: () => Math.max(0, membership.wallUs) };
     this.handshaker = new SealedHandshaker(membership, clock, {
       congested: false,
-      send: (to, bytes, length) => { this.sent.push({ to, bytes: bytes.slice(0, length) }); },
+      send: (to, bytes, length) => {
+        this.sent.push({ to, bytes: bytes.slice(0, length) });
+      },
     });
   }
 
   /** A fresh call of whoever has `key`. */
   call(key: Uint8Array, change: Partial<Call> = {}): Call {
     this.#index += 1;
-    return { node: null, key, index: this.#index, attempts: 0, continues: 0, secrets: null, ...change };
+    return {
+      node: null,
+      key,
+      index: this.#index,
+      attempts: 0,
+      continues: 0,
+      secrets: null,
+      ...change,
+    };
   }
 
   /** The INIT of a call. */
@@ -106,11 +123,19 @@ export function counted(victim: SimHost, action: () => void): Record<string, num
   const before = victim.node.drops.snapshot();
   action();
   const after = victim.node.drops.snapshot();
-  return Object.fromEntries(Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const).filter(([, count]) => count > 0));
+  return Object.fromEntries(
+    Object.entries(after)
+      .map(([name, count]) => [name, count - (before[name] ?? 0)] as const)
+      .filter(([, count]) => count > 0),
+  );
 }
 
 /** What the victim thinks of one datagram. */
-export function verdict(victim: SimHost, bytes: Uint8Array, from: Endpoint): Record<string, number> {
+export function verdict(
+  victim: SimHost,
+  bytes: Uint8Array,
+  from: Endpoint,
+): Record<string, number> {
   return counted(victim, () => inject(victim, bytes, from));
 }
 

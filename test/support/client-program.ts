@@ -1,6 +1,19 @@
-/** A client program of a simulated daemon: says what a test tells it to, and remembers what it was answered and told. */
+/**
+ * A client program of a simulated daemon: says what a test tells it to, and remembers what it was
+ * answered and told.
+ */
 
-import { decodeControl, encodeControl, encodeDatagram, FRAME_EVENT, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FrameReader } from '../../spines-client/src/shared/protocol.ts';
+import {
+  decodeControl,
+  encodeControl,
+  encodeDatagram,
+  FRAME_EVENT,
+  FRAME_HELLO,
+  FRAME_REPLY,
+  FRAME_REQUEST,
+  FRAME_SEND,
+  FrameReader,
+} from '../../spines-client/src/shared/protocol.ts';
 import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../src/core/ipc/client.ts';
 import type { ClientPort } from '../../src/core/ipc/client-port.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
@@ -16,7 +29,10 @@ export class ClientProgram implements ClientOut {
   readonly #replies = new Map<unknown, Told>();
   readonly #reader = new FrameReader({
     onFrame: (type, bytes, start, end) => {
-      const body = type === FRAME_REPLY || type === FRAME_EVENT ? decodeControl(bytes.slice(start, end)) : null;
+      const body =
+        type === FRAME_REPLY || type === FRAME_EVENT
+          ? decodeControl(bytes.slice(start, end))
+          : null;
       if (body === null) return;
       if (type === FRAME_REPLY) this.#replies.set(body['id'], body);
       else this.events.push(body);

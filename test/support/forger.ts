@@ -1,12 +1,18 @@
 /**
- * An insider that sends link-state packets in the name of others: what a router with a certificate can write into a header.
+ * An insider that sends link-state packets in the name of others: what a router with a certificate
+ * can write into a header.
  */
 
 import { putU32 } from '../../src/core/base/bytes.ts';
 import type { NodeId, Port } from '../../src/core/base/ids.ts';
 import { SEGMENT_SYN, Segment, SYN_BYTES } from '../../src/core/wire/segment.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
-import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, TTL_DEFAULT } from '../../src/core/wire/packet.ts';
+import {
+  DISSEMINATION_LINK_STATE,
+  KIND_STREAM,
+  Packet,
+  TTL_DEFAULT,
+} from '../../src/core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 
 /** Whom a forged packet names, and where it goes. */
@@ -20,18 +26,43 @@ export interface Claim {
   readonly dissemination?: number;
 }
 
-/** `insider` sends a packet of `kind` with `payload` that says what `claim` says; by its own route to the destination. */
+/**
+ * `insider` sends a packet of `kind` with `payload` that says what `claim` says; by its own route
+ * to the destination.
+ */
 export function forge(insider: SimHost, claim: Claim, kind: number, payload: Uint8Array): void {
-  const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + payload.length), packet = new Packet();
+  const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + payload.length),
+    packet = new Packet();
   bytes.set(payload, OVERLAY_HEADER_BYTES);
-  const modes = { service: claim.service, dissemination: claim.dissemination ?? DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: 1 };
-  packet.compose(bytes, bytes.length, kind, modes, claim.source, claim.sourcePort, claim.destination, claim.destinationPort);
+  const modes = {
+    service: claim.service,
+    dissemination: claim.dissemination ?? DISSEMINATION_LINK_STATE,
+    ttl: TTL_DEFAULT,
+    priority: 1,
+  };
+  packet.compose(
+    bytes,
+    bytes.length,
+    kind,
+    modes,
+    claim.source,
+    claim.sourcePort,
+    claim.destination,
+    claim.destinationPort,
+  );
   insider.node.router.nextHop(claim.destination)!.offer(packet);
   insider.endTurn();
 }
 
 /** A segment of a stream, with `data` behind its head. */
-export function forgeSegment(insider: SimHost, claim: Claim, flags: number, stream: number, sequence: number, data: Uint8Array): void {
+export function forgeSegment(
+  insider: SimHost,
+  claim: Claim,
+  flags: number,
+  stream: number,
+  sequence: number,
+  data: Uint8Array,
+): void {
   const segment = new Segment();
   segment.flags = flags;
   segment.stream = stream;

@@ -1,17 +1,33 @@
 /**
- * An authority with daemons and client programs in real time, for tests of the door for remote clients.
+ * An authority with daemons and client programs in real time, for tests of the door for remote
+ * clients.
  */
 
 import { Rng } from '../../src/core/base/rng.ts';
 import { SECOND, type Clock, type Micros } from '../../src/core/base/time.ts';
-import { issueCertificate, issueRevocations, makeAuthority, makeRequest, Trust, type Validity } from '../../src/core/crypto/certificates.ts';
+import {
+  issueCertificate,
+  issueRevocations,
+  makeAuthority,
+  makeRequest,
+  Trust,
+  type Validity,
+} from '../../src/core/crypto/certificates.ts';
 import { encodeKeyFile } from '../../src/core/crypto/key-file.ts';
 import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/core/crypto/keys.ts';
 import { Membership, type Identity } from '../../src/core/crypto/membership.ts';
 import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
-import { armour, ROLE_ROUTER, type Authority, type RevocationList } from '../../src/core/wire/certificate.ts';
+import {
+  armour,
+  ROLE_ROUTER,
+  type Authority,
+  type RevocationList,
+} from '../../src/core/wire/certificate.ts';
 
-/** When these networks live, seconds since 1970; statements are valid for a year on both sides of it. */
+/**
+ * When these networks live, seconds since 1970; statements are valid for a year on both sides of
+ * it.
+ */
 export const ISSUED_S = 1_800_000_000;
 const YEAR_S = 31_536_000;
 const VALIDITY: Validity = { notBeforeS: ISSUED_S - YEAR_S, notAfterS: ISSUED_S + YEAR_S };
@@ -44,23 +60,54 @@ export class Issuer {
   }
 
   issue(node: number, name: string, roles = ROLE_ROUTER, validity = VALIDITY): Identity {
-    const signing = makeSigningKeys(this.random), exchange = makeExchangeKeys(this.random);
+    const signing = makeSigningKeys(this.random),
+      exchange = makeExchangeKeys(this.random);
     const request = makeRequest(name, node, signing, exchange.publicKey);
-    return { certificate: issueCertificate(request, roles, validity, this.authority, this.#keys.secret, this.random), signing, exchange };
+    return {
+      certificate: issueCertificate(
+        request,
+        roles,
+        validity,
+        this.authority,
+        this.#keys.secret,
+        this.random,
+      ),
+      signing,
+      exchange,
+    };
   }
 
   /** A list that revokes this one beside all before. */
   revoke({ certificate }: Identity): RevocationList {
-    this.#last = issueRevocations([...(this.#last?.serials ?? []), certificate.serial], this.#last, ISSUED_S, this.authority, this.#keys.secret);
+    this.#last = issueRevocations(
+      [...(this.#last?.serials ?? []), certificate.serial],
+      this.#last,
+      ISSUED_S,
+      this.authority,
+      this.#keys.secret,
+    );
     return this.#last;
   }
 
   member(identity: Identity, wallClock: Clock): Membership {
-    return new Membership(nodePrimitives, { identity, previous: [], trust: new Trust([this.authority]) }, wallClock, this.random);
+    return new Membership(
+      nodePrimitives,
+      { identity, previous: [], trust: new Trust([this.authority]) },
+      wallClock,
+      this.random,
+    );
   }
 
   keyText({ certificate, signing, exchange }: Identity, passphrase: string | null = null): string {
-    return armour('SPINES PRIVATE KEY', encodeKeyFile({ name: certificate.name, node: certificate.node, signing, exchange }, passphrase, this.random, 10));
+    return armour(
+      'SPINES PRIVATE KEY',
+      encodeKeyFile(
+        { name: certificate.name, node: certificate.node, signing, exchange },
+        passphrase,
+        this.random,
+        10,
+      ),
+    );
   }
 }
 

@@ -1,8 +1,11 @@
 /**
- * Hosts of their own on one machine: Linux network namespaces, joined by veth pairs of MTU 1500. Needs root.
+ * Hosts of their own on one machine: Linux network namespaces, joined by veth pairs of MTU 1500.
+ * Needs root.
  *
- * Owns the namespaces it made, by names with this process's id, and what was started in them; `close` ends and removes all, and an
- * exit handler does when there is no time; what a killed run left over, the next one removes. Each host has one address on all its cables, and reaches its neighbours only.
+ * Owns the namespaces it made, by names with this process's id, and what was started in them;
+ * `close` ends and removes all, and an exit handler does when there is no time; what a killed run
+ * left over, the next one removes. Each host has one address on all its cables, and reaches its
+ * neighbours only.
  */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
@@ -16,10 +19,23 @@ export function whyNoNamespaces(): string | null {
   if (made.error !== undefined) return 'there is no ip(8)';
   if (made.status !== 0) return `ip netns add: ${String(made.stderr).trim()}`;
   // Some containers can name a namespace and still not use one.
-  const used = spawnSync('ip', ['-n', name, 'link', 'add', 'name', 'veth-a', 'type', 'veth', 'peer', 'name', 'veth-b']);
+  const used = spawnSync('ip', [
+    '-n',
+    name,
+    'link',
+    'add',
+    'name',
+    'veth-a',
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'veth-b',
+  ]);
   const entered = spawnSync('ip', ['netns', 'exec', name, 'true']);
   spawnSync('ip', ['netns', 'del', name]);
-  for (const step of [used, entered]) if (step.status !== 0) return `ip netns: ${String(step.stderr).trim()}`;
+  for (const step of [used, entered])
+    if (step.status !== 0) return `ip netns: ${String(step.stderr).trim()}`;
   return null;
 }
 
@@ -43,9 +59,18 @@ export class NamespaceHost {
     return `to-${peer.namespace.split('-').at(-1)!}`;
   }
 
-  spawn(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  spawn(
+    command: string,
+    args: readonly string[],
+    cwd: string,
+    env: NodeJS.ProcessEnv = {},
+  ): ChildProcess {
     const [ip, ...prefix] = this.prefix;
-    const child = spawn(ip, [...prefix, command, ...args], { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(ip, [...prefix, command, ...args], {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     this.#children.add(child);
     child.once('close', () => this.#children.delete(child));
     return child;
@@ -53,10 +78,15 @@ export class NamespaceHost {
 
   /** Ends what runs on this host, and waits for it. */
   async end(): Promise<void> {
-    await Promise.all([...this.#children].map((child) => new Promise<void>((resolve) => {
-      child.once('close', () => resolve());
-      child.kill('SIGKILL');
-    })));
+    await Promise.all(
+      [...this.#children].map(
+        (child) =>
+          new Promise<void>((resolve) => {
+            child.once('close', () => resolve());
+            child.kill('SIGKILL');
+          }),
+      ),
+    );
   }
 
   endNow(): void {
@@ -83,9 +113,40 @@ export class Namespaces {
 
   /** A cable between two hosts. */
   join(a: NamespaceHost, b: NamespaceHost): void {
-    ip('link', 'add', 'name', a.deviceTo(b), 'mtu', String(MTU), 'netns', a.namespace, 'type', 'veth', 'peer', 'name', b.deviceTo(a), 'mtu', String(MTU), 'netns', b.namespace);
-    for (const [host, peer] of [[a, b], [b, a]] as const) {
-      ip('-n', host.namespace, 'address', 'add', host.address, 'peer', peer.address, 'dev', host.deviceTo(peer));
+    ip(
+      'link',
+      'add',
+      'name',
+      a.deviceTo(b),
+      'mtu',
+      String(MTU),
+      'netns',
+      a.namespace,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      b.deviceTo(a),
+      'mtu',
+      String(MTU),
+      'netns',
+      b.namespace,
+    );
+    for (const [host, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      ip(
+        '-n',
+        host.namespace,
+        'address',
+        'add',
+        host.address,
+        'peer',
+        peer.address,
+        'dev',
+        host.deviceTo(peer),
+      );
       ip('-n', host.namespace, 'link', 'set', host.deviceTo(peer), 'up');
     }
   }
@@ -106,9 +167,13 @@ export class Namespaces {
 
 /** Namespaces of test processes that are gone, with what still runs in them. */
 function removeLeftOvers(): void {
-  for (const [namespace, owner] of spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout.matchAll(/^spines-(\d+)-\d+/gm)) {
+  for (const [namespace, owner] of spawnSync('ip', ['netns', 'list'], {
+    encoding: 'utf8',
+  }).stdout.matchAll(/^spines-(\d+)-\d+/gm)) {
     if (isAlive(Number(owner))) continue;
-    for (const pid of spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' }).stdout.split('\n').filter((line) => line !== '')) {
+    for (const pid of spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .filter((line) => line !== '')) {
       try {
         process.kill(Number(pid), 'SIGKILL');
       } catch {
@@ -130,5 +195,6 @@ function isAlive(pid: number): boolean {
 
 function ip(...args: string[]): void {
   const done = spawnSync('ip', args, { encoding: 'utf8' });
-  if (done.status !== 0) throw new Error(`ip ${args.join(' ')}: ${done.error?.message ?? done.stderr.trim()}`);
+  if (done.status !== 0)
+    throw new Error(`ip ${args.join(' ')}: ${done.error?.message ?? done.stderr.trim()}`);
 }

@@ -1,9 +1,10 @@
 /**
- * Networks for stories: builders of small simulated worlds, and the invariants that every story must leave behind.
+ * Networks for stories: builders of small simulated worlds, and the invariants that every story
+ * must leave behind.
  *
- * A Network owns one World, its applications (Inbox, SimFlow) and a record of link events. `useNetworks()` in a
- * test file checks every network made by a test when the test is over. Knows only what a daemon shows to its
- * host; never reaches into private state.
+ * A Network owns one World, its applications (Inbox, SimFlow) and a record of link events.
+ * `useNetworks()` in a test file checks every network made by a test when the test is over. Knows
+ * only what a daemon shows to its host; never reaches into private state.
  */
 
 import { afterEach, expect } from 'vitest';
@@ -14,10 +15,19 @@ import type { NodeId } from '../../src/core/base/ids.ts';
 import { nullLog, type Log, type LogFields } from '../../src/core/base/log.ts';
 import { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
-import { changeDirection, defaultDirection, type DirectionChange, type DirectionSettings } from '../../src/core/emulation/link-settings.ts';
+import {
+  changeDirection,
+  defaultDirection,
+  type DirectionChange,
+  type DirectionSettings,
+} from '../../src/core/emulation/link-settings.ts';
 import type { Link } from '../../src/core/link/link.ts';
 import type { Metric, NodeConfig } from '../../src/core/node/config.ts';
-import type { DatagramOptions, DatagramOwner, DatagramSession } from '../../src/core/session/sessions.ts';
+import type {
+  DatagramOptions,
+  DatagramOwner,
+  DatagramSession,
+} from '../../src/core/session/sessions.ts';
 import { RouteChecker, type RouteFault } from '../../src/lab/sim/check-routes.ts';
 import { SimFlow, type FlowSettings } from '../../src/lab/sim/flow.ts';
 import { World, type SimHost, type WorldOptions } from '../../src/lab/sim/world.ts';
@@ -36,7 +46,13 @@ export function lossy(rate: number, latencyUs: Micros = 5 * MILLISECOND): Direct
 export class Inbox implements DatagramOwner {
   readonly host: SimHost;
   readonly session: DatagramSession;
-  readonly messages: { source: NodeId; port: Port; bytes: Uint8Array; at: Micros; proved: boolean }[] = [];
+  readonly messages: {
+    source: NodeId;
+    port: Port;
+    bytes: Uint8Array;
+    at: Micros;
+    proved: boolean;
+  }[] = [];
 
   constructor(host: SimHost, port: Port, options: DatagramOptions = {}) {
     this.host = host;
@@ -44,8 +60,22 @@ export class Inbox implements DatagramOwner {
     host.node.sessions.bind(this.session, port);
   }
 
-  onMessage(_session: DatagramSession, source: NodeId, port: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean {
-    this.messages.push({ source, port, bytes: bytes.slice(start, end), at: this.host.world.now(), proved });
+  onMessage(
+    _session: DatagramSession,
+    source: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    proved: boolean,
+  ): boolean {
+    this.messages.push({
+      source,
+      port,
+      bytes: bytes.slice(start, end),
+      at: this.host.world.now(),
+      proved,
+    });
     return true;
   }
 
@@ -69,15 +99,27 @@ export interface NetworkOptions {
   readonly onArrival?: NonNullable<WorldOptions['onArrival']>;
   /** False: datagrams damaged on the wire reach the daemon. */
   readonly checksums?: boolean;
-  /** False for stories whose wires corrupt, or that end with routes that can't be right: routes are not checked at the end. */
+  /**
+   * False for stories whose wires corrupt, or that end with routes that can't be right: routes are
+   * not checked at the end.
+   */
   readonly routes?: boolean;
-  /** Wires that corrupt and duplicate at once may deliver twice: what changed number cannot be told from news. */
+  /**
+   * Wires that corrupt and duplicate at once may deliver twice: what changed number cannot be told
+   * from news.
+   */
   readonly duplicates?: boolean;
 }
 
 /** First octets of all simulated node ids. */
 const ID_BASE: NodeId = 0x0a00_0000;
-const FLOW_DEFAULT: FlowSettings = { packetsPerSecond: 100, sizeBytes: 200, startUs: 0, durationUs: 3600 * SECOND, count: null };
+const FLOW_DEFAULT: FlowSettings = {
+  packetsPerSecond: 100,
+  sizeBytes: 200,
+  startUs: 0,
+  durationUs: 3600 * SECOND,
+  count: null,
+};
 
 export class Network {
   readonly world: World;
@@ -98,7 +140,14 @@ export class Network {
       else if (message === 'link down') this.linkDowns += 1;
     };
     const log: Log = { ...nullLog, info: said, warn: said };
-    this.world = new World({ seed: options.seed ?? 1, log, checksums: options.checksums ?? true, security: options.security ?? 'sealed', ...(options.primitives === undefined ? {} : { primitives: options.primitives }), ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }) });
+    this.world = new World({
+      seed: options.seed ?? 1,
+      log,
+      checksums: options.checksums ?? true,
+      security: options.security ?? 'sealed',
+      ...(options.primitives === undefined ? {} : { primitives: options.primitives }),
+      ...(options.onArrival === undefined ? {} : { onArrival: options.onArrival }),
+    });
     open.push(this);
   }
 
@@ -115,10 +164,20 @@ export class Network {
   }
 
   add(name = `n${this.hosts.length}`, config: Partial<NodeConfig> = {}, driftPpm = 0): SimHost {
-    return this.world.addHost(ID_BASE + this.hosts.length + 1, name, { ...this.#config, ...config }, driftPpm);
+    return this.world.addHost(
+      ID_BASE + this.hosts.length + 1,
+      name,
+      { ...this.#config, ...config },
+      driftPpm,
+    );
   }
 
-  connect(a: SimHost, b: SimHost, forward: DirectionSettings = wire({ latencyUs: 5 * MILLISECOND }), backward = forward): void {
+  connect(
+    a: SimHost,
+    b: SimHost,
+    forward: DirectionSettings = wire({ latencyUs: 5 * MILLISECOND }),
+    backward = forward,
+  ): void {
     this.world.connect(a, b, forward, backward);
   }
 
@@ -131,7 +190,10 @@ export class Network {
   settle(patienceUs: Micros = 10 * SECOND): Micros {
     this.startAll();
     const took = this.converged(patienceUs);
-    expect(took, `routes get right within ${patienceUs / SECOND} s: ${JSON.stringify(this.routeFaults())}`).not.toBeNull();
+    expect(
+      took,
+      `routes get right within ${patienceUs / SECOND} s: ${JSON.stringify(this.routeFaults())}`,
+    ).not.toBeNull();
     return took!;
   }
 
@@ -139,7 +201,9 @@ export class Network {
     return new RouteChecker(this.world, this.metric).faults();
   }
 
-  /** Time until all routes are right, null when they are not within `patienceUs`. Resolution 5 ms. */
+  /**
+   * Time until all routes are right, null when they are not within `patienceUs`. Resolution 5 ms.
+   */
   converged(patienceUs: Micros): Micros | null {
     const checker = new RouteChecker(this.world, this.metric);
     return this.until(() => checker.faults().length === 0, patienceUs, 5 * MILLISECOND);
@@ -160,7 +224,14 @@ export class Network {
   }
 
   flow(from: SimHost, to: SimHost, settings: Partial<FlowSettings> = {}): SimFlow {
-    const flow = new SimFlow(this.world, this.flows.length, from, to, { ...FLOW_DEFAULT, ...settings }, this.now);
+    const flow = new SimFlow(
+      this.world,
+      this.flows.length,
+      from,
+      to,
+      { ...FLOW_DEFAULT, ...settings },
+      this.now,
+    );
     this.flows.push(flow);
     return flow;
   }
@@ -181,13 +252,20 @@ export class Network {
       expect(node.pool.inUse, `${name}: packets kept`).toBeLessThanOrEqual(limits.packetsKept);
       expect(node.links.size, `${name}: links`).toBeLessThanOrEqual(limits.links);
       expect(node.router.database.size, `${name}: nodes known`).toBeLessThanOrEqual(limits.nodes);
-      expect(node.sessions.reassembly.bytes, `${name}: reassembly bytes`).toBeLessThanOrEqual(limits.reassemblyBytes);
-      // What local programs add before they hear that they must wait may go beyond the limit that transit has.
-      for (const link of node.links.all()) expect(link.queueBytes, `${name}: link queue`).toBeLessThanOrEqual(QUEUE_FACTOR * limits.linkQueueBytes);
+      expect(node.sessions.reassembly.bytes, `${name}: reassembly bytes`).toBeLessThanOrEqual(
+        limits.reassemblyBytes,
+      );
+      // What local programs add before they hear that they must wait may go beyond the limit that
+      // transit has.
+      for (const link of node.links.all())
+        expect(link.queueBytes, `${name}: link queue`).toBeLessThanOrEqual(
+          QUEUE_FACTOR * limits.linkQueueBytes,
+        );
     }
     for (const flow of this.flows) {
       expect(flow.foreign, 'messages delivered to a flow that were not its own').toBe(0);
-      if (this.options.duplicates !== true) expect(flow.meter.duplicates, 'messages delivered twice').toBe(0);
+      if (this.options.duplicates !== true)
+        expect(flow.meter.duplicates, 'messages delivered twice').toBe(0);
     }
   }
 
@@ -198,11 +276,17 @@ export class Network {
     for (const host of this.hosts) {
       if (!host.running) continue;
       expect(host.node.pool.inUse, `${host.name}: packets kept after quiet`).toBe(0);
-      expect(host.node.sessions.reassembly.bytes, `${host.name}: reassembly bytes after quiet`).toBe(0);
+      expect(
+        host.node.sessions.reassembly.bytes,
+        `${host.name}: reassembly bytes after quiet`,
+      ).toBe(0);
       expect(host.node.echo.outstanding, `${host.name}: probes outstanding after quiet`).toBe(0);
     }
     if (this.options.routes !== false) {
-      expect(this.converged(3 * SECOND), `routes are right after quiet: ${JSON.stringify(this.routeFaults())}`).not.toBeNull();
+      expect(
+        this.converged(3 * SECOND),
+        `routes are right after quiet: ${JSON.stringify(this.routeFaults())}`,
+      ).not.toBeNull();
     }
   }
 }
@@ -234,7 +318,12 @@ export interface ShapeOptions extends NetworkOptions {
 }
 
 function joined(network: Network, a: number, b: number, options: ShapeOptions): void {
-  network.connect(network.host(a), network.host(b), options.forward, options.backward ?? options.forward);
+  network.connect(
+    network.host(a),
+    network.host(b),
+    options.forward,
+    options.backward ?? options.forward,
+  );
 }
 
 export function hosts(count: number, options: NetworkOptions = {}): Network {
@@ -272,11 +361,17 @@ export function grid(width: number, height: number, options: ShapeOptions = {}):
 }
 
 /**
- * A connected random graph: a random tree and `extra` more wires, each with settings from `settings`. Both directions
- * are alike: daemons know half the round trip only, so routes by latency are judged on symmetric wires.
+ * A connected random graph: a random tree and `extra` more wires, each with settings from
+ * `settings`. Both directions are alike: daemons know half the round trip only, so routes by
+ * latency are judged on symmetric wires.
  */
 export function randomGraph(
-  count: number, extra: number, rng: Rng, settings: (rng: Rng) => DirectionSettings, options: NetworkOptions = {}, drift: (rng: Rng) => number = () => 0,
+  count: number,
+  extra: number,
+  rng: Rng,
+  settings: (rng: Rng) => DirectionSettings,
+  options: NetworkOptions = {},
+  drift: (rng: Rng) => number = () => 0,
 ): Network {
   const network = new Network(options);
   for (let i = 0; i < count; i += 1) network.add(`n${i}`, {}, drift(rng));
@@ -307,10 +402,19 @@ export function linked(a: SimHost, b: SimHost): boolean {
   return linkOf(a, b)?.up === true && linkOf(b, a)?.up === true;
 }
 
-/** All running daemons hold the same advertisements, byte for byte, those of nodes that left aside. */
+/**
+ * All running daemons hold the same advertisements, byte for byte, those of nodes that left aside.
+ */
 export function databasesEqual(among: readonly SimHost[]): boolean {
-  const texts = among.filter((host) => host.running).map((host) =>
-    host.node.router.sortedRecords().filter((r) => !r.advertisement.leaving).map((r) => Buffer.from(r.advertisement.bytes).toString('hex')).join(' '));
+  const texts = among
+    .filter((host) => host.running)
+    .map((host) =>
+      host.node.router
+        .sortedRecords()
+        .filter((r) => !r.advertisement.leaving)
+        .map((r) => Buffer.from(r.advertisement.bytes).toString('hex'))
+        .join(' '),
+    );
   return texts.every((text) => text === texts[0]);
 }
 

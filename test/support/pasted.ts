@@ -1,12 +1,22 @@
 /**
- * A document's code blocks, pasted one by one into an interactive shell, as a reader does who has just fetched the checkout.
+ * A document's code blocks, pasted one by one into an interactive shell, as a reader does who has
+ * just fetched the checkout.
  *
- * Owns the extraction, the reader (an unprivileged user with an empty home, a copy of the checkout, a terminal of 80 columns; as root also a network
- * namespace of his own) and how the end of a block is told. What is wrong with a block is the test's. Needs bash and `script` of util-linux.
+ * Owns the extraction, the reader (an unprivileged user with an empty home, a copy of the checkout,
+ * a terminal of 80 columns; as root also a network namespace of his own) and how the end of a block
+ * is told. What is wrong with a block is the test's. Needs bash and `script` of util-linux.
  */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,7 +37,9 @@ export interface Outcome {
 }
 
 export const COLUMNS = 80;
-const CAN_PASTE = ['bash', 'script'].every((program) => spawnSync(program, ['--version']).status === 0);
+const CAN_PASTE = ['bash', 'script'].every(
+  (program) => spawnSync(program, ['--version']).status === 0,
+);
 export { CAN_PASTE };
 
 export function blocksOf(markdown: string): Block[] {
@@ -63,8 +75,9 @@ export class Reader {
   #pasted = 0;
 
   /**
-   * Copies the checkout `from`, without what git or a run left there, and opens the terminal. `packages`: a cache of npm's; then it is cloned instead, with
-   * nothing installed, and npm takes packages from there, as the reader's network has none.
+   * Copies the checkout `from`, without what git or a run left there, and opens the terminal.
+   * `packages`: a cache of npm's; then it is cloned instead, with nothing installed, and npm takes
+   * packages from there, as the reader's network has none.
    */
   open(from: string, packages: string | null = null): void {
     mkdirSync(this.#home);
@@ -77,39 +90,72 @@ export class Reader {
       must('cp', ['-a', packages, join(this.#home, 'packages')]);
     }
     writeFileSync(join(this.#home, 'rc'), RC);
-    const run = `stty cols ${COLUMNS} rows 24; exec bash --noprofile --rcfile ${join(this.#home, 'rc')} -i`;
+    const run =
+      `stty cols ${COLUMNS} rows 24; exec bash --noprofile --rcfile ` +
+      `${join(this.#home, 'rc')} -i`;
     let command = ['script', '-qefc', run, '/dev/null'];
     if (this.#uid !== null) {
       must('chown', ['-R', `${this.#uid}:${this.#uid}`, this.folder]);
-      const user = ['setpriv', `--reuid=${this.#uid}`, `--regid=${this.#uid}`, '--clear-groups', ...command];
+      const user = [
+        'setpriv',
+        `--reuid=${this.#uid}`,
+        `--regid=${this.#uid}`,
+        '--clear-groups',
+        ...command,
+      ];
       command = ['unshare', '-n', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', ...user];
     }
     const { PATH = '', LANG = 'C.UTF-8' } = process.env;
     this.#shell = spawn(command[0]!, command.slice(1), {
-      cwd: this.checkout, stdio: ['pipe', 'pipe', 'pipe'],
+      cwd: this.checkout,
+      stdio: ['pipe', 'pipe', 'pipe'],
       // Nothing of npm's, whose variables this process has from `npm test`.
-      env: { PATH, LANG, HOME: this.#home, TERM: 'xterm', SHELL: '/bin/bash', npm_config_update_notifier: 'false',
-        ...(packages === null ? {} : { npm_config_cache: join(this.#home, 'packages'), npm_config_offline: 'true' }) },
+      env: {
+        PATH,
+        LANG,
+        HOME: this.#home,
+        TERM: 'xterm',
+        SHELL: '/bin/bash',
+        npm_config_update_notifier: 'false',
+        ...(packages === null
+          ? {}
+          : { npm_config_cache: join(this.#home, 'packages'), npm_config_offline: 'true' }),
+      },
     });
-    for (const stream of [this.#shell.stdout!, this.#shell.stderr!]) stream.on('data', (chunk: Buffer) => { this.#screen += chunk.toString(); });
+    for (const stream of [this.#shell.stdout!, this.#shell.stderr!])
+      stream.on('data', (chunk: Buffer) => {
+        this.#screen += chunk.toString();
+      });
     this.#shell.stdin!.on('error', () => {});
   }
 
-  /** Everything at once, and what shows that the prompt is there again right behind it: a command that reads the terminal takes that away. */
+  /**
+   * Everything at once, and what shows that the prompt is there again right behind it: a command
+   * that reads the terminal takes that away.
+   */
   async paste(text: string, mostMs: number): Promise<Outcome> {
     const from = this.#screen.length;
     const before = this.#codes().length;
     this.#pasted += 1;
-    this.#shell!.stdin!.write(`${text.trimEnd()}\necho "pasted-$((40 + 2))-${this.#pasted}-$(jobs -s | wc -l)."\n`);
+    this.#shell!.stdin!.write(
+      `${text.trimEnd()}\necho "pasted-$((40 + 2))-${this.#pasted}-$(jobs -s | wc -l)."\n`,
+    );
     const end = new RegExp(`pasted-42-${this.#pasted}-\\s*(\\d+)\\.`);
     const until = performance.now() + mostMs;
     for (;;) {
       const shown = end.exec(this.#screen.slice(from));
       // The last line's own code is written with the next prompt.
       if (shown !== null && this.#codes().at(-1)?.command.includes(`-${this.#pasted}-`) === true) {
-        return { screen: this.#screen.slice(from), ran: this.#codes().slice(before, -1), stopped: Number(shown[1]) };
+        return {
+          screen: this.#screen.slice(from),
+          ran: this.#codes().slice(before, -1),
+          stopped: Number(shown[1]),
+        };
       }
-      if (performance.now() > until || this.#shell!.exitCode !== null) throw new Error(`the prompt did not come back within ${mostMs} ms:\n${this.#screen.slice(from)}`);
+      if (performance.now() > until || this.#shell!.exitCode !== null)
+        throw new Error(
+          `the prompt did not come back within ${mostMs} ms:\n${this.#screen.slice(from)}`,
+        );
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
@@ -142,20 +188,25 @@ export class Reader {
     } catch {
       return [];
     }
-    return [...text.matchAll(/^(\d+)\t *\d+ +(.*)$/gm)].map(([, code, command]) => ({ code: Number(code), command: command! }));
+    return [...text.matchAll(/^(\d+)\t *\d+ +(.*)$/gm)].map(([, code, command]) => ({
+      code: Number(code),
+      command: command!,
+    }));
   }
 
   #processes(): { pid: number; line: string }[] {
     if (this.#uid === null) return [];
-    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-      try {
-        if (statSync(`/proc/${pid}`).uid !== this.#uid) return [];
-        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-        return line === '' ? [] : [{ pid: Number(pid), line }];
-      } catch {
-        return [];
-      }
-    });
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((pid) => {
+        try {
+          if (statSync(`/proc/${pid}`).uid !== this.#uid) return [];
+          const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+          return line === '' ? [] : [{ pid: Number(pid), line }];
+        } catch {
+          return [];
+        }
+      });
   }
 }
 

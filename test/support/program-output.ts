@@ -4,11 +4,20 @@ import { expect, vi } from 'vitest';
 
 import { run } from '../../src/cli/program.ts';
 
-export async function spines(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const [stdout, stderr] = [vi.spyOn(process.stdout, 'write').mockReturnValue(true), vi.spyOn(process.stderr, 'write').mockReturnValue(true)];
+export async function spines(
+  ...argv: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [stdout, stderr] = [
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true),
+    vi.spyOn(process.stderr, 'write').mockReturnValue(true),
+  ];
   try {
     const code = await run(argv);
-    return { code, stdout: stdout.mock.calls.map(([text]) => String(text)).join(''), stderr: stderr.mock.calls.map(([text]) => String(text)).join('') };
+    return {
+      code,
+      stdout: stdout.mock.calls.map(([text]) => String(text)).join(''),
+      stderr: stderr.mock.calls.map(([text]) => String(text)).join(''),
+    };
   } finally {
     stdout.mockRestore();
     stderr.mockRestore();

@@ -1,6 +1,6 @@
 /**
- * Programs at the ends of streams, for stories: one that writes a known pattern as fast as it may, and one that reads and compares
- * every byte with it. Both remember how their stream ended.
+ * Programs at the ends of streams, for stories: one that writes a known pattern as fast as it may,
+ * and one that reads and compares every byte with it. Both remember how their stream ended.
  */
 
 import type { Port } from '../../src/core/base/ids.ts';
@@ -43,8 +43,19 @@ export class StreamEnd implements StreamOwner {
     this.#reads = reads;
   }
 
-  connect(to: SimHost | { readonly id: number }, port: Port, service: number = SERVICE_RELIABLE, congestion: CongestionName = 'newreno'): this {
-    this.stream = this.host.node.streams.connect(to.id, port, 0, this, { service, dissemination: DISSEMINATION_LINK_STATE, ttl: 64, priority: 1, congestion });
+  connect(
+    to: SimHost | { readonly id: number },
+    port: Port,
+    service: number = SERVICE_RELIABLE,
+    congestion: CongestionName = 'newreno',
+  ): this {
+    this.stream = this.host.node.streams.connect(to.id, port, 0, this, {
+      service,
+      dissemination: DISSEMINATION_LINK_STATE,
+      ttl: 64,
+      priority: 1,
+      congestion,
+    });
     this.host.endTurn();
     return this;
   }
@@ -71,9 +82,11 @@ export class StreamEnd implements StreamOwner {
   /** Takes up to `limit` bytes and compares them. */
   take(limit = Infinity): void {
     const stream = this.stream!;
-    for (let left = limit; left > 0 && stream.receiver.readyBytes > 0;) {
-      const front = stream.front(), count = Math.min(left, front.length);
-      for (let i = 0; i < count; i += 1) if (front[i] !== byteAt(this.read + i, this.#reads)) this.wrong += 1;
+    for (let left = limit; left > 0 && stream.receiver.readyBytes > 0; ) {
+      const front = stream.front(),
+        count = Math.min(left, front.length);
+      for (let i = 0; i < count; i += 1)
+        if (front[i] !== byteAt(this.read + i, this.#reads)) this.wrong += 1;
       this.read += count;
       left -= count;
       stream.take(count);

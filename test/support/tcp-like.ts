@@ -1,9 +1,11 @@
 /**
- * A flow that behaves like TCP, beside the overlay on the same emulated wire: the yardstick for fairness.
+ * A flow that behaves like TCP, beside the overlay on the same emulated wire: the yardstick for
+ * fairness.
  *
- * NewReno by RFC 5681 and 6582 (slow start, fast retransmit, fast recovery with partial acks, RTO of RFC 6298 with at least
- * 200 ms), cumulative acks for every second segment, no SACK. Shares no code with the overlay: datagrams carry a first byte
- * that no daemon sends, and `take` keeps them from the daemons.
+ * NewReno by RFC 5681 and 6582 (slow start, fast retransmit, fast recovery with partial acks, RTO
+ * of RFC 6298 with at least 200 ms), cumulative acks for every second segment, no SACK. Shares no
+ * code with the overlay: datagrams carry a first byte that no daemon sends, and `take` keeps them
+ * from the daemons.
  */
 
 import { getU32, putU32 } from '../../src/core/base/bytes.ts';
@@ -83,7 +85,9 @@ export class TcpLike {
   }
 
   get #rto(): Micros {
-    return this.#srtt === 0 ? 1_000 * MILLISECOND : this.#backoff * Math.max(RTO_MIN, Math.round(this.#srtt + 4 * this.#variation));
+    return this.#srtt === 0
+      ? 1_000 * MILLISECOND
+      : this.#backoff * Math.max(RTO_MIN, Math.round(this.#srtt + 4 * this.#variation));
   }
 
   #arm(): void {
@@ -120,7 +124,8 @@ export class TcpLike {
     if (this.#timed >= 0 && ack > this.#timed) {
       const rtt = this.#world.now() - this.#timedAt;
       this.#timed = -1;
-      this.#variation = this.#srtt === 0 ? rtt / 2 : 0.75 * this.#variation + 0.25 * Math.abs(rtt - this.#srtt);
+      this.#variation =
+        this.#srtt === 0 ? rtt / 2 : 0.75 * this.#variation + 0.25 * Math.abs(rtt - this.#srtt);
       this.#srtt = this.#srtt === 0 ? rtt : 0.875 * this.#srtt + 0.125 * rtt;
     }
     this.#duplicates = 0;

@@ -1,6 +1,6 @@
 /**
- * A program that sends datagrams as fast as it may and waits whenever it is told to: the client library's own core talks to the daemon's
- * port through a pipe that is late, as a kernel's is.
+ * A program that sends datagrams as fast as it may and waits whenever it is told to: the client
+ * library's own core talks to the daemon's port through a pipe that is late, as a kernel's is.
  */
 
 import { expect } from 'vitest';
@@ -30,25 +30,54 @@ export class Sender implements ClientOut {
   #socket = 0;
   #toDaemon: Uint8Array[] = [];
 
-  constructor(network: Network, host: SimHost, to: SimHost, count: number, bytes: number, routing: string) {
+  constructor(
+    network: Network,
+    host: SimHost,
+    to: SimHost,
+    count: number,
+    bytes: number,
+    routing: string,
+  ) {
     this.#host = host;
     this.#to = to.id;
     this.#count = count;
     this.#message = new Uint8Array(bytes);
     const port = host.node.attachClient(this)!;
     this.#core = new ClientCore({
-      sink: { write: (frame) => { this.#toDaemon.push(frame.slice()); return true; }, end: () => {} },
+      sink: {
+        write: (frame) => {
+          this.#toDaemon.push(frame.slice());
+          return true;
+        },
+        end: () => {},
+      },
       listener: {
-        onDraining: () => {}, onClosed: () => {}, onThrown: (error) => { throw error; },
+        onDraining: () => {},
+        onClosed: () => {},
+        onThrown: (error) => {
+          throw error;
+        },
         onWelcome: () => {
-          this.#socket = this.#core.openSocket({
-            onMessage: () => {}, onBlocked: () => {}, onDropped: () => {}, onSendError: () => { this.errors += 1; },
-            onWritable: () => this.#go(),
-          }, 1_000_000);
-          this.#core.request('socket', { socket: this.#socket, kind: 'datagram', link: 'reliable', routing }, (error) => {
-            expect(error).toBeNull();
-            this.#go();
-          });
+          this.#socket = this.#core.openSocket(
+            {
+              onMessage: () => {},
+              onBlocked: () => {},
+              onDropped: () => {},
+              onSendError: () => {
+                this.errors += 1;
+              },
+              onWritable: () => this.#go(),
+            },
+            1_000_000,
+          );
+          this.#core.request(
+            'socket',
+            { socket: this.#socket, kind: 'datagram', link: 'reliable', routing },
+            (error) => {
+              expect(error).toBeNull();
+              this.#go();
+            },
+          );
         },
       },
     });
@@ -86,7 +115,8 @@ export class Sender implements ClientOut {
   #go(): void {
     while (this.sent < this.#count) {
       this.sent += 1;
-      if (this.#core.send(this.#socket, this.#to, PORT, [this.#message], this.#message.length)) continue;
+      if (this.#core.send(this.#socket, this.#to, PORT, [this.#message], this.#message.length))
+        continue;
       this.waits += 1;
       return;
     }

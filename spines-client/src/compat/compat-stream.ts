@@ -1,8 +1,10 @@
 /**
- * A stream descriptor of the classic calls: one of fresh, listening or connected, with calls that wait as those of C.
+ * A stream descriptor of the classic calls: one of fresh, listening or connected, with calls that
+ * wait as those of C.
  *
- * Owns the waiting (accept, recv) and what has come before anyone waited. Descriptor numbers and shared clients are
- * compat.ts's. A stream here stays half-open, as in C: recv gives 0 at the end, and sending goes on.
+ * Owns the waiting (accept, recv) and what has come before anyone waited. Descriptor numbers and
+ * shared clients are compat.ts's. A stream here stays half-open, as in C: recv gives 0 at the end,
+ * and sending goes on.
  */
 
 import type { SpinesClient } from '../client.ts';
@@ -27,7 +29,12 @@ export class StreamDescriptor {
   #readShut = false;
   readonly #wakers = new Set<() => void>();
 
-  constructor(client: SpinesClient, link: 'best-effort' | 'reliable', routing: RoutingName, socket: SpinesSocket | null = null) {
+  constructor(
+    client: SpinesClient,
+    link: 'best-effort' | 'reliable',
+    routing: RoutingName,
+    socket: SpinesSocket | null = null,
+  ) {
     this.client = client;
     this.#link = link;
     this.#routing = routing;
@@ -40,30 +47,50 @@ export class StreamDescriptor {
   }
 
   get local(): { address: string; port: number } {
-    return { address: this.client.node, port: this.#server?.address()?.port ?? this.#socket?.localPort ?? this.#localPort };
+    return {
+      address: this.client.node,
+      port: this.#server?.address()?.port ?? this.#socket?.localPort ?? this.#localPort,
+    };
   }
 
   /** The port is taken with `listen` or `connect`; one in use is reported there. */
   bind(port: number): void {
-    if (this.#socket !== null || this.#server !== null || !Number.isInteger(port) || port < 0 || port > 65_535) {
-      throw new SpinesClientError('EINVAL', `cannot bind to ${port}: the descriptor is in use, or this is no port`, { syscall: 'bind' });
+    if (
+      this.#socket !== null ||
+      this.#server !== null ||
+      !Number.isInteger(port) ||
+      port < 0 ||
+      port > 65_535
+    ) {
+      throw new SpinesClientError(
+        'EINVAL',
+        `cannot bind to ${port}: the descriptor is in use, or this is no port`,
+        { syscall: 'bind' },
+      );
     }
     this.#localPort = port;
   }
 
   async listen(backlog: number): Promise<void> {
-    if (this.#socket !== null || this.#server !== null) throw new SpinesClientError('EINVAL', 'the descriptor is connected or listens already', { syscall: 'listen' });
+    if (this.#socket !== null || this.#server !== null)
+      throw new SpinesClientError('EINVAL', 'the descriptor is connected or listens already', {
+        syscall: 'listen',
+      });
     const queueMax = backlog > 0 ? backlog : BACKLOG_DEFAULT;
-    const server = this.client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: this.#link, routing: this.#routing }, (socket) => {
-      if (this.#accepted.length >= queueMax) {
-        socket.resetAndDestroy();
-        return;
-      }
-      // A stream that breaks before it is accepted is found broken by recv; nobody is to hear of it before.
-      socket.on('error', () => {});
-      this.#accepted.push(socket);
-      this.#wake();
-    });
+    const server = this.client.createServer(
+      { allowHalfOpen: true, pauseOnConnect: true, link: this.#link, routing: this.#routing },
+      (socket) => {
+        if (this.#accepted.length >= queueMax) {
+          socket.resetAndDestroy();
+          return;
+        }
+        // A stream that breaks before it is accepted is found broken by recv; nobody is to hear of
+        // it before.
+        socket.on('error', () => {});
+        this.#accepted.push(socket);
+        this.#wake();
+      },
+    );
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       let up = false;
@@ -85,14 +112,22 @@ export class StreamDescriptor {
       const socket = this.#accepted.shift();
       if (socket !== undefined) return socket;
       if (this.#failure !== null) throw this.#failure;
-      if (this.#server === null) throw new SpinesClientError('EINVAL', 'call spinesListen first', { syscall: 'accept' });
+      if (this.#server === null)
+        throw new SpinesClientError('EINVAL', 'call spinesListen first', { syscall: 'accept' });
       await this.#wait(signal, 'accept');
     }
   }
 
   async connect(address: string, port: number): Promise<void> {
-    if (this.#socket !== null || this.#server !== null) throw new SpinesClientError('EISCONN', 'the descriptor is connected, connecting or listens', { syscall: 'connect' });
-    const socket = this.client.stream({ allowHalfOpen: true, link: this.#link, routing: this.#routing });
+    if (this.#socket !== null || this.#server !== null)
+      throw new SpinesClientError('EISCONN', 'the descriptor is connected, connecting or listens', {
+        syscall: 'connect',
+      });
+    const socket = this.client.stream({
+      allowHalfOpen: true,
+      link: this.#link,
+      routing: this.#routing,
+    });
     this.#socket = socket;
     try {
       await new Promise<void>((resolve, reject) => {
@@ -110,7 +145,10 @@ export class StreamDescriptor {
     const socket = this.#connected('send');
     const data = typeof message === 'string' ? Buffer.from(message) : message;
     if (this.#failure !== null) throw this.#failure;
-    if (!socket.writable) throw new SpinesClientError('EPIPE', 'this side of the stream has been shut down', { syscall: 'send' });
+    if (!socket.writable)
+      throw new SpinesClientError('EPIPE', 'this side of the stream has been shut down', {
+        syscall: 'send',
+      });
     await new Promise<void>((resolve, reject) => {
       socket.write(data, (error) => {
         if (error) reject(error);
@@ -128,7 +166,11 @@ export class StreamDescriptor {
       if (this.#closed) throw closedError('recv');
       if (this.#failure !== null) throw this.#failure;
       if (this.#readShut || socket.readableEnded) return 0;
-      const chunk = (socket.readableLength > 0 ? socket.read(Math.min(buffer.length, socket.readableLength)) : socket.read()) as Buffer | null;
+      const chunk = (
+        socket.readableLength > 0
+          ? socket.read(Math.min(buffer.length, socket.readableLength))
+          : socket.read()
+      ) as Buffer | null;
       if (chunk !== null) {
         // A read that found an empty buffer may give more than was asked for.
         buffer.set(chunk.subarray(0, buffer.length));
@@ -144,14 +186,22 @@ export class StreamDescriptor {
   /** 0: no more receiving; 1: no more sending; 2: neither. */
   async shutdown(how: number): Promise<void> {
     const socket = this.#connected('shutdown');
-    if (how !== 0 && how !== 1 && how !== 2) throw new SpinesClientError('EINVAL', `how must be SHUT_RD, SHUT_WR or SHUT_RDWR, not ${how}`, { syscall: 'shutdown' });
+    if (how !== 0 && how !== 1 && how !== 2)
+      throw new SpinesClientError(
+        'EINVAL',
+        `how must be SHUT_RD, SHUT_WR or SHUT_RDWR, not ${how}`,
+        { syscall: 'shutdown' },
+      );
     if (how !== 1) {
       this.#readShut = true;
       socket.removeAllListeners('readable');
       socket.resume();
       this.#wake();
     }
-    if (how !== 0 && socket.writable) await new Promise<void>((resolve) => { socket.end(resolve); });
+    if (how !== 0 && socket.writable)
+      await new Promise<void>((resolve) => {
+        socket.end(resolve);
+      });
   }
 
   async close(): Promise<void> {
@@ -160,24 +210,31 @@ export class StreamDescriptor {
     for (const socket of this.#accepted.splice(0)) socket.resetAndDestroy();
     const socket = this.#socket;
     if (socket !== null && !socket.destroyed) {
-      await new Promise<void>((resolve) => { socket.once('close', () => resolve()).destroy(); });
+      await new Promise<void>((resolve) => {
+        socket.once('close', () => resolve()).destroy();
+      });
     }
     // The streams accepted here live on, so the port is all that is waited for.
     const server = this.#server;
     this.#server = null;
     server?.close();
     // Requests are handled in their order: after this answer the port is free.
-    if (server !== null && this.client.connected) await this.client.request('resolve', { name: this.client.node }).catch(() => {});
+    if (server !== null && this.client.connected)
+      await this.client.request('resolve', { name: this.client.node }).catch(() => {});
   }
 
   #adopt(socket: SpinesSocket): void {
     this.#socket = socket;
-    socket.on('readable', () => this.#wake()).on('end', () => this.#wake()).on('close', () => this.#wake());
+    socket
+      .on('readable', () => this.#wake())
+      .on('end', () => this.#wake())
+      .on('close', () => this.#wake());
     socket.on('error', (error) => this.#fail(error));
   }
 
   #connected(syscall: string): SpinesSocket {
-    if (this.#socket === null || this.#socket.connecting) throw new SpinesClientError('ENOTCONN', 'call spinesConnect first', { syscall });
+    if (this.#socket === null || this.#socket.connecting)
+      throw new SpinesClientError('ENOTCONN', 'call spinesConnect first', { syscall });
     return this.#socket;
   }
 
@@ -201,8 +258,14 @@ export class StreamDescriptor {
         this.#wakers.delete(waker);
         signal?.removeEventListener('abort', onAbort);
       };
-      const waker = (): void => { settle(); resolve(); };
-      const onAbort = (): void => { settle(); reject(abortError(signal!, syscall)); };
+      const waker = (): void => {
+        settle();
+        resolve();
+      };
+      const onAbort = (): void => {
+        settle();
+        reject(abortError(signal!, syscall));
+      };
       this.#wakers.add(waker);
       signal?.addEventListener('abort', onAbort, { once: true });
     });

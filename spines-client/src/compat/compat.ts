@@ -1,9 +1,10 @@
 /**
- * The classic calls of the C library, one to one, over SpinesDatagram and stream sockets (compat-stream.ts).
+ * The classic calls of the C library, one to one, over SpinesDatagram and stream sockets
+ * (compat-stream.ts).
  *
- * Calls that block in C return promises; errors are thrown or rejected as SpinesClientError instead of -1 and errno.
- * Descriptors are small integers, the lowest free one first; descriptors of one daemon share a connection, which closes
- * with the last of them.
+ * Calls that block in C return promises; errors are thrown or rejected as SpinesClientError instead
+ * of -1 and errno. Descriptors are small integers, the lowest free one first; descriptors of one
+ * daemon share a connection, which closes with the last of them.
  */
 
 import { clientOf } from '../client-symbol.ts';
@@ -53,7 +54,10 @@ export const SPINES_DISJOINT_PATHS = 73;
 export const DESCRIPTORS_MAX = 4096;
 
 /** A Unix socket path, or a TCP address. */
-export type DaemonAddress = string | { path: string } | { host?: string; port?: number; token?: string };
+export type DaemonAddress =
+  | string
+  | { path: string }
+  | { host?: string; port?: number; token?: string };
 
 export interface SpinesSockaddr {
   /** Node name or dotted quad. */
@@ -98,11 +102,24 @@ const descriptors: (Descriptor | StreamEntry | 'opening' | undefined)[] = [];
 const clients = new Map<string, SharedClient>();
 let defaultDaemon: DaemonTarget | null = null;
 
-const LINKS: Record<number, LinkServiceName> = { [UDP_LINKS]: 'best-effort', [RELIABLE_LINKS]: 'reliable', [SOFT_REALTIME_LINKS]: 'realtime' };
-const ROUTINGS: Record<number, RoutingName> = { [MIN_WEIGHT_ROUTING]: 'link-state', [BYZANTINE_ROUTING]: 'byzantine' };
-const OPTIONS: Record<number, 'ttl' | 'priority' | 'recvQueueBytes'> = { [SPINES_IP_TTL]: 'ttl', [SPINES_SET_PRIORITY]: 'priority', [SO_RCVBUF]: 'recvQueueBytes' };
+const LINKS: Record<number, LinkServiceName> = {
+  [UDP_LINKS]: 'best-effort',
+  [RELIABLE_LINKS]: 'reliable',
+  [SOFT_REALTIME_LINKS]: 'realtime',
+};
+const ROUTINGS: Record<number, RoutingName> = {
+  [MIN_WEIGHT_ROUTING]: 'link-state',
+  [BYZANTINE_ROUTING]: 'byzantine',
+};
+const OPTIONS: Record<number, 'ttl' | 'priority' | 'recvQueueBytes'> = {
+  [SPINES_IP_TTL]: 'ttl',
+  [SPINES_SET_PRIORITY]: 'priority',
+  [SO_RCVBUF]: 'recvQueueBytes',
+};
 
-/** The daemon of later `spinesSocket` calls without an address. 1: taken; 0: there is one already. */
+/**
+ * The daemon of later `spinesSocket` calls without an address. 1: taken; 0: there is one already.
+ */
 export function spinesInit(daemonAddress?: DaemonAddress | null): number {
   const target = targetOf(daemonAddress ?? null) ?? { path: defaultSocketPath() };
   if (defaultDaemon !== null) return 0;
@@ -111,16 +128,38 @@ export function spinesInit(daemonAddress?: DaemonAddress | null): number {
 }
 
 /** A descriptor. `protocol`: link bits | routing bits. */
-export async function spinesSocket(domain: number, type: number, protocol = 0, daemonAddress: DaemonAddress | null = null): Promise<number> {
-  if (domain !== PF_SPINES) throw new SpinesClientError('EAFNOSUPPORT', `domain must be PF_SPINES, not ${domain}`, { syscall: 'socket' });
-  if (type !== SOCK_DGRAM && type !== SOCK_STREAM) throw new SpinesClientError('EPROTOTYPE', `type must be SOCK_DGRAM or SOCK_STREAM, not ${type}`, { syscall: 'socket' });
+export async function spinesSocket(
+  domain: number,
+  type: number,
+  protocol = 0,
+  daemonAddress: DaemonAddress | null = null,
+): Promise<number> {
+  if (domain !== PF_SPINES)
+    throw new SpinesClientError('EAFNOSUPPORT', `domain must be PF_SPINES, not ${domain}`, {
+      syscall: 'socket',
+    });
+  if (type !== SOCK_DGRAM && type !== SOCK_STREAM)
+    throw new SpinesClientError(
+      'EPROTOTYPE',
+      `type must be SOCK_DGRAM or SOCK_STREAM, not ${type}`,
+      { syscall: 'socket' },
+    );
   const link = LINKS[protocol & 0xf];
   const routing = ROUTINGS[protocol & ~0xf];
   if (link === undefined || routing === undefined) {
-    const use = 'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING or BYZANTINE_ROUTING';
-    throw new SpinesClientError('EPROTONOSUPPORT', `protocol 0x${protocol.toString(16)} is not available; ${use}`, { syscall: 'socket' });
+    const use =
+      'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING or ' +
+      'BYZANTINE_ROUTING';
+    throw new SpinesClientError(
+      'EPROTONOSUPPORT',
+      `protocol 0x${protocol.toString(16)} is not available; ${use}`,
+      { syscall: 'socket' },
+    );
   }
-  if (type === SOCK_STREAM && link === 'realtime') throw new SpinesClientError('EPROTONOSUPPORT', 'streams take UDP_LINKS or RELIABLE_LINKS', { syscall: 'socket' });
+  if (type === SOCK_STREAM && link === 'realtime')
+    throw new SpinesClientError('EPROTONOSUPPORT', 'streams take UDP_LINKS or RELIABLE_LINKS', {
+      syscall: 'socket',
+    });
   const target = targetOf(daemonAddress) ?? defaultDaemon ?? { path: defaultSocketPath() };
   const fd = reserve();
   let shared: SharedClient | null = null;
@@ -128,7 +167,10 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
     shared = share(target);
     const client = await shared.client;
     if (type === SOCK_STREAM) {
-      descriptors[fd] = { stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable', routing), shared };
+      descriptors[fd] = {
+        stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable', routing),
+        shared,
+      };
       return fd;
     }
     const socket = client.datagram({ link, routing });
@@ -140,9 +182,14 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
       if (waiter === undefined) return;
       const bytes = Math.min(message.length, waiter.buffer.length);
       waiter.buffer.set(message.subarray(0, bytes));
-      waiter.resolve({ bytes, truncated: bytes < message.length, from: { address: rinfo.address, port: rinfo.port } });
+      waiter.resolve({
+        bytes,
+        truncated: bytes < message.length,
+        from: { address: rinfo.address, port: rinfo.port },
+      });
     });
-    // Each call reports its own failure; what no call waits for, as a port lost with a daemon, fails the receives.
+    // Each call reports its own failure; what no call waits for, as a port lost with a daemon,
+    // fails the receives.
     socket.on('error', (error) => failWaiters(entry, error));
     descriptors[fd] = entry;
     return fd;
@@ -153,7 +200,10 @@ export async function spinesSocket(domain: number, type: number, protocol = 0, d
   }
 }
 
-/** Port 0: any. 0 on success; rejects with EADDRINUSE ...; a stream's port is taken, and refused, with listen or connect. */
+/**
+ * Port 0: any. 0 on success; rejects with EADDRINUSE ...; a stream's port is taken, and refused,
+ * with listen or connect.
+ */
 export async function spinesBind(fd: number, address: { port: number } | number): Promise<0> {
   const entry = lookUp(fd, 'bind');
   const port = typeof address === 'number' ? address : address.port;
@@ -173,32 +223,54 @@ export async function spinesBind(fd: number, address: { port: number } | number)
       socket.bind(port);
       socket.on('listening', settle).on('error', settle).on('close', onClose);
     } catch (cause) {
-      reject(new SpinesClientError('EINVAL', `cannot bind: ${(cause as Error).message}`, { syscall: 'bind', cause }));
+      reject(
+        new SpinesClientError('EINVAL', `cannot bind: ${(cause as Error).message}`, {
+          syscall: 'bind',
+          cause,
+        }),
+      );
     }
   });
   return 0;
 }
 
 /** Bytes sent. Waits while the socket is blocked, as C does. `flags` are ignored. */
-export async function spinesSendTo(fd: number, message: Uint8Array | string, flags: number, to: SpinesSockaddr): Promise<number> {
+export async function spinesSendTo(
+  fd: number,
+  message: Uint8Array | string,
+  flags: number,
+  to: SpinesSockaddr,
+): Promise<number> {
   void flags;
   const entry = lookUp(fd, 'sendto');
   if (entry.stream !== undefined) return await entry.stream.send(message);
   const { socket } = entry;
   if (socket.writableNeedDrain && clientOf(socket).connected) await socket.ready();
   lookUp(fd, 'sendto');
-  return await sent('sendto', (done) => { socket.send(message, to.port, to.address, done); });
+  return await sent('sendto', (done) => {
+    socket.send(message, to.port, to.address, done);
+  });
 }
 
-/** Waits for a message, or for bytes of a stream, and puts them into `buffer`. `flags` are ignored. */
-export function spinesRecvFrom(fd: number, buffer: Uint8Array, flags = 0, options: { signal?: AbortSignal } = {}): Promise<ReceivedFrom> {
+/**
+ * Waits for a message, or for bytes of a stream, and puts them into `buffer`. `flags` are ignored.
+ */
+export function spinesRecvFrom(
+  fd: number,
+  buffer: Uint8Array,
+  flags = 0,
+  options: { signal?: AbortSignal } = {},
+): Promise<ReceivedFrom> {
   void flags;
   const { signal } = options;
   return new Promise((resolve, reject) => {
     const entry = lookUp(fd, 'recvfrom');
     const { stream } = entry;
     if (stream !== undefined) {
-      stream.recv(buffer, signal).then((bytes) => resolve({ bytes, truncated: false, from: stream.remote })).catch(reject);
+      stream
+        .recv(buffer, signal)
+        .then((bytes) => resolve({ bytes, truncated: false, from: stream.remote }))
+        .catch(reject);
       return;
     }
     if (signal?.aborted) throw abortError(signal, 'recvfrom');
@@ -209,8 +281,14 @@ export function spinesRecvFrom(fd: number, buffer: Uint8Array, flags = 0, option
     };
     const waiter: Waiter = {
       buffer,
-      resolve: (received) => { signal?.removeEventListener('abort', onAbort); resolve(received); },
-      reject: (error) => { signal?.removeEventListener('abort', onAbort); reject(error); },
+      resolve: (received) => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve(received);
+      },
+      reject: (error) => {
+        signal?.removeEventListener('abort', onAbort);
+        reject(error);
+      },
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     entry.waiters.push(waiter);
@@ -218,7 +296,10 @@ export function spinesRecvFrom(fd: number, buffer: Uint8Array, flags = 0, option
   });
 }
 
-/** Connects a stream; rejects with ECONNREFUSED ... Of a datagram socket it fixes the peer of `spinesSend` and `spinesRecv`; connecting again changes it. */
+/**
+ * Connects a stream; rejects with ECONNREFUSED ... Of a datagram socket it fixes the peer of
+ * `spinesSend` and `spinesRecv`; connecting again changes it.
+ */
 export async function spinesConnect(fd: number, to: SpinesSockaddr): Promise<0> {
   const entry = lookUp(fd, 'connect');
   if (entry.stream !== undefined) {
@@ -230,26 +311,43 @@ export async function spinesConnect(fd: number, to: SpinesSockaddr): Promise<0> 
     entry.connected = false;
   }
   await new Promise<void>((resolve, reject) => {
-    entry.socket.connect(to.port, to.address, (error) => { if (error === undefined) resolve(); else reject(error); });
+    entry.socket.connect(to.port, to.address, (error) => {
+      if (error === undefined) resolve();
+      else reject(error);
+    });
   });
   entry.connected = true;
   return 0;
 }
 
 /** Bytes sent; of a stream always all of them, after waiting for room. */
-export async function spinesSend(fd: number, message: Uint8Array | string, flags = 0): Promise<number> {
+export async function spinesSend(
+  fd: number,
+  message: Uint8Array | string,
+  flags = 0,
+): Promise<number> {
   void flags;
   const entry = lookUp(fd, 'send');
   if (entry.stream !== undefined) return await entry.stream.send(message);
   const { socket, connected } = entry;
-  if (!connected) throw new SpinesClientError('ENOTCONN', 'call spinesConnect first, or use spinesSendTo', { syscall: 'send' });
+  if (!connected)
+    throw new SpinesClientError('ENOTCONN', 'call spinesConnect first, or use spinesSendTo', {
+      syscall: 'send',
+    });
   if (socket.writableNeedDrain && clientOf(socket).connected) await socket.ready();
   lookUp(fd, 'send');
-  return await sent('send', (done) => { socket.send(message, done); });
+  return await sent('send', (done) => {
+    socket.send(message, done);
+  });
 }
 
 /** Bytes put into `buffer`; 0 at the end of a stream. */
-export async function spinesRecv(fd: number, buffer: Uint8Array, flags = 0, options: { signal?: AbortSignal } = {}): Promise<number> {
+export async function spinesRecv(
+  fd: number,
+  buffer: Uint8Array,
+  flags = 0,
+  options: { signal?: AbortSignal } = {},
+): Promise<number> {
   return (await spinesRecvFrom(fd, buffer, flags, options)).bytes;
 }
 
@@ -268,7 +366,12 @@ export async function spinesClose(fd: number): Promise<0> {
 }
 
 /** SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF. `level` is ignored. */
-export async function spinesSetsockopt(fd: number, level: number, option: number, value: number): Promise<0> {
+export async function spinesSetsockopt(
+  fd: number,
+  level: number,
+  option: number,
+  value: number,
+): Promise<0> {
   void level;
   const { socket } = datagram(fd, 'setsockopt');
   const name = optionName(option, 'setsockopt');
@@ -277,7 +380,10 @@ export async function spinesSetsockopt(fd: number, level: number, option: number
     else if (name === 'priority') socket.setPriority(value);
     else socket.setRecvBufferSize(value);
   } catch (cause) {
-    throw new SpinesClientError('EINVAL', (cause as Error).message, { syscall: 'setsockopt', cause });
+    throw new SpinesClientError('EINVAL', (cause as Error).message, {
+      syscall: 'setsockopt',
+      cause,
+    });
   }
   return 0;
 }
@@ -299,14 +405,20 @@ export async function spinesGetsockname(fd: number): Promise<SpinesSockaddr> {
   return { address, port };
 }
 
-/** Takes the bound port, or any. `backlog`: streams that may wait to be accepted, 0 = 128; further ones are reset. */
+/**
+ * Takes the bound port, or any. `backlog`: streams that may wait to be accepted, 0 = 128; further
+ * ones are reset.
+ */
 export async function spinesListen(fd: number, backlog = 0): Promise<0> {
   await streamOf(fd, 'listen').stream.listen(backlog);
   return 0;
 }
 
 /** Waits for a stream; gives it a descriptor of its own. */
-export async function spinesAccept(fd: number, options: { signal?: AbortSignal } = {}): Promise<{ fd: number; from: SpinesSockaddr }> {
+export async function spinesAccept(
+  fd: number,
+  options: { signal?: AbortSignal } = {},
+): Promise<{ fd: number; from: SpinesSockaddr }> {
   const { stream: listener, shared } = streamOf(fd, 'accept');
   const socket = await listener.accept(options.signal);
   let accepted: number;
@@ -342,13 +454,17 @@ function badDescriptor(fd: number, syscall: string): SpinesClientError {
 
 function datagram(fd: number, syscall: string): Descriptor {
   const entry = lookUp(fd, syscall);
-  if (entry.stream !== undefined) throw new SpinesClientError('ENOPROTOOPT', 'streams have no options in this version', { syscall });
+  if (entry.stream !== undefined)
+    throw new SpinesClientError('ENOPROTOOPT', 'streams have no options in this version', {
+      syscall,
+    });
   return entry;
 }
 
 function streamOf(fd: number, syscall: string): StreamEntry {
   const entry = lookUp(fd, syscall);
-  if (entry.stream === undefined) throw new SpinesClientError('EOPNOTSUPP', `${fd} is a datagram socket`, { syscall });
+  if (entry.stream === undefined)
+    throw new SpinesClientError('EOPNOTSUPP', `${fd} is a datagram socket`, { syscall });
   return entry;
 }
 
@@ -358,7 +474,9 @@ function reserve(): number {
     descriptors[fd] = 'opening';
     return fd;
   }
-  throw new SpinesClientError('EMFILE', `${DESCRIPTORS_MAX} descriptors are open; close some`, { syscall: 'socket' });
+  throw new SpinesClientError('EMFILE', `${DESCRIPTORS_MAX} descriptors are open; close some`, {
+    syscall: 'socket',
+  });
 }
 
 function share(target: DaemonTarget): SharedClient {
@@ -384,10 +502,16 @@ function failWaiters(entry: Descriptor, error: Error): void {
   entry.socket.pause();
 }
 
-function sent(syscall: string, send: (done: (error: Error | null, bytes?: number) => void) => void): Promise<number> {
+function sent(
+  syscall: string,
+  send: (done: (error: Error | null, bytes?: number) => void) => void,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     try {
-      send((error, bytes) => { if (error === null) resolve(bytes ?? 0); else reject(error); });
+      send((error, bytes) => {
+        if (error === null) resolve(bytes ?? 0);
+        else reject(error);
+      });
     } catch (cause) {
       reject(new SpinesClientError('EINVAL', (cause as Error).message, { syscall, cause }));
     }
@@ -396,15 +520,23 @@ function sent(syscall: string, send: (done: (error: Error | null, bytes?: number
 
 function optionName(option: number, syscall: string): 'ttl' | 'priority' | 'recvQueueBytes' {
   const name = OPTIONS[option];
-  if (name === undefined) throw new SpinesClientError('ENOPROTOOPT', `option ${option} is not available in this version`, { syscall });
+  if (name === undefined)
+    throw new SpinesClientError(
+      'ENOPROTOOPT',
+      `option ${option} is not available in this version`,
+      { syscall },
+    );
   return name;
 }
 
 function targetOf(address: DaemonAddress | null): DaemonTarget | null {
   if (address === null) return null;
   if (typeof address === 'string') {
-    if (address === '') throw new SpinesClientError('EINVAL', 'the daemon\'s path is empty', { syscall: 'socket' });
+    if (address === '')
+      throw new SpinesClientError('EINVAL', "the daemon's path is empty", { syscall: 'socket' });
     return { path: address };
   }
-  return 'path' in address ? { path: address.path } : { host: address.host ?? '127.0.0.1', port: address.port ?? 8100, token: address.token };
+  return 'path' in address
+    ? { path: address.path }
+    : { host: address.host ?? '127.0.0.1', port: address.port ?? 8100, token: address.token };
 }

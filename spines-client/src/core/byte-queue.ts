@@ -21,7 +21,7 @@ export class ByteQueue {
   read(out: Uint8Array, at: number, count: number): void {
     if (count > this.#bytes) throw new Error(`byte queue: ${count} of ${this.#bytes} bytes`);
     this.#bytes -= count;
-    for (let to = at, left = count; left > 0;) {
+    for (let to = at, left = count; left > 0; ) {
       const part = this.#parts[this.#head]!;
       const take = Math.min(left, part.length - this.#offset);
       out.set(take === part.length ? part : part.subarray(this.#offset, this.#offset + take), to);

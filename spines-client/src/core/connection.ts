@@ -1,9 +1,11 @@
 /**
  * One connection to a daemon: a net.Socket read into one reused buffer, and written once per turn.
- * To a remote daemon everything goes through a SealedChannel, whose handshake is part of connecting.
+ * To a remote daemon everything goes through a SealedChannel, whose handshake is part of
+ * connecting.
  *
- * Frames written during one turn of the event loop are joined where they are neighbours in memory and go out as one
- * writev. Does not know the protocol. Invariant: `onClosed` is called exactly once, also when connecting fails.
+ * Frames written during one turn of the event loop are joined where they are neighbours in memory
+ * and go out as one writev. Does not know the protocol. Invariant: `onClosed` is called exactly
+ * once, also when connecting fails.
  */
 
 import { connect, Socket } from 'node:net';
@@ -17,14 +19,19 @@ import { socketOwnerFault } from '../remote/socket-owner.ts';
 export const HIGH_WATER_BYTES = 262_144;
 /** `onDrain` comes when the buffer has fallen to this. */
 export const LOW_WATER_BYTES = 65_536;
-/** Datagrams are refused (ENOBUFS) past this; a program that heeds `send() === false` never gets there. */
+/**
+ * Datagrams are refused (ENOBUFS) past this; a program that heeds `send() === false` never gets
+ * there.
+ */
 export const WRITE_BUFFER_BYTES_MAX = 8_388_608;
 
 /** Of a Unix socket's path, without the closing zero. */
 const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 const READ_BUFFER_BYTES = 131_072;
 const FLUSH_GRACE_MS = 1_000;
-const HUNG_UP = 'it hung up; it does not accept this certificate (its log says why), is overloaded, or is not the daemon that was named';
+const HUNG_UP =
+  'it hung up; it does not accept this certificate (its log says why), is overloaded, or is not ' +
+  'the daemon that was named';
 
 export interface ConnectionEvents {
   onConnected(): void;
@@ -35,7 +42,10 @@ export interface ConnectionEvents {
   onClosed(error: SpinesClientError): void;
 }
 
-/** What was written in one turn; the callbacks run when the operating system has taken it, or never will. */
+/**
+ * What was written in one turn; the callbacks run when the operating system has taken it, or never
+ * will.
+ */
 export interface WriteBatch {
   readonly done: ((error: SpinesClientError | null) => void)[];
 }
@@ -45,7 +55,9 @@ export class Connection {
   readonly #events: ConnectionEvents;
   readonly #channel: SealedChannel | null;
   #batch: WriteBatch = { done: [] };
-  /** What was written last: a range of memory that frames behind it extend; null = nothing waits. */
+  /**
+   * What was written last: a range of memory that frames behind it extend; null = nothing waits.
+   */
   #tail: ArrayBufferLike | null = null;
   #tailStart = 0;
   #tailEnd = 0;
@@ -63,8 +75,11 @@ export class Connection {
       this.#connected = true;
       if (!this.#closed) events.onConnected();
     };
-    const onPlain = (bytes: Uint8Array): void => { if (!this.#closed) events.onBytes(bytes); };
-    const channel = this.#channel = remote === undefined ? null : new SealedChannel(remote, { onReady, onBytes: onPlain });
+    const onPlain = (bytes: Uint8Array): void => {
+      if (!this.#closed) events.onBytes(bytes);
+    };
+    const channel = (this.#channel =
+      remote === undefined ? null : new SealedChannel(remote, { onReady, onBytes: onPlain }));
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
       callback: (length: number, buffer: Uint8Array): boolean => {
@@ -78,11 +93,15 @@ export class Connection {
     // The kernel would cut a longer path, and that is another file.
     const tooLong = 'path' in target && Buffer.byteLength(target.path) > SOCKET_PATH_BYTES_MAX;
     const stranger = 'path' in target && !tooLong ? socketOwnerFault(target.path) : null;
-    if (stranger !== null) this.#failure = new SpinesClientError('EACCES', stranger, { syscall: 'connect' });
-    const socket = this.#socket = tooLong ? new Socket().destroy(Object.assign(new Error('too long'), { code: 'ENAMETOOLONG' }))
-      : stranger !== null ? new Socket().destroy()
-      : 'path' in target ? connect({ path: target.path, onread })
-      : connect({ host: target.host, port: target.port, noDelay: true, onread });
+    if (stranger !== null)
+      this.#failure = new SpinesClientError('EACCES', stranger, { syscall: 'connect' });
+    const socket = (this.#socket = tooLong
+      ? new Socket().destroy(Object.assign(new Error('too long'), { code: 'ENAMETOOLONG' }))
+      : stranger !== null
+        ? new Socket().destroy()
+        : 'path' in target
+          ? connect({ path: target.path, onread })
+          : connect({ host: target.host, port: target.port, noDelay: true, onread }));
     let reached = false;
     socket.on('connect', () => {
       reached = true;
@@ -91,17 +110,31 @@ export class Connection {
         return;
       }
       const first = channel.begin();
-      if (first === null) this.destroy(handshakeError(target, 'its key is no key; copy its certificate again'));
+      if (first === null)
+        this.destroy(handshakeError(target, 'its key is no key; copy its certificate again'));
       else socket.write(first);
     });
     socket.on('error', (cause) => {
       this.#failure ??= this.#connected
-        ? new SpinesClientError('ECONNRESET', `the connection to the daemon broke (${cause.message})`, { syscall: 'read', cause })
-        : reached ? handshakeError(target, HUNG_UP) : connectError(target, cause);
+        ? new SpinesClientError(
+            'ECONNRESET',
+            `the connection to the daemon broke (${cause.message})`,
+            { syscall: 'read', cause },
+          )
+        : reached
+          ? handshakeError(target, HUNG_UP)
+          : connectError(target, cause);
     });
     socket.on('close', () => {
       if (reached && !this.#connected) this.#failure ??= handshakeError(target, HUNG_UP);
-      this.#finish(this.#failure ?? new SpinesClientError('ECONNRESET', 'the daemon closed the connection; see its log, or `spines status`', { syscall: 'read' }));
+      this.#finish(
+        this.#failure ??
+          new SpinesClientError(
+            'ECONNRESET',
+            'the daemon closed the connection; see its log, or `spines status`',
+            { syscall: 'read' },
+          ),
+      );
     });
   }
 
@@ -121,9 +154,11 @@ export class Connection {
   /** False: more is buffered than HIGH_WATER_BYTES; `onDrain` follows. */
   write(bytes: Uint8Array): boolean {
     if (this.#closed) return false;
-    if (this.#tail === bytes.buffer && this.#tailEnd === bytes.byteOffset) this.#tailEnd += bytes.length;
+    if (this.#tail === bytes.buffer && this.#tailEnd === bytes.byteOffset)
+      this.#tailEnd += bytes.length;
     else {
-      if (this.#tail !== null) this.#push(new Uint8Array(this.#tail, this.#tailStart, this.#tailEnd - this.#tailStart));
+      if (this.#tail !== null)
+        this.#push(new Uint8Array(this.#tail, this.#tailStart, this.#tailEnd - this.#tailStart));
       this.#tail = bytes.buffer;
       this.#tailStart = bytes.byteOffset;
       this.#tailEnd = bytes.byteOffset + bytes.length;
@@ -138,10 +173,14 @@ export class Connection {
     return false;
   }
 
-  /** Writes out what is buffered, then closes; by force when the daemon does not read for a second. */
+  /**
+   * Writes out what is buffered, then closes; by force when the daemon does not read for a second.
+   */
   end(): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    const gone = new Promise<void>((resolve) => { this.#socket.once('close', () => resolve()); });
+    const gone = new Promise<void>((resolve) => {
+      this.#socket.once('close', () => resolve());
+    });
     if (!this.#connected) {
       this.destroy();
       return gone;
@@ -177,7 +216,13 @@ export class Connection {
   #onSealed(channel: SealedChannel, bytes: Uint8Array, target: DaemonTarget): void {
     const fault = channel.onBytes(bytes);
     if (fault === null) return;
-    this.destroy(this.#connected ? new SpinesClientError('EPROTO', `the daemon's bytes make no sense: ${fault}`, { syscall: 'read' }) : handshakeError(target, fault));
+    this.destroy(
+      this.#connected
+        ? new SpinesClientError('EPROTO', `the daemon's bytes make no sense: ${fault}`, {
+            syscall: 'read',
+          })
+        : handshakeError(target, fault),
+    );
   }
 
   #sealed(bytes: Uint8Array): Uint8Array {
@@ -199,7 +244,13 @@ export class Connection {
   }
 
   #written(batch: WriteBatch, cause: Error | null | undefined): void {
-    const error = cause ? new SpinesClientError('ECONNRESET', 'the connection to the daemon ended before the datagram was handed over', { syscall: 'send', cause }) : null;
+    const error = cause
+      ? new SpinesClientError(
+          'ECONNRESET',
+          'the connection to the daemon ended before the datagram was handed over',
+          { syscall: 'send', cause },
+        )
+      : null;
     for (const done of batch.done) done(error);
     if (this.#needDrain && !this.#closed && this.bufferedBytes <= LOW_WATER_BYTES) {
       this.#needDrain = false;
@@ -214,7 +265,14 @@ export class Connection {
     this.#batch = { done: [] };
     this.#tail = null;
     this.#pendingBytes = 0;
-    for (const done of batch.done) done(new SpinesClientError('ECONNRESET', 'the connection to the daemon ended before the datagram was handed over', { syscall: 'send', cause: error }));
+    for (const done of batch.done)
+      done(
+        new SpinesClientError(
+          'ECONNRESET',
+          'the connection to the daemon ended before the datagram was handed over',
+          { syscall: 'send', cause: error },
+        ),
+      );
     this.#events.onClosed(error);
   }
 }

@@ -1,26 +1,45 @@
 /**
  * The client's half of the protocol with the daemon, without I/O: no sockets, timers or promises.
  *
- * Owns: the greeting, request ids and their callbacks, socket numbers, datagram sockets with their receive queues,
- * checking every byte the daemon sends. Does not own: streams (stream-core.ts, a part of it), connecting, time, rebinding
- * after a reconnect (client.ts, datagram.ts).
- * Invariant: once the daemon's bytes stop making sense the connection ends with EPROTO, and no callback is left over.
+ * Owns: the greeting, request ids and their callbacks, socket numbers, datagram sockets with their
+ * receive queues, checking every byte the daemon sends. Does not own: streams (stream-core.ts, a
+ * part of it), connecting, time, rebinding after a reconnect (client.ts, datagram.ts). Invariant:
+ * once the daemon's bytes stop making sense the connection ends with EPROTO, and no callback is
+ * left over.
  *
  *            onConnected            WELCOME
  *   closed ──────────────> greeting ───────> open
  *     ^                        │               │
  *     └────────────────────────┴───────────────┘  onClosed, protocol error
  *
- * The table of datagram sockets survives 'closed': queues stay readable, and a host may announce the same numbers again.
- * Streams do not: each is told, and its number is forgotten.
+ * The table of datagram sockets survives 'closed': queues stay readable, and a host may announce
+ * the same numbers again. Streams do not: each is told, and its number is forgotten.
  */
 
 import { SpinesClientError } from '../errors.ts';
 import { FrameSlab } from './frame-slab.ts';
 import {
-  ACCEPTED_SOCKET_FIRST, DATAGRAM_HEAD_BYTES, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_LENGTH_MAX, FRAME_RECV,
-  FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, MESSAGE_BYTES_MAX,
-  PROTOCOL_VERSION, RECV_PROVED, decodeControl, encodeControl, encodeDatagramHead, getWord,
+  ACCEPTED_SOCKET_FIRST,
+  DATAGRAM_HEAD_BYTES,
+  FRAME_BLOCKED,
+  FRAME_EVENT,
+  FRAME_HEAD_BYTES,
+  FRAME_HELLO,
+  FRAME_LENGTH_MAX,
+  FRAME_RECV,
+  FRAME_REPLY,
+  FRAME_REQUEST,
+  FRAME_SEND,
+  FRAME_WELCOME,
+  FRAME_WRITABLE,
+  FrameReader,
+  MESSAGE_BYTES_MAX,
+  PROTOCOL_VERSION,
+  RECV_PROVED,
+  decodeControl,
+  encodeControl,
+  encodeDatagramHead,
+  getWord,
 } from '../shared/protocol.ts';
 import type { WelcomeBody } from '../shared/protocol.ts';
 import { ReceiveQueue } from './receive-queue.ts';
@@ -29,14 +48,17 @@ import { StreamTable } from './stream-core.ts';
 
 /** Requests without a reply yet. Past it a request fails with ENOBUFS. */
 export const REQUESTS_MAX = 32_768;
-/** Sockets of one connection, streams and listeners among them. Past it opening one throws EMFILE. */
+/**
+ * Sockets of one connection, streams and listeners among them. Past it opening one throws EMFILE.
+ */
 export const SOCKETS_MAX = 65_536;
 /** Default bound of a socket's receive queue. */
 export const RECV_QUEUE_BYTES = 1_048_576;
 
 /**
- * How far sends may be ahead of the daemon, with SEND_COST_BYTES for each of the packets that they become: what it had not read when
- * it wanted a socket to wait is taken all the same. Replies come in the order of what was sent: one proves that all before it was read.
+ * How far sends may be ahead of the daemon, with SEND_COST_BYTES for each of the packets that they
+ * become: what it had not read when it wanted a socket to wait is taken all the same. Replies come
+ * in the order of what was sent: one proves that all before it was read.
  */
 export const SEND_AHEAD_BYTES = 524_288;
 export const SEND_COST_BYTES = 192;
@@ -54,9 +76,14 @@ const EDGES: Record<CoreState, readonly CoreState[]> = {
   open: ['closed'],
 };
 
-/** Where bytes for the daemon go. Consecutive `write`s often are neighbours in one ArrayBuffer; a sink may join them. */
+/**
+ * Where bytes for the daemon go. Consecutive `write`s often are neighbours in one ArrayBuffer; a
+ * sink may join them.
+ */
 export interface CoreSink {
-  /** Takes `bytes` over. False: the connection holds more than it should; go on when it has drained. */
+  /**
+   * Takes `bytes` over. False: the connection holds more than it should; go on when it has drained.
+   */
   write(bytes: Uint8Array): boolean;
   /** Ends the connection; `onClosed` may be called afterwards, or not. */
   end(): void;
@@ -68,7 +95,10 @@ export interface CoreListener {
   onDraining(): void;
   /** The connection is over; every outstanding request has been answered with ECONNRESET. */
   onClosed(error: SpinesClientError): void;
-  /** A callback of the program threw; the stream of frames is unharmed. The host rethrows outside this call. */
+  /**
+   * A callback of the program threw; the stream of frames is unharmed. The host rethrows outside
+   * this call.
+   */
   onThrown(error: unknown): void;
 }
 
@@ -85,7 +115,10 @@ export interface SocketListener {
 }
 
 /** `result` is the reply without `id` and `ok`; empty with an error. */
-export type RequestDone = (error: SpinesClientError | null, result: Record<string, unknown>) => void;
+export type RequestDone = (
+  error: SpinesClientError | null,
+  result: Record<string, unknown>,
+) => void;
 
 export interface CoreOptions {
   sink: CoreSink;
@@ -129,7 +162,10 @@ export class ClientCore {
   readonly #slab = new FrameSlab();
   /** Streams and listeners of this connection. */
   readonly streams: StreamTable;
-  /** What was sent since a reply proved that the daemon had read all before; and how much of it the question under way will prove, 0: none is. */
+  /**
+   * What was sent since a reply proved that the daemon had read all before; and how much of it the
+   * question under way will prove, 0: none is.
+   */
   #ahead = 0;
   #asked = 0;
   #full = false;
@@ -190,9 +226,14 @@ export class ClientCore {
       },
     });
     this.#reader = reader;
-    this.#sink.write(encodeControl(FRAME_HELLO, {
-      version: PROTOCOL_VERSION, client: this.#clientName, ...(this.#asksOnly ? { asksOnly: true } : {}), ...(this.#token === null ? {} : { token: this.#token }),
-    }));
+    this.#sink.write(
+      encodeControl(FRAME_HELLO, {
+        version: PROTOCOL_VERSION,
+        client: this.#clientName,
+        ...(this.#asksOnly ? { asksOnly: true } : {}),
+        ...(this.#token === null ? {} : { token: this.#token }),
+      }),
+    );
   }
 
   /** `chunk` is the caller's again after the call. */
@@ -201,7 +242,8 @@ export class ClientCore {
     const { streams } = this;
     streams.beginBatch(chunk);
     try {
-      if (!this.#reader.push(chunk) && !this.#isClosed()) this.#protocolError('a frame has an impossible length');
+      if (!this.#reader.push(chunk) && !this.#isClosed())
+        this.#protocolError('a frame has an impossible length');
     } finally {
       streams.endBatch();
     }
@@ -221,7 +263,14 @@ export class ClientCore {
   /** The connection has ended, for `cause` when that is known. */
   onClosed(cause?: SpinesClientError): void {
     if (this.#state === 'closed') return;
-    this.#down(cause ?? new SpinesClientError('ECONNRESET', 'the daemon closed the connection; see its log, or `spines status`', { syscall: 'read' }));
+    this.#down(
+      cause ??
+        new SpinesClientError(
+          'ECONNRESET',
+          'the daemon closed the connection; see its log, or `spines status`',
+          { syscall: 'read' },
+        ),
+    );
   }
 
   /* ---------------------------------------------------------------- requests */
@@ -230,16 +279,31 @@ export class ClientCore {
   request(op: string, args: Record<string, unknown>, done: RequestDone): void {
     const syscall = `request ${op}`;
     if (this.#state !== 'open') {
-      done(new SpinesClientError('ENOTCONN', 'not connected to a daemon; wait for the \'reconnect\' event or connect again', { syscall }), NOTHING);
+      done(
+        new SpinesClientError(
+          'ENOTCONN',
+          "not connected to a daemon; wait for the 'reconnect' event or connect again",
+          { syscall },
+        ),
+        NOTHING,
+      );
       return;
     }
     if (this.#requests.size >= this.#requestsMax) {
-      done(new SpinesClientError('ENOBUFS', `${this.#requestsMax} requests are waiting for the daemon; await some of them first`, { syscall }), NOTHING);
+      done(
+        new SpinesClientError(
+          'ENOBUFS',
+          `${this.#requestsMax} requests are waiting for the daemon; await some of them first`,
+          { syscall },
+        ),
+        NOTHING,
+      );
       return;
     }
-    while (this.#requests.has(this.#nextRequest)) this.#nextRequest = this.#nextRequest % REQUEST_ID_MAX + 1;
+    while (this.#requests.has(this.#nextRequest))
+      this.#nextRequest = (this.#nextRequest % REQUEST_ID_MAX) + 1;
     const id = this.#nextRequest;
-    this.#nextRequest = id % REQUEST_ID_MAX + 1;
+    this.#nextRequest = (id % REQUEST_ID_MAX) + 1;
     const body: Record<string, unknown> = {};
     for (const key in args) if (args[key] !== undefined) body[key] = args[key];
     body['id'] = id;
@@ -248,11 +312,22 @@ export class ClientCore {
     try {
       frame = encodeControl(FRAME_REQUEST, body);
     } catch (cause) {
-      done(new SpinesClientError('EINVAL', `arguments of ${op} cannot be encoded; use plain values`, { syscall, cause }), NOTHING);
+      done(
+        new SpinesClientError('EINVAL', `arguments of ${op} cannot be encoded; use plain values`, {
+          syscall,
+          cause,
+        }),
+        NOTHING,
+      );
       return;
     }
     if (frame.length - 4 > FRAME_LENGTH_MAX) {
-      done(new SpinesClientError('EMSGSIZE', `arguments of ${op} exceed ${FRAME_LENGTH_MAX} bytes`, { syscall }), NOTHING);
+      done(
+        new SpinesClientError('EMSGSIZE', `arguments of ${op} exceed ${FRAME_LENGTH_MAX} bytes`, {
+          syscall,
+        }),
+        NOTHING,
+      );
       return;
     }
     this.#requests.set(id, { op, done });
@@ -264,17 +339,28 @@ export class ClientCore {
   /** A socket number, unused on this connection, with a receive queue. The daemon is not told. */
   openSocket(listener: SocketListener, recvQueueBytes: number = RECV_QUEUE_BYTES): number {
     const id = this.#takeNumber();
-    this.#sockets.set(id, { listener, queue: new ReceiveQueue(recvQueueBytes), flowing: true, flushing: false, blocked: false });
+    this.#sockets.set(id, {
+      listener,
+      queue: new ReceiveQueue(recvQueueBytes),
+      flowing: true,
+      flushing: false,
+      blocked: false,
+    });
     return id;
   }
 
   #takeNumber(): number {
     if (this.#sockets.size + this.streams.size >= SOCKETS_MAX) {
-      throw new SpinesClientError('EMFILE', `${SOCKETS_MAX} sockets are open on this connection; close some, or open a second client`, { syscall: 'socket' });
+      throw new SpinesClientError(
+        'EMFILE',
+        `${SOCKETS_MAX} sockets are open on this connection; close some, or open a second client`,
+        { syscall: 'socket' },
+      );
     }
-    while (this.#sockets.has(this.#nextSocket) || this.streams.has(this.#nextSocket)) this.#nextSocket = this.#nextSocket % SOCKET_ID_MAX + 1;
+    while (this.#sockets.has(this.#nextSocket) || this.streams.has(this.#nextSocket))
+      this.#nextSocket = (this.#nextSocket % SOCKET_ID_MAX) + 1;
     const id = this.#nextSocket;
-    this.#nextSocket = id % SOCKET_ID_MAX + 1;
+    this.#nextSocket = (id % SOCKET_ID_MAX) + 1;
     return id;
   }
 
@@ -286,9 +372,16 @@ export class ClientCore {
 
   /**
    * One datagram; `parts` are copied. `payloadBytes`: their sum, at most MESSAGE_BYTES_MAX.
-   * False: hold further ones until the daemon says WRITABLE or the connection has drained. Needs state 'open'.
+   * False: hold further ones until the daemon says WRITABLE or the connection has drained. Needs
+   * state 'open'.
    */
-  send(id: number, node: number, port: number, parts: readonly Uint8Array[], payloadBytes: number): boolean {
+  send(
+    id: number,
+    node: number,
+    port: number,
+    parts: readonly Uint8Array[],
+    payloadBytes: number,
+  ): boolean {
     const socket = this.#sockets.get(id);
     if (socket === undefined || this.#state !== 'open' || payloadBytes > MESSAGE_BYTES_MAX) {
       throw new Error(`send on socket ${id} of ${payloadBytes} bytes in state ${this.#state}`);
@@ -300,7 +393,10 @@ export class ClientCore {
       at += part.length;
     }
     const room = this.#sink.write(frame);
-    this.#goAhead(id, payloadBytes + SEND_COST_BYTES * Math.max(1, Math.ceil(payloadBytes / SEND_PACKET_BYTES)));
+    this.#goAhead(
+      id,
+      payloadBytes + SEND_COST_BYTES * Math.max(1, Math.ceil(payloadBytes / SEND_PACKET_BYTES)),
+    );
     return room && !socket.blocked && !this.#full;
   }
 
@@ -314,7 +410,10 @@ export class ClientCore {
     if (this.#asked === 0) this.#ask(id);
   }
 
-  /** Asks something, when enough has been sent since. The answer does not matter, not even whether the socket is still there. */
+  /**
+   * Asks something, when enough has been sent since. The answer does not matter, not even whether
+   * the socket is still there.
+   */
   #ask(id: number): void {
     if (this.#ahead < SEND_AHEAD_BYTES / 4) return;
     this.#asked = this.#ahead;
@@ -325,7 +424,8 @@ export class ClientCore {
       this.#ask(id);
       if (!this.#full || this.#ahead >= SEND_AHEAD_BYTES / 2) return;
       this.#full = false;
-      for (const socket of [...this.#sockets.values()]) if (!socket.blocked) socket.listener.onWritable();
+      for (const socket of [...this.#sockets.values()])
+        if (!socket.blocked) socket.listener.onWritable();
     });
   }
 
@@ -379,13 +479,22 @@ export class ClientCore {
       return;
     }
     switch (type) {
-      case FRAME_RECV: this.#onRecv(bytes, start, end); return;
-      case FRAME_REPLY: this.#onReply(decodeControl(bytes.subarray(start, end))); return;
+      case FRAME_RECV:
+        this.#onRecv(bytes, start, end);
+        return;
+      case FRAME_REPLY:
+        this.#onReply(decodeControl(bytes.subarray(start, end)));
+        return;
       case FRAME_BLOCKED:
-      case FRAME_WRITABLE: this.#onRoom(type === FRAME_BLOCKED, bytes, start, end); return;
-      case FRAME_EVENT: this.#onEvent(decodeControl(bytes.subarray(start, end))); return;
+      case FRAME_WRITABLE:
+        this.#onRoom(type === FRAME_BLOCKED, bytes, start, end);
+        return;
+      case FRAME_EVENT:
+        this.#onEvent(decodeControl(bytes.subarray(start, end)));
+        return;
       default:
-        if (!this.streams.onFrame(type, bytes, start, end)) this.#protocolError(`frame type ${type} is not one a daemon sends`);
+        if (!this.streams.onFrame(type, bytes, start, end))
+          this.#protocolError(`frame type ${type} is not one a daemon sends`);
     }
   }
 
@@ -400,7 +509,13 @@ export class ClientCore {
       return;
     }
     const { version, node, name, instance, messageBytesMax, socketsMax } = body;
-    if (typeof node !== 'string' || typeof name !== 'string' || typeof instance !== 'string' || !isCount(messageBytesMax) || !isCount(socketsMax)) {
+    if (
+      typeof node !== 'string' ||
+      typeof name !== 'string' ||
+      typeof instance !== 'string' ||
+      !isCount(messageBytesMax) ||
+      !isCount(socketsMax)
+    ) {
       this.#protocolError('WELCOME is malformed');
       return;
     }
@@ -415,9 +530,12 @@ export class ClientCore {
       this.#protocolError('EVENT came before WELCOME, or is malformed');
       return;
     }
-    const syscall = code === 'EACCES' ? 'authenticate' : this.#state === 'greeting' ? 'connect' : 'read';
+    const syscall =
+      code === 'EACCES' ? 'authenticate' : this.#state === 'greeting' ? 'connect' : 'read';
     this.#sink.end();
-    this.#down(new SpinesClientError(code, `the daemon ends the connection: ${message}`, { syscall }));
+    this.#down(
+      new SpinesClientError(code, `the daemon ends the connection: ${message}`, { syscall }),
+    );
   }
 
   #onReply(body: Record<string, unknown> | null): void {
@@ -440,12 +558,20 @@ export class ClientCore {
       return;
     }
     this.#requests.delete(id as number);
-    outstanding.done(new SpinesClientError(code, message, { syscall: `request ${outstanding.op}` }), NOTHING);
+    outstanding.done(
+      new SpinesClientError(code, message, { syscall: `request ${outstanding.op}` }),
+      NOTHING,
+    );
   }
 
   #onRecv(bytes: Uint8Array, start: number, end: number): void {
     const payloadBytes = end - start - DATAGRAM_HEAD_BYTES;
-    if (payloadBytes < 0 || payloadBytes > MESSAGE_BYTES_MAX || bytes[start + 10] !== 0 || bytes[start + 11]! > RECV_PROVED) {
+    if (
+      payloadBytes < 0 ||
+      payloadBytes > MESSAGE_BYTES_MAX ||
+      bytes[start + 10] !== 0 ||
+      bytes[start + 11]! > RECV_PROVED
+    ) {
       this.#protocolError('RECV is malformed');
       return;
     }
@@ -458,9 +584,19 @@ export class ClientCore {
     const port = (bytes[start + 8]! << 8) | bytes[start + 9]!;
     const proved = bytes[start + 11] === RECV_PROVED;
     if (socket.flowing && socket.queue.length === 0) {
-      socket.listener.onMessage(this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port, proved);
+      socket.listener.onMessage(
+        this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end),
+        node,
+        port,
+        proved,
+      );
     } else if (socket.queue.fits(payloadBytes)) {
-      socket.queue.push({ payload: this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end), node, port, proved });
+      socket.queue.push({
+        payload: this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end),
+        node,
+        port,
+        proved,
+      });
     } else {
       socket.listener.onDropped(1);
     }
@@ -503,12 +639,19 @@ export class ClientCore {
     // An event of a newer daemon is none of our business.
     if (event !== 'sendError' && event !== 'recvDropped') return;
     const refused = event === 'sendError';
-    if (!isCount(id) || !isCount(count) || (refused && (typeof code !== 'string' || typeof message !== 'string'))) {
+    if (
+      !isCount(id) ||
+      !isCount(count) ||
+      (refused && (typeof code !== 'string' || typeof message !== 'string'))
+    ) {
       this.#protocolError(`EVENT ${event} is malformed`);
       return;
     }
     const listener = this.#sockets.get(id)?.listener;
-    if (refused) listener?.onSendError(new SpinesClientError(code as string, message as string, { syscall: 'send', count }));
+    if (refused)
+      listener?.onSendError(
+        new SpinesClientError(code as string, message as string, { syscall: 'send', count }),
+      );
     else listener?.onDropped(count);
   }
 
@@ -517,7 +660,14 @@ export class ClientCore {
   #protocolError(what: string): void {
     if (this.#state === 'closed') return;
     this.#sink.end();
-    this.#down(new SpinesClientError('EPROTO', `the daemon sent bytes that make no sense (${what}); check that daemon and library are of one version`, { syscall: 'read' }));
+    this.#down(
+      new SpinesClientError(
+        'EPROTO',
+        `the daemon sent bytes that make no sense (${what}); check that daemon and library are ` +
+          'of one version',
+        { syscall: 'read' },
+      ),
+    );
   }
 
   #down(error: SpinesClientError): void {
@@ -527,7 +677,15 @@ export class ClientCore {
     for (const socket of this.#sockets.values()) socket.blocked = false;
     for (const { op, done } of outstanding) {
       try {
-        done(new SpinesClientError('ECONNRESET', `the connection to the daemon ended before ${op} was answered; ask again after 'reconnect'`, { syscall: `request ${op}`, cause: error }), NOTHING);
+        done(
+          new SpinesClientError(
+            'ECONNRESET',
+            `the connection to the daemon ended before ${op} was answered; ask again after ` +
+              `'reconnect'`,
+            { syscall: `request ${op}`, cause: error },
+          ),
+          NOTHING,
+        );
       } catch (thrown) {
         this.#listener.onThrown(thrown);
       }
@@ -541,13 +699,19 @@ export class ClientCore {
   }
 
   #become(next: CoreState): void {
-    if (!EDGES[this.#state].includes(next)) throw new Error(`client core: ${this.#state} -> ${next}`);
+    if (!EDGES[this.#state].includes(next))
+      throw new Error(`client core: ${this.#state} -> ${next}`);
     this.#state = next;
   }
 }
 
 export function versionError(daemonVersion: number): SpinesClientError {
-  return new SpinesClientError('EPROTO', `the daemon speaks protocol version ${daemonVersion}, this library version ${PROTOCOL_VERSION}; install the same release of both`, { syscall: 'connect' });
+  return new SpinesClientError(
+    'EPROTO',
+    `the daemon speaks protocol version ${daemonVersion}, this library version ` +
+      `${PROTOCOL_VERSION}; install the same release of both`,
+    { syscall: 'connect' },
+  );
 }
 
 function isCount(value: unknown): value is number {

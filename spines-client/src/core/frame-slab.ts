@@ -1,7 +1,7 @@
 /**
- * Memory for outgoing frames. Small frames are cut from one slab, one behind the other, so that the connection finds
- * neighbours and writes them as one piece; a large frame gets memory of its own. A slab that the operating system has taken
- * whole is used again.
+ * Memory for outgoing frames. Small frames are cut from one slab, one behind the other, so that the
+ * connection finds neighbours and writes them as one piece; a large frame gets memory of its own. A
+ * slab that the operating system has taken whole is used again.
  */
 
 const SLAB_BYTES = 65_536;

@@ -1,4 +1,7 @@
-/** Node names already resolved: bounded, each entry for a limited time. The oldest entry leaves first. */
+/**
+ * Node names already resolved: bounded, each entry for a limited time. The oldest entry leaves
+ * first.
+ */
 
 export const NAMES_MAX = 1024;
 export const NAME_TTL_MS = 30_000;

@@ -1,8 +1,9 @@
 /**
  * Messages held for a socket that does not read: first in, first out, bounded in bytes.
  *
- * A message that does not fit is refused, not an older one evicted, as a kernel's UDP socket does. Each message is
- * charged `MESSAGE_COST_BYTES` on top of its payload, so that empty messages are bounded too.
+ * A message that does not fit is refused, not an older one evicted, as a kernel's UDP socket does.
+ * Each message is charged `MESSAGE_COST_BYTES` on top of its payload, so that empty messages are
+ * bounded too.
  */
 
 export const MESSAGE_COST_BYTES = 64;

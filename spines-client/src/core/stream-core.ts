@@ -1,13 +1,16 @@
 /**
- * Streams of one connection to the daemon, without I/O: credit both ways, half-close, reset, accepted streams.
+ * Streams of one connection to the daemon, without I/O: credit both ways, half-close, reset,
+ * accepted streams.
  *
- * Owns the table of stream numbers and listeners and checks every stream frame. Does not own requests (core.ts) or
- * the program's face of a stream (socket.ts, server.ts). A stream that is not read gets no credit and so holds at most
- * STREAM_CREDIT_INITIAL bytes here; no other stream waits for it. Invariant: `window` and `#credit` mirror the daemon's.
+ * Owns the table of stream numbers and listeners and checks every stream frame. Does not own
+ * requests (core.ts) or the program's face of a stream (socket.ts, server.ts). A stream that is not
+ * read gets no credit and so holds at most STREAM_CREDIT_INITIAL bytes here; no other stream waits
+ * for it. Invariant: `window` and `#credit` mirror the daemon's.
  *
- * Frames are as small as the overlay's packets. What one read of the connection brings for a stream is handed over as one
- * piece when that read has been gone through, so nothing waits for more to come; until then the pieces are views of the
- * connection's read buffer (`beginBatch`, `endBatch`), and what the program does not take by then is copied.
+ * Frames are as small as the overlay's packets. What one read of the connection brings for a stream
+ * is handed over as one piece when that read has been gone through, so nothing waits for more to
+ * come; until then the pieces are views of the connection's read buffer (`beginBatch`, `endBatch`),
+ * and what the program does not take by then is copied.
  *
  *   connecting ──established──> open ──finish──> lingering ──streamClosed──> over
  *       │                        │                   │ data: reset, as a kernel does for a closed socket
@@ -18,8 +21,19 @@ import { ByteQueue } from './byte-queue.ts';
 import { SpinesClientError } from '../errors.ts';
 import type { FrameSlab } from './frame-slab.ts';
 import {
-  ACCEPTED_SOCKET_FIRST, FRAME_HEAD_BYTES, FRAME_STREAM_DATA, FRAME_STREAM_CREDIT, FRAME_STREAM_END, FRAME_STREAM_RESET, STREAM_CREDIT_INITIAL,
-  STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES, encodeCredit, encodeSocketFrame, encodeStreamHead, getWord,
+  ACCEPTED_SOCKET_FIRST,
+  FRAME_HEAD_BYTES,
+  FRAME_STREAM_DATA,
+  FRAME_STREAM_CREDIT,
+  FRAME_STREAM_END,
+  FRAME_STREAM_RESET,
+  STREAM_CREDIT_INITIAL,
+  STREAM_DATA_BYTES_MAX,
+  STREAM_HEAD_BYTES,
+  encodeCredit,
+  encodeSocketFrame,
+  encodeStreamHead,
+  getWord,
 } from '../shared/protocol.ts';
 
 /** Credit goes back in pieces of at least this. */
@@ -38,14 +52,20 @@ export interface StreamListener {
   onEnd(): void;
   /** Credit has come. */
   onCredit(): void;
-  /** The stream is over: null in an orderly way, or by `release`. Unless it is `cut`, what was received can still be taken. Called once, not after `reset` or `abandon`. */
+  /**
+   * The stream is over: null in an orderly way, or by `release`. Unless it is `cut`, what was
+   * received can still be taken. Called once, not after `reset` or `abandon`.
+   */
   onClosed(error: SpinesClientError | null): void;
   /** `reading` may have changed. */
   onReading(): void;
 }
 
 export interface AcceptListener {
-  /** A stream has come; it is reset where `attach` is not called before this returns. `node`: dotted quad. */
+  /**
+   * A stream has come; it is reset where `attach` is not called before this returns. `node`: dotted
+   * quad.
+   */
   onAccepted(stream: CoreStream, node: string, port: number): void;
 }
 
@@ -141,7 +161,10 @@ export class CoreStream {
     this.#become('open');
   }
 
-  /** Sends what credit and connection allow. False: the connection is full, go on when it has drained. */
+  /**
+   * Sends what credit and connection allow. False: the connection is full, go on when it has
+   * drained.
+   */
   send(queue: ByteQueue): boolean {
     while (this.#state === 'open' && !this.#endSent) {
       const bytes = Math.min(queue.bytes, this.#credit, STREAM_DATA_BYTES_MAX);
@@ -168,7 +191,10 @@ export class CoreStream {
     this.#listener?.onReading();
   }
 
-  /** The program is done with an undisturbed stream: what was sent still arrives, `onClosed` tells when. */
+  /**
+   * The program is done with an undisturbed stream: what was sent still arrives, `onClosed` tells
+   * when.
+   */
   finish(): void {
     if (this.#state !== 'open') return;
     this.end();
@@ -183,7 +209,10 @@ export class CoreStream {
     this.abandon();
   }
 
-  /** The program closes the connection: over without a word to the daemon, which sees the connection end. */
+  /**
+   * The program closes the connection: over without a word to the daemon, which sees the connection
+   * end.
+   */
   release(): void {
     if (this.#state === 'lingering' || this.#state === 'over') return;
     this.abandon();
@@ -197,13 +226,18 @@ export class CoreStream {
     this.#clear();
   }
 
-  /* ---------------------------------------------------------------- from the daemon; called by the table */
+  /*
+   * ---------------------------------------------------------------- from the daemon; called by the
+   * table
+   */
 
   onData(bytes: Uint8Array, start: number, end: number): void {
     const payloadBytes = end - start;
-    if (this.#state === 'connecting') this.#host.protocolError(`data on stream ${this.id} before it is established`);
+    if (this.#state === 'connecting')
+      this.#host.protocolError(`data on stream ${this.id} before it is established`);
     else if (this.#endReceived) this.#host.protocolError(`data after the end of stream ${this.id}`);
-    else if (payloadBytes > this.#window) this.#host.protocolError(`data on stream ${this.id} beyond its credit`);
+    else if (payloadBytes > this.#window)
+      this.#host.protocolError(`data on stream ${this.id} beyond its credit`);
     else if (payloadBytes > 0) {
       this.#window -= payloadBytes;
       if (this.#state === 'lingering') {
@@ -253,7 +287,7 @@ export class CoreStream {
     this.#borrowed = 0;
     const first = this.#queue.length - count;
     const parts = this.#queue.splice(first) as Uint8Array[];
-    for (let at = 0; at < parts.length;) {
+    for (let at = 0; at < parts.length; ) {
       const end = pieceEnd(parts, at);
       this.#queue.push(this.#joined(parts, at, end));
       at = end;
@@ -266,7 +300,13 @@ export class CoreStream {
       this.#listener?.onClosed(null);
       return;
     }
-    this.onBroken(new SpinesClientError(code ?? 'ECONNRESET', message ?? 'the stream ended before both sides had ended it', { syscall: 'read' }));
+    this.onBroken(
+      new SpinesClientError(
+        code ?? 'ECONNRESET',
+        message ?? 'the stream ended before both sides had ended it',
+        { syscall: 'read' },
+      ),
+    );
   }
 
   /** The stream, or the connection under it, is lost. */
@@ -308,7 +348,10 @@ export class CoreStream {
     const queue = this.#queue as Uint8Array[];
     const start = this.#queueHead;
     const end = pieceEnd(queue, start);
-    const piece = end === start + 1 && start < queue.length - this.#borrowed ? queue[start]! : this.#joined(queue, start, end);
+    const piece =
+      end === start + 1 && start < queue.length - this.#borrowed
+        ? queue[start]!
+        : this.#joined(queue, start, end);
     for (let i = start; i < end; i++) this.#queue[i] = undefined;
     this.#queueHead = end;
     this.#borrowed = Math.min(this.#borrowed, queue.length - end);
@@ -425,7 +468,10 @@ export class StreamTable {
     for (const stream of [...this.#streams.values()]) stream.release();
   }
 
-  /** Calls back, at once or later, when no stream that has ended both ways waits for its acknowledgement. */
+  /**
+   * Calls back, at once or later, when no stream that has ended both ways waits for its
+   * acknowledgement.
+   */
   settled(callback: () => void): void {
     if (this.#settling.size === 0) callback();
     else this.#onSettled.push(callback);
@@ -456,7 +502,13 @@ export class StreamTable {
       // A connect under way has been answered already.
       if (stream.state === 'over') continue;
       try {
-        stream.onBroken(new SpinesClientError(code, `the connection to the daemon ended, and the stream with it: ${cause.message}`, { syscall: 'read', cause }));
+        stream.onBroken(
+          new SpinesClientError(
+            code,
+            `the connection to the daemon ended, and the stream with it: ${cause.message}`,
+            { syscall: 'read', cause },
+          ),
+        );
       } catch (error) {
         this.#host.thrown(error);
       }
@@ -498,8 +550,10 @@ export class StreamTable {
     const length = end - start;
     switch (type) {
       case FRAME_STREAM_DATA:
-        if (length < STREAM_HEAD_BYTES || length > STREAM_HEAD_BYTES + STREAM_DATA_BYTES_MAX) this.#host.protocolError('STREAM_DATA is malformed');
-        else this.#find(getWord(bytes, start), 'data')?.onData(bytes, start + STREAM_HEAD_BYTES, end);
+        if (length < STREAM_HEAD_BYTES || length > STREAM_HEAD_BYTES + STREAM_DATA_BYTES_MAX)
+          this.#host.protocolError('STREAM_DATA is malformed');
+        else
+          this.#find(getWord(bytes, start), 'data')?.onData(bytes, start + STREAM_HEAD_BYTES, end);
         return true;
       case FRAME_STREAM_CREDIT:
         if (length !== 8) this.#host.protocolError('STREAM_CREDIT is malformed');
@@ -509,13 +563,21 @@ export class StreamTable {
         if (length !== 4) this.#host.protocolError('STREAM_END is malformed');
         else this.#find(getWord(bytes, start), 'an end')?.onEnd();
         return true;
-      default: return false;
+      default:
+        return false;
     }
   }
 
   onAcceptedEvent(body: Record<string, unknown>): void {
     const { listener, socket: id, node, port } = body;
-    if (!isNumber(listener) || !isNumber(id) || id < ACCEPTED_SOCKET_FIRST || this.#streams.has(id) || typeof node !== 'string' || !isPort(port)) {
+    if (
+      !isNumber(listener) ||
+      !isNumber(id) ||
+      id < ACCEPTED_SOCKET_FIRST ||
+      this.#streams.has(id) ||
+      typeof node !== 'string' ||
+      !isPort(port)
+    ) {
       this.#host.protocolError('EVENT accepted is malformed');
       return;
     }
@@ -537,12 +599,17 @@ export class StreamTable {
 
   onClosedEvent(body: Record<string, unknown>): void {
     const { socket: id, code, message } = body;
-    if (!isNumber(id) || (code !== undefined && typeof code !== 'string') || (message !== undefined && typeof message !== 'string')) {
+    if (
+      !isNumber(id) ||
+      (code !== undefined && typeof code !== 'string') ||
+      (message !== undefined && typeof message !== 'string')
+    ) {
       this.#host.protocolError('EVENT streamClosed is malformed');
       return;
     }
     const stream = this.#find(id, 'a close');
-    if (stream?.state === 'connecting') this.#host.protocolError(`stream ${id} is over before it is established`);
+    if (stream?.state === 'connecting')
+      this.#host.protocolError(`stream ${id} is over before it is established`);
     else stream?.onClosed(code, message);
   }
 
@@ -566,7 +633,8 @@ export class StreamTable {
 function pieceEnd(parts: readonly Uint8Array[], start: number): number {
   let bytes = parts[start]!.length;
   let end = start + 1;
-  while (end < parts.length && bytes + parts[end]!.length <= PIECE_BYTES_MAX) bytes += parts[end++]!.length;
+  while (end < parts.length && bytes + parts[end]!.length <= PIECE_BYTES_MAX)
+    bytes += parts[end++]!.length;
   return end;
 }
 

@@ -1,54 +1,65 @@
 /**
- * What a daemon in a laboratory may be made to do with what it should pass on: names, and how they are written.
+ * What a daemon in a laboratory may be made to do with what it should pass on: names, and how they
+ * are written.
  *
- * Part of the protocol, since a client asks for it. What each does is the daemon's and the simulator's.
+ * Part of the protocol, since a client asks for it. What each does is the daemon's and the
+ * simulator's.
  */
 
-/** What may follow the name of a misbehaviour, behind a colon: a part of one, a time in milliseconds, a number of bytes, packets, or of something a second. */
+/**
+ * What may follow the name of a misbehaviour, behind a colon: a part of one, a time in
+ * milliseconds, a number of bytes, packets, or of something a second.
+ */
 export type MisbehaviourAmount = 'part' | 'ms' | 'bytes' | 'packets' | 'perSecond';
 
-/** What a daemon in a laboratory may be made to do with what it should pass on. `null`: nothing follows the name. */
+/**
+ * What a daemon in a laboratory may be made to do with what it should pass on. `null`: nothing
+ * follows the name.
+ */
 export const MISBEHAVIOURS = {
-  'none': null,
+  none: null,
   'black-hole': null,
   'drop-data': null,
   'drop-acks': null,
   'drop-routes': null,
   'grey-hole': 'part',
-  'selective': 'bytes',
-  'dynamic': null,
+  selective: 'bytes',
+  dynamic: null,
   'corrupt-onion': null,
-  'delay': 'ms',
+  delay: 'ms',
 } as const satisfies Readonly<Record<string, MisbehaviourAmount | null>>;
 
-/** What only a simulation can do: nodes that conspire, tunnels between them, bytes that no daemon makes. */
+/**
+ * What only a simulation can do: nodes that conspire, tunnels between them, bytes that no daemon
+ * makes.
+ */
 export const SIMULATED_MISBEHAVIOURS = {
-  'rush': null,
-  'wormhole': null,
+  rush: null,
+  wormhole: null,
   'super-wormhole': null,
   'hop-deletion': null,
   'forge-path': null,
   'bad-key': null,
-  'staircase': null,
+  staircase: null,
   'corrupt-data': null,
   'corrupt-acks': null,
   'fake-ack': null,
   'replay-ack': null,
   'replay-data': null,
-  'reorder': 'ms',
+  reorder: 'ms',
   'slack-burning': null,
   'lie-hold': 'ms',
   'signature-flood': 'perSecond',
   'request-storm': 'perSecond',
   'hostile-weights': null,
-  'congestion': 'perSecond',
+  congestion: 'perSecond',
   'source-flood': 'perSecond',
   'probe-exhaustion': 'perSecond',
   'forged-sources': 'perSecond',
   'forged-paths': 'perSecond',
   'good-bad-cycle': 'packets',
-  'greedy': null,
-  'anything': null,
+  greedy: null,
+  anything: null,
 } as const satisfies Readonly<Record<string, MisbehaviourAmount | null>>;
 
 type Named = typeof MISBEHAVIOURS & typeof SIMULATED_MISBEHAVIOURS;
@@ -67,12 +78,21 @@ export interface MisbehaviourOrder {
 export function parseMisbehaviour(text: string): MisbehaviourOrder | null {
   const colon = text.indexOf(':');
   const name = colon < 0 ? text : text.slice(0, colon);
-  const known: Readonly<Record<string, MisbehaviourAmount | null>> = { ...MISBEHAVIOURS, ...SIMULATED_MISBEHAVIOURS };
+  const known: Readonly<Record<string, MisbehaviourAmount | null>> = {
+    ...MISBEHAVIOURS,
+    ...SIMULATED_MISBEHAVIOURS,
+  };
   if (!Object.hasOwn(known, name)) return null;
   if (colon < 0) return { name: name as keyof Named, amount: null };
   const unit = known[name];
   const match = /^(\d{1,9}(?:\.\d{1,6})?)(ms)?$/.exec(text.slice(colon + 1));
-  if (match === null || unit === null || unit === undefined || (match[2] === 'ms') !== (unit === 'ms')) return null;
+  if (
+    match === null ||
+    unit === null ||
+    unit === undefined ||
+    (match[2] === 'ms') !== (unit === 'ms')
+  )
+    return null;
   const amount = Number(match[1]);
   return unit === 'part' && amount > 1 ? null : { name: name as keyof Named, amount };
 }

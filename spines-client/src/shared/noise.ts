@@ -1,15 +1,16 @@
 /**
- * The Noise IK handshake (Noise Protocol Framework, revision 34): Noise_IK_25519_ChaChaPoly_SHA256, and with a pre-shared key
- * Noise_IKpsk2_25519_ChaChaPoly_SHA256.
+ * The Noise IK handshake (Noise Protocol Framework, revision 34): Noise_IK_25519_ChaChaPoly_SHA256,
+ * and with a pre-shared key Noise_IKpsk2_25519_ChaChaPoly_SHA256.
  *
  *     <- s
  *     ...
  *     -> e, es, s, ss
  *     <- e, ee, se          and psk
  *
- * Owns the symmetric state and the two messages; the primitives are passed in, so that daemons and client programs share
- * one handshake over whatever is fastest where they run. One object is one side of one handshake. A message that does
- * not fit gives null, never an exception, and leaves the object unusable.
+ * Owns the symmetric state and the two messages; the primitives are passed in, so that daemons and
+ * client programs share one handshake over whatever is fastest where they run. One object is one
+ * side of one handshake. A message that does not fit gives null, never an exception, and leaves the
+ * object unusable.
  */
 
 export interface NoisePrimitives {
@@ -17,10 +18,18 @@ export interface NoisePrimitives {
   sha256(...parts: readonly Uint8Array[]): Uint8Array;
   /** 32 bytes; RFC 2104. */
   hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
-  /** ChaCha20-Poly1305 (RFC 8439) with the nonce of Noise 12.3: four zero bytes and `number` as u64, little endian. */
+  /**
+   * ChaCha20-Poly1305 (RFC 8439) with the nonce of Noise 12.3: four zero bytes and `number` as u64,
+   * little endian.
+   */
   encrypt(key: Uint8Array, number: number, associated: Uint8Array, plain: Uint8Array): Uint8Array;
   /** Null when the tag is wrong. */
-  decrypt(key: Uint8Array, number: number, associated: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+  decrypt(
+    key: Uint8Array,
+    number: number,
+    associated: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | null;
   /** The public key of 32 secret bytes (RFC 7748). */
   x25519PublicKey(secret: Uint8Array): Uint8Array;
   /** 32 bytes, or null when the result is all zero (RFC 7748, 6.1). */
@@ -40,8 +49,10 @@ export interface NoiseTransport {
   readonly hash: Uint8Array;
 }
 
-const PROTOCOL = 'Noise_IK_25519_ChaChaPoly_SHA256', PROTOCOL_PSK = 'Noise_IKpsk2_25519_ChaChaPoly_SHA256';
-const KEY = 32, TAG = 16;
+const PROTOCOL = 'Noise_IK_25519_ChaChaPoly_SHA256',
+  PROTOCOL_PSK = 'Noise_IKpsk2_25519_ChaChaPoly_SHA256';
+const KEY = 32,
+  TAG = 16;
 const EMPTY = new Uint8Array(0);
 /** Bytes of a message over its payload. */
 export const NOISE_INIT_OVERHEAD = KEY + KEY + TAG + TAG;
@@ -55,7 +66,12 @@ class NoiseIk {
   #key: Uint8Array = EMPTY;
   #number = 0;
 
-  constructor(primitives: NoisePrimitives, prologue: Uint8Array, responderStatic: Uint8Array, psk: boolean) {
+  constructor(
+    primitives: NoisePrimitives,
+    prologue: Uint8Array,
+    responderStatic: Uint8Array,
+    psk: boolean,
+  ) {
     this.p = primitives;
     this.#psk = psk;
     // A name of 32 bytes is the first hash itself, a longer one is hashed (Noise 5.2).
@@ -114,7 +130,11 @@ class NoiseIk {
 
   protected split(initiator: boolean): NoiseTransport {
     const [first, second] = this.#hkdf(EMPTY);
-    return { send: initiator ? first : second, receive: initiator ? second : first, hash: this.hash };
+    return {
+      send: initiator ? first : second,
+      receive: initiator ? second : first,
+      hash: this.hash,
+    };
   }
 
   #hkdf(input: Uint8Array): [Uint8Array, Uint8Array] {
@@ -124,7 +144,9 @@ class NoiseIk {
   }
 }
 
-const ONE = Uint8Array.of(1), TWO = Uint8Array.of(2), THREE = Uint8Array.of(3);
+const ONE = Uint8Array.of(1),
+  TWO = Uint8Array.of(2),
+  THREE = Uint8Array.of(3);
 
 function asciiOf(text: string): Uint8Array {
   return Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -135,8 +157,18 @@ export class NoiseInitiator extends NoiseIk {
   readonly #ephemeral: NoiseKeyPair;
   readonly #peer: Uint8Array;
 
-  /** `ephemeral`: a fresh pair for this handshake alone. `peer`: the responder's static public key. `psk`: with a pre-shared key. */
-  constructor(primitives: NoisePrimitives, prologue: Uint8Array, own: NoiseKeyPair, ephemeral: NoiseKeyPair, peer: Uint8Array, psk = false) {
+  /**
+   * `ephemeral`: a fresh pair for this handshake alone. `peer`: the responder's static public key.
+   * `psk`: with a pre-shared key.
+   */
+  constructor(
+    primitives: NoisePrimitives,
+    prologue: Uint8Array,
+    own: NoiseKeyPair,
+    ephemeral: NoiseKeyPair,
+    peer: Uint8Array,
+    psk = false,
+  ) {
     super(primitives, prologue, peer, psk);
     this.#own = own;
     this.#ephemeral = ephemeral;
@@ -153,11 +185,18 @@ export class NoiseInitiator extends NoiseIk {
   }
 
   /** e, ee, se, psk where there is one, and the payload. */
-  readResponse(message: Uint8Array, psk: Uint8Array | null = null): { readonly payload: Uint8Array; readonly transport: NoiseTransport } | null {
+  readResponse(
+    message: Uint8Array,
+    psk: Uint8Array | null = null,
+  ): { readonly payload: Uint8Array; readonly transport: NoiseTransport } | null {
     if (message.length < NOISE_RESPONSE_OVERHEAD) return null;
     const ephemeral = message.subarray(0, KEY);
     this.mixEphemeral(ephemeral);
-    if (!this.mixExchange(this.#ephemeral.secret, ephemeral) || !this.mixExchange(this.#own.secret, ephemeral)) return null;
+    if (
+      !this.mixExchange(this.#ephemeral.secret, ephemeral) ||
+      !this.mixExchange(this.#own.secret, ephemeral)
+    )
+      return null;
     if (psk !== null) this.mixPsk(psk);
     const payload = this.decryptAndHash(message.subarray(KEY));
     return payload === null ? null : { payload, transport: this.split(true) };
@@ -182,7 +221,8 @@ export class NoiseResponder extends NoiseIk {
   /** The payload, or null. */
   readInit(message: Uint8Array): Uint8Array | null {
     if (message.length < NOISE_INIT_OVERHEAD) return null;
-    // A copy, whatever kind of array it is: the message's bytes are the caller's again after the call.
+    // A copy, whatever kind of array it is: the message's bytes are the caller's again after the
+    // call.
     this.#peerEphemeral = Uint8Array.from(message.subarray(0, KEY));
     this.mixEphemeral(this.#peerEphemeral);
     if (!this.mixExchange(this.#own.secret, this.#peerEphemeral)) return null;
@@ -192,10 +232,21 @@ export class NoiseResponder extends NoiseIk {
     return this.decryptAndHash(message.subarray(KEY + KEY + TAG));
   }
 
-  /** `ephemeral`: a fresh pair for this handshake alone. Null when the initiator's keys are of low order. */
-  writeResponse(ephemeral: NoiseKeyPair, payload: Uint8Array, psk: Uint8Array | null = null): { readonly message: Uint8Array; readonly transport: NoiseTransport } | null {
+  /**
+   * `ephemeral`: a fresh pair for this handshake alone. Null when the initiator's keys are of low
+   * order.
+   */
+  writeResponse(
+    ephemeral: NoiseKeyPair,
+    payload: Uint8Array,
+    psk: Uint8Array | null = null,
+  ): { readonly message: Uint8Array; readonly transport: NoiseTransport } | null {
     this.mixEphemeral(ephemeral.publicKey);
-    if (!this.mixExchange(ephemeral.secret, this.#peerEphemeral) || !this.mixExchange(ephemeral.secret, this.#peerStatic)) return null;
+    if (
+      !this.mixExchange(ephemeral.secret, this.#peerEphemeral) ||
+      !this.mixExchange(ephemeral.secret, this.#peerStatic)
+    )
+      return null;
     if (psk !== null) this.mixPsk(psk);
     const sealed = this.encryptAndHash(payload);
     return { message: joined(ephemeral.publicKey, sealed), transport: this.split(false) };

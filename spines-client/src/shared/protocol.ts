@@ -2,11 +2,12 @@
  * The protocol between a client program and its daemon: frame layout, limits, message shapes.
  *
  * Shared by both sides: the daemon imports it, and it imports nothing of the daemon. A frame is a
- * 32-bit big-endian length (of all that follows), a type byte and a body. Control bodies are msgpack
- * maps; bodies on the data path have a fixed binary head. The client speaks first (HELLO); every REQUEST
- * is answered by one REPLY with the same id. Over TCP on the daemon's machine HELLO carries a token; with `asksOnly: true` the
- * client opens no sockets, and finds a place when others do not. From other
- * machines the same bytes travel in sealed records, after a handshake with certificates (sealed-records.ts).
+ * 32-bit big-endian length (of all that follows), a type byte and a body. Control bodies are
+ * msgpack maps; bodies on the data path have a fixed binary head. The client speaks first (HELLO);
+ * every REQUEST is answered by one REPLY with the same id. Over TCP on the daemon's machine HELLO
+ * carries a token; with `asksOnly: true` the client opens no sockets, and finds a place when others
+ * do not. From other machines the same bytes travel in sealed records, after a handshake with
+ * certificates (sealed-records.ts).
  */
 
 import { Packr, Unpackr } from 'msgpackr';
@@ -32,24 +33,44 @@ export const FRAME_WELCOME = 0x02;
 export const FRAME_REQUEST = 0x03;
 export const FRAME_REPLY = 0x04;
 export const FRAME_EVENT = 0x05;
-/** client -> daemon: socket u32, destination node u32, destination port u16, reserved u16 = 0, payload. */
+/**
+ * client -> daemon: socket u32, destination node u32, destination port u16, reserved u16 = 0,
+ * payload.
+ */
 export const FRAME_SEND = 0x10;
-/** daemon -> client: socket u32, source node u32, source port u16, flags u16 (RECV_PROVED, where the socket asked for it; else 0), payload. */
+/**
+ * daemon -> client: socket u32, source node u32, source port u16, flags u16 (RECV_PROVED, where the
+ * socket asked for it; else 0), payload.
+ */
 export const FRAME_RECV = 0x11;
-/** The source is what the message says: it was sealed from end to end, came by byzantine routing, or from this daemon. */
+/**
+ * The source is what the message says: it was sealed from end to end, came by byzantine routing, or
+ * from this daemon.
+ */
 export const RECV_PROVED = 0x0001;
-/** daemon -> client: socket u32. Nothing more should be sent on it until WRITABLE; what is sent may be dropped. */
+/**
+ * daemon -> client: socket u32. Nothing more should be sent on it until WRITABLE; what is sent may
+ * be dropped.
+ */
 export const FRAME_BLOCKED = 0x12;
 /** daemon -> client: socket u32. */
 export const FRAME_WRITABLE = 0x13;
 
-/** Both ways: socket u32, payload of at most STREAM_DATA_BYTES_MAX; never more payload than credit allows. */
+/**
+ * Both ways: socket u32, payload of at most STREAM_DATA_BYTES_MAX; never more payload than credit
+ * allows.
+ */
 export const FRAME_STREAM_DATA = 0x20;
-/** Both ways: socket u32, bytes u32: the sender of this frame takes that many payload bytes more. */
+/**
+ * Both ways: socket u32, bytes u32: the sender of this frame takes that many payload bytes more.
+ */
 export const FRAME_STREAM_CREDIT = 0x21;
 /** Both ways: socket u32. No more data from this side (half-close). */
 export const FRAME_STREAM_END = 0x22;
-/** client -> daemon: socket u32. The stream ends at once, the far end sees a reset; the number is free. */
+/**
+ * client -> daemon: socket u32. The stream ends at once, the far end sees a reset; the number is
+ * free.
+ */
 export const FRAME_STREAM_RESET = 0x23;
 
 /** Payload bytes that either side may send on a new stream before it has got any credit. */
@@ -77,8 +98,9 @@ export interface HelloBody {
   /** Free text for the daemon's log, e.g. "spines cat". */
   client: string;
   /**
-   * Over TCP on the daemon's machine: the contents of the daemon's token file, 64 hexadecimal digits. Wrong or missing: the
-   * daemon answers with a `closing` EVENT of code EACCES instead of WELCOME, and closes. Not looked at elsewhere.
+   * Over TCP on the daemon's machine: the contents of the daemon's token file, 64 hexadecimal
+   * digits. Wrong or missing: the daemon answers with a `closing` EVENT of code EACCES instead of
+   * WELCOME, and closes. Not looked at elsewhere.
    */
   token?: string;
 }
@@ -92,17 +114,22 @@ export interface WelcomeBody {
   instance: string;
   messageBytesMax: number;
   socketsMax: number;
-  /** What this client may do; each may do what those before it may. Absent from daemons before 0.2. */
+  /**
+   * What this client may do; each may do what those before it may. Absent from daemons before 0.2.
+   */
   role?: 'read-only' | 'use' | 'full';
 }
 
 /**
- * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this connection; it is free
- * again once `close` is answered. `close` ends a stream in an orderly way; a connection that ends takes its streams along, and
- * the far ends of those that were not ended see a reset. Requests and SENDs of one connection are handled in their order. A daemon of
- * another protocol version answers HELLO with a WELCOME of its own version and closes. What a client may ask is a matter of its role: read-only
- * is for what changes nothing (status, links, routes, byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, resolve), use for
- * sockets as well, full for all; the rest answers EACCES. Remote clients have use unless the daemon's config says otherwise.
+ * Requests: `{id, op, ...}`. `socket` is chosen by the client, 1..2^31-1, unused on this
+ * connection; it is free again once `close` is answered. `close` ends a stream in an orderly way; a
+ * connection that ends takes its streams along, and the far ends of those that were not ended see a
+ * reset. Requests and SENDs of one connection are handled in their order. A daemon of another
+ * protocol version answers HELLO with a WELCOME of its own version and closes. What a client may
+ * ask is a matter of its role: read-only is for what changes nothing (status, links, routes,
+ * byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, resolve), use
+ * for sockets as well, full for all; the rest answers EACCES. Remote clients have use unless the
+ * daemon's config says otherwise.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, secrecy? ('end-to-end', 'links'; default: the daemon's), ttl?, priority?, proof? (true: RECV says RECV_PROVED),
@@ -111,8 +138,8 @@ export interface WelcomeBody {
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
  * setOption   socket, option, value                                  {}
- *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners 'keepaliveMs' 0 | 500..86400000,
- *             'silenceMs' 1000..86400000, both null: the daemon's
+ *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners
+ *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort} once established
  * listen      socket, port (0 = any), backlog?                       {node, port}
@@ -144,8 +171,9 @@ export type ReplyBody =
   | { id: number; ok: false; code: string; message: string };
 
 /**
- * `closing`: the connection ends, because this client broke the protocol (EPROTO) or may not, or no longer, use this daemon (EACCES; may come instead of WELCOME).
- * `sendError`: a datagram of `socket` was refused; at most a few a second are reported, `count` says how many.
+ * `closing`: the connection ends, because this client broke the protocol (EPROTO) or may not, or no
+ * longer, use this daemon (EACCES; may come instead of WELCOME). `sendError`: a datagram of
+ * `socket` was refused; at most a few a second are reported, `count` says how many.
  */
 export type EventBody =
   | { event: 'sendError'; socket: number; code: string; message: string; count: number }
@@ -195,7 +223,13 @@ export function putHead(out: Uint8Array, at: number, type: number, bodyBytes: nu
 }
 
 /** A whole SEND (or RECV) frame. `node`: the far node, u32. */
-export function encodeDatagram(type: number, socket: number, node: number, port: number, payload: Uint8Array): Uint8Array {
+export function encodeDatagram(
+  type: number,
+  socket: number,
+  node: number,
+  port: number,
+  payload: Uint8Array,
+): Uint8Array {
   const frame = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + payload.length);
   encodeDatagramHead(frame, 0, type, socket, node, port, payload.length);
   frame.set(payload, FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
@@ -204,7 +238,13 @@ export function encodeDatagram(type: number, socket: number, node: number, port:
 
 /** Writes the frame head and the fixed head of a SEND or RECV; returns where the payload goes. */
 export function encodeDatagramHead(
-  out: Uint8Array, at: number, type: number, socket: number, node: number, port: number, payloadBytes: number,
+  out: Uint8Array,
+  at: number,
+  type: number,
+  socket: number,
+  node: number,
+  port: number,
+  payloadBytes: number,
 ): number {
   putHead(out, at, type, DATAGRAM_HEAD_BYTES + payloadBytes);
   const view = at + FRAME_HEAD_BYTES;
@@ -227,7 +267,12 @@ export function encodeCredit(socket: number, bytes: number): Uint8Array {
 }
 
 /** Writes the frame head and the socket number of a STREAM_DATA; returns where the payload goes. */
-export function encodeStreamHead(out: Uint8Array, at: number, socket: number, payloadBytes: number): number {
+export function encodeStreamHead(
+  out: Uint8Array,
+  at: number,
+  socket: number,
+  payloadBytes: number,
+): number {
   putHead(out, at, FRAME_STREAM_DATA, STREAM_HEAD_BYTES + payloadBytes);
   putWord(out, at + FRAME_HEAD_BYTES, socket);
   return at + FRAME_HEAD_BYTES + STREAM_HEAD_BYTES;
@@ -260,8 +305,8 @@ export interface FrameSink {
 }
 
 /**
- * Cuts a byte stream into frames. Holds at most one incomplete frame. `push` returns false, from then
- * on always, once a length is out of bounds: the connection is then beyond repair.
+ * Cuts a byte stream into frames. Holds at most one incomplete frame. `push` returns false, from
+ * then on always, once a length is out of bounds: the connection is then beyond repair.
  */
 export class FrameReader {
   readonly #sink: FrameSink;

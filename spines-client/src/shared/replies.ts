@@ -1,8 +1,9 @@
 /**
  * What operations of the daemon answer: the shapes of replies, and of what is set.
  *
- * Types only, all of them plain data that msgpack and JSON carry. Part of the protocol (protocol.ts). Fields that came later are
- * optional where the daemon of an earlier release may be asked.
+ * Types only, all of them plain data that msgpack and JSON carry. Part of the protocol
+ * (protocol.ts). Fields that came later are optional where the daemon of an earlier release may be
+ * asked.
  */
 
 export type LinkServiceName = 'best-effort' | 'reliable' | 'realtime';
@@ -37,11 +38,17 @@ export interface IdentityStatus {
   leftS: number;
   authorities: { name: string; id: string; validUntilS: number }[];
   revocations: { authority: string; number: number; revoked: number }[];
-  /** Ids of the network's pre-shared keys that it takes, 'none' among them where it takes none as well. Absent from daemons before 0.2. */
+  /**
+   * Ids of the network's pre-shared keys that it takes, 'none' among them where it takes none as
+   * well. Absent from daemons before 0.2.
+   */
   presharedKeys?: string[];
 }
 
-/** Rules of one list, in their order. `hits`: packets, streams and requests that the rule decided, since the daemon knows it. */
+/**
+ * Rules of one list, in their order. `hits`: packets, streams and requests that the rule decided,
+ * since the daemon knows it.
+ */
 export interface FirewallReply {
   schema: 1;
   list: 'inbound' | 'targets' | 'clients';
@@ -51,7 +58,11 @@ export interface FirewallReply {
   /** What no rule fitted. */
   defaultHits: number;
   /** `number` counts from 1; `rule` is in the words of the config file. */
-  rules: { number: number; rule: Readonly<Record<string, string | readonly string[]>>; hits: number }[];
+  rules: {
+    number: number;
+    rule: Readonly<Record<string, string | readonly string[]>>;
+    hits: number;
+  }[];
 }
 
 /** Of a daemon's rules. */
@@ -59,11 +70,16 @@ export interface FirewallFigures {
   rules: number;
   /** Nothing is refused, whatever comes. */
   open: boolean;
-  /** A packet's source is proved. False: it is what the packet says, which rules can only believe. */
+  /**
+   * A packet's source is proved. False: it is what the packet says, which rules can only believe.
+   */
   proved: boolean;
 }
 
-export interface ReloadReply { schema: 1; changes: string[] }
+export interface ReloadReply {
+  schema: 1;
+  changes: string[];
+}
 
 /** A daemon's process and sockets. */
 export interface HostFigures {
@@ -73,7 +89,10 @@ export interface HostFigures {
   without?: string | null;
   /** True: no datagram leaves in IP fragments, so the sizes that arrive are what paths carry. */
   dontFragment: boolean;
-  /** Smallest receive buffer of its UDP sockets, and what was asked for. Linux counts twice what it grants. */
+  /**
+   * Smallest receive buffer of its UDP sockets, and what was asked for. Linux counts twice what it
+   * grants.
+   */
   receiveBufferBytes: number;
   receiveBufferWanted: number;
   /** Calls that sent several datagrams, and how many these were. */
@@ -81,12 +100,21 @@ export interface HostFigures {
   batchedDatagrams: number;
   /** How late timers ran over the last one to two minutes, rounded up to powers of two. */
   timersLateMs: { p50: number; p99: number; max: number };
-  /** How many timers were late by less than 2^i microseconds, and no less than half of that, since the start. */
+  /**
+   * How many timers were late by less than 2^i microseconds, and no less than half of that, since
+   * the start.
+   */
   timersLateCounts?: readonly number[];
   memoryBytes: number;
-  /** What the system did not send over the last half to whole minute, the most frequent first. Absent from daemons before 0.2. */
+  /**
+   * What the system did not send over the last half to whole minute, the most frequent first.
+   * Absent from daemons before 0.2.
+   */
   unsent?: UnsentRow[];
-  /** `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does everywhere. */
+  /**
+   * `namespace`: where `pid` means this process (Linux: the pid namespace); '' where it does
+   * everywhere.
+   */
   process: { pid: number; namespace: string };
   /** Null: nobody looks after it. */
   log: LogFigures | null;
@@ -94,11 +122,24 @@ export interface HostFigures {
   audit?: AuditFigures | null;
 }
 
-/** `code`: the system's (EHOSTUNREACH ...), "full": it took none for too long, "noSocket": none of that family. `to`: of the last, "ip:port". */
-export interface UnsentRow { code: string; datagrams: number; to: string }
+/**
+ * `code`: the system's (EHOSTUNREACH ...), "full": it took none for too long, "noSocket": none of
+ * that family. `to`: of the last, "ip:port".
+ */
+export interface UnsentRow {
+  code: string;
+  datagrams: number;
+  to: string;
+}
 
-/** Records of operations that changed something; `log`: of their own file, null: they are in the log. */
-export interface AuditFigures { records: number; log: LogFigures | null }
+/**
+ * Records of operations that changed something; `log`: of their own file, null: they are in the
+ * log.
+ */
+export interface AuditFigures {
+  records: number;
+  log: LogFigures | null;
+}
 
 export interface LogFigures {
   /** "standard error", or the path of a file. */
@@ -106,7 +147,9 @@ export interface LogFigures {
   /** Lines that could not be written in time, since the start. */
   lost: number;
   waitingBytes: number;
-  /** Why lines wait now: an error code, 'EAGAIN' where nobody reads them; null: they are written. */
+  /**
+   * Why lines wait now: an error code, 'EAGAIN' where nobody reads them; null: they are written.
+   */
   failing: string | null;
 }
 
@@ -124,9 +167,15 @@ export interface StatusReply {
   host: HostFigures | null;
   emulation: boolean;
   listen: string[];
-  /** `total`: neighbours of the configuration and nodes that dialled, once each. `troubles`: those without a link, the first 64; absent from daemons before 0.2. */
+  /**
+   * `total`: neighbours of the configuration and nodes that dialled, once each. `troubles`: those
+   * without a link, the first 64; absent from daemons before 0.2.
+   */
   links: { up: number; total: number; troubles?: LinkTrouble[] };
-  /** Neighbours whose clock differs from ours by a minute or more, and how many do not; absent from daemons before 0.2, null with security none. */
+  /**
+   * Neighbours whose clock differs from ours by a minute or more, and how many do not; absent from
+   * daemons before 0.2, null with security none.
+   */
   clocks?: { differ: { peer: string; aheadMs: number }[]; agree: number } | null;
   nodes: { reachable: number; known: number };
   clients: number;
@@ -135,9 +184,16 @@ export interface StatusReply {
   /** Null with security none. */
   byzantine: ByzantineFigures | null;
   routing: {
-    /** Nodes that were reached by one neighbour and then by another, since the start. Absent from daemons before 0.2. */
+    /**
+     * Nodes that were reached by one neighbour and then by another, since the start. Absent from
+     * daemons before 0.2.
+     */
     routeChanges?: number;
-    recomputations: number; recomputeMsTotal: number; recomputeMsMax: number; advertisements: number };
+    recomputations: number;
+    recomputeMsTotal: number;
+    recomputeMsMax: number;
+    advertisements: number;
+  };
   packets: { originated: number; forwarded: number; delivered: number };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;
@@ -152,11 +208,23 @@ export interface StatusReply {
   bounds: Record<string, [number, number]>;
 }
 
-/** Why there is no link, for programs (`code`) and for people: a few words, a sentence, and what to do. */
-export interface WhyReply { code: string; short: string; text: string; next: string }
+/**
+ * Why there is no link, for programs (`code`) and for people: a few words, a sentence, and what to
+ * do.
+ */
+export interface WhyReply {
+  code: string;
+  short: string;
+  text: string;
+  next: string;
+}
 
 /** A neighbour without a link. */
-export interface LinkTrouble extends WhyReply { peer: string; address: string; sinceMs: number }
+export interface LinkTrouble extends WhyReply {
+  peer: string;
+  address: string;
+  sinceMs: number;
+}
 
 export interface LinkRow {
   node: string | null;
@@ -184,44 +252,86 @@ export interface LinkRow {
   congestion: string | null;
   windowBytes: number | null;
   inFlightBytes: number | null;
-  /** Of a link that is up: the longest datagram (UDP payload) that is known to pass, the IP packet that it makes, and whether longer ones are being tried. */
+  /**
+   * Of a link that is up: the longest datagram (UDP payload) that is known to pass, the IP packet
+   * that it makes, and whether longer ones are being tried.
+   */
   size: { datagramBytes: number; packetBytes: number; searching: boolean } | null;
-  /** Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they were replaced. */
+  /**
+   * Of a sealed link that is up: the peer's certificate, how old the keys are, and how often they
+   * were replaced.
+   */
   seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;
   /** Version of the wire that both ends speak; null while the link is not up. */
   wireVersion?: number | null;
   /** Times it went down in the last hour. Absent from daemons before 0.2. */
   flaps?: number;
-  /** Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before 0.2. */
+  /**
+   * Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before
+   * 0.2.
+   */
   why?: WhyReply | null;
-  /** By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not known. Absent from daemons before 0.2. */
+  /**
+   * By how much the peer's clock is ahead of ours, milliseconds, good to a second or two; null: not
+   * known. Absent from daemons before 0.2.
+   */
   clockAheadMs?: number | null;
 }
 /** One identity on two machines, as seen from here. */
 export interface TwinRow {
   node: string;
   name: string | null;
-  /** True: it is this daemon's own, by what neighbours, or advertisements in its name, say of it. */
+  /**
+   * True: it is this daemon's own, by what neighbours, or advertisements in its name, say of it.
+   */
   self: boolean;
-  /** Of its own: which of the two this daemon is. Absent from daemons before 0.2, which knew only of being refused. */
+  /**
+   * Of its own: which of the two this daemon is. Absent from daemons before 0.2, which knew only of
+   * being refused.
+   */
   here?: 'kept' | 'refused';
-  /** UDP address of the daemon that is kept, which has run longer; null where it is this one, or where nobody says. */
+  /**
+   * UDP address of the daemon that is kept, which has run longer; null where it is this one, or
+   * where nobody says.
+   */
   kept: string | null;
   /** Of the one that is refused, likewise. */
   refused: string | null;
   /** Milliseconds since it was found out. */
   sinceMs: number;
 }
-export interface LinksReply { schema: 1; links: LinkRow[]; twins?: TwinRow[] }
+export interface LinksReply {
+  schema: 1;
+  links: LinkRow[];
+  twins?: TwinRow[];
+}
 
-export interface RouteRow { node: string; name: string | null; reachable: boolean; nextHop: string | null; nextHopName: string | null; cost: number | null; hops: number | null }
-export interface RoutesReply { schema: 1; metric: string; routes: RouteRow[] }
+export interface RouteRow {
+  node: string;
+  name: string | null;
+  reachable: boolean;
+  nextHop: string | null;
+  nextHopName: string | null;
+  cost: number | null;
+  hops: number | null;
+}
+export interface RoutesReply {
+  schema: 1;
+  metric: string;
+  routes: RouteRow[];
+}
 
 /** A node of a path, by dotted quad and name. */
-export interface PathNode { node: string; name: string | null }
+export interface PathNode {
+  node: string;
+  name: string | null;
+}
 
-/** What one interval of a path has lost lately. `probe`: its far end answers for it; false of the destination, which always does. */
+/**
+ * What one interval of a path has lost lately. `probe`: its far end answers for it; false of the
+ * destination, which always does.
+ */
 export interface ByzantineInterval {
   from: string;
   to: string;
@@ -281,7 +391,13 @@ export interface ByzantineWeightRow {
   agoMs: number;
 }
 
-export interface ByzantineConviction { agoMs: number; destination: PathNode; u: PathNode; v: PathNode; losses: number }
+export interface ByzantineConviction {
+  agoMs: number;
+  destination: PathNode;
+  u: PathNode;
+  v: PathNode;
+  losses: number;
+}
 
 /** Counters of a daemon's Byzantine-resilient router since its start. */
 export interface ByzantineFigures {
@@ -295,7 +411,9 @@ export interface ByzantineFigures {
   answered: number;
   requestsForwarded: number;
   responsesForwarded: number;
-  /** Signatures found good, found wrong, and known from before; messages refused for want of budget. */
+  /**
+   * Signatures found good, found wrong, and known from before; messages refused for want of budget.
+   */
   verified: number;
   refused: number;
   remembered: number;
@@ -316,8 +434,14 @@ export interface ByzantineRoutesReply {
   figures: ByzantineFigures;
 }
 
-/** `rttMs`: from here to that node and back, by the newest acknowledgement; null of a node that was no probe then. */
-export interface ByzantineTraceHop extends PathNode { hop: number; rttMs: number | null }
+/**
+ * `rttMs`: from here to that node and back, by the newest acknowledgement; null of a node that was
+ * no probe then.
+ */
+export interface ByzantineTraceHop extends PathNode {
+  hop: number;
+  rttMs: number | null;
+}
 export interface ByzantineTraceReply {
   schema: 1;
   node: string;
@@ -327,7 +451,13 @@ export interface ByzantineTraceReply {
   hops: ByzantineTraceHop[];
 }
 
-export interface NodeLinkRow { node: string; name: string | null; latencyMs: number; lossPct: number; confirmed: boolean }
+export interface NodeLinkRow {
+  node: string;
+  name: string | null;
+  latencyMs: number;
+  lossPct: number;
+  confirmed: boolean;
+}
 export interface NodeRow {
   node: string;
   name: string | null;
@@ -337,16 +467,40 @@ export interface NodeRow {
   ageMs: number;
   links: NodeLinkRow[];
   why?: WhyReply | null;
-  /** What it says of itself: release, wire versions, names of capabilities, its run; null: nothing. Absent from daemons before 0.2. */
+  /**
+   * What it says of itself: release, wire versions, names of capabilities, its run; null: nothing.
+   * Absent from daemons before 0.2.
+   */
   facts?: NodeFactsReply | null;
   /** In its certificate. Absent from daemons before 0.2. */
   groups?: string[];
 }
-export interface NodeFactsReply { version: string; wireVersions: { min: number; max: number }; capabilities: string[]; instance: string }
-export interface NodesReply { schema: 1; nodes: NodeRow[]; twins?: TwinRow[] }
+export interface NodeFactsReply {
+  version: string;
+  wireVersions: { min: number; max: number };
+  capabilities: string[];
+  instance: string;
+}
+export interface NodesReply {
+  schema: 1;
+  nodes: NodeRow[];
+  twins?: TwinRow[];
+}
 
-export interface TraceHop { hop: number; node: string | null; name: string | null; rttMs: number | null; sent: number; received: number }
-export interface TraceReply { schema: 1; node: string; reached: boolean; hops: TraceHop[] }
+export interface TraceHop {
+  hop: number;
+  node: string | null;
+  name: string | null;
+  rttMs: number | null;
+  sent: number;
+  received: number;
+}
+export interface TraceReply {
+  schema: 1;
+  node: string;
+  reached: boolean;
+  hops: TraceHop[];
+}
 
 export interface SessionRow {
   kind: 'datagram' | 'stream' | 'listener';
@@ -371,6 +525,15 @@ export interface SessionRow {
   resentBytes: number | null;
   ecnMarks: number | null;
   /** What keeps the stream from sending more now. */
-  limitedBy: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' | null;
+  limitedBy:
+    | 'application'
+    | 'congestion window'
+    | 'receiver window'
+    | 'pacing'
+    | 'link queue'
+    | null;
 }
-export interface SessionsReply { schema: 1; sessions: SessionRow[] }
+export interface SessionsReply {
+  schema: 1;
+  sessions: SessionRow[];
+}

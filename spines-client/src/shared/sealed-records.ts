@@ -1,15 +1,18 @@
 /**
- * The records that carry the client protocol between a remote client and its daemon, once their handshake is done.
+ * The records that carry the client protocol between a remote client and its daemon, once their
+ * handshake is done.
  *
  * ```
- * length of what follows u16, big endian | sealed: 1..16,384 bytes of the client protocol and a tag of 16
+ * length of what follows u16, big endian | sealed: 1..16,384 bytes of the client protocol and a tag
+ * of 16
  * ```
  *
- * ChaCha20-Poly1305 (RFC 8439) over each record, the two length bytes being authenticated with it. The nonce is four zero
- * bytes and the number of the record in its direction as u64, little endian, counted from 0 and never reset. Before each
- * record whose number is a multiple of 2^20, save the first, the direction's key becomes HMAC-SHA256(key, "spines client
- * ratchet"): a key that leaks opens nothing from before. Records are cut anywhere: where one ends means nothing.
- * Anything that does not open ends the connection. One object is one direction of one connection.
+ * ChaCha20-Poly1305 (RFC 8439) over each record, the two length bytes being authenticated with it.
+ * The nonce is four zero bytes and the number of the record in its direction as u64, little endian,
+ * counted from 0 and never reset. Before each record whose number is a multiple of 2^20, save the
+ * first, the direction's key becomes HMAC-SHA256(key, "spines client ratchet"): a key that leaks
+ * opens nothing from before. Records are cut anywhere: where one ends means nothing. Anything that
+ * does not open ends the connection. One object is one direction of one connection.
  */
 
 import type { NoisePrimitives } from './noise.ts';
@@ -70,7 +73,15 @@ export class RecordSealer {
       out[at] = length >>> 8;
       out[at + 1] = length;
       const key = this.#key.current();
-      out.set(this.#primitives.encrypt(key, this.#key.number, out.subarray(at, at + RECORD_HEAD_BYTES), plain), at + RECORD_HEAD_BYTES);
+      out.set(
+        this.#primitives.encrypt(
+          key,
+          this.#key.number,
+          out.subarray(at, at + RECORD_HEAD_BYTES),
+          plain,
+        ),
+        at + RECORD_HEAD_BYTES,
+      );
       this.#key.number += 1;
       at += RECORD_HEAD_BYTES + length;
     }
@@ -87,8 +98,16 @@ export class RecordOpener {
   #heldBytes = 0;
   #broken = false;
 
-  /** `key`: 32 bytes, the handshake's `receive`. `onPlain`: gets what one record held; the bytes are the callee's. */
-  constructor(primitives: NoisePrimitives, key: Uint8Array, onPlain: (bytes: Uint8Array) => void, ratchetRecords = RATCHET_RECORDS) {
+  /**
+   * `key`: 32 bytes, the handshake's `receive`. `onPlain`: gets what one record held; the bytes are
+   * the callee's.
+   */
+  constructor(
+    primitives: NoisePrimitives,
+    key: Uint8Array,
+    onPlain: (bytes: Uint8Array) => void,
+    ratchetRecords = RATCHET_RECORDS,
+  ) {
     this.#primitives = primitives;
     this.#key = new RecordKey(primitives, key, ratchetRecords);
     this.#onPlain = onPlain;
@@ -99,7 +118,10 @@ export class RecordOpener {
     return this.#heldBytes;
   }
 
-  /** False, from then on always: a record does not open, and the connection has to end. `chunk` is the caller's again after the call. */
+  /**
+   * False, from then on always: a record does not open, and the connection has to end. `chunk` is
+   * the caller's again after the call.
+   */
   push(chunk: Uint8Array): boolean {
     let at = 0;
     while (at < chunk.length && !this.#broken) {
@@ -152,7 +174,12 @@ export class RecordOpener {
 
   #open(record: Uint8Array): void {
     const key = this.#key.current();
-    const plain = this.#primitives.decrypt(key, this.#key.number, record.subarray(0, RECORD_HEAD_BYTES), record.subarray(RECORD_HEAD_BYTES));
+    const plain = this.#primitives.decrypt(
+      key,
+      this.#key.number,
+      record.subarray(0, RECORD_HEAD_BYTES),
+      record.subarray(RECORD_HEAD_BYTES),
+    );
     if (plain === null) {
       this.#broken = true;
       return;

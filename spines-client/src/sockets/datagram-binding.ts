@@ -1,13 +1,17 @@
 /**
- * A datagram socket's standing at the daemon: announced or not, the bind under way, another try for a port after a
- * reconnect. What follows from the answer is datagram.ts's business. Invariant: after `reset` no older answer is heard.
+ * A datagram socket's standing at the daemon: announced or not, the bind under way, another try for
+ * a port after a reconnect. What follows from the answer is datagram.ts's business. Invariant:
+ * after `reset` no older answer is heard.
  */
 
 import type { ClientCore } from '../core/core.ts';
 import type { CheckedOptions } from './datagram-options.ts';
 import { SpinesClientError } from '../errors.ts';
 
-/** Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet that we had gone. */
+/**
+ * Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet
+ * that we had gone.
+ */
 const REBIND_TRIES_MAX = 4;
 const REBIND_DELAY_MS = 100;
 
@@ -30,20 +34,40 @@ export class DatagramBinding {
     return this.#announced;
   }
 
-  /** Announces the socket where needed and binds it; both requests go out together. `done` is not called when the connection is lost meanwhile. */
-  join(options: CheckedOptions, port: number, done: (error: SpinesClientError | null, port: number) => void): void {
+  /**
+   * Announces the socket where needed and binds it; both requests go out together. `done` is not
+   * called when the connection is lost meanwhile.
+   */
+  join(
+    options: CheckedOptions,
+    port: number,
+    done: (error: SpinesClientError | null, port: number) => void,
+  ): void {
     const core = this.#core;
     const join = ++this.#joins;
     let failure: SpinesClientError | null = null;
     if (!this.#announced) {
       this.#announced = true;
       const { link: wanted, routing, secrecy, ttl, priority } = options;
-      core.request('socket', { socket: this.#id, kind: 'datagram', link: wanted, routing, secrecy, proof: true, ttl, priority }, (error, { link }) => {
-        if (link === 'best-effort' && options.link === 'realtime') warnOfNoRealtime();
-        if (error === null || join !== this.#joins) return;
-        this.#announced = false;
-        failure = error;
-      });
+      core.request(
+        'socket',
+        {
+          socket: this.#id,
+          kind: 'datagram',
+          link: wanted,
+          routing,
+          secrecy,
+          proof: true,
+          ttl,
+          priority,
+        },
+        (error, { link }) => {
+          if (link === 'best-effort' && options.link === 'realtime') warnOfNoRealtime();
+          if (error === null || join !== this.#joins) return;
+          this.#announced = false;
+          failure = error;
+        },
+      );
     }
     core.request('bind', { socket: this.#id, port }, (error, result) => {
       // A lost connection is not an answer: the socket joins again when it is back.
@@ -52,7 +76,12 @@ export class DatagramBinding {
       const bound = result['port'];
       if (refusal !== null) {
         done(refusal, 0);
-      } else if (typeof bound !== 'number' || !Number.isInteger(bound) || bound < 1 || bound > 65_535) {
+      } else if (
+        typeof bound !== 'number' ||
+        !Number.isInteger(bound) ||
+        bound < 1 ||
+        bound > 65_535
+      ) {
         done(new SpinesClientError('EPROTO', 'the daemon bound no port', { syscall: 'bind' }), 0);
       } else {
         this.#tries = 0;
@@ -84,5 +113,8 @@ let warned = false;
 function warnOfNoRealtime(): void {
   if (warned) return;
   warned = true;
-  process.emitWarning('this daemon has no realtime links: what is sent with link "realtime" goes best effort', { type: 'SpinesWarning', code: 'SPINES_NO_REALTIME' });
+  process.emitWarning(
+    'this daemon has no realtime links: what is sent with link "realtime" goes best effort',
+    { type: 'SpinesWarning', code: 'SPINES_NO_REALTIME' },
+  );
 }

@@ -11,13 +11,19 @@ export interface DatagramOptions {
   link?: LinkServiceName | undefined;
   /** Default 'link-state'. */
   routing?: RoutingName | undefined;
-  /** Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the routers on the way too. Default: the daemon's. */
+  /**
+   * Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the
+   * routers on the way too. Default: the daemon's.
+   */
   secrecy?: SecrecyName | undefined;
   /** Overlay hops, 1..255. Default: the daemon's. */
   ttl?: number | undefined;
   /** 1..10, the higher is the more urgent, among what this node sends. Default: the daemon's, 1. */
   priority?: number | undefined;
-  /** Bound of the receive queue while paused; each message costs its payload and 64 bytes. Default 1 MiB. */
+  /**
+   * Bound of the receive queue while paused; each message costs its payload and 64 bytes. Default 1
+   * MiB.
+   */
   recvQueueBytes?: number | undefined;
   /** Closes the socket. */
   signal?: AbortSignal | undefined;
@@ -77,7 +83,10 @@ export interface DatagramEvents {
   reconnect: [info: { restarted: boolean }];
 }
 
-/** The options with their defaults; `ttl`, `priority`, `recvQueueBytes` and `sendBufferSize` may change later. */
+/**
+ * The options with their defaults; `ttl`, `priority`, `recvQueueBytes` and `sendBufferSize` may
+ * change later.
+ */
 export interface CheckedOptions {
   readonly type: 'udp4' | 'udp6';
   readonly link: LinkServiceName;
@@ -91,53 +100,116 @@ export interface CheckedOptions {
 }
 
 export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
-  const { type = 'udp4', link = 'best-effort', routing = 'link-state', secrecy, ttl, priority, recvBufferSize, recvQueueBytes = recvBufferSize, lookup, sendBufferSize } = options;
-  if (type !== 'udp4' && type !== 'udp6') throw argumentError('ERR_SOCKET_BAD_TYPE', 'Bad socket type specified. Valid types are: udp4, udp6');
-  if (!['best-effort', 'reliable', 'realtime'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort, reliable or realtime, not ${String(link)}`);
-  if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+  const {
+    type = 'udp4',
+    link = 'best-effort',
+    routing = 'link-state',
+    secrecy,
+    ttl,
+    priority,
+    recvBufferSize,
+    recvQueueBytes = recvBufferSize,
+    lookup,
+    sendBufferSize,
+  } = options;
+  if (type !== 'udp4' && type !== 'udp6')
+    throw argumentError(
+      'ERR_SOCKET_BAD_TYPE',
+      'Bad socket type specified. Valid types are: udp4, udp6',
+    );
+  if (!['best-effort', 'reliable', 'realtime'].includes(link))
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `link must be best-effort, reliable or realtime, not ${String(link)}`,
+    );
+  if (!['link-state', 'byzantine'].includes(routing))
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `routing must be link-state or byzantine, not ${String(routing)}`,
+    );
   checkSecrecy(secrecy);
-  if (lookup !== undefined && typeof lookup !== 'function') throw typeError('lookup', 'of type function', lookup);
-  if (recvBufferSize !== undefined && typeof recvBufferSize !== 'number') throw typeError('options.recvBufferSize', 'of type number', recvBufferSize);
-  if (sendBufferSize !== undefined && typeof sendBufferSize !== 'number') throw typeError('options.sendBufferSize', 'of type number', sendBufferSize);
+  if (lookup !== undefined && typeof lookup !== 'function')
+    throw typeError('lookup', 'of type function', lookup);
+  if (recvBufferSize !== undefined && typeof recvBufferSize !== 'number')
+    throw typeError('options.recvBufferSize', 'of type number', recvBufferSize);
+  if (sendBufferSize !== undefined && typeof sendBufferSize !== 'number')
+    throw typeError('options.sendBufferSize', 'of type number', sendBufferSize);
   if (ttl !== undefined) checkRange('ttl', ttl, 1, 255);
   if (priority !== undefined) checkRange('priority', priority, 1, 10);
   if (recvQueueBytes !== undefined) checkRange('recvQueueBytes', recvQueueBytes, 1, 2 ** 31 - 1);
   return {
-    type, link, routing, secrecy, signal: checkSignal(options.signal, 'options.signal'), ttl, priority, recvQueueBytes,
-    sendBufferSize: sendBufferSize === undefined ? RECV_QUEUE_BYTES : checkBufferSize(sendBufferSize),
+    type,
+    link,
+    routing,
+    secrecy,
+    signal: checkSignal(options.signal, 'options.signal'),
+    ttl,
+    priority,
+    recvQueueBytes,
+    sendBufferSize:
+      sendBufferSize === undefined ? RECV_QUEUE_BYTES : checkBufferSize(sendBufferSize),
   };
 }
 
 /** Throws unless it is one, or none. */
 export function checkSecrecy(secrecy: unknown): void {
-  if (secrecy !== undefined && secrecy !== 'end-to-end' && secrecy !== 'links') throw argumentError('ERR_INVALID_ARG_VALUE', `secrecy must be end-to-end or links, not ${String(secrecy)}`);
+  if (secrecy !== undefined && secrecy !== 'end-to-end' && secrecy !== 'links')
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `secrecy must be end-to-end or links, not ${String(secrecy)}`,
+    );
 }
 
 /** ([port,] [address,] [callback]) or (options, [callback]). */
 export function checkBind(args: readonly unknown[]): { port: number; address: string | undefined } {
   const [first, second] = args;
-  const given: Record<string, unknown> = typeof first === 'object' && first !== null
-    ? (first as Record<string, unknown>)
-    : { port: typeof first === 'function' ? undefined : first, address: typeof second === 'function' ? undefined : second };
+  const given: Record<string, unknown> =
+    typeof first === 'object' && first !== null
+      ? (first as Record<string, unknown>)
+      : {
+          port: typeof first === 'function' ? undefined : first,
+          address: typeof second === 'function' ? undefined : second,
+        };
   const { port, address, fd } = given;
-  if (fd !== undefined && fd !== null) throw argumentError('ERR_INVALID_ARG_VALUE', 'a file descriptor has no meaning on an overlay; bind to a port');
-  if (address !== undefined && address !== null && typeof address !== 'string') throw typeError('address', 'of type string', address);
+  if (fd !== undefined && fd !== null)
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      'a file descriptor has no meaning on an overlay; bind to a port',
+    );
+  if (address !== undefined && address !== null && typeof address !== 'string')
+    throw typeError('address', 'of type string', address);
   return { port: checkPort(port ?? 0, true), address: address || undefined };
 }
 
 export function checkRange(what: string, value: number, min: number, max: number): number {
-  if (!Number.isInteger(value) || value < min || value > max) throw rangeError('ERR_OUT_OF_RANGE', `${what} must be an integer of ${min}..${max}, not ${String(value)}`);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw rangeError(
+      'ERR_OUT_OF_RANGE',
+      `${what} must be an integer of ${min}..${max}, not ${String(value)}`,
+    );
   return value;
 }
 
 /** As a system call that sets an option refuses it. */
-export function checkOption(what: string, value: unknown, min: number, max: number, syscall: string): number {
+export function checkOption(
+  what: string,
+  value: unknown,
+  min: number,
+  max: number,
+  syscall: string,
+): number {
   if (typeof value !== 'number') throw typeError(what, 'of type number', value);
-  if (!Number.isInteger(value) || value < min || value > max) throw new SpinesClientError('EINVAL', `${syscall} EINVAL: ${what} must be an integer of ${min}..${max}, not ${value}`, { syscall });
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw new SpinesClientError(
+      'EINVAL',
+      `${syscall} EINVAL: ${what} must be an integer of ${min}..${max}, not ${value}`,
+      { syscall },
+    );
   return value;
 }
 
 export function checkBufferSize(size: unknown): number {
-  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || size >= 2 ** 31) throw argumentError('ERR_SOCKET_BAD_BUFFER_SIZE', 'Buffer size must be a positive integer');
+  if (typeof size !== 'number' || !Number.isInteger(size) || size < 1 || size >= 2 ** 31)
+    throw argumentError('ERR_SOCKET_BAD_BUFFER_SIZE', 'Buffer size must be a positive integer');
   return size;
 }

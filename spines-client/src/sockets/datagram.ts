@@ -1,8 +1,9 @@
 /**
  * SpinesDatagram: a datagram socket of the overlay in the shape of dgram.Socket.
  *
- * Owns the socket's states, sending, receiving and back-pressure. Does not own its standing at the daemon
- * (datagram-binding.ts), messages held back (held-messages.ts), the connection (client.ts) or frames (core.ts).
+ * Owns the socket's states, sending, receiving and back-pressure. Does not own its standing at the
+ * daemon (datagram-binding.ts), messages held back (held-messages.ts), the connection (client.ts)
+ * or frames (core.ts).
  *
  *             bind, send            bound                 connection lost
  *   unbound ─────────────> binding ───────> bound ───────────────────────> away
@@ -21,16 +22,43 @@ import { HIGH_WATER_BYTES, WRITE_BUFFER_BYTES_MAX } from '../core/connection.ts'
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import type { SocketListener } from '../core/core.ts';
 import { DatagramBinding } from './datagram-binding.ts';
-import { checkBind, checkBufferSize, checkDatagramOptions, checkOption, checkRange } from './datagram-options.ts';
-import type { BindOptions, CheckedOptions, CreateSocketOptions, DatagramEvents, RemoteInfo, SpinesAddress } from './datagram-options.ts';
-import { SpinesClientError, abortError, codeOf, notConnectedError, stateError, typeError } from '../errors.ts';
+import {
+  checkBind,
+  checkBufferSize,
+  checkDatagramOptions,
+  checkOption,
+  checkRange,
+} from './datagram-options.ts';
+import type {
+  BindOptions,
+  CheckedOptions,
+  CreateSocketOptions,
+  DatagramEvents,
+  RemoteInfo,
+  SpinesAddress,
+} from './datagram-options.ts';
+import {
+  SpinesClientError,
+  abortError,
+  codeOf,
+  notConnectedError,
+  stateError,
+  typeError,
+} from '../errors.ts';
 import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
 import type { Held } from './held-messages.ts';
 import { MESSAGE_BYTES_MAX } from '../shared/protocol.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
-export type { BindOptions, CreateSocketOptions, DatagramEvents, DatagramOptions, RemoteInfo, SpinesAddress } from './datagram-options.ts';
+export type {
+  BindOptions,
+  CreateSocketOptions,
+  DatagramEvents,
+  DatagramOptions,
+  RemoteInfo,
+  SpinesAddress,
+} from './datagram-options.ts';
 export { HELD_BYTES_MAX } from './held-messages.ts';
 
 type DatagramState = 'unbound' | 'binding' | 'bound' | 'away' | 'closed';
@@ -58,7 +86,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   readonly #member: ClientMember;
   readonly #options: CheckedOptions;
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => { if (this.#state !== 'closed') this.close(); };
+  readonly #onAbort = (): void => {
+    if (this.#state !== 'closed') this.close();
+  };
   #state: DatagramState = 'unbound';
   #port = 0;
   /** The local node, as the program called it; undefined: not at all. */
@@ -95,15 +125,23 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#ownsClient = options.client === undefined;
     this.#client = options.client ?? ownedClient(options.connect ?? {});
     this.#internals = internalsOf(this.#client);
-    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    if (this.#internals.over)
+      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
+        syscall: 'socket',
+      });
     const listener: SocketListener = {
       onMessage: (payload, node, port, proved) => this.#onMessage(payload, node, port, proved),
       onBlocked: () => {},
       onWritable: () => this.#checkWritable(),
       onDropped: (count) => this.#onDropped(count),
-      onSendError: (error) => { this.emit('sendError', error); },
+      onSendError: (error) => {
+        this.emit('sendError', error);
+      },
     };
-    this.#id = this.#internals.core.openSocket(listener, this.#options.recvQueueBytes ?? RECV_QUEUE_BYTES);
+    this.#id = this.#internals.core.openSocket(
+      listener,
+      this.#options.recvQueueBytes ?? RECV_QUEUE_BYTES,
+    );
     this.#binding = new DatagramBinding(this.#internals.core, this.#id);
     this.#member = {
       onConnectionUp: (first, restarted) => this.#onConnectionUp(first, restarted),
@@ -129,14 +167,18 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /* ---------------------------------------------------------------- binding */
 
-  /** Takes a port; 0 or none: any free one. 'listening', or 'error' with EADDRINUSE, EADDRNOTAVAIL (not a name of the local node) ... */
+  /**
+   * Takes a port; 0 or none: any free one. 'listening', or 'error' with EADDRINUSE, EADDRNOTAVAIL
+   * (not a name of the local node) ...
+   */
   bind(port?: number | string | null, address?: string | null, callback?: () => void): this;
   bind(port: number | string | null | undefined, callback?: () => void): this;
   bind(callback?: () => void): this;
   bind(options: BindOptions, callback?: () => void): this;
   bind(...args: unknown[]): this {
     this.#assertOpen();
-    if (this.#state !== 'unbound') throw stateError('ERR_SOCKET_ALREADY_BOUND', 'Socket is already bound');
+    if (this.#state !== 'unbound')
+      throw stateError('ERR_SOCKET_ALREADY_BOUND', 'Socket is already bound');
     const { port, address } = checkBind(args);
     const callback = args.at(-1);
     if (typeof callback === 'function') {
@@ -152,7 +194,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   address(): SpinesAddress {
     this.#assertOpen();
     if (this.#state !== 'bound' && this.#state !== 'away') {
-      const hint = 'getsockname EBADF: the socket has no port yet; bind it and wait for \'listening\'';
+      const hint =
+        "getsockname EBADF: the socket has no port yet; bind it and wait for 'listening'";
       throw new SpinesClientError('EBADF', hint, { syscall: 'getsockname' });
     }
     return { address: this.#client.node, family: 'spines', port: this.#port };
@@ -164,7 +207,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     if (this.#internals.core.state === 'open') {
       this.#join();
     } else if (!this.#client.connected) {
-      this.#client.open().catch((error: SpinesClientError) => { if (this.#state === 'binding') guarded(() => this.#bindFailed(error)); });
+      this.#client.open().catch((error: SpinesClientError) => {
+        if (this.#state === 'binding') guarded(() => this.#bindFailed(error));
+      });
     }
   }
 
@@ -172,8 +217,14 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     const address = this.#bindAddress;
     const { node, name } = this.#client;
     if (address !== undefined && !isLocalHost(address) && address !== node && address !== name) {
-      const error = new SpinesClientError('EADDRNOTAVAIL', `bind EADDRNOTAVAIL: ${address} is not this node, which is ${name} (${node})`, { syscall: 'bind' });
-      process.nextTick(() => { if (this.#state === 'binding') guarded(() => this.#bindFailed(error)); });
+      const error = new SpinesClientError(
+        'EADDRNOTAVAIL',
+        `bind EADDRNOTAVAIL: ${address} is not this node, which is ${name} (${node})`,
+        { syscall: 'bind' },
+      );
+      process.nextTick(() => {
+        if (this.#state === 'binding') guarded(() => this.#bindFailed(error));
+      });
       return;
     }
     this.#binding.join(this.#options, this.#port, (error, port) => {
@@ -195,8 +246,21 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #joinFailed(cause: SpinesClientError): void {
-    if (this.#state === 'away' && cause.code === 'EADDRINUSE' && !this.#restarted && this.#binding.retry(() => this.#join())) return;
-    this.#bindFailed(new SpinesClientError(cause.code, `${this.#port === 0 ? 'no port to be had' : `port ${this.#port} is not to be had`}: ${cause.message}`, { syscall: 'bind', cause }));
+    if (
+      this.#state === 'away' &&
+      cause.code === 'EADDRINUSE' &&
+      !this.#restarted &&
+      this.#binding.retry(() => this.#join())
+    )
+      return;
+    this.#bindFailed(
+      new SpinesClientError(
+        cause.code,
+        `${this.#port === 0 ? 'no port to be had' : `port ${this.#port} is not to be had`}: ` +
+          `${cause.message}`,
+        { syscall: 'bind', cause },
+      ),
+    );
   }
 
   #bindFailed(error: SpinesClientError): void {
@@ -215,23 +279,56 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /* ---------------------------------------------------------------- sending */
 
   /**
-   * Sends a datagram. False: wait for 'drain' before the next. Without a callback a wrong name or an oversized message
-   * is an 'error' event, a datagram lost to back-pressure or a lost connection a 'sendError' event.
+   * Sends a datagram. False: wait for 'drain' before the next. Without a callback a wrong name or
+   * an oversized message is an 'error' event, a datagram lost to back-pressure or a lost connection
+   * a 'sendError' event.
    */
-  send(message: MessagePart | readonly MessagePart[], port?: number, address?: string, callback?: SendCallback): boolean;
-  send(message: MessagePart | readonly MessagePart[], port: number, callback: SendCallback): boolean;
+  send(
+    message: MessagePart | readonly MessagePart[],
+    port?: number,
+    address?: string,
+    callback?: SendCallback,
+  ): boolean;
+  send(
+    message: MessagePart | readonly MessagePart[],
+    port: number,
+    callback: SendCallback,
+  ): boolean;
   send(message: MessagePart | readonly MessagePart[], callback: SendCallback): boolean;
-  send(message: MessagePart, offset: number, length: number, port?: number, address?: string, callback?: SendCallback): boolean;
-  send(message: MessagePart, offset: number, length: number, port: number, callback: SendCallback): boolean;
+  send(
+    message: MessagePart,
+    offset: number,
+    length: number,
+    port?: number,
+    address?: string,
+    callback?: SendCallback,
+  ): boolean;
+  send(
+    message: MessagePart,
+    offset: number,
+    length: number,
+    port: number,
+    callback: SendCallback,
+  ): boolean;
   send(message: MessagePart, offset: number, length: number, callback: SendCallback): boolean;
   send(...args: unknown[]): boolean {
     this.#assertOpen();
     const request = readSendArguments(this.#peer !== null, args);
     const { parts, bytes, callback } = request;
-    const bytesMax = Math.min(MESSAGE_BYTES_MAX, this.#internals.welcome?.messageBytesMax ?? MESSAGE_BYTES_MAX);
+    const bytesMax = Math.min(
+      MESSAGE_BYTES_MAX,
+      this.#internals.welcome?.messageBytesMax ?? MESSAGE_BYTES_MAX,
+    );
     if (bytes > bytesMax) {
-      const error = new SpinesClientError('EMSGSIZE', `a message of ${bytes} bytes exceeds ${bytesMax}; split it`, { syscall: 'send' });
-      process.nextTick(() => { if (callback !== undefined) callback(error); else this.#emitError(error); });
+      const error = new SpinesClientError(
+        'EMSGSIZE',
+        `a message of ${bytes} bytes exceeds ${bytesMax}; split it`,
+        { syscall: 'send' },
+      );
+      process.nextTick(() => {
+        if (callback !== undefined) callback(error);
+        else this.#emitError(error);
+      });
       return !this.#needDrain;
     }
     if (this.#state === 'unbound') this.#beginBind(0);
@@ -241,8 +338,12 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       const node = peer?.node ?? this.#nodeOf(request.address);
       if (node !== null) return this.#transmit(node, port, parts, bytes, callback);
     }
-    const payload = parts.length === 1 ? new Uint8Array(parts[0]!) : new Uint8Array(Buffer.concat(parts));
-    return this.#route({ payload, port, address: peer === null ? request.address : formatQuad(peer.node), callback }, false);
+    const payload =
+      parts.length === 1 ? new Uint8Array(parts[0]!) : new Uint8Array(Buffer.concat(parts));
+    return this.#route(
+      { payload, port, address: peer === null ? request.address : formatQuad(peer.node), callback },
+      false,
+    );
   }
 
   /** Null for a name. */
@@ -255,19 +356,30 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     return this.#sentToNode;
   }
 
-  /** Sends what is not sendable at once: holds it until the port, then the name, is known. `late`: nobody sees the result. */
+  /**
+   * Sends what is not sendable at once: holds it until the port, then the name, is known. `late`:
+   * nobody sees the result.
+   */
   #route(message: Held, late: boolean): boolean {
     const { payload, port, callback } = message;
     if (this.#state === 'away') return this.#refuse(notConnectedError(), callback);
     if (!late && !this.#held.fits(payload.length)) {
-      return this.#refuse(new SpinesClientError('ENOBUFS', `${HELD_BYTES_MAX} bytes wait for a port or a name; await ready() before sending on`, { syscall: 'send' }), callback);
+      return this.#refuse(
+        new SpinesClientError(
+          'ENOBUFS',
+          `${HELD_BYTES_MAX} bytes wait for a port or a name; await ready() before sending on`,
+          { syscall: 'send' },
+        ),
+        callback,
+      );
     }
     this.#held.hold(message, this.#state === 'binding');
     if (this.#state !== 'binding') {
       this.#internals.resolve(message.address ?? this.#client.node, (error, node) => {
         this.#held.release(message);
         if (error !== null) this.#nameFailed(error, callback);
-        else if (this.#state === 'bound') this.#transmit(node, port, [payload], payload.length, callback);
+        else if (this.#state === 'bound')
+          this.#transmit(node, port, [payload], payload.length, callback);
         else this.#refuse(notConnectedError(), callback);
         this.#checkWritable();
       });
@@ -277,18 +389,38 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #nameFailed(error: SpinesClientError, callback: SendCallback | undefined): void {
-    if (callback === undefined && codeOf(error) !== 'ECONNRESET' && error.code !== 'ENOTCONN' && error.code !== 'ENOBUFS' && this.#state !== 'closed') {
+    if (
+      callback === undefined &&
+      codeOf(error) !== 'ECONNRESET' &&
+      error.code !== 'ENOTCONN' &&
+      error.code !== 'ENOBUFS' &&
+      this.#state !== 'closed'
+    ) {
       process.nextTick(() => this.emit('error', error));
     } else {
       this.#refuse(error, callback);
     }
   }
 
-  #transmit(node: number, port: number, parts: readonly Uint8Array[], bytes: number, callback: SendCallback | undefined): boolean {
+  #transmit(
+    node: number,
+    port: number,
+    parts: readonly Uint8Array[],
+    bytes: number,
+    callback: SendCallback | undefined,
+  ): boolean {
     const { core } = this.#internals;
     if (core.state !== 'open') return this.#refuse(notConnectedError(), callback);
     if (this.#internals.bufferedBytes > WRITE_BUFFER_BYTES_MAX) {
-      return this.#refuse(new SpinesClientError('ENOBUFS', 'the daemon reads more slowly than this program sends; wait for \'drain\' when send returns false', { syscall: 'send' }), callback);
+      return this.#refuse(
+        new SpinesClientError(
+          'ENOBUFS',
+          "the daemon reads more slowly than this program sends; wait for 'drain' when send " +
+            'returns false',
+          { syscall: 'send' },
+        ),
+        callback,
+      );
     }
     const room = core.send(this.#id, node, port, parts, bytes);
     this.#inFlight.add(this.#internals.batch, bytes, callback);
@@ -298,7 +430,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     return false;
   }
 
-  /** A datagram is not sent. Without a callback, refusals of one turn are told as one 'sendError'. */
+  /**
+   * A datagram is not sent. Without a callback, refusals of one turn are told as one 'sendError'.
+   */
   #refuse(error: SpinesClientError, callback: SendCallback | undefined): boolean {
     this.#needDrain = true;
     if (this.#internals.bufferedBytes > 0) this.#internals.awaitDrain(this.#member);
@@ -320,14 +454,27 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     const all = [...this.#refused.values()];
     this.#refused.clear();
     for (const { error, count } of all) {
-      this.emit('sendError', new SpinesClientError(error.code, error.message, { syscall: 'send', cause: error.cause, count }));
+      this.emit(
+        'sendError',
+        new SpinesClientError(error.code, error.message, {
+          syscall: 'send',
+          cause: error.cause,
+          count,
+        }),
+      );
     }
     this.#checkWritable();
   }
 
   #failHeld(error: SpinesClientError): void {
     for (const message of this.#held.takeWaiting()) {
-      this.#refuse(new SpinesClientError(error.code, `not sent: ${error.message}`, { syscall: 'send', cause: error }), message.callback);
+      this.#refuse(
+        new SpinesClientError(error.code, `not sent: ${error.message}`, {
+          syscall: 'send',
+          cause: error,
+        }),
+        message.callback,
+      );
     }
   }
 
@@ -360,8 +507,14 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
         signal?.removeEventListener('abort', onAbort);
       };
       const waiter = {
-        resolve: () => { settle(); resolve(); },
-        reject: (error: Error) => { settle(); reject(error); },
+        resolve: () => {
+          settle();
+          resolve();
+        },
+        reject: (error: Error) => {
+          settle();
+          reject(error);
+        },
       };
       const onAbort = (): void => waiter.reject(abortError(signal!, 'ready'));
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -371,13 +524,20 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   #isWritable(): boolean {
     const { core, bufferedBytes } = this.#internals;
-    return this.#state === 'bound' && core.state === 'open' && !core.isBlocked(this.#id) && bufferedBytes < HIGH_WATER_BYTES && !this.#held.isHalfFull;
+    return (
+      this.#state === 'bound' &&
+      core.state === 'open' &&
+      !core.isBlocked(this.#id) &&
+      bufferedBytes < HIGH_WATER_BYTES &&
+      !this.#held.isHalfFull
+    );
   }
 
   #checkWritable(): void {
     if (!this.#needDrain && this.#waiters.size === 0) return;
     if (!this.#isWritable()) {
-      if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES) this.#internals.awaitDrain(this.#member);
+      if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES)
+        this.#internals.awaitDrain(this.#member);
       return;
     }
     const tell = this.#needDrain;
@@ -392,16 +552,30 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /* ---------------------------------------------------------------- a fixed peer */
 
-  /** Sends to, and receives from, this peer only. 'connect', or the callback with an error, or 'error'. */
+  /**
+   * Sends to, and receives from, this peer only. 'connect', or the callback with an error, or
+   * 'error'.
+   */
   connect(port: number | string, address?: string | null, callback?: (error?: Error) => void): void;
   connect(port: number | string, callback: (error?: Error) => void): void;
-  connect(port: number | string, address?: string | null | ((error?: Error) => void), callback?: (error?: Error) => void): void {
+  connect(
+    port: number | string,
+    address?: string | null | ((error?: Error) => void),
+    callback?: (error?: Error) => void,
+  ): void {
     const to = checkPort(port, false);
     const done = typeof address === 'function' ? address : callback;
-    if (address !== undefined && address !== null && typeof address !== 'string' && typeof address !== 'function') throw typeError('address', 'of type string', address);
+    if (
+      address !== undefined &&
+      address !== null &&
+      typeof address !== 'string' &&
+      typeof address !== 'function'
+    )
+      throw typeError('address', 'of type string', address);
     const name = typeof address === 'string' && !isLocalHost(address) ? address : undefined;
     this.#assertOpen();
-    if (this.#peer !== null || this.#connecting) throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
+    if (this.#peer !== null || this.#connecting)
+      throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
     this.#connecting = true;
     const fail = (error: Error): void => {
       this.#connecting = false;
@@ -409,21 +583,23 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       if (done !== undefined) done(error);
       else this.emit('error', error);
     };
-    this.#ready().then(() => {
-      this.#internals.resolve(name ?? this.#client.node, (error, node) => {
-        if (this.#state === 'closed') return;
-        if (error !== null) {
-          process.nextTick(fail, error);
-          return;
-        }
-        process.nextTick(() => {
-          this.#connecting = false;
-          this.#peer = { node, port: to };
-          this.emit('connect');
-          done?.();
+    this.#ready()
+      .then(() => {
+        this.#internals.resolve(name ?? this.#client.node, (error, node) => {
+          if (this.#state === 'closed') return;
+          if (error !== null) {
+            process.nextTick(fail, error);
+            return;
+          }
+          process.nextTick(() => {
+            this.#connecting = false;
+            this.#peer = { node, port: to };
+            this.emit('connect');
+            done?.();
+          });
         });
-      });
-    }).catch((error: Error) => process.nextTick(fail, error));
+      })
+      .catch((error: Error) => process.nextTick(fail, error));
   }
 
   disconnect(): void {
@@ -440,7 +616,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /* ---------------------------------------------------------------- receiving */
 
-  /** No 'message' events until `resume`; messages wait in the receive queue, what does not fit is dropped and counted. */
+  /**
+   * No 'message' events until `resume`; messages wait in the receive queue, what does not fit is
+   * dropped and counted.
+   */
   pause(): this {
     this.#paused = true;
     this.#internals.core.setFlowing(this.#id, false);
@@ -485,7 +664,13 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       this.#lastNode = node;
       this.#lastAddress = formatQuad(node);
     }
-    this.emit('message', payload as Buffer, { address: this.#lastAddress, family: 'spines', port, size: payload.length, authenticated });
+    this.emit('message', payload as Buffer, {
+      address: this.#lastAddress,
+      family: 'spines',
+      port,
+      size: payload.length,
+      authenticated,
+    });
   }
 
   #onDropped(count: number): void {
@@ -549,7 +734,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#assertOpen();
     if (!this.#binding.announced) await this.#ready();
     const { value } = await this.#client.request('getOption', { socket: this.#id, option });
-    if (typeof value !== 'number') throw new SpinesClientError('EPROTO', `the daemon gave no value of ${option}`, { syscall: 'getsockopt' });
+    if (typeof value !== 'number')
+      throw new SpinesClientError('EPROTO', `the daemon gave no value of ${option}`, {
+        syscall: 'getsockopt',
+      });
     return value;
   }
 
@@ -557,11 +745,20 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   #tellOption(option: string, value: number): void {
     if (!this.#binding.announced) return;
     this.#internals.core.request('setOption', { socket: this.#id, option, value }, (error) => {
-      if (error !== null && error.code !== 'ECONNRESET' && error.code !== 'ENOTCONN' && this.#binding.announced) this.emit('error', error);
+      if (
+        error !== null &&
+        error.code !== 'ECONNRESET' &&
+        error.code !== 'ENOTCONN' &&
+        this.#binding.announced
+      )
+        this.emit('error', error);
     });
   }
 
-  /** Of a socket with a client of its own; a shared client keeps the process running by itself (its `ref`). */
+  /**
+   * Of a socket with a client of its own; a shared client keeps the process running by itself (its
+   * `ref`).
+   */
   ref(): this {
     this.#referenced = true;
     this.#keepAlive();
@@ -576,7 +773,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /** As in dgram a bound socket keeps the process running, and one without a port does not. */
   #keepAlive(): void {
-    this.#internals.keepAlive(this.#member, this.#referenced && this.#state !== 'unbound' && this.#state !== 'closed');
+    this.#internals.keepAlive(
+      this.#member,
+      this.#referenced && this.#state !== 'unbound' && this.#state !== 'closed',
+    );
   }
 
   /* ---------------------------------------------------------------- the connection */
@@ -609,8 +809,11 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     const { core } = this.#internals;
     const announced = this.#binding.announced;
     this.#end();
-    const finish = (): void => { process.nextTick(() => this.emit('close')); };
-    if (announced && core.state === 'open') core.request('close', { socket: this.#id }, this.#ownsClient ? () => {} : finish);
+    const finish = (): void => {
+      process.nextTick(() => this.emit('close'));
+    };
+    if (announced && core.state === 'open')
+      core.request('close', { socket: this.#id }, this.#ownsClient ? () => {} : finish);
     else if (!this.#ownsClient) finish();
     if (this.#ownsClient) void this.#client.close().then(finish);
     return this;
@@ -618,7 +821,9 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state === 'closed') return;
-    await new Promise<void>((resolve) => { this.close(resolve); });
+    await new Promise<void>((resolve) => {
+      this.close(resolve);
+    });
   }
 
   #onClientClosed(): void {
@@ -654,14 +859,31 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 }
 
-/** A datagram socket with a client of its own, or on `options.client`. `type`, 'udp4' or 'udp6', is accepted for node:dgram's sake. */
-export function createSocket(options?: CreateSocketOptions | 'udp4' | 'udp6', listener?: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram;
-export function createSocket(listener: (message: Buffer, rinfo: RemoteInfo) => void): SpinesDatagram;
+/**
+ * A datagram socket with a client of its own, or on `options.client`. `type`, 'udp4' or 'udp6', is
+ * accepted for node:dgram's sake.
+ */
+export function createSocket(
+  options?: CreateSocketOptions | 'udp4' | 'udp6',
+  listener?: (message: Buffer, rinfo: RemoteInfo) => void,
+): SpinesDatagram;
+export function createSocket(
+  listener: (message: Buffer, rinfo: RemoteInfo) => void,
+): SpinesDatagram;
 export function createSocket(first: unknown = {}, second?: unknown): SpinesDatagram {
   const listener = typeof first === 'function' ? first : second;
-  const isOptions = typeof first === 'object' && first !== null && !Array.isArray(first) && !(first instanceof String);
-  const options = isOptions ? (first as CreateSocketOptions) : typeof first === 'function' ? {} : { type: first as 'udp4' };
+  const isOptions =
+    typeof first === 'object' &&
+    first !== null &&
+    !Array.isArray(first) &&
+    !(first instanceof String);
+  const options = isOptions
+    ? (first as CreateSocketOptions)
+    : typeof first === 'function'
+      ? {}
+      : { type: first as 'udp4' };
   const socket = new SpinesDatagram(options);
-  if (typeof listener === 'function') socket.on('message', listener as (message: Buffer, rinfo: RemoteInfo) => void);
+  if (typeof listener === 'function')
+    socket.on('message', listener as (message: Buffer, rinfo: RemoteInfo) => void);
   return socket;
 }

@@ -1,13 +1,16 @@
 /**
- * What of a datagram socket is on its way out: messages held until a port or a name is known (bounded), and datagrams
- * handed to the connection that the operating system has not taken yet.
+ * What of a datagram socket is on its way out: messages held until a port or a name is known
+ * (bounded), and datagrams handed to the connection that the operating system has not taken yet.
  */
 
 import { guarded } from '../client.ts';
 import type { WriteBatch } from '../core/connection.ts';
 import type { SendCallback } from './send-arguments.ts';
 
-/** Bytes held per socket until its port or a name is known; further messages are refused with ENOBUFS. */
+/**
+ * Bytes held per socket until its port or a name is known; further messages are refused with
+ * ENOBUFS.
+ */
 export const HELD_BYTES_MAX = 1_048_576;
 /** What each held message costs on top of its payload. */
 const HELD_COST_BYTES = 64;
@@ -84,18 +87,22 @@ export class SendAccounting {
     return this.#count;
   }
 
-  /** A datagram that went into `batch`; `callback` runs when the operating system has taken it, or never will. */
+  /**
+   * A datagram that went into `batch`; `callback` runs when the operating system has taken it, or
+   * never will.
+   */
   add(batch: WriteBatch | null, bytes: number, callback: SendCallback | undefined): void {
     if (batch === null) return;
     let share = this.#share;
     if (share === null || this.#batch !== batch) {
-      const mine: Share = share = { bytes: 0, count: 0, callbacks: [] };
+      const mine: Share = (share = { bytes: 0, count: 0, callbacks: [] });
       this.#share = share;
       this.#batch = batch;
       batch.done.push((error) => {
         this.#bytes -= mine.bytes;
         this.#count -= mine.count;
-        for (const sent of mine.callbacks) guarded(() => (error === null ? sent.callback(null, sent.bytes) : sent.callback(error)));
+        for (const sent of mine.callbacks)
+          guarded(() => (error === null ? sent.callback(null, sent.bytes) : sent.callback(error)));
       });
     }
     share.bytes += bytes;

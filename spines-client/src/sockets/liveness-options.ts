@@ -1,19 +1,29 @@
 /**
- * How long a stream's far end may be silent, and how often it is asked for a sign of life: what programs write, and what the daemon is told.
+ * How long a stream's far end may be silent, and how often it is asked for a sign of life: what
+ * programs write, and what the daemon is told.
  *
- * Owns the meaning of net's `keepAlive`, `keepAliveInitialDelay` and `setKeepAlive` here: they change what the daemon does anyway. Used by
- * socket.ts and server.ts.
+ * Owns the meaning of net's `keepAlive`, `keepAliveInitialDelay` and `setKeepAlive` here: they
+ * change what the daemon does anyway. Used by socket.ts and server.ts.
  */
 
 import { rangeError, typeError } from '../errors.ts';
 import { KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN } from '../shared/protocol.ts';
 
 export interface LivenessOptions {
-  /** An idle stream asks its far end for a sign of life this often, 500..86,400,000 ms; 0: never. Default: the daemon's (15 s), and no more than half of `silenceMs`. */
+  /**
+   * An idle stream asks its far end for a sign of life this often, 500..86,400,000 ms; 0: never.
+   * Default: the daemon's (15 s), and no more than half of `silenceMs`.
+   */
   keepaliveMs?: number | undefined;
-  /** A far end that has left something unanswered for so long, or to which there was no route, is given up (ETIMEDOUT), 1,000..86,400,000 ms. Default: the daemon's (30 s). */
+  /**
+   * A far end that has left something unanswered for so long, or to which there was no route, is
+   * given up (ETIMEDOUT), 1,000..86,400,000 ms. Default: the daemon's (30 s).
+   */
   silenceMs?: number | undefined;
-  /** As in net: `setKeepAlive(true, keepAliveInitialDelay)`. False changes nothing. `keepaliveMs` goes before. */
+  /**
+   * As in net: `setKeepAlive(true, keepAliveInitialDelay)`. False changes nothing. `keepaliveMs`
+   * goes before.
+   */
   keepAlive?: boolean | undefined;
   keepAliveInitialDelay?: number | undefined;
 }
@@ -28,7 +38,8 @@ export class Liveness {
   constructor({ keepaliveMs, silenceMs, keepAlive, keepAliveInitialDelay }: LivenessOptions) {
     check('keepaliveMs', keepaliveMs, KEEPALIVE_MS_MIN, ', or 0');
     check('silenceMs', silenceMs, SILENCE_MS_MIN, '');
-    if (keepAliveInitialDelay !== undefined && typeof keepAliveInitialDelay !== 'number') throw typeError('options.keepAliveInitialDelay', 'of type number', keepAliveInitialDelay);
+    if (keepAliveInitialDelay !== undefined && typeof keepAliveInitialDelay !== 'number')
+      throw typeError('options.keepAliveInitialDelay', 'of type number', keepAliveInitialDelay);
     this.silenceMs = silenceMs ?? undefined;
     this.#on = keepaliveMs !== 0;
     this.#delayMs = keepaliveMs || (keepAlive ? delayOf(keepAliveInitialDelay) : null);
@@ -57,6 +68,10 @@ function check(name: string, ms: unknown, least: number, or: string): void {
   if (ms === undefined || ms === null || (or !== '' && ms === 0)) return;
   if (typeof ms !== 'number') throw typeError(`options.${name}`, 'of type number', ms);
   if (!Number.isInteger(ms) || ms < least || ms > LIVENESS_MS_MAX) {
-    throw rangeError('ERR_OUT_OF_RANGE', `The value of "options.${name}" is out of range. It must be an integer from ${least} to ${LIVENESS_MS_MAX}${or}. Received ${ms}`);
+    throw rangeError(
+      'ERR_OUT_OF_RANGE',
+      `The value of "options.${name}" is out of range. It must be an integer from ${least} to ` +
+        `${LIVENESS_MS_MAX}${or}. Received ${ms}`,
+    );
   }
 }

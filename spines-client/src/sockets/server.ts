@@ -1,8 +1,8 @@
 /**
  * SpinesServer: takes streams at a port of the local node, in the shape of net.Server.
  *
- * Owns the listener's life at the daemon, also through lost connections, and counts its sockets. Does not own
- * sockets (socket.ts) or accepting (stream-core.ts).
+ * Owns the listener's life at the daemon, also through lost connections, and counts its sockets.
+ * Does not own sockets (socket.ts) or accepting (stream-core.ts).
  *
  *         listen()          answered             connection lost
  *   idle ─────────> joining ───────> listening ─────────────────> away
@@ -26,7 +26,10 @@ import { SpinesSocket, acceptedSocket } from './socket.ts';
 import type { StreamAddress, StreamOptions } from './socket.ts';
 import type { CoreStream } from '../core/stream-core.ts';
 
-/** Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet that we had gone. */
+/**
+ * Attempts to get a port back from a daemon that has not restarted: it may not have noticed yet
+ * that we had gone.
+ */
 const RELISTEN_TRIES_MAX = 4;
 const RELISTEN_DELAY_MS = 100;
 /** Where a daemon takes the ports that nobody asked for by number. */
@@ -99,16 +102,27 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   #restarted = false;
   #lost: SpinesClientError | null = null;
   #signal: AbortSignal | null = null;
-  readonly #onAbort = (): void => { if (this.#state !== 'idle') this.close(); };
+  readonly #onAbort = (): void => {
+    if (this.#state !== 'idle') this.close();
+  };
   #onListenFailed: (() => void) | null = null;
   /** `close` was called: 'close' is owed. */
   #closing = false;
   /** Ports that the daemon has not given back yet. */
   #freeing = 0;
 
-  constructor(options?: ServerOptions | ((socket: SpinesSocket) => void), listener?: (socket: SpinesSocket) => void) {
+  constructor(
+    options?: ServerOptions | ((socket: SpinesSocket) => void),
+    listener?: (socket: SpinesSocket) => void,
+  ) {
     super();
-    if (options !== undefined && options !== null && typeof options !== 'function' && typeof options !== 'object') throw typeError('options', 'of type object', options);
+    if (
+      options !== undefined &&
+      options !== null &&
+      typeof options !== 'function' &&
+      typeof options !== 'object'
+    )
+      throw typeError('options', 'of type object', options);
     this.#options = typeof options === 'object' && options !== null ? options : {};
     checkCongestion(this.#options.congestion);
     this.#liveness = new Liveness(this.#options);
@@ -134,8 +148,9 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   }
 
   /**
-   * Null when not listening. Before 'listening' the address is 0.0.0.0 where the node is not known yet, and a port that the program left open
-   * is this library's draw; should that turn out to be taken after it was told here, 'error' is EADDRINUSE.
+   * Null when not listening. Before 'listening' the address is 0.0.0.0 where the node is not known
+   * yet, and a port that the program left open is this library's draw; should that turn out to be
+   * taken after it was told here, 'error' is EADDRINUSE.
    */
   address(): StreamAddress | null {
     if (this.#state === 'idle' || this.#port === 0) return null;
@@ -147,21 +162,36 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   /** 'listening', or 'error' with EADDRINUSE, EADDRNOTAVAIL (not a name of the local node) ... */
   listen(options: ListenOptions, callback?: () => void): this;
-  listen(port: number | string | null | undefined, host: string | undefined, backlog?: number, callback?: () => void): this;
+  listen(
+    port: number | string | null | undefined,
+    host: string | undefined,
+    backlog?: number,
+    callback?: () => void,
+  ): this;
   listen(port: number | string | null | undefined, host: string, callback?: () => void): this;
   listen(port: number | string | null | undefined, backlog: number, callback?: () => void): this;
   listen(port?: number | string | null, callback?: () => void): this;
   listen(callback?: () => void): this;
   listen(...args: unknown[]): this {
-    const { options: { port, host, backlog, signal }, callback } = readListenArguments(args);
-    if (this.#state !== 'idle' || this.#closing) throw stateError('ERR_SERVER_ALREADY_LISTEN', 'Listen method has been called more than once without closing.');
+    const {
+      options: { port, host, backlog, signal },
+      callback,
+    } = readListenArguments(args);
+    if (this.#state !== 'idle' || this.#closing)
+      throw stateError(
+        'ERR_SERVER_ALREADY_LISTEN',
+        'Listen method has been called more than once without closing.',
+      );
     const own = this.#options.client === undefined;
     let client = this.#options.client ?? this.#client;
     if (client === null || (own && client.closed)) {
       client = ownedClient(this.#options.connect ?? {});
       client.on('error', (error) => this.emit('error', error));
     }
-    if (client.closed) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'listen' });
+    if (client.closed)
+      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
+        syscall: 'listen',
+      });
     if (callback !== undefined) {
       this.once('listening', callback);
       this.#onListenFailed = () => this.off('listening', callback);
@@ -183,13 +213,21 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       else signal.addEventListener('abort', this.#onAbort, { once: true });
     }
     if (core.state === 'open') this.#join();
-    else if (!client.connected) client.open().catch((error: SpinesClientError) => { if (this.#state === 'joining' && this.#client === client) guarded(() => this.#failed(error)); });
+    else if (!client.connected)
+      client.open().catch((error: SpinesClientError) => {
+        if (this.#state === 'joining' && this.#client === client)
+          guarded(() => this.#failed(error));
+      });
     return this;
   }
 
   #keepAlive(): void {
     const client = this.#client;
-    if (client !== null) internalsOf(client).keepAlive(this.#member, this.#referenced && (this.#state !== 'idle' || this.#freeing > 0));
+    if (client !== null)
+      internalsOf(client).keepAlive(
+        this.#member,
+        this.#referenced && (this.#state !== 'idle' || this.#freeing > 0),
+      );
   }
 
   #join(): void {
@@ -197,16 +235,30 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     if (core.state !== 'open') return;
     const join = ++this.#joins;
     this.#refusal = null;
-    if (this.#host !== undefined && !isLocalHost(this.#host) && this.#host !== this.#client!.node && this.#host !== this.#client!.name) {
-      const error = new SpinesClientError('EADDRNOTAVAIL', `${this.#host} is not this node, which is ${this.#client!.name} (${this.#client!.node})`);
-      process.nextTick(() => { if (join === this.#joins) this.#failed(error); });
+    if (
+      this.#host !== undefined &&
+      !isLocalHost(this.#host) &&
+      this.#host !== this.#client!.node &&
+      this.#host !== this.#client!.name
+    ) {
+      const error = new SpinesClientError(
+        'EADDRNOTAVAIL',
+        `${this.#host} is not this node, which is ${this.#client!.name} (${this.#client!.node})`,
+      );
+      process.nextTick(() => {
+        if (join === this.#joins) this.#failed(error);
+      });
       return;
     }
     if (this.#id === 0) {
       try {
-        this.#id = core.streams.openListener({ onAccepted: (stream, node, port) => this.#onAccepted(stream, node, port) });
+        this.#id = core.streams.openListener({
+          onAccepted: (stream, node, port) => this.#onAccepted(stream, node, port),
+        });
       } catch (error) {
-        process.nextTick(() => { if (join === this.#joins) this.#failed(error as SpinesClientError); });
+        process.nextTick(() => {
+          if (join === this.#joins) this.#failed(error as SpinesClientError);
+        });
         return;
       }
     }
@@ -214,8 +266,18 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       const socket = this.#id;
       const { link = 'reliable', routing = 'link-state', secrecy, congestion } = this.#options;
       const { keepaliveMs, silenceMs } = this.#liveness;
-      const options = { kind: 'stream', link, routing, secrecy, keepaliveMs: keepaliveMs ?? undefined, silenceMs, congestion };
-      core.request('socket', { socket, ...options }, (error) => { if (join === this.#joins) this.#refusal = error; });
+      const options = {
+        kind: 'stream',
+        link,
+        routing,
+        secrecy,
+        keepaliveMs: keepaliveMs ?? undefined,
+        silenceMs,
+        congestion,
+      };
+      core.request('socket', { socket, ...options }, (error) => {
+        if (join === this.#joins) this.#refusal = error;
+      });
     }
     this.#askPort();
   }
@@ -223,15 +285,21 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   #askPort(): void {
     const { core } = internalsOf(this.#client!);
     const join = this.#joins;
-    core.request('listen', { socket: this.#id, port: this.#port, backlog: this.#backlog }, (error, { port }) => {
-      // A lost connection is not an answer: onConnectionUp joins again.
-      if (join !== this.#joins || core.state !== 'open') return;
-      const refusal = this.#refusal ?? error;
-      if (refusal !== null) this.#joinFailed(refusal);
-      else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
-        this.#joinFailed(new SpinesClientError('EPROTO', 'the daemon listens on no port', { syscall: 'listen' }));
-      else this.#joined(port);
-    });
+    core.request(
+      'listen',
+      { socket: this.#id, port: this.#port, backlog: this.#backlog },
+      (error, { port }) => {
+        // A lost connection is not an answer: onConnectionUp joins again.
+        if (join !== this.#joins || core.state !== 'open') return;
+        const refusal = this.#refusal ?? error;
+        if (refusal !== null) this.#joinFailed(refusal);
+        else if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
+          this.#joinFailed(
+            new SpinesClientError('EPROTO', 'the daemon listens on no port', { syscall: 'listen' }),
+          );
+        else this.#joined(port);
+      },
+    );
   }
 
   #joined(port: number): void {
@@ -254,7 +322,12 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       this.#askPort();
       return;
     }
-    if (this.#state === 'away' && cause.code === 'EADDRINUSE' && !this.#restarted && this.#tries < RELISTEN_TRIES_MAX - 1) {
+    if (
+      this.#state === 'away' &&
+      cause.code === 'EADDRINUSE' &&
+      !this.#restarted &&
+      this.#tries < RELISTEN_TRIES_MAX - 1
+    ) {
       this.#timer = setTimeout(() => this.#join(), RELISTEN_DELAY_MS * 2 ** this.#tries++);
       return;
     }
@@ -263,9 +336,17 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   #failed(cause: SpinesClientError): void {
     const again = this.#state === 'away';
-    const error = new SpinesClientError(cause.code, `listen ${cause.code}: ${this.#drawn || this.#port === 0 ? 'any port' : `port ${this.#port}`}: ${cause.message}`, {
-      syscall: 'listen', cause, address: this.#client!.node, port: this.#port,
-    });
+    const error = new SpinesClientError(
+      cause.code,
+      `listen ${cause.code}: ` +
+        `${this.#drawn || this.#port === 0 ? 'any port' : `port ${this.#port}`}: ${cause.message}`,
+      {
+        syscall: 'listen',
+        cause,
+        address: this.#client!.node,
+        port: this.#port,
+      },
+    );
     this.#onListenFailed?.();
     this.#onListenFailed = null;
     this.#stop();
@@ -283,12 +364,24 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     const client = this.#client;
     if (client === null || (this.#state !== 'listening' && this.#state !== 'away')) return;
     if (this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections) {
-      this.emit('drop', { localAddress: client.node, localPort: this.#port, localFamily: 'spines', remoteAddress: node, remotePort: port, remoteFamily: 'spines' });
+      this.emit('drop', {
+        localAddress: client.node,
+        localPort: this.#port,
+        localFamily: 'spines',
+        remoteAddress: node,
+        remotePort: port,
+        remoteFamily: 'spines',
+      });
       return;
     }
     const { allowHalfOpen, link, routing, highWaterMark, pauseOnConnect } = this.#options;
-    const { silenceMs } = this.#liveness, keepaliveMs = this.#liveness.keepaliveMs ?? undefined;
-    const socket = acceptedSocket(client, { stream, node, port, localPort: this.#port }, { allowHalfOpen, link, routing, highWaterMark, keepaliveMs, silenceMs });
+    const { silenceMs } = this.#liveness,
+      keepaliveMs = this.#liveness.keepaliveMs ?? undefined;
+    const socket = acceptedSocket(
+      client,
+      { stream, node, port, localPort: this.#port },
+      { allowHalfOpen, link, routing, highWaterMark, keepaliveMs, silenceMs },
+    );
     socket.server = this;
     this.#sockets.add(socket);
     socket.once('close', () => {
@@ -331,7 +424,15 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     this.#closing = true;
     try {
       const what = { syscall: 'accept', cause: lost, port: this.#port };
-      if (lost !== null) this.emit('error', new SpinesClientError('ECONNRESET', `the connection to the daemon ended, and the port with it: ${lost.message}`, what));
+      if (lost !== null)
+        this.emit(
+          'error',
+          new SpinesClientError(
+            'ECONNRESET',
+            `the connection to the daemon ended, and the port with it: ${lost.message}`,
+            what,
+          ),
+        );
     } finally {
       this.#checkClosed();
     }
@@ -343,7 +444,12 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   close(callback?: (error?: Error) => void): this {
     const running = this.#state !== 'idle';
     if (typeof callback === 'function') {
-      this.once('close', running ? () => callback() : () => callback(stateError('ERR_SERVER_NOT_RUNNING', 'Server is not running.')));
+      this.once(
+        'close',
+        running
+          ? () => callback()
+          : () => callback(stateError('ERR_SERVER_NOT_RUNNING', 'Server is not running.')),
+      );
     }
     this.#closing = true;
     if (running) this.#stop();
@@ -353,10 +459,15 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state === 'idle') return;
-    await new Promise<void>((resolve) => { this.close(() => resolve()); });
+    await new Promise<void>((resolve) => {
+      this.close(() => resolve());
+    });
   }
 
-  /** Of a server with a client of its own; a shared client keeps the process running by itself (its `ref`). */
+  /**
+   * Of a server with a client of its own; a shared client keeps the process running by itself (its
+   * `ref`).
+   */
   ref(): this {
     this.#referenced = true;
     this.#keepAlive();
@@ -369,8 +480,15 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     return this;
   }
 
-  /** An asynchronous 'connection' listener that fails costs its socket. Where nobody hears that socket's 'error', the server's tells. */
-  override [EventEmitter.captureRejectionSymbol](error: Error, event: unknown, ...args: unknown[]): void {
+  /**
+   * An asynchronous 'connection' listener that fails costs its socket. Where nobody hears that
+   * socket's 'error', the server's tells.
+   */
+  override [EventEmitter.captureRejectionSymbol](
+    error: Error,
+    event: unknown,
+    ...args: unknown[]
+  ): void {
     const [socket] = args;
     const accepted = event === 'connection' && socket instanceof SpinesSocket ? socket : null;
     const told = accepted !== null && accepted.listenerCount('error') > 0;
@@ -410,14 +528,19 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   /** Lets the server's own client go when nothing uses it. */
   #checkIdle(): void {
     const client = this.#client;
-    if (this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0 || client === null) return;
+    if (this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0 || client === null)
+      return;
     this.#client = null;
-    if (this.#options.client === undefined) internalsOf(client).core.streams.settled(() => { void client.close(); });
+    if (this.#options.client === undefined)
+      internalsOf(client).core.streams.settled(() => {
+        void client.close();
+      });
   }
 
   #checkClosed(): void {
     this.#checkIdle();
-    if (!this.#closing || this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0) return;
+    if (!this.#closing || this.#state !== 'idle' || this.#freeing > 0 || this.#sockets.size > 0)
+      return;
     this.#closing = false;
     process.nextTick(() => this.emit('close'));
   }
@@ -434,7 +557,10 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 }
 
 /** A server on `options.client`, or on a client of its own. */
-export function createServer(options?: ServerOptions | ((socket: SpinesSocket) => void), listener?: (socket: SpinesSocket) => void): SpinesServer {
+export function createServer(
+  options?: ServerOptions | ((socket: SpinesSocket) => void),
+  listener?: (socket: SpinesSocket) => void,
+): SpinesServer {
   return new SpinesServer(options, listener);
 }
 
@@ -445,11 +571,20 @@ export interface ConnectionTaker {
 }
 
 /**
- * Lets a server of node:http (or any other that takes sockets by its 'connection' event) answer at an overlay port.
- * It is told 'listening', so that its time limits work. Close the returned server to stop.
+ * Lets a server of node:http (or any other that takes sockets by its 'connection' event) answer at
+ * an overlay port. It is told 'listening', so that its time limits work. Close the returned server
+ * to stop.
  */
-export function listenHttp(server: ConnectionTaker, port: number | ListenOptions, options: ServerOptions = {}): SpinesServer {
-  const spines = new SpinesServer(options, (socket) => { server.emit('connection', socket); });
-  spines.once('listening', () => { server.emit('listening'); });
+export function listenHttp(
+  server: ConnectionTaker,
+  port: number | ListenOptions,
+  options: ServerOptions = {},
+): SpinesServer {
+  const spines = new SpinesServer(options, (socket) => {
+    server.emit('connection', socket);
+  });
+  spines.once('listening', () => {
+    server.emit('listening');
+  });
   return spines.listen(typeof port === 'number' ? { port } : port);
 }

@@ -3,12 +3,22 @@
 import type { ConnectOptions, SpinesClient } from '../client.ts';
 import type { LivenessOptions } from './liveness-options.ts';
 import { argumentError } from '../errors.ts';
-import { CONGESTION_NAMES, type CongestionName, type LinkServiceName, type RoutingName, type SecrecyName } from '../shared/protocol.ts';
+import {
+  CONGESTION_NAMES,
+  type CongestionName,
+  type LinkServiceName,
+  type RoutingName,
+  type SecrecyName,
+} from '../shared/protocol.ts';
 
 /** Throws what net throws for wrong arguments. */
 export function checkCongestion(congestion: unknown): void {
   if (congestion === undefined || CONGESTION_NAMES.some((name) => name === congestion)) return;
-  throw argumentError('ERR_INVALID_ARG_VALUE', `congestion must be ${CONGESTION_NAMES.join(', ')}, or undefined for the daemon's, not ${String(congestion)}`);
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `congestion must be ${CONGESTION_NAMES.join(', ')}, or undefined for the daemon's, not ` +
+      `${String(congestion)}`,
+  );
 }
 
 export interface StreamOptions extends LivenessOptions {
@@ -22,7 +32,10 @@ export interface StreamOptions extends LivenessOptions {
   routing?: RoutingName | undefined;
   /** Congestion control of what is sent; of a server: of what it accepts. Default: the daemon's. */
   congestion?: CongestionName | undefined;
-  /** Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the routers on the way too. Default: the daemon's. */
+  /**
+   * Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the
+   * routers on the way too. Default: the daemon's.
+   */
   secrecy?: SecrecyName | undefined;
   /** Of net, refused: a socket carries bytes. */
   objectMode?: false | undefined;

@@ -1,16 +1,18 @@
 /**
  * SpinesSocket: a byte stream over the overlay in the shape of net.Socket.
  *
- * Owns connecting, the bridge between Duplex and the stream's credit, idle time-out, and how a socket goes: with END where
- * nothing is lost, with RESET otherwise. Does not own credit and frames (stream-core.ts) or the connection (client.ts).
+ * Owns connecting, the bridge between Duplex and the stream's credit, idle time-out, and how a
+ * socket goes: with END where nothing is lost, with RESET otherwise. Does not own credit and frames
+ * (stream-core.ts) or the connection (client.ts).
  *
  *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering at the daemon ──> over
  *    ^                      └──refused──> destroyed        └─ data lost, far end lost ─> over
  *    └────────────connect() after 'close'─────┘
  *
- * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water mark, are held unread.
- * Libraries keep their state on sockets: no public name here that net.Socket does not have, and none read-only that is
- * writable there. As in net a socket keeps the process running while it connects, wants to read or has something to write.
+ * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water
+ * mark, are held unread. Libraries keep their state on sockets: no public name here that net.Socket
+ * does not have, and none read-only that is writable there. As in net a socket keeps the process
+ * running while it connects, wants to read or has something to write.
  */
 
 import { Duplex } from 'node:stream';
@@ -26,15 +28,33 @@ import { HIGH_WATER_BYTES } from '../core/connection.ts';
 import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from '../errors.ts';
 import { Liveness } from './liveness-options.ts';
 import { checkSecrecy } from './datagram-options.ts';
-import type { CongestionName, LinkServiceName, RoutingName, SecrecyName } from '../shared/protocol.ts';
-import { checkCongestion, type SocketEvents, type SocketOptions, type StreamAddress, type StreamOptions } from './socket-options.ts';
+import type {
+  CongestionName,
+  LinkServiceName,
+  RoutingName,
+  SecrecyName,
+} from '../shared/protocol.ts';
+import {
+  checkCongestion,
+  type SocketEvents,
+  type SocketOptions,
+  type StreamAddress,
+  type StreamOptions,
+} from './socket-options.ts';
 import type { CoreStream, StreamListener } from '../core/stream-core.ts';
 
-export type { SocketEvents, SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
+export type {
+  SocketEvents,
+  SocketOptions,
+  StreamAddress,
+  StreamOptions,
+} from './socket-options.ts';
 
 /** Bytes of each of the Duplex's buffers. */
 export const STREAM_HIGH_WATER_BYTES = 65_536;
-/** A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is. */
+/**
+ * A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is.
+ */
 export const ORPHAN_MS = 60_000;
 
 export interface Accepted {
@@ -51,7 +71,11 @@ interface SocketListener extends StreamListener {
 }
 
 /** A socket for a stream that has come. */
-export let acceptedSocket: (client: SpinesClient, accepted: Accepted, options: StreamOptions) => SpinesSocket;
+export let acceptedSocket: (
+  client: SpinesClient,
+  accepted: Accepted,
+  options: StreamOptions,
+) => SpinesSocket;
 
 /** Listeners are typed by their events, as in net. */
 export interface SpinesSocket {
@@ -59,11 +83,20 @@ export interface SpinesSocket {
   on(event: string | symbol, listener: (...args: never[]) => void): this;
   once<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
   once(event: string | symbol, listener: (...args: never[]) => void): this;
-  addListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  addListener<E extends keyof SocketEvents>(
+    event: E,
+    listener: (...args: SocketEvents[E]) => void,
+  ): this;
   addListener(event: string | symbol, listener: (...args: never[]) => void): this;
-  prependListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependListener<E extends keyof SocketEvents>(
+    event: E,
+    listener: (...args: SocketEvents[E]) => void,
+  ): this;
   prependListener(event: string | symbol, listener: (...args: never[]) => void): this;
-  prependOnceListener<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
+  prependOnceListener<E extends keyof SocketEvents>(
+    event: E,
+    listener: (...args: SocketEvents[E]) => void,
+  ): this;
   prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
 }
 
@@ -87,7 +120,9 @@ export class SpinesSocket extends Duplex {
   readonly #ownsClient: boolean;
   readonly #ownOptions: Omit<ConnectOptions, 'signal'>;
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => { this.destroy(abortError(this.#signal!, this.#connecting ? 'connect' : 'read')); };
+  readonly #onAbort = (): void => {
+    this.destroy(abortError(this.#signal!, this.#connecting ? 'connect' : 'read'));
+  };
   #referenced = true;
   readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
@@ -114,18 +149,42 @@ export class SpinesSocket extends Duplex {
   #idle: NodeJS.Timeout | null = null;
 
   constructor(options: SocketOptions = {}) {
-    const { allowHalfOpen = false, highWaterMark = STREAM_HIGH_WATER_BYTES, link = 'reliable', routing = 'link-state', congestion } = options;
-    if (!['best-effort', 'reliable'].includes(link)) throw argumentError('ERR_INVALID_ARG_VALUE', `link must be best-effort or reliable, not ${String(link)}`);
-    if (!['link-state', 'byzantine'].includes(routing)) throw argumentError('ERR_INVALID_ARG_VALUE', `routing must be link-state or byzantine, not ${String(routing)}`);
+    const {
+      allowHalfOpen = false,
+      highWaterMark = STREAM_HIGH_WATER_BYTES,
+      link = 'reliable',
+      routing = 'link-state',
+      congestion,
+    } = options;
+    if (!['best-effort', 'reliable'].includes(link))
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `link must be best-effort or reliable, not ${String(link)}`,
+      );
+    if (!['link-state', 'byzantine'].includes(routing))
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `routing must be link-state or byzantine, not ${String(routing)}`,
+      );
     checkCongestion(congestion);
     checkSecrecy(options.secrecy);
     for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
-      if (options[mode]) throw argumentError('ERR_INVALID_ARG_VALUE', `The property 'options.${mode}' is not supported. Received true`);
+      if (options[mode])
+        throw argumentError(
+          'ERR_INVALID_ARG_VALUE',
+          `The property 'options.${mode}' is not supported. Received true`,
+        );
     }
     const signal = checkSignal(options.signal, 'signal');
     const liveness = new Liveness(options);
     // 'close' carries hadError, so it is emitted here, as in net.
-    super({ allowHalfOpen: Boolean(allowHalfOpen), emitClose: false, autoDestroy: true, decodeStrings: true, highWaterMark });
+    super({
+      allowHalfOpen: Boolean(allowHalfOpen),
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: true,
+      highWaterMark,
+    });
     this.#link = link;
     this.#routing = routing;
     this.#congestion = congestion;
@@ -136,16 +195,23 @@ export class SpinesSocket extends Duplex {
     this.#ownOptions = { ...options.connect, reconnect: false };
     this.#client = options.client ?? ownedClient(this.#ownOptions);
     this.#internals = internalsOf(this.#client);
-    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    if (this.#internals.over)
+      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
+        syscall: 'socket',
+      });
     this.#member = {
       onConnectionUp: () => {},
       onConnectionDown: () => {},
       onConnectionDrain: () => this.#pump(),
-      onClientClosed: () => { this.destroy(); },
+      onClientClosed: () => {
+        this.destroy();
+      },
     };
     this.#listener = this.#makeListener();
     this.#internals.attach(this.#member);
-    this.on('end', () => { if (!this.allowHalfOpen) this.write = writeAfterEnd; });
+    this.on('end', () => {
+      if (!this.allowHalfOpen) this.write = writeAfterEnd;
+    });
     this.#signal = signal;
     // Not at once: whoever made the socket must have the chance to listen for 'error'.
     if (signal?.aborted) process.nextTick(this.#onAbort);
@@ -161,7 +227,9 @@ export class SpinesSocket extends Duplex {
         if (listener.lingered !== null) listener.lingered();
         else this.#onClosed(error);
       },
-      onReading: () => { if (listener === this.#listener) this.#keepAlive(); },
+      onReading: () => {
+        if (listener === this.#listener) this.#keepAlive();
+      },
       lingered: null,
     };
     return listener;
@@ -174,8 +242,9 @@ export class SpinesSocket extends Duplex {
   /* ---------------------------------------------------------------- connecting */
 
   /**
-   * 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE, ENOENT (name), EISCONN (is connected),
-   * EALREADY (is connecting) ... and 'close'. After 'close' it may be called again.
+   * 'connect' and 'ready', or 'error' with ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EADDRINUSE,
+   * ENOENT (name), EISCONN (is connected), EALREADY (is connecting) ... and 'close'. After 'close'
+   * it may be called again.
    */
   connect(options: ConnectTarget, callback?: () => void): this;
   connect(port: number | string, host: string | undefined, callback?: () => void): this;
@@ -186,8 +255,14 @@ export class SpinesSocket extends Duplex {
     if (callback !== undefined) this.once('connect', callback);
     if (this.destroyed) return this;
     if (this.#connecting || this.#stream !== null) {
-      const [code, what] = this.#connecting ? ['EALREADY', 'is connecting'] : ['EISCONN', 'is connected'];
-      return this.destroy(new SpinesClientError(code, `connect ${code}: this socket ${what}; make a new one`, { syscall: 'connect' }));
+      const [code, what] = this.#connecting
+        ? ['EALREADY', 'is connecting']
+        : ['EISCONN', 'is connected'];
+      return this.destroy(
+        new SpinesClientError(code, `connect ${code}: this socket ${what}; make a new one`, {
+          syscall: 'connect',
+        }),
+      );
     }
     this.#target = target;
     this.#setConnecting(true);
@@ -196,8 +271,13 @@ export class SpinesSocket extends Duplex {
     else {
       const internals = this.#internals;
       this.#client.open().then(
-        () => guarded(() => { if (this.#target === target && this.#internals === internals) this.#dial(target); }),
-        (error: SpinesClientError) => { if (this.#target === target) this.#failed(error, 'connect'); },
+        () =>
+          guarded(() => {
+            if (this.#target === target && this.#internals === internals) this.#dial(target);
+          }),
+        (error: SpinesClientError) => {
+          if (this.#target === target) this.#failed(error, 'connect');
+        },
       );
     }
     return this;
@@ -208,7 +288,10 @@ export class SpinesSocket extends Duplex {
     if (this.#ownsClient) this.#client = ownedClient(this.#ownOptions);
     this.#listener = this.#makeListener();
     this.#internals = internalsOf(this.#client);
-    if (this.#internals.over) throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', { syscall: 'socket' });
+    if (this.#internals.over)
+      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
+        syscall: 'socket',
+      });
     (this as { _undestroy?: () => void })._undestroy?.();
     if (this.write === writeAfterEnd) this.write = SpinesSocket.prototype.write;
     this.#internals.attach(this.#member);
@@ -230,7 +313,10 @@ export class SpinesSocket extends Duplex {
   }
 
   #keepAlive(): void {
-    const busy = this.#referenced && !this.destroyed && (this.#connecting || this.#writeDone !== null || this.#stream?.reading === true);
+    const busy =
+      this.#referenced &&
+      !this.destroyed &&
+      (this.#connecting || this.#writeDone !== null || this.#stream?.reading === true);
     this.#internals.keepAlive(this.#member, busy);
   }
 
@@ -238,11 +324,20 @@ export class SpinesSocket extends Duplex {
     if (this.destroyed) return;
     const { core } = this.#internals;
     if (target.port === 0) {
-      process.nextTick(() => this.#failed(new SpinesClientError('ECONNREFUSED', 'nobody listens at port 0'), 'connect'));
+      process.nextTick(() =>
+        this.#failed(new SpinesClientError('ECONNREFUSED', 'nobody listens at port 0'), 'connect'),
+      );
       return;
     }
-    if (target.localAddress !== undefined && !isLocalHost(target.localAddress) && target.localAddress !== this.#client.node) {
-      const error = new SpinesClientError('EADDRNOTAVAIL', `${target.localAddress} is not this node, which is ${this.#client.node}`);
+    if (
+      target.localAddress !== undefined &&
+      !isLocalHost(target.localAddress) &&
+      target.localAddress !== this.#client.node
+    ) {
+      const error = new SpinesClientError(
+        'EADDRNOTAVAIL',
+        `${target.localAddress} is not this node, which is ${this.#client.node}`,
+      );
       process.nextTick(() => this.#failed(error, 'bind'));
       return;
     }
@@ -258,8 +353,20 @@ export class SpinesSocket extends Duplex {
     let failure: SpinesClientError | null = null;
     let failed = 'socket';
     const { keepaliveMs, silenceMs } = this.#liveness;
-    const kind = { kind: 'stream', link: this.#link, routing: this.#routing, secrecy: this.#secrecy, congestion: this.#congestion };
-    core.request('socket', { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs }, (error) => { failure = error; });
+    const kind = {
+      kind: 'stream',
+      link: this.#link,
+      routing: this.#routing,
+      secrecy: this.#secrecy,
+      congestion: this.#congestion,
+    };
+    core.request(
+      'socket',
+      { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs },
+      (error) => {
+        failure = error;
+      },
+    );
     if (target.localPort !== undefined) {
       core.request('bind', { socket, port: target.localPort }, (error) => {
         if (failure !== null || error === null) return;
@@ -267,24 +374,42 @@ export class SpinesSocket extends Duplex {
         failed = 'bind';
       });
     }
-    core.request('connect', { socket, node: target.host ?? this.#client.node, port: target.port, timeoutMs: target.timeoutMs }, (error, result) => {
-      if (stream.state !== 'connecting') return;
-      if (failure === null && error === null) {
-        this.#established(stream, result);
-        return;
-      }
-      const syscall = failure === null ? 'connect' : failed;
-      stream.abandon();
-      core.request('close', { socket }, () => {});
-      this.#failed(failure ?? error!, syscall);
-    });
+    core.request(
+      'connect',
+      {
+        socket,
+        node: target.host ?? this.#client.node,
+        port: target.port,
+        timeoutMs: target.timeoutMs,
+      },
+      (error, result) => {
+        if (stream.state !== 'connecting') return;
+        if (failure === null && error === null) {
+          this.#established(stream, result);
+          return;
+        }
+        const syscall = failure === null ? 'connect' : failed;
+        stream.abandon();
+        core.request('close', { socket }, () => {});
+        this.#failed(failure ?? error!, syscall);
+      },
+    );
   }
 
   #established(stream: CoreStream, result: Record<string, unknown>): void {
     const { node, port, remoteNode, remotePort } = result;
     stream.established();
-    if (typeof node !== 'string' || typeof port !== 'number' || typeof remoteNode !== 'string' || typeof remotePort !== 'number') {
-      this.resetAndDestroy(new SpinesClientError('EPROTO', 'the daemon connected to no address', { syscall: 'connect' }));
+    if (
+      typeof node !== 'string' ||
+      typeof port !== 'number' ||
+      typeof remoteNode !== 'string' ||
+      typeof remotePort !== 'number'
+    ) {
+      this.resetAndDestroy(
+        new SpinesClientError('EPROTO', 'the daemon connected to no address', {
+          syscall: 'connect',
+        }),
+      );
       return;
     }
     this.#setConnecting(false);
@@ -321,9 +446,19 @@ export class SpinesSocket extends Duplex {
     const target = this.#target!;
     const host = target.host ?? (this.#client.node || 'localhost');
     const local = syscall === 'bind';
-    this.destroy(new SpinesClientError(cause.code, `${syscall} ${cause.code} ${local ? `port ${target.localPort}` : `${host}:${target.port}`}: ${cause.message}`, {
-      syscall, cause, address: local ? this.#client.node : host, port: local ? target.localPort : target.port,
-    }));
+    this.destroy(
+      new SpinesClientError(
+        cause.code,
+        `${syscall} ${cause.code} ` +
+          `${local ? `port ${target.localPort}` : `${host}:${target.port}`}: ${cause.message}`,
+        {
+          syscall,
+          cause,
+          address: local ? this.#client.node : host,
+          port: local ? target.localPort : target.port,
+        },
+      ),
+    );
   }
 
   /* ---------------------------------------------------------------- reading */
@@ -349,20 +484,32 @@ export class SpinesSocket extends Duplex {
 
   /* ---------------------------------------------------------------- writing */
 
-  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override _write(
+    chunk: Uint8Array,
+    _encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
     this.#put([chunk], callback);
   }
 
-  override _writev(chunks: { chunk: Uint8Array; encoding: BufferEncoding }[], callback: (error?: Error | null) => void): void {
-    this.#put(chunks.map(({ chunk }) => chunk), callback);
+  override _writev(
+    chunks: { chunk: Uint8Array; encoding: BufferEncoding }[],
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#put(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
   }
 
   #put(parts: readonly Uint8Array[], callback: (error?: Error | null) => void): void {
     const state = this.#stream?.state;
     if (!this.#connecting && state !== 'open') {
-      callback(state === undefined
-        ? new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed', { syscall: 'write' })
-        : new SpinesClientError('EPIPE', 'write EPIPE: the stream is over', { syscall: 'write' }));
+      callback(
+        state === undefined
+          ? new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed', { syscall: 'write' })
+          : new SpinesClientError('EPIPE', 'write EPIPE: the stream is over', { syscall: 'write' }),
+      );
       return;
     }
     for (const part of parts) this.#outgoing.push(part);
@@ -373,7 +520,10 @@ export class SpinesSocket extends Duplex {
     if (this.#writeDone !== null) this.#keepAlive();
   }
 
-  /** Sends what credit and connection allow; the write under way is done once all of it is handed over. */
+  /**
+   * Sends what credit and connection allow; the write under way is done once all of it is handed
+   * over.
+   */
   #pump(): void {
     const done = this.#writeDone;
     const stream = this.#stream;
@@ -402,7 +552,10 @@ export class SpinesSocket extends Duplex {
     this.#end(callback);
   }
 
-  /** `done` in a later turn, once the operating system has the end: as in net, where a socket whose far end has ended lives until then. */
+  /**
+   * `done` in a later turn, once the operating system has the end: as in net, where a socket whose
+   * far end has ended lives until then.
+   */
   #end(done: (error?: Error | null) => void): void {
     this.#stream?.end();
     const { batch } = this.#internals;
@@ -421,7 +574,8 @@ export class SpinesSocket extends Duplex {
 
   /** Ends the stream at once; the far end sees a reset. */
   resetAndDestroy(error?: Error): this {
-    if (this.#stream === null && !this.#connecting) return this.destroy(new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed'));
+    if (this.#stream === null && !this.#connecting)
+      return this.destroy(new SpinesClientError('ERR_SOCKET_CLOSED', 'Socket is closed'));
     this.#resetAsked = true;
     return this.destroy(error);
   }
@@ -440,7 +594,12 @@ export class SpinesSocket extends Duplex {
       stream.abandon();
       if (core.state === 'open') core.request('close', { socket: stream.id }, () => {});
     } else if (stream !== null && stream.state === 'open') {
-      const lost = this.#resetAsked || this.readableLength > 0 || stream.queuedBytes > 0 || this.writableLength > 0 || this.#outgoing.bytes > 0;
+      const lost =
+        this.#resetAsked ||
+        this.readableLength > 0 ||
+        stream.queuedBytes > 0 ||
+        this.writableLength > 0 ||
+        this.#outgoing.bytes > 0;
       if (lost) stream.reset();
       else stream.finish();
     }
@@ -450,7 +609,14 @@ export class SpinesSocket extends Duplex {
     this.#writeDone = null;
     callback(error);
     process.nextTick(() => {
-      done?.(error ?? new SpinesClientError('ERR_STREAM_DESTROYED', 'the socket was destroyed before this was sent', { syscall: 'write' }));
+      done?.(
+        error ??
+          new SpinesClientError(
+            'ERR_STREAM_DESTROYED',
+            'the socket was destroyed before this was sent',
+            { syscall: 'write' },
+          ),
+      );
       this.#closeEmitted = true;
       this.emit('close', error !== null);
     });
@@ -483,8 +649,18 @@ export class SpinesSocket extends Duplex {
       return;
     }
     if (error !== null) {
-      const remote = this.#remote ?? { address: this.#target?.host ?? '', port: this.#target?.port };
-      this.destroy(new SpinesClientError(error.code, `read ${error.code}: ${error.message}`, { syscall: 'read', cause: error, address: remote.address, port: remote.port }));
+      const remote = this.#remote ?? {
+        address: this.#target?.host ?? '',
+        port: this.#target?.port,
+      };
+      this.destroy(
+        new SpinesClientError(error.code, `read ${error.code}: ${error.message}`, {
+          syscall: 'read',
+          cause: error,
+          address: remote.address,
+          port: remote.port,
+        }),
+      );
     } else if (this.#stream?.cut) {
       this.destroy();
     }
@@ -549,7 +725,8 @@ export class SpinesSocket extends Duplex {
   setTimeout(timeoutMs: number, callback?: () => void): this {
     if (this.destroyed) return this;
     const limitMs = checkDuration('msecs', timeoutMs);
-    if (callback !== undefined && typeof callback !== 'function') throw typeError('callback', 'of type function', callback);
+    if (callback !== undefined && typeof callback !== 'function')
+      throw typeError('callback', 'of type function', callback);
     if (this.#idle !== null) clearTimeout(this.#idle);
     this.#idle = null;
     this.timeout = timeoutMs;
@@ -570,20 +747,33 @@ export class SpinesSocket extends Duplex {
   }
 
   /**
-   * Whether an idle stream asks its far end for a sign of life, and after how many milliseconds, at least 500; 0 or none: as often as before.
-   * Unlike in net it is on from the beginning, as the daemon's `streams.keepalive` says.
+   * Whether an idle stream asks its far end for a sign of life, and after how many milliseconds, at
+   * least 500; 0 or none: as often as before. Unlike in net it is on from the beginning, as the
+   * daemon's `streams.keepalive` says.
    */
   setKeepAlive(enable?: boolean, initialDelayMs?: number): this {
     const changed = this.#liveness.setKeepAlive(enable, initialDelayMs);
     const { core } = this.#internals;
     const stream = this.#stream;
-    if (!changed || core.state !== 'open' || (stream?.state !== 'connecting' && stream?.state !== 'open')) return this;
+    if (
+      !changed ||
+      core.state !== 'open' ||
+      (stream?.state !== 'connecting' && stream?.state !== 'open')
+    )
+      return this;
     // A stream that is over by then needs none.
-    core.request('setOption', { socket: stream.id, option: 'keepaliveMs', value: this.#liveness.keepaliveMs }, () => {});
+    core.request(
+      'setOption',
+      { socket: stream.id, option: 'keepaliveMs', value: this.#liveness.keepaliveMs },
+      () => {},
+    );
     return this;
   }
 
-  /** Of a socket with a client of its own, or its server's; a shared client keeps the process running by itself (its `ref`). */
+  /**
+   * Of a socket with a client of its own, or its server's; a shared client keeps the process
+   * running by itself (its `ref`).
+   */
   ref(): this {
     this.#referenced = true;
     this.#keepAlive();
@@ -602,21 +792,41 @@ export class SpinesSocket extends Duplex {
 }
 
 /** What a socket without half-open says to writes once the far end has ended. */
-function writeAfterEnd(this: SpinesSocket, _chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+function writeAfterEnd(
+  this: SpinesSocket,
+  _chunk: unknown,
+  encoding?: unknown,
+  callback?: unknown,
+): boolean {
   const done = typeof encoding === 'function' ? encoding : callback;
-  const error = new SpinesClientError('EPIPE', 'This socket has been ended by the other party', { syscall: 'write' });
+  const error = new SpinesClientError('EPIPE', 'This socket has been ended by the other party', {
+    syscall: 'write',
+  });
   if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);
   this.destroy(error);
   return false;
 }
 
-/** A connecting socket, on `options.client` or on a client of its own. Fit for `createConnection` of node:http. */
-export function connect(options: SocketOptions & ConnectTarget & { timeout?: number | undefined }, callback?: () => void): SpinesSocket;
-export function connect(port: number | string, host: string | undefined, callback?: () => void): SpinesSocket;
+/**
+ * A connecting socket, on `options.client` or on a client of its own. Fit for `createConnection` of
+ * node:http.
+ */
+export function connect(
+  options: SocketOptions & ConnectTarget & { timeout?: number | undefined },
+  callback?: () => void,
+): SpinesSocket;
+export function connect(
+  port: number | string,
+  host: string | undefined,
+  callback?: () => void,
+): SpinesSocket;
 export function connect(port: number | string, callback?: () => void): SpinesSocket;
 export function connect(...args: unknown[]): SpinesSocket {
   readConnectArguments(args);
-  const options = typeof args[0] === 'object' && args[0] !== null ? (args[0] as SocketOptions & { timeout?: number | undefined }) : {};
+  const options =
+    typeof args[0] === 'object' && args[0] !== null
+      ? (args[0] as SocketOptions & { timeout?: number | undefined })
+      : {};
   const { timeout } = options;
   const socket = new SpinesSocket(options);
   if (timeout) socket.setTimeout(timeout);

@@ -1,8 +1,9 @@
 /**
- * `spines cat --datagram`: standard input cut into datagrams, and datagrams written to standard output.
+ * `spines cat --datagram`: standard input cut into datagrams, and datagrams written to standard
+ * output.
  *
- * Owns cutting, pacing and the end mark: an empty datagram, sent three times because one may be lost. The
- * listener ends at the first. With --reply both ends do both.
+ * Owns cutting, pacing and the end mark: an empty datagram, sent three times because one may be
+ * lost. The listener ends at the first. With --reply both ends do both.
  */
 
 import type { RemoteInfo, SpinesClient, SpinesClientError, SpinesDatagram } from 'spines-client';
@@ -50,8 +51,12 @@ class Counts {
   /** "sent 10 MiB in 7577 datagrams in 2.10 s (39.9 Mbit/s), 0 dropped". */
   describe(verb: string): string {
     const seconds = (this.#lastMs - this.#firstMs) / 1_000;
-    const rate = seconds > 0 ? ` (${formatRate(Math.round((this.bytes * 8) / seconds / 100) / 10)})` : '';
-    return `${verb} ${this.bytes} bytes (${formatSize(this.bytes)}) in ${this.datagrams} datagrams in ${seconds.toFixed(2)} s${rate}, ${this.dropped} dropped`;
+    const rate =
+      seconds > 0 ? ` (${formatRate(Math.round((this.bytes * 8) / seconds / 100) / 10)})` : '';
+    return (
+      `${verb} ${this.bytes} bytes (${formatSize(this.bytes)}) in ${this.datagrams} ` +
+      `datagrams in ${seconds.toFixed(2)} s${rate}, ${this.dropped} dropped`
+    );
   }
 }
 
@@ -65,7 +70,10 @@ class Wire {
   readonly broken: Promise<never>;
   refusal: SpinesClientError | null = null;
 
-  constructor(client: SpinesClient, { link = 'best-effort', routing = 'link-state', secrecy }: CatFlags) {
+  constructor(
+    client: SpinesClient,
+    { link = 'best-effort', routing = 'link-state', secrecy }: CatFlags,
+  ) {
     this.client = client;
     this.socket = client.datagram({ link, routing, secrecy, recvQueueBytes: RECV_QUEUE_BYTES });
     this.broken = new Promise<never>((_, reject) => {
@@ -75,7 +83,9 @@ class Wire {
     });
     // Whoever waits sees it; nobody may be waiting just now.
     this.broken.catch(() => {});
-    this.socket.on('dropped', ({ count }) => { this.received.dropped += count; });
+    this.socket.on('dropped', ({ count }) => {
+      this.received.dropped += count;
+    });
     this.socket.on('sendError', (error) => {
       this.sent.dropped += error.count;
       this.refusal = error;
@@ -83,20 +93,30 @@ class Wire {
   }
 
   bind(port: number): Promise<void> {
-    return Promise.race([this.broken, new Promise<void>((resolve) => this.socket.bind(port, resolve))]);
+    return Promise.race([
+      this.broken,
+      new Promise<void>((resolve) => this.socket.bind(port, resolve)),
+    ]);
   }
 
   /** Sends standard input to `peerOf()`, then the end marks. */
   async pump(peerOf: () => Promise<Peer>, flags: CatFlags): Promise<void> {
     const { size = SIZE_DEFAULT } = flags;
     const nowUs = (): number => performance.now() * 1_000;
-    const bucket = flags.rate === undefined ? null : new TokenBucket(flags.rate, burstBytes(flags.rate, size), nowUs());
+    const bucket =
+      flags.rate === undefined
+        ? null
+        : new TokenBucket(flags.rate, burstBytes(flags.rate, size), nowUs());
     let peer: Peer | null = null;
     for await (const chunk of standardInput(tellNotRead) as AsyncIterable<Buffer>) {
       peer = await peerOf();
       for (let at = 0; at < chunk.length; at += size) {
         const part = chunk.subarray(at, at + size);
-        for (let waitUs = bucket?.take(nowUs(), part.length) ?? 0; waitUs > 0; waitUs = bucket!.take(nowUs(), part.length)) {
+        for (
+          let waitUs = bucket?.take(nowUs(), part.length) ?? 0;
+          waitUs > 0;
+          waitUs = bucket!.take(nowUs(), part.length)
+        ) {
           await sleep(waitUs / 1_000);
         }
         const room = this.socket.send(part, peer.port, peer.node);
@@ -110,11 +130,15 @@ class Wire {
       this.socket.send(empty, peer.port, peer.node);
       await sleep(END_MARK_GAP_MS);
     }
-    // The daemon answers in order: once this is answered it has taken all of the above, and said what it refused.
+    // The daemon answers in order: once this is answered it has taken all of the above, and said
+    // what it refused.
     await ask(this.client, 'status');
   }
 
-  /** Writes what arrives to standard output; `onMessage` sees each datagram first, and says false to swallow it. */
+  /**
+   * Writes what arrives to standard output; `onMessage` sees each datagram first, and says false to
+   * swallow it.
+   */
   print(onMessage: (message: Buffer, from: RemoteInfo) => boolean): void {
     outputMatters();
     this.socket.on('message', (message, from) => {
@@ -128,12 +152,18 @@ class Wire {
   }
 }
 
-export async function listenForDatagrams(client: SpinesClient, port: number, flags: CatFlags): Promise<void> {
+export async function listenForDatagrams(
+  client: SpinesClient,
+  port: number,
+  flags: CatFlags,
+): Promise<void> {
   const wire = new Wire(client, flags);
   const over = new Signal();
   let gotPeer: (peer: Peer) => void = () => {};
   let last: Peer | null = null;
-  const firstPeer = new Promise<Peer>((resolve) => { gotPeer = resolve; });
+  const firstPeer = new Promise<Peer>((resolve) => {
+    gotPeer = resolve;
+  });
   wire.print((message, from) => {
     // Later end marks of one sender mean nothing to the next one.
     last = { node: from.address, port: from.port };
@@ -145,18 +175,25 @@ export async function listenForDatagrams(client: SpinesClient, port: number, fla
   onSignals(interrupted);
   await wire.bind(port);
   if (flags.verbose === true) note(`listening on ${client.name || client.node} port ${port}`);
-  const replies = flags.reply === true ? wire.pump(async () => last ?? firstPeer, flags) : Promise.resolve();
+  const replies =
+    flags.reply === true ? wire.pump(async () => last ?? firstPeer, flags) : Promise.resolve();
   replies.catch(() => {});
   await Promise.race([Promise.all([over.promise, replies]), interrupted.promise, wire.broken]);
   report(wire, flags, flags.reply === true, true);
   if (interrupted.isSet) process.exitCode = flags.keepOpen === true ? EXIT_OK : 130;
 }
 
-export async function sendDatagrams(client: SpinesClient, name: string, port: number, flags: CatFlags): Promise<void> {
+export async function sendDatagrams(
+  client: SpinesClient,
+  name: string,
+  port: number,
+  flags: CatFlags,
+): Promise<void> {
   const { node } = await new Patience(flags.wait).until(async () => {
     const found = await ask(client, 'resolve', { name });
     // Whether somebody listens there is not to be known.
-    if (flags.wait !== undefined) await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
+    if (flags.wait !== undefined)
+      await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
     return found;
   });
   const wire = new Wire(client, flags);
@@ -179,7 +216,12 @@ export async function sendDatagrams(client: SpinesClient, name: string, port: nu
   if (interrupted.isSet) {
     process.exitCode = 130;
   } else if (wire.refusal !== null) {
-    throw new Failure(EXIT_NO, wire.refusal.code, `${wire.sent.dropped} datagrams were not sent (${wire.refusal.message.split(';')[0]}); see \`spines routes\`, or give a lower --rate`);
+    throw new Failure(
+      EXIT_NO,
+      wire.refusal.code,
+      `${wire.sent.dropped} datagrams were not sent (${wire.refusal.message.split(';')[0]}); see ` +
+        `\`spines routes\`, or give a lower --rate`,
+    );
   }
 }
 

@@ -1,9 +1,11 @@
 /**
- * `spines cat` with a stream: standard input to the far end, what comes from there to standard output.
+ * `spines cat` with a stream: standard input to the far end, what comes from there to standard
+ * output.
  *
- * Owns pacing, half-close and when it is over. The end of standard input ends our direction; the far end's end does not
- * end ours, unless nothing is to be expected of standard input: it is a terminal, or it has given nothing for IDLE_INPUT_MS
- * since (a pipe that its writer forgot). Invariant: exit code 0 means that all was handed over, in both directions; who stops before,
+ * Owns pacing, half-close and when it is over. The end of standard input ends our direction; the
+ * far end's end does not end ours, unless nothing is to be expected of standard input: it is a
+ * terminal, or it has given nothing for IDLE_INPUT_MS since (a pipe that its writer forgot).
+ * Invariant: exit code 0 means that all was handed over, in both directions; who stops before,
  * interrupted or killed, leaves the far end a reset.
  */
 
@@ -14,7 +16,14 @@ import type { SpinesClient, SpinesSocket } from 'spines-client';
 
 import { formatRate, formatSize } from '../../text/units.ts';
 import type { CatFlags } from './cat-flags.ts';
-import { EXIT_NO, EXIT_NO_DAEMON, EXIT_OK, EXIT_USAGE, Failure, oneLine } from '../terminal/failure.ts';
+import {
+  EXIT_NO,
+  EXIT_NO_DAEMON,
+  EXIT_OK,
+  EXIT_USAGE,
+  Failure,
+  oneLine,
+} from '../terminal/failure.ts';
 import { note, outputMatters } from '../terminal/output.ts';
 import { TokenBucket, burstBytes } from '../replay/pacing.ts';
 import { Patience } from '../terminal/patience.ts';
@@ -24,10 +33,21 @@ const IDLE_INPUT_MS = 5_000;
 /** Paced input is cut to pieces of this size. */
 const PACED_BYTES = 4_096;
 
-export async function connectStream(client: SpinesClient, node: string, port: number, flags: CatFlags): Promise<void> {
+export async function connectStream(
+  client: SpinesClient,
+  node: string,
+  port: number,
+  flags: CatFlags,
+): Promise<void> {
   const interrupted = interruption();
   const connected = new Patience(flags.wait).until(async () => {
-    const socket = client.stream({ allowHalfOpen: true, link: flags.link, routing: flags.routing, secrecy: flags.secrecy, silenceMs: flags.silence });
+    const socket = client.stream({
+      allowHalfOpen: true,
+      link: flags.link,
+      routing: flags.routing,
+      secrecy: flags.secrecy,
+      silenceMs: flags.silence,
+    });
     try {
       socket.connect({ port, host: node });
       await once(socket, 'connect');
@@ -41,9 +61,20 @@ export async function connectStream(client: SpinesClient, node: string, port: nu
   await exchange(client, socket, flags, true, interrupted);
 }
 
-export async function listenForStreams(client: SpinesClient, port: number, flags: CatFlags): Promise<void> {
+export async function listenForStreams(
+  client: SpinesClient,
+  port: number,
+  flags: CatFlags,
+): Promise<void> {
   const keepOpen = flags.keepOpen === true;
-  const server = client.createServer({ allowHalfOpen: true, pauseOnConnect: true, link: flags.link, routing: flags.routing, secrecy: flags.secrecy, silenceMs: flags.silence });
+  const server = client.createServer({
+    allowHalfOpen: true,
+    pauseOnConnect: true,
+    link: flags.link,
+    routing: flags.routing,
+    secrecy: flags.secrecy,
+    silenceMs: flags.silence,
+  });
   const interrupted = interruption();
   try {
     server.listen({ port, backlog: keepOpen ? undefined : 1 });
@@ -70,10 +101,16 @@ export async function listenForStreams(client: SpinesClient, port: number, flags
     do {
       while (waiting.length === 0) {
         if (lost !== null) throw listenFailure(client, lost, port);
-        await Promise.race([new Promise<void>((resolve) => { wake = resolve; }), interrupted]);
+        await Promise.race([
+          new Promise<void>((resolve) => {
+            wake = resolve;
+          }),
+          interrupted,
+        ]);
       }
       const socket = waiting.shift()!;
-      if (flags.verbose === true) note(`connected from ${socket.remoteAddress} port ${socket.remotePort}`);
+      if (flags.verbose === true)
+        note(`connected from ${socket.remoteAddress} port ${socket.remotePort}`);
       try {
         await exchange(client, socket, flags, !keepOpen, interrupted);
       } catch (error) {
@@ -89,14 +126,30 @@ export async function listenForStreams(client: SpinesClient, port: number, flags
   }
 }
 
-async function exchange(client: SpinesClient, socket: SpinesSocket, flags: CatFlags, reads: boolean, interrupted: Promise<never>): Promise<void> {
+async function exchange(
+  client: SpinesClient,
+  socket: SpinesSocket,
+  flags: CatFlags,
+  reads: boolean,
+  interrupted: Promise<never>,
+): Promise<void> {
   const startMs = performance.now();
   outputMatters();
-  const input: Readable | null = reads ? standardInput(flags.listen === undefined ? tellNotRead : undefined) : null;
+  const input: Readable | null = reads
+    ? standardInput(flags.listen === undefined ? tellNotRead : undefined)
+    : null;
   try {
     const incoming = receive(socket);
-    const outgoing = input === null ? incoming.then(() => { socket.end(); }) : send(socket, input, flags);
-    const idle = input === null ? incoming : Promise.race([outgoing, incoming.then(() => nothingToExpect(input, socket, outgoing))]);
+    const outgoing =
+      input === null
+        ? incoming.then(() => {
+            socket.end();
+          })
+        : send(socket, input, flags);
+    const idle =
+      input === null
+        ? incoming
+        : Promise.race([outgoing, incoming.then(() => nothingToExpect(input, socket, outgoing))]);
     outgoing.catch(() => {});
     idle.catch(() => {});
     await Promise.race([Promise.all([incoming, idle]), interrupted]);
@@ -124,22 +177,37 @@ async function receive(socket: SpinesSocket): Promise<void> {
 
 async function send(socket: SpinesSocket, input: Readable, flags: CatFlags): Promise<void> {
   // Before the pipeline, which would end the stream as if that had been all.
-  input.once('error', () => { socket.resetAndDestroy(); });
+  input.once('error', () => {
+    socket.resetAndDestroy();
+  });
   if (flags.rate === undefined) await pipeline(input, socket, { end: true });
   else await pipeline(input, pacer(flags.rate), socket, { end: true });
 }
 
 /** Resolves when nothing more is to be expected of `input`, after the far end has ended. */
-async function nothingToExpect(input: Readable, socket: SpinesSocket, outgoing: Promise<void>): Promise<void> {
+async function nothingToExpect(
+  input: Readable,
+  socket: SpinesSocket,
+  outgoing: Promise<void>,
+): Promise<void> {
   if (inputIsTerminal()) return;
   let over = false;
-  const ended = outgoing.then(() => { over = true; });
-  for (let given = true; given && !over;) {
+  const ended = outgoing.then(() => {
+    over = true;
+  });
+  for (let given = true; given && !over; ) {
     given = false;
-    const onData = (): void => { given = true; };
+    const onData = (): void => {
+      given = true;
+    };
     input.on('data', onData);
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([ended, new Promise<void>((resolve) => { timer = setTimeout(resolve, IDLE_INPUT_MS); })]);
+    await Promise.race([
+      ended,
+      new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, IDLE_INPUT_MS);
+      }),
+    ]);
     clearTimeout(timer);
     input.off('data', onData);
     // What waits for the far end to read it was given as well.
@@ -185,18 +253,31 @@ function interruption(): Promise<never> {
 function streamFailure(client: SpinesClient, error: unknown): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
   const code = (error as NodeJS.ErrnoException).code ?? 'EUNKNOWN';
-  if (error.constructor.name !== 'SpinesClientError' && !code.startsWith('ERR_STREAM')) return error;
+  if (error.constructor.name !== 'SpinesClientError' && !code.startsWith('ERR_STREAM'))
+    return error;
   const message = oneLine(error.message);
-  return new Failure(client.connected ? EXIT_NO : EXIT_NO_DAEMON, code, message.includes(';') ? message : `${message}; see \`spines sessions\`, or try again`);
+  return new Failure(
+    client.connected ? EXIT_NO : EXIT_NO_DAEMON,
+    code,
+    message.includes(';') ? message : `${message}; see \`spines sessions\`, or try again`,
+  );
 }
 
 function listenFailure(client: SpinesClient, error: unknown, port: number): unknown {
-  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return new Failure(EXIT_USAGE, 'EADDRINUSE', `port ${port} is taken; choose another port, or see \`spines sessions\``);
+  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE')
+    return new Failure(
+      EXIT_USAGE,
+      'EADDRINUSE',
+      `port ${port} is taken; choose another port, or see \`spines sessions\``,
+    );
   return streamFailure(client, error);
 }
 
 /** "sent 10485760 bytes (10 MiB) in 2.10 s (39.9 Mbit/s)". */
 function describe(verb: string, bytes: number, startMs: number): string {
   const seconds = (performance.now() - startMs) / 1_000;
-  return `${verb} ${bytes} bytes (${formatSize(bytes)}) in ${seconds.toFixed(2)} s (${formatRate(Math.round((bytes * 8) / seconds / 100) / 10)})`;
+  return (
+    `${verb} ${bytes} bytes (${formatSize(bytes)}) in ${seconds.toFixed(2)} s ` +
+    `(${formatRate(Math.round((bytes * 8) / seconds / 100) / 10)})`
+  );
 }

@@ -1,8 +1,10 @@
 /**
- * Standard input for commands that may run in the background: a terminal is read while this job is in its foreground only.
+ * Standard input for commands that may run in the background: a terminal is read while this job is
+ * in its foreground only.
  *
- * Reading it from the background stops the job (SIGTTIN), `wait` for it then waits for ever, and what is typed belongs to the shell.
- * Who is in the foreground is asked of the system, now and then: a shell's `fg` of a job that runs sends no signal.
+ * Reading it from the background stops the job (SIGTTIN), `wait` for it then waits for ever, and
+ * what is typed belongs to the shell. Who is in the foreground is asked of the system, now and
+ * then: a shell's `fg` of a job that runs sends no signal.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -19,7 +21,9 @@ export function inputIsTerminal(): boolean {
   return isatty(STDIN);
 }
 
-/** Destroy it when it is not needed any more. `onBackground`: it is a terminal that is not read yet. */
+/**
+ * Destroy it when it is not needed any more. `onBackground`: it is a terminal that is not read yet.
+ */
 export function standardInput(onBackground: () => void = () => {}): Readable {
   if (!inputIsTerminal()) return process.stdin;
   const input = new PassThrough();
@@ -64,10 +68,20 @@ function inForeground(): boolean {
 function groups(): readonly (number | undefined)[] {
   try {
     const text = readFileSync('/proc/self/stat', 'latin1');
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number);
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
     return [fields[2], fields[5]];
   } catch {
-    const { stdout } = spawnSync('ps', ['-o', 'pgid=,tpgid=', '-p', String(process.pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return (stdout ?? '').trim().split(/\s+/).filter((text) => text !== '').map(Number);
+    const { stdout } = spawnSync('ps', ['-o', 'pgid=,tpgid=', '-p', String(process.pid)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return (stdout ?? '')
+      .trim()
+      .split(/\s+/)
+      .filter((text) => text !== '')
+      .map(Number);
   }
 }

@@ -1,9 +1,11 @@
 /**
- * `spines init`: a whole network in a folder, ready to run: its authority, and for each node what its daemon needs.
+ * `spines init`: a whole network in a folder, ready to run: its authority, and for each node what
+ * its daemon needs.
  *
- * Owns the layout and the config files; keys and certificates are made by what is behind `spines keys`. Invariants: every
- * path in a node's folder is relative to it, so the folder can be copied to its host as it is; the authority's private key is
- * in no node's folder; nothing that exists is overwritten.
+ * Owns the layout and the config files; keys and certificates are made by what is behind `spines
+ * keys`. Invariants: every path in a node's folder is relative to it, so the folder can be copied
+ * to its host as it is; the authority's private key is in no node's folder; nothing that exists is
+ * overwritten.
  */
 
 import { rmSync } from 'node:fs';
@@ -14,7 +16,12 @@ import { stringify } from 'yaml';
 import { hex } from '../../core/base/bytes.ts';
 import { formatNodeId, isNodeName } from '../../core/base/ids.ts';
 import { armour } from '../../core/wire/certificate.ts';
-import { formatSocketAddress, isLoopback, parseSocketAddress, type SocketAddress } from '../../host/config/config-fields.ts';
+import {
+  formatSocketAddress,
+  isLoopback,
+  parseSocketAddress,
+  type SocketAddress,
+} from '../../host/config/config-fields.ts';
 import { usage } from '../terminal/failure.ts';
 import { certifyRequest, found } from './keys-authority.ts';
 import { MODE_PRIVATE, MODE_PUBLIC } from '../../host/files/whole-file.ts';
@@ -45,13 +52,29 @@ interface NetworkFlags extends PassphraseFlags {
 }
 
 export function registerInit(program: Command): void {
-  const command = program.command('init <network>').description('make a network in a folder: authority, and keys, certificate and config of each node')
+  const command = program
+    .command('init <network>')
+    .description(
+      'make a network in a folder: authority, and keys, certificate and config of each node',
+    )
     .requiredOption('-n, --nodes <count>', 'how many nodes', integerArg(1, NODES_MAX))
     .option('--dir <dir>', 'the folder (default: the name of the network)')
-    .option('--addresses <list>', 'UDP address:port of each node, with commas (default: 127.0.0.1:8101 and on)', addressesArg)
-    .addOption(new Option('--ring', 'link each node with the next one, in a ring (default)').conflicts('full'))
+    .option(
+      '--addresses <list>',
+      'UDP address:port of each node, with commas (default: 127.0.0.1:8101 and on)',
+      addressesArg,
+    )
+    .addOption(
+      new Option('--ring', 'link each node with the next one, in a ring (default)').conflicts(
+        'full',
+      ),
+    )
     .option('--full', 'link each node with every other')
-    .option('--days <n>', 'days that the certificates are valid (default: 365)', integerArg(1, AUTHORITY_DAYS))
+    .option(
+      '--days <n>',
+      'days that the certificates are valid (default: 365)',
+      integerArg(1, AUTHORITY_DAYS),
+    )
     .option('--json', 'print JSON');
   addPassphraseFlags(command, true).action(makeNetwork);
 }
@@ -59,10 +82,21 @@ export function registerInit(program: Command): void {
 async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> {
   const { nodes: count, full = false } = flags;
   const dir = flags.dir ?? network;
-  if (!isNodeName(network)) throw usage(`"${network}" is no name for a network; use 1-63 letters, digits, "-", "_" or "."`);
-  if (flags.addresses !== undefined && flags.addresses.length !== count) throw usage(`--addresses has ${flags.addresses.length} and there are ${count} nodes; give one address for each`);
-  if (full && count > FULL_MAX) throw usage(`a node has at most ${FULL_MAX - 1} links; use --ring, or fewer nodes`);
-  const addresses = flags.addresses ?? Array.from({ length: count }, (_, i): SocketAddress => ({ address: '127.0.0.1', port: FIRST_PORT + i }));
+  if (!isNodeName(network))
+    throw usage(`"${network}" is no name for a network; use 1-63 letters, digits, "-", "_" or "."`);
+  if (flags.addresses !== undefined && flags.addresses.length !== count)
+    throw usage(
+      `--addresses has ${flags.addresses.length} and there are ${count} nodes; give one address ` +
+        'for each',
+    );
+  if (full && count > FULL_MAX)
+    throw usage(`a node has at most ${FULL_MAX - 1} links; use --ring, or fewer nodes`);
+  const addresses =
+    flags.addresses ??
+    Array.from(
+      { length: count },
+      (_, i): SocketAddress => ({ address: '127.0.0.1', port: FIRST_PORT + i }),
+    );
   const authorityDir = join(dir, 'authority');
   const names = addresses.map((_, i) => `node-${i + 1}`);
   const folders = names.map((name) => nodeFolder(join(dir, name)));
@@ -70,27 +104,59 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
 
   const authority = authorityFiles(authorityDir);
   // The passphrase is for the authority's key: daemons start without anybody there to type one.
-  const { opened } = await found({ ...flags, dir: authorityDir, name: network, days: AUTHORITY_DAYS });
+  const { opened } = await found({
+    ...flags,
+    dir: authorityDir,
+    name: network,
+    days: AUTHORITY_DAYS,
+  });
   const made = names.map((name, i) => makeIdentity(name, FIRST_ID + i));
-  const fill = ({ request, keyText }: typeof made[number], i: number): void => {
+  const fill = ({ request, keyText }: (typeof made)[number], i: number): void => {
     const files = folders[i]!;
-    const neighbours = neighboursOf(i, count, full).map((j) => ({ address: addresses[j]!, node: FIRST_ID + j, name: names[j]!, key: made[j]!.request.exchangeKey }));
+    const neighbours = neighboursOf(i, count, full).map((j) => ({
+      address: addresses[j]!,
+      node: FIRST_ID + j,
+      name: names[j]!,
+      key: made[j]!.request.exchangeKey,
+    }));
     createFiles([
       { path: files.key, text: keyText(null), mode: MODE_PRIVATE },
-      { path: files.request, text: armour('SPINES CERTIFICATE REQUEST', request.bytes), mode: MODE_PUBLIC },
-      { path: files.config, text: configText(network, i, addresses[i]!, neighbours), mode: MODE_PUBLIC },
+      {
+        path: files.request,
+        text: armour('SPINES CERTIFICATE REQUEST', request.bytes),
+        mode: MODE_PUBLIC,
+      },
+      {
+        path: files.config,
+        text: configText(network, i, addresses[i]!, neighbours),
+        mode: MODE_PUBLIC,
+      },
     ]);
-    certifyRequest(request, { dir: authorityDir, ...(flags.days === undefined ? {} : { days: flags.days }) }, files.certificate, opened);
+    certifyRequest(
+      request,
+      { dir: authorityDir, ...(flags.days === undefined ? {} : { days: flags.days }) },
+      files.certificate,
+      opened,
+    );
     createFiles([
-      { path: files.authority, text: readText(authority.authority, 'authority'), mode: MODE_PUBLIC },
-      { path: files.revocations, text: readText(authority.revocations, 'revocation list'), mode: MODE_PUBLIC },
+      {
+        path: files.authority,
+        text: readText(authority.authority, 'authority'),
+        mode: MODE_PUBLIC,
+      },
+      {
+        path: files.revocations,
+        text: readText(authority.revocations, 'revocation list'),
+        mode: MODE_PUBLIC,
+      },
     ]);
   };
   try {
     made.forEach(fill);
   } catch (error) {
     // None of these was there before; half a network would be in the way of the next try.
-    for (const folder of [authorityDir, ...names.map((name) => join(dir, name))]) rmSync(folder, { recursive: true, force: true });
+    for (const folder of [authorityDir, ...names.map((name) => join(dir, name))])
+      rmSync(folder, { recursive: true, force: true });
     throw error;
   }
 
@@ -98,12 +164,24 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
   const next = nextSteps(dir, names, addresses, local);
   if (flags.json === true) {
     printJson({
-      network, dir, authority: authorityDir, next,
-      nodes: names.map((name, i) => ({ name, node: formatNodeId(FIRST_ID + i), address: formatSocketAddress(addresses[i]!), folder: join(dir, name), config: folders[i]!.config })),
+      network,
+      dir,
+      authority: authorityDir,
+      next,
+      nodes: names.map((name, i) => ({
+        name,
+        node: formatNodeId(FIRST_ID + i),
+        address: formatSocketAddress(addresses[i]!),
+        folder: join(dir, name),
+        config: folders[i]!.config,
+      })),
     });
     return;
   }
-  print(`${dir}: the network ${network} of ${count} node${count === 1 ? '' : 's'}\n\n${next.map((line) => `${line}\n`).join('')}`);
+  print(
+    `${dir}: the network ${network} of ${count} ` +
+      `node${count === 1 ? '' : 's'}\n\n${next.map((line) => `${line}\n`).join('')}`,
+  );
 }
 
 function neighboursOf(i: number, count: number, full: boolean): number[] {
@@ -112,42 +190,83 @@ function neighboursOf(i: number, count: number, full: boolean): number[] {
 }
 
 /** Each end dials: whichever starts last finds the other. */
-function configText(network: string, i: number, at: SocketAddress, neighbours: readonly { address: SocketAddress; node: number; name: string; key: Uint8Array }[]): string {
+function configText(
+  network: string,
+  i: number,
+  at: SocketAddress,
+  neighbours: readonly { address: SocketAddress; node: number; name: string; key: Uint8Array }[],
+): string {
   // A public address may belong to a router in front of the host.
   const everywhere = at.address.includes(':') ? '::' : '0.0.0.0';
   const data = {
     id: formatNodeId(FIRST_ID + i),
-    listen: [formatSocketAddress(isLoopback(at.address) ? at : { address: everywhere, port: at.port })],
-    links: neighbours.map(({ address, node, name, key }) => ({ address: formatSocketAddress(address), node: formatNodeId(node), name, key: hex(key) })),
+    listen: [
+      formatSocketAddress(isLoopback(at.address) ? at : { address: everywhere, port: at.port }),
+    ],
+    links: neighbours.map(({ address, node, name, key }) => ({
+      address: formatSocketAddress(address),
+      node: formatNodeId(node),
+      name,
+      key: hex(key),
+    })),
     client: { socket: 'spines.sock' },
-    identity: { key: 'node.key', certificate: 'node.crt', authorities: ['authority.pub'], revocations: 'revocations.crl' },
+    identity: {
+      key: 'node.key',
+      certificate: 'node.crt',
+      authorities: ['authority.pub'],
+      revocations: 'revocations.crl',
+    },
   };
-  return `# node-${i + 1} of the network ${network}. Paths are relative to this file's folder.\n${stringify(data)}`;
+  return (
+    `# node-${i + 1} of the network ${network}. Paths are relative to this file's ` +
+    `folder.\n${stringify(data)}`
+  );
 }
 
-/** What to type now. Addresses of this machine only serve both ways: to try it here, and as a pattern. */
-function nextSteps(dir: string, names: readonly string[], addresses: readonly SocketAddress[], local: boolean): string[] {
+/**
+ * What to type now. Addresses of this machine only serve both ways: to try it here, and as a
+ * pattern.
+ */
+function nextSteps(
+  dir: string,
+  names: readonly string[],
+  addresses: readonly SocketAddress[],
+  local: boolean,
+): string[] {
   const at = (...path: string[]): string => quoted(join(dir, ...path));
   const each = (line: (name: string, i: number) => string): string[] => {
     const lines = names.map((name, i) => `  ${line(name, i)}`);
-    return lines.length <= LINES_MAX ? lines : [...lines.slice(0, LINES_MAX - 2), `  ... and so on for ${names[LINES_MAX - 2]!} to ${names.at(-2)!}`, lines.at(-1)!];
+    return lines.length <= LINES_MAX
+      ? lines
+      : [
+          ...lines.slice(0, LINES_MAX - 2),
+          `  ... and so on for ${names[LINES_MAX - 2]!} to ${names.at(-2)!}`,
+          lines.at(-1)!,
+        ];
   };
   const first = at(names[0]!, 'spines.sock');
   return [
-    `Keep ${at('authority')} safe and off the nodes: its authority.key signs certificates. No node's folder has it.`,
+    `Keep ${at('authority')} safe and off the nodes: its authority.key signs certificates. No ` +
+      `node's folder has it.`,
     '',
-    ...(local ? [
-      'All on this machine:',
-      ...each((name) => `spines daemon --config ${at(name, 'spines.yaml')} &`),
-      `  spines status --socket ${first}`,
-      ...(names.length === 1 ? [] : [`  spines ping ${names.at(-1)!} --socket ${first}`]),
-      '',
-      'Each on a host of its own: make the network with --addresses that the hosts reach each other at, then',
-    ] : ['Each on its host:']),
+    ...(local
+      ? [
+          'All on this machine:',
+          ...each((name) => `spines daemon --config ${at(name, 'spines.yaml')} &`),
+          `  spines status --socket ${first}`,
+          ...(names.length === 1 ? [] : [`  spines ping ${names.at(-1)!} --socket ${first}`]),
+          '',
+          'Each on a host of its own: make the network with --addresses that the hosts reach ' +
+            'each other at, then',
+        ]
+      : ['Each on its host:']),
     ...each((name, i) => {
       const { address } = addresses[i]!;
       const host = local ? `HOST-${i + 1}` : address.includes(':') ? `[${address}]` : address;
-      return `scp -rp ${at(name)} ${host}:   # and there: spines daemon --config ${name}/spines.yaml`;
+      return (
+        `scp -rp ${at(name)} ${host}:   # and there: spines daemon --config ` +
+        `${name}/spines.yaml`
+      );
     }),
   ];
 }
@@ -162,10 +281,14 @@ function addressesArg(text: string): SocketAddress[] {
   return text.split(',').map((part) => {
     const parsed = parseSocketAddress(part.trim());
     if (parsed === null || parsed.address === '0.0.0.0' || parsed.address === '::') {
-      throw new InvalidArgumentError(`"${part.trim()}" is not numeric; write address:port of each node, such as 192.0.2.1:8100,192.0.2.2:8100.`);
+      throw new InvalidArgumentError(
+        `"${part.trim()}" is not numeric; write address:port of each node, such as ` +
+          '192.0.2.1:8100,192.0.2.2:8100.',
+      );
     }
     const key = formatSocketAddress(parsed);
-    if (seen.has(key)) throw new InvalidArgumentError(`${key} is there twice; two nodes cannot share an address.`);
+    if (seen.has(key))
+      throw new InvalidArgumentError(`${key} is there twice; two nodes cannot share an address.`);
     seen.add(key);
     return parsed;
   });

@@ -1,12 +1,16 @@
 /**
- * Passphrases of private keys: from a file, the environment or the terminal, never from the command line.
+ * Passphrases of private keys: from a file, the environment or the terminal, never from the command
+ * line.
  *
  * Owns where one comes from and typing it without echo. Called by the `spines keys` commands.
  */
 
 import type { Command } from 'commander';
 
-import { givenPassphrase, PASSPHRASE_VARIABLE as VARIABLE } from '../../host/identity/identity-reader.ts';
+import {
+  givenPassphrase,
+  PASSPHRASE_VARIABLE as VARIABLE,
+} from '../../host/identity/identity-reader.ts';
 import { EXIT_USAGE, Failure } from '../terminal/failure.ts';
 
 export interface PassphraseFlags {
@@ -16,15 +20,26 @@ export interface PassphraseFlags {
 }
 
 export function addPassphraseFlags(command: Command, makes: boolean): Command {
-  command.option('--passphrase-file <file>', `the first line is the passphrase (also: environment ${VARIABLE})`);
-  return makes ? command.option('--passphrase', 'ask for a passphrase to protect the new private key') : command;
+  command.option(
+    '--passphrase-file <file>',
+    `the first line is the passphrase (also: environment ${VARIABLE})`,
+  );
+  return makes
+    ? command.option('--passphrase', 'ask for a passphrase to protect the new private key')
+    : command;
 }
 
 /** The passphrase that opens `path`. Asks when there is a terminal and nothing else was said. */
 export async function passphraseToOpen(flags: PassphraseFlags, path: string): Promise<string> {
   const given = givenPassphrase(flags.passphraseFile ?? null);
   if (given !== null) return given;
-  if (process.stdin.isTTY !== true) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', `${path} has a passphrase; give it with --passphrase-file or ${VARIABLE}, or run this on a terminal`);
+  if (process.stdin.isTTY !== true)
+    throw new Failure(
+      EXIT_USAGE,
+      'EPASSPHRASE',
+      `${path} has a passphrase; give it with --passphrase-file or ${VARIABLE}, or run this on a ` +
+        'terminal',
+    );
   return promptHidden(`Passphrase of ${path}: `);
 }
 
@@ -32,10 +47,21 @@ export async function passphraseToOpen(flags: PassphraseFlags, path: string): Pr
 export async function passphraseToProtect(flags: PassphraseFlags): Promise<string | null> {
   const given = givenPassphrase(flags.passphraseFile ?? null);
   if (given !== null || flags.passphrase !== true) return given;
-  if (process.stdin.isTTY !== true) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', `--passphrase needs a terminal; use --passphrase-file or ${VARIABLE}`);
+  if (process.stdin.isTTY !== true)
+    throw new Failure(
+      EXIT_USAGE,
+      'EPASSPHRASE',
+      `--passphrase needs a terminal; use --passphrase-file or ${VARIABLE}`,
+    );
   const first = await promptHidden('New passphrase: ');
-  if (first === '') throw new Failure(EXIT_USAGE, 'EPASSPHRASE', 'the passphrase is empty; leave --passphrase out to have none');
-  if ((await promptHidden('Again: ')) !== first) throw new Failure(EXIT_USAGE, 'EPASSPHRASE', 'the two are not the same; try again');
+  if (first === '')
+    throw new Failure(
+      EXIT_USAGE,
+      'EPASSPHRASE',
+      'the passphrase is empty; leave --passphrase out to have none',
+    );
+  if ((await promptHidden('Again: ')) !== first)
+    throw new Failure(EXIT_USAGE, 'EPASSPHRASE', 'the two are not the same; try again');
   return first;
 }
 
@@ -46,7 +72,11 @@ export interface HiddenInput extends NodeJS.ReadableStream {
 }
 
 /** Reads one line that is not shown. Ctrl-U starts over, Ctrl-C gives up. */
-export function promptHidden(question: string, input: HiddenInput = process.stdin, output: { write(text: string): unknown } = process.stderr): Promise<string> {
+export function promptHidden(
+  question: string,
+  input: HiddenInput = process.stdin,
+  output: { write(text: string): unknown } = process.stderr,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     let line = '';
     const finish = (end: () => void): void => {
@@ -57,7 +87,8 @@ export function promptHidden(question: string, input: HiddenInput = process.stdi
       output.write('\n');
       end();
     };
-    const interrupted = (): void => finish(() => reject(new Failure(130, 'EINTR', 'interrupted; nothing was written')));
+    const interrupted = (): void =>
+      finish(() => reject(new Failure(130, 'EINTR', 'interrupted; nothing was written')));
     const onEnd = interrupted;
     const onData = (data: string | Buffer): void => {
       const characters = [...String(data)];

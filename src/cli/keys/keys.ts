@@ -1,8 +1,9 @@
 /**
- * `spines keys`: the identities of a closed network. Authority, keys of nodes, certificates, revocation.
+ * `spines keys`: the identities of a closed network. Authority, keys of nodes, certificates,
+ * revocation.
  *
- * Owns the flags and the form of the answers; each command's work is in keys-authority.ts, keys-node.ts or keys-look.ts.
- * No answer contains a private key.
+ * Owns the flags and the form of the answers; each command's work is in keys-authority.ts,
+ * keys-node.ts or keys-look.ts. No answer contains a private key.
  */
 
 import { InvalidArgumentError, type Command } from 'commander';
@@ -19,10 +20,13 @@ import { formatPairs, wrapText } from '../terminal/table.ts';
 import { collect, integerArg } from '../terminal/values.ts';
 
 const daysArg = integerArg(1, 36_500);
-const AUTHORITY_DIR = 'folder of the authority (default: this one, or authority/ here or beside the file)';
+const AUTHORITY_DIR =
+  'folder of the authority (default: this one, or authority/ here or beside the file)';
 
 export function registerKeys(program: Command): void {
-  const keys = program.command('keys').description('make and check the identities of a closed network');
+  const keys = program
+    .command('keys')
+    .description('make and check the identities of a closed network');
 
   add(keys, 'init', 'make the authority of a new network', true)
     .option('--dir <dir>', 'folder of the authority', '.')
@@ -38,26 +42,68 @@ export function registerKeys(program: Command): void {
     .action(async (name: string, flags: NodeFlags & Json) => tell(await node(name, flags), flags));
   add(keys, 'sign <request>', 'sign a request: make a certificate', false)
     .option('--dir <dir>', AUTHORITY_DIR)
-    .option('--days <n>', 'days that the certificate is valid (default: 365, or what is left of the authority)', daysArg)
-    .option('--roles <list>', 'router, client or router,client (default: router for a node, client for a client)', rolesArg)
-    .option('--groups <list>', 'groups that the certificate says, such as ops,video (default: none, whatever the request asks for)', groupsArg)
+    .option(
+      '--days <n>',
+      'days that the certificate is valid (default: 365, or what is left of the authority)',
+      daysArg,
+    )
+    .option(
+      '--roles <list>',
+      'router, client or router,client (default: router for a node, client for a client)',
+      rolesArg,
+    )
+    .option(
+      '--groups <list>',
+      'groups that the certificate says, such as ops,video (default: none, whatever the request ' +
+        'asks for)',
+      groupsArg,
+    )
     .option('--out <file>', 'where to write the certificate (default: next to the request, .crt)')
     .action(async (path: string, flags: SignFlags & Json) => tell(await sign(path, flags), flags));
-  keys.command('show <file>').description('say what is in a certificate, request, authority, revocation list or key file').option('--json', 'print JSON')
+  keys
+    .command('show <file>')
+    .description('say what is in a certificate, request, authority, revocation list or key file')
+    .option('--json', 'print JSON')
     .action((path: string, flags: Json) => tell(show(path), flags));
-  keys.command('verify <certificate>').description('say whether a certificate is good; exit code 1: no').option('--json', 'print JSON')
+  keys
+    .command('verify <certificate>')
+    .description('say whether a certificate is good; exit code 1: no')
+    .option('--json', 'print JSON')
     .option('--dir <dir>', 'folder with authority.pub and revocations.crl', '.')
     .option('--authority <file>', 'trust this authority instead; may be repeated', collect)
     .option('--revocations <file>', 'use this revocation list; may be repeated', collect)
-    .option('--at <time>', 'judge for this time, such as 2030-01-31 or 2030-01-31T12:00:00Z', timeArg)
+    .option(
+      '--at <time>',
+      'judge for this time, such as 2030-01-31 or 2030-01-31T12:00:00Z',
+      timeArg,
+    )
     .action((path: string, flags: VerifyFlags & Json) => tell(verify(path, flags), flags));
-  add(keys, 'revoke <what...>', 'revoke certificates, named by file or serial, with their keys and what the same node had before; or all of a node, by name or id', false)
+  add(
+    keys,
+    'revoke <what...>',
+    'revoke certificates, named by file or serial, with their keys and what the same node had ' +
+      'before; or all of a node, by name or id',
+    false,
+  )
     .option('--dir <dir>', AUTHORITY_DIR)
-    .action(async (targets: string[], flags: PassphraseFlags & Json & { dir?: string }) => tell(await revoke(targets, flags), flags));
-  keys.command('psk <file>').description('make a pre-shared key for a whole network: the same file goes to each of its nodes').option('--json', 'print JSON')
+    .action(async (targets: string[], flags: PassphraseFlags & Json & { dir?: string }) =>
+      tell(await revoke(targets, flags), flags),
+    );
+  keys
+    .command('psk <file>')
+    .description(
+      'make a pre-shared key for a whole network: the same file goes to each of its nodes',
+    )
+    .option('--json', 'print JSON')
     .action((path: string, flags: Json) => tell(psk(path), flags));
-  add(keys, 'rotate <key>', 'make new keys for the identity of a key file; the old files are kept aside', true)
-    .action(async (path: string, flags: PassphraseFlags & Json) => tell(await rotate(path, flags), flags));
+  add(
+    keys,
+    'rotate <key>',
+    'make new keys for the identity of a key file; the old files are kept aside',
+    true,
+  ).action(async (path: string, flags: PassphraseFlags & Json) =>
+    tell(await rotate(path, flags), flags),
+  );
 }
 
 interface Json {
@@ -66,25 +112,36 @@ interface Json {
 
 /** A command that writes or opens a private key. */
 function add(keys: Command, usage: string, description: string, makes: boolean): Command {
-  return addPassphraseFlags(keys.command(usage).description(description), makes).option('--json', 'print JSON');
+  return addPassphraseFlags(keys.command(usage).description(description), makes).option(
+    '--json',
+    'print JSON',
+  );
 }
 
 function tell(told: Told, { json }: Json): void {
   if (json === true) return printJson(told);
   const { next, ...facts } = told;
   print(formatPairs(pairsOf(facts), terminalColumns()));
-  if (next.length > 0) print(`\nNext:\n${next.map((step) => wrapText(step, '  ', terminalColumns())).join('')}`);
+  if (next.length > 0)
+    print(`\nNext:\n${next.map((step) => wrapText(step, '  ', terminalColumns())).join('')}`);
 }
 
 function nodeIdArg(text: string): number {
   const id = parseNodeId(text);
-  if (id === null || !isNodeId(id)) throw new InvalidArgumentError('write four numbers from 0.0.0.1 to 223.255.255.255, such as 10.0.0.1.');
+  if (id === null || !isNodeId(id))
+    throw new InvalidArgumentError(
+      'write four numbers from 0.0.0.1 to 223.255.255.255, such as 10.0.0.1.',
+    );
   return id;
 }
 
 function groupsArg(text: string): readonly string[] {
   const groups = sortedGroups(text.split(','));
-  if (groups === null) throw new InvalidArgumentError(`write names of letters, digits, "-", "_" and "." with commas between, at most ${GROUPS_BYTES_MAX} characters.`);
+  if (groups === null)
+    throw new InvalidArgumentError(
+      'write names of letters, digits, "-", "_" and "." with commas between, at most ' +
+        `${GROUPS_BYTES_MAX} characters.`,
+    );
   return groups;
 }
 
@@ -92,7 +149,8 @@ function rolesArg(text: string): number {
   let roles = 0;
   for (const part of text.split(',')) {
     const role = part === 'router' ? ROLE_ROUTER : part === 'client' ? ROLE_CLIENT : 0;
-    if (role === 0 || (roles & role) !== 0) throw new InvalidArgumentError('write router, client or router,client.');
+    if (role === 0 || (roles & role) !== 0)
+      throw new InvalidArgumentError('write router, client or router,client.');
     roles |= role;
   }
   return roles;
@@ -101,6 +159,9 @@ function rolesArg(text: string): number {
 /** Seconds since 1970. */
 function timeArg(text: string): number {
   const ms = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?$/.test(text) ? Date.parse(text) : NaN;
-  if (!(ms >= 0)) throw new InvalidArgumentError('write a day or a time in UTC, such as 2030-01-31 or 2030-01-31T12:00:00Z.');
+  if (!(ms >= 0))
+    throw new InvalidArgumentError(
+      'write a day or a time in UTC, such as 2030-01-31 or 2030-01-31T12:00:00Z.',
+    );
   return ms / 1_000;
 }

@@ -1,8 +1,9 @@
 /**
- * `spines doctor`: what on this machine, and in the daemon if one runs, keeps it from being as fast and as safe as it could be.
+ * `spines doctor`: what on this machine, and in the daemon if one runs, keeps it from being as fast
+ * and as safe as it could be.
  *
- * Owns the list of checks and their advice. Each finding is a fact and, when something could be better, what to do; exit code 1
- * when there is such a one, 3 when no daemon answers.
+ * Owns the list of checks and their advice. Each finding is a fact and, when something could be
+ * better, what to do; exit code 1 when there is such a one, 3 when no daemon answers.
  */
 
 import type { Command } from 'commander';
@@ -41,12 +42,17 @@ const SOON_DAYS = 30;
 const LATE_MS = 50;
 
 export function registerDoctor(program: Command): void {
-  addClientFlags(program.command('doctor').description('look for what keeps this machine and its daemon from doing better'))
+  addClientFlags(
+    program
+      .command('doctor')
+      .description('look for what keeps this machine and its daemon from doing better'),
+  )
     .option('--json', 'print JSON')
     .action(async (flags: ClientFlags & { json?: boolean }) => {
       const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
       if (flags.json === true) printJson({ schema: 1, findings });
-      else print(formatFindings(findings, paintFor(process.stdout, process.env), terminalColumns()));
+      else
+        print(formatFindings(findings, paintFor(process.stdout, process.env), terminalColumns()));
       if (findings.some(({ advice }) => advice !== null)) process.exitCode ??= EXIT_NO;
     });
 }
@@ -56,45 +62,102 @@ async function machineFacts(): Promise<MachineFacts> {
   const { findOffload } = await import('../../host/net/offload.ts');
   const { RECEIVE_BUFFER_BYTES, UdpSink } = await import('../../host/net/udp.ts');
   const { offload, without } = findOffload();
-  const sink = new UdpSink({ onRead: () => {}, onDatagram: () => true, onDropped: () => {}, onRefused: () => {}, onTooLong: () => {}, onWritable: () => {}, onError: () => {} }, offload);
+  const sink = new UdpSink(
+    {
+      onRead: () => {},
+      onDatagram: () => true,
+      onDropped: () => {},
+      onRefused: () => {},
+      onTooLong: () => {},
+      onWritable: () => {},
+      onError: () => {},
+    },
+    offload,
+  );
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
   await sink.close();
   return {
-    node: process.versions.node, platform: `${process.platform} ${process.arch}`,
-    primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({ name, microseconds })),
-    offload: sink.offloaded, without, dontFragment: sink.dontFragment, receiveBufferBytes: sink.receiveBufferBytes, receiveBufferWanted: RECEIVE_BUFFER_BYTES,
+    node: process.versions.node,
+    platform: `${process.platform} ${process.arch}`,
+    primitives: availablePrimitives().map(({ primitives: { name }, microseconds }) => ({
+      name,
+      microseconds,
+    })),
+    offload: sink.offloaded,
+    without,
+    dontFragment: sink.dontFragment,
+    receiveBufferBytes: sink.receiveBufferBytes,
+    receiveBufferWanted: RECEIVE_BUFFER_BYTES,
   };
 }
 
-export function machineFindings({ node, platform, primitives, offload, without = null, dontFragment, receiveBufferBytes, receiveBufferWanted }: MachineFacts): Finding[] {
+export function machineFindings({
+  node,
+  platform,
+  primitives,
+  offload,
+  without = null,
+  dontFragment,
+  receiveBufferBytes,
+  receiveBufferWanted,
+}: MachineFacts): Finding[] {
   const linux = platform.startsWith('linux');
-  const measured = primitives.map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`).join(', ');
+  const measured = primitives
+    .map(({ name, microseconds }) => `${name} ${microseconds.toFixed(1)} us`)
+    .join(', ');
   return [
     { what: 'Node.js', found: `${node} on ${platform}`, advice: null },
     {
-      what: 'cryptography', found: `${measured} to seal and open 1000 bytes`,
-      advice: primitives.some(({ name }) => name === 'libsodium') ? null : 'install the optional package sodium-native (npm install --include=optional): sealing costs half',
+      what: 'cryptography',
+      found: `${measured} to seal and open 1000 bytes`,
+      advice: primitives.some(({ name }) => name === 'libsodium')
+        ? null
+        : 'install the optional package sodium-native (npm install --include=optional): sealing ' +
+          'costs half',
     },
     {
-      what: 'UDP offload', found: offload ? 'many datagrams in one call' : `one call for each datagram${without === null ? '' : `: ${without}`}`,
-      advice: offload || !linux ? null : 'install the optional package koffi (npm install --include=optional); it needs Linux 5.0 on x64 or arm64',
+      what: 'UDP offload',
+      found: offload
+        ? 'many datagrams in one call'
+        : `one call for each datagram${without === null ? '' : `: ${without}`}`,
+      advice:
+        offload || !linux
+          ? null
+          : 'install the optional package koffi (npm install --include=optional); it needs Linux ' +
+            '5.0 on x64 or arm64',
     },
     {
-      what: 'datagram sizes', found: dontFragment ? 'measured on each path, no fragments' : 'cannot be probed: what is too long for a path leaves in IP fragments',
-      advice: dontFragment ? null
-        : linux ? 'install the optional package koffi (npm install --include=optional): Node has no don\'t-fragment, and paths that drop fragments lose full packets'
-          : 'only Linux has don\'t-fragment here: see that no path of its links drops IP fragments',
+      what: 'datagram sizes',
+      found: dontFragment
+        ? 'measured on each path, no fragments'
+        : 'cannot be probed: what is too long for a path leaves in IP fragments',
+      advice: dontFragment
+        ? null
+        : linux
+          ? 'install the optional package koffi (npm install --include=optional): Node has no ' +
+            "don't-fragment, and paths that drop fragments lose full packets"
+          : "only Linux has don't-fragment here: see that no path of its links drops IP fragments",
     },
     {
-      what: 'receive buffer', found: `${Math.round(receiveBufferBytes / 1_024)} KiB granted, ${Math.round(receiveBufferWanted / 1_024)} KiB asked for`,
-      advice: receiveBufferBytes >= receiveBufferWanted ? null
-        : linux ? `bursts are lost in the kernel: sysctl -w net.core.rmem_max=${receiveBufferWanted}, then restart the daemon`
-          : 'bursts are lost in the kernel: raise its limit for UDP receive buffers',
+      what: 'receive buffer',
+      found:
+        `${Math.round(receiveBufferBytes / 1_024)} KiB granted, ` +
+        `${Math.round(receiveBufferWanted / 1_024)} KiB asked for`,
+      advice:
+        receiveBufferBytes >= receiveBufferWanted
+          ? null
+          : linux
+            ? 'bursts are lost in the kernel: sysctl -w ' +
+              `net.core.rmem_max=${receiveBufferWanted}, then restart the daemon`
+            : 'bursts are lost in the kernel: raise its limit for UDP receive buffers',
     },
   ];
 }
 
-/** That no daemon answers is a finding like others: the machine was looked at all the same. Then the exit code says so. */
+/**
+ * That no daemon answers is a finding like others: the machine was looked at all the same. Then the
+ * exit code says so.
+ */
 async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   let client: SpinesClient;
   try {
@@ -103,10 +166,13 @@ async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
     const { message, exitCode } = toFailure(error);
     process.exitCode = exitCode;
     const [found = message, ...remedy] = message.split('; ');
-    return [{ what: 'daemon', found, advice: remedy.length === 0 ? 'see its log' : remedy.join('; ') }];
+    return [
+      { what: 'daemon', found, advice: remedy.length === 0 ? 'see its log' : remedy.join('; ') },
+    ];
   }
   try {
-    const status = await ask(client, 'status'), links = await ask(client, 'links');
+    const status = await ask(client, 'status'),
+      links = await ask(client, 'links');
     return [...daemonFindings(status), ...sizeFindings(links, status), ...badLinks(links)];
   } finally {
     await client.close();
@@ -120,19 +186,38 @@ export function daemonFindings(status: StatusReply): Finding[] {
     { what: 'daemon', found: `${name} (${node}), version ${version}`, advice: null },
     {
       what: 'security',
-      found: days === null ? 'none: anyone who reaches the UDP port can join, read and forge'
-        : `sealed by ${identity!.primitives}, certificate ${days < 0 ? 'EXPIRED' : `for another ${days} days`}`,
-      advice: days === null ? 'make identities with `spines init`, and start the daemon with them' : days < SOON_DAYS ? 'renew the certificate: `spines keys sign`, then `spines reload`' : null,
+      found:
+        days === null
+          ? 'none: anyone who reaches the UDP port can join, read and forge'
+          : `sealed by ${identity!.primitives}, certificate ` +
+            `${days < 0 ? 'EXPIRED' : `for another ${days} days`}`,
+      advice:
+        days === null
+          ? 'make identities with `spines init`, and start the daemon with them'
+          : days < SOON_DAYS
+            ? 'renew the certificate: `spines keys sign`, then `spines reload`'
+            : null,
     },
     ...linkFindings(status),
     ...clockFindings(status),
-    ...(status.twins ?? []).map((twin) => ({ what: 'identity', found: twinText(twin), advice: TWIN_ADVICE })),
+    ...(status.twins ?? []).map((twin) => ({
+      what: 'identity',
+      found: twinText(twin),
+      advice: TWIN_ADVICE,
+    })),
   ];
-  if (status.firewall !== undefined && !status.firewall.open) findings.push(firewallFinding(status.firewall, drops));
-  const full = Object.entries(bounds).filter(([, [now, most]]) => now >= most).map(([bound]) => bound);
+  if (status.firewall !== undefined && !status.firewall.open)
+    findings.push(firewallFinding(status.firewall, drops));
+  const full = Object.entries(bounds)
+    .filter(([, [now, most]]) => now >= most)
+    .map(([bound]) => bound);
   findings.push({
-    what: 'bounds', found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
-    advice: full.length === 0 ? null : 'raise `limits` in its config, or see who uses it up with `spines sessions`',
+    what: 'bounds',
+    found: full.length === 0 ? 'none reached' : `reached: ${full.join(', ')}`,
+    advice:
+      full.length === 0
+        ? null
+        : 'raise `limits` in its config, or see who uses it up with `spines sessions`',
   });
   findings.push(...(host?.unsent ?? []).map(sendingFinding));
   const log = host?.log ?? null;
@@ -140,61 +225,127 @@ export function daemonFindings(status: StatusReply): Finding[] {
   if (host !== null) {
     const { p99, max } = host.timersLateMs;
     findings.push({
-      what: 'processor', found: `timers late by ${formatMs(p99)} (99 %), ${formatMs(max)} at most, in the last minutes`,
-      advice: p99 < LATE_MS ? null : 'the daemon gets too little processor time: see what else runs here, or give it less to carry',
+      what: 'processor',
+      found:
+        `timers late by ${formatMs(p99)} (99 %), ${formatMs(max)} at most, in the last ` +
+        'minutes',
+      advice:
+        p99 < LATE_MS
+          ? null
+          : 'the daemon gets too little processor time: see what else runs here, or give it less ' +
+            'to carry',
     });
   }
   return findings;
 }
 
-/** Codes of the system, what they say of datagrams to somebody, and what to do. Old trouble is none: rows are of the last minute. */
-const UNSENT: readonly { readonly codes: readonly string[]; readonly text: string; readonly advice: (host: string) => string }[] = [
-  { codes: ['full', 'ENOBUFS', 'ENOMEM', 'EAGAIN'], text: 'the system took none for a while', advice: () => 'the network device is slower than the daemon: see its queue and its driver' },
+/**
+ * Codes of the system, what they say of datagrams to somebody, and what to do. Old trouble is none:
+ * rows are of the last minute.
+ */
+const UNSENT: readonly {
+  readonly codes: readonly string[];
+  readonly text: string;
+  readonly advice: (host: string) => string;
+}[] = [
   {
-    codes: ['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EHOSTDOWN', 'ENODEV', 'ENXIO'], text: 'there is no way there',
+    codes: ['full', 'ENOBUFS', 'ENOMEM', 'EAGAIN'],
+    text: 'the system took none for a while',
+    advice: () => 'the network device is slower than the daemon: see its queue and its driver',
+  },
+  {
+    codes: ['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EHOSTDOWN', 'ENODEV', 'ENXIO'],
+    text: 'there is no way there',
     advice: (host) => `see \`ip route get ${host}\`, and whether the device and its cable are up`,
   },
-  { codes: ['EPERM', 'EACCES'], text: 'this machine forbids it', advice: (host) => `its own firewall refuses UDP to ${host}: allow that in the rules for what leaves` },
-  { codes: ['EINVAL', 'EADDRNOTAVAIL'], text: 'the address that they leave from has gone', advice: () => 'see `ip address`, and `listen` in its config' },
-  { codes: ['noSocket'], text: 'no socket of that family', advice: (host) => `add ${host.includes(':') ? '"[::]:PORT"' : '"0.0.0.0:PORT"'} to \`listen\` in its config` },
+  {
+    codes: ['EPERM', 'EACCES'],
+    text: 'this machine forbids it',
+    advice: (host) =>
+      `its own firewall refuses UDP to ${host}: allow that in the rules for what leaves`,
+  },
+  {
+    codes: ['EINVAL', 'EADDRNOTAVAIL'],
+    text: 'the address that they leave from has gone',
+    advice: () => 'see `ip address`, and `listen` in its config',
+  },
+  {
+    codes: ['noSocket'],
+    text: 'no socket of that family',
+    advice: (host) =>
+      `add ${host.includes(':') ? '"[::]:PORT"' : '"0.0.0.0:PORT"'} to \`listen\` in its config`,
+  },
 ];
 
 function sendingFinding({ code, datagrams, to }: UnsentRow): Finding {
-  const known = UNSENT.find(({ codes }) => codes.includes(code)), system = /^E[A-Z0-9]+$/.test(code) ? ` (${code})` : '';
+  const known = UNSENT.find(({ codes }) => codes.includes(code)),
+    system = /^E[A-Z0-9]+$/.test(code) ? ` (${code})` : '';
   const host = to.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   return {
-    what: 'sending', found: `${datagrams} datagrams not sent in the last minute, the last to ${to}: ${known?.text ?? 'the system refused them'}${system}`,
+    what: 'sending',
+    found:
+      `${datagrams} datagrams not sent in the last minute, the last to ${to}: ` +
+      `${known?.text ?? 'the system refused them'}${system}`,
     advice: known?.advice(host) ?? `the system says ${code}: see its log`,
   };
 }
 
 function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply['drops']): Finding {
-  const refused = ['firewallDatagram', 'firewallStream', 'firewallTarget', 'firewallClient'].reduce((sum, reason) => sum + (drops[reason] ?? 0), 0);
+  const refused = ['firewallDatagram', 'firewallStream', 'firewallTarget', 'firewallClient'].reduce(
+    (sum, reason) => sum + (drops[reason] ?? 0),
+    0,
+  );
   return {
-    what: 'firewall', found: `${rules} rule${rules === 1 ? '' : 's'}, ${refused} refused since the start`,
-    advice: proved ? null : 'a source is what its packet says here, so a rule that names nodes or groups can be got round by whoever has a link in the overlay',
-    ...(proved ? {} : { next: 'where that matters use `security: sealed` and `secrecy: end-to-end` (both are the default), or routing byzantine' }),
+    what: 'firewall',
+    found: `${rules} rule${rules === 1 ? '' : 's'}, ${refused} refused since the start`,
+    advice: proved
+      ? null
+      : 'a source is what its packet says here, so a rule that names nodes or groups can be got ' +
+        'round by whoever has a link in the overlay',
+    ...(proved
+      ? {}
+      : {
+          next:
+            'where that matters use `security: sealed` and `secrecy: end-to-end` (both are ' +
+            'the default), or routing byzantine',
+        }),
   };
 }
 
 function logFinding({ target, lost, failing }: LogFigures): Finding {
   const state = failing === null ? 'is written' : `waits: ${describeLogFailure(failing)}`;
   return {
-    what: 'log', found: `${target} ${state}${lost === 0 ? '' : `, ${lost} lines lost since the start`}`,
-    advice: failing === null ? null : failing === 'ENOSPC' || failing === 'EDQUOT' ? 'free some space there, or name another `log.file`'
-      : 'let somebody read it, or name a `log.file` in its config and `spines reload`',
+    what: 'log',
+    found: `${target} ${state}${lost === 0 ? '' : `, ${lost} lines lost since the start`}`,
+    advice:
+      failing === null
+        ? null
+        : failing === 'ENOSPC' || failing === 'EDQUOT'
+          ? 'free some space there, or name another `log.file`'
+          : 'let somebody read it, or name a `log.file` in its config and `spines reload`',
   };
 }
 
-export function formatFindings(all: readonly Finding[], paint: Paint, columns = COLUMNS_DEFAULT): string {
+export function formatFindings(
+  all: readonly Finding[],
+  paint: Paint,
+  columns = COLUMNS_DEFAULT,
+): string {
   const findings = plainAnswer(all);
   const table = formatTable(
     [{ title: '' }, { title: 'what', cut: 18 }, { title: 'found', wrap: 40 }],
-    findings.map(({ what, found, advice }) => [advice === null ? paint('green', 'ok') : paint('yellow', 'see below'), what, found]), columns,
+    findings.map(({ what, found, advice }) => [
+      advice === null ? paint('green', 'ok') : paint('yellow', 'see below'),
+      what,
+      found,
+    ]),
+    columns,
   );
   const todo = findings.flatMap(({ what, advice, next }) => {
     if (advice === null) return [];
-    return [`${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns)}`];
+    return [
+      `${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns)}`,
+    ];
   });
   return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
 }

@@ -1,8 +1,9 @@
 /**
- * `spines link set` and `spines link show`: the emulated characteristics of a running daemon's links.
+ * `spines link set` and `spines link show`: the emulated characteristics of a running daemon's
+ * links.
  *
- * Owns the flags and their translation to the client protocol's LinkSettings. A daemon emulates what it
- * sends: one call changes the direction away from the daemon asked.
+ * Owns the flags and their translation to the client protocol's LinkSettings. A daemon emulates
+ * what it sends: one call changes the direction away from the daemon asked.
  */
 
 import { Option, type Command } from 'commander';
@@ -30,7 +31,11 @@ export interface LinkSetFlags extends ClientFlags {
 
 export function registerLink(program: Command): void {
   const link = program.command('link').description('emulated characteristics of a link');
-  addClientFlags(link.command('set <node>').description('change the link to a neighbour, in the direction away from the daemon asked'))
+  addClientFlags(
+    link
+      .command('set <node>')
+      .description('change the link to a neighbour, in the direction away from the daemon asked'),
+  )
     .option('--latency <time>', 'one-way delay', delayMsArg)
     .option('--jitter <time>', 'most extra delay', delayMsArg)
     .option('--bandwidth <rate>', 'bit rate, or "unlimited"', bandwidthArg)
@@ -44,28 +49,72 @@ export function registerLink(program: Command): void {
     .option('--json', 'print JSON')
     .action((node: string, flags: LinkSetFlags) => {
       const settings = toSettings(flags);
-      if (Object.keys(settings).length === 0) throw usage('nothing to change; give at least one of --latency, --jitter, --bandwidth, --mtu, --loss, --duplicate, --reorder, --corrupt, --up, --down');
+      if (Object.keys(settings).length === 0)
+        throw usage(
+          'nothing to change; give at least one of --latency, --jitter, --bandwidth, --mtu, ' +
+            '--loss, --duplicate, --reorder, --corrupt, --up, --down',
+        );
       return withClient(flags, 'link set', async (client) => {
         const reply = await ask(client, 'linkSet', { peer: node, settings });
         if (flags.json === true) printJson(reply);
-        else print(wrapText(`${client.name || client.node} -> ${node}: ${describeSettings(reply.settings)}`, '', terminalColumns()));
+        else
+          print(
+            wrapText(
+              `${client.name || client.node} -> ${node}: ${describeSettings(reply.settings)}`,
+              '',
+              terminalColumns(),
+            ),
+          );
       });
     });
-  addClientFlags(link.command('show [node]').description('list what is emulated on the links, or on the link to one neighbour'))
+  addClientFlags(
+    link
+      .command('show [node]')
+      .description('list what is emulated on the links, or on the link to one neighbour'),
+  )
     .option('--json', 'print JSON')
     .action((node: string | undefined, flags: ClientFlags & { json?: boolean }) =>
       withClient(flags, 'link show', async (client) => {
         const { links } = await ask(client, 'links');
-        const rows = links.filter((row) => node === undefined || row.node === node || row.name === node || row.address === node);
-        if (node !== undefined && rows.length === 0) throw new Failure(EXIT_NO, 'ENOTFOUND', `there is no link to ${node}; see \`spines links\` for the neighbours`);
+        const rows = links.filter(
+          (row) =>
+            node === undefined || row.node === node || row.name === node || row.address === node,
+        );
+        if (node !== undefined && rows.length === 0)
+          throw new Failure(
+            EXIT_NO,
+            'ENOTFOUND',
+            `there is no link to ${node}; see \`spines links\` for the neighbours`,
+          );
         if (flags.json === true) {
-          printJson({ links: rows.map(({ node: quad, name, address, state, emulated }) => ({ node: quad, name, address, state, emulated })) });
+          printJson({
+            links: rows.map(({ node: quad, name, address, state, emulated }) => ({
+              node: quad,
+              name,
+              address,
+              state,
+              emulated,
+            })),
+          });
           return;
         }
-        print(formatTable(
-          [{ title: 'to', cut: 18, key: true }, { title: 'address', cut: 21 }, { title: 'state' }, { title: 'emulated', wrap: 20 }],
-          rows.map((row) => [formatNode(row.name, row.node), row.address, row.state, row.emulated === null ? 'nothing' : describeSettings(row.emulated)]), terminalColumns(),
-        ));
+        print(
+          formatTable(
+            [
+              { title: 'to', cut: 18, key: true },
+              { title: 'address', cut: 21 },
+              { title: 'state' },
+              { title: 'emulated', wrap: 20 },
+            ],
+            rows.map((row) => [
+              formatNode(row.name, row.node),
+              row.address,
+              row.state,
+              row.emulated === null ? 'nothing' : describeSettings(row.emulated),
+            ]),
+            terminalColumns(),
+          ),
+        );
       }),
     );
 }
@@ -91,7 +140,8 @@ export function describeSettings(settings: LinkSettings): string {
   if (settings.up !== undefined) parts.push(settings.up ? 'up' : 'down');
   if (settings.latencyMs !== undefined) parts.push(formatMs(settings.latencyMs));
   if (settings.jitterMs) parts.push(`${formatMs(settings.jitterMs)} jitter`);
-  if (settings.bandwidthKbps !== undefined) parts.push(settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps} kbit/s`);
+  if (settings.bandwidthKbps !== undefined)
+    parts.push(settings.bandwidthKbps === null ? 'unlimited' : `${settings.bandwidthKbps} kbit/s`);
   if (settings.mtuBytes != null) parts.push(`MTU ${settings.mtuBytes}`);
   if (settings.lossPct) parts.push(`${formatPct(settings.lossPct)} loss`);
   if (settings.duplicatePct) parts.push(`${formatPct(settings.duplicatePct)} duplicated`);

@@ -11,7 +11,15 @@ import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts'
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
-import { formatAge, formatMs, formatPct, formatTable, paintFor, wrapText, type Paint } from '../terminal/table.ts';
+import {
+  formatAge,
+  formatMs,
+  formatPct,
+  formatTable,
+  paintFor,
+  wrapText,
+  type Paint,
+} from '../terminal/table.ts';
 import { formatTwins } from './twins.ts';
 
 const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red', standby: 'dim' } as const;
@@ -30,33 +38,68 @@ export function registerLinks(program: Command): void {
 
 export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { links, twins } = plainAnswer(reply);
-  if (links.length === 0) return 'no links; add neighbours with `links:` in the config file or --link\n';
+  if (links.length === 0)
+    return 'no links; add neighbours with `links:` in the config file or --link\n';
   const flapping = links.some(({ flaps = 0 }) => flaps > 0);
   const table = formatTable(
     [
-      { title: 'node', key: true }, { title: 'name', cut: 8 }, { title: 'address', cut: 21 }, { title: 'state' }, { title: 'since', align: 'right' },
-      ...(links.some(({ why }) => why != null) ? [{ title: 'why' }] : []), { title: 'rtt', align: 'right' },
-      { title: 'loss out', align: 'right' }, { title: 'loss in', align: 'right' }, { title: 'sent', align: 'right' }, { title: 'received', align: 'right' },
-      { title: 'resent', align: 'right' }, { title: 'dropped', align: 'right' }, { title: 'queue', align: 'right' },
-      { title: 'size', align: 'right' }, ...(flapping ? [{ title: 'flaps', align: 'right' as const }] : []), { title: 'keys' },
+      { title: 'node', key: true },
+      { title: 'name', cut: 8 },
+      { title: 'address', cut: 21 },
+      { title: 'state' },
+      { title: 'since', align: 'right' },
+      ...(links.some(({ why }) => why != null) ? [{ title: 'why' }] : []),
+      { title: 'rtt', align: 'right' },
+      { title: 'loss out', align: 'right' },
+      { title: 'loss in', align: 'right' },
+      { title: 'sent', align: 'right' },
+      { title: 'received', align: 'right' },
+      { title: 'resent', align: 'right' },
+      { title: 'dropped', align: 'right' },
+      { title: 'queue', align: 'right' },
+      { title: 'size', align: 'right' },
+      ...(flapping ? [{ title: 'flaps', align: 'right' as const }] : []),
+      { title: 'keys' },
     ],
     links.map((link) => [
-      link.node ?? '?', link.name ?? '', link.address, paint(STATE_COLOURS[link.state], link.state), formatAge(link.sinceMs),
-      ...(links.some(({ why }) => why != null) ? [link.why?.short ?? ''] : []), formatMs(link.rttMs),
-      formatPct(link.lossOutPct), formatPct(link.lossInPct), String(link.sent.datagrams), String(link.received.datagrams),
-      String(link.retransmitted), String(link.dropped), `${link.queueBytes} B`,
+      link.node ?? '?',
+      link.name ?? '',
+      link.address,
+      paint(STATE_COLOURS[link.state], link.state),
+      formatAge(link.sinceMs),
+      ...(links.some(({ why }) => why != null) ? [link.why?.short ?? ''] : []),
+      formatMs(link.rttMs),
+      formatPct(link.lossOutPct),
+      formatPct(link.lossInPct),
+      String(link.sent.datagrams),
+      String(link.received.datagrams),
+      String(link.retransmitted),
+      String(link.dropped),
+      `${link.queueBytes} B`,
       link.size === null ? '' : `${link.size.datagramBytes}${link.size.searching ? '?' : ''}`,
       ...(flapping ? [String(link.flaps ?? 0)] : []),
-      link.seal === null ? (link.state === 'up' ? paint('red', 'not sealed') : '') : `${formatAge(link.seal.keyAgeMs)} old`,
-    ]), columns,
+      link.seal === null
+        ? link.state === 'up'
+          ? paint('red', 'not sealed')
+          : ''
+        : `${formatAge(link.seal.keyAgeMs)} old`,
+    ]),
+    columns,
   );
-  return table + links.map((link) => reasonOf(link, columns)).join('') + formatTwins(twins, columns);
+  return (
+    table + links.map((link) => reasonOf(link, columns)).join('') + formatTwins(twins, columns)
+  );
 }
 
 /** Cause and next step of a link that is not up, below the table. */
-function reasonOf({ name, node, address, state, sinceMs, why }: LinksReply['links'][number], columns: number): string {
+function reasonOf(
+  { name, node, address, state, sinceMs, why }: LinksReply['links'][number],
+  columns: number,
+): string {
   if (why == null) return '';
   const who = name ?? node;
-  const head = `${who === null ? address : `${who} at ${address}`}, ${state} for ${formatAge(sinceMs)}: ${why.short}`;
+  const head =
+    `${who === null ? address : `${who} at ${address}`}, ${state} for ` +
+    `${formatAge(sinceMs)}: ${why.short}`;
   return `\n${wrapText(head, '', columns)}${wrapText(why.text, '  ', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`;
 }

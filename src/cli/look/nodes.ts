@@ -11,7 +11,14 @@ import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts'
 import { COLUMNS_DEFAULT, NO_BREAK } from '../terminal/columns.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
-import { formatAge, formatMs, formatTable, paintFor, wrapText, type Paint } from '../terminal/table.ts';
+import {
+  formatAge,
+  formatMs,
+  formatTable,
+  paintFor,
+  wrapText,
+  type Paint,
+} from '../terminal/table.ts';
 import { formatTwins } from './twins.ts';
 
 /** Neighbours shown of one node; a table with more is read with --json. */
@@ -36,23 +43,39 @@ export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_D
   const grouped = nodes.some(({ groups = [] }) => groups.length > 0);
   const table = formatTable(
     [
-      { title: 'node', key: true }, { title: 'name', cut: 8 }, ...(grouped ? [{ title: 'groups', wrap: 8 }] : []),
-      { title: 'state', wrap: 11 }, { title: 'heard', align: 'right' }, { title: 'version' }, { title: 'wire' },
+      { title: 'node', key: true },
+      { title: 'name', cut: 8 },
+      ...(grouped ? [{ title: 'groups', wrap: 8 }] : []),
+      { title: 'state', wrap: 11 },
+      { title: 'heard', align: 'right' },
+      { title: 'version' },
+      { title: 'wire' },
       { title: 'links', wrap: LINKS_COLUMNS_MIN },
     ],
     nodes.map((node) => [
-      node.node, node.name ?? '', ...(grouped ? [(node.groups ?? []).join(', ')] : []),
-      stateOf(node, paint), node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
-      node.facts?.version ?? '-', node.facts == null ? '-' : wireRange(node.facts.wireVersions), neighbours(node.links),
-    ]), columns,
+      node.node,
+      node.name ?? '',
+      ...(grouped ? [(node.groups ?? []).join(', ')] : []),
+      stateOf(node, paint),
+      node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
+      node.facts?.version ?? '-',
+      node.facts == null ? '-' : wireRange(node.facts.wireVersions),
+      neighbours(node.links),
+    ]),
+    columns,
   );
-  const reasons = nodes.flatMap(({ why }) => (why == null ? [] : [`\n${wrapText(why.text, '', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`]));
+  const reasons = nodes.flatMap(({ why }) =>
+    why == null
+      ? []
+      : [`\n${wrapText(why.text, '', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`],
+  );
   return table + reasons.join('') + formatTwins(twins, columns);
 }
 
 function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {
   if (self) return 'self';
-  if (why != null) return paint('red', why.code === 'notHeard' ? why.short : `refused: ${why.short}`);
+  if (why != null)
+    return paint('red', why.code === 'notHeard' ? why.short : `refused: ${why.short}`);
   return reachable ? paint('green', 'reachable') : paint('red', 'unreachable');
 }
 
@@ -68,10 +91,14 @@ function neighbours(links: NodesReply['nodes'][number]['links']): string {
     const comma = i === links.length - 1 ? '' : ',';
     const name = link.name === null || link.name === '' ? link.node : link.name;
     // A name that is long is broken, and keeps its figures.
-    const text = `${name} ${formatMs(link.latencyMs)}`.replaceAll(' ', name.length > LINKS_COLUMNS_MIN ? ' ' : NO_BREAK);
+    const text = `${name} ${formatMs(link.latencyMs)}`.replaceAll(
+      ' ',
+      name.length > LINKS_COLUMNS_MIN ? ' ' : NO_BREAK,
+    );
     if (link.confirmed) parts.push(text + comma);
     else parts.push(text, `(unconfirmed)${comma}`);
   });
-  if (links.length > NEIGHBOURS_SHOWN) parts.push(`and ${links.length - NEIGHBOURS_SHOWN} more`.replaceAll(' ', NO_BREAK));
+  if (links.length > NEIGHBOURS_SHOWN)
+    parts.push(`and ${links.length - NEIGHBOURS_SHOWN} more`.replaceAll(' ', NO_BREAK));
   return parts.join(' ');
 }

@@ -1,8 +1,8 @@
 /**
  * `spines ping NODE`: is the node there, how far, how steady.
  *
- * Owns the schedule of the probes and the summary; a probe is the daemon's. Probes leave at fixed times,
- * whether or not earlier ones were answered. Exit code 1 when nothing answered.
+ * Owns the schedule of the probes and the summary; a probe is the daemon's. Probes leave at fixed
+ * times, whether or not earlier ones were answered. Exit code 1 when nothing answered.
  */
 
 import { Option, type Command } from 'commander';
@@ -18,7 +18,9 @@ import { RttStats, lossPct } from './rtt-stats.ts';
 import { formatMs, formatNode, wrapText } from '../terminal/table.ts';
 import { durationArg, integerArg } from '../terminal/values.ts';
 
-export type PingReply = { seq: number; rttMs: number; hops: number } | { seq: number; code: string };
+export type PingReply =
+  | { seq: number; rttMs: number; hops: number }
+  | { seq: number; code: string };
 
 export interface PingSummary {
   node: string;
@@ -45,18 +47,35 @@ const WAIT_PROBE_MS = 1_000;
 const REPLIES_MAX = 100_000;
 
 export function registerPing(program: Command): void {
-  addClientFlags(program.command('ping <node>').description('ask a node, by name or address, to answer'))
-    .option('-c, --count <n>', `probes to send (default: until interrupted; ${JSON_COUNT} with --json)`, integerArg(1, 1_000_000_000))
-    .addOption(new Option('-i, --interval <time>', 'between probes').argParser(durationArg).default(SECOND, '1s'))
-    .addOption(new Option('-W, --timeout <time>', 'wait for an answer').argParser(durationArg).default(SECOND, '1s'))
+  addClientFlags(
+    program.command('ping <node>').description('ask a node, by name or address, to answer'),
+  )
+    .option(
+      '-c, --count <n>',
+      `probes to send (default: until interrupted; ${JSON_COUNT} with --json)`,
+      integerArg(1, 1_000_000_000),
+    )
+    .addOption(
+      new Option('-i, --interval <time>', 'between probes')
+        .argParser(durationArg)
+        .default(SECOND, '1s'),
+    )
+    .addOption(
+      new Option('-W, --timeout <time>', 'wait for an answer')
+        .argParser(durationArg)
+        .default(SECOND, '1s'),
+    )
     .option('--json', 'print JSON, at the end')
-    .action((node: string, flags: PingFlags) => withClient(flags, 'ping', (client) => ping(client, node, flags)));
+    .action((node: string, flags: PingFlags) =>
+      withClient(flags, 'ping', (client) => ping(client, node, flags)),
+    );
 }
 
 async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): Promise<void> {
   const { node, name } = await new Patience(flags.wait).until(async () => {
     const found = await ask(client, 'resolve', { name: nodeName });
-    if (flags.wait !== undefined) await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
+    if (flags.wait !== undefined)
+      await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
     return found;
   });
   const json = flags.json === true;
@@ -92,7 +111,15 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
         return;
       }
       if (replies.length < REPLIES_MAX) replies.push({ seq, code: failure.code });
-      if (!json) print(wrapText(`no reply: seq=${seq} ${failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)}`, '', columns));
+      if (!json)
+        print(
+          wrapText(
+            `no reply: seq=${seq} ` +
+              `${failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)}`,
+            '',
+            columns,
+          ),
+        );
     }
   };
 
@@ -102,26 +129,44 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
     sent = seq;
     const running = probe(seq).finally(() => probes.delete(running));
     probes.add(running);
-    if (seq < count) await ended.within(startMs + (seq * flags.interval) / MILLISECOND - performance.now());
+    if (seq < count)
+      await ended.within(startMs + (seq * flags.interval) / MILLISECOND - performance.now());
   }
   await Promise.race([Promise.all(probes), ended.promise]);
   ended.now();
   process.off('SIGINT', onInterrupt);
   process.off('SIGTERM', onInterrupt);
-  if (fatal !== null && (stats.count === 0 || toFailure(fatal).exitCode === EXIT_NO_DAEMON)) throw fatal;
+  if (fatal !== null && (stats.count === 0 || toFailure(fatal).exitCode === EXIT_NO_DAEMON))
+    throw fatal;
 
   replies.sort((a, b) => a.seq - b.seq);
-  const summary: PingSummary = { node, name, sent, received: stats.count, lossPct: lossPct(sent, stats.count), rttMs: stats.summary(), replies };
+  const summary: PingSummary = {
+    node,
+    name,
+    sent,
+    received: stats.count,
+    lossPct: lossPct(sent, stats.count),
+    rttMs: stats.summary(),
+    replies,
+  };
   if (json) printJson(summary);
   else print(formatPingSummary(summary, columns));
   if (stats.count === 0) process.exitCode = EXIT_NO;
 }
 
-export function formatPingSummary({ node, name, sent, received, lossPct: loss, rttMs }: PingSummary, columns = COLUMNS_DEFAULT): string {
-  const head = `--- ${formatNode(name, node, columns - 24)} ping statistics ---\n${sent} sent, ${received} received, ${loss} % lost\n`;
+export function formatPingSummary(
+  { node, name, sent, received, lossPct: loss, rttMs }: PingSummary,
+  columns = COLUMNS_DEFAULT,
+): string {
+  const head =
+    `--- ${formatNode(name, node, columns - 24)} ping statistics ---\n${sent} sent, ` +
+    `${received} received, ${loss} % lost\n`;
   if (rttMs === null) return head;
   const { min, avg, max, mdev } = rttMs;
-  return `${head}rtt min/avg/max/mdev = ${[min, avg, max, mdev].map((ms) => ms.toFixed(3)).join('/')} ms\n`;
+  return (
+    `${head}rtt min/avg/max/mdev = ` +
+    `${[min, avg, max, mdev].map((ms) => ms.toFixed(3)).join('/')} ms\n`
+  );
 }
 
 /** The end of the run, which may come in the middle of a wait. */
@@ -131,7 +176,9 @@ class Ending {
   #resolve!: () => void;
 
   constructor() {
-    this.promise = new Promise((resolve) => { this.#resolve = resolve; });
+    this.promise = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
   }
 
   now(): void {
@@ -143,7 +190,12 @@ class Ending {
   async within(ms: number): Promise<void> {
     if (ms <= 0) return;
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([this.promise, new Promise<void>((resolve) => { timer = setTimeout(resolve, ms); })]);
+    await Promise.race([
+      this.promise,
+      new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, ms);
+      }),
+    ]);
     clearTimeout(timer);
   }
 }

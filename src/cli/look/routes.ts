@@ -1,7 +1,8 @@
 /**
  * `spines routes`: where the daemon sends packets for each node.
  *
- * Owns the layout of the answer; the facts are the daemon's RoutesReply. What --byzantine shows is byzantine-routes.ts's.
+ * Owns the layout of the answer; the facts are the daemon's RoutesReply. What --byzantine shows is
+ * byzantine-routes.ts's.
  */
 
 import type { Command } from 'commander';
@@ -23,7 +24,14 @@ export function registerRoutes(program: Command): void {
         if (flags.byzantine === true) {
           const byzantine = await ask(client, 'byzantineRoutes');
           if (flags.json === true) printJson(byzantine);
-          else print(formatByzantineRoutes(byzantine, paintFor(process.stdout, process.env), terminalColumns()));
+          else
+            print(
+              formatByzantineRoutes(
+                byzantine,
+                paintFor(process.stdout, process.env),
+                terminalColumns(),
+              ),
+            );
           return;
         }
         const routes = await ask(client, 'routes');
@@ -37,12 +45,24 @@ export function formatRoutes(reply: RoutesReply, paint: Paint, columns = COLUMNS
   const { routes, metric } = plainAnswer(reply);
   if (routes.length === 0) return 'no routes; see `spines links` for what is up\n';
   return formatTable(
-    [{ title: 'node', key: true }, { title: 'name', cut: 8 }, { title: 'next hop', cut: 27 }, { title: 'hops', align: 'right' }, { title: `cost (${metric})`, align: 'right' }],
+    [
+      { title: 'node', key: true },
+      { title: 'name', cut: 8 },
+      { title: 'next hop', cut: 27 },
+      { title: 'hops', align: 'right' },
+      { title: `cost (${metric})`, align: 'right' },
+    ],
     routes.map((route) => [
-      route.node, route.name ?? '',
-      route.reachable ? (route.nextHop === null ? 'self' : formatNode(route.nextHopName, route.nextHop)) : paint('red', 'unreachable'),
+      route.node,
+      route.name ?? '',
+      route.reachable
+        ? route.nextHop === null
+          ? 'self'
+          : formatNode(route.nextHopName, route.nextHop)
+        : paint('red', 'unreachable'),
       route.hops === null ? '-' : String(route.hops),
       route.cost === null ? '-' : String(Math.round(route.cost * 1_000) / 1_000),
-    ]), columns,
+    ]),
+    columns,
   );
 }

@@ -1,7 +1,8 @@
 /**
  * Summary of round-trip times as ping prints it: smallest, mean, largest and mean deviation.
  *
- * `mdevMs` is the root mean square deviation from the mean, as in iputils ping. Used by ping and trace.
+ * `mdevMs` is the root mean square deviation from the mean, as in iputils ping. Used by ping and
+ * trace.
  */
 
 export class RttStats {
@@ -28,7 +29,12 @@ export class RttStats {
     if (this.#count === 0) return null;
     const avg = this.#sum / this.#count;
     const variance = Math.max(0, this.#squares / this.#count - avg * avg);
-    return { min: micro(this.#min), avg: micro(avg), max: micro(this.#max), mdev: micro(Math.sqrt(variance)) };
+    return {
+      min: micro(this.#min),
+      avg: micro(avg),
+      max: micro(this.#max),
+      mdev: micro(Math.sqrt(variance)),
+    };
   }
 }
 

@@ -1,9 +1,10 @@
 /**
  * `spines trace NODE`: every hop on the way, with round-trip times and loss.
  *
- * Owns the summing up over probes: the daemon is asked for one probe per hop at a time, so that smallest
- * and mean round trip can be told apart. With byzantine routing nothing is probed: the path in use is shown, or the one that
- * discovery finds. Exit code 1 when the node was never reached.
+ * Owns the summing up over probes: the daemon is asked for one probe per hop at a time, so that
+ * smallest and mean round trip can be told apart. With byzantine routing nothing is probed: the
+ * path in use is shown, or the one that discovery finds. Exit code 1 when the node was never
+ * reached.
  */
 
 import { Option, type Command } from 'commander';
@@ -17,14 +18,29 @@ import { EXIT_NO } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
-import { formatMs, formatNode, formatPct, formatTable, paintFor, wrapText, type Paint } from '../terminal/table.ts';
+import {
+  formatMs,
+  formatNode,
+  formatPct,
+  formatTable,
+  paintFor,
+  wrapText,
+  type Paint,
+} from '../terminal/table.ts';
 import { durationArg, integerArg } from '../terminal/values.ts';
 
 export interface TraceSummary {
   node: string;
   name: string;
   reached: boolean;
-  hops: { hop: number; nodes: { node: string; name: string | null }[]; sent: number; received: number; lossPct: number; rttMs: { min: number; avg: number; max: number } | null }[];
+  hops: {
+    hop: number;
+    nodes: { node: string; name: string | null }[];
+    sent: number;
+    received: number;
+    lossPct: number;
+    rttMs: { min: number; avg: number; max: number } | null;
+  }[];
 }
 
 interface TraceFlags extends ClientFlags {
@@ -38,12 +54,20 @@ interface TraceFlags extends ClientFlags {
 const HOPS_MAX = 255;
 
 export function registerTrace(program: Command): void {
-  addClientFlags(program.command('trace <node>').description('show each hop to a node, by name or address'))
+  addClientFlags(
+    program.command('trace <node>').description('show each hop to a node, by name or address'),
+  )
     .option('--probes <n>', 'probes per hop', integerArg(1, 1_000), 3)
-    .addOption(new Option('-W, --timeout <time>', 'wait for an answer').argParser(durationArg).default(SECOND, '1s'))
+    .addOption(
+      new Option('-W, --timeout <time>', 'wait for an answer')
+        .argParser(durationArg)
+        .default(SECOND, '1s'),
+    )
     .addOption(routingOption())
     .option('--json', 'print JSON')
-    .action((node: string, flags: TraceFlags) => withClient(flags, 'trace', (client) => trace(client, node, flags)));
+    .action((node: string, flags: TraceFlags) =>
+      withClient(flags, 'trace', (client) => trace(client, node, flags)),
+    );
 }
 
 async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags): Promise<void> {
@@ -58,7 +82,9 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   const replies: TraceReply[] = [];
   for (let i = 0; i < flags.probes; i += 1) {
     // The daemon may ask hop after hop: each may take the whole time.
-    replies.push(await ask(client, 'trace', { node, timeoutMs, probes: 1 }, timeoutMs * HOPS_MAX + 2_000));
+    replies.push(
+      await ask(client, 'trace', { node, timeoutMs, probes: 1 }, timeoutMs * HOPS_MAX + 2_000),
+    );
   }
   const summary = summarize(node, name, replies);
   if (flags.json === true) printJson(summary);
@@ -66,24 +92,57 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   if (!summary.reached) process.exitCode = EXIT_NO;
 }
 
-/** The nodes of a path. A round trip stands where the newest acknowledgement of the flow had one: at its probes and the destination. */
-export function formatByzantineTrace(name: string, reply: ByzantineTraceReply, columns = COLUMNS_DEFAULT): string {
+/**
+ * The nodes of a path. A round trip stands where the newest acknowledgement of the flow had one: at
+ * its probes and the destination.
+ */
+export function formatByzantineTrace(
+  name: string,
+  reply: ByzantineTraceReply,
+  columns = COLUMNS_DEFAULT,
+): string {
   const { node, link, hops } = plainAnswer(reply);
   const table = formatTable(
-    [{ title: 'hop', align: 'right' }, { title: 'node', cut: 30 }, { title: 'round trip', align: 'right' }],
-    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [String(hop), formatNode(hopName, quad), formatMs(rttMs)]), columns,
+    [
+      { title: 'hop', align: 'right' },
+      { title: 'node', cut: 30 },
+      { title: 'round trip', align: 'right' },
+    ],
+    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [
+      String(hop),
+      formatNode(hopName, quad),
+      formatMs(rttMs),
+    ]),
+    columns,
   );
-  const what = link === null ? 'a path that was found; no flow of this daemon uses one' : `the path in use over ${link} links`;
+  const what =
+    link === null
+      ? 'a path that was found; no flow of this daemon uses one'
+      : `the path in use over ${link} links`;
   return `${wrapText(`TRACE ${formatNode(name, node)}, byzantine: ${what}`, '', columns)}${table}`;
 }
 
-/** Adds up replies of one probe per hop. A hop that changed its node in between lists each node once. */
-export function summarize(node: string, name: string, replies: readonly TraceReply[]): TraceSummary {
-  const hops = new Map<number, { nodes: Map<string, string | null>; sent: number; received: number; stats: RttStats }>();
+/**
+ * Adds up replies of one probe per hop. A hop that changed its node in between lists each node
+ * once.
+ */
+export function summarize(
+  node: string,
+  name: string,
+  replies: readonly TraceReply[],
+): TraceSummary {
+  const hops = new Map<
+    number,
+    { nodes: Map<string, string | null>; sent: number; received: number; stats: RttStats }
+  >();
   for (const reply of replies) {
     for (const hop of reply.hops) {
       let sum = hops.get(hop.hop);
-      if (sum === undefined) hops.set(hop.hop, (sum = { nodes: new Map(), sent: 0, received: 0, stats: new RttStats() }));
+      if (sum === undefined)
+        hops.set(
+          hop.hop,
+          (sum = { nodes: new Map(), sent: 0, received: 0, stats: new RttStats() }),
+        );
       sum.sent += hop.sent;
       sum.received += hop.received;
       if (hop.node !== null) sum.nodes.set(hop.node, hop.name);
@@ -94,28 +153,40 @@ export function summarize(node: string, name: string, replies: readonly TraceRep
     node,
     name,
     reached: replies.some((reply) => reply.reached),
-    hops: [...hops].sort(([a], [b]) => a - b).map(([hop, { nodes, sent, received, stats }]) => {
-      const rtt = stats.summary();
-      return {
-        hop,
-        nodes: [...nodes].map(([quad, nodeName]) => ({ node: quad, name: nodeName })),
-        sent, received, lossPct: lossPct(sent, received),
-        rttMs: rtt === null ? null : { min: rtt.min, avg: rtt.avg, max: rtt.max },
-      };
-    }),
+    hops: [...hops]
+      .sort(([a], [b]) => a - b)
+      .map(([hop, { nodes, sent, received, stats }]) => {
+        const rtt = stats.summary();
+        return {
+          hop,
+          nodes: [...nodes].map(([quad, nodeName]) => ({ node: quad, name: nodeName })),
+          sent,
+          received,
+          lossPct: lossPct(sent, received),
+          rttMs: rtt === null ? null : { min: rtt.min, avg: rtt.avg, max: rtt.max },
+        };
+      }),
   };
 }
 
 export function formatTrace(found: TraceSummary, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const summary = plainAnswer(found);
   const table = formatTable(
-    [{ title: 'hop', align: 'right' }, { title: 'node', wrap: 30 }, { title: 'min', align: 'right' }, { title: 'avg', align: 'right' }, { title: 'loss', align: 'right' }],
+    [
+      { title: 'hop', align: 'right' },
+      { title: 'node', wrap: 30 },
+      { title: 'min', align: 'right' },
+      { title: 'avg', align: 'right' },
+      { title: 'loss', align: 'right' },
+    ],
     summary.hops.map(({ hop, nodes, rttMs, lossPct: loss }) => [
       String(hop),
       nodes.length === 0 ? '*' : nodes.map((at) => formatNode(at.name, at.node)).join(', '),
-      formatMs(rttMs?.min ?? null), formatMs(rttMs?.avg ?? null),
+      formatMs(rttMs?.min ?? null),
+      formatMs(rttMs?.avg ?? null),
       loss === 0 ? formatPct(0) : paint(loss === 100 ? 'red' : 'yellow', formatPct(loss)),
-    ]), columns,
+    ]),
+    columns,
   );
   const where = formatNode(summary.name, summary.node);
   return `${wrapText(`TRACE ${where}`, '', columns)}${table}${summary.reached ? '' : wrapText(`${where} was not reached`, '', columns)}`;

@@ -1,11 +1,18 @@
 /**
- * How a flow's messages travel in a real-time replay: as datagrams, or one after the other in a stream.
+ * How a flow's messages travel in a real-time replay: as datagrams, or one after the other in a
+ * stream.
  *
- * Owns sockets and, for streams, finding messages of one size again in the bytes. Schedules and measuring are
- * replay-flows.ts's. What a stream does not take waits in its socket: the application's buffer.
+ * Owns sockets and, for streams, finding messages of one size again in the bytes. Schedules and
+ * measuring are replay-flows.ts's. What a stream does not take waits in its socket: the
+ * application's buffer.
  */
 
-import { SpinesClientError, type SpinesClient, type SpinesDatagram, type SpinesSocket } from 'spines-client';
+import {
+  SpinesClientError,
+  type SpinesClient,
+  type SpinesDatagram,
+  type SpinesSocket,
+} from 'spines-client';
 
 import type { TopologyFlow } from '../../lab/topology/topology.ts';
 
@@ -37,19 +44,32 @@ export function openCarrier(options: CarrierOptions): Promise<Carrier> {
   return options.flow.session === 'stream' ? openStream(options) : openDatagrams(options);
 }
 
-async function openDatagrams({ flow, source, destination, to, onMessage, onRefused }: CarrierOptions): Promise<Carrier> {
+async function openDatagrams({
+  flow,
+  source,
+  destination,
+  to,
+  onMessage,
+  onRefused,
+}: CarrierOptions): Promise<Carrier> {
   const receiver = destination.datagram({ recvQueueBytes: RECV_QUEUE_BYTES });
   const sender = source.datagram({ link: flow.link, routing: flow.routing });
   await bound(receiver);
   await bound(sender);
-  receiver.on('message', (message) => { if (message.length === flow.sizeBytes) onMessage(message); });
+  receiver.on('message', (message) => {
+    if (message.length === flow.sizeBytes) onMessage(message);
+  });
   sender.on('sendError', (error) => onRefused(error.code, error.count));
-  // A daemon that crashes takes its sockets along; they come back with it, and what was sent meanwhile is lost.
-  for (const socket of [sender, receiver]) socket.on('error', (error) => onRefused(codeOf(error), 1));
+  // A daemon that crashes takes its sockets along; they come back with it, and what was sent
+  // meanwhile is lost.
+  for (const socket of [sender, receiver])
+    socket.on('error', (error) => onRefused(codeOf(error), 1));
   const { port } = receiver.address();
   return {
     // A fixed rate does not wait: what the daemon refuses is part of the loss.
-    send: (payload) => { sender.send(payload, port, to); },
+    send: (payload) => {
+      sender.send(payload, port, to);
+    },
     waiting: () => 0,
     close: () => {
       tryClose(sender);
@@ -58,14 +78,25 @@ async function openDatagrams({ flow, source, destination, to, onMessage, onRefus
   };
 }
 
-async function openStream({ flow, source, destination, to, onMessage, onRefused }: CarrierOptions): Promise<Carrier> {
+async function openStream({
+  flow,
+  source,
+  destination,
+  to,
+  onMessage,
+  onRefused,
+}: CarrierOptions): Promise<Carrier> {
   const messages = new MessageCutter(flow.sizeBytes, onMessage);
-  const { link, routing } = flow, congestion = flow.congestion ?? undefined;
-  const server = destination.createServer({ link, routing, congestion, maxConnections: 1 }, (socket) => {
-    // The sender's side tells how it ended.
-    socket.on('error', () => {});
-    socket.on('data', (chunk: Buffer) => messages.push(chunk));
-  });
+  const { link, routing } = flow,
+    congestion = flow.congestion ?? undefined;
+  const server = destination.createServer(
+    { link, routing, congestion, maxConnections: 1 },
+    (socket) => {
+      // The sender's side tells how it ended.
+      socket.on('error', () => {});
+      socket.on('data', (chunk: Buffer) => messages.push(chunk));
+    },
+  );
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, resolve));
   server.on('error', (error) => onRefused(codeOf(error), 1));
   const sender = source.stream({ link, routing, congestion });
@@ -75,7 +106,8 @@ async function openStream({ flow, source, destination, to, onMessage, onRefused 
   sender.resume();
   return {
     send: (payload) => {
-      if (sender.destroyed || sender.writableLength + payload.length > BACKLOG_BYTES_MAX) onRefused(sender.destroyed ? 'ENOTCONN' : 'ENOBUFS', 1);
+      if (sender.destroyed || sender.writableLength + payload.length > BACKLOG_BYTES_MAX)
+        onRefused(sender.destroyed ? 'ENOTCONN' : 'ENOBUFS', 1);
       else sender.write(Buffer.from(payload));
     },
     waiting: () => (sender.destroyed ? 0 : Math.floor(sender.writableLength / flow.sizeBytes)),
@@ -106,7 +138,12 @@ export class MessageCutter {
         at += size;
         continue;
       }
-      const taken = chunk.copy(this.#partial, this.#held, at, Math.min(chunk.length, at + size - this.#held));
+      const taken = chunk.copy(
+        this.#partial,
+        this.#held,
+        at,
+        Math.min(chunk.length, at + size - this.#held),
+      );
       this.#held += taken;
       at += taken;
       if (this.#held < size) return;

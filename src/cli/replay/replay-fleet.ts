@@ -1,10 +1,10 @@
 /**
  * The daemons of a real-time replay: one child process per node, on loopback.
  *
- * Owns the temporary folder (config files, sockets, logs), the processes and the control connections to
- * them. Knows nothing of flows and timelines. Invariant: whatever happens, no process and no file is left
- * over: `close` ends all, an exit handler does when there is no time, and each daemon ends by itself when
- * its standard input does.
+ * Owns the temporary folder (config files, sockets, logs), the processes and the control
+ * connections to them. Knows nothing of flows and timelines. Invariant: whatever happens, no
+ * process and no file is left over: `close` ends all, an exit handler does when there is no time,
+ * and each daemon ends by itself when its standard input does.
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -17,7 +17,12 @@ import { SpinesClient, type LinkRow } from 'spines-client';
 import { stringify } from 'yaml';
 
 import { formatNodeId } from '../../core/base/ids.ts';
-import { changeDirection, toLinkSettings, type DirectionChange, type DirectionSettings } from '../../core/emulation/link-settings.ts';
+import {
+  changeDirection,
+  toLinkSettings,
+  type DirectionChange,
+  type DirectionSettings,
+} from '../../core/emulation/link-settings.ts';
 import type { Topology } from '../../lab/topology/topology.ts';
 import { directionData } from '../../host/config/config-file.ts';
 import { replaceWhole } from '../../host/files/whole-file.ts';
@@ -44,7 +49,10 @@ interface Daemon {
   client: SpinesClient | null;
 }
 
-/** For an answer of a daemon that shares its processors with all the others, and with whatever else runs here. */
+/**
+ * For an answer of a daemon that shares its processors with all the others, and with whatever else
+ * runs here.
+ */
 export const BUSY_MS = 60_000;
 /** One that ended is told at once; one that still lives is slow, and how slow is not its fault. */
 const START_TIMEOUT_MS = 120_000;
@@ -80,12 +88,17 @@ export class Fleet {
       this.#linksOf[a]!.push(link);
       this.#linksOf[b]!.push(link);
     });
-    this.failed = new Promise<never>((_, reject) => { this.#fail = reject; });
+    this.failed = new Promise<never>((_, reject) => {
+      this.#fail = reject;
+    });
     this.failed.catch(() => {});
     process.on('exit', this.#onExit);
   }
 
-  /** Starts every daemon and connects to it. Throws Failure with the log's last lines when one does not start. */
+  /**
+   * Starts every daemon and connects to it. Throws Failure with the log's last lines when one does
+   * not start.
+   */
   static async start(topology: Topology): Promise<Fleet> {
     const parent = tmpdir().length <= SOCKET_DIR_MAX ? tmpdir() : '/tmp';
     const fleet = new Fleet(topology, mkdtempSync(join(parent, 'spines-replay-')));
@@ -118,7 +131,10 @@ export class Fleet {
     return this.#daemons.find((daemon) => daemon.port === port)?.index ?? null;
   }
 
-  /** Changes what one direction of a link emulates, now if the daemon runs and at its next start otherwise. */
+  /**
+   * Changes what one direction of a link emulates, now if the daemon runs and at its next start
+   * otherwise.
+   */
   async change(link: number, direction: DirectionName, change: DirectionChange): Promise<void> {
     const { a, b } = this.topology.links[link]!;
     const [from, to] = direction === 'forward' ? [a, b] : [b, a];
@@ -126,9 +142,15 @@ export class Fleet {
     const client = this.client(from);
     if (client === null) return;
     try {
-      await ask(client, 'linkSet', { peer: this.quad(to), settings: toLinkSettings(change) }, BUSY_MS);
+      await ask(
+        client,
+        'linkSet',
+        { peer: this.quad(to), settings: toLinkSettings(change) },
+        BUSY_MS,
+      );
     } catch (error) {
-      // A daemon that is just being killed reads its settings from the config file when it starts again.
+      // A daemon that is just being killed reads its settings from the config file when it starts
+      // again.
       if (this.isRunning(from) && !this.#daemons[from]!.expectedExit) throw error;
     }
   }
@@ -152,7 +174,7 @@ export class Fleet {
 
   /** Ends all daemons, politely for two seconds, and removes the folder. */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    return (this.#closing ??= this.#close());
   }
 
   async #close(): Promise<void> {
@@ -161,7 +183,12 @@ export class Fleet {
     for (const daemon of this.#daemons) daemon.process?.kill('SIGTERM');
     const all = Promise.all(this.#daemons.map((daemon) => daemon.exited));
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([all, new Promise((resolve) => { timer = setTimeout(resolve, TERM_PATIENCE_MS); })]);
+    await Promise.race([
+      all,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, TERM_PATIENCE_MS);
+      }),
+    ]);
     clearTimeout(timer);
     for (const daemon of this.#daemons) daemon.process?.kill('SIGKILL');
     await all;
@@ -182,17 +209,36 @@ export class Fleet {
     this.topology.nodes.forEach(({ name, id }, index) => {
       const at = (suffix: string): string => join(this.#dir, `n${index}.${suffix}`);
       this.#daemons.push({
-        index, name, quad: formatNodeId(id), port: ports[index]!,
-        socketPath: at('sock'), configPath: at('yaml'), logPath: at('log'), identityFolder: folderOf(this.#dir, index),
-        process: null, exited: Promise.resolve(), expectedExit: false, client: null,
+        index,
+        name,
+        quad: formatNodeId(id),
+        port: ports[index]!,
+        socketPath: at('sock'),
+        configPath: at('yaml'),
+        logPath: at('log'),
+        identityFolder: folderOf(this.#dir, index),
+        process: null,
+        exited: Promise.resolve(),
+        expectedExit: false,
+        client: null,
       });
     });
     if (this.topology.security === 'sealed') {
-      this.#keys = makeTemporaryNetwork('replay', this.topology.nodes.map(({ name, id }, index) => ({ name, id, folder: this.#daemons[index]!.identityFolder })));
+      this.#keys = makeTemporaryNetwork(
+        'replay',
+        this.topology.nodes.map(({ name, id }, index) => ({
+          name,
+          id,
+          folder: this.#daemons[index]!.identityFolder,
+        })),
+      );
     }
     for (const daemon of this.#daemons) this.#spawn(daemon);
     const timeoutMs = START_TIMEOUT_MS + START_TIMEOUT_EACH_MS * this.#daemons.length;
-    await Promise.race([this.failed, Promise.all(this.#daemons.map((daemon) => this.#connect(daemon, timeoutMs)))]);
+    await Promise.race([
+      this.failed,
+      Promise.all(this.#daemons.map((daemon) => this.#connect(daemon, timeoutMs))),
+    ]);
   }
 
   #spawn(daemon: Daemon): void {
@@ -200,7 +246,11 @@ export class Fleet {
     const log = openSync(daemon.logPath, 'a');
     // Compiled, this file lies beside main.js.
     const main = fileURLToPath(new URL('../main.js', import.meta.url));
-    const child = spawn(process.execPath, [main, 'daemon', '--config', daemon.configPath, '--exit-with-parent'], { stdio: ['pipe', log, log] });
+    const child = spawn(
+      process.execPath,
+      [main, 'daemon', '--config', daemon.configPath, '--exit-with-parent'],
+      { stdio: ['pipe', log, log] },
+    );
     closeSync(log);
     daemon.process = child;
     daemon.expectedExit = false;
@@ -208,7 +258,8 @@ export class Fleet {
       const onGone = (how: string): void => {
         if (daemon.process !== child) return;
         daemon.process = null;
-        if (!daemon.expectedExit) this.#fail(this.#failure(daemon, `the daemon of ${daemon.name} ended (${how})`));
+        if (!daemon.expectedExit)
+          this.#fail(this.#failure(daemon, `the daemon of ${daemon.name} ended (${how})`));
         resolve();
       };
       child.once('exit', (code, signal) => onGone(signal ?? `exit code ${code}`));
@@ -224,7 +275,8 @@ export class Fleet {
     let last: unknown = null;
     while (performance.now() < deadline) {
       if (this.#closing !== null || daemon.process !== child || child === null) return;
-      const client = daemon.client ?? new SpinesClient({ path: daemon.socketPath, name: 'spines replay' });
+      const client =
+        daemon.client ?? new SpinesClient({ path: daemon.socketPath, name: 'spines replay' });
       try {
         // A client that was connected before comes back by itself.
         if (daemon.client === null) await client.open();
@@ -235,7 +287,11 @@ export class Fleet {
       }
       await sleep(POLL_MS);
     }
-    throw this.#failure(daemon, `the daemon of ${daemon.name} did not answer within ${Math.round(timeoutMs / 1_000)} s${last instanceof Error ? ` (${oneLine(last.message).split(';')[0]})` : ''}`);
+    throw this.#failure(
+      daemon,
+      `the daemon of ${daemon.name} did not answer within ${Math.round(timeoutMs / 1_000)} ` +
+        `s${last instanceof Error ? ` (${oneLine(last.message).split(';')[0]})` : ''}`,
+    );
   }
 
   #configOf(daemon: Daemon): string {
@@ -249,9 +305,13 @@ export class Fleet {
       ...(sealed ? { identity: identityConfig(daemon.identityFolder) } : { security: 'none' }),
       listen: [at(daemon.index)],
       // One end dials; the other learns the link from it.
-      links: mine.filter((link) => links[link]!.a === daemon.index).map((link) => ({
-        address: at(links[link]!.b), node: this.#daemons[links[link]!.b]!.quad, ...(sealed ? { key: this.#keys[links[link]!.b]! } : {}),
-      })),
+      links: mine
+        .filter((link) => links[link]!.a === daemon.index)
+        .map((link) => ({
+          address: at(links[link]!.b),
+          node: this.#daemons[links[link]!.b]!.quad,
+          ...(sealed ? { key: this.#keys[links[link]!.b]! } : {}),
+        })),
       metric,
       ...(congestion === null ? {} : { congestion }),
       client: { socket: daemon.socketPath },
@@ -260,10 +320,15 @@ export class Fleet {
         seed: (seed + Math.imul(daemon.index, 0x9e37_79b1)) >>> 0,
         links: mine.map((link) => {
           const away: DirectionName = links[link]!.a === daemon.index ? 'forward' : 'backward';
-          return { peer: at(away === 'forward' ? links[link]!.b : links[link]!.a), ...directionData(this.#settings[link]![away]) };
+          return {
+            peer: at(away === 'forward' ? links[link]!.b : links[link]!.a),
+            ...directionData(this.#settings[link]![away]),
+          };
         }),
       },
-      ...(this.topology.events.some(({ kind }) => kind === 'misbehave' || kind === 'misbehave-on') ? { laboratory: { misbehaviour: true } } : {}),
+      ...(this.topology.events.some(({ kind }) => kind === 'misbehave' || kind === 'misbehave-on')
+        ? { laboratory: { misbehaviour: true } }
+        : {}),
       log: { level: 'info' },
     });
   }
@@ -271,40 +336,65 @@ export class Fleet {
   #failure(daemon: Daemon, what: string): Failure {
     let lines: string[] = [];
     try {
-      lines = readFileSync(daemon.logPath, 'utf8').trimEnd().split('\n').filter((line) => line !== '').slice(-LOG_LINES_SHOWN);
+      lines = readFileSync(daemon.logPath, 'utf8')
+        .trimEnd()
+        .split('\n')
+        .filter((line) => line !== '')
+        .slice(-LOG_LINES_SHOWN);
     } catch {
       // It never came to write one.
     }
-    const next = lines.length > 0 ? `its last log lines are above${busyText()}`
-      // Nothing to be seen by hand: it has not come so far as to say something.
-      : daemon.process !== null ? `it runs and has not come to write a log: give it more of this machine, take fewer nodes, or use --virtual${busyText()}`
-      : `it wrote no log: run \`spines daemon --config FILE\` by hand to see why${busyText()}`;
+    const next =
+      lines.length > 0
+        ? `its last log lines are above${busyText()}`
+        : // Nothing to be seen by hand: it has not come so far as to say something.
+          daemon.process !== null
+          ? 'it runs and has not come to write a log: give it more of this machine, take fewer ' +
+            `nodes, or use --virtual${busyText()}`
+          : `it wrote no log: run \`spines daemon --config FILE\` by hand to see why${busyText()}`;
     return new Failure(EXIT_NO_DAEMON, 'EDAEMON', `${what}; ${next}`, lines);
   }
 }
 
 /** For people, where what else runs here may be the cause; '' when nothing does. */
 export function busyText(): string {
-  const waiting = loadavg()[0]!, processors = cpus().length;
-  return waiting < 1.5 * processors ? '' : ` (this machine is busy: ${Math.round(waiting)} processes want its ${processors} processor${processors === 1 ? '' : 's'})`;
+  const waiting = loadavg()[0]!,
+    processors = cpus().length;
+  return waiting < 1.5 * processors
+    ? ''
+    : ` (this machine is busy: ${Math.round(waiting)} processes want its ${processors} ` +
+        `processor${processors === 1 ? '' : 's'})`;
 }
 
-/** `count` UDP ports of 127.0.0.1 that are free now. All are held until the last is found, so that they differ. */
+/**
+ * `count` UDP ports of 127.0.0.1 that are free now. All are held until the last is found, so that
+ * they differ.
+ */
 async function freeUdpPorts(count: number): Promise<number[]> {
   const sockets = Array.from({ length: count }, () => createSocket('udp4'));
   try {
-    return await Promise.all(sockets.map((socket) => new Promise<number>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.bind(0, '127.0.0.1', () => resolve(socket.address().port));
-    })));
+    return await Promise.all(
+      sockets.map(
+        (socket) =>
+          new Promise<number>((resolve, reject) => {
+            socket.once('error', reject);
+            socket.bind(0, '127.0.0.1', () => resolve(socket.address().port));
+          }),
+      ),
+    );
   } finally {
-    await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => {
-      try {
-        socket.close(() => resolve());
-      } catch {
-        resolve();
-      }
-    })));
+    await Promise.all(
+      sockets.map(
+        (socket) =>
+          new Promise<void>((resolve) => {
+            try {
+              socket.close(() => resolve());
+            } catch {
+              resolve();
+            }
+          }),
+      ),
+    );
   }
 }
 

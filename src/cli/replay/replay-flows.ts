@@ -1,9 +1,10 @@
 /**
  * The flows of a real-time replay: fixed-rate senders and measuring receivers in one process.
  *
- * Owns the payload, the schedule loop and the meters; sockets are replay-carriers.ts's. A message is due when send-times.ts says, and is
- * sent within about 0.1 ms of that where the rates allow; delay counts from the due time, on this process's
- * monotonic clock, also while a message waits for its stream to take it. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
+ * Owns the payload, the schedule loop and the meters; sockets are replay-carriers.ts's. A message
+ * is due when send-times.ts says, and is sent within about 0.1 ms of that where the rates allow;
+ * delay counts from the due time, on this process's monotonic clock, also while a message waits for
+ * its stream to take it. Payload: flow u32, sequence u32, due time in microseconds f64, zeros.
  */
 
 import type { SpinesClient } from 'spines-client';
@@ -17,7 +18,10 @@ import { PRECISE_PERIOD_US, Schedule, waitFor } from './pacing.ts';
 import { openCarrier, type Carrier } from './replay-carriers.ts';
 
 export const PAYLOAD_HEAD_BYTES = 16;
-/** Sends per second of all precise flows together: past it their polling would take a processor, and all go by ticks. */
+/**
+ * Sends per second of all precise flows together: past it their polling would take a processor, and
+ * all go by ticks.
+ */
 const PRECISE_RATE_MAX = 250;
 
 interface RunningFlow {
@@ -50,10 +54,18 @@ export class Flows {
   }
 
   /** Opens the sockets of all flows. `clientOf` and `quadOf` take node indexes. */
-  static async open(topology: Topology, clientOf: (node: number) => SpinesClient, quadOf: (node: number) => string): Promise<Flows> {
-    const slowRate = topology.flows.reduce((sum, { packetsPerSecond: rate }) => (SECOND / rate >= PRECISE_PERIOD_US ? sum + rate : sum), 0);
+  static async open(
+    topology: Topology,
+    clientOf: (node: number) => SpinesClient,
+    quadOf: (node: number) => string,
+  ): Promise<Flows> {
+    const slowRate = topology.flows.reduce(
+      (sum, { packetsPerSecond: rate }) => (SECOND / rate >= PRECISE_PERIOD_US ? sum + rate : sum),
+      0,
+    );
     const flows = new Flows(slowRate <= PRECISE_RATE_MAX, topology.seed);
-    for (const [index, flow] of topology.flows.entries()) await flows.#add(index, flow, clientOf(flow.from), clientOf(flow.to), quadOf(flow.to));
+    for (const [index, flow] of topology.flows.entries())
+      await flows.#add(index, flow, clientOf(flow.from), clientOf(flow.to), quadOf(flow.to));
     return flows;
   }
 
@@ -69,9 +81,13 @@ export class Flows {
     return this.#flows.map(({ flow, meter }) => ({ name: flow.name, meter }));
   }
 
-  /** Sends all messages of all flows; resolves after the last. Flow starts count from `startUs` on `nowUs`. */
+  /**
+   * Sends all messages of all flows; resolves after the last. Flow starts count from `startUs` on
+   * `nowUs`.
+   */
   run(startUs: Micros): Promise<void> {
-    for (const entry of this.#flows) entry.schedule = scheduleOf(entry.flow, startUs, this.#seed, entry.index);
+    for (const entry of this.#flows)
+      entry.schedule = scheduleOf(entry.flow, startUs, this.#seed, entry.index);
     this.#running = true;
     return new Promise((resolve) => {
       this.#onAllSent = resolve;
@@ -79,7 +95,10 @@ export class Flows {
     });
   }
 
-  /** By how much messages left after they were due, milliseconds rounded up to powers of two of microseconds. */
+  /**
+   * By how much messages left after they were due, milliseconds rounded up to powers of two of
+   * microseconds.
+   */
   get lateness(): { readonly p99: number; readonly max: number } {
     return latenessBetween([], this.#lateness.counts);
   }
@@ -100,18 +119,39 @@ export class Flows {
     for (const { carrier } of this.#flows) carrier.close();
   }
 
-  async #add(index: number, flow: TopologyFlow, source: SpinesClient, destination: SpinesClient, to: string): Promise<void> {
-    const meter = new FlowMeter(), refusals = new Refusals();
+  async #add(
+    index: number,
+    flow: TopologyFlow,
+    source: SpinesClient,
+    destination: SpinesClient,
+    to: string,
+  ): Promise<void> {
+    const meter = new FlowMeter(),
+      refusals = new Refusals();
     const carrier = await openCarrier({
-      flow, source, destination, to,
+      flow,
+      source,
+      destination,
+      to,
       onMessage: (message) => {
         const nowAt = nowUs();
-        if (message.readUInt32BE(0) === index) meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
+        if (message.readUInt32BE(0) === index)
+          meter.onMessage(message.readUInt32BE(4), nowAt - message.readDoubleBE(8), message.length);
       },
       onRefused: (code, count) => refusals.add(code, count),
     });
     const payload = new Uint8Array(flow.sizeBytes);
-    this.#flows.push({ flow, index, meter, refusals, carrier, payload, view: new DataView(payload.buffer), schedule: scheduleOf(flow, Infinity, this.#seed, index), sent: 0 });
+    this.#flows.push({
+      flow,
+      index,
+      meter,
+      refusals,
+      carrier,
+      payload,
+      view: new DataView(payload.buffer),
+      schedule: scheduleOf(flow, Infinity, this.#seed, index),
+      sent: 0,
+    });
   }
 
   #turn(): void {
@@ -122,10 +162,16 @@ export class Flows {
     let precise = Infinity;
     let coarse = Infinity;
     for (const entry of this.#flows) {
-      for (let sequence = entry.schedule.take(now); sequence >= 0; sequence = entry.schedule.take(now)) this.#send(entry, sequence);
+      for (
+        let sequence = entry.schedule.take(now);
+        sequence >= 0;
+        sequence = entry.schedule.take(now)
+      )
+        this.#send(entry, sequence);
       if (entry.schedule.done) continue;
       const inUs = entry.schedule.dueUs - now;
-      if (this.#precise && entry.schedule.periodUs >= PRECISE_PERIOD_US) precise = Math.min(precise, inUs);
+      if (this.#precise && entry.schedule.periodUs >= PRECISE_PERIOD_US)
+        precise = Math.min(precise, inUs);
       else coarse = Math.min(coarse, inUs);
     }
     if (precise === Infinity && coarse === Infinity) {
@@ -133,7 +179,10 @@ export class Flows {
       this.#onAllSent();
       return;
     }
-    const waits = [...(precise === Infinity ? [] : [waitFor(precise, true)]), ...(coarse === Infinity ? [] : [waitFor(coarse, false)])];
+    const waits = [
+      ...(precise === Infinity ? [] : [waitFor(precise, true)]),
+      ...(coarse === Infinity ? [] : [waitFor(coarse, false)]),
+    ];
     let ms = Infinity;
     for (const wait of waits) ms = Math.min(ms, wait.kind === 'poll' ? 0 : wait.ms);
     if (ms === 0) this.#immediate = setImmediate(() => this.#turn());
@@ -160,8 +209,19 @@ export function nowUs(): Micros {
 
 /** `seed` and `index`, the flow's position in its file, say where in its period it sends. */
 export function scheduleOf(
-  flow: Pick<TopologyFlow, 'packetsPerSecond' | 'phaseUs' | 'jitterUs' | 'startUs' | 'durationUs' | 'count'>, startUs: Micros, seed: number, index: number,
+  flow: Pick<
+    TopologyFlow,
+    'packetsPerSecond' | 'phaseUs' | 'jitterUs' | 'startUs' | 'durationUs' | 'count'
+  >,
+  startUs: Micros,
+  seed: number,
+  index: number,
 ): Schedule {
   const times = new SendTimes(flow, seed, index);
-  return new Schedule(startUs + flow.startUs, times.periodUs, Math.min(flow.count ?? Infinity, times.within(flow.durationUs)), (k) => times.offsetUs(k));
+  return new Schedule(
+    startUs + flow.startUs,
+    times.periodUs,
+    Math.min(flow.count ?? Infinity, times.within(flow.durationUs)),
+    (k) => times.offsetUs(k),
+  );
 }

@@ -1,8 +1,8 @@
 /**
  * Per-link counters of a real-time replay, out of what the daemons at both ends report.
  *
- * Owns the adding up: counters of a daemon start at zero with each of its lives, and what it counted
- * before the run is not the run's. Pure; fed by replay-real.ts with `links` replies.
+ * Owns the adding up: counters of a daemon start at zero with each of its lives, and what it
+ * counted before the run is not the run's. Pure; fed by replay-real.ts with `links` replies.
  */
 
 import type { LinkRow } from 'spines-client';
@@ -43,13 +43,23 @@ export class LinkTally {
   }
 
   /** What `node` reports now. `baseline`: counting starts here. */
-  update(node: number, rows: readonly LinkRow[], peerOf: (row: LinkRow) => number | null, baseline: boolean): void {
+  update(
+    node: number,
+    rows: readonly LinkRow[],
+    peerOf: (row: LinkRow) => number | null,
+    baseline: boolean,
+  ): void {
     // An answer from before the crash that comes in after it: its counts are in the past already.
     if (this.#crashed.has(node)) return;
     for (const row of rows) {
       const end = this.#endOf(node, peerOf(row));
       if (end === null) continue;
-      end.last = { datagrams: row.sent.datagrams, bytes: row.sent.bytes, retransmitted: row.retransmitted, dropped: row.dropped };
+      end.last = {
+        datagrams: row.sent.datagrams,
+        bytes: row.sent.bytes,
+        retransmitted: row.retransmitted,
+        dropped: row.dropped,
+      };
       if (baseline) end.base = end.last;
     }
   }
@@ -99,5 +109,6 @@ function newEnd(): End {
 
 /** sum += to - from. */
 function add(sum: Counters, from: Counters, to: Counters): void {
-  for (const key of ['datagrams', 'bytes', 'retransmitted', 'dropped'] as const) sum[key] += to[key] - from[key];
+  for (const key of ['datagrams', 'bytes', 'retransmitted', 'dropped'] as const)
+    sum[key] += to[key] - from[key];
 }

@@ -1,8 +1,8 @@
 /**
  * `spines replay FILE`: runs a topology with real daemons, or in virtual time, and reports.
  *
- * Owns the flags, the progress line and where the report goes. The runs are replay-real.ts and sim's.
- * Invariant: with `--json -` the report is the only thing on standard output.
+ * Owns the flags, the progress line and where the report goes. The runs are replay-real.ts and
+ * sim's. Invariant: with `--json -` the report is the only thing on standard output.
  */
 
 import { join } from 'node:path';
@@ -33,11 +33,17 @@ export interface ReplayFlags {
 }
 
 export function registerReplay(program: Command): void {
-  program.command('replay <file>').description('run a topology file with emulated links, and report')
+  program
+    .command('replay <file>')
+    .description('run a topology file with emulated links, and report')
     .option('--virtual', 'in virtual time, in one process')
-    .option('--seed <n>', 'another seed than the file\'s', integerArg(0, 0xffff_ffff))
-    .option('--duration <time>', 'another length than the file\'s', durationArg)
-    .option('--set <path=value>', 'change a value of the file, as in flows.0.rate=1mbit (repeatable)', collect)
+    .option('--seed <n>', "another seed than the file's", integerArg(0, 0xffff_ffff))
+    .option('--duration <time>', "another length than the file's", durationArg)
+    .option(
+      '--set <path=value>',
+      'change a value of the file, as in flows.0.rate=1mbit (repeatable)',
+      collect,
+    )
     .option('--json <file>', 'write the report as JSON; - is standard output')
     .option('--out <dir>', 'write report.json, flows.csv and delay.svg there')
     .action(replay);
@@ -56,9 +62,19 @@ async function replay(file: string, flags: ReplayFlags): Promise<void> {
   try {
     if (flags.virtual === true) {
       const { report, flows } = runVirtual(topology, {
-        onProgress: (doneUs, totalUs, what) => progress.show(`${topology.name}: ${formatDuration(doneUs)} of ${formatDuration(totalUs)} of virtual time, ${what}`),
+        onProgress: (doneUs, totalUs, what) =>
+          progress.show(
+            `${topology.name}: ${formatDuration(doneUs)} of ${formatDuration(totalUs)} of ` +
+              `virtual time, ${what}`,
+          ),
       });
-      run = { report, delays: flows.map((flow, i) => ({ name: topology.flows[i]!.name, delays: flow.meter.delays })) };
+      run = {
+        report,
+        delays: flows.map((flow, i) => ({
+          name: topology.flows[i]!.name,
+          delays: flow.meter.delays,
+        })),
+      };
     } else {
       const { runReal } = await import('./replay-real.ts');
       run = await runReal(topology, progress);
@@ -70,7 +86,11 @@ async function replay(file: string, flags: ReplayFlags): Promise<void> {
 }
 
 /** The topology that file and flags describe. Throws SpinesError 'ETOPOLOGY'. */
-export function loadTopology(text: string, fileName: string, flags: Pick<ReplayFlags, 'seed' | 'duration' | 'set'>): Topology {
+export function loadTopology(
+  text: string,
+  fileName: string,
+  flags: Pick<ReplayFlags, 'seed' | 'duration' | 'set'>,
+): Topology {
   const overrides = [...(flags.set ?? [])];
   if (flags.duration !== undefined) overrides.push(`duration=${flags.duration}us`);
   const topology = parseTopology(text, fileName, overrides);

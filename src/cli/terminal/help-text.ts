@@ -7,9 +7,18 @@
 import { terminalColumns } from './output.ts';
 import { wrapText } from './table.ts';
 
-/** For `addHelpText`: paragraphs between empty lines are wrapped; an indented line is one by itself, and goes on behind its first word. */
+/**
+ * For `addHelpText`: paragraphs between empty lines are wrapped; an indented line is one by itself,
+ * and goes on behind its first word.
+ */
 export function helpBelow(text: string): () => string {
-  return () => `\n${text.trimEnd().split(/\n{2,}|\n(?= )/).map((part) => wrapPart(part, terminalColumns())).join('').trimEnd()}`;
+  return () =>
+    `\n${text
+      .trimEnd()
+      .split(/\n{2,}|\n(?= )/)
+      .map((part) => wrapPart(part, terminalColumns()))
+      .join('')
+      .trimEnd()}`;
 }
 
 function wrapPart(part: string, columns: number): string {

@@ -1,8 +1,10 @@
 /**
- * The log of a command that runs on: to standard error, pretty on a terminal, JSON lines otherwise; or to a file.
+ * The log of a command that runs on: to standard error, pretty on a terminal, JSON lines otherwise;
+ * or to a file.
  *
- * Owns the form of lines and who else writes among them: notes for people, Node's warnings and the last words of a bug. That nothing waits for
- * the log is host/log/log-writer.ts's. Used by `daemon` and by the tunnels. Loaded on demand, so that the other commands start faster.
+ * Owns the form of lines and who else writes among them: notes for people, Node's warnings and the
+ * last words of a bug. That nothing waits for the log is host/log/log-writer.ts's. Used by `daemon`
+ * and by the tunnels. Loaded on demand, so that the other commands start faster.
  */
 
 import { isatty } from 'node:tty';
@@ -33,7 +35,10 @@ export async function makeLog(level: LogLevel): Promise<Logger> {
 
 /** Notes of a command without a log that runs on. */
 export function notesNeverWait(): void {
-  const writer = new LogWriter(stderrTarget(), (lost, code) => `spines: ${lost} lines were lost here: ${describeLogFailure(code)}\n`);
+  const writer = new LogWriter(
+    stderrTarget(),
+    (lost, code) => `spines: ${lost} lines were lost here: ${describeLogFailure(code)}\n`,
+  );
   giveNotesTo(writer);
 }
 
@@ -46,28 +51,48 @@ export async function openLog(level: LogLevel, file: LogFileOptions | null): Pro
   const { pino } = await import('pino');
   const pretty = file === null && isatty(STDERR) ? await prettyPrinter() : null;
   // Of what programs and other daemons say, pino escapes some and pino-pretty shows all.
-  const formed = (line: string): string => (pretty === null ? plainJson(line) : pretty(plainInJson(line)));
+  const formed = (line: string): string =>
+    pretty === null ? plainJson(line) : pretty(plainInJson(line));
   let formedLast = '';
-  const inside = pino({ level: 'warn' }, { write: (text: string) => { formedLast = formed(text); } });
+  const inside = pino(
+    { level: 'warn' },
+    {
+      write: (text: string) => {
+        formedLast = formed(text);
+      },
+    },
+  );
   lostLine = (lost, code) => {
     inside.warn({ lost, why: describeLogFailure(code) }, 'log lines were lost');
     return formedLast;
   };
   // pino sets lastLevel on a stream with this mark.
-  const stream = { [Symbol.for('pino.metadata')]: true, lastLevel: 0, write: (text: string) => writer.write(stream.lastLevel, formed(text)) };
+  const stream = {
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write: (text: string) => writer.write(stream.lastLevel, formed(text)),
+  };
   const log = pino({ level }, stream);
   // Node would print them itself, and wait for standard error.
   process.removeAllListeners('warning');
-  process.on('warning', ({ name, message }) => log.warn({ warning: name, message }, 'warning of Node.js'));
+  process.on('warning', ({ name, message }) =>
+    log.warn({ warning: name, message }, 'warning of Node.js'),
+  );
   onBug((error) => {
-    log.fatal({ error: error instanceof Error ? error.stack : String(error) }, error instanceof AssertionError ? 'assertion failed' : 'uncaught error');
+    log.fatal(
+      { error: error instanceof Error ? error.stack : String(error) },
+      error instanceof AssertionError ? 'assertion failed' : 'uncaught error',
+    );
     process.exit(EXIT_BUG);
   });
   return { log, writer };
 }
 
 function giveNotesTo(writer: LogWriter): void {
-  notesGoTo((text) => writer.write(FATAL, text), () => writer.flush());
+  notesGoTo(
+    (text) => writer.write(FATAL, text),
+    () => writer.flush(),
+  );
   process.on('exit', () => writer.flushNow());
 }
 

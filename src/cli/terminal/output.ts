@@ -1,8 +1,10 @@
 /**
- * Standard output and error of a command: JSON for programs, text for people, and what becomes of it when nobody can take it.
+ * Standard output and error of a command: JSON for programs, text for people, and what becomes of
+ * it when nobody can take it.
  *
- * Owns the JSON envelope ("schema" first, two-space indent), the end of a pipe's reader, a full disk, and who is told of a bug. Called by
- * every command. Invariant: with --json, standard output holds one JSON document and nothing else; no failure to write shows a stack.
+ * Owns the JSON envelope ("schema" first, two-space indent), the end of a pipe's reader, a full
+ * disk, and who is told of a bug. Called by every command. Invariant: with --json, standard output
+ * holds one JSON document and nothing else; no failure to write shows a stack.
  */
 
 import { Writable } from 'node:stream';
@@ -26,7 +28,9 @@ export function print(text: string): void {
   process.stdout.write(plainButColour(text));
 }
 
-let writeNote = (text: string): void => { process.stderr.write(text); };
+let writeNote = (text: string): void => {
+  process.stderr.write(text);
+};
 let flushNotes = async (): Promise<void> => {
   if (usedErrors) await new Promise<void>((resolve) => process.stderr.write('', () => resolve()));
 };
@@ -37,8 +41,9 @@ export function note(text: string): void {
 }
 
 /**
- * In a command that runs on, and may not wait for whoever reads its standard error. Whatever else writes there, or only looks at it, as node:assert
- * does when it is loaded, gets this instead of Node's own stream.
+ * In a command that runs on, and may not wait for whoever reads its standard error. Whatever else
+ * writes there, or only looks at it, as node:assert does when it is loaded, gets this instead of
+ * Node's own stream.
  */
 export function notesGoTo(write: (text: string) => void, flush: () => Promise<void>): void {
   writeNote = write;
@@ -49,12 +54,20 @@ export function notesGoTo(write: (text: string) => void, flush: () => Promise<vo
       done();
     },
   });
-  Object.defineProperty(process, 'stderr', { configurable: true, enumerable: true, writable: true, value: stream });
+  Object.defineProperty(process, 'stderr', {
+    configurable: true,
+    enumerable: true,
+    writable: true,
+    value: stream,
+  });
 }
 
 let losesData = false;
 
-/** From now on a reader who goes away has missed something: exit code 1. Otherwise (`| head`) he had enough: 0. */
+/**
+ * From now on a reader who goes away has missed something: exit code 1. Otherwise (`| head`) he had
+ * enough: 0.
+ */
 export function outputMatters(): void {
   losesData = true;
 }
@@ -70,7 +83,10 @@ export function onBug(tell: (error: unknown) => void): void {
   tellBug = tell;
 }
 
-/** Call once, first of all. The streams themselves are made when they are first used: Node sets O_NONBLOCK on pipes that others have too. */
+/**
+ * Call once, first of all. The streams themselves are made when they are first used: Node sets
+ * O_NONBLOCK on pipes that others have too.
+ */
 export function watchOutput(): void {
   const bug = (error: unknown): void => tellBug(error);
   process.on('uncaughtException', bug);
@@ -80,20 +96,32 @@ export function watchOutput(): void {
   watchWhenUsed('stderr', () => {});
 }
 
-/** Ends the process: quietly when nobody reads standard output any more, with a line when it cannot be written. */
+/**
+ * Ends the process: quietly when nobody reads standard output any more, with a line when it cannot
+ * be written.
+ */
 function onOutputError({ code = 'EIO' }: NodeJS.ErrnoException): void {
   if (code === 'EPIPE' || code === 'ECONNRESET') process.exit(losesData ? EXIT_NO : EXIT_OK);
   note(`spines: can't write to standard output: ${code}; make room there, or send it elsewhere`);
   process.exit(EXIT_NO);
 }
 
-function watchWhenUsed(name: 'stdout' | 'stderr', onError: (error: NodeJS.ErrnoException) => void): void {
+function watchWhenUsed(
+  name: 'stdout' | 'stderr',
+  onError: (error: NodeJS.ErrnoException) => void,
+): void {
   const { get } = Object.getOwnPropertyDescriptor(process, name)!;
   Object.defineProperty(process, name, {
-    configurable: true, enumerable: true,
+    configurable: true,
+    enumerable: true,
     get: () => {
       const stream = get!.call(process) as NodeJS.WriteStream;
-      Object.defineProperty(process, name, { configurable: true, enumerable: true, writable: true, value: stream });
+      Object.defineProperty(process, name, {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value: stream,
+      });
       usedOutput ||= name === 'stdout';
       usedErrors ||= name === 'stderr';
       return stream.on('error', onError);

@@ -1,8 +1,8 @@
 /**
  * The progress line of a long run, on stderr.
  *
- * On a terminal one line, rewritten in place; elsewhere a plain line now and then, so that a log does not
- * fill up. Owns nothing but the line; call `clear` before anything else is printed.
+ * On a terminal one line, rewritten in place; elsewhere a plain line now and then, so that a log
+ * does not fill up. Owns nothing but the line; call `clear` before anything else is printed.
  */
 
 /** Between two plain lines. */

@@ -1,8 +1,9 @@
 /**
  * Run by `npx`, a command ends with it.
  *
- * npx starts a shell, which starts us. A signal to npx goes to the shell, which dies of it and passes nothing on: the daemon would run on,
- * without anybody knowing. Who runs us from elsewhere may leave, as with `nohup` or `disown`.
+ * npx starts a shell, which starts us. A signal to npx goes to the shell, which dies of it and
+ * passes nothing on: the daemon would run on, without anybody knowing. Who runs us from elsewhere
+ * may leave, as with `nohup` or `disown`.
  */
 
 const LOOK_MS = 250;

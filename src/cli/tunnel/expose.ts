@@ -1,8 +1,10 @@
 /**
- * `spines expose`: the far end of tunnels. Takes streams and connects each to the TCP target that it names.
+ * `spines expose`: the far end of tunnels. Takes streams and connects each to the TCP target that
+ * it names.
  *
- * Owns what is reachable through this node: exactly what --allow names, nothing by default. The list is asked before
- * any name is looked up. Runs until a signal ends it; a daemon that restarts is waited for.
+ * Owns what is reachable through this node: exactly what --allow names, nothing by default. The
+ * list is asked before any name is looked up. Runs until a signal ends it; a daemon that restarts
+ * is waited for.
  */
 
 import { connect, type Socket } from 'node:net';
@@ -16,10 +18,22 @@ import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from '../terminal
 import { helpBelow } from '../terminal/help-text.ts';
 import { note } from '../terminal/output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
-import { decodeRequest, encodeAnswer, readHead, type Answer, type AnswerName } from './tunnel-header.ts';
+import {
+  decodeRequest,
+  encodeAnswer,
+  readHead,
+  type Answer,
+  type AnswerName,
+} from './tunnel-header.ts';
 import { join } from './tunnel-join.ts';
 import { makeRefusalLog, untilEnded } from './tunnel-listen.ts';
-import { formatTarget, isAllowed, parseAllowed, type Allowed, type Target } from '../../host/tunnel-target.ts';
+import {
+  formatTarget,
+  isAllowed,
+  parseAllowed,
+  type Allowed,
+  type Target,
+} from '../../host/tunnel-target.ts';
 import { portArg } from '../terminal/values.ts';
 
 interface ExposeFlags extends TunnelFlags {
@@ -33,8 +47,15 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 const ANSWER_OF: Readonly<Record<string, AnswerName>> = {
-  ECONNREFUSED: 'refused', EHOSTUNREACH: 'host unreachable', ENETUNREACH: 'network unreachable', EADDRNOTAVAIL: 'host unreachable',
-  ENOTFOUND: 'unknown host', EAI_AGAIN: 'unknown host', ETIMEDOUT: 'timed out', EMFILE: 'busy', ENFILE: 'busy',
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  EADDRNOTAVAIL: 'host unreachable',
+  ENOTFOUND: 'unknown host',
+  EAI_AGAIN: 'unknown host',
+  ETIMEDOUT: 'timed out',
+  EMFILE: 'busy',
+  ENFILE: 'busy',
 };
 
 const HELP = `
@@ -42,7 +63,11 @@ Only what --allow names can be reached: HOST:PORT exactly as \`spines forward\` 
 HOST:*, *:PORT or *:* where you spell it out. With *, everything that this machine reaches is open, its own loopback services too.`;
 
 export function registerExpose(program: Command): void {
-  addClientFlags(program.command('expose').description('let other nodes reach named TCP targets through this one'))
+  addClientFlags(
+    program
+      .command('expose')
+      .description('let other nodes reach named TCP targets through this one'),
+  )
     .option('--allow <host:port>', 'target that may be reached (repeatable)', collectAllowed)
     .option('--via <port>', 'overlay port to take streams at', portArg, EXPOSE_PORT)
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
@@ -52,27 +77,67 @@ export function registerExpose(program: Command): void {
     .addHelpText('after', helpBelow(HELP))
     .action((flags: ExposeFlags) => {
       const { allow = [] } = flags;
-      if (allow.length === 0) throw usage('nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for each target');
-      return withClient(flags, 'expose', (client) => expose(client, flags.port ?? flags.via, allow, flags), true);
+      if (allow.length === 0)
+        throw usage(
+          'nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for ' +
+            'each target',
+        );
+      return withClient(
+        flags,
+        'expose',
+        (client) => expose(client, flags.port ?? flags.via, allow, flags),
+        true,
+      );
     });
 }
 
 function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[] {
   const allowed = parseAllowed(text);
-  if (allowed === null) throw new InvalidArgumentError('write HOST:PORT, [IPV6]:PORT, HOST:*, *:PORT or *:*.');
+  if (allowed === null)
+    throw new InvalidArgumentError('write HOST:PORT, [IPV6]:PORT, HOST:*, *:PORT or *:*.');
   return [...(previous ?? []), allowed];
 }
 
-async function expose(client: SpinesClient, port: number, allow: readonly Allowed[], { verbose = false, secrecy, silence }: ExposeFlags): Promise<void> {
+async function expose(
+  client: SpinesClient,
+  port: number,
+  allow: readonly Allowed[],
+  { verbose = false, secrecy, silence }: ExposeFlags,
+): Promise<void> {
   const { log, refused } = await makeRefusalLog(verbose);
-  const options = { allowHalfOpen: true, pauseOnConnect: true, maxConnections: STREAMS_MAX, secrecy, silenceMs: silence };
-  const server = client.createServer(options, (stream) => { void serveStream(client, stream, allow, log, refused); });
-  server.on('drop', ({ remoteAddress, remotePort }) => refused({ from: `${remoteAddress}:${remotePort}`, why: `${STREAMS_MAX} streams are open, as many as it carries` }));
+  const options = {
+    allowHalfOpen: true,
+    pauseOnConnect: true,
+    maxConnections: STREAMS_MAX,
+    secrecy,
+    silenceMs: silence,
+  };
+  const server = client.createServer(options, (stream) => {
+    void serveStream(client, stream, allow, log, refused);
+  });
+  server.on('drop', ({ remoteAddress, remotePort }) =>
+    refused({
+      from: `${remoteAddress}:${remotePort}`,
+      why: `${STREAMS_MAX} streams are open, as many as it carries`,
+    }),
+  );
   const ended = untilEnded(client);
   const broken = new Promise<never>((_, reject) => {
-    server.on('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE'
-      ? new Failure(EXIT_USAGE, 'EADDRINUSE', `overlay port ${port} is taken; choose another with --via, here and at the near end`)
-      : new Failure(EXIT_NO_DAEMON, error.code ?? 'EUNKNOWN', `${oneLine(error.message).replaceAll(';', ',')}; is the daemon running?`)));
+    server.on('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Failure(
+              EXIT_USAGE,
+              'EADDRINUSE',
+              `overlay port ${port} is taken; choose another with --via, here and at the near end`,
+            )
+          : new Failure(
+              EXIT_NO_DAEMON,
+              error.code ?? 'EUNKNOWN',
+              `${oneLine(error.message).replaceAll(';', ',')}; is the daemon running?`,
+            ),
+      ),
+    );
   });
   await Promise.race([ended, broken, new Promise<void>((resolve) => server.listen(port, resolve))]);
   note(`exposing ${allow.map(describe).join(', ')} at ${client.name || client.node} port ${port}`);
@@ -84,7 +149,11 @@ function describe({ host, port }: Allowed): string {
 }
 
 /** Whether rules of the daemon let `node` reach `target`; an earlier daemon has none. */
-async function isLetBy(client: SpinesClient, node: string, { host, port }: Target): Promise<boolean> {
+async function isLetBy(
+  client: SpinesClient,
+  node: string,
+  { host, port }: Target,
+): Promise<boolean> {
   try {
     return (await ask(client, 'mayReach', { node, host, port })).allowed;
   } catch (error) {
@@ -93,7 +162,13 @@ async function isLetBy(client: SpinesClient, node: string, { host, port }: Targe
   }
 }
 
-async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: readonly Allowed[], log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
+async function serveStream(
+  client: SpinesClient,
+  stream: SpinesSocket,
+  allow: readonly Allowed[],
+  log: Pick<Logger, 'info'>,
+  refused: (fields: object) => void,
+): Promise<void> {
   const from = `${stream.remoteAddress}:${stream.remotePort}`;
   const startMs = performance.now();
   stream.on('error', () => {});
@@ -107,13 +182,21 @@ async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: re
   }
   const target = body === null ? null : decodeRequest(body);
   const refuse = (answer: Answer): void => {
-    refused({ from, target: target === null ? undefined : formatTarget(target), why: answer.name, reason: answer.reason });
+    refused({
+      from,
+      target: target === null ? undefined : formatTarget(target),
+      why: answer.name,
+      reason: answer.reason,
+    });
     stream.end(encodeAnswer(answer));
     // The near end goes once it has read that; one that does not is not waited for.
     stream.resume().setTimeout(REQUEST_TIMEOUT_MS, () => stream.destroy());
   };
   if (target === null) {
-    refuse({ name: 'malformed', reason: 'the request is not understood; use one version of spines at both ends' });
+    refuse({
+      name: 'malformed',
+      reason: 'the request is not understood; use one version of spines at both ends',
+    });
     return;
   }
   if (!isAllowed(allow, target)) {
@@ -121,12 +204,20 @@ async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: re
     return;
   }
   try {
-    if (!await isLetBy(client, stream.remoteAddress ?? '', target)) {
-      refuse({ name: 'not allowed', reason: 'rules of that node do not let this one reach it (firewall.targets in its config)' });
+    if (!(await isLetBy(client, stream.remoteAddress ?? '', target))) {
+      refuse({
+        name: 'not allowed',
+        reason: 'rules of that node do not let this one reach it (firewall.targets in its config)',
+      });
       return;
     }
   } catch (error) {
-    refuse({ name: 'failed', reason: `its daemon does not say whether that is allowed: ${oneLine((error as Error).message)}` });
+    refuse({
+      name: 'failed',
+      reason:
+        'its daemon does not say whether that is allowed: ' +
+        `${oneLine((error as Error).message)}`,
+    });
     return;
   }
   let socket: Socket;
@@ -140,14 +231,30 @@ async function serveStream(client: SpinesClient, stream: SpinesSocket, allow: re
   log.info({ from, target: formatTarget(target) }, 'connection carried');
   stream.write(encodeAnswer({ name: 'ok', reason: '' }));
   const { forward, backward, error } = await join(stream, socket, { a: 2 + body!.length, b: 0 });
-  log.info({ from, target: formatTarget(target), out: forward, in: backward, ms: Math.round(performance.now() - startMs), error: error?.message }, 'connection ended');
+  log.info(
+    {
+      from,
+      target: formatTarget(target),
+      out: forward,
+      in: backward,
+      ms: Math.round(performance.now() - startMs),
+      error: error?.message,
+    },
+    'connection ended',
+  );
 }
 
-/** A connected socket, paused. Rejects with the error of the last address tried, or when `stream` goes away. */
+/**
+ * A connected socket, paused. Rejects with the error of the last address tried, or when `stream`
+ * goes away.
+ */
 function connectTo({ host, port }: Target, stream: SpinesSocket): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
-    const timer = setTimeout(() => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })),
+      CONNECT_TIMEOUT_MS,
+    );
     const onGone = (): void => fail(new Error('the stream was closed'));
     const fail = (error: Error): void => {
       clearTimeout(timer);
@@ -169,5 +276,7 @@ function connectTo({ host, port }: Target, stream: SpinesSocket): Promise<Socket
 
 /** Of several addresses tried, the first one's failure. */
 function firstCause(error: Error): Error {
-  return error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error;
+  return error instanceof AggregateError && error.errors[0] instanceof Error
+    ? error.errors[0]
+    : error;
 }

@@ -1,7 +1,8 @@
 /**
  * SOCKS5 as a proxy speaks it (RFC 1928): no authentication, CONNECT only.
  *
- * Owns the conversation up to the point where data flows. Used by socks.ts. Invariant: nothing is read beyond the request.
+ * Owns the conversation up to the point where data flows. Used by socks.ts. Invariant: nothing is
+ * read beyond the request.
  */
 
 import type { Duplex } from 'node:stream';
@@ -18,7 +19,17 @@ const ADDRESS_NAME = 3;
 const ADDRESS_IPV6 = 4;
 
 /** RFC 1928, section 6. */
-export const REPLY = { ok: 0, failure: 1, notAllowed: 2, networkUnreachable: 3, hostUnreachable: 4, refused: 5, timedOut: 6, commandUnknown: 7, addressUnknown: 8 } as const;
+export const REPLY = {
+  ok: 0,
+  failure: 1,
+  notAllowed: 2,
+  networkUnreachable: 3,
+  hostUnreachable: 4,
+  refused: 5,
+  timedOut: 6,
+  commandUnknown: 7,
+  addressUnknown: 8,
+} as const;
 export type ReplyName = keyof typeof REPLY;
 
 /** What the client did wrong; it has been answered where RFC 1928 has an answer. */
@@ -27,15 +38,22 @@ export class SocksError extends Error {
   readonly code = 'EPROTO';
 }
 
-/** The target that the client asks for, and how many bytes it used to say so. Throws SocksError, or what `readExactly` throws. */
-export async function readSocksRequest(client: Duplex, timeoutMs: number): Promise<{ target: Target; bytes: number }> {
+/**
+ * The target that the client asks for, and how many bytes it used to say so. Throws SocksError, or
+ * what `readExactly` throws.
+ */
+export async function readSocksRequest(
+  client: Duplex,
+  timeoutMs: number,
+): Promise<{ target: Target; bytes: number }> {
   let bytes = 0;
   const read = async (count: number): Promise<Buffer> => {
     bytes += count;
     return readExactly(client, count, timeoutMs);
   };
   const greeting = await read(2);
-  if (greeting[0] !== VERSION) throw new SocksError(`the client does not speak SOCKS5 (its first byte is ${greeting[0]})`);
+  if (greeting[0] !== VERSION)
+    throw new SocksError(`the client does not speak SOCKS5 (its first byte is ${greeting[0]})`);
   const methods = greeting[1] === 0 ? Buffer.alloc(0) : await read(greeting[1]!);
   if (!methods.includes(METHOD_NONE)) {
     client.end(Buffer.from([VERSION, METHOD_REFUSED]));
@@ -43,17 +61,24 @@ export async function readSocksRequest(client: Duplex, timeoutMs: number): Promi
   }
   client.write(Buffer.from([VERSION, METHOD_NONE]));
   const head = await read(4);
-  if (head[0] !== VERSION || head[2] !== 0) throw refuse(client, 'failure', 'the request is malformed');
+  if (head[0] !== VERSION || head[2] !== 0)
+    throw refuse(client, 'failure', 'the request is malformed');
   const host = await readHost(head[3]!, read);
-  if (host === undefined) throw refuse(client, 'addressUnknown', `address type ${head[3]} is not known`);
+  if (host === undefined)
+    throw refuse(client, 'addressUnknown', `address type ${head[3]} is not known`);
   const port = (await read(2)).readUInt16BE(0);
-  if (head[1] !== COMMAND_CONNECT) throw refuse(client, 'commandUnknown', `command ${head[1]} is not CONNECT`);
+  if (head[1] !== COMMAND_CONNECT)
+    throw refuse(client, 'commandUnknown', `command ${head[1]} is not CONNECT`);
   const canonical = canonicalHost(host);
-  if (canonical === null || port === 0) throw refuse(client, 'hostUnreachable', 'the host is no name and no address, or the port is 0');
+  if (canonical === null || port === 0)
+    throw refuse(client, 'hostUnreachable', 'the host is no name and no address, or the port is 0');
   return { target: { host: canonical, port }, bytes };
 }
 
-/** Tells the client that data may flow. The bound address is not ours to know: zeros, as RFC 1928 permits for names. */
+/**
+ * Tells the client that data may flow. The bound address is not ours to know: zeros, as RFC 1928
+ * permits for names.
+ */
 export function writeSocksReply(client: Duplex, name: ReplyName): void {
   client.write(reply(name));
 }
@@ -73,17 +98,24 @@ function reply(name: ReplyName): Buffer {
 }
 
 /** Undefined for an unknown type. */
-async function readHost(type: number, read: (count: number) => Promise<Buffer>): Promise<string | undefined> {
+async function readHost(
+  type: number,
+  read: (count: number) => Promise<Buffer>,
+): Promise<string | undefined> {
   switch (type) {
-    case ADDRESS_IPV4: return (await read(4)).join('.');
+    case ADDRESS_IPV4:
+      return (await read(4)).join('.');
     case ADDRESS_IPV6: {
       const address = await read(16);
-      return Array.from({ length: 8 }, (_, i) => address.readUInt16BE(2 * i).toString(16)).join(':');
+      return Array.from({ length: 8 }, (_, i) => address.readUInt16BE(2 * i).toString(16)).join(
+        ':',
+      );
     }
     case ADDRESS_NAME: {
       const [length] = await read(1);
       return length === 0 ? '' : (await read(length!)).toString('latin1');
     }
-    default: return undefined;
+    default:
+      return undefined;
   }
 }

@@ -1,7 +1,9 @@
 /**
- * The near end of a tunnel: a stream to the far end's `spines expose`, and what it says to a target.
+ * The near end of a tunnel: a stream to the far end's `spines expose`, and what it says to a
+ * target.
  *
- * Owns opening, the request and its answer, and the words for what went wrong. Called by forward.ts and socks.ts.
+ * Owns opening, the request and its answer, and the words for what went wrong. Called by forward.ts
+ * and socks.ts.
  */
 
 import type { SpinesClient, SpinesSocket } from 'spines-client';
@@ -38,27 +40,55 @@ export class TunnelError extends Error {
   }
 }
 
-/** A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead. Throws TunnelError. */
+/**
+ * A stream on which the target speaks next. `headBytes`: of the answer, counted in its bytesRead.
+ * Throws TunnelError.
+ */
 export async function dialTarget(
-  client: SpinesClient, node: string, { via, routing, secrecy, silence }: Pick<TunnelFlags, 'via' | 'routing' | 'secrecy' | 'silence'>, target: Target, signal: AbortSignal,
+  client: SpinesClient,
+  node: string,
+  { via, routing, secrecy, silence }: Pick<TunnelFlags, 'via' | 'routing' | 'secrecy' | 'silence'>,
+  target: Target,
+  signal: AbortSignal,
 ): Promise<{ socket: SpinesSocket; headBytes: number }> {
   const socket = client.stream({ allowHalfOpen: true, routing, secrecy, silenceMs: silence });
-  const abandon = (): void => { socket.resetAndDestroy(); };
+  const abandon = (): void => {
+    socket.resetAndDestroy();
+  };
   // The one who waited has gone.
   signal.addEventListener('abort', abandon, { once: true });
   socket.on('error', () => {});
   try {
-    if (signal.aborted) throw Object.assign(new Error('the connection was closed while it was carried'), { code: 'ABORT_ERR' });
+    if (signal.aborted)
+      throw Object.assign(new Error('the connection was closed while it was carried'), {
+        code: 'ABORT_ERR',
+      });
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject);
-      socket.once('close', () => reject(Object.assign(new Error('the connection was closed while it was carried'), { code: 'ABORT_ERR' })));
+      socket.once('close', () =>
+        reject(
+          Object.assign(new Error('the connection was closed while it was carried'), {
+            code: 'ABORT_ERR',
+          }),
+        ),
+      );
       socket.connect({ port: via, host: node }, resolve);
     });
     socket.write(encodeRequest(target));
     const body = await readHead(socket, ANSWER_TIMEOUT_MS);
     const answer = body === null ? null : decodeAnswer(body);
-    if (answer === null) throw Object.assign(new Error(`${node} port ${via} does not answer as \`spines expose\` does; check --via`), { code: 'EPROTO' });
-    if (answer.name !== 'ok') throw new TunnelError(answer.name, 'EREFUSED', `${node} says to ${formatTarget(target)}: ${answer.name}${answer.reason === '' ? '' : ` (${answer.reason})`}`);
+    if (answer === null)
+      throw Object.assign(
+        new Error(`${node} port ${via} does not answer as \`spines expose\` does; check --via`),
+        { code: 'EPROTO' },
+      );
+    if (answer.name !== 'ok')
+      throw new TunnelError(
+        answer.name,
+        'EREFUSED',
+        `${node} says to ${formatTarget(target)}: ` +
+          `${answer.name}${answer.reason === '' ? '' : ` (${answer.reason})`}`,
+      );
     return { socket, headBytes: 2 + body!.length };
   } catch (error) {
     socket.resetAndDestroy();

@@ -1,11 +1,12 @@
 /**
- * What opens a tunnel's stream: a request that names the target, and its answer. Then come the bytes of both sides.
+ * What opens a tunnel's stream: a request that names the target, and its answer. Then come the
+ * bytes of both sides.
  *
  *   request  length u16 of what follows, version u8 = 1, port u16, host (ASCII, canonical)
  *   answer   length u16 of what follows, version u8 = 1, code u8, reason (UTF-8, for people)
  *
- * Pure codec, and `readHead`, which takes one of the two off a stream. Big-endian; anything that is not exactly this is
- * malformed. Used by tunnel-dial.ts and expose.ts.
+ * Pure codec, and `readHead`, which takes one of the two off a stream. Big-endian; anything that is
+ * not exactly this is malformed. Used by tunnel-dial.ts and expose.ts.
  */
 
 import type { Duplex } from 'node:stream';
@@ -20,7 +21,18 @@ const ANSWER_FIXED_BYTES = 2;
 export const HEAD_BYTES_MAX = 512;
 
 /** Answers; the index is the code on the wire. */
-export const ANSWERS = ['ok', 'malformed', 'not allowed', 'refused', 'host unreachable', 'network unreachable', 'unknown host', 'timed out', 'busy', 'failed'] as const;
+export const ANSWERS = [
+  'ok',
+  'malformed',
+  'not allowed',
+  'refused',
+  'host unreachable',
+  'network unreachable',
+  'unknown host',
+  'timed out',
+  'busy',
+  'failed',
+] as const;
 export type AnswerName = (typeof ANSWERS)[number];
 
 export interface Answer {
@@ -63,8 +75,9 @@ export function decodeAnswer(body: Buffer): Answer | null {
 }
 
 /**
- * The body of the one head that `stream` begins with; what follows it stays in the stream. Null when the length is out of
- * bounds. Rejects when the stream ends or fails before, or `timeoutMs` pass.
+ * The body of the one head that `stream` begins with; what follows it stays in the stream. Null
+ * when the length is out of bounds. Rejects when the stream ends or fails before, or `timeoutMs`
+ * pass.
  */
 export async function readHead(stream: Duplex, timeoutMs: number): Promise<Buffer | null> {
   const length = await readExactly(stream, LENGTH_BYTES, timeoutMs);
@@ -76,10 +89,20 @@ export async function readHead(stream: Duplex, timeoutMs: number): Promise<Buffe
 /** Takes `bytes` bytes off a paused stream. */
 export function readExactly(stream: Duplex, bytes: number, timeoutMs: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => done(() => reject(headError('ETIMEDOUT', `nothing complete came within ${timeoutMs / 1_000} s`))), timeoutMs);
+    const timer = setTimeout(
+      () =>
+        done(() =>
+          reject(headError('ETIMEDOUT', `nothing complete came within ${timeoutMs / 1_000} s`)),
+        ),
+      timeoutMs,
+    );
     const done = (settle: () => void): void => {
       clearTimeout(timer);
-      stream.off('readable', onReadable).off('end', onEnd).off('error', onError).off('close', onEnd);
+      stream
+        .off('readable', onReadable)
+        .off('end', onEnd)
+        .off('error', onError)
+        .off('close', onEnd);
       settle();
     };
     const onReadable = (): void => {
@@ -88,7 +111,8 @@ export function readExactly(stream: Duplex, bytes: number, timeoutMs: number): P
       if (chunk !== null && chunk.length === bytes) done(() => resolve(chunk));
       else if (chunk !== null || stream.readableEnded || stream.destroyed) onEnd();
     };
-    const onEnd = (): void => done(() => reject(headError('ECONNRESET', 'it ended before it had said what it wants')));
+    const onEnd = (): void =>
+      done(() => reject(headError('ECONNRESET', 'it ended before it had said what it wants')));
     const onError = (error: Error): void => done(() => reject(error));
     stream.on('readable', onReadable).on('end', onEnd).on('error', onError).on('close', onEnd);
     onReadable();

@@ -1,8 +1,10 @@
 /**
- * The local TCP listener of `spines forward` and `spines socks`, and its life until a signal ends it.
+ * The local TCP listener of `spines forward` and `spines socks`, and its life until a signal ends
+ * it.
  *
- * Owns binding, the bound on connections, what is logged of each, and carrying it once it is known where to. What a
- * connection wants is the command's. Invariant: every accepted connection is destroyed when `serve` returns.
+ * Owns binding, the bound on connections, what is logged of each, and carrying it once it is known
+ * where to. What a connection wants is the command's. Invariant: every accepted connection is
+ * destroyed when `serve` returns.
  */
 
 import { createServer, type Socket } from 'node:net';
@@ -22,23 +24,38 @@ const REFUSED = 'connection refused';
 /** Further ones are refused, and that is said. */
 const CONNECTIONS_MAX = 1_024;
 
-/** Connections beyond, which are told so where what they speak has words for it; still further ones are reset. */
+/**
+ * Connections beyond, which are told so where what they speak has words for it; still further ones
+ * are reset.
+ */
 const REFUSED_MAX = 64;
 /** For a client that was told why not, to read it and go. */
 const FAREWELL_MS = 1_000;
 
-/** Finds out where a connection is to go and opens the way; `signal`: the connection is gone. Rejects with TunnelError. */
-export type Opener = (socket: Socket, signal: AbortSignal) => Promise<{ socket: SpinesSocket; headBytes: number; target: Target; ownBytes: number }>;
+/**
+ * Finds out where a connection is to go and opens the way; `signal`: the connection is gone.
+ * Rejects with TunnelError.
+ */
+export type Opener = (
+  socket: Socket,
+  signal: AbortSignal,
+) => Promise<{ socket: SpinesSocket; headBytes: number; target: Target; ownBytes: number }>;
 
 /** Tells a connection that is one too many, in its own words. */
 export type Refuser = (socket: Socket) => Promise<void>;
 
-/** What is said of connections that are refused: of each one when asked for, else of the first and how many followed. */
+/**
+ * What is said of connections that are refused: of each one when asked for, else of the first and
+ * how many followed.
+ */
 export async function makeRefusalLog(verbose: boolean): Promise<RefusalLog> {
   return refusalLogOf(await makeLog(verbose ? 'info' : 'warn'), verbose);
 }
 
-export interface Served { readonly goes: string; readonly offers: string }
+export interface Served {
+  readonly goes: string;
+  readonly offers: string;
+}
 
 export interface RefusalLog {
   readonly log: Pick<Logger, 'info'>;
@@ -47,37 +64,66 @@ export interface RefusalLog {
 
 export function refusalLogOf(log: Pick<Logger, 'info' | 'warn'>, verbose: boolean): RefusalLog {
   const damped = new DampedLog(log);
-  return { log, refused: (fields) => (verbose ? log.warn(fields, REFUSED) : damped.warn(fields, REFUSED)) };
+  return {
+    log,
+    refused: (fields) => (verbose ? log.warn(fields, REFUSED) : damped.warn(fields, REFUSED)),
+  };
 }
 
-/** Serves until SIGINT or SIGTERM. For people: where connections go, and what it is that whoever connects may use. */
+/**
+ * Serves until SIGINT or SIGTERM. For people: where connections go, and what it is that whoever
+ * connects may use.
+ */
 export async function serve(
-  client: SpinesClient, listen: Target, verbose: boolean, { goes, offers }: Served, open: Opener, refuse?: Refuser, connectionsMax = CONNECTIONS_MAX,
+  client: SpinesClient,
+  listen: Target,
+  verbose: boolean,
+  { goes, offers }: Served,
+  open: Opener,
+  refuse?: Refuser,
+  connectionsMax = CONNECTIONS_MAX,
   logs?: RefusalLog,
 ): Promise<void> {
-  const { log, refused } = logs ?? await makeRefusalLog(verbose);
-  const sockets = new Set<Socket>(), surplus = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
-    const tooMany = sockets.size >= connectionsMax;
-    const held = tooMany ? surplus : sockets;
-    if (tooMany) refused({ from: `${socket.remoteAddress}:${socket.remotePort}`, why: `${connectionsMax} connections are open, as many as it carries` });
-    if (tooMany && (refuse === undefined || surplus.size >= REFUSED_MAX)) {
-      socket.on('error', () => {}).resetAndDestroy();
-      return;
-    }
-    held.add(socket);
-    socket.once('close', () => held.delete(socket));
-    if (tooMany) void dismiss(socket, refuse!);
-    else void carry(socket, open, log, refused);
-  });
+  const { log, refused } = logs ?? (await makeRefusalLog(verbose));
+  const sockets = new Set<Socket>(),
+    surplus = new Set<Socket>();
+  const server = createServer(
+    { allowHalfOpen: true, pauseOnConnect: true, noDelay: true },
+    (socket) => {
+      const tooMany = sockets.size >= connectionsMax;
+      const held = tooMany ? surplus : sockets;
+      if (tooMany)
+        refused({
+          from: `${socket.remoteAddress}:${socket.remotePort}`,
+          why: `${connectionsMax} connections are open, as many as it carries`,
+        });
+      if (tooMany && (refuse === undefined || surplus.size >= REFUSED_MAX)) {
+        socket.on('error', () => {}).resetAndDestroy();
+        return;
+      }
+      held.add(socket);
+      socket.once('close', () => held.delete(socket));
+      if (tooMany) void dismiss(socket, refuse!);
+      else void carry(socket, open, log, refused);
+    },
+  );
   const ended = untilEnded(client);
   try {
-    await Promise.race([ended, new Promise<void>((resolve, reject) => {
-      server.once('error', ({ code = 'EIO' }: NodeJS.ErrnoException) => {
-        reject(new Failure(EXIT_USAGE, code, `cannot listen on ${formatTarget(listen)} (${code}); ${systemAdvice(code, 'listen')}`));
-      });
-      server.listen(listen.port, listen.host, resolve);
-    })]);
+    await Promise.race([
+      ended,
+      new Promise<void>((resolve, reject) => {
+        server.once('error', ({ code = 'EIO' }: NodeJS.ErrnoException) => {
+          reject(
+            new Failure(
+              EXIT_USAGE,
+              code,
+              `cannot listen on ${formatTarget(listen)} (${code}); ${systemAdvice(code, 'listen')}`,
+            ),
+          );
+        });
+        server.listen(listen.port, listen.host, resolve);
+      }),
+    ]);
     const { port } = server.address() as { port: number };
     note(`listening on ${formatTarget({ host: listen.host, port })}, ${goes}`);
     warnIfReachable(listen, offers);
@@ -113,13 +159,21 @@ async function dismiss(socket: Socket, refuse: Refuser): Promise<void> {
   farewell(socket);
 }
 
-/** Whoever speaks TCP to us sees what TCP has for this: a reset. A SOCKS client was answered, and ended. */
+/**
+ * Whoever speaks TCP to us sees what TCP has for this: a reset. A SOCKS client was answered, and
+ * ended.
+ */
 function farewell(socket: Socket): void {
   if (socket.writableEnded) socket.resume().setTimeout(FAREWELL_MS, () => socket.destroy());
   else socket.resetAndDestroy();
 }
 
-async function carry(socket: Socket, open: Opener, log: Pick<Logger, 'info'>, refused: (fields: object) => void): Promise<void> {
+async function carry(
+  socket: Socket,
+  open: Opener,
+  log: Pick<Logger, 'info'>,
+  refused: (fields: object) => void,
+): Promise<void> {
   const from = `${socket.remoteAddress}:${socket.remotePort}`;
   const startMs = performance.now();
   const gone = new AbortController();
@@ -131,11 +185,22 @@ async function carry(socket: Socket, open: Opener, log: Pick<Logger, 'info'>, re
     socket.off('close', onGone);
     log.info({ from, target: formatTarget(target) }, 'connection carried');
     const { forward, backward, error } = await join(socket, stream, { a: ownBytes, b: headBytes });
-    log.info({ from, target: formatTarget(target), out: forward, in: backward, ms: Math.round(performance.now() - startMs), error: error?.message }, 'connection ended');
+    log.info(
+      {
+        from,
+        target: formatTarget(target),
+        out: forward,
+        in: backward,
+        ms: Math.round(performance.now() - startMs),
+        error: error?.message,
+      },
+      'connection ended',
+    );
   } catch (error) {
     const { message } = error as Error;
     refused({ from, why: message });
-    if (!(error instanceof TunnelError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
+    if (!(error instanceof TunnelError) && (error as NodeJS.ErrnoException).code === undefined)
+      throw error;
     farewell(socket);
   }
 }

@@ -1,8 +1,10 @@
 /**
- * A bounded first-in first-out queue of bytes on a circular buffer that grows as needed and is given back when empty.
+ * A bounded first-in first-out queue of bytes on a circular buffer that grows as needed and is
+ * given back when empty.
  *
- * Streams keep unsent and unread data in it; most are empty most of the time, so an empty queue holds no memory. A stream whose owner
- * reads at once fills and empties its queue with every segment: buffers that were given back are used again. `@hot`
+ * Streams keep unsent and unread data in it; most are empty most of the time, so an empty queue
+ * holds no memory. A stream whose owner reads at once fills and empties its queue with every
+ * segment: buffers that were given back are used again. `@hot`
  */
 
 import { assert } from './assert.ts';
@@ -10,7 +12,10 @@ import { assert } from './assert.ts';
 const SMALLEST = 4_096;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Of each size, a power of two, kept for whoever grows next; larger ones are not. A few large ones can't take the place of the small: 4 MB in all. */
+/**
+ * Of each size, a power of two, kept for whoever grows next; larger ones are not. A few large ones
+ * can't take the place of the small: 4 MB in all.
+ */
 const SPARE_BYTES_MAX = 512 * 1024;
 const spares = new Map<number, Uint8Array[]>();
 for (let size = SMALLEST; size <= SPARE_BYTES_MAX; size *= 2) spares.set(size, []);
@@ -65,7 +70,10 @@ export class ByteQueue {
 
   /** The longest run of the oldest bytes that lies in one piece; valid until the next call. */
   front(): Uint8Array {
-    return this.#buffer.subarray(this.#head, Math.min(this.#head + this.#length, this.#buffer.length));
+    return this.#buffer.subarray(
+      this.#head,
+      Math.min(this.#head + this.#length, this.#buffer.length),
+    );
   }
 
   /** Drops the `count` oldest bytes. */

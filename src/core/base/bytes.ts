@@ -35,7 +35,13 @@ export function putU48(b: Uint8Array, at: number, value: number): void {
 }
 
 /** Copies `from[start..end)` to `to[at..)`. Short ranges go byte by byte: cheaper than a view. */
-export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
+export function copyBytes(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  to: Uint8Array,
+  at: number,
+): void {
   if (end - start <= 64) {
     for (let i = start; i < end; i += 1) to[at + i - start] = from[i]!;
     return;
@@ -44,8 +50,8 @@ export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint
 }
 
 /**
- * FNV-1a over `b[start..end)`, 32 bits: finds accidental damage to control frames of links that are not sealed.
- * No protection against anybody who means it.
+ * FNV-1a over `b[start..end)`, 32 bits: finds accidental damage to control frames of links that are
+ * not sealed. No protection against anybody who means it.
  */
 export function checksum(b: Uint8Array, start: number, end: number): number {
   let hash = 0x811c9dc5;

@@ -1,6 +1,7 @@
 /**
- * Times and spans as people read them in logs, refusals and answers. The calendar is worked out here: below the host there is no
- * clock to ask, and what this says of a number of seconds never differs.
+ * Times and spans as people read them in logs, refusals and answers. The calendar is worked out
+ * here: below the host there is no clock to ask, and what this says of a number of seconds never
+ * differs.
  */
 
 import { SECOND, type Micros } from './time.ts';
@@ -15,20 +16,36 @@ export function formatTime(seconds: number): string {
   const whole = Math.floor(seconds);
   const [year, month, day] = dateOf(Math.floor(whole / DAY_S));
   const rest = whole % DAY_S;
-  const time = [rest / 3_600, (rest / 60) % 60, rest % 60].map((part) => two(Math.floor(part))).join(':');
+  const time = [rest / 3_600, (rest / 60) % 60, rest % 60]
+    .map((part) => two(Math.floor(part)))
+    .join(':');
   return `${String(year).padStart(4, '0')}-${two(month)}-${two(day)}T${time}Z`;
 }
 
-/** Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from March: the leap day is their last. */
+/**
+ * Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from
+ * March: the leap day is their last.
+ */
 function dateOf(days: number): [number, number, number] {
   const since = days + 719_468;
   const era = Math.floor(since / 146_097);
   const dayOfEra = since - era * 146_097;
-  const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1_460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365);
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1_460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const march = Math.floor((5 * dayOfYear + 2) / 153);
   const month = march < 10 ? march + 3 : march - 9;
-  return [yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - Math.floor((153 * march + 2) / 5) + 1];
+  return [
+    yearOfEra + era * 400 + (month <= 2 ? 1 : 0),
+    month,
+    dayOfYear - Math.floor((153 * march + 2) / 5) + 1,
+  ];
 }
 
 function two(value: number): string {

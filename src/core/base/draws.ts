@@ -1,8 +1,8 @@
 /**
  * Numbers that an adversary must not guess, drawn from a SecureRandom.
  *
- * Ids of streams, runs, probes and questions, and ports that are chosen here: whoever sees some of them must not know
- * the next ones. Jitter and whatever else is no secret comes from Rng.
+ * Ids of streams, runs, probes and questions, and ports that are chosen here: whoever sees some of
+ * them must not know the next ones. Jitter and whatever else is no secret comes from Rng.
  */
 
 import { assert } from './assert.ts';
@@ -25,7 +25,9 @@ export class Draws {
     return getU32(this.#bytes, 0);
   }
 
-  /** Uniform integer in 0..n-1; n in 1..2^32. What would make some of them likelier is drawn again. */
+  /**
+   * Uniform integer in 0..n-1; n in 1..2^32. What would make some of them likelier is drawn again.
+   */
   below(n: number): number {
     assert(n >= 1 && n <= WORD, 'Draws.below needs a bound from 1 to 2^32');
     const whole = WORD - (WORD % n);

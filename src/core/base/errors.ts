@@ -1,7 +1,9 @@
 /**
- * The error that operators and in-process callers see: a stable code, what was wrong, what to do next.
+ * The error that operators and in-process callers see: a stable code, what was wrong, what to do
+ * next.
  *
- * Never used for bytes from the network (those are DropReasons) nor for our own bugs (those are asserts).
+ * Never used for bytes from the network (those are DropReasons) nor for our own bugs (those are
+ * asserts).
  */
 
 export class SpinesError extends Error {

@@ -1,9 +1,11 @@
 /**
  * How many places of something bounded each may hold, so that nobody takes what is left for all.
  *
- * Owns the counts, not what is held. Whoever has many gets no more once it has FACTOR times what is free (dynamic thresholds, Choudhury and
- * Hahne, IEEE/ACM ToN 1998), so that something is always free and the greedy end up with like parts, however many they are. A holder belongs to a group, a
- * link for one, and within it counts by itself, by the source that it names for one: who can make up the second has the share of the first.
+ * Owns the counts, not what is held. Whoever has many gets no more once it has FACTOR times what is
+ * free (dynamic thresholds, Choudhury and Hahne, IEEE/ACM ToN 1998), so that something is always
+ * free and the greedy end up with like parts, however many they are. A holder belongs to a group, a
+ * link for one, and within it counts by itself, by the source that it names for one: who can make
+ * up the second has the share of the first.
  */
 
 /** One alone may have four fifths of all. */

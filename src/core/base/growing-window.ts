@@ -1,8 +1,10 @@
 /**
- * Which numbers have been seen, where many may overtake one: a sliding bitmap that grows instead of forgetting one that is missing.
+ * Which numbers have been seen, where many may overtake one: a sliding bitmap that grows instead of
+ * forgetting one that is missing.
  *
- * Numbers that all arrived are forgotten as in a ReplayWindow, so a window in which nothing is missing stays small. One that would
- * push out a number that has not come doubles, up to a bound; beyond it that number is too old to judge. `@hot`
+ * Numbers that all arrived are forgotten as in a ReplayWindow, so a window in which nothing is
+ * missing stays small. One that would push out a number that has not come doubles, up to a bound;
+ * beyond it that number is too old to judge. `@hot`
  */
 
 /** Numbers behind the highest that are judged at least: 64 words less one. */
@@ -17,7 +19,9 @@ export class GrowingWindow {
   readonly #wordsMost: number;
   readonly #mayGrow: (bytes: number) => boolean;
 
-  /** `wordsMost`: a power of two, at least 64. `mayGrow`: whether so many bytes more may be taken. */
+  /**
+   * `wordsMost`: a power of two, at least 64. `mayGrow`: whether so many bytes more may be taken.
+   */
   constructor(wordsMost: number, mayGrow: (bytes: number) => boolean = () => true) {
     this.#wordsMost = wordsMost;
     this.#mayGrow = mayGrow;
@@ -33,7 +37,10 @@ export class GrowingWindow {
     return this.highest - (this.#words.length * 32 - 32);
   }
 
-  /** Whether `number` is neither recorded nor too old to judge. Records nothing: it may yet prove forged. */
+  /**
+   * Whether `number` is neither recorded nor too old to judge. Records nothing: it may yet prove
+   * forged.
+   */
   isNew(number: number): boolean {
     if (number > this.highest) return true;
     if (number < this.floor) return false;
@@ -54,10 +61,16 @@ export class GrowingWindow {
 
   /** Makes room for the words up to that of `number`, whose numbers have not come. */
   #advance(number: number): void {
-    const block = Math.floor(number / 32), before = Math.floor(this.highest / 32);
+    const block = Math.floor(number / 32),
+      before = Math.floor(this.highest / 32);
     if (block === before && this.highest >= 0) return;
     if (this.highest < 0) this.#oldest = Math.max(0, block - this.#words.length + 1);
-    while (this.#words.length < this.#wordsMost && this.#forgets(before, block) && this.#mayGrow(this.#words.length * 4)) this.#grow(before);
+    while (
+      this.#words.length < this.#wordsMost &&
+      this.#forgets(before, block) &&
+      this.#mayGrow(this.#words.length * 4)
+    )
+      this.#grow(before);
     const count = this.#words.length;
     const from = Math.max(before + 1, block - count + 1);
     for (let i = from; i <= block; i += 1) this.#words[i % count] = 0;
@@ -68,18 +81,23 @@ export class GrowingWindow {
     if (this.highest < 0) return false;
     const count = this.#words.length;
     // Blocks that are in the window now and would not be then.
-    const first = Math.max(0, before - count + 1), last = Math.min(before, block - count);
+    const first = Math.max(0, before - count + 1),
+      last = Math.min(before, block - count);
     for (let i = first; i <= last; i += 1) if (this.#words[i % count] !== 0xffff_ffff) return true;
     // What lies between was never sent before the highest, or is missing.
     return block - count > before;
   }
 
   #grow(before: number): void {
-    const old = this.#words, count = old.length;
+    const old = this.#words,
+      count = old.length;
     const words = new Uint32Array(count * 2);
-    for (let i = Math.max(0, before - count + 1); i <= before; i += 1) words[i % words.length] = old[i % count]!;
-    // What was in the window before and is not now was forgotten because all of it had come, or had become too old: it must not be new again.
-    for (let i = Math.max(this.#oldest, before - 2 * count + 1); i <= before - count; i += 1) words[i % words.length] = 0xffff_ffff;
+    for (let i = Math.max(0, before - count + 1); i <= before; i += 1)
+      words[i % words.length] = old[i % count]!;
+    // What was in the window before and is not now was forgotten because all of it had come, or had
+    // become too old: it must not be new again.
+    for (let i = Math.max(this.#oldest, before - 2 * count + 1); i <= before - count; i += 1)
+      words[i % words.length] = 0xffff_ffff;
     this.#words = words;
   }
 }

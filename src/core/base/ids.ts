@@ -39,12 +39,18 @@ export function parseNodeId(text: string): NodeId | null {
 /** Bytes of all groups of a certificate, a comma between two. */
 export const GROUPS_BYTES_MAX = 55;
 
-/** True for a name that a group of certificates may have: letters, digits, '-', '_' or '.', not starting with '-'. */
+/**
+ * True for a name that a group of certificates may have: letters, digits, '-', '_' or '.', not
+ * starting with '-'.
+ */
 export function isGroupName(name: string): boolean {
   return name.length <= GROUPS_BYTES_MAX && /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name);
 }
 
-/** True for a name a node may have: 1-63 letters, digits, '-', '_' or '.', not starting with '-', not a dotted quad. */
+/**
+ * True for a name a node may have: 1-63 letters, digits, '-', '_' or '.', not starting with '-',
+ * not a dotted quad.
+ */
 export function isNodeName(name: string): boolean {
   return /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/.test(name) && parseNodeId(name) === null;
 }

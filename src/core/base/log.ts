@@ -1,8 +1,8 @@
 /**
  * The log as the core sees it: four methods in the shape of pino, injected.
  *
- * Message text is constant, everything variable goes into fields. State changes at info, odd peers at
- * warn, nothing per packet.
+ * Message text is constant, everything variable goes into fields. State changes at info, odd peers
+ * at warn, nothing per packet.
  */
 
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;

@@ -1,5 +1,6 @@
 /**
- * Which numbers have been seen: a sliding bitmap (RFC 6479 shape), so that each is used once. `@hot`
+ * Which numbers have been seen: a sliding bitmap (RFC 6479 shape), so that each is used once.
+ * `@hot`
  */
 
 const WORDS = 64;
@@ -23,7 +24,10 @@ export class ReplayWindow {
     return this.highest - (this.#bits - 32);
   }
 
-  /** Whether `number` is neither recorded nor too old to judge. Records nothing: a datagram may yet prove forged. */
+  /**
+   * Whether `number` is neither recorded nor too old to judge. Records nothing: a datagram may yet
+   * prove forged.
+   */
   isNew(number: number): boolean {
     if (number > this.highest) return true;
     if (number < this.floor) return false;

@@ -58,7 +58,9 @@ export class Ring<T> {
 
   /** The item `index` places behind the oldest, undefined past the end. */
   at(index: number): T | undefined {
-    return index < this.#length ? this.#items[(this.#head + index) % this.#items.length] : undefined;
+    return index < this.#length
+      ? this.#items[(this.#head + index) % this.#items.length]
+      : undefined;
   }
 
   clear(): void {
@@ -67,7 +69,8 @@ export class Ring<T> {
 
   #grow(): void {
     const grown = new Array<T | undefined>(Math.min(this.limit, this.#items.length * 2));
-    for (let i = 0; i < this.#length; i += 1) grown[i] = this.#items[(this.#head + i) % this.#items.length];
+    for (let i = 0; i < this.#length; i += 1)
+      grown[i] = this.#items[(this.#head + i) % this.#items.length];
     this.#items = grown;
     this.#head = 0;
   }

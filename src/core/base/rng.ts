@@ -1,10 +1,11 @@
 /**
- * Seeded randomness for everything that is not a secret: emulated loss, jitter of timers, simulated faults.
+ * Seeded randomness for everything that is not a secret: emulated loss, jitter of timers, simulated
+ * faults.
  *
- * xoshiro128** (Blackman and Vigna, 2018), seeded through splitmix32. `fork(label)` gives an independent
- * stream that depends only on the parent's seed and the label, so a new draw in one place does not shift
- * the draws of another. Never use it for keys, nonces or anything an adversary must not guess: that is
- * SecureRandom.
+ * xoshiro128** (Blackman and Vigna, 2018), seeded through splitmix32. `fork(label)` gives an
+ * independent stream that depends only on the parent's seed and the label, so a new draw in one
+ * place does not shift the draws of another. Never use it for keys, nonces or anything an adversary
+ * must not guess: that is SecureRandom.
  */
 
 import { assert } from './assert.ts';
@@ -39,7 +40,10 @@ export class Rng {
     this.#d = next() | 1;
   }
 
-  /** A stream of its own, named: the same seed and label give the same stream, whatever was drawn before. */
+  /**
+   * A stream of its own, named: the same seed and label give the same stream, whatever was drawn
+   * before.
+   */
   fork(label: string): Rng {
     let hash = 0x811c9dc5 ^ this.#seed;
     for (let i = 0; i < label.length; i += 1) {

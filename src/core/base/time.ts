@@ -1,8 +1,8 @@
 /**
  * Time as the core sees it: integer microseconds on a monotonic clock that somebody injects.
  *
- * Owns the unit and the two interfaces (Clock, Timers) that stand between the core and any real clock.
- * A plain number holds 285 years of microseconds exactly.
+ * Owns the unit and the two interfaces (Clock, Timers) that stand between the core and any real
+ * clock. A plain number holds 285 years of microseconds exactly.
  */
 
 export type Micros = number;
@@ -40,7 +40,9 @@ export class Timer {
 }
 
 export interface Timers {
-  /** Arms, or moves, `timer` to the absolute time `at`. A time in the past fires on the next turn. */
+  /**
+   * Arms, or moves, `timer` to the absolute time `at`. A time in the past fires on the next turn.
+   */
   arm(timer: Timer, at: Micros): void;
   /** Disarms `timer`; nothing happens when it is not armed. */
   cancel(timer: Timer): void;

@@ -1,9 +1,9 @@
 /**
  * The timer queue: a binary heap of armed timers, ordered by due time and then by order of arming.
  *
- * One queue serves one daemon in production (the host arms a single OS timer for `nextAt`) and a whole
- * world of daemons in the simulator, so that both run the same code in the same order. Arming,
- * moving and cancelling allocate nothing once the heap array has grown.
+ * One queue serves one daemon in production (the host arms a single OS timer for `nextAt`) and a
+ * whole world of daemons in the simulator, so that both run the same code in the same order.
+ * Arming, moving and cancelling allocate nothing once the heap array has grown.
  */
 
 import { assert } from './assert.ts';
@@ -44,8 +44,8 @@ export class TimerQueue implements Timers {
   }
 
   /**
-   * Fires, in order, the timers due at or before `now`, at most `limit` of them. Returns how many fired;
-   * fewer than `limit` means that nothing is due any more.
+   * Fires, in order, the timers due at or before `now`, at most `limit` of them. Returns how many
+   * fired; fewer than `limit` means that nothing is due any more.
    */
   runDue(now: Micros, limit = 1_000_000): number {
     let fired = 0;

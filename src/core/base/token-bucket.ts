@@ -23,14 +23,20 @@ export class TokenBucket {
     return true;
   }
 
-  /** Takes `count` tokens whether there are as many or not: what is missing must come in before others can be taken. */
+  /**
+   * Takes `count` tokens whether there are as many or not: what is missing must come in before
+   * others can be taken.
+   */
   charge(now: Micros, count: number): void {
     this.#tokens = Math.max(-this.#burst, this.level(now) - count);
   }
 
   /** Tokens there are now, at most the burst; below 0 while something is owed. */
   level(now: Micros): number {
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) / SECOND) * this.#perSecond);
+    this.#tokens = Math.min(
+      this.#burst,
+      this.#tokens + ((now - this.#filledAt) / SECOND) * this.#perSecond,
+    );
     this.#filledAt = now;
     return this.#tokens;
   }

@@ -1,12 +1,15 @@
 /**
- * The Byzantine-resilient on-demand router of one node (Awerbuch, Holmer, Nita-Rotaru and Rubens, WiSe 2002): as long as one
- * fault-free path joins source and destination they communicate, whatever other nodes do.
+ * The Byzantine-resilient on-demand router of one node (Awerbuch, Holmer, Nita-Rotaru and Rubens,
+ * WiSe 2002): as long as one fault-free path joins source and destination they communicate,
+ * whatever other nodes do.
  *
- * Wires discovery (signed flooding), the flows of this source (path choice, probing, conviction), the forwarder (transit,
- * probes, destination) and the weight list. Carries whole overlay packets of sessions, sealed end to end, inside probed
- * packets; a message that comes on two paths is delivered once.
+ * Wires discovery (signed flooding), the flows of this source (path choice, probing, conviction),
+ * the forwarder (transit, probes, destination) and the weight list. Carries whole overlay packets
+ * of sessions, sealed end to end, inside probed packets; a message that comes on two paths is
+ * delivered once.
  *
- *     session -> originate -> SourceFlow -> PathFlow -> link ... Forwarder ... link -> Forwarder -> deliver -> session
+ *     session -> originate -> SourceFlow -> PathFlow -> link ... Forwarder ... link -> Forwarder ->
+ *     deliver -> session
  */
 
 import { getU48 } from '../base/bytes.ts';
@@ -17,10 +20,21 @@ import { draw, Secret } from '../crypto/keys.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
 import type { Link } from '../link/link.ts';
-import { ROUTE_REQUEST, ROUTE_RESPONSE, ROUTE_WEIGHTS_MAX, type RouteWeight } from '../wire/discovery.ts';
+import {
+  ROUTE_REQUEST,
+  ROUTE_RESPONSE,
+  ROUTE_WEIGHTS_MAX,
+  type RouteWeight,
+} from '../wire/discovery.ts';
 import { DropReason } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_PROBED,
+  KIND_ROUTE,
+  Packet,
+  SERVICE_RELIABLE,
+} from '../wire/packet.ts';
 import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
@@ -44,11 +58,17 @@ import { Withdrawals } from './withdrawals.ts';
 const SOURCES_MAX = 4_096;
 /** Messages of one source of which some pieces came and others did not. */
 const PARTIAL_MAX = 256;
-/** A link of the path that another is looked for weighs 2 to the power of this: more than a few links more. */
+/**
+ * A link of the path that another is looked for weighs 2 to the power of this: more than a few
+ * links more.
+ */
 const AVOIDING_EXPONENT = 3;
 /** Convictions kept for status. */
 const CONVICTIONS_MAX = 64;
-/** Who looks for a path without a flow, at most so many at once, gets the best of those that come within this after the first. */
+/**
+ * Who looks for a path without a flow, at most so many at once, gets the best of those that come
+ * within this after the first.
+ */
 const FINDERS_MAX = 64;
 const FIND_BETTER: Micros = 100 * MILLISECOND;
 /** Bytes of messages of all flows that may yet be sent again. */
@@ -68,7 +88,11 @@ export interface Conviction {
   readonly losses: number;
 }
 
-interface Finder { readonly destination: NodeId; readonly timer: Timer; found: boolean }
+interface Finder {
+  readonly destination: NodeId;
+  readonly timer: Timer;
+  found: boolean;
+}
 
 /** What is known of a source that sends to us or through us. */
 interface Source {
@@ -76,7 +100,10 @@ interface Source {
   readonly key: Uint8Array;
   /** By link service: messages delivered. */
   readonly delivered: (ReplayWindow | undefined)[];
-  /** Counter of the first piece of a message, as it was sent on one path at one time -> its pieces so far, by index. */
+  /**
+   * Counter of the first piece of a message, as it was sent on one path at one time -> its pieces
+   * so far, by index.
+   */
   readonly partial: Map<number, (Uint8Array | null)[]>;
 }
 
@@ -94,12 +121,21 @@ export class ByzantineRouter implements AlternateRouter {
   readonly #finders = new Set<Finder>();
   /** Of flows that gave way. */
   readonly #past = { faults: 0, convictions: 0 };
-  /** By destination; never forgotten in this run, as keys would be used twice. At most one for each node of the network. */
+  /**
+   * By destination; never forgotten in this run, as keys would be used twice. At most one for each
+   * node of the network.
+   */
   readonly #counters = new Map<NodeId, number>();
-  /** Of messages, by destination and service; never forgotten either, as the destination takes no number twice. */
+  /**
+   * Of messages, by destination and service; never forgotten either, as the destination takes no
+   * number twice.
+   */
   readonly #numbers = new Map<string, MessageNumbers>();
   readonly #flowEnv: SourceFlowEnvironment;
-  /** Which run of this node: in the units and from the clock of advertisements' numbers, and never behind those of an earlier run. */
+  /**
+   * Which run of this node: in the units and from the clock of advertisements' numbers, and never
+   * behind those of an earlier run.
+   */
   #epoch: number;
   readonly #ack = new ProbedAck();
   readonly #inner = new Packet();
@@ -124,25 +160,48 @@ export class ByzantineRouter implements AlternateRouter {
     this.#messages = new RouteMessages(self);
     this.weights = new WeightList(capExponent(options.weightCap, env.nodesMost));
     this.discovery = new Discovery({
-      self, clock, timers, primitives, signing: membership.identity.signing, get epoch() { return epochNow(); }, exchangeKey: () => exchangeKey,
-      certificateOf: (node) => (node === self ? membership.identity.certificate : topology.certificateOf(node)),
+      self,
+      clock,
+      timers,
+      primitives,
+      signing: membership.identity.signing,
+      get epoch() {
+        return epochNow();
+      },
+      exchangeKey: () => exchangeKey,
+      certificateOf: (node) =>
+        node === self ? membership.identity.certificate : topology.certificateOf(node),
       neighbours: () => this.#neighbours(),
       send: (neighbour, bytes) => {
         const link = linkTo(neighbour);
         if (link !== null) this.#messages.send(link, bytes);
       },
-      mayLink: (a, b) => this.#mayLink(a, b), reachable: (node) => topology.reachable(node),
+      mayLink: (a, b) => this.#mayLink(a, b),
+      reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
-        for (const flow of this.#flows.all()) if (flow.destination === destination) flow.onPath(path);
-        for (const finder of this.#finders) if (finder.destination === destination) this.#onFound(finder);
+        for (const flow of this.#flows.all())
+          if (flow.destination === destination) flow.onPath(path);
+        for (const finder of this.#finders)
+          if (finder.destination === destination) this.#onFound(finder);
         env.onWritable();
       },
       onSource: (source, of, key, anew) => this.#learn(source, of, key, anew),
       onPassedOn: (source, behind) => known.add(source, behind),
-      drops, nodesMost: Math.min(64, env.nodesMost), rng: env.rng.fork('discovery'), options,
+      drops,
+      nodesMost: Math.min(64, env.nodesMost),
+      rng: env.rng.fork('discovery'),
+      options,
     });
     this.forwarder = new Forwarder({
-      self, clock, timers, primitives, onions, keys, secret, options, linkTo,
+      self,
+      clock,
+      timers,
+      primitives,
+      onions,
+      keys,
+      secret,
+      options,
+      linkTo,
       keyOf: (source, of) => {
         const known = this.#sources.get(source);
         return known !== undefined && known.epoch === of ? known.key : null;
@@ -151,7 +210,19 @@ export class ByzantineRouter implements AlternateRouter {
       onInner: (data, packet, start, end) => this.#onInner(data, packet, start, end),
     });
     this.#flowEnv = {
-      self, clock, timers, options, onions, keys, get epoch() { return epochNow(); }, secret, linkTo, pool: env.pool, weights: this.weights,
+      self,
+      clock,
+      timers,
+      options,
+      onions,
+      keys,
+      get epoch() {
+        return epochNow();
+      },
+      secret,
+      linkTo,
+      pool: env.pool,
+      weights: this.weights,
       nextCounter: (destination) => {
         const counter = this.#counters.get(destination) ?? 0;
         this.#counters.set(destination, counter + 1);
@@ -159,14 +230,22 @@ export class ByzantineRouter implements AlternateRouter {
       },
       rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
       numbersOf: (destination, service) => {
-        const name = flowName(destination, service), numbers = this.#numbers.get(name) ?? { next: 0 };
+        const name = flowName(destination, service),
+          numbers = this.#numbers.get(name) ?? { next: 0 };
         this.#numbers.set(name, numbers);
         return numbers;
       },
-      kept: { bytes: 0, most: KEPT_BYTES_MAX }, waiting: new WaitingShares(Math.floor(env.pool.limit / 4)),
+      kept: { bytes: 0, most: KEPT_BYTES_MAX },
+      waiting: new WaitingShares(Math.floor(env.pool.limit / 4)),
       paths: (destination) => this.discovery.paths(destination),
-      discover: (flow, avoid) => this.discovery.discover(flow.destination, avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid), flow.users.keys()),
-      withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)), topologyVersion: () => topology.counters.recomputations,
+      discover: (flow, avoid) =>
+        this.discovery.discover(
+          flow.destination,
+          avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid),
+          flow.users.keys(),
+        ),
+      withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)),
+      topologyVersion: () => topology.counters.recomputations,
       onRoom: () => env.onWritable(),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
     };
@@ -184,24 +263,31 @@ export class ByzantineRouter implements AlternateRouter {
   /** Over all flows since the start. */
   get totals(): { readonly faults: number; readonly convictions: number } {
     let { faults, convictions } = this.#past;
-    for (const flow of this.#flows.all()) [faults, convictions] = [faults + flow.faults, convictions + flow.convictions];
+    for (const flow of this.#flows.all())
+      [faults, convictions] = [faults + flow.faults, convictions + flow.convictions];
     return { faults, convictions };
   }
 
   /**
-   * The lightest path to `destination`, asked for if need be; null when none was found in time. False: not looked for, because
-   * nobody knows that node or too many are looking.
+   * The lightest path to `destination`, asked for if need be; null when none was found in time.
+   * False: not looked for, because nobody knows that node or too many are looking.
    */
-  findPath(destination: NodeId, timeoutUs: Micros, done: (path: DiscoveredPath | null) => void): boolean {
+  findPath(
+    destination: NodeId,
+    timeoutUs: Micros,
+    done: (path: DiscoveredPath | null) => void,
+  ): boolean {
     const { clock, timers, topology } = this.#env;
     const known = this.#lightest(destination);
     if (known !== null) {
       done(known);
       return true;
     }
-    if (this.#finders.size >= FINDERS_MAX || topology.certificateOf(destination) === null) return false;
+    if (this.#finders.size >= FINDERS_MAX || topology.certificateOf(destination) === null)
+      return false;
     const finder: Finder = {
-      destination, found: false,
+      destination,
+      found: false,
       timer: new Timer(() => {
         this.#finders.delete(finder);
         // Nobody else waits for it: it is not looked for any longer.
@@ -249,7 +335,8 @@ export class ByzantineRouter implements AlternateRouter {
     if (packet.kind !== KIND_PROBED) return DropReason.sessionKindUnknown;
     const type = packet.bytes[packet.payloadStart];
     if (type === PROBED_DATA) {
-      if (packet.destination !== this.#env.self && bad?.onData?.(packet, from) === true) return DropReason.none;
+      if (packet.destination !== this.#env.self && bad?.onData?.(packet, from) === true)
+        return DropReason.none;
       return this.forwarder.onData(packet, from);
     }
     if (type !== PROBED_ACK) return DropReason.probedMalformed;
@@ -257,7 +344,9 @@ export class ByzantineRouter implements AlternateRouter {
     const reason = ack.decode(packet.bytes, packet.payloadStart, packet.end);
     if (reason !== DropReason.none) return reason;
     if (ack.source === this.#env.self) return this.#onOwnAck(ack, from);
-    return bad?.onAck?.(ack, from, packet.service) === true ? DropReason.none : this.forwarder.onAck(ack, from, packet.service);
+    return bad?.onAck?.(ack, from, packet.service) === true
+      ? DropReason.none
+      : this.forwarder.onAck(ack, from, packet.service);
   }
 
   onLinkState(link: Link, up: boolean): void {
@@ -271,7 +360,10 @@ export class ByzantineRouter implements AlternateRouter {
     for (const flow of this.#flows.all()) flow.onRestart(node);
   }
 
-  /** Our clock was set back: others take no request of an epoch behind that of our earlier run, which was no later than its numbers. */
+  /**
+   * Our clock was set back: others take no request of an epoch behind that of our earlier run,
+   * which was no later than its numbers.
+   */
   onOvertaken(sequence: number): void {
     if (sequence < this.#epoch) return;
     this.#epoch = sequence + 1;
@@ -315,7 +407,8 @@ export class ByzantineRouter implements AlternateRouter {
   }
 
   #lightest(destination: NodeId): DiscoveredPath | null {
-    let best: DiscoveredPath | null = null, least = Infinity;
+    let best: DiscoveredPath | null = null,
+      least = Infinity;
     for (const path of this.discovery.paths(destination)) {
       const weight = this.weights.pathWeight(path.nodes);
       if (weight < least) [best, least] = [path, weight];
@@ -327,7 +420,13 @@ export class ByzantineRouter implements AlternateRouter {
     for (const flow of this.#flows.all()) {
       if (flow.destination !== ack.destination) continue;
       for (const path of [flow.main, flow.second]) {
-        if (path === null || path.flow.pathHigh !== ack.pathHigh || path.flow.pathLow !== ack.pathLow || path.flow.epoch !== ack.epoch) continue;
+        if (
+          path === null ||
+          path.flow.pathHigh !== ack.pathHigh ||
+          path.flow.pathLow !== ack.pathLow ||
+          path.flow.epoch !== ack.epoch
+        )
+          continue;
         if (path.path.nodes[1] !== from) return DropReason.probedAckUnexpected;
         const reason = path.onAck(ack);
         // Flows of two services may use the same path; counters differ.
@@ -343,26 +442,46 @@ export class ByzantineRouter implements AlternateRouter {
     this.weights.convict(u, v, losses, options.tolerance, now, 'loss');
     this.convictions.push({ at: now, destination: flow.destination, u, v, losses });
     if (this.convictions.length > CONVICTIONS_MAX) this.convictions.shift();
-    log.warn({ link: `${formatNodeId(u)}-${formatNodeId(v)}`, losses, destination: formatNodeId(flow.destination) }, 'link convicted');
+    log.warn(
+      {
+        link: `${formatNodeId(u)}-${formatNodeId(v)}`,
+        losses,
+        destination: formatNodeId(flow.destination),
+      },
+      'link convicted',
+    );
   }
 
-  /** By what the two ends say of their link; a lie moves only blame for links that the liar is an end of. */
+  /**
+   * By what the two ends say of their link; a lie moves only blame for links that the liar is an
+   * end of.
+   */
   #rangeOf(u: NodeId, v: NodeId, service: number): RoundTripRange {
-    return rangeOf(Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u)), service === SERVICE_RELIABLE, u === this.#env.self);
+    return rangeOf(
+      Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u)),
+      service === SERVICE_RELIABLE,
+      u === this.#env.self,
+    );
   }
 
   #latencyUs(u: NodeId, v: NodeId): Micros {
-    const entry = this.#env.topology.database.get(u)?.advertisement.links.find((link) => link.node === v);
+    const entry = this.#env.topology.database
+      .get(u)
+      ?.advertisement.links.find((link) => link.node === v);
     return entry === undefined ? -1 : entry.latency * LATENCY_UNIT_US;
   }
 
-  /** False when one of the two has said, signed, which neighbours it has, and the other is not among them. */
+  /**
+   * False when one of the two has said, signed, which neighbours it has, and the other is not among
+   * them.
+   */
   /** The weight list with the links of `path` heavier than a way around them. */
   #weightsAvoiding(path: readonly NodeId[]): RouteWeight[] {
     const weights = [...this.weights.entries()];
     for (let i = 1; i < path.length && weights.length < ROUTE_WEIGHTS_MAX; i += 1) {
       const [u, v] = path[i - 1]! < path[i]! ? [path[i - 1]!, path[i]!] : [path[i]!, path[i - 1]!];
-      if (!weights.some((weight) => weight.u === u && weight.v === v)) weights.push({ u, v, exponent: AVOIDING_EXPONENT });
+      if (!weights.some((weight) => weight.u === u && weight.v === v))
+        weights.push({ u, v, exponent: AVOIDING_EXPONENT });
     }
     return weights;
   }
@@ -370,7 +489,10 @@ export class ByzantineRouter implements AlternateRouter {
   #mayLink(a: NodeId, b: NodeId): boolean {
     const { database } = this.#env.topology;
     const [ofA, ofB] = [database.get(a), database.get(b)];
-    return (ofA === undefined || ofA.advertisement.links.some((link) => link.node === b)) && (ofB === undefined || ofB.advertisement.links.some((link) => link.node === a));
+    return (
+      (ofA === undefined || ofA.advertisement.links.some((link) => link.node === b)) &&
+      (ofB === undefined || ofB.advertisement.links.some((link) => link.node === a))
+    );
   }
 
   *#neighbours(): IterableIterator<NodeId> {
@@ -390,7 +512,8 @@ export class ByzantineRouter implements AlternateRouter {
   /** An inner packet, or a piece of one, behind its number. */
   #onInner(data: ProbedData, packet: Packet, start: number, end: number): void {
     const source = this.#sources.get(data.source)!;
-    const from = start + NUMBER_BYTES, to = end - TAG_BYTES;
+    const from = start + NUMBER_BYTES,
+      to = end - TAG_BYTES;
     if (to <= from) {
       this.#env.drops.count(DropReason.probedMalformed);
       return;
@@ -406,12 +529,24 @@ export class ByzantineRouter implements AlternateRouter {
     else this.#onPiece(source, data, number, window, packet, from, to);
   }
 
-  /** Pieces of one message that went different ways were cut in different places: only those with neighbouring counters fit. */
-  #onPiece(source: Source, data: ProbedData, number: number, window: ReplayWindow, packet: Packet, start: number, end: number): void {
-    const index = data.pieceIndex, name = data.counter - index;
+  /**
+   * Pieces of one message that went different ways were cut in different places: only those with
+   * neighbouring counters fit.
+   */
+  #onPiece(
+    source: Source,
+    data: ProbedData,
+    number: number,
+    window: ReplayWindow,
+    packet: Packet,
+    start: number,
+    end: number,
+  ): void {
+    const index = data.pieceIndex,
+      name = data.counter - index;
     let pieces = source.partial.get(name);
     if (pieces === undefined || pieces.length !== data.pieceCount) {
-      source.partial.set(name, pieces = new Array<Uint8Array | null>(data.pieceCount).fill(null));
+      source.partial.set(name, (pieces = new Array<Uint8Array | null>(data.pieceCount).fill(null)));
       if (source.partial.size > PARTIAL_MAX) {
         source.partial.delete(source.partial.keys().next().value!);
         this.#env.drops.count(DropReason.fragmentTableFull);
@@ -432,12 +567,22 @@ export class ByzantineRouter implements AlternateRouter {
     this.#deliver(number, window, packet, this.#whole, 0, length);
   }
 
-  #deliver(number: number, window: ReplayWindow, outer: Packet, bytes: Uint8Array, start: number, end: number): void {
+  #deliver(
+    number: number,
+    window: ReplayWindow,
+    outer: Packet,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     const inner = this.#inner;
     const reason = inner.decode(bytes, start, end, false);
     // Only its source could have sealed it: what it says of source and destination must be true.
-    const fits = inner.source === outer.source && inner.destination === outer.destination && inner.service === outer.service
-      && inner.dissemination === DISSEMINATION_BYZANTINE;
+    const fits =
+      inner.source === outer.source &&
+      inner.destination === outer.destination &&
+      inner.service === outer.service &&
+      inner.dissemination === DISSEMINATION_BYZANTINE;
     if (reason !== DropReason.none || !fits) {
       this.#env.drops.count(reason === DropReason.none ? DropReason.probedMalformed : reason);
       return;

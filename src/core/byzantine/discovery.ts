@@ -1,13 +1,17 @@
 /**
- * Route discovery by signed flooding: one node's part as source, as destination and in between. No I/O.
+ * Route discovery by signed flooding: one node's part as source, as destination and in between. No
+ * I/O.
  *
- * Awerbuch, Holmer, Nita-Rotaru and Rubens, WiSe 2002, section 4.1, with its gaps closed: a request floods the network, the
- * destination's response floods back and gathers signed hops, and each node passes on what is lighter by the *source's* weights
- * than all it passed on before. So a path is chosen by weight, never by who was first. Signatures and budgets are verified.ts's.
- * `send` must keep the order of messages to a neighbour and lose none while the link is up: a response travels behind its request.
+ * Awerbuch, Holmer, Nita-Rotaru and Rubens, WiSe 2002, section 4.1, with its gaps closed: a request
+ * floods the network, the destination's response floods back and gathers signed hops, and each node
+ * passes on what is lighter by the *source's* weights than all it passed on before. So a path is
+ * chosen by weight, never by who was first. Signatures and budgets are verified.ts's. `send` must
+ * keep the order of messages to a neighbour and lose none while the link is up: a response travels
+ * behind its request.
  *
- * Invariants, per request and node: one send of the request; responses strictly lighter from one to the next and at most
- * IMPROVEMENTS_MAX of them; nothing remembered of what is forged; state bounded whatever is received.
+ * Invariants, per request and node: one send of the request; responses strictly lighter from one to
+ * the next and at most IMPROVEMENTS_MAX of them; nothing remembered of what is forged; state
+ * bounded whatever is received.
  *
  *     idle -> queued -> asked -> answered          a destination at its source; `discover` queues, a token of the pace asks,
  *               ^---------'         |               the first response answers, the timer of an unanswered request queues again
@@ -25,35 +29,62 @@ import type { KeyPair } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import {
-  appendRouteHop, decodeRouteRequest, decodeRouteResponse, makeRouteRequest, makeRouteResponse, ROUTE_HOPS_MAX, routeLinkWeight, routeWeightsOf,
-  type RouteQuestion, type RouteRequest, type RouteResponse, type RouteWeight,
+  appendRouteHop,
+  decodeRouteRequest,
+  decodeRouteResponse,
+  makeRouteRequest,
+  makeRouteResponse,
+  ROUTE_HOPS_MAX,
+  routeLinkWeight,
+  routeWeightsOf,
+  type RouteQuestion,
+  type RouteRequest,
+  type RouteResponse,
+  type RouteWeight,
 } from '../wire/discovery.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { ANYBODY, AskQueue, untilLevel } from './ask-queue.ts';
 import { RequestTable, type LiveRequest } from './request-table.ts';
-import { ROUTE_HOP_LABEL, ROUTE_REQUEST_LABEL, ROUTE_RESPONSE_LABEL, Verifier, type VerifierFigures, type VerifierOptions } from './verified.ts';
+import {
+  ROUTE_HOP_LABEL,
+  ROUTE_REQUEST_LABEL,
+  ROUTE_RESPONSE_LABEL,
+  Verifier,
+  type VerifierFigures,
+  type VerifierOptions,
+} from './verified.ts';
 
 /** Longest that a message takes over one link, recovery and verification included. */
 const HOP_BOUND: Micros = 50 * MILLISECOND;
-/** A request is asked again after its lifetime at the earliest, then twice as long and so on up to this. */
+/**
+ * A request is asked again after its lifetime at the earliest, then twice as long and so on up to
+ * this.
+ */
 const RETRY_MAX: Micros = 60 * SECOND;
 /** Requests for one destination. */
 const ASK_PER_SECOND = 1;
 const ASK_BURST = 2;
-/** Nobody would pass on a request for a node without a certificate: asked for as soon as there is one, looked at this often. */
+/**
+ * Nobody would pass on a request for a node without a certificate: asked for as soon as there is
+ * one, looked at this often.
+ */
 const UNKNOWN_RETRY: Micros = 250 * MILLISECOND;
 /** Responses that one node passes on per request. */
 export const IMPROVEMENTS_MAX = 8;
 /**
- * Between the first and the second of them, then IMPROVE_FACTOR times as long and so on. What comes in between waits, the lightest
- * goes. All together outlast any request: who improves step by step can delay a lighter path, but not use up the last send.
+ * Between the first and the second of them, then IMPROVE_FACTOR times as long and so on. What comes
+ * in between waits, the lightest goes. All together outlast any request: who improves step by step
+ * can delay a lighter path, but not use up the last send.
  */
 export const IMPROVE_INTERVAL: Micros = 5 * MILLISECOND;
 const IMPROVE_FACTOR = 3;
 /** Sources whose replay windows are remembered, and the size of each: 64 requests. */
 const SOURCES_MAX = 4_096;
 const WINDOW_WORDS = 3;
-/** Destinations looked for or found; the one asked for longest ago gives way, and whoever sends there asks again. */
+/**
+ * Destinations looked for or found; the one asked for longest ago gives way, and whoever sends
+ * there asks again.
+ */
 export const TARGETS_MAX = 2_048;
 /** Of one destination; more wait with these. */
 const USERS_MAX = 64;
@@ -67,8 +98,9 @@ export interface DiscoveredPath {
   /** From the source, us, to the destination. */
   readonly nodes: readonly NodeId[];
   /**
-   * The X25519 epoch key of each node behind us, as that node signed it. Whether it is a useful key shows when a secret is made
-   * of it: one that gives none convicts nobody but makes the path useless.
+   * The X25519 epoch key of each node behind us, as that node signed it. Whether it is a useful key
+   * shows when a secret is made of it: one that gives none convicts nobody but makes the path
+   * useless.
    */
   readonly keys: readonly Uint8Array[];
   /** By the weights of the request. */
@@ -83,7 +115,10 @@ export interface DiscoveryEnvironment {
   readonly timers: Timers;
   readonly primitives: Pick<Primitives, 'sign' | 'verify' | 'sha256'>;
   readonly signing: KeyPair;
-  /** Which run of this node, u48: more than any earlier run's. Grows when an earlier run turns out to have been ahead. */
+  /**
+   * Which run of this node, u48: more than any earlier run's. Grows when an earlier run turns out
+   * to have been ahead.
+   */
   readonly epoch: number;
   /** Public part of our present X25519 epoch key. */
   readonly exchangeKey: () => Uint8Array;
@@ -92,18 +127,28 @@ export interface DiscoveryEnvironment {
   readonly neighbours: () => Iterable<NodeId>;
   /** Takes over `bytes`, up to ROUTE_RESPONSE_BYTES_MAX of them. */
   readonly send: (neighbour: NodeId, bytes: Uint8Array) => void;
-  /** False for a link that the network cannot have. Without such knowledge always true; then a liar can claim a link to any node of a response that it saw. */
+  /**
+   * False for a link that the network cannot have. Without such knowledge always true; then a liar
+   * can claim a link to any node of a response that it saw.
+   */
   readonly mayLink: (a: NodeId, b: NodeId) => boolean;
   /** Whether the network knows a way to `node`. */
   readonly reachable: (node: NodeId) => boolean;
-  /** A path was accepted; `best`: none of this request is lighter. May call `discover` and `abandon`. */
+  /**
+   * A path was accepted; `best`: none of this request is lighter. May call `discover` and
+   * `abandon`.
+   */
   readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
   /**
-   * A source's epoch and its X25519 key, from a request that it signed and that was not seen before; `anew`: with another key than
-   * the one that signed before, so that its epochs begin anew.
+   * A source's epoch and its X25519 key, from a request that it signed and that was not seen
+   * before; `anew`: with another key than the one that signed before, so that its epochs begin
+   * anew.
    */
   readonly onSource: (source: NodeId, epoch: number, key: Uint8Array, anew: boolean) => void;
-  /** A response to `source` goes on from here; `behind`: the nodes that signed it, the destination last. */
+  /**
+   * A response to `source` goes on from here; `behind`: the nodes that signed it, the destination
+   * last.
+   */
   readonly onPassedOn?: (source: NodeId, behind: readonly NodeId[]) => void;
   readonly drops: DropCounters;
   /** N: most nodes of the network. */
@@ -132,7 +177,10 @@ export function discoveryTimeout(nodesMost: number): Micros {
 }
 
 /** The first 8 bytes of SHA-256 over the node ids. */
-export function pathId(primitives: Pick<Primitives, 'sha256'>, nodes: readonly NodeId[]): Uint8Array {
+export function pathId(
+  primitives: Pick<Primitives, 'sha256'>,
+  nodes: readonly NodeId[],
+): Uint8Array {
   const b = new Uint8Array(nodes.length * 4);
   nodes.forEach((node, i) => putU32(b, i * 4, node));
   return primitives.sha256(b).slice(0, PATH_ID_BYTES);
@@ -158,8 +206,15 @@ interface Target {
   paths: readonly DiscoveredPath[];
 }
 
-/** Requests that were signed with `signingKey`: whoever stole an earlier one may have used epochs that its owner never reaches. */
-interface SeenSource { readonly epoch: number; readonly signingKey: Uint8Array; readonly window: ReplayWindow }
+/**
+ * Requests that were signed with `signingKey`: whoever stole an earlier one may have used epochs
+ * that its owner never reaches.
+ */
+interface SeenSource {
+  readonly epoch: number;
+  readonly signingKey: Uint8Array;
+  readonly window: ReplayWindow;
+}
 
 export class Discovery {
   readonly #environment: DiscoveryEnvironment;
@@ -191,22 +246,35 @@ export class Discovery {
 
   get figures(): DiscoveryFigures {
     return {
-      ...this.#verifier.figures, asked: this.#asked, answered: this.#answered, requestsForwarded: this.#requestsForwarded, responsesForwarded: this.#responsesForwarded,
-      live: this.#table.size, targets: this.#targets.size,
+      ...this.#verifier.figures,
+      asked: this.#asked,
+      answered: this.#answered,
+      requestsForwarded: this.#requestsForwarded,
+      responsesForwarded: this.#responsesForwarded,
+      live: this.#table.size,
+      targets: this.#targets.size,
     };
   }
 
-  /** Paths to `destination` by its newest answered request, best first, then those that share least with the best. */
+  /**
+   * Paths to `destination` by its newest answered request, best first, then those that share least
+   * with the best.
+   */
   paths(destination: NodeId): readonly DiscoveredPath[] {
     return this.#targets.get(destination)?.paths ?? [];
   }
 
   /**
-   * Looks for paths to `destination` by `weights` until there is one, at the rate that others accept. While a request is under
-   * way the weights are kept for the next attempt. `paths` stay what they are until the first response. `users`: who wants it;
-   * each has a fair share of the rate.
+   * Looks for paths to `destination` by `weights` until there is one, at the rate that others
+   * accept. While a request is under way the weights are kept for the next attempt. `paths` stay
+   * what they are until the first response. `users`: who wants it; each has a fair share of the
+   * rate.
    */
-  discover(destination: NodeId, weights: Iterable<RouteWeight>, users: Iterable<object> = [ANYBODY]): void {
+  discover(
+    destination: NodeId,
+    weights: Iterable<RouteWeight>,
+    users: Iterable<object> = [ANYBODY],
+  ): void {
     assert(destination !== this.#environment.self, 'a path leads to another node');
     if (this.#stopped) return;
     const target = this.#targetOf(destination);
@@ -234,21 +302,27 @@ export class Discovery {
   }
 
   /**
-   * The daemon of `node` was started anew: no path through it, or to it, has keys that it knows, and no answer to a request from
-   * before is worth anything if it is in it. Requests after this reach its new run.
+   * The daemon of `node` was started anew: no path through it, or to it, has keys that it knows,
+   * and no answer to a request from before is worth anything if it is in it. Requests after this
+   * reach its new run.
    */
   onRestart(node: NodeId): void {
     for (const target of this.#targets.values()) {
-      if (target.paths.some((path) => path.nodes.includes(node))) target.paths = target.paths.filter((path) => !path.nodes.includes(node));
+      if (target.paths.some((path) => path.nodes.includes(node)))
+        target.paths = target.paths.filter((path) => !path.nodes.includes(node));
       target.live?.restarted.add(node);
       if (target.state === 'asked') target.reachable = false;
     }
   }
 
-  /** Whoever was out of reach, and is not any more, is asked for at once: the pause between attempts may have grown long by then. */
+  /**
+   * Whoever was out of reach, and is not any more, is asked for at once: the pause between attempts
+   * may have grown long by then.
+   */
   onRoutes(): void {
     for (const target of this.#targets.values()) {
-      if (target.state !== 'asked' || target.reachable || !this.#environment.reachable(target.node)) continue;
+      if (target.state !== 'asked' || target.reachable || !this.#environment.reachable(target.node))
+        continue;
       target.attempts = 0;
       this.#environment.timers.cancel(target.timer);
       become(target, 'queued');
@@ -277,12 +351,26 @@ export class Discovery {
     }
     if (this.#targets.size >= TARGETS_MAX) this.abandon(this.#targets.keys().next().value!);
     const timer = new Timer(() => this.#onTargetTimer(target));
-    const target: Target = { node, bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST), timer, users: new Set(), state: 'idle', weights: [], attempts: 0, reachable: false, live: null, paths: [] };
+    const target: Target = {
+      node,
+      bucket: new TokenBucket(ASK_PER_SECOND, ASK_BURST),
+      timer,
+      users: new Set(),
+      state: 'idle',
+      weights: [],
+      attempts: 0,
+      reachable: false,
+      live: null,
+      paths: [],
+    };
     this.#targets.set(node, target);
     return target;
   }
 
-  /** A queued target stands in line now, or when its own rate allows, or when the network knows it: others must not wait behind it. */
+  /**
+   * A queued target stands in line now, or when its own rate allows, or when the network knows it:
+   * others must not wait behind it.
+   */
   #lineUp(target: Target): void {
     const { clock, timers, certificateOf } = this.#environment;
     const now = clock.now();
@@ -305,7 +393,12 @@ export class Discovery {
 
   #askQueued(): void {
     const { clock, timers } = this.#environment;
-    for (let target = this.#queue.take(clock.now()); target !== null; target = this.#queue.take(clock.now())) this.#ask(target);
+    for (
+      let target = this.#queue.take(clock.now());
+      target !== null;
+      target = this.#queue.take(clock.now())
+    )
+      this.#ask(target);
     const at = this.#queue.nextAt(clock.now());
     if (at !== null) timers.arm(this.#paceTimer, at);
   }
@@ -313,7 +406,14 @@ export class Discovery {
   #ask(target: Target): void {
     const { self, clock, timers, epoch, signing, exchangeKey, rng } = this.#environment;
     const now = clock.now();
-    const content = { source: self, destination: target.node, epoch, sequence: this.#sequence, key: exchangeKey(), weights: target.weights };
+    const content = {
+      source: self,
+      destination: target.node,
+      epoch,
+      sequence: this.#sequence,
+      key: exchangeKey(),
+      weights: target.weights,
+    };
     this.#sequence += 1;
     this.#asked += 1;
     const request = makeRouteRequest(content, this.#verifier.signer(ROUTE_REQUEST_LABEL, signing));
@@ -363,11 +463,17 @@ export class Discovery {
     this.#table.expire(now);
     if (this.#table.find(request) !== null) return DropReason.routeRequestDuplicate;
     if (request.source === self || !this.#isFresh(request)) return DropReason.routeRequestStale;
-    if (request.destination !== self && certificateOf(request.destination) === null) return DropReason.discoveryNodeUnknown;
+    if (request.destination !== self && certificateOf(request.destination) === null)
+      return DropReason.discoveryNodeUnknown;
     const verdict = this.#verifier.request(request, from, now);
     if (verdict !== DropReason.none) return verdict;
 
-    this.#environment.onSource(request.source, request.epoch, request.key, this.#recordFresh(request));
+    this.#environment.onSource(
+      request.source,
+      request.epoch,
+      request.key,
+      this.#recordFresh(request),
+    );
     const live = this.#remember(request, now);
     // The destination passes it on, too: nobody may see its response before the request.
     this.#requestsForwarded += 1;
@@ -379,12 +485,25 @@ export class Discovery {
   #answer({ request, hash }: LiveRequest): void {
     const { signing, exchangeKey } = this.#environment;
     this.#answered += 1;
-    this.#flood(makeRouteResponse(request, hash, exchangeKey(), this.#verifier.signer(ROUTE_RESPONSE_LABEL, signing)), []);
+    this.#flood(
+      makeRouteResponse(
+        request,
+        hash,
+        exchangeKey(),
+        this.#verifier.signer(ROUTE_RESPONSE_LABEL, signing),
+      ),
+      [],
+    );
   }
 
   #isFresh({ source, epoch, sequence }: RouteQuestion): boolean {
     const seen = this.#sources.get(source);
-    if (seen === undefined || epoch > seen.epoch || !equalBytes(seen.signingKey, this.#signingKeyOf(source))) return true;
+    if (
+      seen === undefined ||
+      epoch > seen.epoch ||
+      !equalBytes(seen.signingKey, this.#signingKeyOf(source))
+    )
+      return true;
     return epoch === seen.epoch && seen.window.isNew(sequence);
   }
 
@@ -398,7 +517,8 @@ export class Discovery {
     const signingKey = this.#signingKeyOf(source);
     let seen = this.#sources.get(source);
     const anew = seen !== undefined && !equalBytes(seen.signingKey, signingKey);
-    if (seen === undefined || anew || epoch > seen.epoch) seen = { epoch, signingKey, window: new ReplayWindow(WINDOW_WORDS) };
+    if (seen === undefined || anew || epoch > seen.epoch)
+      seen = { epoch, signingKey, window: new ReplayWindow(WINDOW_WORDS) };
     seen.window.record(sequence);
     this.#sources.delete(source);
     this.#sources.set(source, seen);
@@ -409,7 +529,16 @@ export class Discovery {
   #remember(request: RouteRequest, now: Micros): LiveRequest {
     const hash = this.#environment.primitives.sha256(request.bytes);
     const live: LiveRequest = {
-      request, hash, until: now + this.#lifetime, best: Infinity, heard: new Map(), sends: 0, nextSendAt: 0, waiting: null, timer: null, restarted: new Set(),
+      request,
+      hash,
+      until: now + this.#lifetime,
+      best: Infinity,
+      heard: new Map(),
+      sends: 0,
+      nextSendAt: 0,
+      waiting: null,
+      timer: null,
+      restarted: new Set(),
     };
     this.#table.add(live);
     return live;
@@ -429,18 +558,31 @@ export class Discovery {
     const now = clock.now();
     this.#table.expire(now);
     const live = this.#table.find(response);
-    if (live === null || response.destination !== live.request.destination || !equalBytes(response.requestHash, live.hash)) return DropReason.routeResponseUnasked;
-    const target = response.source === self ? this.#targets.get(response.destination) ?? null : null;
-    if (response.source === self && (target?.live !== live || isOfFormerRun(response, live.restarted))) return DropReason.routeResponseUnasked;
+    if (
+      live === null ||
+      response.destination !== live.request.destination ||
+      !equalBytes(response.requestHash, live.hash)
+    )
+      return DropReason.routeResponseUnasked;
+    const target =
+      response.source === self ? (this.#targets.get(response.destination) ?? null) : null;
+    if (
+      response.source === self &&
+      (target?.live !== live || isOfFormerRun(response, live.restarted))
+    )
+      return DropReason.routeResponseUnasked;
     const misfit = this.#misfit(response, from);
     if (misfit !== DropReason.none) return misfit;
 
-    // Nothing in front of this line costs more than reading the message; everything below may cost signatures.
+    // Nothing in front of this line costs more than reading the message; everything below may cost
+    // signatures.
     const weight = this.#weigh(live.request, response);
     const path = target === null ? null : this.#pathOf(response, weight);
-    if (path === null ? weight >= live.best : !this.#isWanted(live, target!, path)) return DropReason.routeResponseWorse;
+    if (path === null ? weight >= live.best : !this.#isWanted(live, target!, path))
+      return DropReason.routeResponseWorse;
     const heard = live.heard.get(from) ?? 0;
-    if (heard >= IMPROVEMENTS_MAX || live.sends >= IMPROVEMENTS_MAX) return DropReason.discoveryOverBudget;
+    if (heard >= IMPROVEMENTS_MAX || live.sends >= IMPROVEMENTS_MAX)
+      return DropReason.discoveryOverBudget;
     live.heard.set(from, heard + 1);
     const verdict = this.#verifier.response(response, from, now);
     if (verdict !== DropReason.none) return verdict;
@@ -459,13 +601,15 @@ export class Discovery {
     if (nodes.at(-1) !== from) return DropReason.routeResponseForged;
     if (source !== self && hops.length >= ROUTE_HOPS_MAX) return DropReason.ttlExpired;
     nodes.push(self);
-    for (let i = 1; i < nodes.length; i += 1) if (!mayLink(nodes[i - 1]!, nodes[i]!)) return DropReason.routeResponseForged;
+    for (let i = 1; i < nodes.length; i += 1)
+      if (!mayLink(nodes[i - 1]!, nodes[i]!)) return DropReason.routeResponseForged;
     return DropReason.none;
   }
 
   /** From the destination to us, by the source's weights. */
   #weigh({ weights }: RouteRequest, { destination, hops }: RouteResponse): number {
-    let total = 0, before = destination;
+    let total = 0,
+      before = destination;
     for (const { node } of hops) {
       total += routeLinkWeight(weights, before, node);
       before = node;
@@ -473,14 +617,19 @@ export class Discovery {
     return total + routeLinkWeight(weights, before, this.#environment.self);
   }
 
-  /** Whether a path would be among those kept: a lighter one always, another if it is new and shares less than one that is kept. */
+  /**
+   * Whether a path would be among those kept: a lighter one always, another if it is new and shares
+   * less than one that is kept.
+   */
   #isWanted(live: LiveRequest, target: Target, path: DiscoveredPath): boolean {
     if (path.weight < live.best) return true;
     if (target.paths.some((kept) => equalBytes(kept.id, path.id))) return false;
     return ranked([...target.paths, path]).includes(path);
   }
 
-  /** Accepted in between: goes on now, or when the interval is over unless something lighter comes. */
+  /**
+   * Accepted in between: goes on now, or when the interval is over unless something lighter comes.
+   */
   #improve(live: LiveRequest, response: RouteResponse, weight: number, now: Micros): void {
     live.best = weight;
     live.waiting = response;
@@ -503,7 +652,12 @@ export class Discovery {
     live.nextSendAt = clock.now() + IMPROVE_INTERVAL * IMPROVE_FACTOR ** live.sends;
     live.sends += 1;
     this.#responsesForwarded += 1;
-    const bytes = appendRouteHop(response, self, exchangeKey(), this.#verifier.signer(ROUTE_HOP_LABEL, signing));
+    const bytes = appendRouteHop(
+      response,
+      self,
+      exchangeKey(),
+      this.#verifier.signer(ROUTE_HOP_LABEL, signing),
+    );
     const nodes = [response.destination, ...response.hops.map((hop) => hop.node)];
     // Who is on the path already would refuse it.
     this.#flood(bytes, nodes);
@@ -518,7 +672,12 @@ export class Discovery {
 
 /* ------------------------------------------------------------------ helpers */
 
-const EDGES: Readonly<Record<TargetState, readonly TargetState[]>> = { idle: ['queued'], queued: ['asked'], asked: ['answered', 'queued'], answered: ['queued'] };
+const EDGES: Readonly<Record<TargetState, readonly TargetState[]>> = {
+  idle: ['queued'],
+  queued: ['asked'],
+  asked: ['answered', 'queued'],
+  answered: ['queued'],
+};
 
 function become(target: Target, next: TargetState): void {
   assert(EDGES[target.state].includes(next), 'a target goes where it may');
@@ -526,14 +685,25 @@ function become(target: Target, next: TargetState): void {
 }
 
 /** Whether one that signed it did so in a run that is over. */
-function isOfFormerRun({ destination, hops }: RouteResponse, restarted: ReadonlySet<NodeId>): boolean {
-  return restarted.size > 0 && (restarted.has(destination) || hops.some(({ node }) => restarted.has(node)));
+function isOfFormerRun(
+  { destination, hops }: RouteResponse,
+  restarted: ReadonlySet<NodeId>,
+): boolean {
+  return (
+    restarted.size > 0 &&
+    (restarted.has(destination) || hops.some(({ node }) => restarted.has(node)))
+  );
 }
 
-/** The lightest first (the earliest of equals), then those that share fewest nodes and links with it; the rest falls off. */
+/**
+ * The lightest first (the earliest of equals), then those that share fewest nodes and links with
+ * it; the rest falls off.
+ */
 function ranked(paths: readonly DiscoveredPath[]): DiscoveredPath[] {
   const best = paths.reduce((lightest, path) => (path.weight < lightest.weight ? path : lightest));
-  const rest = paths.filter((path) => path !== best).map((path) => ({ path, shared: sharedWith(best, path) }));
+  const rest = paths
+    .filter((path) => path !== best)
+    .map((path) => ({ path, shared: sharedWith(best, path) }));
   rest.sort((x, y) => x.shared - y.shared || x.path.weight - y.path.weight);
   return [best, ...rest.slice(0, ALTERNATES_MAX).map(({ path }) => path)];
 }
@@ -545,7 +715,11 @@ function sharedWith(best: DiscoveredPath, path: DiscoveredPath): number {
   let shared = 0;
   path.nodes.forEach((node, i) => {
     if (i > 0 && i < path.nodes.length - 1 && next.has(node)) shared += 1;
-    if (i + 1 < path.nodes.length && (next.get(node) === path.nodes[i + 1] || next.get(path.nodes[i + 1]!) === node)) shared += 1;
+    if (
+      i + 1 < path.nodes.length &&
+      (next.get(node) === path.nodes[i + 1] || next.get(path.nodes[i + 1]!) === node)
+    )
+      shared += 1;
   });
   return shared;
 }

@@ -1,8 +1,10 @@
 /**
- * The flows of one source, and who of its users has how many: bounded, and whoever has most gives way.
+ * The flows of one source, and who of its users has how many: bounded, and whoever has most gives
+ * way.
  *
- * Owns the table and the count of packets that wait; a flow is source-flow.ts's. A user is a client of the daemon, or whoever else
- * sends. A flow that several use counts for each of them, and is the last of theirs to go.
+ * Owns the table and the count of packets that wait; a flow is source-flow.ts's. A user is a client
+ * of the daemon, or whoever else sends. A flow that several use counts for each of them, and is the
+ * last of theirs to go.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -14,8 +16,8 @@ export const FLOWS_MAX = 1_024;
 /** Who has not sent on a flow for so long does not use it any longer. */
 const UNUSED_AFTER: Micros = 60 * SECOND;
 /**
- * Packets of one user that wait for paths, to all destinations together: more than a client library is ahead of a daemon
- * that has told it to wait (512 KiB, 192 B and more for each).
+ * Packets of one user that wait for paths, to all destinations together: more than a client library
+ * is ahead of a daemon that has told it to wait (512 KiB, 192 B and more for each).
  */
 
 export function flowName(destination: NodeId, service: number): string {
@@ -56,10 +58,14 @@ export class FlowTable {
     }
     let greediest = newcomer;
     for (const [user, count] of counts) if (count > counts.get(greediest)!) greediest = user;
-    // First what nobody uses, then what only the greediest does, then what it shares: each time the one used longest ago.
-    let victim: SourceFlow | null = null, least = Infinity, rank = Infinity;
+    // First what nobody uses, then what only the greediest does, then what it shares: each time the
+    // one used longest ago.
+    let victim: SourceFlow | null = null,
+      least = Infinity,
+      rank = Infinity;
     for (const flow of this.#flows.values()) {
-      const of = flow.users.size === 0 ? 0 : !flow.users.has(greediest) ? 3 : flow.users.size === 1 ? 1 : 2;
+      const of =
+        flow.users.size === 0 ? 0 : !flow.users.has(greediest) ? 3 : flow.users.size === 1 ? 1 : 2;
       if (of > rank || (of === rank && flow.usedAt >= least)) continue;
       [victim, least, rank] = [flow, flow.usedAt, of];
     }
@@ -68,4 +74,3 @@ export class FlowTable {
     this.#onGone(victim);
   }
 }
-

@@ -1,11 +1,12 @@
 /**
- * What a node does for paths of others: passes probed packets on, takes off its layer as a probe, puts its layer on what
- * comes back, and takes what is for itself.
+ * What a node does for paths of others: passes probed packets on, takes off its layer as a probe,
+ * puts its layer on what comes back, and takes what is for itself.
  *
- * Owns the replay windows, the table of flows and the packets whose acknowledgement it waits for as a probe; all bounded:
- * who has most gives way, with the oldest. Of flows that is a neighbour, as anybody may make up sources; of packets that a
- * probe waits for it is a source, which has proved itself by then. A packet counts only from its predecessor on the route,
- * an acknowledgement only from the successor: links are authenticated, so both are facts. Duties of onion.ts: `peel` before
+ * Owns the replay windows, the table of flows and the packets whose acknowledgement it waits for as
+ * a probe; all bounded: who has most gives way, with the oldest. Of flows that is a neighbour, as
+ * anybody may make up sources; of packets that a probe waits for it is a source, which has proved
+ * itself by then. A packet counts only from its predecessor on the route, an acknowledgement only
+ * from the successor: links are authenticated, so both are facts. Duties of onion.ts: `peel` before
  * the replay window, one acknowledgement for a set of counters, nothing depends on ttl or ECN.
  */
 
@@ -17,8 +18,23 @@ import type { Secret } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, PRIORITY_DEFAULT, SHARE_PATH, SHARE_PROBE, SHARE_REST, TTL_DEFAULT } from '../wire/packet.ts';
-import { bitmapOf, encodeProbedAckHead, ProbedData, type ProbedAck, type ProbedFlow } from '../wire/probed.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_PROBED,
+  Packet,
+  PRIORITY_DEFAULT,
+  SHARE_PATH,
+  SHARE_PROBE,
+  SHARE_REST,
+  TTL_DEFAULT,
+} from '../wire/packet.ts';
+import {
+  bitmapOf,
+  encodeProbedAckHead,
+  ProbedData,
+  type ProbedAck,
+  type ProbedFlow,
+} from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { AckBatch } from './ack-batch.ts';
 import { pathId } from './discovery.ts';
@@ -29,7 +45,10 @@ import { COUNTER_WINDOW_WORDS } from './path-flow.ts';
 
 /** Flows remembered, one for each source, destination and path. */
 const FLOWS_MAX = 2_048;
-/** Packets of one source, and of all, that a probe may wait for; at the bound the oldest is answered as if its time were over. */
+/**
+ * Packets of one source, and of all, that a probe may wait for; at the bound the oldest is answered
+ * as if its time were over.
+ */
 export const PENDING_SOURCE_MAX = 4_096;
 export const PENDING_MAX = 65_536;
 
@@ -45,9 +64,15 @@ export interface ForwarderEnvironment {
   readonly linkTo: (node: NodeId) => Link | null;
   /** The epoch key of a source, from its signed request; null when none of that epoch was seen. */
   readonly keyOf: (source: NodeId, epoch: number) => Uint8Array | null;
-  /** Whether a signed response of that path was passed on here: `behind` are the nodes behind us, the destination last. */
+  /**
+   * Whether a signed response of that path was passed on here: `behind` are the nodes behind us,
+   * the destination last.
+   */
   readonly knows: (source: NodeId, behind: readonly NodeId[]) => boolean;
-  /** An inner packet, or a piece of one, for us: its number is at `data.sealedStart`. Valid during the call only. */
+  /**
+   * An inner packet, or a piece of one, for us: its number is at `data.sealedStart`. Valid during
+   * the call only.
+   */
   readonly onInner: (data: ProbedData, packet: Packet, start: number, end: number) => void;
 }
 
@@ -57,7 +82,10 @@ interface Transit extends ProbedFlow {
   readonly successor: NodeId;
   /** Nodes behind us on the route. */
   readonly behind: number;
-  /** The network has shown this node that there is such a path, as far as it is behind us; anybody may make one up. */
+  /**
+   * The network has shown this node that there is such a path, as far as it is behind us; anybody
+   * may make one up.
+   */
   known: boolean;
   /** Of a probe or destination: what it has taken. */
   window: ReplayWindow | null;
@@ -115,7 +143,8 @@ export class Forwarder {
     const reason = data.decode(packet);
     if (reason !== DropReason.none) return reason;
     const place = data.indexOf(self);
-    if (place < 0 || from !== (place === 0 ? data.source : data.hop(place - 1))) return DropReason.probedNotOnRoute;
+    if (place < 0 || from !== (place === 0 ? data.source : data.hop(place - 1)))
+      return DropReason.probedNotOnRoute;
     const transit = this.#transitOf(data, place);
     if (transit === null) return DropReason.probedNotOnRoute;
     if (data.tailHead !== self) {
@@ -127,11 +156,20 @@ export class Forwarder {
     if (mine === null) return DropReason.probedPathUnknown;
     const h = onions.digestOf(packet, data.sealedEnd);
     if (place === data.hops - 1) {
-      if (!onions.isLast(h, data.tail, mine.forward, self, data.counter)) return DropReason.probedForged;
+      if (!onions.isLast(h, data.tail, mine.forward, self, data.counter))
+        return DropReason.probedForged;
       if (!this.#takeOnce(transit, data.counter)) return DropReason.probedReplayed;
       if (!openInner(mine.data!, data)) return DropReason.probedForged;
-      if (data.mayWait && this.#env.options.ackBatchPackets > 1) (transit.batch ??= this.#batchOf(transit, mine.ack)).add(data.counter, h, packet.service);
-      else this.#sendAck(transit, data.counter, 0, packet.service, onions.ackOf(h, self, mine.ack, data.counter, 0));
+      if (data.mayWait && this.#env.options.ackBatchPackets > 1)
+        (transit.batch ??= this.#batchOf(transit, mine.ack)).add(data.counter, h, packet.service);
+      else
+        this.#sendAck(
+          transit,
+          data.counter,
+          0,
+          packet.service,
+          onions.ackOf(h, self, mine.ack, data.counter, 0),
+        );
       this.delivered += 1;
       this.#env.onInner(data, packet, data.sealedStart, data.sealedEnd);
       return DropReason.none;
@@ -140,7 +178,15 @@ export class Forwarder {
     if (peeled === null) return DropReason.probedForged;
     if (!this.#takeOnce(transit, data.counter)) return DropReason.probedReplayed;
     const now = this.#env.clock.now();
-    this.#remember({ transit, counter: data.counter, h, ack: mine.ack, passedAt: now, due: now + peeled.timerUs, service: packet.service });
+    this.#remember({
+      transit,
+      counter: data.counter,
+      h,
+      ack: mine.ack,
+      passedAt: now,
+      due: now + peeled.timerUs,
+      service: packet.service,
+    });
     this.probed += 1;
     const b = this.#scratch;
     const head = data.sealedEnd - packet.start;
@@ -149,7 +195,10 @@ export class Forwarder {
     return this.#passOn(packet, b, 0, head + peeled.rest.length, transit, SHARE_PROBE);
   }
 
-  /** An acknowledgement from the neighbour `from`, on its way to another source; `service`: by which it came. */
+  /**
+   * An acknowledgement from the neighbour `from`, on its way to another source; `service`: by which
+   * it came.
+   */
   onAck(ack: ProbedAck, from: NodeId, service: number): DropReason {
     const transit = this.#flows.get(nameOf(ack));
     if (transit === undefined) return DropReason.probedPathUnknown;
@@ -157,14 +206,23 @@ export class Forwarder {
     const pending = transit.pending.get(ack.counter);
     if (pending === undefined) {
       // A probe has answered for this counter already; anybody else passes on what it cannot judge.
-      if (transit.window !== null && !transit.window.isNew(ack.counter)) return DropReason.probedAckUnexpected;
+      if (transit.window !== null && !transit.window.isNew(ack.counter))
+        return DropReason.probedAckUnexpected;
       this.#sendAck(transit, ack.counter, ack.bitmap, service, ack.onion, SHARE_PATH);
       return DropReason.none;
     }
     // What a probe waits for is acknowledged alone.
     if (ack.bitmap !== 0) return DropReason.probedAckUnexpected;
     const hold = this.#env.clock.now() - pending.passedAt;
-    const onion = this.#env.onions.wrap(pending.h, this.#env.self, pending.ack, ack.counter, hold, ack.onion, transit.behind);
+    const onion = this.#env.onions.wrap(
+      pending.h,
+      this.#env.self,
+      pending.ack,
+      ack.counter,
+      hold,
+      ack.onion,
+      transit.behind,
+    );
     // What can't be an onion is as good as nothing: the time runs on.
     if (onion === null) return DropReason.probedAckMalformed;
     this.#forget(pending);
@@ -184,8 +242,9 @@ export class Forwarder {
   }
 
   /**
-   * Null when the path's id is not that of the route: acknowledgements are sent by what the first packet said, and an
-   * attacker beside the path would name it before its source does, with himself in front of us.
+   * Null when the path's id is not that of the route: acknowledgements are sent by what the first
+   * packet said, and an attacker beside the path would name it before its source does, with himself
+   * in front of us.
    */
   #transitOf(data: ProbedData, place: number): Transit | null {
     const name = nameOf(data);
@@ -207,13 +266,23 @@ export class Forwarder {
     if (getU32(id, 0) !== data.pathHigh || getU32(id, 4) !== data.pathLow) return null;
     if (this.#flows.size >= FLOWS_MAX) this.#forgetFlow();
     const transit: Transit = {
-      source: data.source, destination: data.destination, epoch: data.epoch, pathHigh: data.pathHigh, pathLow: data.pathLow,
-      predecessor, successor, behind: data.hops - 1 - place, known: this.#isKnown(data, place),
-      window: null, pending: new Map(), timer: new Timer(() => this.#onTimer(transit)), batch: null,
+      source: data.source,
+      destination: data.destination,
+      epoch: data.epoch,
+      pathHigh: data.pathHigh,
+      pathLow: data.pathLow,
+      predecessor,
+      successor,
+      behind: data.hops - 1 - place,
+      known: this.#isKnown(data, place),
+      window: null,
+      pending: new Map(),
+      timer: new Timer(() => this.#onTimer(transit)),
+      batch: null,
     };
     this.#flows.set(name, transit);
     let beside = this.#flowsFrom.get(transit.predecessor);
-    if (beside === undefined) this.#flowsFrom.set(transit.predecessor, beside = new Map());
+    if (beside === undefined) this.#flowsFrom.set(transit.predecessor, (beside = new Map()));
     beside.set(name, transit);
     return transit;
   }
@@ -226,10 +295,14 @@ export class Forwarder {
     return this.#env.knows(data.source, behind);
   }
 
-  /** Whoever sends us most flows loses the one used longest ago; what waits for an answer in it is answered. */
+  /**
+   * Whoever sends us most flows loses the one used longest ago; what waits for an answer in it is
+   * answered.
+   */
   #forgetFlow(): void {
     let most: Map<string, Transit> | null = null;
-    for (const beside of this.#flowsFrom.values()) if (most === null || beside.size > most.size) most = beside;
+    for (const beside of this.#flowsFrom.values())
+      if (most === null || beside.size > most.size) most = beside;
     const [name, oldest] = most!.entries().next().value!;
     for (const pending of oldest.pending.values()) this.#giveUp(pending);
     oldest.batch?.flush();
@@ -243,11 +316,22 @@ export class Forwarder {
   #batchOf(transit: Transit, key: Uint8Array): AckBatch {
     const { clock, timers, onions, self, options } = this.#env;
     return new AckBatch({
-      clock, timers, packets: options.ackBatchPackets, delayUs: options.ackBatchDelayUs,
+      clock,
+      timers,
+      packets: options.ackBatchPackets,
+      delayUs: options.ackBatchDelayUs,
       send: (service, of, holdUs) => {
         const counters = of.map(({ counter }) => counter);
-        const bitmap = bitmapOf(counters), first = counters[0]!;
-        const onion = onions.ackOf(onions.batchDigest(of.map(({ h }) => h)), self, key, first, holdUs, bitmap);
+        const bitmap = bitmapOf(counters),
+          first = counters[0]!;
+        const onion = onions.ackOf(
+          onions.batchDigest(of.map(({ h }) => h)),
+          self,
+          key,
+          first,
+          holdUs,
+          bitmap,
+        );
         const send = (): void => this.#sendAck(transit, first, bitmap, service, onion);
         send();
         return send;
@@ -265,7 +349,8 @@ export class Forwarder {
   #remember(pending: Pending): void {
     const { transit, counter, due } = pending;
     const own = this.#pendingOf.get(transit.source);
-    if (own !== undefined && own.size >= PENDING_SOURCE_MAX) this.#giveUp(own.values().next().value!);
+    if (own !== undefined && own.size >= PENDING_SOURCE_MAX)
+      this.#giveUp(own.values().next().value!);
     else if (this.#pendingCount >= PENDING_MAX) this.#giveUpFullest();
     transit.pending.set(counter, pending);
     // Its last one may just have been given up.
@@ -278,7 +363,8 @@ export class Forwarder {
 
   #giveUpFullest(): void {
     let most: Set<Pending> | null = null;
-    for (const own of this.#pendingOf.values()) if (most === null || own.size > most.size) most = own;
+    for (const own of this.#pendingOf.values())
+      if (most === null || own.size > most.size) most = own;
     this.#giveUp(most!.values().next().value!);
   }
 
@@ -306,11 +392,27 @@ export class Forwarder {
     this.#forget(pending);
     const { transit, counter, service, h, ack } = pending;
     const hold = this.#env.clock.now() - pending.passedAt;
-    this.#sendAck(transit, counter, 0, service, this.#env.onions.timeoutOf(h, this.#env.self, ack, counter, hold));
+    this.#sendAck(
+      transit,
+      counter,
+      0,
+      service,
+      this.#env.onions.timeoutOf(h, this.#env.self, ack, counter, hold),
+    );
   }
 
-  /** Offers the packet in `b[start..end)`, header included, to the next node of the route; as one of `share` if the path is known. */
-  #passOn(arrived: Packet, b: Uint8Array, start: number, end: number, transit: Transit, share: number): DropReason {
+  /**
+   * Offers the packet in `b[start..end)`, header included, to the next node of the route; as one of
+   * `share` if the path is known.
+   */
+  #passOn(
+    arrived: Packet,
+    b: Uint8Array,
+    start: number,
+    end: number,
+    transit: Transit,
+    share: number,
+  ): DropReason {
     const link = this.#env.linkTo(transit.successor);
     if (link === null) return DropReason.linkDown;
     const out = this.#packet;
@@ -320,17 +422,49 @@ export class Forwarder {
     return link.offer(out);
   }
 
-  /** `share`: that of a probe's own, at most one for each packet that it took, or of one that it can't judge. */
-  #sendAck(transit: Transit, counter: number, bitmap: number, service: number, onion: Uint8Array, share = SHARE_PROBE): void {
+  /**
+   * `share`: that of a probe's own, at most one for each packet that it took, or of one that it
+   * can't judge.
+   */
+  #sendAck(
+    transit: Transit,
+    counter: number,
+    bitmap: number,
+    service: number,
+    onion: Uint8Array,
+    share = SHARE_PROBE,
+  ): void {
     const link = this.#env.linkTo(transit.predecessor);
     if (link === null) return;
     const b = this.#scratch;
-    const at = encodeProbedAckHead({ ...flowOf(transit), counter, bitmap }, b, OVERLAY_HEADER_BYTES);
+    const at = encodeProbedAckHead(
+      { ...flowOf(transit), counter, bitmap },
+      b,
+      OVERLAY_HEADER_BYTES,
+    );
     b.set(onion, at);
-    const modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
-    this.#packet.compose(b, at + onion.length, KIND_PROBED, modes, this.#env.self, 0, transit.predecessor, 0);
+    const modes = {
+      service,
+      dissemination: DISSEMINATION_BYZANTINE,
+      ttl: TTL_DEFAULT,
+      priority: PRIORITY_DEFAULT,
+    };
+    this.#packet.compose(
+      b,
+      at + onion.length,
+      KIND_PROBED,
+      modes,
+      this.#env.self,
+      0,
+      transit.predecessor,
+      0,
+    );
     // In nobody's way: what a destination sends back came by no other link.
-    this.#packet.setShare(transit.known ? share : SHARE_REST, transit.successor === 0 ? transit.predecessor : transit.successor, transit.source);
+    this.#packet.setShare(
+      transit.known ? share : SHARE_REST,
+      transit.successor === 0 ? transit.predecessor : transit.successor,
+      transit.source,
+    );
     link.offer(this.#packet);
   }
 }

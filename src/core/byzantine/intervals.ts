@@ -1,8 +1,10 @@
 /**
- * Where on one path packets get lost: the probes of the path, the intervals between them, and the search for a link.
+ * Where on one path packets get lost: the probes of the path, the intervals between them, and the
+ * search for a link.
  *
- * Owns the counting and the decision, from outcomes that somebody else has verified; no packets, keys or timers. One
- * PathMonitor per path in use, owned by its source. WiSe 2002 section 4.2, "Interval and Probe Management".
+ * Owns the counting and the decision, from outcomes that somebody else has verified; no packets,
+ * keys or timers. One PathMonitor per path in use, owned by its source. WiSe 2002 section 4.2,
+ * "Interval and Probe Management".
  *
  *     quiet: one interval, no probe --fault, one link--> conviction, quiet again
  *       |  ^                                                  ^
@@ -10,21 +12,36 @@
  *       v  |                                                  |
  *     searching: intervals that cover the path, ends are probes --fault, more links--> more probes
  *
- * A fault is b = ceil(tau * W) losses among the last W outcomes since the interval came to be: a count, so that the first
- * loss of an empty window is not "all packets lost". Invariants: intervals cover the path without overlap; an
- * interval counts only packets that were sent while it existed; no loss is counted where it cannot have happened.
+ * A fault is b = ceil(tau * W) losses among the last W outcomes since the interval came to be: a
+ * count, so that the first loss of an empty window is not "all packets lost". Invariants: intervals
+ * cover the path without overlap; an interval counts only packets that were sent while it existed;
+ * no loss is counted where it cannot have happened.
  */
 
 import { assert } from '../base/assert.ts';
 import type { NodeId } from '../base/ids.ts';
-import { faultLosses, MILLION, packetsToPay, toleranceMillionths, type ByzantineOptions } from './options.ts';
+import {
+  faultLosses,
+  MILLION,
+  packetsToPay,
+  toleranceMillionths,
+  type ByzantineOptions,
+} from './options.ts';
 
 /** What an outcome led to. Ends are node ids, the one nearer to the source first. */
 export type Verdict =
   /** Probes were added between `from` and `to`. */
   | { readonly kind: 'fault'; readonly from: NodeId; readonly to: NodeId }
-  /** The link u-v is held to be faulty; `losses`: all that were seen on the path since its search began. The monitor starts anew. */
-  | { readonly kind: 'conviction'; readonly u: NodeId; readonly v: NodeId; readonly losses: number };
+  /**
+   * The link u-v is held to be faulty; `losses`: all that were seen on the path since its search
+   * began. The monitor starts anew.
+   */
+  | {
+      readonly kind: 'conviction';
+      readonly u: NodeId;
+      readonly v: NodeId;
+      readonly losses: number;
+    };
 
 export interface IntervalRow {
   readonly from: NodeId;
@@ -47,17 +64,27 @@ export interface PathSnapshot {
   readonly lost: number;
   /** Good acknowledgements that came too late. */
   readonly softLosses: number;
-  /** Losses of packets whose interval was gone when their outcome was known. They are in `lost` (or `softLosses`) too, and paid for. */
+  /**
+   * Losses of packets whose interval was gone when their outcome was known. They are in `lost` (or
+   * `softLosses`) too, and paid for.
+   */
   readonly uncharged: number;
   readonly faults: number;
   readonly convictions: number;
   readonly intervals: readonly IntervalRow[];
   /** Intervals of former searches that are still held suspicious; `losses` after what has faded. */
-  readonly remembered: readonly { readonly from: NodeId; readonly to: NodeId; readonly losses: number }[];
+  readonly remembered: readonly {
+    readonly from: NodeId;
+    readonly to: NodeId;
+    readonly losses: number;
+  }[];
 }
 
 /** What a monitor needs to know of the rules. */
-export type MonitorOptions = Pick<ByzantineOptions, 'windowPackets' | 'tolerance' | 'fullProbing' | 'fullProbingHops' | 'softLoss' | 'searchMemory'>;
+export type MonitorOptions = Pick<
+  ByzantineOptions,
+  'windowPackets' | 'tolerance' | 'fullProbing' | 'fullProbingHops' | 'softLoss' | 'searchMemory'
+>;
 
 /** A remembered score fades per delivered packet by this part of the tolerance. */
 const FADE_PART = 16;
@@ -70,7 +97,10 @@ export class PathMonitor {
   readonly path: readonly NodeId[];
   readonly #options: MonitorOptions;
   readonly #faultLosses: number;
-  /** Of searchMemory: what a success takes off a live score, and a delivery off a remembered one; millionths of a loss. */
+  /**
+   * Of searchMemory: what a success takes off a live score, and a delivery off a remembered one;
+   * millionths of a loss.
+   */
   readonly #drift: number;
   readonly #fade: number;
   readonly #last: number;
@@ -105,7 +135,10 @@ export class PathMonitor {
     this.#probes = [this.#last];
   }
 
-  /** The list L: indices into `path` of the probes in order, the destination last. Never changed in place: a packet may keep it. */
+  /**
+   * The list L: indices into `path` of the probes in order, the destination last. Never changed in
+   * place: a packet may keep it.
+   */
   get probes(): readonly number[] {
     return this.#probes;
   }
@@ -123,13 +156,22 @@ export class PathMonitor {
   /**
    * The fate of one packet is known: all acknowledgements are in, or its timer has fired.
    *
-   * `generation`, `list`: those it was sent with. `reached`: how many of the list, from its beginning, acknowledged well,
-   * 0..list.length; fewer than all is a loss after the last of them. `soft`: index into `list` of the end of an interval
-   * whose acknowledgement was good but late, -1 = none; it counts under softLoss only.
+   * `generation`, `list`: those it was sent with. `reached`: how many of the list, from its
+   * beginning, acknowledged well, 0..list.length; fewer than all is a loss after the last of them.
+   * `soft`: index into `list` of the end of an interval whose acknowledgement was good but late, -1
+   * = none; it counts under softLoss only.
    */
-  onOutcome(generation: number, list: readonly number[], reached: number, soft = -1): Verdict | null {
+  onOutcome(
+    generation: number,
+    list: readonly number[],
+    reached: number,
+    soft = -1,
+  ): Verdict | null {
     assert(generation <= this.#generation, 'an outcome of a list that was never given');
-    assert(reached >= 0 && reached <= list.length && list[list.length - 1] === this.#last, 'an outcome of another path');
+    assert(
+      reached >= 0 && reached <= list.length && list[list.length - 1] === this.#last,
+      'an outcome of another path',
+    );
     const late = this.#options.softLoss && soft >= 0 && soft < reached ? soft : -1;
     if (late >= 0) this.#softLosses += 1;
     if (reached === list.length) {
@@ -163,15 +205,27 @@ export class PathMonitor {
       faults: this.#faults,
       convictions: this.#convictions,
       intervals: this.#intervals.map(({ from, to, window, debt }) => ({
-        from: this.path[from]!, to: this.path[to]!, links: to - from, losses: window.losses, outcomes: window.length, debt,
+        from: this.path[from]!,
+        to: this.path[to]!,
+        links: to - from,
+        losses: window.losses,
+        outcomes: window.length,
+        debt,
       })),
-      remembered: this.#memory.map(({ from, to, score }) => ({ from: this.path[from]!, to: this.path[to]!, losses: score / MILLION })),
+      remembered: this.#memory.map(({ from, to, score }) => ({
+        from: this.path[from]!,
+        to: this.path[to]!,
+        losses: score / MILLION,
+      })),
     };
   }
 
   #count(generation: number, from: number, to: number, lost: boolean): void {
     if (lost && this.searching) this.#searchLosses += 1;
-    const interval = this.#intervals.find((candidate) => candidate.from === from && candidate.to === to && candidate.since <= generation);
+    const interval = this.#intervals.find(
+      (candidate) =>
+        candidate.from === from && candidate.to === to && candidate.since <= generation,
+    );
     if (interval === undefined) {
       if (lost) this.#onUncharged(from, to);
       return;
@@ -186,23 +240,29 @@ export class PathMonitor {
   }
 
   /**
-   * Of a packet that was under way when the probes changed: no window may count it, but it was lost between `from` and `to`, and
-   * what lies there pays for it. Else who stops while it is probed pays for b losses and takes all that is under way with them.
+   * Of a packet that was under way when the probes changed: no window may count it, but it was lost
+   * between `from` and `to`, and what lies there pays for it. Else who stops while it is probed
+   * pays for b losses and takes all that is under way with them.
    */
   #onUncharged(from: number, to: number): void {
     this.#uncharged += 1;
     if (!this.searching) return;
     const debt = packetsToPay(1, this.#options.tolerance);
-    for (const interval of this.#intervals) if (interval.from >= from && interval.to <= to) interval.debt += debt;
+    for (const interval of this.#intervals)
+      if (interval.from >= from && interval.to <= to) interval.debt += debt;
   }
 
   #isFaulty(interval: Interval): boolean {
-    return interval.window.losses >= this.#faultLosses || (interval.resumed && interval.score >= this.#faultLosses * MILLION);
+    return (
+      interval.window.losses >= this.#faultLosses ||
+      (interval.resumed && interval.score >= this.#faultLosses * MILLION)
+    );
   }
 
   #onFault(index: number): Verdict {
     const { from, to, window, debt } = this.#intervals[index]!;
-    // A remembered score may bring a fault with a window of few losses: the others were paid for by the search that saw them.
+    // A remembered score may bring a fault with a window of few losses: the others were paid for by
+    // the search that saw them.
     const losses = Math.max(1, window.losses);
     if (!this.searching) {
       this.#searchLosses = losses;
@@ -221,7 +281,13 @@ export class PathMonitor {
     const pieces: Interval[] = [];
     let start = from;
     for (const end of [...this.#splits(from, to), to]) {
-      pieces.push(this.#interval(start, end, packetsToPay(losses, this.#options.tolerance) * this.#patience + debt));
+      pieces.push(
+        this.#interval(
+          start,
+          end,
+          packetsToPay(losses, this.#options.tolerance) * this.#patience + debt,
+        ),
+      );
       start = end;
     }
     this.#intervals.splice(index, 1, ...pieces);
@@ -229,7 +295,10 @@ export class PathMonitor {
     return { kind: 'fault', from: u, to: v };
   }
 
-  /** Each search on a path that found nothing is paid for twice as long as the one before: who waits for its end waits ever longer. */
+  /**
+   * Each search on a path that found nothing is paid for twice as long as the one before: who waits
+   * for its end waits ever longer.
+   */
   get #patience(): number {
     return this.#options.searchMemory ? 2 ** Math.min(this.#searches - 1, PATIENCE_MAX) : 1;
   }
@@ -244,12 +313,16 @@ export class PathMonitor {
     this.#listProbes();
   }
 
-  /** Where new probes go inside from..to: everywhere, around what was suspicious before, or in the middle. */
+  /**
+   * Where new probes go inside from..to: everywhere, around what was suspicious before, or in the
+   * middle.
+   */
   #splits(from: number, to: number): number[] {
     if (this.#full) return Array.from({ length: to - from - 1 }, (_, i) => from + 1 + i);
     let best: Suspect | null = null;
     for (const suspect of this.#memory) {
-      const inside = suspect.from >= from && suspect.to <= to && suspect.to - suspect.from < to - from;
+      const inside =
+        suspect.from >= from && suspect.to <= to && suspect.to - suspect.from < to - from;
       if (inside && (best === null || suspect.score > best.score)) best = suspect;
     }
     if (best === null) return [(from + to) >> 1];
@@ -259,7 +332,7 @@ export class PathMonitor {
   /** Takes out each probe that owes nothing on either side. */
   #retire(): void {
     let retired = false;
-    for (let i = 1; i < this.#intervals.length;) {
+    for (let i = 1; i < this.#intervals.length; ) {
       const near = this.#intervals[i - 1]!;
       const far = this.#intervals[i]!;
       if (near.debt > 0 || far.debt > 0) {
@@ -281,16 +354,28 @@ export class PathMonitor {
     this.#probes = this.#intervals.map((interval) => interval.to);
   }
 
-  /** A new interval of the present generation; one that was suspicious before goes on from its score. */
+  /**
+   * A new interval of the present generation; one that was suspicious before goes on from its
+   * score.
+   */
   #interval(from: number, to: number, debt: number): Interval {
     const known = this.#memory.findIndex((suspect) => suspect.from === from && suspect.to === to);
     const score = known < 0 ? 0 : this.#memory.splice(known, 1)[0]!.score;
-    return { from, to, since: this.#generation, window: new LossWindow(this.#options.windowPackets), debt, score, resumed: score > 0 };
+    return {
+      from,
+      to,
+      since: this.#generation,
+      window: new LossWindow(this.#options.windowPackets),
+      debt,
+      score,
+      resumed: score > 0,
+    };
   }
 
   /**
-   * Against an adversary that stops while it is probed and goes on when the probes have retired: what the probed intervals did
-   * lose, less tau / 2 per good packet, outlives the probes. Kept below a fault, so that memory alone convicts nobody.
+   * Against an adversary that stops while it is probed and goes on when the probes have retired:
+   * what the probed intervals did lose, less tau / 2 per good packet, outlives the probes. Kept
+   * below a fault, so that memory alone convicts nobody.
    */
   #remember(interval: Interval): void {
     const score = Math.min(interval.score, (this.#faultLosses - 1) * MILLION);
@@ -298,7 +383,9 @@ export class PathMonitor {
     this.#memory.push({ from: interval.from, to: interval.to, score });
     if (this.#memory.length <= this.#last) return;
     let least = 0;
-    this.#memory.forEach((suspect, i) => { if (suspect.score < this.#memory[least]!.score) least = i; });
+    this.#memory.forEach((suspect, i) => {
+      if (suspect.score < this.#memory[least]!.score) least = i;
+    });
     this.#memory.splice(least, 1);
   }
 
@@ -325,7 +412,10 @@ interface Interval {
   readonly since: number;
   readonly window: LossWindow;
   debt: number;
-  /** Millionths: a loss adds one, a success takes tau / 2, never below 0. Counts as soon as it was remembered once. */
+  /**
+   * Millionths: a loss adds one, a success takes tau / 2, never below 0. Counts as soon as it was
+   * remembered once.
+   */
   score: number;
   readonly resumed: boolean;
 }

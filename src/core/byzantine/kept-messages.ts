@@ -1,12 +1,14 @@
 /**
- * Messages of one flow over reliable links whose fate is open, so that what is lost on one path goes once more on another, a few times.
+ * Messages of one flow over reliable links whose fate is open, so that what is lost on one path
+ * goes once more on another, a few times.
  *
- * Owns the copies and which paths carry them; no timers, and no decision about paths. The destination takes a message once,
- * by its number. Reliable links promise delivery from hop to hop, and a router that knows of a loss and of another path would
- * break that promise without need; over best-effort links the loss is the application's, as in the paper.
+ * Owns the copies and which paths carry them; no timers, and no decision about paths. The
+ * destination takes a message once, by its number. Reliable links promise delivery from hop to hop,
+ * and a router that knows of a loss and of another path would break that promise without need; over
+ * best-effort links the loss is the application's, as in the paper.
  *
- * Bounded in packets and bytes for each flow, and in bytes for all flows together; at a bound the flow's oldest is let go,
- * and is then sent on no other path.
+ * Bounded in packets and bytes for each flow, and in bytes for all flows together; at a bound the
+ * flow's oldest is let go, and is then sent on no other path.
  */
 
 import type { PathFlow } from './path-flow.ts';
@@ -53,13 +55,29 @@ export class KeptMessages {
   }
 
   /** Keeps a copy of `bytes[start..end)`, which `on` carry. */
-  keep(number: number, bytes: Uint8Array, start: number, end: number, on: readonly PathFlow[]): void {
+  keep(
+    number: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    on: readonly PathFlow[],
+  ): void {
     const length = end - start;
-    while (this.#messages.size > 0 && (this.#messages.size >= KEPT_PACKETS_MAX || this.#bytes + length > KEPT_FLOW_BYTES_MAX || this.#all.bytes + length > this.#all.most)) {
+    while (
+      this.#messages.size > 0 &&
+      (this.#messages.size >= KEPT_PACKETS_MAX ||
+        this.#bytes + length > KEPT_FLOW_BYTES_MAX ||
+        this.#all.bytes + length > this.#all.most)
+    ) {
       this.drop(this.#messages.keys().next().value!);
     }
     if (this.#all.bytes + length > this.#all.most) return;
-    this.#messages.set(number, { number, bytes: bytes.slice(start, end), on: new Set(on), again: 0 });
+    this.#messages.set(number, {
+      number,
+      bytes: bytes.slice(start, end),
+      on: new Set(on),
+      again: 0,
+    });
     this.#bytes += length;
     this.#all.bytes += length;
   }
@@ -72,7 +90,10 @@ export class KeptMessages {
     this.#all.bytes -= message.bytes.length;
   }
 
-  /** `path` is used no longer. What it carried is on its way by another one, or on none: `idle` gives those. */
+  /**
+   * `path` is used no longer. What it carried is on its way by another one, or on none: `idle`
+   * gives those.
+   */
   leave(path: PathFlow): void {
     for (const message of this.#messages.values()) message.on.delete(path);
   }

@@ -1,12 +1,15 @@
 /**
- * The keys of one flow between its source and one node of its path, made of the epoch keys of the two.
+ * The keys of one flow between its source and one node of its path, made of the epoch keys of the
+ * two.
  *
- * HKDF-SHA-256 (RFC 5869) over X25519(own epoch secret, peer's epoch key), salted with who, to whom, which epoch and which
- * path: two flows through one node share no key, so counters may begin at 0 in each. Both ends get the same keys. An epoch
- * secret must not outlive the process: after a restart a counter would seal something else under the same key.
+ * HKDF-SHA-256 (RFC 5869) over X25519(own epoch secret, peer's epoch key), salted with who, to
+ * whom, which epoch and which path: two flows through one node share no key, so counters may begin
+ * at 0 in each. Both ends get the same keys. An epoch secret must not outlive the process: after a
+ * restart a counter would seal something else under the same key.
  *
- * Called by the source, probes and destination of onion.ts. Everything here can be made again: what a full cache forgets
- * costs time, nothing else. The peer's key must come from a signed statement of the peer.
+ * Called by the source, probes and destination of onion.ts. Everything here can be made again: what
+ * a full cache forgets costs time, nothing else. The peer's key must come from a signed statement
+ * of the peer.
  */
 
 import { equalBytes, hex, putU32, putU48, utf8Encode } from '../base/bytes.ts';
@@ -28,11 +31,21 @@ export interface HopKeys {
 export const FLOW_KEYS_MAX = 1024;
 
 const LABEL = utf8Encode('spines flow 1');
-// RFC 5869, 2.3: each key is the first block of an expansion of its own: info and the block's number, 1.
-const FORWARD = utf8Encode('forward\u0001'), ACK = utf8Encode('ack\u0001'), DATA = utf8Encode('data\u0001');
+// RFC 5869, 2.3: each key is the first block of an expansion of its own: info and the block's
+// number, 1.
+const FORWARD = utf8Encode('forward\u0001'),
+  ACK = utf8Encode('ack\u0001'),
+  DATA = utf8Encode('data\u0001');
 
-interface Shared { readonly own: Secret; readonly secret: Uint8Array | null }
-interface Derived { readonly own: Secret; readonly peer: Uint8Array; readonly keys: HopKeys }
+interface Shared {
+  readonly own: Secret;
+  readonly secret: Uint8Array | null;
+}
+interface Derived {
+  readonly own: Secret;
+  readonly peer: Uint8Array;
+  readonly keys: HopKeys;
+}
 
 export class FlowKeys {
   readonly #primitives: Pick<Primitives, 'sha256' | 'hmacSha256' | 'x25519' | 'sealer'>;
@@ -40,7 +53,10 @@ export class FlowKeys {
   readonly #derived: Recent<Derived>;
 
   /** `max`: flows kept, and peers kept. */
-  constructor(primitives: Pick<Primitives, 'sha256' | 'hmacSha256' | 'x25519' | 'sealer'>, max = FLOW_KEYS_MAX) {
+  constructor(
+    primitives: Pick<Primitives, 'sha256' | 'hmacSha256' | 'x25519' | 'sealer'>,
+    max = FLOW_KEYS_MAX,
+  ) {
     this.#primitives = primitives;
     this.#shared = new Recent(max);
     this.#derived = new Recent(max);
@@ -52,11 +68,14 @@ export class FlowKeys {
   }
 
   /**
-   * The keys between the source of `flow` and `hop`, one of which we are. `own`: our epoch secret, `peer`: the other's epoch
-   * key. Null when that key is of low order or no key: everybody would know the secret.
+   * The keys between the source of `flow` and `hop`, one of which we are. `own`: our epoch secret,
+   * `peer`: the other's epoch key. Null when that key is of low order or no key: everybody would
+   * know the secret.
    */
   of(flow: ProbedFlow, hop: NodeId, own: Secret, peer: Uint8Array): HopKeys | null {
-    const name = `${flow.source} ${hop} ${flow.destination} ${flow.epoch} ${flow.pathHigh} ${flow.pathLow}`;
+    const name =
+      `${flow.source} ${hop} ${flow.destination} ${flow.epoch} ${flow.pathHigh} ` +
+      `${flow.pathLow}`;
     const known = this.#derived.get(name);
     if (known !== undefined && known.own === own && equalBytes(known.peer, peer)) return known.keys;
     const secret = this.#sharedWith(own, peer);
@@ -72,7 +91,10 @@ export class FlowKeys {
     this.#derived.clear();
   }
 
-  /** An exchange costs more than all the rest, and whoever makes up path ids would have us do one for each. */
+  /**
+   * An exchange costs more than all the rest, and whoever makes up path ids would have us do one
+   * for each.
+   */
   #sharedWith(own: Secret, peer: Uint8Array): Uint8Array | null {
     const name = hex(peer);
     const known = this.#shared.get(name);

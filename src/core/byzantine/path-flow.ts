@@ -1,11 +1,13 @@
 /**
- * One path in use by its source: what leaves on it, what is acknowledged, and what that says about the path.
+ * One path in use by its source: what leaves on it, what is acknowledged, and what that says about
+ * the path.
  *
- * Owns the packets whose fate is open, the timers, what was measured and the monitor of one path; the choice of paths is
- * source-flow.ts's. Timers are nested: each probe waits longer than the next one by the cap of the interval between them
- * (bounds.ts), so that a loss far away is never blamed on an honest interval nearby. While nobody is probed, acknowledgements
- * may come in batches (ack-batch.ts), and a packet is lost after what was measured on the path: that can start a search, and
- * convicts nobody. Where it could, on a path of one link, the cap holds as well.
+ * Owns the packets whose fate is open, the timers, what was measured and the monitor of one path;
+ * the choice of paths is source-flow.ts's. Timers are nested: each probe waits longer than the next
+ * one by the cap of the interval between them (bounds.ts), so that a loss far away is never blamed
+ * on an honest interval nearby. While nobody is probed, acknowledgements may come in batches
+ * (ack-batch.ts), and a packet is lost after what was measured on the path: that can start a
+ * search, and convicts nobody. Where it could, on a path of one link, the cap holds as well.
  */
 
 import { getU32, putU48 } from '../base/bytes.ts';
@@ -14,9 +16,25 @@ import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from 
 import type { Secret } from '../crypto/keys.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, SERVICE_RELIABLE, SHARE_PROBE, TTL_DEFAULT, type PacketModes } from '../wire/packet.ts';
 import {
-  ackedCounters, encodeProbedHead, PROBED_COUNTER_MAX, PROBED_PIECES_MAX, probedInnerMax, sealedOffset, tailBytes, type ProbedAck, type ProbedFlow,
+  DISSEMINATION_BYZANTINE,
+  KIND_PROBED,
+  Packet,
+  SERVICE_RELIABLE,
+  SHARE_PROBE,
+  TTL_DEFAULT,
+  type PacketModes,
+} from '../wire/packet.ts';
+import {
+  ackedCounters,
+  encodeProbedHead,
+  PROBED_COUNTER_MAX,
+  PROBED_PIECES_MAX,
+  probedInnerMax,
+  sealedOffset,
+  tailBytes,
+  type ProbedAck,
+  type ProbedFlow,
 } from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { batchWaitUs } from './ack-batch.ts';
@@ -24,26 +42,41 @@ import { MeasuredBound, OUTAGE_US, SILENCE_US, sumOf, type RoundTripRange } from
 import type { DiscoveredPath } from './discovery.ts';
 import { PathMonitor, type Verdict } from './intervals.ts';
 import type { FlowKeys, HopKeys } from './keys.ts';
-import { sealInner, TIMER_UNIT_US, TIMER_US_MAX, type Onions, type OnionLayer, type TailLayer } from './onion.ts';
+import {
+  sealInner,
+  TIMER_UNIT_US,
+  TIMER_US_MAX,
+  type Onions,
+  type OnionLayer,
+  type TailLayer,
+} from './onion.ts';
 import type { ByzantineOptions } from './options.ts';
 
 /** In front of every inner packet, or piece of one: which message of the source it is. */
 export const NUMBER_BYTES = 6;
-/** Packets of one path whose fate is open; more are refused. At half of them programs are told to wait: what they had sent by then must find room. */
+/**
+ * Packets of one path whose fate is open; more are refused. At half of them programs are told to
+ * wait: what they had sent by then must find room.
+ */
 const OPEN_MAX = 8_192;
 /**
- * Whoever takes a packet once must tell its counter from those of all that may be under way beside it: over reliable links one that is sent again
- * comes behind them, and looks lost if it is too old to tell. Twice as many, for two paths or services at a time.
+ * Whoever takes a packet once must tell its counter from those of all that may be under way beside
+ * it: over reliable links one that is sent again comes behind them, and looks lost if it is too old
+ * to tell. Twice as many, for two paths or services at a time.
  */
 export const COUNTER_WINDOW_WORDS = (2 * OPEN_MAX) / 32;
 /** Packets that the monitor has not judged yet; more are refused. */
 const UNJUDGED_MAX = 16_384;
-/** Packets whose fate is known that an acknowledgement may still name: as one of a batch, or too late. */
+/**
+ * Packets whose fate is known that an acknowledgement may still name: as one of a batch, or too
+ * late.
+ */
 const SETTLED_MAX = 256;
 /**
- * An answer that takes this much longer than the quickest says that queues fill, on links of others as well: nobody marks a
- * probed packet, and a queue that is longer than honest ones may be would convict its link. So does a queue of our own of so
- * many bytes. But whoever holds packets up could slow us down by it: so many may be under way all the same.
+ * An answer that takes this much longer than the quickest says that queues fill, on links of others
+ * as well: nobody marks a probed packet, and a queue that is longer than honest ones may be would
+ * convict its link. So does a queue of our own of so many bytes. But whoever holds packets up could
+ * slow us down by it: so many may be under way all the same.
  */
 export const QUEUES_LONG_US: Micros = 100 * MILLISECOND;
 /** Half of it marks packets of streams, as a queue marks them that sees what they are. */
@@ -67,7 +100,10 @@ export interface PathFlowEnvironment {
   readonly epoch: number;
   readonly secret: Secret;
   readonly linkTo: (node: NodeId) => Link | null;
-  /** The next counter for packets to `destination`: keys belong to a destination and a path, and outlive the use of both. */
+  /**
+   * The next counter for packets to `destination`: keys belong to a destination and a path, and
+   * outlive the use of both.
+   */
   readonly nextCounter: (destination: NodeId) => number;
   /** How long a packet and its answer take over the link between two neighbours, by `service`. */
   readonly rangeOf: (u: NodeId, v: NodeId, service: number) => RoundTripRange;
@@ -80,7 +116,10 @@ export interface PathFlowOwner {
   onDelivered(): void;
   /** `congested` was true when it was asked, and is no longer. */
   onRoom(): void;
-  /** All packets of a message reached the destination for certain, or one of them was lost. At most once for each call of `send`. */
+  /**
+   * All packets of a message reached the destination for certain, or one of them was lost. At most
+   * once for each call of `send`.
+   */
   onMessage(flow: PathFlow, number: number, arrived: boolean): void;
 }
 
@@ -115,7 +154,10 @@ interface Fate {
 /** What the newest whole acknowledgement said of times. */
 export interface PathTimes {
   readonly roundTripUs: Micros;
-  /** Indices into the path of the probes, the destination last, and how long each held the packet's answer. */
+  /**
+   * Indices into the path of the probes, the destination last, and how long each held the packet's
+   * answer.
+   */
   readonly list: readonly number[];
   readonly holdsUs: readonly Micros[];
 }
@@ -147,8 +189,9 @@ export class PathFlow {
   readonly #modes: PacketModes;
   readonly #open = new Map<number, Open>();
   /**
-   * Packets in the order of sending, and their fate as soon as it is known. The monitor hears of it in this order: an answer is
-   * known long before a loss is, and of a fast flow all debts would be paid before the first loss of a search was counted.
+   * Packets in the order of sending, and their fate as soon as it is known. The monitor hears of it
+   * in this order: an answer is known long before a loss is, and of a fast flow all debts would be
+   * paid before the first loss of a search was counted.
    */
   /** When an answer came last. */
   #answeredAt: Micros = 0;
@@ -168,14 +211,26 @@ export class PathFlow {
   #saidCongested = false;
   #ended = false;
 
-  constructor(path: DiscoveredPath, service: number, priority: number, env: PathFlowEnvironment, owner: PathFlowOwner) {
+  constructor(
+    path: DiscoveredPath,
+    service: number,
+    priority: number,
+    env: PathFlowEnvironment,
+    owner: PathFlowOwner,
+  ) {
     this.path = path;
     this.service = service;
     this.#env = env;
     this.#owner = owner;
     this.#route = path.nodes.slice(1);
     this.#modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority };
-    this.flow = { source: env.self, destination: path.nodes.at(-1)!, epoch: env.epoch, pathHigh: getU32(path.id, 0), pathLow: getU32(path.id, 4) };
+    this.flow = {
+      source: env.self,
+      destination: path.nodes.at(-1)!,
+      epoch: env.epoch,
+      pathHigh: getU32(path.id, 0),
+      pathLow: getU32(path.id, 4),
+    };
     this.monitor = new PathMonitor(path.nodes, env.options);
   }
 
@@ -206,23 +261,43 @@ export class PathFlow {
     return this.#planNow() !== null;
   }
 
-  /** Sends `bytes[start..end)`, an inner packet in as many pieces as it needs, at most PROBED_PIECES_MAX. */
+  /**
+   * Sends `bytes[start..end)`, an inner packet in as many pieces as it needs, at most
+   * PROBED_PIECES_MAX.
+   */
   send(number: number, bytes: Uint8Array, start: number, end: number): DropReason {
     const room = this.roomBytes;
     const count = Math.ceil((end - start) / room);
     if (count > PROBED_PIECES_MAX) return DropReason.packetTooLong;
     const link = this.link;
     if (link === null) return DropReason.linkDown;
-    if (this.#open.size + count > OPEN_MAX || this.#fates.size + count > UNJUDGED_MAX) return DropReason.linkQueueFull;
+    if (this.#open.size + count > OPEN_MAX || this.#fates.size + count > UNJUDGED_MAX)
+      return DropReason.linkQueueFull;
     const sending = { number, left: count };
     for (let i = 0; i < count; i += 1) {
-      const reason = this.#sendPiece(link, sending, i, count, bytes, start + i * room, Math.min(end, start + (i + 1) * room));
+      const reason = this.#sendPiece(
+        link,
+        sending,
+        i,
+        count,
+        bytes,
+        start + i * room,
+        Math.min(end, start + (i + 1) * room),
+      );
       if (reason !== DropReason.none) return reason;
     }
     return DropReason.none;
   }
 
-  #sendPiece(link: Link, sending: Sending, index: number, count: number, bytes: Uint8Array, start: number, end: number): DropReason {
+  #sendPiece(
+    link: Link,
+    sending: Sending,
+    index: number,
+    count: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const plan = this.#planNow();
     // What does not leave was not lost on the path; its counter is not used again all the same.
     const counter = this.#env.nextCounter(this.flow.destination);
@@ -234,15 +309,35 @@ export class PathFlow {
     const head = OVERLAY_HEADER_BYTES;
     const plainEnd = head + sealedOffset(this.#route.length) + NUMBER_BYTES + end - start;
     const sealedEnd = plainEnd + TAG_BYTES;
-    const sealedStart = encodeProbedHead({
-      epoch: this.flow.epoch, pathHigh: this.flow.pathHigh, pathLow: this.flow.pathLow, counter, mayWait, pieceIndex: index, pieceCount: count, route: this.#route,
-      sealedBytes: NUMBER_BYTES + end - start + TAG_BYTES,
-    }, b, head);
+    const sealedStart = encodeProbedHead(
+      {
+        epoch: this.flow.epoch,
+        pathHigh: this.flow.pathHigh,
+        pathLow: this.flow.pathLow,
+        counter,
+        mayWait,
+        pieceIndex: index,
+        pieceCount: count,
+        route: this.#route,
+        sealedBytes: NUMBER_BYTES + end - start + TAG_BYTES,
+      },
+      b,
+      head,
+    );
     putU48(b, sealedStart, sending.number);
     b.set(bytes.subarray(start, end), sealedStart + NUMBER_BYTES);
     sealInner(data, counter, b, head, sealedStart, plainEnd);
     const packet = this.#packet;
-    packet.compose(b, sealedEnd + tailBytes(plan.tail.length), KIND_PROBED, this.#modes, this.flow.source, 0, this.flow.destination, 0);
+    packet.compose(
+      b,
+      sealedEnd + tailBytes(plan.tail.length),
+      KIND_PROBED,
+      this.#modes,
+      this.flow.source,
+      0,
+      this.flow.destination,
+      0,
+    );
     packet.share = SHARE_PROBE;
     const h = onions.digestOf(packet, sealedEnd);
     b.set(onions.buildTail(h, plan.tail, counter), sealedEnd);
@@ -250,12 +345,26 @@ export class PathFlow {
     if (reason !== DropReason.none) return reason;
     const now = clock.now();
     const patienceUs = this.#patienceUs(plan);
-    const silenceUs = plan.quiet && options.softLoss && this.#route.length > 1 ? Math.min(patienceUs, 2 * plan.bounds[0]!.range.leastUs + SILENCE_US) : patienceUs;
-    const packetOpen: Open = { h, list: plan.list, generation: plan.generation, mayWait, sentAt: now, deadline: now + patienceUs, silenceUs, sending, answered: false };
+    const silenceUs =
+      plan.quiet && options.softLoss && this.#route.length > 1
+        ? Math.min(patienceUs, 2 * plan.bounds[0]!.range.leastUs + SILENCE_US)
+        : patienceUs;
+    const packetOpen: Open = {
+      h,
+      list: plan.list,
+      generation: plan.generation,
+      mayWait,
+      sentAt: now,
+      deadline: now + patienceUs,
+      silenceUs,
+      sending,
+      answered: false,
+    };
     this.#open.set(counter, packetOpen);
     this.#fates.set(counter, null);
     const dueAt = this.#dueAt(packetOpen);
-    if (!this.#timer.armed || this.#timer.at > dueAt) this.#env.timers.arm(this.#timer, Math.max(dueAt, now + TIMER_GRAIN));
+    if (!this.#timer.armed || this.#timer.at > dueAt)
+      this.#env.timers.arm(this.#timer, Math.max(dueAt, now + TIMER_GRAIN));
     return DropReason.none;
   }
 
@@ -266,15 +375,24 @@ export class PathFlow {
     const packets: Open[] = [];
     for (const counter of counters) {
       const packet = this.#open.get(counter) ?? this.#settled.get(counter);
-      // What was never sent here, or had to be answered alone: the batch is a fake, and the timers run on.
-      if (packet === undefined || (counters.length > 1 && !packet.mayWait)) return DropReason.probedAckUnexpected;
+      // What was never sent here, or had to be answered alone: the batch is a fake, and the timers
+      // run on.
+      if (packet === undefined || (counters.length > 1 && !packet.mayWait))
+        return DropReason.probedAckUnexpected;
       packets.push(packet);
     }
     const last = packets.at(-1)!;
-    if (!counters.some((counter, i) => this.#open.has(counter) || !packets[i]!.answered)) return DropReason.probedAckUnexpected;
+    if (!counters.some((counter, i) => this.#open.has(counter) || !packets[i]!.answered))
+      return DropReason.probedAckUnexpected;
     const plan = this.#planOf(last.generation, last.list);
     if (plan === null) return DropReason.probedAckUnexpected;
-    const { reached, holdsUs, noise } = onions.unwrap(onions.batchDigest(packets.map(({ h }) => h)), plan.onion, ack.counter, ack.onion, ack.bitmap);
+    const { reached, holdsUs, noise } = onions.unwrap(
+      onions.batchDigest(packets.map(({ h }) => h)),
+      plan.onion,
+      ack.counter,
+      ack.onion,
+      ack.bitmap,
+    );
     if (noise) return DropReason.probedAckForged;
     const now = clock.now();
     this.#answeredAt = now;
@@ -296,12 +414,20 @@ export class PathFlow {
   #isCongested(): boolean {
     if (this.#open.size >= OPEN_MAX / 2) return true;
     if (this.#shortest === Infinity) return this.#open.size >= OPEN_UNANSWERED;
-    return this.#open.size >= OPEN_LEAST && (this.#newest - this.#shortest > QUEUES_LONG_US || (this.link?.queueBytesOf(this.#packet) ?? 0) > QUEUE_OWN_BYTES);
+    return (
+      this.#open.size >= OPEN_LEAST &&
+      (this.#newest - this.#shortest > QUEUES_LONG_US ||
+        (this.link?.queueBytesOf(this.#packet) ?? 0) > QUEUE_OWN_BYTES)
+    );
   }
 
   /** True when a stream that sends on this path should slow down. */
   get marks(): boolean {
-    return this.#shortest !== Infinity && this.#open.size >= OPEN_LEAST && this.#newest - this.#shortest > QUEUES_MARK_US;
+    return (
+      this.#shortest !== Infinity &&
+      this.#open.size >= OPEN_LEAST &&
+      this.#newest - this.#shortest > QUEUES_MARK_US
+    );
   }
 
   #tellRoom(): void {
@@ -310,15 +436,24 @@ export class PathFlow {
     this.#owner.onRoom();
   }
 
-  #onAnswer(counter: number, packet: Open, plan: Plan, reached: number, holdsUs: readonly Micros[], now: Micros): void {
+  #onAnswer(
+    counter: number,
+    packet: Open,
+    plan: Plan,
+    reached: number,
+    holdsUs: readonly Micros[],
+    now: Micros,
+  ): void {
     packet.answered = true;
     const isOpen = this.#open.has(counter);
     let soft = -1;
     let outside = now - packet.sentAt;
-    // While nobody is probed one hold is that of the batch's last packet: it can't be taken from the others' time.
+    // While nobody is probed one hold is that of the batch's last packet: it can't be taken from
+    // the others' time.
     for (let i = 0; i < holdsUs.length; i += 1) {
       const inside = plan.quiet ? 0 : holdsUs[i]!;
-      const bound = plan.bounds[i]!, took = outside - inside;
+      const bound = plan.bounds[i]!,
+        took = outside - inside;
       if (soft < 0 && !plan.quiet && took > this.#honestUs(bound)) soft = i;
       bound.onSample(took, now);
       outside = inside;
@@ -326,7 +461,10 @@ export class PathFlow {
     if (isOpen) this.#settle(counter, packet, reached, soft);
   }
 
-  /** The longest that is no loss. A link that recovers losses is late by whole outages, of which what was measured lately says nothing. */
+  /**
+   * The longest that is no loss. A link that recovers losses is late by whole outages, of which
+   * what was measured lately says nothing.
+   */
   #honestUs(bound: MeasuredBound): Micros {
     return this.service === SERVICE_RELIABLE ? bound.range.mostUs + OUTAGE_US : bound.boundUs(0);
   }
@@ -364,12 +502,18 @@ export class PathFlow {
     for (const [counter, fate] of this.#fates) {
       if (this.#ended) return;
       if (fate === null) {
-        // Of an older list: what it says is of intervals that are gone, and it may be long in coming.
+        // Of an older list: what it says is of intervals that are gone, and it may be long in
+        // coming.
         if ((this.#open.get(counter)?.generation ?? -1) < this.monitor.generation) continue;
         return;
       }
       this.#fates.delete(counter);
-      const verdict = this.monitor.onOutcome(fate.packet.generation, fate.packet.list, fate.reached, fate.soft);
+      const verdict = this.monitor.onOutcome(
+        fate.packet.generation,
+        fate.packet.list,
+        fate.reached,
+        fate.soft,
+      );
       if (verdict !== null) this.#owner.onVerdict(this, verdict);
     }
   }
@@ -399,8 +543,12 @@ export class PathFlow {
   /** How long the answer to what is sent now is waited for. */
   #patienceUs(plan: Plan): Micros {
     const { options } = this.#env;
-    const waitUs = options.ackBatchPackets > 1 && plan.quiet ? batchWaitUs(options.ackBatchDelayUs, this.service) : 0;
-    if (!plan.quiet || !options.softLoss || this.#route.length === 1) return plan.timeoutUs + waitUs;
+    const waitUs =
+      options.ackBatchPackets > 1 && plan.quiet
+        ? batchWaitUs(options.ackBatchDelayUs, this.service)
+        : 0;
+    if (!plan.quiet || !options.softLoss || this.#route.length === 1)
+      return plan.timeoutUs + waitUs;
     return plan.bounds[0]!.boundUs(waitUs);
   }
 
@@ -418,7 +566,8 @@ export class PathFlow {
     const part = Math.min(1, (TIMER_US_MAX - TIMER_UNIT_US - outageUs) / total);
     const tail: TailLayer[] = [];
     const onion: OnionLayer[] = [];
-    let timerUs = 0, addedUs = outageUs;
+    let timerUs = 0,
+      addedUs = outageUs;
     for (let i = list.length - 1; i >= 0; i -= 1) {
       const keys = this.#keysOf(list[i]! - 1);
       if (keys === null) return null;
@@ -427,30 +576,50 @@ export class PathFlow {
       timerUs += part * bounds[i]!.range.mostUs + addedUs;
       addedUs = 0;
     }
-    const plan = { generation, list, tail, onion, bounds, quiet: list.length === 1, timeoutUs: Math.ceil(timerUs) };
+    const plan = {
+      generation,
+      list,
+      tail,
+      onion,
+      bounds,
+      quiet: list.length === 1,
+      timeoutUs: Math.ceil(timerUs),
+    };
     if (generation !== this.monitor.generation) return plan;
     this.#plan = plan;
     // What was measured on the whole path outlives a search.
-    const whole = nameOf(0, nodes.length - 1), before = this.#bounds.get(whole);
-    this.#bounds = new Map(list.map((to, i) => [nameOf(i === 0 ? 0 : list[i - 1]!, to), bounds[i]!]));
+    const whole = nameOf(0, nodes.length - 1),
+      before = this.#bounds.get(whole);
+    this.#bounds = new Map(
+      list.map((to, i) => [nameOf(i === 0 ? 0 : list[i - 1]!, to), bounds[i]!]),
+    );
     if (before !== undefined) this.#bounds.set(whole, before);
     return plan;
   }
 
-  /** Of the interval between two indices into the path, with what was measured there if it was there before. */
+  /**
+   * Of the interval between two indices into the path, with what was measured there if it was there
+   * before.
+   */
   #boundOf(from: number, to: number): MeasuredBound {
     const known = this.#bounds.get(nameOf(from, to));
     if (known !== undefined) return known;
     const { nodes } = this.path;
     const links: RoundTripRange[] = [];
-    for (let at = from; at < to; at += 1) links.push(this.#env.rangeOf(nodes[at]!, nodes[at + 1]!, this.service));
+    for (let at = from; at < to; at += 1)
+      links.push(this.#env.rangeOf(nodes[at]!, nodes[at + 1]!, this.service));
     const { leastUs, mostUs } = sumOf(links);
     return new MeasuredBound({ leastUs, mostUs: mostUs + INTERVAL_MARGIN });
   }
 
   /** Of the `index`-th node behind the source. */
   #keysOf(index: number): HopKeys | null {
-    return this.#env.keys.of(this.flow, this.#route[index]!, this.#env.secret, this.path.keys[index]!);
+    return this.#env.keys.of(
+      this.flow,
+      this.#route[index]!,
+      this.#env.secret,
+      this.path.keys[index]!,
+    );
   }
 }
 

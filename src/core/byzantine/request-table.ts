@@ -1,8 +1,9 @@
 /**
  * The requests of all sources that may still be answered, at one node of the flood.
  *
- * Owns which are kept: a bound for all and one for each source, and room made at the cost of the source that has most.
- * What is done with a request is Discovery's (discovery.ts), who hears of each that goes.
+ * Owns which are kept: a bound for all and one for each source, and room made at the cost of the
+ * source that has most. What is done with a request is Discovery's (discovery.ts), who hears of
+ * each that goes.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -28,7 +29,10 @@ export interface LiveRequest {
   /** The lightest one not yet passed on. */
   waiting: RouteResponse | null;
   timer: Timer | null;
-  /** Of our own: nodes that were started anew since it was asked. What they answered to it, their former runs did. */
+  /**
+   * Of our own: nodes that were started anew since it was asked. What they answered to it, their
+   * former runs did.
+   */
   readonly restarted: Set<NodeId>;
 }
 

@@ -1,7 +1,9 @@
 /**
- * Messages of route discovery on links: cut into packets that fit, over the reliable service, and put together again.
+ * Messages of route discovery on links: cut into packets that fit, over the reliable service, and
+ * put together again.
  *
- * Owns the parts of messages that are not complete, a bounded number for each neighbour; the oldest gives way.
+ * Owns the parts of messages that are not complete, a bounded number for each neighbour; the oldest
+ * gives way.
  */
 
 import { getU16, putU16 } from '../base/bytes.ts';
@@ -9,16 +11,31 @@ import type { NodeId } from '../base/ids.ts';
 import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
 import { ROUTE_RESPONSE_BYTES_MAX } from '../wire/discovery.ts';
-import { DISSEMINATION_BYZANTINE, KIND_ROUTE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE, SHARE_CONTROL } from '../wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_ROUTE,
+  Packet,
+  PRIORITY_DEFAULT,
+  SERVICE_RELIABLE,
+  SHARE_CONTROL,
+} from '../wire/packet.ts';
 import { ROUTE_PART_BYTES_MAX, ROUTE_PART_HEAD_BYTES } from '../wire/route-part.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 
 const PARTS_MAX = Math.ceil(ROUTE_RESPONSE_BYTES_MAX / ROUTE_PART_BYTES_MAX);
 /** Messages of one neighbour that wait for a part. */
 const UNFINISHED_MAX = 64;
-const MODES = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_BYZANTINE, ttl: 1, priority: PRIORITY_DEFAULT };
+const MODES = {
+  service: SERVICE_RELIABLE,
+  dissemination: DISSEMINATION_BYZANTINE,
+  ttl: 1,
+  priority: PRIORITY_DEFAULT,
+};
 
-interface Unfinished { readonly parts: (Uint8Array | null)[]; missing: number }
+interface Unfinished {
+  readonly parts: (Uint8Array | null)[];
+  missing: number;
+}
 
 export class RouteMessages {
   readonly #self: NodeId;
@@ -31,18 +48,31 @@ export class RouteMessages {
     this.#self = self;
   }
 
-  /** Sends `bytes` over `link`; what its queue does not take is lost, and asked for again by whoever needs it. */
+  /**
+   * Sends `bytes` over `link`; what its queue does not take is lost, and asked for again by whoever
+   * needs it.
+   */
   send(link: Link, bytes: Uint8Array): void {
     const count = Math.ceil(bytes.length / ROUTE_PART_BYTES_MAX);
     this.#message = (this.#message + 1) & 0xffff;
     for (let i = 0; i < count; i += 1) {
       const part = bytes.subarray(i * ROUTE_PART_BYTES_MAX, (i + 1) * ROUTE_PART_BYTES_MAX);
-      const b = this.#scratch, at = OVERLAY_HEADER_BYTES;
+      const b = this.#scratch,
+        at = OVERLAY_HEADER_BYTES;
       putU16(b, at, this.#message);
       b[at + 2] = i;
       b[at + 3] = count;
       b.set(part, at + ROUTE_PART_HEAD_BYTES);
-      this.#packet.compose(b, at + ROUTE_PART_HEAD_BYTES + part.length, KIND_ROUTE, MODES, this.#self, 0, link.node, 0);
+      this.#packet.compose(
+        b,
+        at + ROUTE_PART_HEAD_BYTES + part.length,
+        KIND_ROUTE,
+        MODES,
+        this.#self,
+        0,
+        link.node,
+        0,
+      );
       this.#packet.share = SHARE_CONTROL;
       link.offer(this.#packet);
     }
@@ -52,9 +82,12 @@ export class RouteMessages {
   onPart(packet: Packet, from: NodeId): Uint8Array | DropReason | null {
     const { bytes: b, payloadStart: at, end } = packet;
     if (end - at <= ROUTE_PART_HEAD_BYTES) return DropReason.routePartMalformed;
-    const message = getU16(b, at), index = b[at + 2]!, count = b[at + 3]!;
+    const message = getU16(b, at),
+      index = b[at + 2]!,
+      count = b[at + 3]!;
     const length = end - at - ROUTE_PART_HEAD_BYTES;
-    if (count < 1 || count > PARTS_MAX || index >= count || length > ROUTE_PART_BYTES_MAX) return DropReason.routePartMalformed;
+    if (count < 1 || count > PARTS_MAX || index >= count || length > ROUTE_PART_BYTES_MAX)
+      return DropReason.routePartMalformed;
     if (index < count - 1 && length !== ROUTE_PART_BYTES_MAX) return DropReason.routePartMalformed;
     const part = b.slice(at + ROUTE_PART_HEAD_BYTES, end);
     if (count === 1) return part;

@@ -1,9 +1,11 @@
 /**
- * Everything from this node to one destination by one link service: which paths are in use, and what waits for one.
+ * Everything from this node to one destination by one link service: which paths are in use, and
+ * what waits for one.
  *
- * Owns the choice among discovered paths, the second path, and the packets that wait. The state of one path is
- * path-flow.ts's. A message keeps its number on every path, so that the destination takes it once. While a search runs all
- * goes on both paths; before that, and over reliable links only, what was lost on one goes once more on the other.
+ * Owns the choice among discovered paths, the second path, and the packets that wait. The state of
+ * one path is path-flow.ts's. A message keeps its number on every path, so that the destination
+ * takes it once. While a search runs all goes on both paths; before that, and over reliable links
+ * only, what was lost on one goes once more on the other.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -24,9 +26,15 @@ import type { Withdrawals } from './withdrawals.ts';
 
 /** Packets that wait for a path; more are refused. Programs are told to wait at an eighth of it. */
 const WAITING_MAX = 4_096;
-/** A message is sent so often once more: while several nodes misbehave, both paths may be bad until the second search has ended. */
+/**
+ * A message is sent so often once more: while several nodes misbehave, both paths may be bad until
+ * the second search has ended.
+ */
 const AGAIN_MAX = 6;
-/** What waits to be sent once more leaves a few at a time, with each new message: a path must not be filled by what another one lost. */
+/**
+ * What waits to be sent once more leaves a few at a time, with each new message: a path must not be
+ * filled by what another one lost.
+ */
 const IDLE_BURST = 4;
 /** So long after it came into use a path gives way to a lighter one. */
 const YOUNG: Micros = 500 * MILLISECOND;
@@ -35,9 +43,14 @@ const YOUNG: Micros = 500 * MILLISECOND;
 const USERS_MAX = 64;
 
 /** Shared by all flows that there ever are to a destination by a service. */
-export interface MessageNumbers { next: number }
+export interface MessageNumbers {
+  next: number;
+}
 
-interface Waiting { readonly kept: KeptPacket; readonly user: object }
+interface Waiting {
+  readonly kept: KeptPacket;
+  readonly user: object;
+}
 
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly pool: PacketPool;
@@ -46,16 +59,24 @@ export interface SourceFlowEnvironment extends PathFlowEnvironment {
   readonly kept: KeptBytes;
   /** Paths found last, best first. */
   readonly paths: (destination: NodeId) => readonly DiscoveredPath[];
-  /** For the flow's users. `avoid`: a path whose links weigh more in this request, so that others are found as well. */
+  /**
+   * For the flow's users. `avoid`: a path whose links weigh more in this request, so that others
+   * are found as well.
+   */
   readonly discover: (flow: SourceFlow, avoid?: readonly NodeId[]) => void;
-  /** Of messages to `destination` by `service`, over all flows of this run: the destination remembers those that it had. */
+  /**
+   * Of messages to `destination` by `service`, over all flows of this run: the destination
+   * remembers those that it had.
+   */
   readonly numbersOf: (destination: NodeId, service: number) => MessageNumbers;
   /** What waits for paths, of all flows. */
   readonly waiting: WaitingShares;
   readonly withdrawals: Withdrawals;
   /** Another number after each change of the topology. */
   readonly topologyVersion: () => number;
-  /** A path that was congested is not any longer, or is not used any longer: sessions may try again. */
+  /**
+   * A path that was congested is not any longer, or is not used any longer: sessions may try again.
+   */
   readonly onRoom: () => void;
   /** A link of a path was convicted; the weights have it already. */
   readonly onConviction: (flow: SourceFlow, u: NodeId, v: NodeId, losses: number) => void;
@@ -91,7 +112,8 @@ export class SourceFlow {
     this.service = service;
     this.#env = env;
     this.#numbers = env.numbersOf(destination, service);
-    this.#kept = service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
+    this.#kept =
+      service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
   }
 
   get main(): PathFlow | null {
@@ -110,7 +132,9 @@ export class SourceFlow {
   /** True while a further packet would only wait. */
   get congested(): boolean {
     if (this.#main === null) return this.#waiting.length > WAITING_MAX / 8;
-    return this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true);
+    return (
+      this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true)
+    );
   }
 
   /** When it was used last, by anybody. */
@@ -143,10 +167,15 @@ export class SourceFlow {
   /** A path was found. */
   onPath(path: DiscoveredPath): void {
     const main = this.#main;
-    // The first to come may have been hurried. Later a lighter one replaces what is in use only when that has been found wanting:
-    // order on a path is worth something.
+    // The first to come may have been hurried. Later a lighter one replaces what is in use only
+    // when that has been found wanting: order on a path is worth something.
     const young = this.#env.clock.now() < this.#chosenAt + YOUNG;
-    if (main !== null && this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) && (young || this.#weighs(main.path))) this.#drop();
+    if (
+      main !== null &&
+      this.#env.weights.pathWeight(path.nodes) < this.#env.weights.pathWeight(main.path.nodes) &&
+      (young || this.#weighs(main.path))
+    )
+      this.#drop();
     this.#choose();
     while (this.#main !== null) {
       const waiting = this.#waiting.shift();
@@ -154,20 +183,28 @@ export class SourceFlow {
       const { kept } = waiting;
       this.#env.waiting.remove(waiting.user);
       const reason = this.#again.decode(kept.bytes, kept.start, kept.end, false);
-      if (reason === DropReason.none) this.#sendNow(this.#again.bytes, this.#again.start, this.#again.end, this.#again.kind === KIND_STREAM);
+      if (reason === DropReason.none)
+        this.#sendNow(
+          this.#again.bytes,
+          this.#again.start,
+          this.#again.end,
+          this.#again.kind === KIND_STREAM,
+        );
       this.#env.pool.release(kept);
     }
   }
 
   /**
-   * The daemon of `node` was started anew, ours included: paths that have it end, and what was lost there is nobody's work. A node between
-   * that is started again and again is avoided for longer each time, so that it is no way to drop unpunished.
+   * The daemon of `node` was started anew, ours included: paths that have it end, and what was lost
+   * there is nobody's work. A node between that is started again and again is avoided for longer
+   * each time, so that it is no way to drop unpunished.
    */
   onRestart(node: NodeId): void {
     const { withdrawals, clock, self } = this.#env;
     if (this.#second?.path.nodes.includes(node) === true) this.#dropSecond();
     if (this.#main?.path.nodes.includes(node) !== true) return;
-    if (node !== this.destination && node !== self) withdrawals.noteRestart(this.#main.path.nodes, node, clock.now());
+    if (node !== this.destination && node !== self)
+      withdrawals.noteRestart(this.#main.path.nodes, node, clock.now());
     this.#replaceMain();
   }
 
@@ -181,7 +218,11 @@ export class SourceFlow {
   stop(): void {
     this.#drop();
     this.#kept?.clear();
-    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) {
+    for (
+      let waiting = this.#waiting.shift();
+      waiting !== undefined;
+      waiting = this.#waiting.shift()
+    ) {
       this.#env.pool.release(waiting.kept);
       this.#env.waiting.remove(waiting.user);
     }
@@ -193,7 +234,8 @@ export class SourceFlow {
     const main = this.#main!;
     // Nobody on the way can mark what is sealed: its source does, by how long answers take.
     if (isStream && main.marks) stampEcn(bytes, start);
-    if (this.#second === null && main.monitor.searching && this.#env.options.secondPath) this.#second = this.#open(this.#mostDisjoint(main.path));
+    if (this.#second === null && main.monitor.searching && this.#env.options.secondPath)
+      this.#second = this.#open(this.#mostDisjoint(main.path));
     const second = this.#second;
     const on: PathFlow[] = [];
     let reason = main.send(number, bytes, start, end);
@@ -227,17 +269,24 @@ export class SourceFlow {
   /** No path carries it any longer. */
   #onLost(flow: PathFlow, message: KeptMessage, kept: KeptMessages): void {
     if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
-    // Where no other path is known the same one may do better the second time: a link was down for a moment.
-    const other = flow === this.#main ? this.#second ?? flow : this.#main;
+    // Where no other path is known the same one may do better the second time: a link was down for
+    // a moment.
+    const other = flow === this.#main ? (this.#second ?? flow) : this.#main;
     if (other === null || !this.#sendAgain(message, other)) kept.drop(message.number);
   }
 
-  /** Whether what was lost twice may go on `path`: there is room, and no doubt about it that others would settle. */
+  /**
+   * Whether what was lost twice may go on `path`: there is room, and no doubt about it that others
+   * would settle.
+   */
   #takesAgain(path: PathFlow): boolean {
     return !path.congested && (!path.monitor.searching || path.open === 0);
   }
 
-  /** Sends it once more, or lets it wait until it can be. False when it went too often already, or can't go there. */
+  /**
+   * Sends it once more, or lets it wait until it can be. False when it went too often already, or
+   * can't go there.
+   */
   #sendAgain(message: KeptMessage, path: PathFlow): boolean {
     const { number, bytes } = message;
     if (message.again >= AGAIN_MAX) return false;
@@ -254,7 +303,8 @@ export class SourceFlow {
 
   /** Messages that no path carries go on the main one, a few at a time. */
   #sendIdle(): void {
-    const kept = this.#kept, main = this.#main;
+    const kept = this.#kept,
+      main = this.#main;
     if (kept === null || main === null || kept.size === 0) return;
     const idle = kept.idle(IDLE_BURST);
     // More may wait behind these; what becomes of the next message known takes them along.
@@ -277,13 +327,17 @@ export class SourceFlow {
     this.#env.discover(this);
   }
 
-  /** Leaves paths that have a link which its ends have withdrawn: what is lost there is nobody's work. */
+  /**
+   * Leaves paths that have a link which its ends have withdrawn: what is lost there is nobody's
+   * work.
+   */
   #checkTopology(): void {
     const { topologyVersion, withdrawals, clock } = this.#env;
     const version = topologyVersion();
     if (version === this.#topology) return;
     this.#topology = version;
-    if (this.#second !== null && !withdrawals.check(this.#second.path.nodes, clock.now())) this.#dropSecond();
+    if (this.#second !== null && !withdrawals.check(this.#second.path.nodes, clock.now()))
+      this.#dropSecond();
     if (this.#main === null || withdrawals.check(this.#main.path.nodes, clock.now())) return;
     this.#env.discover(this);
     this.#replaceMain();
@@ -301,23 +355,28 @@ export class SourceFlow {
   }
 
   /**
-   * By the weights of now, with a first link that is up. A convicted link is taken only when there is nothing lighter, and a path with a
-   * link that comes and goes only when there is no other.
+   * By the weights of now, with a first link that is up. A convicted link is taken only when there
+   * is nothing lighter, and a path with a link that comes and goes only when there is no other.
    */
   #byWeight(): DiscoveredPath[] {
     const { weights, withdrawals, clock } = this.#env;
     const now = clock.now();
-    const rated = this.#usable().map((path) => ({ path, shaky: withdrawals.isShaky(path.nodes, now) ? 1 : 0, weight: weights.pathWeight(path.nodes) }));
+    const rated = this.#usable().map((path) => ({
+      path,
+      shaky: withdrawals.isShaky(path.nodes, now) ? 1 : 0,
+      weight: weights.pathWeight(path.nodes),
+    }));
     return rated.sort((a, b) => a.shaky - b.shaky || a.weight - b.weight).map(({ path }) => path);
   }
 
   /**
-   * The path that shares fewest nodes with `path`, of those without a convicted link if there are any; null when every other one shares its
-   * first link's far end and all the rest.
+   * The path that shares fewest nodes with `path`, of those without a convicted link if there are
+   * any; null when every other one shares its first link's far end and all the rest.
    */
   #mostDisjoint(path: DiscoveredPath): DiscoveredPath | null {
     const inside = new Set(path.nodes.slice(1, -1));
-    let best: DiscoveredPath | null = null, least = Infinity;
+    let best: DiscoveredPath | null = null,
+      least = Infinity;
     for (const other of this.#usable()) {
       const shared = other.nodes.slice(1, -1).filter((node) => inside.has(node)).length;
       if (shared >= inside.size) continue;
@@ -329,7 +388,9 @@ export class SourceFlow {
 
   #usable(): DiscoveredPath[] {
     const { paths, linkTo, withdrawals } = this.#env;
-    return paths(this.destination).filter((path) => linkTo(path.nodes[1]!) !== null && withdrawals.stands(path.nodes));
+    return paths(this.destination).filter(
+      (path) => linkTo(path.nodes[1]!) !== null && withdrawals.stands(path.nodes),
+    );
   }
 
   /** Whether a link of the path has been convicted. */
@@ -341,7 +402,12 @@ export class SourceFlow {
     if (verdict.kind === 'fault') {
       this.faults += 1;
       // Paths as light as this one were not passed on: another than it is needed now.
-      if (flow === this.#main && this.#env.options.secondPath && this.#mostDisjoint(flow.path) === null) this.#env.discover(this, flow.path.nodes);
+      if (
+        flow === this.#main &&
+        this.#env.options.secondPath &&
+        this.#mostDisjoint(flow.path) === null
+      )
+        this.#env.discover(this, flow.path.nodes);
       return;
     }
     this.convictions += 1;
@@ -354,12 +420,15 @@ export class SourceFlow {
 
   /** The one that used it longest ago. */
   #forgetUser(): void {
-    let oldest: object = ANYBODY, at = Infinity;
+    let oldest: object = ANYBODY,
+      at = Infinity;
     for (const [user, used] of this.users) if (used < at) [oldest, at] = [user, used];
     this.users.delete(oldest);
   }
 
-  /** After a conviction: when the second path is what is best now, all that is known of it stays. */
+  /**
+   * After a conviction: when the second path is what is best now, all that is known of it stays.
+   */
   #replaceMain(): void {
     this.#end(this.#main);
     this.#main = null;

@@ -1,9 +1,11 @@
 /**
- * The signatures of route discovery: making them, judging them, remembering good ones, and what judging may cost.
+ * The signatures of route discovery: making them, judging them, remembering good ones, and what
+ * judging may cost.
  *
- * Owns the labels, the cache of verified beginnings of responses, the budgets and the counters; whether a message fits a
- * discovery is discovery.ts's matter. Invariants: what `request` and `response` let through was signed by every node that it
- * names; what is refused is never remembered; nobody can spend the budget of another:
+ * Owns the labels, the cache of verified beginnings of responses, the budgets and the counters;
+ * whether a message fits a discovery is discovery.ts's matter. Invariants: what `request` and
+ * `response` let through was signed by every node that it names; what is refused is never
+ * remembered; nobody can spend the budget of another:
  *
  *     a wrong signature          costs the neighbour that passed it on, who should have verified it
  *     a genuine request          costs its source, whoever passed it on
@@ -21,7 +23,14 @@ import { labelled, type KeyPair } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import { signaturePart, signedPart, type Certificate } from '../wire/certificate.ts';
 import {
-  destinationSignature, hopSignature, partOfHop, signedByDestination, signedByHop, type RouteRequest, type RouteResponse, type Sign,
+  destinationSignature,
+  hopSignature,
+  partOfHop,
+  signedByDestination,
+  signedByHop,
+  type RouteRequest,
+  type RouteResponse,
+  type Sign,
 } from '../wire/discovery.ts';
 import { DropReason } from '../wire/drop.ts';
 
@@ -30,16 +39,28 @@ export const ROUTE_REQUEST_LABEL = 'spines route request';
 export const ROUTE_RESPONSE_LABEL = 'spines route response';
 export const ROUTE_HOP_LABEL = 'spines route hop';
 
-/** Signatures a second that a neighbour may have us verify, for itself and for each source beyond it: 200 are 1 to 2 % of a core. */
+/**
+ * Signatures a second that a neighbour may have us verify, for itself and for each source beyond
+ * it: 200 are 1 to 2 % of a core.
+ */
 const NEIGHBOUR_PER_SECOND = 200;
 const NEIGHBOUR_BURST = 400;
-/** Requests of one source, a second and at once: a little more than an honest one sends (PACE_PER_SECOND of discovery.ts), so that none is refused. */
+/**
+ * Requests of one source, a second and at once: a little more than an honest one sends
+ * (PACE_PER_SECOND of discovery.ts), so that none is refused.
+ */
 export const SOURCE_PER_SECOND = 10;
 export const SOURCE_BURST = 40;
-/** Genuine signatures a second, and at once, for all sources together: with libsodium a sixth of a core, with node:crypto a third (`npm run bench`). */
+/**
+ * Genuine signatures a second, and at once, for all sources together: with libsodium a sixth of a
+ * core, with node:crypto a third (`npm run bench`).
+ */
 const ALL_PER_SECOND = 4_000;
 const ALL_AT_ONCE = 4_000;
-/** What a message that no honest neighbour passes on costs it. Without as much left nothing is verified, or each token would buy a lie. */
+/**
+ * What a message that no honest neighbour passes on costs it. Without as much left nothing is
+ * verified, or each token would buy a lie.
+ */
 const LIE_COST = 20;
 /** Neighbours and sources whose budgets are known; a pair of both. */
 const NODES_MAX = 4_096;
@@ -49,7 +70,10 @@ export const PREFIXES_MAX = 4_096;
 
 /** Which of the improvements over the paper are on: a part of the options of Byzantine routing. */
 export interface VerifierOptions {
-  /** Check the newest signature of a response first: a wrong one inside a right one is proof against the neighbour. */
+  /**
+   * Check the newest signature of a response first: a wrong one inside a right one is proof against
+   * the neighbour.
+   */
   readonly outerFirst: boolean;
   readonly prefixCache: boolean;
 }
@@ -91,16 +115,34 @@ export class Verifier {
   }
 
   get figures(): VerifierFigures {
-    return { verified: this.#verified, refused: this.#refused, remembered: this.#remembered, overBudget: this.#overBudget };
+    return {
+      verified: this.#verified,
+      refused: this.#refused,
+      remembered: this.#remembered,
+      overBudget: this.#overBudget,
+    };
   }
 
   /** Whether the source said `request`, which `neighbour` passed on: `none` when it did. */
   request(request: RouteRequest, neighbour: NodeId, now: Micros): DropReason {
     const certificate = this.#environment.certificateOf(request.source);
     if (certificate === null) return DropReason.discoveryNodeUnknown;
-    const lies = this.#neighbours.of(String(neighbour)), asked = this.#sources.of(String(request.source));
-    if (lies.level(now) < LIE_COST || asked.level(now) < 1 || !this.#shares.admits(request.source, now)) return this.#refuseUnseen();
-    if (!this.#check(ROUTE_REQUEST_LABEL, signedPart(request.bytes), signaturePart(request.bytes), certificate)) {
+    const lies = this.#neighbours.of(String(neighbour)),
+      asked = this.#sources.of(String(request.source));
+    if (
+      lies.level(now) < LIE_COST ||
+      asked.level(now) < 1 ||
+      !this.#shares.admits(request.source, now)
+    )
+      return this.#refuseUnseen();
+    if (
+      !this.#check(
+        ROUTE_REQUEST_LABEL,
+        signedPart(request.bytes),
+        signaturePart(request.bytes),
+        certificate,
+      )
+    ) {
       spend(lies, now, LIE_COST);
       return DropReason.routeRequestForged;
     }
@@ -118,10 +160,18 @@ export class Verifier {
       if (certificate === null) return DropReason.discoveryNodeUnknown;
       certificates.push(certificate);
     }
-    const lies = this.#neighbours.of(String(neighbour)), told = this.#pairs.of(`${neighbour} ${response.source}`);
-    if (lies.level(now) < LIE_COST || told.level(now) < 1 || !this.#shares.admits(response.source, now)) return this.#refuseUnseen();
+    const lies = this.#neighbours.of(String(neighbour)),
+      told = this.#pairs.of(`${neighbour} ${response.source}`);
+    if (
+      lies.level(now) < LIE_COST ||
+      told.level(now) < 1 ||
+      !this.#shares.admits(response.source, now)
+    )
+      return this.#refuseUnseen();
     const before = this.#verified;
-    const good = options.outerFirst ? this.#inwards(response, certificates) : this.#outwards(response, certificates);
+    const good = options.outerFirst
+      ? this.#inwards(response, certificates)
+      : this.#outwards(response, certificates);
     const spent = this.#verified - before;
     if (good) {
       spend(told, now, spent);
@@ -135,7 +185,12 @@ export class Verifier {
 
   /** Signs as `keys`, under `label`. */
   signer(label: string, keys: KeyPair): Sign {
-    return (part) => this.#environment.primitives.sign(labelled(label, part), keys.secret.reveal(), keys.publicKey);
+    return (part) =>
+      this.#environment.primitives.sign(
+        labelled(label, part),
+        keys.secret.reveal(),
+        keys.publicKey,
+      );
   }
 
   /** Newest signature first, as far as the first beginning that is known. */
@@ -170,20 +225,35 @@ export class Verifier {
   #checkPart({ bytes }: RouteResponse, i: number, certificates: readonly Certificate[]): boolean {
     const certificate = certificates[i + 1]!;
     return i < 0
-      ? this.#check(ROUTE_RESPONSE_LABEL, signedByDestination(bytes), destinationSignature(bytes), certificate)
+      ? this.#check(
+          ROUTE_RESPONSE_LABEL,
+          signedByDestination(bytes),
+          destinationSignature(bytes),
+          certificate,
+        )
       : this.#check(ROUTE_HOP_LABEL, signedByHop(bytes, i), hopSignature(bytes, i), certificate);
   }
 
-  #check(label: string, part: Uint8Array, signature: Uint8Array, certificate: Certificate): boolean {
-    const good = this.#environment.primitives.verify(labelled(label, part), signature, certificate.signingKey);
+  #check(
+    label: string,
+    part: Uint8Array,
+    signature: Uint8Array,
+    certificate: Certificate,
+  ): boolean {
+    const good = this.#environment.primitives.verify(
+      labelled(label, part),
+      signature,
+      certificate.signingKey,
+    );
     if (good) this.#verified += 1;
     else this.#refused += 1;
     return good;
   }
 
   /**
-   * A name for each beginning, signatures and the keys that they are checked with included, from the destination's part to the whole;
-   * each is hashed into the next. So what was verified under a certificate that has been replaced counts no more. Null: no cache.
+   * A name for each beginning, signatures and the keys that they are checked with included, from
+   * the destination's part to the whole; each is hashed into the next. So what was verified under a
+   * certificate that has been replaced counts no more. Null: no cache.
    */
   #names(response: RouteResponse, certificates: readonly Certificate[]): string[] | null {
     if (!this.#environment.options.prefixCache) return null;
@@ -260,9 +330,10 @@ class Budgets {
 }
 
 /**
- * Work done for sources, as a backlog that a fair server takes off: so much a second, evenly from all who have any. Who has less in
- * it than is free may add to it (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM ToN 1998): k who ask for all they can get
- * have 1/(k + 1) of the room each and leave as much to a newcomer. Entries are at most as many as there is room for.
+ * Work done for sources, as a backlog that a fair server takes off: so much a second, evenly from
+ * all who have any. Who has less in it than is free may add to it (the dynamic thresholds of
+ * Choudhury and Hahne, IEEE/ACM ToN 1998): k who ask for all they can get have 1/(k + 1) of the
+ * room each and leave as much to a newcomer. Entries are at most as many as there is room for.
  */
 export class Shares {
   readonly #perSecond: number;

@@ -2,7 +2,10 @@
 
 const WAITING_PER_USER_MAX = 3_072;
 
-/** How many packets wait for paths, by user: nobody fills what others need, nor the memory of the daemon. */
+/**
+ * How many packets wait for paths, by user: nobody fills what others need, nor the memory of the
+ * daemon.
+ */
 export class WaitingShares {
   readonly #most: number;
   readonly #of = new Map<object, number>();

@@ -1,17 +1,20 @@
 /**
- * What a source thinks of links: weights that double with each conviction and halve as good packets pay for it.
+ * What a source thinks of links: weights that double with each conviction and halve as good packets
+ * pay for it.
  *
- * Owns the list and its rehabilitation, not the decision to convict (intervals.ts) nor the choice of a path. Private to the
- * source: nobody else's list is ever taken over. WiSe 2002 section 4.3 leaves open what drives the second halving; here
- * each conviction queues a *sentence* of ceil(losses / tau) deliveries, served one after the other, and each one served
- * halves the weight once. At the heaviest weight a conviction lengthens the last sentence instead, so always
+ * Owns the list and its rehabilitation, not the decision to convict (intervals.ts) nor the choice
+ * of a path. Private to the source: nobody else's list is ever taken over. WiSe 2002 section 4.3
+ * leaves open what drives the second halving; here each conviction queues a *sentence* of
+ * ceil(losses / tau) deliveries, served one after the other, and each one served halves the weight
+ * once. At the heaviest weight a conviction lengthens the last sentence instead, so always
  *
  *     exponent of a link = number of its sentences,    weight = 2^exponent,    none left = weight 1 = not listed.
  *
- * A delivery is shared: each of m listed links has 1/m of one delivery taken off its running sentence. To stay in whole
- * numbers that happens in rounds: m deliveries are one round and take one off each of the m links that were listed
- * when the round began. So after j convictions of ceil(losses / tau) = s each, with m links sharing throughout, the
- * weight is 1 after exactly j * s * m deliveries; a link convicted in mid-round joins the next one (at most m - 1 deliveries late).
+ * A delivery is shared: each of m listed links has 1/m of one delivery taken off its running
+ * sentence. To stay in whole numbers that happens in rounds: m deliveries are one round and take
+ * one off each of the m links that were listed when the round began. So after j convictions of
+ * ceil(losses / tau) = s each, with m links sharing throughout, the weight is 1 after exactly j * s
+ * * m deliveries; a link convicted in mid-round joins the next one (at most m - 1 deliveries late).
  */
 
 import { assert } from '../base/assert.ts';
@@ -44,7 +47,10 @@ export interface WeightRow extends LinkWeight {
 interface Listed {
   readonly u: NodeId;
   readonly v: NodeId;
-  /** Deliveries of each sentence that are still to be served, running one first. Its length is the exponent. */
+  /**
+   * Deliveries of each sentence that are still to be served, running one first. Its length is the
+   * exponent.
+   */
   readonly sentences: number[];
   /** First round that counts for this link. */
   readonly fromRound: number;
@@ -72,7 +78,10 @@ export class WeightList {
   #roundDeliveries = 0;
 
   constructor(capExponent: number, most = 4096) {
-    assert(Number.isInteger(capExponent) && capExponent >= 1 && capExponent <= 30, 'the heaviest weight is 2^1 to 2^30');
+    assert(
+      Number.isInteger(capExponent) && capExponent >= 1 && capExponent <= 30,
+      'the heaviest weight is 2^1 to 2^30',
+    );
     assert(most >= 1, 'a weight list holds a link or more');
     this.capExponent = capExponent;
     this.most = most;
@@ -101,10 +110,18 @@ export class WeightList {
   }
 
   /**
-   * The link between `u` and `v` is held to be faulty: twice the weight, and ceil(losses / tau) more deliveries until it is forgiven.
-   * `losses`: 1 or more, all that the search cost (1 for a route error). Returns the new exponent.
+   * The link between `u` and `v` is held to be faulty: twice the weight, and ceil(losses / tau)
+   * more deliveries until it is forgiven. `losses`: 1 or more, all that the search cost (1 for a
+   * route error). Returns the new exponent.
    */
-  convict(u: NodeId, v: NodeId, losses: number, tau: number, now: Micros, reason: ConvictionReason): number {
+  convict(
+    u: NodeId,
+    v: NodeId,
+    losses: number,
+    tau: number,
+    now: Micros,
+    reason: ConvictionReason,
+  ): number {
     assert(u !== v, 'a link has two ends');
     assert(losses >= 1, 'a conviction is for losses');
     const sentence = packetsToPay(losses, tau);
@@ -124,7 +141,10 @@ export class WeightList {
     return link.sentences.length;
   }
 
-  /** A packet of this source was delivered, to any destination. O(1) on average: the m links are visited once in m deliveries. */
+  /**
+   * A packet of this source was delivered, to any destination. O(1) on average: the m links are
+   * visited once in m deliveries.
+   */
   onDelivered(): void {
     if (this.#roundDeliveries === 0) {
       if (this.#size === 0) return;
@@ -141,7 +161,9 @@ export class WeightList {
 
   /** The heaviest links first, for a request; equal ones in order of ids. */
   entries(most = 64): LinkWeight[] {
-    return this.#sorted().slice(0, most).map(({ u, v, sentences }) => ({ u, v, exponent: sentences.length }));
+    return this.#sorted()
+      .slice(0, most)
+      .map(({ u, v, sentences }) => ({ u, v, exponent: sentences.length }));
   }
 
   /** Every link heavier than 1, heaviest first. */
@@ -192,14 +214,21 @@ export class WeightList {
     if (link.sentences.length === 0) this.#remove(link);
   }
 
-  /** Among equally light ones that of the oldest conviction goes; never `newest`, or a full list would learn nothing. */
+  /**
+   * Among equally light ones that of the oldest conviction goes; never `newest`, or a full list
+   * would learn nothing.
+   */
   #removeLightest(newest: Listed): void {
     let lightest: Listed | null = null;
     for (const links of this.#byEnds.values()) {
       for (const link of links.values()) {
         if (link === newest) continue;
-        if (lightest === null || link.sentences.length < lightest.sentences.length
-          || (link.sentences.length === lightest.sentences.length && link.order < lightest.order)) lightest = link;
+        if (
+          lightest === null ||
+          link.sentences.length < lightest.sentences.length ||
+          (link.sentences.length === lightest.sentences.length && link.order < lightest.order)
+        )
+          lightest = link;
       }
     }
     if (lightest !== null) this.#remove(lightest);

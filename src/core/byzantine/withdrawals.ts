@@ -1,9 +1,12 @@
 /**
- * Links that their own ends have withdrawn: what the router does when the link state says that a link of its path is down.
+ * Links that their own ends have withdrawn: what the router does when the link state says that a
+ * link of its path is down.
  *
- * A packet on such a path is lost by nobody's fault, so nobody is convicted for it: the path is left. Advertisements are signed by the
- * ends of a link, so nobody withdraws a link of others. Who withdraws and offers his own again and again, to be rid of the losses that
- * he caused, is avoided for twice as long each time (as by route flap damping, RFC 2439). Bounded: the oldest entry gives way.
+ * A packet on such a path is lost by nobody's fault, so nobody is convicted for it: the path is
+ * left. Advertisements are signed by the ends of a link, so nobody withdraws a link of others. Who
+ * withdraws and offers his own again and again, to be rid of the losses that he caused, is avoided
+ * for twice as long each time (as by route flap damping, RFC 2439). Bounded: the oldest entry gives
+ * way.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -12,11 +15,16 @@ import { SECOND, type Micros } from '../base/time.ts';
 const MINUTE = 60 * SECOND;
 const LINKS_MAX = 1_024;
 /** A link is avoided so long after it was withdrawn, and twice as long each further time. */
-const AVOIDED_FIRST: Micros = 5 * SECOND, AVOIDED_MOST: Micros = 10 * MINUTE;
+const AVOIDED_FIRST: Micros = 5 * SECOND,
+  AVOIDED_MOST: Micros = 10 * MINUTE;
 /** After so long in peace an earlier withdrawal is forgotten. */
 const FORGIVEN_AFTER: Micros = 20 * MINUTE;
 
-interface Withdrawal { times: number; last: Micros; until: Micros }
+interface Withdrawal {
+  times: number;
+  last: Micros;
+  until: Micros;
+}
 
 export class Withdrawals {
   readonly #links = new Map<string, Withdrawal>();
@@ -42,20 +50,26 @@ export class Withdrawals {
     return stands;
   }
 
-  /** `node` of the path was started anew: its links there are avoided as if it had withdrawn them and offered them again. */
+  /**
+   * `node` of the path was started anew: its links there are avoided as if it had withdrawn them
+   * and offered them again.
+   */
   noteRestart(path: readonly NodeId[], node: NodeId, now: Micros): void {
-    for (let i = 1; i < path.length; i += 1) if (path[i - 1] === node || path[i] === node) this.#note(nameOf(path[i - 1]!, path[i]!), now);
+    for (let i = 1; i < path.length; i += 1)
+      if (path[i - 1] === node || path[i] === node) this.#note(nameOf(path[i - 1]!, path[i]!), now);
   }
 
   /** True when all links of the path stand. */
   stands(path: readonly NodeId[]): boolean {
-    for (let i = 1; i < path.length; i += 1) if (!this.#advertised(path[i - 1]!, path[i]!)) return false;
+    for (let i = 1; i < path.length; i += 1)
+      if (!this.#advertised(path[i - 1]!, path[i]!)) return false;
     return true;
   }
 
   /** True when the path has a link that was withdrawn lately. */
   isShaky(path: readonly NodeId[], now: Micros): boolean {
-    for (let i = 1; i < path.length; i += 1) if ((this.#links.get(nameOf(path[i - 1]!, path[i]!))?.until ?? 0) > now) return true;
+    for (let i = 1; i < path.length; i += 1)
+      if ((this.#links.get(nameOf(path[i - 1]!, path[i]!))?.until ?? 0) > now) return true;
     return false;
   }
 
@@ -64,7 +78,11 @@ export class Withdrawals {
     const times = known === undefined || now - known.last > FORGIVEN_AFTER ? 1 : known.times + 1;
     this.#links.delete(name);
     if (this.#links.size >= LINKS_MAX) this.#links.delete(this.#links.keys().next().value!);
-    this.#links.set(name, { times, last: now, until: now + Math.min(AVOIDED_MOST, AVOIDED_FIRST * 2 ** Math.min(times - 1, 16)) });
+    this.#links.set(name, {
+      times,
+      last: now,
+      until: now + Math.min(AVOIDED_MOST, AVOIDED_FIRST * 2 ** Math.min(times - 1, 16)),
+    });
   }
 }
 

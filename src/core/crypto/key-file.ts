@@ -2,14 +2,16 @@
  * Private key files: the secret keys of an authority or a node, in the clear or under a passphrase.
  *
  * ```
- * kind 5 | version 1 | holder | protection | name bytes | node | signing key | exchange key | cost | salt | nonce | name | secrets | 16
+ * kind 5 | version 1 | holder | protection | name bytes | node | signing key | exchange key | cost
+ * | salt | nonce | name | secrets | 16
  *    1         1          1          1            1         4         32            32          1     16      24      n    32 or 64
  * ```
  *
- * holder: 1 authority, 2 node. protection 0: the last 16 bytes are the start of a SHA-256 over all before, against
- * damage; cost, salt and nonce are zero. protection 1: scrypt (RFC 7914; N = 2^cost, r = 8, p = 1) over the passphrase
- * gives the key of XChaCha20-Poly1305 over the secrets, all before them being authenticated with them. An authority has no
- * node and no exchange key: zero. The text form is core/wire/certificate.ts's armour. Files and modes are the caller's.
+ * holder: 1 authority, 2 node. protection 0: the last 16 bytes are the start of a SHA-256 over all
+ * before, against damage; cost, salt and nonce are zero. protection 1: scrypt (RFC 7914; N =
+ * 2^cost, r = 8, p = 1) over the passphrase gives the key of XChaCha20-Poly1305 over the secrets,
+ * all before them being authenticated with them. An authority has no node and no exchange key:
+ * zero. The text form is core/wire/certificate.ts's armour. Files and modes are the caller's.
  */
 
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
@@ -23,11 +25,27 @@ import type { SecureRandom } from '../base/rng.ts';
 import { KEY_BYTES } from '../wire/certificate.ts';
 import { draw, exchangeKeysOf, labelledHash, signingKeysOf, type KeyPair } from './keys.ts';
 
-const KIND_KEY_FILE = 5, FORMAT = 1;
-const KIND = 0, VERSION = 1, HOLDER = 2, PROTECTION = 3, NAME_BYTES = 4, NODE = 5, SIGNING_KEY = 9, EXCHANGE_KEY = 41, COST = 73, SALT = 74, NONCE = 90, NAME = 114;
-const HOLDER_AUTHORITY = 1, HOLDER_NODE = 2;
-const PROTECTION_NONE = 0, PROTECTION_PASSPHRASE = 1;
-const SALT_BYTES = 16, NONCE_BYTES = 24, TAG_BYTES = 16;
+const KIND_KEY_FILE = 5,
+  FORMAT = 1;
+const KIND = 0,
+  VERSION = 1,
+  HOLDER = 2,
+  PROTECTION = 3,
+  NAME_BYTES = 4,
+  NODE = 5,
+  SIGNING_KEY = 9,
+  EXCHANGE_KEY = 41,
+  COST = 73,
+  SALT = 74,
+  NONCE = 90,
+  NAME = 114;
+const HOLDER_AUTHORITY = 1,
+  HOLDER_NODE = 2;
+const PROTECTION_NONE = 0,
+  PROTECTION_PASSPHRASE = 1;
+const SALT_BYTES = 16,
+  NONCE_BYTES = 24,
+  TAG_BYTES = 16;
 
 /** log2 of scrypt's N: 128 MiB of memory and about half a second. */
 export const COST_DEFAULT = 17;
@@ -59,9 +77,15 @@ export interface PrivateKeys {
 }
 
 /** `passphrase`: null leaves the secrets in the clear. `cost`: 10..20. */
-export function encodeKeyFile(keys: PrivateKeys, passphrase: string | null, random: SecureRandom, cost = COST_DEFAULT): Uint8Array {
+export function encodeKeyFile(
+  keys: PrivateKeys,
+  passphrase: string | null,
+  random: SecureRandom,
+  cost = COST_DEFAULT,
+): Uint8Array {
   assert(cost >= COST_MIN && cost <= COST_MAX, 'the cost of a passphrase is in range');
-  if (passphrase === '') throw new SpinesError('EPASSPHRASE', 'the passphrase is empty; choose one, or none at all');
+  if (passphrase === '')
+    throw new SpinesError('EPASSPHRASE', 'the passphrase is empty; choose one, or none at all');
   const name = utf8Encode(keys.name);
   const head = new Uint8Array(NAME + name.length);
   head[KIND] = KIND_KEY_FILE;
@@ -87,7 +111,10 @@ export function encodeKeyFile(keys: PrivateKeys, passphrase: string | null, rand
     head.set(draw(random, NONCE_BYTES), NONCE);
     const key = stretch(passphrase, head);
     out.set(head, 0);
-    out.set(xchacha20poly1305(key, head.subarray(NONCE, NONCE + NONCE_BYTES), head).encrypt(secrets), head.length);
+    out.set(
+      xchacha20poly1305(key, head.subarray(NONCE, NONCE + NONCE_BYTES), head).encrypt(secrets),
+      head.length,
+    );
     key.fill(0);
   }
   secrets.fill(0);
@@ -110,24 +137,41 @@ export function decodeKeyFile(b: Uint8Array): KeyFile | null {
   if (authority && !isZero(b, EXCHANGE_KEY, COST)) return null;
   if (encrypted ? b[COST]! < COST_MIN || b[COST]! > COST_MAX : !isZero(b, COST, NAME)) return null;
   return {
-    holder: authority ? 'authority' : 'node', name, node, encrypted, signingKey: copyOf(b, SIGNING_KEY, EXCHANGE_KEY),
-    exchangeKey: authority ? null : copyOf(b, EXCHANGE_KEY, COST), bytes: copyOf(b),
+    holder: authority ? 'authority' : 'node',
+    name,
+    node,
+    encrypted,
+    signingKey: copyOf(b, SIGNING_KEY, EXCHANGE_KEY),
+    exchangeKey: authority ? null : copyOf(b, EXCHANGE_KEY, COST),
+    bytes: copyOf(b),
   };
 }
 
-/** The secrets of a key file. `passphrase` is not looked at when it has none. Throws SpinesError when they cannot be had. */
+/**
+ * The secrets of a key file. `passphrase` is not looked at when it has none. Throws SpinesError
+ * when they cannot be had.
+ */
 export function openKeyFile(file: KeyFile, passphrase: string | null): PrivateKeys {
   const secretBytes = (file.exchangeKey === null ? 1 : 2) * KEY_BYTES;
   const at = file.bytes.length - TAG_BYTES - secretBytes;
   const head = file.bytes.subarray(0, at);
   let secrets: Uint8Array;
   if (file.encrypted) {
-    if (passphrase === null) throw new SpinesError('EPASSPHRASE', 'the key file has a passphrase and none was given; give it');
+    if (passphrase === null)
+      throw new SpinesError(
+        'EPASSPHRASE',
+        'the key file has a passphrase and none was given; give it',
+      );
     const key = stretch(passphrase, head);
     try {
-      secrets = xchacha20poly1305(key, head.subarray(NONCE, NONCE + NONCE_BYTES), head).decrypt(file.bytes.subarray(at));
+      secrets = xchacha20poly1305(key, head.subarray(NONCE, NONCE + NONCE_BYTES), head).decrypt(
+        file.bytes.subarray(at),
+      );
     } catch {
-      throw new SpinesError('EPASSPHRASE', 'the passphrase is wrong, or the key file is damaged; try again');
+      throw new SpinesError(
+        'EPASSPHRASE',
+        'the passphrase is wrong, or the key file is damaged; try again',
+      );
     } finally {
       key.fill(0);
     }
@@ -154,7 +198,12 @@ function checkOf(head: Uint8Array, secrets: Uint8Array): Uint8Array {
 
 /** NFKC, so that the same passphrase typed on two keyboards is the same. */
 function stretch(passphrase: string, head: Uint8Array): Uint8Array {
-  return scrypt(utf8Encode(passphrase.normalize('NFKC')), head.subarray(SALT, SALT + SALT_BYTES), { N: 2 ** head[COST]!, r: 8, p: 1, dkLen: 32 });
+  return scrypt(utf8Encode(passphrase.normalize('NFKC')), head.subarray(SALT, SALT + SALT_BYTES), {
+    N: 2 ** head[COST]!,
+    r: 8,
+    p: 1,
+    dkLen: 32,
+  });
 }
 
 function isZero(b: Uint8Array, start: number, end: number): boolean {

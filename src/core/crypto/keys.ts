@@ -1,8 +1,10 @@
 /**
- * Key pairs: Ed25519 for signatures (RFC 8032) and X25519 for key exchange (RFC 7748), by @noble/curves.
+ * Key pairs: Ed25519 for signatures (RFC 8032) and X25519 for key exchange (RFC 7748), by
+ * @noble/curves.
  *
- * Owns making, checking and using them; randomness is passed in. A secret key is kept in a `Secret`, so that no print,
- * log or JSON of an object that holds one shows it. Called by certificates.ts and key-file.ts.
+ * Owns making, checking and using them; randomness is passed in. A secret key is kept in a
+ * `Secret`, so that no print, log or JSON of an object that holds one shows it. Called by
+ * certificates.ts and key-file.ts.
  */
 
 import { ed25519, x25519 } from '@noble/curves/ed25519.js';
@@ -64,13 +66,23 @@ export function sign(message: Uint8Array, secret: Secret): Uint8Array {
   return ed25519.sign(message, secret.reveal());
 }
 
-/** False also for keys and signatures that are not canonical (RFC 8032, 5.1.3 and 5.1.7); never throws. */
-export function verifySignature(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean {
+/**
+ * False also for keys and signatures that are not canonical (RFC 8032, 5.1.3 and 5.1.7); never
+ * throws.
+ */
+export function verifySignature(
+  message: Uint8Array,
+  signature: Uint8Array,
+  publicKey: Uint8Array,
+): boolean {
   if (signature.length !== SIGNATURE_BYTES || publicKey.length !== KEY_BYTES) return false;
   return ed25519.verify(signature, message, publicKey, { zip215: false });
 }
 
-/** The X25519 shared secret, or null when the peer's key lets others know it (low order; RFC 7748, 6.1). */
+/**
+ * The X25519 shared secret, or null when the peer's key lets others know it (low order; RFC 7748,
+ * 6.1).
+ */
 export function sharedSecret(secret: Secret, peer: Uint8Array): Uint8Array | null {
   if (peer.length !== KEY_BYTES) return null;
   try {
@@ -80,7 +92,10 @@ export function sharedSecret(secret: Secret, peer: Uint8Array): Uint8Array | nul
   }
 }
 
-/** True for a canonical point that is not of small order: with such a key one signature fits many messages. */
+/**
+ * True for a canonical point that is not of small order: with such a key one signature fits many
+ * messages.
+ */
 export function isSigningKey(key: Uint8Array): boolean {
   if (key.length !== KEY_BYTES || !ed25519.utils.isValidPublicKey(key, false)) return false;
   return !ed25519.Point.fromBytes(key, false).isSmallOrder();
@@ -89,7 +104,8 @@ export function isSigningKey(key: Uint8Array): boolean {
 /** True for a canonical coordinate (below 2^255 - 19, top bit clear) that is not of low order. */
 export function isExchangeKey(key: Uint8Array): boolean {
   if (key.length !== KEY_BYTES || (key[31]! & 0x80) !== 0) return false;
-  if (key[31] === 0x7f && key[0]! >= 0xed && key.subarray(1, 31).every((byte) => byte === 0xff)) return false;
+  if (key[31] === 0x7f && key[0]! >= 0xed && key.subarray(1, 31).every((byte) => byte === 0xff))
+    return false;
   return sharedSecret(ANY_SECRET, key) !== null;
 }
 

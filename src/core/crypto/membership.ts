@@ -1,15 +1,22 @@
 /**
- * One daemon's place in a closed network: who it is, whom it trusts, and what it thinks of certificates it meets.
+ * One daemon's place in a closed network: who it is, whom it trusts, and what it thinks of
+ * certificates it meets.
  *
- * Owns the identity (and earlier ones that others may still know), the trust in authorities and the cache of
- * certificates whose signature was verified. Handshakes, routing and the door for remote clients ask it; a reload replaces
- * what it holds, and whoever must act on that is told. Time is the wall clock's, passed in.
+ * Owns the identity (and earlier ones that others may still know), the trust in authorities and the
+ * cache of certificates whose signature was verified. Handshakes, routing and the door for remote
+ * clients ask it; a reload replaces what it holds, and whoever must act on that is told. Time is
+ * the wall clock's, passed in.
  */
 
 import { hex } from '../base/bytes.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import { SECOND, type Clock } from '../base/time.ts';
-import { decodeCertificate, serialAt, type Certificate, type RevocationList } from '../wire/certificate.ts';
+import {
+  decodeCertificate,
+  serialAt,
+  type Certificate,
+  type RevocationList,
+} from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import type { CertificateVerdict, RevocationVerdict, Trust } from './certificates.ts';
 import type { KeyPair } from './keys.ts';
@@ -29,7 +36,10 @@ export interface Credentials {
   /** Earlier identities that still answer those who know no newer key; at most PREVIOUS_MAX. */
   readonly previous: readonly Identity[];
   readonly trust: Trust;
-  /** The network's, PRESHARED_MAX at most, in the order in which this daemon likes them; default: no key. */
+  /**
+   * The network's, PRESHARED_MAX at most, in the order in which this daemon likes them; default: no
+   * key.
+   */
   readonly preshared?: readonly PresharedKey[];
 }
 
@@ -38,14 +48,14 @@ export const PREVIOUS_MAX = 2;
 const CACHE_MAX = 8_192;
 
 const REASONS: Record<CertificateVerdict, DropReason> = {
-  'ok': DropReason.none,
+  ok: DropReason.none,
   'wrong-network': DropReason.certificateWrongNetwork,
   'unknown-authority': DropReason.certificateUnknownAuthority,
   'bad-signature': DropReason.certificateForged,
   'authority-not-valid': DropReason.certificateAuthorityNotValid,
   'not-yet-valid': DropReason.certificateNotYetValid,
-  'expired': DropReason.certificateExpired,
-  'revoked': DropReason.certificateRevoked,
+  expired: DropReason.certificateExpired,
+  revoked: DropReason.certificateRevoked,
 };
 
 const ONE_THAT_IS_NONE: readonly PresharedKey[] = [NO_PRESHARED_KEY];
@@ -66,7 +76,12 @@ export class Membership {
   #revocationsListener: (list: RevocationList) => void = () => {};
 
   /** `wallClock`: microseconds since 1970. */
-  constructor(primitives: Primitives, credentials: Credentials, wallClock: Clock, random: SecureRandom) {
+  constructor(
+    primitives: Primitives,
+    credentials: Credentials,
+    wallClock: Clock,
+    random: SecureRandom,
+  ) {
     this.primitives = primitives;
     this.random = random;
     this.#credentials = credentials;
@@ -100,7 +115,10 @@ export class Membership {
     return Math.floor(this.#wallClock.now() / SECOND);
   }
 
-  /** The certificate in `b[start..end)` if it is valid here and now and has one of `roles`; else why not. */
+  /**
+   * The certificate in `b[start..end)` if it is valid here and now and has one of `roles`; else why
+   * not.
+   */
   admit(b: Uint8Array, start: number, end: number, roles: number): Certificate | DropReason {
     const known = this.#known(b, start, end);
     if (known !== null) {
@@ -124,16 +142,22 @@ export class Membership {
   /** What signed statements call `certificate`: SHA-256 of its bytes. */
   hashOf(certificate: Certificate): Uint8Array {
     let hash = this.#hashes.get(certificate);
-    if (hash === undefined) this.#hashes.set(certificate, hash = this.primitives.sha256(certificate.bytes));
+    if (hash === undefined)
+      this.#hashes.set(certificate, (hash = this.primitives.sha256(certificate.bytes)));
     return hash;
   }
 
-  /** The certificate of that name whose signature was verified, valid now or not; null: not known. */
+  /**
+   * The certificate of that name whose signature was verified, valid now or not; null: not known.
+   */
   byHash(hash: Uint8Array): Certificate | null {
     return this.#byHash.get(hex(hash)) ?? null;
   }
 
-  /** What time, revocation or a reload has made of an admitted certificate. Cheap while nothing has: it is asked often. */
+  /**
+   * What time, revocation or a reload has made of an admitted certificate. Cheap while nothing has:
+   * it is asked often.
+   */
   recheck(certificate: Certificate): DropReason {
     const { nowS } = this;
     const good = this.#good.get(certificate);
@@ -141,7 +165,10 @@ export class Membership {
     const verdict = this.trust.judgeAgain(certificate, nowS);
     const authority = this.trust.authorityOf(certificate);
     if (verdict === 'ok' && authority !== undefined) {
-      this.#good.set(certificate, { fromS: Math.max(certificate.notBeforeS, authority.notBeforeS), untilS: Math.min(certificate.notAfterS, authority.notAfterS) });
+      this.#good.set(certificate, {
+        fromS: Math.max(certificate.notBeforeS, authority.notBeforeS),
+        untilS: Math.min(certificate.notAfterS, authority.notAfterS),
+      });
     }
     return REASONS[verdict];
   }
@@ -209,5 +236,8 @@ function sameBytes(bytes: Uint8Array, b: Uint8Array, start: number, end: number)
 
 /** For logs: which certificate is meant. */
 export function certificateLabel(certificate: Certificate): string {
-  return `${certificate.name} (serial ${certificate.serial}, network ${hex(certificate.network).slice(0, 16)})`;
+  return (
+    `${certificate.name} (serial ${certificate.serial}, network ` +
+    `${hex(certificate.network).slice(0, 16)})`
+  );
 }

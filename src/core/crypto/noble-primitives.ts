@@ -1,8 +1,9 @@
 /**
  * The primitives in TypeScript, by @noble/curves, @noble/hashes and @noble/ciphers.
  *
- * They run anywhere and need nothing native; two or three times slower than node:crypto with datagrams, some twenty times
- * with keys and signatures. The default for statements (certificates.ts), and what host/primitives/node-primitives.ts is compared with.
+ * They run anywhere and need nothing native; two or three times slower than node:crypto with
+ * datagrams, some twenty times with keys and signatures. The default for statements
+ * (certificates.ts), and what host/primitives/node-primitives.ts is compared with.
  */
 
 import { gcm } from '@noble/ciphers/aes.js';
@@ -74,12 +75,22 @@ export const noblePrimitives: Primitives = {
 };
 
 /** ChaCha20-Poly1305 (RFC 8439, 2.8) with any nonce of 12 bytes. */
-export function nobleEncrypt(key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, plain: Uint8Array): Uint8Array {
+export function nobleEncrypt(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  associated: Uint8Array,
+  plain: Uint8Array,
+): Uint8Array {
   return chacha20poly1305(key, nonce, associated).encrypt(plain);
 }
 
 /** The reverse; null when the tag is wrong. */
-export function nobleDecrypt(key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array): Uint8Array | null {
+export function nobleDecrypt(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  associated: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | null {
   try {
     return chacha20poly1305(key, nonce, associated).decrypt(sealed);
   } catch {
@@ -102,7 +113,10 @@ class NobleSealer implements Sealer {
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
     if (end - head < TAG_BYTES || end > bytes.length) return false;
     try {
-      chacha20poly1305(this.#key, nonceOf(number), bytes.subarray(0, head)).decrypt(bytes.subarray(head, end), bytes.subarray(head, end - TAG_BYTES));
+      chacha20poly1305(this.#key, nonceOf(number), bytes.subarray(0, head)).decrypt(
+        bytes.subarray(head, end),
+        bytes.subarray(head, end - TAG_BYTES),
+      );
       return true;
     } catch {
       return false;
@@ -118,13 +132,23 @@ class NobleAesSealer implements Sealer {
   }
 
   seal(number: number, bytes: Uint8Array, head: number, end: number): void {
-    bytes.set(gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).encrypt(bytes.subarray(head, end)), head);
+    bytes.set(
+      gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).encrypt(
+        bytes.subarray(head, end),
+      ),
+      head,
+    );
   }
 
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
     if (end - head < TAG_BYTES || end > bytes.length) return false;
     try {
-      bytes.set(gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).decrypt(bytes.subarray(head, end)), head);
+      bytes.set(
+        gcm(this.#key, copyOf(nonceOf(number)), bytes.subarray(0, head)).decrypt(
+          bytes.subarray(head, end),
+        ),
+        head,
+      );
       return true;
     } catch {
       return false;
@@ -132,7 +156,10 @@ class NobleAesSealer implements Sealer {
   }
 }
 
-/** Noise 12.3: four zero bytes and the number as u64, little endian. One array for all: no cipher outlives its call. */
+/**
+ * Noise 12.3: four zero bytes and the number as u64, little endian. One array for all: no cipher
+ * outlives its call.
+ */
 function nonceOf(number: number): Uint8Array {
   nonceView.setUint32(4, number % 0x1_0000_0000, true);
   nonceView.setUint32(8, Math.floor(number / 0x1_0000_0000), true);

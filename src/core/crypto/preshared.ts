@@ -1,8 +1,10 @@
 /**
- * Pre-shared keys of a network: a secret that all its daemons hold beside their own, mixed into every handshake.
+ * Pre-shared keys of a network: a secret that all its daemons hold beside their own, mixed into
+ * every handshake.
  *
- * Owns what a key is called in a handshake, and which of two daemons' keys they use. No key is one of them, called 0: so a network
- * comes to a key, to another one and back without a link down, as long as two neighbours have one in common at each step.
+ * Owns what a key is called in a handshake, and which of two daemons' keys they use. No key is one
+ * of them, called 0: so a network comes to a key, to another one and back without a link down, as
+ * long as two neighbours have one in common at each step.
  */
 
 import { labelledHash, Secret } from './keys.ts';
@@ -18,7 +20,10 @@ export interface PresharedKey {
 }
 
 /** What a network without one uses: Noise has a place for a key, and zeros in it say nothing. */
-export const NO_PRESHARED_KEY: PresharedKey = { id: 0, key: new Secret(new Uint8Array(PRESHARED_BYTES)) };
+export const NO_PRESHARED_KEY: PresharedKey = {
+  id: 0,
+  key: new Secret(new Uint8Array(PRESHARED_BYTES)),
+};
 
 /** `bytes`: 32, random. */
 export function presharedKey(bytes: Uint8Array): PresharedKey {
@@ -33,8 +38,14 @@ export function idsOf(keys: readonly PresharedKey[]): [number, number] {
   return [keys[0]!.id, keys.at(-1)!.id];
 }
 
-/** The key that is used between a daemon with `own` and one that names `ids`; the first of `own` that both have. Null: none. */
-export function commonKey(own: readonly PresharedKey[], ids: readonly number[]): PresharedKey | null {
+/**
+ * The key that is used between a daemon with `own` and one that names `ids`; the first of `own`
+ * that both have. Null: none.
+ */
+export function commonKey(
+  own: readonly PresharedKey[],
+  ids: readonly number[],
+): PresharedKey | null {
   return own.find(({ id }) => ids.includes(id)) ?? null;
 }
 
@@ -47,5 +58,8 @@ export function presharedText(id: number): string {
 export function presharedFault(own: readonly PresharedKey[], ids: readonly number[]): string {
   if (ids.every((id) => id === 0)) return 'it has no pre-shared key, and this daemon wants one';
   if (own.every(({ id }) => id === 0)) return 'it wants a pre-shared key, and this daemon has none';
-  return `it has another pre-shared key (${[...new Set(ids)].map(presharedText).join(', ')}) than this daemon (${own.map(({ id }) => presharedText(id)).join(', ')})`;
+  return (
+    `it has another pre-shared key (${[...new Set(ids)].map(presharedText).join(', ')}) ` +
+    `than this daemon (${own.map(({ id }) => presharedText(id)).join(', ')})`
+  );
 }

@@ -1,8 +1,10 @@
 /**
- * What may stand beside link-state routing: a router of its own for packets that ask for dissemination BYZANTINE.
+ * What may stand beside link-state routing: a router of its own for packets that ask for
+ * dissemination BYZANTINE.
  *
- * Owns the two interfaces between such a router and its daemon. Production daemons have the Byzantine-resilient router
- * there; laboratories may put something else in its place, to compare. Called by dissemination.ts and node.ts.
+ * Owns the two interfaces between such a router and its daemon. Production daemons have the
+ * Byzantine-resilient router there; laboratories may put something else in its place, to compare.
+ * Called by dissemination.ts and node.ts.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -27,23 +29,37 @@ export interface AlternateEnvironment {
   readonly pool: PacketPool;
   readonly links: LinkTable;
   readonly topology: LinkStateRouter;
-  /** An overlay packet of a session arrived for us, and its source is proved: sessions believe it. Valid during the call only. */
+  /**
+   * An overlay packet of a session arrived for us, and its source is proved: sessions believe it.
+   * Valid during the call only.
+   */
   deliver(packet: Packet): void;
   /** Congested sessions may try again. */
   onWritable(): void;
 }
 
 export interface AlternateRouter {
-  /** An overlay packet of a local session to another node; valid during the call only. Not none = not sent, the caller counts. */
+  /**
+   * An overlay packet of a local session to another node; valid during the call only. Not none =
+   * not sent, the caller counts.
+   */
   originate(packet: Packet): DropReason;
   /** True while a further packet to `destination` would meet a congested queue here. */
   congested(destination: NodeId, service: number): boolean;
-  /** A packet of this dissemination came from the neighbour `from`; valid during the call only. The caller counts what is not none. */
+  /**
+   * A packet of this dissemination came from the neighbour `from`; valid during the call only. The
+   * caller counts what is not none.
+   */
   onPacket(packet: Packet, from: NodeId): DropReason;
   onLinkState(link: Link, up: boolean): void;
-  /** The daemon of `node` was started anew, or was not known before: it remembers nothing, and has other keys for each run. */
+  /**
+   * The daemon of `node` was started anew, or was not known before: it remembers nothing, and has
+   * other keys for each run.
+   */
   onRestart?(node: NodeId): void;
-  /** An earlier run of ours advertised up to `sequence`, beyond the number that this one began with. */
+  /**
+   * An earlier run of ours advertised up to `sequence`, beyond the number that this one began with.
+   */
   onOvertaken?(sequence: number): void;
   /** Routes were computed anew. */
   onRoutes?(): void;

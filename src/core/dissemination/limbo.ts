@@ -1,11 +1,13 @@
 /**
  * Packets of reliable links that have no way to go at the moment: they wait for routes to change.
  *
- * Places are shared by the neighbour that a packet came from, our own programs each by itself, and within it by source, so that no flood
- * towards nodes that are not there takes those of others (core/base/fair-places.ts).
+ * Places are shared by the neighbour that a packet came from, our own programs each by itself, and
+ * within it by source, so that no flood towards nodes that are not there takes those of others
+ * (core/base/fair-places.ts).
  *
- * A link that goes down hands back what its neighbour may not have, and for a moment routes still lead over it. Waiting
- * is bounded in packets and in time; what waits too long is dropped and counted, and its source is told.
+ * A link that goes down hands back what its neighbour may not have, and for a moment routes still
+ * lead over it. Waiting is bounded in packets and in time; what waits too long is dropped and
+ * counted, and its source is told.
  */
 
 import { FairPlaces, type Holder } from '../base/fair-places.ts';
@@ -20,7 +22,10 @@ const PACKETS_MAX = 16_384;
 /** Queues may be full for a while even when there is a route. */
 const RETRY_INTERVAL: Micros = 20 * MILLISECOND;
 
-interface Waiting { readonly kept: KeptPacket; readonly until: Micros }
+interface Waiting {
+  readonly kept: KeptPacket;
+  readonly until: Micros;
+}
 
 export class Limbo {
   readonly #clock: Clock;
@@ -33,8 +38,18 @@ export class Limbo {
   readonly #places = new FairPlaces<KeptPacket>();
   readonly #timer = new Timer(() => this.retry());
 
-  /** `send` tries to send a packet on, without releasing it; false = no way now. `onDropped`: it waited too long; valid during the call only. */
-  constructor(clock: Clock, timers: Timers, drops: DropCounters, pool: PacketPool, send: (kept: KeptPacket) => boolean, onDropped: (kept: KeptPacket) => void) {
+  /**
+   * `send` tries to send a packet on, without releasing it; false = no way now. `onDropped`: it
+   * waited too long; valid during the call only.
+   */
+  constructor(
+    clock: Clock,
+    timers: Timers,
+    drops: DropCounters,
+    pool: PacketPool,
+    send: (kept: KeptPacket) => boolean,
+    onDropped: (kept: KeptPacket) => void,
+  ) {
     this.#clock = clock;
     this.#timers = timers;
     this.#drops = drops;
@@ -47,7 +62,10 @@ export class Limbo {
     return this.#waiting.length;
   }
 
-  /** Whether there is a place for a packet of `user` (null: of no program of ours), that came by `via` and names `source`. */
+  /**
+   * Whether there is a place for a packet of `user` (null: of no program of ours), that came by
+   * `via` and names `source`.
+   */
   open(via: NodeId, user: object | null, source: NodeId): boolean {
     return this.#places.open(holderOf(via, user, source), PACKETS_MAX - this.#waiting.length);
   }
@@ -88,7 +106,12 @@ export class Limbo {
 
   stop(): void {
     this.#timers.cancel(this.#timer);
-    for (let waiting = this.#waiting.shift(); waiting !== undefined; waiting = this.#waiting.shift()) this.#leave(waiting.kept);
+    for (
+      let waiting = this.#waiting.shift();
+      waiting !== undefined;
+      waiting = this.#waiting.shift()
+    )
+      this.#leave(waiting.kept);
   }
 
   #leave(kept: KeptPacket): void {

@@ -1,8 +1,9 @@
 /**
- * What this node tells the sources of flows over reliable links: their queue here is long, or packets waited for a route in vain.
+ * What this node tells the sources of flows over reliable links: their queue here is long, or
+ * packets waited for a route in vain.
  *
- * Owns the packets that say so (core/wire/notice.ts). What is lost for want of a route is gathered for a moment, by flow, as a whole
- * queue of it may be given up at once; bounded.
+ * Owns the packets that say so (core/wire/notice.ts). What is lost for want of a route is gathered
+ * for a moment, by flow, as a whole queue of it may be given up at once; bounded.
  */
 
 import { getU32 } from '../base/bytes.ts';
@@ -10,15 +11,40 @@ import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { isTold, type EncodedPacket } from '../link/send-queue.ts';
 import { DropReason } from '../wire/drop.ts';
-import { encodeNotice, makeNotice, NOTICE_BYTES, NOTICE_FULL, NOTICE_LONG, NOTICE_NO_ROUTE, QUOTE_BYTES, type Notice } from '../wire/notice.ts';
-import { DISSEMINATION_LINK_STATE, KIND_NOTICE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE, TTL_DEFAULT, type PacketModes } from '../wire/packet.ts';
+import {
+  encodeNotice,
+  makeNotice,
+  NOTICE_BYTES,
+  NOTICE_FULL,
+  NOTICE_LONG,
+  NOTICE_NO_ROUTE,
+  QUOTE_BYTES,
+  type Notice,
+} from '../wire/notice.ts';
+import {
+  DISSEMINATION_LINK_STATE,
+  KIND_NOTICE,
+  Packet,
+  PRIORITY_DEFAULT,
+  SERVICE_RELIABLE,
+  TTL_DEFAULT,
+  type PacketModes,
+} from '../wire/packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
 
-const MODES: PacketModes = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+const MODES: PacketModes = {
+  service: SERVICE_RELIABLE,
+  dissemination: DISSEMINATION_LINK_STATE,
+  ttl: TTL_DEFAULT,
+  priority: PRIORITY_DEFAULT,
+};
 const GATHER: Micros = 50 * MILLISECOND;
 const FLOWS_MAX = 256;
 
-interface Lost { readonly source: NodeId; readonly notice: Notice }
+interface Lost {
+  readonly source: NodeId;
+  readonly notice: Notice;
+}
 
 export class Notices {
   readonly #self: NodeId;
@@ -56,7 +82,11 @@ export class Notices {
     const key = `${source} ${sourcePort} ${destination} ${destinationPort}`;
     const known = this.#lost.get(key);
     if (known !== undefined) known.notice.dropped += 1;
-    else if (this.#lost.size < FLOWS_MAX) this.#lost.set(key, { source, notice: { ...this.#notice, reason: NOTICE_NO_ROUTE, dropped: 1, rate: 0 } });
+    else if (this.#lost.size < FLOWS_MAX)
+      this.#lost.set(key, {
+        source,
+        notice: { ...this.#notice, reason: NOTICE_NO_ROUTE, dropped: 1, rate: 0 },
+      });
     if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + GATHER);
   }
 
@@ -72,7 +102,11 @@ export class Notices {
 
   #describe({ bytes, start, end }: EncodedPacket, notice: Notice): boolean {
     const packet = this.#of;
-    if (packet.decode(bytes, start, end, false) !== DropReason.none || packet.end - packet.payloadStart < QUOTE_BYTES) return false;
+    if (
+      packet.decode(bytes, start, end, false) !== DropReason.none ||
+      packet.end - packet.payloadStart < QUOTE_BYTES
+    )
+      return false;
     notice.destination = packet.destination;
     notice.sourcePort = packet.sourcePort;
     notice.destinationPort = packet.destinationPort;
@@ -83,7 +117,16 @@ export class Notices {
 
   #tell(source: NodeId, notice: Notice): void {
     encodeNotice(notice, this.#bytes, OVERLAY_HEADER_BYTES);
-    this.#packet.compose(this.#bytes, this.#bytes.length, KIND_NOTICE, MODES, this.#self, 0, source, 0);
+    this.#packet.compose(
+      this.#bytes,
+      this.#bytes.length,
+      KIND_NOTICE,
+      MODES,
+      this.#self,
+      0,
+      source,
+      0,
+    );
     this.#send(this.#packet);
   }
 }

@@ -1,11 +1,12 @@
 /**
- * The emulated network inside a real daemon: a sink that loses, delays and damages what it passes on.
+ * The emulated network inside a real daemon: a sink that loses, delays and damages what it passes
+ * on.
  *
- * Sits between the core and the UDP sockets. Owns one LinkModel per destination and the copies of the
- * datagrams under way, in one heap behind one Timer. Destinations without a model pass straight through.
- * Made by the host when a daemon runs emulated; the control plane changes links through `setLink`.
- * Invariant: at most `heldMax` datagrams and `heldBytesMax` bytes are held; what exceeds them is dropped
- * and counted.
+ * Sits between the core and the UDP sockets. Owns one LinkModel per destination and the copies of
+ * the datagrams under way, in one heap behind one Timer. Destinations without a model pass straight
+ * through. Made by the host when a daemon runs emulated; the control plane changes links through
+ * `setLink`. Invariant: at most `heldMax` datagrams and `heldBytesMax` bytes are held; what exceeds
+ * them is dropped and counted.
  */
 
 import type { LinkSettings } from 'spines-client/protocol';
@@ -19,12 +20,15 @@ import { applyLinkSettings, type DirectionSettings } from './link-settings.ts';
 
 export interface EmulatedSinkOptions {
   /**
-   * A datagram due within this time counts as due: it leaves up to this much early. Default 500 us, half
-   * the grain of an operating system timer, so that the error is as often early as late. Use 0 on an
-   * exact clock.
+   * A datagram due within this time counts as due: it leaves up to this much early. Default 500 us,
+   * half the grain of an operating system timer, so that the error is as often early as late. Use 0
+   * on an exact clock.
    */
   readonly slackUs?: Micros;
-  /** False: damaged datagrams are sent on damaged. By default they are discarded, as a host's UDP checksum would. */
+  /**
+   * False: damaged datagrams are sent on damaged. By default they are discarded, as a host's UDP
+   * checksum would.
+   */
   readonly checksums?: boolean;
   /** Most datagrams under way at once; default HELD_MAX. */
   readonly heldMax?: number;
@@ -36,7 +40,9 @@ export const HELD_MAX = 65_536;
 export const HELD_BYTES_MAX = 134_217_728;
 /** Free small buffers kept for reuse; more are left to the collector. */
 const POOL_MAX = 4_096;
-/** Capacity of a pooled buffer: any datagram that fits an Ethernet frame. Larger ones get their own. */
+/**
+ * Capacity of a pooled buffer: any datagram that fits an Ethernet frame. Larger ones get their own.
+ */
 const POOLED_BYTES = 2_048;
 
 interface Held {
@@ -59,7 +65,9 @@ export class EmulatedSink implements DatagramSink {
   readonly #heldBytesMax: number;
   readonly #timer = new Timer(() => this.#onTimer());
   readonly #models = new Map<string, LinkModel>();
-  /** Look-ups by identity of the endpoint; null = no model. Replaced whole when the models change. */
+  /**
+   * Look-ups by identity of the endpoint; null = no model. Replaced whole when the models change.
+   */
   #known = new WeakMap<Endpoint, LinkModel | { none: true }>();
   readonly #verdict = makeVerdict();
   readonly #heap: Held[] = [];
@@ -68,7 +76,13 @@ export class EmulatedSink implements DatagramSink {
   #heldBytes = 0;
   #overflowDropped = 0;
 
-  constructor(inner: DatagramSink, clock: Clock, timers: Timers, rng: Rng, options: EmulatedSinkOptions = {}) {
+  constructor(
+    inner: DatagramSink,
+    clock: Clock,
+    timers: Timers,
+    rng: Rng,
+    options: EmulatedSinkOptions = {},
+  ) {
     this.#inner = inner;
     this.#clock = clock;
     this.#timers = timers;
@@ -104,8 +118,8 @@ export class EmulatedSink implements DatagramSink {
   }
 
   /**
-   * Emulates the wire to the destination with this Endpoint.key from now on. `label` names the wire: the
-   * same seed and label give the same faults. A model that was there before is replaced.
+   * Emulates the wire to the destination with this Endpoint.key from now on. `label` names the
+   * wire: the same seed and label give the same faults. A model that was there before is replaced.
    */
   attach(key: string, settings: DirectionSettings, label: string): LinkModel {
     const model = new LinkModel(settings, this.#rng.fork(label));
@@ -165,7 +179,14 @@ export class EmulatedSink implements DatagramSink {
     return found instanceof LinkModel ? found : null;
   }
 
-  #deliver(now: Micros, at: Micros, corruptBit: number, to: Endpoint, bytes: Uint8Array, length: number): void {
+  #deliver(
+    now: Micros,
+    at: Micros,
+    corruptBit: number,
+    to: Endpoint,
+    bytes: Uint8Array,
+    length: number,
+  ): void {
     if (corruptBit >= 0 && this.#checksums) return;
     if (at <= now + this.#slackUs && corruptBit < 0) {
       // What is due before it goes first, or this datagram would overtake it.
@@ -213,7 +234,8 @@ export class EmulatedSink implements DatagramSink {
 
   #take(length: number): Held | null {
     const capacity = length <= POOLED_BYTES ? POOLED_BYTES : length;
-    if (this.#heap.length >= this.#heldMax || this.#heldBytes + capacity > this.#heldBytesMax) return null;
+    if (this.#heap.length >= this.#heldMax || this.#heldBytes + capacity > this.#heldBytesMax)
+      return null;
     this.#heldBytes += capacity;
     const pooled = capacity === POOLED_BYTES ? this.#pool.pop() : undefined;
     return pooled ?? { at: 0, order: 0, to: nowhere, bytes: new Uint8Array(capacity), length: 0 };

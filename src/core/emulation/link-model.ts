@@ -3,11 +3,12 @@
  *
  * Owns the bottleneck's clock, the loss state, the random streams and the counters; it holds no
  * datagram. The emulated sink and the simulator call `offer` and do the delaying themselves.
- * Order of things, as on a real path: bottleneck queue, loss, propagation, jitter. Latency is what a
- * datagram needs across the idle link, its own transmission included, whatever its size: bandwidth makes
- * it wait for those before it and keeps the link busy for those after it, at exactly the line rate.
- * Invariant: each enabled feature draws from a stream of its own, once per datagram offered (bursts in time: once per
- * burst), whatever becomes of it, so that switching one feature does not shift the draws of another.
+ * Order of things, as on a real path: bottleneck queue, loss, propagation, jitter. Latency is what
+ * a datagram needs across the idle link, its own transmission included, whatever its size:
+ * bandwidth makes it wait for those before it and keeps the link busy for those after it, at
+ * exactly the line rate. Invariant: each enabled feature draws from a stream of its own, once per
+ * datagram offered (bursts in time: once per burst), whatever becomes of it, so that switching one
+ * feature does not shift the draws of another.
  */
 
 import { assert } from '../base/assert.ts';
@@ -33,7 +34,9 @@ export function makeVerdict(): Verdict {
   return { copies: 0, at0: 0, at1: 0, corruptBit: -1 };
 }
 
-/** offered = lost + tooLong + queueDropped + delivered; the other three count among the delivered. */
+/**
+ * offered = lost + tooLong + queueDropped + delivered; the other three count among the delivered.
+ */
 export interface LinkCounters {
   readonly offered: number;
   /** By the loss model, or offered while the link was down. */
@@ -68,7 +71,10 @@ export class LinkModel {
    */
   #freeAt: Micros = 0;
   #freeRest = 0;
-  /** The rate that #freeAt and #freeRest are reckoned at; 0 = unlimited. Trails the settings until the next use. */
+  /**
+   * The rate that #freeAt and #freeRest are reckoned at; 0 = unlimited. Trails the settings until
+   * the next use.
+   */
   #rateKbps: number;
   /** Latest arrival given to a datagram that was not held back: the wire is FIFO. */
   #lastAt: Micros = 0;
@@ -82,7 +88,16 @@ export class LinkModel {
     this.#duplicateRng = rng.fork('duplicate');
     this.#reorderRng = rng.fork('reorder');
     this.#corruptRng = rng.fork('corrupt');
-    this.#counts = { offered: 0, lost: 0, tooLong: 0, queueDropped: 0, duplicated: 0, reordered: 0, corrupted: 0, delivered: 0 };
+    this.#counts = {
+      offered: 0,
+      lost: 0,
+      tooLong: 0,
+      queueDropped: 0,
+      duplicated: 0,
+      reordered: 0,
+      corrupted: 0,
+      delivered: 0,
+    };
     this.counters = this.#counts;
   }
 
@@ -97,19 +112,26 @@ export class LinkModel {
   }
 
   /**
-   * Changes settings from the next datagram on; arrival times already given stand, and later datagrams
-   * do not overtake them. Throws SpinesError 'EINVAL' for a value out of range (nothing changes then).
+   * Changes settings from the next datagram on; arrival times already given stand, and later
+   * datagrams do not overtake them. Throws SpinesError 'EINVAL' for a value out of range (nothing
+   * changes then).
    */
   set(change: DirectionChange): void {
     const next = changeDirection(this.#settings, change);
-    if (next.loss !== this.#settings.loss && (next.loss.kind !== this.#settings.loss.kind || next.loss.kind === 'bursts-in-time')) {
+    if (
+      next.loss !== this.#settings.loss &&
+      (next.loss.kind !== this.#settings.loss.kind || next.loss.kind === 'bursts-in-time')
+    ) {
       this.#bad = false;
       this.#stateUntil = 0;
     }
     this.#settings = next;
   }
 
-  /** IP bytes at the bottleneck that are not yet on the wire, rounded up; 0 while the bandwidth is unlimited. */
+  /**
+   * IP bytes at the bottleneck that are not yet on the wire, rounded up; 0 while the bandwidth is
+   * unlimited.
+   */
   queueBytes(now: Micros): number {
     this.#advance(now);
     return this.#backlogBytes(now);
@@ -127,7 +149,10 @@ export class LinkModel {
     const jitterUs = settings.jitterUs > 0 ? this.#jitterRng.below(settings.jitterUs + 1) : 0;
     const duplicated = this.#duplicateRng.chance(settings.duplicateRate);
     const reordered = this.#reorderRng.chance(settings.reorderRate);
-    const corruptBit = this.#corruptRng.chance(settings.corruptRate) && payloadBytes > 0 ? this.#corruptRng.below(payloadBytes * 8) : -1;
+    const corruptBit =
+      this.#corruptRng.chance(settings.corruptRate) && payloadBytes > 0
+        ? this.#corruptRng.below(payloadBytes * 8)
+        : -1;
 
     counts.offered += 1;
     out.copies = 0;
@@ -208,9 +233,14 @@ export class LinkModel {
       if (this.#stateUntil === 0) this.#stateUntil = now + exponential(this.#stateRng, loss.goodUs);
       while (now >= this.#stateUntil) {
         this.#bad = !this.#bad;
-        this.#stateUntil += !this.#bad ? exponential(this.#stateRng, loss.goodUs) : loss.badFixed ? loss.badUs : exponential(this.#stateRng, loss.badUs);
+        this.#stateUntil += !this.#bad
+          ? exponential(this.#stateRng, loss.goodUs)
+          : loss.badFixed
+            ? loss.badUs
+            : exponential(this.#stateRng, loss.badUs);
       }
-    } else if (this.#stateRng.chance(this.#bad ? loss.badToGood : loss.goodToBad)) this.#bad = !this.#bad;
+    } else if (this.#stateRng.chance(this.#bad ? loss.badToGood : loss.goodToBad))
+      this.#bad = !this.#bad;
     return this.#lossRng.chance(this.#bad ? loss.lossBad : loss.lossGood);
   }
 }
@@ -220,12 +250,16 @@ function exponential(rng: Rng, meanUs: Micros): Micros {
   return Math.max(1, Math.round(-meanUs * logarithm(Math.max(rng.unit(), 2 ** -32))));
 }
 
-/** Of 0 < x <= 1: by halves and a series, since the last bit of Math.log may differ between engines. */
+/**
+ * Of 0 < x <= 1: by halves and a series, since the last bit of Math.log may differ between engines.
+ */
 function logarithm(x: number): number {
-  let halves = 0, rest = x;
+  let halves = 0,
+    rest = x;
   for (; rest < 0.75; halves += 1) rest *= 2;
   const y = (rest - 1) / (rest + 1);
-  let sum = 0, power = y;
+  let sum = 0,
+    power = y;
   for (let i = 1; i < 30; i += 2) {
     sum += power / i;
     power *= y * y;

@@ -1,10 +1,12 @@
 /**
- * The emulated characteristics of one direction of a link: the type, its bounds, and how changes apply.
+ * The emulated characteristics of one direction of a link: the type, its bounds, and how changes
+ * apply.
  *
- * Owns DirectionSettings and its translation from and to the client protocol's LinkSettings (percent and
- * milliseconds there, rates 0..1 and microseconds here). Knows nothing of datagrams: that is LinkModel.
- * Called by the link model, the emulated sink, the topology parser and the simulator.
- * Invariant: every DirectionSettings made here is frozen, in bounds and has integer microseconds.
+ * Owns DirectionSettings and its translation from and to the client protocol's LinkSettings
+ * (percent and milliseconds there, rates 0..1 and microseconds here). Knows nothing of datagrams:
+ * that is LinkModel. Called by the link model, the emulated sink, the topology parser and the
+ * simulator. Invariant: every DirectionSettings made here is frozen, in bounds and has integer
+ * microseconds.
  */
 
 import type { LinkSettings } from 'spines-client/protocol';
@@ -19,13 +21,19 @@ export type LossModel =
       readonly kind: 'gilbert-elliott';
       /** Chance, per datagram, of leaving the good state. */
       readonly goodToBad: number;
-      /** Chance, per datagram, of leaving the bad state: the mean burst lasts 1 / badToGood datagrams. */
+      /**
+       * Chance, per datagram, of leaving the bad state: the mean burst lasts 1 / badToGood
+       * datagrams.
+       */
       readonly badToGood: number;
       readonly lossGood: number;
       readonly lossBad: number;
     }
   | {
-      /** As Gilbert-Elliott, but the state goes by time, whatever is sent: what is idle or probes seldom meets as long a burst as what sends much. */
+      /**
+       * As Gilbert-Elliott, but the state goes by time, whatever is sent: what is idle or probes
+       * seldom meets as long a burst as what sends much.
+       */
       readonly kind: 'bursts-in-time';
       /** Mean time in the good state, 1..DELAY_US_MAX, exponential. */
       readonly goodUs: Micros;
@@ -43,10 +51,14 @@ export interface DirectionSettings {
   readonly bandwidthKbps: number | null;
   /**
    * Drop-tail bound of the bottleneck queue in IP bytes, the unsent part of the datagram in service
-   * included; an idle link takes a datagram of any size. Means nothing while the bandwidth is unlimited.
+   * included; an idle link takes a datagram of any size. Means nothing while the bandwidth is
+   * unlimited.
    */
   readonly queueBytes: number;
-  /** Longest IP packet that passes, MTU_MIN..MTU_MAX; longer ones are lost without a word. Null = any. */
+  /**
+   * Longest IP packet that passes, MTU_MIN..MTU_MAX; longer ones are lost without a word. Null =
+   * any.
+   */
   readonly mtuBytes: number | null;
   /** Propagation delay, 0..DELAY_US_MAX. */
   readonly latencyUs: Micros;
@@ -79,7 +91,10 @@ export const QUEUE_BYTES_DEFAULT_MIN = 65_536;
 export function defaultQueueBytes(bandwidthKbps: number | null): number {
   if (bandwidthKbps === null) return QUEUE_BYTES_DEFAULT_MIN;
   // kbit/s = bit/ms, so 100 ms of it are kbps * 100 / 8 bytes.
-  return Math.min(QUEUE_BYTES_MAX, Math.max(QUEUE_BYTES_DEFAULT_MIN, Math.floor((bandwidthKbps * 100) / 8)));
+  return Math.min(
+    QUEUE_BYTES_MAX,
+    Math.max(QUEUE_BYTES_DEFAULT_MIN, Math.floor((bandwidthKbps * 100) / 8)),
+  );
 }
 
 /** A perfect wire: up, unlimited, no delay, no faults. */
@@ -91,7 +106,10 @@ export function defaultDirection(): DirectionSettings {
  * `current` with `change` applied. A queue that has the default size follows a change of bandwidth.
  * Throws SpinesError 'EINVAL' naming the field that is out of range.
  */
-export function changeDirection(current: DirectionSettings, change: DirectionChange): DirectionSettings {
+export function changeDirection(
+  current: DirectionSettings,
+  change: DirectionChange,
+): DirectionSettings {
   const next = { ...current, ...change };
   if (
     change.queueBytes === undefined &&
@@ -104,8 +122,14 @@ export function changeDirection(current: DirectionSettings, change: DirectionCha
   return Object.freeze(next);
 }
 
-/** `current` with a change in the client protocol's terms applied; throws SpinesError 'EINVAL' like changeDirection. */
-export function applyLinkSettings(current: DirectionSettings, change: LinkSettings): DirectionSettings {
+/**
+ * `current` with a change in the client protocol's terms applied; throws SpinesError 'EINVAL' like
+ * changeDirection.
+ */
+export function applyLinkSettings(
+  current: DirectionSettings,
+  change: LinkSettings,
+): DirectionSettings {
   const next: { -readonly [K in keyof DirectionSettings]?: DirectionSettings[K] } = {};
   if (change.up !== undefined) next.up = change.up;
   if (change.bandwidthKbps !== undefined) next.bandwidthKbps = change.bandwidthKbps;
@@ -120,8 +144,8 @@ export function applyLinkSettings(current: DirectionSettings, change: LinkSettin
 }
 
 /**
- * The settings in the client protocol's terms. The protocol has no word for bursts, queue or reorder
- * delay: a Gilbert-Elliott model shows as its long-run loss, the other two not at all.
+ * The settings in the client protocol's terms. The protocol has no word for bursts, queue or
+ * reorder delay: a Gilbert-Elliott model shows as its long-run loss, the other two not at all.
  */
 export function toLinkSettings(settings: DirectionChange): LinkSettings {
   const out: LinkSettings = {};
@@ -140,7 +164,8 @@ export function toLinkSettings(settings: DirectionChange): LinkSettings {
 /** Long-run share of datagrams lost, 0..1. */
 export function meanLoss(loss: LossModel): number {
   if (loss.kind === 'bernoulli') return loss.rate;
-  if (loss.kind === 'bursts-in-time') return (loss.badUs * loss.lossBad + loss.goodUs * loss.lossGood) / (loss.badUs + loss.goodUs);
+  if (loss.kind === 'bursts-in-time')
+    return (loss.badUs * loss.lossBad + loss.goodUs * loss.lossGood) / (loss.badUs + loss.goodUs);
   const moves = loss.goodToBad + loss.badToGood;
   // Without any move between the states the model stays in the good one, where it starts.
   const bad = moves === 0 ? 0 : loss.goodToBad / moves;
@@ -180,7 +205,8 @@ function check(settings: DirectionSettings): void {
 }
 
 function integer(field: string, value: number, min: number, max: number, unit: string): void {
-  if (!Number.isInteger(value) || value < min || value > max) throw invalid(field, `a whole number of ${unit} in ${min}..${max}`);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw invalid(field, `a whole number of ${unit} in ${min}..${max}`);
 }
 
 function rate(field: string, value: number): void {

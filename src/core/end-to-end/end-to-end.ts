@@ -1,12 +1,16 @@
 /**
- * Packets of sessions, sealed from their source to their destination: what is between reads nothing, alters nothing and proves nothing.
+ * Packets of sessions, sealed from their source to their destination: what is between reads
+ * nothing, alters nothing and proves nothing.
  *
- * Needs no round trip and keeps nothing for a session: each node says a key for the epoch in its record, each pair derives a key a direction, each
- * packet names both epochs and counts. A packet whose keys are not known yet waits, bounded in packets and in time, at its source until the destination's
- * record is there, and at the destination until the source's is, which is asked for where the packet came from. It is never sent plain.
- * A number is taken once, and only what opens moves a window. `@hot`
+ * Needs no round trip and keeps nothing for a session: each node says a key for the epoch in its
+ * record, each pair derives a key a direction, each packet names both epochs and counts. A packet
+ * whose keys are not known yet waits, bounded in packets and in time, at its source until the
+ * destination's record is there, and at the destination until the source's is, which is asked for
+ * where the packet came from. It is never sent plain. A number is taken once, and only what opens
+ * moves a window. `@hot`
  *
- *     session -> originate -> [waits] -> seal -> send ... routers ... onSealed -> [waits] -> open -> deliver -> session
+ *     session -> originate -> [waits] -> seal -> send ... routers ... onSealed -> [waits] -> open
+ *     -> deliver -> session
  */
 
 import { copyBytes } from '../base/bytes.ts';
@@ -19,7 +23,14 @@ import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { clearChanging, Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { SignedRecord } from '../wire/record.ts';
-import { decodeSealHead, encodeSealHead, SEAL_BYTES, SEAL_COUNTER_MAX, SEALED_FROM, type SealHead } from '../wire/sealed-packet.ts';
+import {
+  decodeSealHead,
+  encodeSealHead,
+  SEAL_BYTES,
+  SEAL_COUNTER_MAX,
+  SEALED_FROM,
+  type SealHead,
+} from '../wire/sealed-packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import type { OwnEpochs } from './own-epochs.ts';
 import { pairKeys, type PairKeys, type PairPrimitives } from './pair-keys.ts';
@@ -48,20 +59,38 @@ export interface EndToEndEnvironment {
   deliver(packet: Packet): void;
 }
 
-/** What waits for the key of one destination, of all (shared by program), and how long. Later ones are refused: what lacks a key for so long has none. */
-const OUT_MOST = 2_048, OUT_ALL_MOST = 8_192;
+/**
+ * What waits for the key of one destination, of all (shared by program), and how long. Later ones
+ * are refused: what lacks a key for so long has none.
+ */
+const OUT_MOST = 2_048,
+  OUT_ALL_MOST = 8_192;
 const OUT_WAIT: Micros = 3 * SECOND;
-/** What waits for the key of one source that came by one neighbour, by that neighbour, of all (shared by neighbour), and how long. */
-const IN_MOST = 1_024, IN_VIA_MOST = 2_048, IN_ALL_MOST = 8_192;
+/**
+ * What waits for the key of one source that came by one neighbour, by that neighbour, of all
+ * (shared by neighbour), and how long.
+ */
+const IN_MOST = 1_024,
+  IN_VIA_MOST = 2_048,
+  IN_ALL_MOST = 8_192;
 const IN_WAIT: Micros = SECOND;
 /** Between two questions for one source's record. */
 const ASK_INTERVAL: Micros = 100 * MILLISECOND;
 /** Key exchanges that packets may cause. */
-const EXCHANGES_PER_SECOND = 1_000, EXCHANGES_BURST = 4_096;
+const EXCHANGES_PER_SECOND = 1_000,
+  EXCHANGES_BURST = 4_096;
 
-interface Waiting { readonly kept: KeptPacket; readonly until: Micros }
+interface Waiting {
+  readonly kept: KeptPacket;
+  readonly until: Micros;
+}
 /** Packets for one destination, or of one source that came by one neighbour. */
-interface Queue { readonly node: NodeId; readonly via: NodeId; readonly packets: Waiting[]; askedAt: Micros }
+interface Queue {
+  readonly node: NodeId;
+  readonly via: NodeId;
+  readonly packets: Waiting[];
+  askedAt: Micros;
+}
 
 export class EndToEnd implements Protection {
   sealed = 0;
@@ -109,18 +138,21 @@ export class EndToEnd implements Protection {
     if (!this.#peers.onRecord(record, now)) return;
     this.#keyless.delete(node);
     this.#sendWaiting(node);
-    for (const [name, queue] of [...this.#in]) if (queue.node === node) this.#openWaiting(name, queue);
+    for (const [name, queue] of [...this.#in])
+      if (queue.node === node) this.#openWaiting(name, queue);
   }
 
   /** What a run before the present one said of keys is worth nothing any more. */
   onRestart(node: NodeId): void {
     const peer = this.#peers.get(node);
-    if (peer !== undefined && peer.instance !== this.#env.instanceOf(node)) this.#peers.end(node, this.#env.clock.now());
+    if (peer !== undefined && peer.instance !== this.#env.instanceOf(node))
+      this.#peers.end(node, this.#env.clock.now());
   }
 
   /** What nodes say of themselves may have changed. */
   onRoutes(): void {
-    for (const { node, epochs } of this.#peers.all()) for (const { latest } of epochs) if (latest !== null) latest.aes = this.#env.takesAes(node);
+    for (const { node, epochs } of this.#peers.all())
+      for (const { latest } of epochs) if (latest !== null) latest.aes = this.#env.takesAes(node);
   }
 
   #keysOf(peer: Peer, of: PeerEpoch, own = this.#env.epochs.sending): PairKeys | null {
@@ -141,7 +173,8 @@ export class EndToEnd implements Protection {
   originate(packet: Packet): DropReason {
     const peer = this.#peers.get(packet.destination);
     const of = peer?.epochs[0];
-    if (peer === undefined || of === undefined || this.#out.has(packet.destination)) return this.#waitForKey(packet);
+    if (peer === undefined || of === undefined || this.#out.has(packet.destination))
+      return this.#waitForKey(packet);
     const reason = this.#seal(packet, peer, of);
     return reason === DropReason.none ? this.#env.send(packet) : reason;
   }
@@ -171,7 +204,12 @@ export class EndToEnd implements Protection {
     head.counter = counter;
     head.aes = of.latest!.aes;
     encodeSealHead(head, b, OVERLAY_HEADER_BYTES);
-    (head.aes ? keys.aesSeal : keys.seal).seal(numberOf(counter, service), b, SEALED_FROM, end - TAG_BYTES);
+    (head.aes ? keys.aesSeal : keys.seal).seal(
+      numberOf(counter, service),
+      b,
+      SEALED_FROM,
+      end - TAG_BYTES,
+    );
     packet.setTtl(ttl);
     this.sealed += 1;
     return DropReason.none;
@@ -183,12 +221,22 @@ export class EndToEnd implements Protection {
     const now = clock.now();
     const since = this.#keyless.get(destination);
     if (since === undefined) {
-      if (this.#keyless.size >= this.#env.nodesMost) this.#keyless.delete(this.#keyless.keys().next().value!);
+      if (this.#keyless.size >= this.#env.nodesMost)
+        this.#keyless.delete(this.#keyless.keys().next().value!);
       this.#keyless.set(destination, now);
     } else if (now - since >= OUT_WAIT) return DropReason.endToEndNoKey;
-    const queue = this.#out.get(destination) ?? { node: destination, via: 0, packets: [], askedAt: 0 };
+    const queue = this.#out.get(destination) ?? {
+      node: destination,
+      via: 0,
+      packets: [],
+      askedAt: 0,
+    };
     const holder = [packet.user, packet.user] as const;
-    if (queue.packets.length >= OUT_MOST || !this.#outPlaces.open(holder, OUT_ALL_MOST - this.#outCount)) return DropReason.endToEndNoKey;
+    if (
+      queue.packets.length >= OUT_MOST ||
+      !this.#outPlaces.open(holder, OUT_ALL_MOST - this.#outCount)
+    )
+      return DropReason.endToEndNoKey;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndNoKey;
     this.#outPlaces.add(kept, holder);
@@ -200,13 +248,16 @@ export class EndToEnd implements Protection {
   }
 
   #sendWaiting(node: NodeId): void {
-    const queue = this.#out.get(node), peer = this.#peers.get(node), of = peer?.epochs[0];
+    const queue = this.#out.get(node),
+      peer = this.#peers.get(node),
+      of = peer?.epochs[0];
     if (queue === undefined || peer === undefined || of === undefined) return;
     this.#out.delete(node);
     this.#outCount -= queue.packets.length;
     for (const { kept } of queue.packets) {
       let reason = this.#waited.decode(kept.bytes, kept.start, kept.end, false);
-      // Or it would take turns as somebody else's, and what the program sends next would overtake it.
+      // Or it would take turns as somebody else's, and what the program sends next would overtake
+      // it.
       this.#waited.user = kept.user;
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
       if (reason === DropReason.none) reason = this.#env.send(this.#waited);
@@ -227,11 +278,18 @@ export class EndToEnd implements Protection {
     return reason === DropReason.endToEndEpochUnknown ? this.#waitForRecord(packet) : reason;
   }
 
-  /** Makes `packet` the opened one, in a buffer that the next call uses again; on another result than none it is as it came. */
+  /**
+   * Makes `packet` the opened one, in a buffer that the next call uses again; on another result
+   * than none it is as it came.
+   */
   #open(packet: Packet): DropReason {
     const { source, service, length } = packet;
     const head = this.#head;
-    if (length < SEALED_FROM + TAG_BYTES || !decodeSealHead(packet.bytes, packet.payloadStart, head)) return DropReason.endToEndMalformed;
+    if (
+      length < SEALED_FROM + TAG_BYTES ||
+      !decodeSealHead(packet.bytes, packet.payloadStart, head)
+    )
+      return DropReason.endToEndMalformed;
     const { counter } = head;
     const own = this.#env.epochs.of(head.destinationEpoch);
     if (own === null) return DropReason.endToEndKeyGone;
@@ -239,13 +297,24 @@ export class EndToEnd implements Protection {
     const of = peer === undefined ? null : epochOf(peer, head.sourceEpoch);
     if (peer === undefined || of === null) return DropReason.endToEndEpochUnknown;
     const window = this.#peers.window(peer, service);
-    if (!window.isNew(counter)) return counter < window.floor ? DropReason.endToEndTooOld : DropReason.endToEndReplayed;
-    if (!of.pairs.has(own) && !this.#exchanges.take(this.#env.clock.now())) return DropReason.endToEndOverBudget;
+    if (!window.isNew(counter))
+      return counter < window.floor ? DropReason.endToEndTooOld : DropReason.endToEndReplayed;
+    if (!of.pairs.has(own) && !this.#exchanges.take(this.#env.clock.now()))
+      return DropReason.endToEndOverBudget;
     const keys = this.#keysOf(peer, of, own);
     const b = this.#opening;
     copyBytes(packet.bytes, packet.start, packet.end, b, 0);
     clearChanging(b, 0);
-    if (keys === null || !(head.aes ? keys.aesOpen : keys.open).open(numberOf(counter, service), b, SEALED_FROM, length)) return DropReason.endToEndForged;
+    if (
+      keys === null ||
+      !(head.aes ? keys.aesOpen : keys.open).open(
+        numberOf(counter, service),
+        b,
+        SEALED_FROM,
+        length,
+      )
+    )
+      return DropReason.endToEndForged;
     window.record(counter);
     // The header stands right in front of what was sealed, as in a packet that was not.
     b.copyWithin(SEALED_FROM - OVERLAY_HEADER_BYTES, 0, OVERLAY_HEADER_BYTES);
@@ -260,13 +329,16 @@ export class EndToEnd implements Protection {
   #waitForRecord(packet: Packet): DropReason {
     const { clock, pool } = this.#env;
     const { source, via } = packet;
-    const now = clock.now(), name = `${via} ${source}`;
+    const now = clock.now(),
+      name = `${via} ${source}`;
     let queue = this.#in.get(name);
     const viaMost = Math.min(IN_VIA_MOST, FACTOR * (IN_ALL_MOST - this.#inCount));
-    if ((queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= viaMost) return DropReason.endToEndEpochUnknown;
+    if ((queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= viaMost)
+      return DropReason.endToEndEpochUnknown;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndEpochUnknown;
-    if (queue === undefined) this.#in.set(name, queue = { node: source, via, packets: [], askedAt: -ASK_INTERVAL });
+    if (queue === undefined)
+      this.#in.set(name, (queue = { node: source, via, packets: [], askedAt: -ASK_INTERVAL }));
     queue.packets.push({ kept, until: now + IN_WAIT });
     this.#countIn(via, 1);
     if (now - queue.askedAt >= ASK_INTERVAL) {
@@ -341,7 +413,8 @@ export class EndToEnd implements Protection {
 
   stop(): void {
     this.#env.timers.cancel(this.#timer);
-    for (const queue of [...this.#out.values(), ...this.#in.values()]) for (const { kept } of queue.packets) this.#env.pool.release(kept);
+    for (const queue of [...this.#out.values(), ...this.#in.values()])
+      for (const { kept } of queue.packets) this.#env.pool.release(kept);
     this.#out.clear();
     this.#in.clear();
     this.#inVia.clear();

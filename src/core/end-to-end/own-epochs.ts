@@ -1,10 +1,12 @@
 /**
- * The keys that others seal for this node with: an X25519 pair for each epoch, and how long each is kept.
+ * The keys that others seal for this node with: an X25519 pair for each epoch, and how long each is
+ * kept.
  *
- * Owns when an epoch ends and when its secret is erased. A pair is drawn at random in this run and is nowhere but in memory. The newest is
- * what the node record says; the one before seals for a moment longer, until others have heard of the new one. A secret is kept for
- * as long as somebody may believe a record that names it (its lifetime, and how far clocks may differ), then it is erased: what was sealed
- * for it cannot be read any more, by whoever it may be.
+ * Owns when an epoch ends and when its secret is erased. A pair is drawn at random in this run and
+ * is nowhere but in memory. The newest is what the node record says; the one before seals for a
+ * moment longer, until others have heard of the new one. A secret is kept for as long as somebody
+ * may believe a record that names it (its lifetime, and how far clocks may differ), then it is
+ * erased: what was sealed for it cannot be read any more, by whoever it may be.
  */
 
 import type { SecureRandom } from '../base/rng.ts';
@@ -48,7 +50,12 @@ export class OwnEpochs {
   /** Its secret is gone. */
   onErased: (epoch: OwnEpoch) => void = () => {};
 
-  constructor(primitives: Pick<Primitives, 'x25519PublicKey'>, random: SecureRandom, clock: Clock, times: EpochTimes) {
+  constructor(
+    primitives: Pick<Primitives, 'x25519PublicKey'>,
+    random: SecureRandom,
+    clock: Clock,
+    times: EpochTimes,
+  ) {
     this.#primitives = primitives;
     this.#random = random;
     this.#clock = clock;
@@ -69,13 +76,18 @@ export class OwnEpochs {
   /** The one to seal with now. */
   get sending(): OwnEpoch {
     const { current } = this;
-    if (this.#epochs.length === 1 || this.#clock.now() - current.madeAt >= Math.min(SETTLE, this.#times.rotateUs / 4)) return current;
+    if (
+      this.#epochs.length === 1 ||
+      this.#clock.now() - current.madeAt >= Math.min(SETTLE, this.#times.rotateUs / 4)
+    )
+      return current;
     return this.#epochs[this.#epochs.length - 2]!;
   }
 
   /** The epoch of that name, null when it was never ours in this run or has been erased. */
   of(name: number): OwnEpoch | null {
-    for (let i = this.#epochs.length - 1; i >= 0; i -= 1) if (this.#epochs[i]!.name === name) return this.#epochs[i]!;
+    for (let i = this.#epochs.length - 1; i >= 0; i -= 1)
+      if (this.#epochs[i]!.name === name) return this.#epochs[i]!;
     return null;
   }
 
@@ -95,7 +107,13 @@ export class OwnEpochs {
   #add(name: number): void {
     const now = this.#clock.now();
     const secret = new Secret(draw(this.#random, 32));
-    this.#epochs.push({ name, secret, publicKey: this.#primitives.x25519PublicKey(secret.reveal()), madeAt: now, saidAt: now });
+    this.#epochs.push({
+      name,
+      secret,
+      publicKey: this.#primitives.x25519PublicKey(secret.reveal()),
+      madeAt: now,
+      saidAt: now,
+    });
   }
 
   #erase(now: Micros): void {

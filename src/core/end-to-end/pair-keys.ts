@@ -1,8 +1,10 @@
 /**
  * The keys of a pair of nodes, one a direction and cipher, from the epoch keys of both.
  *
- * HKDF-SHA-256 (RFC 5869) over X25519(own epoch secret, peer's epoch key); the info names who seals for whom and both epoch keys, so that
- * no two directions, pairs or epochs share a key; nor do two ciphers. Both ends get the same ones. That the epoch keys are the nodes' is what their signed records say.
+ * HKDF-SHA-256 (RFC 5869) over X25519(own epoch secret, peer's epoch key); the info names who seals
+ * for whom and both epoch keys, so that no two directions, pairs or epochs share a key; nor do two
+ * ciphers. Both ends get the same ones. That the epoch keys are the nodes' is what their signed
+ * records say.
  */
 
 import { putU32, utf8Encode } from '../base/bytes.ts';
@@ -24,17 +26,26 @@ export type PairPrimitives = Pick<Primitives, 'hmacSha256' | 'x25519' | 'sealer'
 /** The salt of RFC 5869, 2.2. */
 const LABEL = utf8Encode('spines pair 1');
 const KEY_BYTES = 32;
-const IDS_BYTES = 8, INFO_BYTES = IDS_BYTES + 2 * KEY_BYTES;
-const NO_LABEL = new Uint8Array(0), AES = utf8Encode('aes-256-gcm');
+const IDS_BYTES = 8,
+  INFO_BYTES = IDS_BYTES + 2 * KEY_BYTES;
+const NO_LABEL = new Uint8Array(0),
+  AES = utf8Encode('aes-256-gcm');
 
 /** Null when the peer's key is of low order or no key: everybody would know the secret. */
-export function pairKeys(primitives: PairPrimitives, self: NodeId, own: OwnEpoch, peer: NodeId, peerKey: Uint8Array): PairKeys | null {
+export function pairKeys(
+  primitives: PairPrimitives,
+  self: NodeId,
+  own: OwnEpoch,
+  peer: NodeId,
+  peerKey: Uint8Array,
+): PairKeys | null {
   const secret = primitives.x25519(own.secret.reveal(), peerKey);
   if (secret === null) return null;
   const extracted = primitives.hmacSha256(LABEL, secret);
   secret.fill(0);
   const sealerOf = (info: Uint8Array, aes: boolean): Sealer => {
-    const label = aes ? AES : NO_LABEL, block = new Uint8Array(INFO_BYTES + label.length + 1);
+    const label = aes ? AES : NO_LABEL,
+      block = new Uint8Array(INFO_BYTES + label.length + 1);
     block.set(info, 0);
     block.set(label, INFO_BYTES);
     // 2.3: the first block of the expansion has the number 1.
@@ -44,13 +55,24 @@ export function pairKeys(primitives: PairPrimitives, self: NodeId, own: OwnEpoch
     key.fill(0);
     return sealer;
   };
-  const sending = infoOf(self, own.publicKey, peer, peerKey), receiving = infoOf(peer, peerKey, self, own.publicKey);
-  const keys = { seal: sealerOf(sending, false), open: sealerOf(receiving, false), aesSeal: sealerOf(sending, true), aesOpen: sealerOf(receiving, true) };
+  const sending = infoOf(self, own.publicKey, peer, peerKey),
+    receiving = infoOf(peer, peerKey, self, own.publicKey);
+  const keys = {
+    seal: sealerOf(sending, false),
+    open: sealerOf(receiving, false),
+    aesSeal: sealerOf(sending, true),
+    aesOpen: sealerOf(receiving, true),
+  };
   extracted.fill(0);
   return keys;
 }
 
-function infoOf(source: NodeId, sourceKey: Uint8Array, destination: NodeId, destinationKey: Uint8Array): Uint8Array {
+function infoOf(
+  source: NodeId,
+  sourceKey: Uint8Array,
+  destination: NodeId,
+  destinationKey: Uint8Array,
+): Uint8Array {
   const info = new Uint8Array(INFO_BYTES);
   putU32(info, 0, source);
   putU32(info, 4, destination);

@@ -1,9 +1,12 @@
 /**
- * What is known of the other end of each pair: keys of its epochs, what we have counted for it, and which of its numbers we have seen.
+ * What is known of the other end of each pair: keys of its epochs, what we have counted for it, and
+ * which of its numbers we have seen.
  *
- * Two invariants. No counter of ours is used twice in this run: those of a node that is forgotten are remembered by the highest of all.
- * No window is forgotten while a key may exist that would open what it has seen: a node whose record is gone keeps its own, and what it
- * may say again is no older than before. Only a new run of the node, which has other keys, begins anew. Bounded by the records held.
+ * Two invariants. No counter of ours is used twice in this run: those of a node that is forgotten
+ * are remembered by the highest of all. No window is forgotten while a key may exist that would
+ * open what it has seen: a node whose record is gone keeps its own, and what it may say again is no
+ * older than before. Only a new run of the node, which has other keys, begins anew. Bounded by the
+ * records held.
  */
 
 import { GrowingWindow } from '../base/growing-window.ts';
@@ -40,8 +43,12 @@ export interface Peer {
 
 /** Epochs of a node that still open what is late. */
 const EPOCHS_MOST = 8;
-/** Words of the largest windows: routes change and queues are long, but what is sent once and never again is soon too old. */
-const WINDOW_WORDS = 1_024, WINDOW_WORDS_RELIABLE = 16_384;
+/**
+ * Words of the largest windows: routes change and queues are long, but what is sent once and never
+ * again is soon too old.
+ */
+const WINDOW_WORDS = 1_024,
+  WINDOW_WORDS_RELIABLE = 16_384;
 /** Of all windows, beyond the least. */
 const WINDOWS_BYTES_MAX = 32 * 1_048_576;
 
@@ -58,7 +65,10 @@ export class Peers {
     return true;
   };
 
-  /** `most` nodes; `keptUs`: a node whose record is gone is remembered for so long, until every key of today is erased. */
+  /**
+   * `most` nodes; `keptUs`: a node whose record is gone is remembered for so long, until every key
+   * of today is erased.
+   */
   constructor(most: number, keptUs: Micros) {
     this.#most = most;
     this.#keptUs = keptUs;
@@ -76,13 +86,27 @@ export class Peers {
     return this.#peers.values();
   }
 
-  /** A record of `node` was believed. False: it is older than one before, or there are too many nodes. */
-  onRecord({ origin, sequence, node: { instance, epoch, key } }: SignedRecord, now: Micros): boolean {
+  /**
+   * A record of `node` was believed. False: it is older than one before, or there are too many
+   * nodes.
+   */
+  onRecord(
+    { origin, sequence, node: { instance, epoch, key } }: SignedRecord,
+    now: Micros,
+  ): boolean {
     let peer = this.#peers.get(origin);
     if (peer === undefined) {
       if (this.#peers.size >= this.#most) this.#forget(now);
       if (this.#peers.size >= this.#most) return false;
-      peer = { node: origin, sequence, instance, epochs: [], counters: [], windows: [], goneAt: NEVER };
+      peer = {
+        node: origin,
+        sequence,
+        instance,
+        epochs: [],
+        counters: [],
+        windows: [],
+        goneAt: NEVER,
+      };
       this.#peers.set(origin, peer);
     } else if (sequence < peer.sequence) return false;
     if (instance !== peer.instance) {
@@ -99,7 +123,10 @@ export class Peers {
     return true;
   }
 
-  /** Nothing that `node` said is believed any more, or all of it was of an earlier run: its keys end. */
+  /**
+   * Nothing that `node` said is believed any more, or all of it was of an earlier run: its keys
+   * end.
+   */
   end(node: NodeId, now: Micros): void {
     const peer = this.#peers.get(node);
     if (peer === undefined) return;
@@ -124,13 +151,18 @@ export class Peers {
   }
 
   window(peer: Peer, service: number): GrowingWindow {
-    return (peer.windows[service] ??= new GrowingWindow(service === SERVICE_RELIABLE ? WINDOW_WORDS_RELIABLE : WINDOW_WORDS, this.#mayGrow));
+    return (peer.windows[service] ??= new GrowingWindow(
+      service === SERVICE_RELIABLE ? WINDOW_WORDS_RELIABLE : WINDOW_WORDS,
+      this.#mayGrow,
+    ));
   }
 
   #forget(now: Micros): void {
     for (const peer of [...this.#peers.values()]) {
       if (now - peer.goneAt < this.#keptUs) continue;
-      peer.counters.forEach((counter, service) => { this.#floors[service] = Math.max(this.#floors[service] ?? 0, counter); });
+      peer.counters.forEach((counter, service) => {
+        this.#floors[service] = Math.max(this.#floors[service] ?? 0, counter);
+      });
       this.#clearWindows(peer);
       this.#peers.delete(peer.node);
     }

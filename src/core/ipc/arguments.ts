@@ -1,8 +1,8 @@
 /**
  * Arguments of a client's requests: what they may be, and the error that says so.
  *
- * A request is a map of anything. Each function takes one argument out of it and throws SpinesError EINVAL that names it and
- * its bounds.
+ * A request is a map of anything. Each function takes one argument out of it and throws SpinesError
+ * EINVAL that names it and its bounds.
  */
 
 import { assert } from '../base/assert.ts';
@@ -10,8 +10,20 @@ import { SpinesError } from '../base/errors.ts';
 import { isNodeId, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
-import { KEEPALIVE_MIN, LIMIT_MAX, NO_LIMITS, SILENCE_MIN, type OwnLimits } from '../session/stream-liveness.ts';
-import { CONGESTION_NAMES, KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN, type CongestionName } from 'spines-client/protocol';
+import {
+  KEEPALIVE_MIN,
+  LIMIT_MAX,
+  NO_LIMITS,
+  SILENCE_MIN,
+  type OwnLimits,
+} from '../session/stream-liveness.ts';
+import {
+  CONGESTION_NAMES,
+  KEEPALIVE_MS_MIN,
+  LIVENESS_MS_MAX,
+  SILENCE_MS_MIN,
+  type CongestionName,
+} from 'spines-client/protocol';
 
 export type Arguments = Readonly<Record<string, unknown>>;
 
@@ -24,12 +36,23 @@ export function integer(args: Arguments, name: string, min: number, max: number)
   return value;
 }
 
-assert(SILENCE_MIN === SILENCE_MS_MIN * MILLISECOND && KEEPALIVE_MIN === KEEPALIVE_MS_MIN * MILLISECOND && LIMIT_MAX === LIVENESS_MS_MAX * MILLISECOND, 'a client may set what a config may');
+assert(
+  SILENCE_MIN === SILENCE_MS_MIN * MILLISECOND &&
+    KEEPALIVE_MIN === KEEPALIVE_MS_MIN * MILLISECOND &&
+    LIMIT_MAX === LIVENESS_MS_MAX * MILLISECOND,
+  'a client may set what a config may',
+);
 
 /** A stream's own limits, where given. Throws SpinesError EINVAL. */
 export function streamLimits(args: Arguments): OwnLimits {
-  if (args['kind'] === 'stream') return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
-  for (const name of ['silenceMs', 'keepaliveMs']) if (args[name] !== undefined) throw new SpinesError('EINVAL', `${name} is for streams; leave it out, or ask for kind "stream"`);
+  if (args['kind'] === 'stream')
+    return { silenceUs: limitOf(args, 'silenceMs'), keepaliveUs: limitOf(args, 'keepaliveMs') };
+  for (const name of ['silenceMs', 'keepaliveMs'])
+    if (args[name] !== undefined)
+      throw new SpinesError(
+        'EINVAL',
+        `${name} is for streams; leave it out, or ask for kind "stream"`,
+      );
   return NO_LIMITS;
 }
 
@@ -38,16 +61,24 @@ export function congestionOf(args: Arguments): CongestionName | undefined {
   const value = args['congestion'];
   if (value === undefined || value === null) return undefined;
   const found = CONGESTION_NAMES.find((name) => name === value);
-  if (found === undefined) throw new SpinesError('EINVAL', `congestion must be one of ${CONGESTION_NAMES.join(', ')}, or nothing for the daemon's`);
+  if (found === undefined)
+    throw new SpinesError(
+      'EINVAL',
+      `congestion must be one of ${CONGESTION_NAMES.join(', ')}, or nothing for the daemon's`,
+    );
   return found;
 }
 
-/** How a socket is to be protected; undefined: as the daemon's config says. Throws SpinesError EINVAL. */
+/**
+ * How a socket is to be protected; undefined: as the daemon's config says. Throws SpinesError
+ * EINVAL.
+ */
 export function secrecyOf(args: Arguments): Secrecy | undefined {
   const value = args['secrecy'];
   if (value === undefined || value === null) return undefined;
   const known = SECRECIES.find((name) => name === value);
-  if (known === undefined) throw new SpinesError('EINVAL', 'secrecy must be "end-to-end" or "links"');
+  if (known === undefined)
+    throw new SpinesError('EINVAL', 'secrecy must be "end-to-end" or "links"');
   return known;
 }
 
@@ -57,8 +88,17 @@ export function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Mic
   if (value === undefined || value === null) return null;
   const least = name === 'silenceMs' ? SILENCE_MS_MIN : KEEPALIVE_MS_MIN;
   if (name === 'keepaliveMs' && value === 0) return 0;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > LIVENESS_MS_MAX) {
-    throw new SpinesError('EINVAL', `${name} must be a whole number from ${least} to ${LIVENESS_MS_MAX}${name === 'keepaliveMs' ? ', or 0 for none' : ''}`);
+  if (
+    typeof value !== 'number' ||
+    !Number.isInteger(value) ||
+    value < least ||
+    value > LIVENESS_MS_MAX
+  ) {
+    throw new SpinesError(
+      'EINVAL',
+      `${name} must be a whole number from ${least} to ` +
+        `${LIVENESS_MS_MAX}${name === 'keepaliveMs' ? ', or 0 for none' : ''}`,
+    );
   }
   return value * MILLISECOND;
 }
@@ -66,7 +106,8 @@ export function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Mic
 /** A text argument, 1..255 characters. Throws SpinesError EINVAL. */
 export function text(args: Arguments, name: string): string {
   const value = args[name];
-  if (typeof value !== 'string' || value.length < 1 || value.length > 255) throw new SpinesError('EINVAL', `${name} must be a text of 1 to 255 characters`);
+  if (typeof value !== 'string' || value.length < 1 || value.length > 255)
+    throw new SpinesError('EINVAL', `${name} must be a text of 1 to 255 characters`);
   return value;
 }
 

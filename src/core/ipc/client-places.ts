@@ -3,12 +3,14 @@
  *
  * ```
  *   limits.clients places: local programs may take all,
- *                          remote clients all but an eighth, each certificate limits.clientsPerCertificate
+ *                          remote clients all but an eighth, each certificate
+ *                          limits.clientsPerCertificate
  *   16 more:               local programs that only ask, when the others are taken; the oldest of them gives way
  * ```
  *
- * So that neither remote clients nor forgotten local programs keep the owner from `status`, `reload` and `stop`. Anybody who may
- * open the local doors can say that he only asks: then he has no sockets, and his place is the next one's.
+ * So that neither remote clients nor forgotten local programs keep the owner from `status`,
+ * `reload` and `stop`. Anybody who may open the local doors can say that he only asks: then he has
+ * no sockets, and his place is the next one's.
  */
 
 import { ClientRate, type RateLimits } from './client-rate.ts';
@@ -46,14 +48,25 @@ export class ClientPlaces {
     const { clients, clientsPerCertificate } = this.#limits();
     if (certificate !== null) {
       if ((this.#remote.get(certificate)?.size ?? 0) >= clientsPerCertificate) {
-        return `${clientsPerCertificate} clients with the certificate ${certificate} are connected, as many as one may have; end some, or have limits.clientsPerCertificate raised there`;
+        return (
+          `${clientsPerCertificate} clients with the certificate ${certificate} are ` +
+          'connected, as many as one may have; end some, or have limits.clientsPerCertificate ' +
+          'raised there'
+        );
       }
       const forRemote = clients - Math.floor(clients / LOCAL_SHARE);
-      if (this.#remoteCount >= forRemote) return `${forRemote} remote clients are connected, as many as it takes; end some, or have limits.clients raised there`;
+      if (this.#remoteCount >= forRemote)
+        return (
+          `${forRemote} remote clients are connected, as many as it takes; end some, or ` +
+          'have limits.clients raised there'
+        );
     }
     if (this.#placed.size < clients) return null;
     // Not `spines reload`: that is a client, too.
-    return `${clients} clients are connected, as many as it takes; end some, or raise limits.clients in its config and send it SIGHUP`;
+    return (
+      `${clients} clients are connected, as many as it takes; end some, or raise ` +
+      'limits.clients in its config and send it SIGHUP'
+    );
   }
 
   /** Gives `port` a place; or why there is none, for its user. */
@@ -90,7 +103,10 @@ export class ClientPlaces {
     if (same.size === 0) this.#remote.delete(certificate);
   }
 
-  /** How much a client with `certificate` may send: one account, however often it connects, and also when it comes again. */
+  /**
+   * How much a client with `certificate` may send: one account, however often it connects, and also
+   * when it comes again.
+   */
   rateOf(certificate: string | null, limits: RateLimits): ClientRate {
     if (certificate === null) return new ClientRate(limits);
     const rate = this.#rates.get(certificate) ?? new ClientRate(limits);
@@ -100,7 +116,10 @@ export class ClientPlaces {
     return rate;
   }
 
-  /** Sockets of all connections that count as one client with `port`: a certificate is one, however often it connects. */
+  /**
+   * Sockets of all connections that count as one client with `port`: a certificate is one, however
+   * often it connects.
+   */
   socketsOf(port: ConnectedClient): number {
     const { certificate } = port.access;
     if (certificate === null) return port.sockets;

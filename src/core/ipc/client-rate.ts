@@ -1,8 +1,9 @@
 /**
  * How much a client may send: bytes and packets a second, each with a tenth of a second in advance.
  *
- * A message is taken whole as long as anything is left, and what it takes beyond that is owed: so the long-run rate holds for
- * messages of any size. Owns no timer: whoever refuses something asks when it can go on.
+ * A message is taken whole as long as anything is left, and what it takes beyond that is owed: so
+ * the long-run rate holds for messages of any size. Owns no timer: whoever refuses something asks
+ * when it can go on.
  */
 
 import { NEVER, SECOND, type Micros } from '../base/time.ts';
@@ -23,7 +24,10 @@ class Allowance {
 
   /** What is left at `perSecond`, which may change; 0 or below: nothing. */
   left(perSecond: number, now: Micros): number {
-    this.#left = Math.min(Math.max(1, perSecond * BURST_SHARE), this.#left + ((now - this.#at) / SECOND) * perSecond);
+    this.#left = Math.min(
+      Math.max(1, perSecond * BURST_SHARE),
+      this.#left + ((now - this.#at) / SECOND) * perSecond,
+    );
     this.#at = now;
     return this.#left;
   }
@@ -34,7 +38,9 @@ class Allowance {
 
   /** Until something is left, from the last `left` on. */
   waitUs(perSecond: number): Micros {
-    return perSecond === 0 || this.#left > 0 ? 0 : Math.ceil((-this.#left / perSecond) * SECOND) + 1;
+    return perSecond === 0 || this.#left > 0
+      ? 0
+      : Math.ceil((-this.#left / perSecond) * SECOND) + 1;
   }
 }
 
@@ -82,6 +88,8 @@ export class ClientRate {
   opensAt(now: Micros): Micros {
     if (this.open(now)) return NEVER;
     const { bytesPerSecond, packetsPerSecond } = this.#limits;
-    return now + Math.max(this.#bytes.waitUs(bytesPerSecond), this.#packets.waitUs(packetsPerSecond));
+    return (
+      now + Math.max(this.#bytes.waitUs(bytesPerSecond), this.#packets.waitUs(packetsPerSecond))
+    );
   }
 }

@@ -1,24 +1,43 @@
 /**
  * The stream sockets of one client: frames to streams and back, with credit in both directions.
  *
- * A stream that the client does not read stops getting data when its credit is used up, and a stream whose far end is
- * slow gives the client no credit; neither holds up another. Owns the socket numbers of streams and listeners.
+ * A stream that the client does not read stops getting data when its credit is used up, and a
+ * stream whose far end is slow gives the client no credit; neither holds up another. Owns the
+ * socket numbers of streams and listeners.
  */
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { LivenessLimits, OwnLimits } from '../session/stream-liveness.ts';
-import { WRITE_INITIAL_BYTES, type Stream, type StreamError, type StreamOptions, type StreamOwner } from '../session/stream.ts';
+import {
+  WRITE_INITIAL_BYTES,
+  type Stream,
+  type StreamError,
+  type StreamOptions,
+  type StreamOwner,
+} from '../session/stream.ts';
 import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
 import {
-  ACCEPTED_SOCKET_FIRST, encodeControl, encodeCredit, encodeSocketFrame, encodeStreamHead, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_STREAM_END, STREAM_CREDIT_INITIAL,
-  STREAM_DATA_BYTES_MAX, STREAM_HEAD_BYTES,
+  ACCEPTED_SOCKET_FIRST,
+  encodeControl,
+  encodeCredit,
+  encodeSocketFrame,
+  encodeStreamHead,
+  FRAME_EVENT,
+  FRAME_HEAD_BYTES,
+  FRAME_STREAM_END,
+  STREAM_CREDIT_INITIAL,
+  STREAM_DATA_BYTES_MAX,
+  STREAM_HEAD_BYTES,
 } from 'spines-client/protocol';
 import { assert } from '../base/assert.ts';
 import type { ClientOut, Reply } from './client.ts';
 
-assert(WRITE_INITIAL_BYTES === STREAM_CREDIT_INITIAL, 'what a stream takes at first is what the protocol promises');
+assert(
+  WRITE_INITIAL_BYTES === STREAM_CREDIT_INITIAL,
+  'what a stream takes at first is what the protocol promises',
+);
 
 export interface StreamSocket {
   readonly number: number;
@@ -51,7 +70,9 @@ export interface CreditGate {
   onHeld(): void;
 }
 
-/** Credit is given in pieces, so that streams share the rate evenly and no burst goes far beyond it. */
+/**
+ * Credit is given in pieces, so that streams share the rate evenly and no burst goes far beyond it.
+ */
 const CREDIT_PIECE_BYTES = 4_096;
 
 /** Filled and copied at once. */
@@ -69,7 +90,13 @@ export class ClientStreams implements StreamOwner {
   readonly #waiting = new Set<StreamSocket>();
   #nextAccepted = ACCEPTED_SOCKET_FIRST;
 
-  constructor(streams: Streams, out: ClientOut, socketsMax: number, nameOf: (node: NodeId) => string, gate: CreditGate) {
+  constructor(
+    streams: Streams,
+    out: ClientOut,
+    socketsMax: number,
+    nameOf: (node: NodeId) => string,
+    gate: CreditGate,
+  ) {
     this.#streams = streams;
     this.#out = out;
     this.#socketsMax = socketsMax;
@@ -90,7 +117,19 @@ export class ClientStreams implements StreamOwner {
   }
 
   open(number: number, options: StreamOptions, limits: OwnLimits): void {
-    this.#sockets.set(number, { number, options, limits, port: 0, stream: null, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0 });
+    this.#sockets.set(number, {
+      number,
+      options,
+      limits,
+      port: 0,
+      stream: null,
+      listening: false,
+      credit: STREAM_CREDIT_INITIAL,
+      onConnect: null,
+      endTold: false,
+      held: 0,
+      prepaid: 0,
+    });
   }
 
   /** Remembers the port; it is taken when the socket listens or connects. */
@@ -113,7 +152,13 @@ export class ClientStreams implements StreamOwner {
     return stream?.effectiveLimits ?? this.#streams.limitsFor(limits);
   }
 
-  connect(number: number, node: NodeId, port: Port, timeoutUs: Micros | undefined, reply: Reply): void {
+  connect(
+    number: number,
+    node: NodeId,
+    port: Port,
+    timeoutUs: Micros | undefined,
+    reply: Reply,
+  ): void {
     const socket = this.#idle(number);
     socket.onConnect = reply;
     socket.stream = this.#streams.connect(node, port, socket.port, this, socket.options, timeoutUs);
@@ -125,13 +170,25 @@ export class ClientStreams implements StreamOwner {
   listen(number: number, port: Port, backlog: number): Port {
     const socket = this.#idle(number);
     const { dissemination, congestion, secrecy } = socket.options;
-    socket.port = this.#streams.listen(port === 0 ? socket.port : port, backlog, (chosen): StreamListener => (
-      { port: chosen, dissemination, congestion, secrecy, onAccept: (stream) => this.#onAccept(socket, stream) }));
+    socket.port = this.#streams.listen(
+      port === 0 ? socket.port : port,
+      backlog,
+      (chosen): StreamListener => ({
+        port: chosen,
+        dissemination,
+        congestion,
+        secrecy,
+        onAccept: (stream) => this.#onAccept(socket, stream),
+      }),
+    );
     socket.listening = true;
     return socket.port;
   }
 
-  /** The client is done with the socket: what it wrote is still delivered. `broken`: the client itself is gone, in the middle of what it did. */
+  /**
+   * The client is done with the socket: what it wrote is still delivered. `broken`: the client
+   * itself is gone, in the middle of what it did.
+   */
   close(number: number, broken = false): void {
     const socket = this.#sockets.get(number);
     if (socket === undefined) return;
@@ -192,7 +249,11 @@ export class ClientStreams implements StreamOwner {
     if (socket?.onConnect === null || socket === undefined) return;
     const reply = socket.onConnect;
     socket.onConnect = null;
-    reply({ port: stream.localPort, remoteNode: formatNodeId(stream.node), remotePort: stream.port });
+    reply({
+      port: stream.localPort,
+      remoteNode: formatNodeId(stream.node),
+      remotePort: stream.port,
+    });
   }
 
   onReadable(stream: Stream): void {
@@ -240,23 +301,47 @@ export class ClientStreams implements StreamOwner {
       socket.onConnect(this.#describe(stream, error ?? 'ECONNRESET'));
       return;
     }
-    if (error === null && !socket.endTold) this.#out.write(encodeSocketFrame(FRAME_STREAM_END, socket.number));
-    const why = error === null ? {} : { code: error, message: this.#describe(stream, error).message };
-    this.#out.write(encodeControl(FRAME_EVENT, { event: 'streamClosed', socket: socket.number, ...why }));
+    if (error === null && !socket.endTold)
+      this.#out.write(encodeSocketFrame(FRAME_STREAM_END, socket.number));
+    const why =
+      error === null ? {} : { code: error, message: this.#describe(stream, error).message };
+    this.#out.write(
+      encodeControl(FRAME_EVENT, { event: 'streamClosed', socket: socket.number, ...why }),
+    );
   }
 
   #onAccept(listener: StreamSocket, stream: Stream): StreamOwner | null {
     if (!this.#sockets.has(listener.number) || this.#sockets.size >= this.#socketsMax) return null;
-    do this.#nextAccepted = this.#nextAccepted === 0xffff_ffff ? ACCEPTED_SOCKET_FIRST : this.#nextAccepted + 1;
+    do
+      this.#nextAccepted =
+        this.#nextAccepted === 0xffff_ffff ? ACCEPTED_SOCKET_FIRST : this.#nextAccepted + 1;
     while (this.#sockets.has(this.#nextAccepted));
     const number = this.#nextAccepted;
     const socket: StreamSocket = {
-      number, options: stream.options, limits: listener.limits, port: stream.localPort, stream, listening: false, credit: STREAM_CREDIT_INITIAL, onConnect: null, endTold: false, held: 0, prepaid: 0,
+      number,
+      options: stream.options,
+      limits: listener.limits,
+      port: stream.localPort,
+      stream,
+      listening: false,
+      credit: STREAM_CREDIT_INITIAL,
+      onConnect: null,
+      endTold: false,
+      held: 0,
+      prepaid: 0,
     };
     stream.limits = socket.limits;
     this.#sockets.set(number, socket);
     this.#byStream.set(stream, socket);
-    this.#out.write(encodeControl(FRAME_EVENT, { event: 'accepted', listener: listener.number, socket: number, node: formatNodeId(stream.node), port: stream.port }));
+    this.#out.write(
+      encodeControl(FRAME_EVENT, {
+        event: 'accepted',
+        listener: listener.number,
+        socket: number,
+        node: formatNodeId(stream.node),
+        port: stream.port,
+      }),
+    );
     return this;
   }
 
@@ -284,23 +369,50 @@ export class ClientStreams implements StreamOwner {
 
   #idle(number: number): StreamSocket {
     const socket = this.#sockets.get(number);
-    if (socket === undefined) throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
+    if (socket === undefined)
+      throw new SpinesError('EBADF', `there is no socket ${number} on this connection`);
     if (socket.listening) throw new SpinesError('EINVAL', `socket ${number} is listening already`);
-    if (socket.stream !== null) throw new SpinesError('EISCONN', `socket ${number} is connected, or connecting, already`);
+    if (socket.stream !== null)
+      throw new SpinesError('EISCONN', `socket ${number} is connected, or connecting, already`);
     return socket;
   }
 
   #describe(stream: Stream, error: Exclude<StreamError, null>): SpinesError {
     const where = `${this.#nameOf(stream.node)} port ${stream.port}`;
     switch (error) {
-      case 'ECONNREFUSED': return new SpinesError(error, `nobody listens on ${where}, or not for this routing; start the program there, or check port and routing`);
-      case 'EACCES': return new SpinesError(error, `rules of ${this.#nameOf(stream.node)} do not let this node open streams to port ${stream.port}; ask its operator (firewall.inbound in its config)`);
-      case 'ETIMEDOUT': return new SpinesError(error, stream.noRoute
-        ? `${where} has been out of reach for too long, no route leads there; \`spines routes\` shows what is reachable`
-        : `${where} does not answer any more, or never did; \`spines trace\` shows how far packets get`);
-      case 'EHOSTUNREACH': return new SpinesError(error, `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`);
-      case 'ECONNRESET': return new SpinesError(error, `${where} ended the stream: its program or its daemon stopped`);
-      case 'ECONNABORTED': return new SpinesError(error, `the stream to ${where} was ended here`);
+      case 'ECONNREFUSED':
+        return new SpinesError(
+          error,
+          `nobody listens on ${where}, or not for this routing; start the program there, or ` +
+            'check port and routing',
+        );
+      case 'EACCES':
+        return new SpinesError(
+          error,
+          `rules of ${this.#nameOf(stream.node)} do not let this node open streams to port ` +
+            `${stream.port}; ask its operator (firewall.inbound in its config)`,
+        );
+      case 'ETIMEDOUT':
+        return new SpinesError(
+          error,
+          stream.noRoute
+            ? `${where} has been out of reach for too long, no route leads there; \`spines ` +
+                `routes\` shows what is reachable`
+            : `${where} does not answer any more, or never did; \`spines trace\` shows how far ` +
+                'packets get',
+        );
+      case 'EHOSTUNREACH':
+        return new SpinesError(
+          error,
+          `no route to ${this.#nameOf(stream.node)}; \`spines routes\` shows what is reachable`,
+        );
+      case 'ECONNRESET':
+        return new SpinesError(
+          error,
+          `${where} ended the stream: its program or its daemon stopped`,
+        );
+      case 'ECONNABORTED':
+        return new SpinesError(error, `the stream to ${where} was ended here`);
     }
   }
 }

@@ -1,7 +1,9 @@
 /**
- * What a connected client needs from the daemon, and the daemon from whoever carries the client's bytes.
+ * What a connected client needs from the daemon, and the daemon from whoever carries the client's
+ * bytes.
  *
- * Types, and the access of a local program; so that parts of a client need not know the port that holds them.
+ * Types, and the access of a local program; so that parts of a client need not know the port that
+ * holds them.
  */
 
 import type { SpinesError } from '../base/errors.ts';
@@ -28,7 +30,10 @@ export interface TokenGrant {
 
 /** Which way a client came, and what it may do. */
 export interface ClientAccess {
-  /** What a HELLO's token lets its bearer do; null: it is none of this daemon's. Null: the way itself says who may come. */
+  /**
+   * What a HELLO's token lets its bearer do; null: it is none of this daemon's. Null: the way
+   * itself says who may come.
+   */
   readonly tokenGrant: ((token: string) => TokenGrant | null) | null;
   /** The name in a remote client's certificate; null for programs on this machine. */
   readonly certificate: string | null;
@@ -41,7 +46,12 @@ export interface ClientAccess {
 }
 
 /** A program that may open the daemon's own Unix socket. */
-export const LOCAL_ACCESS: ClientAccess = Object.freeze({ tokenGrant: null, certificate: null, role: 'full', from: 'this machine' });
+export const LOCAL_ACCESS: ClientAccess = Object.freeze({
+  tokenGrant: null,
+  certificate: null,
+  role: 'full',
+  from: 'this machine',
+});
 /** Of a certificate, where nothing else is said. */
 export const REMOTE_ROLE: ClientRole = 'use';
 

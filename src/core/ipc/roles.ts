@@ -1,8 +1,8 @@
 /**
  * What a client may do: look, use sockets, or change the daemon.
  *
- * Owns which operation needs which role. How a client comes by its role is the doors' business: the socket that it opened, the
- * token that it showed, or the name and groups in its certificate.
+ * Owns which operation needs which role. How a client comes by its role is the doors' business: the
+ * socket that it opened, the token that it showed, or the name and groups in its certificate.
  */
 
 /** Each may do what those before it may. */
@@ -11,12 +11,33 @@ export type ClientRole = (typeof CLIENT_ROLES)[number];
 
 /** Requests about the daemon that change nothing. */
 const LOOKS: ReadonlySet<string> = new Set([
-  'status', 'links', 'routes', 'byzantineRoutes', 'nodes', 'sessions', 'firewall', 'mayReach', 'ping', 'trace', 'byzantineTrace', 'resolve',
+  'status',
+  'links',
+  'routes',
+  'byzantineRoutes',
+  'nodes',
+  'sessions',
+  'firewall',
+  'mayReach',
+  'ping',
+  'trace',
+  'byzantineTrace',
+  'resolve',
 ]);
 /** About a client's own sockets: without one, there is nothing to do to it. */
-const USES: ReadonlySet<string> = new Set(['socket', 'bind', 'connect', 'listen', 'close', 'setOption', 'getOption']);
+const USES: ReadonlySet<string> = new Set([
+  'socket',
+  'bind',
+  'connect',
+  'listen',
+  'close',
+  'setOption',
+  'getOption',
+]);
 
-/** The least role that may ask for `op`; what nobody knows is for nobody but those who may do all. */
+/**
+ * The least role that may ask for `op`; what nobody knows is for nobody but those who may do all.
+ */
 export function roleFor(op: string): ClientRole {
   return LOOKS.has(op) ? 'read-only' : USES.has(op) ? 'use' : 'full';
 }

@@ -1,5 +1,6 @@
 /**
- * Best-effort service: a packet is sent once, at once, and never again (paper section 4, Unreliable Data Link).
+ * Best-effort service: a packet is sent once, at once, and never again (paper section 4, Unreliable
+ * Data Link).
  *
  * Only when the datagram sink pushes back do packets wait, in a bounded fair queue. `@hot`
  */
@@ -30,7 +31,13 @@ export class BestEffortService implements DataService {
   readonly #pool: PacketPool;
   readonly #queue: SendQueue;
 
-  constructor(out: BestEffortOutput, sink: DatagramSink, pool: PacketPool, queueBytes: number, salt = 0) {
+  constructor(
+    out: BestEffortOutput,
+    sink: DatagramSink,
+    pool: PacketPool,
+    queueBytes: number,
+    salt = 0,
+  ) {
     this.#out = out;
     this.#sink = sink;
     this.#pool = pool;

@@ -1,28 +1,55 @@
 /**
- * A channel: an agreement with a peer, its two packet-number spaces, and the keys and receiver indices of the day.
+ * A channel: an agreement with a peer, its two packet-number spaces, and the keys and receiver
+ * indices of the day.
  *
- * Owns the datagram being filled: frames of a turn share it up to the path's size, and the turn's end seals and sends
- * it. A frame that is longer than the path takes stands alone until it is sent, and then leaves in pieces: whoever writes
- * frames need not know. Does not know what frames mean. A link has one current channel; a handshake makes a new one, or gives the channel
- * a new epoch: other keys and indices, while numbers, acknowledgements and what is under way go on.
- * The invariant: a packet number is sent once, and an arrived one is used once, over all epochs. `@hot`
+ * Owns the datagram being filled: frames of a turn share it up to the path's size, and the turn's
+ * end seals and sends it. A frame that is longer than the path takes stands alone until it is sent,
+ * and then leaves in pieces: whoever writes frames need not know. Does not know what frames mean. A
+ * link has one current channel; a handshake makes a new one, or gives the channel a new epoch:
+ * other keys and indices, while numbers, acknowledgements and what is under way go on. The
+ * invariant: a packet number is sent once, and an arrived one is used once, over all epochs. `@hot`
  */
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
 import { NEVER, type Micros } from '../base/time.ts';
-import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, encodeDatagramHeader, PACKET_NUMBER_MAX, PROBE_NUMBER_MIN } from '../wire/datagram-header.ts';
+import {
+  DATAGRAM_DATA,
+  DATAGRAM_SEALED_DATA,
+  encodeDatagramHeader,
+  PACKET_NUMBER_MAX,
+  PROBE_NUMBER_MIN,
+} from '../wire/datagram-header.ts';
 import { FRAME_ACK, FRAME_SIZE_PROBE, FRAME_SPLIT, putFrameHead } from '../wire/frames.ts';
-import { encodeSplitHead, putSizeToken, SIZE_TOKEN_BYTES, splitParts, SPLIT_HEAD_BYTES, type SizeToken, type SplitHead } from '../wire/path-size.ts';
-import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import {
+  encodeSplitHead,
+  putSizeToken,
+  SIZE_TOKEN_BYTES,
+  splitParts,
+  SPLIT_HEAD_BYTES,
+  type SizeToken,
+  type SplitHead,
+} from '../wire/path-size.ts';
+import {
+  DATAGRAM_BYTES_MAX,
+  DATAGRAM_HEADER_BYTES,
+  FRAME_HEAD_BYTES,
+  TAG_BYTES,
+} from '../wire/sizes.ts';
 import { ReplayWindow } from '../base/replay-window.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Seal } from './handshaker.ts';
 
-/** Frames of the largest datagram end here, whether or not a tag follows: nothing moves when a link is sealed. */
+/**
+ * Frames of the largest datagram end here, whether or not a tag follows: nothing moves when a link
+ * is sealed.
+ */
 const BODY_END_MAX = DATAGRAM_BYTES_MAX - TAG_BYTES;
-/** Datagrams whose lengths are remembered: more than may be under way when the path is found to lose the long ones. */
+/**
+ * Datagrams whose lengths are remembered: more than may be under way when the path is found to lose
+ * the long ones.
+ */
 const LENGTHS = 256;
 /** Of numbers of size probes a peer may have missed or got in another order. */
 const PROBE_WINDOW_WORDS = 4;
@@ -80,12 +107,22 @@ export class Epoch {
   readonly certificate: Certificate | null;
   /** Serial of the certificate of ours that the peer was shown then. */
   readonly presented: string;
-  /** Another handshake, made at the same time, counts: what comes with these keys is taken, but nothing is sent with them. */
+  /**
+   * Another handshake, made at the same time, counts: what comes with these keys is taken, but
+   * nothing is sent with them.
+   */
   superseded = false;
   /** Datagrams sent with it. */
   sent = 0;
 
-  constructor(localIndex: number, remoteIndex: number, seal: Seal | null, madeAt: Micros, certificate: Certificate | null, presented: string) {
+  constructor(
+    localIndex: number,
+    remoteIndex: number,
+    seal: Seal | null,
+    madeAt: Micros,
+    certificate: Certificate | null,
+    presented: string,
+  ) {
     this.localIndex = localIndex;
     this.remoteIndex = remoteIndex;
     this.seal = seal;
@@ -135,7 +172,13 @@ export class Channel {
   readonly #lengths = new Uint16Array(LENGTHS);
   #listed = false;
 
-  constructor(epoch: Epoch, instance: number, endpoint: Endpoint, sink: DatagramSink, flushList: FlushList) {
+  constructor(
+    epoch: Epoch,
+    instance: number,
+    endpoint: Endpoint,
+    sink: DatagramSink,
+    flushList: FlushList,
+  ) {
     this.epoch = epoch;
     this.instance = instance;
     this.endpoint = endpoint;
@@ -143,7 +186,10 @@ export class Channel {
     this.#flushList = flushList;
   }
 
-  /** Sends with `epoch` from now on; what was used before is still taken until `overlapUntil`. Returns the epoch that is over at once, if any. */
+  /**
+   * Sends with `epoch` from now on; what was used before is still taken until `overlapUntil`.
+   * Returns the epoch that is over at once, if any.
+   */
   enter(epoch: Epoch, overlapUntil: Micros): Epoch | null {
     const over = this.lastEpoch;
     this.lastEpoch = this.epoch;
@@ -173,19 +219,29 @@ export class Channel {
   }
 
   /**
-   * Begins a frame of exactly `bodyBytes` and returns where in `buffer` its body goes. The caller fills the
-   * body before anything else happens on this channel.
+   * Begins a frame of exactly `bodyBytes` and returns where in `buffer` its body goes. The caller
+   * fills the body before anything else happens on this channel.
    */
   frame(type: number, bodyBytes: number): number {
-    assert(DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + bodyBytes <= BODY_END_MAX, 'a frame fits the largest datagram');
-    if (this.#end + FRAME_HEAD_BYTES + bodyBytes > this.#bodyEnd && this.#end > DATAGRAM_HEADER_BYTES) this.#send();
+    assert(
+      DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + bodyBytes <= BODY_END_MAX,
+      'a frame fits the largest datagram',
+    );
+    if (
+      this.#end + FRAME_HEAD_BYTES + bodyBytes > this.#bodyEnd &&
+      this.#end > DATAGRAM_HEADER_BYTES
+    )
+      this.#send();
     const at = putFrameHead(this.buffer, this.#end, type, bodyBytes);
     this.#end = at + bodyBytes;
     this.touch();
     return at;
   }
 
-  /** Begins a frame of `prefixBytes`, for the caller to fill, and a copy of `from[start..end)`. Returns where the frame's body begins. */
+  /**
+   * Begins a frame of `prefixBytes`, for the caller to fill, and a copy of `from[start..end)`.
+   * Returns where the frame's body begins.
+   */
   frameOf(type: number, prefixBytes: number, from: Uint8Array, start: number, end: number): number {
     const at = this.frame(type, prefixBytes + end - start);
     this.#copy(from, start, end, at + prefixBytes);
@@ -193,13 +249,19 @@ export class Channel {
   }
 
   /**
-   * `from[start..end)` to the end of what is filled. A copy of part of an array makes a view of it first; it is cheaper to copy the whole,
-   * and to put back the few bytes that this overwrote in front. What lies behind the end of the datagram means nothing.
+   * `from[start..end)` to the end of what is filled. A copy of part of an array makes a view of it
+   * first; it is cheaper to copy the whole, and to put back the few bytes that this overwrote in
+   * front. What lies behind the end of the datagram means nothing.
    */
   #copy(from: Uint8Array, start: number, end: number, at: number): void {
     const { buffer } = this;
     const shift = at - start;
-    if (start > FRONT.length || end - start <= FRONT.length || shift < 0 || shift + from.length > buffer.length) {
+    if (
+      start > FRONT.length ||
+      end - start <= FRONT.length ||
+      shift < 0 ||
+      shift + from.length > buffer.length
+    ) {
       copyBytes(from, start, end, buffer, at);
       return;
     }
@@ -215,12 +277,16 @@ export class Channel {
 
   /** Datagrams that what is being filled will leave in, under numbers that follow one another. */
   get fillingDatagrams(): number {
-    return this.#end > this.#bodyEnd ? splitParts(this.#end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES, this.#size) : 1;
+    return this.#end > this.#bodyEnd
+      ? splitParts(this.#end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES, this.#size)
+      : 1;
   }
 
   /** Bytes of the datagram with that number; 0 when it was not sent, or is forgotten. */
   lengthOf(number: number): number {
-    return number < this.#nextNumber && number >= this.#nextNumber - LENGTHS ? this.#lengths[number & (LENGTHS - 1)]! : 0;
+    return number < this.#nextNumber && number >= this.#nextNumber - LENGTHS
+      ? this.#lengths[number & (LENGTHS - 1)]!
+      : 0;
   }
 
   /** Makes the end of the turn flush this channel, even if only an ack is to be sent. */
@@ -235,7 +301,9 @@ export class Channel {
     return this.#bodyEnd - this.#end - FRAME_HEAD_BYTES;
   }
 
-  /** Sends what was written since the last flush to `endpoint`, wherever the peer is believed to be. */
+  /**
+   * Sends what was written since the last flush to `endpoint`, wherever the peer is believed to be.
+   */
   flushTo(endpoint: Endpoint): void {
     const usual = this.endpoint;
     this.endpoint = endpoint;
@@ -243,12 +311,16 @@ export class Channel {
     this.endpoint = usual;
   }
 
-  /** Sends the datagram being filled, if it has frames. Called at the end of a turn, or when it is full. */
+  /**
+   * Sends the datagram being filled, if it has frames. Called at the end of a turn, or when it is
+   * full.
+   */
   flush(): void {
     this.#listed = false;
     const ackBytes = this.ackWriter?.ackBytes ?? 0;
     if (ackBytes > 0 && (this.#end > DATAGRAM_HEADER_BYTES || this.ackWriter!.ackNow)) {
-      if (this.#end + FRAME_HEAD_BYTES + ackBytes > this.#bodyEnd && this.ackWriter!.ackNow) this.#send();
+      if (this.#end + FRAME_HEAD_BYTES + ackBytes > this.#bodyEnd && this.ackWriter!.ackNow)
+        this.#send();
       if (this.#end + FRAME_HEAD_BYTES + ackBytes <= this.#bodyEnd) {
         const at = putFrameHead(this.buffer, this.#end, FRAME_ACK, ackBytes);
         this.#end = at + ackBytes;
@@ -258,10 +330,18 @@ export class Channel {
     if (this.#end > DATAGRAM_HEADER_BYTES) this.#send();
   }
 
-  /** Sends a datagram of exactly `bytes` that asks whether it arrives; at once, and apart from all others. */
+  /**
+   * Sends a datagram of exactly `bytes` that asks whether it arrives; at once, and apart from all
+   * others.
+   */
   probeSize(bytes: number, token: SizeToken): void {
     const end = bytes - (this.epoch.seal === null ? 0 : TAG_BYTES);
-    const at = putFrameHead(SCRATCH, DATAGRAM_HEADER_BYTES, FRAME_SIZE_PROBE, end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES);
+    const at = putFrameHead(
+      SCRATCH,
+      DATAGRAM_HEADER_BYTES,
+      FRAME_SIZE_PROBE,
+      end - DATAGRAM_HEADER_BYTES - FRAME_HEAD_BYTES,
+    );
     putSizeToken(SCRATCH, at, token);
     SCRATCH.fill(0, at + SIZE_TOKEN_BYTES, end);
     this.#sendAs(this.#nextProbe, SCRATCH, end);
@@ -276,7 +356,10 @@ export class Channel {
     else this.#sendPieces(buffer, end);
   }
 
-  /** `buffer[..end)` has one frame, which is too long. Pieces are alike, so that they leave in one batch. */
+  /**
+   * `buffer[..end)` has one frame, which is too long. Pieces are alike, so that they leave in one
+   * batch.
+   */
   #sendPieces(buffer: Uint8Array, end: number): void {
     const start = DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES;
     const count = splitParts(end - start, this.#size);
@@ -287,9 +370,15 @@ export class Channel {
     this.#nextSplit = (this.#nextSplit + 1) & 0xffff;
     this.splitFrames += 1;
     for (let index = 0; index < count; index += 1) {
-      const from = start + index * each, to = Math.min(end, from + each);
+      const from = start + index * each,
+        to = Math.min(end, from + each);
       SPLIT.index = index;
-      const body = putFrameHead(SCRATCH, DATAGRAM_HEADER_BYTES, FRAME_SPLIT, SPLIT_HEAD_BYTES + to - from);
+      const body = putFrameHead(
+        SCRATCH,
+        DATAGRAM_HEADER_BYTES,
+        FRAME_SPLIT,
+        SPLIT_HEAD_BYTES + to - from,
+      );
       const at = encodeSplitHead(SPLIT, SCRATCH, body);
       copyBytes(buffer, from, to, SCRATCH, at);
       this.#sendNext(SCRATCH, at + to - from);

@@ -9,11 +9,16 @@ import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
 
 export interface DataService {
-  /** Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and counts the drop. */
+  /**
+   * Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and
+   * counts the drop.
+   */
   offer(packet: Packet): boolean;
   /** True while some sender here was told to wait. */
   readonly congested: boolean;
-  /** True while the flow of `packet`, which begins here, is to wait: it holds much of a long queue. */
+  /**
+   * True while the flow of `packet`, which begins here, is to wait: it holds much of a long queue.
+   */
   holds(packet: Packet): boolean;
   /** Takes what waits of the flow of `packet` out of the queue; `take` owns it. */
   recall(packet: Packet, take: (kept: KeptPacket) => void): void;

@@ -14,6 +14,9 @@ export interface DialConfig {
   readonly key?: Uint8Array;
   /** The node's name, where it is known beforehand: for people. */
   readonly name?: string;
-  /** Congestion control of this link; default: the daemon's. Each side's choice governs what it sends. */
+  /**
+   * Congestion control of this link; default: the daemon's. Each side's choice governs what it
+   * sends.
+   */
   readonly congestion?: CongestionName;
 }

@@ -1,9 +1,10 @@
 /**
  * Why a neighbour of the configuration has no link: what its dial has seen, and which of it counts.
  *
- * Owns the table of reasons and the evidence of one dial; the sentences are why.ts's, and who gathers evidence is
- * neighbour-watch.ts. Invariant: what is known for sure outranks what is likely, and evidence that has not been seen again for
- * EVIDENCE_KEPT counts no longer. Bounded: one entry for each reason.
+ * Owns the table of reasons and the evidence of one dial; the sentences are why.ts's, and who
+ * gathers evidence is neighbour-watch.ts. Invariant: what is known for sure outranks what is
+ * likely, and evidence that has not been seen again for EVIDENCE_KEPT counts no longer. Bounded:
+ * one entry for each reason.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -11,8 +12,8 @@ import { SECOND, type Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 
 /**
- * Reason -> rank. The higher ranks are proven by a handshake or known here; then what the address says of itself, which anybody
- * there may; then what the network says; then what is left.
+ * Reason -> rank. The higher ranks are proven by a handshake or known here; then what the address
+ * says of itself, which anybody there may; then what the network says; then what is left.
  */
 export const WHY_RANKS = {
   /** Nothing comes back. */

@@ -1,7 +1,9 @@
 /**
- * One attempt to reach a peer, over and over: a neighbour of the configuration, or new keys for a link that is up.
+ * One attempt to reach a peer, over and over: a neighbour of the configuration, or new keys for a
+ * link that is up.
  *
- * Owns what a handshake needs between its messages and the pauses between attempts; when to send is the link table's.
+ * Owns what a handshake needs between its messages and the pauses between attempts; when to send is
+ * the link table's.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -16,11 +18,15 @@ import type { Link } from './link.ts';
 import type { ToldRefusal } from './told-refusal.ts';
 import type { DialConfig } from './dial-config.ts';
 
-/** A key that was asked for is asked for again after this many unanswered attempts: the peer may have a new one. */
+/**
+ * A key that was asked for is asked for again after this many unanswered attempts: the peer may
+ * have a new one.
+ */
 export const FORGET_KEY_AFTER = 12;
 /** This many attempts follow one another at the pace of the configuration, then the pauses grow. */
 const QUICK_ATTEMPTS = 8;
-const GROWTH = 1.5, SLOWEST = 2;
+const GROWTH = 1.5,
+  SLOWEST = 2;
 
 export class Dial implements Call {
   config: DialConfig;
@@ -40,7 +46,12 @@ export class Dial implements Call {
   refusal: ToldRefusal | null = null;
   #pause: Micros = 0;
 
-  constructor(config: DialConfig, channel: Channel | null, now: Micros, onDue: (dial: Dial) => void) {
+  constructor(
+    config: DialConfig,
+    channel: Channel | null,
+    now: Micros,
+    onDue: (dial: Dial) => void,
+  ) {
     this.config = config;
     this.endpoint = makeEndpoint(config.address, config.port);
     this.#channel = channel;
@@ -71,7 +82,10 @@ export class Dial implements Call {
     return this.outcome.asked;
   }
 
-  /** What the peer's certificate says is what it answers to from now on, unless the operator said otherwise. */
+  /**
+   * What the peer's certificate says is what it answers to from now on, unless the operator said
+   * otherwise.
+   */
   learnKey(certificate: Certificate | null): void {
     if (certificate !== null && this.forgetsKey) this.key = certificate.exchangeKey;
   }
@@ -93,7 +107,16 @@ export class Dial implements Call {
   /** Whether `config` means the same neighbour in the same way. */
   isFor(config: DialConfig): boolean {
     const mine = this.config;
-    const sameKey = mine.key === undefined ? config.key === undefined : config.key !== undefined && equalBytes(mine.key, config.key);
-    return mine.address === config.address && mine.port === config.port && mine.node === config.node && mine.congestion === config.congestion && sameKey;
+    const sameKey =
+      mine.key === undefined
+        ? config.key === undefined
+        : config.key !== undefined && equalBytes(mine.key, config.key);
+    return (
+      mine.address === config.address &&
+      mine.port === config.port &&
+      mine.node === config.node &&
+      mine.congestion === config.congestion &&
+      sameKey
+    );
   }
 }

@@ -1,5 +1,6 @@
 /**
- * What links and their table need from their surroundings: the settings, and what a daemon has one of for all its links.
+ * What links and their table need from their surroundings: the settings, and what a daemon has one
+ * of for all its links.
  *
  * Types only, so that a link need not know the table that holds it.
  */
@@ -75,7 +76,10 @@ export interface LinkEnvironment<L extends SomeLink = SomeLink> {
   onUnconfirmed(link: L): void;
 }
 
-export type LinkSurroundings = Pick<LinkEnvironment, 'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'> & {
+export type LinkSurroundings = Pick<
+  LinkEnvironment,
+  'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'
+> & {
   /** Null: links are not sealed, and anybody may make one. */
   readonly membership: Membership | null;
   /** Default: nobody has a name. */

@@ -1,5 +1,6 @@
 /**
- * How often something happened in the last hour: a link that goes down again and again is worth a look even while it is up. Bounded.
+ * How often something happened in the last hour: a link that goes down again and again is worth a
+ * look even while it is up. Bounded.
  */
 
 import { SECOND, type Micros } from '../base/time.ts';

@@ -1,8 +1,9 @@
 /**
- * What the link table needs of a handshake, sealed or not: the bytes of its messages and what they say.
+ * What the link table needs of a handshake, sealed or not: the bytes of its messages and what they
+ * say.
  *
- * Two implementations: plain-handshaker.ts for laboratories, sealed-handshaker.ts for everybody else. Neither knows
- * links or dials; the table decides what an agreement means.
+ * Two implementations: plain-handshaker.ts for laboratories, sealed-handshaker.ts for everybody
+ * else. Neither knows links or dials; the table decides what an agreement means.
  */
 
 import type { Endpoint } from '../base/datagram.ts';
@@ -32,7 +33,10 @@ export interface PeerHello {
   started: number;
   /** The wire version that both sides speak from now on. */
   version: number;
-  /** Receiver index of the channel, on this side, that the sender wants to continue with new keys; 0 = a new channel. */
+  /**
+   * Receiver index of the channel, on this side, that the sender wants to continue with new keys; 0
+   * = a new channel.
+   */
   continues: number;
   /** Grows with every INIT of a node; 0 where unknown. */
   stamp: number;
@@ -48,7 +52,9 @@ export interface Seal {
   readonly receive: Sealer;
 }
 
-/** One attempt to reach a peer: what makes its INIT, and what the handshaker keeps until the answer. */
+/**
+ * One attempt to reach a peer: what makes its INIT, and what the handshaker keeps until the answer.
+ */
 export interface Call {
   readonly node: NodeId | null;
   /** The peer's static key; null = not known yet. */
@@ -76,27 +82,53 @@ export interface Handshaker {
   readonly versions: VersionRange;
   /** The message read last. */
   readonly hello: PeerHello;
-  /** The certificate in the message read last when that was refused for it; null for another reason. */
+  /**
+   * The certificate in the message read last when that was refused for it; null for another reason.
+   */
   readonly refused: Certificate | null;
   /** Serial of the certificate that we present now; '' where there is none. */
   readonly presented: string;
-  /** Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if it asked for that. */
+  /**
+   * Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if
+   * it asked for that.
+   */
   readonly shown: string;
-  /** Writes the datagram that `call` needs next to `out`; returns its length, 0 when the call cannot be made. */
+  /**
+   * Writes the datagram that `call` needs next to `out`; returns its length, 0 when the call cannot
+   * be made.
+   */
   writeInit(call: Call, run: Run, out: Uint8Array): number;
   /** Equal for copies of one INIT and only for those; '' when it is not one. */
   fingerprint(bytes: Uint8Array, length: number): string;
   /** Reads an INIT into `hello`. May answer by itself (a cookie). */
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason;
-  /** Answers the INIT read last: writes the RESPONSE to `out`, 0 when impossible. The keys are in `seal`. */
-  writeResponse(localIndex: number, continues: number, run: Run, attempt: number, out: Uint8Array): number;
+  /**
+   * Answers the INIT read last: writes the RESPONSE to `out`, 0 when impossible. The keys are in
+   * `seal`.
+   */
+  writeResponse(
+    localIndex: number,
+    continues: number,
+    run: Run,
+    attempt: number,
+    out: Uint8Array,
+  ): number;
   /** Reads the RESPONSE to `call` into `hello`; the keys are in `seal`. */
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason;
-  /** Writes the question for the key at the call's address to `out`, to learn who is there; 0 where there are no keys. The answer shows in `keyShown`. */
+  /**
+   * Writes the question for the key at the call's address to `out`, to learn who is there; 0 where
+   * there are no keys. The answer shows in `keyShown`.
+   */
   writeKeyQuestion(call: Call, out: Uint8Array): number;
-  /** Any other handshake datagram; `call`: whom its index stands for. `takeRetry` says whether the call should be made again now. */
+  /**
+   * Any other handshake datagram; `call`: whom its index stands for. `takeRetry` says whether the
+   * call should be made again now.
+   */
   onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason;
-  /** The keys that the last writeResponse or readResponse agreed on; null on links that are not sealed. */
+  /**
+   * The keys that the last writeResponse or readResponse agreed on; null on links that are not
+   * sealed.
+   */
   readonly seal: Seal | null;
   /** The key that the `onOther` before showed, once. */
   takeKeyShown(): Uint8Array | null;

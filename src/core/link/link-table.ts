@@ -1,10 +1,11 @@
 /**
  * All links of a daemon: who is dialled, who may dial, and which link a datagram is for.
  *
- * Owns when a handshake happens and what its outcome means; its bytes are a Handshaker's. A dialler sends INIT until it is
- * answered; the answer (RESPONSE) gives both sides a channel, or new keys for the one they have. The answering side uses
- * them once the dialler has sent data with them, so a repeated or old INIT cannot cut a working link. When both dial at
- * once the INIT of the node with the lower id is ignored for its first attempts. A dial goes on for as long as its link is
+ * Owns when a handshake happens and what its outcome means; its bytes are a Handshaker's. A dialler
+ * sends INIT until it is answered; the answer (RESPONSE) gives both sides a channel, or new keys
+ * for the one they have. The answering side uses them once the dialler has sent data with them, so
+ * a repeated or old INIT cannot cut a working link. When both dial at once the INIT of the node
+ * with the lower id is ignored for its first attempts. A dial goes on for as long as its link is
  * not up; a link's keys are replaced by time, by volume, and when this node's certificate changes.
  */
 
@@ -17,8 +18,16 @@ import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
-  DATAGRAM_DATA, DATAGRAM_INIT, DATAGRAM_KEY_REQUEST, DATAGRAM_REFUSAL, DATAGRAM_RESPONSE, DATAGRAM_SEALED_DATA,
-  DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, decodeDatagramHeader, PROBE_NUMBER_MIN,
+  DATAGRAM_DATA,
+  DATAGRAM_INIT,
+  DATAGRAM_KEY_REQUEST,
+  DATAGRAM_REFUSAL,
+  DATAGRAM_RESPONSE,
+  DATAGRAM_SEALED_DATA,
+  DATAGRAM_SEALED_INIT,
+  DATAGRAM_SEALED_RESPONSE,
+  decodeDatagramHeader,
+  PROBE_NUMBER_MIN,
   type DatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
@@ -33,7 +42,13 @@ import { Link, type LinkUpper } from './link.ts';
 import { NeighbourWatch, type Neighbour } from './neighbour-watch.ts';
 import type { Directory } from './directory.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
-import { COPIES_BURST, COPIES_PER_SECOND, ReceiverIndices, type Answered, type ChannelEntry } from './receiver-indices.ts';
+import {
+  COPIES_BURST,
+  COPIES_PER_SECOND,
+  ReceiverIndices,
+  type Answered,
+  type ChannelEntry,
+} from './receiver-indices.ts';
 import { Refusals } from './refusals.ts';
 import type { ToldRefusal } from './told-refusal.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
@@ -46,21 +61,33 @@ const TIE_ATTEMPTS = 4;
 const FORGET_AFTER: Micros = 30 * SECOND;
 /** Certificates, keys and forgotten links are looked after this often. */
 const HOUSEKEEPING: Micros = 1 * SECOND;
-/** Of strangers' calls so many are looked into in a turn. The host reads up to 32 datagrams a turn, and has as many only while it is behind. */
+/**
+ * Of strangers' calls so many are looked into in a turn. The host reads up to 32 datagrams a turn,
+ * and has as many only while it is behind.
+ */
 const CALLS_PER_TURN = 8;
 /** What was sent under keys before the last ones is still opened for this long. */
 const OVERLAP: Micros = 10 * SECOND;
 /** Keys offered to a peer who never used them are forgotten after this long. */
 const CONFIRM_TIME: Micros = 5 * SECOND;
-/** The side that answered the last handshake renews keys itself when the dialler has not by then. */
+/**
+ * The side that answered the last handshake renews keys itself when the dialler has not by then.
+ */
 const LATER = 1.25;
 /** A link whose keys could not be renewed ends when they are this many times too old. */
 const TOO_OLD = 3;
 
 /** What is said of a datagram that is another one, or several. */
 const MISREAD: ReadonlySet<DropReason> = new Set([
-  DropReason.datagramTooShort, DropReason.datagramTooLong, DropReason.datagramType, DropReason.reservedNotZero, DropReason.receiverIndexUnknown,
-  DropReason.packetTooOld, DropReason.packetReplayed, DropReason.sealBroken, DropReason.handshakeMalformed,
+  DropReason.datagramTooShort,
+  DropReason.datagramTooLong,
+  DropReason.datagramType,
+  DropReason.reservedNotZero,
+  DropReason.receiverIndexUnknown,
+  DropReason.packetTooOld,
+  DropReason.packetReplayed,
+  DropReason.sealBroken,
+  DropReason.handshakeMalformed,
 ]);
 
 export class LinkTable {
@@ -100,13 +127,37 @@ export class LinkTable {
         upper.onLinkState(link, up);
       },
     };
-    this.watch = new NeighbourWatch({ clock: surroundings.clock, log: surroundings.log, membership, directory, probe, self: config.id, name: config.name ?? '' }, this.#dials);
+    this.watch = new NeighbourWatch(
+      {
+        clock: surroundings.clock,
+        log: surroundings.log,
+        membership,
+        directory,
+        probe,
+        self: config.id,
+        name: config.name ?? '',
+      },
+      this.#dials,
+    );
     this.#membership = membership;
-    this.handshaker = membership === null ? new PlainHandshaker(config.id, config.wireVersions)
-      : new SealedHandshaker(membership, surroundings.clock, surroundings.sink, config.wireVersions);
+    this.handshaker =
+      membership === null
+        ? new PlainHandshaker(config.id, config.wireVersions)
+        : new SealedHandshaker(
+            membership,
+            surroundings.clock,
+            surroundings.sink,
+            config.wireVersions,
+          );
     this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
     this.#run = run;
-    this.twins = new Twins(surroundings.clock, random, surroundings.log, (node) => this.#links.get(node)?.label ?? formatNodeId(node), (channel) => this.indices.forgetChannel(channel));
+    this.twins = new Twins(
+      surroundings.clock,
+      random,
+      surroundings.log,
+      (node) => this.#links.get(node)?.label ?? formatNodeId(node),
+      (channel) => this.indices.forgetChannel(channel),
+    );
     const draws = new Draws(random);
     this.indices = new ReceiverIndices(draws);
     this.#env = {
@@ -151,8 +202,14 @@ export class LinkTable {
   }
 
   /** Addresses that are dialled and have no link, for status. */
-  *unanswered(): IterableIterator<{ endpoint: Endpoint; node: NodeId | null; attempts: number; refusal: ToldRefusal | null }> {
-    for (const { link, endpoint, node, attempts, refusal } of this.#dials) if (link === null) yield { endpoint, node, attempts, refusal };
+  *unanswered(): IterableIterator<{
+    endpoint: Endpoint;
+    node: NodeId | null;
+    attempts: number;
+    refusal: ToldRefusal | null;
+  }> {
+    for (const { link, endpoint, node, attempts, refusal } of this.#dials)
+      if (link === null) yield { endpoint, node, attempts, refusal };
   }
 
   /** Every link, and every neighbour of the configuration that has none of its own, once each. */
@@ -170,13 +227,15 @@ export class LinkTable {
   stop(): void {
     this.#stopped = true;
     this.#env.timers.cancel(this.#houseTimer);
-    for (const dial of [...this.#dials, ...this.#rekeys.values()]) this.#env.timers.cancel(dial.timer);
+    for (const dial of [...this.#dials, ...this.#rekeys.values()])
+      this.#env.timers.cancel(dial.timer);
     for (const link of this.#links.values()) link.down('daemon stops', CLOSE_SHUTDOWN);
   }
 
   /**
-   * Takes over dials, `accept`, limits and the ages of keys. A neighbour that is no longer dialled loses its link, unless it
-   * dials us; everything else goes on undisturbed. Returns what changed, for the operator.
+   * Takes over dials, `accept`, limits and the ages of keys. A neighbour that is no longer dialled
+   * loses its link, unless it dials us; everything else goes on undisturbed. Returns what changed,
+   * for the operator.
    */
   reconfigure(config: LinkTableConfig): { added: DialConfig[]; removed: DialConfig[] } {
     this.#config = config;
@@ -205,12 +264,13 @@ export class LinkTable {
 
   /** What was sent to that address did not leave, for its size. */
   onDatagramTooLong(to: Endpoint): void {
-    for (const link of this.#links.values()) if (link.channel?.endpoint.key === to.key) link.onDatagramTooLong();
+    for (const link of this.#links.values())
+      if (link.channel?.endpoint.key === to.key) link.onDatagramTooLong();
   }
 
   /**
-   * A datagram arrived; `bytes[0..length)` belong to the callee from now on. False when they are none as they stand, and untouched:
-   * what the network delivered as one may be several. `@hot`
+   * A datagram arrived; `bytes[0..length)` belong to the callee from now on. False when they are
+   * none as they stand, and untouched: what the network delivered as one may be several. `@hot`
    */
   onDatagram(bytes: Uint8Array, length: number, from: Endpoint): boolean {
     let reason: DropReason = decodeDatagramHeader(bytes, length, this.#header);
@@ -223,25 +283,40 @@ export class LinkTable {
   #dispatch(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { type } = this.#header;
     const { sealed } = this.handshaker;
-    if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA)) return this.#onData(bytes, length, from);
-    if ((type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) && !this.#mayLookInto()) return DropReason.handshakeOverBudget;
-    if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT)) return this.#onInit(bytes, length, from);
-    if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE)) return this.#onResponse(bytes, length, from);
+    if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA))
+      return this.#onData(bytes, length, from);
+    if (
+      (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) &&
+      !this.#mayLookInto()
+    )
+      return DropReason.handshakeOverBudget;
+    if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT))
+      return this.#onInit(bytes, length, from);
+    if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE))
+      return this.#onResponse(bytes, length, from);
     if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);
     const entry = this.indices.get(this.#header.receiver);
     const dial = entry instanceof Dial ? entry : null;
-    if (type === DATAGRAM_REFUSAL) return dial === null ? DropReason.handshakeUnexpected : this.#onRefusal(dial, bytes, length, from);
+    if (type === DATAGRAM_REFUSAL)
+      return dial === null
+        ? DropReason.handshakeUnexpected
+        : this.#onRefusal(dial, bytes, length, from);
     const { number } = this.#header;
     const reason = this.handshaker.onOther(bytes, length, from, dial);
-    if (type === DATAGRAM_KEY_REQUEST && reason === DropReason.none) this.watch.onKeyAsked(from, number);
+    if (type === DATAGRAM_KEY_REQUEST && reason === DropReason.none)
+      this.watch.onKeyAsked(from, number);
     const key = this.handshaker.takeKeyShown();
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
-    if (reason === DropReason.securityMismatch) this.#refusals.refuse(bytes, length, from, reason, null);
+    if (reason === DropReason.securityMismatch)
+      this.#refusals.refuse(bytes, length, from, reason, null);
     if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
     return reason;
   }
 
-  /** A daemon that is behind gets many datagrams in a turn: of calls it throws away most then, so that what came over its links does not wait behind them. */
+  /**
+   * A daemon that is behind gets many datagrams in a turn: of calls it throws away most then, so
+   * that what came over its links does not wait behind them.
+   */
   #mayLookInto(): boolean {
     this.#calls += 1;
     return this.#calls <= CALLS_PER_TURN;
@@ -267,17 +342,23 @@ export class LinkTable {
     const { number } = this.#header;
     const probe = number >= PROBE_NUMBER_MIN;
     const replay = channel.windowOf(number);
-    if (!replay.isNew(number)) return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
+    if (!replay.isNew(number))
+      return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
     let end = length;
     if (epoch.seal !== null) {
       end -= TAG_BYTES;
-      if (end < DATAGRAM_HEADER_BYTES || !epoch.seal.receive.open(number, bytes, DATAGRAM_HEADER_BYTES, length)) return DropReason.sealBroken;
+      if (
+        end < DATAGRAM_HEADER_BYTES ||
+        !epoch.seal.receive.open(number, bytes, DATAGRAM_HEADER_BYTES, length)
+      )
+        return DropReason.sealBroken;
     }
     // Only from here on is the datagram the peer's word.
     if (epoch === channel.nextEpoch && !epoch.superseded) this.#enter(link, channel, epoch);
     const newest = number > replay.highest;
     replay.record(number);
-    if (channel !== link.channel && this.twins.isFormer(link.node, channel)) return this.#onFormer(link, channel, bytes, end);
+    if (channel !== link.channel && this.twins.isFormer(link.node, channel))
+      return this.#onFormer(link, channel, bytes, end);
     channel.receivedBytes += length;
     if (probe) return link.onSizeProbe(channel, bytes, end);
     link.onDatagram(channel, number, bytes, end, from, newest);
@@ -292,7 +373,8 @@ export class LinkTable {
     former.buffer[former.frame(FRAME_CLOSE, CLOSE_BODY_BYTES)] = CLOSE_REMOVED;
     former.flush();
     this.twins.endFormer(link.node);
-    if (over === 'present') link.down('another daemon with the same certificate is kept', CLOSE_REMOVED);
+    if (over === 'present')
+      link.down('another daemon with the same certificate is kept', CLOSE_REMOVED);
     return DropReason.none;
   }
 
@@ -305,23 +387,36 @@ export class LinkTable {
       dial.index = this.indices.free();
       this.indices.set(dial.index, dial);
     }
-    if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0) dial.key = null;
+    if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0)
+      dial.key = null;
     const length = this.handshaker.writeInit(dial, this.#run, this.#scratch);
-    if (length > 0) this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, this.#scratch, length);
+    if (length > 0)
+      this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, this.#scratch, length);
     dial.attempts += 1;
     const pause = dial.nextPause(this.#config.redialUs);
-    this.#env.timers.arm(dial.timer, this.#env.clock.now() + pause + this.#env.rng.below(Math.max(1, pause >> 2)));
+    this.#env.timers.arm(
+      dial.timer,
+      this.#env.clock.now() + pause + this.#env.rng.below(Math.max(1, pause >> 2)),
+    );
   }
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const fingerprint = this.handshaker.fingerprint(bytes, length);
     const answered = this.indices.answered(fingerprint);
     if (answered !== undefined && !this.#stopped) return this.#answerAgain(answered, from);
-    const reason = this.#stopped ? DropReason.handshakeRefused : this.#judgeInit(fingerprint, bytes, length, from);
+    const reason = this.#stopped
+      ? DropReason.handshakeRefused
+      : this.#judgeInit(fingerprint, bytes, length, from);
     if (reason === DropReason.none) return reason;
     const { hello, refused } = this.handshaker;
     if (!this.#stopped) this.watch.onCallRefused(reason, from, hello, refused, this.#run.instance);
-    this.#refusals.refuse(bytes, length, from, reason, reason === DropReason.handshakeTwin ? this.#twin : null);
+    this.#refusals.refuse(
+      bytes,
+      length,
+      from,
+      reason,
+      reason === DropReason.handshakeTwin ? this.#twin : null,
+    );
     return reason;
   }
 
@@ -337,7 +432,8 @@ export class LinkTable {
     let link = this.#links.get(hello.node);
     if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
     const rival = this.#rivalOf(hello.node, from, link);
-    if (rival !== undefined && this.#config.id > hello.node && attempt < TIE_ATTEMPTS) return DropReason.handshakeTieBroken;
+    if (rival !== undefined && this.#config.id > hello.node && attempt < TIE_ATTEMPTS)
+      return DropReason.handshakeTieBroken;
     if (link === undefined) {
       if (!this.#config.accept && rival === undefined) return DropReason.handshakeRefused;
       if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
@@ -355,21 +451,54 @@ export class LinkTable {
     return this.#twin === null;
   }
 
-  /** `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer. */
-  #answer(link: Link, fingerprint: string, attempt: number, from: Endpoint, late: boolean): DropReason {
+  /**
+   * `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer.
+   */
+  #answer(
+    link: Link,
+    fingerprint: string,
+    attempt: number,
+    from: Endpoint,
+    late: boolean,
+  ): DropReason {
     const { handshaker } = this;
     const { index, instance, started, version, certificate, continues, stamp } = handshaker.hello;
     const localIndex = this.indices.free();
     const channel = link.channel;
     const old = continues === 0 ? undefined : this.indices.get(continues);
-    const renewed = channel !== null && channel.instance === instance && channel.version === version && old !== undefined && !(old instanceof Dial) && old.channel === channel ? channel : null;
-    const length = handshaker.writeResponse(localIndex, renewed === null ? 0 : renewed.epoch.remoteIndex, this.#run, attempt, this.#scratch);
+    const renewed =
+      channel !== null &&
+      channel.instance === instance &&
+      channel.version === version &&
+      old !== undefined &&
+      !(old instanceof Dial) &&
+      old.channel === channel
+        ? channel
+        : null;
+    const length = handshaker.writeResponse(
+      localIndex,
+      renewed === null ? 0 : renewed.epoch.remoteIndex,
+      this.#run,
+      attempt,
+      this.#scratch,
+    );
     if (length === 0) return DropReason.handshakeBroken;
     link.onAnswered(instance, stamp);
-    const epoch = new Epoch(localIndex, index, handshaker.seal, this.#env.clock.now(), certificate, handshaker.shown);
+    const epoch = new Epoch(
+      localIndex,
+      index,
+      handshaker.seal,
+      this.#env.clock.now(),
+      certificate,
+      handshaker.shown,
+    );
     let entry: ChannelEntry;
     if (renewed === null) {
-      entry = { channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList), link, epoch };
+      entry = {
+        channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList),
+        link,
+        epoch,
+      };
       Object.assign(entry.channel, { started, version });
     } else {
       entry = { channel: renewed, link, epoch };
@@ -377,16 +506,25 @@ export class LinkTable {
       renewed.nextEpoch = epoch;
     }
     this.indices.set(localIndex, entry);
-    if (fingerprint !== '') this.indices.remember(fingerprint, { entry, response: this.#scratch.slice(0, length), copies: new TokenBucket(COPIES_PER_SECOND, COPIES_BURST) });
+    if (fingerprint !== '')
+      this.indices.remember(fingerprint, {
+        entry,
+        response: this.#scratch.slice(0, length),
+        copies: new TokenBucket(COPIES_PER_SECOND, COPIES_BURST),
+      });
     if (renewed === null) link.offerChannel(entry.channel, stamp, late);
     this.#env.sink.send(from, this.#scratch, length);
     return DropReason.none;
   }
 
-  /** A copy of an INIT: the answer may have been lost. Once the peer uses the agreement, a copy can only be a replay. */
+  /**
+   * A copy of an INIT: the answer may have been lost. Once the peer uses the agreement, a copy can
+   * only be a replay.
+   */
   #answerAgain({ entry, response, copies }: Answered, from: Endpoint): DropReason {
     const { channel, link, epoch } = entry;
-    const open = channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
+    const open =
+      channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
     if (!open) return DropReason.handshakeReplayed;
     if (!copies.take(this.#env.clock.now())) return DropReason.handshakeOverBudget;
     this.#env.sink.send(from, response, response.length);
@@ -395,14 +533,21 @@ export class LinkTable {
 
   #rivalOf(node: NodeId, from: Endpoint, link: Link | undefined): Dial | undefined {
     const rekey = link === undefined ? undefined : this.#rekeys.get(link);
-    return rekey ?? this.#dials.find((d) => d.index >= 0 && (d.node === node || d.endpoint.key === from.key || d.link?.node === node));
+    return (
+      rekey ??
+      this.#dials.find(
+        (d) =>
+          d.index >= 0 && (d.node === node || d.endpoint.key === from.key || d.link?.node === node),
+      )
+    );
   }
 
   #onResponse(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const dial = this.indices.get(this.#header.receiver);
     if (!(dial instanceof Dial)) return DropReason.handshakeUnexpected;
     const reason = this.#judgeResponse(dial, bytes, length, from);
-    if (reason !== DropReason.none && !dial.rekeys) this.watch.onAnswerRefused(dial, reason, this.handshaker.hello, this.handshaker.refused);
+    if (reason !== DropReason.none && !dial.rekeys)
+      this.watch.onAnswerRefused(dial, reason, this.handshaker.hello, this.handshaker.refused);
     return reason;
   }
 
@@ -419,7 +564,8 @@ export class LinkTable {
     if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
     if (dial.rekeys) return this.#renew(dial, link, from);
     if (link?.up === true) {
-      // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is enough.
+      // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is
+      // enough.
       dial.link = link;
       this.#endRound(dial);
       return DropReason.none;
@@ -436,22 +582,37 @@ export class LinkTable {
   /** The answer to a handshake for new keys. */
   #renew(dial: Dial, link: Link | undefined, from: Endpoint): DropReason {
     const channel = link?.channel ?? null;
-    if (link === undefined || channel === null || link !== dial.link) return DropReason.handshakeUnexpected;
+    if (link === undefined || channel === null || link !== dial.link)
+      return DropReason.handshakeUnexpected;
     const { hello, seal } = this.handshaker;
     const continued = this.indices.get(hello.continues);
-    if (hello.instance !== channel.instance || hello.version !== channel.version || continued === undefined || continued instanceof Dial || continued.channel !== channel) {
+    if (
+      hello.instance !== channel.instance ||
+      hello.version !== channel.version ||
+      continued === undefined ||
+      continued instanceof Dial ||
+      continued.channel !== channel
+    ) {
       // The peer knows nothing of our channel: it has begun anew, and so do we.
       this.#useNew(dial, link, from);
       return DropReason.none;
     }
     const rival = channel.nextEpoch;
     if (rival !== null && this.#config.id < link.node) {
-      // Both had the same thought and each was answered: the keys of the higher id's handshake count, as it will see too.
+      // Both had the same thought and each was answered: the keys of the higher id's handshake
+      // count, as it will see too.
       this.#endRound(dial);
       return DropReason.none;
     }
     if (rival !== null) rival.superseded = true;
-    const epoch = new Epoch(dial.index, hello.index, seal, this.#env.clock.now(), hello.certificate, this.handshaker.shown);
+    const epoch = new Epoch(
+      dial.index,
+      hello.index,
+      seal,
+      this.#env.clock.now(),
+      hello.certificate,
+      this.handshaker.shown,
+    );
     dial.index = -1;
     this.#endRound(dial);
     this.indices.set(epoch.localIndex, { channel, link, epoch });
@@ -464,12 +625,26 @@ export class LinkTable {
   /** A channel from the RESPONSE read last: the link begins with it. */
   #useNew(dial: Dial, link: Link, from: Endpoint): void {
     const { hello, seal, shown } = this.handshaker;
-    const epoch = new Epoch(dial.index, hello.index, seal, this.#env.clock.now(), hello.certificate, shown);
+    const epoch = new Epoch(
+      dial.index,
+      hello.index,
+      seal,
+      this.#env.clock.now(),
+      hello.certificate,
+      shown,
+    );
     dial.index = -1;
     this.#endRound(dial);
-    // A sealed answer may be a copy that somebody else was first with: data goes where the call went, and the peer may move later.
+    // A sealed answer may be a copy that somebody else was first with: data goes where the call
+    // went, and the peer may move later.
     const called = dial.rekeys ? link.endpoint : dial.endpoint;
-    const channel = new Channel(epoch, hello.instance, seal === null || called.key === from.key ? from : called, this.#env.sink, this.#env.flushList);
+    const channel = new Channel(
+      epoch,
+      hello.instance,
+      seal === null || called.key === from.key ? from : called,
+      this.#env.sink,
+      this.#env.flushList,
+    );
     Object.assign(channel, { started: hello.started, version: hello.version });
     this.indices.set(epoch.localIndex, { channel, link, epoch });
     link.useChannel(channel, true);
@@ -505,13 +680,15 @@ export class LinkTable {
 
   /** Gives the link to the dials without one that mean its node for sure. */
   #adopt(link: Link): void {
-    for (const dial of this.#dials) if (dial.link === null && this.#means(dial, link)) dial.link = link;
+    for (const dial of this.#dials)
+      if (dial.link === null && this.#means(dial, link)) dial.link = link;
   }
 
   #means(dial: Dial, link: Link): boolean {
     if (dial.node !== null) return dial.node === link.node;
     const { certificate } = link;
-    if (dial.config.key !== undefined && certificate !== null) return equalBytes(dial.config.key, certificate.exchangeKey);
+    if (dial.config.key !== undefined && certificate !== null)
+      return equalBytes(dial.config.key, certificate.exchangeKey);
     return dial.endpoint.key === link.endpoint.key;
   }
 
@@ -524,7 +701,8 @@ export class LinkTable {
     for (const dial of this.#dials) {
       if (dial.link !== link) continue;
       if (why !== '') dial.outcome.onDown(now, why);
-      if (!dial.timer.armed) this.#env.timers.arm(dial.timer, now + this.#env.rng.below(20_000) + 1);
+      if (!dial.timer.armed)
+        this.#env.timers.arm(dial.timer, now + this.#env.rng.below(20_000) + 1);
     }
   }
 
@@ -538,14 +716,21 @@ export class LinkTable {
     this.#dials.splice(this.#dials.indexOf(dial), 1);
     this.#endRound(dial);
     const { link } = dial;
-    if (link !== null && link.dialled && !this.#dials.some((other) => other.link === link)) link.down('no longer configured', CLOSE_REMOVED);
+    if (link !== null && link.dialled && !this.#dials.some((other) => other.link === link))
+      link.down('no longer configured', CLOSE_REMOVED);
   }
 
   #makeLink(node: NodeId, endpoint: Endpoint): Link {
     let slot = this.#bySlot.indexOf(null);
     if (slot < 0) slot = this.#bySlot.length;
     const dial = this.#dials.find((d) => d.node === node || d.endpoint.key === endpoint.key);
-    const link = new Link(node, slot, endpoint, { ...this.#env, congestion: dial?.config?.congestion ?? this.#env.congestion }, this.#upper);
+    const link = new Link(
+      node,
+      slot,
+      endpoint,
+      { ...this.#env, congestion: dial?.config?.congestion ?? this.#env.congestion },
+      this.#upper,
+    );
     this.#bySlot[slot] = link;
     this.#links.set(node, link);
     this.#adopt(link);
@@ -593,7 +778,14 @@ export class LinkTable {
     const reason = this.#membership.recheck(link.certificate);
     if (reason === DropReason.none) return;
     this.#env.drops.count(reason);
-    this.#env.log.warn({ peer: link.label, serial: link.certificate.serial, ...this.watch.certificateFault(reason, link.certificate, link.endpoint) }, 'neighbour cut off');
+    this.#env.log.warn(
+      {
+        peer: link.label,
+        serial: link.certificate.serial,
+        ...this.watch.certificateFault(reason, link.certificate, link.endpoint),
+      },
+      'neighbour cut off',
+    );
     link.down(`${this.watch.shortFault(reason)} certificate`, CLOSE_REMOVED);
   }
 
@@ -615,11 +807,19 @@ export class LinkTable {
       link.down('keys too old', CLOSE_REMOVED);
       return;
     }
-    const due = age >= patience * rekeyAfterUs || epoch.sent >= patience * rekeyAfterDatagrams || epoch.presented !== this.handshaker.presented;
+    const due =
+      age >= patience * rekeyAfterUs ||
+      epoch.sent >= patience * rekeyAfterDatagrams ||
+      epoch.presented !== this.handshaker.presented;
     if (!due || this.#rekeys.has(link) || channel.nextEpoch !== null) return;
     const { address, port } = link.endpoint;
     const key = link.certificate === null ? {} : { key: link.certificate.exchangeKey };
-    const dial = new Dial({ address, port, node: link.node, ...key }, channel, this.#env.clock.now(), (next) => this.#sendInit(next));
+    const dial = new Dial(
+      { address, port, node: link.node, ...key },
+      channel,
+      this.#env.clock.now(),
+      (next) => this.#sendInit(next),
+    );
     dial.link = link;
     this.#rekeys.set(link, dial);
     this.#sendInit(dial);

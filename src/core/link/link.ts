@@ -1,9 +1,9 @@
 /**
  * A link: everything between this node and one neighbour.
  *
- * Owns the link's state, its current channel, its liveness and its data services, and takes datagrams apart
- * into frames. Does not do handshakes (LinkTable) and does not know routes. It reports upwards through
- * LinkUpper and sends through its channel.
+ * Owns the link's state, its current channel, its liveness and its data services, and takes
+ * datagrams apart into frames. Does not do handshakes (LinkTable) and does not know routes. It
+ * reports upwards through LinkUpper and sends through its channel.
  *
  *      ┌────────────── channel dead, closed or replaced ─────────────┐
  *      ▼                                                             │
@@ -20,16 +20,54 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  CLOSE_BODY_BYTES, CLOSE_DEAD, CLOSE_REMOVED, CLOSE_SHUTDOWN, decodeClose, decodeHello,
-  encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE,
-  FRAME_CERTIFICATE, FRAME_LINK_STATE_ACK, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_RECORD, FRAME_RECORD_ACK, FRAME_RECORD_DIGEST, FRAME_RELIABLE, FRAME_REVOCATION_OFFER,
-  FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT, FRAME_SIZE_ANSWER, FRAME_SIZE_PROBE, FRAME_SPLIT, FRAME_TWIN,
-  frameBodyBytes, HELLO_BODY_BYTES, PATH_TOKEN_BYTES, type Hello,
+  CLOSE_BODY_BYTES,
+  CLOSE_DEAD,
+  CLOSE_REMOVED,
+  CLOSE_SHUTDOWN,
+  decodeClose,
+  decodeHello,
+  encodeHello,
+  FRAME_ACK,
+  FRAME_CLOSE,
+  FRAME_DATA,
+  FRAME_DIGEST,
+  FRAME_HELLO,
+  FRAME_LINK_STATE,
+  FRAME_CERTIFICATE,
+  FRAME_LINK_STATE_ACK,
+  FRAME_PATH_ANSWER,
+  FRAME_PATH_PROBE,
+  FRAME_RECORD,
+  FRAME_RECORD_ACK,
+  FRAME_RECORD_DIGEST,
+  FRAME_RELIABLE,
+  FRAME_REVOCATION_OFFER,
+  FRAME_REVOCATION_PART,
+  FRAME_REVOCATION_WANT,
+  FRAME_SIZE_ANSWER,
+  FRAME_SIZE_PROBE,
+  FRAME_SPLIT,
+  FRAME_TWIN,
+  frameBodyBytes,
+  HELLO_BODY_BYTES,
+  PATH_TOKEN_BYTES,
+  type Hello,
 } from '../wire/frames.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE, type Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
-import { decodeSizeAnswer, decodeSizeProbe, putSizeToken, SIZE_TOKEN_BYTES, type SizeToken } from '../wire/path-size.ts';
-import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
+import {
+  decodeSizeAnswer,
+  decodeSizeProbe,
+  putSizeToken,
+  SIZE_TOKEN_BYTES,
+  type SizeToken,
+} from '../wire/path-size.ts';
+import {
+  DATAGRAM_BYTES_MAX,
+  DATAGRAM_BYTES_MIN,
+  DATAGRAM_HEADER_BYTES,
+  FRAME_HEAD_BYTES,
+} from '../wire/sizes.ts';
 import { BestEffortService } from './best-effort.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
@@ -56,17 +94,23 @@ const EDGES: Record<LinkState, readonly LinkState[]> = {
 /** A channel that the peer never used is forgotten after this long. */
 const CONFIRM_TIME: Micros = 5 * SECOND;
 
-/** What routes hear of a link that dies again and again: at the latency of any path it is dearer than a detour of a hundred hops. */
+/**
+ * What routes hear of a link that dies again and again: at the latency of any path it is dearer
+ * than a detour of a hundred hops.
+ */
 export const DAMPED_LOSS = 0.9;
 const TROUBLED_LOSS = 0.15;
 
 /** What a peer's close means, in words. */
 const CLOSED: Readonly<Record<number, string>> = {
-  [CLOSE_SHUTDOWN]: 'it stops', [CLOSE_DEAD]: 'it heard nothing from here for too long', [CLOSE_REMOVED]: 'it no longer wants this link; its log says why',
+  [CLOSE_SHUTDOWN]: 'it stops',
+  [CLOSE_DEAD]: 'it heard nothing from here for too long',
+  [CLOSE_REMOVED]: 'it no longer wants this link; its log says why',
 };
 
 /** INITs with an old stamp that are answered, per link. */
-const LATE_PER_SECOND = 4, LATE_BURST = 8;
+const LATE_PER_SECOND = 4,
+  LATE_BURST = 8;
 
 /** What a link tells the layers above. Calls come in the order of events, within the turn. */
 export interface LinkUpper {
@@ -111,7 +155,10 @@ export class Link {
   readonly sizes: SizeSearch;
   readonly #split: SplitAssembly;
   readonly #sizeToken: SizeToken = { high: 0, low: 0 };
-  /** Number of the first datagram that was sent since the size was last looked at: losses before it say nothing more. */
+  /**
+   * Number of the first datagram that was sent since the size was last looked at: losses before it
+   * say nothing more.
+   */
   #sizedFrom = 0;
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #state: LinkState = 'down';
@@ -134,7 +181,13 @@ export class Link {
   #saidTooLong = false;
   #lastEndpoint: Endpoint;
 
-  constructor(node: NodeId, slot: number, endpoint: Endpoint, env: LinkEnvironment, upper: LinkUpper) {
+  constructor(
+    node: NodeId,
+    slot: number,
+    endpoint: Endpoint,
+    env: LinkEnvironment,
+    upper: LinkUpper,
+  ) {
     this.node = node;
     this.slot = slot;
     this.#lastEndpoint = endpoint;
@@ -142,14 +195,20 @@ export class Link {
     this.#upper = upper;
     this.stateSince = env.clock.now();
     this.#path = new PathProbe(env.draws);
-    this.liveness = new Liveness(env.liveness, env.clock, env.timers, env.rng.fork(`liveness ${formatNodeId(node)}`), {
-      sendHello: (hello) => this.#sendHello(hello),
-      onDead: () => {
-        this.#damping.onDeath(env.clock.now());
-        this.down('silent: nothing was heard for too long', CLOSE_DEAD);
+    this.liveness = new Liveness(
+      env.liveness,
+      env.clock,
+      env.timers,
+      env.rng.fork(`liveness ${formatNodeId(node)}`),
+      {
+        sendHello: (hello) => this.#sendHello(hello),
+        onDead: () => {
+          this.#damping.onDeath(env.clock.now());
+          this.down('silent: nothing was heard for too long', CLOSE_DEAD);
+        },
+        onEstimate: () => upper.onLinkEstimate(this),
       },
-      onEstimate: () => upper.onLinkEstimate(this),
-    });
+    );
     this.sizes = new SizeSearch(env.clock, env.timers, env.draws, this.liveness.rtt, {
       sendProbe: (bytes, token) => this.#channel!.probeSize(bytes, token),
       onSize: (bytes, settled) => this.#onSize(bytes, settled),
@@ -161,22 +220,39 @@ export class Link {
       this.dropped += 1;
       env.drops.count(DropReason.linkQueueFull);
     };
-    this.reliable = new ReliableService({
-      get channel() { return self.#channel; },
-      onSent: () => this.liveness.onSent(),
-      onWritable: () => upper.onLinkWritable(this),
-      onPushedOut,
-      onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
-      onHandBack: (kept) => upper.onHandBack(kept),
-      onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
-    }, env, this.liveness.rtt, env.congestion, env.linkQueueBytes, env.draws.u32());
-    this.#services = [
-      new BestEffortService({
-        get channel() { return self.#channel; },
+    this.reliable = new ReliableService(
+      {
+        get channel() {
+          return self.#channel;
+        },
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
         onPushedOut,
-      }, env.sink, env.pool, env.linkQueueBytes, env.draws.u32()),
+        onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
+        onHandBack: (kept) => upper.onHandBack(kept),
+        onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
+      },
+      env,
+      this.liveness.rtt,
+      env.congestion,
+      env.linkQueueBytes,
+      env.draws.u32(),
+    );
+    this.#services = [
+      new BestEffortService(
+        {
+          get channel() {
+            return self.#channel;
+          },
+          onSent: () => this.liveness.onSent(),
+          onWritable: () => upper.onLinkWritable(this),
+          onPushedOut,
+        },
+        env.sink,
+        env.pool,
+        env.linkQueueBytes,
+        env.draws.u32(),
+      ),
       this.reliable,
     ];
   }
@@ -218,17 +294,26 @@ export class Link {
     return this.#channel?.endpoint ?? this.#next?.endpoint ?? this.#lastEndpoint;
   }
 
-  /** One-way latency, microseconds: half the least round trip of the last seconds. What is advertised should not follow every queue. */
+  /**
+   * One-way latency, microseconds: half the least round trip of the last seconds. What is
+   * advertised should not follow every queue.
+   */
   get latencyUs(): Micros {
     return Math.round(this.liveness.rtt.recentUs / 2);
   }
 
-  /** One-way latency, microseconds, for routes: what is better only while nothing uses the link is not believed each time. */
+  /**
+   * One-way latency, microseconds, for routes: what is better only while nothing uses the link is
+   * not believed each time.
+   */
   routedLatencyUs(): Micros {
     return this.#latencyTold.show(this.latencyUs, this.#env.clock.now());
   }
 
-  /** Loss towards the peer for routes, 0..1; nearly all of it for one that dies again and again, so that it is used where there is nothing else. */
+  /**
+   * Loss towards the peer for routes, 0..1; nearly all of it for one that dies again and again, so
+   * that it is used where there is nothing else.
+   */
   routedLoss(): number {
     const now = this.#env.clock.now();
     return Math.max(this.#lossTold.show(this.liveness.lossOut, now), this.damped ? DAMPED_LOSS : 0);
@@ -266,13 +351,20 @@ export class Link {
     return count;
   }
 
-  get totals(): { sentDatagrams: number; sentBytes: number; receivedDatagrams: number; receivedBytes: number } {
+  get totals(): {
+    sentDatagrams: number;
+    sentBytes: number;
+    receivedDatagrams: number;
+    receivedBytes: number;
+  } {
     const { sentDatagrams, sentBytes, receivedDatagrams, receivedBytes } = this.#past;
     const c = this.#channel;
     if (c === null) return { ...this.#past };
     return {
-      sentDatagrams: sentDatagrams + c.sentDatagrams, sentBytes: sentBytes + c.sentBytes,
-      receivedDatagrams: receivedDatagrams + c.receivedDatagrams, receivedBytes: receivedBytes + c.receivedBytes,
+      sentDatagrams: sentDatagrams + c.sentDatagrams,
+      sentBytes: sentBytes + c.sentBytes,
+      receivedDatagrams: receivedDatagrams + c.receivedDatagrams,
+      receivedBytes: receivedBytes + c.receivedBytes,
     };
   }
 
@@ -295,7 +387,10 @@ export class Link {
     return this.#services[packet.service]?.holds(packet) ?? false;
   }
 
-  /** Sends `packet` by its link service. DropReason.none when taken; otherwise the caller still has it. `@hot` */
+  /**
+   * Sends `packet` by its link service. DropReason.none when taken; otherwise the caller still has
+   * it. `@hot`
+   */
   offer(packet: Packet): DropReason {
     if (this.#channel === null) return DropReason.linkDown;
     const service = this.#services[packet.service] ?? null;
@@ -305,7 +400,10 @@ export class Link {
     return DropReason.linkQueueFull;
   }
 
-  /** Begins a control frame; returns where its body goes in `channel.buffer`, -1 when the link is down. */
+  /**
+   * Begins a control frame; returns where its body goes in `channel.buffer`, -1 when the link is
+   * down.
+   */
   control(type: number, bodyBytes: number): number {
     if (this.#channel === null) return -1;
     this.liveness.onSent();
@@ -315,19 +413,24 @@ export class Link {
   /* -------------------------------------------------------------- channels */
 
   /**
-   * Whether an INIT is older than another of the peer: a replay, or from a peer whose clock was set back before its restart. A run
-   * that has proved itself is compared with itself.
+   * Whether an INIT is older than another of the peer: a replay, or from a peer whose clock was set
+   * back before its restart. A run that has proved itself is compared with itself.
    */
   isLate(instance: number, stamp: number): boolean {
     return stamp > 0 && stamp <= (this.#run === instance ? this.#runStamp : this.#newestStamp);
   }
 
   /**
-   * Whether one that is late may be answered: the link moves only when its sender shows with the answer that it is there. Never one
-   * of the run whose link is up, whose stamps only grow, and never in place of an answer to a newer INIT.
+   * Whether one that is late may be answered: the link moves only when its sender shows with the
+   * answer that it is there. Never one of the run whose link is up, whose stamps only grow, and
+   * never in place of an answer to a newer INIT.
    */
   mayAnswerLate(instance: number): boolean {
-    if ((this.#run === instance && this.#state !== 'down') || (this.#next !== null && !this.#nextLate)) return false;
+    if (
+      (this.#run === instance && this.#state !== 'down') ||
+      (this.#next !== null && !this.#nextLate)
+    )
+      return false;
     return this.#late.take(this.#env.clock.now());
   }
 
@@ -365,11 +468,17 @@ export class Link {
     this.liveness.start();
     channel.size = DATAGRAM_BYTES_MIN;
     this.sizes.start();
-    this.#env.log.info({ peer: this.label, node: formatNodeId(this.node), address: channel.endpoint.key, dialled }, 'link up');
+    this.#env.log.info(
+      { peer: this.label, node: formatNodeId(this.node), address: channel.endpoint.key, dialled },
+      'link up',
+    );
     this.#upper.onLinkState(this, true);
   }
 
-  /** Ends the channel, if any. `closeReason` tells the peer why; 0 says nothing. `next`: what the operator can do. */
+  /**
+   * Ends the channel, if any. `closeReason` tells the peer why; 0 says nothing. `next`: what the
+   * operator can do.
+   */
   down(why: string, closeReason: number, next: string | null = null): void {
     this.#env.timers.cancel(this.#confirmTimer);
     this.#drop(this.#next);
@@ -380,7 +489,12 @@ export class Link {
         const at = this.#channel.frame(FRAME_CLOSE, CLOSE_BODY_BYTES);
         this.#channel.buffer[at] = closeReason;
       }
-      const fields = { peer: this.label, address: this.#channel.endpoint.key, why, ...(next === null ? {} : { next }) };
+      const fields = {
+        peer: this.label,
+        address: this.#channel.endpoint.key,
+        why,
+        ...(next === null ? {} : { next }),
+      };
       this.flaps.note(this.#env.clock.now());
       if (closeReason === CLOSE_SHUTDOWN) this.#env.log.info(fields, 'link down');
       else this.#env.log.warn(fields, 'link down');
@@ -394,7 +508,10 @@ export class Link {
     this.sizes.onRefused();
     if (this.#saidTooLong) return;
     this.#saidTooLong = true;
-    this.#env.log.warn({ peer: this.label, address: this.endpoint.key }, 'datagrams to this neighbour are longer than the MTU of the network device');
+    this.#env.log.warn(
+      { peer: this.label, address: this.endpoint.key },
+      'datagrams to this neighbour are longer than the MTU of the network device',
+    );
   }
 
   onSinkWritable(): void {
@@ -442,8 +559,18 @@ export class Link {
 
   /* -------------------------------------------------------------- arrivals */
 
-  /** A datagram of `channel`, checked for replay, with frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot` */
-  onDatagram(channel: Channel, number: number, bytes: Uint8Array, end: number, from: Endpoint, newest: boolean): void {
+  /**
+   * A datagram of `channel`, checked for replay, with frames in
+   * `bytes[DATAGRAM_HEADER_BYTES..end)`. `@hot`
+   */
+  onDatagram(
+    channel: Channel,
+    number: number,
+    bytes: Uint8Array,
+    end: number,
+    from: Endpoint,
+    newest: boolean,
+  ): void {
     if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
     channel.receivedDatagrams += 1;
     if (channel !== this.#channel) return;
@@ -470,41 +597,65 @@ export class Link {
   }
 
   /**
-   * Both sides dialled and each uses its own channel: they would move past each other. The higher id's dial counts, as in the
-   * tie-break of handshakes; a peer who has used our channel before and now uses another one has begun anew.
+   * Both sides dialled and each uses its own channel: they would move past each other. The higher
+   * id's dial counts, as in the tie-break of handshakes; a peer who has used our channel before and
+   * now uses another one has begun anew.
    */
   #crossed(): boolean {
-    return this.#channel !== null && this.dialled && this.#channel.receivedDatagrams === 0 && this.#env.self > this.node;
+    return (
+      this.#channel !== null &&
+      this.dialled &&
+      this.#channel.receivedDatagrams === 0 &&
+      this.#env.self > this.node
+    );
   }
 
-  /** The newest datagram came from elsewhere, or to another address of ours: the peer may have moved, or somebody passes its datagrams on. */
+  /**
+   * The newest datagram came from elsewhere, or to another address of ours: the peer may have
+   * moved, or somebody passes its datagrams on.
+   */
   #onOtherAddress(channel: Channel, from: Endpoint, newest: boolean): void {
     if (samePath(from, channel.endpoint)) channel.endpoint = from;
     else if (!newest) return;
     else if (channel.epoch.seal === null) this.#move(channel, from);
     else if (this.#path.mayAsk(from, this.#env.clock.now())) {
       channel.flush();
-      this.#path.ask(from, channel.buffer, channel.frame(FRAME_PATH_PROBE, PATH_TOKEN_BYTES), this.#env.clock.now());
+      this.#path.ask(
+        from,
+        channel.buffer,
+        channel.frame(FRAME_PATH_PROBE, PATH_TOKEN_BYTES),
+        this.#env.clock.now(),
+      );
       channel.flushTo(from);
     }
   }
 
   #move(channel: Channel, to: Endpoint): void {
-    this.#env.log.info({ peer: this.label, from: channel.endpoint.key, to: to.key, local: to.local }, 'link moved');
+    this.#env.log.info(
+      { peer: this.label, from: channel.endpoint.key, to: to.key, local: to.local },
+      'link moved',
+    );
     channel.endpoint = to;
     this.sizes.start();
   }
 
   /* -------------------------------------------------------------- sizes */
 
-  /** A datagram of `channel` that asks about its size; no sign of life, and no part of what counts for loss. */
+  /**
+   * A datagram of `channel` that asks about its size; no sign of life, and no part of what counts
+   * for loss.
+   */
   onSizeProbe(channel: Channel, bytes: Uint8Array, end: number): DropReason {
     if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
     channel.receivedDatagrams += 1;
     if (channel !== this.#channel) return DropReason.none;
     const reason = decodeSizeProbe(bytes, DATAGRAM_HEADER_BYTES, end, this.#sizeToken);
     if (reason !== DropReason.none) return reason;
-    putSizeToken(channel.buffer, this.control(FRAME_SIZE_ANSWER, SIZE_TOKEN_BYTES), this.#sizeToken);
+    putSizeToken(
+      channel.buffer,
+      this.control(FRAME_SIZE_ANSWER, SIZE_TOKEN_BYTES),
+      this.#sizeToken,
+    );
     return DropReason.none;
   }
 
@@ -516,16 +667,29 @@ export class Link {
 
   #onSize(bytes: number, settled: boolean): void {
     const channel = this.#channel!;
-    if (bytes < channel.size) this.#env.log.info({ peer: this.label, bytes: channel.size }, 'datagrams of this size no longer arrive, or the path is another: its size is measured again');
+    if (bytes < channel.size)
+      this.#env.log.info(
+        { peer: this.label, bytes: channel.size },
+        'datagrams of this size no longer arrive, or the path is another: its size is measured ' +
+          'again',
+      );
     channel.size = bytes;
     this.#sizedFrom = channel.fillingNumber;
-    if (settled && bytes < DATAGRAM_BYTES_MAX) this.#env.log.info({ peer: this.label, bytes }, 'the path to this neighbour takes smaller datagrams');
+    if (settled && bytes < DATAGRAM_BYTES_MAX)
+      this.#env.log.info(
+        { peer: this.label, bytes },
+        'the path to this neighbour takes smaller datagrams',
+      );
   }
 
   #onAck(bytes: Uint8Array, start: number, end: number): DropReason {
     const reason = this.reliable.onAckFrame(bytes, start, end);
     const channel = this.#channel;
-    if (reason === DropReason.none && channel !== null && lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom, this.liveness.lossOut)) {
+    if (
+      reason === DropReason.none &&
+      channel !== null &&
+      lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom, this.liveness.lossOut)
+    ) {
       this.#sizedFrom = channel.fillingNumber;
       this.sizes.doubt();
     }
@@ -535,12 +699,19 @@ export class Link {
   /** A piece of a frame; the frame, once it is whole. */
   #onPiece(bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
     const split = this.#split;
-    if (split.onPiece(bytes, start, end)) return this.#onFrame(split.type, split.body, 0, split.body.length, from);
+    if (split.onPiece(bytes, start, end))
+      return this.#onFrame(split.type, split.body, 0, split.body.length, from);
     if (split.type === FRAME_RELIABLE) this.reliable.onPiece();
     return DropReason.none;
   }
 
-  #onPathFrame(type: number, bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
+  #onPathFrame(
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    from: Endpoint,
+  ): DropReason {
     if (end - start !== PATH_TOKEN_BYTES) return DropReason.pathFrameMalformed;
     const channel = this.#channel!;
     if (type === FRAME_PATH_PROBE) {
@@ -555,7 +726,13 @@ export class Link {
     return DropReason.none;
   }
 
-  #onFrame(type: number, bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
+  #onFrame(
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    from: Endpoint,
+  ): DropReason {
     switch (type) {
       case FRAME_PATH_PROBE:
       case FRAME_PATH_ANSWER:

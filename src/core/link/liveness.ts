@@ -1,17 +1,19 @@
 /**
  * Is the peer there, how far is it, how much is lost: the hello protocol of one link.
  *
- * Hellos fill in when the link is quiet, so that something arrives every hello interval; any datagram is a
- * sign of life. What an idle daemon costs is being woken: hellos of its links leave on common beats, and a peer's hello is
- * answered in the same turn when ours is nearly due. When silence lasts longer than that, the link is suspected and probed (a hello that must be
- * answered at once) every 25 ms, and it is dead once enough probes have gone unanswered for a round trip:
+ * Hellos fill in when the link is quiet, so that something arrives every hello interval; any
+ * datagram is a sign of life. What an idle daemon costs is being woken: hellos of its links leave
+ * on common beats, and a peer's hello is answered in the same turn when ours is nearly due. When
+ * silence lasts longer than that, the link is suspected and probed (a hello that must be answered
+ * at once) every 25 ms, and it is dead once enough probes have gone unanswered for a round trip:
  *
  *     heard ──silence > 1.25 hello──▶ suspected ──probes unanswered and silence > deadAfter──▶ dead
  *       ▲                                │
  *       └──────────── anything arrives ──┘
  *
- * How many probes are enough follows from the loss measured, and from how much of it comes in a row: the chance that all of
- * them fail on a live link stays below FALSE_DEATH. Does not decide what a death means: that is the link's.
+ * How many probes are enough follows from the loss measured, and from how much of it comes in a
+ * row: the chance that all of them fail on a live link stays below FALSE_DEATH. Does not decide
+ * what a death means: that is the link's.
  */
 
 import type { Rng } from '../base/rng.ts';
@@ -30,21 +32,36 @@ const PROBES_MAX = 60;
 const REPORT_INTERVAL: Micros = 1_000 * MILLISECOND;
 /** Loss that is so much more than the peer was told is told at once. */
 const LOSS_NEWS = 0.1;
-/** A link that loses this much, and has nothing to carry since routes avoid it, is asked more often whether it still does: on the average every 50 ms, off any beat. */
+/**
+ * A link that loses this much, and has nothing to carry since routes avoid it, is asked more often
+ * whether it still does: on the average every 50 ms, off any beat.
+ */
 const LOSSY = 0.03;
 const LOSSY_INTERVAL_LEAST: Micros = 30 * MILLISECOND;
 const LOSSY_INTERVAL_SPREAD: Micros = 40 * MILLISECOND;
-/** A check that runs this late says that we were stopped, not that the peer was: what it sent may wait to be read. Suspicion starts over. */
+/**
+ * A check that runs this late says that we were stopped, not that the peer was: what it sent may
+ * wait to be read. Suspicion starts over.
+ */
 const STALL: Micros = 60 * MILLISECOND;
-/** But only so often in one silence: a daemon that is always late looks at its sockets between checks, and must notice a death too. */
+/**
+ * But only so often in one silence: a daemon that is always late looks at its sockets between
+ * checks, and must notice a death too.
+ */
 const STALLS_MAX = 8;
 /** What an OS timer is late by anyway. */
 const GRAIN: Micros = 1 * MILLISECOND;
 
 export interface LivenessConfig {
-  /** Between hellos on a link that carries nothing else. 20..5,000 ms. 150 ms costs an idle link 13 datagrams/s. */
+  /**
+   * Between hellos on a link that carries nothing else. 20..5,000 ms. 150 ms costs an idle link 13
+   * datagrams/s.
+   */
   readonly helloIntervalUs: Micros;
-  /** Silence after which a lossless link is dead; grows with the loss measured. At least two hello intervals. */
+  /**
+   * Silence after which a lossless link is dead; grows with the loss measured. At least two hello
+   * intervals.
+   */
   readonly deadAfterUs: Micros;
 }
 
@@ -81,7 +98,10 @@ export class Liveness {
   #peerStampAt: Micros = -1;
   #firstProbeAt: Micros = 0;
   #probing = false;
-  /** By how much checks were late since the first probe: probes that a busy daemon did not send were not left unanswered. */
+  /**
+   * By how much checks were late since the first probe: probes that a busy daemon did not send were
+   * not left unanswered.
+   */
   #lateUs: Micros = 0;
   /** How often suspicion started over in this silence. */
   #stalls = 0;
@@ -142,11 +162,15 @@ export class Liveness {
       const rtt = (((now >>> 0) - hello.echo) >>> 0) - hello.held;
       if (rtt >= 0 && rtt < 60_000_000) this.rtt.onSample(rtt, now);
     }
-    // Put off here, where a hello has cost a turn anyway: on an idle link the check then never fires for nothing.
+    // Put off here, where a hello has cost a turn anyway: on an idle link the check then never
+    // fires for nothing.
     if (this.#running) this.#armCheck(this.#lastHeardAt + this.#suspectAfter);
     this.#out.onEstimate();
     if ((hello.flags & HELLO_PROBE) !== 0) this.#sendHello(0);
-    else if (now - this.#lastSentAt >= this.#config.helloIntervalUs - (this.#config.helloIntervalUs >> 2)) {
+    else if (
+      now - this.#lastSentAt >=
+      this.#config.helloIntervalUs - (this.#config.helloIntervalUs >> 2)
+    ) {
       // Ours is nearly due: it leaves in the turn that the peer's has cost.
       this.#follows = true;
       this.#sendHello(0);
@@ -160,9 +184,13 @@ export class Liveness {
   /** Unanswered probes that prove a death at the loss measured. */
   get #probesNeeded(): number {
     // Losses in a row are no independent chances: probes meet the same burst as what they follow.
-    const failure = Math.max(1 - (1 - this.lossIn.rate) * (1 - this.lossOut), this.lossIn.persistence);
+    const failure = Math.max(
+      1 - (1 - this.lossIn.rate) * (1 - this.lossOut),
+      this.lossIn.persistence,
+    );
     let needed = 0;
-    for (let chance = 1; chance > FALSE_DEATH && needed < PROBES_MAX; needed += 1) chance *= failure;
+    for (let chance = 1; chance > FALSE_DEATH && needed < PROBES_MAX; needed += 1)
+      chance *= failure;
     return needed < PROBES_MIN ? PROBES_MIN : needed;
   }
 
@@ -179,14 +207,24 @@ export class Liveness {
 
   get #pace(): Micros {
     const { helloIntervalUs } = this.#config;
-    return this.lossOut > LOSSY ? Math.min(helloIntervalUs, LOSSY_INTERVAL_LEAST + this.#rng.below(LOSSY_INTERVAL_SPREAD)) : helloIntervalUs;
+    return this.lossOut > LOSSY
+      ? Math.min(helloIntervalUs, LOSSY_INTERVAL_LEAST + this.#rng.below(LOSSY_INTERVAL_SPREAD))
+      : helloIntervalUs;
   }
 
-  /** Whoever begins does so on a beat, a quarter of an interval by its own clock; whoever answers leaves the peer time to begin again. */
+  /**
+   * Whoever begins does so on a beat, a quarter of an interval by its own clock; whoever answers
+   * leaves the peer time to begin again.
+   */
   #armHello(): void {
     const interval = this.#pace;
     const latest = this.#lastSentAt + interval;
-    const next = interval < this.#config.helloIntervalUs ? latest : this.#follows ? latest + (interval >> 4) + this.#rng.below(Math.max(1, interval >> 5)) : latest - (latest % (interval >> 2));
+    const next =
+      interval < this.#config.helloIntervalUs
+        ? latest
+        : this.#follows
+          ? latest + (interval >> 4) + this.#rng.below(Math.max(1, interval >> 5))
+          : latest - (latest % (interval >> 2));
     this.#timers.arm(this.#helloTimer, Math.max(next, this.#clock.now() + MILLISECOND));
   }
 
@@ -231,9 +269,16 @@ export class Liveness {
       this.#stalls += 1;
       this.#startProbing(now);
     } else if (late > GRAIN) this.#lateUs += late;
-    const answerable = now - this.#firstProbeAt - this.#lateUs - Math.round(this.rtt.smoothedUs * 1.25) - 10 * MILLISECOND;
+    const answerable =
+      now -
+      this.#firstProbeAt -
+      this.#lateUs -
+      Math.round(this.rtt.smoothedUs * 1.25) -
+      10 * MILLISECOND;
     // Who dialled hears nothing for the first round trip, and does not know yet how long that is.
-    const deadAfter = this.#heard ? this.#config.deadAfterUs : Math.max(this.#config.deadAfterUs, FIRST_ANSWER);
+    const deadAfter = this.#heard
+      ? this.#config.deadAfterUs
+      : Math.max(this.#config.deadAfterUs, FIRST_ANSWER);
     if (silence >= deadAfter && answerable >= (this.#probesNeeded - 1) * PROBE_INTERVAL) {
       this.stop();
       this.#out.onDead();

@@ -1,9 +1,10 @@
 /**
  * Loss of one direction of a link, estimated by the receiver from gaps in packet numbers.
  *
- * Windows of at least WINDOW expected datagrams are folded into a moving average. A datagram that arrives
- * late counts for the window in which it arrives, so reordering is not taken for loss. What breaks suddenly is believed
- * at once, and a window without any loss counts more than one with some.
+ * Windows of at least WINDOW expected datagrams are folded into a moving average. A datagram that
+ * arrives late counts for the window in which it arrives, so reordering is not taken for loss. What
+ * breaks suddenly is believed at once, and a window without any loss counts more than one with
+ * some.
  */
 
 const WINDOW = 64;
@@ -13,7 +14,9 @@ const GAIN = 0.25;
 const SUDDEN = 0.25;
 const GAIN_SUDDEN = 0.75;
 const GAIN_CLEAN = 0.4;
-/** One outage is no law of the path; what was long ago counts half as much after so many datagrams. */
+/**
+ * One outage is no law of the path; what was long ago counts half as much after so many datagrams.
+ */
 const RUNS_LEAST = 4;
 const HALVED_AFTER = 2_048;
 
@@ -29,12 +32,18 @@ export class LossEstimator {
   #baseNumber = -1;
   #received = 0;
 
-  /** The chance that what follows a lost datagram is lost as well, 0..1; 0 while there is too little to tell by. */
+  /**
+   * The chance that what follows a lost datagram is lost as well, 0..1; 0 while there is too little
+   * to tell by.
+   */
   get persistence(): number {
     return this.#runs < RUNS_LEAST ? 0 : 1 - this.#runs / this.#lost;
   }
 
-  /** A datagram that was not a duplicate arrived; `highest` is the highest packet number seen so far. */
+  /**
+   * A datagram that was not a duplicate arrived; `highest` is the highest packet number seen so
+   * far.
+   */
   onReceived(highest: number): void {
     this.#onRun(highest);
     if (this.#baseNumber < 0) {

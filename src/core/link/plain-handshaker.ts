@@ -1,14 +1,26 @@
 /**
- * The handshake of links that are not sealed: two messages that name receiver indices. Anybody may join.
+ * The handshake of links that are not sealed: two messages that name receiver indices. Anybody may
+ * join.
  */
 
 import { DATAGRAM_INIT, DATAGRAM_RESPONSE, encodeDatagramHeader } from '../wire/datagram-header.ts';
 import { hex } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { DropReason } from '../wire/drop.ts';
-import { decodeHandshake, encodeHandshake, HANDSHAKE_BYTES, HANDSHAKE_CHECK_AT, type Handshake } from '../wire/handshake.ts';
+import {
+  decodeHandshake,
+  encodeHandshake,
+  HANDSHAKE_BYTES,
+  HANDSHAKE_CHECK_AT,
+  type Handshake,
+} from '../wire/handshake.ts';
 import { DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
-import { agreedVersion, judgeInitVersions, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import {
+  agreedVersion,
+  judgeInitVersions,
+  WIRE_VERSIONS,
+  type VersionRange,
+} from '../wire/versions.ts';
 import type { Call, Handshaker, PeerHello, Run } from './handshaker.ts';
 
 export class PlainHandshaker implements Handshaker {
@@ -17,10 +29,29 @@ export class PlainHandshaker implements Handshaker {
   readonly refused = null;
   readonly presented = '';
   readonly shown = '';
-  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, preshared: [], certificate: null };
+  readonly hello: PeerHello = {
+    node: 0,
+    peer: 0,
+    index: 0,
+    instance: 0,
+    started: 0,
+    version: 0,
+    continues: 0,
+    stamp: 0,
+    preshared: [],
+    certificate: null,
+  };
   readonly #self: NodeId;
   readonly versions: VersionRange;
-  readonly #handshake: Handshake = { versions: WIRE_VERSIONS, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };
+  readonly #handshake: Handshake = {
+    versions: WIRE_VERSIONS,
+    version: 0,
+    node: 0,
+    peer: 0,
+    index: 0,
+    instance: 0,
+    started: 0,
+  };
 
   constructor(self: NodeId, versions = WIRE_VERSIONS) {
     this.#self = self;
@@ -34,7 +65,9 @@ export class PlainHandshaker implements Handshaker {
 
   fingerprint(bytes: Uint8Array, length: number): string {
     // The number of the attempt differs, and the check with it; a damaged copy is not the same.
-    return this.#read(bytes, length) === DropReason.none ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, HANDSHAKE_CHECK_AT)) : '';
+    return this.#read(bytes, length) === DropReason.none
+      ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, HANDSHAKE_CHECK_AT))
+      : '';
   }
 
   readInit(bytes: Uint8Array, length: number): DropReason {
@@ -42,10 +75,18 @@ export class PlainHandshaker implements Handshaker {
     if (reason !== DropReason.none) return reason;
     const read = this.#read(bytes, length);
     // Who asks has not chosen.
-    return read === DropReason.none && this.#handshake.version !== 0 ? DropReason.handshakeMalformed : read;
+    return read === DropReason.none && this.#handshake.version !== 0
+      ? DropReason.handshakeMalformed
+      : read;
   }
 
-  writeResponse(localIndex: number, _continues: number, run: Run, attempt: number, out: Uint8Array): number {
+  writeResponse(
+    localIndex: number,
+    _continues: number,
+    run: Run,
+    attempt: number,
+    out: Uint8Array,
+  ): number {
     const { node, index, version } = this.hello;
     encodeDatagramHeader(DATAGRAM_RESPONSE, index, attempt, out);
     return this.#write(version, node, localIndex, run, out);
@@ -54,7 +95,9 @@ export class PlainHandshaker implements Handshaker {
   readResponse(_call: Call, bytes: Uint8Array, length: number): DropReason {
     const reason = this.#read(bytes, length);
     // What both would have chosen, or it is not the answer to what was sent.
-    return reason === DropReason.none && this.#handshake.version !== this.hello.version ? DropReason.handshakeVersion : reason;
+    return reason === DropReason.none && this.#handshake.version !== this.hello.version
+      ? DropReason.handshakeVersion
+      : reason;
   }
 
   writeKeyQuestion(): number {
@@ -73,8 +116,17 @@ export class PlainHandshaker implements Handshaker {
     return false;
   }
 
-  #write(version: number, peer: NodeId, index: number, { instance, started }: Run, out: Uint8Array): number {
-    encodeHandshake({ versions: this.versions, version, node: this.#self, peer, index, instance, started }, out);
+  #write(
+    version: number,
+    peer: NodeId,
+    index: number,
+    { instance, started }: Run,
+    out: Uint8Array,
+  ): number {
+    encodeHandshake(
+      { versions: this.versions, version, node: this.#self, peer, index, instance, started },
+      out,
+    );
     return HANDSHAKE_BYTES;
   }
 

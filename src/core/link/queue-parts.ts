@@ -1,8 +1,10 @@
 /**
- * What a send queue is made of: classes, in them neighbours, in them sources, in them flows, each with turns for what it holds.
+ * What a send queue is made of: classes, in them neighbours, in them sources, in them flows, each
+ * with turns for what it holds.
  *
- * Owned by send-queue.ts, which keeps counts and places; here is who is next and who holds most within one part. A flow is what
- * its source tells apart: both ports, the destination, the kind, and the priority that it asks for. `@hot`
+ * Owned by send-queue.ts, which keeps counts and places; here is who is next and who holds most
+ * within one part. A flow is what its source tells apart: both ports, the destination, the kind,
+ * and the priority that it asks for. `@hot`
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -15,10 +17,16 @@ import { QUANTUM, Turn, Turns } from './turns.ts';
 const PACKETS_PER_FLOW_MAX = 65_536;
 /** Flows of one source that are told apart; all beyond share one more. */
 export const FLOWS_PER_SOURCE_MAX = 256;
-/** The longest is looked for among so many when it is not known: with more than that each has little. */
+/**
+ * The longest is looked for among so many when it is not known: with more than that each has
+ * little.
+ */
 const LOOKED_AT = 16;
 const PRIORITIES = 16;
-/** Of what waits at several priorities the highest leaves; after so many bytes a packet of another one does, so that none is silenced. */
+/**
+ * Of what waits at several priorities the highest leaves; after so many bytes a packet of another
+ * one does, so that none is silenced.
+ */
 const AHEAD_MAX_BYTES = 15 * QUANTUM;
 
 /** A source by its id, or a program of this daemon. */
@@ -39,7 +47,10 @@ export class FlowPart extends Turn {
   chain: FlowPart | null = null;
   /** Bytes that waited when its program was told to wait, 0 when it may go on. */
   heldBytes = 0;
-  /** Bytes of it that left since `servedFrom`, packets of it that found no room since then, and when its source was told that it is long. */
+  /**
+   * Bytes of it that left since `servedFrom`, packets of it that found no room since then, and when
+   * its source was told that it is long.
+   */
   servedBytes = 0;
   dropped = 0;
   servedFrom: Micros = NaN;
@@ -47,8 +58,14 @@ export class FlowPart extends Turn {
   readonly packets = new Ring<KeptPacket>(PACKETS_PER_FLOW_MAX);
 
   is(packet: Packet, source: SourcePart): boolean {
-    return this.source === source && this.sourcePort === packet.sourcePort && this.destinationPort === packet.destinationPort
-      && this.destination === packet.destination && this.kind === kindOf(packet) && this.priority === packet.priority;
+    return (
+      this.source === source &&
+      this.sourcePort === packet.sourcePort &&
+      this.destinationPort === packet.destinationPort &&
+      this.destination === packet.destination &&
+      this.kind === kindOf(packet) &&
+      this.priority === packet.priority
+    );
   }
 
   /** From now on that of `packet`. */
@@ -71,7 +88,9 @@ function kindOf({ kind }: Packet): number {
   return kind === KIND_FRAGMENT || kind === KIND_PIECE ? KIND_DATAGRAM : kind;
 }
 
-/** What one source has by one neighbour: the highest priority leaves first, flows of one take turns. */
+/**
+ * What one source has by one neighbour: the highest priority leaves first, flows of one take turns.
+ */
 export class SourcePart extends Turn {
   payer: Payer = 0;
   /** Unique in its queue, for hashing. */
@@ -83,11 +102,16 @@ export class SourcePart extends Turn {
   /** Bit n: packets of priority n wait. */
   #priorities = 0;
   readonly #waiting = new Uint32Array(PRIORITIES);
-  readonly #turns: (Turns<FlowPart> | null)[] = new Array<Turns<FlowPart> | null>(PRIORITIES).fill(null);
+  readonly #turns: (Turns<FlowPart> | null)[] = new Array<Turns<FlowPart> | null>(PRIORITIES).fill(
+    null,
+  );
   /** Bytes of the highest that left since one of another did, and which that was. */
   #ahead = 0;
   #lower = 0;
-  /** The longest as far as is known (the one register of Suter and others, IEEE JSAC 1999), null when it left. */
+  /**
+   * The longest as far as is known (the one register of Suter and others, IEEE JSAC 1999), null
+   * when it left.
+   */
   #longest: FlowPart | null = null;
   readonly #onFlowGone: (flow: FlowPart) => void;
 
@@ -110,7 +134,8 @@ export class SourcePart extends Turn {
   onGrown(flow: FlowPart): void {
     this.#waiting[flow.priority]! += 1;
     this.#priorities |= 1 << flow.priority;
-    if (this.#longest === null ? this.waiting === 1 : holdsMore(flow, this.#longest)) this.#longest = flow;
+    if (this.#longest === null ? this.waiting === 1 : holdsMore(flow, this.#longest))
+      this.#longest = flow;
   }
 
   /** The packet of `flow`, which `serve` named, leaves. */
@@ -137,9 +162,14 @@ export class SourcePart extends Turn {
     this.#turns[flow.priority]!.emptied(flow);
   }
 
-  /** Who gives way when there is no room: the longest of the lowest priority. Something must wait. */
+  /**
+   * Who gives way when there is no room: the longest of the lowest priority. Something must wait.
+   */
   longest(): FlowPart {
-    return this.#longest ??= this.#turns[highest(this.#priorities & -this.#priorities)]!.most(LOOKED_AT, holdsMore)!;
+    return (this.#longest ??= this.#turns[highest(this.#priorities & -this.#priorities)]!.most(
+      LOOKED_AT,
+      holdsMore,
+    )!);
   }
 
   clear(): void {
@@ -164,7 +194,9 @@ function highest(bits: number): number {
 
 /** Whether `flow` is to give way rather than `than`. */
 function holdsMore(flow: FlowPart, than: FlowPart): boolean {
-  return flow.priority < than.priority || (flow.priority === than.priority && flow.bytes > than.bytes);
+  return (
+    flow.priority < than.priority || (flow.priority === than.priority && flow.bytes > than.bytes)
+  );
 }
 
 /** What came by one neighbour, 0 for our own programs. */
@@ -181,7 +213,8 @@ export class NeighbourPart extends Turn {
   }
 
   onGrown(source: SourcePart): void {
-    if (this.#longest === null ? this.waiting === 1 : source.bytes > this.#longest.bytes) this.#longest = source;
+    if (this.#longest === null ? this.waiting === 1 : source.bytes > this.#longest.bytes)
+      this.#longest = source;
   }
 
   onEmpty(source: SourcePart): void {
@@ -190,7 +223,7 @@ export class NeighbourPart extends Turn {
 
   /** Something must wait. */
   longest(): SourcePart {
-    return this.#longest ??= this.turns.most(LOOKED_AT, longer)!;
+    return (this.#longest ??= this.turns.most(LOOKED_AT, longer)!);
   }
 }
 
@@ -202,14 +235,21 @@ export class ClassPart extends Turn {
   readonly turns: Turns<NeighbourPart>;
   ownBytes = 0;
 
-  constructor(ownLimit: number, transitLimit: number, onNeighbourGone: (neighbour: NeighbourPart) => void) {
+  constructor(
+    ownLimit: number,
+    transitLimit: number,
+    onNeighbourGone: (neighbour: NeighbourPart) => void,
+  ) {
     super();
     this.ownLimit = ownLimit;
     this.transitLimit = transitLimit;
     this.turns = new Turns(onNeighbourGone);
   }
 
-  /** The neighbour whose packets in transit take most room; as many steps as there are neighbours. Null when there is none. */
+  /**
+   * The neighbour whose packets in transit take most room; as many steps as there are neighbours.
+   * Null when there is none.
+   */
   longest(): NeighbourPart | null {
     const found = this.turns.most(Infinity, longerInTransit);
     return found === null || found.via === 0 ? null : found;

@@ -1,14 +1,21 @@
 /**
- * Receiver indices: what the number stands for by which a peer names its channel, its keys or our call.
+ * Receiver indices: what the number stands for by which a peer names its channel, its keys or our
+ * call.
  *
- * Owns the table, the drawing of new numbers, and the answers that copies of an INIT get again. Knows no handshake and
- * no link's state. It also tells whoever takes glued datagrams apart what could be taken, and changes nothing by that.
- * Bounded by its users: four a link and one a dial. `@hot`
+ * Owns the table, the drawing of new numbers, and the answers that copies of an INIT get again.
+ * Knows no handshake and no link's state. It also tells whoever takes glued datagrams apart what
+ * could be taken, and changes nothing by that. Bounded by its users: four a link and one a dial.
+ * `@hot`
  */
 
 import type { Draws } from '../base/draws.ts';
 import type { TokenBucket } from '../base/token-bucket.ts';
-import { DATAGRAM_DATA, DATAGRAM_SEALED_DATA, decodeDatagramHeader, type DatagramHeader } from '../wire/datagram-header.ts';
+import {
+  DATAGRAM_DATA,
+  DATAGRAM_SEALED_DATA,
+  decodeDatagramHeader,
+  type DatagramHeader,
+} from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import type { Channel, Epoch } from './channel.ts';
@@ -21,15 +28,20 @@ export interface ChannelEntry {
   readonly epoch: Epoch;
 }
 
-/** An INIT that was answered: its copies get the same answer, at little cost and not without end. */
+/**
+ * An INIT that was answered: its copies get the same answer, at little cost and not without end.
+ */
 export interface Answered {
   readonly entry: ChannelEntry;
   readonly response: Uint8Array;
   readonly copies: TokenBucket;
 }
 
-/** Whoever saw an INIT can repeat it in anybody's name; an honest dialler does four times a second. */
-export const COPIES_PER_SECOND = 8, COPIES_BURST = 16;
+/**
+ * Whoever saw an INIT can repeat it in anybody's name; an honest dialler does four times a second.
+ */
+export const COPIES_PER_SECOND = 8,
+  COPIES_BURST = 16;
 
 /** Where something is opened that stays as it is. */
 const TRIAL = new Uint8Array(DATAGRAM_BYTES_MAX);
@@ -58,7 +70,10 @@ export class ReceiverIndices {
     this.#entries.delete(index);
   }
 
-  /** One that stands for nothing, of 31 bits: V8 keeps those without memory of their own, and finds them faster. */
+  /**
+   * One that stands for nothing, of 31 bits: V8 keeps those without memory of their own, and finds
+   * them faster.
+   */
   free(): number {
     for (;;) {
       const index = this.#draws.u32() >>> 1;
@@ -78,7 +93,8 @@ export class ReceiverIndices {
   }
 
   forgetChannel(channel: Channel): void {
-    for (const epoch of [channel.epoch, channel.nextEpoch, channel.lastEpoch]) if (epoch !== null) this.forgetEpoch(epoch);
+    for (const epoch of [channel.epoch, channel.nextEpoch, channel.lastEpoch])
+      if (epoch !== null) this.forgetEpoch(epoch);
   }
 
   forgetEpoch(epoch: Epoch): void {
@@ -92,10 +108,15 @@ export class ReceiverIndices {
   /** Whether a datagram with this number could be taken for this receiver index. */
   knows(receiver: number, number: number): boolean {
     const entry = this.#entries.get(receiver);
-    return entry !== undefined && (entry instanceof Dial || entry.channel.windowOf(number).isNew(number));
+    return (
+      entry !== undefined && (entry instanceof Dial || entry.channel.windowOf(number).isNew(number))
+    );
   }
 
-  /** Whether `bytes[start..end)` is a datagram of a channel that only the peer can have made and that has not arrived. */
+  /**
+   * Whether `bytes[start..end)` is a datagram of a channel that only the peer can have made and
+   * that has not arrived.
+   */
   opens(bytes: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
     if (length > TRIAL.length) return false;
@@ -103,10 +124,18 @@ export class ReceiverIndices {
     if (decodeDatagramHeader(TRIAL, length, this.#header) !== DropReason.none) return false;
     const { type, receiver, number } = this.#header;
     const entry = this.#entries.get(receiver);
-    if (entry === undefined || entry instanceof Dial || !entry.channel.windowOf(number).isNew(number)) return false;
+    if (
+      entry === undefined ||
+      entry instanceof Dial ||
+      !entry.channel.windowOf(number).isNew(number)
+    )
+      return false;
     const { seal } = entry.epoch;
     if (seal === null) return type === DATAGRAM_DATA;
-    return type === DATAGRAM_SEALED_DATA && length >= DATAGRAM_HEADER_BYTES + TAG_BYTES
-      && seal.receive.open(number, TRIAL, DATAGRAM_HEADER_BYTES, length);
+    return (
+      type === DATAGRAM_SEALED_DATA &&
+      length >= DATAGRAM_HEADER_BYTES + TAG_BYTES &&
+      seal.receive.open(number, TRIAL, DATAGRAM_HEADER_BYTES, length)
+    );
   }
 }

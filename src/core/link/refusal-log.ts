@@ -1,8 +1,9 @@
 /**
- * Says in the log whom this daemon refused, and why: once for each peer and reason, however often it comes back.
+ * Says in the log whom this daemon refused, and why: once for each peer and reason, however often
+ * it comes back.
  *
- * Owns the damping. Invariant: neither memory nor lines grow with what strangers send; who has shown a certificate is not crowded out
- * by who has not.
+ * Owns the damping. Invariant: neither memory nor lines grow with what strangers send; who has
+ * shown a certificate is not crowded out by who has not.
  */
 
 import type { Log, LogFields } from '../base/log.ts';

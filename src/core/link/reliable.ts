@@ -1,11 +1,12 @@
 /**
  * Reliable service of a link: every packet arrives at the neighbour, once, in any order.
  *
- * Selective repeat without ordering (paper section 4, Reliable Data Link), with the loss recovery of RFC 9002:
- * datagram numbers are never reused, acks carry ranges, a datagram is lost when later ones are acknowledged by a
- * margin of number or time, and a probe covers the tail. Margins adapt to reordering that the link has shown.
- * Packets wait in a fair queue only while window or pacing hold them; the queue marks passing packets of streams when
- * it is long. When the link goes down, everything not acknowledged is handed back to find another way. `@hot`
+ * Selective repeat without ordering (paper section 4, Reliable Data Link), with the loss recovery
+ * of RFC 9002: datagram numbers are never reused, acks carry ranges, a datagram is lost when later
+ * ones are acknowledged by a margin of number or time, and a probe covers the tail. Margins adapt
+ * to reordering that the link has shown. Packets wait in a fair queue only while window or pacing
+ * hold them; the queue marks passing packets of streams when it is long. When the link goes down,
+ * everything not acknowledged is handed back to find another way. `@hot`
  */
 
 import { getU32, putU32 } from '../base/bytes.ts';
@@ -29,9 +30,14 @@ import type { RttEstimator } from '../recovery/rtt.ts';
 import { SendQueue, type EncodedPacket } from './send-queue.ts';
 import { PacketsUnderWay, Transmissions } from './unacknowledged.ts';
 
-/** Packets between the oldest unacknowledged and the newest. The receiver remembers more than that. */
+/**
+ * Packets between the oldest unacknowledged and the newest. The receiver remembers more than that.
+ */
 const SPAN_MAX = 16_384;
-/** Transmissions whose fate may be open before nothing is sent again on suspicion: a link that is so silent is about to be dead. */
+/**
+ * Transmissions whose fate may be open before nothing is sent again on suspicion: a link that is so
+ * silent is about to be dead.
+ */
 const TRANSMISSIONS_MAX = 4 * SPAN_MAX;
 const RECEIVED_WORDS = 1_024;
 const PACKET_THRESHOLD = 3;
@@ -43,7 +49,9 @@ const INITIAL_RTT: Micros = 100 * MILLISECOND;
 const PROBE_MAX: Micros = 1_000 * MILLISECOND;
 /** Pauses between probes grow once: what longer silence means is for liveness to say, and soon. */
 const PROBE_BACKOFF = 2;
-/** So many probes in a row without an answer say that the path is gone, not that a packet was lost. */
+/**
+ * So many probes in a row without an answer say that the path is gone, not that a packet was lost.
+ */
 const PERSISTENT_PROBES = 3;
 const ACK_EVERY = 2;
 const ACK_DELAY_MIN: Micros = 1 * MILLISECOND;
@@ -53,14 +61,18 @@ const IP_UDP_BYTES = 28;
 const BURST_BYTES = 10 * 1_480;
 /** What each piece of a split frame has of its own. */
 const PIECE_BYTES = IP_UDP_BYTES + DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + SPLIT_HEAD_BYTES;
-/** So many datagrams that did not arrive are told even when nothing else asks for it: their sender sees whether they were the long ones. */
+/**
+ * So many datagrams that did not arrive are told even when nothing else asks for it: their sender
+ * sees whether they were the long ones.
+ */
 const REPORT_MISSING = 3;
 const REPORT_INTERVAL: Micros = 25 * MILLISECOND;
 /** A window that this much is free of does not limit. */
 const SLACK_SEGMENTS = 3;
 /**
- * Bounds of what a packet of a stream may wait in its flow's queue before it is marked; between them it is twice the link's round trip.
- * The stream's own is longer than that of one link, and a window that halves leaves the line idle where the queue was shorter than that.
+ * Bounds of what a packet of a stream may wait in its flow's queue before it is marked; between
+ * them it is twice the link's round trip. The stream's own is longer than that of one link, and a
+ * window that halves leaves the line idle where the queue was shorter than that.
  */
 const MARK_AFTER_MIN: Micros = 40 * MILLISECOND;
 const MARK_AFTER_MAX: Micros = 200 * MILLISECOND;
@@ -86,7 +98,10 @@ export interface ReliableEnvironment {
   readonly pool: PacketPool;
 }
 
-/** A transmission older than the newest acknowledged. One of several datagrams has arrived when all of them have. */
+/**
+ * A transmission older than the newest acknowledged. One of several datagrams has arrived when all
+ * of them have.
+ */
 interface Suspect {
   readonly number: number;
   readonly parts: number;
@@ -151,7 +166,14 @@ export class ReliableService implements DataService, AckWriter {
   #missing = 0;
   #ackSentAt: Micros = -REPORT_INTERVAL;
 
-  constructor(out: ReliableOutput, env: ReliableEnvironment, rtt: RttEstimator, congestion: CongestionName, queueBytes: number, salt: number) {
+  constructor(
+    out: ReliableOutput,
+    env: ReliableEnvironment,
+    rtt: RttEstimator,
+    congestion: CongestionName,
+    queueBytes: number,
+    salt: number,
+  ) {
     this.#out = out;
     this.#env = env;
     this.#rtt = rtt;
@@ -207,7 +229,12 @@ export class ReliableService implements DataService, AckWriter {
 
   offer(packet: Packet): boolean {
     if (this.#out.channel === null) return false;
-    if (this.#queue.length === 0 && this.#again.length === 0 && this.#first.length === 0 && this.#maySend(packet.length)) {
+    if (
+      this.#queue.length === 0 &&
+      this.#again.length === 0 &&
+      this.#first.length === 0 &&
+      this.#maySend(packet.length)
+    ) {
       const kept = this.#env.pool.keep(packet);
       if (kept === null) return false;
       this.#sendNew(kept);
@@ -227,10 +254,14 @@ export class ReliableService implements DataService, AckWriter {
     this.#pump();
   }
 
-  /** True when window, pacing, span and sink let a packet of `length` bytes go now; arms the pacing timer if that is all. */
+  /**
+   * True when window, pacing, span and sink let a packet of `length` bytes go now; arms the pacing
+   * timer if that is all.
+   */
   #maySend(length: number): boolean {
     if (this.#env.sink.congested || this.#packets.length >= SPAN_MAX) return false;
-    const bytes = length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
+    const bytes =
+      length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
     const controller = this.#controller;
     if (this.#inFlight > 0 && this.#inFlight + bytes > controller.window) return false;
     const wait = this.#pacer.wait(bytes, this.#env.clock.now(), controller, this.#rtt);
@@ -252,12 +283,14 @@ export class ReliableService implements DataService, AckWriter {
         if (kept !== null) this.#transmit(again, kept, true);
         continue;
       }
-      const [first] = this.#first, head = first?.length ?? this.#queue.peekLength();
+      const [first] = this.#first,
+        head = first?.length ?? this.#queue.peekLength();
       if (head < 0 || !this.#maySend(head)) break;
       if (first !== undefined) this.#first.shift();
       this.#sendNew(first ?? this.#queue.shift(this.#env.clock.now(), this.#markAfter)!);
     }
-    if (this.#first.length === 0 && this.#queue.length === 0 && this.#again.length === 0) this.#controller.onApplicationLimited(this.#inFlight);
+    if (this.#first.length === 0 && this.#queue.length === 0 && this.#again.length === 0)
+      this.#controller.onApplicationLimited(this.#inFlight);
     this.#armLossTimer();
     if (this.#queue.takeRoom()) this.#out.onWritable();
   }
@@ -269,21 +302,34 @@ export class ReliableService implements DataService, AckWriter {
   #transmit(sequence: number, kept: KeptPacket, again: boolean): void {
     const channel = this.#out.channel!;
     const length = kept.end - kept.start;
-    const at = channel.frameOf(FRAME_RELIABLE, RELIABLE_HEAD_BYTES, kept.bytes, kept.start, kept.end);
+    const at = channel.frameOf(
+      FRAME_RELIABLE,
+      RELIABLE_HEAD_BYTES,
+      kept.bytes,
+      kept.start,
+      kept.end,
+    );
     putU32(channel.buffer, at, sequence >>> 0);
     if (kept.mark) stampEcn(channel.buffer, at + RELIABLE_HEAD_BYTES);
     const number = channel.fillingNumber;
     const first = number !== this.#lastChargedNumber;
     this.#lastChargedNumber = number;
     const parts = channel.fillingDatagrams;
-    const bytes = parts > 1 ? RELIABLE_HEAD_BYTES + length + parts * PIECE_BYTES
-      : FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + length + (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
+    const bytes =
+      parts > 1
+        ? RELIABLE_HEAD_BYTES + length + parts * PIECE_BYTES
+        : FRAME_HEAD_BYTES +
+          RELIABLE_HEAD_BYTES +
+          length +
+          (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
     const now = this.#env.clock.now();
     this.#packets.sentIn(sequence, number);
     this.#inFlight += bytes;
     this.#pacer.take(bytes);
     if (first) this.#controller.onSegmentSize(bytes / parts);
-    const limited = this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window || (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
+    const limited =
+      this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window ||
+      (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
     this.#outstanding.push(number, parts, sequence, now, bytes, limited);
     this.#controller.onSent(bytes, this.#inFlight, now);
     if (again) this.retransmitted += 1;
@@ -306,11 +352,18 @@ export class ReliableService implements DataService, AckWriter {
     const now = this.#env.clock.now();
     const { largest } = ranges;
     // Of the newest transmission among what was under way that this acknowledges.
-    let newest = -1, newestSentAt: Micros = 0, rtt: Micros = 0;
+    let newest = -1,
+      newestSentAt: Micros = 0,
+      rtt: Micros = 0;
     if (this.#suspects.length > 0) {
       let kept = 0;
       for (const sent of this.#suspects) {
-        if (sent.parts === 1 ? ranges.has(sent.number) : (sent.missing &= ranges.missingOf(sent.number, sent.parts)) === 0) this.#acknowledge(sent, now);
+        if (
+          sent.parts === 1
+            ? ranges.has(sent.number)
+            : (sent.missing &= ranges.missingOf(sent.number, sent.parts)) === 0
+        )
+          this.#acknowledge(sent, now);
         else this.#suspects[kept++] = sent;
       }
       this.#suspects.length = kept;
@@ -323,7 +376,13 @@ export class ReliableService implements DataService, AckWriter {
         newest = outstanding.last;
         newestSentAt = sentAt;
         this.#inFlight -= outstanding.bytes;
-        this.#controller.onAck(outstanding.bytes, sentAt, now, this.#rtt.smoothedUs, outstanding.limited);
+        this.#controller.onAck(
+          outstanding.bytes,
+          sentAt,
+          now,
+          this.#rtt.smoothedUs,
+          outstanding.limited,
+        );
         this.#arrivedThere(outstanding.sequence);
       } else this.#suspects.push(this.#suspect(missing));
       outstanding.shift();
@@ -349,7 +408,10 @@ export class ReliableService implements DataService, AckWriter {
     if (sent.lost) {
       // Declared lost, and yet it arrived: the link reorders more than we thought.
       this.spurious += 1;
-      this.#packetThreshold = Math.min(PACKET_THRESHOLD_MAX, Math.max(this.#packetThreshold, this.#largestAcked - sent.number + 1));
+      this.#packetThreshold = Math.min(
+        PACKET_THRESHOLD_MAX,
+        Math.max(this.#packetThreshold, this.#largestAcked - sent.number + 1),
+      );
       this.#timeThreshold = Math.min(TIME_THRESHOLD_MAX, this.#timeThreshold * 1.125);
     } else {
       this.#inFlight -= sent.bytes;
@@ -385,7 +447,10 @@ export class ReliableService implements DataService, AckWriter {
         if (sent.lostAt >= forget) this.#suspects[kept++] = sent;
         continue;
       }
-      if (this.#largestAcked - sent.number - sent.parts + 1 < this.#packetThreshold && sent.sentAt > now - lossDelay) {
+      if (
+        this.#largestAcked - sent.number - sent.parts + 1 < this.#packetThreshold &&
+        sent.sentAt > now - lossDelay
+      ) {
         this.#suspects[kept++] = sent;
         continue;
       }
@@ -401,9 +466,15 @@ export class ReliableService implements DataService, AckWriter {
     this.#inFlight -= sent.bytes;
     // What is longer than the path takes by now was lost for that.
     const channel = this.#out.channel;
-    if (channel === null || channel.lengthOf(sent.number) <= channel.size) this.#controller.onLoss(sent.bytes, sent.sentAt, now, this.#queue.bytes);
+    if (channel === null || channel.lengthOf(sent.number) <= channel.size)
+      this.#controller.onLoss(sent.bytes, sent.sentAt, now, this.#queue.bytes);
     const { sequence } = sent;
-    if (this.#packets.of(sequence) === null || this.#packets.isQueued(sequence) || this.#packets.lastNumber(sequence) !== sent.number) return;
+    if (
+      this.#packets.of(sequence) === null ||
+      this.#packets.isQueued(sequence) ||
+      this.#packets.lastNumber(sequence) !== sent.number
+    )
+      return;
     this.#packets.setQueued(sequence, true);
     this.#again.push(sequence);
   }
@@ -411,16 +482,20 @@ export class ReliableService implements DataService, AckWriter {
   /* -------------------------------------------------------------- timers */
 
   /**
-   * When the oldest suspect is lost by time, or, with none, when the oldest packet under way should long have been
-   * acknowledged. RFC 9002 counts from the newest; a sparse flow would then wait for a packet more.
+   * When the oldest suspect is lost by time, or, with none, when the oldest packet under way should
+   * long have been acknowledged. RFC 9002 counts from the newest; a sparse flow would then wait for
+   * a packet more.
    */
   #armLossTimer(): void {
     let at = NEVER;
-    for (const sent of this.#suspects) if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
+    for (const sent of this.#suspects)
+      if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
     if (at === NEVER && this.#outstanding.length > 0) {
       at = Math.max(this.#outstanding.sentAt, this.#probedAt) + this.#probeAfter;
-      // While several acks come in every round trip, the next is waited for: a queue that builds up on the way is no loss.
-      if (2 * this.#ackGap < this.#rtt.smoothedUs) at = Math.max(at, this.#ackedAt + Math.round(1.25 * this.#ackGap));
+      // While several acks come in every round trip, the next is waited for: a queue that builds up
+      // on the way is no loss.
+      if (2 * this.#ackGap < this.#rtt.smoothedUs)
+        at = Math.max(at, this.#ackedAt + Math.round(1.25 * this.#ackGap));
     }
     if (at === NEVER) this.#env.timers.cancel(this.#lossTimer);
     else this.#env.timers.arm(this.#lossTimer, at);
@@ -428,7 +503,10 @@ export class ReliableService implements DataService, AckWriter {
 
   get #probeAfter(): Micros {
     const { samples, smoothedUs, variationUs } = this.#rtt;
-    const base = samples === 0 ? 2 * INITIAL_RTT : Math.round(smoothedUs + Math.max(4 * variationUs, GRANULARITY)) + this.#ackDelay;
+    const base =
+      samples === 0
+        ? 2 * INITIAL_RTT
+        : Math.round(smoothedUs + Math.max(4 * variationUs, GRANULARITY)) + this.#ackDelay;
     return Math.min(PROBE_MAX, base * (this.#probes === 0 ? 1 : PROBE_BACKOFF));
   }
 
@@ -446,13 +524,18 @@ export class ReliableService implements DataService, AckWriter {
   /** Sends the oldest packets again, whatever the window says. */
   #probe(): void {
     if (this.#out.channel === null) return;
-    // A neighbour who is heard is there: then it was a packet or an ack that was lost, and the path is not gone.
+    // A neighbour who is heard is there: then it was a packet or an ack that was lost, and the path
+    // is not gone.
     if (this.#probes < 2 || this.#heardAt <= this.#probedAt) this.#probes += 1;
     this.#probedAt = this.#env.clock.now();
     if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss(this.#queue.bytes);
     if (this.#outstanding.length >= TRANSMISSIONS_MAX) return;
     let left = this.#probes === 1 ? 1 : 2;
-    for (let sequence = this.#packets.oldest; sequence < this.#packets.next && left > 0; sequence += 1) {
+    for (
+      let sequence = this.#packets.oldest;
+      sequence < this.#packets.next && left > 0;
+      sequence += 1
+    ) {
       const kept = this.#packets.of(sequence);
       if (kept === null) continue;
       left -= 1;
@@ -461,7 +544,10 @@ export class ReliableService implements DataService, AckWriter {
     if (this.#packets.length === 0) this.#forgetCopies();
   }
 
-  /** The neighbour has everything, yet copies sent twice are not accounted for: nothing would ever tell, and they hold the window. */
+  /**
+   * The neighbour has everything, yet copies sent twice are not accounted for: nothing would ever
+   * tell, and they hold the window.
+   */
   #forgetCopies(): void {
     const now = this.#env.clock.now();
     for (; this.#outstanding.length > 0; this.#outstanding.shift()) {
@@ -497,7 +583,10 @@ export class ReliableService implements DataService, AckWriter {
     this.#out.channel!.touch();
   }
 
-  /** A piece of a reliable frame arrived that does not make it whole: what is missing in front of it is told at once, as for whole ones. */
+  /**
+   * A piece of a reliable frame arrived that does not make it whole: what is missing in front of it
+   * is told at once, as for whole ones.
+   */
   onPiece(): void {
     if (this.#gap) this.#wantAck();
   }
@@ -524,7 +613,8 @@ export class ReliableService implements DataService, AckWriter {
     if (this.#gap || this.#eliciting >= ACK_EVERY) {
       this.#ackNow = true;
       this.#out.channel!.touch();
-    } else if (!this.#ackTimer.armed) this.#env.timers.arm(this.#ackTimer, this.#env.clock.now() + this.#ackDelay);
+    } else if (!this.#ackTimer.armed)
+      this.#env.timers.arm(this.#ackTimer, this.#env.clock.now() + this.#ackDelay);
   }
 
   /** An eighth of the round trip, within bounds. */
@@ -574,7 +664,8 @@ export class ReliableService implements DataService, AckWriter {
   shed(elsewhere: (kept: KeptPacket) => boolean): void {
     const back: KeptPacket[] = [];
     for (let left = this.#again.length; left > 0; left -= 1) {
-      const sequence = this.#again.shift()!, kept = this.#packets.of(sequence);
+      const sequence = this.#again.shift()!,
+        kept = this.#packets.of(sequence);
       if (kept !== null && elsewhere(kept)) {
         this.#packets.done(sequence);
         back.push(kept);
@@ -591,12 +682,14 @@ export class ReliableService implements DataService, AckWriter {
   #waiting(): KeptPacket[] {
     const waiting = this.#first;
     this.#first = [];
-    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift()) waiting.push(kept);
+    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift())
+      waiting.push(kept);
     return waiting;
   }
 
   onDown(): void {
-    for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer]) this.#env.timers.cancel(timer);
+    for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer])
+      this.#env.timers.cancel(timer);
     const back: KeptPacket[] = [];
     for (let sequence = this.#packets.oldest; sequence < this.#packets.next; sequence += 1) {
       const kept = this.#packets.of(sequence);

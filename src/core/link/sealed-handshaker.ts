@@ -1,13 +1,21 @@
 /**
- * The handshake of sealed links: Noise IK with certificates both ways, cookies under load, and the question for a key.
+ * The handshake of sealed links: Noise IK with certificates both ways, cookies under load, and the
+ * question for a key.
  *
- * Owns budgets for work that strangers can cause, the cookie secret and the ephemeral keys of calls; never a link. The
- * order of checks is the order of their cost: length, MAC (needs our public key), budget or cookie (needs the source
- * address), key exchange, certificate. Nothing is remembered of a stranger but a token bucket of its address, and of
- * those a bounded number.
+ * Owns budgets for work that strangers can cause, the cookie secret and the ephemeral keys of
+ * calls; never a link. The order of checks is the order of their cost: length, MAC (needs our
+ * public key), budget or cookie (needs the source address), key exchange, certificate. Nothing is
+ * remembered of a stranger but a token bucket of its address, and of those a bounded number.
  */
 
-import { NoiseInitiator, NoiseResponder, NOISE_INIT_OVERHEAD, NOISE_RESPONSE_OVERHEAD, type NoiseKeyPair, type NoiseTransport } from 'spines-client/noise';
+import {
+  NoiseInitiator,
+  NoiseResponder,
+  NOISE_INIT_OVERHEAD,
+  NOISE_RESPONSE_OVERHEAD,
+  type NoiseKeyPair,
+  type NoiseTransport,
+} from 'spines-client/noise';
 import { assert } from '../base/assert.ts';
 import { copyOf, equalBytes, hex, putU32, utf8Encode } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
@@ -20,38 +28,110 @@ import type { Identity, Membership } from '../crypto/membership.ts';
 import { commonKey, idsOf, type PresharedKey } from '../crypto/preshared.ts';
 import { decodeCertificate, ROLE_ROUTER, type Certificate } from '../wire/certificate.ts';
 import {
-  DATAGRAM_COOKIE, DATAGRAM_KEY_ANSWER, DATAGRAM_KEY_REQUEST, DATAGRAM_SEALED_INIT, DATAGRAM_SEALED_RESPONSE, encodeDatagramHeader,
+  DATAGRAM_COOKIE,
+  DATAGRAM_KEY_ANSWER,
+  DATAGRAM_KEY_REQUEST,
+  DATAGRAM_SEALED_INIT,
+  DATAGRAM_SEALED_RESPONSE,
+  encodeDatagramHeader,
 } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  COOKIE_BYTES, COOKIE_DATAGRAM_BYTES, COOKIE_NONCE_BYTES, COOKIE_SEALED_AT, decodeInitPayload, decodeResponsePayload, encodeInitPayload, encodeResponsePayload,
-  INIT_NOISE_START, initNoiseEnd, isWideInit, KEY_AT, KEY_DATAGRAM_BYTES, KEY_NONCE_AT, KEY_NONCE_BYTES, MAC_BYTES, NOISE_INIT_EXTRA, NOISE_RESPONSE_EXTRA,
-  responseNoiseEnd, WIDE_INIT_BYTES, type SealedHello,
+  COOKIE_BYTES,
+  COOKIE_DATAGRAM_BYTES,
+  COOKIE_NONCE_BYTES,
+  COOKIE_SEALED_AT,
+  decodeInitPayload,
+  decodeResponsePayload,
+  encodeInitPayload,
+  encodeResponsePayload,
+  INIT_NOISE_START,
+  initNoiseEnd,
+  isWideInit,
+  KEY_AT,
+  KEY_DATAGRAM_BYTES,
+  KEY_NONCE_AT,
+  KEY_NONCE_BYTES,
+  MAC_BYTES,
+  NOISE_INIT_EXTRA,
+  NOISE_RESPONSE_EXTRA,
+  responseNoiseEnd,
+  WIDE_INIT_BYTES,
+  type SealedHello,
 } from '../wire/sealed-handshake.ts';
 import { DATAGRAM_HEADER_BYTES } from '../wire/sizes.ts';
-import { agreedVersion, judgeInitVersions, putVersions, VERSIONS_BYTES, versionsAt, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
-import { HANDSHAKES_BURST, HANDSHAKES_PER_SECOND, type Call, type CallSecrets, type Handshaker, type PeerHello, type Run, type Seal } from './handshaker.ts';
+import {
+  agreedVersion,
+  judgeInitVersions,
+  putVersions,
+  VERSIONS_BYTES,
+  versionsAt,
+  WIRE_VERSIONS,
+  type VersionRange,
+} from '../wire/versions.ts';
+import {
+  HANDSHAKES_BURST,
+  HANDSHAKES_PER_SECOND,
+  type Call,
+  type CallSecrets,
+  type Handshaker,
+  type PeerHello,
+  type Run,
+  type Seal,
+} from './handshaker.ts';
 
-assert(NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD, 'the wire has room for Noise');
+assert(
+  NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD,
+  'the wire has room for Noise',
+);
 
-/** Both sides hash it first, and the versions that the INIT names: who changes them on the way breaks the handshake. */
+/**
+ * Both sides hash it first, and the versions that the INIT names: who changes them on the way
+ * breaks the handshake.
+ */
 const PROLOGUE = utf8Encode('spines link 2');
-const LABEL_MAC = utf8Encode('spines mac'), LABEL_COOKIE = utf8Encode('spines cookie');
+const LABEL_MAC = utf8Encode('spines mac'),
+  LABEL_COOKIE = utf8Encode('spines cookie');
 const COOKIE_LIFETIME: Micros = 120 * SECOND;
-/** Below this many handshakes in the budget, whoever calls must show that its address is its own. */
+/**
+ * Below this many handshakes in the budget, whoever calls must show that its address is its own.
+ */
 const COOKIES_BELOW = HANDSHAKES_BURST / 2;
 /** Handshakes of one address (IPv6: of the /64) while cookies are asked for. */
-const SOURCE_PER_SECOND = 10, SOURCE_BURST = 20, SOURCES_MAX = 1_024;
+const SOURCE_PER_SECOND = 10,
+  SOURCE_BURST = 20,
+  SOURCES_MAX = 1_024;
 /**
- * Cookies handed out: some 20 us each. More than half of a flood of 20,000 a second, whatever addresses it names, so that who dials meanwhile
- * at a pace of 250 ms has one within a second and a half, all but for one in a hundred.
+ * Cookies handed out: some 20 us each. More than half of a flood of 20,000 a second, whatever
+ * addresses it names, so that who dials meanwhile at a pace of 250 ms has one within a second and a
+ * half, all but for one in a hundred.
  */
-const COOKIES: SharedBudgetLimits = { perSecond: 12_000, burst: 1_200, keptPerSecond: 2_000, keptBurst: 400, sharePerSecond: 20, shareBurst: 20, sources: SOURCES_MAX };
-/** Keys handed out, for which anybody may ask who knows nothing: a budget of their own, so that cookies do not want for it. */
+const COOKIES: SharedBudgetLimits = {
+  perSecond: 12_000,
+  burst: 1_200,
+  keptPerSecond: 2_000,
+  keptBurst: 400,
+  sharePerSecond: 20,
+  shareBurst: 20,
+  sources: SOURCES_MAX,
+};
+/**
+ * Keys handed out, for which anybody may ask who knows nothing: a budget of their own, so that
+ * cookies do not want for it.
+ */
 const KEYS = COOKIES;
-/** Answers to one call may be forged by whoever sees our index: of all calls, and of each, so that one that is flooded leaves the others theirs. */
-const RESPONSES_PER_SECOND = 400, RESPONSES_BURST = 200, CALL_PER_SECOND = 10, CALL_BURST = 10;
-/** A call that has repeated itself this often begins anew, with the key asked for again if it was not given by the operator. */
+/**
+ * Answers to one call may be forged by whoever sees our index: of all calls, and of each, so that
+ * one that is flooded leaves the others theirs.
+ */
+const RESPONSES_PER_SECOND = 400,
+  RESPONSES_BURST = 200,
+  CALL_PER_SECOND = 10,
+  CALL_BURST = 10;
+/**
+ * A call that has repeated itself this often begins anew, with the key asked for again if it was
+ * not given by the operator.
+ */
 const ROUND_ATTEMPTS = 12;
 const NO_MAC = new Uint8Array(MAC_BYTES);
 
@@ -74,7 +154,13 @@ class Secrets implements CallSecrets {
   mac: Uint8Array = NO_MAC;
 
   constructor(
-    key: Uint8Array, identity: Identity, continues: number, wide: boolean, preshared: readonly PresharedKey[], ephemeral: NoiseKeyPair, payload: Uint8Array,
+    key: Uint8Array,
+    identity: Identity,
+    continues: number,
+    wide: boolean,
+    preshared: readonly PresharedKey[],
+    ephemeral: NoiseKeyPair,
+    payload: Uint8Array,
     message: Uint8Array,
   ) {
     this.wide = wide;
@@ -91,7 +177,18 @@ class Secrets implements CallSecrets {
 export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
   readonly versions: VersionRange;
-  readonly hello: PeerHello = { node: 0, peer: 0, index: 0, instance: 0, started: 0, version: 0, continues: 0, stamp: 0, preshared: [0, 0], certificate: null };
+  readonly hello: PeerHello = {
+    node: 0,
+    peer: 0,
+    index: 0,
+    instance: 0,
+    started: 0,
+    version: 0,
+    continues: 0,
+    stamp: 0,
+    preshared: [0, 0],
+    certificate: null,
+  };
   seal: Seal | null = null;
   refused: Certificate | null = null;
   shown = '';
@@ -99,7 +196,17 @@ export class SealedHandshaker implements Handshaker {
   readonly #clock: Clock;
   readonly #sink: DatagramSink;
   readonly #fields: SealedHello = {
-    stamp: 0, index: 0, instance: 0, started: 0, continues: 0, peer: 0, preshared: [0, 0], versions: WIRE_VERSIONS, version: 0, certificateStart: 0, certificateEnd: 0,
+    stamp: 0,
+    index: 0,
+    instance: 0,
+    started: 0,
+    continues: 0,
+    peer: 0,
+    preshared: [0, 0],
+    versions: WIRE_VERSIONS,
+    version: 0,
+    certificateStart: 0,
+    certificateEnd: 0,
   };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
@@ -145,9 +252,13 @@ export class SealedHandshaker implements Handshaker {
   writeInit(call: Call, run: Run, out: Uint8Array): number {
     if (call.key === null) return this.writeKeyQuestion(call, out);
     const held = call.secrets instanceof Secrets ? call.secrets : null;
-    const stale = held === null || held.key !== call.key || held.continues !== call.continues
-      || held.identity !== this.#membership.identity || held.preshared !== this.#membership.preshared
-      || (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
+    const stale =
+      held === null ||
+      held.key !== call.key ||
+      held.continues !== call.continues ||
+      held.identity !== this.#membership.identity ||
+      held.preshared !== this.#membership.preshared ||
+      (call.attempts > 0 && call.attempts % ROUND_ATTEMPTS === 0);
     const secrets = stale ? this.#newRound(call, call.key, run) : held;
     if (secrets === null) return 0;
     encodeDatagramHeader(DATAGRAM_SEALED_INIT, call.index, call.attempts, out);
@@ -156,7 +267,8 @@ export class SealedHandshaker implements Handshaker {
     const end = INIT_NOISE_START + secrets.message.length;
     secrets.mac = this.#mac(secrets.key, out, end);
     out.set(secrets.mac, end);
-    const cookie = secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
+    const cookie =
+      secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
     const at = end + MAC_BYTES;
     out.set(cookie === null ? NO_MAC : this.#hmac(cookie, out.subarray(0, at)), at);
     return at + MAC_BYTES;
@@ -167,13 +279,38 @@ export class SealedHandshaker implements Handshaker {
     const ephemeral = this.#ephemeral();
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
     const hello: SealedHello = {
-      ...run, stamp: this.#stamp, index: call.index, continues: call.continues, peer: call.node ?? 0, preshared: idsOf(preshared),
-      versions: this.versions, version: 0, certificateStart: 0, certificateEnd: 0,
+      ...run,
+      stamp: this.#stamp,
+      index: call.index,
+      continues: call.continues,
+      peer: call.node ?? 0,
+      preshared: idsOf(preshared),
+      versions: this.versions,
+      version: 0,
+      certificateStart: 0,
+      certificateEnd: 0,
     };
-    const wide = isWideInit(hello, identity.certificate.bytes), payload = encodeInitPayload(hello, identity.certificate.bytes);
-    const message = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(identity), ephemeral, key, wide).writeInit(payload);
+    const wide = isWideInit(hello, identity.certificate.bytes),
+      payload = encodeInitPayload(hello, identity.certificate.bytes);
+    const message = new NoiseInitiator(
+      primitives,
+      prologueOf(this.versions),
+      staticOf(identity),
+      ephemeral,
+      key,
+      wide,
+    ).writeInit(payload);
     if (message === null) return null;
-    const secrets = new Secrets(key, identity, call.continues, wide, preshared, ephemeral, payload, message);
+    const secrets = new Secrets(
+      key,
+      identity,
+      call.continues,
+      wide,
+      preshared,
+      ephemeral,
+      payload,
+      message,
+    );
     call.secrets = secrets;
     return secrets;
   }
@@ -189,7 +326,9 @@ export class SealedHandshaker implements Handshaker {
   #nonceOf(call: Call): Uint8Array {
     const index = new Uint8Array(4);
     putU32(index, 0, call.index);
-    return this.#membership.primitives.hmacSha256(this.#keyNonce, index).subarray(0, KEY_NONCE_BYTES);
+    return this.#membership.primitives
+      .hmacSha256(this.#keyNonce, index)
+      .subarray(0, KEY_NONCE_BYTES);
   }
 
   readResponse(call: Call, bytes: Uint8Array, length: number): DropReason {
@@ -198,7 +337,8 @@ export class SealedHandshaker implements Handshaker {
     if (end === 0) return DropReason.handshakeMalformed;
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (secrets === null) return DropReason.handshakeUnexpected;
-    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, end)) return DropReason.handshakeMacWrong;
+    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, end))
+      return DropReason.handshakeMacWrong;
     if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
     const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, end));
     if (answer === null) return DropReason.handshakeBroken;
@@ -215,8 +355,16 @@ export class SealedHandshaker implements Handshaker {
   #openResponse(secrets: Secrets, message: Uint8Array): ReturnType<NoiseInitiator['readResponse']> {
     const { primitives } = this.#membership;
     for (const { key } of secrets.wide ? secrets.preshared : secrets.preshared.slice(0, 1)) {
-      // A forged answer must not spoil the call, nor a key that was not used: the initiator's state is made anew for each.
-      const noise = new NoiseInitiator(primitives, prologueOf(this.versions), staticOf(secrets.identity), secrets.ephemeral, secrets.key, secrets.wide);
+      // A forged answer must not spoil the call, nor a key that was not used: the initiator's state
+      // is made anew for each.
+      const noise = new NoiseInitiator(
+        primitives,
+        prologueOf(this.versions),
+        staticOf(secrets.identity),
+        secrets.ephemeral,
+        secrets.key,
+        secrets.wide,
+      );
       noise.writeInit(secrets.payload);
       const answer = noise.readResponse(message, secrets.wide ? key.reveal() : null);
       if (answer !== null) return answer;
@@ -227,14 +375,17 @@ export class SealedHandshaker implements Handshaker {
   #takeResponse(call: Call): boolean {
     const now = this.#clock.now();
     let own = this.#callResponses.get(call);
-    if (own === undefined) this.#callResponses.set(call, (own = new TokenBucket(CALL_PER_SECOND, CALL_BURST)));
+    if (own === undefined)
+      this.#callResponses.set(call, (own = new TokenBucket(CALL_PER_SECOND, CALL_BURST)));
     return own.take(now) && this.#responses.take(now);
   }
 
   /* -------------------------------------------------------------- being called */
 
   fingerprint(bytes: Uint8Array, length: number): string {
-    return initNoiseEnd(length) > 0 ? hex(bytes.subarray(INIT_NOISE_START, INIT_NOISE_START + 32)) : '';
+    return initNoiseEnd(length) > 0
+      ? hex(bytes.subarray(INIT_NOISE_START, INIT_NOISE_START + 32))
+      : '';
   }
 
   readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
@@ -244,13 +395,20 @@ export class SealedHandshaker implements Handshaker {
     const end = initNoiseEnd(length);
     if (end === 0) return DropReason.handshakeMalformed;
     const { identity: current, previous, primitives } = this.#membership;
-    const identity = [current, ...previous].find((own) => this.#macFits(own.exchange.publicKey, bytes, end));
+    const identity = [current, ...previous].find((own) =>
+      this.#macFits(own.exchange.publicKey, bytes, end),
+    );
     if (identity === undefined) return DropReason.handshakeMacWrong;
     const admitted = this.#admitWork(bytes, end, from, identity);
     if (admitted !== DropReason.none) return admitted;
     this.worked += 1;
     const versions = versionsAt(bytes, DATAGRAM_HEADER_BYTES);
-    const responder = new NoiseResponder(primitives, prologueOf(versions), staticOf(identity), length === WIDE_INIT_BYTES);
+    const responder = new NoiseResponder(
+      primitives,
+      prologueOf(versions),
+      staticOf(identity),
+      length === WIDE_INIT_BYTES,
+    );
     const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, end));
     if (payload === null) return DropReason.handshakeBroken;
     const reason = decodeInitPayload(payload, this.#fields);
@@ -265,13 +423,35 @@ export class SealedHandshaker implements Handshaker {
     return this.#responderKey === null ? DropReason.handshakePresharedKey : DropReason.none;
   }
 
-  writeResponse(localIndex: number, continues: number, run: Run, attempt: number, out: Uint8Array): number {
+  writeResponse(
+    localIndex: number,
+    continues: number,
+    run: Run,
+    attempt: number,
+    out: Uint8Array,
+  ): number {
     const responder = this.#responder!;
-    const payload = encodeResponsePayload({
-      ...run, stamp: 0, index: localIndex, continues, peer: 0, preshared: [0, 0], versions: this.versions, version: this.hello.version, certificateStart: 0, certificateEnd: 0,
-    }, this.#responderIdentity!.certificate.bytes);
+    const payload = encodeResponsePayload(
+      {
+        ...run,
+        stamp: 0,
+        index: localIndex,
+        continues,
+        peer: 0,
+        preshared: [0, 0],
+        versions: this.versions,
+        version: this.hello.version,
+        certificateStart: 0,
+        certificateEnd: 0,
+      },
+      this.#responderIdentity!.certificate.bytes,
+    );
     const peerStatic = responder.peerStatic;
-    const answer = responder.writeResponse(this.#ephemeral(), payload, this.#wide ? this.#responderKey!.key.reveal() : null);
+    const answer = responder.writeResponse(
+      this.#ephemeral(),
+      payload,
+      this.#wide ? this.#responderKey!.key.reveal() : null,
+    );
     this.#responder = null;
     if (answer === null) return 0;
     this.#agree(answer.transport, this.#responderIdentity!);
@@ -299,13 +479,19 @@ export class SealedHandshaker implements Handshaker {
   /** The sender of the message has this certificate, and the static key in it. */
   #meet(payload: Uint8Array, peerStatic: Uint8Array, meant: NodeId): DropReason {
     const fields = this.#fields;
-    const certificate = this.#membership.admit(payload, fields.certificateStart, fields.certificateEnd, ROLE_ROUTER);
+    const certificate = this.#membership.admit(
+      payload,
+      fields.certificateStart,
+      fields.certificateEnd,
+      ROLE_ROUTER,
+    );
     const { hello } = this;
     hello.stamp = fields.stamp;
     if (typeof certificate === 'number') {
       const shown = decodeCertificate(payload, fields.certificateStart, fields.certificateEnd);
       // Whoever holds another's certificate without its key has shown nothing.
-      if (typeof shown !== 'string') this.refused = equalBytes(shown.exchangeKey, peerStatic) ? shown : null;
+      if (typeof shown !== 'string')
+        this.refused = equalBytes(shown.exchangeKey, peerStatic) ? shown : null;
       return certificate;
     }
     if (!equalBytes(certificate.exchangeKey, peerStatic)) return DropReason.certificateOfAnother;
@@ -324,16 +510,22 @@ export class SealedHandshaker implements Handshaker {
   #agree(transport: NoiseTransport, shown: Identity): void {
     const { primitives } = this.#membership;
     this.shown = shown.certificate.serial;
-    this.seal = { send: primitives.sealer(transport.send), receive: primitives.sealer(transport.receive) };
+    this.seal = {
+      send: primitives.sealer(transport.send),
+      receive: primitives.sealer(transport.receive),
+    };
   }
 
   /* -------------------------------------------------------------- cookies and keys */
 
   onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason {
     if (bytes[0] === DATAGRAM_KEY_REQUEST) return this.#onKeyRequest(bytes, length, from);
-    if (bytes[0] !== DATAGRAM_COOKIE && bytes[0] !== DATAGRAM_KEY_ANSWER) return DropReason.securityMismatch;
+    if (bytes[0] !== DATAGRAM_COOKIE && bytes[0] !== DATAGRAM_KEY_ANSWER)
+      return DropReason.securityMismatch;
     if (call === null) return DropReason.handshakeUnexpected;
-    return bytes[0] === DATAGRAM_COOKIE ? this.#onCookie(bytes, length, call) : this.#onKeyAnswer(bytes, length, call);
+    return bytes[0] === DATAGRAM_COOKIE
+      ? this.#onCookie(bytes, length, call)
+      : this.#onKeyAnswer(bytes, length, call);
   }
 
   takeRetry(): boolean {
@@ -350,8 +542,10 @@ export class SealedHandshaker implements Handshaker {
 
   #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
-    for (let at = KEY_AT; at < length; at += 1) if (bytes[at] !== 0) return DropReason.reservedNotZero;
-    if (!this.#keys.take(sourceOf(from.address), this.#clock.now())) return DropReason.handshakeOverBudget;
+    for (let at = KEY_AT; at < length; at += 1)
+      if (bytes[at] !== 0) return DropReason.reservedNotZero;
+    if (!this.#keys.take(sourceOf(from.address), this.#clock.now()))
+      return DropReason.handshakeOverBudget;
     const out = this.#scratch;
     out.set(bytes.subarray(0, KEY_AT), 0);
     out[0] = DATAGRAM_KEY_ANSWER;
@@ -362,7 +556,11 @@ export class SealedHandshaker implements Handshaker {
 
   #onKeyAnswer(bytes: Uint8Array, length: number, call: Call): DropReason {
     if (length !== KEY_DATAGRAM_BYTES) return DropReason.keyAnswerMalformed;
-    if ((call.key !== null && call.asksKey !== true) || !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))) return DropReason.handshakeUnexpected;
+    if (
+      (call.key !== null && call.asksKey !== true) ||
+      !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))
+    )
+      return DropReason.handshakeUnexpected;
     this.#keyShown = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
     if (call.key !== null) return DropReason.none;
     call.key = this.#keyShown;
@@ -378,7 +576,15 @@ export class SealedHandshaker implements Handshaker {
     out.set(nonce, DATAGRAM_HEADER_BYTES);
     const mac = bytes.subarray(end, end + MAC_BYTES);
     this.#rotateCookies();
-    out.set(this.#membership.primitives.encrypt(this.#cookieKey(identity.exchange.publicKey, nonce), 0, mac, this.#cookieOf(to, this.#cookieSecret)), COOKIE_SEALED_AT);
+    out.set(
+      this.#membership.primitives.encrypt(
+        this.#cookieKey(identity.exchange.publicKey, nonce),
+        0,
+        mac,
+        this.#cookieOf(to, this.#cookieSecret),
+      ),
+      COOKIE_SEALED_AT,
+    );
     this.#sink.send(to, out, COOKIE_DATAGRAM_BYTES);
   }
 
@@ -386,8 +592,16 @@ export class SealedHandshaker implements Handshaker {
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (length !== COOKIE_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
     if (secrets === null) return DropReason.handshakeUnexpected;
-    const key = this.#cookieKey(secrets.key, bytes.subarray(DATAGRAM_HEADER_BYTES, COOKIE_SEALED_AT));
-    const cookie = this.#membership.primitives.decrypt(key, 0, secrets.mac, bytes.subarray(COOKIE_SEALED_AT, length));
+    const key = this.#cookieKey(
+      secrets.key,
+      bytes.subarray(DATAGRAM_HEADER_BYTES, COOKIE_SEALED_AT),
+    );
+    const cookie = this.#membership.primitives.decrypt(
+      key,
+      0,
+      secrets.mac,
+      bytes.subarray(COOKIE_SEALED_AT, length),
+    );
     if (cookie === null) return DropReason.cookieBroken;
     // A second cookie for the same INIT says that the first was not taken: no hurry then.
     this.#retry = secrets.cookie === null;
@@ -402,11 +616,15 @@ export class SealedHandshaker implements Handshaker {
     if (equalBytes(shown, NO_MAC)) return false;
     this.#rotateCookies();
     const covered = bytes.subarray(0, at);
-    return [this.#cookieSecret, this.#cookieSecretBefore].some((secret) => equalMacs(shown, this.#hmac(this.#cookieOf(from, secret), covered)));
+    return [this.#cookieSecret, this.#cookieSecretBefore].some((secret) =>
+      equalMacs(shown, this.#hmac(this.#cookieOf(from, secret), covered)),
+    );
   }
 
   #cookieOf(from: Endpoint, secret: Uint8Array): Uint8Array {
-    return this.#membership.primitives.hmacSha256(secret, utf8Encode(from.key)).subarray(0, COOKIE_BYTES);
+    return this.#membership.primitives
+      .hmacSha256(secret, utf8Encode(from.key))
+      .subarray(0, COOKIE_BYTES);
   }
 
   #cookieKey(responder: Uint8Array, nonce: Uint8Array): Uint8Array {
@@ -416,7 +634,8 @@ export class SealedHandshaker implements Handshaker {
   #rotateCookies(): void {
     const now = this.#clock.now();
     if (now - this.#cookieSecretAt < COOKIE_LIFETIME) return;
-    this.#cookieSecretBefore = now - this.#cookieSecretAt < 2 * COOKIE_LIFETIME ? this.#cookieSecret : this.#draw(32);
+    this.#cookieSecretBefore =
+      now - this.#cookieSecretAt < 2 * COOKIE_LIFETIME ? this.#cookieSecret : this.#draw(32);
     this.#cookieSecret = this.#draw(32);
     this.#cookieSecretAt = now;
   }
@@ -427,7 +646,9 @@ export class SealedHandshaker implements Handshaker {
     return equalMacs(bytes.subarray(at, at + MAC_BYTES), this.#mac(receiver, bytes, at));
   }
 
-  /** Over everything before it, under a key that whoever knows the receiver's public key can make. */
+  /**
+   * Over everything before it, under a key that whoever knows the receiver's public key can make.
+   */
   #mac(receiver: Uint8Array, bytes: Uint8Array, end: number): Uint8Array {
     let key = this.#macKeys.get(receiver);
     if (key === undefined) {
@@ -470,4 +691,3 @@ function equalMacs(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < MAC_BYTES; i += 1) difference |= a[i]! ^ b[i]!;
   return difference === 0;
 }
-

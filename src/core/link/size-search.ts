@@ -1,10 +1,12 @@
 /**
- * How long a datagram may be on the path to one neighbour: packetization layer path MTU discovery (RFC 8899), in small.
+ * How long a datagram may be on the path to one neighbour: packetization layer path MTU discovery
+ * (RFC 8899), in small.
  *
- * Sizes are found by padded probes alone: what ICMP says is not asked, since anybody can send it. A path begins with the size that every
- * path carries, and with a probe of the largest; on most paths that is all. Otherwise every size of a ladder is probed at once, twice.
- * Larger ones than what was found are tried again after ten minutes. Where datagrams are lost as by size, the size in use is probed,
- * and unless it is answered the search begins again.
+ * Sizes are found by padded probes alone: what ICMP says is not asked, since anybody can send it. A
+ * path begins with the size that every path carries, and with a probe of the largest; on most paths
+ * that is all. Otherwise every size of a ladder is probed at once, twice. Larger ones than what was
+ * found are tried again after ten minutes. Where datagrams are lost as by size, the size in use is
+ * probed, and unless it is answered the search begins again.
  *
  *              start                  largest answered, or 3 rounds over
  *     off ──────────────▶ searching ──────────────────────────────────▶ settled ◀─┐ answered
@@ -12,7 +14,8 @@
  *      │ stop              │  └── smaller than the largest, after 600 s ───┤       │
  *      └── (from any)      └──────── unanswered twice, or refused ──── verifying ──┘
  *
- * Knows sizes, rounds and time; probes are sent, and sizes used, by the link. What it sends counts neither for loss nor for congestion.
+ * Knows sizes, rounds and time; probes are sent, and sizes used, by the link. What it sends counts
+ * neither for loss nor for congestion.
  */
 
 import { assert } from '../base/assert.ts';
@@ -23,11 +26,29 @@ import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN } from '../wire/sizes.ts';
 import { inARow } from './size-losses.ts';
 
 /**
- * UDP payloads, ascending: of MTU 576, 600, 1000, 1280, 1400, 1420, 1440, 1450, 1460 over IPv4, 1280, 1400, 1420, 1450, 1460, 1480, 1492
- * over IPv6, what lies between, and our largest.
+ * UDP payloads, ascending: of MTU 576, 600, 1000, 1280, 1400, 1420, 1440, 1450, 1460 over IPv4,
+ * 1280, 1400, 1420, 1450, 1460, 1480, 1492 over IPv6, what lies between, and our largest.
  */
 export const SIZE_LADDER: readonly number[] = [
-  DATAGRAM_BYTES_MIN, 548, 572, 748, 972, 1_100, 1_200, 1_232, 1_252, 1_300, 1_352, 1_372, 1_392, 1_402, 1_412, 1_422, 1_432, 1_444, DATAGRAM_BYTES_MAX,
+  DATAGRAM_BYTES_MIN,
+  548,
+  572,
+  748,
+  972,
+  1_100,
+  1_200,
+  1_232,
+  1_252,
+  1_300,
+  1_352,
+  1_372,
+  1_392,
+  1_402,
+  1_412,
+  1_422,
+  1_432,
+  1_444,
+  DATAGRAM_BYTES_MAX,
 ];
 /** RFC 8899, 5.1.2: MAX_PROBES. */
 const ROUNDS = 3;
@@ -41,7 +62,10 @@ const VERIFICATIONS = 2;
 const FALSE_ALARM = 1e-3;
 const COPIES_MAX = 8;
 const VERIFY_MIN: Micros = 25 * MILLISECOND;
-/** A size that was just shown to pass is not doubted for so long: a full queue on the way loses runs of datagrams too. */
+/**
+ * A size that was just shown to pass is not doubted for so long: a full queue on the way loses runs
+ * of datagrams too.
+ */
 const TRUST_FOR: Micros = 250 * MILLISECOND;
 
 export type SizeState = 'off' | 'searching' | 'settled' | 'verifying';
@@ -80,7 +104,13 @@ export class SizeSearch {
   #raises = false;
   #trustedUntil: Micros = 0;
 
-  constructor(clock: Clock, timers: Timers, draws: Draws, rtt: { readonly samples: number; readonly smoothedUs: Micros }, out: SizeSearchOutput) {
+  constructor(
+    clock: Clock,
+    timers: Timers,
+    draws: Draws,
+    rtt: { readonly samples: number; readonly smoothedUs: Micros },
+    out: SizeSearchOutput,
+  ) {
     this.#clock = clock;
     this.#timers = timers;
     this.#draws = draws;
@@ -115,7 +145,12 @@ export class SizeSearch {
 
   /** Datagrams seem to be lost for their size, or the path may have changed. */
   doubt(): void {
-    if (this.#state !== 'settled' || this.#size === DATAGRAM_BYTES_MIN || this.#clock.now() < this.#trustedUntil) return;
+    if (
+      this.#state !== 'settled' ||
+      this.#size === DATAGRAM_BYTES_MIN ||
+      this.#clock.now() < this.#trustedUntil
+    )
+      return;
     this.#tries = 0;
     this.#become('verifying');
     this.#verify();
@@ -129,7 +164,8 @@ export class SizeSearch {
   /** False for what was not asked, or too long ago. */
   onAnswer({ high, low }: SizeToken): boolean {
     const step = (low - this.#tokenLow) >>> 0;
-    if (this.#state === 'off' || high !== this.#tokenHigh || step >= SIZE_LADDER.length) return false;
+    if (this.#state === 'off' || high !== this.#tokenHigh || step >= SIZE_LADDER.length)
+      return false;
     const size = SIZE_LADDER[step]!;
     if (size >= this.#size) this.#trustedUntil = this.#clock.now() + TRUST_FOR;
     if (this.#state === 'verifying' && size >= this.#size) this.#settle();
@@ -138,18 +174,28 @@ export class SizeSearch {
     return true;
   }
 
-  /** The first round asks for the largest only, later ones for all that is larger than what is known to pass. */
+  /**
+   * The first round asks for the largest only, later ones for all that is larger than what is known
+   * to pass.
+   */
   #nextRound(): void {
     this.#tries += 1;
     const from = this.#tries === 1 && !this.#raises ? SIZE_LADDER.length - 1 : 0;
-    for (let step = from; step < SIZE_LADDER.length; step += 1) if (SIZE_LADDER[step]! > this.#size) this.#probe(step);
-    this.#arm(this.#rtt.samples === 0 ? ROUND_UNKNOWN : Math.max(ROUND_MIN, Math.round(1.5 * this.#rtt.smoothedUs) + VERIFY_MIN));
+    for (let step = from; step < SIZE_LADDER.length; step += 1)
+      if (SIZE_LADDER[step]! > this.#size) this.#probe(step);
+    this.#arm(
+      this.#rtt.samples === 0
+        ? ROUND_UNKNOWN
+        : Math.max(ROUND_MIN, Math.round(1.5 * this.#rtt.smoothedUs) + VERIFY_MIN),
+    );
   }
 
   #verify(): void {
     this.#tries += 1;
     // A lossy path is asked by several at once.
-    const copies = Math.ceil(inARow(this.#out.failure(), FALSE_ALARM, 1, VERIFICATIONS * COPIES_MAX) / VERIFICATIONS);
+    const copies = Math.ceil(
+      inARow(this.#out.failure(), FALSE_ALARM, 1, VERIFICATIONS * COPIES_MAX) / VERIFICATIONS,
+    );
     for (let copy = 0; copy < copies; copy += 1) this.#probe(SIZE_LADDER.indexOf(this.#size));
     this.#arm(Math.max(VERIFY_MIN, Math.round(1.25 * this.#rtt.smoothedUs) + 10 * MILLISECOND));
   }

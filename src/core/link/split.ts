@@ -1,8 +1,9 @@
 /**
  * Puts split frames together again: one for each link, over all its channels.
  *
- * Bounded: so many frames of which pieces are missing, each for so long; the oldest gives way. Whatever is given up is the same as a
- * loss on the way, and is counted. The bytes of a whole frame are new ones, which belong to whoever gets them.
+ * Bounded: so many frames of which pieces are missing, each for so long; the oldest gives way.
+ * Whatever is given up is the same as a loss on the way, and is counted. The bytes of a whole frame
+ * are new ones, which belong to whoever gets them.
  */
 
 import type { Clock, Micros } from '../base/time.ts';
@@ -44,7 +45,10 @@ export class SplitAssembly {
     return this.#entries.size;
   }
 
-  /** The body of a SPLIT frame arrived. True when its frame is whole now: see `type` and `body`. What is malformed it counts. */
+  /**
+   * The body of a SPLIT frame arrived. True when its frame is whole now: see `type` and `body`.
+   * What is malformed it counts.
+   */
   onPiece(bytes: Uint8Array, start: number, end: number): boolean {
     const head = this.#head;
     const reason = decodeSplitHead(bytes, start, end, head);
@@ -76,8 +80,16 @@ export class SplitAssembly {
     if (known !== undefined && known.type === type && known.count === count) return known;
     // Another frame under the same id: the one before will not be completed any more.
     if (known !== undefined) this.#giveUp(id);
-    else if (this.#entries.size >= SPLIT_ENTRIES_MAX) this.#giveUp(this.#entries.keys().next().value!);
-    const entry: Entry = { at: this.#clock.now(), type, count, pieces: new Array<null>(count).fill(null), bytes: 0, missing: count };
+    else if (this.#entries.size >= SPLIT_ENTRIES_MAX)
+      this.#giveUp(this.#entries.keys().next().value!);
+    const entry: Entry = {
+      at: this.#clock.now(),
+      type,
+      count,
+      pieces: new Array<null>(count).fill(null),
+      bytes: 0,
+      missing: count,
+    };
     this.#entries.set(id, entry);
     return entry;
   }

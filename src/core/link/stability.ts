@@ -1,18 +1,22 @@
 /**
- * What a link is told to be worth to routes while it does not stay as it is: one that dies again and again, and one whose
- * numbers go up and down.
+ * What a link is told to be worth to routes while it does not stay as it is: one that dies again
+ * and again, and one whose numbers go up and down.
  *
- * Damping is RFC 2439's: each death adds to a penalty that decays; above a limit the link is a last resort until the
- * penalty has decayed below another. One death is no flap, nor are two, and whatever happened is forgiven within 20 s of the last one.
- * Swings are damped by holding what is better for longer each time that it soon was no more: a way that is good
- * only while nobody uses it would otherwise be used in turns. Plain arithmetic; knows no timers.
+ * Damping is RFC 2439's: each death adds to a penalty that decays; above a limit the link is a last
+ * resort until the penalty has decayed below another. One death is no flap, nor are two, and
+ * whatever happened is forgiven within 20 s of the last one. Swings are damped by holding what is
+ * better for longer each time that it soon was no more: a way that is good only while nobody uses
+ * it would otherwise be used in turns. Plain arithmetic; knows no timers.
  */
 
 import { SECOND, type Micros } from '../base/time.ts';
 
 /** A penalty of one death halves in this time. */
 const HALF_LIFE: Micros = 8 * SECOND;
-/** Three deaths within 10 s suppress, four within 24; what is left of a death and a bit lets go; forgiven after 18.6 s at most. */
+/**
+ * Three deaths within 10 s suppress, four within 24; what is left of a death and a bit lets go;
+ * forgiven after 18.6 s at most.
+ */
 const SUPPRESS = 2;
 const REUSE = 0.6;
 const PENALTY_MAX = 3;
@@ -67,18 +71,23 @@ export class Swings {
 
   /** What to say of `value`, where less is better. */
   show(value: number, now: Micros): number {
-    const before = this.#shown, least = Math.max(this.#slack, SHARE * before);
+    const before = this.#shown,
+      least = Math.max(this.#slack, SHARE * before);
     if (before < 0 || Math.abs(value - before) <= least) {
-      this.#shown = before < 0 || now - this.#roseAt >= this.#hold ? value : Math.max(value, before);
+      this.#shown =
+        before < 0 || now - this.#roseAt >= this.#hold ? value : Math.max(value, before);
       return this.#shown;
     }
     if (value > before) {
-      this.#hold = now - this.#fellAt < SOON ? Math.min(HOLD_MAX, Math.max(HOLD_FIRST, 2 * this.#hold)) : HOLD_FIRST;
+      this.#hold =
+        now - this.#fellAt < SOON
+          ? Math.min(HOLD_MAX, Math.max(HOLD_FIRST, 2 * this.#hold))
+          : HOLD_FIRST;
       this.#roseAt = now;
     } else {
       if (now - this.#roseAt < this.#hold) return before;
       this.#fellAt = now;
     }
-    return this.#shown = value;
+    return (this.#shown = value);
   }
 }

@@ -1,11 +1,13 @@
 /**
- * Turns by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995), and whoever offers little comes first, both as in FQ-CoDel
- * (RFC 8290 section 4.2), over anything that has packets: flows, or groups of such, so that turns nest.
+ * Turns by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995), and whoever offers little
+ * comes first, both as in FQ-CoDel (RFC 8290 section 4.2), over anything that has packets: flows,
+ * or groups of such, so that turns nest.
  *
- * Two circular lists through the members, without allocation. One that had nothing joins the fresh, who are served before the
- * settled until their quantum is spent. Nobody gains by being fresh again and again: who runs empty while others wait stays
- * among the settled until their round has come to it, so that it is fresh once a round; and all the fresh together are ahead
- * by FRESH_CREDIT_BYTES at most, after which every second byte is of the settled, however many names somebody makes up.
+ * Two circular lists through the members, without allocation. One that had nothing joins the fresh,
+ * who are served before the settled until their quantum is spent. Nobody gains by being fresh again
+ * and again: who runs empty while others wait stays among the settled until their round has come to
+ * it, so that it is fresh once a round; and all the fresh together are ahead by FRESH_CREDIT_BYTES
+ * at most, after which every second byte is of the settled, however many names somebody makes up.
  * `@hot`
  */
 
@@ -13,7 +15,10 @@ import { PACKET_BYTES_MAX } from '../wire/sizes.ts';
 
 /** Charged to every packet on top of its bytes, so that many small ones are bounded too. */
 export const PACKET_OVERHEAD_BYTES = 128;
-/** Of each turn. No packet costs more: who has spent more than he had has something again after one round. */
+/**
+ * Of each turn. No packet costs more: who has spent more than he had has something again after one
+ * round.
+ */
 export const QUANTUM = PACKET_BYTES_MAX + PACKET_OVERHEAD_BYTES;
 /** A hundred small packets of a hundred flows that come at once pass all that waits. */
 export const FRESH_CREDIT_BYTES = 32 * 1024;
@@ -60,7 +65,9 @@ export class Turns<T extends Turn> {
     else this.#remove(turn);
   }
 
-  /** Gives turns until one with a packet has something left to spend; null when none has a packet. */
+  /**
+   * Gives turns until one with a packet has something left to spend; null when none has a packet.
+   */
   serve(): T | null {
     for (;;) {
       const fresh = this.#fresh;
@@ -83,10 +90,15 @@ export class Turns<T extends Turn> {
   /** The packet of `turn`, which `serve` named, is taken. */
   taken(turn: T, cost: number): void {
     turn.deficit -= cost;
-    this.#credit = turn.fresh ? this.#credit - cost : Math.min(FRESH_CREDIT_BYTES, this.#credit + cost);
+    this.#credit = turn.fresh
+      ? this.#credit - cost
+      : Math.min(FRESH_CREDIT_BYTES, this.#credit + cost);
   }
 
-  /** Of the first `most` members, the one that `holdsMore` says so of most often; null without members that have packets. */
+  /**
+   * Of the first `most` members, the one that `holdsMore` says so of most often; null without
+   * members that have packets.
+   */
   most(most: number, holdsMore: (turn: T, than: T) => boolean): T | null {
     let found: T | null = null;
     let left = most;
@@ -126,7 +138,7 @@ export class Turns<T extends Turn> {
 
 /** The front of the list after `turn` came last. */
 function appended<T extends Turn>(front: T | null, turn: T): T {
-  if (front === null) return turn.previous = turn.next = turn;
+  if (front === null) return (turn.previous = turn.next = turn);
   const last = front.previous!;
   turn.previous = last;
   turn.next = front;

@@ -1,11 +1,13 @@
 /**
  * One identity, two daemons: who runs where, and which of the two keeps its link.
  *
- * A restarted daemon and a copy of one look the same at first: the same certificate, another instance. So the one that comes
- * later is taken at once, and what was there before may still prove that it lives: by answering a random token on its old channel,
- * which nothing but a running daemon can, or by a handshake completed after it was succeeded. Only then are there two. Kept is the one that
- * has run longer, by what both say of their start (equal: the lower instance), so that all neighbours keep the same; the other is refused
- * until the kept one is gone. Owns what was seen of each neighbour, bounded by the links; channels are the link table's.
+ * A restarted daemon and a copy of one look the same at first: the same certificate, another
+ * instance. So the one that comes later is taken at once, and what was there before may still prove
+ * that it lives: by answering a random token on its old channel, which nothing but a running daemon
+ * can, or by a handshake completed after it was succeeded. Only then are there two. Kept is the one
+ * that has run longer, by what both say of their start (equal: the lower instance), so that all
+ * neighbours keep the same; the other is refused until the kept one is gone. Owns what was seen of
+ * each neighbour, bounded by the links; channels are the link table's.
  */
 
 import { equalBytes } from '../base/bytes.ts';
@@ -14,7 +16,14 @@ import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import { MILLISECOND, SECOND, type Clock, type Micros } from '../base/time.ts';
-import { FRAME_CLOSE, FRAME_PATH_ANSWER, FRAME_PATH_PROBE, FRAME_TWIN, frameBodyBytes, PATH_TOKEN_BYTES } from '../wire/frames.ts';
+import {
+  FRAME_CLOSE,
+  FRAME_PATH_ANSWER,
+  FRAME_PATH_PROBE,
+  FRAME_TWIN,
+  frameBodyBytes,
+  PATH_TOKEN_BYTES,
+} from '../wire/frames.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import { encodeTwin, TWIN_BODY_BYTES } from '../wire/twin.ts';
 import type { Channel } from './channel.ts';
@@ -79,7 +88,13 @@ export class Twins {
   readonly #neighbours = new Map<NodeId, Neighbour>();
 
   /** `forget`: a former channel is not looked at any more. `nameOf`: for the log. */
-  constructor(clock: Clock, random: SecureRandom, log: Log, nameOf: (node: NodeId) => string, forget: (channel: Channel) => void) {
+  constructor(
+    clock: Clock,
+    random: SecureRandom,
+    log: Log,
+    nameOf: (node: NodeId) => string,
+    forget: (channel: Channel) => void,
+  ) {
     this.#clock = clock;
     this.#random = random;
     this.#log = log;
@@ -97,12 +112,14 @@ export class Twins {
   }
 
   /**
-   * Whether a handshake of that run may lead to a channel; `up`: the neighbour's link is up now. Where the twin is otherwise.
+   * Whether a handshake of that run may lead to a channel; `up`: the neighbour's link is up now.
+   * Where the twin is otherwise.
    */
   admits(node: NodeId, { instance, started }: Run, up: boolean, from: Endpoint): Endpoint | null {
     const neighbour = this.#neighbours.get(node);
     const record = neighbour?.record ?? null;
-    if (neighbour === undefined || record === null || instance === record.kept.instance) return null;
+    if (neighbour === undefined || record === null || instance === record.kept.instance)
+      return null;
     const now = this.#clock.now();
     const waits = instance === record.refused.instance && now - record.keptLostAt < RETURN_TIME;
     if (up || waits) {
@@ -115,8 +132,8 @@ export class Twins {
   }
 
   /**
-   * The link moves to `channel`; `former` carried it until now. True: `former` stays open for what may still come on it, and
-   * `onFormer` must get it.
+   * The link moves to `channel`; `former` carried it until now. True: `former` stays open for what
+   * may still come on it, and `onFormer` must get it.
    */
   onChannel(node: NodeId, channel: Channel, former: Channel | null): boolean {
     const neighbour = this.#of(node);
@@ -138,7 +155,12 @@ export class Twins {
     const token = new Uint8Array(PATH_TOKEN_BYTES);
     this.#random.fill(token);
     former.ackWriter = null;
-    neighbour.former = { channel: former, until: this.#clock.now() + FORMER_TIME, token, askedAt: -SECOND };
+    neighbour.former = {
+      channel: former,
+      until: this.#clock.now() + FORMER_TIME,
+      token,
+      askedAt: -SECOND,
+    };
     return true;
   }
 
@@ -147,8 +169,9 @@ export class Twins {
   }
 
   /**
-   * An authentic datagram came on the former channel, frames in `bytes[DATAGRAM_HEADER_BYTES..end)`. Its sender may be long gone: it is asked.
-   * Returns what is to end when it has proved that it lives: the channel in use, the former one; null: nothing yet.
+   * An authentic datagram came on the former channel, frames in
+   * `bytes[DATAGRAM_HEADER_BYTES..end)`. Its sender may be long gone: it is asked. Returns what is
+   * to end when it has proved that it lives: the channel in use, the former one; null: nothing yet.
    */
   onFormer(node: NodeId, bytes: Uint8Array, end: number): 'present' | 'former' | null {
     const neighbour = this.#of(node);
@@ -158,14 +181,16 @@ export class Twins {
     while (at < end) {
       const length = frameBodyBytes(bytes, at, end);
       if (length < 0) return null;
-      const type = bytes[at]!, start = at + FRAME_HEAD_BYTES;
+      const type = bytes[at]!,
+        start = at + FRAME_HEAD_BYTES;
       at = start + length;
       if (type === FRAME_CLOSE) {
         // It says good-bye: that was all.
         this.#endFormer(neighbour);
         return null;
       }
-      if (type === FRAME_PATH_ANSWER && equalBytes(bytes.subarray(start, at), token)) return this.#proved(node, neighbour, former);
+      if (type === FRAME_PATH_ANSWER && equalBytes(bytes.subarray(start, at), token))
+        return this.#proved(node, neighbour, former);
     }
     const now = this.#clock.now();
     if (now - former.askedAt < ASK_EVERY) return null;
@@ -175,12 +200,18 @@ export class Twins {
   }
 
   #proved(node: NodeId, neighbour: Neighbour, { channel }: Former): 'present' | 'former' {
-    const elder = seen(channel), present = neighbour.now!;
+    const elder = seen(channel),
+      present = neighbour.now!;
     const kept = this.#declare(node, neighbour, elder, present);
     if (kept.instance !== elder.instance) return 'former';
     // The link goes back to it, when it asks or is asked again.
     neighbour.now = elder;
-    neighbour.before.splice(0, neighbour.before.length, ...neighbour.before.filter(({ instance }) => instance !== elder.instance), present);
+    neighbour.before.splice(
+      0,
+      neighbour.before.length,
+      ...neighbour.before.filter(({ instance }) => instance !== elder.instance),
+      present,
+    );
     return 'present';
   }
 
@@ -194,14 +225,28 @@ export class Twins {
     if (record !== null) record.keptLostAt = this.#clock.now();
   }
 
-  /** Tells `channel`, of that neighbour's link, that another daemon is refused, if its owner is the one that is kept. */
+  /**
+   * Tells `channel`, of that neighbour's link, that another daemon is refused, if its owner is the
+   * one that is kept.
+   */
   tellKept(node: NodeId, channel: Channel): void {
-    const record = this.recordOf(node), now = this.#clock.now();
-    if (record === null || record.kept.instance !== channel.instance || now - record.keptToldAt < TELL_KEPT_EVERY) return;
+    const record = this.recordOf(node),
+      now = this.#clock.now();
+    if (
+      record === null ||
+      record.kept.instance !== channel.instance ||
+      now - record.keptToldAt < TELL_KEPT_EVERY
+    )
+      return;
     record.keptToldAt = now;
     // Alone: an older release does not know it, and drops what is behind it.
     channel.flush();
-    encodeTwin(record.refused, record.refused.endpoint, channel.buffer, channel.frame(FRAME_TWIN, TWIN_BODY_BYTES));
+    encodeTwin(
+      record.refused,
+      record.refused.endpoint,
+      channel.buffer,
+      channel.frame(FRAME_TWIN, TWIN_BODY_BYTES),
+    );
     channel.flush();
   }
 
@@ -230,20 +275,39 @@ export class Twins {
     const now = this.#clock.now();
     const kept = runsLonger(a, b) ? a : b;
     const refused = kept === a ? b : a;
-    neighbour.record = { node, kept, refused, since: neighbour.record?.since ?? now, refusedAt: now, keptLostAt: now, keptToldAt: -TELL_KEPT_EVERY };
+    neighbour.record = {
+      node,
+      kept,
+      refused,
+      since: neighbour.record?.since ?? now,
+      refusedAt: now,
+      keptLostAt: now,
+      keptToldAt: -TELL_KEPT_EVERY,
+    };
     const pair = `${kept.instance} ${refused.instance}`;
-    const fields = { peer: this.#nameOf(node), kept: kept.endpoint.key, refused: refused.endpoint.key };
+    const fields = {
+      peer: this.#nameOf(node),
+      kept: kept.endpoint.key,
+      refused: refused.endpoint.key,
+    };
     if (neighbour.told !== pair || now - neighbour.toldAt >= TELL_EVERY) {
       neighbour.told = pair;
       neighbour.toldAt = now;
-      this.#log.warn(fields, 'one identity runs twice: two daemons have the same certificate and node id. Stop one, or give it an identity of its own');
+      this.#log.warn(
+        fields,
+        'one identity runs twice: two daemons have the same certificate and node id. Stop one, ' +
+          'or give it an identity of its own',
+      );
     } else this.#log.debug(fields, 'one identity runs twice, still');
     return kept;
   }
 
   #over(neighbour: Neighbour, { node, kept, refused }: TwinRecord): void {
     neighbour.record = null;
-    this.#log.info({ peer: this.#nameOf(node), kept: kept.endpoint.key, refused: refused.endpoint.key }, 'one identity runs once again');
+    this.#log.info(
+      { peer: this.#nameOf(node), kept: kept.endpoint.key, refused: refused.endpoint.key },
+      'one identity runs once again',
+    );
   }
 
   #endFormer(neighbour: Neighbour): void {

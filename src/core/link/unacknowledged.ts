@@ -1,9 +1,9 @@
 /**
- * What a reliable link has sent and does not know to have arrived: packets by their number on the link, and transmissions in
- * the order of their datagrams.
+ * What a reliable link has sent and does not know to have arrived: packets by their number on the
+ * link, and transmissions in the order of their datagrams.
  *
- * Both are rings of columns, so that a packet on its way makes no object. They begin empty, since most links have nothing
- * under way, and grow by doubling; bounds are the caller's. `@hot`
+ * Both are rings of columns, so that a packet on its way makes no object. They begin empty, since
+ * most links have nothing under way, and grow by doubling; bounds are the caller's. `@hot`
  */
 
 import { assert } from '../base/assert.ts';
@@ -79,15 +79,19 @@ export class PacketsUnderWay {
   }
 
   #row(sequence: number): number {
-    // Sequence numbers may exceed 32 bits, of which `&` looks at the lowest; rows are a power of two.
+    // Sequence numbers may exceed 32 bits, of which `&` looks at the lowest; rows are a power of
+    // two.
     return sequence & (this.#kept.length - 1);
   }
 
   #grow(): void {
     const rows = Math.max(ROWS_MIN, 2 * this.#kept.length);
-    const kept = new Array<KeptPacket | null>(rows).fill(null), lastNumber = new Float64Array(rows), queued = new Uint8Array(rows);
+    const kept = new Array<KeptPacket | null>(rows).fill(null),
+      lastNumber = new Float64Array(rows),
+      queued = new Uint8Array(rows);
     for (let sequence = this.oldest; sequence < this.next; sequence += 1) {
-      const from = this.#row(sequence), to = sequence & (rows - 1);
+      const from = this.#row(sequence),
+        to = sequence & (rows - 1);
       kept[to] = this.#kept[from]!;
       lastNumber[to] = this.#lastNumber[from]!;
       queued[to] = this.#queued[from]!;
@@ -98,14 +102,20 @@ export class PacketsUnderWay {
   }
 }
 
-/** Transmissions whose fate is open, in the order of their datagram numbers; the same packet may be in it more than once. */
+/**
+ * Transmissions whose fate is open, in the order of their datagram numbers; the same packet may be
+ * in it more than once.
+ */
 export class Transmissions {
   #head = 0;
   #length = 0;
   #number = new Float64Array(0);
   #sequence = new Float64Array(0);
   #sentAt = new Float64Array(0);
-  /** Bytes, times eight, plus twice the datagrams beyond the first, plus one when the window was nearly full. */
+  /**
+   * Bytes, times eight, plus twice the datagrams beyond the first, plus one when the window was
+   * nearly full.
+   */
   #bytesLimited = new Uint32Array(0);
 
   get length(): number {
@@ -113,7 +123,14 @@ export class Transmissions {
   }
 
   /** `parts`: datagrams, 1..4, of the numbers from `number` on. */
-  push(number: number, parts: number, sequence: number, sentAt: Micros, bytes: number, limited: boolean): void {
+  push(
+    number: number,
+    parts: number,
+    sequence: number,
+    sentAt: Micros,
+    bytes: number,
+    limited: boolean,
+  ): void {
     if (this.#length === this.#number.length) this.#grow();
     const row = (this.#head + this.#length) & (this.#number.length - 1);
     this.#number[row] = number;

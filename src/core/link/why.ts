@@ -1,8 +1,9 @@
 /**
- * What a person is told of a neighbour without a link: the cause in a few words, in a sentence, and what to do next.
+ * What a person is told of a neighbour without a link: the cause in a few words, in a sentence, and
+ * what to do next.
  *
- * Owns the sentences; the reasons are dial-outcome.ts's. Names, not quads, wherever they are known. Called for logs and for
- * `links`, `status` and `doctor`.
+ * Owns the sentences; the reasons are dial-outcome.ts's. Names, not quads, wherever they are known.
+ * Called for logs and for `links`, `status` and `doctor`.
  */
 
 import { formatSpan, formatTime } from '../base/calendar.ts';
@@ -39,17 +40,30 @@ export interface WhyScene {
   readonly sealed: boolean;
 }
 
-const RENEW = 'sign its request again with `spines keys sign`, put the new certificate in its place, and run `spines reload` there';
-const PRESHARED = 'give both the file of the network\'s key in `network.presharedKey`, and run `spines reload` on both';
-const CLOCKS = 'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
+const RENEW =
+  'sign its request again with `spines keys sign`, put the new certificate in its place, and run ' +
+  '`spines reload` there';
+const PRESHARED =
+  "give both the file of the network's key in `network.presharedKey`, and run `spines reload` on " +
+  'both';
+const CLOCKS =
+  'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
 
 export function explain(trouble: Trouble, scene: WhyScene): WhyText {
-  const { peer, endpoint: { address, port, key: at }, self, other } = scene;
+  const {
+    peer,
+    endpoint: { address, port, key: at },
+    self,
+    other,
+  } = scene;
   const { certificate, said } = trouble;
   const whose = certificate === null || certificate === undefined ? peer : certificate.name;
   switch (trouble.code) {
     case 'silent': {
-      const before = scene.ended === '' ? 'nothing has ever come back from there' : `its link ended: ${scene.ended}`;
+      const before =
+        scene.ended === ''
+          ? 'nothing has ever come back from there'
+          : `its link ended: ${scene.ended}`;
       return {
         short: 'no answer',
         why: `no answer from ${peer === at ? at : `${peer} at ${at}`}; ${before}`,
@@ -58,7 +72,10 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
     }
     case 'unheard':
       return {
-        short: 'refused', why: `${peer} at ${at} is there and leaves our calls unanswered: it refuses them, or only small datagrams get there`,
+        short: 'refused',
+        why:
+          `${peer} at ${at} is there and leaves our calls unanswered: it refuses them, or ` +
+          'only small datagrams get there',
         next: `look into the log of ${peer} for "call refused", which says why`,
       };
     case 'oneWay':
@@ -90,7 +107,9 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
       return {
         short: `no ${family} socket`,
         why: `${at} is an ${family} address, and this daemon listens on none`,
-        next: `add one to \`listen\`, such as "${family === 'IPv6' ? '[::]' : '0.0.0.0'}:8100", and restart`,
+        next:
+          `add one to \`listen\`, such as "${family === 'IPv6' ? '[::]' : '0.0.0.0'}:8100", ` +
+          'and restart',
       };
     }
     case 'refused':
@@ -103,35 +122,56 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
       return {
         short: 'cloned identity',
         why: `${peer} at ${at} refuses: it says ${said ?? 'that this identity runs twice'}`,
-        next: 'stop one of the two daemons, or give it an identity of its own: `spines keys node NAME --id QUAD`',
+        next:
+          'stop one of the two daemons, or give it an identity of its own: `spines keys node ' +
+          'NAME --id QUAD`',
       };
     case 'wireVersion':
       return {
         short: 'wire version',
-        why: `${peer} at ${at} and this daemon have no wire version in common${said === null || said === undefined ? '' : `: it says ${said}`}`,
+        why:
+          `${peer} at ${at} and this daemon have no wire version in ` +
+          `common${said === null || said === undefined ? '' : `: it says ${said}`}`,
         next: 'upgrade the older of the two: this release and the one before it work together',
       };
     case 'presharedKey':
-      return { short: 'pre-shared key', why: `${peer} at ${at} refuses: it says ${said ?? 'that it has another pre-shared key'}`, next: PRESHARED };
+      return {
+        short: 'pre-shared key',
+        why: `${peer} at ${at} refuses: it says ${said ?? 'that it has another pre-shared key'}`,
+        next: PRESHARED,
+      };
     case 'peerPresharedKey':
-      return { short: 'pre-shared key', why: `${whose} has no pre-shared key in common with this daemon: ${said ?? 'it has another'}`, next: PRESHARED };
+      return {
+        short: 'pre-shared key',
+        why:
+          `${whose} has no pre-shared key in common with this daemon: ` +
+          `${said ?? 'it has another'}`,
+        next: PRESHARED,
+      };
     case 'otherSecurity':
       return {
-        short: 'other security', why: scene.sealed ? `${peer} at ${at} runs with security: none, and this daemon is sealed` : `${peer} at ${at} is sealed, and this daemon runs with security: none`,
-        next: 'give both identities (`spines init`), or in a laboratory start both with `security: none`',
+        short: 'other security',
+        why: scene.sealed
+          ? `${peer} at ${at} runs with security: none, and this daemon is sealed`
+          : `${peer} at ${at} is sealed, and this daemon runs with security: none`,
+        next:
+          'give both identities (`spines init`), or in a laboratory start both with ' +
+          '`security: none`',
       };
     case 'wrongKey':
       return other === null
         ? {
-          short: 'wrong key',
-          why: `who answers at ${at} has another key than the one given here for ${peer}`,
-          next: `if ${peer} has new keys, copy its certificate here and run \`spines reload\`; else correct the address`,
-        }
+            short: 'wrong key',
+            why: `who answers at ${at} has another key than the one given here for ${peer}`,
+            next:
+              `if ${peer} has new keys, copy its certificate here and run \`spines reload\`; ` +
+              'else correct the address',
+          }
         : {
-          short: 'wrong key',
-          why: `${other} answers at ${at}, by its key, and not ${peer}`,
-          next: `correct the address of ${peer}, or the key or certificate, in \`links\``,
-        };
+            short: 'wrong key',
+            why: `${other} answers at ${at}, by its key, and not ${peer}`,
+            next: `correct the address of ${peer}, or the key or certificate, in \`links\``,
+          };
     case 'clone':
       return {
         short: 'cloned identity',
@@ -145,7 +185,11 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         next: `correct the address of ${peer} in \`links\``,
       };
     case 'self':
-      return { short: 'own address', why: `${at} is this daemon itself`, next: 'remove it from `links`, or correct the address' };
+      return {
+        short: 'own address',
+        why: `${at} is this daemon itself`,
+        next: 'remove it from `links`, or correct the address',
+      };
     case 'sameNode':
       return {
         short: 'same node',
@@ -153,7 +197,11 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         next: 'nothing has to be done: it takes over when that link goes down; one entry is enough',
       };
     case 'tableFull':
-      return { short: 'too many links', why: '`limits.links` of this daemon is reached', next: 'raise it, or remove neighbours' };
+      return {
+        short: 'too many links',
+        why: '`limits.links` of this daemon is reached',
+        next: 'raise it, or remove neighbours',
+      };
     case 'peerOtherNetwork':
       return {
         short: 'other network',
@@ -163,7 +211,9 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
     case 'peerUnknownAuthority':
       return {
         short: 'authority',
-        why: `who answers at ${at} (it says ${whose}) has a certificate of an authority that is not trusted here`,
+        why:
+          `who answers at ${at} (it says ${whose}) has a certificate of an authority that is ` +
+          'not trusted here',
         next: 'if it should be, add its file to `identity.authorities` and run `spines reload`',
       };
     case 'peerForged':
@@ -184,40 +234,66 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
 }
 
 /** Time and revocation, of the peer's certificate or our own. */
-function certificateText(code: WhyCode, { certificate, aheadUs }: Trouble, { peer, self, nowS, trust }: WhyScene): WhyText {
+function certificateText(
+  code: WhyCode,
+  { certificate, aheadUs }: Trouble,
+  { peer, self, nowS, trust }: WhyScene,
+): WhyText {
   const own = code.startsWith('own');
-  const name = own ? self : certificate?.name ?? peer;
+  const name = own ? self : (certificate?.name ?? peer);
   const theirs = own ? `this daemon's own certificate (${self})` : `the certificate of ${name}`;
   const clock = `this machine's clock says ${formatTime(nowS)}`;
-  const peerClock = aheadUs === null || aheadUs === undefined || Math.abs(aheadUs) < 60 * SECOND ? '' : `; the clock of ${peer} is ${clockText(aheadUs)}`;
+  const peerClock =
+    aheadUs === null || aheadUs === undefined || Math.abs(aheadUs) < 60 * SECOND
+      ? ''
+      : `; the clock of ${peer} is ${clockText(aheadUs)}`;
   switch (code) {
     case 'peerNotYetValid':
     case 'ownNotYetValid':
       return {
         short: 'clock',
-        why: `${theirs} is not valid yet: it begins ${begins(certificate)}, and ${clock}${peerClock}`,
+        why:
+          `${theirs} is not valid yet: it begins ${begins(certificate)}, and ` +
+          `${clock}${peerClock}`,
         next: CLOCKS,
       };
     case 'peerExpired':
     case 'ownExpired':
       return {
-        short: 'expired', why: `${theirs} has expired: it ended ${ends(certificate)}, and ${clock}${peerClock}`,
-        next: `${own ? RENEW.replace('its request', `the request of ${self}`).replace(' there', '') : RENEW.replace('its request', `the request of ${name}`)}; unless a clock is wrong`,
+        short: 'expired',
+        why: `${theirs} has expired: it ended ${ends(certificate)}, and ${clock}${peerClock}`,
+        next:
+          `${own ? RENEW.replace('its request', `the request of ${self}`).replace(' there', '') : RENEW.replace('its request', `the request of ${name}`)}; ` +
+          'unless a clock is wrong',
       };
     case 'peerRevoked':
     case 'ownRevoked':
       return {
         short: 'revoked',
         why: `${theirs} is revoked (serial ${certificate?.serial ?? '?'})`,
-        next: `if it should come back: \`spines keys rotate\` ${own ? 'here' : `on ${name}`}, and have the new keys signed`,
+        next:
+          `if it should come back: \`spines keys rotate\` ${own ? 'here' : `on ${name}`}, ` +
+          'and have the new keys signed',
       };
     default: {
-      const authority = certificate === null || certificate === undefined ? undefined : trust?.authorityOf(certificate);
+      const authority =
+        certificate === null || certificate === undefined
+          ? undefined
+          : trust?.authorityOf(certificate);
       const early = authority !== undefined && nowS < authority.notBeforeS;
-      const when = authority === undefined ? '' : early ? `: it begins ${formatTime(authority.notBeforeS)}, and ${clock}` : `: it ended ${formatTime(authority.notAfterS)}, and ${clock}`;
+      const when =
+        authority === undefined
+          ? ''
+          : early
+            ? `: it begins ${formatTime(authority.notBeforeS)}, and ${clock}`
+            : `: it ended ${formatTime(authority.notAfterS)}, and ${clock}`;
       return {
-        short: early ? 'clock' : 'authority', why: `the authority that signed ${theirs} is not valid at this time${when}${peerClock}`,
-        next: early ? CLOCKS : 'make another with `spines keys init --network`, let all nodes trust both, and sign anew',
+        short: early ? 'clock' : 'authority',
+        why: `the authority that signed ${theirs} is not valid at this time${when}${peerClock}`,
+        next: early
+          ? CLOCKS
+          : 'make another with `spines keys init --network`, let all nodes trust both, and sign ' +
+            'anew',
       };
     }
   }
@@ -229,9 +305,13 @@ function clockText(aheadUs: Micros): string {
 }
 
 function begins(certificate: Certificate | null | undefined): string {
-  return certificate === null || certificate === undefined ? 'later' : formatTime(certificate.notBeforeS);
+  return certificate === null || certificate === undefined
+    ? 'later'
+    : formatTime(certificate.notBeforeS);
 }
 
 function ends(certificate: Certificate | null | undefined): string {
-  return certificate === null || certificate === undefined ? 'before' : formatTime(certificate.notAfterS);
+  return certificate === null || certificate === undefined
+    ? 'before'
+    : formatTime(certificate.notAfterS);
 }

@@ -1,9 +1,10 @@
 /**
  * SpinesNode: the whole daemon without I/O. Wires the layers and owns the turn.
  *
- * Inputs are `onDatagram`, `attachClient` and the timers; outputs go to the injected sink and to ClientOuts.
- * A turn is one or more inputs followed by `flush()`: what was gathered (acknowledgements, shared datagrams,
- * packets to ourselves) leaves then. The same class runs in a real process and by the hundred in the simulator.
+ * Inputs are `onDatagram`, `attachClient` and the timers; outputs go to the injected sink and to
+ * ClientOuts. A turn is one or more inputs followed by `flush()`: what was gathered
+ * (acknowledgements, shared datagrams, packets to ourselves) leaves then. The same class runs in a
+ * real process and by the hundred in the simulator.
  */
 
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
@@ -22,7 +23,12 @@ import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alt
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPlaces } from '../ipc/client-places.ts';
 import { quadOf } from '../ipc/arguments.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type ConnectedClient } from '../ipc/client.ts';
+import {
+  LOCAL_ACCESS,
+  type ClientAccess,
+  type ClientOut,
+  type ConnectedClient,
+} from '../ipc/client.ts';
 import type { ClientServices } from '../ipc/client-services.ts';
 import { ClientPort } from '../ipc/client-port.ts';
 import { FlushList } from '../link/channel.ts';
@@ -40,7 +46,18 @@ import { defaultTiming } from '../session/stream.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
-import { DISSEMINATION_BYZANTINE, KIND_DATAGRAM, KIND_ECHO, KIND_FRAGMENT, KIND_NOTICE, KIND_PIECE, KIND_SEQUENCED, KIND_STREAM, Packet, SERVICE_REALTIME } from '../wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_DATAGRAM,
+  KIND_ECHO,
+  KIND_FRAGMENT,
+  KIND_NOTICE,
+  KIND_PIECE,
+  KIND_SEQUENCED,
+  KIND_STREAM,
+  Packet,
+  SERVICE_REALTIME,
+} from '../wire/packet.ts';
 import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
@@ -54,7 +71,10 @@ import { VERSION } from './version.ts';
 /** Of the time at which a run began, as peers are told. */
 const STARTED_UNIT_US = 100;
 
-/** Programs that are connected and have not said HELLO, beyond the places that there are: twice what the doors hold. */
+/**
+ * Programs that are connected and have not said HELLO, beyond the places that there are: twice what
+ * the doors hold.
+ */
 const SILENT_MAX = 1_024;
 
 export interface NodeEnvironment {
@@ -85,8 +105,13 @@ export interface NodeEnvironment {
   readonly audit?: Audit;
   /** A client asked for an orderly end. */
   onShutdownRequested(): void;
-  /** A client asked for the config to be read again; absent where there is none. `reply` gets what changed, or why nothing did. */
-  onReloadRequested?(reply: (result: { readonly changes: readonly string[] } | SpinesError) => void): void;
+  /**
+   * A client asked for the config to be read again; absent where there is none. `reply` gets what
+   * changed, or why nothing did.
+   */
+  onReloadRequested?(
+    reply: (result: { readonly changes: readonly string[] } | SpinesError) => void,
+  ): void;
 }
 
 export class SpinesNode {
@@ -127,100 +152,202 @@ export class SpinesNode {
     this.pool = new PacketPool(config.limits.packetsKept);
     const drawn = new Uint8Array(6);
     env.random.fill(drawn);
-    const run = { instance: getU48(drawn, 0), started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)) };
-    this.wireVersions = config.wireVersions ?? (env.membership === null ? WIRE_VERSIONS : SEALED_WIRE_VERSIONS);
-    this.links = new LinkTable({ ...config, wireVersions: this.wireVersions }, {
-      clock, timers, rng: rng.fork('links'), sink, log, drops, pool: this.pool, flushList: this.#flushList, inbound: new Packet(),
-      membership: env.membership, probe: env.probe ?? null, run, random: env.random,
-      directory: { nameOf: (node) => this.router.nameOf(node), ownerOf: (key) => this.router.ownerOf(key) },
-    }, {
-      onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
-      onControl: (link, type, bytes, start, end) => this.#onControl(link, type, bytes, start, end),
-      onLinkState: (link, up) => {
-        this.router.onLinkState(link, up);
-        this.revocations?.onLinkState(link, up);
-        this.dissemination.alternate?.onLinkState(link, up);
+    const run = {
+      instance: getU48(drawn, 0),
+      started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)),
+    };
+    this.wireVersions =
+      config.wireVersions ?? (env.membership === null ? WIRE_VERSIONS : SEALED_WIRE_VERSIONS);
+    this.links = new LinkTable(
+      { ...config, wireVersions: this.wireVersions },
+      {
+        clock,
+        timers,
+        rng: rng.fork('links'),
+        sink,
+        log,
+        drops,
+        pool: this.pool,
+        flushList: this.#flushList,
+        inbound: new Packet(),
+        membership: env.membership,
+        probe: env.probe ?? null,
+        run,
+        random: env.random,
+        directory: {
+          nameOf: (node) => this.router.nameOf(node),
+          ownerOf: (key) => this.router.ownerOf(key),
+        },
       },
-      onLinkEstimate: (link) => {
-        this.router.onLinkEstimate(link);
-        if (link.troubled) link.shed();
+      {
+        onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
+        onControl: (link, type, bytes, start, end) =>
+          this.#onControl(link, type, bytes, start, end),
+        onLinkState: (link, up) => {
+          this.router.onLinkState(link, up);
+          this.revocations?.onLinkState(link, up);
+          this.dissemination.alternate?.onLinkState(link, up);
+        },
+        onLinkEstimate: (link) => {
+          this.router.onLinkEstimate(link);
+          if (link.troubled) link.shed();
+        },
+        onLinkWritable: () => this.#onWritable(),
+        onHandBack: (kept) => this.dissemination.onHandBack(kept),
+        isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
+        onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
       },
-      onLinkWritable: () => this.#onWritable(),
-      onHandBack: (kept) => this.dissemination.onHandBack(kept),
-      isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
-      onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
-    });
-    // What nobody seals costs nothing, and where it would cost more than the other cipher nobody is to choose it.
-    const capabilities = env.membership?.primitives.aesIsFast === true ? config.capabilities : config.capabilities & ~AES_SEALS;
+    );
+    // What nobody seals costs nothing, and where it would cost more than the other cipher nobody is
+    // to choose it.
+    const capabilities =
+      env.membership?.primitives.aesIsFast === true
+        ? config.capabilities
+        : config.capabilities & ~AES_SEALS;
     const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities, ...run };
     const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
-    this.epochs = env.membership === null ? null : new OwnEpochs(env.membership.primitives, env.random, clock, {
-      rotateUs: config.keyRotationUs, refreshUs: config.advertisementRefreshUs, believedUs,
-    });
-    this.endToEnd = env.membership === null ? null : new EndToEnd({
-      self: config.id, clock, timers, drops, pool: this.pool, primitives: env.membership.primitives, epochs: this.epochs!, nodesMost: config.limits.nodes,
-      keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
-      instanceOf: (node) => this.router.instanceOf(node),
-      takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
-      ask: (via, node) => {
-        const link = this.links.of(via);
-        if (link !== undefined && link.up) this.router.records!.ask(link, node);
+    this.epochs =
+      env.membership === null
+        ? null
+        : new OwnEpochs(env.membership.primitives, env.random, clock, {
+            rotateUs: config.keyRotationUs,
+            refreshUs: config.advertisementRefreshUs,
+            believedUs,
+          });
+    this.endToEnd =
+      env.membership === null
+        ? null
+        : new EndToEnd({
+            self: config.id,
+            clock,
+            timers,
+            drops,
+            pool: this.pool,
+            primitives: env.membership.primitives,
+            epochs: this.epochs!,
+            nodesMost: config.limits.nodes,
+            keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
+            instanceOf: (node) => this.router.instanceOf(node),
+            takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
+            ask: (via, node) => {
+              const link = this.links.of(via);
+              if (link !== undefined && link.up) this.router.records!.ask(link, node);
+            },
+            send: (packet) => this.dissemination.sendOn(packet),
+            deliver: (packet) => this.dissemination.deliver(packet),
+          });
+    this.router = new LinkStateRouter(
+      config,
+      {
+        clock,
+        stopwatch: env.stopwatch,
+        timers,
+        rng: rng.fork('routing'),
+        log,
+        drops,
+        membership: env.membership,
+        facts,
+        statement: () => {
+          const { name, publicKey } = this.epochs!.forRecord();
+          return { instance: run.instance, epoch: name, key: publicKey };
+        },
+        onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
+        onRoutes: () => {
+          this.#onIdentities();
+          this.endToEnd?.onRoutes();
+          for (const link of this.links.all()) if (link.troubled) link.shed();
+          this.dissemination.onRoutes();
+          this.streams.onRoutes();
+          this.dissemination.alternate?.onRoutes?.();
+        },
+        onRestart: (node) => {
+          this.endToEnd?.onRestart(node);
+          this.dissemination.alternate?.onRestart?.(node);
+          this.streams.onRestart(node);
+        },
+        onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
       },
-      send: (packet) => this.dissemination.sendOn(packet),
-      deliver: (packet) => this.dissemination.deliver(packet),
-    });
-    this.router = new LinkStateRouter(config, {
-      clock, stopwatch: env.stopwatch, timers, rng: rng.fork('routing'), log, drops, membership: env.membership, facts,
-      statement: () => {
-        const { name, publicKey } = this.epochs!.forRecord();
-        return { instance: run.instance, epoch: name, key: publicKey };
-      },
-      onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
-      onRoutes: () => {
-        this.#onIdentities();
-        this.endToEnd?.onRoutes();
-        for (const link of this.links.all()) if (link.troubled) link.shed();
-        this.dissemination.onRoutes();
-        this.streams.onRoutes();
-        this.dissemination.alternate?.onRoutes?.();
-      },
-      onRestart: (node) => {
-        this.endToEnd?.onRestart(node);
-        this.dissemination.alternate?.onRestart?.(node);
-        this.streams.onRestart(node);
-      },
-      onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
-    }, this.links);
+      this.links,
+    );
     // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
-    this.revocations = env.membership === null ? null : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
-    this.dissemination = new Dissemination(config.id, this.router, clock, timers, drops, this.pool, {
-      onDelivery: (packet) => this.#onDelivery(packet),
-      onExpired: (packet) => this.echo.onExpired(packet),
-    });
+    this.revocations =
+      env.membership === null
+        ? null
+        : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
+    this.dissemination = new Dissemination(
+      config.id,
+      this.router,
+      clock,
+      timers,
+      drops,
+      this.pool,
+      {
+        onDelivery: (packet) => this.#onDelivery(packet),
+        onExpired: (packet) => this.echo.onExpired(packet),
+      },
+    );
     this.dissemination.protection = this.endToEnd;
     const alternate: AlternateEnvironment = {
-      self: config.id, clock, timers, rng: rng.fork('byzantine'), log, drops, pool: this.pool, links: this.links, topology: this.router,
+      self: config.id,
+      clock,
+      timers,
+      rng: rng.fork('byzantine'),
+      log,
+      drops,
+      pool: this.pool,
+      links: this.links,
+      topology: this.router,
       deliver: (packet) => this.dissemination.deliver(packet),
       onWritable: () => this.#onWritable(),
     };
-    this.byzantine = env.membership === null || env.alternate !== undefined ? null : new ByzantineRouter({
-      ...alternate, membership: env.membership, options: config.byzantine, nodesMost: config.limits.nodes,
-    });
+    this.byzantine =
+      env.membership === null || env.alternate !== undefined
+        ? null
+        : new ByzantineRouter({
+            ...alternate,
+            membership: env.membership,
+            options: config.byzantine,
+            nodesMost: config.limits.nodes,
+          });
     this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
-    this.firewall = new Firewall({
-      self: config.id, namesVersion: () => this.router.database.identities, namesOf: (node) => {
-        const known = this.router.database.get(node);
-        return known === undefined ? null : { name: known.advertisement.name, groups: known.certificate?.groups ?? [] };
+    this.firewall = new Firewall(
+      {
+        self: config.id,
+        namesVersion: () => this.router.database.identities,
+        namesOf: (node) => {
+          const known = this.router.database.get(node);
+          return known === undefined
+            ? null
+            : { name: known.advertisement.name, groups: known.certificate?.groups ?? [] };
+        },
       },
-    }, config.firewall);
+      config.firewall,
+    );
     const session = {
-      self: config.id, clock, timers, draws, drops, dissemination: this.dissemination, firewall: this.firewall, endToEnd: this.endToEnd !== null,
+      self: config.id,
+      clock,
+      timers,
+      draws,
+      drops,
+      dissemination: this.dissemination,
+      firewall: this.firewall,
+      endToEnd: this.endToEnd !== null,
       secrecy: () => this.#config.secrecy,
     };
-    this.sessions = new Sessions({ ...session, pool: this.pool, reassemblyBytes: config.limits.reassemblyBytes });
+    this.sessions = new Sessions({
+      ...session,
+      pool: this.pool,
+      reassemblyBytes: config.limits.reassemblyBytes,
+    });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({
-      ...session, timing: { ...defaultTiming, ...config.streams }, get congestion() { return streamCongestion(); }, streamsMax: config.limits.streams, receiveBytes: config.limits.streamBytes,
+      ...session,
+      timing: { ...defaultTiming, ...config.streams },
+      get congestion() {
+        return streamCongestion();
+      },
+      streamsMax: config.limits.streams,
+      receiveBytes: config.limits.streamBytes,
       reachable: (node) => node === config.id || this.router.reachable(node),
     });
     this.echo = new EchoService(session);
@@ -229,19 +356,41 @@ export class SpinesNode {
     const limits = (): NodeLimits => this.#config.limits;
     this.#places = new ClientPlaces(limits);
     this.#clientServices = {
-      self: config.id, clock, timers, drops, firewall: this.firewall, sessions: this.sessions, streams: this.streams, places: this.#places,
+      self: config.id,
+      clock,
+      timers,
+      drops,
+      firewall: this.firewall,
+      sessions: this.sessions,
+      streams: this.streams,
+      places: this.#places,
       // Asked for at each use: a reload may change them.
-      get socketsMax() { return limits().socketsPerClient; },
-      get queueBytes() { return limits().clientQueueBytes; },
-      get bytesPerSecond() { return limits().clientBytesPerSecond; },
-      get packetsPerSecond() { return limits().clientPacketsPerSecond; },
+      get socketsMax() {
+        return limits().socketsPerClient;
+      },
+      get queueBytes() {
+        return limits().clientQueueBytes;
+      },
+      get bytesPerSecond() {
+        return limits().clientBytesPerSecond;
+      },
+      get packetsPerSecond() {
+        return limits().clientPacketsPerSecond;
+      },
       welcome: () => ({
-        version: PROTOCOL_VERSION, node: formatNodeId(config.id), name: config.name, instance: this.instance,
-        messageBytesMax: MESSAGE_BYTES_MAX, socketsMax: this.#config.limits.socketsPerClient,
+        version: PROTOCOL_VERSION,
+        node: formatNodeId(config.id),
+        name: config.name,
+        instance: this.instance,
+        messageBytesMax: MESSAGE_BYTES_MAX,
+        socketsMax: this.#config.limits.socketsPerClient,
       }),
       resolve: (name) => this.resolve(name),
       nameOf: (node) => this.router.nameOf(node),
-      checkModes: (service, dissemination, secrecy) => (secrecy === 'end-to-end' && this.endToEnd === null ? NO_KEYS : checkModes(service, dissemination, this.dissemination.alternate !== null)),
+      checkModes: (service, dissemination, secrecy) =>
+        secrecy === 'end-to-end' && this.endToEnd === null
+          ? NO_KEYS
+          : checkModes(service, dissemination, this.dissemination.alternate !== null),
       administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
       refused: (op, asker, code) => administration.refused(op, asker, code),
       onClosed: (port) => {
@@ -258,8 +407,9 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`, `streams`, `streamCongestion`, `firewall` and the limits
-   * that are asked for at use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`,
+   * `streams`, `streamCongestion`, `firewall` and the limits that are asked for at use; the caller
+   * has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
   reconfigure(config: NodeConfig): void {
     const { firewall } = this.#config;
@@ -297,18 +447,24 @@ export class SpinesNode {
     for (const client of [...this.#clients]) client.close();
   }
 
-  /** A datagram arrived; `bytes` belong to the node from now on. False: see LinkTable. Needs a `flush` at the end of the turn. `@hot` */
+  /**
+   * A datagram arrived; `bytes` belong to the node from now on. False: see LinkTable. Needs a
+   * `flush` at the end of the turn. `@hot`
+   */
   onDatagram(bytes: Uint8Array, length: number, from: Endpoint): boolean {
     return !this.#running || this.links.onDatagram(bytes, length, from);
   }
 
   /**
-   * A program connected; null when there are too many. One with a certificate has a place from now on, others from their HELLO, as
-   * `places` has it; how many may be silent is bounded by who calls this, and here.
+   * A program connected; null when there are too many. One with a certificate has a place from now
+   * on, others from their HELLO, as `places` has it; how many may be silent is bounded by who calls
+   * this, and here.
    */
   attachClient(out: ClientOut, access: ClientAccess = LOCAL_ACCESS): ClientPort | null {
     const remote = access.certificate !== null;
-    const full = remote ? this.#places.fault(access) !== null : this.#clients.size >= this.config.limits.clients + SILENT_MAX;
+    const full = remote
+      ? this.#places.fault(access) !== null
+      : this.#clients.size >= this.config.limits.clients + SILENT_MAX;
     if (!this.#running || full) {
       this.drops.count(DropReason.clientRefused);
       return null;
@@ -319,7 +475,9 @@ export class SpinesNode {
     return port;
   }
 
-  /** Why a program that comes this way gets no place, for its user; null: it is not for want of one. */
+  /**
+   * Why a program that comes this way gets no place, for its user; null: it is not for want of one.
+   */
   whyNoPlace(access: ClientAccess): string | null {
     return this.#places.fault(access);
   }
@@ -329,7 +487,9 @@ export class SpinesNode {
     this.links.onSinkWritable();
   }
 
-  /** Datagrams to that address did not leave: they are longer than what the device towards it takes. */
+  /**
+   * Datagrams to that address did not leave: they are longer than what the device towards it takes.
+   */
   onDatagramTooLong(to: Endpoint, datagrams: number): void {
     this.drops.count(DropReason.datagramAboveMtu, datagrams);
     this.links.onDatagramTooLong(to);
@@ -339,8 +499,13 @@ export class SpinesNode {
   flush(): void {
     this.links.onTurnEnd();
     this.streams.flush();
-    // A session that answers itself goes on in the next round; rounds are bounded so that a turn ends.
-    for (let round = 0; round < 8 && (this.dissemination.loopbackPending || this.streams.flushNeeded); round += 1) {
+    // A session that answers itself goes on in the next round; rounds are bounded so that a turn
+    // ends.
+    for (
+      let round = 0;
+      round < 8 && (this.dissemination.loopbackPending || this.streams.flushNeeded);
+      round += 1
+    ) {
       this.dissemination.drainLoopback();
       this.streams.flush();
     }
@@ -349,7 +514,10 @@ export class SpinesNode {
 
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null {
-    return quadOf(name) ?? (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name));
+    return (
+      quadOf(name) ??
+      (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name))
+    );
   }
 
   /** A node may have another name, or other groups. */
@@ -362,7 +530,8 @@ export class SpinesNode {
 
   #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
     if (type === FRAME_TWIN) this.router.onTwinFrame(link, bytes, start, end);
-    else if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART) this.router.onControl(link, type, bytes, start, end);
+    else if (type < FRAME_REVOCATION_OFFER || type > FRAME_REVOCATION_PART)
+      this.router.onControl(link, type, bytes, start, end);
     else if (this.revocations === null) this.drops.count(DropReason.revocationMalformed);
     else this.revocations.onControl(link, type, bytes, start, end);
   }
@@ -395,10 +564,17 @@ export class SpinesNode {
   }
 }
 
-const NO_KEYS = 'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` out, or use "links"';
+const NO_KEYS =
+  'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` ' +
+  'out, or use "links"';
 
 function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
-  if (service === SERVICE_REALTIME) return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
-  if (dissemination === DISSEMINATION_BYZANTINE && !byzantine) return 'byzantine routing needs identities and this daemon has security: none; use routing "link-state"';
+  if (service === SERVICE_REALTIME)
+    return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
+  if (dissemination === DISSEMINATION_BYZANTINE && !byzantine)
+    return (
+      'byzantine routing needs identities and this daemon has security: none; use routing ' +
+      '"link-state"'
+    );
   return null;
 }

@@ -1,8 +1,8 @@
 /**
  * What changed a daemon, who asked for it, and what came of it.
  *
- * Owns which operations are recorded, and that refused ones cannot crowd out what was done. Where records go is the host's
- * business; giving one never waits.
+ * Owns which operations are recorded, and that refused ones cannot crowd out what was done. Where
+ * records go is the host's business; giving one never waits.
  */
 
 import type { Clock } from '../base/time.ts';
@@ -27,7 +27,8 @@ const CHANGES: ReadonlySet<string> = new Set(['misbehave', 'linkSet', 'reload', 
 /** Characters: clients say what they like. */
 const DETAILS_MAX = 16_384;
 /** Of what was refused: a client that asks on and on must not push out what was done. */
-const REFUSED_PER_SECOND = 1, REFUSED_BURST = 32;
+const REFUSED_PER_SECOND = 1,
+  REFUSED_BURST = 32;
 
 export class ClientAudit {
   readonly #audit: Audit;
@@ -40,7 +41,10 @@ export class ClientAudit {
     this.#clock = clock;
   }
 
-  /** What a client asked for was done, or was refused with `result`. What changes nothing is not recorded. */
+  /**
+   * What a client asked for was done, or was refused with `result`. What changes nothing is not
+   * recorded.
+   */
   record(op: string, by: Asker, result: string, details: AuditRecord['details']): void {
     if (!CHANGES.has(op)) return;
     if (result !== 'ok' && !this.#refused.take(this.#clock.now())) {
@@ -51,6 +55,11 @@ export class ClientAudit {
     this.#untold = 0;
     const length = JSON.stringify(details).length;
     const told = length > DETAILS_MAX ? { tooLong: length } : details;
-    this.#audit({ op, by, result, details: untold === 0 ? told : { ...told, refusedUntold: untold } });
+    this.#audit({
+      op,
+      by,
+      result,
+      details: untold === 0 ? told : { ...told, refusedUntold: untold },
+    });
   }
 }

@@ -1,5 +1,6 @@
 /**
- * What operators and `spines expose` ask of a daemon's rules: the rules with their counters, and whether a target may be reached.
+ * What operators and `spines expose` ask of a daemon's rules: the rules with their counters, and
+ * whether a target may be reached.
  *
  * Owns the shapes of the answers; rules and counters are core/session/firewall.ts's.
  */
@@ -12,14 +13,17 @@ import { RULE_LISTS, rulesCount, rulesData } from '../session/rules.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import type { FirewallFigures, FirewallReply } from 'spines-client/protocol';
 
-/** Characters of the rules of one reply: with the longest rule behind them it stays below a frame. */
+/**
+ * Characters of the rules of one reply: with the longest rule behind them it stays below a frame.
+ */
 const PAGE_CHARACTERS = 128 * 1024;
 const HOST_MAX = 253;
 
 /** `list`, from rule `from` (counted from 0) on, as many as fit. */
 export function firewallRules(firewall: Firewall, args: Arguments): FirewallReply {
   const list = RULE_LISTS.find((name) => name === args['list']);
-  if (list === undefined) throw new SpinesError('EINVAL', `list must be one of ${RULE_LISTS.join(', ')}`);
+  if (list === undefined)
+    throw new SpinesError('EINVAL', `list must be one of ${RULE_LISTS.join(', ')}`);
   const from = args['from'] === undefined ? 0 : integer(args, 'from', 0, Number.MAX_SAFE_INTEGER);
   const hits = firewall.hits(list);
   const all = rulesData(firewall.rules, list);
@@ -29,13 +33,26 @@ export function firewallRules(firewall: Firewall, args: Arguments): FirewallRepl
     rows.push({ number: i + 1, rule: all[i]!, hits: hits[i]! });
     characters += JSON.stringify(rows.at(-1)).length;
   }
-  return { schema: 1, list, total: all.length, default: firewall.rules.defaults[list], defaultHits: hits[all.length]!, rules: rows };
+  return {
+    schema: 1,
+    list,
+    total: all.length,
+    default: firewall.rules.defaults[list],
+    defaultHits: hits[all.length]!,
+    rules: rows,
+  };
 }
 
 /** Whether `node` may reach {host, port} through this one; counted. */
-export function mayReach(firewall: Firewall, drops: DropCounters, node: NodeId, args: Arguments): { allowed: boolean } {
+export function mayReach(
+  firewall: Firewall,
+  drops: DropCounters,
+  node: NodeId,
+  args: Arguments,
+): { allowed: boolean } {
   const host = text(args, 'host');
-  if (host.length > HOST_MAX) throw new SpinesError('EINVAL', `host must be at most ${HOST_MAX} characters`);
+  if (host.length > HOST_MAX)
+    throw new SpinesError('EINVAL', `host must be at most ${HOST_MAX} characters`);
   const allowed = firewall.mayReach(node, host, integer(args, 'port', 1, PORT_MAX));
   if (!allowed) drops.count(DropReason.firewallTarget);
   return { allowed };

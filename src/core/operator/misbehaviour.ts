@@ -1,9 +1,10 @@
 /**
- * What an adversary of a laboratory does, by name, as far as one daemon can do it alone: it drops, delays or damages what it
- * should pass on, by either router, and takes part in all else.
+ * What an adversary of a laboratory does, by name, as far as one daemon can do it alone: it drops,
+ * delays or damages what it should pass on, by either router, and takes part in all else.
  *
- * Called by administration.ts, where the configuration allows it, and by the simulator, whose adversaries do more
- * (lab/adversary/adversary.ts). Owns no state beyond the hooks that it sets and the packets that it holds back, at most HELD_MAX.
+ * Called by administration.ts, where the configuration allows it, and by the simulator, whose
+ * adversaries do more (lab/adversary/adversary.ts). Owns no state beyond the hooks that it sets and
+ * the packets that it holds back, at most HELD_MAX.
  */
 
 import { SpinesError } from '../base/errors.ts';
@@ -15,7 +16,13 @@ import type { Misbehaviour } from '../byzantine/misbehaviour.ts';
 import { DropReason } from '../wire/drop.ts';
 import { Packet } from '../wire/packet.ts';
 import { PROBED_ACK_HEAD_BYTES, ProbedAck, ProbedData } from '../wire/probed.ts';
-import { MISBEHAVIOURS, parseMisbehaviour, SIMULATED_MISBEHAVIOURS, type MisbehaviourName, type MisbehaviourOrder } from 'spines-client/protocol';
+import {
+  MISBEHAVIOURS,
+  parseMisbehaviour,
+  SIMULATED_MISBEHAVIOURS,
+  type MisbehaviourName,
+  type MisbehaviourOrder,
+} from 'spines-client/protocol';
 import type { NodeView } from './node-view.ts';
 
 /** What hooks act on and may use. */
@@ -46,30 +53,42 @@ const DEEDS: Readonly<Record<Exclude<keyof typeof MISBEHAVIOURS, 'none'>, Make>>
     const some = (): boolean => rng.chance(part ?? 0.3);
     return { onData: some, onTransit: some };
   },
-  'selective': (_lab, bytes) => {
+  selective: (_lab, bytes) => {
     const long = ({ length }: Packet): boolean => length >= (bytes ?? 600);
     return { onData: long, onTransit: long };
   },
   // By the only sign of a search that there is: a tail of more than one layer.
-  'dynamic': () => {
+  dynamic: () => {
     const data = new ProbedData();
-    return { onData: (packet) => data.decode(packet) === DropReason.none && data.layers === 1, onTransit: drop };
+    return {
+      onData: (packet) => data.decode(packet) === DropReason.none && data.layers === 1,
+      onTransit: drop,
+    };
   },
   'corrupt-onion': ({ rng }) => {
     const data = new ProbedData();
     return {
       onData: (packet) => {
-        if (data.decode(packet) === DropReason.none) flipBit(packet.bytes, data.sealedEnd + 4, data.end, rng);
+        if (data.decode(packet) === DropReason.none)
+          flipBit(packet.bytes, data.sealedEnd + 4, data.end, rng);
         return false;
       },
     };
   },
-  'delay': (lab, ms) => delayed(lab, () => Math.round((ms ?? 50) * MILLISECOND)),
+  delay: (lab, ms) => delayed(lab, () => Math.round((ms ?? 50) * MILLISECOND)),
 };
 
-/** From now on; throws SpinesError EINVAL for what is no such name, EOPNOTSUPP for what one daemon can't do. Nothing without identities, where there is nothing to disturb. */
-export function misbehave(node: NodeView, what: MisbehaviourName, { clock, timers, rng }: { readonly clock: Clock; readonly timers: Timers; readonly rng: Rng }): void {
-  const later = (us: Micros, action: () => void): void => timers.arm(new Timer(action), clock.now() + us);
+/**
+ * From now on; throws SpinesError EINVAL for what is no such name, EOPNOTSUPP for what one daemon
+ * can't do. Nothing without identities, where there is nothing to disturb.
+ */
+export function misbehave(
+  node: NodeView,
+  what: MisbehaviourName,
+  { clock, timers, rng }: { readonly clock: Clock; readonly timers: Timers; readonly rng: Rng },
+): void {
+  const later = (us: Micros, action: () => void): void =>
+    timers.arm(new Timer(action), clock.now() + us);
   const lab = { node, router: node.byzantine, rng: rng.fork('misbehaviour'), later };
   setDeed(lab, deedOf(lab, orderOf(what)));
 }
@@ -78,11 +97,19 @@ export function misbehave(node: NodeView, what: MisbehaviourName, { clock, timer
 export function deedOf(lab: Laboratory, { name, amount }: MisbehaviourOrder): Deed | null {
   if (name === 'none') return null;
   const make = (DEEDS as Readonly<Record<string, Make>>)[name];
-  if (make === undefined) throw new SpinesError('EOPNOTSUPP', `${name} needs a simulation: a daemon alone can do ${Object.keys(MISBEHAVIOURS).join(', ')}; use \`spines replay --virtual\``);
+  if (make === undefined)
+    throw new SpinesError(
+      'EOPNOTSUPP',
+      `${name} needs a simulation: a daemon alone can do ` +
+        `${Object.keys(MISBEHAVIOURS).join(', ')}; use \`spines replay --virtual\``,
+    );
   return make(lab, amount);
 }
 
-export function setDeed({ node, router }: Pick<Laboratory, 'node' | 'router'>, deed: Deed | null): void {
+export function setDeed(
+  { node, router }: Pick<Laboratory, 'node' | 'router'>,
+  deed: Deed | null,
+): void {
   if (router !== null) router.misbehaviour = deed;
   node.dissemination.misbehaviour = deed;
 }
@@ -91,7 +118,11 @@ export function orderOf(what: string): MisbehaviourOrder {
   const order = parseMisbehaviour(what);
   if (order !== null) return order;
   const names = Object.keys({ ...MISBEHAVIOURS, ...SIMULATED_MISBEHAVIOURS }).join(', ');
-  throw new SpinesError('EINVAL', `what must be one of ${names}, some with an amount as in grey-hole:0.3 or delay:50ms, not ${what.slice(0, 40)}`);
+  throw new SpinesError(
+    'EINVAL',
+    `what must be one of ${names}, some with an amount as in grey-hole:0.3 or delay:50ms, not ` +
+      `${what.slice(0, 40)}`,
+  );
 }
 
 /** Data and acknowledgements go on, each after what `delayUs` says then. */
@@ -130,7 +161,8 @@ export function copyOfPacket(packet: Packet): Packet {
 }
 
 export function copyOfAck({ bytes, onionStart, end }: ProbedAck): ProbedAck {
-  const copy = new ProbedAck(), start = onionStart - PROBED_ACK_HEAD_BYTES;
+  const copy = new ProbedAck(),
+    start = onionStart - PROBED_ACK_HEAD_BYTES;
   copy.decode(bytes.slice(start, end), 0, end - start);
   return copy;
 }

@@ -58,5 +58,7 @@ export interface OperatorEnvironment {
   readonly host?: () => HostFigures;
   readonly audit?: Audit;
   onShutdownRequested(): void;
-  onReloadRequested?(reply: (result: { readonly changes: readonly string[] } | SpinesError) => void): void;
+  onReloadRequested?(
+    reply: (result: { readonly changes: readonly string[] } | SpinesError) => void,
+  ): void;
 }

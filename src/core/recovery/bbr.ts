@@ -1,18 +1,22 @@
 /**
- * Congestion control by a model of the path: what it delivers a second, and its least round trip (BBRv3,
- * draft-ietf-ccwg-bbr). Paced at the rate delivered, so that the queue of the path stays short and loss that is no
- * congestion costs nothing.
+ * Congestion control by a model of the path: what it delivers a second, and its least round trip
+ * (BBRv3, draft-ietf-ccwg-bbr). Paced at the rate delivered, so that the queue of the path stays
+ * short and loss that is no congestion costs nothing.
  *
  *     startup ──the rate grows no more──▶ drain ──queue gone──▶ down ──▶ cruise ──time to look──▶ refill ──a round trip──▶ up
  *        ▲                                                       ▲                                                      │
  *        │                                                       └───────── more under way than the path takes ─────────┘
  *        └── any ──round trip not seen as short for 5 s──▶ round-trip ──200 ms──▶ cruise
  *
- * Where it differs, because links and streams of an overlay are mostly limited by their programs and often lossy by nature:
- * - Loss is a sign of congestion only while the round trip is longer than the path's own, and beyond what is lost while it is not.
- * - Nobody who sends less than the path takes is asked to send less still to see the round trip: his own samples show it.
+ * Where it differs, because links and streams of an overlay are mostly limited by their programs
+ * and often lossy by nature:
+ * - Loss is a sign of congestion only while the round trip is longer than the path's own, and
+ *   beyond what is lost while it is not.
+ * - Nobody who sends less than the path takes is asked to send less still to see the round trip:
+ *   his own samples show it.
  * - The window is never below four packets.
- * A mark is obeyed at once, whatever the round trip. Knows no timers: what falls due is seen with the next acknowledgement.
+ * A mark is obeyed at once, whatever the round trip. Knows no timers: what falls due is seen with
+ * the next acknowledgement.
  */
 
 import { MILLISECOND, NEVER, SECOND, type Micros } from '../base/time.ts';
@@ -26,7 +30,10 @@ const WINDOW_MAX = 64 * 1024 * 1024;
 /** Round trip while none is known. */
 const UNKNOWN_RTT: Micros = 1 * MILLISECOND;
 
-/** Of the draft, section 2: gains of rate and window by state. The window's in `down` and `cruise` is 2. */
+/**
+ * Of the draft, section 2: gains of rate and window by state. The window's in `down` and `cruise`
+ * is 2.
+ */
 const STARTUP_PACING = 2.77;
 const DRAIN_PACING = 0.5;
 const DOWN_PACING = 0.75;
@@ -46,21 +53,30 @@ const HEADROOM = 0.85;
 const FULL_ROUNDS = 3;
 const FULL_GROWTH = 1.25;
 const LOSSES_FULL = 6;
-/** So much lost in a round trip of startup is its own doing, with or without a longer round trip. */
+/**
+ * So much lost in a round trip of startup is its own doing, with or without a longer round trip.
+ */
 const LOSS_STARTUP = 0.2;
-/** Between looks for more: two to three seconds, or as many round trips as NewReno would take to be as far. */
+/**
+ * Between looks for more: two to three seconds, or as many round trips as NewReno would take to be
+ * as far.
+ */
 const PROBE_WAIT: Micros = 2 * SECOND;
 const PROBE_SPREAD: Micros = 1 * SECOND;
 const RENO_ROUNDS_MAX = 63;
-/** The least of one to two of these is the path's own; after one in which none was as short it is looked at. */
+/**
+ * The least of one to two of these is the path's own; after one in which none was as short it is
+ * looked at.
+ */
 const ROUND_TRIP_SPAN: Micros = 5 * SECOND;
 const ROUND_TRIP_TIME: Micros = 200 * MILLISECOND;
 /** A sample this close to the least is as good as the least. */
 const ROUND_TRIP_SLACK = 1.02;
 const ROUND_TRIP_SLACK_US: Micros = 100;
 /**
- * Round trips met a queue when they are longer, smoothed over so many, than such a mean was of late: by this share of the
- * least, and so much. A mean and not the least, so that jitter is no queue, and a queue of two packets is one.
+ * Round trips met a queue when they are longer, smoothed over so many, than such a mean was of
+ * late: by this share of the least, and so much. A mean and not the least, so that jitter is no
+ * queue, and a queue of two packets is one.
  */
 const QUEUED = 0.05;
 const QUEUED_LEAST: Micros = 500;
@@ -128,7 +144,9 @@ export class Bbr implements CongestionController {
   #upRounds = 0;
   #upBytes = 0;
   #upEvery = 0;
-  /** Samples of the last look are still to come; a new cycle of rates begins with the next round. */
+  /**
+   * Samples of the last look are still to come; a new cycle of rates begins with the next round.
+   */
   #probeSamples = false;
   #cycleEnds = false;
 
@@ -145,7 +163,13 @@ export class Bbr implements CongestionController {
 
   /** Losses of what was sent before this time belong to a reduction already made. */
   #recoveryFrom: Micros = -1;
-  readonly #before = { known: false, inFlightHigh: Infinity, inFlightLow: Infinity, rateLow: Infinity, recoveryFrom: -1 };
+  readonly #before = {
+    known: false,
+    inFlightHigh: Infinity,
+    inFlightLow: Infinity,
+    rateLow: Infinity,
+    recoveryFrom: -1,
+  };
   #inFlight = 0;
   #idle = true;
 
@@ -189,7 +213,8 @@ export class Bbr implements CongestionController {
     if (this.#queued) this.#lostQueued = true;
     const first = sentAt > this.#recoveryFrom;
     if (first) this.#remember(now);
-    if (this.#rate.since(sentAt, this.#then) && this.#probeSamples && this.#tooMuch(this.#then)) this.#onTooMuch(this.#then, now);
+    if (this.#rate.since(sentAt, this.#then) && this.#probeSamples && this.#tooMuch(this.#then))
+      this.#onTooMuch(this.#then, now);
     return first;
   }
 
@@ -234,7 +259,8 @@ export class Bbr implements CongestionController {
     this.#rateLatest = Math.max(this.#rateLatest, sample.rate);
     this.#inFlightLatest = Math.max(this.#inFlightLatest, sample.delivered);
     if (rttUs > 0) this.#onRoundTrip(rttUs, now);
-    if (sample.rate > 0 && (!sample.applicationLimited || sample.rate >= this.#maxRate)) this.#rateNow = Math.max(this.#rateNow, sample.rate);
+    if (sample.rate > 0 && (!sample.applicationLimited || sample.rate >= this.#maxRate))
+      this.#rateNow = Math.max(this.#rateNow, sample.rate);
     this.#adaptUpper(sample, roundBegins, now);
     if (sample.priorDelivered >= this.#lossRoundEnds) this.#onLossRound(sample, now);
     this.#onHeap(sample, roundBegins, now);
@@ -270,7 +296,10 @@ export class Bbr implements CongestionController {
 
   /** The latest round trips are longer than the path's own. */
   get #queued(): boolean {
-    return this.#smoothedUs > Math.min(this.#calmUs, this.#lastCalmUs) + Math.max(QUEUED_LEAST, QUEUED * this.#minRttUs);
+    return (
+      this.#smoothedUs >
+      Math.min(this.#calmUs, this.#lastCalmUs) + Math.max(QUEUED_LEAST, QUEUED * this.#minRttUs)
+    );
   }
 
   /** Bytes under way that fill the path and no queue, times `gain`. */
@@ -278,7 +307,10 @@ export class Bbr implements CongestionController {
     return this.#minRttUs === NEVER || rate === 0 ? INITIAL_WINDOW : gain * rate * this.#minRttUs;
   }
 
-  /** Acknowledgements that come in heaps would stop the sender between two of them: room for what they bring beyond the rate. */
+  /**
+   * Acknowledgements that come in heaps would stop the sender between two of them: room for what
+   * they bring beyond the rate.
+   */
   #onHeap(sample: RateSample, roundBegins: boolean, now: Micros): void {
     if (roundBegins) {
       this.#extraRounds += 1;
@@ -302,11 +334,18 @@ export class Bbr implements CongestionController {
 
   /** A round of losses is over. */
   #onLossRound(sample: RateSample, now: Micros): void {
-    const delivered = this.#rate.delivered - this.#lossRoundDelivered, lost = this.#lossRoundLost;
+    const delivered = this.#rate.delivered - this.#lossRoundDelivered,
+      lost = this.#lossRoundLost;
     const share = delivered + lost > 0 ? lost / (delivered + lost) : 0;
     const queued = this.#queued || this.#lostQueued;
-    // Who comes late sees the queue of others as the path's own round trip, but not losses as these.
-    if (this.state === 'startup' && this.#losses >= LOSSES_FULL && share > (queued ? LOSS_THRESHOLD + 2 * this.#lossAnyway : LOSS_STARTUP)) this.#onFull();
+    // Who comes late sees the queue of others as the path's own round trip, but not losses as
+    // these.
+    if (
+      this.state === 'startup' &&
+      this.#losses >= LOSSES_FULL &&
+      share > (queued ? LOSS_THRESHOLD + 2 * this.#lossAnyway : LOSS_STARTUP)
+    )
+      this.#onFull();
     // A packet more or less is chance.
     const congested = queued && lost > 2 * this.#lossAnyway * delivered;
     if (!queued && !this.#lostQueued) this.#lossAnyway += (share - this.#lossAnyway) / 16;
@@ -333,7 +372,8 @@ export class Bbr implements CongestionController {
     if (this.state === 'startup' || this.state === 'refill' || this.state === 'up') return;
     if (this.#rateLow === Infinity) this.#rateLow = this.#maxRate;
     if (this.#inFlightLow === Infinity) this.#inFlightLow = this.window;
-    const rate = BETA * this.#rateLow, inFlight = BETA * this.#inFlightLow;
+    const rate = BETA * this.#rateLow,
+      inFlight = BETA * this.#inFlightLow;
     this.#rateLow = this.#markedRound ? rate : Math.max(this.#rateLatest, rate);
     this.#inFlightLow = this.#markedRound ? inFlight : Math.max(this.#inFlightLatest, inFlight);
   }
@@ -348,7 +388,10 @@ export class Bbr implements CongestionController {
     return then.lost > (LOSS_THRESHOLD + 2 * this.#lossAnyway) * then.inFlight && this.#queued;
   }
 
-  #onTooMuch(then: { readonly inFlight: number; readonly applicationLimited: boolean }, now: Micros): void {
+  #onTooMuch(
+    then: { readonly inFlight: number; readonly applicationLimited: boolean },
+    now: Micros,
+  ): void {
     this.#probeSamples = false;
     if (!then.applicationLimited) this.#inFlightHigh = Math.max(then.inFlight, BETA * this.#target);
     if (this.state === 'up') this.#enter('down', now);
@@ -386,7 +429,7 @@ export class Bbr implements CongestionController {
 
   #raiseFaster(): void {
     this.#upRounds = Math.min(this.#upRounds + 1, 30);
-    this.#upEvery = Math.max(SEGMENT, (this.window / 2 ** (this.#upRounds - 1)));
+    this.#upEvery = Math.max(SEGMENT, this.window / 2 ** (this.#upRounds - 1));
   }
 
   /* -------------------------------------------------------------- states */
@@ -414,7 +457,8 @@ export class Bbr implements CongestionController {
     switch (this.state) {
       case 'down':
         if (this.#timeToProbe(now)) this.#enter('refill', now);
-        else if (this.#inFlight <= this.#room && this.#inFlight <= this.#pipe(1)) this.#enter('cruise', now);
+        else if (this.#inFlight <= this.#room && this.#inFlight <= this.#pipe(1))
+          this.#enter('cruise', now);
         break;
       case 'cruise':
         if (this.#timeToProbe(now)) this.#enter('refill', now);
@@ -423,7 +467,8 @@ export class Bbr implements CongestionController {
         if (roundBegins) this.#enter('up', now);
         break;
       case 'up':
-        if (now - this.#stateAt > this.#minRttUs && this.#inFlight >= this.#pipe(UP_PACING)) this.#enter('down', now);
+        if (now - this.#stateAt > this.#minRttUs && this.#inFlight >= this.#pipe(UP_PACING))
+          this.#enter('down', now);
         break;
       default:
     }
@@ -437,7 +482,9 @@ export class Bbr implements CongestionController {
 
   /** What may be under way while room is left for others. */
   get #room(): number {
-    return this.#inFlightHigh === Infinity ? Infinity : Math.max(MINIMUM_WINDOW, HEADROOM * this.#inFlightHigh);
+    return this.#inFlightHigh === Infinity
+      ? Infinity
+      : Math.max(MINIMUM_WINDOW, HEADROOM * this.#inFlightHigh);
   }
 
   #enter(state: BbrState, now: Micros): void {
@@ -448,7 +495,9 @@ export class Bbr implements CongestionController {
       this.#cycleAt = now;
       this.#cycles += 1;
       // No two flows that began together look for more together for long.
-      this.#probeWait = PROBE_WAIT + (Math.imul(Math.floor(now) ^ this.#cycles, 0x9e37_79b1) >>> 12) % PROBE_SPREAD;
+      this.#probeWait =
+        PROBE_WAIT +
+        ((Math.imul(Math.floor(now) ^ this.#cycles, 0x9e37_79b1) >>> 12) % PROBE_SPREAD);
       this.#roundsSinceProbe = 0;
       this.#cycleEnds = true;
       this.#beginRound();
@@ -484,7 +533,8 @@ export class Bbr implements CongestionController {
     this.#epochAt = now;
     this.#epochAcked = 0;
     if (this.state === 'round-trip') this.#leaveRoundTrip(now);
-    else if (this.#full && this.state !== 'startup') this.pacingRate = Math.max(this.pacingRate, this.rate * MARGIN);
+    else if (this.#full && this.state !== 'startup')
+      this.pacingRate = Math.max(this.pacingRate, this.rate * MARGIN);
   }
 
   /* -------------------------------------------------------------- the round trip */
@@ -492,7 +542,14 @@ export class Bbr implements CongestionController {
   #checkRoundTrip(roundBegins: boolean, now: Micros): void {
     if (this.state !== 'round-trip') {
       // Who sends less than the path takes sees the round trip as it is.
-      if (now - this.#shortAt <= ROUND_TRIP_SPAN || this.#roundLimited || !this.#full || this.state === 'startup' || this.state === 'drain') return;
+      if (
+        now - this.#shortAt <= ROUND_TRIP_SPAN ||
+        this.#roundLimited ||
+        !this.#full ||
+        this.state === 'startup' ||
+        this.state === 'drain'
+      )
+        return;
       this.#windowBefore = Math.max(this.window, this.#windowBefore);
       this.#enter('round-trip', now);
       this.#roundTripUntil = NEVER;
@@ -520,11 +577,16 @@ export class Bbr implements CongestionController {
 
   get #pacingGain(): number {
     switch (this.state) {
-      case 'startup': return STARTUP_PACING;
-      case 'drain': return DRAIN_PACING;
-      case 'down': return DOWN_PACING;
-      case 'up': return UP_PACING;
-      default: return 1;
+      case 'startup':
+        return STARTUP_PACING;
+      case 'drain':
+        return DRAIN_PACING;
+      case 'down':
+        return DOWN_PACING;
+      case 'up':
+        return UP_PACING;
+      default:
+        return 1;
     }
   }
 
@@ -536,16 +598,36 @@ export class Bbr implements CongestionController {
   }
 
   #setWindow(sample: RateSample): void {
-    const gain = this.state === 'up' ? UP_WINDOW : this.state === 'round-trip' ? ROUND_TRIP_WINDOW : WINDOW_GAIN;
+    const gain =
+      this.state === 'up'
+        ? UP_WINDOW
+        : this.state === 'round-trip'
+          ? ROUND_TRIP_WINDOW
+          : WINDOW_GAIN;
     const quantum = Math.max(2 * SEGMENT, QUANTUM * this.pacingRate);
-    const heap = this.state === 'round-trip' ? 0 : this.#full ? Math.max(this.#extra, this.#extraBefore) : this.#extra;
+    const heap =
+      this.state === 'round-trip'
+        ? 0
+        : this.#full
+          ? Math.max(this.#extra, this.#extraBefore)
+          : this.#extra;
     const most = this.#pipe(gain) + (this.state === 'round-trip' ? 0 : heap + 3 * quantum);
-    if (this.#full) this.window = Math.min(Math.max(this.window + sample.acked, this.state === 'round-trip' ? 0 : this.#windowBefore), most);
+    if (this.#full)
+      this.window = Math.min(
+        Math.max(this.window + sample.acked, this.state === 'round-trip' ? 0 : this.#windowBefore),
+        most,
+      );
     else if (this.window < most) this.window += sample.acked;
     if (this.state !== 'round-trip') this.#windowBefore = 0;
     // What congestion has shown, and room for others except while more is looked for.
-    const high = this.state === 'up' || this.state === 'refill' || this.state === 'startup' ? this.#inFlightHigh : this.#room;
-    this.window = Math.min(Math.max(Math.min(this.window, high, this.#inFlightLow), MINIMUM_WINDOW), WINDOW_MAX);
+    const high =
+      this.state === 'up' || this.state === 'refill' || this.state === 'startup'
+        ? this.#inFlightHigh
+        : this.#room;
+    this.window = Math.min(
+      Math.max(Math.min(this.window, high, this.#inFlightLow), MINIMUM_WINDOW),
+      WINDOW_MAX,
+    );
   }
 
   #remember(now: Micros): void {

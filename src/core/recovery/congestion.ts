@@ -1,9 +1,11 @@
 /**
- * Congestion control: how many bytes may be under way. One interface for links and for end-to-end streams.
+ * Congestion control: how many bytes may be under way. One interface for links and for end-to-end
+ * streams.
  *
- * Plain arithmetic on bytes and microseconds; knows no packets and no timers. A controller is told what happened
- * and answers with a window, and with a rate if it knows one. NewReno follows the paper (section 2.2: slow start and
- * congestion avoidance of TCP) in the form of RFC 9002 section 7; CUBIC is RFC 9438; BBR has a file of its own.
+ * Plain arithmetic on bytes and microseconds; knows no packets and no timers. A controller is told
+ * what happened and answers with a window, and with a rate if it knows one. NewReno follows the
+ * paper (section 2.2: slow start and congestion avoidance of TCP) in the form of RFC 9002 section
+ * 7; CUBIC is RFC 9438; BBR has a file of its own.
  */
 
 import type { Micros } from '../base/time.ts';
@@ -18,16 +20,17 @@ const SEGMENT_DEFAULT = 1_480;
 const INITIAL_SEGMENTS = 10;
 const MINIMUM_SEGMENTS = 2;
 /**
- * And of a sender whose program offers less than a window or two can take: after a loss or two it would wait for
- * round trips with messages that could fill nobody's queue. A greedy sender has more waiting than this, and gets what the
- * equation of TCP gives it at any loss.
+ * And of a sender whose program offers less than a window or two can take: after a loss or two it
+ * would wait for round trips with messages that could fill nobody's queue. A greedy sender has more
+ * waiting than this, and gets what the equation of TCP gives it at any loss.
  */
 const MINIMUM_SEGMENTS_SPARSE = 4;
 /** Bytes. */
 const SPARSE_BYTES = 16 * SEGMENT_DEFAULT;
 /**
- * A window counts bytes. Small messages grow and narrow it by as much as messages of 1,000 bytes do (RFC 4828 counts by a
- * nominal size for the same reason): by their own size, 100-byte messages would get a tenth of the bytes at any loss.
+ * A window counts bytes. Small messages grow and narrow it by as much as messages of 1,000 bytes do
+ * (RFC 4828 counts by a nominal size for the same reason): by their own size, 100-byte messages
+ * would get a tenth of the bytes at any loss.
  */
 const SEGMENT_MIN = 1_100;
 const WINDOW_MAX = 64 * 1024 * 1024;
@@ -139,9 +142,13 @@ export class Cubic extends WindowController {
     const t = (now - this.#epochAt + rttUs) / 1_000_000 - this.#k;
     const target = this.#maximum + CUBIC_C * t * t * t * segment;
     // The window that Reno would have (section 4.3), so that CUBIC is never slower than it.
-    this.#renoWindow += (3 * (1 - CUBIC_BETA) / (1 + CUBIC_BETA)) * segment * (bytes / this.window);
+    this.#renoWindow +=
+      ((3 * (1 - CUBIC_BETA)) / (1 + CUBIC_BETA)) * segment * (bytes / this.window);
     const bounded = Math.min(Math.max(target, this.window), 1.5 * this.window);
-    return Math.max(this.window + ((bounded - this.window) * bytes) / this.window, this.#renoWindow);
+    return Math.max(
+      this.window + ((bounded - this.window) * bytes) / this.window,
+      this.#renoWindow,
+    );
   }
 
   protected override restore(): void {
@@ -160,7 +167,8 @@ export class Cubic extends WindowController {
     before.renoWindow = this.#renoWindow;
     this.#epochAt = -1;
     // Fast convergence (section 4.7): leave room when the window shrinks twice in a row.
-    this.#maximum = this.window < this.#maximum ? (this.window * (1 + CUBIC_BETA)) / 2 : this.window;
+    this.#maximum =
+      this.window < this.#maximum ? (this.window * (1 + CUBIC_BETA)) / 2 : this.window;
     return this.window * CUBIC_BETA;
   }
 

@@ -1,10 +1,11 @@
 /**
  * How fast what was sent arrives: a sample of the delivery rate with every acknowledgement.
  *
- * As in draft-ietf-ccwg-bbr section 4.1.2: bytes delivered between two moments, over the longer of the time that sending
- * and acknowledging them took, so that acknowledgements which come in heaps say nothing too high. What its program
- * limited is marked, as it says only that the path carries at least so much. Knows no packets: senders name a
- * transmission by the time at which it left, and all that left in one turn is alike. Rings of columns; `@hot`
+ * As in draft-ietf-ccwg-bbr section 4.1.2: bytes delivered between two moments, over the longer of
+ * the time that sending and acknowledging them took, so that acknowledgements which come in heaps
+ * say nothing too high. What its program limited is marked, as it says only that the path carries
+ * at least so much. Knows no packets: senders name a transmission by the time at which it left, and
+ * all that left in one turn is alike. Rings of columns; `@hot`
  */
 
 import type { Micros } from '../base/time.ts';
@@ -19,7 +20,10 @@ export interface RateSample {
   rate: number;
   /** Bytes acknowledged by this one. */
   acked: number;
-  /** Bytes delivered since the newest transmission that it acknowledges left, and bytes declared lost since. */
+  /**
+   * Bytes delivered since the newest transmission that it acknowledges left, and bytes declared
+   * lost since.
+   */
   delivered: number;
   lost: number;
   /** Bytes that had been delivered when that left, and what was under way then, itself included. */
@@ -30,7 +34,15 @@ export interface RateSample {
 }
 
 export class DeliveryRate {
-  readonly sample: RateSample = { rate: 0, acked: 0, delivered: 0, lost: 0, priorDelivered: -1, inFlight: 0, applicationLimited: false };
+  readonly sample: RateSample = {
+    rate: 0,
+    acked: 0,
+    delivered: 0,
+    lost: 0,
+    priorDelivered: -1,
+    inFlight: 0,
+    applicationLimited: false,
+  };
   /** Bytes, since the beginning. */
   delivered = 0;
   lost = 0;
@@ -73,7 +85,10 @@ export class DeliveryRate {
     this.#rowInFlight[row] = 2 * Math.round(inFlight) + (this.#limitedUntil > 0 ? 1 : 0);
   }
 
-  /** The program has nothing more to send, and the window would take more; `inFlight`: bytes under way. */
+  /**
+   * The program has nothing more to send, and the window would take more; `inFlight`: bytes under
+   * way.
+   */
   onApplicationLimited(inFlight: number): void {
     this.#limitedUntil = Math.max(1, this.delivered + inFlight);
   }
@@ -100,8 +115,14 @@ export class DeliveryRate {
     this.lost += bytes;
   }
 
-  /** Bytes under way when what left at `sentAt` did, and bytes lost since; false when it is forgotten. */
-  since(sentAt: Micros, out: { inFlight: number; lost: number; applicationLimited: boolean }): boolean {
+  /**
+   * Bytes under way when what left at `sentAt` did, and bytes lost since; false when it is
+   * forgotten.
+   */
+  since(
+    sentAt: Micros,
+    out: { inFlight: number; lost: number; applicationLimited: boolean },
+  ): boolean {
     const row = this.#find(sentAt);
     if (row < 0) return false;
     out.inFlight = Math.floor(this.#rowInFlight[row]! / 2);
@@ -110,7 +131,10 @@ export class DeliveryRate {
     return true;
   }
 
-  /** All of an acknowledgement was told: makes the sample of it. `minRttUs`: what is faster than this is no measurement. */
+  /**
+   * All of an acknowledgement was told: makes the sample of it. `minRttUs`: what is faster than
+   * this is no measurement.
+   */
   finish(now: Micros, minRttUs: Micros): RateSample {
     const { sample } = this;
     if (this.#limitedUntil > 0 && this.delivered > this.#limitedUntil) this.#limitedUntil = 0;
@@ -137,9 +161,13 @@ export class DeliveryRate {
     return (this.#head + index) & (this.#sentAt.length - 1);
   }
 
-  /** Row of the turn at `sentAt`, -1 when it is forgotten. What is acknowledged is mostly the oldest. */
+  /**
+   * Row of the turn at `sentAt`, -1 when it is forgotten. What is acknowledged is mostly the
+   * oldest.
+   */
   #find(sentAt: Micros): number {
-    let low = 0, high = this.#length;
+    let low = 0,
+      high = this.#length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#sentAt[this.#row(middle)]! < sentAt) low = middle + 1;
@@ -150,7 +178,8 @@ export class DeliveryRate {
   }
 
   #makeRoom(): void {
-    // What is acknowledged later than the latest of now by two of its round trips gives a sample that nobody needs.
+    // What is acknowledged later than the latest of now by two of its round trips gives a sample
+    // that nobody needs.
     const old = this.#firstSentAt - 2 * Math.max(1, this.#deliveredAt - this.#firstSentAt);
     let gone = 0;
     while (gone < this.#length && this.#sentAt[this.#row(gone)]! < old) gone += 1;

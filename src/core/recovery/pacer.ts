@@ -1,6 +1,6 @@
 /**
- * Spreads what is sent over time: a token bucket filled at the controller's rate, or at a little more than its window per
- * round trip.
+ * Spreads what is sent over time: a token bucket filled at the controller's rate, or at a little
+ * more than its window per round trip.
  *
  * RFC 9002 section 7.7. Asked before every packet; knows no timers. `@hot`
  */
@@ -34,19 +34,29 @@ export class Pacer {
   }
 
   /**
-   * Microseconds until `bytes` may leave, 0 = now. Does not take them. Takes objects: numbers that are no small integers V8
-   * would allocate for each call.
+   * Microseconds until `bytes` may leave, 0 = now. Does not take them. Takes objects: numbers that
+   * are no small integers V8 would allocate for each call.
    */
-  wait(bytes: number, now: Micros, controller: Pick<CongestionController, 'window' | 'inSlowStart' | 'pacingRate'>, rtt: RoundTrip): Micros {
+  wait(
+    bytes: number,
+    now: Micros,
+    controller: Pick<CongestionController, 'window' | 'inSlowStart' | 'pacingRate'>,
+    rtt: RoundTrip,
+  ): Micros {
     // Infinity times 0 is not less than anything.
     const most = this.#rttFactorMax * rtt.minUs;
     const rttUs = most < rtt.smoothedUs ? most : rtt.smoothedUs;
     if (rttUs <= 0) return 0;
-    const rate = controller.pacingRate > 0 ? controller.pacingRate : ((controller.inSlowStart ? GAIN_SLOW_START : GAIN) * controller.window) / rttUs;
+    const rate =
+      controller.pacingRate > 0
+        ? controller.pacingRate
+        : ((controller.inSlowStart ? GAIN_SLOW_START : GAIN) * controller.window) / rttUs;
     const capacity = Math.max(this.#burstBytes, rate * TIMER_GRAIN);
     this.#tokens = Math.min(capacity, this.#tokens + (now - this.#filledAt) * rate);
     this.#filledAt = now;
-    return this.#tokens >= bytes || this.#tokens >= capacity ? 0 : Math.ceil((bytes - this.#tokens) / rate);
+    return this.#tokens >= bytes || this.#tokens >= capacity
+      ? 0
+      : Math.ceil((bytes - this.#tokens) / rate);
   }
 
   take(bytes: number): void {

@@ -1,13 +1,17 @@
 /**
- * Round-trip time of a link: smoothed, variation, minimum and latest (RFC 9002 section 5), and the least of late.
+ * Round-trip time of a link: smoothed, variation, minimum and latest (RFC 9002 section 5), and the
+ * least of late.
  *
- * Fed by whoever measures (hello echoes; acknowledgements of packets); read by liveness, routing and
- * loss recovery. Plain arithmetic in microseconds.
+ * Fed by whoever measures (hello echoes; acknowledgements of packets); read by liveness, routing
+ * and loss recovery. Plain arithmetic in microseconds.
  */
 
 import { NEVER, SECOND, type Micros } from '../base/time.ts';
 
-/** The least of one to two of these is what was measured of late; a span has at least so many samples. */
+/**
+ * The least of one to two of these is what was measured of late; a span has at least so many
+ * samples.
+ */
 const SPAN: Micros = 1 * SECOND;
 const SPAN_SAMPLES = 4;
 
@@ -25,8 +29,9 @@ export class RttEstimator {
   #spanSamples = 0;
 
   /**
-   * The least of the last one to two seconds, 0 before the first sample: what the way takes, without queues that come and go and
-   * without the moments for which a busy machine lets a daemon wait.
+   * The least of the last one to two seconds, 0 before the first sample: what the way takes,
+   * without queues that come and go and without the moments for which a busy machine lets a daemon
+   * wait.
    */
   get recentUs(): Micros {
     return this.samples === 0 ? 0 : Math.min(this.#spanUs, this.#lastSpanUs);

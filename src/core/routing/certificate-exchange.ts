@@ -1,9 +1,11 @@
 /**
- * Certificates between two neighbours: signed statements name one by its hash, and it travels once, in front of the first that does.
+ * Certificates between two neighbours: signed statements name one by its hash, and it travels once,
+ * in front of the first that does.
  *
- * Owns, of one link, which certificate the neighbour has of each origin, and the bytes of those that it has shown and nothing good
- * was signed under yet. A neighbour without one refuses what names it, says so (`sendLost`), and gets both. Bytes that were shown are
- * nobody's until a statement proves them: few are kept, and what is kept of a liar takes the place of his own.
+ * Owns, of one link, which certificate the neighbour has of each origin, and the bytes of those
+ * that it has shown and nothing good was signed under yet. A neighbour without one refuses what
+ * names it, says so (`sendLost`), and gets both. Bytes that were shown are nobody's until a
+ * statement proves them: few are kept, and what is kept of a liar takes the place of his own.
  */
 
 import { copyOf, hex } from '../base/bytes.ts';
@@ -49,9 +51,15 @@ export class CertificatePeer {
   /** Something under `key` that names `certificate` is about to be sent. */
   show(key: number, certificate: Certificate | null, now: Micros): void {
     const origin = originOfKey(key);
-    if (certificate === null || this.#taken.get(origin) === certificate || !speaksRecords(this.#link)) return;
+    if (
+      certificate === null ||
+      this.#taken.get(origin) === certificate ||
+      !speaksRecords(this.#link)
+    )
+      return;
     const sent = this.#sent.get(origin);
-    if (sent !== undefined && sent.certificate === certificate && now - sent.at < ON_ITS_WAY) return;
+    if (sent !== undefined && sent.certificate === certificate && now - sent.at < ON_ITS_WAY)
+      return;
     const { bytes } = certificate;
     const at = this.#link.control(FRAME_CERTIFICATE, bytes.length + CONTROL_CHECK_BYTES);
     if (at < 0) return;
@@ -76,7 +84,8 @@ export class CertificatePeer {
 
   /** The body of a CERTIFICATE frame, without its check. */
   onShown(bytes: Uint8Array, start: number, end: number): DropReason {
-    if (end - start > CERTIFICATE_BYTES_MAX || end === start) return DropReason.certificateMalformed;
+    if (end - start > CERTIFICATE_BYTES_MAX || end === start)
+      return DropReason.certificateMalformed;
     const copy = copyOf(bytes, start, end);
     const name = hex(this.#membership.primitives.sha256(copy));
     this.#shown.delete(name);

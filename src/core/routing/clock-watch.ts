@@ -1,9 +1,10 @@
 /**
  * Whose clock is wrong, and whose word is therefore not believed.
  *
- * Owns the clocks of neighbours, as their own advertisements say them over their links, and the nodes whose advertisements are
- * refused for a time, a certificate or an authority. Says both in the log, once each time. Changes nothing: what is believed is the
- * verifier's to decide. Bounded: one clock for each link, REFUSED_MAX nodes.
+ * Owns the clocks of neighbours, as their own advertisements say them over their links, and the
+ * nodes whose advertisements are refused for a time, a certificate or an authority. Says both in
+ * the log, once each time. Changes nothing: what is believed is the verifier's to decide. Bounded:
+ * one clock for each link, REFUSED_MAX nodes.
  */
 
 import { formatSpan } from '../base/calendar.ts';
@@ -42,10 +43,15 @@ const REFUSED_MAX = 256;
 /** Advertisements are renewed, and offered again, more often. */
 const REFUSED_KEPT: Micros = 400 * SECOND;
 const TOLD: ReadonlySet<DropReason> = new Set([
-  DropReason.linkStateOutOfTime, DropReason.certificateNotYetValid, DropReason.certificateExpired, DropReason.certificateAuthorityNotValid,
-  DropReason.certificateUnknownAuthority, DropReason.certificateRevoked,
+  DropReason.linkStateOutOfTime,
+  DropReason.certificateNotYetValid,
+  DropReason.certificateExpired,
+  DropReason.certificateAuthorityNotValid,
+  DropReason.certificateUnknownAuthority,
+  DropReason.certificateRevoked,
 ]);
-const CLOCK_ADVICE = 'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
+const CLOCK_ADVICE =
+  'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
 
 export class ClockWatch {
   readonly #clock: Clock;
@@ -63,11 +69,22 @@ export class ClockWatch {
     this.#membership = membership;
   }
 
-  /** A newer advertisement came over `link`, believed or not. What a neighbour says of itself is its own word. */
+  /**
+   * A newer advertisement came over `link`, believed or not. What a neighbour says of itself is its
+   * own word.
+   */
   onAdvertisement(link: Link, { origin, sequence, proof }: Advertisement): void {
-    if (origin !== link.node || proof === null || sequence <= (this.#clocks.get(link)?.sequence ?? -1)) return;
+    if (
+      origin !== link.node ||
+      proof === null ||
+      sequence <= (this.#clocks.get(link)?.sequence ?? -1)
+    )
+      return;
     // In the middle of the second that it names.
-    this.#clocks.set(link, { sequence, base: proof.issuedS * SECOND + SECOND / 2 - this.#clock.now() });
+    this.#clocks.set(link, {
+      sequence,
+      base: proof.issuedS * SECOND + SECOND / 2 - this.#clock.now(),
+    });
     this.#say(link);
   }
 
@@ -81,7 +98,12 @@ export class ClockWatch {
   }
 
   /** `bytes`: of the certificate that it names, as far as they were shown. */
-  onRefused(via: Link, { origin, sequence, proof }: Advertisement, reason: DropReason, bytes: Uint8Array | null): void {
+  onRefused(
+    via: Link,
+    { origin, sequence, proof }: Advertisement,
+    reason: DropReason,
+    bytes: Uint8Array | null,
+  ): void {
     if (proof === null || !TOLD.has(reason)) return;
     const now = this.#clock.now();
     const before = this.#refused.get(origin);
@@ -93,11 +115,21 @@ export class ClockWatch {
     }
     const shown = bytes === null ? '' : decodeCertificate(bytes, 0, bytes.length);
     const certificate = typeof shown === 'string' || shown.node !== origin ? null : shown;
-    this.#refused.set(origin, { origin, reason, certificate, via, sequence, at: now, aheadUs: proof.issuedS * SECOND - this.#membership.wallUs });
+    this.#refused.set(origin, {
+      origin,
+      reason,
+      certificate,
+      via,
+      sequence,
+      at: now,
+      aheadUs: proof.issuedS * SECOND - this.#membership.wallUs,
+    });
     if (this.#refused.size > REFUSED_MAX) this.#refused.delete(this.#refused.keys().next().value!);
   }
 
-  /** By how much the peer's clock is ahead of ours now, good to a second or two; null: not known. */
+  /**
+   * By how much the peer's clock is ahead of ours now, good to a second or two; null: not known.
+   */
   aheadUs(link: Link): Micros | null {
     const known = this.#clocks.get(link);
     return known === undefined ? null : known.base + this.#clock.now() - this.#membership.wallUs;
@@ -122,11 +154,16 @@ export class ClockWatch {
     }
     if (Math.abs(ahead) < CLOCK_WRONG || this.#told.has(link)) return;
     this.#told.add(link);
-    this.#log.warn({ peer: link.label, ...clockFault(ahead) }, 'a neighbour\'s clock differs');
+    this.#log.warn({ peer: link.label, ...clockFault(ahead) }, "a neighbour's clock differs");
   }
 }
 
 /** Cause and next step of a clock that is `aheadUs` ahead of ours. */
 export function clockFault(aheadUs: Micros): { readonly why: string; readonly next: string } {
-  return { why: `its clock is ${formatSpan(Math.abs(aheadUs))} ${aheadUs > 0 ? 'ahead of' : 'behind'} this one's: one of the two is wrong`, next: CLOCK_ADVICE };
+  return {
+    why:
+      `its clock is ${formatSpan(Math.abs(aheadUs))} ${aheadUs > 0 ? 'ahead of' : 'behind'} ` +
+      `this one's: one of the two is wrong`,
+    next: CLOCK_ADVICE,
+  };
 }

@@ -1,10 +1,13 @@
 /**
- * Whether another daemon runs with this daemon's identity: what neighbours say of it, and what it says itself in our name.
+ * Whether another daemon runs with this daemon's identity: what neighbours say of it, and what it
+ * says itself in our name.
  *
- * Owns the evidence and the line in the log; link-state-router.ts asks it what to do with an advertisement of ours that we did not make. One of
- * another run is no evidence: the daemon was started anew, here or elsewhere. But a run that is over answers nothing: when it goes beyond what we
- * said since, again and again, it lives. So does whoever speaks as this very run. The younger of the two (core/link/twins.ts has the rule) gives way: it lets the
- * elder's advertisements stand, and asks now and then whether it is still there, by saying for it what it said last. Bounded: a
+ * Owns the evidence and the line in the log; link-state-router.ts asks it what to do with an
+ * advertisement of ours that we did not make. One of another run is no evidence: the daemon was
+ * started anew, here or elsewhere. But a run that is over answers nothing: when it goes beyond what
+ * we said since, again and again, it lives. So does whoever speaks as this very run. The younger of
+ * the two (core/link/twins.ts has the rule) gives way: it lets the elder's advertisements stand,
+ * and asks now and then whether it is still there, by saying for it what it said last. Bounded: a
  * neighbour each, RUNS_MAX runs.
  */
 
@@ -34,7 +37,10 @@ export interface Clone {
   readonly since: Micros;
 }
 
-/** So many advertisements of one other run, each beyond what we said since the one before, are its sign of life. */
+/**
+ * So many advertisements of one other run, each beyond what we said since the one before, are its
+ * sign of life.
+ */
 const SIGNS = 3;
 const SIGNS_WITHIN: Micros = 60 * SECOND;
 const RUNS_MAX = 8;
@@ -69,12 +75,18 @@ export class CloneWatch {
   clone(): Clone | null {
     const news = this.#news();
     if (news === null && this.#heard === null) return null;
-    return { here: this.yields || (news !== null && runsLonger(news, this.#own)) ? 'refused' : 'kept', at: news === null || news.at === '' ? null : news.at, since: this.#since };
+    return {
+      here: this.yields || (news !== null && runsLonger(news, this.#own)) ? 'refused' : 'kept',
+      at: news === null || news.at === '' ? null : news.at,
+      since: this.#since,
+    };
   }
 
   /** An elder one speaks in our name. */
   get yields(): boolean {
-    return this.#heard !== null && this.#heard.run !== null && runsLonger(this.#heard.run, this.#own);
+    return (
+      this.#heard !== null && this.#heard.run !== null && runsLonger(this.#heard.run, this.#own)
+    );
   }
 
   /** A neighbour has heard it. True: that is news. */
@@ -88,7 +100,10 @@ export class CloneWatch {
     this.#told.delete(link);
   }
 
-  /** An advertisement in our name, beyond the newest of ours, that is not ours. `facts`: what it says of its run, null for older releases. */
+  /**
+   * An advertisement in our name, beyond the newest of ours, that is not ours. `facts`: what it
+   * says of its run, null for older releases.
+   */
   onForeign(facts: NodeFacts | null, leaving: boolean): CloneVerdict {
     if (facts === null) return 'overtake';
     const now = this.#clock.now();
@@ -102,10 +117,14 @@ export class CloneWatch {
       return 'overtake';
     }
     // One more daemon that has given way asks for it.
-    if (hasCapability(facts.capabilities, IDENTITY_ASKED)) return this.yields ? 'yield' : 'overtake';
+    if (hasCapability(facts.capabilities, IDENTITY_ASKED))
+      return this.yields ? 'yield' : 'overtake';
     if (this.#heard?.run?.instance !== facts.instance) {
       const before = this.#signs.get(facts.instance);
-      const signs = before === undefined || now - before.at > SIGNS_WITHIN ? { count: 1, at: now } : { count: before.count + 1, at: before.at };
+      const signs =
+        before === undefined || now - before.at > SIGNS_WITHIN
+          ? { count: 1, at: now }
+          : { count: before.count + 1, at: before.at };
       this.#signs.delete(facts.instance);
       this.#signs.set(facts.instance, signs);
       if (this.#signs.size > RUNS_MAX) this.#signs.delete(this.#signs.keys().next().value!);
@@ -148,10 +167,13 @@ export class CloneWatch {
     this.#known = known;
     this.#since = this.#clock.now();
     const clone = this.clone();
-    if (clone === null) this.#log.info({}, 'this daemon\'s identity runs once again');
+    if (clone === null) this.#log.info({}, "this daemon's identity runs once again");
     else {
       const next = 'stop one of the two daemons, or give it an identity of its own';
-      this.#log.warn({ at: clone.at ?? 'a place that no neighbour knows', thisOne: clone.here, next }, 'another daemon runs with this daemon\'s identity: it has the same certificate and node id');
+      this.#log.warn(
+        { at: clone.at ?? 'a place that no neighbour knows', thisOne: clone.here, next },
+        "another daemon runs with this daemon's identity: it has the same certificate and node id",
+      );
     }
     return true;
   }

@@ -1,17 +1,31 @@
-/** Advertisements as what is flooded: the link-state database under the origins' ids, in LINK_STATE frames. */
+/**
+ * Advertisements as what is flooded: the link-state database under the origins' ids, in LINK_STATE
+ * frames.
+ */
 
 import { copyBytes, putU16 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
-import { LIFETIME_BYTES, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence } from '../wire/link-state.ts';
+import {
+  LIFETIME_BYTES,
+  putVersionEntry,
+  VERSION_ENTRY_BYTES,
+  versionEntryOrigin,
+  versionEntrySequence,
+} from '../wire/link-state.ts';
 import type { Flooded } from './flooding.ts';
 import type { LinkStateDatabase } from './link-state-database.ts';
 
 export class FloodedAdvertisements implements Flooded {
   readonly frames = { item: FRAME_LINK_STATE, ack: FRAME_LINK_STATE_ACK, digest: FRAME_DIGEST };
-  readonly entry = { bytes: VERSION_ENTRY_BYTES, put: putVersionEntry, key: versionEntryOrigin, sequence: versionEntrySequence };
+  readonly entry = {
+    bytes: VERSION_ENTRY_BYTES,
+    put: putVersionEntry,
+    key: versionEntryOrigin,
+    sequence: versionEntrySequence,
+  };
   readonly #database: LinkStateDatabase;
   readonly #self: NodeId;
 
@@ -20,7 +34,7 @@ export class FloodedAdvertisements implements Flooded {
     this.#self = self;
   }
 
-  * keys(): Generator<number> {
+  *keys(): Generator<number> {
     for (const record of this.#database.records()) yield record.advertisement.origin;
   }
 

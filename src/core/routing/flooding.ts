@@ -1,22 +1,29 @@
 /**
  * Keeping what one neighbour holds of something that is flooded equal to ours.
  *
- * For every key (the origin of an advertisement; origin, kind and page of another record) we remember the newest sequence number
- * the neighbour is known to have (it sent, acknowledged or listed it). What we hold newer than that is sent, a bounded number at a
- * time, and again until it is acknowledged; what is newer under the same key simply replaces the older one, so what waits is
- * bounded by the number of keys. When the link comes up both sides list what they have, and only the difference
- * is sent.
+ * For every key (the origin of an advertisement; origin, kind and page of another record) we
+ * remember the newest sequence number the neighbour is known to have (it sent, acknowledged or
+ * listed it). What we hold newer than that is sent, a bounded number at a time, and again until it
+ * is acknowledged; what is newer under the same key simply replaces the older one, so what waits is
+ * bounded by the number of keys. When the link comes up both sides list what they have, and only
+ * the difference is sent.
  *
- * In a network with identities a neighbour may have reasons not to take something yet, and one that lies must
- * harm nobody but itself: what stays unacknowledged is sent more and more rarely and holds nothing else up, and
- * a digest may say that the neighbour has less than we thought. What is signed names a certificate, which goes in front of it
- * unless the neighbour has it (certificate-exchange.ts).
+ * In a network with identities a neighbour may have reasons not to take something yet, and one that
+ * lies must harm nobody but itself: what stays unacknowledged is sent more and more rarely and
+ * holds nothing else up, and a digest may say that the neighbour has less than we thought. What is
+ * signed names a certificate, which goes in front of it unless the neighbour has it
+ * (certificate-exchange.ts).
  */
 
 import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
 import type { Certificate } from '../wire/certificate.ts';
-import { CONTROL_CHECK_BYTES, DIGEST_HEAD_BYTES, DIGEST_LAST, putControlCheck } from '../wire/link-state.ts';
+import {
+  CONTROL_CHECK_BYTES,
+  DIGEST_HEAD_BYTES,
+  DIGEST_LAST,
+  putControlCheck,
+} from '../wire/link-state.ts';
 import { FRAME_BODY_BYTES_MAX } from '../wire/sizes.ts';
 import type { CertificatePeer } from './certificate-exchange.ts';
 
@@ -43,7 +50,10 @@ export interface Flooded {
   isOwn(key: number): boolean;
 }
 
-/** News wait this long for company: one datagram carries a burst of changes. Costs this much per hop when alone. */
+/**
+ * News wait this long for company: one datagram carries a burst of changes. Costs this much per hop
+ * when alone.
+ */
 const BATCH_TIME: Micros = 1 * MILLISECOND;
 /** Acknowledgements wait at most this long for a datagram to share. */
 const ACK_TIME: Micros = 5 * MILLISECOND;
@@ -52,11 +62,18 @@ const IN_FLIGHT_MAX = 64;
 const ACKS_PER_FRAME_MAX = 100;
 const RETRY_MIN: Micros = 40 * MILLISECOND;
 const RETRY_MAX: Micros = 1_000 * MILLISECOND;
-/** In a network with identities: after so many tries without an answer the next come at this interval. */
+/**
+ * In a network with identities: after so many tries without an answer the next come at this
+ * interval.
+ */
 const PATIENT_TRIES = 12;
 const PATIENT_RETRY: Micros = 10_000 * MILLISECOND;
 
-interface InFlight { sequence: number; sentAt: Micros; tries: number }
+interface InFlight {
+  sequence: number;
+  sentAt: Micros;
+  tries: number;
+}
 
 export class FloodingPeer {
   readonly link: Link;
@@ -75,20 +92,30 @@ export class FloodingPeer {
   readonly #retryTimer = new Timer(() => this.#retry());
   readonly #batchTimer = new Timer(() => this.#pump());
   readonly #ackTimer = new Timer(() => this.#flushAcks());
-  /** Until the neighbour's digest is in, or this timer fires, nothing is sent but digests and news. */
+  /**
+   * Until the neighbour's digest is in, or this timer fires, nothing is sent but digests and news.
+   */
   readonly #digestTimer = new Timer(() => this.#startSending());
   #waitingForDigest = true;
   sent = 0;
   resent = 0;
 
   /** `certificates`: null in a network without identities. */
-  constructor(link: Link, flooded: Flooded, clock: Clock, timers: Timers, certificates: CertificatePeer | null) {
+  constructor(
+    link: Link,
+    flooded: Flooded,
+    clock: Clock,
+    timers: Timers,
+    certificates: CertificatePeer | null,
+  ) {
     this.link = link;
     this.#flooded = flooded;
     this.#clock = clock;
     this.#timers = timers;
     this.#certificates = certificates;
-    this.#digestEntriesMax = Math.floor((FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES - CONTROL_CHECK_BYTES) / flooded.entry.bytes);
+    this.#digestEntriesMax = Math.floor(
+      (FRAME_BODY_BYTES_MAX - DIGEST_HEAD_BYTES - CONTROL_CHECK_BYTES) / flooded.entry.bytes,
+    );
   }
 
   /** The link came up: list what we have. */
@@ -107,7 +134,10 @@ export class FloodingPeer {
     this.#timers.cancel(this.#ackTimer);
   }
 
-  /** The neighbour has this, because it just sent it. `known`: what of it to remember, when that is less. */
+  /**
+   * The neighbour has this, because it just sent it. `known`: what of it to remember, when that is
+   * less.
+   */
   onReceived(key: number, sequence: number, known = sequence): void {
     this.#learn(key, known);
     this.acknowledge(key, sequence);
@@ -128,7 +158,9 @@ export class FloodingPeer {
     if (!this.#batchTimer.armed) this.#timers.arm(this.#batchTimer, this.#clock.now() + BATCH_TIME);
   }
 
-  /** The neighbour believes an older version than ours: whatever we thought it had, it needs ours. */
+  /**
+   * The neighbour believes an older version than ours: whatever we thought it had, it needs ours.
+   */
   onOlder(key: number, sequence: number): void {
     this.#known.set(key, sequence);
     this.#certificates?.forget(key);
@@ -150,7 +182,8 @@ export class FloodingPeer {
       const flight = this.#inFlight.get(key);
       if (flight === undefined || sequence > flight.sequence) continue;
       // What was taken was taken under the certificate that it names.
-      if (sequence === this.#flooded.sequence(key)) this.#certificates?.onTaken(key, this.#flooded.certificateOf(key));
+      if (sequence === this.#flooded.sequence(key))
+        this.#certificates?.onTaken(key, this.#flooded.certificateOf(key));
       this.#learn(key, sequence);
     }
     this.#pump();
@@ -158,10 +191,16 @@ export class FloodingPeer {
   }
 
   /** Returns false when malformed; calls `onEntry` for every version the neighbour lists. */
-  onDigestFrame(bytes: Uint8Array, start: number, end: number, onEntry: (key: number, sequence: number) => void): boolean {
+  onDigestFrame(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    onEntry: (key: number, sequence: number) => void,
+  ): boolean {
     const { entry } = this.#flooded;
     const entries = end - start - DIGEST_HEAD_BYTES;
-    if (entries < 0 || entries % entry.bytes !== 0 || (bytes[start]! & ~DIGEST_LAST) !== 0) return false;
+    if (entries < 0 || entries % entry.bytes !== 0 || (bytes[start]! & ~DIGEST_LAST) !== 0)
+      return false;
     for (let at = start + DIGEST_HEAD_BYTES; at < end; at += entry.bytes) {
       const key = entry.key(bytes, at);
       const sequence = entry.sequence(bytes, at);
@@ -176,7 +215,8 @@ export class FloodingPeer {
   #learnListed(key: number, sequence: number): void {
     const held = this.#flooded.sequence(key);
     if (this.#certificates !== null) {
-      // Whoever has a later number of ours shows it to us, signed, once it gets ours; a mere claim must not keep us silent.
+      // Whoever has a later number of ours shows it to us, signed, once it gets ours; a mere claim
+      // must not keep us silent.
       if (sequence > held && this.#flooded.isOwn(key)) return;
       if (sequence < held) {
         this.onOlder(key, sequence);
@@ -187,7 +227,9 @@ export class FloodingPeer {
     this.#learn(key, Math.min(sequence, held));
   }
 
-  /** Tells the neighbour that we have no more than this of these keys, so that it sends what it has. */
+  /**
+   * Tells the neighbour that we have no more than this of these keys, so that it sends what it has.
+   */
   sendLost(keys: readonly number[], sequence = 0): void {
     const most = this.#digestEntriesMax;
     for (let next = 0; next < keys.length; next += most) {
@@ -257,9 +299,13 @@ export class FloodingPeer {
     putControlCheck(buffer, at, flooded.putBody(key, this.#clock.now(), buffer, at));
   }
 
-  /** Flights that count against IN_FLIGHT_MAX: not those that the neighbour leaves unanswered for long. */
+  /**
+   * Flights that count against IN_FLIGHT_MAX: not those that the neighbour leaves unanswered for
+   * long.
+   */
   get #briskFlights(): number {
-    if (this.#certificates === null || this.#inFlight.size < IN_FLIGHT_MAX) return this.#inFlight.size;
+    if (this.#certificates === null || this.#inFlight.size < IN_FLIGHT_MAX)
+      return this.#inFlight.size;
     let count = 0;
     for (const flight of this.#inFlight.values()) if (flight.tries < PATIENT_TRIES) count += 1;
     return count;
@@ -267,7 +313,10 @@ export class FloodingPeer {
 
   get #retryAfter(): Micros {
     const { smoothedUs, variationUs } = this.link.liveness.rtt;
-    return Math.min(RETRY_MAX, Math.max(RETRY_MIN, Math.round(1.5 * smoothedUs + 4 * variationUs) + 10 * MILLISECOND));
+    return Math.min(
+      RETRY_MAX,
+      Math.max(RETRY_MIN, Math.round(1.5 * smoothedUs + 4 * variationUs) + 10 * MILLISECOND),
+    );
   }
 
   #armRetry(): void {
@@ -283,7 +332,9 @@ export class FloodingPeer {
         continue;
       }
       const patient = this.#certificates !== null && flight.tries >= PATIENT_TRIES;
-      const wait = patient ? PATIENT_RETRY : Math.min(RETRY_MAX, patience * (1 << Math.min(flight.tries, 4)));
+      const wait = patient
+        ? PATIENT_RETRY
+        : Math.min(RETRY_MAX, patience * (1 << Math.min(flight.tries, 4)));
       if (now - flight.sentAt < wait) continue;
       flight.sequence = this.#flooded.sequence(key);
       flight.sentAt = now;
@@ -302,14 +353,28 @@ export class FloodingPeer {
     do {
       const part = keys.slice(next, next + this.#digestEntriesMax);
       next += part.length;
-      if (!this.#sendVersions(part, (key) => this.#flooded.sequence(key), next === keys.length ? DIGEST_LAST : 0)) return;
+      if (
+        !this.#sendVersions(
+          part,
+          (key) => this.#flooded.sequence(key),
+          next === keys.length ? DIGEST_LAST : 0,
+        )
+      )
+        return;
     } while (next < keys.length);
   }
 
   /** One digest frame; false when the link has no room. */
-  #sendVersions(keys: readonly number[], sequenceOf: (key: number) => number, flags: number): boolean {
+  #sendVersions(
+    keys: readonly number[],
+    sequenceOf: (key: number) => number,
+    flags: number,
+  ): boolean {
     const { frames, entry } = this.#flooded;
-    const start = this.link.control(frames.digest, DIGEST_HEAD_BYTES + keys.length * entry.bytes + CONTROL_CHECK_BYTES);
+    const start = this.link.control(
+      frames.digest,
+      DIGEST_HEAD_BYTES + keys.length * entry.bytes + CONTROL_CHECK_BYTES,
+    );
     if (start < 0) return false;
     const { buffer } = this.link.channel!;
     buffer[start] = flags;

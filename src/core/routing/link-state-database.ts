@@ -1,8 +1,8 @@
 /**
  * The link-state database: the newest advertisement of every node, and when to stop believing it.
  *
- * Owns storage, comparison and ageing. Flooding and route computation read it. The invariant: for one origin
- * the sequence number only grows while a record exists.
+ * Owns storage, comparison and ageing. Flooding and route computation read it. The invariant: for
+ * one origin the sequence number only grows while a record exists.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -12,7 +12,9 @@ import type { Advertisement } from '../wire/link-state.ts';
 
 export interface LinkStateRecord {
   advertisement: Advertisement;
-  /** The origin's, under which the advertisement was verified; null in a network without identities. */
+  /**
+   * The origin's, under which the advertisement was verified; null in a network without identities.
+   */
   certificate: Certificate | null;
   receivedAt: Micros;
   /** Not believed from here on unless renewed. */
@@ -56,13 +58,28 @@ export class LinkStateDatabase {
     return sequence > held ? 'newer' : sequence === held ? 'same' : 'older';
   }
 
-  install(advertisement: Advertisement, now: Micros, expiresAt: Micros, certificate: Certificate | null = null): InstallResult {
+  install(
+    advertisement: Advertisement,
+    now: Micros,
+    expiresAt: Micros,
+    certificate: Certificate | null = null,
+  ): InstallResult {
     const result = this.compare(advertisement.origin, advertisement.sequence);
     if (result !== 'newer') return result;
     const held = this.#records.get(advertisement.origin);
-    if (held === undefined || held.certificate !== certificate || held.advertisement.name !== advertisement.name) this.identities += 1;
+    if (
+      held === undefined ||
+      held.certificate !== certificate ||
+      held.advertisement.name !== advertisement.name
+    )
+      this.identities += 1;
     if (held === undefined) {
-      this.#records.set(advertisement.origin, { advertisement, certificate, receivedAt: now, expiresAt });
+      this.#records.set(advertisement.origin, {
+        advertisement,
+        certificate,
+        receivedAt: now,
+        expiresAt,
+      });
     } else {
       held.advertisement = advertisement;
       held.certificate = certificate;

@@ -1,10 +1,11 @@
 /**
- * Link-state routing: our own advertisement, the flooding of everybody's, and the routes that follow.
+ * Link-state routing: our own advertisement, the flooding of everybody's, and the routes that
+ * follow.
  *
- * Owns when to advertise (at once for a link that came or went, with hysteresis for latency and loss, rarely
- * otherwise), when to recompute (soon after a change, then at bounded intervals), the next-hop table, and which
- * advertisements to believe: in a network with identities only signed ones. Storage, flooding, signatures and Dijkstra are in
- * files of their own.
+ * Owns when to advertise (at once for a link that came or went, with hysteresis for latency and
+ * loss, rarely otherwise), when to recompute (soon after a change, then at bounded intervals), the
+ * next-hop table, and which advertisements to believe: in a network with identities only signed
+ * ones. Storage, flooding, signatures and Dijkstra are in files of their own.
  */
 
 import { assert } from '../base/assert.ts';
@@ -18,11 +19,30 @@ import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import { PLAIN_CERTIFICATE_BYTES_MAX, type Certificate } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
-import { FRAME_CERTIFICATE, FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK } from '../wire/frames.ts';
 import {
-  CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, LATENCY_UNIT_US, LIFETIME_BYTES, LINKS_PER_NODE_MAX, makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink, type Advertisement,
+  FRAME_CERTIFICATE,
+  FRAME_DIGEST,
+  FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK,
+} from '../wire/frames.ts';
+import {
+  CONTROL_CHECK_BYTES,
+  controlIntact,
+  decodeAdvertisement,
+  LATENCY_UNIT_US,
+  LIFETIME_BYTES,
+  LINKS_PER_NODE_MAX,
+  makeAdvertisement,
+  SEQUENCE_MAX,
+  type AdvertisedLink,
+  type Advertisement,
 } from '../wire/link-state.ts';
-import { hasCapability, IDENTITY_ASKED, IDENTITY_TWICE, type NodeFacts } from '../wire/node-facts.ts';
+import {
+  hasCapability,
+  IDENTITY_ASKED,
+  IDENTITY_TWICE,
+  type NodeFacts,
+} from '../wire/node-facts.ts';
 import type { NodeStatement, SignedRecord } from '../wire/record.ts';
 import { decodeTwin } from '../wire/twin.ts';
 import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
@@ -38,7 +58,12 @@ import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
 import { OnTheWay } from './on-the-way.ts';
 import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
-import { ADVERTISEMENT_LABEL, mayChange, signAdvertisement, StatementVerifier } from './signed-advertisement.ts';
+import {
+  ADVERTISEMENT_LABEL,
+  mayChange,
+  signAdvertisement,
+  StatementVerifier,
+} from './signed-advertisement.ts';
 
 export interface LinkStateRouterConfig {
   readonly id: NodeId;
@@ -61,37 +86,59 @@ export interface LinkStateRouterEnvironment {
   readonly drops: DropCounters;
   /** What our advertisements say of this daemon. */
   readonly facts: NodeFacts;
-  /** Who we are and whom we trust; null in a network without identities, where nothing is signed. */
+  /**
+   * Who we are and whom we trust; null in a network without identities, where nothing is signed.
+   */
   readonly membership: Membership | null;
   /** Routes changed. */
   onRoutes(): void;
-  /** With identities: the daemon of `node` was started anew, by what it signed itself, or nothing was known of it before. */
+  /**
+   * With identities: the daemon of `node` was started anew, by what it signed itself, or nothing
+   * was known of it before.
+   */
   onRestart(node: NodeId): void;
   /** With identities: what our node record says now, beside the facts. */
   statement(): NodeStatement;
   /** A node's record was believed, or is no longer. */
   onNodeRecord(node: NodeId, record: SignedRecord | null): void;
-  /** With identities: an earlier run of ours went on to `sequence`, beyond where the clock had ours begin. */
+  /**
+   * With identities: an earlier run of ours went on to `sequence`, beyond where the clock had ours
+   * begin.
+   */
   onOvertaken(sequence: number): void;
 }
 
-/** First advertisement or recomputation after a quiet time waits this long, so that a burst of changes is one. */
+/**
+ * First advertisement or recomputation after a quiet time waits this long, so that a burst of
+ * changes is one.
+ */
 const SETTLE: Micros = 1 * MILLISECOND;
 /** At most one advertisement of ours, and one recomputation, in this time. */
 const ADVERTISE_INTERVAL: Micros = 50 * MILLISECOND;
 const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
 /** Changes of latency and loss alone are advertised at most this often. */
 const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
-/** But so much more loss, in units of what is advertised, at once: a link that breaks is no matter of estimates. */
+/**
+ * But so much more loss, in units of what is advertised, at once: a link that breaks is no matter
+ * of estimates.
+ */
 const SUDDEN_LOSS = 0.05 * 65_535;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
-/** How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one. */
+/**
+ * How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one.
+ */
 const OVERTAKE_MAX = 0x100_0000;
 /** The same with identities, in units of the clock that numbers begin from: 6.5 s. */
 const OVERTAKE_SIGNED_MAX = 0x1_0000;
-/** Unit of the wall clock in a first sequence number. A run advertises far more rarely than its clock counts. */
+/**
+ * Unit of the wall clock in a first sequence number. A run advertises far more rarely than its
+ * clock counts.
+ */
 const SEQUENCE_UNIT: Micros = 100;
-/** An elder daemon with our identity is asked whether it still is there, and has so long for its answer. */
+/**
+ * An elder daemon with our identity is asked whether it still is there, and has so long for its
+ * answer.
+ */
 const CLONE_ASK: Micros = 5 * SECOND;
 const CLONE_FIRST: Micros = 1 * SECOND;
 /** A younger one that does not give way is answered this often at most. */
@@ -124,7 +171,17 @@ interface Peer {
 
 export class LinkStateRouter implements Router {
   readonly database: LinkStateDatabase;
-  readonly counters: RoutingCounters = { routeChanges: 0, recomputations: 0, recomputeUsTotal: 0, recomputeUsMax: 0, advertised: 0, accepted: 0, duplicates: 0, verified: 0, verifyFailed: 0 };
+  readonly counters: RoutingCounters = {
+    routeChanges: 0,
+    recomputations: 0,
+    recomputeUsTotal: 0,
+    recomputeUsMax: 0,
+    advertised: 0,
+    accepted: 0,
+    duplicates: 0,
+    verified: 0,
+    verifyFailed: 0,
+  };
   readonly #config: LinkStateRouterConfig;
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
@@ -170,20 +227,34 @@ export class LinkStateRouter implements Router {
       this.#verifier = null;
       this.records = null;
       this.clocks = null;
-      // Not from 0: a restarted daemon must not meet its own old advertisement under an equal number.
+      // Not from 0: a restarted daemon must not meet its own old advertisement under an equal
+      // number.
       this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
     } else {
-      assert(membership.identity.certificate.node === config.id, 'a daemon has the certificate of its own node id');
+      assert(
+        membership.identity.certificate.node === config.id,
+        'a daemon has the certificate of its own node id',
+      );
       this.clocks = new ClockWatch(env.clock, env.log, membership);
       this.#verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
-      this.records = new Records({
-        self: config.id, clock: env.clock, timers: env.timers, membership, verifier: this.#verifier, most: config.limits.nodes,
-        lifetimeUs: config.advertisementLifetimeUs, renewUs: Math.min(config.keyRotationUs, config.advertisementRefreshUs), statement: () => env.statement(),
-        overtakeBy: () => OVERTAKE_LEAST + env.rng.below(OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST),
-        mayOvertake: () => !this.clones.yields,
-        onNode: (record) => env.onNodeRecord(record.origin, record),
-        onNodeGone: (node) => env.onNodeRecord(node, null),
-      }, Math.floor(membership.wallUs / SEQUENCE_UNIT));
+      this.records = new Records(
+        {
+          self: config.id,
+          clock: env.clock,
+          timers: env.timers,
+          membership,
+          verifier: this.#verifier,
+          most: config.limits.nodes,
+          lifetimeUs: config.advertisementLifetimeUs,
+          renewUs: Math.min(config.keyRotationUs, config.advertisementRefreshUs),
+          statement: () => env.statement(),
+          overtakeBy: () => OVERTAKE_LEAST + env.rng.below(OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST),
+          mayOvertake: () => !this.clones.yields,
+          onNode: (record) => env.onNodeRecord(record.origin, record),
+          onNodeGone: (node) => env.onNodeRecord(node, null),
+        },
+        Math.floor(membership.wallUs / SEQUENCE_UNIT),
+      );
       // A restarted daemon is ahead of its earlier run without having kept anything.
       this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
       membership.onChange(() => this.#onMembership());
@@ -208,7 +279,14 @@ export class LinkStateRouter implements Router {
     for (const { flooding } of this.#peers.values()) flooding.sendNow();
     this.records?.stop();
     this.#stopped = true;
-    for (const timer of [this.#advertiseTimer, this.#recomputeTimer, this.#refreshTimer, this.#expiryTimer, this.#cloneTimer]) this.#env.timers.cancel(timer);
+    for (const timer of [
+      this.#advertiseTimer,
+      this.#recomputeTimer,
+      this.#refreshTimer,
+      this.#expiryTimer,
+      this.#cloneTimer,
+    ])
+      this.#env.timers.cancel(timer);
   }
 
   nextHop(destination: NodeId): Link | null {
@@ -226,17 +304,26 @@ export class LinkStateRouter implements Router {
   }
 
   onTheWay(node: NodeId, destination: NodeId): boolean {
-    return this.#onTheWay.has(node, destination, this.#paths, this.#config.metric, (of) => this.database.get(of)?.advertisement ?? null);
+    return this.#onTheWay.has(
+      node,
+      destination,
+      this.#paths,
+      this.#config.metric,
+      (of) => this.database.get(of)?.advertisement ?? null,
+    );
   }
 
-  /** The certificate under which `node` advertised last, or null: not known, or a network without identities. */
+  /**
+   * The certificate under which `node` advertised last, or null: not known, or a network without
+   * identities.
+   */
   certificateOf(node: NodeId): Certificate | null {
     return this.database.get(node)?.certificate ?? null;
   }
 
   /**
-   * True when each of `nodes` has the capability (the sum of several: all of them), so that it may be used between them. A node that
-   * is not known, or says nothing of itself, has none.
+   * True when each of `nodes` has the capability (the sum of several: all of them), so that it may
+   * be used between them. A node that is not known, or says nothing of itself, has none.
    */
   usable(capability: number, nodes: Iterable<NodeId>): boolean {
     for (const node of nodes) {
@@ -265,7 +352,12 @@ export class LinkStateRouter implements Router {
   resolve(name: string): NodeId | null {
     let found: NodeId | null = null;
     for (const { advertisement } of this.database.records()) {
-      if (advertisement.name === name && !advertisement.leaving && (found === null || advertisement.origin < found)) found = advertisement.origin;
+      if (
+        advertisement.name === name &&
+        !advertisement.leaving &&
+        (found === null || advertisement.origin < found)
+      )
+        found = advertisement.origin;
     }
     return found;
   }
@@ -277,7 +369,9 @@ export class LinkStateRouter implements Router {
 
   /** The node whose certificate, as it advertised it last, has this exchange key. */
   ownerOf(key: Uint8Array): NodeId | null {
-    for (const { advertisement, certificate } of this.database.records()) if (certificate !== null && equalBytes(certificate.exchangeKey, key)) return advertisement.origin;
+    for (const { advertisement, certificate } of this.database.records())
+      if (certificate !== null && equalBytes(certificate.exchangeKey, key))
+        return advertisement.origin;
     return null;
   }
 
@@ -290,8 +384,15 @@ export class LinkStateRouter implements Router {
 
   onLinkState(link: Link, up: boolean): void {
     if (up) {
-      const certificates = this.#membership === null ? null : new CertificatePeer(link, this.#membership);
-      const flooding = new FloodingPeer(link, this.#flooded, this.#env.clock, this.#env.timers, certificates);
+      const certificates =
+        this.#membership === null ? null : new CertificatePeer(link, this.#membership);
+      const flooding = new FloodingPeer(
+        link,
+        this.#flooded,
+        this.#env.clock,
+        this.#env.timers,
+        certificates,
+      );
       this.#peers.set(link, { link, flooding, certificates });
       flooding.start();
       if (certificates !== null) this.records!.onLinkUp(link, certificates);
@@ -311,7 +412,10 @@ export class LinkStateRouter implements Router {
     if (advertised === undefined) this.#scheduleAdvertise(ADVERTISE_INTERVAL);
     else {
       const now = measured(link);
-      if (materially(advertised, now, this.#config.metric)) this.#scheduleAdvertise(now.loss > advertised.loss + SUDDEN_LOSS ? ADVERTISE_INTERVAL : ESTIMATE_INTERVAL);
+      if (materially(advertised, now, this.#config.metric))
+        this.#scheduleAdvertise(
+          now.loss > advertised.loss + SUDDEN_LOSS ? ADVERTISE_INTERVAL : ESTIMATE_INTERVAL,
+        );
     }
   }
 
@@ -329,13 +433,20 @@ export class LinkStateRouter implements Router {
     let reason: DropReason = DropReason.none;
     if (type === FRAME_LINK_STATE) reason = this.#onAdvertisement(peer, bytes, start, end);
     else if (type === FRAME_DIGEST) {
-      // With identities a number in a list proves nothing: an earlier run of ours speaks through what it signed.
-      const ok = peer.flooding.onDigestFrame(bytes, start, end, (origin, sequence) => { if (this.#membership === null) this.#onVersionSeen(origin, sequence); });
+      // With identities a number in a list proves nothing: an earlier run of ours speaks through
+      // what it signed.
+      const ok = peer.flooding.onDigestFrame(bytes, start, end, (origin, sequence) => {
+        if (this.#membership === null) this.#onVersionSeen(origin, sequence);
+      });
       if (!ok) reason = DropReason.digestMalformed;
     } else if (type === FRAME_LINK_STATE_ACK) {
       if (!peer.flooding.onAckFrame(bytes, start, end)) reason = DropReason.linkStateAckMalformed;
     } else if (this.records === null) reason = DropReason.recordMalformed;
-    else reason = type === FRAME_CERTIFICATE ? peer.certificates!.onShown(bytes, start, end) : this.records.onFrame(peer.link, type, bytes, start, end);
+    else
+      reason =
+        type === FRAME_CERTIFICATE
+          ? peer.certificates!.onShown(bytes, start, end)
+          : this.records.onFrame(peer.link, type, bytes, start, end);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
   }
 
@@ -354,7 +465,8 @@ export class LinkStateRouter implements Router {
     if (origin === this.#config.id) return this.#onOwnAdvertisement(peer, advertisement);
     const result = this.database.compare(origin, sequence);
     if (result === 'full') {
-      // Unacknowledged it would be sent for ever, and 64 of those would hold up news of nodes that we do know.
+      // Unacknowledged it would be sent for ever, and 64 of those would hold up news of nodes that
+      // we do know.
       peer.flooding.acknowledge(origin, sequence);
       return DropReason.linkStateTableFull;
     }
@@ -386,13 +498,19 @@ export class LinkStateRouter implements Router {
     }
     const certificate = this.#verify(peer, advertisement, false);
     if (typeof certificate === 'number') return certificate;
-    // Nothing that the neighbour says counts: with a longer life it could keep what is old, with a shorter one it could
-    // make us forget what is new, a good-bye too, and then send us what came before. This one is held for as long as what
-    // came before would be believed, also when the origin's clock has been set back since.
+    // Nothing that the neighbour says counts: with a longer life it could keep what is old, with a
+    // shorter one it could make us forget what is new, a good-bye too, and then send us what came
+    // before. This one is held for as long as what came before would be believed, also when the
+    // origin's clock has been set back since.
     const expiresAt = now + this.#verifier!.remaining(advertisement.proof!);
     const before = this.database.get(advertisement.origin);
     const restarted = before === undefined || isLaterRun(before.advertisement, advertisement);
-    this.database.install({ ...advertisement, name: certificate.name }, now, Math.max(expiresAt, before?.expiresAt ?? 0), certificate);
+    this.database.install(
+      { ...advertisement, name: certificate.name },
+      now,
+      Math.max(expiresAt, before?.expiresAt ?? 0),
+      certificate,
+    );
     if (restarted) this.#env.onRestart(advertisement.origin);
     if (isOlder(advertisement)) this.#onOlderNode();
     return DropReason.none;
@@ -402,7 +520,14 @@ export class LinkStateRouter implements Router {
     const { origin, sequence } = advertisement;
     const proof = advertisement.proof!;
     const shown = proof.whole ?? this.#certificateBytes(peer, origin, proof.certificate!);
-    const result = this.#verifier!.verify(ADVERTISEMENT_LABEL, advertisement, proof, shown, peer.link, own);
+    const result = this.#verifier!.verify(
+      ADVERTISEMENT_LABEL,
+      advertisement,
+      proof,
+      shown,
+      peer.link,
+      own,
+    );
     this.clocks?.onAdvertisement(peer.link, advertisement);
     if (typeof result !== 'number') {
       if (proof.certificate !== null) peer.certificates!.onProved(proof.certificate);
@@ -425,23 +550,33 @@ export class LinkStateRouter implements Router {
   /** Somebody is here who reads only what has the certificate in it: then everybody says it so. */
   #olderNodes(): boolean {
     for (const link of this.#links.all()) if (link.up && !speaksRecords(link)) return true;
-    for (const { advertisement } of this.database.records()) if (advertisement.origin !== this.#config.id && !advertisement.leaving && isOlder(advertisement)) return true;
+    for (const { advertisement } of this.database.records())
+      if (
+        advertisement.origin !== this.#config.id &&
+        !advertisement.leaving &&
+        isOlder(advertisement)
+      )
+        return true;
     return false;
   }
 
   #onOlderNode(): void {
     if (this.database.get(this.#config.id)?.advertisement.proof?.whole !== null) return;
     // One with groups cannot be told to them.
-    if ((this.#membership?.identity.certificate.bytes.length ?? 0) > PLAIN_CERTIFICATE_BYTES_MAX) return;
+    if ((this.#membership?.identity.certificate.bytes.length ?? 0) > PLAIN_CERTIFICATE_BYTES_MAX)
+      return;
     this.#renew = true;
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }
 
-  /** The bytes of the certificate that `origin` names by `hash`, as far as anybody has shown them. */
+  /**
+   * The bytes of the certificate that `origin` names by `hash`, as far as anybody has shown them.
+   */
   #certificateBytes(peer: Peer, origin: NodeId, hash: Uint8Array): Uint8Array | null {
     const shown = this.#membership!.byHash(hash)?.bytes ?? peer.certificates!.shown(hash);
     if (shown !== null) return shown;
-    // After a change of the trusted authorities nothing is known to be verified, and what is held must be judged anew.
+    // After a change of the trusted authorities nothing is known to be verified, and what is held
+    // must be judged anew.
     const held = this.database.get(origin)?.certificate ?? null;
     return held !== null && equalBytes(this.#membership!.hashOf(held), hash) ? held.bytes : null;
   }
@@ -449,19 +584,25 @@ export class LinkStateRouter implements Router {
   #onOwnAdvertisement(peer: Peer, advertisement: Advertisement): DropReason {
     const { origin, sequence, bytes } = advertisement;
     const held = this.database.get(origin)?.advertisement;
-    const foreign = sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
+    const foreign =
+      sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
     if (foreign && this.#membership !== null) {
       const verdict = this.#verify(peer, advertisement, true);
       if (typeof verdict === 'number') return verdict;
     }
     if (foreign && !this.#stopped) this.#onForeign(advertisement);
-    else if (sequence < this.#sequence && this.#membership !== null) peer.flooding.onOlder(origin, sequence);
-    // Remembered no further than we have spoken: a forged last number would keep us silent on this link for ever.
+    else if (sequence < this.#sequence && this.#membership !== null)
+      peer.flooding.onOlder(origin, sequence);
+    // Remembered no further than we have spoken: a forged last number would keep us silent on this
+    // link for ever.
     peer.flooding.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
     return DropReason.none;
   }
 
-  /** Somebody else speaks in our name, beyond what we have said: an earlier run of ours, or another daemon with our identity. */
+  /**
+   * Somebody else speaks in our name, beyond what we have said: an earlier run of ours, or another
+   * daemon with our identity.
+   */
   #onForeign(advertisement: Advertisement): void {
     const { origin, sequence, facts, leaving } = advertisement;
     const known = this.clones.clone() !== null;
@@ -481,15 +622,24 @@ export class LinkStateRouter implements Router {
       case 'yield': {
         const now = this.#env.clock.now();
         this.#sequence = sequence;
-        if (facts !== null && !hasCapability(facts.capabilities, IDENTITY_ASKED)) this.#askedClone = 0;
-        this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
+        if (facts !== null && !hasCapability(facts.capabilities, IDENTITY_ASKED))
+          this.#askedClone = 0;
+        this.database.install(
+          advertisement,
+          now,
+          now + this.#config.advertisementLifetimeUs,
+          this.#membership?.identity.certificate ?? null,
+        );
         this.#onNewer(origin);
         if (!this.#cloneTimer.armed) this.#env.timers.arm(this.#cloneTimer, now + CLONE_FIRST);
       }
     }
   }
 
-  /** An elder daemon with our identity is let stand: asks whether it still is there, by saying for it what it said last, and takes its place when it is not. */
+  /**
+   * An elder daemon with our identity is let stand: asks whether it still is there, by saying for
+   * it what it said last, and takes its place when it is not.
+   */
   #onCloneTimer(): void {
     const held = this.database.get(this.#config.id)?.advertisement;
     const facts = held?.facts ?? null;
@@ -504,8 +654,16 @@ export class LinkStateRouter implements Router {
     }
     this.#sequence += 1;
     this.#askedClone = this.#sequence;
-    const question = this.#sign(false, held.links, { ...facts, capabilities: (facts.capabilities | IDENTITY_ASKED) >>> 0 });
-    this.database.install(question, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
+    const question = this.#sign(false, held.links, {
+      ...facts,
+      capabilities: (facts.capabilities | IDENTITY_ASKED) >>> 0,
+    });
+    this.database.install(
+      question,
+      now,
+      now + this.#config.advertisementLifetimeUs,
+      this.#membership?.identity.certificate ?? null,
+    );
     this.#onNewer(this.#config.id);
     this.#env.timers.arm(this.#cloneTimer, now + CLONE_ASK);
   }
@@ -516,7 +674,10 @@ export class LinkStateRouter implements Router {
     else if (this.clones.onTold(link, news)) this.#advertiseAgain();
   }
 
-  /** Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a later number. */
+  /**
+   * Somebody has `sequence` of `origin`. If that is us in an earlier life, we must speak with a
+   * later number.
+   */
   #onVersionSeen(origin: NodeId, sequence: number): void {
     if (origin !== this.#config.id || this.#stopped) return;
     if (sequence < this.#sequence) return;
@@ -556,12 +717,33 @@ export class LinkStateRouter implements Router {
   #makeOwn(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
     this.#sequence += 1;
     const { facts } = this.#env;
-    return this.#sign(leaving, links, this.clones.clone() === null ? facts : { ...facts, capabilities: (facts.capabilities | IDENTITY_TWICE) >>> 0 });
+    return this.#sign(
+      leaving,
+      links,
+      this.clones.clone() === null
+        ? facts
+        : { ...facts, capabilities: (facts.capabilities | IDENTITY_TWICE) >>> 0 },
+    );
   }
 
   #sign(leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts): Advertisement {
-    if (this.#membership !== null) return signAdvertisement(this.#membership, this.#sequence, leaving, links, facts, this.#olderNodes());
-    return makeAdvertisement(this.#config.id, this.#sequence, leaving, this.#config.name, links, facts);
+    if (this.#membership !== null)
+      return signAdvertisement(
+        this.#membership,
+        this.#sequence,
+        leaving,
+        links,
+        facts,
+        this.#olderNodes(),
+      );
+    return makeAdvertisement(
+      this.#config.id,
+      this.#sequence,
+      leaving,
+      this.#config.name,
+      links,
+      facts,
+    );
   }
 
   /** Advertises our links; without `renew` only if something material changed. */
@@ -569,7 +751,8 @@ export class LinkStateRouter implements Router {
     if (this.#stopped || this.clones.yields) return;
     const links: AdvertisedLink[] = [];
     for (const link of this.#links.all()) {
-      if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX) links.push(measured(link));
+      if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX)
+        links.push(measured(link));
     }
     links.sort((a, b) => a.node - b.node);
     const held = this.database.get(this.#config.id)?.advertisement;
@@ -577,23 +760,34 @@ export class LinkStateRouter implements Router {
     this.#renew = false;
     this.#install(this.#makeOwn(false, links));
     if (renew) this.records?.renew();
-    const spread = this.#env.rng.below(Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)));
+    const spread = this.#env.rng.below(
+      Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)),
+    );
     this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');
-    this.#env.timers.arm(this.#refreshTimer, this.#env.clock.now() + this.#config.advertisementRefreshUs - spread);
+    this.#env.timers.arm(
+      this.#refreshTimer,
+      this.#env.clock.now() + this.#config.advertisementRefreshUs - spread,
+    );
   }
 
   #install(advertisement: Advertisement): void {
     const now = this.#env.clock.now();
     this.#advertisedAt = now;
     this.counters.advertised += 1;
-    this.database.install(advertisement, now, now + this.#config.advertisementLifetimeUs, this.#membership?.identity.certificate ?? null);
+    this.database.install(
+      advertisement,
+      now,
+      now + this.#config.advertisementLifetimeUs,
+      this.#membership?.identity.certificate ?? null,
+    );
     this.#onNewer(this.#config.id);
   }
 
   #expire(): void {
     const now = this.#env.clock.now();
     const before = new Set<NodeId>();
-    for (const record of this.database.records()) if (record.expiresAt <= now) before.add(record.advertisement.origin);
+    for (const record of this.database.records())
+      if (record.expiresAt <= now) before.add(record.advertisement.origin);
     if (before.size > 0) {
       this.database.expire(now);
       for (const origin of before) {
@@ -618,11 +812,21 @@ export class LinkStateRouter implements Router {
     this.#renewOwn();
   }
 
-  /** Advertises again when others would not believe for long what we said last: another certificate, or a clock that was set. */
+  /**
+   * Advertises again when others would not believe for long what we said last: another certificate,
+   * or a clock that was set.
+   */
   #renewOwn(): void {
     const own = this.database.get(this.#config.id);
     const proof = own?.advertisement.proof;
-    if (this.#membership === null || this.clones.yields || own === undefined || proof === undefined || proof === null) return;
+    if (
+      this.#membership === null ||
+      this.clones.yields ||
+      own === undefined ||
+      proof === undefined ||
+      proof === null
+    )
+      return;
     const age = this.#membership.wallUs - proof.issuedS * SECOND;
     const timely = age > -CLOCK_STEP && age < this.#config.advertisementRefreshUs + CLOCK_STEP;
     if (timely && own.certificate === this.#membership.identity.certificate) return;
@@ -634,30 +838,49 @@ export class LinkStateRouter implements Router {
     if (this.#membership === null) return;
     const offerAgain: NodeId[] = [];
     let gone = 0;
-    for (const { advertisement: { origin }, certificate } of [...this.database.records()]) {
-      const reason = certificate === null || origin === this.#config.id ? DropReason.none : this.#membership.recheck(certificate);
+    for (const {
+      advertisement: { origin },
+      certificate,
+    } of [...this.database.records()]) {
+      const reason =
+        certificate === null || origin === this.#config.id
+          ? DropReason.none
+          : this.#membership.recheck(certificate);
       if (reason === DropReason.none) continue;
       this.database.remove(origin);
       gone += 1;
       for (const { flooding } of this.#peers.values()) flooding.forget(origin);
       if (mayChange(reason)) offerAgain.push(origin);
-      this.#env.log.info({ node: formatNodeId(origin), reason: dropReasonName(reason) }, 'node no longer believed');
+      this.#env.log.info(
+        { node: formatNodeId(origin), reason: dropReasonName(reason) },
+        'node no longer believed',
+      );
     }
     if (gone === 0) return;
     for (const { flooding } of this.#peers.values()) flooding.sendLost(offerAgain);
     this.#scheduleRecompute();
   }
 
-  /** It said good-bye a while ago, and is remembered only so that nobody can bring it back with what it said before. */
+  /**
+   * It said good-bye a while ago, and is remembered only so that nobody can bring it back with what
+   * it said before.
+   */
   #departed({ advertisement, certificate, receivedAt }: LinkStateRecord): boolean {
-    return certificate !== null && advertisement.leaving && this.#env.clock.now() - receivedAt >= LEAVING_KEPT;
+    return (
+      certificate !== null &&
+      advertisement.leaving &&
+      this.#env.clock.now() - receivedAt >= LEAVING_KEPT
+    );
   }
 
   /* -------------------------------------------------------------- routes */
 
   #scheduleRecompute(): void {
     if (this.#stopped || this.#recomputeTimer.armed) return;
-    this.#env.timers.arm(this.#recomputeTimer, Math.max(this.#env.clock.now() + SETTLE, this.#recomputedAt + RECOMPUTE_INTERVAL));
+    this.#env.timers.arm(
+      this.#recomputeTimer,
+      Math.max(this.#env.clock.now() + SETTLE, this.#recomputedAt + RECOMPUTE_INTERVAL),
+    );
   }
 
   #recompute(): void {
@@ -694,7 +917,9 @@ export class LinkStateRouter implements Router {
 
   /** For status: the database, sorted by node id, without those that left long ago. */
   sortedRecords(): LinkStateRecord[] {
-    return [...this.database.records()].filter((record) => !this.#departed(record)).sort((a, b) => a.advertisement.origin - b.advertisement.origin);
+    return [...this.database.records()]
+      .filter((record) => !this.#departed(record))
+      .sort((a, b) => a.advertisement.origin - b.advertisement.origin);
   }
 }
 
@@ -711,7 +936,10 @@ function measured(link: Link): AdvertisedLink {
   };
 }
 
-/** Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points, and by a third or, where that counts, a tenth of the cost. */
+/**
+ * Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points, and by a third
+ * or, where that counts, a tenth of the cost.
+ */
 function materially(a: AdvertisedLink, b: AdvertisedLink, metric: Metric): boolean {
   const latency = Math.abs(a.latency - b.latency);
   if (latency > 10 && latency * 5 > Math.min(a.latency, b.latency)) return true;
@@ -719,11 +947,16 @@ function materially(a: AdvertisedLink, b: AdvertisedLink, metric: Metric): boole
   if (loss <= 983) return false;
   if (metric !== 'expected-latency') return loss * 3 > Math.min(a.loss, b.loss);
   // Estimates of equal ways that lose a little wander, and routes would with them.
-  const before = linkCost(a, metric), now = linkCost(b, metric);
+  const before = linkCost(a, metric),
+    now = linkCost(b, metric);
   return Math.abs(before - now) * 10 > Math.min(before, now);
 }
 
-function changed(held: readonly AdvertisedLink[], links: readonly AdvertisedLink[], metric: Metric): boolean {
+function changed(
+  held: readonly AdvertisedLink[],
+  links: readonly AdvertisedLink[],
+  metric: Metric,
+): boolean {
   if (held.length !== links.length) return true;
   return links.some((link, i) => link.node !== held[i]!.node || materially(held[i]!, link, metric));
 }

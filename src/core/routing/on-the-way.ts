@@ -1,9 +1,11 @@
 /**
- * Whether a node lies on a shortest way from here to another: who may say that a flow of ours is too fast for its line.
+ * Whether a node lies on a shortest way from here to another: who may say that a flow of ours is
+ * too fast for its line.
  *
- * Owns the walk back from the destination over links that are part of shortest ways, all of them where several cost the same, since nodes
- * on the way choose among those as they like, and a bounded memory of answers, so that who asks often costs little. Called by
- * LinkStateRouter, which forgets the answers whenever routes are computed.
+ * Owns the walk back from the destination over links that are part of shortest ways, all of them
+ * where several cost the same, since nodes on the way choose among those as they like, and a
+ * bounded memory of answers, so that who asks often costs little. Called by LinkStateRouter, which
+ * forgets the answers whenever routes are computed.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -22,9 +24,17 @@ export class OnTheWay {
   }
 
   /** `advertisementOf`: as `paths` were computed from; null: that node is not known. */
-  has(node: NodeId, destination: NodeId, paths: ShortestPaths, metric: Metric, advertisementOf: (node: NodeId) => Advertisement | null): boolean {
-    const at = paths.indexOf.get(node), to = paths.indexOf.get(destination);
-    if (at === undefined || to === undefined || paths.cost[at]! < 0 || paths.cost[to]! < 0) return false;
+  has(
+    node: NodeId,
+    destination: NodeId,
+    paths: ShortestPaths,
+    metric: Metric,
+    advertisementOf: (node: NodeId) => Advertisement | null,
+  ): boolean {
+    const at = paths.indexOf.get(node),
+      to = paths.indexOf.get(destination);
+    if (at === undefined || to === undefined || paths.cost[at]! < 0 || paths.cost[to]! < 0)
+      return false;
     const key = at * paths.ids.length + to;
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
@@ -35,8 +45,15 @@ export class OnTheWay {
   }
 }
 
-function leadsTo(node: number, destination: number, { ids, indexOf, cost }: ShortestPaths, metric: Metric, advertisementOf: (node: NodeId) => Advertisement | null): boolean {
-  const seen = new Uint8Array(ids.length), open = [destination];
+function leadsTo(
+  node: number,
+  destination: number,
+  { ids, indexOf, cost }: ShortestPaths,
+  metric: Metric,
+  advertisementOf: (node: NodeId) => Advertisement | null,
+): boolean {
+  const seen = new Uint8Array(ids.length),
+    open = [destination];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     if (at === node) return true;
     for (const { node: neighbour } of advertisementOf(ids[at]!)?.links ?? []) {

@@ -1,7 +1,9 @@
 /**
- * The newest record of every origin, kind and page, and when to stop believing it; as what is flooded, in RECORD frames.
+ * The newest record of every origin, kind and page, and when to stop believing it; as what is
+ * flooded, in RECORD frames.
  *
- * Bounded in records. The invariant: under one key the sequence number only grows while a record exists.
+ * Bounded in records. The invariant: under one key the sequence number only grows while a record
+ * exists.
  */
 
 import { copyBytes } from '../base/bytes.ts';
@@ -9,7 +11,14 @@ import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { FRAME_RECORD, FRAME_RECORD_ACK, FRAME_RECORD_DIGEST } from '../wire/frames.ts';
-import { originOfKey, putRecordEntry, RECORD_ENTRY_BYTES, recordEntryKey, recordEntrySequence, type SignedRecord } from '../wire/record.ts';
+import {
+  originOfKey,
+  putRecordEntry,
+  RECORD_ENTRY_BYTES,
+  recordEntryKey,
+  recordEntrySequence,
+  type SignedRecord,
+} from '../wire/record.ts';
 import type { Flooded } from './flooding.ts';
 
 export interface HeldRecord {
@@ -21,7 +30,12 @@ export interface HeldRecord {
 
 export class RecordDatabase implements Flooded {
   readonly frames = { item: FRAME_RECORD, ack: FRAME_RECORD_ACK, digest: FRAME_RECORD_DIGEST };
-  readonly entry = { bytes: RECORD_ENTRY_BYTES, put: putRecordEntry, key: recordEntryKey, sequence: recordEntrySequence };
+  readonly entry = {
+    bytes: RECORD_ENTRY_BYTES,
+    put: putRecordEntry,
+    key: recordEntryKey,
+    sequence: recordEntrySequence,
+  };
   readonly limit: number;
   readonly #self: NodeId;
   readonly #held = new Map<number, HeldRecord>();

@@ -1,9 +1,11 @@
 /**
  * Signed records of all nodes beside their links: ours, everybody's, and who is told of them.
  *
- * Owns which records to believe and when they end; they are flooded as advertisements are (flooding.ts), verified alike
- * (signed-advertisement.ts), and only in networks with identities. Whoever needs what they say is told when one comes or goes. Our own is made
- * anew with each renewal of our advertisement, so an idle network sends nothing more. Called by link-state-router.ts.
+ * Owns which records to believe and when they end; they are flooded as advertisements are
+ * (flooding.ts), verified alike (signed-advertisement.ts), and only in networks with identities.
+ * Whoever needs what they say is told when one comes or goes. Our own is made anew with each
+ * renewal of our advertisement, so an idle network sends nothing more. Called by
+ * link-state-router.ts.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -13,11 +15,22 @@ import type { Link } from '../link/link.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_RECORD, FRAME_RECORD_DIGEST } from '../wire/frames.ts';
 import { SEQUENCE_MAX } from '../wire/link-state.ts';
-import { decodeRecord, RECORD_NODE, recordKey, type NodeStatement, type SignedRecord } from '../wire/record.ts';
+import {
+  decodeRecord,
+  RECORD_NODE,
+  recordKey,
+  type NodeStatement,
+  type SignedRecord,
+} from '../wire/record.ts';
 import { speaksRecords, type CertificatePeer } from './certificate-exchange.ts';
 import { FloodingPeer } from './flooding.ts';
 import { RecordDatabase } from './record-database.ts';
-import { mayChange, RECORD_LABEL, signNodeRecord, type StatementVerifier } from './signed-advertisement.ts';
+import {
+  mayChange,
+  RECORD_LABEL,
+  signNodeRecord,
+  type StatementVerifier,
+} from './signed-advertisement.ts';
 
 export interface RecordsEnvironment {
   readonly self: NodeId;
@@ -32,7 +45,10 @@ export interface RecordsEnvironment {
   readonly renewUs: Micros;
   /** What our node record says now. */
   statement(): NodeStatement;
-  /** Whether what another one signed in our name is of an earlier run, and not of a daemon that we gave way to. */
+  /**
+   * Whether what another one signed in our name is of an earlier run, and not of a daemon that we
+   * gave way to.
+   */
   mayOvertake(): boolean;
   /** How far beyond the number of an earlier run of ours to go on. */
   overtakeBy(): number;
@@ -44,7 +60,10 @@ export interface RecordsEnvironment {
 
 const OVERTAKE_INTERVAL: Micros = 1 * SECOND;
 
-interface Peer { readonly flooding: FloodingPeer; readonly certificates: CertificatePeer }
+interface Peer {
+  readonly flooding: FloodingPeer;
+  readonly certificates: CertificatePeer;
+}
 
 export class Records {
   readonly database: RecordDatabase;
@@ -71,7 +90,13 @@ export class Records {
   onLinkUp(link: Link, certificates: CertificatePeer): void {
     // A neighbour of the release before does not know the frames.
     if (!speaksRecords(link)) return;
-    const flooding = new FloodingPeer(link, this.database, this.#env.clock, this.#env.timers, certificates);
+    const flooding = new FloodingPeer(
+      link,
+      this.database,
+      this.#env.clock,
+      this.#env.timers,
+      certificates,
+    );
     this.#peers.set(link, { flooding, certificates });
     flooding.start();
   }
@@ -86,7 +111,10 @@ export class Records {
     const peer = this.#peers.get(link);
     if (peer === undefined) return DropReason.none;
     if (type === FRAME_RECORD) return this.#onRecord(peer, bytes, start, end);
-    const ok = type === FRAME_RECORD_DIGEST ? peer.flooding.onDigestFrame(bytes, start, end, () => {}) : peer.flooding.onAckFrame(bytes, start, end);
+    const ok =
+      type === FRAME_RECORD_DIGEST
+        ? peer.flooding.onDigestFrame(bytes, start, end, () => {})
+        : peer.flooding.onAckFrame(bytes, start, end);
     return ok ? DropReason.none : DropReason.recordMalformed;
   }
 
@@ -110,7 +138,8 @@ export class Records {
   /** Every second, and when certificates or revocations changed: what is over is forgotten. */
   recheck(): void {
     const { clock, self, membership } = this.#env;
-    const now = clock.now(), offerAgain: number[] = [];
+    const now = clock.now(),
+      offerAgain: number[] = [];
     for (const { record, certificate, expiresAt } of [...this.database.all()]) {
       if (record.origin === self) continue;
       const reason = membership.recheck(certificate);
@@ -147,9 +176,18 @@ export class Records {
     }
     const { verifier, clock } = this.#env;
     const now = clock.now();
-    const certificate = verifier.verify(RECORD_LABEL, record, proof, this.#env.membership.byHash(proof.certificate)?.bytes ?? peer.certificates.shown(proof.certificate), peer.flooding.link, own);
+    const certificate = verifier.verify(
+      RECORD_LABEL,
+      record,
+      proof,
+      this.#env.membership.byHash(proof.certificate)?.bytes ??
+        peer.certificates.shown(proof.certificate),
+      peer.flooding.link,
+      own,
+    );
     if (typeof certificate === 'number') {
-      if (certificate === DropReason.linkStateUncertified && peer.certificates.mayAsk(now)) peer.flooding.sendLost([id], Math.max(0, held));
+      if (certificate === DropReason.linkStateUncertified && peer.certificates.mayAsk(now))
+        peer.flooding.sendLost([id], Math.max(0, held));
       if (!mayChange(certificate)) peer.flooding.acknowledge(id, sequence);
       return certificate;
     }
@@ -162,7 +200,11 @@ export class Records {
       return DropReason.none;
     }
     peer.certificates.onTaken(id, certificate);
-    this.database.install(record, certificate, Math.max(now + verifier.remaining(proof), this.database.get(id)?.expiresAt ?? 0));
+    this.database.install(
+      record,
+      certificate,
+      Math.max(now + verifier.remaining(proof), this.database.get(id)?.expiresAt ?? 0),
+    );
     peer.flooding.onReceived(id, sequence);
     this.#flood(id);
     this.#env.onNode(record);

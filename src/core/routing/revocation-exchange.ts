@@ -1,10 +1,12 @@
 /**
- * How revocation lists spread: every node tells its neighbours which lists it holds, and fetches those that it lacks.
+ * How revocation lists spread: every node tells its neighbours which lists it holds, and fetches
+ * those that it lacks.
  *
- * Owns which lists are wanted, what a fetched one is worth, and whom not to believe; the exchange with one neighbour is
- * revocation-peer.ts's, the lists in force are the Membership's. Whatever way a list came in (a neighbour, a reload), the
- * Membership's change is what makes it known here. The invariants: no list is passed on that is not in force here, and a
- * neighbour that lies costs one verification a minute and keeps nobody from a true list.
+ * Owns which lists are wanted, what a fetched one is worth, and whom not to believe; the exchange
+ * with one neighbour is revocation-peer.ts's, the lists in force are the Membership's. Whatever way
+ * a list came in (a neighbour, a reload), the Membership's change is what makes it known here. The
+ * invariants: no list is passed on that is not in force here, and a neighbour that lies costs one
+ * verification a minute and keeps nobody from a true list.
  */
 
 import { hex } from '../base/bytes.ts';
@@ -17,11 +19,22 @@ import { assert } from '../base/assert.ts';
 import { decodeRevocations, type RevocationList } from '../wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
 import { REVOCATION_ENTRIES_MAX, type ListName } from '../wire/revocation.ts';
-import { RevocationPeer, type OfferVerdict, type RevocationHub, type RevocationLink } from './revocation-peer.ts';
+import {
+  RevocationPeer,
+  type OfferVerdict,
+  type RevocationHub,
+  type RevocationLink,
+} from './revocation-peer.ts';
 
-assert(REVOCATION_ENTRIES_MAX >= AUTHORITIES_MAX, 'an offer has room for a list of every authority');
+assert(
+  REVOCATION_ENTRIES_MAX >= AUTHORITIES_MAX,
+  'an offer has room for a list of every authority',
+);
 
-/** A neighbour that sent something untrue in an authority's name is not listened to about that authority for this long. */
+/**
+ * A neighbour that sent something untrue in an authority's name is not listened to about that
+ * authority for this long.
+ */
 const DISTRUST: Micros = 60 * SECOND;
 /** Pairs of neighbour and authority remembered for that; the oldest goes first. */
 const DISTRUSTED_MAX = 1_024;
@@ -81,7 +94,13 @@ export class RevocationExchange implements RevocationHub {
   }
 
   /** A frame of type REVOCATION_... arrived with the body `bytes[start..end)`. */
-  onControl(link: RevocationLink, type: number, bytes: Uint8Array, start: number, end: number): void {
+  onControl(
+    link: RevocationLink,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     this.#peers.get(link)?.onFrame(type, bytes, start, end);
   }
 
@@ -103,7 +122,8 @@ export class RevocationExchange implements RevocationHub {
   }
 
   fetchedElsewhere(peer: RevocationPeer, list: ListName): boolean {
-    for (const other of this.#peers.values()) if (other !== peer && other.fetches(list)) return true;
+    for (const other of this.#peers.values())
+      if (other !== peer && other.fetches(list)) return true;
     return false;
   }
 
@@ -113,18 +133,31 @@ export class RevocationExchange implements RevocationHub {
       return;
     }
     const list = decodeRevocations(bytes);
-    if (typeof list === 'string' || hex(list.authority) !== name.authority || list.number !== name.number) {
+    if (
+      typeof list === 'string' ||
+      hex(list.authority) !== name.authority ||
+      list.number !== name.number
+    ) {
       this.#distrust(peer, name, DropReason.revocationMalformed);
       return;
     }
     this.verified += 1;
     const verdict = this.#env.membership.offerRevocations(list);
     if (verdict === 'bad-signature') this.#distrust(peer, name, DropReason.revocationForged);
-    else if (verdict === 'wrong-network') this.#distrust(peer, name, DropReason.certificateWrongNetwork);
+    else if (verdict === 'wrong-network')
+      this.#distrust(peer, name, DropReason.certificateWrongNetwork);
     else if (verdict === 'unknown-authority') this.count(DropReason.certificateUnknownAuthority);
     else if (verdict === 'ok') {
       this.accepted += 1;
-      this.#env.log.info({ peer: formatNodeId(peer.link.node), authority: name.authority, number: name.number, revoked: list.serials.length }, 'revocation list taken over');
+      this.#env.log.info(
+        {
+          peer: formatNodeId(peer.link.node),
+          authority: name.authority,
+          number: name.number,
+          revoked: list.serials.length,
+        },
+        'revocation list taken over',
+      );
     }
   }
 
@@ -135,11 +168,15 @@ export class RevocationExchange implements RevocationHub {
   #distrust(peer: RevocationPeer, { authority, number }: ListName, reason: DropReason): void {
     const { node } = peer.link;
     this.count(reason);
-    this.#env.log.warn({ peer: formatNodeId(node), authority, number, why: dropReasonName(reason) }, 'untrue revocation list');
+    this.#env.log.warn(
+      { peer: formatNodeId(node), authority, number, why: dropReasonName(reason) },
+      'untrue revocation list',
+    );
     const key = distrustKey(peer, authority);
     this.#distrusted.delete(key);
     this.#distrusted.set(key, this.clock.now() + DISTRUST);
-    if (this.#distrusted.size > DISTRUSTED_MAX) this.#distrusted.delete(this.#distrusted.keys().next().value!);
+    if (this.#distrusted.size > DISTRUSTED_MAX)
+      this.#distrusted.delete(this.#distrusted.keys().next().value!);
     peer.forget(authority);
     // Who waited for this transfer need not wait any longer.
     for (const other of this.#peers.values()) if (other !== peer) other.review();
@@ -159,8 +196,12 @@ export class RevocationExchange implements RevocationHub {
   #takeStock(): boolean {
     const { authorities, revocations } = this.#env.membership.trust;
     const before = this.#held;
-    this.#trusted = new Set(authorities.map((authority) => hex(authorityIdOf(authority.signingKey))));
-    const byId = revocations.map((list) => [hex(list.authority), list] as const).sort(([a], [b]) => (a < b ? -1 : 1));
+    this.#trusted = new Set(
+      authorities.map((authority) => hex(authorityIdOf(authority.signingKey))),
+    );
+    const byId = revocations
+      .map((list) => [hex(list.authority), list] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1));
     this.#held = new Map(byId);
     return byId.some(([id, list]) => list.number > (before.get(id)?.number ?? -1));
   }

@@ -1,10 +1,12 @@
 /**
- * Revocation lists between this node and one neighbour, while the link is up: telling, fetching and serving.
+ * Revocation lists between this node and one neighbour, while the link is up: telling, fetching and
+ * serving.
  *
- * Owns what the neighbour is known to hold, the one list that is being fetched from it and the parts that it waits for; whether
- * a list is wanted and true decides the hub (RevocationExchange). What a neighbour can make us keep is one list, and what it can
- * make us send is bounded by a budget. A lost frame must cost little time, therefore offers and questions go out more than
- * once at first: they are small, and a list is rare.
+ * Owns what the neighbour is known to hold, the one list that is being fetched from it and the
+ * parts that it waits for; whether a list is wanted and true decides the hub (RevocationExchange).
+ * What a neighbour can make us keep is one list, and what it can make us send is bounded by a
+ * budget. A lost frame must cost little time, therefore offers and questions go out more than once
+ * at first: they are small, and a list is rare.
  *
  *        neighbour offers a newer list      last part
  *     idle ─────────────────────────▶ fetching ─────▶ the hub judges ──▶ idle
@@ -19,17 +21,37 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { RevocationList } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
-import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT } from '../wire/frames.ts';
 import {
-  allParts, decodeRevocationOffer, decodeRevocationPart, decodeRevocationWant, encodeRevocationOffer, encodeRevocationPart, encodeRevocationWant, partsOf, REVOCATION_ENTRIES_MAX,
-  REVOCATION_PART_BYTES, REVOCATION_WANT_BYTES, revocationOfferBytes, revocationPartFrameBytes, type ListName, type RevocationEntry,
+  FRAME_REVOCATION_OFFER,
+  FRAME_REVOCATION_PART,
+  FRAME_REVOCATION_WANT,
+} from '../wire/frames.ts';
+import {
+  allParts,
+  decodeRevocationOffer,
+  decodeRevocationPart,
+  decodeRevocationWant,
+  encodeRevocationOffer,
+  encodeRevocationPart,
+  encodeRevocationWant,
+  partsOf,
+  REVOCATION_ENTRIES_MAX,
+  REVOCATION_PART_BYTES,
+  REVOCATION_WANT_BYTES,
+  revocationOfferBytes,
+  revocationPartFrameBytes,
+  type ListName,
+  type RevocationEntry,
 } from '../wire/revocation.ts';
 
 /** As much of a link as the exchange needs. */
 export interface RevocationLink {
   readonly node: NodeId;
   readonly channel: { readonly buffer: Uint8Array } | null;
-  readonly liveness: { readonly rtt: { readonly smoothedUs: Micros; readonly variationUs: Micros }; readonly lossOut: number };
+  readonly liveness: {
+    readonly rtt: { readonly smoothedUs: Micros; readonly variationUs: Micros };
+    readonly lossOut: number;
+  };
   control(type: number, bodyBytes: number): number;
 }
 
@@ -52,31 +74,50 @@ export interface RevocationHub {
   count(reason: DropReason): void;
 }
 
-/** An offer that is not answered is repeated after this long, then after half as long again, and so on. */
+/**
+ * An offer that is not answered is repeated after this long, then after half as long again, and so
+ * on.
+ */
 const OFFER_PAUSE: Micros = 20 * MILLISECOND;
 const OFFER_GROWTH = 1.5;
 const OFFER_PAUSE_MAX: Micros = 5_000 * MILLISECOND;
-/** With so many offers of a new list goes the list itself, if it fits one part: within 0.3 s, one loss in five takes all once in 15,000 times. */
+/**
+ * With so many offers of a new list goes the list itself, if it fits one part: within 0.3 s, one
+ * loss in five takes all once in 15,000 times.
+ */
 const PUSHES = 6;
-/** A list that is being fetched from one neighbour is fetched from another, too, when it is not here after this long. */
+/**
+ * A list that is being fetched from one neighbour is fetched from another, too, when it is not here
+ * after this long.
+ */
 const PATIENCE: Micros = 250 * MILLISECOND;
 const WANT_COPIES = 2;
 const WANT_COPY_AFTER: Micros = 10 * MILLISECOND;
 const RETRY_MIN: Micros = 40 * MILLISECOND;
 const RETRY_MAX: Micros = 1_000 * MILLISECOND;
-/** Once parts arrive, silence of this long (and more on links that are slow or unsteady) means that the rest was lost. */
+/**
+ * Once parts arrive, silence of this long (and more on links that are slow or unsteady) means that
+ * the rest was lost.
+ */
 const SILENCE: Micros = 30 * MILLISECOND;
 /** So many questions in a row without an answer end a transfer. */
 const FRUITLESS_MAX = 8;
 /** Parts leave four at a time, at most 9 Mbit/s. */
 const BATCH = 4;
 const BATCH_PAUSE: Micros = 5 * MILLISECOND;
-/** A question that follows a part faster than the round trip and this cannot know that the part was lost. */
+/**
+ * A question that follows a part faster than the round trip and this cannot know that the part was
+ * lost.
+ */
 const REPEAT_MARGIN: Micros = 15 * MILLISECOND;
 /** From this loss on every part is sent twice. */
 const LOSSY = 0.03;
-/** Parts served to one neighbour: the longest list three times in a row, then one every 200 ms or so. */
-const PARTS_PER_SECOND = 100, PARTS_BURST = 96;
+/**
+ * Parts served to one neighbour: the longest list three times in a row, then one every 200 ms or
+ * so.
+ */
+const PARTS_PER_SECOND = 100,
+  PARTS_BURST = 96;
 /** Lists verified for one neighbour: as many as it can hold at once, then one a second. */
 const VERIFICATIONS_PER_SECOND = 1;
 
@@ -106,10 +147,16 @@ export class RevocationPeer {
   /** For whoever judges lists of this neighbour. */
   readonly verifications = new TokenBucket(VERIFICATIONS_PER_SECOND, REVOCATION_ENTRIES_MAX);
   readonly #hub: RevocationHub;
-  /** Highest number of each authority that the neighbour has said it holds. Trusted authorities only. */
+  /**
+   * Highest number of each authority that the neighbour has said it holds. Trusted authorities
+   * only.
+   */
   readonly #known = new Map<string, number>();
   /** What the neighbour offers and we lack. */
-  readonly #offered = new Map<string, { readonly entry: RevocationEntry; readonly since: Micros }>();
+  readonly #offered = new Map<
+    string,
+    { readonly entry: RevocationEntry; readonly since: Micros }
+  >();
   readonly #serveBudget = new TokenBucket(PARTS_PER_SECOND, PARTS_BURST);
   readonly #offerTimer = new Timer(() => this.#offer());
   readonly #fetchTimer = new Timer(() => this.#fetch());
@@ -133,13 +180,17 @@ export class RevocationPeer {
 
   /** The link went down. */
   stop(): void {
-    for (const timer of [this.#offerTimer, this.#fetchTimer, this.#wantTimer, this.#serveTimer]) this.#hub.timers.cancel(timer);
+    for (const timer of [this.#offerTimer, this.#fetchTimer, this.#wantTimer, this.#serveTimer])
+      this.#hub.timers.cancel(timer);
     this.#transfer = null;
     this.#offered.clear();
     this.#serving = null;
   }
 
-  /** We hold a new list: the neighbour is told at once, also if it was the one who had it, so that it knows. */
+  /**
+   * We hold a new list: the neighbour is told at once, also if it was the one who had it, so that
+   * it knows.
+   */
   announce(): void {
     this.#pause = OFFER_PAUSE;
     this.#pushes = PUSHES;
@@ -149,7 +200,8 @@ export class RevocationPeer {
 
   /** What we hold, or whom we trust, is not what it was: lets go of what is not wanted any more. */
   review(): void {
-    if (this.#transfer !== null && this.#hub.judge(this, this.#transfer.entry) !== 'wanted') this.#abandon();
+    if (this.#transfer !== null && this.#hub.judge(this, this.#transfer.entry) !== 'wanted')
+      this.#abandon();
     this.#fetch();
   }
 
@@ -162,11 +214,20 @@ export class RevocationPeer {
 
   /** True while the neighbour is being asked for this very list. */
   fetches({ authority, number }: ListName): boolean {
-    return this.#transfer !== null && this.#transfer.entry.authority === authority && this.#transfer.entry.number === number;
+    return (
+      this.#transfer !== null &&
+      this.#transfer.entry.authority === authority &&
+      this.#transfer.entry.number === number
+    );
   }
 
   onFrame(type: number, bytes: Uint8Array, start: number, end: number): void {
-    const reason = type === FRAME_REVOCATION_OFFER ? this.#onOffer(bytes, start, end) : type === FRAME_REVOCATION_WANT ? this.#onWant(bytes, start, end) : this.#onPart(bytes, start, end);
+    const reason =
+      type === FRAME_REVOCATION_OFFER
+        ? this.#onOffer(bytes, start, end)
+        : type === FRAME_REVOCATION_WANT
+          ? this.#onWant(bytes, start, end)
+          : this.#onPart(bytes, start, end);
     if (reason !== DropReason.none) this.#hub.count(reason);
   }
 
@@ -220,7 +281,8 @@ export class RevocationPeer {
       else {
         this.#known.set(authority, Math.max(number, this.#known.get(authority) ?? -1));
         if (verdict === 'held') answer = true;
-        else if (this.#offered.get(authority)?.entry.number !== number) this.#offered.set(authority, { entry, since: now });
+        else if (this.#offered.get(authority)?.entry.number !== number)
+          this.#offered.set(authority, { entry, since: now });
       }
     }
     if (answer && offer.asks) this.#sendOffer(false);
@@ -244,9 +306,18 @@ export class RevocationPeer {
     let waitUntil = NEVER;
     for (const [authority, { entry, since }] of this.#offered) {
       if (this.#hub.judge(this, entry) !== 'wanted') this.#offered.delete(authority);
-      else if (clock.now() < since + PATIENCE && this.#hub.fetchedElsewhere(this, entry)) waitUntil = Math.min(waitUntil, since + PATIENCE);
+      else if (clock.now() < since + PATIENCE && this.#hub.fetchedElsewhere(this, entry))
+        waitUntil = Math.min(waitUntil, since + PATIENCE);
       else {
-        this.#transfer = { entry, bytes: new Uint8Array(entry.length), missing: allParts(entry.length), copies: 0, fruitless: 0, heardAt: 0, spacing: 0 };
+        this.#transfer = {
+          entry,
+          bytes: new Uint8Array(entry.length),
+          missing: allParts(entry.length),
+          copies: 0,
+          fruitless: 0,
+          heardAt: 0,
+          spacing: 0,
+        };
         this.#want(this.#transfer);
         return;
       }
@@ -266,12 +337,18 @@ export class RevocationPeer {
     const at = this.link.control(FRAME_REVOCATION_WANT, REVOCATION_WANT_BYTES);
     if (at >= 0) encodeRevocationWant({ ...entry, missing }, this.link.channel!.buffer, at);
     transfer.copies -= 1;
-    timers.arm(this.#wantTimer, clock.now() + (transfer.copies > 0 ? WANT_COPY_AFTER : this.#retryAfter(transfer)));
+    timers.arm(
+      this.#wantTimer,
+      clock.now() + (transfer.copies > 0 ? WANT_COPY_AFTER : this.#retryAfter(transfer)),
+    );
   }
 
   #retryAfter({ fruitless }: Transfer): Micros {
     const { smoothedUs, variationUs } = this.link.liveness.rtt;
-    const patience = Math.max(RETRY_MIN, Math.round(1.5 * smoothedUs + 4 * variationUs) + BATCH_PAUSE);
+    const patience = Math.max(
+      RETRY_MIN,
+      Math.round(1.5 * smoothedUs + 4 * variationUs) + BATCH_PAUSE,
+    );
     return Math.min(RETRY_MAX, patience * (1 << Math.min(fruitless, 4)));
   }
 
@@ -306,7 +383,8 @@ export class RevocationPeer {
       this.#take(transfer, part.index, part.bytes);
       return DropReason.none;
     }
-    // A list of one part may come unasked. Parts of others are late: what they are for is complete, or given up.
+    // A list of one part may come unasked. Parts of others are late: what they are for is complete,
+    // or given up.
     if (partsOf(part.length) > 1) return DropReason.none;
     const verdict = this.#hub.judge(this, part);
     if (verdict === 'distrusted') return DropReason.revocationOverBudget;
@@ -328,11 +406,15 @@ export class RevocationPeer {
     }
     const { clock, timers } = this.#hub;
     const now = clock.now();
-    if (transfer.heardAt > 0) transfer.spacing = Math.max(now - transfer.heardAt, Math.round(0.75 * transfer.spacing));
+    if (transfer.heardAt > 0)
+      transfer.spacing = Math.max(now - transfer.heardAt, Math.round(0.75 * transfer.spacing));
     transfer.heardAt = now;
     transfer.copies = 0;
     transfer.fruitless = 0;
-    timers.arm(this.#wantTimer, now + SILENCE + Math.round(2 * this.link.liveness.rtt.variationUs) + 2 * transfer.spacing);
+    timers.arm(
+      this.#wantTimer,
+      now + SILENCE + Math.round(2 * this.link.liveness.rtt.variationUs) + 2 * transfer.spacing,
+    );
   }
 
   #complete(name: ListName, bytes: Uint8Array): void {
@@ -352,7 +434,12 @@ export class RevocationPeer {
       this.#sendOffer(false);
       return DropReason.none;
     }
-    if (this.#serving?.list !== list) this.#serving = { list, sentAt: Array.from({ length: partsOf(list.bytes.length) }, () => -1), queue: [] };
+    if (this.#serving?.list !== list)
+      this.#serving = {
+        list,
+        sentAt: Array.from({ length: partsOf(list.bytes.length) }, () => -1),
+        queue: [],
+      };
     this.#enqueue(this.#serving, want.missing);
     if (!this.#serveTimer.armed) this.#serve();
     return DropReason.none;
@@ -393,7 +480,10 @@ export class RevocationPeer {
   }
 
   #sendPart({ authority, number, bytes }: RevocationList, index: number): void {
-    const at = this.link.control(FRAME_REVOCATION_PART, revocationPartFrameBytes(bytes.length, index));
+    const at = this.link.control(
+      FRAME_REVOCATION_PART,
+      revocationPartFrameBytes(bytes.length, index),
+    );
     if (at < 0) return;
     encodeRevocationPart(authority, number, bytes, index, this.link.channel!.buffer, at);
     this.partsSent += 1;

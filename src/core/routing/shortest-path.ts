@@ -1,9 +1,9 @@
 /**
  * Shortest paths from this node to all others: Dijkstra on a binary heap of typed arrays.
  *
- * A link counts when both ends advertise it; each direction costs what its own end says. Ties are broken by
- * the lower node index, which is the order of node ids, so that a result does not depend on the order of arrival.
- * Arrays are reused between runs.
+ * A link counts when both ends advertise it; each direction costs what its own end says. Ties are
+ * broken by the lower node index, which is the order of node ids, so that a result does not depend
+ * on the order of arrival. Arrays are reused between runs.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -22,7 +22,11 @@ export interface ShortestPaths {
   readonly firstHop: Int32Array;
 }
 
-export function computeShortestPaths(self: NodeId, advertisements: readonly Advertisement[], metric: Metric): ShortestPaths {
+export function computeShortestPaths(
+  self: NodeId,
+  advertisements: readonly Advertisement[],
+  metric: Metric,
+): ShortestPaths {
   const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
   const count = sorted.length;
   const ids = new Float64Array(count);
@@ -48,7 +52,8 @@ export function computeShortestPaths(self: NodeId, advertisements: readonly Adve
     const from = sorted[at]!;
     for (const link of from.links) {
       const to = indexOf.get(link.node);
-      if (to === undefined || done[to] === 1 || !advertises(sorted[to]!.links, from.origin)) continue;
+      if (to === undefined || done[to] === 1 || !advertises(sorted[to]!.links, from.origin))
+        continue;
       const through = cost[at]! + linkCost(link, metric);
       const known = cost[to]!;
       if (known >= 0 && through >= known) continue;
@@ -117,7 +122,8 @@ class CostHeap {
     for (;;) {
       let child = 2 * slot + 1;
       if (child >= this.#size) break;
-      if (child + 1 < this.#size && this.#before(this.#heap[child + 1]!, this.#heap[child]!)) child += 1;
+      if (child + 1 < this.#size && this.#before(this.#heap[child + 1]!, this.#heap[child]!))
+        child += 1;
       if (!this.#before(this.#heap[child]!, last)) break;
       this.#heap[slot] = this.#heap[child]!;
       this.#place[this.#heap[slot]!] = slot;

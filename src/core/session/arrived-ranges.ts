@@ -1,10 +1,10 @@
 /**
  * Ranges of a stream that arrived beyond a gap, and which of them an acknowledgement names.
  *
- * Owns positions only; the bytes are StreamReceiver's. An acknowledgement has room for few ranges. It names
- * those that arrivals touched last (RFC 2018 section 4): a sender remembers what it was told, so what it
- * has not heard of is always in the next acknowledgement, however many holes there are. Invariant: ranges
- * ascend, and neither overlap nor touch.
+ * Owns positions only; the bytes are StreamReceiver's. An acknowledgement has room for few ranges.
+ * It names those that arrivals touched last (RFC 2018 section 4): a sender remembers what it was
+ * told, so what it has not heard of is always in the next acknowledgement, however many holes there
+ * are. Invariant: ranges ascend, and neither overlap nor touch.
  */
 
 interface Range {
@@ -64,7 +64,10 @@ export class ArrivedRanges {
     if (this.#ranges.length === 0) this.#touched.length = 0;
   }
 
-  /** Writes the ranges to name, ascending, and returns how many. `starts`, `ends`: room for as many as may be named. */
+  /**
+   * Writes the ranges to name, ascending, and returns how many. `starts`, `ends`: room for as many
+   * as may be named.
+   */
   name(starts: Float64Array, ends: Float64Array): number {
     const named = this.#ranges.length <= this.#namedMax ? this.#ranges : this.#newest();
     for (let i = 0; i < named.length; i += 1) {
@@ -96,7 +99,11 @@ export class ArrivedRanges {
       return;
     }
     // Whatever is over gives its place away first.
-    if (at < 0) at = Math.max(0, touched.findIndex(({ end }) => end < 0));
+    if (at < 0)
+      at = Math.max(
+        0,
+        touched.findIndex(({ end }) => end < 0),
+      );
     touched.copyWithin(at, at + 1);
     touched[touched.length - 1] = range;
   }
@@ -104,8 +111,10 @@ export class ArrivedRanges {
   /** Index of the first range that reaches `position` or begins behind it. */
   #firstReaching(position: number): number {
     const ranges = this.#ranges;
-    let low = 0, high = ranges.length;
-    if (high > 0 && position >= ranges[high - 1]!.start) return position <= ranges[high - 1]!.end ? high - 1 : high;
+    let low = 0,
+      high = ranges.length;
+    if (high > 0 && position >= ranges[high - 1]!.start)
+      return position <= ranges[high - 1]!.end ? high - 1 : high;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (ranges[middle]!.end >= position) high = middle;

@@ -1,8 +1,9 @@
 /**
  * Which sequenced datagrams were delivered already: one window of message numbers per sender's run.
  *
- * Bounded in windows; of the group (origin.ts) that has most of them a sender not heard from for long gives way (a duplicate of it could then
- * pass, which takes a link that died at just that time): who makes up ports, runs or sources forgets his own. `@hot`
+ * Bounded in windows; of the group (origin.ts) that has most of them a sender not heard from for
+ * long gives way (a duplicate of it could then pass, which takes a link that died at just that
+ * time): who makes up ports, runs or sources forgets his own. `@hot`
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -10,14 +11,22 @@ import { ReplayWindow } from '../base/replay-window.ts';
 
 /** Windows, 4 KB each, of all senders together. */
 const WINDOWS_MAX = 4_096;
-/** Of one port that are remembered: a program that was started again, and what is late from before. */
+/**
+ * Of one port that are remembered: a program that was started again, and what is late from before.
+ */
 const RUNS_MAX = 4;
 /** Windows of a group that are nobody's business while others have no more. */
 const MODEST = 16;
-/** As many as a reliable link has under way and more: what waited for a route comes late, and is not old. */
+/**
+ * As many as a reliable link has under way and more: what waited for a route comes late, and is not
+ * old.
+ */
 const WINDOW_WORDS = 1_024;
 
-interface Run { readonly run: number; readonly window: ReplayWindow }
+interface Run {
+  readonly run: number;
+  readonly window: ReplayWindow;
+}
 
 /** A port of a node; newest run first. */
 interface Sender {
@@ -28,8 +37,14 @@ interface Sender {
   heard: boolean;
 }
 
-/** Senders in the order in which they are evicted, but for those heard from lately (second chance). */
-interface Group { readonly id: NodeId; windows: number; readonly senders: Set<Sender> }
+/**
+ * Senders in the order in which they are evicted, but for those heard from lately (second chance).
+ */
+interface Group {
+  readonly id: NodeId;
+  windows: number;
+  readonly senders: Set<Sender>;
+}
 
 export class AtMostOnce {
   readonly #senders = new Map<number, Sender>();
@@ -48,7 +63,8 @@ export class AtMostOnce {
   isNew(source: NodeId, port: Port, run: number, message: number): boolean {
     const sender = this.#of(source, port);
     if (sender === undefined) return true;
-    for (let i = 0; i < sender.runs.length; i += 1) if (sender.runs[i]!.run === run) return sender.runs[i]!.window.isNew(message);
+    for (let i = 0; i < sender.runs.length; i += 1)
+      if (sender.runs[i]!.run === run) return sender.runs[i]!.window.isNew(message);
     return true;
   }
 
@@ -80,7 +96,8 @@ export class AtMostOnce {
     let sender = this.#of(source, port);
     if (sender === undefined) {
       let group = this.#groups.get(groupId);
-      if (group === undefined) this.#groups.set(groupId, group = { id: groupId, windows: 0, senders: new Set() });
+      if (group === undefined)
+        this.#groups.set(groupId, (group = { id: groupId, windows: 0, senders: new Set() }));
       sender = { key: source * 0x1_0000 + port, group, runs: [], heard: false };
       this.#senders.set(sender.key, sender);
       for (const order of [this.#inTurn, group.senders]) order.add(sender);
@@ -94,7 +111,8 @@ export class AtMostOnce {
 
   #evict(): void {
     let most: Group | null = null;
-    for (const group of this.#groups.values()) if (most === null || group.windows > most.windows) most = group;
+    for (const group of this.#groups.values())
+      if (most === null || group.windows > most.windows) most = group;
     // Where nobody has many it is whoever was not heard from for longest.
     const among = most!.windows > MODEST ? most!.senders : this.#inTurn;
     for (const sender of among) {

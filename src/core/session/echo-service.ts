@@ -1,9 +1,10 @@
 /**
  * Ping and trace: asks other daemons for a sign of life and answers them.
  *
- * Owns outstanding probes (bounded, timed out) and the budget for answers, so that a flood of requests costs
- * a bounded number of replies a second. An answer is matched by a sequence number and by an id that is drawn for each
- * request, so that only who saw the request can answer it; a reply must name the node that was asked.
+ * Owns outstanding probes (bounded, timed out) and the budget for answers, so that a flood of
+ * requests costs a bounded number of replies a second. An answer is matched by a sequence number
+ * and by an id that is drawn for each request, so that only who saw the request can answer it; a
+ * reply must name the node that was asked.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -12,15 +13,40 @@ import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { decodeEcho, ECHO_EXPIRED, ECHO_HEAD_BYTES, ECHO_REPLY, ECHO_REQUEST, encodeEcho, type Echo } from '../wire/echo.ts';
-import { DISSEMINATION_LINK_STATE, KIND_ECHO, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../wire/packet.ts';
+import {
+  decodeEcho,
+  ECHO_EXPIRED,
+  ECHO_HEAD_BYTES,
+  ECHO_REPLY,
+  ECHO_REQUEST,
+  encodeEcho,
+  type Echo,
+} from '../wire/echo.ts';
+import {
+  DISSEMINATION_LINK_STATE,
+  KIND_ECHO,
+  Packet,
+  PRIORITY_DEFAULT,
+  TTL_DEFAULT,
+} from '../wire/packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 import { originName } from './origin.ts';
 
 /** Of all askers together; who has most of them gives way. */
 export const OUTSTANDING_MAX = 4096;
-/** 2,000 a second for whoever is first, and some more for origins that ask for little: a flood leaves others' pings theirs. */
-const ANSWERS: SharedBudgetLimits = { perSecond: 2_000, burst: 200, keptPerSecond: 500, keptBurst: 100, sharePerSecond: 50, shareBurst: 50, sources: 1_024 };
+/**
+ * 2,000 a second for whoever is first, and some more for origins that ask for little: a flood
+ * leaves others' pings theirs.
+ */
+const ANSWERS: SharedBudgetLimits = {
+  perSecond: 2_000,
+  burst: 200,
+  keptPerSecond: 500,
+  keptBurst: 100,
+  sharePerSecond: 50,
+  shareBurst: 50,
+  sources: 1_024,
+};
 /** What strangers provoke is no program's: it has a program's share of queues for itself. */
 const ANSWERED = {};
 
@@ -59,7 +85,12 @@ export class EchoService {
   /** The same by who asked for them, each one's oldest first. */
   readonly #askers = new Map<unknown, Set<Probe>>();
   readonly #packet = new Packet();
-  readonly #modes = { service: 0, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+  readonly #modes = {
+    service: 0,
+    dissemination: DISSEMINATION_LINK_STATE,
+    ttl: TTL_DEFAULT,
+    priority: PRIORITY_DEFAULT,
+  };
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #echo: Echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
   #nextSequence = 0;
@@ -74,13 +105,23 @@ export class EchoService {
   }
 
   /**
-   * Sends one request; `done` is called once, with null after `timeoutUs` without an answer. Returns why it was
-   * not sent, and then `done` is never called. `payloadBytes` beyond the echo head are zeros. When all places are taken, the
-   * oldest request of the asker with most of them is given up, unless that is `asker`.
+   * Sends one request; `done` is called once, with null after `timeoutUs` without an answer.
+   * Returns why it was not sent, and then `done` is never called. `payloadBytes` beyond the echo
+   * head are zeros. When all places are taken, the oldest request of the asker with most of them is
+   * given up, unless that is `asker`.
    */
-  probe(destination: NodeId, ttl: number, service: number, payloadBytes: number, timeoutUs: Micros, done: Probe['done'], asker: unknown = null): DropReason {
+  probe(
+    destination: NodeId,
+    ttl: number,
+    service: number,
+    payloadBytes: number,
+    timeoutUs: Micros,
+    done: Probe['done'],
+    asker: unknown = null,
+  ): DropReason {
     const yields = this.#probes.size < OUTSTANDING_MAX ? null : this.#oldestOfMost();
-    if (yields !== null && this.#countOf(yields.asker) <= this.#countOf(asker) + 1) return DropReason.echoRateLimited;
+    if (yields !== null && this.#countOf(yields.asker) <= this.#countOf(asker) + 1)
+      return DropReason.echoRateLimited;
     const sequence = this.#nextSequence;
     if (this.#probes.has(sequence)) return DropReason.echoRateLimited;
     this.#nextSequence = (sequence + 1) & 0xffff;
@@ -92,7 +133,13 @@ export class EchoService {
     const id = this.#env.draws.u32();
     this.#echo.id = id;
     const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
-    const reason = this.#send(destination, ttl, service, bytes, typeof asker === 'object' ? asker : null);
+    const reason = this.#send(
+      destination,
+      ttl,
+      service,
+      bytes,
+      typeof asker === 'object' ? asker : null,
+    );
     if (reason !== DropReason.none) return reason;
     const probe: Probe = { asker, sequence, id, destination, sentAt: now, ttl, timer, done };
     if (yields !== null) this.#giveUp(yields);
@@ -118,7 +165,12 @@ export class EchoService {
     }
     const probe = this.#probes.get(echo.sequence);
     const reached = echo.operation === ECHO_REPLY;
-    if (probe === undefined || probe.id !== echo.id || (reached && packet.source !== probe.destination)) return;
+    if (
+      probe === undefined ||
+      probe.id !== echo.id ||
+      (reached && packet.source !== probe.destination)
+    )
+      return;
     this.#forget(probe);
     const hops = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
     probe.done({ node: packet.source, reached, rttUs: this.#env.clock.now() - probe.sentAt, hops });
@@ -127,7 +179,8 @@ export class EchoService {
   /** A packet's ttl ran out here: its source hears of it if it was a probe. */
   onExpired(packet: Packet): void {
     if (packet.kind !== KIND_ECHO) return;
-    if (decodeEcho(packet.bytes, packet.payloadStart, packet.end, this.#echo) !== DropReason.none) return;
+    if (decodeEcho(packet.bytes, packet.payloadStart, packet.end, this.#echo) !== DropReason.none)
+      return;
     if (this.#echo.operation === ECHO_REQUEST) this.#answer(packet, ECHO_EXPIRED);
   }
 
@@ -176,13 +229,32 @@ export class EchoService {
     if (reason !== DropReason.none) this.#env.drops.count(reason);
   }
 
-  #send(destination: NodeId, ttl: number, service: number, payloadBytes: number, user: object | null): DropReason {
+  #send(
+    destination: NodeId,
+    ttl: number,
+    service: number,
+    payloadBytes: number,
+    user: object | null,
+  ): DropReason {
     const packet = this.#packet;
-    this.#scratch.fill(0, OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES, OVERLAY_HEADER_BYTES + payloadBytes);
+    this.#scratch.fill(
+      0,
+      OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES,
+      OVERLAY_HEADER_BYTES + payloadBytes,
+    );
     encodeEcho(this.#echo, this.#scratch, OVERLAY_HEADER_BYTES);
     this.#modes.ttl = ttl;
     this.#modes.service = service;
-    packet.compose(this.#scratch, OVERLAY_HEADER_BYTES + payloadBytes, KIND_ECHO, this.#modes, this.#env.self, 0, destination, 0);
+    packet.compose(
+      this.#scratch,
+      OVERLAY_HEADER_BYTES + payloadBytes,
+      KIND_ECHO,
+      this.#modes,
+      this.#env.self,
+      0,
+      destination,
+      0,
+    );
     packet.user = user;
     return this.#env.dissemination.originate(packet);
   }

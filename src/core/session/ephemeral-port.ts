@@ -1,5 +1,6 @@
 /**
- * The choice of a port for a socket that did not ask for one (RFC 6056, section 3.3.1): nobody who sees some knows the next.
+ * The choice of a port for a socket that did not ask for one (RFC 6056, section 3.3.1): nobody who
+ * sees some knows the next.
  */
 
 import type { Draws } from '../base/draws.ts';

@@ -1,16 +1,28 @@
 /**
- * What a daemon's rules make of packets, targets and remote clients, and how often each rule decided.
+ * What a daemon's rules make of packets, targets and remote clients, and how often each rule
+ * decided.
  *
- * Owns the rules in force, their counters and a cache of verdicts. Asked by sessions (each datagram), streams (each SYN, and what is
- * open when rules change), ports of remote clients, and `spines expose`. Who refuses counts the drop. A rule's counter goes on over
- * a reload that keeps the rule. Programs of this machine, and what they send to each other, are not judged.
+ * Owns the rules in force, their counters and a cache of verdicts. Asked by sessions (each
+ * datagram), streams (each SYN, and what is open when rules change), ports of remote clients, and
+ * `spines expose`. Who refuses counts the drop. A rule's counter goes on over a reload that keeps
+ * the rule. Programs of this machine, and what they send to each other, are not judged.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
 import type { Packet } from '../wire/packet.ts';
 import { FirstMatch, modeOf, type SourceNames } from './first-match.ts';
 import {
-  isOpen, NO_RULES, rulesData, type ClientRule, type RuleAction, type RuleKind, type RuleList, type RuleSet, type RuleTarget, type RuleUse, type Who,
+  isOpen,
+  NO_RULES,
+  rulesData,
+  type ClientRule,
+  type RuleAction,
+  type RuleKind,
+  type RuleList,
+  type RuleSet,
+  type RuleTarget,
+  type RuleUse,
+  type Who,
 } from './rules.ts';
 import { VerdictCache } from './verdict-cache.ts';
 
@@ -36,11 +48,16 @@ class Tally {
 
   constructor(rules: RuleSet, list: RuleList, before: Tally | null) {
     this.data = rulesData(rules, list).map((data) => JSON.stringify(data));
-    this.allows = Uint8Array.from([...rules[list].map(({ action }) => action), rules.defaults[list]], (action: RuleAction) => (action === 'allow' ? 1 : 0));
+    this.allows = Uint8Array.from(
+      [...rules[list].map(({ action }) => action), rules.defaults[list]],
+      (action: RuleAction) => (action === 'allow' ? 1 : 0),
+    );
     this.hits = new Float64Array(this.allows.length);
     if (before === null) return;
     const known = new Map(before.data.map((data, i) => [data, before.hits[i]!]));
-    this.data.forEach((data, i) => { this.hits[i] = known.get(data) ?? 0; });
+    this.data.forEach((data, i) => {
+      this.hits[i] = known.get(data) ?? 0;
+    });
     this.hits[this.data.length] = before.hits.at(-1)!;
   }
 
@@ -84,7 +101,9 @@ export class Firewall {
   use(rules: RuleSet): void {
     this.#tallies = tallies(rules, this.#tallies);
     this.#rules = rules;
-    this.#inbound = isOpen(rules.inbound, rules.defaults.inbound) ? null : new FirstMatch(rules.inbound);
+    this.#inbound = isOpen(rules.inbound, rules.defaults.inbound)
+      ? null
+      : new FirstMatch(rules.inbound);
     if (this.#inbound !== null) this.#cache ??= new VerdictCache(PLACES);
     this.#generation += 1;
   }
@@ -99,13 +118,32 @@ export class Firewall {
   /** Whether a packet may come in; counted. `stream`: it opens one. `@hot` */
   admits({ source, destinationPort, service, dissemination }: Packet, stream: boolean): boolean {
     if (this.#inbound === null || source === this.#env.self) return true;
-    return this.#tallies.inbound.decide(this.#decidedBy(this.#inbound, source, destinationPort, modeOf(stream, service, dissemination)));
+    return this.#tallies.inbound.decide(
+      this.#decidedBy(
+        this.#inbound,
+        source,
+        destinationPort,
+        modeOf(stream, service, dissemination),
+      ),
+    );
   }
 
-  /** As `admits` a SYN, of a stream that is open; not counted. True of a node of which nothing is known any more: its silence ends it. */
-  keeps(source: NodeId, port: Port, { service, dissemination }: { readonly service: number; readonly dissemination: number }): boolean {
-    if (this.#inbound === null || source === this.#env.self || this.#env.namesOf(source) === null) return true;
-    return this.#tallies.inbound.allows[this.#decidedBy(this.#inbound, source, port, modeOf(true, service, dissemination))] === 1;
+  /**
+   * As `admits` a SYN, of a stream that is open; not counted. True of a node of which nothing is
+   * known any more: its silence ends it.
+   */
+  keeps(
+    source: NodeId,
+    port: Port,
+    { service, dissemination }: { readonly service: number; readonly dissemination: number },
+  ): boolean {
+    if (this.#inbound === null || source === this.#env.self || this.#env.namesOf(source) === null)
+      return true;
+    return (
+      this.#tallies.inbound.allows[
+        this.#decidedBy(this.#inbound, source, port, modeOf(true, service, dissemination))
+      ] === 1
+    );
   }
 
   #decidedBy(rules: FirstMatch, source: NodeId, port: Port, mode: number): number {
@@ -134,21 +172,34 @@ export class Firewall {
   mayReach(node: NodeId, host: string, port: Port): boolean {
     const { targets } = this.#rules;
     const names = this.#env.namesOf(node);
-    const rule = targets.findIndex((one) => isMeant(one, node, names) && hasTarget(one.targets, host, port));
+    const rule = targets.findIndex(
+      (one) => isMeant(one, node, names) && hasTarget(one.targets, host, port),
+    );
     return this.#tallies.targets.decide(rule < 0 ? targets.length : rule);
   }
 
   /* -------------------------------------------------------------- remote clients */
 
   /** Whether a remote client may send to `node`, or listen (`node`: this one); counted. `@hot` */
-  clientMay({ names, cache }: ClientScope, use: RuleUse, node: NodeId, port: Port, kind: RuleKind): boolean {
+  clientMay(
+    { names, cache }: ClientScope,
+    use: RuleUse,
+    node: NodeId,
+    port: Port,
+    kind: RuleKind,
+  ): boolean {
     const { clients, defaults } = this.#rules;
     if (isOpen(clients, defaults.clients)) return true;
     const generation = this.#current();
     const aim = (port << 2) | (use === 'send' ? 2 : 0) | (kind === 'stream' ? 1 : 0);
     let rule = cache.get(node, aim, generation);
     if (rule < 0) {
-      const found = clients.findIndex((one) => isClient(one, names) && fitsUse(one, use, node, this.#env.namesOf(node)) && fitsPort(one, port, kind));
+      const found = clients.findIndex(
+        (one) =>
+          isClient(one, names) &&
+          fitsUse(one, use, node, this.#env.namesOf(node)) &&
+          fitsPort(one, port, kind),
+      );
       rule = found < 0 ? clients.length : found;
       cache.set(node, aim, generation, rule);
     }
@@ -156,30 +207,57 @@ export class Firewall {
   }
 }
 
-function tallies(rules: RuleSet, before: Readonly<Record<RuleList, Tally>> | null): Readonly<Record<RuleList, Tally>> {
+function tallies(
+  rules: RuleSet,
+  before: Readonly<Record<RuleList, Tally>> | null,
+): Readonly<Record<RuleList, Tally>> {
   return {
-    inbound: new Tally(rules, 'inbound', before?.inbound ?? null), targets: new Tally(rules, 'targets', before?.targets ?? null), clients: new Tally(rules, 'clients', before?.clients ?? null),
+    inbound: new Tally(rules, 'inbound', before?.inbound ?? null),
+    targets: new Tally(rules, 'targets', before?.targets ?? null),
+    clients: new Tally(rules, 'clients', before?.clients ?? null),
   };
 }
 
 function isMeant({ nodes, groups }: Who, node: NodeId, names: SourceNames | null): boolean {
   if (nodes.length === 0 && groups.length === 0) return true;
-  return nodes.some((one) => one === node || (names !== null && one === names.name)) || (names !== null && groups.some((group) => names.groups.includes(group)));
+  return (
+    nodes.some((one) => one === node || (names !== null && one === names.name)) ||
+    (names !== null && groups.some((group) => names.groups.includes(group)))
+  );
 }
 
 function hasTarget(targets: readonly RuleTarget[], host: string, port: Port): boolean {
-  return targets.length === 0 || targets.some((target) => (target.host === null || target.host === host) && (target.port === null || target.port === port));
+  return (
+    targets.length === 0 ||
+    targets.some(
+      (target) =>
+        (target.host === null || target.host === host) &&
+        (target.port === null || target.port === port),
+    )
+  );
 }
 
 function isClient({ clients, groups }: ClientRule, names: SourceNames): boolean {
-  return (clients.length === 0 && groups.length === 0) || clients.includes(names.name) || groups.some((group) => names.groups.includes(group));
+  return (
+    (clients.length === 0 && groups.length === 0) ||
+    clients.includes(names.name) ||
+    groups.some((group) => names.groups.includes(group))
+  );
 }
 
-function fitsUse({ use, nodes }: ClientRule, asked: RuleUse, node: NodeId, names: SourceNames | null): boolean {
+function fitsUse(
+  { use, nodes }: ClientRule,
+  asked: RuleUse,
+  node: NodeId,
+  names: SourceNames | null,
+): boolean {
   if (use !== null && use !== asked) return false;
   return nodes.length === 0 || (asked === 'send' && isMeant({ nodes, groups: [] }, node, names));
 }
 
 function fitsPort({ ports, kind }: ClientRule, port: Port, asked: RuleKind): boolean {
-  return (kind === null || kind === asked) && (ports.length === 0 || ports.some(({ first, last }) => port >= first && port <= last));
+  return (
+    (kind === null || kind === asked) &&
+    (ports.length === 0 || ports.some(({ first, last }) => port >= first && port <= last))
+  );
 }

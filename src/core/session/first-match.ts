@@ -1,9 +1,11 @@
 /**
  * Finds the first of many rules that fits a source, a port and a mode, without going through them.
  *
- * Rules are laid out by whom they name: a node's id, a name, a group, or nobody in particular. A source is in few of these lists; of each the
- * first rule that fits a port is read from steps (from port p on it is rule r), made when they are first wanted, once for each mode. So
- * what a packet with a made-up source costs does not grow with the rules. Called by firewall.ts when its cache has no answer.
+ * Rules are laid out by whom they name: a node's id, a name, a group, or nobody in particular. A
+ * source is in few of these lists; of each the first rule that fits a port is read from steps (from
+ * port p on it is rule r), made when they are first wanted, once for each mode. So what a packet
+ * with a made-up source costs does not grow with the rules. Called by firewall.ts when its cache
+ * has no answer.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -11,11 +13,17 @@ import type { InboundRule } from './rules.ts';
 
 /** How a packet comes, as far as rules tell it apart: kind, service and dissemination. */
 export const MODES = 16;
-const STREAM = 8, SERVICE_SHIFT = 1, SERVICE_OTHER = 3;
+const STREAM = 8,
+  SERVICE_SHIFT = 1,
+  SERVICE_OTHER = 3;
 
 /** 0..MODES-1. Services and disseminations that there are not count as one each. */
 export function modeOf(stream: boolean, service: number, dissemination: number): number {
-  return (stream ? STREAM : 0) | (Math.min(service, SERVICE_OTHER) << SERVICE_SHIFT) | Math.min(dissemination, 1);
+  return (
+    (stream ? STREAM : 0) |
+    (Math.min(service, SERVICE_OTHER) << SERVICE_SHIFT) |
+    Math.min(dissemination, 1)
+  );
 }
 
 /** Name and groups by which a source is meant; an empty name is none. */
@@ -57,7 +65,8 @@ export class FirstMatch {
     best = Math.min(best, this.#byNode.get(source)?.first(port, mode, best) ?? best);
     if (names === null) return best;
     best = Math.min(best, this.#byName.get(names.name)?.first(port, mode, best) ?? best);
-    for (const group of names.groups) best = Math.min(best, this.#byGroup.get(group)?.first(port, mode, best) ?? best);
+    for (const group of names.groups)
+      best = Math.min(best, this.#byGroup.get(group)?.first(port, mode, best) ?? best);
     return best;
   }
 
@@ -69,18 +78,33 @@ export class FirstMatch {
 }
 
 /** Whether a rule is of this port and mode, whoever sends. */
-export function fits({ ports, kind, service, dissemination }: InboundRule, port: Port, mode: number): boolean {
-  return fitsMode(kind, service, dissemination, mode) && (ports.length === 0 || ports.some(({ first, last }) => port >= first && port <= last));
+export function fits(
+  { ports, kind, service, dissemination }: InboundRule,
+  port: Port,
+  mode: number,
+): boolean {
+  return (
+    fitsMode(kind, service, dissemination, mode) &&
+    (ports.length === 0 || ports.some(({ first, last }) => port >= first && port <= last))
+  );
 }
 
-function fitsMode(kind: InboundRule['kind'], service: number | null, dissemination: number | null, mode: number): boolean {
+function fitsMode(
+  kind: InboundRule['kind'],
+  service: number | null,
+  dissemination: number | null,
+  mode: number,
+): boolean {
   if (kind !== null && (kind === 'stream') !== ((mode & STREAM) !== 0)) return false;
   if (service !== null && service !== ((mode >> SERVICE_SHIFT) & 3)) return false;
   return dissemination === null || dissemination === (mode & 1);
 }
 
 /** From port `from[i]` on, up to `from[i + 1]`, the first rule is `rule[i]`. */
-interface Steps { readonly from: Uint16Array; readonly rule: Int32Array }
+interface Steps {
+  readonly from: Uint16Array;
+  readonly rule: Int32Array;
+}
 
 /** The rules that name one source, in their order. */
 class Listed {
@@ -96,7 +120,9 @@ class Listed {
     if (this.#at.at(-1) !== at) this.#at.push(at);
   }
 
-  /** Index of the first that fits, `none` for no one; `none` as well when it would be behind that. */
+  /**
+   * Index of the first that fits, `none` for no one; `none` as well when it would be behind that.
+   */
   first(port: Port, mode: number, none: number): number {
     if (this.#at.length <= SCANNED_MAX) {
       for (const at of this.#at) {
@@ -106,7 +132,8 @@ class Listed {
       return none;
     }
     const { from, rule } = (this.#steps[mode] ??= this.#makeSteps(mode));
-    let low = 0, high = from.length - 1;
+    let low = 0,
+      high = from.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if (from[middle]! <= port) low = middle;
@@ -115,7 +142,10 @@ class Listed {
     return Math.min(none, rule[low]!);
   }
 
-  /** Each rule takes the ports of its own that no earlier one has: `next` leaps over those that are taken. */
+  /**
+   * Each rule takes the ports of its own that no earlier one has: `next` leaps over those that are
+   * taken.
+   */
   #makeSteps(mode: number): Steps {
     const owner = new Int32Array(PORTS).fill(0x7fff_ffff);
     const next = new Int32Array(PORTS + 1);
@@ -123,7 +153,7 @@ class Listed {
     const free = (port: number): number => {
       let root = port;
       while (next[root] !== root) root = next[root]!;
-      for (let at = port; next[at] !== root && at !== root;) {
+      for (let at = port; next[at] !== root && at !== root; ) {
         const after = next[at]!;
         next[at] = root;
         at = after;
@@ -140,7 +170,8 @@ class Listed {
         }
       }
     }
-    const from: number[] = [], rule: number[] = [];
+    const from: number[] = [],
+      rule: number[] = [];
     for (let port = 0; port < PORTS; port += 1) {
       if (port > 0 && owner[port] === owner[port - 1]) continue;
       from.push(port);

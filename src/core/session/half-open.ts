@@ -1,8 +1,10 @@
 /**
- * Streams that others have begun to open and not confirmed yet: bounded, and nobody takes the places of all.
+ * Streams that others have begun to open and not confirmed yet: bounded, and nobody takes the
+ * places of all.
  *
- * Proved and claimed sources have places of their own, shared as origin.ts says. Whoever has most gives way to who has less; among equals
- * the oldest does once it had time to answer, so that a flood of made-up sources costs those of its own link some tries.
+ * Proved and claimed sources have places of their own, shared as origin.ts says. Whoever has most
+ * gives way to who has less; among equals the oldest does once it had time to answer, so that a
+ * flood of made-up sources costs those of its own link some tries.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -15,7 +17,13 @@ export const HALF_OPEN_PER_SOURCE_MAX = 64;
 /** Long enough for a confirmation: then it may give way to another of its like. */
 const PATIENCE: Micros = SECOND;
 
-interface Place { readonly group: NodeId; readonly source: NodeId; readonly authenticated: boolean; readonly listener: object; readonly since: Micros }
+interface Place {
+  readonly group: NodeId;
+  readonly source: NodeId;
+  readonly authenticated: boolean;
+  readonly listener: object;
+  readonly since: Micros;
+}
 
 export class HalfOpen<T> {
   /** The oldest first. */
@@ -38,7 +46,13 @@ export class HalfOpen<T> {
   }
 
   add(item: T, origin: Origin, listener: object, now: Micros): void {
-    this.#places.set(item, { group: groupOf(origin), source: origin.source, authenticated: origin.authenticated, listener, since: now });
+    this.#places.set(item, {
+      group: groupOf(origin),
+      source: origin.source,
+      authenticated: origin.authenticated,
+      listener,
+      since: now,
+    });
   }
 
   delete(item: T): boolean {
@@ -46,12 +60,19 @@ export class HalfOpen<T> {
   }
 
   /**
-   * Whether there is a place for a newcomer at `listener`, which has `backlog` for each kind of sources: 'free', 'none', or the item
-   * that has to give way for it.
+   * Whether there is a place for a newcomer at `listener`, which has `backlog` for each kind of
+   * sources: 'free', 'none', or the item that has to give way for it.
    */
-  room(origin: Origin, listener: object, backlog: number, now: Micros): 'free' | 'none' | { readonly instead: T } {
+  room(
+    origin: Origin,
+    listener: object,
+    backlog: number,
+    now: Micros,
+  ): 'free' | 'none' | { readonly instead: T } {
     const group = groupOf(origin);
-    let ofSource = 0, ofListener = 0, all = 0;
+    let ofSource = 0,
+      ofListener = 0,
+      all = 0;
     for (const place of this.#places.values()) {
       if (place.authenticated !== origin.authenticated) continue;
       all += 1;
@@ -60,10 +81,15 @@ export class HalfOpen<T> {
     }
     if (ofSource >= HALF_OPEN_PER_SOURCE_MAX) return 'none';
     if (ofListener < backlog && all < HALF_OPEN_MAX) return 'free';
-    const among = [...this.#places].filter(([, place]) => place.authenticated === origin.authenticated && (ofListener < backlog || place.listener === listener));
+    const among = [...this.#places].filter(
+      ([, place]) =>
+        place.authenticated === origin.authenticated &&
+        (ofListener < backlog || place.listener === listener),
+    );
     const greedy = largest(among, ([, place]) => place.group, group);
     const ofGreedy = among.filter(([, place]) => place.group === greedy.key);
-    // Within another's group its largest source gives way; within the newcomer's own, one that has more than it, or has had its time.
+    // Within another's group its largest source gives way; within the newcomer's own, one that has
+    // more than it, or has had its time.
     const inOwn = greedy.key === group;
     if (!inOwn && greedy.count <= greedy.own + 1) return 'none';
     const source = largest(ofGreedy, ([, place]) => place.source, inOwn ? origin.source : -1);
@@ -74,10 +100,15 @@ export class HalfOpen<T> {
 }
 
 /** The key that most of `items` have, how many do, and how many have the key `own`. */
-function largest<T>(items: readonly T[], keyOf: (item: T) => number, own: number): { readonly key: number; readonly count: number; readonly own: number } {
+function largest<T>(
+  items: readonly T[],
+  keyOf: (item: T) => number,
+  own: number,
+): { readonly key: number; readonly count: number; readonly own: number } {
   const counts = new Map<number, number>();
   for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1);
-  let key = own, count = counts.get(own) ?? 0;
+  let key = own,
+    count = counts.get(own) ?? 0;
   for (const [other, many] of counts) if (many > count) [key, count] = [other, many];
   return { key, count, own: counts.get(own) ?? 0 };
 }

@@ -1,8 +1,10 @@
 /**
- * Where a packet for this node came from, as far as that can't be forged: what is bounded here is shared by it.
+ * Where a packet for this node came from, as far as that can't be forged: what is bounded here is
+ * shared by it.
  *
- * Sources that are proved have a part of their own, shared by source. A claimed source is what anybody writes: their part is shared by the
- * link that they came on, which is no claim, and within a link by source.
+ * Sources that are proved have a part of their own, shared by source. A claimed source is what
+ * anybody writes: their part is shared by the link that they came on, which is no claim, and within
+ * a link by source.
  */
 
 import type { Holder } from '../base/fair-places.ts';

@@ -1,11 +1,14 @@
 /**
- * Putting fragmented datagrams together again at the destination, within bounds that no stranger uses up for others.
+ * Putting fragmented datagrams together again at the destination, within bounds that no stranger
+ * uses up for others.
  *
- * The caller names messages by a key (source, ports, message number). A message takes memory as its pieces arrive, so that whoever
- * sends one piece of a long one holds one. When all is taken somebody gives way: of the two kinds of origins (origin.ts) the one that has
- * more than half; in it the group that has most; in that a source that has more than a long message or two and most of these, its oldest
- * message first; and where nobody has so much, as when sources are made up, the message of which no piece came for longest. So one that
- * keeps coming stays, whoever else sends pieces by the same link. Messages time out, and are counted for each source.
+ * The caller names messages by a key (source, ports, message number). A message takes memory as its
+ * pieces arrive, so that whoever sends one piece of a long one holds one. When all is taken
+ * somebody gives way: of the two kinds of origins (origin.ts) the one that has more than half; in
+ * it the group that has most; in that a source that has more than a long message or two and most of
+ * these, its oldest message first; and where nobody has so much, as when sources are made up, the
+ * message of which no piece came for longest. So one that keeps coming stays, whoever else sends
+ * pieces by the same link. Messages time out, and are counted for each source.
  */
 
 import type { NodeId } from '../base/ids.ts';
@@ -16,7 +19,9 @@ import { groupOf, type Origin } from './origin.ts';
 
 /** A message of which no piece arrived for this long is given up. */
 export const REASSEMBLY_TIMEOUT: Micros = 5 * SECOND;
-/** A window of small messages, some of whose pieces are being sent again; bytes bound the long ones. */
+/**
+ * A window of small messages, some of whose pieces are being sent again; bytes bound the long ones.
+ */
 const PER_SOURCE_MAX = 1_024;
 /** Charged to each message on top of its pieces. */
 const MESSAGE_OVERHEAD_BYTES = 512;
@@ -40,10 +45,24 @@ interface Partial {
 }
 
 /** Each level holds its messages, the one first of which no piece came for longest. */
-interface Level { bytes: number; readonly partials: Map<string, Partial> }
-interface Source extends Level { readonly id: NodeId; readonly group: Group }
-interface Group extends Level { readonly id: NodeId; readonly kind: Kind; readonly sources: Map<NodeId, Source>; readonly greedy: Set<Source> }
-interface Kind { bytes: number; readonly groups: Map<NodeId, Group> }
+interface Level {
+  bytes: number;
+  readonly partials: Map<string, Partial>;
+}
+interface Source extends Level {
+  readonly id: NodeId;
+  readonly group: Group;
+}
+interface Group extends Level {
+  readonly id: NodeId;
+  readonly kind: Kind;
+  readonly sources: Map<NodeId, Source>;
+  readonly greedy: Set<Source>;
+}
+interface Kind {
+  bytes: number;
+  readonly groups: Map<NodeId, Group>;
+}
 
 export class Reassembly {
   readonly limitBytes: number;
@@ -72,10 +91,20 @@ export class Reassembly {
   }
 
   /**
-   * Piece `index` of `count` of a message named by `key` is `b[start..end)`; all pieces but the last have `pieceBytes`
-   * (checked by the caller). Returns the whole message when it was the last missing piece.
+   * Piece `index` of `count` of a message named by `key` is `b[start..end)`; all pieces but the
+   * last have `pieceBytes` (checked by the caller). Returns the whole message when it was the last
+   * missing piece.
    */
-  onPiece(key: string, origin: Origin, index: number, count: number, pieceBytes: number, b: Uint8Array, start: number, end: number): Uint8Array | null {
+  onPiece(
+    key: string,
+    origin: Origin,
+    index: number,
+    count: number,
+    pieceBytes: number,
+    b: Uint8Array,
+    start: number,
+    end: number,
+  ): Uint8Array | null {
     const partial = this.#all.partials.get(key) ?? this.#open(key, origin, count, pieceBytes);
     if (partial.places.length !== count) {
       this.#drops.count(DropReason.fragmentMalformed);
@@ -107,7 +136,15 @@ export class Reassembly {
     const of = this.#sourceOf(origin);
     if (of.partials.size >= PER_SOURCE_MAX) this.#giveUp(oldest(of), DropReason.fragmentTableFull);
     const partial: Partial = {
-      key, of, pieceBytes, bytes: new Uint8Array(0), capacity: 0, places: new Uint8Array(count), have: 0, inOrder: true, length: 0,
+      key,
+      of,
+      pieceBytes,
+      bytes: new Uint8Array(0),
+      capacity: 0,
+      places: new Uint8Array(count),
+      have: 0,
+      inOrder: true,
+      length: 0,
       deadline: this.#clock.now() + REASSEMBLY_TIMEOUT,
     };
     for (const level of [this.#all, of.group, of]) level.partials.set(key, partial);
@@ -117,11 +154,27 @@ export class Reassembly {
   }
 
   #sourceOf(origin: Origin): Source {
-    const kind = origin.authenticated ? this.#kinds.proved : this.#kinds.claimed, id = groupOf(origin);
+    const kind = origin.authenticated ? this.#kinds.proved : this.#kinds.claimed,
+      id = groupOf(origin);
     let group = kind.groups.get(id);
-    if (group === undefined) kind.groups.set(id, group = { id, kind, bytes: 0, partials: new Map(), sources: new Map(), greedy: new Set() });
+    if (group === undefined)
+      kind.groups.set(
+        id,
+        (group = {
+          id,
+          kind,
+          bytes: 0,
+          partials: new Map(),
+          sources: new Map(),
+          greedy: new Set(),
+        }),
+      );
     let source = group.sources.get(origin.source);
-    if (source === undefined) group.sources.set(origin.source, source = { id: origin.source, group, bytes: 0, partials: new Map() });
+    if (source === undefined)
+      group.sources.set(
+        origin.source,
+        (source = { id: origin.source, group, bytes: 0, partials: new Map() }),
+      );
     return source;
   }
 
@@ -164,7 +217,8 @@ export class Reassembly {
   }
 
   #remove(partial: Partial): void {
-    const { of, key } = partial, { group } = of;
+    const { of, key } = partial,
+      { group } = of;
     if (this.#latest === partial) this.#latest = null;
     for (const level of [this.#all, group, of]) level.partials.delete(key);
     this.#charge(partial, -MESSAGE_OVERHEAD_BYTES - partial.capacity * partial.pieceBytes);
@@ -210,7 +264,10 @@ function wholeOf({ bytes, places, pieceBytes, length, inOrder }: Partial): Uint8
   const whole = new Uint8Array(length);
   places.forEach((place, index) => {
     const at = (place - 1) * pieceBytes;
-    whole.set(bytes.subarray(at, at + Math.min(pieceBytes, length - index * pieceBytes)), index * pieceBytes);
+    whole.set(
+      bytes.subarray(at, at + Math.min(pieceBytes, length - index * pieceBytes)),
+      index * pieceBytes,
+    );
   });
   return whole;
 }

@@ -1,11 +1,14 @@
 /**
- * What all streams of a daemon together may hold of received data: who is charged for how much, and how far a window may grow.
+ * What all streams of a daemon together may hold of received data: who is charged for how much, and
+ * how far a window may grow.
  *
- * Owns the accounts; no stream's data. A window that was granted can't be taken back, so it is the grant that is charged, used or not, and
- * at least STREAM_WINDOW_LEAST for each stream: with that it makes progress whatever others do. Beyond it a stream may hold as much as is
- * free of a part of the limit, and all streams of one owner (a client) twice as much as is free (dynamic thresholds, Choudhury and Hahne 1998): the
- * greedy end up with equal parts, and room stays for whoever comes. So do streams that one stranger opened here, whichever program they are of.
- * Invariant: the sum of charges is at most the limit.
+ * Owns the accounts; no stream's data. A window that was granted can't be taken back, so it is the
+ * grant that is charged, used or not, and at least STREAM_WINDOW_LEAST for each stream: with that
+ * it makes progress whatever others do. Beyond it a stream may hold as much as is free of a part of
+ * the limit, and all streams of one owner (a client) twice as much as is free (dynamic thresholds,
+ * Choudhury and Hahne 1998): the greedy end up with equal parts, and room stays for whoever comes.
+ * So do streams that one stranger opened here, whichever program they are of. Invariant: the sum of
+ * charges is at most the limit.
  */
 
 import { addTo } from '../base/fair-places.ts';
@@ -47,8 +50,9 @@ export class ReceiveBudget {
   }
 
   /**
-   * How far the account's stream may have granted, `most` at most, whose owner has read `taken` bytes so far. While the half is free windows are as
-   * large as can be; then they grow with what is read, and a quarter is left for the least windows of those that come.
+   * How far the account's stream may have granted, `most` at most, whose owner has read `taken`
+   * bytes so far. While the half is free windows are as large as can be; then they grow with what
+   * is read, and a quarter is left for the least windows of those that come.
    */
   share(account: ReceiveAccount, most: number, taken: number): number {
     const { bytes, opener } = account;
@@ -56,12 +60,16 @@ export class ReceiveBudget {
     const ofOwner = OWNER_FACTOR * free - (this.#ofOwner.get(account.owner) ?? 0);
     const unread = Math.min(most, free - this.limit / 2) - bytes;
     const read = Math.min(most, STREAM_WINDOW_LEAST + 2 * taken, free - this.limit / 4) - bytes;
-    const ofOpener = opener === null ? Infinity : free - this.limit / 4 - (this.#ofOpener.get(opener) ?? 0);
+    const ofOpener =
+      opener === null ? Infinity : free - this.limit / 4 - (this.#ofOpener.get(opener) ?? 0);
     const growth = Math.min(Math.max(unread, read), ofOwner, ofOpener);
     return Math.min(most, Math.max(STREAM_WINDOW_LEAST, bytes, bytes + Math.floor(growth)));
   }
 
-  /** The stream has granted `granted` bytes that its owner has not taken, no more than its share allowed; `owner`: whose it is now. */
+  /**
+   * The stream has granted `granted` bytes that its owner has not taken, no more than its share
+   * allowed; `owner`: whose it is now.
+   */
   set(account: ReceiveAccount, granted: number, owner: object): void {
     if (owner !== account.owner) {
       const { bytes } = account;

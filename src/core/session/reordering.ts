@@ -1,10 +1,12 @@
 /**
- * How much later than others a segment may arrive before it counts as lost: the reordering window of RACK (RFC 8985).
+ * How much later than others a segment may arrive before it counts as lost: the reordering window
+ * of RACK (RFC 8985).
  *
- * Until a path has shown that it reorders, three later arrivals are enough (RFC 5681). From then on only time
- * counts: a quarter of the least round trip, a step more for each round trip in which something was sent again in
- * vain, at most a whole smoothed round trip (section 6.2). Steps are taken back when so many recoveries
- * went by without another. Plain arithmetic; StreamSender says what happened.
+ * Until a path has shown that it reorders, three later arrivals are enough (RFC 5681). From then on
+ * only time counts: a quarter of the least round trip, a step more for each round trip in which
+ * something was sent again in vain, at most a whole smoothed round trip (section 6.2). Steps are
+ * taken back when so many recoveries went by without another. Plain arithmetic; StreamSender says
+ * what happened.
  */
 
 import { NEVER, type Micros } from '../base/time.ts';

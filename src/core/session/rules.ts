@@ -1,30 +1,51 @@
 /**
- * Rules of a daemon's firewall: who may send what to this node's ports, reach targets behind it, and use it from afar.
+ * Rules of a daemon's firewall: who may send what to this node's ports, reach targets behind it,
+ * and use it from afar.
  *
- * Owns what a rule can say, and the words in which configs and operators read it back. Judging is firewall.ts's. Of a list the
- * first rule that fits decides, and its default where none does. Who says nothing means everybody, port and kind likewise.
+ * Owns what a rule can say, and the words in which configs and operators read it back. Judging is
+ * firewall.ts's. Of a list the first rule that fits decides, and its default where none does. Who
+ * says nothing means everybody, port and kind likewise.
  */
 
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../wire/packet.ts';
 
 export const RULE_ACTIONS = ['allow', 'deny'] as const;
 export type RuleAction = (typeof RULE_ACTIONS)[number];
 export const RULE_KINDS = ['stream', 'datagram'] as const;
 export type RuleKind = (typeof RULE_KINDS)[number];
 export const RULE_USES = ['send', 'listen'] as const;
-/** send: to a port of a node, by message or by opening a stream. listen: at a port of the daemon's node. */
+/**
+ * send: to a port of a node, by message or by opening a stream. listen: at a port of the daemon's
+ * node.
+ */
 export type RuleUse = (typeof RULE_USES)[number];
 export const RULE_LISTS = ['inbound', 'targets', 'clients'] as const;
 export type RuleList = (typeof RULE_LISTS)[number];
 
 /** Most rules of each list: inbound ones are indexed, the others are gone through. */
-export const RULES_MAX: Readonly<Record<RuleList, number>> = { inbound: 16_384, targets: 1_024, clients: 1_024 };
+export const RULES_MAX: Readonly<Record<RuleList, number>> = {
+  inbound: 16_384,
+  targets: 1_024,
+  clients: 1_024,
+};
 
 /** Both inclusive, 1..65535. */
-export interface PortRange { readonly first: Port; readonly last: Port }
+export interface PortRange {
+  readonly first: Port;
+  readonly last: Port;
+}
 
-/** Nodes by id or by name, and groups of certificates. Fits who is in one of them; with neither, everybody. */
+/**
+ * Nodes by id or by name, and groups of certificates. Fits who is in one of them; with neither,
+ * everybody.
+ */
 export interface Who {
   readonly nodes: readonly (NodeId | string)[];
   readonly groups: readonly string[];
@@ -43,7 +64,10 @@ export interface InboundRule extends Who {
 }
 
 /** A host in canonical form and a port; null: any. */
-export interface RuleTarget { readonly host: string | null; readonly port: Port | null }
+export interface RuleTarget {
+  readonly host: string | null;
+  readonly port: Port | null;
+}
 
 /** Of what other nodes reach through `spines expose` on this one. */
 export interface TargetRule extends Who {
@@ -75,10 +99,17 @@ export interface RuleSet {
 
 /** No rules: everything goes. */
 export const NO_RULES: RuleSet = Object.freeze({
-  defaults: Object.freeze({ inbound: 'allow', targets: 'allow', clients: 'allow' }), inbound: Object.freeze([]), targets: Object.freeze([]), clients: Object.freeze([]),
+  defaults: Object.freeze({ inbound: 'allow', targets: 'allow', clients: 'allow' }),
+  inbound: Object.freeze([]),
+  targets: Object.freeze([]),
+  clients: Object.freeze([]),
 });
 
-const SERVICES: Readonly<Record<RuleService, number>> = { 'best-effort': SERVICE_BEST_EFFORT, reliable: SERVICE_RELIABLE, realtime: SERVICE_REALTIME };
+const SERVICES: Readonly<Record<RuleService, number>> = {
+  'best-effort': SERVICE_BEST_EFFORT,
+  reliable: SERVICE_RELIABLE,
+  realtime: SERVICE_REALTIME,
+};
 export type RuleService = 'best-effort' | 'reliable' | 'realtime';
 
 export function ruleService(name: RuleService): number {
@@ -92,27 +123,64 @@ export function ruleDissemination(name: 'link-state' | 'byzantine'): number {
 /** A rule in the words of the config file; what it leaves open is left out. */
 export type RuleData = Readonly<Record<string, string | readonly string[]>>;
 
-export function inboundData({ action, nodes, groups, ports, kind, service, dissemination }: InboundRule): RuleData {
+export function inboundData({
+  action,
+  nodes,
+  groups,
+  ports,
+  kind,
+  service,
+  dissemination,
+}: InboundRule): RuleData {
   return {
-    action, ...listed('node', nodes.map(nodeText)), ...listed('group', groups), ...listed('port', ports.map(portText)), ...(kind === null ? {} : { kind }),
-    ...(service === null ? {} : { link: serviceText(service) }), ...(dissemination === null ? {} : { routing: dissemination === DISSEMINATION_BYZANTINE ? 'byzantine' : 'link-state' }),
+    action,
+    ...listed('node', nodes.map(nodeText)),
+    ...listed('group', groups),
+    ...listed('port', ports.map(portText)),
+    ...(kind === null ? {} : { kind }),
+    ...(service === null ? {} : { link: serviceText(service) }),
+    ...(dissemination === null
+      ? {}
+      : { routing: dissemination === DISSEMINATION_BYZANTINE ? 'byzantine' : 'link-state' }),
   };
 }
 
 export function targetData({ action, nodes, groups, targets }: TargetRule): RuleData {
-  return { action, ...listed('node', nodes.map(nodeText)), ...listed('group', groups), ...listed('target', targets.map(targetText)) };
+  return {
+    action,
+    ...listed('node', nodes.map(nodeText)),
+    ...listed('group', groups),
+    ...listed('target', targets.map(targetText)),
+  };
 }
 
-export function clientData({ action, clients, groups, use, nodes, ports, kind }: ClientRule): RuleData {
+export function clientData({
+  action,
+  clients,
+  groups,
+  use,
+  nodes,
+  ports,
+  kind,
+}: ClientRule): RuleData {
   return {
-    action, ...listed('client', clients), ...listed('group', groups), ...(use === null ? {} : { use }), ...listed('node', nodes.map(nodeText)),
-    ...listed('port', ports.map(portText)), ...(kind === null ? {} : { kind }),
+    action,
+    ...listed('client', clients),
+    ...listed('group', groups),
+    ...(use === null ? {} : { use }),
+    ...listed('node', nodes.map(nodeText)),
+    ...listed('port', ports.map(portText)),
+    ...(kind === null ? {} : { kind }),
   };
 }
 
 /** All rules of a list, in their order. */
 export function rulesData(rules: RuleSet, list: RuleList): RuleData[] {
-  return list === 'inbound' ? rules.inbound.map(inboundData) : list === 'targets' ? rules.targets.map(targetData) : rules.clients.map(clientData);
+  return list === 'inbound'
+    ? rules.inbound.map(inboundData)
+    : list === 'targets'
+      ? rules.targets.map(targetData)
+      : rules.clients.map(clientData);
 }
 
 export function rulesCount(rules: RuleSet): number {
@@ -124,7 +192,10 @@ export function sameRules(a: RuleSet, b: RuleSet): boolean {
 }
 
 /** Whether nothing is refused, whatever comes. */
-export function isOpen(rules: readonly { readonly action: RuleAction }[], otherwise: RuleAction): boolean {
+export function isOpen(
+  rules: readonly { readonly action: RuleAction }[],
+  otherwise: RuleAction,
+): boolean {
   return rules.length === 0 && otherwise === 'allow';
 }
 

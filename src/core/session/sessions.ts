@@ -1,9 +1,10 @@
 /**
  * The sessions of a daemon: which local port belongs to whom, how messages become packets and back.
  *
- * Owns the port table, datagram sessions and reassembly. Its users are client ports (programs outside) and
- * flows inside the simulator; both see the same interface. Does not know how a packet travels: it hands
- * packets to Dissemination and is handed those for this node. `@hot` for messages that fit one packet.
+ * Owns the port table, datagram sessions and reassembly. Its users are client ports (programs
+ * outside) and flows inside the simulator; both see the same interface. Does not know how a packet
+ * travels: it hands packets to Dissemination and is handed those for this node. `@hot` for messages
+ * that fit one packet.
  */
 
 import type { Draws } from '../base/draws.ts';
@@ -13,16 +14,44 @@ import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import {
-  decodeFragmentHead, encodeFragmentHead, FRAGMENT_BYTES, FRAGMENT_HEAD_BYTES, MESSAGE_BYTES_MAX, type FragmentHead,
+  decodeFragmentHead,
+  encodeFragmentHead,
+  FRAGMENT_BYTES,
+  FRAGMENT_HEAD_BYTES,
+  MESSAGE_BYTES_MAX,
+  type FragmentHead,
 } from '../wire/fragment.ts';
 import {
-  demandsProof, DISSEMINATION_LINK_STATE, KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, KIND_SEQUENCED, Packet, PRIORITY_DEFAULT, SERVICE_BEST_EFFORT, SERVICE_RELIABLE, TTL_DEFAULT,
+  demandsProof,
+  DISSEMINATION_LINK_STATE,
+  KIND_DATAGRAM,
+  KIND_FRAGMENT,
+  KIND_PIECE,
+  KIND_SEQUENCED,
+  Packet,
+  PRIORITY_DEFAULT,
+  SERVICE_BEST_EFFORT,
+  SERVICE_RELIABLE,
+  TTL_DEFAULT,
 } from '../wire/packet.ts';
 import { decodeNotice, makeNotice, NOTICE_NO_ROUTE, type Notice } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import { decodePieceHead, encodePieceHead, PIECE_HEAD_BYTES, pieceCount, pieceShare, type PieceHead } from '../wire/piece.ts';
+import {
+  decodePieceHead,
+  encodePieceHead,
+  PIECE_HEAD_BYTES,
+  pieceCount,
+  pieceShare,
+  type PieceHead,
+} from '../wire/piece.ts';
 import { SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
-import { decodeSequencedHead, encodeSequencedHead, PIECE_BYTES, SEQUENCED_HEAD_BYTES, type SequencedHead } from '../wire/sequenced.ts';
+import {
+  decodeSequencedHead,
+  encodeSequencedHead,
+  PIECE_BYTES,
+  SEQUENCED_HEAD_BYTES,
+  type SequencedHead,
+} from '../wire/sequenced.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
@@ -30,18 +59,39 @@ import type { Firewall } from './firewall.ts';
 import { groupOf } from './origin.ts';
 import { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
-import { flowKey, Throttles, THROTTLES_OF_SESSION_MAX, type Sender, type Throttle, type ThrottlesOf } from './throttles.ts';
+import {
+  flowKey,
+  Throttles,
+  THROTTLES_OF_SESSION_MAX,
+  type Sender,
+  type Throttle,
+  type ThrottlesOf,
+} from './throttles.ts';
 
 /** Messages ago that a notice may quote. */
 const QUOTED_MAX = 1_000_000;
 
 /** Who owns a datagram session. */
 export interface DatagramOwner {
-  /** A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner dropped it. `proved`: its source is what it says. */
-  onMessage(session: DatagramSession, source: NodeId, sourcePort: Port, bytes: Uint8Array, start: number, end: number, proved: boolean): boolean;
+  /**
+   * A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner
+   * dropped it. `proved`: its source is what it says.
+   */
+  onMessage(
+    session: DatagramSession,
+    source: NodeId,
+    sourcePort: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    proved: boolean,
+  ): boolean;
   /** After a `send` that was refused for lack of room: there is room again. */
   onWritable(session: DatagramSession): void;
-  /** `count` packets that were sent to `destination` are lost on the way, a node says, as `reason` has it. */
+  /**
+   * `count` packets that were sent to `destination` are lost on the way, a node says, as `reason`
+   * has it.
+   */
   onLost?(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void;
 }
 
@@ -130,14 +180,22 @@ export class Sessions {
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
-  /** Numbers of sources that are proved, and of those that anybody may name: these must not make a message of those one that came. */
+  /**
+   * Numbers of sources that are proved, and of those that anybody may name: these must not make a
+   * message of those one that came.
+   */
   readonly #delivered = { proved: new AtMostOnce(), claimed: new AtMostOnce() };
 
   constructor(env: SessionsEnvironment) {
     this.#env = env;
     this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
     const { clock, timers, pool } = env;
-    this.#throttles = new Throttles({ clock, timers, pool, send: (kept, session) => this.#sendHeld(kept, session) });
+    this.#throttles = new Throttles({
+      clock,
+      timers,
+      pool,
+      send: (kept, session) => this.#sendHeld(kept, session),
+    });
   }
 
   /** Bound sessions. */
@@ -148,17 +206,23 @@ export class Sessions {
   open(owner: DatagramOwner, options: DatagramOptions = {}): DatagramSession {
     const session = new DatagramSession(owner, options);
     session.run = this.#env.draws.u32();
-    session.secret = this.#env.endToEnd && (options.secrecy ?? this.#env.secrecy()) === 'end-to-end';
+    session.secret =
+      this.#env.endToEnd && (options.secrecy ?? this.#env.secrecy()) === 'end-to-end';
     return session;
   }
 
   /** Binds to `port`, 0 = any free one. Throws SpinesError EADDRINUSE, EINVAL (already bound). */
   bind(session: DatagramSession, port: Port): Port {
     if (session.closed) throw new SpinesError('EBADF', 'the socket is closed');
-    if (session.port !== 0) throw new SpinesError('EINVAL', `the socket is already bound to port ${session.port}`);
+    if (session.port !== 0)
+      throw new SpinesError('EINVAL', `the socket is already bound to port ${session.port}`);
     const chosen = port === 0 ? this.#freePort() : port;
     if (this.#byPort.has(chosen)) {
-      throw new SpinesError('EADDRINUSE', `port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for any free one`);
+      throw new SpinesError(
+        'EADDRINUSE',
+        `port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for ` +
+          'any free one',
+      );
     }
     session.port = chosen;
     this.#byPort.set(chosen, session);
@@ -172,17 +236,29 @@ export class Sessions {
   }
 
   /**
-   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message. Binds an unbound session first.
-   * DropReason.none: every piece was taken. linkQueueFull sets `blocked`: wait for onWritable.
+   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message. Binds an unbound session
+   * first. DropReason.none: every piece was taken. linkQueueFull sets `blocked`: wait for
+   * onWritable.
    */
-  send(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+  send(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const length = end - start;
     if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
-    const reason = session.secret && session.dissemination === DISSEMINATION_LINK_STATE ? this.#sendSecret(session, destination, port, bytes, start, end)
-      : session.service === SERVICE_RELIABLE ? this.#sendSequenced(session, destination, port, bytes, start, end) : length <= PAYLOAD_BYTES_MAX
-      ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
-      : this.#sendFragments(session, destination, port, bytes, start, end);
+    const reason =
+      session.secret && session.dissemination === DISSEMINATION_LINK_STATE
+        ? this.#sendSecret(session, destination, port, bytes, start, end)
+        : session.service === SERVICE_RELIABLE
+          ? this.#sendSequenced(session, destination, port, bytes, start, end)
+          : length <= PAYLOAD_BYTES_MAX
+            ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
+            : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
     if (this.#mustWait(session, this.#packet)) {
       session.blocked = true;
@@ -211,14 +287,23 @@ export class Sessions {
       return;
     }
     if (packet.kind === KIND_PIECE) this.#onPiece(session, packet);
-    else if (packet.kind === KIND_DATAGRAM) this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
+    else if (packet.kind === KIND_DATAGRAM)
+      this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
     else if (packet.kind === KIND_FRAGMENT) this.#onFragment(session, packet);
     else this.#onSequenced(session, packet);
   }
 
   onLinkWritable(): void {
     for (const [session, { destination, port, kind }] of [...this.#blocked]) {
-      this.#waiting.nameFlow(kind, session, this.#env.self, session.port, destination, port, session.owner);
+      this.#waiting.nameFlow(
+        kind,
+        session,
+        this.#env.self,
+        session.port,
+        destination,
+        port,
+        session.owner,
+      );
       // Whoever came first may have taken the room again: the rest keep their places before it.
       if (this.#mustWait(session, this.#waiting)) continue;
       this.#blocked.delete(session);
@@ -227,7 +312,10 @@ export class Sessions {
     }
   }
 
-  /** A node on the way says that a flow of ours is too fast there, or lost something; a hint, believed of flows that it has seen. */
+  /**
+   * A node on the way says that a flow of ours is too fast there, or lost something; a hint,
+   * believed of flows that it has seen.
+   */
   onNotice(packet: Packet): void {
     const reason = this.#onNotice(packet);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
@@ -243,12 +331,24 @@ export class Sessions {
     const reason = decodeNotice(packet.bytes, packet.payloadStart, packet.end, notice);
     if (reason !== DropReason.none) return reason;
     const session = this.#byPort.get(notice.sourcePort);
-    if (session === undefined || session.service !== SERVICE_RELIABLE || !isOurs(session, notice, packet.authenticated)) return DropReason.noticeUnasked;
+    if (
+      session === undefined ||
+      session.service !== SERVICE_RELIABLE ||
+      !isOurs(session, notice, packet.authenticated)
+    )
+      return DropReason.noticeUnasked;
     const { destination, destinationPort, dropped, rate } = notice;
-    if (dropped > 0) session.owner.onLost?.(session, destination, notice.reason === NOTICE_NO_ROUTE ? DropReason.waitedTooLong : DropReason.linkQueueFull, dropped);
+    if (dropped > 0)
+      session.owner.onLost?.(
+        session,
+        destination,
+        notice.reason === NOTICE_NO_ROUTE ? DropReason.waitedTooLong : DropReason.linkQueueFull,
+        dropped,
+      );
     if (notice.reason === NOTICE_NO_ROUTE) return DropReason.none;
     // Who has the packets in his hands could drop them as well; nobody else slows a flow.
-    if (!this.#env.dissemination.onTheWay(packet.source, destination)) return DropReason.noticeUnasked;
+    if (!this.#env.dissemination.onTheWay(packet.source, destination))
+      return DropReason.noticeUnasked;
     const key = flowKey(destination, destinationPort);
     const throttles = (session.throttles ??= new Map<number, Throttle>());
     const known = throttles.get(key);
@@ -260,22 +360,39 @@ export class Sessions {
     const throttle = this.#throttle(session, key, rate);
     throttles.set(key, throttle);
     // What it has sent before leaves at its rate as well.
-    this.#waiting.nameFlow(session.secret ? KIND_DATAGRAM : KIND_SEQUENCED, session, this.#env.self, session.port, destination, destinationPort, session.owner);
+    this.#waiting.nameFlow(
+      session.secret ? KIND_DATAGRAM : KIND_SEQUENCED,
+      session,
+      this.#env.self,
+      session.port,
+      destination,
+      destinationPort,
+      session.owner,
+    );
     this.#env.dissemination.recall(this.#waiting, (kept) => throttle.adopt(kept));
     return DropReason.none;
   }
 
   #throttle(session: DatagramSession, key: number, rate: number): Throttle {
-    return this.#throttles.add(rate, session, () => this.onLinkWritable(), () => {
-      session.throttles!.delete(key);
-      if (session.throttles!.size === 0) session.throttles = null;
-    });
+    return this.#throttles.add(
+      rate,
+      session,
+      () => this.onLinkWritable(),
+      () => {
+        session.throttles!.delete(key);
+        if (session.throttles!.size === 0) session.throttles = null;
+      },
+    );
   }
 
   /** Sends what waited in a throttle; false: not now. */
   #sendHeld(kept: KeptPacket, { owner, secret }: Sender): boolean {
-    const packet = this.#held, { dissemination } = this.#env;
-    if (packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none) return true;
+    const packet = this.#held,
+      { dissemination } = this.#env;
+    if (
+      packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none
+    )
+      return true;
     packet.user = owner;
     packet.secret = secret;
     if (dissemination.congested(packet)) return false;
@@ -288,7 +405,10 @@ export class Sessions {
 
   /** The flow of `packet` is to wait, for a queue here or for one on the way. */
   #mustWait(session: DatagramSession, packet: Packet): boolean {
-    return session.throttles?.get(flowKey(packet.destination, packet.destinationPort))?.long === true || this.#env.dissemination.congested(packet);
+    return (
+      session.throttles?.get(flowKey(packet.destination, packet.destinationPort))?.long === true ||
+      this.#env.dissemination.congested(packet)
+    );
   }
 
   #onFragment(session: DatagramSession, packet: Packet): void {
@@ -299,9 +419,20 @@ export class Sessions {
       return;
     }
     // Pieces of proved and of claimed sources never meet in one message.
-    const key = `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${head.message}`;
+    const key =
+      `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ` +
+      `${packet.destinationPort} ${head.message}`;
     const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
-    const message = this.reassembly.onPiece(key, packet, head.index, head.count, FRAGMENT_BYTES, packet.bytes, start, packet.end);
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      FRAGMENT_BYTES,
+      packet.bytes,
+      start,
+      packet.end,
+    );
     if (message !== null) this.#deliver(session, packet, message, 0, message.length);
   }
 
@@ -309,13 +440,26 @@ export class Sessions {
   #onPiece(session: DatagramSession, packet: Packet): void {
     const head = this.#piece;
     // What nobody sealed has other pieces.
-    const reason = packet.authenticated ? decodePieceHead(packet.bytes, packet.payloadStart, packet.end, head) : DropReason.fragmentMalformed;
+    const reason = packet.authenticated
+      ? decodePieceHead(packet.bytes, packet.payloadStart, packet.end, head)
+      : DropReason.fragmentMalformed;
     if (reason !== DropReason.none) {
       this.#env.drops.count(reason);
       return;
     }
-    const key = `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ${packet.service} ${head.message} ${head.length}`;
-    const message = this.reassembly.onPiece(key, packet, head.index, head.count, pieceShare(head), packet.bytes, packet.payloadStart + PIECE_HEAD_BYTES, packet.end);
+    const key =
+      `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ` +
+      `${packet.service} ${head.message} ${head.length}`;
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      pieceShare(head),
+      packet.bytes,
+      packet.payloadStart + PIECE_HEAD_BYTES,
+      packet.end,
+    );
     if (message !== null) this.#deliver(session, packet, message, 0, message.length);
   }
 
@@ -325,7 +469,8 @@ export class Sessions {
     const { source, sourcePort } = packet;
     const delivered = packet.authenticated ? this.#delivered.proved : this.#delivered.claimed;
     let reason = decodeSequencedHead(packet.bytes, packet.payloadStart, packet.end, head);
-    if (reason === DropReason.none && !delivered.isNew(source, sourcePort, head.run, head.message)) reason = DropReason.sequencedDuplicate;
+    if (reason === DropReason.none && !delivered.isNew(source, sourcePort, head.run, head.message))
+      reason = DropReason.sequencedDuplicate;
     if (reason !== DropReason.none) {
       this.#env.drops.count(reason);
       return;
@@ -336,16 +481,43 @@ export class Sessions {
       this.#deliver(session, packet, packet.bytes, start, packet.end);
       return;
     }
-    const key = `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ${head.message} sequenced`;
+    const key =
+      `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ` +
+      `${head.message} sequenced`;
     const { run, message: number } = head;
-    const message = this.reassembly.onPiece(key, packet, head.index, head.count, PIECE_BYTES, packet.bytes, start, packet.end);
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      PIECE_BYTES,
+      packet.bytes,
+      start,
+      packet.end,
+    );
     if (message === null) return;
     delivered.record(source, sourcePort, run, number, groupOf(packet));
     this.#deliver(session, packet, message, 0, message.length);
   }
 
-  #deliver(session: DatagramSession, packet: Packet, bytes: Uint8Array, start: number, end: number): void {
-    if (session.owner.onMessage(session, packet.source, packet.sourcePort, bytes, start, end, packet.authenticated)) {
+  #deliver(
+    session: DatagramSession,
+    packet: Packet,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    if (
+      session.owner.onMessage(
+        session,
+        packet.source,
+        packet.sourcePort,
+        bytes,
+        start,
+        end,
+        packet.authenticated,
+      )
+    ) {
       session.received += 1;
       return;
     }
@@ -354,8 +526,16 @@ export class Sessions {
   }
 
   /** Sealed from end to end: in one packet where it fits, else in even pieces. */
-  #sendSecret(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
-    if (end - start <= SEALED_PAYLOAD_BYTES_MAX) return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
+  #sendSecret(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
+    if (end - start <= SEALED_PAYLOAD_BYTES_MAX)
+      return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
     const piece = this.#piece;
     piece.message = this.#env.draws.u32();
     piece.length = end - start;
@@ -364,13 +544,29 @@ export class Sessions {
     for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
       const from = start + piece.index * share;
       encodePieceHead(piece, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(session, KIND_PIECE, destination, port, bytes, from, Math.min(end, from + share), PIECE_HEAD_BYTES);
+      const reason = this.#sendPacket(
+        session,
+        KIND_PIECE,
+        destination,
+        port,
+        bytes,
+        from,
+        Math.min(end, from + share),
+        PIECE_HEAD_BYTES,
+      );
       if (reason !== DropReason.none) return reason;
     }
     return DropReason.none;
   }
 
-  #sendFragments(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+  #sendFragments(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const fragment = this.#fragment;
     // A count would tell whoever gets one message what the next to somebody else is called.
     fragment.message = this.#env.draws.u32();
@@ -379,13 +575,29 @@ export class Sessions {
       const from = start + fragment.index * FRAGMENT_BYTES;
       const to = Math.min(end, from + FRAGMENT_BYTES);
       encodeFragmentHead(fragment, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(session, KIND_FRAGMENT, destination, port, bytes, from, to, FRAGMENT_HEAD_BYTES);
+      const reason = this.#sendPacket(
+        session,
+        KIND_FRAGMENT,
+        destination,
+        port,
+        bytes,
+        from,
+        to,
+        FRAGMENT_HEAD_BYTES,
+      );
       if (reason !== DropReason.none) return reason;
     }
     return DropReason.none;
   }
 
-  #sendSequenced(session: DatagramSession, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number): DropReason {
+  #sendSequenced(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const head = this.#sequenced;
     head.run = session.run;
     head.message = session.nextMessage;
@@ -395,23 +607,52 @@ export class Sessions {
     for (head.index = 0; head.index < head.count; head.index += 1) {
       const from = start + head.index * PIECE_BYTES;
       encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(session, KIND_SEQUENCED, destination, port, bytes, from, Math.min(end, from + PIECE_BYTES), SEQUENCED_HEAD_BYTES);
+      const reason = this.#sendPacket(
+        session,
+        KIND_SEQUENCED,
+        destination,
+        port,
+        bytes,
+        from,
+        Math.min(end, from + PIECE_BYTES),
+        SEQUENCED_HEAD_BYTES,
+      );
       if (reason !== DropReason.none) return reason;
     }
     return DropReason.none;
   }
 
   #sendPacket(
-    session: DatagramSession, kind: number, destination: NodeId, port: Port, bytes: Uint8Array, start: number, end: number, headBytes: number,
+    session: DatagramSession,
+    kind: number,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    headBytes: number,
   ): DropReason {
     const packet = this.#packet;
     const payloadAt = OVERLAY_HEADER_BYTES + headBytes;
-    this.#scratch.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), payloadAt);
-    packet.compose(this.#scratch, payloadAt + end - start, kind, session, this.#env.self, session.port, destination, port);
+    this.#scratch.set(
+      start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+      payloadAt,
+    );
+    packet.compose(
+      this.#scratch,
+      payloadAt + end - start,
+      kind,
+      session,
+      this.#env.self,
+      session.port,
+      destination,
+      port,
+    );
     packet.user = session.owner;
     packet.secret = session.secret;
     const throttle = session.throttles?.get(flowKey(destination, port));
-    if (throttle !== undefined && !throttle.passes(packet)) return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
+    if (throttle !== undefined && !throttle.passes(packet))
+      return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
     return this.#env.dissemination.originate(packet);
   }
 
@@ -423,9 +664,13 @@ export class Sessions {
 }
 
 /**
- * The notice quotes a packet that the session has sent lately: runs are drawn so that nobody can guess them. What is sealed shows none of that: there whoever
- * says so must be known.
+ * The notice quotes a packet that the session has sent lately: runs are drawn so that nobody can
+ * guess them. What is sealed shows none of that: there whoever says so must be known.
  */
-function isOurs({ run, nextMessage, secret }: DatagramSession, { quoteHigh, quoteLow }: Notice, proved: boolean): boolean {
-  return secret ? proved : quoteHigh === run && ((nextMessage - 1 - quoteLow) >>> 0) < QUOTED_MAX;
+function isOurs(
+  { run, nextMessage, secret }: DatagramSession,
+  { quoteHigh, quoteLow }: Notice,
+  proved: boolean,
+): boolean {
+  return secret ? proved : quoteHigh === run && (nextMessage - 1 - quoteLow) >>> 0 < QUOTED_MAX;
 }

@@ -1,16 +1,19 @@
 /**
  * When a stream asks its far end for a sign of life, and when it gives the far end up.
  *
- * Owns the two limits and what they are counted from. The silence limit runs from the first thing that went unanswered, or from when the
- * route was lost, whichever is earlier, and anew with everything that is heard: an outage shorter than it ends no stream, however the
- * keepalive falls. Knows no timers and no packets; called by stream.ts.
+ * Owns the two limits and what they are counted from. The silence limit runs from the first thing
+ * that went unanswered, or from when the route was lost, whichever is earlier, and anew with
+ * everything that is heard: an outage shorter than it ends no stream, however the keepalive falls.
+ * Knows no timers and no packets; called by stream.ts.
  */
 
 import { MILLISECOND, NEVER, SECOND, type Micros } from '../base/time.ts';
 
 /** A daemon's limits, for streams that have none of their own. */
 export interface LivenessLimits {
-  /** Without any sign of life from the far end, although asked, the stream fails after this long. */
+  /**
+   * Without any sign of life from the far end, although asked, the stream fails after this long.
+   */
   readonly silenceUs: Micros;
   /** An idle stream asks for a sign of life this often; 0: it does not. */
   readonly keepaliveUs: Micros;
@@ -33,7 +36,10 @@ export const LIMIT_MAX: Micros = 86_400 * SECOND;
 const ASK_AGAIN_MAX: Micros = 5 * SECOND;
 const ASK_AGAIN_MIN: Micros = 200 * MILLISECOND;
 
-/** A keepalive that nobody set is no longer than half the silence limit: an idle far end that dies is noticed soon after that, too. */
+/**
+ * A keepalive that nobody set is no longer than half the silence limit: an idle far end that dies
+ * is noticed soon after that, too.
+ */
 export function keepaliveWithin(silenceUs: Micros, keepaliveUs: Micros): Micros {
   return Math.min(keepaliveUs, Math.floor(silenceUs / 2));
 }
@@ -48,7 +54,10 @@ function silenceOf(own: OwnLimits, daemon: LivenessLimits): Micros {
 }
 
 function keepaliveOf({ silenceUs, keepaliveUs }: OwnLimits, daemon: LivenessLimits): Micros {
-  return keepaliveUs ?? (silenceUs === null ? daemon.keepaliveUs : keepaliveWithin(silenceUs, daemon.keepaliveUs));
+  return (
+    keepaliveUs ??
+    (silenceUs === null ? daemon.keepaliveUs : keepaliveWithin(silenceUs, daemon.keepaliveUs))
+  );
 }
 
 export class StreamLiveness {
@@ -96,15 +105,27 @@ export class StreamLiveness {
     return keepaliveUs === 0 ? NEVER : this.heardAt + keepaliveUs;
   }
 
-  /** When the far end is given up, unless it is heard before. `outstanding`: something sent is not acknowledged. */
+  /**
+   * When the far end is given up, unless it is heard before. `outstanding`: something sent is not
+   * acknowledged.
+   */
   silentAt(limits: LivenessLimits, outstanding: boolean): Micros {
     const waiting = outstanding || this.askedAt > this.heardAt;
-    const from = Math.min(waiting ? Math.max(this.heardAt, this.#unansweredFrom === NEVER ? 0 : this.#unansweredFrom) : NEVER, this.#noRouteFrom);
+    const from = Math.min(
+      waiting
+        ? Math.max(this.heardAt, this.#unansweredFrom === NEVER ? 0 : this.#unansweredFrom)
+        : NEVER,
+      this.#noRouteFrom,
+    );
     return from === NEVER ? NEVER : Math.max(from, this.heardAt) + silenceOf(this.own, limits);
   }
 
   #askAgainUs(limits: LivenessLimits, keepaliveUs: Micros): Micros {
-    const often = Math.min(ASK_AGAIN_MAX, Math.floor(silenceOf(this.own, limits) / 4), keepaliveUs === 0 ? NEVER : Math.floor(keepaliveUs / 3));
+    const often = Math.min(
+      ASK_AGAIN_MAX,
+      Math.floor(silenceOf(this.own, limits) / 4),
+      keepaliveUs === 0 ? NEVER : Math.floor(keepaliveUs / 3),
+    );
     return Math.max(ASK_AGAIN_MIN, often);
   }
 }

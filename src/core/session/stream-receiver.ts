@@ -1,9 +1,9 @@
 /**
- * The receiving half of a stream: puts segments in order, keeps what the owner has not taken, and knows what to
- * acknowledge.
+ * The receiving half of a stream: puts segments in order, keeps what the owner has not taken, and
+ * knows what to acknowledge.
  *
- * Bounded by the window it advertises, whose right edge never moves back. Knows no timers and sends nothing: Stream
- * asks it when to acknowledge and what.
+ * Bounded by the window it advertises, whose right edge never moves back. Knows no timers and sends
+ * nothing: Stream asks it when to acknowledge and what.
  */
 
 import { ByteQueue } from '../base/byte-queue.ts';
@@ -11,10 +11,16 @@ import { copyOf } from '../base/bytes.ts';
 import { SACKS_MAX, WINDOW_UNIT, type Segment } from '../wire/segment.ts';
 import { ArrivedRanges } from './arrived-ranges.ts';
 
-/** Pieces beyond a gap: a window of full segments is fewer, and one-byte segments must not cost more memory than that. */
+/**
+ * Pieces beyond a gap: a window of full segments is fewer, and one-byte segments must not cost more
+ * memory than that.
+ */
 const PIECES_MAX = 8_192;
 
-interface Piece { readonly start: number; readonly bytes: Uint8Array }
+interface Piece {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+}
 
 export type Accepted = 'new' | 'gap' | 'duplicate' | 'out of window';
 
@@ -31,7 +37,10 @@ export class StreamReceiver {
   readonly #beyond = new ArrivedRanges(SACKS_MAX);
   #edge: number;
 
-  /** `limit`: most bytes held in order and out of order together; `granted`: how much of it the far end may count on before it is told. */
+  /**
+   * `limit`: most bytes held in order and out of order together; `granted`: how much of it the far
+   * end may count on before it is told.
+   */
   constructor(limit: number, granted = limit) {
     this.#limit = limit;
     this.#ready = new ByteQueue(limit);
@@ -63,7 +72,10 @@ export class StreamReceiver {
     return this.#pieces.length > 0;
   }
 
-  /** The window to advertise now, bytes beyond `next`, a multiple of WINDOW_UNIT; moves the edge. `share`: most it may be. */
+  /**
+   * The window to advertise now, bytes beyond `next`, a multiple of WINDOW_UNIT; moves the edge.
+   * `share`: most it may be.
+   */
   window(share: number): number {
     const edge = this.next + Math.max(0, Math.min(this.#limit, share) - this.#ready.length);
     const usable = Math.max(this.#edge, edge) - this.next;
@@ -83,7 +95,11 @@ export class StreamReceiver {
     if (end > this.#edge) return 'out of window';
     if (fin) {
       if (this.finAt >= 0 && this.finAt !== end) return 'out of window';
-      if (this.finAt < 0 && (end < this.next || this.#pieces.some((piece) => piece.start + piece.bytes.length > end))) return 'out of window';
+      if (
+        this.finAt < 0 &&
+        (end < this.next || this.#pieces.some((piece) => piece.start + piece.bytes.length > end))
+      )
+        return 'out of window';
       this.finAt = end;
     } else if (this.finAt >= 0 && end > this.finAt) return 'out of window';
     const before = this.next;
@@ -124,16 +140,23 @@ export class StreamReceiver {
     this.#beyond.clear();
   }
 
-  /** Keeps the parts of a piece that are not held yet, in order of position. False when all of it is held. */
+  /**
+   * Keeps the parts of a piece that are not held yet, in order of position. False when all of it is
+   * held.
+   */
   #hold(start: number, bytes: Uint8Array, from: number, to: number): boolean {
-    let at = start, kept = false;
+    let at = start,
+      kept = false;
     const end = start + to - from;
     let index = this.#firstBeyond(start);
     while (at < end) {
       const follower = this.#pieces[index];
       const stop = follower === undefined ? end : Math.min(end, follower.start);
       if (stop > at) {
-        this.#pieces.splice(index, 0, { start: at, bytes: copyOf(bytes, from + at - start, from + stop - start) });
+        this.#pieces.splice(index, 0, {
+          start: at,
+          bytes: copyOf(bytes, from + at - start, from + stop - start),
+        });
         index += 1;
         kept = true;
       }

@@ -1,11 +1,13 @@
 /**
- * The sending half of a stream: unsent and unacknowledged bytes, the window, and what must be sent again.
+ * The sending half of a stream: unsent and unacknowledged bytes, the window, and what must be sent
+ * again.
  *
- * Over reliable links hops recover losses, so an acknowledgement of later data says little about earlier data: only
- * long silence counts as loss. Over best-effort links recovery is end to end, by number and time (RFC 6675, RFC 8985):
- * in the order in which segments left, so that a look at the oldest tells. A loss that was none is taken back. A
- * marked acknowledgement narrows the window like a loss and nothing is resent (paper section 2.2). Knows no
- * timers and no packets: Stream asks what to send next and when to look again.
+ * Over reliable links hops recover losses, so an acknowledgement of later data says little about
+ * earlier data: only long silence counts as loss. Over best-effort links recovery is end to end, by
+ * number and time (RFC 6675, RFC 8985): in the order in which segments left, so that a look at the
+ * oldest tells. A loss that was none is taken back. A marked acknowledgement narrows the window
+ * like a loss and nothing is resent (paper section 2.2). Knows no timers and no packets: Stream
+ * asks what to send next and when to look again.
  */
 
 import { assert } from '../base/assert.ts';
@@ -27,11 +29,14 @@ const TIMEOUT_UNKNOWN: Micros = 1_000 * MILLISECOND;
 const SEGMENT_OVERHEAD = 88;
 const SLACK_SEGMENTS = 3;
 /**
- * Pacing reckons with at most this many times the shortest round trip seen: one blown up by an outage must not slow what follows, and
- * the window bounds it all the same.
+ * Pacing reckons with at most this many times the shortest round trip seen: one blown up by an
+ * outage must not slow what follows, and the window bounds it all the same.
  */
 const PACING_RTT_FACTOR = 4;
-/** An acknowledgement this much sooner than the least round trip is of what was sent before (RFC 8985 section 6.2). */
+/**
+ * An acknowledgement this much sooner than the least round trip is of what was sent before (RFC
+ * 8985 section 6.2).
+ */
 const TOO_SOON = 0.8;
 
 interface Sent {
@@ -41,10 +46,16 @@ interface Sent {
   /** Order of transmission. */
   order: number;
   times: number;
-  /** Of the transmission that was declared lost last: when it left, its order, and the reduction that it belongs to. */
+  /**
+   * Of the transmission that was declared lost last: when it left, its order, and the reduction
+   * that it belongs to.
+   */
   lostSentAt: Micros;
   lostOrder: number;
-  /** Nothing was heard for a whole timeout: had it arrived all the same, it was late and not out of order. */
+  /**
+   * Nothing was heard for a whole timeout: had it arrived all the same, it was late and not out of
+   * order.
+   */
   lostByTimer: boolean;
   reduction: number;
   /** Acknowledged beyond a gap. */
@@ -54,7 +65,12 @@ interface Sent {
 }
 
 /** What to send next. */
-export interface Next { start: number; end: number; fin: boolean; again: boolean }
+export interface Next {
+  start: number;
+  end: number;
+  fin: boolean;
+  again: boolean;
+}
 
 export class StreamSender {
   readonly rtt = new RttEstimator();
@@ -85,21 +101,27 @@ export class StreamSender {
   /** No record below this position is lost. */
   #lostFrom = Infinity;
   /**
-   * Transmissions in the order of their sending, and their numbers in that order: each is its record's latest while the numbers agree.
-   * Those before #underWayFrom are over.
+   * Transmissions in the order of their sending, and their numbers in that order: each is its
+   * record's latest while the numbers agree. Those before #underWayFrom are over.
    */
   #underWay: Sent[] = [];
   #underWayOrders: number[] = [];
   #underWayFrom = 0;
   readonly #reordering = new Reordering();
-  /** Reductions of the window so far; losses that the last one stands for and that are not disproved, -1 = it cannot be undone. */
+  /**
+   * Reductions of the window so far; losses that the last one stands for and that are not
+   * disproved, -1 = it cannot be undone.
+   */
   #reductions = 0;
   #reductionLosses = -1;
   /** Reports of duplicates to come, of segments that are known to have been sent again in vain. */
   #duplicatesToCome = 0;
   /** Losses by the timer since the latest by number or time: duplicates are taken for theirs. */
   #timerLosses = 0;
-  /** A timeout lets one segment out beyond the window: what counts as in flight may long have arrived or be lost, unreported. */
+  /**
+   * A timeout lets one segment out beyond the window: what counts as in flight may long have
+   * arrived or be lost, unreported.
+   */
   #probe = false;
   /** The record that `nextToSend` last proposed to send again. */
   #again: Sent | null = null;
@@ -110,7 +132,12 @@ export class StreamSender {
   #askedAt = 0;
 
   /** `segmentBytes`: data of a full segment. */
-  constructor(reliable: boolean, congestion: CongestionName, bufferBytes: number, segmentBytes = SEGMENT_BYTES_MAX) {
+  constructor(
+    reliable: boolean,
+    congestion: CongestionName,
+    bufferBytes: number,
+    segmentBytes = SEGMENT_BYTES_MAX,
+  ) {
     this.#segmentBytes = segmentBytes;
     this.#reliable = reliable;
     this.controller = makeController(congestion);
@@ -155,12 +182,16 @@ export class StreamSender {
   }
 
   /**
-   * The next thing that windows let leave now, into `out`; false when nothing may. `wait` receives how long
-   * pacing asks to wait when that is what holds, else 0.
+   * The next thing that windows let leave now, into `out`; false when nothing may. `wait` receives
+   * how long pacing asks to wait when that is what holds, else 0.
    */
   nextToSend(now: Micros, out: Next, wait: { us: Micros }): boolean {
     wait.us = 0;
-    for (let i = this.#lostCount > 0 ? this.#indexOf(this.#lostFrom) : this.#sent.length; i < this.#sent.length; i += 1) {
+    for (
+      let i = this.#lostCount > 0 ? this.#indexOf(this.#lostFrom) : this.#sent.length;
+      i < this.#sent.length;
+      i += 1
+    ) {
       const record = this.#sent[i]!;
       if (!record.lost) continue;
       this.#lostFrom = record.start;
@@ -173,7 +204,10 @@ export class StreamSender {
       return true;
     }
     const available = Math.min(this.#dataEnd, this.edge) - this.next;
-    const finDue = this.#finAt >= 0 && this.next <= this.#finAt && this.#finAt - this.next <= Math.max(0, available);
+    const finDue =
+      this.#finAt >= 0 &&
+      this.next <= this.#finAt &&
+      this.#finAt - this.next <= Math.max(0, available);
     if (available <= 0 && !(finDue && this.next === this.#finAt)) return false;
     const bytes = Math.min(this.#segmentBytes, Math.max(0, available));
     if (!this.#windowOpen(bytes, now, wait)) return false;
@@ -186,7 +220,11 @@ export class StreamSender {
 
   /** True when the segment of `what` should ask for an acknowledgement. */
   asks(what: Next): boolean {
-    const quarter = Math.min(this.controller.window, Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX)) / 4;
+    const quarter =
+      Math.min(
+        this.controller.window,
+        Math.max(this.edge - this.unacknowledged, SEGMENT_BYTES_MAX),
+      ) / 4;
     return what.again || what.end + (what.fin ? 1 : 0) - this.#askedAt >= quarter;
   }
 
@@ -194,9 +232,12 @@ export class StreamSender {
   onSent(what: Next, asked: boolean, now: Micros): void {
     const end = what.end + (what.fin ? 1 : 0);
     const cost = end - what.start + SEGMENT_OVERHEAD;
-    // While more waits to be sent again pacing may be all that holds it back, at a rate from before: RFC 9002 section 7.8.
-    const limited = this.#inFlight + (1 + SLACK_SEGMENTS) * cost >= this.controller.window || (this.controller.inSlowStart && 2 * this.#inFlight >= this.controller.window)
-      || this.#lostCount > 1;
+    // While more waits to be sent again pacing may be all that holds it back, at a rate from
+    // before: RFC 9002 section 7.8.
+    const limited =
+      this.#inFlight + (1 + SLACK_SEGMENTS) * cost >= this.controller.window ||
+      (this.controller.inSlowStart && 2 * this.#inFlight >= this.controller.window) ||
+      this.#lostCount > 1;
     this.#orders += 1;
     if (what.again) {
       const record = this.#again!;
@@ -213,8 +254,18 @@ export class StreamSender {
     } else {
       if (this.#first === this.#sent.length) this.progressAt = now;
       const record = {
-        start: what.start, end, sentAt: now, order: this.#orders, times: 1, lostSentAt: 0, lostOrder: 0, lostByTimer: false, reduction: 0,
-        sacked: false, lost: false, limited,
+        start: what.start,
+        end,
+        sentAt: now,
+        order: this.#orders,
+        times: 1,
+        lostSentAt: 0,
+        lostOrder: 0,
+        lostByTimer: false,
+        reduction: 0,
+        sacked: false,
+        lost: false,
+        limited,
       };
       this.#sent.push(record);
       this.#enlist(record);
@@ -227,7 +278,10 @@ export class StreamSender {
     if (asked) this.#askedAt = end;
   }
 
-  /** Copies data of a segment to `out[at..)`; zeros for what a peer acknowledged within a segment, which it has. */
+  /**
+   * Copies data of a segment to `out[at..)`; zeros for what a peer acknowledged within a segment,
+   * which it has.
+   */
   copy(start: number, end: number, out: Uint8Array, at: number): void {
     const from = Math.min(end, Math.max(start, this.unacknowledged));
     const held = at + from - start;
@@ -235,10 +289,14 @@ export class StreamSender {
     this.#buffer.copy(from - Math.min(from, this.unacknowledged), end - from, out, held);
   }
 
-  /** An acknowledgement, from a segment that was checked to be of this stream. False when it acknowledges what was never sent. */
+  /**
+   * An acknowledgement, from a segment that was checked to be of this stream. False when it
+   * acknowledges what was never sent.
+   */
   onAck(segment: Segment, marked: boolean, now: Micros): boolean {
     if (segment.ack > this.next) return false;
-    for (let i = 0; i < segment.sackCount; i += 1) if (segment.sackEnd[i]! > this.next) return false;
+    for (let i = 0; i < segment.sackCount; i += 1)
+      if (segment.sackEnd[i]! > this.next) return false;
     this.edge = Math.max(this.edge, segment.ack + segment.window);
     let newest: Sent | null = null;
     while (this.#first < this.#sent.length && this.#sent[this.#first]!.end <= segment.ack) {
@@ -247,7 +305,11 @@ export class StreamSender {
       this.#first += 1;
     }
     // An idle stream keeps none.
-    if (this.#first > 0 && (this.#first === this.#sent.length || (this.#first > 64 && this.#first * 2 > this.#sent.length))) {
+    if (
+      this.#first > 0 &&
+      (this.#first === this.#sent.length ||
+        (this.#first > 64 && this.#first * 2 > this.#sent.length))
+    ) {
       this.#sent = this.#sent.slice(this.#first);
       this.#first = 0;
     }
@@ -319,48 +381,81 @@ export class StreamSender {
   #acknowledge(record: Sent, newest: Sent | null, now: Micros): Sent {
     if (!record.lost && !record.sacked) {
       this.#inFlight -= record.end - record.start + SEGMENT_OVERHEAD;
-      this.controller.onAck(record.end - record.start + SEGMENT_OVERHEAD, record.sentAt, now, this.rtt.smoothedUs, record.limited);
+      this.controller.onAck(
+        record.end - record.start + SEGMENT_OVERHEAD,
+        record.sentAt,
+        now,
+        this.rtt.smoothedUs,
+        record.limited,
+      );
     }
     if (record.lost) {
       this.#lostCount -= 1;
       record.lost = false;
       this.#onSpurious(record, now);
-    } else if (record.times > 1 && this.rtt.samples > 0 && now - record.sentAt < TOO_SOON * this.rtt.minUs) {
+    } else if (
+      record.times > 1 &&
+      this.rtt.samples > 0 &&
+      now - record.sentAt < TOO_SOON * this.rtt.minUs
+    ) {
       this.#duplicatesToCome += 1;
       this.#onSpurious(record, now);
       // What arrived is the transmission before: it says nothing of what left since.
       record.sentAt = record.lostSentAt;
       record.order = record.lostOrder;
-    } else if (record.times === 1 && record.order < this.#newestAckedOrder) this.#reordering.onLate();
+    } else if (record.times === 1 && record.order < this.#newestAckedOrder)
+      this.#reordering.onLate();
     record.sacked = true;
     return newest === null || record.order > newest.order ? record : newest;
   }
 
   #onSacks(segment: Segment, newest: Sent | null, now: Micros): Sent | null {
-    let range = 0, latest = newest;
-    for (let i = this.#indexOf(segment.sackStart[0]!); i < this.#sent.length && range < segment.sackCount; i += 1) {
+    let range = 0,
+      latest = newest;
+    for (
+      let i = this.#indexOf(segment.sackStart[0]!);
+      i < this.#sent.length && range < segment.sackCount;
+      i += 1
+    ) {
       const record = this.#sent[i]!;
       while (range < segment.sackCount && segment.sackEnd[range]! < record.end) range += 1;
       if (range === segment.sackCount) break;
-      if (record.start >= segment.sackStart[range]! && !record.sacked) latest = this.#acknowledge(record, latest, now);
+      if (record.start >= segment.sackStart[range]! && !record.sacked)
+        latest = this.#acknowledge(record, latest, now);
     }
     return latest;
   }
 
-  /** How long after its sending an unacknowledged segment is lost, once a later one was acknowledged. */
+  /**
+   * How long after its sending an unacknowledged segment is lost, once a later one was
+   * acknowledged.
+   */
   get #lossDelay(): Micros {
     const { smoothedUs, latestUs, variationUs } = this.rtt;
     const rtt = Math.max(smoothedUs, latestUs);
-    if (this.#reliable) return Math.max(200 * MILLISECOND, 3 * rtt, Math.round(rtt + 8 * variationUs));
-    return Math.max(MILLISECOND, Math.round((9 * rtt) / 8), rtt + this.#reordering.windowUs(this.rtt));
+    if (this.#reliable)
+      return Math.max(200 * MILLISECOND, 3 * rtt, Math.round(rtt + 8 * variationUs));
+    return Math.max(
+      MILLISECOND,
+      Math.round((9 * rtt) / 8),
+      rtt + this.#reordering.windowUs(this.rtt),
+    );
   }
 
   #detectLost(now: Micros): void {
     if (this.#newestAckedOrder < 0) return;
     const delay = this.#lossDelay;
     const byNumber = !this.#reliable && !this.#reordering.seen;
-    for (let oldest = this.#oldest; oldest !== null && oldest.order <= this.#newestAckedOrder; oldest = this.#oldest) {
-      if (!(byNumber && this.#newestAckedOrder - oldest.order >= PACKET_THRESHOLD) && oldest.sentAt + delay > now) break;
+    for (
+      let oldest = this.#oldest;
+      oldest !== null && oldest.order <= this.#newestAckedOrder;
+      oldest = this.#oldest
+    ) {
+      if (
+        !(byNumber && this.#newestAckedOrder - oldest.order >= PACKET_THRESHOLD) &&
+        oldest.sentAt + delay > now
+      )
+        break;
       this.#timerLosses = 0;
       this.#declareLost(oldest, now, false);
     }
@@ -368,7 +463,8 @@ export class StreamSender {
 
   /** Of what is under way, what left first; null when nothing is. */
   get #oldest(): Sent | null {
-    const underWay = this.#underWay, orders = this.#underWayOrders;
+    const underWay = this.#underWay,
+      orders = this.#underWayOrders;
     let from = this.#underWayFrom;
     for (; from < underWay.length; from += 1) {
       const record = underWay[from]!;
@@ -390,7 +486,8 @@ export class StreamSender {
 
   /** Index in #sent of the first record that begins at `position` or beyond. */
   #indexOf(position: number): number {
-    let low = this.#first, high = this.#sent.length;
+    let low = this.#first,
+      high = this.#sent.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#sent[middle]!.start >= position) high = middle;
@@ -417,18 +514,26 @@ export class StreamSender {
   get dueAt(): Micros {
     const oldest = this.#oldest;
     if (oldest === null) return NEVER;
-    const at = Math.max(this.#underWay[this.#underWay.length - 1]!.sentAt, this.progressAt) + this.timeout;
-    return oldest.order < this.#newestAckedOrder ? Math.min(at, oldest.sentAt + this.#lossDelay) : at;
+    const at =
+      Math.max(this.#underWay[this.#underWay.length - 1]!.sentAt, this.progressAt) + this.timeout;
+    return oldest.order < this.#newestAckedOrder
+      ? Math.min(at, oldest.sentAt + this.#lossDelay)
+      : at;
   }
 
   get timeout(): Micros {
     const { samples, smoothedUs, variationUs } = this.rtt;
     const minimum = this.#reliable ? TIMEOUT_MIN_RELIABLE : TIMEOUT_MIN;
-    const base = samples === 0 ? TIMEOUT_UNKNOWN : Math.max(minimum, Math.round(smoothedUs + 4 * variationUs) + 50 * MILLISECOND);
+    const base =
+      samples === 0
+        ? TIMEOUT_UNKNOWN
+        : Math.max(minimum, Math.round(smoothedUs + 4 * variationUs) + 50 * MILLISECOND);
     return Math.min(TIMEOUT_MAX, base * (1 << Math.min(this.timeouts, 5)));
   }
 
-  /** Time has come: what is lost by time is marked; after a whole timeout the oldest is sent again. */
+  /**
+   * Time has come: what is lost by time is marked; after a whole timeout the oldest is sent again.
+   */
   onTimer(now: Micros): void {
     this.#detectLost(now);
     for (let i = this.#first; i < this.#sent.length; i += 1) {
@@ -446,7 +551,8 @@ export class StreamSender {
 
   /** No more leaves now: the controller is told when it is not for its sake. */
   onPause(): void {
-    if (this.#lostCount === 0 && this.limit() !== 'congestion window') this.controller.onApplicationLimited(this.#inFlight);
+    if (this.#lostCount === 0 && this.limit() !== 'congestion window')
+      this.controller.onApplicationLimited(this.#inFlight);
   }
 
   /** What keeps more from leaving. */
@@ -467,7 +573,9 @@ export class StreamSender {
 
   /** Position behind the last byte accepted. */
   get #dataEnd(): number {
-    return this.unacknowledged > this.#finAt && this.#finAt >= 0 ? this.#finAt : this.unacknowledged + this.#buffer.length;
+    return this.unacknowledged > this.#finAt && this.#finAt >= 0
+      ? this.#finAt
+      : this.unacknowledged + this.#buffer.length;
   }
 
   #windowOpen(bytes: number, now: Micros, wait: { us: Micros }): boolean {

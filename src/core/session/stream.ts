@@ -1,8 +1,9 @@
 /**
  * One stream: an ordered, reliable byte stream between two programs, end to end.
  *
- * Owns the state of the connection and its timers; ordering is StreamReceiver's and recovery StreamSender's business.
- * The owner writes as the stream grants space and takes data when it likes; what it does not take closes the window.
+ * Owns the state of the connection and its timers; ordering is StreamReceiver's and recovery
+ * StreamSender's business. The owner writes as the stream grants space and takes data when it
+ * likes; what it does not take closes the window.
  *
  *     opening ──SYN answered──▶ open ──both FINs acknowledged──▶ closed
  *     accepting ──answered──▶    │
@@ -11,16 +12,40 @@
 
 import { assert } from '../base/assert.ts';
 import type { NodeId, Port } from '../base/ids.ts';
-import { MILLISECOND, NEVER, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import {
+  MILLISECOND,
+  NEVER,
+  SECOND,
+  Timer,
+  type Clock,
+  type Micros,
+  type Timers,
+} from '../base/time.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import { SEAL_BYTES } from '../wire/sealed-packet.ts';
 import {
-  RESET_FORBIDDEN, RESET_UNSAID, Segment, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_BYTES_MAX, SEGMENT_DUPLICATE, SEGMENT_FIN, SEGMENT_MARKED, SEGMENT_RST, SEGMENT_SYN, SYN_BYTES,
+  RESET_FORBIDDEN,
+  RESET_UNSAID,
+  Segment,
+  SEGMENT_ACK,
+  SEGMENT_ASK,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_DUPLICATE,
+  SEGMENT_FIN,
+  SEGMENT_MARKED,
+  SEGMENT_RST,
+  SEGMENT_SYN,
+  SYN_BYTES,
 } from '../wire/segment.ts';
 import type { ReceiveAccount } from './receive-budget.ts';
 import type { Secrecy } from './secrecy.ts';
-import { effectiveLimits, StreamLiveness, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
+import {
+  effectiveLimits,
+  StreamLiveness,
+  type LivenessLimits,
+  type OwnLimits,
+} from './stream-liveness.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
 import { putU32 } from '../base/bytes.ts';
@@ -28,11 +53,24 @@ import { putU32 } from '../base/bytes.ts';
 export type StreamState = 'opening' | 'accepting' | 'open' | 'closed';
 
 const EDGES: Record<StreamState, readonly StreamState[]> = {
-  opening: ['open', 'closed'], accepting: ['open', 'closed'], open: ['closed'], closed: [],
+  opening: ['open', 'closed'],
+  accepting: ['open', 'closed'],
+  open: ['closed'],
+  closed: [],
 };
 
-/** Why a stream ended; null = in order. Names are those of Node's sockets. EACCES: rules of the far end do not let it be. */
-export type StreamError = 'ECONNREFUSED' | 'EACCES' | 'ECONNRESET' | 'ETIMEDOUT' | 'EHOSTUNREACH' | 'ECONNABORTED' | null;
+/**
+ * Why a stream ended; null = in order. Names are those of Node's sockets. EACCES: rules of the far
+ * end do not let it be.
+ */
+export type StreamError =
+  | 'ECONNREFUSED'
+  | 'EACCES'
+  | 'ECONNRESET'
+  | 'ETIMEDOUT'
+  | 'EHOSTUNREACH'
+  | 'ECONNABORTED'
+  | null;
 
 export interface StreamOwner {
   /** The far end answered. */
@@ -55,7 +93,11 @@ export interface StreamTiming extends LivenessLimits {
 }
 
 export const defaultTiming: StreamTiming = {
-  connectUs: 10 * SECOND, unreachableUs: 3 * SECOND, silenceUs: 30 * SECOND, keepaliveUs: 15 * SECOND, lingerUs: 30 * SECOND,
+  connectUs: 10 * SECOND,
+  unreachableUs: 3 * SECOND,
+  silenceUs: 30 * SECOND,
+  keepaliveUs: 15 * SECOND,
+  lingerUs: 30 * SECOND,
 };
 
 export interface StreamEnvironment {
@@ -65,8 +107,16 @@ export interface StreamEnvironment {
   readonly timing: StreamTiming;
   /** Congestion control of streams that say nothing of it. */
   congestion(service: number): CongestionName;
-  /** Sends a segment with `head` and data written by `fill` (or none); false when a full queue here took nothing of it. */
-  sendSegment(stream: Stream, head: Segment, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean;
+  /**
+   * Sends a segment with `head` and data written by `fill` (or none); false when a full queue here
+   * took nothing of it.
+   */
+  sendSegment(
+    stream: Stream,
+    head: Segment,
+    dataBytes: number,
+    fill: ((out: Uint8Array, at: number) => void) | null,
+  ): boolean;
   reachable(node: NodeId): boolean;
   /** True while the first link's queue is too long to add to. */
   congested(stream: Stream): boolean;
@@ -86,7 +136,10 @@ export interface StreamOptions {
   readonly priority: number;
   /** Undefined: the daemon's. */
   readonly congestion?: CongestionName | undefined;
-  /** Asked for by who opens one, default: the daemon's. Of a stream: 'end-to-end' when its packets are sealed from end to end, and nothing else is taken. */
+  /**
+   * Asked for by who opens one, default: the daemon's. Of a stream: 'end-to-end' when its packets
+   * are sealed from end to end, and nothing else is taken.
+   */
   readonly secrecy?: Secrecy | undefined;
 }
 
@@ -103,7 +156,10 @@ const PERSIST_MAX: Micros = 5 * SECOND;
 const REFUSED_RETRY: Micros = 20 * MILLISECOND;
 /** The end of a closed stream is remembered, so that a repeated FIN is answered. */
 const AFTERLIFE: Micros = 3 * SECOND;
-/** Over best-effort links a reset may be lost, and nothing that the far end says may ever call for another one: it goes so often more. */
+/**
+ * Over best-effort links a reset may be lost, and nothing that the far end says may ever call for
+ * another one: it goes so often more.
+ */
 const RESETS_AGAIN = 2;
 
 export class Stream {
@@ -146,17 +202,29 @@ export class Stream {
   #persists = 0;
   /** The owner reads no more, and writes no more: what is left goes out, then all ends. */
   #abandonedAt: Micros = NEVER;
-  /** The owner went without ending its direction: when all that it wrote has arrived, the far end must not take that for the end. */
+  /**
+   * The owner went without ending its direction: when all that it wrote has arrived, the far end
+   * must not take that for the end.
+   */
   #broken = false;
   /** Ended by a reset from here, which goes so often more; -1: it was not. */
   #resetsLeft = -1;
   #resetWhy = RESET_UNSAID;
   #readEndTold = false;
   #gone = false;
-  #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' = 'application';
+  #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' =
+    'application';
 
   constructor(
-    id: number, node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, initiator: boolean, env: StreamEnvironment, account: ReceiveAccount,
+    id: number,
+    node: NodeId,
+    port: Port,
+    localPort: Port,
+    owner: StreamOwner,
+    options: StreamOptions,
+    initiator: boolean,
+    env: StreamEnvironment,
+    account: ReceiveAccount,
     connectUs = env.timing.connectUs,
   ) {
     this.account = account;
@@ -172,8 +240,14 @@ export class Stream {
     this.#state = initiator ? 'opening' : 'accepting';
     this.#startedAt = env.clock.now();
     this.#liveness = new StreamLiveness(this.#startedAt);
-    const segmentBytes = options.secrecy === 'end-to-end' ? SEGMENT_BYTES_MAX - SEAL_BYTES : SEGMENT_BYTES_MAX;
-    this.sender = new StreamSender(options.service === SERVICE_RELIABLE, options.congestion ?? env.congestion(options.service), WRITE_MAX_BYTES, segmentBytes);
+    const segmentBytes =
+      options.secrecy === 'end-to-end' ? SEGMENT_BYTES_MAX - SEAL_BYTES : SEGMENT_BYTES_MAX;
+    this.sender = new StreamSender(
+      options.service === SERVICE_RELIABLE,
+      options.congestion ?? env.congestion(options.service),
+      WRITE_MAX_BYTES,
+      segmentBytes,
+    );
   }
 
   get state(): StreamState {
@@ -185,7 +259,12 @@ export class Stream {
     return this.receiver.finished && this.receiver.readyBytes === 0;
   }
 
-  get limitedBy(): 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' {
+  get limitedBy():
+    | 'application'
+    | 'congestion window'
+    | 'receiver window'
+    | 'pacing'
+    | 'link queue' {
     return this.#lastLimit;
   }
 
@@ -202,7 +281,10 @@ export class Stream {
     this.#armTimer();
   }
 
-  /** Takes as much of `bytes[start..end)` as was granted; returns how much. It leaves at the end of the turn. */
+  /**
+   * Takes as much of `bytes[start..end)` as was granted; returns how much. It leaves at the end of
+   * the turn.
+   */
   write(bytes: Uint8Array, start: number, end: number): number {
     if (this.#state === 'closed' || this.sender.ended) return 0;
     const taken = this.sender.write(bytes, start, Math.min(end, start + this.space));
@@ -229,10 +311,17 @@ export class Stream {
     if (this.#state !== 'open') return;
     // A window that was nearly shut and is a good part open again is worth a segment of its own.
     const share = this.#env.receiveShare(this);
-    if (this.#advertised < share / 8 && share - this.receiver.readyBytes >= this.#advertised + share / 4) this.#sendAck();
+    if (
+      this.#advertised < share / 8 &&
+      share - this.receiver.readyBytes >= this.#advertised + share / 4
+    )
+      this.#sendAck();
   }
 
-  /** Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn. `why`: RESET_..., for the far end. */
+  /**
+   * Ends at once; the far end sees a reset. `last`: nothing is sent any more after this turn.
+   * `why`: RESET_..., for the far end.
+   */
   reset(last = false, why = RESET_UNSAID): void {
     if (this.#state === 'closed') return;
     this.#resetWhy = why;
@@ -248,14 +337,19 @@ export class Stream {
   }
 
   /**
-   * The owner goes: what was written is delivered if that is possible in time, what arrives is not kept. `broken`: it did not mean
-   * to go; unless it had ended its direction, the far end sees a reset behind what was written, never an end.
+   * The owner goes: what was written is delivered if that is possible in time, what arrives is not
+   * kept. `broken`: it did not mean to go; unless it had ended its direction, the far end sees a
+   * reset behind what was written, never an end.
    */
   abandon(owner: StreamOwner, broken = false): void {
     this.owner = owner;
     if (this.#state === 'closed') return;
     this.#broken = broken && !this.sender.ended;
-    if (this.#state !== 'open' || this.receiver.readyBytes > 0 || (this.#broken && this.sender.buffered === 0)) {
+    if (
+      this.#state !== 'open' ||
+      this.receiver.readyBytes > 0 ||
+      (this.#broken && this.sender.buffered === 0)
+    ) {
       this.reset();
       return;
     }
@@ -305,9 +399,15 @@ export class Stream {
     this.#armTimer();
   }
 
-  /** The answer to a connection attempt arrived, or its confirmation; `window`: what the far end takes. */
+  /**
+   * The answer to a connection attempt arrived, or its confirmation; `window`: what the far end
+   * takes.
+   */
   establish(remoteId: number, window: number): void {
-    assert(this.#state === 'opening' || this.#state === 'accepting', 'a stream is established once');
+    assert(
+      this.#state === 'opening' || this.#state === 'accepting',
+      'a stream is established once',
+    );
     const now = this.#env.clock.now();
     this.remoteId = remoteId;
     this.#liveness.onHeard(now);
@@ -326,15 +426,33 @@ export class Stream {
     else this.#sendAck();
   }
 
-  /** A segment of this stream, its data in `bytes[start..end)`; `ecn`: the packet was marked on its way. */
-  onSegment(segment: Segment, ecn: boolean, bytes: Uint8Array, start: number, end: number): 'ok' | 'out of window' | 'duplicate' {
+  /**
+   * A segment of this stream, its data in `bytes[start..end)`; `ecn`: the packet was marked on its
+   * way.
+   */
+  onSegment(
+    segment: Segment,
+    ecn: boolean,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): 'ok' | 'out of window' | 'duplicate' {
     const now = this.#env.clock.now();
     const rst = (segment.flags & SEGMENT_RST) !== 0;
-    // Where the far end may be now (RFC 5961, section 3.2); one that has forgotten the stream names its own id and knows no position.
-    if (rst && segment.stream === this.id && !this.receiver.mayEndAt(segment.sequence)) return 'out of window';
+    // Where the far end may be now (RFC 5961, section 3.2); one that has forgotten the stream names
+    // its own id and knows no position.
+    if (rst && segment.stream === this.id && !this.receiver.mayEndAt(segment.sequence))
+      return 'out of window';
     this.#liveness.onHeard(now);
     if (rst) {
-      this.#close(segment.why === RESET_FORBIDDEN ? 'EACCES' : this.#state === 'opening' ? 'ECONNREFUSED' : 'ECONNRESET', false);
+      this.#close(
+        segment.why === RESET_FORBIDDEN
+          ? 'EACCES'
+          : this.#state === 'opening'
+            ? 'ECONNREFUSED'
+            : 'ECONNRESET',
+        false,
+      );
       return 'ok';
     }
     if ((segment.flags & SEGMENT_ACK) !== 0 && !this.#onAck(segment, now)) return 'out of window';
@@ -361,7 +479,15 @@ export class Stream {
     return true;
   }
 
-  #onData(segment: Segment, ecn: boolean, bytes: Uint8Array, start: number, end: number, fin: boolean, now: Micros): 'ok' | 'out of window' | 'duplicate' {
+  #onData(
+    segment: Segment,
+    ecn: boolean,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    fin: boolean,
+    now: Micros,
+  ): 'ok' | 'out of window' | 'duplicate' {
     const { receiver } = this;
     const hadGap = receiver.hasGap;
     const accepted = receiver.accept(segment.sequence, bytes, start, end, fin);
@@ -380,13 +506,19 @@ export class Stream {
     if (this.#state === 'closed') return 'ok';
     const reliable = this.options.service === SERVICE_RELIABLE;
     const asked = ecn || fin || (segment.flags & SEGMENT_ASK) !== 0;
-    const unusual = accepted === 'duplicate' || accepted === 'out of window' || (!reliable && (accepted === 'gap' || hadGap));
+    const unusual =
+      accepted === 'duplicate' ||
+      accepted === 'out of window' ||
+      (!reliable && (accepted === 'gap' || hadGap));
     const atOnce = asked || unusual || (!reliable && this.#unackedSegments >= 2);
     if (atOnce) this.#sendAck();
     else if (!this.#ackTimer.armed) {
       // Over reliable links nobody waits for it: a sender near the end of its window asks.
       const quarter = reliable ? ACK_DELAY_MAX : Math.round(this.sender.rtt.smoothedUs / 4);
-      this.#env.timers.arm(this.#ackTimer, now + Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, quarter)));
+      this.#env.timers.arm(
+        this.#ackTimer,
+        now + Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, quarter)),
+      );
     }
     return accepted === 'duplicate' || accepted === 'out of window' ? accepted : 'ok';
   }
@@ -401,7 +533,10 @@ export class Stream {
 
   /** Lets the owner write as far as the window in use reaches twice over. */
   #grant(): void {
-    const want = Math.min(WRITE_MAX_BYTES, Math.max(WRITE_INITIAL_BYTES, 2 * this.sender.controller.window));
+    const want = Math.min(
+      WRITE_MAX_BYTES,
+      Math.max(WRITE_INITIAL_BYTES, 2 * this.sender.controller.window),
+    );
     const edge = this.#written - this.sender.buffered + want;
     if (edge - this.#granted < want / 8) return;
     const more = Math.floor(edge - this.#granted);
@@ -428,7 +563,8 @@ export class Stream {
         break;
       }
       if (!this.#sendNext(now)) {
-        // Nothing of it left. Room is told; if somebody else was refused for want of it, it is looked for.
+        // Nothing of it left. Room is told; if somebody else was refused for want of it, it is
+        // looked for.
         this.#lastLimit = 'link queue';
         if (!this.#env.congested(this)) this.#env.timers.arm(this.#paceTimer, now + REFUSED_RETRY);
         break;
@@ -441,7 +577,12 @@ export class Stream {
     const { start, end, fin } = this.#next;
     const ask = this.sender.asks(this.#next);
     const flags = SEGMENT_ACK | (fin ? SEGMENT_FIN : 0) | (ask ? SEGMENT_ASK : 0);
-    if (!this.#sendSegment(flags, start, end - start, (out, at) => this.sender.copy(start, end, out, at))) return false;
+    if (
+      !this.#sendSegment(flags, start, end - start, (out, at) =>
+        this.sender.copy(start, end, out, at),
+      )
+    )
+      return false;
     this.sender.onSent(this.#next, ask, now);
     this.#liveness.onSent(now, false);
     return true;
@@ -467,10 +608,16 @@ export class Stream {
     this.#sendSegment(flags, 0, SYN_BYTES, (out, at) => putU32(out, at, this.id));
   }
 
-  #sendSegment(flags: number, sequence: number, dataBytes: number, fill: ((out: Uint8Array, at: number) => void) | null): boolean {
+  #sendSegment(
+    flags: number,
+    sequence: number,
+    dataBytes: number,
+    fill: ((out: Uint8Array, at: number) => void) | null,
+  ): boolean {
     const segment = this.#segment;
     const now = this.#env.clock.now();
-    segment.flags = flags | (this.#marked ? SEGMENT_MARKED : 0) | (this.#duplicate ? SEGMENT_DUPLICATE : 0);
+    segment.flags =
+      flags | (this.#marked ? SEGMENT_MARKED : 0) | (this.#duplicate ? SEGMENT_DUPLICATE : 0);
     // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
     segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
     segment.sequence = sequence;
@@ -502,20 +649,39 @@ export class Stream {
       const pause = Math.min(SYN_RETRY_MAX, SYN_RETRY * (1 << Math.min(this.#synTries - 1, 8)));
       at = this.#env.clock.now() + pause;
     } else if (this.#state === 'open') {
-      at = Math.min(this.sender.dueAt, this.#persistAt, this.#liveness.keepaliveAt(timing), this.#liveness.silentAt(timing, this.sender.outstanding));
+      at = Math.min(
+        this.sender.dueAt,
+        this.#persistAt,
+        this.#liveness.keepaliveAt(timing),
+        this.#liveness.silentAt(timing, this.sender.outstanding),
+      );
       if (this.#abandonedAt !== NEVER) at = Math.min(at, this.#abandonedAt + timing.lingerUs);
-    } else at = this.#env.clock.now() + (this.#resetsLeft < 0 ? AFTERLIFE : Math.min(SECOND, this.sender.timeout));
+    } else
+      at =
+        this.#env.clock.now() +
+        (this.#resetsLeft < 0 ? AFTERLIFE : Math.min(SECOND, this.sender.timeout));
     const soon = this.#env.clock.now() + MILLISECOND;
     if (at === NEVER) timers.cancel(this.#timer);
-    // What is due already keeps its time: an owner that writes every half millisecond must not put it off for ever.
-    else if (at > soon || !this.#timer.armed || this.#timer.at > soon) timers.arm(this.#timer, Math.max(at, soon));
+    // What is due already keeps its time: an owner that writes every half millisecond must not put
+    // it off for ever.
+    else if (at > soon || !this.#timer.armed || this.#timer.at > soon)
+      timers.arm(this.#timer, Math.max(at, soon));
   }
 
-  /** Data waits for a window that is shut: ask from time to time, the opening may have been lost. */
+  /**
+   * Data waits for a window that is shut: ask from time to time, the opening may have been lost.
+   */
   get #persistAt(): Micros {
-    if (this.sender.outstanding || (this.sender.unsent === 0 && !(this.sender.ended && !this.sender.finished))) return NEVER;
+    if (
+      this.sender.outstanding ||
+      (this.sender.unsent === 0 && !(this.sender.ended && !this.sender.finished))
+    )
+      return NEVER;
     if (this.sender.limit() !== 'receiver window') return NEVER;
-    return Math.max(this.#liveness.askedAt, this.#liveness.heardAt) + Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)));
+    return (
+      Math.max(this.#liveness.askedAt, this.#liveness.heardAt) +
+      Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)))
+    );
   }
 
   #onTimer(): void {
@@ -555,7 +721,9 @@ export class Stream {
   #onOpeningTimer(now: Micros): void {
     const { timing } = this.#env;
     const unreachable = !this.#env.reachable(this.node);
-    const over = now - this.#startedAt >= (unreachable ? Math.min(timing.unreachableUs, this.#connectUs) : this.#connectUs);
+    const over =
+      now - this.#startedAt >=
+      (unreachable ? Math.min(timing.unreachableUs, this.#connectUs) : this.#connectUs);
     if (over) {
       // What the far end holds of it, whether its answers were lost or only late, ends as well.
       this.#sendReset();
@@ -576,7 +744,8 @@ export class Stream {
 
   /** The owner took the last bytes after everything else was done. */
   onTaken(): void {
-    if (this.#state === 'open' && this.sender.finished && this.receiver.finished) this.#maybeFinish();
+    if (this.#state === 'open' && this.sender.finished && this.receiver.finished)
+      this.#maybeFinish();
   }
 
   #close(error: StreamError, afterlife: boolean): void {

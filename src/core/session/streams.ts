@@ -1,9 +1,11 @@
 /**
- * All streams of a daemon: who listens where, which segment belongs to which stream, and the bounds on them.
+ * All streams of a daemon: who listens where, which segment belongs to which stream, and the bounds
+ * on them.
  *
- * Owns the handshake's table and the building of packets; a single stream's life is in `stream.ts`. A segment names
- * the receiver's stream by an id drawn at random; a stream that is not known is answered with a reset, at a
- * bounded rate. Half-open streams are bounded per listener, per source and in all, and shared fairly (half-open.ts).
+ * Owns the handshake's table and the building of packets; a single stream's life is in `stream.ts`.
+ * A segment names the receiver's stream by an id drawn at random; a stream that is not known is
+ * answered with a reset, at a bounded rate. Half-open streams are bounded per listener, per source
+ * and in all, and shared fairly (half-open.ts).
  */
 
 import type { Draws } from '../base/draws.ts';
@@ -15,8 +17,24 @@ import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts'
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import { demandsProof, DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
-import { RESET_FORBIDDEN, RESET_UNSAID, SEGMENT_ACK, SEGMENT_ASK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, Segment, synStream } from '../wire/segment.ts';
+import {
+  demandsProof,
+  DISSEMINATION_LINK_STATE,
+  KIND_STREAM,
+  Packet,
+  SERVICE_RELIABLE,
+} from '../wire/packet.ts';
+import {
+  RESET_FORBIDDEN,
+  RESET_UNSAID,
+  SEGMENT_ACK,
+  SEGMENT_ASK,
+  SEGMENT_FIN,
+  SEGMENT_RST,
+  SEGMENT_SYN,
+  Segment,
+  synStream,
+} from '../wire/segment.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
@@ -25,7 +43,14 @@ import { ReceiveBudget } from './receive-budget.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { holderOf, originName } from './origin.ts';
-import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOptions, type StreamOwner, type StreamTiming } from './stream.ts';
+import {
+  RECEIVE_MAX_BYTES,
+  Stream,
+  type StreamEnvironment,
+  type StreamOptions,
+  type StreamOwner,
+  type StreamTiming,
+} from './stream.ts';
 
 export interface StreamListener {
   readonly port: Port;
@@ -33,7 +58,10 @@ export interface StreamListener {
   readonly dissemination?: number;
   /** Congestion control of what it accepts. Default: the daemon's. */
   readonly congestion?: CongestionName | undefined;
-  /** 'end-to-end': only those that are sealed so, or come by byzantine routing. Default: the daemon's. */
+  /**
+   * 'end-to-end': only those that are sealed so, or come by byzantine routing. Default: the
+   * daemon's.
+   */
   readonly secrecy?: Secrecy | undefined;
   /** A stream is established: who owns it from now on, or null to reset it. */
   onAccept(stream: Stream): StreamOwner | null;
@@ -48,7 +76,10 @@ export interface StreamsEnvironment {
   readonly dissemination: Dissemination;
   readonly firewall: Firewall;
   readonly timing: StreamTiming;
-  /** Congestion control of streams that say nothing of it, asked for as each begins; null: by the links that they go over. */
+  /**
+   * Congestion control of streams that say nothing of it, asked for as each begins; null: by the
+   * links that they go over.
+   */
   readonly congestion: CongestionName | null;
   /** Streams, half-open ones included. */
   readonly streamsMax: number;
@@ -62,20 +93,37 @@ export interface StreamsEnvironment {
 }
 
 /**
- * Links that recover losses have a controller of their own, whose queue marks what passes: the stream follows it, and two that look
- * for bandwidth do not chase each other.
+ * Links that recover losses have a controller of their own, whose queue marks what passes: the
+ * stream follows it, and two that look for bandwidth do not chase each other.
  */
 const OVER_RELIABLE: CongestionName = 'newreno';
 const OVER_BEST_EFFORT: CongestionName = 'bbr';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
-/** Answers that strangers provoke: so many a second for whoever is first, and some more for origins that cause few. */
-const RESETS_CLAIMED: SharedBudgetLimits = { perSecond: 500, burst: 500, keptPerSecond: 100, keptBurst: 100, sharePerSecond: 10, shareBurst: 20, sources: 1_024 };
-/** A proved origin gets its own answers only. After a restart of this daemon each of its streams asks, some twice: a daemon's streams at once. */
+/**
+ * Answers that strangers provoke: so many a second for whoever is first, and some more for origins
+ * that cause few.
+ */
+const RESETS_CLAIMED: SharedBudgetLimits = {
+  perSecond: 500,
+  burst: 500,
+  keptPerSecond: 100,
+  keptBurst: 100,
+  sharePerSecond: 10,
+  shareBurst: 20,
+  sources: 1_024,
+};
+/**
+ * A proved origin gets its own answers only. After a restart of this daemon each of its streams
+ * asks, some twice: a daemon's streams at once.
+ */
 const RESETS_PROVED: SharedBudgetLimits = { ...RESETS_CLAIMED, perSecond: 2_000, burst: 4_000 };
 const OPENING_SHARE = 64 * 1024;
 
-interface Listening { readonly listener: StreamListener; readonly backlog: number }
+interface Listening {
+  readonly listener: StreamListener;
+  readonly backlog: number;
+}
 
 export class Streams {
   marked = 0;
@@ -101,7 +149,10 @@ export class Streams {
   readonly #asked = new Packet();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   /** Answers to sources that are proved, and to those that anybody may name. */
-  readonly #resets = { proved: new SharedBudget(RESETS_PROVED), claimed: new SharedBudget(RESETS_CLAIMED) };
+  readonly #resets = {
+    proved: new SharedBudget(RESETS_PROVED),
+    claimed: new SharedBudget(RESETS_CLAIMED),
+  };
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
@@ -110,15 +161,39 @@ export class Streams {
     // One object for all streams: what changes is asked for at use.
     const timing = (): StreamTiming => this.#timing;
     this.#streamEnv = {
-      clock: env.clock, timers: env.timers,
-      get timing() { return timing(); },
-      congestion: (service) => env.congestion ?? (service === SERVICE_RELIABLE ? OVER_RELIABLE : OVER_BEST_EFFORT),
-      sendSegment: (stream, head, dataBytes, fill) => this.#send(stream.node, stream.localPort, stream.port, stream.options, stream.owner, head, dataBytes, fill) !== DropReason.linkQueueFull,
+      clock: env.clock,
+      timers: env.timers,
+      get timing() {
+        return timing();
+      },
+      congestion: (service) =>
+        env.congestion ?? (service === SERVICE_RELIABLE ? OVER_RELIABLE : OVER_BEST_EFFORT),
+      sendSegment: (stream, head, dataBytes, fill) =>
+        this.#send(
+          stream.node,
+          stream.localPort,
+          stream.port,
+          stream.options,
+          stream.owner,
+          head,
+          dataBytes,
+          fill,
+        ) !== DropReason.linkQueueFull,
       reachable: (node) => env.reachable(node),
       congested: (stream) => this.#congested(stream),
       // Whoever has not shown yet that it is there gets little.
-      receiveShare: (stream) => this.#budget.share(stream.account, stream.state === 'open' ? RECEIVE_MAX_BYTES : OPENING_SHARE, stream.receiver.received),
-      onGranted: (stream) => this.#budget.set(stream.account, stream.state === 'closed' ? 0 : stream.receiver.grantedBytes, stream.owner),
+      receiveShare: (stream) =>
+        this.#budget.share(
+          stream.account,
+          stream.state === 'open' ? RECEIVE_MAX_BYTES : OPENING_SHARE,
+          stream.receiver.received,
+        ),
+      onGranted: (stream) =>
+        this.#budget.set(
+          stream.account,
+          stream.state === 'closed' ? 0 : stream.receiver.grantedBytes,
+          stream.owner,
+        ),
       later: (stream) => this.#sendLater(stream),
       onGone: (stream) => this.#onGone(stream),
     };
@@ -157,32 +232,78 @@ export class Streams {
     return [...this.#listening.keys()];
   }
 
-  /** Takes streams that reach `port` (0 = any free one). Throws SpinesError EADDRINUSE. Returns the port. */
+  /**
+   * Takes streams that reach `port` (0 = any free one). Throws SpinesError EADDRINUSE. Returns the
+   * port.
+   */
   listen(port: Port, backlog: number, makeListener: (port: Port) => StreamListener): Port {
     const chosen = port === 0 ? this.#freePort() : port;
     if (this.#listening.has(chosen)) {
-      throw new SpinesError('EADDRINUSE', `stream port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for any free one`);
+      throw new SpinesError(
+        'EADDRINUSE',
+        `stream port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or ` +
+          '0 for any free one',
+      );
     }
-    this.#listening.set(chosen, { listener: makeListener(chosen), backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT) });
+    this.#listening.set(chosen, {
+      listener: makeListener(chosen),
+      backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT),
+    });
     return chosen;
   }
 
   unlisten(port: Port): void {
     const listening = this.#listening.get(port);
     this.#listening.delete(port);
-    for (const stream of this.#halfOpen.keys()) if (this.#halfOpen.listenerOf(stream) === listening) stream.reset();
+    for (const stream of this.#halfOpen.keys())
+      if (this.#halfOpen.listenerOf(stream) === listening) stream.reset();
   }
 
-  /** Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws SpinesError EMFILE. */
-  connect(node: NodeId, port: Port, localPort: Port, owner: StreamOwner, options: StreamOptions, connectUs = this.#timing.connectUs): Stream {
-    if (this.#byId.size >= this.#env.streamsMax) throw new SpinesError('EMFILE', `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`);
-    if (this.#budget.free === 0) throw new SpinesError('EMFILE', `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or close some, or raise limits.streamBytes`);
+  /**
+   * Opens a stream; `owner` hears what comes of it, after `connectUs` at the latest. Throws
+   * SpinesError EMFILE.
+   */
+  connect(
+    node: NodeId,
+    port: Port,
+    localPort: Port,
+    owner: StreamOwner,
+    options: StreamOptions,
+    connectUs = this.#timing.connectUs,
+  ): Stream {
+    if (this.#byId.size >= this.#env.streamsMax)
+      throw new SpinesError(
+        'EMFILE',
+        `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`,
+      );
+    if (this.#budget.free === 0)
+      throw new SpinesError(
+        'EMFILE',
+        `streams of this daemon hold or may be sent ${this.#env.receiveBytes} bytes; read or ` +
+          'close some, or raise limits.streamBytes',
+      );
     if (!this.#places.open([owner, owner], this.#free)) {
-      throw new SpinesError('EMFILE', `this program has its share of the daemon's ${this.#env.streamsMax} streams; close some, or raise limits.streams and limits.streamBytes`);
+      throw new SpinesError(
+        'EMFILE',
+        `this program has its share of the daemon's ${this.#env.streamsMax} streams; close some, ` +
+          'or raise limits.streams and limits.streamBytes',
+      );
     }
-    const secret = options.dissemination === DISSEMINATION_LINK_STATE && this.#secret(options.secrecy);
+    const secret =
+      options.dissemination === DISSEMINATION_LINK_STATE && this.#secret(options.secrecy);
     const of: StreamOptions = { ...options, secrecy: secret ? 'end-to-end' : 'links' };
-    const stream = new Stream(this.#freeId(), node, port, localPort === 0 ? this.#freePort() : localPort, owner, of, true, this.#streamEnv, this.#budget.add(owner), connectUs);
+    const stream = new Stream(
+      this.#freeId(),
+      node,
+      port,
+      localPort === 0 ? this.#freePort() : localPort,
+      owner,
+      of,
+      true,
+      this.#streamEnv,
+      this.#budget.add(owner),
+      connectUs,
+    );
     this.#byId.set(stream.id, stream);
     this.#places.add(stream, [owner, owner]);
     this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
@@ -204,30 +325,52 @@ export class Streams {
     const syn = (segment.flags & SEGMENT_SYN) !== 0;
     if (syn && (segment.flags & SEGMENT_ACK) === 0) return this.#onSyn(packet, segment);
     const stream = this.#byId.get(segment.stream) ?? this.#ofForgetful(packet, segment);
-    if (stream === undefined || stream.node !== packet.source || stream.port !== packet.sourcePort || stream.localPort !== packet.destinationPort) {
-      // An answer to a SYN of a stream that has ended here since: unless it is told, the far end keeps it half open until it gives up.
-      if ((segment.flags & SEGMENT_RST) === 0) this.#refuse(packet, syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream);
+    if (
+      stream === undefined ||
+      stream.node !== packet.source ||
+      stream.port !== packet.sourcePort ||
+      stream.localPort !== packet.destinationPort
+    ) {
+      // An answer to a SYN of a stream that has ended here since: unless it is told, the far end
+      // keeps it half open until it gives up.
+      if ((segment.flags & SEGMENT_RST) === 0)
+        this.#refuse(packet, syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream);
       return DropReason.streamUnknown;
     }
     // Not answered: whoever it names has not said it.
-    if (demandsProof(stream.options.dissemination) && !packet.authenticated) return DropReason.sourceUnproved;
+    if (demandsProof(stream.options.dissemination) && !packet.authenticated)
+      return DropReason.sourceUnproved;
     if (!admits(stream.options.secrecy === 'end-to-end', packet)) return DropReason.endToEndMissing;
     if (stream.state === 'closed') {
-      // What is repeated was not heard of. A mere acknowledgement is not answered: the far end may be closed as well, and answer in turn.
-      const repeats = (segment.flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_ASK)) !== 0 || packet.end > packet.payloadStart + segment.headBytes;
+      // What is repeated was not heard of. A mere acknowledgement is not answered: the far end may
+      // be closed as well, and answer in turn.
+      const repeats =
+        (segment.flags & (SEGMENT_SYN | SEGMENT_FIN | SEGMENT_ASK)) !== 0 ||
+        packet.end > packet.payloadStart + segment.headBytes;
       if (repeats) stream.answerAfterlife();
       return DropReason.none;
     }
     if (syn) {
-      if (stream.state === 'opening') stream.establish(synStream(packet.bytes, packet.payloadStart), segment.window);
+      if (stream.state === 'opening')
+        stream.establish(synStream(packet.bytes, packet.payloadStart), segment.window);
       else stream.answerAgain();
       return DropReason.none;
     }
-    if (stream.state === 'opening' && (segment.flags & SEGMENT_RST) === 0) return DropReason.streamMalformed;
-    if (stream.state === 'accepting' && (segment.flags & SEGMENT_RST) === 0 && !this.#accept(stream, segment)) return DropReason.streamRefused;
+    if (stream.state === 'opening' && (segment.flags & SEGMENT_RST) === 0)
+      return DropReason.streamMalformed;
+    if (
+      stream.state === 'accepting' &&
+      (segment.flags & SEGMENT_RST) === 0 &&
+      !this.#accept(stream, segment)
+    )
+      return DropReason.streamRefused;
     const start = packet.payloadStart + segment.headBytes;
     const result = stream.onSegment(segment, packet.ecn, packet.bytes, start, packet.end);
-    return result === 'ok' ? DropReason.none : result === 'duplicate' ? DropReason.streamDuplicate : DropReason.streamOutOfWindow;
+    return result === 'ok'
+      ? DropReason.none
+      : result === 'duplicate'
+        ? DropReason.streamDuplicate
+        : DropReason.streamOutOfWindow;
   }
 
   onLinkWritable(): void {
@@ -264,20 +407,30 @@ export class Streams {
     for (const stream of this.#byId.values()) {
       const { node } = stream;
       let there = reachable.get(node);
-      if (there === undefined) reachable.set(node, there = this.#env.reachable(node));
+      if (there === undefined) reachable.set(node, (there = this.#env.reachable(node)));
       stream.onRoutes(there);
     }
   }
 
-  /** The daemon of `node` was started anew: streams of its earlier run are over, and it says so when asked. */
+  /**
+   * The daemon of `node` was started anew: streams of its earlier run are over, and it says so when
+   * asked.
+   */
   onRestart(node: NodeId): void {
     for (const stream of this.#byId.values()) if (stream.node === node) stream.ask();
   }
 
-  /** Rules, or who they mean, have changed: what others opened here and could not open now is over. */
+  /**
+   * Rules, or who they mean, have changed: what others opened here and could not open now is over.
+   */
   onRules(): void {
     for (const stream of [...this.#byId.values()]) {
-      if (stream.initiator || stream.state === 'closed' || this.#env.firewall.keeps(stream.node, stream.localPort, stream.options)) continue;
+      if (
+        stream.initiator ||
+        stream.state === 'closed' ||
+        this.#env.firewall.keeps(stream.node, stream.localPort, stream.options)
+      )
+        continue;
       this.#env.drops.count(DropReason.firewallStream);
       stream.reset(false, RESET_FORBIDDEN);
     }
@@ -307,8 +460,12 @@ export class Streams {
       this.#refuse(packet, remoteId);
       return DropReason.portClosed;
     }
-    if (demandsProof(listening.listener.dissemination ?? packet.dissemination) && (!packet.authenticated || packet.sealed)) {
-      // By link state, where it is believed by streams of link state only: whoever opens one of those here is wrong.
+    if (
+      demandsProof(listening.listener.dissemination ?? packet.dissemination) &&
+      (!packet.authenticated || packet.sealed)
+    ) {
+      // By link state, where it is believed by streams of link state only: whoever opens one of
+      // those here is wrong.
       this.#refuse(packet, remoteId);
       return DropReason.sourceUnproved;
     }
@@ -325,8 +482,21 @@ export class Streams {
       this.#env.drops.count(DropReason.streamRefused);
       room.instead.forget();
     }
-    const options: StreamOptions = { ...answering(packet), congestion: listening.listener.congestion };
-    const stream = new Stream(this.#freeId(), packet.source, packet.sourcePort, packet.destinationPort, nobody, options, false, this.#streamEnv, this.#budget.add(nobody, originName(packet)));
+    const options: StreamOptions = {
+      ...answering(packet),
+      congestion: listening.listener.congestion,
+    };
+    const stream = new Stream(
+      this.#freeId(),
+      packet.source,
+      packet.sourcePort,
+      packet.destinationPort,
+      nobody,
+      options,
+      false,
+      this.#streamEnv,
+      this.#budget.add(nobody, originName(packet)),
+    );
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
     this.#byId.set(stream.id, stream);
@@ -372,8 +542,8 @@ export class Streams {
   }
 
   /**
-   * A reset from a daemon that does not know our id for the stream, because it was restarted, or because the program that opened it
-   * gave up before our answer came: it names its own one.
+   * A reset from a daemon that does not know our id for the stream, because it was restarted, or
+   * because the program that opened it gave up before our answer came: it names its own one.
    */
   #ofForgetful(packet: Packet, segment: Segment): Stream | undefined {
     if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0) return undefined;
@@ -381,19 +551,37 @@ export class Streams {
     if (opened !== undefined) return opened;
     if (!this.#mayReset(packet)) return undefined;
     for (const stream of this.#byId.values()) {
-      if (stream.remoteId === segment.stream && stream.node === packet.source && stream.port === packet.sourcePort && stream.localPort === packet.destinationPort) return stream;
+      if (
+        stream.remoteId === segment.stream &&
+        stream.node === packet.source &&
+        stream.port === packet.sourcePort &&
+        stream.localPort === packet.destinationPort
+      )
+        return stream;
     }
     return undefined;
   }
 
-  /** Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's, or ours of an earlier run. */
+  /**
+   * Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's,
+   * or ours of an earlier run.
+   */
   #refuse(packet: Packet, id: number, why = RESET_UNSAID): void {
     if (id === 0 || !this.#mayReset(packet)) return;
     const segment = new Segment();
     segment.flags = SEGMENT_RST;
     segment.stream = id;
     segment.why = why;
-    this.#send(packet.source, packet.destinationPort, packet.sourcePort, answering(packet), nobody, segment, 0, null);
+    this.#send(
+      packet.source,
+      packet.destinationPort,
+      packet.sourcePort,
+      answering(packet),
+      nobody,
+      segment,
+      0,
+      null,
+    );
   }
 
   /** Whether a stream or listener that asks for this is sealed from end to end. */
@@ -402,29 +590,56 @@ export class Streams {
   }
 
   #mayReset(packet: Packet): boolean {
-    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(originName(packet), this.#env.clock.now());
+    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(
+      originName(packet),
+      this.#env.clock.now(),
+    );
   }
 
   /* -------------------------------------------------------------- packets */
 
   #send(
-    node: NodeId, localPort: Port, port: Port, options: StreamOptions, user: object, head: Segment, dataBytes: number,
+    node: NodeId,
+    localPort: Port,
+    port: Port,
+    options: StreamOptions,
+    user: object,
+    head: Segment,
+    dataBytes: number,
     fill: ((out: Uint8Array, at: number) => void) | null,
   ): DropReason {
     const packet = this.#packet;
     const at = head.encode(this.#scratch, OVERLAY_HEADER_BYTES);
     if (fill !== null) fill(this.#scratch, at);
-    packet.compose(this.#scratch, at + dataBytes, KIND_STREAM, options, this.#env.self, localPort, node, port);
+    packet.compose(
+      this.#scratch,
+      at + dataBytes,
+      KIND_STREAM,
+      options,
+      this.#env.self,
+      localPort,
+      node,
+      port,
+    );
     packet.user = user;
     packet.secret = options.secrecy === 'end-to-end';
     const reason = this.#env.dissemination.originate(packet);
     // What a full queue refuses its stream still has.
-    if (reason !== DropReason.none && reason !== DropReason.linkQueueFull) this.#env.drops.count(reason);
+    if (reason !== DropReason.none && reason !== DropReason.linkQueueFull)
+      this.#env.drops.count(reason);
     return reason;
   }
 
   #congested(stream: Stream): boolean {
-    this.#asked.nameFlow(KIND_STREAM, stream.options, this.#env.self, stream.localPort, stream.node, stream.port, stream.owner);
+    this.#asked.nameFlow(
+      KIND_STREAM,
+      stream.options,
+      this.#env.self,
+      stream.localPort,
+      stream.node,
+      stream.port,
+      stream.owner,
+    );
     if (!this.#env.dissemination.congested(this.#asked)) return false;
     this.#blocked.add(stream);
     return true;
@@ -445,9 +660,14 @@ export class Streams {
 
   #freePort(): Port {
     // Streams with the same port at the same node differ in their ids; better they differ in both.
-    const port = drawPort(this.#env.draws, (taken) => this.#listening.has(taken) || this.#opened.has(taken)) ?? drawPort(this.#env.draws, (taken) => this.#listening.has(taken));
+    const port =
+      drawPort(this.#env.draws, (taken) => this.#listening.has(taken) || this.#opened.has(taken)) ??
+      drawPort(this.#env.draws, (taken) => this.#listening.has(taken));
     if (port !== null) return port;
-    throw new SpinesError('EADDRINUSE', 'no free stream port is left; close listeners that are not needed');
+    throw new SpinesError(
+      'EADDRINUSE',
+      'no free stream port is left; close listeners that are not needed',
+    );
   }
 }
 
@@ -456,8 +676,14 @@ function answering({ service, dissemination, priority, sealed }: Packet): Stream
   return { service, dissemination, ttl: 64, priority, secrecy: sealed ? 'end-to-end' : 'links' };
 }
 
-/** What a stream that `packet` opened is known by, until it has told the id that we chose. A claimed source opens none in the name of a proved one. */
-function synName({ authenticated, source, sourcePort, destinationPort }: Packet, remoteId: number): string {
+/**
+ * What a stream that `packet` opened is known by, until it has told the id that we chose. A claimed
+ * source opens none in the name of a proved one.
+ */
+function synName(
+  { authenticated, source, sourcePort, destinationPort }: Packet,
+  remoteId: number,
+): string {
   return `${authenticated ? '' : 'claimed '}${source} ${sourcePort} ${destinationPort} ${remoteId}`;
 }
 

@@ -1,10 +1,13 @@
 /**
- * Flows over reliable links that nodes on the way asked to slow down: what they send above their rate waits here, at its source.
+ * Flows over reliable links that nodes on the way asked to slow down: what they send above their
+ * rate waits here, at its source.
  *
- * Reliable links drop nothing for their own sake, so a flow that sends more than its share of some link fills a queue on the way,
- * and is told (core/wire/notice.ts). Its rate is then a little less than what left that queue, so that it drains, and grows until the
- * next notice. A notice is a hint: it takes effect at most every NOTICE_INTERVAL, sets no rate below RATE_MIN, and is forgotten
- * soon, and only nodes on the flow's way are heard: who makes up notices does less than he could do to the packets. Bounded per flow and in all; who holds little finds room.
+ * Reliable links drop nothing for their own sake, so a flow that sends more than its share of some
+ * link fills a queue on the way, and is told (core/wire/notice.ts). Its rate is then a little less
+ * than what left that queue, so that it drains, and grows until the next notice. A notice is a
+ * hint: it takes effect at most every NOTICE_INTERVAL, sets no rate below RATE_MIN, and is
+ * forgotten soon, and only nodes on the flow's way are heard: who makes up notices does less than
+ * he could do to the packets. Bounded per flow and in all; who holds little finds room.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -21,8 +24,12 @@ const NOTICE_INTERVAL: Micros = 50 * MILLISECOND;
 const SLOW = 0.9;
 /** The rate grows by so much each step, by more when nothing was heard for a while. */
 const STEP: Micros = 100 * MILLISECOND;
-const GROWTH = 1.05, GROWTH_QUIET = 1.25;
-/** Bytes a microsecond, more than any path carries: while its own first link holds a flow back its rate would grow without end. */
+const GROWTH = 1.05,
+  GROWTH_QUIET = 1.25;
+/**
+ * Bytes a microsecond, more than any path carries: while its own first link holds a flow back its
+ * rate would grow without end.
+ */
 const RATE_MAX = 100_000;
 const QUIET: Micros = SECOND;
 /** A flow of which nothing waits, and which heard nothing for so long, is free. */
@@ -76,7 +83,9 @@ export class Throttles {
     return this.#all.size;
   }
 
-  /** `onRoom`: its program was told to wait, and may go on; `onFree`: it sends as it likes again. */
+  /**
+   * `onRoom`: its program was told to wait, and may go on; `onFree`: it sends as it likes again.
+   */
   add(rate: number, sender: Sender, onRoom: () => void, onFree: () => void): Throttle {
     const throttle = new Throttle(this, rate, sender, onRoom, () => {
       this.#all.delete(throttle);
@@ -109,7 +118,13 @@ export class Throttle {
   #steppedAt: Micros;
   #told = false;
 
-  constructor(all: Throttles, rate: number, sender: Sender, onRoom: () => void, onFree: () => void) {
+  constructor(
+    all: Throttles,
+    rate: number,
+    sender: Sender,
+    onRoom: () => void,
+    onFree: () => void,
+  ) {
     this.#all = all;
     this.#sender = sender;
     this.#onRoom = onRoom;
@@ -138,7 +153,10 @@ export class Throttle {
     const now = this.#all.env.clock.now();
     if (now - this.#noticedAt < NOTICE_INTERVAL) return;
     this.#fill(now);
-    this.#rate = Math.max(RATE_MIN / SECOND, Math.min(this.#rate, rate > 0 ? perMicro(rate) : this.#rate / 2));
+    this.#rate = Math.max(
+      RATE_MIN / SECOND,
+      Math.min(this.#rate, rate > 0 ? perMicro(rate) : this.#rate / 2),
+    );
     this.#noticedAt = this.#steppedAt = now;
   }
 
@@ -154,8 +172,11 @@ export class Throttle {
   /** Keeps `packet` until its time; false when there is no room. */
   hold(packet: Packet): boolean {
     const cost = packet.length + OVERHEAD_BYTES;
-    const fits = this.#bytes + cost <= Math.min(HELD_MAX_BYTES, SHARE_FACTOR * (ALL_MAX_BYTES - this.#all.heldBytes));
-    const kept = fits && this.#waiting.length < PACKETS_MAX ? this.#all.env.pool.keep(packet) : null;
+    const fits =
+      this.#bytes + cost <=
+      Math.min(HELD_MAX_BYTES, SHARE_FACTOR * (ALL_MAX_BYTES - this.#all.heldBytes));
+    const kept =
+      fits && this.#waiting.length < PACKETS_MAX ? this.#all.env.pool.keep(packet) : null;
     if (kept === null) {
       if (this.#waiting.length > 0) this.#told = true;
       return false;
@@ -181,7 +202,8 @@ export class Throttle {
   /** Lets go of what waits, unsent. */
   stop(): void {
     this.#all.env.timers.cancel(this.#timer);
-    for (let kept = this.#take(); kept !== null; kept = this.#take()) this.#all.env.pool.release(kept);
+    for (let kept = this.#take(); kept !== null; kept = this.#take())
+      this.#all.env.pool.release(kept);
   }
 
   #onTimer(): void {
@@ -191,7 +213,8 @@ export class Throttle {
     while (this.#tokens > 0) {
       const kept = this.#waiting.peek();
       if (kept === undefined || !this.#all.env.send(kept, this.#sender)) break;
-      this.#tokens -= kept.length + (this.#sender.secret && !sealedAt(kept.bytes, kept.start) ? SEAL_BYTES : 0);
+      this.#tokens -=
+        kept.length + (this.#sender.secret && !sealedAt(kept.bytes, kept.start) ? SEAL_BYTES : 0);
       this.#take();
       pool.release(kept);
     }
@@ -207,17 +230,27 @@ export class Throttle {
 
   #fill(now: Micros): void {
     for (; now - this.#steppedAt >= STEP; this.#steppedAt += STEP) {
-      this.#rate = Math.min(RATE_MAX, this.#rate * (this.#steppedAt - this.#noticedAt >= QUIET ? GROWTH_QUIET : GROWTH));
+      this.#rate = Math.min(
+        RATE_MAX,
+        this.#rate * (this.#steppedAt - this.#noticedAt >= QUIET ? GROWTH_QUIET : GROWTH),
+      );
     }
-    this.#tokens = Math.min(Math.max(BURST_BYTES, 4 * MILLISECOND * this.#rate), this.#tokens + (now - this.#filledAt) * this.#rate);
+    this.#tokens = Math.min(
+      Math.max(BURST_BYTES, 4 * MILLISECOND * this.#rate),
+      this.#tokens + (now - this.#filledAt) * this.#rate,
+    );
     this.#filledAt = now;
   }
 
   #arm(): void {
     const { clock, timers } = this.#all.env;
     const now = clock.now();
-    const at = this.#waiting.length === 0 ? this.#noticedAt + FORGET : now + Math.max(MILLISECOND, Math.ceil(-this.#tokens / this.#rate));
-    if (!this.#timer.armed || this.#timer.at > at) timers.arm(this.#timer, Math.max(at, now + MILLISECOND));
+    const at =
+      this.#waiting.length === 0
+        ? this.#noticedAt + FORGET
+        : now + Math.max(MILLISECOND, Math.ceil(-this.#tokens / this.#rate));
+    if (!this.#timer.armed || this.#timer.at > at)
+      timers.arm(this.#timer, Math.max(at, now + MILLISECOND));
   }
 
   #take(): KeptPacket | null {

@@ -1,17 +1,29 @@
 /**
  * The ack frame of a link: which datagrams have arrived, newest first. WIRE.md section 3.
  *
- * Shape of RFC 9000 section 19.3 with fixed widths: the highest number, how long it was held, the length of the
- * range that ends there, then pairs of a gap and a length. Decoded into a caller-owned struct. `@hot`
+ * Shape of RFC 9000 section 19.3 with fixed widths: the highest number, how long it was held, the
+ * length of the range that ends there, then pairs of a gap and a length. Decoded into a
+ * caller-owned struct. `@hot`
  */
 
 import { getU16, getU48, putU16, putU48 } from '../base/bytes.ts';
 import { DropReason } from './drop.ts';
 
-const LARGEST = 0, DELAY = 6, COUNT = 8, RESERVED = 9, FIRST = 10;
+const LARGEST = 0,
+  DELAY = 6,
+  COUNT = 8,
+  RESERVED = 9,
+  FIRST = 10;
 export const ACK_FIXED_BYTES = 12;
-export const ACK_LAYOUT = { largest: [LARGEST, 6], delay: [DELAY, 2], count: [COUNT, 1], reserved: [RESERVED, 1], first: [FIRST, 2] } as const;
-const GAP = 0, LENGTH = 2;
+export const ACK_LAYOUT = {
+  largest: [LARGEST, 6],
+  delay: [DELAY, 2],
+  count: [COUNT, 1],
+  reserved: [RESERVED, 1],
+  first: [FIRST, 2],
+} as const;
+const GAP = 0,
+  LENGTH = 2;
 export const ACK_RANGE_BYTES = 4;
 export const ACK_RANGE_LAYOUT = { gap: [GAP, 2], length: [LENGTH, 2] } as const;
 
@@ -33,7 +45,8 @@ export class AckRanges {
   }
 
   has(number: number): boolean {
-    for (let i = 0; i < this.count; i += 1) if (number >= this.low[i]!) return number <= this.high[i]!;
+    for (let i = 0; i < this.count; i += 1)
+      if (number >= this.low[i]!) return number <= this.high[i]!;
     return false;
   }
 
@@ -48,7 +61,10 @@ export class AckRanges {
     this.count = 0;
   }
 
-  /** Records an arrival that was not there. Returns true when it was the next in order. The oldest range gives way. */
+  /**
+   * Records an arrival that was not there. Returns true when it was the next in order. The oldest
+   * range gives way.
+   */
   add(number: number): boolean {
     const { low, high } = this;
     if (this.count > 0 && number === high[0]! + 1) {
@@ -92,7 +108,10 @@ export class AckRanges {
     return ACK_FIXED_BYTES + (this.#encodable - 1) * ACK_RANGE_BYTES;
   }
 
-  /** Ranges up to the first gap that 16 bits can't say; what is older is left out, never acknowledged wrongly. */
+  /**
+   * Ranges up to the first gap that 16 bits can't say; what is older is left out, never
+   * acknowledged wrongly.
+   */
   get #encodable(): number {
     let previous = Math.max(this.low[0]!, this.high[0]! - 0xfffe);
     for (let i = 1; i < this.count; i += 1) {
@@ -102,7 +121,10 @@ export class AckRanges {
     return this.count;
   }
 
-  /** Writes the body of an ack frame (`frameBytes` long); at least one range. Long ranges are cut at their old end. */
+  /**
+   * Writes the body of an ack frame (`frameBytes` long); at least one range. Long ranges are cut at
+   * their old end.
+   */
   encode(b: Uint8Array, at: number): void {
     putU48(b, at + LARGEST, this.largest);
     putU16(b, at + DELAY, Math.min(0xffff, Math.floor(this.delayUs / ACK_DELAY_UNIT_US)));
@@ -124,7 +146,8 @@ export class AckRanges {
   decode(b: Uint8Array, start: number, end: number): DropReason {
     if (end - start < ACK_FIXED_BYTES) return DropReason.ackMalformed;
     const more = b[start + COUNT]!;
-    if (more >= ACK_RANGES_MAX || end - start !== ACK_FIXED_BYTES + more * ACK_RANGE_BYTES) return DropReason.ackMalformed;
+    if (more >= ACK_RANGES_MAX || end - start !== ACK_FIXED_BYTES + more * ACK_RANGE_BYTES)
+      return DropReason.ackMalformed;
     if (b[start + RESERVED] !== 0) return DropReason.reservedNotZero;
     const largest = getU48(b, start + LARGEST);
     const first = getU16(b, start + FIRST);

@@ -1,25 +1,60 @@
 /**
- * The signed statements behind identities: authority, request, node certificate and revocation list, and the text
- * armour that they travel in. WIRE.md section 11.
+ * The signed statements behind identities: authority, request, node certificate and revocation
+ * list, and the text armour that they travel in. WIRE.md section 11.
  *
- * Owns bytes only: who signed is judged in core/crypto/certificates.ts. A decoded statement keeps a copy of the received
- * bytes, because a signature is checked over those and never over a re-encoding. Decoders never throw: a string says
- * what is wrong. One content has one encoding, in bytes and in text.
+ * Owns bytes only: who signed is judged in core/crypto/certificates.ts. A decoded statement keeps a
+ * copy of the received bytes, because a signature is checked over those and never over a
+ * re-encoding. Decoders never throw: a string says what is wrong. One content has one encoding, in
+ * bytes and in text.
  */
 
-import { copyOf, getU16, getU32, getU48, hex, putU16, putU32, putU48, utf8Decode, utf8Encode } from '../base/bytes.ts';
-import { GROUPS_BYTES_MAX, isGroupName, isNodeId, isNodeName, NO_NODE, type NodeId } from '../base/ids.ts';
+import {
+  copyOf,
+  getU16,
+  getU32,
+  getU48,
+  hex,
+  putU16,
+  putU32,
+  putU48,
+  utf8Decode,
+  utf8Encode,
+} from '../base/bytes.ts';
+import {
+  GROUPS_BYTES_MAX,
+  isGroupName,
+  isNodeId,
+  isNodeName,
+  NO_NODE,
+  type NodeId,
+} from '../base/ids.ts';
 
 /** Why bytes are no statement. */
 export type StatementFault =
-  | 'truncated' | 'left-over' | 'kind' | 'version' | 'name' | 'groups' | 'node' | 'roles' | 'validity' | 'serial' | 'serials-unsorted' | 'too-many-serials' | 'subjects-unsorted' | 'too-many-subjects';
+  | 'truncated'
+  | 'left-over'
+  | 'kind'
+  | 'version'
+  | 'name'
+  | 'groups'
+  | 'node'
+  | 'roles'
+  | 'validity'
+  | 'serial'
+  | 'serials-unsorted'
+  | 'too-many-serials'
+  | 'subjects-unsorted'
+  | 'too-many-subjects';
 
 export const STATEMENT_AUTHORITY = 1;
 export const STATEMENT_REQUEST = 2;
 export const STATEMENT_CERTIFICATE = 3;
 export const STATEMENT_REVOCATIONS = 4;
 export const STATEMENT_VERSION = 1;
-/** Of a revocation list that names subjects; one that names serials only has version 1, as before there were others. */
+/**
+ * Of a revocation list that names subjects; one that names serials only has version 1, as before
+ * there were others.
+ */
 export const REVOCATIONS_VERSION_SUBJECTS = 2;
 /** Of a request or certificate with groups; one without them has version 1. */
 export const VERSION_GROUPS = 2;
@@ -42,51 +77,111 @@ export const ROLE_CLIENT = 0x02;
 const ROLES = ROLE_ROUTER | ROLE_CLIENT;
 
 /** In front of every statement. */
-const KIND = 0, VERSION = 1;
+const KIND = 0,
+  VERSION = 1;
 
-const A_NAME_BYTES = 2, A_NETWORK = 3, A_SIGNING_KEY = 35, A_NOT_BEFORE = 67, A_NOT_AFTER = 73, A_NAME = 79;
+const A_NAME_BYTES = 2,
+  A_NETWORK = 3,
+  A_SIGNING_KEY = 35,
+  A_NOT_BEFORE = 67,
+  A_NOT_AFTER = 73,
+  A_NAME = 79;
 export const AUTHORITY_LAYOUT = {
-  kind: [KIND, 1], version: [VERSION, 1], 'name bytes': [A_NAME_BYTES, 1], network: [A_NETWORK, NETWORK_ID_BYTES], 'signing key': [A_SIGNING_KEY, KEY_BYTES],
-  'not before': [A_NOT_BEFORE, 6], 'not after': [A_NOT_AFTER, 6],
+  kind: [KIND, 1],
+  version: [VERSION, 1],
+  'name bytes': [A_NAME_BYTES, 1],
+  network: [A_NETWORK, NETWORK_ID_BYTES],
+  'signing key': [A_SIGNING_KEY, KEY_BYTES],
+  'not before': [A_NOT_BEFORE, 6],
+  'not after': [A_NOT_AFTER, 6],
 } as const;
 
-const Q_NAME_BYTES = 2, Q_NODE = 3, Q_SIGNING_KEY = 7, Q_EXCHANGE_KEY = 39, Q_NAME = 71;
+const Q_NAME_BYTES = 2,
+  Q_NODE = 3,
+  Q_SIGNING_KEY = 7,
+  Q_EXCHANGE_KEY = 39,
+  Q_NAME = 71;
 export const REQUEST_LAYOUT = {
-  kind: [KIND, 1], version: [VERSION, 1], 'name bytes': [Q_NAME_BYTES, 1], node: [Q_NODE, 4], 'signing key': [Q_SIGNING_KEY, KEY_BYTES], 'exchange key': [Q_EXCHANGE_KEY, KEY_BYTES],
+  kind: [KIND, 1],
+  version: [VERSION, 1],
+  'name bytes': [Q_NAME_BYTES, 1],
+  node: [Q_NODE, 4],
+  'signing key': [Q_SIGNING_KEY, KEY_BYTES],
+  'exchange key': [Q_EXCHANGE_KEY, KEY_BYTES],
 } as const;
 
-const C_ROLES = 2, C_NAME_BYTES = 3, C_NODE = 4, C_SERIAL = 8, C_NETWORK = 16, C_AUTHORITY = 48, C_NOT_BEFORE = 64, C_NOT_AFTER = 70, C_SIGNING_KEY = 76, C_EXCHANGE_KEY = 108, C_NAME = 140;
+const C_ROLES = 2,
+  C_NAME_BYTES = 3,
+  C_NODE = 4,
+  C_SERIAL = 8,
+  C_NETWORK = 16,
+  C_AUTHORITY = 48,
+  C_NOT_BEFORE = 64,
+  C_NOT_AFTER = 70,
+  C_SIGNING_KEY = 76,
+  C_EXCHANGE_KEY = 108,
+  C_NAME = 140;
 export const CERTIFICATE_LAYOUT = {
-  kind: [KIND, 1], version: [VERSION, 1], roles: [C_ROLES, 1], 'name bytes': [C_NAME_BYTES, 1], node: [C_NODE, 4], serial: [C_SERIAL, SERIAL_BYTES],
-  network: [C_NETWORK, NETWORK_ID_BYTES], authority: [C_AUTHORITY, AUTHORITY_ID_BYTES], 'not before': [C_NOT_BEFORE, 6], 'not after': [C_NOT_AFTER, 6],
-  'signing key': [C_SIGNING_KEY, KEY_BYTES], 'exchange key': [C_EXCHANGE_KEY, KEY_BYTES],
+  kind: [KIND, 1],
+  version: [VERSION, 1],
+  roles: [C_ROLES, 1],
+  'name bytes': [C_NAME_BYTES, 1],
+  node: [C_NODE, 4],
+  serial: [C_SERIAL, SERIAL_BYTES],
+  network: [C_NETWORK, NETWORK_ID_BYTES],
+  authority: [C_AUTHORITY, AUTHORITY_ID_BYTES],
+  'not before': [C_NOT_BEFORE, 6],
+  'not after': [C_NOT_AFTER, 6],
+  'signing key': [C_SIGNING_KEY, KEY_BYTES],
+  'exchange key': [C_EXCHANGE_KEY, KEY_BYTES],
 } as const;
 /** Version 2 of request and certificate: how long the groups behind the name are. */
 export const REQUEST_GROUPS_LAYOUT = { ...REQUEST_LAYOUT, 'group bytes': [Q_NAME, 1] } as const;
-export const CERTIFICATE_GROUPS_LAYOUT = { ...CERTIFICATE_LAYOUT, 'group bytes': [C_NAME, 1] } as const;
-/** Of one without groups, with the longest name: all that daemons of the release before can read. */
+export const CERTIFICATE_GROUPS_LAYOUT = {
+  ...CERTIFICATE_LAYOUT,
+  'group bytes': [C_NAME, 1],
+} as const;
+/**
+ * Of one without groups, with the longest name: all that daemons of the release before can read.
+ */
 export const PLAIN_CERTIFICATE_BYTES_MAX = C_NAME + NAME_MAX + SIGNATURE_BYTES;
 /** With the longest name and the most groups. */
 export const CERTIFICATE_BYTES_MAX = C_NAME + 1 + NAME_MAX + GROUPS_BYTES_MAX + SIGNATURE_BYTES;
 
-const R_COUNT = 2, R_NUMBER = 4, R_ISSUED = 10, R_NETWORK = 16, R_AUTHORITY = 48, R_SERIALS = 64;
+const R_COUNT = 2,
+  R_NUMBER = 4,
+  R_ISSUED = 10,
+  R_NETWORK = 16,
+  R_AUTHORITY = 48,
+  R_SERIALS = 64;
 export const REVOCATIONS_LAYOUT = {
-  kind: [KIND, 1], version: [VERSION, 1], count: [R_COUNT, 2], number: [R_NUMBER, 6], issued: [R_ISSUED, 6], network: [R_NETWORK, NETWORK_ID_BYTES],
+  kind: [KIND, 1],
+  version: [VERSION, 1],
+  count: [R_COUNT, 2],
+  number: [R_NUMBER, 6],
+  issued: [R_ISSUED, 6],
+  network: [R_NETWORK, NETWORK_ID_BYTES],
   authority: [R_AUTHORITY, AUTHORITY_ID_BYTES],
 } as const;
 /** With the most serials; no list is longer. */
 export const REVOCATIONS_BYTES_MAX = R_SERIALS + REVOCATIONS_MAX * SERIAL_BYTES + SIGNATURE_BYTES;
 
 /** Version 2: how many subjects there are, then the serials, then the subjects. */
-const R2_SUBJECT_COUNT = 64, R2_SERIALS = 66;
-export const REVOCATIONS_SUBJECTS_LAYOUT = { ...REVOCATIONS_LAYOUT, 'subject count': [R2_SUBJECT_COUNT, 2] } as const;
+const R2_SUBJECT_COUNT = 64,
+  R2_SERIALS = 66;
+export const REVOCATIONS_SUBJECTS_LAYOUT = {
+  ...REVOCATIONS_LAYOUT,
+  'subject count': [R2_SUBJECT_COUNT, 2],
+} as const;
 /** What a subject is named by: the start of a hash. */
 export const SUBJECT_ID_BYTES = 12;
 const S_UNTIL = SUBJECT_ID_BYTES;
 export const SUBJECT_BYTES = 18;
 export const SUBJECT_LAYOUT = { subject: [0, SUBJECT_ID_BYTES], until: [S_UNTIL, 6] } as const;
 /** Most subjects of one list, when it has no serials. */
-export const SUBJECTS_MAX = Math.floor((REVOCATIONS_BYTES_MAX - R2_SERIALS - SIGNATURE_BYTES) / SUBJECT_BYTES);
+export const SUBJECTS_MAX = Math.floor(
+  (REVOCATIONS_BYTES_MAX - R2_SERIALS - SIGNATURE_BYTES) / SUBJECT_BYTES,
+);
 
 export interface AuthorityFields {
   /** Of the network, 1..63 characters of a node name. */
@@ -115,7 +210,10 @@ export interface RequestFields {
   readonly signingKey: Uint8Array;
   /** X25519 public key, 32 bytes. */
   readonly exchangeKey: Uint8Array;
-  /** Ascending, none twice; with a comma between two at most GROUPS_BYTES_MAX. A request's are what it would like. */
+  /**
+   * Ascending, none twice; with a comma between two at most GROUPS_BYTES_MAX. A request's are what
+   * it would like.
+   */
   readonly groups: readonly string[];
 }
 
@@ -145,7 +243,10 @@ export interface Certificate extends CertificateFields {
 export interface RevokedSubject {
   /** 24 lower-case hexadecimal digits; core/crypto/revoked.ts says of what. */
   readonly subject: string;
-  /** Certificates of it whose "not before" is this second or an earlier one are revoked. Seconds since 1970, u48. */
+  /**
+   * Certificates of it whose "not before" is this second or an earlier one are revoked. Seconds
+   * since 1970, u48.
+   */
   readonly untilS: number;
 }
 
@@ -183,15 +284,27 @@ export function isSerial(text: string): boolean {
 /* ------------------------------------------------------------------ authority */
 
 /** The statement in `b[start..end)`, or what is wrong with it. */
-export function decodeAuthority(b: Uint8Array, start = 0, end = b.length): Authority | StatementFault {
-  const fault = headFault(b, start, end, STATEMENT_AUTHORITY, A_NAME) ?? lengthFault(end - start, A_NAME + b[start + A_NAME_BYTES]! + SIGNATURE_BYTES);
+export function decodeAuthority(
+  b: Uint8Array,
+  start = 0,
+  end = b.length,
+): Authority | StatementFault {
+  const fault =
+    headFault(b, start, end, STATEMENT_AUTHORITY, A_NAME) ??
+    lengthFault(end - start, A_NAME + b[start + A_NAME_BYTES]! + SIGNATURE_BYTES);
   if (fault !== null) return fault;
   const name = nameAt(b, start + A_NAME, b[start + A_NAME_BYTES]!);
   if (name === null) return 'name';
-  const notBeforeS = getU48(b, start + A_NOT_BEFORE), notAfterS = getU48(b, start + A_NOT_AFTER);
+  const notBeforeS = getU48(b, start + A_NOT_BEFORE),
+    notAfterS = getU48(b, start + A_NOT_AFTER);
   if (notBeforeS >= notAfterS) return 'validity';
   return {
-    name, notBeforeS, notAfterS, network: piece(b, start + A_NETWORK, NETWORK_ID_BYTES), signingKey: piece(b, start + A_SIGNING_KEY, KEY_BYTES), bytes: copyOf(b, start, end),
+    name,
+    notBeforeS,
+    notAfterS,
+    network: piece(b, start + A_NETWORK, NETWORK_ID_BYTES),
+    signingKey: piece(b, start + A_SIGNING_KEY, KEY_BYTES),
+    bytes: copyOf(b, start, end),
   };
 }
 
@@ -208,13 +321,24 @@ export function encodeAuthority(fields: AuthorityFields): Uint8Array {
 
 /* ------------------------------------------------------------------ request */
 
-export function decodeRequest(b: Uint8Array, start = 0, end = b.length): CertificateRequest | StatementFault {
+export function decodeRequest(
+  b: Uint8Array,
+  start = 0,
+  end = b.length,
+): CertificateRequest | StatementFault {
   const named = namesAt(b, start, end, STATEMENT_REQUEST, Q_NAME, Q_NAME_BYTES);
   if (typeof named === 'string') return named;
   const { name, groups } = named;
   const node = getU32(b, start + Q_NODE);
   if (node !== NO_NODE && !isNodeId(node)) return 'node';
-  return { name, node, groups, signingKey: piece(b, start + Q_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + Q_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end) };
+  return {
+    name,
+    node,
+    groups,
+    signingKey: piece(b, start + Q_SIGNING_KEY, KEY_BYTES),
+    exchangeKey: piece(b, start + Q_EXCHANGE_KEY, KEY_BYTES),
+    bytes: copyOf(b, start, end),
+  };
 }
 
 export function encodeRequest(fields: RequestFields): Uint8Array {
@@ -228,7 +352,11 @@ export function encodeRequest(fields: RequestFields): Uint8Array {
 
 /* ------------------------------------------------------------------ certificate */
 
-export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Certificate | StatementFault {
+export function decodeCertificate(
+  b: Uint8Array,
+  start = 0,
+  end = b.length,
+): Certificate | StatementFault {
   const named = namesAt(b, start, end, STATEMENT_CERTIFICATE, C_NAME, C_NAME_BYTES);
   if (typeof named === 'string') return named;
   const { name, groups } = named;
@@ -239,18 +367,30 @@ export function decodeCertificate(b: Uint8Array, start = 0, end = b.length): Cer
   if (!isNodeId(node) && (node !== NO_NODE || (roles & ROLE_ROUTER) !== 0)) return 'node';
   const serial = hex(b.subarray(start + C_SERIAL, start + C_SERIAL + SERIAL_BYTES));
   if (!isSerial(serial)) return 'serial';
-  const notBeforeS = getU48(b, start + C_NOT_BEFORE), notAfterS = getU48(b, start + C_NOT_AFTER);
+  const notBeforeS = getU48(b, start + C_NOT_BEFORE),
+    notAfterS = getU48(b, start + C_NOT_AFTER);
   if (notBeforeS >= notAfterS) return 'validity';
   return {
-    name, node, groups, roles, serial, notBeforeS, notAfterS,
-    network: piece(b, start + C_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + C_AUTHORITY, AUTHORITY_ID_BYTES),
-    signingKey: piece(b, start + C_SIGNING_KEY, KEY_BYTES), exchangeKey: piece(b, start + C_EXCHANGE_KEY, KEY_BYTES), bytes: copyOf(b, start, end),
+    name,
+    node,
+    groups,
+    roles,
+    serial,
+    notBeforeS,
+    notAfterS,
+    network: piece(b, start + C_NETWORK, NETWORK_ID_BYTES),
+    authority: piece(b, start + C_AUTHORITY, AUTHORITY_ID_BYTES),
+    signingKey: piece(b, start + C_SIGNING_KEY, KEY_BYTES),
+    exchangeKey: piece(b, start + C_EXCHANGE_KEY, KEY_BYTES),
+    bytes: copyOf(b, start, end),
   };
 }
 
 /** The serial of what may be a certificate in `b[start..end)`; '' when it is too short for one. */
 export function serialAt(b: Uint8Array, start: number, end: number): string {
-  return end - start < C_NAME ? '' : hex(b.subarray(start + C_SERIAL, start + C_SERIAL + SERIAL_BYTES));
+  return end - start < C_NAME
+    ? ''
+    : hex(b.subarray(start + C_SERIAL, start + C_SERIAL + SERIAL_BYTES));
 }
 
 export function encodeCertificate(fields: CertificateFields): Uint8Array {
@@ -270,12 +410,24 @@ export function encodeCertificate(fields: CertificateFields): Uint8Array {
 
 /* ------------------------------------------------------------------ revocation list */
 
-export function decodeRevocations(b: Uint8Array, start = 0, end = b.length): RevocationList | StatementFault {
+export function decodeRevocations(
+  b: Uint8Array,
+  start = 0,
+  end = b.length,
+): RevocationList | StatementFault {
   const named = end - start > VERSION && b[start + VERSION] === REVOCATIONS_VERSION_SUBJECTS;
   const serialsAt = named ? R2_SERIALS : R_SERIALS;
-  const head = headFault(b, start, end, STATEMENT_REVOCATIONS, serialsAt, named ? REVOCATIONS_VERSION_SUBJECTS : STATEMENT_VERSION);
+  const head = headFault(
+    b,
+    start,
+    end,
+    STATEMENT_REVOCATIONS,
+    serialsAt,
+    named ? REVOCATIONS_VERSION_SUBJECTS : STATEMENT_VERSION,
+  );
   if (head !== null) return head;
-  const count = getU16(b, start + R_COUNT), subjectCount = named ? getU16(b, start + R2_SUBJECT_COUNT) : 0;
+  const count = getU16(b, start + R_COUNT),
+    subjectCount = named ? getU16(b, start + R2_SUBJECT_COUNT) : 0;
   if (count > REVOCATIONS_MAX) return 'too-many-serials';
   const length = revocationBytes(count, subjectCount);
   if (length > REVOCATIONS_BYTES_MAX) return 'too-many-subjects';
@@ -285,7 +437,8 @@ export function decodeRevocations(b: Uint8Array, start = 0, end = b.length): Rev
   if (fault !== null) return fault;
   const serials: string[] = [];
   // Digits of equal number sort as text as they do as numbers.
-  let previous = '', at = start + serialsAt;
+  let previous = '',
+    at = start + serialsAt;
   for (let i = 0; i < count; i += 1, at += SERIAL_BYTES) {
     const serial = hex(b.subarray(at, at + SERIAL_BYTES));
     if (!isSerial(serial)) return 'serial';
@@ -302,8 +455,13 @@ export function decodeRevocations(b: Uint8Array, start = 0, end = b.length): Rev
     previous = subject;
   }
   return {
-    serials, subjects, number: getU48(b, start + R_NUMBER), issuedS: getU48(b, start + R_ISSUED),
-    network: piece(b, start + R_NETWORK, NETWORK_ID_BYTES), authority: piece(b, start + R_AUTHORITY, AUTHORITY_ID_BYTES), bytes: copyOf(b, start, end),
+    serials,
+    subjects,
+    number: getU48(b, start + R_NUMBER),
+    issuedS: getU48(b, start + R_ISSUED),
+    network: piece(b, start + R_NETWORK, NETWORK_ID_BYTES),
+    authority: piece(b, start + R_AUTHORITY, AUTHORITY_ID_BYTES),
+    bytes: copyOf(b, start, end),
   };
 }
 
@@ -334,12 +492,23 @@ export function encodeRevocations(fields: RevocationFields): Uint8Array {
 
 /** Length of a list, with its signature. */
 export function revocationBytes(serials: number, subjects: number): number {
-  return (subjects > 0 ? R2_SERIALS : R_SERIALS) + serials * SERIAL_BYTES + subjects * SUBJECT_BYTES + SIGNATURE_BYTES;
+  return (
+    (subjects > 0 ? R2_SERIALS : R_SERIALS) +
+    serials * SERIAL_BYTES +
+    subjects * SUBJECT_BYTES +
+    SIGNATURE_BYTES
+  );
 }
 
 /* ------------------------------------------------------------------ text armour */
 
-const LABELS = ['SPINES AUTHORITY', 'SPINES CERTIFICATE REQUEST', 'SPINES CERTIFICATE', 'SPINES REVOCATION LIST', 'SPINES PRIVATE KEY'] as const;
+const LABELS = [
+  'SPINES AUTHORITY',
+  'SPINES CERTIFICATE REQUEST',
+  'SPINES CERTIFICATE',
+  'SPINES REVOCATION LIST',
+  'SPINES PRIVATE KEY',
+] as const;
 /** What stands in the BEGIN and END lines. */
 export type ArmourLabel = (typeof LABELS)[number];
 
@@ -355,7 +524,9 @@ export function armour(label: ArmourLabel, bytes: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`;
 }
 
-/** The label and bytes of `text`, or null when it is not, to the character, what `armour` writes. */
+/**
+ * The label and bytes of `text`, or null when it is not, to the character, what `armour` writes.
+ */
 export function unarmour(text: string): { label: ArmourLabel; bytes: Uint8Array } | null {
   if (text.length > ARMOUR_CHARACTERS_MAX) return null;
   const match = /^-----BEGIN ([A-Z ]{1,40})-----\n([A-Za-z0-9+/=\n]+)-----END /.exec(text);
@@ -372,7 +543,11 @@ function base64(bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length; at += 3) {
     const three = (bytes[at]! << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
     const left = bytes.length - at;
-    out += DIGITS[three >>> 18]! + DIGITS[(three >>> 12) & 63]! + (left > 1 ? DIGITS[(three >>> 6) & 63]! : '=') + (left > 2 ? DIGITS[three & 63]! : '=');
+    out +=
+      DIGITS[three >>> 18]! +
+      DIGITS[(three >>> 12) & 63]! +
+      (left > 1 ? DIGITS[(three >>> 6) & 63]! : '=') +
+      (left > 2 ? DIGITS[three & 63]! : '=');
   }
   return out;
 }
@@ -381,7 +556,9 @@ function base64(bytes: Uint8Array): string {
 function unbase64(text: string): Uint8Array | null {
   const digits = text.replace(/={1,2}$/, '');
   const out = new Uint8Array(Math.floor((digits.length * 3) / 4));
-  let held = 0, bits = 0, at = 0;
+  let held = 0,
+    bits = 0,
+    at = 0;
   for (const digit of digits) {
     const value = DIGITS.indexOf(digit);
     if (value < 0) return null;
@@ -397,7 +574,14 @@ function unbase64(text: string): Uint8Array | null {
 
 /* ------------------------------------------------------------------ shared */
 
-function headFault(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number, version = STATEMENT_VERSION): StatementFault | null {
+function headFault(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  kind: number,
+  fixedBytes: number,
+  version = STATEMENT_VERSION,
+): StatementFault | null {
   if (end - start < fixedBytes + SIGNATURE_BYTES) return 'truncated';
   if (b[start + KIND] !== kind) return 'kind';
   return b[start + VERSION] === version ? null : 'version';
@@ -412,30 +596,56 @@ function nameAt(b: Uint8Array, at: number, length: number): string | null {
   return name !== null && isNodeName(name) ? name : null;
 }
 
-/** Groups in the one form that they have: ascending, none twice. Null when `groups` are none, or too long together. */
+/**
+ * Groups in the one form that they have: ascending, none twice. Null when `groups` are none, or too
+ * long together.
+ */
 export function sortedGroups(groups: readonly string[]): readonly string[] | null {
   const sorted = [...new Set(groups)].sort();
   return sorted.every(isGroupName) && sorted.join(',').length <= GROUPS_BYTES_MAX ? sorted : null;
 }
 
-/** Name and groups of a request or certificate, whose fixed part in version 1 has `fixedBytes`; or what is wrong with its lengths and texts. */
-function namesAt(b: Uint8Array, start: number, end: number, kind: number, fixedBytes: number, nameBytesAt: number): { name: string; groups: readonly string[] } | StatementFault {
+/**
+ * Name and groups of a request or certificate, whose fixed part in version 1 has `fixedBytes`; or
+ * what is wrong with its lengths and texts.
+ */
+function namesAt(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  kind: number,
+  fixedBytes: number,
+  nameBytesAt: number,
+): { name: string; groups: readonly string[] } | StatementFault {
   const grouped = end - start > VERSION && b[start + VERSION] === VERSION_GROUPS;
   const at = fixedBytes + (grouped ? 1 : 0);
   const head = headFault(b, start, end, kind, at, grouped ? VERSION_GROUPS : STATEMENT_VERSION);
   if (head !== null) return head;
-  const nameBytes = b[start + nameBytesAt]!, groupBytes = grouped ? b[start + fixedBytes]! : 0;
+  const nameBytes = b[start + nameBytesAt]!,
+    groupBytes = grouped ? b[start + fixedBytes]! : 0;
   const fault = lengthFault(end - start, at + nameBytes + groupBytes + SIGNATURE_BYTES);
   if (fault !== null) return fault;
   const name = nameAt(b, start + at, nameBytes);
   if (name === null) return 'name';
   if (!grouped) return { name, groups: [] };
-  const groups = utf8Decode(b.subarray(start + at + nameBytes, start + at + nameBytes + groupBytes))?.split(',') ?? [];
+  const groups =
+    utf8Decode(b.subarray(start + at + nameBytes, start + at + nameBytes + groupBytes))?.split(
+      ',',
+    ) ?? [];
   const sorted = sortedGroups(groups);
-  return sorted !== null && sorted.length > 0 && sorted.length === groups.length && sorted.every((group, i) => group === groups[i]) ? { name, groups } : 'groups';
+  return sorted !== null &&
+    sorted.length > 0 &&
+    sorted.length === groups.length &&
+    sorted.every((group, i) => group === groups[i])
+    ? { name, groups }
+    : 'groups';
 }
 
-function beginNamed(kind: number, fixedBytes: number, { name, groups }: { readonly name: string; readonly groups: readonly string[] }): { b: Uint8Array; name: Uint8Array } {
+function beginNamed(
+  kind: number,
+  fixedBytes: number,
+  { name, groups }: { readonly name: string; readonly groups: readonly string[] },
+): { b: Uint8Array; name: Uint8Array } {
   if (groups.length === 0) return begin(kind, fixedBytes, name);
   const text = utf8Encode(groups.join(','));
   const { b, name: bytes } = begin(kind, fixedBytes + 1, name);
@@ -451,7 +661,11 @@ function piece(b: Uint8Array, at: number, length: number): Uint8Array {
   return copyOf(b, at, at + length);
 }
 
-function begin(kind: number, fixedBytes: number, text: string): { b: Uint8Array; name: Uint8Array } {
+function begin(
+  kind: number,
+  fixedBytes: number,
+  text: string,
+): { b: Uint8Array; name: Uint8Array } {
   const name = utf8Encode(text);
   const b = new Uint8Array(fixedBytes + name.length);
   b[KIND] = kind;
@@ -461,5 +675,6 @@ function begin(kind: number, fixedBytes: number, text: string): { b: Uint8Array;
 }
 
 function putHex(b: Uint8Array, at: number, digits: string): void {
-  for (let i = 0; 2 * i < digits.length; i += 1) b[at + i] = parseInt(digits.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; 2 * i < digits.length; i += 1)
+    b[at + i] = parseInt(digits.slice(2 * i, 2 * i + 2), 16);
 }

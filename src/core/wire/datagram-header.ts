@@ -1,8 +1,8 @@
 /**
  * The header in front of every datagram: type, receiver index, packet number. WIRE.md section 1.
  *
- * The receiver chose the index, so it finds its channel by one look-up of a number; the packet number is the nonce
- * of a sealed datagram and never repeats on a channel. `@hot`
+ * The receiver chose the index, so it finds its channel by one look-up of a number; the packet
+ * number is the nonce of a sealed datagram and never repeats on a channel. `@hot`
  */
 
 import { getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
@@ -23,17 +23,31 @@ export const DATAGRAM_KEY_REQUEST = 0x25;
 export const DATAGRAM_KEY_ANSWER = 0x26;
 
 export function isDatagramType(type: number): boolean {
-  return type === DATAGRAM_SEALED_DATA || (type >= DATAGRAM_INIT && type <= DATAGRAM_DATA)
-    || (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER);
+  return (
+    type === DATAGRAM_SEALED_DATA ||
+    (type >= DATAGRAM_INIT && type <= DATAGRAM_DATA) ||
+    (type >= DATAGRAM_SEALED_INIT && type <= DATAGRAM_KEY_ANSWER)
+  );
 }
 
 /** Of ordinary datagrams. */
 export const PACKET_NUMBER_MAX = 0x7fff_ffff_ffff;
-/** Size probes are numbered from here on, apart from all else: one that does not fit its path leaves no gap that would count as loss. */
+/**
+ * Size probes are numbered from here on, apart from all else: one that does not fit its path leaves
+ * no gap that would count as loss.
+ */
 export const PROBE_NUMBER_MIN = 0x8000_0000_0000;
 
-const TYPE = 0, RESERVED = 1, RECEIVER = 2, NUMBER = 6;
-export const DATAGRAM_HEADER_LAYOUT = { type: [TYPE, 1], reserved: [RESERVED, 1], 'receiver index': [RECEIVER, 4], 'packet number': [NUMBER, 6] } as const;
+const TYPE = 0,
+  RESERVED = 1,
+  RECEIVER = 2,
+  NUMBER = 6;
+export const DATAGRAM_HEADER_LAYOUT = {
+  type: [TYPE, 1],
+  reserved: [RESERVED, 1],
+  'receiver index': [RECEIVER, 4],
+  'packet number': [NUMBER, 6],
+} as const;
 
 export interface DatagramHeader {
   type: number;
@@ -49,7 +63,11 @@ export function isSizeProbe(b: Uint8Array): boolean {
 }
 
 /** Decodes into `out`; leaves it undefined on a non-zero result. */
-export function decodeDatagramHeader(b: Uint8Array, length: number, out: DatagramHeader): DropReason {
+export function decodeDatagramHeader(
+  b: Uint8Array,
+  length: number,
+  out: DatagramHeader,
+): DropReason {
   if (length < DATAGRAM_HEADER_BYTES) return DropReason.datagramTooShort;
   if (length > DATAGRAM_BYTES_MAX) return DropReason.datagramTooLong;
   const type = b[TYPE]!;
@@ -61,7 +79,12 @@ export function decodeDatagramHeader(b: Uint8Array, length: number, out: Datagra
   return DropReason.none;
 }
 
-export function encodeDatagramHeader(type: number, receiver: number, number: number, b: Uint8Array): void {
+export function encodeDatagramHeader(
+  type: number,
+  receiver: number,
+  number: number,
+  b: Uint8Array,
+): void {
   b[TYPE] = type;
   b[RESERVED] = 0;
   putU32(b, RECEIVER, receiver);

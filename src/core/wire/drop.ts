@@ -1,8 +1,9 @@
 /**
- * Why something from the network or a client was not used: numeric reasons, and the counters for them.
+ * Why something from the network or a client was not used: numeric reasons, and the counters for
+ * them.
  *
- * Decoders return a DropReason instead of throwing; 0 means "not dropped". Every drop is counted under
- * exactly one reason. Names are what operators see in `spines status`.
+ * Decoders return a DropReason instead of throwing; 0 means "not dropped". Every drop is counted
+ * under exactly one reason. Names are what operators see in `spines status`.
  */
 
 export const DropReason = {
@@ -202,7 +203,8 @@ export class DropCounters {
   /** Name -> count, zero counts left out. */
   snapshot(): Record<string, number> {
     const out: Record<string, number> = {};
-    for (let i = 1; i < this.#counts.length; i += 1) if (this.#counts[i]! > 0) out[names[i]!] = this.#counts[i]!;
+    for (let i = 1; i < this.#counts.length; i += 1)
+      if (this.#counts[i]! > 0) out[names[i]!] = this.#counts[i]!;
     return out;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Echo: the daemon-to-daemon probe behind `ping` and `trace`. WIRE.md section 7.
  *
- * A request is answered by its destination (reply) or by the node where its ttl ran out (expired). The
- * answer repeats id and sequence and says how many hops the request had left.
+ * A request is answered by its destination (reply) or by the node where its ttl ran out (expired).
+ * The answer repeats id and sequence and says how many hops the request had left.
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
@@ -12,9 +12,17 @@ export const ECHO_REQUEST = 1;
 export const ECHO_REPLY = 2;
 export const ECHO_EXPIRED = 3;
 
-const OPERATION = 0, TTL = 1, SEQUENCE = 2, ID = 4;
+const OPERATION = 0,
+  TTL = 1,
+  SEQUENCE = 2,
+  ID = 4;
 export const ECHO_HEAD_BYTES = 8;
-export const ECHO_LAYOUT = { operation: [OPERATION, 1], 'ttl left': [TTL, 1], sequence: [SEQUENCE, 2], id: [ID, 4] } as const;
+export const ECHO_LAYOUT = {
+  operation: [OPERATION, 1],
+  'ttl left': [TTL, 1],
+  sequence: [SEQUENCE, 2],
+  id: [ID, 4],
+} as const;
 
 export interface Echo {
   operation: number;
@@ -30,7 +38,9 @@ export function decodeEcho(b: Uint8Array, start: number, end: number, out: Echo)
   out.ttlLeft = b[start + TTL]!;
   out.sequence = getU16(b, start + SEQUENCE);
   out.id = getU32(b, start + ID);
-  return out.operation >= ECHO_REQUEST && out.operation <= ECHO_EXPIRED ? DropReason.none : DropReason.echoMalformed;
+  return out.operation >= ECHO_REQUEST && out.operation <= ECHO_EXPIRED
+    ? DropReason.none
+    : DropReason.echoMalformed;
 }
 
 export function encodeEcho(e: Echo, b: Uint8Array, at: number): number {

@@ -9,9 +9,15 @@ import { getU32, putU32 } from '../base/bytes.ts';
 import { DropReason } from './drop.ts';
 import { PAYLOAD_BYTES_MAX } from './sizes.ts';
 
-const MESSAGE = 0, INDEX = 4, COUNT = 5;
+const MESSAGE = 0,
+  INDEX = 4,
+  COUNT = 5;
 export const FRAGMENT_HEAD_BYTES = 6;
-export const FRAGMENT_LAYOUT = { message: [MESSAGE, 4], index: [INDEX, 1], count: [COUNT, 1] } as const;
+export const FRAGMENT_LAYOUT = {
+  message: [MESSAGE, 4],
+  index: [INDEX, 1],
+  count: [COUNT, 1],
+} as const;
 
 /** Message bytes in every fragment but the last. */
 export const FRAGMENT_BYTES = PAYLOAD_BYTES_MAX - FRAGMENT_HEAD_BYTES;
@@ -26,14 +32,21 @@ export interface FragmentHead {
   count: number;
 }
 
-export function decodeFragmentHead(b: Uint8Array, start: number, end: number, out: FragmentHead): DropReason {
+export function decodeFragmentHead(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: FragmentHead,
+): DropReason {
   const bytes = end - start - FRAGMENT_HEAD_BYTES;
   if (bytes < 1) return DropReason.fragmentMalformed;
   out.message = getU32(b, start + MESSAGE);
   out.index = b[start + INDEX]!;
   out.count = b[start + COUNT]!;
-  if (out.count < 2 || out.count > FRAGMENTS_MAX || out.index >= out.count) return DropReason.fragmentMalformed;
-  if (out.index < out.count - 1 ? bytes !== FRAGMENT_BYTES : bytes > FRAGMENT_BYTES) return DropReason.fragmentMalformed;
+  if (out.count < 2 || out.count > FRAGMENTS_MAX || out.index >= out.count)
+    return DropReason.fragmentMalformed;
+  if (out.index < out.count - 1 ? bytes !== FRAGMENT_BYTES : bytes > FRAGMENT_BYTES)
+    return DropReason.fragmentMalformed;
   if (out.index * FRAGMENT_BYTES + bytes > MESSAGE_BYTES_MAX) return DropReason.fragmentMalformed;
   return DropReason.none;
 }

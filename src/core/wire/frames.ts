@@ -1,9 +1,10 @@
 /**
- * Frames: what a data datagram carries. Type registry, the common head, and the small frames of a link.
- * WIRE.md section 3.
+ * Frames: what a data datagram carries. Type registry, the common head, and the small frames of a
+ * link. WIRE.md section 3.
  *
- * Each frame is type (u8), body length (u16), body. The frames of a datagram fill it exactly; a datagram
- * with a frame that does not decode is used up to that frame, and the rest is dropped and counted.
+ * Each frame is type (u8), body length (u16), body. The frames of a datagram fill it exactly; a
+ * datagram with a frame that does not decode is used up to that frame, and the rest is dropped and
+ * counted.
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
@@ -62,10 +63,20 @@ export function putFrameHead(b: Uint8Array, at: number, type: number, bodyBytes:
 
 /* ------------------------------------------------------------------ hello */
 
-const FLAGS = 0, HELLO_RESERVED = 1, LOSS = 2, STAMP = 4, ECHO = 8, HELD = 12;
+const FLAGS = 0,
+  HELLO_RESERVED = 1,
+  LOSS = 2,
+  STAMP = 4,
+  ECHO = 8,
+  HELD = 12;
 export const HELLO_BODY_BYTES = 16;
 export const HELLO_LAYOUT = {
-  flags: [FLAGS, 1], reserved: [HELLO_RESERVED, 1], loss: [LOSS, 2], stamp: [STAMP, 4], echo: [ECHO, 4], held: [HELD, 4],
+  flags: [FLAGS, 1],
+  reserved: [HELLO_RESERVED, 1],
+  loss: [LOSS, 2],
+  stamp: [STAMP, 4],
+  echo: [ECHO, 4],
+  held: [HELD, 4],
 } as const;
 
 /** The sender wants a hello back at once. */
@@ -87,7 +98,8 @@ export interface Hello {
 export function decodeHello(b: Uint8Array, start: number, end: number, out: Hello): DropReason {
   if (end - start !== HELLO_BODY_BYTES) return DropReason.helloMalformed;
   const flags = b[start + FLAGS]!;
-  if ((flags & ~(HELLO_PROBE | HELLO_ECHOES)) !== 0 || b[start + HELLO_RESERVED] !== 0) return DropReason.reservedNotZero;
+  if ((flags & ~(HELLO_PROBE | HELLO_ECHOES)) !== 0 || b[start + HELLO_RESERVED] !== 0)
+    return DropReason.reservedNotZero;
   out.flags = flags;
   out.loss = getU16(b, start + LOSS);
   out.stamp = getU32(b, start + STAMP);

@@ -1,8 +1,9 @@
 /**
  * The bodies of the two handshake datagrams of an unsealed link. WIRE.md section 2.
  *
- * They have the shape of a one-round-trip key exchange (each side names its own receiver index) without
- * keys: who may join is not decided here, nor is whether the versions of an INIT suit us. A body has one exact length; anything else is malformed.
+ * They have the shape of a one-round-trip key exchange (each side names its own receiver index)
+ * without keys: who may join is not decided here, nor is whether the versions of an INIT suit us. A
+ * body has one exact length; anything else is malformed.
  */
 
 import { checksum, getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
@@ -11,14 +12,33 @@ import { DropReason } from './drop.ts';
 import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
 import { isVersionRange, putVersions, versionsAt, type VersionRange } from './versions.ts';
 
-const VERSIONS = 0, VERSION = 2, RESERVED = 3, NODE = 4, PEER = 8, INDEX = 12, INSTANCE = 16, STARTED = 22, CHECK = 28;
+const VERSIONS = 0,
+  VERSION = 2,
+  RESERVED = 3,
+  NODE = 4,
+  PEER = 8,
+  INDEX = 12,
+  INSTANCE = 16,
+  STARTED = 22,
+  CHECK = 28;
 export const HANDSHAKE_BODY_BYTES = 32;
-/** Where the check is: everything in front of it, header and attempt aside, is equal in copies of one message. */
+/**
+ * Where the check is: everything in front of it, header and attempt aside, is equal in copies of
+ * one message.
+ */
 export const HANDSHAKE_CHECK_AT = DATAGRAM_HEADER_BYTES + CHECK;
 export const HANDSHAKE_BYTES = DATAGRAM_HEADER_BYTES + HANDSHAKE_BODY_BYTES;
 export const HANDSHAKE_LAYOUT = {
-  min: [VERSIONS, 1], max: [VERSIONS + 1, 1], version: [VERSION, 1], reserved: [RESERVED, 1], node: [NODE, 4], peer: [PEER, 4], 'sender index': [INDEX, 4],
-  instance: [INSTANCE, 6], started: [STARTED, 6], check: [CHECK, 4],
+  min: [VERSIONS, 1],
+  max: [VERSIONS + 1, 1],
+  version: [VERSION, 1],
+  reserved: [RESERVED, 1],
+  node: [NODE, 4],
+  peer: [PEER, 4],
+  'sender index': [INDEX, 4],
+  instance: [INSTANCE, 6],
+  started: [STARTED, 6],
+  check: [CHECK, 4],
 } as const;
 
 export interface Handshake {

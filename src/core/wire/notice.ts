@@ -1,23 +1,43 @@
 /**
- * What a node on the way tells the source of a flow over reliable links: its queue here is long, or packets of it were dropped. WIRE.md section 6.
+ * What a node on the way tells the source of a flow over reliable links: its queue here is long, or
+ * packets of it were dropped. WIRE.md section 6.
  *
- * A hint: it names the flow and quotes the packet that it is about, so that only who has seen the flow can make one.
+ * A hint: it names the flow and quotes the packet that it is about, so that only who has seen the
+ * flow can make one.
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import type { NodeId, Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
 
-/** Its part of a queue is long; packets of it found no room; packets of it waited for a route for too long. */
-export const NOTICE_LONG = 1, NOTICE_FULL = 2, NOTICE_NO_ROUTE = 3;
+/**
+ * Its part of a queue is long; packets of it found no room; packets of it waited for a route for
+ * too long.
+ */
+export const NOTICE_LONG = 1,
+  NOTICE_FULL = 2,
+  NOTICE_NO_ROUTE = 3;
 
-const REASON = 0, SPARE = 1, DROPPED = 2, DESTINATION = 4, SOURCE_PORT = 8, DESTINATION_PORT = 10, RATE = 12, QUOTE = 16;
+const REASON = 0,
+  SPARE = 1,
+  DROPPED = 2,
+  DESTINATION = 4,
+  SOURCE_PORT = 8,
+  DESTINATION_PORT = 10,
+  RATE = 12,
+  QUOTE = 16;
 /** From the beginning of a packet's payload. */
 export const QUOTE_BYTES = 8;
 export const NOTICE_BYTES = QUOTE + QUOTE_BYTES;
 export const NOTICE_LAYOUT = {
-  reason: [REASON, 1], reserved: [SPARE, 1], dropped: [DROPPED, 2], destination: [DESTINATION, 4], 'source port': [SOURCE_PORT, 2], 'destination port': [DESTINATION_PORT, 2],
-  rate: [RATE, 4], quote: [QUOTE, QUOTE_BYTES],
+  reason: [REASON, 1],
+  reserved: [SPARE, 1],
+  dropped: [DROPPED, 2],
+  destination: [DESTINATION, 4],
+  'source port': [SOURCE_PORT, 2],
+  'destination port': [DESTINATION_PORT, 2],
+  rate: [RATE, 4],
+  quote: [QUOTE, QUOTE_BYTES],
 } as const;
 
 export interface Notice {
@@ -27,14 +47,25 @@ export interface Notice {
   destination: NodeId;
   sourcePort: Port;
   destinationPort: Port;
-  /** Bytes a second of the flow that left the queue lately, overlay headers included; 0 = not known. */
+  /**
+   * Bytes a second of the flow that left the queue lately, overlay headers included; 0 = not known.
+   */
   rate: number;
   quoteHigh: number;
   quoteLow: number;
 }
 
 export function makeNotice(): Notice {
-  return { reason: 0, dropped: 0, destination: 0, sourcePort: 0, destinationPort: 0, rate: 0, quoteHigh: 0, quoteLow: 0 };
+  return {
+    reason: 0,
+    dropped: 0,
+    destination: 0,
+    sourcePort: 0,
+    destinationPort: 0,
+    rate: 0,
+    quoteHigh: 0,
+    quoteLow: 0,
+  };
 }
 
 export function decodeNotice(b: Uint8Array, start: number, end: number, out: Notice): DropReason {
@@ -47,7 +78,9 @@ export function decodeNotice(b: Uint8Array, start: number, end: number, out: Not
   out.rate = getU32(b, start + RATE);
   out.quoteHigh = getU32(b, start + QUOTE);
   out.quoteLow = getU32(b, start + QUOTE + 4);
-  return out.reason < NOTICE_LONG || out.reason > NOTICE_NO_ROUTE || b[start + SPARE] !== 0 ? DropReason.noticeMalformed : DropReason.none;
+  return out.reason < NOTICE_LONG || out.reason > NOTICE_NO_ROUTE || b[start + SPARE] !== 0
+    ? DropReason.noticeMalformed
+    : DropReason.none;
 }
 
 export function encodeNotice(notice: Notice, b: Uint8Array, at: number): void {

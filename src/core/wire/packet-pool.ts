@@ -1,9 +1,10 @@
 /**
- * Packets that somebody keeps (a queue, a window): bounded in number, counted, reused; and no neighbour or program has them all.
+ * Packets that somebody keeps (a queue, a window): bounded in number, counted, reused; and no
+ * neighbour or program has them all.
  *
- * A kept packet refers to the arrived bytes when nobody writes to them any more and copies them otherwise.
- * Who keeps, releases, exactly once; `inUse` is 0 when all queues are empty (checked at the end of every
- * simulation). `@hot`
+ * A kept packet refers to the arrived bytes when nobody writes to them any more and copies them
+ * otherwise. Who keeps, releases, exactly once; `inUse` is 0 when all queues are empty (checked at
+ * the end of every simulation). `@hot`
  */
 
 import { assert } from '../base/assert.ts';
@@ -26,7 +27,10 @@ export class KeptPacket {
   priority = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
-  /** When a queue took it. Begins as no small integer: V8 keeps it in place then, and allocates for each change otherwise. */
+  /**
+   * When a queue took it. Begins as no small integer: V8 keeps it in place then, and allocates for
+   * each change otherwise.
+   */
   queuedAt: Micros = NaN;
   /** For whom it was sent, if it begins here. */
   user: object | null = null;
@@ -41,7 +45,10 @@ export class KeptPacket {
 }
 
 /** How many slots are of one neighbour's packets, or of one program's. */
-interface PoolHolder { readonly whose: NodeId | object; kept: number }
+interface PoolHolder {
+  readonly whose: NodeId | object;
+  kept: number;
+}
 
 export class PacketPool {
   readonly limit: number;
@@ -63,8 +70,8 @@ export class PacketPool {
   }
 
   /**
-   * A slot that holds `packet`, or null when the daemon keeps as many as it may, or FACTOR times as many as are left for whoever it came
-   * from: the neighbour, or the program here.
+   * A slot that holds `packet`, or null when the daemon keeps as many as it may, or FACTOR times as
+   * many as are left for whoever it came from: the neighbour, or the program here.
    */
   keep(packet: Packet): KeptPacket | null {
     const holder = this.#holderOf(packet);
@@ -87,7 +94,8 @@ export class PacketPool {
       return slot;
     }
     slot.own ??= new Uint8Array(PACKET_BYTES_MAX);
-    // What was composed here is copied with the whole of its buffer: a view of its part would cost more.
+    // What was composed here is copied with the whole of its buffer: a view of its part would cost
+    // more.
     if (packet.start === 0 && packet.bytes.length === PACKET_BYTES_MAX) slot.own.set(packet.bytes);
     else copyBytes(packet.bytes, packet.start, packet.end, slot.own, 0);
     slot.bytes = slot.own;
@@ -117,6 +125,6 @@ export class PacketPool {
       if (typeof whose === 'number') this.#byNeighbour.set(whose, holder);
       else this.#byUser.set(whose, holder);
     }
-    return this.#recent = holder;
+    return (this.#recent = holder);
   }
 }

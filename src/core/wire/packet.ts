@@ -1,10 +1,10 @@
 /**
- * The overlay packet: a 16-byte header that stays with the packet from source to destination, and a payload.
- * WIRE.md section 4.
+ * The overlay packet: a 16-byte header that stays with the packet from source to destination, and a
+ * payload. WIRE.md section 4.
  *
- * `Packet` is a window on somebody's bytes with the header decoded beside it. One instance serves a whole
- * daemon for arrivals: it is valid during the call only, and whoever must keep the packet asks the
- * PacketPool. `@hot`
+ * `Packet` is a window on somebody's bytes with the header decoded beside it. One instance serves a
+ * whole daemon for arrivals: it is valid during the call only, and whoever must keep the packet
+ * asks the PacketPool. `@hot`
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
@@ -24,7 +24,10 @@ export const KIND_PROBED = 6;
 export const KIND_ROUTE = 7;
 /** A piece of a datagram that is sealed from end to end. */
 export const KIND_PIECE = 12;
-/** What a node on the way tells the source of a flow: its queue is long, or packets of it were dropped. */
+/**
+ * What a node on the way tells the source of a flow: its queue is long, or packets of it were
+ * dropped.
+ */
 export const KIND_NOTICE = 13;
 
 export const SERVICE_BEST_EFFORT = 0;
@@ -37,24 +40,46 @@ export const DISSEMINATION_BYZANTINE = 1;
 export const TTL_DEFAULT = 64;
 export const PRIORITY_DEFAULT = 1;
 /**
- * Classes that share the queues of links, by what a node knows of a packet itself and never by its header: messages of discovery; probed
- * packets on a known path that it has verified as a probe, and its own; others on a path whose signed response it passed on; the rest.
+ * Classes that share the queues of links, by what a node knows of a packet itself and never by its
+ * header: messages of discovery; probed packets on a known path that it has verified as a probe,
+ * and its own; others on a path whose signed response it passed on; the rest.
  */
-export const SHARE_CONTROL = 0, SHARE_PROBE = 1, SHARE_PATH = 2, SHARE_REST = 3;
+export const SHARE_CONTROL = 0,
+  SHARE_PROBE = 1,
+  SHARE_PATH = 2,
+  SHARE_REST = 3;
 export const SHARES = 4;
 /** Highest that clients may ask for. */
 export const PRIORITY_MAX = 10;
 
-const KIND = 0, TTL = 1, MODE = 2, CLASS = 3, SOURCE = 4, DESTINATION = 8, SOURCE_PORT = 12, DESTINATION_PORT = 14;
+const KIND = 0,
+  TTL = 1,
+  MODE = 2,
+  CLASS = 3,
+  SOURCE = 4,
+  DESTINATION = 8,
+  SOURCE_PORT = 12,
+  DESTINATION_PORT = 14;
 export const OVERLAY_LAYOUT = {
-  kind: [KIND, 1], ttl: [TTL, 1], mode: [MODE, 1], class: [CLASS, 1], source: [SOURCE, 4], destination: [DESTINATION, 4],
-  'source port': [SOURCE_PORT, 2], 'destination port': [DESTINATION_PORT, 2],
+  kind: [KIND, 1],
+  ttl: [TTL, 1],
+  mode: [MODE, 1],
+  class: [CLASS, 1],
+  source: [SOURCE, 4],
+  destination: [DESTINATION, 4],
+  'source port': [SOURCE_PORT, 2],
+  'destination port': [DESTINATION_PORT, 2],
 } as const;
 
 /** Bits of `mode`: link service 0-2, dissemination 3-5, sealed 6, ECN 7. */
-const SERVICE_MASK = 0x07, DISSEMINATION_SHIFT = 3, DISSEMINATION_MASK = 0x38, SEALED = 0x40, ECN_MARK = 0x80;
+const SERVICE_MASK = 0x07,
+  DISSEMINATION_SHIFT = 3,
+  DISSEMINATION_MASK = 0x38,
+  SEALED = 0x40,
+  ECN_MARK = 0x80;
 /** Bits of `class`: priority 0-3, reserved 4-7. */
-const PRIORITY_MASK = 0x0f, CLASS_RESERVED = 0xf0;
+const PRIORITY_MASK = 0x0f,
+  CLASS_RESERVED = 0xf0;
 
 /** How a packet travels, as its session chose. */
 export interface PacketModes {
@@ -71,15 +96,18 @@ export class Packet {
   /** True when nobody will write to `bytes` again, so that a queue may keep them without a copy. */
   keepable = false;
   /**
-   * True when its source is proved: made by a session of this daemon for another of it, or opened by the router that checks. Set by
-   * Dissemination where it delivers, never read from the wire.
+   * True when its source is proved: made by a session of this daemon for another of it, or opened
+   * by the router that checks. Set by Dissemination where it delivers, never read from the wire.
    */
   authenticated = false;
   /** It is sealed from its source to its destination. */
   sealed = false;
   /** Of one that is sent: it leaves sealed or not at all. Set by sessions. */
   secret = false;
-  /** For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for nobody in particular. */
+  /**
+   * For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for
+   * nobody in particular.
+   */
   user: object | null = null;
   kind = 0;
   ttl = 0;
@@ -91,7 +119,10 @@ export class Packet {
   destination: NodeId = 0;
   sourcePort: Port = 0;
   destinationPort: Port = 0;
-  /** Not in the bytes: its class, the neighbour that it came from, 0 if it begins here, and the source that it is charged to. */
+  /**
+   * Not in the bytes: its class, the neighbour that it came from, 0 if it begins here, and the
+   * source that it is charged to.
+   */
   share = SHARE_REST;
   via: NodeId = 0;
   payer: NodeId = 0;
@@ -104,7 +135,10 @@ export class Packet {
     return this.end - this.start;
   }
 
-  /** Points at `bytes[start..end)` and decodes the header. The packet is undefined on a non-zero result. */
+  /**
+   * Points at `bytes[start..end)` and decodes the header. The packet is undefined on a non-zero
+   * result.
+   */
   decode(bytes: Uint8Array, start: number, end: number, keepable: boolean): DropReason {
     if (end - start < OVERLAY_HEADER_BYTES) return DropReason.packetMalformed;
     if (end - start > PACKET_BYTES_MAX) return DropReason.packetTooLong;
@@ -113,7 +147,8 @@ export class Packet {
     if ((klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
     // What is sealed by its route or by the link only; of kinds to come nothing is known.
     const kind = bytes[start + KIND]!;
-    if ((mode & SEALED) !== 0 && (kind === KIND_PROBED || kind === KIND_ROUTE)) return DropReason.reservedNotZero;
+    if ((mode & SEALED) !== 0 && (kind === KIND_PROBED || kind === KIND_ROUTE))
+      return DropReason.reservedNotZero;
     const source = getU32(bytes, start + SOURCE);
     const destination = getU32(bytes, start + DESTINATION);
     if (!isNodeId(source) || !isNodeId(destination)) return DropReason.packetMalformed;
@@ -139,11 +174,18 @@ export class Packet {
   }
 
   /**
-   * Makes this the packet in `bytes[0..end)`, whose payload is there already and which the caller will use again:
-   * sets every field and writes the header.
+   * Makes this the packet in `bytes[0..end)`, whose payload is there already and which the caller
+   * will use again: sets every field and writes the header.
    */
   compose(
-    bytes: Uint8Array, end: number, kind: number, modes: PacketModes, source: NodeId, sourcePort: Port, destination: NodeId, destinationPort: Port,
+    bytes: Uint8Array,
+    end: number,
+    kind: number,
+    modes: PacketModes,
+    source: NodeId,
+    sourcePort: Port,
+    destination: NodeId,
+    destinationPort: Port,
   ): void {
     this.bytes = bytes;
     this.start = 0;
@@ -155,8 +197,19 @@ export class Packet {
     this.encodeHeader();
   }
 
-  /** Sets what a packet that begins here has in its header, and for whom it is sent, but no bytes: queues tell flows apart by it. */
-  nameFlow(kind: number, modes: PacketModes, source: NodeId, sourcePort: Port, destination: NodeId, destinationPort: Port, user: object | null): void {
+  /**
+   * Sets what a packet that begins here has in its header, and for whom it is sent, but no bytes:
+   * queues tell flows apart by it.
+   */
+  nameFlow(
+    kind: number,
+    modes: PacketModes,
+    source: NodeId,
+    sourcePort: Port,
+    destination: NodeId,
+    destinationPort: Port,
+    user: object | null,
+  ): void {
     this.user = user;
     this.sealed = false;
     this.secret = false;
@@ -172,7 +225,10 @@ export class Packet {
     this.setShare(SHARE_REST, 0, source);
   }
 
-  /** Whose part of a queue it takes; after `decode` and `compose` it is the rest's, begins here and is charged to its source. */
+  /**
+   * Whose part of a queue it takes; after `decode` and `compose` it is the rest's, begins here and
+   * is charged to its source.
+   */
   setShare(share: number, via: NodeId, payer: NodeId): void {
     this.share = share;
     this.via = via;
@@ -184,7 +240,11 @@ export class Packet {
     const { bytes, start } = this;
     bytes[start + KIND] = this.kind;
     bytes[start + TTL] = this.ttl;
-    bytes[start + MODE] = this.service | (this.dissemination << DISSEMINATION_SHIFT) | (this.sealed ? SEALED : 0) | (this.ecn ? ECN_MARK : 0);
+    bytes[start + MODE] =
+      this.service |
+      (this.dissemination << DISSEMINATION_SHIFT) |
+      (this.sealed ? SEALED : 0) |
+      (this.ecn ? ECN_MARK : 0);
     bytes[start + CLASS] = this.priority;
     putU32(bytes, start + SOURCE, this.source);
     putU32(bytes, start + DESTINATION, this.destination);
@@ -199,7 +259,10 @@ export class Packet {
   }
 }
 
-/** Whether sessions and streams of this dissemination take only what comes from a proved source (`Packet.authenticated`). */
+/**
+ * Whether sessions and streams of this dissemination take only what comes from a proved source
+ * (`Packet.authenticated`).
+ */
 export function demandsProof(dissemination: number): boolean {
   return dissemination === DISSEMINATION_BYZANTINE;
 }
@@ -209,7 +272,10 @@ export function disseminationAt(b: Uint8Array, at: number): number {
   return (b[at + MODE]! & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT;
 }
 
-/** Takes what changes on the way, hops and ECN mark, out of the encoded packet at `at`: all else of the header can be authenticated. */
+/**
+ * Takes what changes on the way, hops and ECN mark, out of the encoded packet at `at`: all else of
+ * the header can be authenticated.
+ */
 export function clearChanging(b: Uint8Array, at: number): void {
   b[at + TTL] = 0;
   b[at + MODE] = b[at + MODE]! & ~ECN_MARK;

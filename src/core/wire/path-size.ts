@@ -1,15 +1,23 @@
 /**
- * Sizes of a path: the probe of one, its answer, and the pieces of a frame that is longer than the path takes. WIRE.md section 3.
+ * Sizes of a path: the probe of one, its answer, and the pieces of a frame that is longer than the
+ * path takes. WIRE.md section 3.
  *
- * A probe fills a datagram of its own, whose number is not among those of others. A split frame travels as 2 to 4
- * SPLIT frames, each in a datagram of its own; all pieces but the last have the same length.
+ * A probe fills a datagram of its own, whose number is not among those of others. A split frame
+ * travels as 2 to 4 SPLIT frames, each in a datagram of its own; all pieces but the last have the
+ * same length.
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import { assert } from '../base/assert.ts';
 import { DropReason } from './drop.ts';
 import { FRAME_SIZE_PROBE, FRAME_SPLIT } from './frames.ts';
-import { DATAGRAM_BYTES_MIN, DATAGRAM_HEADER_BYTES, FRAME_BODY_BYTES_MAX, FRAME_HEAD_BYTES, TAG_BYTES } from './sizes.ts';
+import {
+  DATAGRAM_BYTES_MIN,
+  DATAGRAM_HEADER_BYTES,
+  FRAME_BODY_BYTES_MAX,
+  FRAME_HEAD_BYTES,
+  TAG_BYTES,
+} from './sizes.ts';
 
 /** Of a probe, in front of zeros, and of its answer. */
 export const SIZE_TOKEN_BYTES = 8;
@@ -21,15 +29,33 @@ export interface SizeToken {
   low: number;
 }
 
-/** Whether a datagram's frames, `b[start..end)`, are those of a probe: one SIZE_PROBE and nothing behind it. Fills `out`. */
-export function decodeSizeProbe(b: Uint8Array, start: number, end: number, out: SizeToken): DropReason {
+/**
+ * Whether a datagram's frames, `b[start..end)`, are those of a probe: one SIZE_PROBE and nothing
+ * behind it. Fills `out`.
+ */
+export function decodeSizeProbe(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: SizeToken,
+): DropReason {
   const at = start + FRAME_HEAD_BYTES;
-  if (end < at + SIZE_TOKEN_BYTES || b[start] !== FRAME_SIZE_PROBE || getU16(b, start + 1) !== end - at) return DropReason.sizeProbeMalformed;
+  if (
+    end < at + SIZE_TOKEN_BYTES ||
+    b[start] !== FRAME_SIZE_PROBE ||
+    getU16(b, start + 1) !== end - at
+  )
+    return DropReason.sizeProbeMalformed;
   getToken(b, at, out);
   return DropReason.none;
 }
 
-export function decodeSizeAnswer(b: Uint8Array, start: number, end: number, out: SizeToken): DropReason {
+export function decodeSizeAnswer(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: SizeToken,
+): DropReason {
   if (end - start !== SIZE_TOKEN_BYTES) return DropReason.sizeProbeMalformed;
   getToken(b, start, out);
   return DropReason.none;
@@ -47,7 +73,9 @@ function getToken(b: Uint8Array, at: number, out: SizeToken): void {
 
 /* ------------------------------------------------------------------ split */
 
-const ID = 0, PART = 2, TYPE = 3;
+const ID = 0,
+  PART = 2,
+  TYPE = 3;
 export const SPLIT_HEAD_BYTES = 4;
 export const SPLIT_LAYOUT = { id: [ID, 2], part: [PART, 1], type: [TYPE, 1] } as const;
 export const SPLIT_PARTS_MAX = 4;
@@ -72,14 +100,22 @@ export function splitParts(bodyBytes: number, datagramBytes: number): number {
   return Math.max(2, Math.ceil(bodyBytes / splitPieceMax(datagramBytes)));
 }
 
-export function decodeSplitHead(b: Uint8Array, start: number, end: number, out: SplitHead): DropReason {
+export function decodeSplitHead(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: SplitHead,
+): DropReason {
   if (end - start <= SPLIT_HEAD_BYTES) return DropReason.splitMalformed;
   out.id = getU16(b, start + ID);
   out.index = b[start + PART]! >>> 4;
   out.count = b[start + PART]! & 0x0f;
   out.type = b[start + TYPE]!;
-  if (out.count < 2 || out.count > SPLIT_PARTS_MAX || out.index >= out.count) return DropReason.splitMalformed;
-  return out.type === FRAME_SPLIT || out.type === FRAME_SIZE_PROBE ? DropReason.splitMalformed : DropReason.none;
+  if (out.count < 2 || out.count > SPLIT_PARTS_MAX || out.index >= out.count)
+    return DropReason.splitMalformed;
+  return out.type === FRAME_SPLIT || out.type === FRAME_SIZE_PROBE
+    ? DropReason.splitMalformed
+    : DropReason.none;
 }
 
 export function encodeSplitHead(h: SplitHead, b: Uint8Array, at: number): number {
@@ -89,4 +125,7 @@ export function encodeSplitHead(h: SplitHead, b: Uint8Array, at: number): number
   return at + SPLIT_HEAD_BYTES;
 }
 
-assert(splitParts(FRAME_BODY_BYTES_MAX, DATAGRAM_BYTES_MIN) <= SPLIT_PARTS_MAX, 'the longest frame fits the smallest datagrams');
+assert(
+  splitParts(FRAME_BODY_BYTES_MAX, DATAGRAM_BYTES_MIN) <= SPLIT_PARTS_MAX,
+  'the longest frame fits the smallest datagrams',
+);

@@ -1,12 +1,15 @@
 /**
- * Probed packets: what the Byzantine-resilient router puts behind the overlay header, and its acknowledgements.
+ * Probed packets: what the Byzantine-resilient router puts behind the overlay header, and its
+ * acknowledgements.
  *
- *     DATA = head | route: one u32 for each node behind the source | sealed length u16 | sealed | tail
+ *     DATA = head | route: one u32 for each node behind the source | sealed length u16 | sealed |
+ *     tail
  *     ACK  = head | onion
  *
- * Owns the bytes and their shape; what tail and onion say is core/byzantine/onion.ts's. Whatever an honest node takes, every other
- * honest node takes as well: a shape that only some refuse would let an attacker have a loss charged to links that are not
- * his. Decoded into reused structs that point into the packet; decoders never throw. `@hot`
+ * Owns the bytes and their shape; what tail and onion say is core/byzantine/onion.ts's. Whatever an
+ * honest node takes, every other honest node takes as well: a shape that only some refuse would let
+ * an attacker have a loss charged to links that are not his. Decoded into reused structs that point
+ * into the packet; decoders never throw. `@hot`
  */
 
 import { assert } from '../base/assert.ts';
@@ -19,40 +22,73 @@ import { PAYLOAD_BYTES_MAX, TAG_BYTES } from './sizes.ts';
 export const PROBED_DATA = 1;
 export const PROBED_ACK = 2;
 
-const TYPE = 0, RESERVED = 1, FLAGS = 1;
-const EPOCH = 2, PATH = 8, COUNTER = 16, PIECE = 22, HOPS = 23;
+const TYPE = 0,
+  RESERVED = 1,
+  FLAGS = 1;
+const EPOCH = 2,
+  PATH = 8,
+  COUNTER = 16,
+  PIECE = 22,
+  HOPS = 23;
 /** Of a DATA, in front of the route. */
 export const PROBED_DATA_HEAD_BYTES = 24;
 export const PROBED_DATA_LAYOUT = {
-  type: [TYPE, 1], flags: [FLAGS, 1], epoch: [EPOCH, 6], path: [PATH, 8], counter: [COUNTER, 6], piece: [PIECE, 1], hops: [HOPS, 1],
+  type: [TYPE, 1],
+  flags: [FLAGS, 1],
+  epoch: [EPOCH, 6],
+  path: [PATH, 8],
+  counter: [COUNTER, 6],
+  piece: [PIECE, 1],
+  hops: [HOPS, 1],
 } as const;
-const HOP_BYTES = 4, SEALED_LENGTH_BYTES = 2;
+const HOP_BYTES = 4,
+  SEALED_LENGTH_BYTES = 2;
 
-const ACK_SOURCE = 2, ACK_DESTINATION = 6, ACK_EPOCH = 10, ACK_PATH = 16, ACK_COUNTER = 24, ACK_BITMAP = 30;
+const ACK_SOURCE = 2,
+  ACK_DESTINATION = 6,
+  ACK_EPOCH = 10,
+  ACK_PATH = 16,
+  ACK_COUNTER = 24,
+  ACK_BITMAP = 30;
 /** Of an ACK, in front of the onion. */
 export const PROBED_ACK_HEAD_BYTES = 31;
 export const PROBED_ACK_LAYOUT = {
-  type: [TYPE, 1], reserved: [RESERVED, 1], source: [ACK_SOURCE, 4], destination: [ACK_DESTINATION, 4], epoch: [ACK_EPOCH, 6], path: [ACK_PATH, 8],
-  counter: [ACK_COUNTER, 6], bitmap: [ACK_BITMAP, 1],
+  type: [TYPE, 1],
+  reserved: [RESERVED, 1],
+  source: [ACK_SOURCE, 4],
+  destination: [ACK_DESTINATION, 4],
+  epoch: [ACK_EPOCH, 6],
+  path: [ACK_PATH, 8],
+  counter: [ACK_COUNTER, 6],
+  bitmap: [ACK_BITMAP, 1],
 } as const;
 
 /** Nodes behind the source on a route, the destination included. */
 export const PROBED_HOPS_MAX = 32;
 /** So that the longest inner packet goes on the longest route with all its nodes probed. */
 export const PROBED_PIECES_MAX = 3;
-/** So that a counter, a bitmap and the type of an acknowledgement make one number below 2^53. At a million a second: half a year. */
+/**
+ * So that a counter, a bitmap and the type of an acknowledgement make one number below 2^53. At a
+ * million a second: half a year.
+ */
 export const PROBED_COUNTER_MAX = 2 ** 44 - 1;
 /** Packets that one onion acknowledges at most: the first, and one for each bit. */
 export const PROBED_BATCH_MAX = 9;
 
-/** Flag of a DATA: the destination may let its acknowledgement wait for others'. Only with a tail of one layer. */
+/**
+ * Flag of a DATA: the destination may let its acknowledgement wait for others'. Only with a tail of
+ * one layer.
+ */
 export const MAY_WAIT_PROBED = 0x01;
 
 /** A layer of the tail: id, timer, tag; what it hides lies between timer and tag. */
 export const TAIL_LAYER_BYTES = 4 + 2 + TAG_BYTES;
 /** The innermost of the tail, the destination's: id and tag. */
 export const TAIL_LAST_BYTES = 4 + TAG_BYTES;
-/** A layer of an acknowledgement: id, type, hold time, tag; what it hides lies between hold time and tag. */
+/**
+ * A layer of an acknowledgement: id, type, hold time, tag; what it hides lies between hold time and
+ * tag.
+ */
 export const ONION_LAYER_BYTES = 4 + 1 + 4 + TAG_BYTES;
 
 /** Of a tail with `layers` layers, the destination's included. */
@@ -149,7 +185,8 @@ export class ProbedData implements ProbedFlow {
   /** Decodes the payload of `packet`. The struct is undefined on a non-zero result. */
   decode(packet: Packet): DropReason {
     const { bytes: b, payloadStart: start, end } = packet;
-    if (end - start < PROBED_DATA_HEAD_BYTES || b[start + TYPE] !== PROBED_DATA) return DropReason.probedMalformed;
+    if (end - start < PROBED_DATA_HEAD_BYTES || b[start + TYPE] !== PROBED_DATA)
+      return DropReason.probedMalformed;
     const flags = b[start + FLAGS]!;
     if ((flags & ~MAY_WAIT_PROBED) !== 0) return DropReason.reservedNotZero;
     const hops = b[start + HOPS]!;
@@ -158,10 +195,21 @@ export class ProbedData implements ProbedFlow {
     const piece = b[start + PIECE]!;
     this.pieceIndex = piece >> 4;
     this.pieceCount = piece & 0x0f;
-    if (this.pieceCount < 1 || this.pieceCount > PROBED_PIECES_MAX || this.pieceIndex >= this.pieceCount) return DropReason.probedMalformed;
+    if (
+      this.pieceCount < 1 ||
+      this.pieceCount > PROBED_PIECES_MAX ||
+      this.pieceIndex >= this.pieceCount
+    )
+      return DropReason.probedMalformed;
     const sealedBytes = getU16(b, sealedStart - SEALED_LENGTH_BYTES);
     const tail = end - sealedStart - sealedBytes - TAIL_LAST_BYTES;
-    if (sealedBytes <= TAG_BYTES || tail < 0 || tail % TAIL_LAYER_BYTES !== 0 || tail / TAIL_LAYER_BYTES >= hops) return DropReason.probedMalformed;
+    if (
+      sealedBytes <= TAG_BYTES ||
+      tail < 0 ||
+      tail % TAIL_LAYER_BYTES !== 0 ||
+      tail / TAIL_LAYER_BYTES >= hops
+    )
+      return DropReason.probedMalformed;
     this.mayWait = flags === MAY_WAIT_PROBED;
     if (this.mayWait && tail !== 0) return DropReason.probedMalformed;
     this.bytes = b;
@@ -184,7 +232,12 @@ export class ProbedData implements ProbedFlow {
   #readRoute(): boolean {
     for (let i = 0; i < this.hops; i += 1) {
       const node = getU32(this.bytes, this.start + PROBED_DATA_HEAD_BYTES + i * HOP_BYTES);
-      if (!isNodeId(node) || node === this.source || (node === this.destination) !== (i === this.hops - 1)) return false;
+      if (
+        !isNodeId(node) ||
+        node === this.source ||
+        (node === this.destination) !== (i === this.hops - 1)
+      )
+        return false;
       for (let j = 0; j < i; j += 1) if (this.#route[j] === node) return false;
       this.#route[i] = node;
     }
@@ -194,7 +247,10 @@ export class ProbedData implements ProbedFlow {
 
 /** Writes everything in front of the sealed part; returns where that begins. */
 export function encodeProbedHead(h: ProbedHead, b: Uint8Array, at: number): number {
-  assert(h.route.length >= 1 && h.route.length <= PROBED_HOPS_MAX, 'a route has 1 to 32 nodes behind the source');
+  assert(
+    h.route.length >= 1 && h.route.length <= PROBED_HOPS_MAX,
+    'a route has 1 to 32 nodes behind the source',
+  );
   b[at + TYPE] = PROBED_DATA;
   b[at + FLAGS] = h.mayWait === true ? MAY_WAIT_PROBED : 0;
   putU48(b, at + EPOCH, h.epoch);
@@ -214,7 +270,10 @@ export function encodeProbedHead(h: ProbedHead, b: Uint8Array, at: number): numb
 
 /* ------------------------------------------------------------------ acknowledgements */
 
-/** What stands in front of the onion. Source and destination are those of the packets that it acknowledges. */
+/**
+ * What stands in front of the onion. Source and destination are those of the packets that it
+ * acknowledges.
+ */
 export interface ProbedAckHead extends ProbedFlow {
   /** Of the first packet acknowledged. */
   readonly counter: number;
@@ -244,10 +303,17 @@ export class ProbedAck implements ProbedAckHead {
     return (this.end - this.onionStart) / ONION_LAYER_BYTES;
   }
 
-  /** Decodes `b[start..end)`, the payload of a packet. The struct is undefined on a non-zero result. */
+  /**
+   * Decodes `b[start..end)`, the payload of a packet. The struct is undefined on a non-zero result.
+   */
   decode(b: Uint8Array, start: number, end: number): DropReason {
     const onion = end - start - PROBED_ACK_HEAD_BYTES;
-    if (onion < ONION_LAYER_BYTES || onion > PROBED_HOPS_MAX * ONION_LAYER_BYTES || onion % ONION_LAYER_BYTES !== 0) return DropReason.probedAckMalformed;
+    if (
+      onion < ONION_LAYER_BYTES ||
+      onion > PROBED_HOPS_MAX * ONION_LAYER_BYTES ||
+      onion % ONION_LAYER_BYTES !== 0
+    )
+      return DropReason.probedAckMalformed;
     if (b[start + TYPE] !== PROBED_ACK) return DropReason.probedAckMalformed;
     if (b[start + RESERVED] !== 0) return DropReason.reservedNotZero;
     this.bytes = b;
@@ -260,8 +326,11 @@ export class ProbedAck implements ProbedAckHead {
     this.bitmap = b[start + ACK_BITMAP]!;
     this.onionStart = start + PROBED_ACK_HEAD_BYTES;
     this.end = end;
-    if (!isNodeId(this.source) || !isNodeId(this.destination) || this.source === this.destination) return DropReason.probedAckMalformed;
-    return this.counter + 32 - Math.clz32(this.bitmap) > PROBED_COUNTER_MAX ? DropReason.probedAckMalformed : DropReason.none;
+    if (!isNodeId(this.source) || !isNodeId(this.destination) || this.source === this.destination)
+      return DropReason.probedAckMalformed;
+    return this.counter + 32 - Math.clz32(this.bitmap) > PROBED_COUNTER_MAX
+      ? DropReason.probedAckMalformed
+      : DropReason.none;
   }
 }
 
@@ -282,7 +351,8 @@ export function encodeProbedAckHead(h: ProbedAckHead, b: Uint8Array, at: number)
 /** The counters that a head acknowledges, ascending. */
 export function ackedCounters(counter: number, bitmap: number): number[] {
   const counters = [counter];
-  for (let i = 0; i < PROBED_BATCH_MAX - 1; i += 1) if ((bitmap & (1 << i)) !== 0) counters.push(counter + 1 + i);
+  for (let i = 0; i < PROBED_BATCH_MAX - 1; i += 1)
+    if ((bitmap & (1 << i)) !== 0) counters.push(counter + 1 + i);
   return counters;
 }
 
@@ -292,11 +362,20 @@ export function bitmapOf(counters: readonly number[]): number {
   let bitmap = 0;
   for (let i = 1; i < counters.length; i += 1) {
     const beyond = counters[i]! - first;
-    assert(beyond >= 1 && beyond < PROBED_BATCH_MAX, 'the counters of one onion lie close together');
+    assert(
+      beyond >= 1 && beyond < PROBED_BATCH_MAX,
+      'the counters of one onion lie close together',
+    );
     bitmap |= 1 << (beyond - 1);
   }
   return bitmap;
 }
 
-assert(probedInnerMax(PROBED_HOPS_MAX, PROBED_HOPS_MAX) > 0, 'the longest route leaves room for data');
-assert(PROBED_ACK_HEAD_BYTES + PROBED_HOPS_MAX * ONION_LAYER_BYTES <= PAYLOAD_BYTES_MAX, 'the longest acknowledgement fits a packet');
+assert(
+  probedInnerMax(PROBED_HOPS_MAX, PROBED_HOPS_MAX) > 0,
+  'the longest route leaves room for data',
+);
+assert(
+  PROBED_ACK_HEAD_BYTES + PROBED_HOPS_MAX * ONION_LAYER_BYTES <= PAYLOAD_BYTES_MAX,
+  'the longest acknowledgement fits a packet',
+);

@@ -1,9 +1,11 @@
 /**
- * Signed records: what nodes tell everybody beside their links, each flooded on its own. WIRE.md section 5.
+ * Signed records: what nodes tell everybody beside their links, each flooded on its own. WIRE.md
+ * section 5.
  *
- * A record is known by its origin, kind and page, which make its *key*, and the one with the highest sequence counts. The
- * head and the proof are common to all kinds; what is between is the kind's. So far there is one, the node record: the key
- * by which others seal for a node. Who may sign is judged in core/routing/signed-advertisement.ts.
+ * A record is known by its origin, kind and page, which make its *key*, and the one with the
+ * highest sequence counts. The head and the proof are common to all kinds; what is between is the
+ * kind's. So far there is one, the node record: the key by which others seal for a node. Who may
+ * sign is judged in core/routing/signed-advertisement.ts.
  */
 
 import { copyOf, getU32, getU48, putU32, putU48 } from '../base/bytes.ts';
@@ -15,22 +17,46 @@ import type { Proof } from './link-state.ts';
 /** A node's key of the epoch. */
 export const RECORD_NODE = 1;
 
-const KIND = 0, PAGE = 1, ORIGIN = 2, SEQUENCE = 6, ISSUED = 12, CERTIFICATE = 18;
+const KIND = 0,
+  PAGE = 1,
+  ORIGIN = 2,
+  SEQUENCE = 6,
+  ISSUED = 12,
+  CERTIFICATE = 18;
 export const RECORD_HEAD_BYTES = CERTIFICATE + CERTIFICATE_HASH_BYTES;
 export const RECORD_HEAD_LAYOUT = {
-  kind: [KIND, 1], page: [PAGE, 1], origin: [ORIGIN, 4], sequence: [SEQUENCE, 6], issued: [ISSUED, 6], certificate: [CERTIFICATE, CERTIFICATE_HASH_BYTES],
+  kind: [KIND, 1],
+  page: [PAGE, 1],
+  origin: [ORIGIN, 4],
+  sequence: [SEQUENCE, 6],
+  issued: [ISSUED, 6],
+  certificate: [CERTIFICATE, CERTIFICATE_HASH_BYTES],
 } as const;
 
-const INSTANCE = 0, EPOCH = 6, KEY = EPOCH + 3;
+const INSTANCE = 0,
+  EPOCH = 6,
+  KEY = EPOCH + 3;
 /** Bytes of an epoch's name. */
 export const EPOCH_BYTES = 3;
 export const NODE_RECORD_BYTES = KEY + KEY_BYTES;
-export const NODE_RECORD_LAYOUT = { instance: [INSTANCE, 6], epoch: [EPOCH, EPOCH_BYTES], key: [KEY, KEY_BYTES] } as const;
+export const NODE_RECORD_LAYOUT = {
+  instance: [INSTANCE, 6],
+  epoch: [EPOCH, EPOCH_BYTES],
+  key: [KEY, KEY_BYTES],
+} as const;
 
-const ENTRY_ORIGIN = 0, ENTRY_KIND = 4, ENTRY_PAGE = 5, ENTRY_SEQUENCE = 6;
+const ENTRY_ORIGIN = 0,
+  ENTRY_KIND = 4,
+  ENTRY_PAGE = 5,
+  ENTRY_SEQUENCE = 6;
 /** Of an acknowledgement or a digest of records. */
 export const RECORD_ENTRY_BYTES = 12;
-export const RECORD_ENTRY_LAYOUT = { origin: [ENTRY_ORIGIN, 4], kind: [ENTRY_KIND, 1], page: [ENTRY_PAGE, 1], sequence: [ENTRY_SEQUENCE, 6] } as const;
+export const RECORD_ENTRY_LAYOUT = {
+  origin: [ENTRY_ORIGIN, 4],
+  kind: [ENTRY_KIND, 1],
+  page: [ENTRY_PAGE, 1],
+  sequence: [ENTRY_SEQUENCE, 6],
+} as const;
 
 /** The key that others seal for a node with. */
 export interface NodeStatement {
@@ -68,23 +94,48 @@ export function originOfKey(key: number): NodeId {
   return key % 0x1_0000_0000;
 }
 
-/** The record in `b[start..end)`, or the reason why there is none. A kind that is not known is malformed: nobody could judge it. */
+/**
+ * The record in `b[start..end)`, or the reason why there is none. A kind that is not known is
+ * malformed: nobody could judge it.
+ */
 export function decodeRecord(b: Uint8Array, start: number, end: number): SignedRecord | DropReason {
   const content = start + RECORD_HEAD_BYTES;
-  if (end - start !== RECORD_HEAD_BYTES + NODE_RECORD_BYTES + SIGNATURE_BYTES) return DropReason.recordMalformed;
-  const kind = b[start + KIND]!, page = b[start + PAGE]!;
+  if (end - start !== RECORD_HEAD_BYTES + NODE_RECORD_BYTES + SIGNATURE_BYTES)
+    return DropReason.recordMalformed;
+  const kind = b[start + KIND]!,
+    page = b[start + PAGE]!;
   const origin = getU32(b, start + ORIGIN);
   if (kind !== RECORD_NODE || page !== 0 || !isNodeId(origin)) return DropReason.recordMalformed;
   return {
-    id: recordKey(origin, kind, page), kind, origin, sequence: getU48(b, start + SEQUENCE),
-    proof: { issuedS: getU48(b, start + ISSUED), certificate: copyOf(b, start + CERTIFICATE, content), whole: null },
-    node: { instance: getU48(b, content + INSTANCE), epoch: epochAt(b, content + EPOCH), key: copyOf(b, content + KEY, content + NODE_RECORD_BYTES) },
+    id: recordKey(origin, kind, page),
+    kind,
+    origin,
+    sequence: getU48(b, start + SEQUENCE),
+    proof: {
+      issuedS: getU48(b, start + ISSUED),
+      certificate: copyOf(b, start + CERTIFICATE, content),
+      whole: null,
+    },
+    node: {
+      instance: getU48(b, content + INSTANCE),
+      epoch: epochAt(b, content + EPOCH),
+      key: copyOf(b, content + KEY, content + NODE_RECORD_BYTES),
+    },
     bytes: copyOf(b, start, end),
   };
 }
 
-/** Builds a node record of our own. `sign` gets everything in front of the signature and returns the 64 bytes of it. */
-export function makeNodeRecord(origin: NodeId, sequence: number, proof: NamingProof, node: NodeStatement, sign: (part: Uint8Array) => Uint8Array): SignedRecord {
+/**
+ * Builds a node record of our own. `sign` gets everything in front of the signature and returns the
+ * 64 bytes of it.
+ */
+export function makeNodeRecord(
+  origin: NodeId,
+  sequence: number,
+  proof: NamingProof,
+  node: NodeStatement,
+  sign: (part: Uint8Array) => Uint8Array,
+): SignedRecord {
   const signatureAt = RECORD_HEAD_BYTES + NODE_RECORD_BYTES;
   const b = new Uint8Array(signatureAt + SIGNATURE_BYTES);
   b[KIND] = RECORD_NODE;
@@ -96,7 +147,15 @@ export function makeNodeRecord(origin: NodeId, sequence: number, proof: NamingPr
   putEpoch(b, RECORD_HEAD_BYTES + EPOCH, node.epoch);
   b.set(node.key, RECORD_HEAD_BYTES + KEY);
   b.set(sign(b.subarray(0, signatureAt)), signatureAt);
-  return { id: recordKey(origin, RECORD_NODE), kind: RECORD_NODE, origin, sequence, proof, node, bytes: b };
+  return {
+    id: recordKey(origin, RECORD_NODE),
+    kind: RECORD_NODE,
+    origin,
+    sequence,
+    proof,
+    node,
+    bytes: b,
+  };
 }
 
 export function epochAt(b: Uint8Array, at: number): number {

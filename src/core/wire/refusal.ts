@@ -1,9 +1,10 @@
 /**
  * REFUSAL: why an INIT is not answered. WIRE.md section 2.
  *
- * Nothing proves who says it, so it is shown and changes nothing: a dial goes on as if it had not come. It repeats index
- * and attempt of the INIT, and is shorter than any. Its layout is frozen like the first bytes of an INIT, because daemons
- * that have no version in common must understand it.
+ * Nothing proves who says it, so it is shown and changes nothing: a dial goes on as if it had not
+ * come. It repeats index and attempt of the INIT, and is shorter than any. Its layout is frozen
+ * like the first bytes of an INIT, because daemons that have no version in common must understand
+ * it.
  */
 
 import { putU16, getU16 } from '../base/bytes.ts';
@@ -13,12 +14,20 @@ import { DropReason } from './drop.ts';
 import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
 import { isVersionRange, putVersions, versionsAt, type VersionRange } from './versions.ts';
 
-const REASON = 0, VERSIONS = 1, RESERVED = 3, ADDRESS = 4, PORT = ADDRESS + ADDRESS_BYTES;
+const REASON = 0,
+  VERSIONS = 1,
+  RESERVED = 3,
+  ADDRESS = 4,
+  PORT = ADDRESS + ADDRESS_BYTES;
 export const REFUSAL_BODY_BYTES = PORT + 2;
 export const REFUSAL_BYTES = DATAGRAM_HEADER_BYTES + REFUSAL_BODY_BYTES;
 export const REFUSAL_LAYOUT = {
-  reason: [REASON, 1], min: [VERSIONS, 1], max: [VERSIONS + 1, 1], reserved: [RESERVED, 1],
-  address: [ADDRESS, ADDRESS_BYTES], port: [PORT, 2],
+  reason: [REASON, 1],
+  min: [VERSIONS, 1],
+  max: [VERSIONS + 1, 1],
+  reserved: [RESERVED, 1],
+  address: [ADDRESS, ADDRESS_BYTES],
+  port: [PORT, 2],
 } as const;
 
 /** Reasons. A later release may have more: one that is not known is a number. */
@@ -76,7 +85,8 @@ const WORDS: Readonly<Record<number, string>> = {
   [REFUSAL_NETWORK]: 'the certificate is of another network',
   [REFUSAL_AUTHORITY]: 'the certificate is signed by an authority that it does not trust',
   [REFUSAL_FORGED]: 'the certificate has a wrong signature',
-  [REFUSAL_AUTHORITY_TIME]: 'the certificate is signed by an authority that is not valid at this time, by its clock',
+  [REFUSAL_AUTHORITY_TIME]:
+    'the certificate is signed by an authority that is not valid at this time, by its clock',
   [REFUSAL_NOT_YET_VALID]: 'the certificate is not valid yet, by its clock',
   [REFUSAL_EXPIRED]: 'the certificate has expired, by its clock',
   [REFUSAL_REVOKED]: 'the certificate is revoked',
@@ -106,7 +116,8 @@ export function refusalOf(reason: DropReason): number {
 
 /** What `refusal` says, in words. */
 export function refusalText({ reason, versions, twin }: Refusal): string {
-  const words = WORDS[reason] ?? `it refuses for reason ${reason}, which this release does not know`;
+  const words =
+    WORDS[reason] ?? `it refuses for reason ${reason}, which this release does not know`;
   if (reason === REFUSAL_VERSION) return `${words}: it speaks ${versionsText(versions)}`;
   return twin === '' ? words : `${words} at ${twin}`;
 }
@@ -120,9 +131,16 @@ export function mayRefuse(b: Uint8Array, length: number): boolean {
   return length > REFUSAL_BYTES && (b[0] === DATAGRAM_INIT || b[0] === DATAGRAM_SEALED_INIT);
 }
 
-/** Writes the answer to `init` to `out`; returns its length. `twin`: numeric address and port, or null. */
+/**
+ * Writes the answer to `init` to `out`; returns its length. `twin`: numeric address and port, or
+ * null.
+ */
 export function encodeRefusal(
-  init: Uint8Array, reason: number, versions: VersionRange, twin: { readonly address: string; readonly port: number } | null, out: Uint8Array,
+  init: Uint8Array,
+  reason: number,
+  versions: VersionRange,
+  twin: { readonly address: string; readonly port: number } | null,
+  out: Uint8Array,
 ): number {
   out.set(init.subarray(0, DATAGRAM_HEADER_BYTES), 0);
   out[0] = DATAGRAM_REFUSAL;
@@ -130,7 +148,8 @@ export function encodeRefusal(
   const at = DATAGRAM_HEADER_BYTES;
   out[at + REASON] = reason;
   putVersions(out, at + VERSIONS, versions);
-  if (twin !== null && putAddress(out, at + ADDRESS, twin.address)) putU16(out, at + PORT, twin.port);
+  if (twin !== null && putAddress(out, at + ADDRESS, twin.address))
+    putU16(out, at + PORT, twin.port);
   return REFUSAL_BYTES;
 }
 
@@ -142,7 +161,12 @@ export function decodeRefusal(b: Uint8Array, length: number): Refusal | DropReas
   const port = getU16(b, at + PORT);
   const nowhere = b.subarray(at + ADDRESS, at + PORT).every((byte) => byte === 0);
   if (b[at + RESERVED] !== 0) return DropReason.reservedNotZero;
-  if (b[at + REASON] === 0 || !isVersionRange(versions) || nowhere !== (port === 0)) return DropReason.handshakeMalformed;
+  if (b[at + REASON] === 0 || !isVersionRange(versions) || nowhere !== (port === 0))
+    return DropReason.handshakeMalformed;
   const address = addressAt(b, at + ADDRESS);
-  return { reason: b[at + REASON]!, versions, twin: nowhere ? '' : address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` };
+  return {
+    reason: b[at + REASON]!,
+    versions,
+    twin: nowhere ? '' : address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`,
+  };
 }

@@ -1,8 +1,9 @@
 /**
- * Numbers of the wire that are given away and not used yet, so that no two features take the same one. WIRE.md section 3.
+ * Numbers of the wire that are given away and not used yet, so that no two features take the same
+ * one. WIRE.md section 3.
  *
- * A receiver knows none of them: it drops what carries one, as any other number that it does not know. Whoever begins to
- * use one moves it from here to the file that owns its space.
+ * A receiver knows none of them: it drops what carries one, as any other number that it does not
+ * know. Whoever begins to use one moves it from here to the file that owns its space.
  */
 
 export interface ReservedNumber {

@@ -1,13 +1,30 @@
 /**
- * The frames by which neighbours hand on revocation lists: what I hold, which parts I miss, and a part. WIRE.md section 12.
+ * The frames by which neighbours hand on revocation lists: what I hold, which parts I miss, and a
+ * part. WIRE.md section 12.
  *
- * Owns bytes only; the list inside is certificate.ts's. A list is cut at fixed places, so that a part is named by its index and
- * what is missing by one bit each. Carried on sealed links, therefore without a check. Decoders never throw.
+ * Owns bytes only; the list inside is certificate.ts's. A list is cut at fixed places, so that a
+ * part is named by its index and what is missing by one bit each. Carried on sealed links,
+ * therefore without a check. Decoders never throw.
  */
 
-import { copyBytes, copyOf, getU16, getU32, getU48, hex, putU16, putU32, putU48 } from '../base/bytes.ts';
+import {
+  copyBytes,
+  copyOf,
+  getU16,
+  getU32,
+  getU48,
+  hex,
+  putU16,
+  putU32,
+  putU48,
+} from '../base/bytes.ts';
 import { assert } from '../base/assert.ts';
-import { AUTHORITY_ID_BYTES, REVOCATIONS_BYTES_MAX, REVOCATIONS_LAYOUT, SIGNATURE_BYTES } from './certificate.ts';
+import {
+  AUTHORITY_ID_BYTES,
+  REVOCATIONS_BYTES_MAX,
+  REVOCATIONS_LAYOUT,
+  SIGNATURE_BYTES,
+} from './certificate.ts';
 import { DropReason } from './drop.ts';
 import { FRAME_BODY_BYTES_MAX } from './sizes.ts';
 
@@ -17,17 +34,34 @@ export const REVOCATION_OFFER_HEAD_LAYOUT = { flags: [FLAGS, 1] } as const;
 /** The sender does not know yet that the receiver has what is offered, and wants to hear. */
 export const REVOCATION_OFFER_ASKS = 0x01;
 
-const AUTHORITY = 0, NUMBER = 16, LENGTH = 22, MISSING = 22, INDEX = 24;
+const AUTHORITY = 0,
+  NUMBER = 16,
+  LENGTH = 22,
+  MISSING = 22,
+  INDEX = 24;
 export const REVOCATION_ENTRY_BYTES = 24;
-export const REVOCATION_ENTRY_LAYOUT = { authority: [AUTHORITY, AUTHORITY_ID_BYTES], number: [NUMBER, 6], length: [LENGTH, 2] } as const;
+export const REVOCATION_ENTRY_LAYOUT = {
+  authority: [AUTHORITY, AUTHORITY_ID_BYTES],
+  number: [NUMBER, 6],
+  length: [LENGTH, 2],
+} as const;
 /** Most entries of one offer: one for each authority that may be trusted. */
 export const REVOCATION_ENTRIES_MAX = 8;
 
 export const REVOCATION_WANT_BYTES = 26;
-export const REVOCATION_WANT_LAYOUT = { authority: [AUTHORITY, AUTHORITY_ID_BYTES], number: [NUMBER, 6], missing: [MISSING, 4] } as const;
+export const REVOCATION_WANT_LAYOUT = {
+  authority: [AUTHORITY, AUTHORITY_ID_BYTES],
+  number: [NUMBER, 6],
+  missing: [MISSING, 4],
+} as const;
 
 export const REVOCATION_PART_HEAD_BYTES = 25;
-export const REVOCATION_PART_HEAD_LAYOUT = { authority: [AUTHORITY, AUTHORITY_ID_BYTES], number: [NUMBER, 6], length: [LENGTH, 2], index: [INDEX, 1] } as const;
+export const REVOCATION_PART_HEAD_LAYOUT = {
+  authority: [AUTHORITY, AUTHORITY_ID_BYTES],
+  number: [NUMBER, 6],
+  length: [LENGTH, 2],
+  index: [INDEX, 1],
+} as const;
 /** Bytes of a list in each part but its last. */
 export const REVOCATION_PART_BYTES = 1376;
 /** Parts of the longest list. */
@@ -35,7 +69,10 @@ export const REVOCATION_PARTS_MAX = Math.ceil(REVOCATIONS_BYTES_MAX / REVOCATION
 /** A list without a serial. */
 const LIST_BYTES_MIN = REVOCATIONS_LAYOUT.authority[0] + AUTHORITY_ID_BYTES + SIGNATURE_BYTES;
 
-assert(REVOCATION_PART_HEAD_BYTES + REVOCATION_PART_BYTES <= FRAME_BODY_BYTES_MAX, 'a part fits a datagram');
+assert(
+  REVOCATION_PART_HEAD_BYTES + REVOCATION_PART_BYTES <= FRAME_BODY_BYTES_MAX,
+  'a part fits a datagram',
+);
 assert(REVOCATION_PARTS_MAX < 32, 'what is missing fits a u32');
 
 /** Which list: an authority's, by its number. */
@@ -81,17 +118,23 @@ export function allParts(length: number): number {
 
 /* ------------------------------------------------------------------ offer */
 
-export function decodeRevocationOffer(b: Uint8Array, start: number, end: number): RevocationOffer | DropReason {
+export function decodeRevocationOffer(
+  b: Uint8Array,
+  start: number,
+  end: number,
+): RevocationOffer | DropReason {
   const bytes = end - start - REVOCATION_OFFER_HEAD_BYTES;
   const count = bytes / REVOCATION_ENTRY_BYTES;
-  if (bytes <= 0 || !Number.isInteger(count) || count > REVOCATION_ENTRIES_MAX) return DropReason.revocationMalformed;
+  if (bytes <= 0 || !Number.isInteger(count) || count > REVOCATION_ENTRIES_MAX)
+    return DropReason.revocationMalformed;
   const flags = b[start + FLAGS]!;
   if ((flags & ~REVOCATION_OFFER_ASKS) !== 0) return DropReason.reservedNotZero;
   const entries: RevocationEntry[] = [];
   let previous = '';
   for (let at = start + REVOCATION_OFFER_HEAD_BYTES; at < end; at += REVOCATION_ENTRY_BYTES) {
     const entry = entryAt(b, at);
-    if (!isListLength(entry.length) || entry.authority <= previous) return DropReason.revocationMalformed;
+    if (!isListLength(entry.length) || entry.authority <= previous)
+      return DropReason.revocationMalformed;
     entries.push(entry);
     previous = entry.authority;
   }
@@ -103,33 +146,64 @@ export function revocationOfferBytes(entries: number): number {
 }
 
 /** Writes an offer's body; `lists` ascend by authority. */
-export function encodeRevocationOffer(asks: boolean, lists: readonly { readonly authority: Uint8Array; readonly number: number; readonly bytes: Uint8Array }[], b: Uint8Array, at: number): void {
+export function encodeRevocationOffer(
+  asks: boolean,
+  lists: readonly {
+    readonly authority: Uint8Array;
+    readonly number: number;
+    readonly bytes: Uint8Array;
+  }[],
+  b: Uint8Array,
+  at: number,
+): void {
   b[at + FLAGS] = asks ? REVOCATION_OFFER_ASKS : 0;
-  lists.forEach((list, i) => putEntry(b, at + REVOCATION_OFFER_HEAD_BYTES + i * REVOCATION_ENTRY_BYTES, list.authority, list.number, list.bytes.length));
+  lists.forEach((list, i) =>
+    putEntry(
+      b,
+      at + REVOCATION_OFFER_HEAD_BYTES + i * REVOCATION_ENTRY_BYTES,
+      list.authority,
+      list.number,
+      list.bytes.length,
+    ),
+  );
 }
 
 /* ------------------------------------------------------------------ want */
 
-export function decodeRevocationWant(b: Uint8Array, start: number, end: number): RevocationWant | DropReason {
+export function decodeRevocationWant(
+  b: Uint8Array,
+  start: number,
+  end: number,
+): RevocationWant | DropReason {
   if (end - start !== REVOCATION_WANT_BYTES) return DropReason.revocationMalformed;
   const missing = getU32(b, start + MISSING);
   if (missing === 0 || missing >= 2 ** REVOCATION_PARTS_MAX) return DropReason.revocationMalformed;
   return { ...nameAt(b, start), missing };
 }
 
-export function encodeRevocationWant({ authority, number, missing }: RevocationWant, b: Uint8Array, at: number): void {
-  for (let i = 0; i < AUTHORITY_ID_BYTES; i += 1) b[at + AUTHORITY + i] = parseInt(authority.slice(2 * i, 2 * i + 2), 16);
+export function encodeRevocationWant(
+  { authority, number, missing }: RevocationWant,
+  b: Uint8Array,
+  at: number,
+): void {
+  for (let i = 0; i < AUTHORITY_ID_BYTES; i += 1)
+    b[at + AUTHORITY + i] = parseInt(authority.slice(2 * i, 2 * i + 2), 16);
   putU48(b, at + NUMBER, number);
   putU32(b, at + MISSING, missing);
 }
 
 /* ------------------------------------------------------------------ part */
 
-export function decodeRevocationPart(b: Uint8Array, start: number, end: number): RevocationPart | DropReason {
+export function decodeRevocationPart(
+  b: Uint8Array,
+  start: number,
+  end: number,
+): RevocationPart | DropReason {
   if (end - start < REVOCATION_PART_HEAD_BYTES) return DropReason.revocationMalformed;
   const entry = entryAt(b, start);
   const index = b[start + INDEX]!;
-  if (!isListLength(entry.length) || index >= partsOf(entry.length)) return DropReason.revocationMalformed;
+  if (!isListLength(entry.length) || index >= partsOf(entry.length))
+    return DropReason.revocationMalformed;
   const from = start + REVOCATION_PART_HEAD_BYTES;
   if (end - from !== partBytes(entry.length, index)) return DropReason.revocationMalformed;
   return { ...entry, index, bytes: copyOf(b, from, end) };
@@ -141,7 +215,14 @@ export function revocationPartFrameBytes(length: number, index: number): number 
 }
 
 /** Writes the body that carries part `index` of the list `bytes`. */
-export function encodeRevocationPart(authority: Uint8Array, number: number, bytes: Uint8Array, index: number, b: Uint8Array, at: number): void {
+export function encodeRevocationPart(
+  authority: Uint8Array,
+  number: number,
+  bytes: Uint8Array,
+  index: number,
+  b: Uint8Array,
+  at: number,
+): void {
   putEntry(b, at, authority, number, bytes.length);
   b[at + INDEX] = index;
   const from = index * REVOCATION_PART_BYTES;
@@ -160,14 +241,23 @@ function isListLength(length: number): boolean {
 }
 
 function nameAt(b: Uint8Array, at: number): ListName {
-  return { authority: hex(b.subarray(at + AUTHORITY, at + AUTHORITY + AUTHORITY_ID_BYTES)), number: getU48(b, at + NUMBER) };
+  return {
+    authority: hex(b.subarray(at + AUTHORITY, at + AUTHORITY + AUTHORITY_ID_BYTES)),
+    number: getU48(b, at + NUMBER),
+  };
 }
 
 function entryAt(b: Uint8Array, at: number): RevocationEntry {
   return { ...nameAt(b, at), length: getU16(b, at + LENGTH) };
 }
 
-function putEntry(b: Uint8Array, at: number, authority: Uint8Array, number: number, length: number): void {
+function putEntry(
+  b: Uint8Array,
+  at: number,
+  authority: Uint8Array,
+  number: number,
+  length: number,
+): void {
   b.set(authority, at + AUTHORITY);
   putU48(b, at + NUMBER, number);
   putU16(b, at + LENGTH, length);

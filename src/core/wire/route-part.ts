@@ -1,6 +1,6 @@
 /**
- * The payload of a packet of kind ROUTE: a part of a message of route discovery, from one neighbour to the next.
- * WIRE.md section 13.
+ * The payload of a packet of kind ROUTE: a part of a message of route discovery, from one neighbour
+ * to the next. WIRE.md section 13.
  */
 
 import { PAYLOAD_BYTES_MAX } from './sizes.ts';

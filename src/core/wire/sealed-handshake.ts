@@ -1,10 +1,11 @@
 /**
- * The handshake datagrams of a sealed link: INIT and RESPONSE around a Noise IK message, the cookie that a busy
- * daemon asks for, and the question for a peer's key. WIRE.md section 2.
+ * The handshake datagrams of a sealed link: INIT and RESPONSE around a Noise IK message, the cookie
+ * that a busy daemon asks for, and the question for a peer's key. WIRE.md section 2.
  *
- * INIT and RESPONSE have two forms, told apart by their length: one with room for groups and, in an INIT, names of pre-shared keys, and
- * the plain one, which every build reads. Every form has one exact length, and no answer is longer than what it answers. What is inside the Noise messages is here
- * too, as payloads; the cryptography is core/link/sealed-handshaker.ts's.
+ * INIT and RESPONSE have two forms, told apart by their length: one with room for groups and, in an
+ * INIT, names of pre-shared keys, and the plain one, which every build reads. Every form has one
+ * exact length, and no answer is longer than what it answers. What is inside the Noise messages is
+ * here too, as payloads; the cryptography is core/link/sealed-handshaker.ts's.
  */
 
 import { assert } from '../base/assert.ts';
@@ -14,7 +15,13 @@ import { CERTIFICATE_BYTES_MAX, KEY_BYTES, PLAIN_CERTIFICATE_BYTES_MAX } from '.
 import { DropReason } from './drop.ts';
 import { REFUSAL_BYTES } from './refusal.ts';
 import { DATAGRAM_HEADER_BYTES } from './sizes.ts';
-import { INIT_FROZEN_BYTES, isVersionRange, putVersions, versionsAt, type VersionRange } from './versions.ts';
+import {
+  INIT_FROZEN_BYTES,
+  isVersionRange,
+  putVersions,
+  versionsAt,
+  type VersionRange,
+} from './versions.ts';
 
 /** Of a Noise IK message over its payload: e, sealed s and a tag; e and a tag. */
 export const NOISE_INIT_EXTRA = 96;
@@ -22,27 +29,65 @@ export const NOISE_RESPONSE_EXTRA = 48;
 export const MAC_BYTES = 16;
 export const COOKIE_BYTES = 16;
 
-const STAMP = 0, INDEX = 6, INSTANCE = 10, STARTED = 16, CONTINUES = 22, PEER = 26, PRESHARED = 30, CERTIFICATE_LENGTH = 38, INIT_CERTIFICATE = 40;
+const STAMP = 0,
+  INDEX = 6,
+  INSTANCE = 10,
+  STARTED = 16,
+  CONTINUES = 22,
+  PEER = 26,
+  PRESHARED = 30,
+  CERTIFICATE_LENGTH = 38,
+  INIT_CERTIFICATE = 40;
 export const SEALED_INIT_LAYOUT = {
-  stamp: [STAMP, 6], 'sender index': [INDEX, 4], instance: [INSTANCE, 6], started: [STARTED, 6], continues: [CONTINUES, 4], peer: [PEER, 4], 'pre-shared keys': [PRESHARED, 8],
-  'certificate bytes': [CERTIFICATE_LENGTH, 2], certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+  stamp: [STAMP, 6],
+  'sender index': [INDEX, 4],
+  instance: [INSTANCE, 6],
+  started: [STARTED, 6],
+  continues: [CONTINUES, 4],
+  peer: [PEER, 4],
+  'pre-shared keys': [PRESHARED, 8],
+  'certificate bytes': [CERTIFICATE_LENGTH, 2],
+  certificate: [INIT_CERTIFICATE, CERTIFICATE_BYTES_MAX],
 } as const;
-const R_VERSIONS = 0, R_VERSION = 2, R_RESERVED = 3, R_INDEX = 4, R_INSTANCE = 8, R_STARTED = 14, R_CONTINUES = 20, R_CERTIFICATE_LENGTH = 24, R_CERTIFICATE = 26;
+const R_VERSIONS = 0,
+  R_VERSION = 2,
+  R_RESERVED = 3,
+  R_INDEX = 4,
+  R_INSTANCE = 8,
+  R_STARTED = 14,
+  R_CONTINUES = 20,
+  R_CERTIFICATE_LENGTH = 24,
+  R_CERTIFICATE = 26;
 export const SEALED_RESPONSE_LAYOUT = {
-  min: [R_VERSIONS, 1], max: [R_VERSIONS + 1, 1], version: [R_VERSION, 1], reserved: [R_RESERVED, 1], 'sender index': [R_INDEX, 4], instance: [R_INSTANCE, 6],
-  started: [R_STARTED, 6], continues: [R_CONTINUES, 4], 'certificate bytes': [R_CERTIFICATE_LENGTH, 2], certificate: [R_CERTIFICATE, CERTIFICATE_BYTES_MAX],
+  min: [R_VERSIONS, 1],
+  max: [R_VERSIONS + 1, 1],
+  version: [R_VERSION, 1],
+  reserved: [R_RESERVED, 1],
+  'sender index': [R_INDEX, 4],
+  instance: [R_INSTANCE, 6],
+  started: [R_STARTED, 6],
+  continues: [R_CONTINUES, 4],
+  'certificate bytes': [R_CERTIFICATE_LENGTH, 2],
+  certificate: [R_CERTIFICATE, CERTIFICATE_BYTES_MAX],
 } as const;
 
 /** In the plain form the certificate takes the place of the names of pre-shared keys. */
 const PLAIN_SHIFT = CERTIFICATE_LENGTH - PRESHARED;
-const INIT_PAYLOAD_BYTES = INIT_CERTIFICATE - PLAIN_SHIFT + PLAIN_CERTIFICATE_BYTES_MAX, WIDE_INIT_PAYLOAD_BYTES = INIT_CERTIFICATE + CERTIFICATE_BYTES_MAX;
-const RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + PLAIN_CERTIFICATE_BYTES_MAX, WIDE_RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + CERTIFICATE_BYTES_MAX;
-/** The Noise message begins behind what is frozen of an INIT, and behind the header of a RESPONSE, and ends here; MACs follow. */
+const INIT_PAYLOAD_BYTES = INIT_CERTIFICATE - PLAIN_SHIFT + PLAIN_CERTIFICATE_BYTES_MAX,
+  WIDE_INIT_PAYLOAD_BYTES = INIT_CERTIFICATE + CERTIFICATE_BYTES_MAX;
+const RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + PLAIN_CERTIFICATE_BYTES_MAX,
+  WIDE_RESPONSE_PAYLOAD_BYTES = R_CERTIFICATE + CERTIFICATE_BYTES_MAX;
+/**
+ * The Noise message begins behind what is frozen of an INIT, and behind the header of a RESPONSE,
+ * and ends here; MACs follow.
+ */
 export const INIT_NOISE_START = INIT_FROZEN_BYTES;
 export const INIT_NOISE_END = INIT_NOISE_START + NOISE_INIT_EXTRA + INIT_PAYLOAD_BYTES;
 const WIDE_INIT_NOISE_END = INIT_NOISE_START + NOISE_INIT_EXTRA + WIDE_INIT_PAYLOAD_BYTES;
-export const RESPONSE_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + RESPONSE_PAYLOAD_BYTES;
-const WIDE_RESPONSE_NOISE_END = DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + WIDE_RESPONSE_PAYLOAD_BYTES;
+export const RESPONSE_NOISE_END =
+  DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + RESPONSE_PAYLOAD_BYTES;
+const WIDE_RESPONSE_NOISE_END =
+  DATAGRAM_HEADER_BYTES + NOISE_RESPONSE_EXTRA + WIDE_RESPONSE_PAYLOAD_BYTES;
 export const SEALED_INIT_BYTES = INIT_NOISE_END + 2 * MAC_BYTES;
 export const WIDE_INIT_BYTES = WIDE_INIT_NOISE_END + 2 * MAC_BYTES;
 export const SEALED_RESPONSE_BYTES = RESPONSE_NOISE_END + MAC_BYTES;
@@ -55,23 +100,34 @@ export function initNoiseEnd(length: number): number {
 
 /** The same of a RESPONSE. */
 export function responseNoiseEnd(length: number): number {
-  return length === SEALED_RESPONSE_BYTES || length === WIDE_RESPONSE_BYTES ? length - MAC_BYTES : 0;
+  return length === SEALED_RESPONSE_BYTES || length === WIDE_RESPONSE_BYTES
+    ? length - MAC_BYTES
+    : 0;
 }
 
 const C_NONCE = DATAGRAM_HEADER_BYTES;
 export const COOKIE_NONCE_BYTES = 24;
 export const COOKIE_SEALED_AT = C_NONCE + COOKIE_NONCE_BYTES;
 export const COOKIE_DATAGRAM_BYTES = COOKIE_SEALED_AT + COOKIE_BYTES + 16;
-export const COOKIE_LAYOUT = { nonce: [0, COOKIE_NONCE_BYTES], 'sealed cookie': [COOKIE_NONCE_BYTES, COOKIE_BYTES + 16] } as const;
+export const COOKIE_LAYOUT = {
+  nonce: [0, COOKIE_NONCE_BYTES],
+  'sealed cookie': [COOKIE_NONCE_BYTES, COOKIE_BYTES + 16],
+} as const;
 
 /** A question for a key and its answer have the same length: nobody is amplified. */
 export const KEY_NONCE_AT = DATAGRAM_HEADER_BYTES;
 export const KEY_NONCE_BYTES = 8;
 export const KEY_AT = KEY_NONCE_AT + KEY_NONCE_BYTES;
 export const KEY_DATAGRAM_BYTES = KEY_AT + KEY_BYTES;
-export const KEY_LAYOUT = { nonce: [0, KEY_NONCE_BYTES], key: [KEY_NONCE_BYTES, KEY_BYTES] } as const;
+export const KEY_LAYOUT = {
+  nonce: [0, KEY_NONCE_BYTES],
+  key: [KEY_NONCE_BYTES, KEY_BYTES],
+} as const;
 
-assert(Math.max(WIDE_RESPONSE_BYTES, COOKIE_DATAGRAM_BYTES, REFUSAL_BYTES) <= SEALED_INIT_BYTES, 'no answer of a handshake is longer than its question');
+assert(
+  Math.max(WIDE_RESPONSE_BYTES, COOKIE_DATAGRAM_BYTES, REFUSAL_BYTES) <= SEALED_INIT_BYTES,
+  'no answer of a handshake is longer than its question',
+);
 
 /** What one side says in its handshake message, besides its certificate. */
 export interface SealedHello {
@@ -88,7 +144,10 @@ export interface SealedHello {
   peer: NodeId;
   /** Ids of the pre-shared keys that the sender of an INIT has; in a RESPONSE zeros. */
   preshared: readonly [number, number];
-  /** What the sender of a RESPONSE speaks, and what it chose of both; an INIT says the first in the clear, and has no choice: 0. */
+  /**
+   * What the sender of a RESPONSE speaks, and what it chose of both; an INIT says the first in the
+   * clear, and has no choice: 0.
+   */
   versions: VersionRange;
   version: number;
   /** Where the certificate is in the payload. */
@@ -96,13 +155,20 @@ export interface SealedHello {
   certificateEnd: number;
 }
 
-/** The wide form only where what is said has no place in the plain one: Noise IKpsk2 around it, IK around the other. */
-export function isWideInit({ preshared }: Pick<SealedHello, 'preshared'>, certificate: Uint8Array): boolean {
+/**
+ * The wide form only where what is said has no place in the plain one: Noise IKpsk2 around it, IK
+ * around the other.
+ */
+export function isWideInit(
+  { preshared }: Pick<SealedHello, 'preshared'>,
+  certificate: Uint8Array,
+): boolean {
   return preshared.some((id) => id !== 0) || certificate.length > PLAIN_CERTIFICATE_BYTES_MAX;
 }
 
 export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): Uint8Array {
-  const wide = isWideInit(hello, certificate), shift = wide ? 0 : PLAIN_SHIFT;
+  const wide = isWideInit(hello, certificate),
+    shift = wide ? 0 : PLAIN_SHIFT;
   const b = new Uint8Array(wide ? WIDE_INIT_PAYLOAD_BYTES : INIT_PAYLOAD_BYTES);
   putU48(b, STAMP, hello.stamp);
   putU32(b, INDEX, hello.index);
@@ -120,7 +186,11 @@ export function encodeInitPayload(hello: SealedHello, certificate: Uint8Array): 
 }
 
 export function encodeResponsePayload(hello: SealedHello, certificate: Uint8Array): Uint8Array {
-  const b = new Uint8Array(certificate.length > PLAIN_CERTIFICATE_BYTES_MAX ? WIDE_RESPONSE_PAYLOAD_BYTES : RESPONSE_PAYLOAD_BYTES);
+  const b = new Uint8Array(
+    certificate.length > PLAIN_CERTIFICATE_BYTES_MAX
+      ? WIDE_RESPONSE_PAYLOAD_BYTES
+      : RESPONSE_PAYLOAD_BYTES,
+  );
   putVersions(b, R_VERSIONS, hello.versions);
   b[R_VERSION] = hello.version;
   putU32(b, R_INDEX, hello.index);
@@ -133,7 +203,8 @@ export function encodeResponsePayload(hello: SealedHello, certificate: Uint8Arra
 }
 
 export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
-  const wide = b.length === WIDE_INIT_PAYLOAD_BYTES, shift = wide ? 0 : PLAIN_SHIFT;
+  const wide = b.length === WIDE_INIT_PAYLOAD_BYTES,
+    shift = wide ? 0 : PLAIN_SHIFT;
   if (!wide && b.length !== INIT_PAYLOAD_BYTES) return DropReason.handshakeMalformed;
   out.stamp = getU48(b, STAMP);
   out.index = getU32(b, INDEX);
@@ -143,12 +214,14 @@ export function decodeInitPayload(b: Uint8Array, out: SealedHello): DropReason {
   out.continues = getU32(b, CONTINUES);
   out.peer = getU32(b, PEER);
   out.preshared = wide ? [getU32(b, PRESHARED), getU32(b, PRESHARED + 4)] : [0, 0];
-  if (out.index === 0 || (out.peer !== 0 && !isNodeId(out.peer))) return DropReason.handshakeMalformed;
+  if (out.index === 0 || (out.peer !== 0 && !isNodeId(out.peer)))
+    return DropReason.handshakeMalformed;
   return placeCertificate(b, INIT_CERTIFICATE - shift, getU16(b, CERTIFICATE_LENGTH - shift), out);
 }
 
 export function decodeResponsePayload(b: Uint8Array, out: SealedHello): DropReason {
-  if (b.length !== RESPONSE_PAYLOAD_BYTES && b.length !== WIDE_RESPONSE_PAYLOAD_BYTES) return DropReason.handshakeMalformed;
+  if (b.length !== RESPONSE_PAYLOAD_BYTES && b.length !== WIDE_RESPONSE_PAYLOAD_BYTES)
+    return DropReason.handshakeMalformed;
   out.versions = versionsAt(b, R_VERSIONS);
   out.version = b[R_VERSION]!;
   if (!isVersionRange(out.versions)) return DropReason.handshakeMalformed;
@@ -164,10 +237,19 @@ export function decodeResponsePayload(b: Uint8Array, out: SealedHello): DropReas
   return placeCertificate(b, R_CERTIFICATE, getU16(b, R_CERTIFICATE_LENGTH), out);
 }
 
-/** The certificate is padded with zeros to the longest of its form: the length of a name does not show. */
-function placeCertificate(b: Uint8Array, start: number, length: number, out: SealedHello): DropReason {
+/**
+ * The certificate is padded with zeros to the longest of its form: the length of a name does not
+ * show.
+ */
+function placeCertificate(
+  b: Uint8Array,
+  start: number,
+  length: number,
+  out: SealedHello,
+): DropReason {
   if (start + length > b.length) return DropReason.handshakeMalformed;
-  for (let at = start + length; at < b.length; at += 1) if (b[at] !== 0) return DropReason.handshakeMalformed;
+  for (let at = start + length; at < b.length; at += 1)
+    if (b[at] !== 0) return DropReason.handshakeMalformed;
   out.certificateStart = start;
   out.certificateEnd = start + length;
   return DropReason.none;

@@ -1,5 +1,6 @@
 /**
- * What stands between the overlay header and the payload of a packet that is sealed from its source to its destination. WIRE.md section 15.
+ * What stands between the overlay header and the payload of a packet that is sealed from its source
+ * to its destination. WIRE.md section 15.
  *
  * Names the keys of both ends and counts; a tag follows the payload. Routers read none of it.
  */
@@ -8,9 +9,15 @@ import { getU48, putU48 } from '../base/bytes.ts';
 import { EPOCH_BYTES, epochAt, putEpoch } from './record.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_BYTES } from './sizes.ts';
 
-const SOURCE_EPOCH = 0, DESTINATION_EPOCH = EPOCH_BYTES, COUNTER = 2 * EPOCH_BYTES;
+const SOURCE_EPOCH = 0,
+  DESTINATION_EPOCH = EPOCH_BYTES,
+  COUNTER = 2 * EPOCH_BYTES;
 export const SEAL_HEAD_BYTES = COUNTER + 6;
-export const SEAL_HEAD_LAYOUT = { 'source epoch': [SOURCE_EPOCH, EPOCH_BYTES], 'destination epoch': [DESTINATION_EPOCH, EPOCH_BYTES], counter: [COUNTER, 6] } as const;
+export const SEAL_HEAD_LAYOUT = {
+  'source epoch': [SOURCE_EPOCH, EPOCH_BYTES],
+  'destination epoch': [DESTINATION_EPOCH, EPOCH_BYTES],
+  counter: [COUNTER, 6],
+} as const;
 
 /** What sealing adds to a packet. */
 export const SEAL_BYTES = SEAL_HEAD_BYTES + TAG_BYTES;

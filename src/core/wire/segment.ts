@@ -1,20 +1,35 @@
 /**
- * The head of a stream segment: sequence, acknowledgement, window, flags and what arrived out of order. WIRE.md section 8.
+ * The head of a stream segment: sequence, acknowledgement, window, flags and what arrived out of
+ * order. WIRE.md section 8.
  *
- * Positions are byte offsets from the start of the stream, 48 bits, so they never wrap. A FIN takes one position
- * behind the last byte. Each side names its stream by an id that it chose; a segment carries the receiver's.
+ * Positions are byte offsets from the start of the stream, 48 bits, so they never wrap. A FIN takes
+ * one position behind the last byte. Each side names its stream by an id that it chose; a segment
+ * carries the receiver's.
  */
 
 import { getU16, getU32, getU48, putU16, putU32, putU48 } from '../base/bytes.ts';
 import { DropReason } from './drop.ts';
 import { PAYLOAD_BYTES_MAX } from './sizes.ts';
 
-const FLAGS = 0, SACKS = 1, WINDOW = 2, STREAM = 4, SEQUENCE = 8, ACK = 14, DELAY = 20;
+const FLAGS = 0,
+  SACKS = 1,
+  WINDOW = 2,
+  STREAM = 4,
+  SEQUENCE = 8,
+  ACK = 14,
+  DELAY = 20;
 export const SEGMENT_HEAD_BYTES = 22;
 export const SEGMENT_LAYOUT = {
-  flags: [FLAGS, 1], sacks: [SACKS, 1], window: [WINDOW, 2], stream: [STREAM, 4], sequence: [SEQUENCE, 6], ack: [ACK, 6], delay: [DELAY, 2],
+  flags: [FLAGS, 1],
+  sacks: [SACKS, 1],
+  window: [WINDOW, 2],
+  stream: [STREAM, 4],
+  sequence: [SEQUENCE, 6],
+  ack: [ACK, 6],
+  delay: [DELAY, 2],
 } as const;
-const SACK_START = 0, SACK_END = 4;
+const SACK_START = 0,
+  SACK_END = 4;
 export const SACK_BYTES = 8;
 export const SACK_LAYOUT = { start: [SACK_START, 4], end: [SACK_END, 4] } as const;
 
@@ -27,7 +42,9 @@ export const SEGMENT_RST = 0x08;
 export const SEGMENT_MARKED = 0x10;
 /** The sender wants an acknowledgement at once. */
 export const SEGMENT_ASK = 0x20;
-/** A segment arrived since the last acknowledgement all of whose data was here already (RFC 2883). */
+/**
+ * A segment arrived since the last acknowledgement all of whose data was here already (RFC 2883).
+ */
 export const SEGMENT_DUPLICATE = 0x40;
 const FLAGS_ALL = 0x7f;
 
@@ -71,8 +88,14 @@ export class Segment {
     const flags = b[start + FLAGS]!;
     const sacks = b[start + SACKS]!;
     if ((flags & ~FLAGS_ALL) !== 0) return DropReason.reservedNotZero;
-    if (sacks > SACKS_MAX || end - start < SEGMENT_HEAD_BYTES + sacks * SACK_BYTES) return DropReason.streamMalformed;
-    if ((flags & SEGMENT_SYN) !== 0 && (sacks !== 0 || end - start !== SEGMENT_HEAD_BYTES + SYN_BYTES || (flags & (SEGMENT_FIN | SEGMENT_RST)) !== 0)) {
+    if (sacks > SACKS_MAX || end - start < SEGMENT_HEAD_BYTES + sacks * SACK_BYTES)
+      return DropReason.streamMalformed;
+    if (
+      (flags & SEGMENT_SYN) !== 0 &&
+      (sacks !== 0 ||
+        end - start !== SEGMENT_HEAD_BYTES + SYN_BYTES ||
+        (flags & (SEGMENT_FIN | SEGMENT_RST)) !== 0)
+    ) {
       return DropReason.streamMalformed;
     }
     this.flags = flags;
@@ -80,7 +103,8 @@ export class Segment {
     this.stream = getU32(b, start + STREAM);
     this.sequence = getU48(b, start + SEQUENCE);
     this.ack = getU48(b, start + ACK);
-    const delay = getU16(b, start + DELAY), rst = (flags & SEGMENT_RST) !== 0;
+    const delay = getU16(b, start + DELAY),
+      rst = (flags & SEGMENT_RST) !== 0;
     this.delayUs = rst ? 0 : delay * SEGMENT_DELAY_UNIT_US;
     this.why = rst ? delay : RESET_UNSAID;
     this.sackCount = sacks;
@@ -102,7 +126,13 @@ export class Segment {
     putU32(b, at + STREAM, this.stream);
     putU48(b, at + SEQUENCE, this.sequence);
     putU48(b, at + ACK, this.ack);
-    putU16(b, at + DELAY, (this.flags & SEGMENT_RST) !== 0 ? this.why : Math.min(0xffff, Math.floor(this.delayUs / SEGMENT_DELAY_UNIT_US)));
+    putU16(
+      b,
+      at + DELAY,
+      (this.flags & SEGMENT_RST) !== 0
+        ? this.why
+        : Math.min(0xffff, Math.floor(this.delayUs / SEGMENT_DELAY_UNIT_US)),
+    );
     let to = at + SEGMENT_HEAD_BYTES;
     for (let i = 0; i < this.sackCount; i += 1, to += SACK_BYTES) {
       putU32(b, to + SACK_START, this.sackStart[i]! - this.ack);

@@ -1,9 +1,11 @@
 /**
- * Versions of the wire: which of them a daemon speaks, how two agree on one, and where an INIT says it. WIRE.md section 2.
+ * Versions of the wire: which of them a daemon speaks, how two agree on one, and where an INIT says
+ * it. WIRE.md section 2.
  *
- * The first 14 bytes of every INIT, sealed or not, are frozen for ever: the datagram header (type, sender's index,
- * attempt), then the lowest and the highest version that its sender speaks. So daemons of any two releases that know
- * this can tell that they have none in common, and say so. What follows is laid out as the lowest version has it.
+ * The first 14 bytes of every INIT, sealed or not, are frozen for ever: the datagram header (type,
+ * sender's index, attempt), then the lowest and the highest version that its sender speaks. So
+ * daemons of any two releases that know this can tell that they have none in common, and say so.
+ * What follows is laid out as the lowest version has it.
  */
 
 import { DropReason } from './drop.ts';
@@ -19,13 +21,23 @@ export interface VersionRange {
 /** The newest version that a daemon without an identity speaks, and the oldest. */
 export const WIRE_VERSION = 2;
 export const WIRE_VERSION_OLDEST = 2;
-/** With an identity: records, and certificates on their own, are new in it. The one before is that of the release before. */
+/**
+ * With an identity: records, and certificates on their own, are new in it. The one before is that
+ * of the release before.
+ */
 export const WIRE_VERSION_RECORDS = 3;
 export const VERSION_MAX = 255;
-export const WIRE_VERSIONS: VersionRange = Object.freeze({ min: WIRE_VERSION_OLDEST, max: WIRE_VERSION });
-export const SEALED_WIRE_VERSIONS: VersionRange = Object.freeze({ min: WIRE_VERSION_OLDEST, max: WIRE_VERSION_RECORDS });
+export const WIRE_VERSIONS: VersionRange = Object.freeze({
+  min: WIRE_VERSION_OLDEST,
+  max: WIRE_VERSION,
+});
+export const SEALED_WIRE_VERSIONS: VersionRange = Object.freeze({
+  min: WIRE_VERSION_OLDEST,
+  max: WIRE_VERSION_RECORDS,
+});
 
-const MIN = 0, MAX = 1;
+const MIN = 0,
+  MAX = 1;
 /** Behind the datagram header of an INIT. */
 export const VERSIONS_BYTES = 2;
 export const VERSIONS_LAYOUT = { min: [MIN, 1], max: [MAX, 1] } as const;
@@ -39,7 +51,9 @@ export function agreedVersion(a: VersionRange, b: VersionRange): number {
 }
 
 export function isVersionRange({ min, max }: VersionRange): boolean {
-  return Number.isInteger(min) && Number.isInteger(max) && min >= 1 && min <= max && max <= VERSION_MAX;
+  return (
+    Number.isInteger(min) && Number.isInteger(max) && min >= 1 && min <= max && max <= VERSION_MAX
+  );
 }
 
 /** The range at `at`, which may be none (`isVersionRange`). */

@@ -1,8 +1,9 @@
 /**
  * Fields of the config file: what a text or number in it may be, and the words for what it may not.
  *
- * One schema for each kind of value, shared by all keys of that kind; keys and their bounds are config-file.ts's. Pure. A field
- * either has its value or one issue that says what was expected and what was found.
+ * One schema for each kind of value, shared by all keys of that kind; keys and their bounds are
+ * config-file.ts's. Pure. A field either has its value or one issue that says what was expected and
+ * what was found.
  */
 
 import { isIP } from 'node:net';
@@ -21,7 +22,10 @@ export interface SocketAddress {
   readonly port: number;
 }
 
-/** "192.0.2.1:8100" or "[2001:db8::1]:8100" with a numeric address; else null. IPv6 comes out in its canonical form. */
+/**
+ * "192.0.2.1:8100" or "[2001:db8::1]:8100" with a numeric address; else null. IPv6 comes out in its
+ * canonical form.
+ */
 export function parseSocketAddress(text: string): SocketAddress | null {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -46,17 +50,29 @@ function isAny(address: string): boolean {
 
 export function strict<S extends z.core.$ZodShape>(shape: S) {
   // The message of an unknown-key issue is the list of valid keys; toFaults makes it a sentence.
-  return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined) });
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined,
+  });
 }
 
-/** A scalar whose parser returns null for what it refuses; `refuse` says why where the general sentence would not help. */
-export function scalar<T>(wanted: string, parse: (value: unknown, refuse: (why: string) => null) => T | null) {
+/**
+ * A scalar whose parser returns null for what it refuses; `refuse` says why where the general
+ * sentence would not help.
+ */
+export function scalar<T>(
+  wanted: string,
+  parse: (value: unknown, refuse: (why: string) => null) => T | null,
+) {
   return z.any().transform((value, context): T => {
     let why = value === undefined ? 'is missing' : `expected ${wanted}, found ${show(value)}`;
-    const parsed = value === undefined ? null : parse(value, (reason) => {
-      why = reason;
-      return null;
-    });
+    const parsed =
+      value === undefined
+        ? null
+        : parse(value, (reason) => {
+            why = reason;
+            return null;
+          });
     if (parsed !== null) return parsed;
     context.addIssue({ code: 'custom', message: why });
     return z.NEVER;
@@ -65,13 +81,20 @@ export function scalar<T>(wanted: string, parse: (value: unknown, refuse: (why: 
 
 export const truth = scalar('true or false', (v) => (typeof v === 'boolean' ? v : null));
 export const duration = scalar('a duration such as 150ms or 60s', (v) => parseDuration(v));
-export const durationOrOff = scalar('a duration such as 15s, or off', (v) => (v === 'off' ? 0 : parseDuration(v) || null));
-export const whole = (min: number, max: number) => scalar(`a whole number in ${min}..${max}`, (v) => (Number.isInteger(v) && (v as number) >= min && (v as number) <= max ? (v as number) : null));
-export const bytes = (min: number, max: number) => scalar(`a size such as 512KiB, at least ${min} bytes`, (v) => {
-  const size = parseSize(v);
-  return size !== null && size >= min && size <= max ? size : null;
-});
-export const oneOf = <T extends string>(words: readonly T[]) => scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
+export const durationOrOff = scalar('a duration such as 15s, or off', (v) =>
+  v === 'off' ? 0 : parseDuration(v) || null,
+);
+export const whole = (min: number, max: number) =>
+  scalar(`a whole number in ${min}..${max}`, (v) =>
+    Number.isInteger(v) && (v as number) >= min && (v as number) <= max ? (v as number) : null,
+  );
+export const bytes = (min: number, max: number) =>
+  scalar(`a size such as 512KiB, at least ${min} bytes`, (v) => {
+    const size = parseSize(v);
+    return size !== null && size >= min && size <= max ? size : null;
+  });
+export const oneOf = <T extends string>(words: readonly T[]) =>
+  scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
 export const quad = scalar('a dotted quad from 0.0.0.1 to 223.255.255.255', (v): NodeId | null => {
   const id = typeof v === 'string' ? parseNodeId(v) : null;
   return id !== null && isNodeId(id) ? id : null;
@@ -80,42 +103,78 @@ export const name = scalar('a name of 1-63 letters, digits, "-", "_" or "."', (v
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && (text === '' || isNodeName(text)) ? text : null;
 });
-export const listenAddress = scalar('a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"', (v) => (typeof v === 'string' ? parseSocketAddress(v) : null));
-export const peerAddress = scalar('a numeric "address:port" such as "192.0.2.7:8100" or "[2001:db8::7]:8100"', (v, refuse) => {
-  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
-  if (parsed === null) return /^[A-Za-z][\w.-]*:\d+$/.test(String(v)) ? refuse(`host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`) : null;
-  return isAny(parsed.address) ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`) : parsed;
-});
-export const loopbackAddress = scalar('a loopback "address:port" such as "127.0.0.1:8100"', (v, refuse) => {
-  const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
-  if (parsed === null) return null;
-  if (!isLoopback(parsed.address)) return refuse(`${parsed.address} is not a loopback address; over a network the token could be read, so use client.remote there (127.0.0.1 or [::1] here)`);
-  return parsed;
-});
-export const remoteAddress = scalar('a numeric "address:port" such as "0.0.0.0:8101", or null', (v): { at: SocketAddress | null } | null => {
-  if (v === null) return { at: null };
-  const at = typeof v === 'string' ? parseSocketAddress(v) : null;
-  return at === null ? null : { at };
-});
-export const group = scalar('the name or number of a group, or null', (v): { name: string | null } | null => {
-  if (v === null) return { name: null };
-  const text = typeof v === 'number' ? String(v) : v;
-  return typeof text === 'string' && isGroup(text) ? { name: text } : null;
-});
+export const listenAddress = scalar(
+  'a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"',
+  (v) => (typeof v === 'string' ? parseSocketAddress(v) : null),
+);
+export const peerAddress = scalar(
+  'a numeric "address:port" such as "192.0.2.7:8100" or "[2001:db8::7]:8100"',
+  (v, refuse) => {
+    const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
+    if (parsed === null)
+      return /^[A-Za-z][\w.-]*:\d+$/.test(String(v))
+        ? refuse(
+            `host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`,
+          )
+        : null;
+    return isAny(parsed.address)
+      ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`)
+      : parsed;
+  },
+);
+export const loopbackAddress = scalar(
+  'a loopback "address:port" such as "127.0.0.1:8100"',
+  (v, refuse) => {
+    const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
+    if (parsed === null) return null;
+    if (!isLoopback(parsed.address))
+      return refuse(
+        `${parsed.address} is not a loopback address; over a network the token could be read, so ` +
+          'use client.remote there (127.0.0.1 or [::1] here)',
+      );
+    return parsed;
+  },
+);
+export const remoteAddress = scalar(
+  'a numeric "address:port" such as "0.0.0.0:8101", or null',
+  (v): { at: SocketAddress | null } | null => {
+    if (v === null) return { at: null };
+    const at = typeof v === 'string' ? parseSocketAddress(v) : null;
+    return at === null ? null : { at };
+  },
+);
+export const group = scalar(
+  'the name or number of a group, or null',
+  (v): { name: string | null } | null => {
+    if (v === null) return { name: null };
+    const text = typeof v === 'number' ? String(v) : v;
+    return typeof text === 'string' && isGroup(text) ? { name: text } : null;
+  },
+);
 export const socketPath = scalar('a path, or null', (v): { path: string | null } | null => {
   if (v === null) return { path: null };
   return typeof v === 'string' && v !== '' && !v.includes('\0') ? { path: v } : null;
 });
 
 /** As a number, 0o600 for one. */
-export const socketMode = scalar('a mode "0600", "0660" or "0666"', (v) => (/^0?6[06][06]$/.test(String(v)) && typeof v !== 'boolean' ? parseInt(String(v), 8) : null));
+export const socketMode = scalar('a mode "0600", "0660" or "0666"', (v) =>
+  /^0?6[06][06]$/.test(String(v)) && typeof v !== 'boolean' ? parseInt(String(v), 8) : null,
+);
 
-export const path = scalar('the path of a file', (v) => (typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null));
-export const exchangeKey = scalar('an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer\'s certificate: exchange key)', (v, refuse) => {
-  if (typeof v !== 'string' || !/^[0-9a-fA-F]{64}$/.test(v)) return null;
-  const key = Uint8Array.from(v.match(/../g)!, (digits) => parseInt(digits, 16));
-  return isExchangeKey(key) ? key : refuse('is a weak key; copy it again from `spines keys show` of the peer\'s certificate');
-});
+export const path = scalar('the path of a file', (v) =>
+  typeof v === 'string' && v !== '' && !v.includes('\0') ? v : null,
+);
+export const exchangeKey = scalar(
+  "an X25519 key, 64 hexadecimal digits (`spines keys show` of the peer's certificate: exchange " +
+    'key)',
+  (v, refuse) => {
+    if (typeof v !== 'string' || !/^[0-9a-fA-F]{64}$/.test(v)) return null;
+    const key = Uint8Array.from(v.match(/../g)!, (digits) => parseInt(digits, 16));
+    return isExchangeKey(key)
+      ? key
+      : refuse("is a weak key; copy it again from `spines keys show` of the peer's certificate");
+  },
+);
 
 export const share = scalar('a percentage such as 5%, above 0% and at most 100%', (v) => {
   const percent = typeof v === 'string' && v.includes('%') ? parsePercent(v) : null;

@@ -1,8 +1,10 @@
 /**
- * What a reload changes: two readings of the same files compared, the second accepted or refused as a whole.
+ * What a reload changes: two readings of the same files compared, the second accepted or refused as
+ * a whole.
  *
- * Owns which settings may change while a daemon runs, and the list of changes that the operator is shown. Reads nothing
- * and changes nothing: the daemon does what a plan says. Invariant: a refused reading leaves everything as it was.
+ * Owns which settings may change while a daemon runs, and the list of changes that the operator is
+ * shown. Reads nothing and changes nothing: the daemon does what a plan says. Invariant: a refused
+ * reading leaves everything as it was.
  */
 
 import { equalBytes, hex } from '../../core/base/bytes.ts';
@@ -24,9 +26,19 @@ export interface LoadedConfig {
   readonly identity: LoadedIdentity | null;
 }
 
-/** Limits that are looked at whenever something is added; the others shape what is made at the start. */
+/**
+ * Limits that are looked at whenever something is added; the others shape what is made at the
+ * start.
+ */
 const LIVE_LIMITS: ReadonlySet<string> = new Set<keyof NodeLimits>([
-  'links', 'linkQueueBytes', 'clients', 'clientsPerCertificate', 'socketsPerClient', 'clientQueueBytes', 'clientBytesPerSecond', 'clientPacketsPerSecond',
+  'links',
+  'linkQueueBytes',
+  'clients',
+  'clientsPerCertificate',
+  'socketsPerClient',
+  'clientQueueBytes',
+  'clientBytesPerSecond',
+  'clientPacketsPerSecond',
 ]);
 
 export interface ReloadPlan {
@@ -36,22 +48,55 @@ export interface ReloadPlan {
   readonly identityChanged: boolean;
 }
 
-/** The changes from `before` to `after`. `revocationsHeld`: what is in force now, from files or the network. Throws SpinesError 'ECONFIG' naming the settings that need a restart. */
-export function planReload(before: LoadedConfig, after: LoadedConfig, revocationsHeld: readonly RevocationList[]): ReloadPlan {
+/**
+ * The changes from `before` to `after`. `revocationsHeld`: what is in force now, from files or the
+ * network. Throws SpinesError 'ECONFIG' naming the settings that need a restart.
+ */
+export function planReload(
+  before: LoadedConfig,
+  after: LoadedConfig,
+  revocationsHeld: readonly RevocationList[],
+): ReloadPlan {
   const fixed = changedKeys(fixedParts(before.config), fixedParts(after.config));
-  if (fixed.length > 0) throw new SpinesError('ECONFIG', fixed.map((key) => `${key} cannot change while the daemon runs and needs a restart; restart the daemon, or put ${key} back`).join('\n'));
-  const was = before.config, is = after.config;
+  if (fixed.length > 0)
+    throw new SpinesError(
+      'ECONFIG',
+      fixed
+        .map(
+          (key) =>
+            `${key} cannot change while the daemon runs and needs a restart; restart the daemon, ` +
+            `or put ${key} back`,
+        )
+        .join('\n'),
+    );
+  const was = before.config,
+    is = after.config;
   const lines = [...linkChanges(was.node, is.node)];
   const told = (what: string, from: unknown, to: unknown): void => {
     if (from !== to) lines.push(`${what}: ${String(from)} -> ${String(to)}`);
   };
   told('accept', was.node.accept, is.node.accept);
-  if (!sameRules(was.node.firewall, is.node.firewall)) lines.push(`firewall: ${rulesSummary(was.node.firewall)} -> ${rulesSummary(is.node.firewall)}`);
+  if (!sameRules(was.node.firewall, is.node.firewall))
+    lines.push(`firewall: ${rulesSummary(was.node.firewall)} -> ${rulesSummary(is.node.firewall)}`);
   told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
-  for (const [key, of] of [['keepalive', 'keepaliveUs'], ['silence', 'silenceUs']] as const) told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
-  told('streams.congestion', was.node.streamCongestion ?? 'by link', is.node.streamCongestion ?? 'by link');
-  for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits })) told(`limits.${key}`, was.node.limits[key as keyof NodeLimits], is.node.limits[key as keyof NodeLimits]);
-  if (JSON.stringify(was.client.roles) !== JSON.stringify(is.client.roles)) lines.push(`client.roles: ${rolesText(was)} -> ${rolesText(is)}`);
+  for (const [key, of] of [
+    ['keepalive', 'keepaliveUs'],
+    ['silence', 'silenceUs'],
+  ] as const)
+    told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
+  told(
+    'streams.congestion',
+    was.node.streamCongestion ?? 'by link',
+    is.node.streamCongestion ?? 'by link',
+  );
+  for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits }))
+    told(
+      `limits.${key}`,
+      was.node.limits[key as keyof NodeLimits],
+      is.node.limits[key as keyof NodeLimits],
+    );
+  if (JSON.stringify(was.client.roles) !== JSON.stringify(is.client.roles))
+    lines.push(`client.roles: ${rolesText(was)} -> ${rolesText(is)}`);
   told('log.audit', was.auditFile?.path ?? 'the log', is.auditFile?.path ?? 'the log');
   told('log.level', was.logLevel, is.logLevel);
   told('log.file', was.logFile?.path ?? 'standard error', is.logFile?.path ?? 'standard error');
@@ -59,66 +104,139 @@ export function planReload(before: LoadedConfig, after: LoadedConfig, revocation
     told('log.maxSize', was.logFile.maxBytes, is.logFile.maxBytes);
     told('log.keep', was.logFile.keep, is.logFile.keep);
   }
-  const identity = before.identity === null || after.identity === null ? [] : identityChanges(before.identity.credentials, after.identity.credentials, revocationsHeld);
+  const identity =
+    before.identity === null || after.identity === null
+      ? []
+      : identityChanges(before.identity.credentials, after.identity.credentials, revocationsHeld);
   return { changes: [...lines, ...identity], identityChanged: identity.length > 0 };
 }
 
 /** Settings that stay for as long as the daemon runs, by their key in the file. */
-function fixedParts({ node, listen, client, security, emulation }: DaemonFileConfig): Record<string, unknown> {
+function fixedParts({
+  node,
+  listen,
+  client,
+  security,
+  emulation,
+}: DaemonFileConfig): Record<string, unknown> {
   const {
-    dials: _dials, accept: _accept, allowShutdown: _allowShutdown, streams: _streams, streamCongestion: _streamCongestion, firewall: _firewall, limits, allowEmulation, allowMisbehaviour, ...rest
+    dials: _dials,
+    accept: _accept,
+    allowShutdown: _allowShutdown,
+    streams: _streams,
+    streamCongestion: _streamCongestion,
+    firewall: _firewall,
+    limits,
+    allowEmulation,
+    allowMisbehaviour,
+    ...rest
   } = node;
-  const lasting = Object.entries(limits).filter(([key]) => !LIVE_LIMITS.has(key)).map(([key, value]) => [`limits.${key}`, value]);
+  const lasting = Object.entries(limits)
+    .filter(([key]) => !LIVE_LIMITS.has(key))
+    .map(([key, value]) => [`limits.${key}`, value]);
   return {
-    ...named(rest), listen, client: { ...client, roles: null }, security, emulation: { allow: allowEmulation, ...emulation }, laboratory: { misbehaviour: allowMisbehaviour },
+    ...named(rest),
+    listen,
+    client: { ...client, roles: null },
+    security,
+    emulation: { allow: allowEmulation, ...emulation },
+    laboratory: { misbehaviour: allowMisbehaviour },
     ...(Object.fromEntries(lasting) as Record<string, unknown>),
   };
 }
 
 function rolesText({ client: { roles } }: DaemonFileConfig): string {
-  return roles.length === 0 ? 'use for all' : roles.map(({ clients, groups, role }) => `${[...clients, ...groups].join(' ') || 'all'}: ${role}`).join(', ');
+  return roles.length === 0
+    ? 'use for all'
+    : roles
+        .map(
+          ({ clients, groups, role }) => `${[...clients, ...groups].join(' ') || 'all'}: ${role}`,
+        )
+        .join(', ');
 }
 
 /** The node's settings under the names that they have in the file. */
 function named(node: Partial<NodeConfig>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(node).map(([key, value]) => [key.replace(/Us$/, ''), value]));
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [key.replace(/Us$/, ''), value]),
+  );
 }
 
-function changedKeys(before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): string[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
+function changedKeys(
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+): string[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
+    (key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]),
+  );
 }
 
 function linkChanges(was: NodeConfig, is: NodeConfig): string[] {
-  const byAddress = ({ dials }: NodeConfig): Map<string, string> => new Map(dials.map((dial) => (
-    [formatSocketAddress(dial), JSON.stringify([dial.node, dial.congestion ?? null, dial.key === undefined ? null : hex(dial.key)])]
-  )));
-  const from = byAddress(was), to = byAddress(is);
+  const byAddress = ({ dials }: NodeConfig): Map<string, string> =>
+    new Map(
+      dials.map((dial) => [
+        formatSocketAddress(dial),
+        JSON.stringify([
+          dial.node,
+          dial.congestion ?? null,
+          dial.key === undefined ? null : hex(dial.key),
+        ]),
+      ]),
+    );
+  const from = byAddress(was),
+    to = byAddress(is);
   const changes = [
     ...[...to.keys()].filter((address) => !from.has(address)).map((address) => `+${address}`),
     ...[...from.keys()].filter((address) => !to.has(address)).map((address) => `-${address}`),
-    ...[...to].filter(([address, dial]) => from.has(address) && from.get(address) !== dial).map(([address]) => `changed ${address}`),
+    ...[...to]
+      .filter(([address, dial]) => from.has(address) && from.get(address) !== dial)
+      .map(([address]) => `changed ${address}`),
   ];
   return changes.length === 0 ? [] : [`links: ${changes.join(' ')}`];
 }
 
-function identityChanges(was: Credentials, is: Credentials, held: readonly RevocationList[]): string[] {
+function identityChanges(
+  was: Credentials,
+  is: Credentials,
+  held: readonly RevocationList[],
+): string[] {
   const lines: string[] = [];
-  const from = was.identity.certificate, to = is.identity.certificate;
+  const from = was.identity.certificate,
+    to = is.identity.certificate;
   if (!equalBytes(from.bytes, to.bytes)) {
-    const kept = equalBytes(from.signingKey, to.signingKey) && equalBytes(from.exchangeKey, to.exchangeKey);
-    lines.push(`certificate: ${kept ? 'renewed' : 'new keys'}, serial ${to.serial}, valid until ${formatTime(to.notAfterS)}`);
+    const kept =
+      equalBytes(from.signingKey, to.signingKey) && equalBytes(from.exchangeKey, to.exchangeKey);
+    lines.push(
+      `certificate: ${kept ? 'renewed' : 'new keys'}, serial ${to.serial}, valid until ` +
+        `${formatTime(to.notAfterS)}`,
+    );
   }
-  const serials = ({ previous }: Credentials): string => previous.map(({ certificate }) => certificate.serial).join(', ');
-  if (serials(was) !== serials(is)) lines.push(`earlier identities: ${serials(is) === '' ? 'none' : serials(is)}`);
-  const authorities = ({ trust }: Credentials): Map<string, string> => new Map(trust.authorities.map(({ name, signingKey, bytes }) => [hex(bytes), `${name} (${shortId(signingKey)})`]));
-  const trusted = authorities(was), trusts = authorities(is);
-  const changes = [...[...trusts].filter(([id]) => !trusted.has(id)).map(([, text]) => `+${text}`), ...[...trusted].filter(([id]) => !trusts.has(id)).map(([, text]) => `-${text}`)];
+  const serials = ({ previous }: Credentials): string =>
+    previous.map(({ certificate }) => certificate.serial).join(', ');
+  if (serials(was) !== serials(is))
+    lines.push(`earlier identities: ${serials(is) === '' ? 'none' : serials(is)}`);
+  const authorities = ({ trust }: Credentials): Map<string, string> =>
+    new Map(
+      trust.authorities.map(({ name, signingKey, bytes }) => [
+        hex(bytes),
+        `${name} (${shortId(signingKey)})`,
+      ]),
+    );
+  const trusted = authorities(was),
+    trusts = authorities(is);
+  const changes = [
+    ...[...trusts].filter(([id]) => !trusted.has(id)).map(([, text]) => `+${text}`),
+    ...[...trusted].filter(([id]) => !trusts.has(id)).map(([, text]) => `-${text}`),
+  ];
   if (changes.length > 0) lines.push(`authorities: ${changes.join(' ')}`);
-  const keys = ({ preshared = [NO_PRESHARED_KEY] }: Credentials): string => preshared.map(({ id }) => presharedText(id)).join(' ');
+  const keys = ({ preshared = [NO_PRESHARED_KEY] }: Credentials): string =>
+    preshared.map(({ id }) => presharedText(id)).join(' ');
   if (keys(was) !== keys(is)) lines.push(`pre-shared key: ${keys(was)} -> ${keys(is)}`);
   for (const list of is.trust.revocations) {
-    const number = held.find(({ authority }) => equalBytes(authority, list.authority))?.number ?? -1;
-    if (list.number > number) lines.push(`revocations: list ${list.number} with ${list.serials.length} revoked`);
+    const number =
+      held.find(({ authority }) => equalBytes(authority, list.authority))?.number ?? -1;
+    if (list.number > number)
+      lines.push(`revocations: list ${list.number} with ${list.serials.length} revoked`);
   }
   return lines;
 }

@@ -1,9 +1,11 @@
 /**
- * When the files of a daemon are read again: at once for the first who asks, once for all who ask soon after that.
+ * When the files of a daemon are read again: at once for the first who asks, once for all who ask
+ * soon after that.
  *
- * To read and check them takes the daemon tens of milliseconds in which it does nothing else; whoever sends it a hundred SIGHUPs would
- * otherwise have its links stand still. Owns who waits. Invariant: what is answered was read after it was asked for, and reading
- * takes at most a tenth of the time.
+ * To read and check them takes the daemon tens of milliseconds in which it does nothing else;
+ * whoever sends it a hundred SIGHUPs would otherwise have its links stand still. Owns who waits.
+ * Invariant: what is answered was read after it was asked for, and reading takes at most a tenth of
+ * the time.
  */
 
 import { SpinesError } from '../../core/base/errors.ts';
@@ -45,7 +47,12 @@ export class SharedReload {
       return;
     }
     if (this.#waiting.length >= RELOAD_WAITING_MAX) {
-      reply(new SpinesError('EAGAIN', `${RELOAD_WAITING_MAX} wait for the next reload already; ask again in a moment`));
+      reply(
+        new SpinesError(
+          'EAGAIN',
+          `${RELOAD_WAITING_MAX} wait for the next reload already; ask again in a moment`,
+        ),
+      );
       return;
     }
     this.#waiting.push(reply);
@@ -58,7 +65,13 @@ export class SharedReload {
     this.#cancel = null;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const reply of waiting) reply(new SpinesError('EDAEMON', 'the daemon is stopping; start it again with what is in its files now'));
+    for (const reply of waiting)
+      reply(
+        new SpinesError(
+          'EDAEMON',
+          'the daemon is stopping; start it again with what is in its files now',
+        ),
+      );
   }
 
   #readForAll(): void {
@@ -78,7 +91,9 @@ export class SharedReload {
       return error;
     } finally {
       const now = this.#env.now();
-      this.#notBefore = now + Math.min(RELOAD_PAUSE_MAX_MS, Math.max(RELOAD_PAUSE_MS, PAUSE_FACTOR * (now - began)));
+      this.#notBefore =
+        now +
+        Math.min(RELOAD_PAUSE_MAX_MS, Math.max(RELOAD_PAUSE_MS, PAUSE_FACTOR * (now - began)));
     }
   }
 }

@@ -1,8 +1,10 @@
 /**
- * Connections of one door that have not shown yet who they are: a bounded number, and no source can fill it against others.
+ * Connections of one door that have not shown yet who they are: a bounded number, and no source can
+ * fill it against others.
  *
- * Owns who gives way when one comes that has no room: of the source that has most of them, the oldest. So who fills the room
- * loses its own, and who is alone at its address stays for as long as others have more. How long each may take is the door's.
+ * Owns who gives way when one comes that has no room: of the source that has most of them, the
+ * oldest. So who fills the room loses its own, and who is alone at its address stays for as long as
+ * others have more. How long each may take is the door's.
  */
 
 export class Anteroom<Guest> {

@@ -1,14 +1,20 @@
 /**
- * The daemon's door for client programs of its machine: a Unix socket, and loopback TCP with a token where configured.
+ * The daemon's door for client programs of its machine: a Unix socket, and loopback TCP with a
+ * token where configured.
  *
- * Moves bytes between sockets and ClientPorts; knows nothing of frames. Writes of one turn leave together.
- * A stale socket file of a daemon that died is replaced, a live daemon's is not.
+ * Moves bytes between sockets and ClientPorts; knows nothing of frames. Writes of one turn leave
+ * together. A stale socket file of a daemon that died is replaced, a live daemon's is not.
  */
 
 import { chmodSync, lchownSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { SpinesError } from '../../core/base/errors.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut, type TokenGrant } from '../../core/ipc/client.ts';
+import {
+  LOCAL_ACCESS,
+  type ClientAccess,
+  type ClientOut,
+  type TokenGrant,
+} from '../../core/ipc/client.ts';
 import type { ClientPort } from '../../core/ipc/client-port.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
 import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
@@ -18,7 +24,10 @@ import { closeUnix, fileIdOf, removeStale, socketPathFault, type FileId } from '
 
 /** What both doors, this one and that for remote clients, do to the daemon. */
 export interface DoorEvents {
-  /** A client connected, and has proved who it is where that is asked: its port, or why it is refused. */
+  /**
+   * A client connected, and has proved who it is where that is asked: its port, or why it is
+   * refused.
+   */
   onClient(out: ClientOut, access: ClientAccess): ClientPort | string;
   /** A connection was refused; `why` is what it was told, `counted` whether `onClient` said so. */
   onRefused(why: string, counted: boolean): void;
@@ -32,7 +41,10 @@ export interface DoorEvents {
 const LINGER_MS = 1_000;
 /** Refused connections that are kept until they have read why; further ones are closed at once. */
 const REFUSED_MAX = 64;
-/** Connections of one door that have not said HELLO, or shown the token, yet. How long each may take is ClientPort's. */
+/**
+ * Connections of one door that have not said HELLO, or shown the token, yet. How long each may take
+ * is ClientPort's.
+ */
 export const SILENT_MAX = 256;
 /** Connections that are over and wait for their last bytes to be read. */
 const LINGERING_MAX = 256;
@@ -66,7 +78,10 @@ class Slab {
     this.#slabs = slabs;
   }
 
-  /** Writes its first bytes. When they wait for a slow client they are Node's, and this slab may not be filled again: false. */
+  /**
+   * Writes its first bytes. When they wait for a slow client they are Node's, and this slab may not
+   * be filled again: false.
+   */
   write(socket: Socket, length: number): boolean {
     this.#writing += 1;
     socket.write(this.bytes.subarray(0, length), this.#onWritten);
@@ -83,9 +98,9 @@ class Slab {
 }
 
 /**
- * What is written in one turn leaves as few long pieces. A slab that the kernel took at once is filled again; one that waits
- * for a slow client is Node's until the client has read it, unless it is mostly empty: then its contents are copied, so that little
- * data holds little memory.
+ * What is written in one turn leaves as few long pieces. A slab that the kernel took at once is
+ * filled again; one that waits for a slow client is Node's until the client has read it, unless it
+ * is mostly empty: then its contents are copied, so that little data holds little memory.
  */
 class SocketOut implements ClientOut {
   readonly #socket: Socket;
@@ -135,7 +150,11 @@ class SocketOut implements ClientOut {
     }
     const slab = (this.#slab ??= this.#slabs.take()).bytes;
     slab.set(head, this.#filled);
-    if (end > start) slab.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), this.#filled + head.length);
+    if (end > start)
+      slab.set(
+        start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
+        this.#filled + head.length,
+      );
     this.#filled += length;
   }
 
@@ -156,7 +175,8 @@ class SocketOut implements ClientOut {
 
   /** Until it has read its last bytes; who comes and goes faster than that has no time for it. */
   #linger(): void {
-    const socket = this.#socket, lingering = this.#lingering;
+    const socket = this.#socket,
+      lingering = this.#lingering;
     if (socket.destroyed) return;
     const [oldest] = lingering;
     if (lingering.size >= LINGERING_MAX) oldest!.destroy();
@@ -167,9 +187,11 @@ class SocketOut implements ClientOut {
 
   #pushOut(): void {
     if (this.#filled === 0) return;
-    const slab = this.#slab!, length = this.#filled;
+    const slab = this.#slab!,
+      length = this.#filled;
     this.#filled = 0;
-    if (this.#socket.writableLength > 0 && length < SLAB_BYTES / 2) this.#socket.write(Buffer.from(slab.bytes.subarray(0, length)));
+    if (this.#socket.writableLength > 0 && length < SLAB_BYTES / 2)
+      this.#socket.write(Buffer.from(slab.bytes.subarray(0, length)));
     else if (!slab.write(this.#socket, length)) this.#slab = null;
   }
 }
@@ -196,24 +218,35 @@ export class IpcServer {
   }
 
   /**
-   * Listens on a Unix socket for clients of `role`, with mode 0600, or 0660 and that group, or `mode`. Throws SpinesError EADDRINUSE when a
-   * daemon answers there already, ECONFIG for a group that is not known, EPERM for one that the socket can't be given to.
+   * Listens on a Unix socket for clients of `role`, with mode 0600, or 0660 and that group, or
+   * `mode`. Throws SpinesError EADDRINUSE when a daemon answers there already, ECONFIG for a group
+   * that is not known, EPERM for one that the socket can't be given to.
    */
-  async listenUnix(path: string, group: string | null = null, role: ClientRole = LOCAL_ACCESS.role, mode: number | null = null): Promise<void> {
+  async listenUnix(
+    path: string,
+    group: string | null = null,
+    role: ClientRole = LOCAL_ACCESS.role,
+    mode: number | null = null,
+  ): Promise<void> {
     const groupId = group === null ? null : groupIdOf(group);
     const fault = socketPathFault(path);
     if (fault !== null) throw new SpinesError('ENAMETOOLONG', fault);
     await removeStale(path);
-    const server = await this.#listen((server, done) => {
-      // `listen` binds before it returns, and nothing else of this process runs between these lines. So the socket has mode
-      // 0600 from the moment it exists, and there is no time in which others could connect before a chmod.
-      const mask = process.umask(0o177);
-      try {
-        server.listen({ path }, done);
-      } finally {
-        process.umask(mask);
-      }
-    }, path, { ...LOCAL_ACCESS, role, from: path });
+    const server = await this.#listen(
+      (server, done) => {
+        // `listen` binds before it returns, and nothing else of this process runs between these
+        // lines. So the socket has mode 0600 from the moment it exists, and there is no time in
+        // which others could connect before a chmod.
+        const mask = process.umask(0o177);
+        try {
+          server.listen({ path }, done);
+        } finally {
+          process.umask(mask);
+        }
+      },
+      path,
+      { ...LOCAL_ACCESS, role, from: path },
+    );
     const file = fileIdOf(path);
     if (file !== null) this.#unix.push({ server, path, file });
     try {
@@ -222,14 +255,27 @@ export class IpcServer {
       if (groupId !== null || mode !== null) chmodSync(path, mode ?? 0o660);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-      throw new SpinesError(code, group === null ? `can't set the mode of ${path} (${code}); choose another place`
-        : `can't give ${path} to group ${group} (${code}); let the daemon's user be a member of that group, or leave the group out`);
+      throw new SpinesError(
+        code,
+        group === null
+          ? `can't set the mode of ${path} (${code}); choose another place`
+          : `can't give ${path} to group ${group} (${code}); let the daemon's user be a member ` +
+              'of that group, or leave the group out',
+      );
     }
   }
 
   /** Listens on TCP for clients whose HELLO has a token that `tokenGrant` knows. */
-  async listenTcp(address: string, port: number, tokenGrant: (token: string) => TokenGrant | null): Promise<void> {
-    await this.#listen((server, done) => server.listen({ host: address, port }, done), `${address}:${port}`, { ...LOCAL_ACCESS, tokenGrant, role: 'read-only' });
+  async listenTcp(
+    address: string,
+    port: number,
+    tokenGrant: (token: string) => TokenGrant | null,
+  ): Promise<void> {
+    await this.#listen(
+      (server, done) => server.listen({ host: address, port }, done),
+      `${address}:${port}`,
+      { ...LOCAL_ACCESS, tokenGrant, role: 'read-only' },
+    );
   }
 
   /** What was written in this turn leaves. */
@@ -240,23 +286,40 @@ export class IpcServer {
 
   async close(): Promise<void> {
     this.flush();
-    const closed = this.#servers.map((server) => new Promise<void>((resolve) => {
-      const unix = this.#unix.find((one) => one.server === server);
-      if (unix !== undefined) closeUnix(server, unix.path, unix.file, resolve);
-      else server.close(() => resolve());
-    }));
+    const closed = this.#servers.map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          const unix = this.#unix.find((one) => one.server === server);
+          if (unix !== undefined) closeUnix(server, unix.path, unix.file, resolve);
+          else server.close(() => resolve());
+        }),
+    );
     for (const socket of this.#refused) socket.destroy();
-    setTimeout(() => { for (const socket of this.#sockets) socket.destroy(); }, LINGER_MS).unref();
+    setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, LINGER_MS).unref();
     await Promise.all(closed);
   }
 
-  async #listen(start: (server: Server, done: () => void) => void, where: string, access: ClientAccess): Promise<Server> {
+  async #listen(
+    start: (server: Server, done: () => void) => void,
+    where: string,
+    access: ClientAccess,
+  ): Promise<Server> {
     const silent = new Anteroom<Guest>(SILENT_MAX, (guest) => this.#giveWay(guest));
-    const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket, access, silent));
+    const server = createServer({ noDelay: true }, (socket) =>
+      this.#onConnection(socket, access, silent),
+    );
     const another = access.tokenGrant === null ? 'place with --socket' : 'client.tcp.address';
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new SpinesError(error.code ?? 'EIO', `can't listen for clients on ${where}: ${error.code ?? error.message}; choose another ${another}`));
+        reject(
+          new SpinesError(
+            error.code ?? 'EIO',
+            `can't listen for clients on ${where}: ${error.code ?? error.message}; choose ` +
+              `another ${another}`,
+          ),
+        );
       });
       start(server, resolve);
     });
@@ -264,7 +327,10 @@ export class IpcServer {
     return server;
   }
 
-  /** Says why. A client that is closed at once fails at its first write, and never reads it: what it says is heard for a while. */
+  /**
+   * Says why. A client that is closed at once fails at its first write, and never reads it: what it
+   * says is heard for a while.
+   */
   #refuse(socket: Socket, why: string, counted: boolean): void {
     this.#events.onRefused(why, counted);
     socket.on('error', () => socket.destroy());
@@ -281,14 +347,23 @@ export class IpcServer {
 
   /** Had time to say HELLO, and another one has not had it yet. */
   #giveWay({ socket, port }: Guest): void {
-    this.#events.onRefused(`${SILENT_MAX} connections have not said HELLO yet; the oldest gave way`, false);
+    this.#events.onRefused(
+      `${SILENT_MAX} connections have not said HELLO yet; the oldest gave way`,
+      false,
+    );
     port.close();
     socket.destroy();
   }
 
   #onConnection(socket: Socket, way: ClientAccess, silent: Anteroom<Guest>): void {
-    const access = way.tokenGrant === null ? way : { ...way, from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}` };
-    const port = this.#events.onClient(new SocketOut(socket, this.#dirty, this.#slabs, this.#lingering), access);
+    const access =
+      way.tokenGrant === null
+        ? way
+        : { ...way, from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}` };
+    const port = this.#events.onClient(
+      new SocketOut(socket, this.#dirty, this.#slabs, this.#lingering),
+      access,
+    );
     if (typeof port === 'string') {
       this.#refuse(socket, port, true);
       return;

@@ -1,8 +1,14 @@
-/** Which process this is, for programs that may be in a container of their own, where numbers of processes mean others. */
+/**
+ * Which process this is, for programs that may be in a container of their own, where numbers of
+ * processes mean others.
+ */
 
 import { readlinkSync } from 'node:fs';
 
-/** `namespace`: the same text for all who mean the same by `pid`; '' where there is one meaning only. */
+/**
+ * `namespace`: the same text for all who mean the same by `pid`; '' where there is one meaning
+ * only.
+ */
 export function processIdentity(): { readonly pid: number; readonly namespace: string } {
   let namespace = '';
   try {

@@ -1,5 +1,6 @@
 /**
- * The daemon's door for client programs of other machines: TCP, a handshake with certificates, then sealed records.
+ * The daemon's door for client programs of other machines: TCP, a handshake with certificates, then
+ * sealed records.
  *
  * ```
  *   (accept) --> greeting --INIT admitted, answered--> answered --first record opens--> open
@@ -7,17 +8,31 @@
  *                   +--------- 5 s, or anything wrong ----+----> closed <---- revoked, expired, hung up
  * ```
  *
- * Client: u16 length | Noise IK message 1 with its certificate as payload. Daemon: u16 length = 48 | message 2 without one.
- * Then records (spines-client/sealed-records.ts). Message 1 can be sent again by whoever saw it, so that until a record opens,
- * which takes the keys, a connection has no ClientPort and costs a bounded piece of memory. Whoever is refused is told
- * nothing; the reason is counted and logged here. Trusts nothing that came over the network. Who is admitted is Membership's
- * to say, again at every change of it and each second.
+ * Client: u16 length | Noise IK message 1 with its certificate as payload. Daemon: u16 length = 48
+ * | message 2 without one. Then records (spines-client/sealed-records.ts). Message 1 can be sent
+ * again by whoever saw it, so that until a record opens, which takes the keys, a connection has no
+ * ClientPort and costs a bounded piece of memory. Whoever is refused is told nothing; the reason is
+ * counted and logged here. Trusts nothing that came over the network. Who is admitted is
+ * Membership's to say, again at every change of it and each second.
  */
 
 import { createServer, type Server, type Socket } from 'node:net';
 
-import { NOISE_INIT_OVERHEAD, NoiseResponder, type NoiseKeyPair, type NoiseTransport } from 'spines-client/noise';
-import { encodeControl, FRAME_EVENT, frameHandshake, RecordOpener, RecordSealer, RECORD_HEAD_BYTES, REMOTE_PROLOGUE } from 'spines-client/protocol';
+import {
+  NOISE_INIT_OVERHEAD,
+  NoiseResponder,
+  type NoiseKeyPair,
+  type NoiseTransport,
+} from 'spines-client/noise';
+import {
+  encodeControl,
+  FRAME_EVENT,
+  frameHandshake,
+  RecordOpener,
+  RecordSealer,
+  RECORD_HEAD_BYTES,
+  REMOTE_PROLOGUE,
+} from 'spines-client/protocol';
 import { equalBytes, getU16 } from '../../core/base/bytes.ts';
 import { SpinesError } from '../../core/base/errors.ts';
 import type { Log } from '../../core/base/log.ts';
@@ -28,7 +43,12 @@ import { certificateLabel, type Membership } from '../../core/crypto/membership.
 import { REMOTE_ROLE, type ClientOut } from '../../core/ipc/client.ts';
 import type { ClientPort } from '../../core/ipc/client-port.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
-import { CERTIFICATE_BYTES_MAX, decodeCertificate, ROLE_CLIENT, type Certificate } from '../../core/wire/certificate.ts';
+import {
+  CERTIFICATE_BYTES_MAX,
+  decodeCertificate,
+  ROLE_CLIENT,
+  type Certificate,
+} from '../../core/wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../../core/wire/drop.ts';
 import { Anteroom } from './anteroom.ts';
 import type { DoorEvents } from './ipc-server.ts';
@@ -40,12 +60,20 @@ const AUTHENTICATE_MS = 5_000;
 export const PENDING_MAX = 256;
 export const HANDSHAKES_PER_SECOND = 50;
 export const HANDSHAKE_BURST = 100;
-/** Beyond those that everybody shares, for addresses that make no more than their share of handshakes. */
-const KEPT_PER_SECOND = 25, KEPT_BURST = 50, SHARE_PER_SECOND = 2, SHARE_BURST = 8, SOURCES_MAX = 1_024;
+/**
+ * Beyond those that everybody shares, for addresses that make no more than their share of
+ * handshakes.
+ */
+const KEPT_PER_SECOND = 25,
+  KEPT_BURST = 50,
+  SHARE_PER_SECOND = 2,
+  SHARE_BURST = 8,
+  SOURCES_MAX = 1_024;
 const RECHECK_MS = 1_000;
 const LINGER_MS = 1_000;
 /** Refusals that are logged; all are counted. */
-const LOGGED_PER_SECOND = 1, LOGGED_BURST = 20;
+const LOGGED_PER_SECOND = 1,
+  LOGGED_BURST = 20;
 const KEY_BYTES = 32;
 const INIT_BYTES_MAX = NOISE_INIT_OVERHEAD + CERTIFICATE_BYTES_MAX;
 
@@ -66,20 +94,38 @@ export class RemoteDoor {
   readonly #log: Log;
   readonly #clients = new Set<RemoteClient>();
   readonly #handshakes = new SharedBudget({
-    perSecond: HANDSHAKES_PER_SECOND, burst: HANDSHAKE_BURST, keptPerSecond: KEPT_PER_SECOND, keptBurst: KEPT_BURST,
-    sharePerSecond: SHARE_PER_SECOND, shareBurst: SHARE_BURST, sources: SOURCES_MAX,
+    perSecond: HANDSHAKES_PER_SECOND,
+    burst: HANDSHAKE_BURST,
+    keptPerSecond: KEPT_PER_SECOND,
+    keptBurst: KEPT_BURST,
+    sharePerSecond: SHARE_PER_SECOND,
+    shareBurst: SHARE_BURST,
+    sources: SOURCES_MAX,
   });
   readonly #logged = new TokenBucket(LOGGED_PER_SECOND, LOGGED_BURST);
   readonly #dirty: RemoteClient[] = [];
   #server: Server | null = null;
   #recheckTimer: NodeJS.Timeout | null = null;
   readonly #pending = new Anteroom<RemoteClient>(PENDING_MAX, (client) => {
-    this.#events.onRefused(`${PENDING_MAX} connections of remote clients have not shown a certificate yet; the oldest of the address with most gave way`, false);
+    this.#events.onRefused(
+      `${PENDING_MAX} connections of remote clients have not shown a certificate yet; the oldest ` +
+        'of the address with most gave way',
+      false,
+    );
     client.drop();
   });
 
-  /** `drops`: asked for when something is dropped, since the node comes after its doors. `roleOf`: what the holder of a certificate may do. */
-  constructor(membership: Membership, drops: () => DropCounters | undefined, log: Log, events: DoorEvents, roleOf: (who: Certificate) => ClientRole = () => REMOTE_ROLE) {
+  /**
+   * `drops`: asked for when something is dropped, since the node comes after its doors. `roleOf`:
+   * what the holder of a certificate may do.
+   */
+  constructor(
+    membership: Membership,
+    drops: () => DropCounters | undefined,
+    log: Log,
+    events: DoorEvents,
+    roleOf: (who: Certificate) => ClientRole = () => REMOTE_ROLE,
+  ) {
     this.membership = membership;
     this.roleOf = roleOf;
     this.#drops = drops;
@@ -93,7 +139,13 @@ export class RemoteDoor {
     const server = createServer({ noDelay: true }, (socket) => this.#onConnection(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new SpinesError(error.code ?? 'EIO', `can't listen for remote clients on ${address}:${port}: ${error.code ?? error.message}; choose another client.remote`));
+        reject(
+          new SpinesError(
+            error.code ?? 'EIO',
+            `can't listen for remote clients on ${address}:${port}: ` +
+              `${error.code ?? error.message}; choose another client.remote`,
+          ),
+        );
       });
       server.listen({ host: address, port }, resolve);
     });
@@ -126,7 +178,10 @@ export class RemoteDoor {
     return this.#events;
   }
 
-  /** An address that floods uses up what is everybody's, and its own share; not what is kept for others. */
+  /**
+   * An address that floods uses up what is everybody's, and its own share; not what is kept for
+   * others.
+   */
   takeHandshake(source: string): boolean {
     return this.#handshakes.take(source, stopwatch.now());
   }
@@ -139,7 +194,14 @@ export class RemoteDoor {
   count(reason: DropReason, from: string, who: Certificate | null): void {
     this.#drops()?.count(reason);
     if (!this.#logged.take(stopwatch.now())) return;
-    this.#log.warn({ from, reason: dropReasonName(reason), ...(who === null ? {} : { certificate: certificateLabel(who) }) }, 'remote client refused');
+    this.#log.warn(
+      {
+        from,
+        reason: dropReasonName(reason),
+        ...(who === null ? {} : { certificate: certificateLabel(who) }),
+      },
+      'remote client refused',
+    );
   }
 
   admitted(client: RemoteClient, from: string, who: Certificate): void {
@@ -191,7 +253,10 @@ class RemoteClient implements ClientOut {
     this.#socket = socket;
     this.#from = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     this.source = sourceOf(socket.remoteAddress ?? '');
-    this.#deadline = setTimeout(() => this.#refuse(DropReason.clientUnauthenticated), AUTHENTICATE_MS);
+    this.#deadline = setTimeout(
+      () => this.#refuse(DropReason.clientUnauthenticated),
+      AUTHENTICATE_MS,
+    );
     this.#deadline.unref();
     socket.on('data', (chunk) => this.#onData(chunk));
     socket.on('error', () => socket.destroy());
@@ -220,7 +285,8 @@ class RemoteClient implements ClientOut {
 
   flush(): void {
     if (this.#parts.length === 0 || this.#sealer === null) return;
-    const joined = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#partsBytes);
+    const joined =
+      this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#partsBytes);
     this.#parts = [];
     this.#partsBytes = 0;
     if (!this.#socket.destroyed) this.#socket.write(this.#sealer.seal(joined));
@@ -244,11 +310,15 @@ class RemoteClient implements ClientOut {
     }
     const { events } = this.#door;
     events.onTurn();
-    if (!this.#opener!.push(chunk)) this.#refuse(this.#isOpen() ? DropReason.sealBroken : DropReason.handshakeBroken);
+    if (!this.#opener!.push(chunk))
+      this.#refuse(this.#isOpen() ? DropReason.sealBroken : DropReason.handshakeBroken);
     events.onTurnEnd();
   }
 
-  /** One message of exactly the length it says, and nothing behind it: who has no answer yet can't seal. */
+  /**
+   * One message of exactly the length it says, and nothing behind it: who has no answer yet can't
+   * seal.
+   */
   #onInit(chunk: Uint8Array): void {
     const room = this.#init.length - this.#initBytes;
     if (chunk.length > room) {
@@ -260,8 +330,10 @@ class RemoteClient implements ClientOut {
     if (this.#initBytes < RECORD_HEAD_BYTES) return;
     const length = getU16(this.#init, 0);
     const left = length + RECORD_HEAD_BYTES - this.#initBytes;
-    if (length <= NOISE_INIT_OVERHEAD || length > INIT_BYTES_MAX || left < 0) this.#refuse(DropReason.handshakeMalformed);
-    else if (left === 0) this.#answer(this.#init.subarray(RECORD_HEAD_BYTES, RECORD_HEAD_BYTES + length));
+    if (length <= NOISE_INIT_OVERHEAD || length > INIT_BYTES_MAX || left < 0)
+      this.#refuse(DropReason.handshakeMalformed);
+    else if (left === 0)
+      this.#answer(this.#init.subarray(RECORD_HEAD_BYTES, RECORD_HEAD_BYTES + length));
   }
 
   #answer(message: Uint8Array): void {
@@ -302,7 +374,10 @@ class RemoteClient implements ClientOut {
   #read(message: Uint8Array): { responder: NoiseResponder; payload: Uint8Array } | null {
     const { membership } = this.#door;
     for (const { exchange } of [membership.identity, ...membership.previous]) {
-      const responder = new NoiseResponder(membership.primitives, REMOTE_PROLOGUE, { secret: exchange.secret.reveal(), publicKey: exchange.publicKey });
+      const responder = new NoiseResponder(membership.primitives, REMOTE_PROLOGUE, {
+        secret: exchange.secret.reveal(),
+        publicKey: exchange.publicKey,
+      });
       const payload = responder.readInit(message);
       if (payload !== null) return { responder, payload };
     }
@@ -334,7 +409,13 @@ class RemoteClient implements ClientOut {
     clearTimeout(this.#deadline);
     this.#door.admitted(this, this.#from, certificate);
     const role = this.#door.roleOf(certificate);
-    const port = this.#door.events.onClient(this, { tokenGrant: null, certificate: certificate.name, groups: certificate.groups, role, from: this.#from });
+    const port = this.#door.events.onClient(this, {
+      tokenGrant: null,
+      certificate: certificate.name,
+      groups: certificate.groups,
+      role,
+      from: this.#from,
+    });
     if (typeof port !== 'string') {
       this.#port = port;
       return;
@@ -348,7 +429,12 @@ class RemoteClient implements ClientOut {
   recheck(): void {
     const certificate = this.#certificate;
     if (certificate === null || this.#state === 'closed') return;
-    const judged = this.#door.membership.admit(certificate.bytes, 0, certificate.bytes.length, ROLE_CLIENT);
+    const judged = this.#door.membership.admit(
+      certificate.bytes,
+      0,
+      certificate.bytes.length,
+      ROLE_CLIENT,
+    );
     const { events } = this.#door;
     const port = this.#port;
     if (typeof judged !== 'number') {
@@ -365,7 +451,10 @@ class RemoteClient implements ClientOut {
     }
     this.#door.count(judged, this.#from, certificate);
     events.onTurn();
-    port.dismiss(`the certificate ${certificate.name} is no longer accepted (${dropReasonName(judged)}); have a new one made with \`spines keys\``);
+    port.dismiss(
+      `the certificate ${certificate.name} is no longer accepted (${dropReasonName(judged)}); ` +
+        `have a new one made with \`spines keys\``,
+    );
     events.onTurnEnd();
   }
 
@@ -407,7 +496,8 @@ class RemoteClient implements ClientOut {
   }
 
   #become(next: DoorState): void {
-    if (!EDGES[this.#state].includes(next)) throw new Error(`remote client: ${this.#state} -> ${next}`);
+    if (!EDGES[this.#state].includes(next))
+      throw new Error(`remote client: ${this.#state} -> ${next}`);
     this.#state = next;
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The group that may open the daemon's Unix socket: a name or number of the config to a group id.
  *
- * Looks names up in /etc/group, where local groups are; a group that a directory service alone knows is given by number.
+ * Looks names up in /etc/group, where local groups are; a group that a directory service alone
+ * knows is given by number.
  */
 
 import { readFileSync } from 'node:fs';
@@ -14,7 +15,9 @@ const GID_MAX = 0xffff_fffe;
 
 /** `text`: what a group of the config may look like. */
 export function isGroup(text: string): boolean {
-  return /^\d+$/.test(text) ? Number(text) <= GID_MAX : /^[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?$/.test(text);
+  return /^\d+$/.test(text)
+    ? Number(text) <= GID_MAX
+    : /^[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?$/.test(text);
 }
 
 /** Throws SpinesError ECONFIG for a name that nobody knows. */
@@ -30,5 +33,9 @@ export function groupIdOf(group: string, file = GROUPS): number {
     const [name, , id] = line.split(':');
     if (name === group && id !== undefined && /^\d+$/.test(id)) return Number(id);
   }
-  throw new SpinesError('ECONFIG', `client.group: ${file} has no group "${group}"; make it with \`groupadd ${group}\`, or give the group's number`);
+  throw new SpinesError(
+    'ECONFIG',
+    `client.group: ${file} has no group "${group}"; make it with \`groupadd ${group}\`, or give ` +
+      `the group's number`,
+  );
 }

@@ -1,8 +1,10 @@
 /**
- * The token that programs show on the daemon's TCP listener: its file, and whether what was shown is it.
+ * The token that programs show on the daemon's TCP listener: its file, and whether what was shown
+ * is it.
  *
- * Any user of the machine can connect to a loopback port; who can read the file is who may use the daemon. So the file
- * has mode 0600 from the moment it exists, and one that others may read is refused.
+ * Any user of the machine can connect to a loopback port; who can read the file is who may use the
+ * daemon. So the file has mode 0600 from the moment it exists, and one that others may read is
+ * refused.
  */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -22,8 +24,13 @@ export function readOrMakeToken(path: string): string {
   return read(path) ?? make(path);
 }
 
-/** Finds what a text that was shown is good for, in a time that says nothing about the tokens; null: it is none of them. */
-export function tokenGrants<T>(tokens: readonly { readonly token: string; readonly grant: T }[]): (shown: string) => T | null {
+/**
+ * Finds what a text that was shown is good for, in a time that says nothing about the tokens; null:
+ * it is none of them.
+ */
+export function tokenGrants<T>(
+  tokens: readonly { readonly token: string; readonly grant: T }[],
+): (shown: string) => T | null {
   // Digests are compared, so that not even the length of the token shows in the time it takes.
   const wanted = tokens.map(({ token, grant }) => ({ digest: digest(token), grant }));
   return (shown) => {
@@ -41,24 +48,48 @@ function digest(text: string): Buffer {
 function read(path: string): string | null {
   let file: number;
   try {
-    // A FIFO would hold the daemon up for ever. A link is nothing that this program makes: somebody else has put it there.
+    // A FIFO would hold the daemon up for ever. A link is nothing that this program makes: somebody
+    // else has put it there.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return null;
-    if (code === 'ELOOP') throw new SpinesError('ECONFIG', `client.tcp.token: ${path} is a symbolic link; name the file itself, or remove the link and a file is made`);
+    if (code === 'ELOOP')
+      throw new SpinesError(
+        'ECONFIG',
+        `client.tcp.token: ${path} is a symbolic link; name the file itself, or remove the link ` +
+          'and a file is made',
+      );
     throw new SpinesError('ECONFIG', unreadable('client.tcp.token:', path, error).message);
   }
   try {
     const { mode, uid } = fstatSync(file);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} is not a file; name one, or a place where one can be made`);
-    if (!isTrustedOwner(uid)) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} belongs to user ${uid}, who knows what is in it; remove it and a new one is made`);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG)
+      throw new SpinesError(
+        'ECONFIG',
+        `client.tcp.token: ${path} is not a file; name one, or a place where one can be made`,
+      );
+    if (!isTrustedOwner(uid))
+      throw new SpinesError(
+        'ECONFIG',
+        `client.tcp.token: ${path} belongs to user ${uid}, who knows what is in it; remove it ` +
+          'and a new one is made',
+      );
     if ((mode & OTHERS) !== 0) {
-      throw new SpinesError('ECONFIG', `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run \`chmod 600 ${path}\`, or remove it and a new one is made`);
+      throw new SpinesError(
+        'ECONFIG',
+        `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run ` +
+          `\`chmod 600 ${path}\`, or remove it and a new one is made`,
+      );
     }
     const bytes = Buffer.alloc(FILE_BYTES_MAX);
     const text = decodeText(bytes.subarray(0, readSync(file, bytes))).trim();
-    if (!/^[0-9a-f]{64}$/.test(text)) throw new SpinesError('ECONFIG', `client.tcp.token: ${path} does not hold 64 hexadecimal digits; remove it and a new one is made`);
+    if (!/^[0-9a-f]{64}$/.test(text))
+      throw new SpinesError(
+        'ECONFIG',
+        `client.tcp.token: ${path} does not hold 64 hexadecimal digits; remove it and a new one ` +
+          'is made',
+      );
     return text;
   } finally {
     closeSync(file);

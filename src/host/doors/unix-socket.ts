@@ -1,8 +1,9 @@
 /**
  * The file of a Unix socket: how long its name may be, and whose it is.
  *
- * A daemon's file can be removed under it (a cleaner of /tmp, an operator) and another daemon can have the place by the time
- * the first one ends. Owns that nobody ever removes the file of a daemon that lives. A file is known by device and inode.
+ * A daemon's file can be removed under it (a cleaner of /tmp, an operator) and another daemon can
+ * have the place by the time the first one ends. Owns that nobody ever removes the file of a daemon
+ * that lives. A file is known by device and inode.
  */
 
 import { linkSync, lstatSync, renameSync } from 'node:fs';
@@ -12,7 +13,10 @@ import { SpinesError } from '../../core/base/errors.ts';
 import { codeOf, unwritable } from '../files/file-error.ts';
 import { removeFile } from '../files/whole-file.ts';
 
-/** Bytes of a path, without the closing zero. The kernel's limit: longer ones were cut, and are another file. */
+/**
+ * Bytes of a path, without the closing zero. The kernel's limit: longer ones were cut, and are
+ * another file.
+ */
 export const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103;
 
 /** Which file it is, whatever its name. */
@@ -25,7 +29,10 @@ export interface FileId {
 export function socketPathFault(path: string): string | null {
   const bytes = Buffer.byteLength(path);
   if (bytes <= SOCKET_PATH_BYTES_MAX) return null;
-  return `${path} is too long for a socket: ${bytes} bytes, and ${SOCKET_PATH_BYTES_MAX} are the most; choose a shorter path`;
+  return (
+    `${path} is too long for a socket: ${bytes} bytes, and ${SOCKET_PATH_BYTES_MAX} are the ` +
+    'most; choose a shorter path'
+  );
 }
 
 /** Null: there is none. */
@@ -35,19 +42,25 @@ export function fileIdOf(path: string): FileId | null {
 }
 
 /**
- * Removes a socket file that nobody listens on. Throws SpinesError: EADDRINUSE when a daemon answers there, EEXIST when it is
- * no socket.
+ * Removes a socket file that nobody listens on. Throws SpinesError: EADDRINUSE when a daemon
+ * answers there, EEXIST when it is no socket.
  */
 export async function removeStale(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  if (!stat.isSocket()) throw new SpinesError('EEXIST', `${path} exists and is not a socket; remove it, or choose another place with --socket`);
-  const pinned = asideOf(path), taken = asideOf(path);
+  if (!stat.isSocket())
+    throw new SpinesError(
+      'EEXIST',
+      `${path} exists and is not a socket; remove it, or choose another place with --socket`,
+    );
+  const pinned = asideOf(path),
+    taken = asideOf(path);
   try {
     // A second name: while the dead file has one, no new file gets its number.
     linkSync(path, pinned);
     if (await answers(path)) throw inUse(path);
-    // Two daemons may start at once: what is taken away is looked at, and put back if it is the other one's by now.
+    // Two daemons may start at once: what is taken away is looked at, and put back if it is the
+    // other one's by now.
     renameSync(path, taken);
     if (isSame(fileIdOf(taken), fileIdOf(pinned)!)) return;
     putBack(taken, path);
@@ -63,8 +76,8 @@ export async function removeStale(path: string): Promise<void> {
 }
 
 /**
- * Closes a server that listens on `path`, where `own` is its file. Node removes whatever has the name then, in the call; a file of
- * somebody else keeps it.
+ * Closes a server that listens on `path`, where `own` is its file. Node removes whatever has the
+ * name then, in the call; a file of somebody else keeps it.
  */
 export function closeUnix(server: Server, path: string, own: FileId, done: () => void): void {
   const there = fileIdOf(path);
@@ -94,9 +107,16 @@ function asideOf(path: string): string {
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);
-    probe.once('connect', () => { probe.destroy(); resolve(true); });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
     // A daemon that is too busy to accept lives; so does one whose socket we may not open.
-    probe.once('error', (error) => resolve(codeOf(error) === 'EAGAIN' || codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM'));
+    probe.once('error', (error) =>
+      resolve(
+        codeOf(error) === 'EAGAIN' || codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM',
+      ),
+    );
   });
 }
 
@@ -113,5 +133,8 @@ function isSame(a: FileId | null, b: FileId): boolean {
 }
 
 function inUse(path: string): SpinesError {
-  return new SpinesError('EADDRINUSE', `a daemon answers on ${path} already; stop it, or give this one another place with --socket`);
+  return new SpinesError(
+    'EADDRINUSE',
+    `a daemon answers on ${path} already; stop it, or give this one another place with --socket`,
+  );
 }

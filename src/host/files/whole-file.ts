@@ -1,14 +1,29 @@
 /**
- * Files that are written whole or not at all: the one way in which this program writes a file that somebody reads later.
+ * Files that are written whole or not at all: the one way in which this program writes a file that
+ * somebody reads later.
  *
- * The text goes to a draft in the same folder, every byte of it is seen to be taken (a full disk takes a part without an error),
- * it is brought to the disk, and only then does it get the name. Whoever reads sees the old content or the new one, also
- * after a power cut. A draft is removed when something fails, and one that a killed process left when the file is
- * written next. Errors are SpinesErrors that name the file, the cause and the remedy.
+ * The text goes to a draft in the same folder, every byte of it is seen to be taken (a full disk
+ * takes a part without an error), it is brought to the disk, and only then does it get the name.
+ * Whoever reads sees the old content or the new one, also after a power cut. A draft is removed
+ * when something fails, and one that a killed process left when the file is written next. Errors
+ * are SpinesErrors that name the file, the cause and the remedy.
  */
 
 import {
-  closeSync, constants, fchmodSync, fsyncSync, linkSync, mkdirSync, openSync, readdirSync, realpathSync, renameSync, statSync, unlinkSync, writeSync, type Stats,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+  type Stats,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -41,15 +56,37 @@ const SYSTEM: FileCalls = {
 /** A draft of a process that is not running and that is as old as this was left behind. */
 const LEFT_BEHIND_MS = 60_000;
 /** File systems without hard links. */
-const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+const NO_LINKS: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+]);
 /** What a folder answers that cannot be brought to the disk by itself; the file was, before. */
-const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'EACCES', 'EPERM', 'EISDIR', 'ENOTSUP', 'EOPNOTSUPP', 'EBADF', 'EMFILE', 'ENFILE']);
+const NO_FOLDER_SYNC: ReadonlySet<string> = new Set([
+  'EINVAL',
+  'EACCES',
+  'EPERM',
+  'EISDIR',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'EBADF',
+  'EMFILE',
+  'ENFILE',
+]);
 
 /**
- * Writes `text` to `path`, in the place of what was there. A file that is replaced keeps its mode, as far as `mode` reaches; a
- * symbolic link stays one. A device or a pipe (/dev/null, /dev/stdout) is written to as it is. Throws SpinesError; the old file is as it was then.
+ * Writes `text` to `path`, in the place of what was there. A file that is replaced keeps its mode,
+ * as far as `mode` reaches; a symbolic link stays one. A device or a pipe (/dev/null, /dev/stdout)
+ * is written to as it is. Throws SpinesError; the old file is as it was then.
  */
-export function replaceWhole(path: string, text: string, mode: number = MODE_PUBLIC, calls: FileCalls = SYSTEM): void {
+export function replaceWhole(
+  path: string,
+  text: string,
+  mode: number = MODE_PUBLIC,
+  calls: FileCalls = SYSTEM,
+): void {
   const bytes = Buffer.from(text, 'utf8');
   const before = statOf(path);
   if (before !== null && !before.isFile() && !before.isDirectory()) {
@@ -58,9 +95,16 @@ export function replaceWhole(path: string, text: string, mode: number = MODE_PUB
   }
   let draft: string | null = null;
   try {
-    if (before?.isDirectory() === true) throw Object.assign(new Error('a directory'), { code: 'EISDIR' });
+    if (before?.isDirectory() === true)
+      throw Object.assign(new Error('a directory'), { code: 'EISDIR' });
     const target = before === null ? path : realpathSync(path);
-    draft = writeDraft(target, bytes, mode, before === null ? null : before.mode & 0o777 & mode, calls);
+    draft = writeDraft(
+      target,
+      bytes,
+      mode,
+      before === null ? null : before.mode & 0o777 & mode,
+      calls,
+    );
     calls.rename(draft, target);
     draft = null;
     syncFolder(dirname(target), calls);
@@ -71,15 +115,27 @@ export function replaceWhole(path: string, text: string, mode: number = MODE_PUB
   }
 }
 
-/** Writes `text` to `path`, where nothing may be. Throws SpinesError: 'EEXIST' when there is something, and there it stays. */
-export function createWhole(path: string, text: string, mode: number = MODE_PUBLIC, calls: FileCalls = SYSTEM): void {
+/**
+ * Writes `text` to `path`, where nothing may be. Throws SpinesError: 'EEXIST' when there is
+ * something, and there it stays.
+ */
+export function createWhole(
+  path: string,
+  text: string,
+  mode: number = MODE_PUBLIC,
+  calls: FileCalls = SYSTEM,
+): void {
   let draft: string | null = null;
   try {
     draft = writeDraft(path, Buffer.from(text, 'utf8'), mode, null, calls);
     nameDraft(draft, path, calls);
     syncFolder(dirname(path), calls);
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') throw new SpinesError('EEXIST', `${path} exists and is not overwritten; move it away or choose another place`);
+    if (codeOf(error) === 'EEXIST')
+      throw new SpinesError(
+        'EEXIST',
+        `${path} exists and is not overwritten; move it away or choose another place`,
+      );
     throw unwritable(path, error);
   } finally {
     // With a link it has two names, and this one goes.
@@ -87,12 +143,16 @@ export function createWhole(path: string, text: string, mode: number = MODE_PUBL
   }
 }
 
-/** Makes a folder and those above it that are not there. `mode` is for all of them, less the umask. Throws SpinesError. */
+/**
+ * Makes a folder and those above it that are not there. `mode` is for all of them, less the umask.
+ * Throws SpinesError.
+ */
 export function makeFolder(dir: string, mode = 0o777): void {
   try {
     mkdirSync(dir, { recursive: true, mode });
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') throw new SpinesError('ENOTDIR', `${dir} exists and is no folder; choose another place`);
+    if (codeOf(error) === 'EEXIST')
+      throw new SpinesError('ENOTDIR', `${dir} exists and is no folder; choose another place`);
     throw unwritable(dir, error);
   }
 }
@@ -106,12 +166,22 @@ export function removeFile(path: string): void {
   }
 }
 
-function writeDraft(target: string, bytes: Uint8Array, mode: number, exactMode: number | null, calls: FileCalls): string {
+function writeDraft(
+  target: string,
+  bytes: Uint8Array,
+  mode: number,
+  exactMode: number | null,
+  calls: FileCalls,
+): string {
   sweep(target);
   const draft = `${target}.${process.pid}.tmp`;
   // Of an earlier process with this number: this one writes one file after the other.
   removeFile(draft);
-  const fd = openSync(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode);
+  const fd = openSync(
+    draft,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    mode,
+  );
   try {
     if (exactMode !== null) fchmodSync(fd, exactMode);
     writeAll(fd, bytes, calls);
@@ -127,7 +197,7 @@ function writeDraft(target: string, bytes: Uint8Array, mode: number, exactMode: 
 
 /** A short write is no error by itself: what is left is written next, and that says why. */
 function writeAll(fd: number, bytes: Uint8Array, calls: FileCalls): void {
-  for (let done = 0; done < bytes.length;) {
+  for (let done = 0; done < bytes.length; ) {
     const count = calls.write(fd, bytes, done);
     if (count <= 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' });
     done += count;
@@ -166,7 +236,8 @@ function writeThrough(path: string, bytes: Uint8Array, calls: FileCalls): void {
 
 /** Drafts of `target` that killed processes left. */
 function sweep(target: string): void {
-  const start = `${basename(target)}.`, end = '.tmp';
+  const start = `${basename(target)}.`,
+    end = '.tmp';
   let names: string[];
   try {
     names = readdirSync(dirname(target));

@@ -1,8 +1,10 @@
 /**
- * Log lines of one kind that somebody else can cause at will, such as refusals: the first at once, the others counted.
+ * Log lines of one kind that somebody else can cause at will, such as refusals: the first at once,
+ * the others counted.
  *
- * Whoever is refused decides how often; the log must neither fill with it nor be silent. What was left out is told with
- * the next line, or when the pause is over. Called by the doors for clients and by tunnels.
+ * Whoever is refused decides how often; the log must neither fill with it nor be silent. What was
+ * left out is told with the next line, or when the pause is over. Called by the doors for clients
+ * and by tunnels.
  */
 
 /** As much of a logger as this needs. */

@@ -1,8 +1,9 @@
 /**
  * The file that `log.file` names: appended to, rotated by size, opened again when told.
  *
- * Owns the file and its older copies FILE.1 (the newest) to FILE.N. Every call of the file system is libuv's and one at a time, so a disk that
- * stands still holds one thread of four and nothing else. A rotation that fails is put off until as much again was written. Called by log-writer.ts.
+ * Owns the file and its older copies FILE.1 (the newest) to FILE.N. Every call of the file system
+ * is libuv's and one at a time, so a disk that stands still holds one thread of four and nothing
+ * else. A rotation that fails is put off until as much again was written. Called by log-writer.ts.
  */
 
 import { close, fstat, fstatSync, open, openSync, rename, write, writeSync } from 'node:fs';
@@ -24,11 +25,25 @@ const CHUNK_BYTES = 65_536;
 /** The owner's to read and write, the group's to read. */
 const MODE = 0o640;
 /** What passes by itself: the daemon starts all the same, and tries again. */
-const PASSING: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE', 'EINTR', 'EAGAIN']);
+const PASSING: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'EINTR',
+  'EAGAIN',
+]);
 
-const opened = promisify(open), closed = promisify(close), stated = promisify(fstat), renamed = promisify(rename);
+const opened = promisify(open),
+  closed = promisify(close),
+  stated = promisify(fstat),
+  renamed = promisify(rename);
 
-/** Throws SpinesError 'ECONFIG', naming `key`, when the file cannot be opened for a reason that the operator has to mend. */
+/**
+ * Throws SpinesError 'ECONFIG', naming `key`, when the file cannot be opened for a reason that the
+ * operator has to mend.
+ */
 export function logFileTarget(options: LogFileOptions, key = 'log.file'): LogTarget {
   return new LogFile(options, key);
 }
@@ -37,7 +52,8 @@ class LogFile implements LogTarget {
   readonly name: string;
   readonly chunkBytes = CHUNK_BYTES;
   readonly holdsExit = false;
-  readonly writeLast = (bytes: Buffer): number => writeSync(this.#fd ??= openSync(this.name, 'a', MODE), bytes);
+  readonly writeLast = (bytes: Buffer): number =>
+    writeSync((this.#fd ??= openSync(this.name, 'a', MODE)), bytes);
   readonly #maxBytes: number;
   readonly #keep: number;
   #fd: number | null = null;
@@ -56,12 +72,19 @@ class LogFile implements LogTarget {
       this.#size = fstatSync(this.#fd).size;
     } catch (error) {
       const { code = 'EIO' } = error as NodeJS.ErrnoException;
-      if (!PASSING.has(code)) throw new SpinesError('ECONFIG', `${key} ${path} cannot be opened (${code}); ${adviceOn(code)}`);
+      if (!PASSING.has(code))
+        throw new SpinesError(
+          'ECONFIG',
+          `${key} ${path} cannot be opened (${code}); ${adviceOn(code)}`,
+        );
     }
   }
 
   write(bytes: Buffer, fresh: boolean, done: (error: string | null, taken: number) => void): void {
-    const ready = this.#fd !== null && !this.#stale && !(fresh && this.#size > 0 && this.#size + bytes.length > this.#rotateAt);
+    const ready =
+      this.#fd !== null &&
+      !this.#stale &&
+      !(fresh && this.#size > 0 && this.#size + bytes.length > this.#rotateAt);
     if (ready) {
       this.#append(bytes, done);
       return;
@@ -84,11 +107,14 @@ class LogFile implements LogTarget {
   #append(bytes: Buffer, done: (error: string | null, taken: number) => void): void {
     write(this.#fd!, bytes, 0, bytes.length, null, (error, taken) => {
       this.#size += taken ?? 0;
-      done(error === null ? null : error.code ?? 'EIO', taken);
+      done(error === null ? null : (error.code ?? 'EIO'), taken);
     });
   }
 
-  /** Opens, opens again and puts away as needed; `more`: bytes that are to be added, 0 within a line. */
+  /**
+   * Opens, opens again and puts away as needed; `more`: bytes that are to be added, 0 within a
+   * line.
+   */
   async #prepare(more: number): Promise<void> {
     if (this.#stale && this.#fd !== null) await this.#closeIt();
     this.#stale = false;
@@ -130,8 +156,13 @@ class LogFile implements LogTarget {
 
 function adviceOn(code: string): string {
   switch (code) {
-    case 'ENOENT': return 'make its folder';
-    case 'EACCES': case 'EPERM': case 'EROFS': return 'let the daemon\'s user write there, or name another file';
-    default: return 'name another file';
+    case 'ENOENT':
+      return 'make its folder';
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return "let the daemon's user write there, or name another file";
+    default:
+      return 'name another file';
   }
 }

@@ -1,23 +1,38 @@
 /**
- * Standard error as a place for log lines, whatever it is, so that a write never blocks this thread.
+ * Standard error as a place for log lines, whatever it is, so that a write never blocks this
+ * thread.
  *
- * A descriptor is inherited, and what it refers to is shared with whoever started this process: O_NONBLOCK set on it is set for
- * them too, and their terminal or pipe then loses what they write. So, in this order:
+ * A descriptor is inherited, and what it refers to is shared with whoever started this process:
+ * O_NONBLOCK set on it is set for them too, and their terminal or pipe then loses what they write.
+ * So, in this order:
  *
- * - a pipe or terminal is opened again (/proc/self/fd/2; the controlling terminal: /dev/tty). That makes a description of our own, with O_NONBLOCK;
- * - a socket cannot be opened again, nor a pipe that belongs to another user (a container's, a supervisor's): it gets O_NONBLOCK from Node, which
- *   takes it back at exit;
- * - files, devices and the rest are written by libuv's threads, one write at a time: a disk that stands still costs one of them.
- *   Their offset is shared, so they are not opened again.
+ * - a pipe or terminal is opened again (/proc/self/fd/2; the controlling terminal: /dev/tty). That
+ *   makes a description of our own, with O_NONBLOCK;
+ * - a socket cannot be opened again, nor a pipe that belongs to another user (a container's, a
+ *   supervisor's): it gets O_NONBLOCK from Node, which takes it back at exit;
+ * - files, devices and the rest are written by libuv's threads, one write at a time: a disk that
+ *   stands still costs one of them. Their offset is shared, so they are not opened again.
  */
 
-import { closeSync, constants, fstatSync, openSync, readFileSync, write, writeSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  write,
+  writeSync,
+  type Stats,
+} from 'node:fs';
 import { isatty } from 'node:tty';
 
 import { STDERR_NAME, type LogTarget } from './log-writer.ts';
 
 const STDERR = 2;
-/** A write to a pipe of no more is taken whole or not at all (PIPE_BUF of Linux), so that lines of several writers do not mix. */
+/**
+ * A write to a pipe of no more is taken whole or not at all (PIPE_BUF of Linux), so that lines of
+ * several writers do not mix.
+ */
 const PIPE_CHUNK_BYTES = 4_096;
 const FILE_CHUNK_BYTES = 65_536;
 
@@ -37,10 +52,15 @@ export function stderrTarget(): LogTarget {
   return threaded(!stats.isFile());
 }
 
-/** A descriptor of our own of what standard error is, non-blocking; null where it is not to be had. */
+/**
+ * A descriptor of our own of what standard error is, non-blocking; null where it is not to be had.
+ */
 function reopened(ttyDevice: number | null): number | null {
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-  const paths = [`/proc/self/fd/${STDERR}`, ...(ttyDevice !== null && ttyDevice === controllingTerminal() ? ['/dev/tty'] : [])];
+  const paths = [
+    `/proc/self/fd/${STDERR}`,
+    ...(ttyDevice !== null && ttyDevice === controllingTerminal() ? ['/dev/tty'] : []),
+  ];
   for (const path of paths) {
     try {
       return openSync(path, flags);
@@ -61,11 +81,16 @@ function controllingTerminal(): number | null {
   }
 }
 
-/** Node makes pipes and sockets non-blocking when its stream for them is first asked for. False: it did not. */
+/**
+ * Node makes pipes and sockets non-blocking when its stream for them is first asked for. False: it
+ * did not.
+ */
 function borrowNonBlocking(): boolean {
   process.stderr.on('error', () => {});
   try {
-    const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${STDERR}`, 'latin1'))?.[1];
+    const flags = /^flags:\s*([0-7]+)$/m.exec(
+      readFileSync(`/proc/self/fdinfo/${STDERR}`, 'latin1'),
+    )?.[1];
     return flags === undefined || (parseInt(flags, 8) & constants.O_NONBLOCK) !== 0;
   } catch {
     return true;
@@ -76,7 +101,10 @@ function borrowNonBlocking(): boolean {
 function unblocked(fd: number, close: number | null): LogTarget {
   const writeNow = (bytes: Buffer): number => writeSync(fd, bytes);
   return {
-    name: STDERR_NAME, chunkBytes: PIPE_CHUNK_BYTES, holdsExit: false, writeLast: writeNow,
+    name: STDERR_NAME,
+    chunkBytes: PIPE_CHUNK_BYTES,
+    holdsExit: false,
+    writeLast: writeNow,
     write: (bytes, _fresh, done) => {
       let taken: number;
       try {
@@ -88,16 +116,23 @@ function unblocked(fd: number, close: number | null): LogTarget {
       done(null, taken);
     },
     reopen: () => {},
-    close: () => { if (close !== null) closeSync(close); },
+    close: () => {
+      if (close !== null) closeSync(close);
+    },
   };
 }
 
 /** `holdsExit`: it may never come back from a write, as from a file it does. */
 function threaded(holdsExit: boolean): LogTarget {
   return {
-    name: STDERR_NAME, chunkBytes: FILE_CHUNK_BYTES, holdsExit, writeLast: holdsExit ? null : (bytes) => writeSync(STDERR, bytes),
+    name: STDERR_NAME,
+    chunkBytes: FILE_CHUNK_BYTES,
+    holdsExit,
+    writeLast: holdsExit ? null : (bytes) => writeSync(STDERR, bytes),
     write: (bytes, _fresh, done) => {
-      write(STDERR, bytes, 0, bytes.length, null, (error, taken) => done(error === null ? null : codeOf(error), taken));
+      write(STDERR, bytes, 0, bytes.length, null, (error, taken) =>
+        done(error === null ? null : codeOf(error), taken),
+      );
     },
     reopen: () => {},
     close: () => {},

@@ -1,8 +1,10 @@
 /**
- * Writes a log without ever waiting for it: neither a full disk nor a reader that stands still holds, throws or ends anything.
+ * Writes a log without ever waiting for it: neither a full disk nor a reader that stands still
+ * holds, throws or ends anything.
  *
- * Owns one bounded buffer, at most one write under way, when to try again, what was lost, and the last lines before the exit. Where the
- * lines go is a LogTarget's. Used by the commands that run on. Invariant: `write` returns at once and never throws.
+ * Owns one bounded buffer, at most one write under way, when to try again, what was lost, and the
+ * last lines before the exit. Where the lines go is a LogTarget's. Used by the commands that run
+ * on. Invariant: `write` returns at once and never throws.
  *
  *   idle --line--> writing --taken--> idle
  *                     |  not taken: the rest waits, tried again after RETRY_FIRST_MS, then twice that, to RETRY_MOST_MS
@@ -21,11 +23,15 @@ export interface LogTarget {
   /** Most bytes of one write. */
   readonly chunkBytes: number;
   /**
-   * Takes what it can of `bytes` without blocking the thread; `done` may be called within. `fresh`: they begin with a whole line.
-   * `error`: the code, such as 'ENOSPC', or 'EAGAIN' where it only is full; null: `taken` bytes were written.
+   * Takes what it can of `bytes` without blocking the thread; `done` may be called within. `fresh`:
+   * they begin with a whole line. `error`: the code, such as 'ENOSPC', or 'EAGAIN' where it only is
+   * full; null: `taken` bytes were written.
    */
   write(bytes: Buffer, fresh: boolean, done: (error: string | null, taken: number) => void): void;
-  /** As `write`, in a process that ends and while no write is under way; null where that could block. */
+  /**
+   * As `write`, in a process that ends and while no write is under way; null where that could
+   * block.
+   */
   readonly writeLast: ((bytes: Buffer) => number) | null;
   /** A write that is under way would hold the end of the process for as long as nobody takes it. */
   readonly holdsExit: boolean;
@@ -60,7 +66,11 @@ export class LogWriter {
   #lost = 0;
   #lostUntold = 0;
 
-  constructor(target: LogTarget, tellLost: (count: number, why: string) => string, bufferBytes: number = BUFFER_BYTES) {
+  constructor(
+    target: LogTarget,
+    tellLost: (count: number, why: string) => string,
+    bufferBytes: number = BUFFER_BYTES,
+  ) {
     this.#target = target;
     this.#tellLost = tellLost;
     this.#buffer = new LogBuffer(bufferBytes);
@@ -69,14 +79,18 @@ export class LogWriter {
   /** A line with its newline; `level` as in pino. */
   write(level: number, text: string): void {
     this.#lose(this.#buffer.push(level, text));
-    // While it is not taken the timer looks again: otherwise each line would be a system call in vain.
+    // While it is not taken the timer looks again: otherwise each line would be a system call in
+    // vain.
     if (this.#retry === null) this.#pump();
   }
 
   get figures(): LogFigures {
     return {
-      target: this.#target.name, lost: this.#lost, failing: this.#failing,
-      waitingBytes: this.#buffer.bytes / 2 + (this.#chunk === null ? 0 : this.#chunk.length - this.#chunkAt),
+      target: this.#target.name,
+      lost: this.#lost,
+      failing: this.#failing,
+      waitingBytes:
+        this.#buffer.bytes / 2 + (this.#chunk === null ? 0 : this.#chunk.length - this.#chunkAt),
     };
   }
 
@@ -157,7 +171,8 @@ export class LogWriter {
     this.#chunk = null;
     this.#chunkAt = 0;
     const told = this.#lostUntold === 0 ? '' : this.#tellLost(this.#lostUntold, this.#lastFailure);
-    const text = told + this.#buffer.take(Math.max(1, this.#target.chunkBytes - Buffer.byteLength(told)));
+    const text =
+      told + this.#buffer.take(Math.max(1, this.#target.chunkBytes - Buffer.byteLength(told)));
     if (text === '') return;
     this.#lostUntold = 0;
     this.#chunk = Buffer.from(text);
@@ -178,7 +193,10 @@ export class LogWriter {
       this.#pump();
     }, this.#retryMs);
     this.#retry.unref();
-    this.#retryMs = Math.min(code === 'EAGAIN' ? RETRY_FULL_MOST_MS : RETRY_MOST_MS, 2 * this.#retryMs);
+    this.#retryMs = Math.min(
+      code === 'EAGAIN' ? RETRY_FULL_MOST_MS : RETRY_MOST_MS,
+      2 * this.#retryMs,
+    );
   }
 
   #becomeReady(): void {
@@ -195,9 +213,15 @@ export class LogWriter {
 /** What an error code of `write` means, for people. */
 export function describeLogFailure(code: string): string {
   switch (code) {
-    case 'EAGAIN': return 'nobody reads it';
-    case 'EPIPE': case 'ENXIO': return 'its reader is gone';
-    case 'ENOSPC': case 'EDQUOT': return `no space is left, ${code}`;
-    default: return code;
+    case 'EAGAIN':
+      return 'nobody reads it';
+    case 'EPIPE':
+    case 'ENXIO':
+      return 'its reader is gone';
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return `no space is left, ${code}`;
+    default:
+      return code;
   }
 }

@@ -1,9 +1,11 @@
 /**
- * The addresses that datagrams came from, of one socket: one Endpoint object for each, so that links recognise a peer by identity.
+ * The addresses that datagrams came from, of one socket: one Endpoint object for each, so that
+ * links recognise a peer by identity.
  *
- * Anybody can make addresses up, so every look-up takes about as long as any other: by a map whose hash of a text nobody outside
- * can guess, in front of it a few slots for those that talk most. What has not been heard for at least GENERATION new addresses
- * is forgotten; whoever is forgotten while he talks gets another object, which costs a link one comparison of keys. `@hot`
+ * Anybody can make addresses up, so every look-up takes about as long as any other: by a map whose
+ * hash of a text nobody outside can guess, in front of it a few slots for those that talk most.
+ * What has not been heard for at least GENERATION new addresses is forgotten; whoever is forgotten
+ * while he talks gets another object, which costs a link one comparison of keys. `@hot`
  */
 
 import { makeEndpoint, type Endpoint } from '../../core/base/datagram.ts';
@@ -46,7 +48,9 @@ export class EndpointTable {
   #old: Generation = new Map();
   #oldCount = 0;
   #generation = 0;
-  readonly #slots: (HeardEndpoint | undefined)[] = new Array<HeardEndpoint | undefined>(SLOTS).fill(undefined);
+  readonly #slots: (HeardEndpoint | undefined)[] = new Array<HeardEndpoint | undefined>(SLOTS).fill(
+    undefined,
+  );
 
   /** `local`: what they are heard at, null for a wildcard. */
   constructor(local: string | null = null) {
@@ -56,10 +60,14 @@ export class EndpointTable {
   /** The one object for this address, made when it is not known. */
   of(address: string, port: number): HeardEndpoint {
     const last = address.length - 1;
-    const slot = (port ^ address.charCodeAt(last) ^ (address.charCodeAt(last - 1) << 3)) & (SLOTS - 1);
+    const slot =
+      (port ^ address.charCodeAt(last) ^ (address.charCodeAt(last - 1) << 3)) & (SLOTS - 1);
     let endpoint = this.#slots[slot];
     if (endpoint === undefined || endpoint.port !== port || endpoint.address !== address) {
-      endpoint = find(this.#young, address, port) ?? find(this.#old, address, port) ?? new HeardEndpoint(address, port, this.#local);
+      endpoint =
+        find(this.#young, address, port) ??
+        find(this.#old, address, port) ??
+        new HeardEndpoint(address, port, this.#local);
       this.#slots[slot] = endpoint;
     }
     if (endpoint.generation !== this.#generation) this.#keep(endpoint);
@@ -85,7 +93,14 @@ export class EndpointTable {
     const known = this.#young.get(address);
     if (known === undefined) this.#young.set(address, endpoint);
     else if (known instanceof Map) known.set(port, endpoint);
-    else this.#young.set(address, new Map([[known.port, known], [port, endpoint]]));
+    else
+      this.#young.set(
+        address,
+        new Map([
+          [known.port, known],
+          [port, endpoint],
+        ]),
+      );
   }
 }
 

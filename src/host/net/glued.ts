@@ -1,11 +1,13 @@
 /**
- * Takes apart what the kernel glued together on arrival (UDP_GRO): at most 64 datagrams, all of one size but the last, which may be
- * shorter, all between the same two sockets. The kernel says that size in a control message that Node does not show.
+ * Takes apart what the kernel glued together on arrival (UDP_GRO): at most 64 datagrams, all of one
+ * size but the last, which may be shorter, all between the same two sockets. The kernel says that
+ * size in a control message that Node does not show.
  *
- * Those of one channel begin with the same type and receiver index and have numbers close together (WIRE.md, section 1): where
- * that comes again and again at one distance, that is the size; in ciphertext it comes by chance once in 2^80 datagrams. But whoever
- * makes the sender's address up can have datagrams of his own glued in front of, between and behind genuine ones: the size is then
- * searched (segment-search.ts). `@hot`
+ * Those of one channel begin with the same type and receiver index and have numbers close together
+ * (WIRE.md, section 1): where that comes again and again at one distance, that is the size; in
+ * ciphertext it comes by chance once in 2^80 datagrams. But whoever makes the sender's address up
+ * can have datagrams of his own glued in front of, between and behind genuine ones: the size is
+ * then searched (segment-search.ts). `@hot`
  */
 
 import { getU32, getU48 } from '../../core/base/bytes.ts';
@@ -28,8 +30,8 @@ const DISTANCES_MAX = 16;
 export const BY_HEADS: Opener = { knows: () => true, opens: () => true };
 
 /**
- * Bytes of each datagram of `b` but the last, when all are one channel's; b.length when it is one, or may be. 0: datagrams of
- * several origins, or none.
+ * Bytes of each datagram of `b` but the last, when all are one channel's; b.length when it is one,
+ * or may be. 0: datagrams of several origins, or none.
  */
 function evenSegmentOf(b: Buffer, opener: Opener): number {
   if (b.length >= 2 * DATAGRAM_HEADER_BYTES) {
@@ -44,9 +46,14 @@ function evenSegmentOf(b: Buffer, opener: Opener): number {
   return b.length <= DATAGRAM_BYTES_MAX ? b.length : 0;
 }
 
-/** Bytes of each datagram of `b` but the last as heads alone tell, for whoever has no keys; b.length when it is one, or nothing is to be seen. */
+/**
+ * Bytes of each datagram of `b` but the last as heads alone tell, for whoever has no keys; b.length
+ * when it is one, or nothing is to be seen.
+ */
 export function segmentBytesOf(b: Buffer): number {
-  return evenSegmentOf(b, BY_HEADS) || new SegmentSearch(BY_HEADS, () => 0).find(b, 0, 0) || b.length;
+  return (
+    evenSegmentOf(b, BY_HEADS) || new SegmentSearch(BY_HEADS, () => 0).find(b, 0, 0) || b.length
+  );
 }
 
 /** Whether the head of `b` comes again at every multiple of `segment`, with a number close by. */
@@ -60,9 +67,13 @@ function isEven(b: Buffer, segment: number): boolean {
   return true;
 }
 
-/** Whether two numbers can have come together. Size probes are numbered apart from data, and may lie beside any. */
+/**
+ * Whether two numbers can have come together. Size probes are numbered apart from data, and may lie
+ * beside any.
+ */
 function isNear(first: number, second: number): boolean {
-  if ((first >= PROBE_NUMBER_MIN) !== (second >= PROBE_NUMBER_MIN)) return first < PROBES_NEAR && second < PROBES_NEAR;
+  if (first >= PROBE_NUMBER_MIN !== second >= PROBE_NUMBER_MIN)
+    return first < PROBES_NEAR && second < PROBES_NEAR;
   const apart = second - first;
   return apart !== 0 && apart < NEAR && apart > -NEAR;
 }
@@ -72,8 +83,15 @@ export class GluedReader {
   readonly #take: (bytes: Buffer, from: HeardEndpoint) => boolean;
   readonly #search: SegmentSearch;
 
-  /** `take`: false when what it gets is no datagram as it stands, and is as it was. `now` may stand still within a turn. */
-  constructor(opener: Opener, now: () => Micros, take: (bytes: Buffer, from: HeardEndpoint) => boolean) {
+  /**
+   * `take`: false when what it gets is no datagram as it stands, and is as it was. `now` may stand
+   * still within a turn.
+   */
+  constructor(
+    opener: Opener,
+    now: () => Micros,
+    take: (bytes: Buffer, from: HeardEndpoint) => boolean,
+  ) {
     this.#opener = opener;
     this.#take = take;
     this.#search = new SegmentSearch(opener, now);
@@ -90,10 +108,14 @@ export class GluedReader {
     } else if (size === 0) this.#take(b, from);
   }
 
-  /** Whether `size` is right: one that is not the last was taken, or all were. The last begins at the same place by other sizes too. */
+  /**
+   * Whether `size` is right: one that is not the last was taken, or all were. The last begins at
+   * the same place by other sizes too.
+   */
   #takeAll(b: Buffer, size: number, from: HeardEndpoint): boolean {
     if (size >= b.length) return this.#take(b, from);
-    let right = false, missed = false;
+    let right = false,
+      missed = false;
     for (let at = 0; at < b.length; at += size) {
       const end = Math.min(at + size, b.length);
       if (!this.#take(b.subarray(at, end), from)) missed = true;

@@ -1,10 +1,12 @@
 /**
- * What Node has no option for, on UDP sockets of Linux: segmentation and receive offload (UDP_SEGMENT, UDP_GRO; udp(7)),
- * many datagrams of one size to one peer in one system call and many from one peer in one event; and don't-fragment
- * (ip(7), ipv6(7)), so that a datagram arrives whole or not at all, which is what makes the size of a path measurable.
+ * What Node has no option for, on UDP sockets of Linux: segmentation and receive offload
+ * (UDP_SEGMENT, UDP_GRO; udp(7)), many datagrams of one size to one peer in one system call and
+ * many from one peer in one event; and don't-fragment (ip(7), ipv6(7)), so that a datagram arrives
+ * whole or not at all, which is what makes the size of a path measurable.
  *
- * The socket is made here, by the C library through the optional package koffi, and handed to Node as a descriptor.
- * Nothing is called for each datagram but `setSegment`, and that only when sizes change.
+ * The socket is made here, by the C library through the optional package koffi, and handed to Node
+ * as a descriptor. Nothing is called for each datagram but `setSegment`, and that only when sizes
+ * change.
  */
 
 import { createRequire } from 'node:module';
@@ -21,16 +23,28 @@ export interface OffloadSocket {
   readonly fd: number;
   /** No datagram of this socket leaves, or is let through by a router, in fragments. */
   readonly dontFragment: boolean;
-  /** Whether another socket that is opened for sharing may have the same port at another address that this one covers. */
+  /**
+   * Whether another socket that is opened for sharing may have the same port at another address
+   * that this one covers.
+   */
   share(on: boolean): boolean;
-  /** From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send is one. False when the kernel refuses. */
+  /**
+   * From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send
+   * is one. False when the kernel refuses.
+   */
   setSegment(bytes: number): boolean;
 }
 
 export interface Offload {
-  /** False: `setSegment` is not to be called, and nothing arrives glued; only don't-fragment is had of these sockets. */
+  /**
+   * False: `setSegment` is not to be called, and nothing arrives glued; only don't-fragment is had
+   * of these sockets.
+   */
   readonly batches: boolean;
-  /** `address`: numeric. Each send is one datagram. `shares`: beside a wildcard that does. Throws SpinesError with the system's code when it can't be had. */
+  /**
+   * `address`: numeric. Each send is one datagram. `shares`: beside a wildcard that does. Throws
+   * SpinesError with the system's code when it can't be had.
+   */
   open(address: string, port: number, shares?: boolean): OffloadSocket;
 }
 
@@ -43,14 +57,25 @@ interface Koffi {
 const PACKAGE = 'koffi';
 /** Where the constants below are those of the kernel. */
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64'];
-const AF_INET = 2, AF_INET6 = 10;
+const AF_INET = 2,
+  AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
-const SOL_SOCKET = 1, SO_REUSEADDR = 2;
-const IPPROTO_IP = 0, IP_MTU_DISCOVER = 10;
-const IPPROTO_IPV6 = 41, IPV6_V6ONLY = 26, IPV6_MTU_DISCOVER = 23, IPV6_DONTFRAG = 62;
-/** Don't-fragment is set, and what ICMP says of the path's MTU is not believed: anybody could have sent it. Only the device's own MTU refuses a send. */
+const SOL_SOCKET = 1,
+  SO_REUSEADDR = 2;
+const IPPROTO_IP = 0,
+  IP_MTU_DISCOVER = 10;
+const IPPROTO_IPV6 = 41,
+  IPV6_V6ONLY = 26,
+  IPV6_MTU_DISCOVER = 23,
+  IPV6_DONTFRAG = 62;
+/**
+ * Don't-fragment is set, and what ICMP says of the path's MTU is not believed: anybody could have
+ * sent it. Only the device's own MTU refuses a send.
+ */
 const PMTUDISC_PROBE = 3;
-const IPPROTO_UDP = 17, UDP_SEGMENT = 103, UDP_GRO = 104;
+const IPPROTO_UDP = 17,
+  UDP_SEGMENT = 103,
+  UDP_GRO = 104;
 /** Any size will do to see whether the kernel knows the options. */
 const TRIAL_SEGMENT = 1_200;
 
@@ -60,16 +85,27 @@ export interface OffloadFound {
   readonly without: string | null;
 }
 
-/** Null: another system, or koffi is not installed. Without `batches`, or on a kernel that knows none: don't-fragment only. */
+/**
+ * Null: another system, or koffi is not installed. Without `batches`, or on a kernel that knows
+ * none: don't-fragment only.
+ */
 export function findOffload(batches = true): OffloadFound {
   if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) {
-    return { offload: null, without: `only Linux on ${ARCHITECTURES.join(' and ')} has it, this is ${process.platform} on ${process.arch}` };
+    return {
+      offload: null,
+      without:
+        `only Linux on ${ARCHITECTURES.join(' and ')} has it, this is ${process.platform} ` +
+        `on ${process.arch}`,
+    };
   }
   let koffi: Koffi;
   try {
     koffi = createRequire(import.meta.url)(PACKAGE) as Koffi;
   } catch (error) {
-    return { offload: null, without: `the optional package ${PACKAGE} cannot be loaded: ${reasonOf(error)}` };
+    return {
+      offload: null,
+      without: `the optional package ${PACKAGE} cannot be loaded: ${reasonOf(error)}`,
+    };
   }
   let without = batches ? null : 'it is switched off';
   for (const wanted of batches ? [true, false] : [false]) {
@@ -111,10 +147,16 @@ class LinuxOffload implements Offload {
     this.#close = libc.func('int close(int)');
   }
 
-  /** Throws when it can't be had here. Binds nothing: whether a port is free is another matter, and is said where one is asked for. */
+  /**
+   * Throws when it can't be had here. Binds nothing: whether a port is free is another matter, and
+   * is said where one is asked for.
+   */
   tryOut(): void {
     const fd = this.#make(false);
-    const works = !this.batches || (this.#set(fd, IPPROTO_UDP, UDP_GRO, 1) && this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, TRIAL_SEGMENT));
+    const works =
+      !this.batches ||
+      (this.#set(fd, IPPROTO_UDP, UDP_GRO, 1) &&
+        this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, TRIAL_SEGMENT));
     const failure = works ? null : this.#failure('setsockopt of UDP_SEGMENT or UDP_GRO');
     this.#close(fd);
     if (failure !== null) throw failure;
@@ -126,10 +168,14 @@ class LinuxOffload implements Offload {
     const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
     const share = (on: boolean): boolean => this.#set(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0);
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
-    const ready = (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) && (!this.batches || this.#set(fd, IPPROTO_UDP, UDP_GRO, 1))
-      && (!shares || share(true)) && this.#bind(fd, name, name.length) === 0;
+    const ready =
+      (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
+      (!this.batches || this.#set(fd, IPPROTO_UDP, UDP_GRO, 1)) &&
+      (!shares || share(true)) &&
+      this.#bind(fd, name, name.length) === 0;
     // From here on nobody else gets in between.
-    if (ready && (!shares || share(false))) return { fd, dontFragment: this.#dontFragment(fd, v6), share, setSegment };
+    if (ready && (!shares || share(false)))
+      return { fd, dontFragment: this.#dontFragment(fd, v6), share, setSegment };
     const failure = this.#failure('bind');
     this.#close(fd);
     throw failure;
@@ -143,7 +189,10 @@ class LinuxOffload implements Offload {
 
   #dontFragment(fd: number, v6: boolean): boolean {
     if (!v6) return this.#set(fd, IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE);
-    return this.#set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) && this.#set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
+    return (
+      this.#set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) &&
+      this.#set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1)
+    );
   }
 
   #set(fd: number, level: number, option: number, value: number): boolean {
@@ -162,7 +211,8 @@ const VALUE = new Int32Array(1);
 
 /** struct sockaddr_in. */
 function socketAddress4(address: string, port: number): Uint8Array {
-  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  const out = new Uint8Array(16),
+    view = new DataView(out.buffer);
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);
   out.set(address.split('.').map(Number), 4);
@@ -171,7 +221,8 @@ function socketAddress4(address: string, port: number): Uint8Array {
 
 /** struct sockaddr_in6. */
 function socketAddress6(address: string, port: number): Uint8Array {
-  const out = new Uint8Array(28), view = new DataView(out.buffer);
+  const out = new Uint8Array(28),
+    view = new DataView(out.buffer);
   view.setUint16(0, AF_INET6, true);
   view.setUint16(2, port);
   out.set(ipv6Bytes(address.split('%')[0]!), 8);
@@ -187,10 +238,15 @@ export function ipv6Bytes(address: string): Uint8Array {
     const [a, b, c, d] = quad.slice(0, 4).map(Number) as [number, number, number, number];
     return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
   });
-  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
   const [front, back] = text.split('::').map(groups) as [number[], number[] | undefined];
-  const all = back === undefined ? front : [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
-  const out = new Uint8Array(16), view = new DataView(out.buffer);
+  const all =
+    back === undefined
+      ? front
+      : [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
+  const out = new Uint8Array(16),
+    view = new DataView(out.buffer);
   for (const [i, group] of all.entries()) view.setUint16(2 * i, group);
   return out;
 }

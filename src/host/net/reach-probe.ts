@@ -1,9 +1,11 @@
 /**
- * Asks the system about a UDP address that does not answer: what comes back of one empty datagram from a connected socket.
+ * Asks the system about a UDP address that does not answer: what comes back of one empty datagram
+ * from a connected socket.
  *
- * Linux and others tell only a connected socket that its datagram was refused (ICMP), and Node cannot read the queue of errors
- * of the daemon's own sockets, which are connected to nobody. Owns those sockets, at most PROBES_MAX, each for PATIENCE_MS. An ICMP that
- * an outsider forges changes what is said, never what is done.
+ * Linux and others tell only a connected socket that its datagram was refused (ICMP), and Node
+ * cannot read the queue of errors of the daemon's own sockets, which are connected to nobody. Owns
+ * those sockets, at most PROBES_MAX, each for PATIENCE_MS. An ICMP that an outsider forges changes
+ * what is said, never what is done.
  */
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -14,8 +16,14 @@ const PATIENCE_MS = 3_500;
 const PROBES_MAX = 16;
 
 const RESULTS: Readonly<Record<string, ProbeResult>> = {
-  ECONNREFUSED: 'portClosed', ENETUNREACH: 'unreachable', EHOSTUNREACH: 'unreachable', ENETDOWN: 'unreachable', EHOSTDOWN: 'unreachable', EADDRNOTAVAIL: 'unreachable',
-  EPERM: 'forbidden', EACCES: 'forbidden',
+  ECONNREFUSED: 'portClosed',
+  ENETUNREACH: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETDOWN: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EPERM: 'forbidden',
+  EACCES: 'forbidden',
 };
 
 export class ReachProbe {
@@ -24,7 +32,10 @@ export class ReachProbe {
   /** What ends each probe at once. */
   readonly #open = new Set<() => void>();
 
-  /** `hasFamily`: whether the daemon has a socket for addresses of that kind. `onTurn`: before a result is told. */
+  /**
+   * `hasFamily`: whether the daemon has a socket for addresses of that kind. `onTurn`: before a
+   * result is told.
+   */
   constructor(hasFamily: (v6: boolean) => boolean, onTurn: () => void) {
     this.#hasFamily = hasFamily;
     this.#onTurn = onTurn;
@@ -60,7 +71,11 @@ export class ReachProbe {
       return;
     }
     timer = setTimeout(() => end('nothing'), PATIENCE_MS);
-    const lookup = (host: string, _options: unknown, found: (error: Error | null, address: string, family: number) => void): void => found(null, host, v6 ? 6 : 4);
+    const lookup = (
+      host: string,
+      _options: unknown,
+      found: (error: Error | null, address: string, family: number) => void,
+    ): void => found(null, host, v6 ? 6 : 4);
     socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: lookup as never });
     socket.on('error', fail);
     // Types leave out that the callback gets the error of a connect that failed.

@@ -1,8 +1,10 @@
 /**
- * What the system did not send for a daemon over the last minute, and why: counts by reason, and the address that it was for last.
+ * What the system did not send for a daemon over the last minute, and why: counts by reason, and
+ * the address that it was for last.
  *
- * Two tables, of which the older is forgotten, as of lateness (host/lateness.ts): what is over is no trouble half a minute to a minute
- * later. At most REASONS_MAX reasons. A refusal is known of batches, and of single datagrams that asked (udp.ts), so counts are too low.
+ * Two tables, of which the older is forgotten, as of lateness (host/lateness.ts): what is over is
+ * no trouble half a minute to a minute later. At most REASONS_MAX reasons. A refusal is known of
+ * batches, and of single datagrams that asked (udp.ts), so counts are too low.
  */
 
 import { SECOND, type Micros } from '../../core/base/time.ts';
@@ -11,14 +13,20 @@ const SPAN: Micros = 30 * SECOND;
 const REASONS_MAX = 16;
 
 export interface SendTrouble {
-  /** The system's code (EHOSTUNREACH, EPERM ...), or "full": it took none for too long, or "noSocket": of that family there is none. */
+  /**
+   * The system's code (EHOSTUNREACH, EPERM ...), or "full": it took none for too long, or
+   * "noSocket": of that family there is none.
+   */
   readonly code: string;
   readonly datagrams: number;
   /** Where the last of them was to go, "ip:port". */
   readonly to: string;
 }
 
-interface Row { datagrams: number; to: string }
+interface Row {
+  datagrams: number;
+  to: string;
+}
 
 export class SendTroubles {
   #rows = new Map<string, Row>();
@@ -42,10 +50,17 @@ export class SendTroubles {
   figures(now: Micros): SendTrouble[] {
     this.#turn(now);
     const codes = new Set([...this.#rows.keys(), ...this.#older.keys()]);
-    return [...codes].map((code) => {
-      const row = this.#rows.get(code), older = this.#older.get(code);
-      return { code, datagrams: (row?.datagrams ?? 0) + (older?.datagrams ?? 0), to: (row ?? older)!.to };
-    }).sort((a, b) => b.datagrams - a.datagrams);
+    return [...codes]
+      .map((code) => {
+        const row = this.#rows.get(code),
+          older = this.#older.get(code);
+        return {
+          code,
+          datagrams: (row?.datagrams ?? 0) + (older?.datagrams ?? 0),
+          to: (row ?? older)!.to,
+        };
+      })
+      .sort((a, b) => b.datagrams - a.datagrams);
   }
 
   #turn(now: Micros): void {

@@ -1,12 +1,14 @@
 /**
- * The UDP sockets of a daemon, and which of them a datagram leaves by: those of the configuration, and beside each wildcard one for
- * every address that this machine has, so that a peer is answered from the address that it asked. A stateful firewall in front of
- * the peer lets nothing else in.
+ * The UDP sockets of a daemon, and which of them a datagram leaves by: those of the configuration,
+ * and beside each wildcard one for every address that this machine has, so that a peer is answered
+ * from the address that it asked. A stateful firewall in front of the peer lets nothing else in.
  *
- * The wildcard stays: it hears what came before an address had its socket, and is the system's choice, by the route, for what we
- * begin. Beside it other sockets can only be bound with an option that Node can't take back (everybody could then take the port),
- * so wildcards stay alone where sockets are not of our making (offload.ts). Addresses come and go: they are looked at every
- * second. What leaves for a path whose address has gone leaves by the wildcard, and the peer's path probe moves the link.
+ * The wildcard stays: it hears what came before an address had its socket, and is the system's
+ * choice, by the route, for what we begin. Beside it other sockets can only be bound with an option
+ * that Node can't take back (everybody could then take the port), so wildcards stay alone where
+ * sockets are not of our making (offload.ts). Addresses come and go: they are looked at every
+ * second. What leaves for a path whose address has gone leaves by the wildcard, and the peer's path
+ * probe moves the link.
  */
 
 import { createSocket } from 'node:dgram';
@@ -18,7 +20,10 @@ import { stopwatch } from '../system-clock.ts';
 import { bindSocket, lookUpNothing, type Bound, type UdpAddress } from './udp-socket.ts';
 import { SECOND, type Micros } from '../../core/base/time.ts';
 
-/** Addresses are looked at this often, and less where looking takes long: a share of LOOK_SHARE of the time at most. */
+/**
+ * Addresses are looked at this often, and less where looking takes long: a share of LOOK_SHARE of
+ * the time at most.
+ */
 const LOOK_MS = 1_000;
 const LOOK_SHARE = 1 / 500;
 /** After sends that failed as they do when an address has gone. */
@@ -56,11 +61,22 @@ export class SocketSet {
     this.#events = events;
   }
 
-  /** Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
+  /**
+   * Binds one socket per address. Throws SpinesError with the system's code (EADDRINUSE,
+   * EADDRNOTAVAIL, EACCES ...).
+   */
   async open(addresses: readonly UdpAddress[]): Promise<void> {
     for (const wanted of addresses) {
-      const v6 = isIP(wanted.address) === 6, all = isWildcard(wanted.address);
-      const covered = !all && addresses.some((other) => other.port === wanted.port && isWildcard(other.address) && (isIP(other.address) === 6) === v6);
+      const v6 = isIP(wanted.address) === 6,
+        all = isWildcard(wanted.address);
+      const covered =
+        !all &&
+        addresses.some(
+          (other) =>
+            other.port === wanted.port &&
+            isWildcard(other.address) &&
+            (isIP(other.address) === 6) === v6,
+        );
       if (covered) continue;
       const bound = await bindSocket(wanted, this.#by);
       this.configured.push(bound);
@@ -81,7 +97,7 @@ export class SocketSet {
     const heardBy = to.local === null ? undefined : this.#byLocal.get(to.local);
     if (heardBy !== undefined) return heardBy;
     const family = to.address.includes(':') ? this.#v6 : this.#v4;
-    return family.length <= 1 ? family[0] ?? null : this.#byRoute(to, family);
+    return family.length <= 1 ? (family[0] ?? null) : this.#byRoute(to, family);
   }
 
   /** A send failed as it does when the address of its socket has gone. */
@@ -92,7 +108,9 @@ export class SocketSet {
 
   /** Opens a socket for each address that has none yet, and closes those whose address has gone. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => { this.#looking = null; });
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
     return this.#looking;
   }
 
@@ -107,20 +125,30 @@ export class SocketSet {
   }
 
   async #look(): Promise<void> {
-    const wildcards = this.configured.filter(({ local, offload }) => local === null && offload !== null);
+    const wildcards = this.configured.filter(
+      ({ local, offload }) => local === null && offload !== null,
+    );
     if (wildcards.length === 0 || this.#closed) return;
     const began = stopwatch.now();
     for (const wildcard of wildcards) await this.#complete(wildcard);
     this.#lookedAt = stopwatch.now();
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#closed) return;
-    this.#timer = setTimeout(() => void this.look(), Math.max(LOOK_MS, (this.#lookedAt - began) / LOOK_SHARE / 1_000));
+    this.#timer = setTimeout(
+      () => void this.look(),
+      Math.max(LOOK_MS, (this.#lookedAt - began) / LOOK_SHARE / 1_000),
+    );
     this.#timer.unref();
   }
 
   async #complete(wildcard: Bound): Promise<void> {
     const { port, family } = wildcard.socket.address();
-    const present = new Map(localAddresses(family === 'IPv6').map((address) => [makeEndpoint(address, port).key, address]));
+    const present = new Map(
+      localAddresses(family === 'IPv6').map((address) => [
+        makeEndpoint(address, port).key,
+        address,
+      ]),
+    );
     for (const [key, bound] of this.#beside) {
       if (bound.beside !== wildcard || present.has(key)) continue;
       this.#events.onClosing(bound);
@@ -129,19 +157,24 @@ export class SocketSet {
       void closed(bound);
     }
     for (const [key, address] of present) {
-      if (this.#byLocal.has(key) || this.#beside.size >= LOCAL_SOCKETS_MAX || this.#closed) continue;
+      if (this.#byLocal.has(key) || this.#beside.size >= LOCAL_SOCKETS_MAX || this.#closed)
+        continue;
       try {
         const bound = await bindSocket({ address, port }, this.#by, wildcard);
         this.#beside.set(key, bound);
         this.#byLocal.set(key, bound);
         this.#events.onOpen(bound);
       } catch {
-        // It has gone again, or is not to be used yet (IPv6 looks for others that have it first): next time. The wildcard hears meanwhile.
+        // It has gone again, or is not to be used yet (IPv6 looks for others that have it first):
+        // next time. The wildcard hears meanwhile.
       }
     }
   }
 
-  /** Of several sockets of one family: the wildcard, else the one whose address the system would choose, else the first. */
+  /**
+   * Of several sockets of one family: the wildcard, else the one whose address the system would
+   * choose, else the first.
+   */
   #byRoute(to: Endpoint, family: readonly Bound[]): Bound {
     const wildcard = family.find(({ local }) => local === null);
     if (wildcard !== undefined) return wildcard;
@@ -156,7 +189,9 @@ export class SocketSet {
   }
 }
 
-/** The address that the system would send from; null when there is no way there. Nothing is sent. */
+/**
+ * The address that the system would send from; null when there is no way there. Nothing is sent.
+ */
 function sourceFor({ address, port }: Endpoint): string | null {
   const type = address.includes(':') ? 'udp6' : 'udp4';
   const socket = createSocket({ type, lookup: lookUpNothing(type === 'udp6') });

@@ -1,9 +1,9 @@
 /**
- * One bound UDP socket: made by Node, or by the C library where there is offload (offload.ts) and then given to Node. What is sent
- * and received over it is udp.ts's.
+ * One bound UDP socket: made by Node, or by the C library where there is offload (offload.ts) and
+ * then given to Node. What is sent and received over it is udp.ts's.
  *
- * Node sends an unconnected datagram at once only if no name look-up is in the way, so look-ups are replaced by identity
- * (addresses are numeric).
+ * Node sends an unconnected datagram at once only if no name look-up is in the way, so look-ups are
+ * replaced by identity (addresses are numeric).
  */
 
 import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
@@ -38,10 +38,20 @@ export interface Bound {
 export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
-/** Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...); nothing is open then. */
-export async function bindSocket({ address, port }: UdpAddress, by: Offload | null, beside: Bound | null = null): Promise<Bound> {
+/**
+ * Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...); nothing is
+ * open then.
+ */
+export async function bindSocket(
+  { address, port }: UdpAddress,
+  by: Offload | null,
+  beside: Bound | null = null,
+): Promise<Bound> {
   const failed = (code: string | undefined): SpinesError =>
-    new SpinesError(code ?? 'EIO', `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`);
+    new SpinesError(
+      code ?? 'EIO',
+      `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`,
+    );
   let offload: OffloadSocket | null;
   try {
     // For the length of this call only: nobody else shall share the port.
@@ -54,11 +64,17 @@ export async function bindSocket({ address, port }: UdpAddress, by: Offload | nu
     beside?.offload?.share(false);
   }
   const v6 = isIP(address) === 6;
-  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: lookUpNothing(v6) });
+  const socket = createSocket({
+    type: v6 ? 'udp6' : 'udp4',
+    ipv6Only: v6,
+    lookup: lookUpNothing(v6),
+  });
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
-      socket.bind(offload === null ? { address, port, exclusive: true } : { fd: offload.fd }, () => resolve());
+      socket.bind(offload === null ? { address, port, exclusive: true } : { fd: offload.fd }, () =>
+        resolve(),
+      );
     });
   } catch (error) {
     socket.close();
@@ -81,8 +97,10 @@ export function lookUpNothing(v6: boolean): NonNullable<SocketOptions['lookup']>
 }
 
 function explain(code: string | undefined): string {
-  if (code === 'EADDRINUSE') return 'the port is in use; stop what uses it, or choose another with --listen';
-  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address; `ip address` lists those it has';
+  if (code === 'EADDRINUSE')
+    return 'the port is in use; stop what uses it, or choose another with --listen';
+  if (code === 'EADDRNOTAVAIL')
+    return 'this machine has no such address; `ip address` lists those it has';
   if (code === 'EACCES') return 'ports below 1024 need privileges; choose another with --listen';
   return code ?? 'unknown error';
 }

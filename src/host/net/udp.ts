@@ -1,14 +1,15 @@
 /**
  * UDP sockets (socket-set.ts) as a datagram sink, sending synchronously.
  *
- * What the kernel does not take Node keeps by reference: the scratch buffer is then left to it and a new one is used.
- * Beyond a bound the sink drops and counts.
+ * What the kernel does not take Node keeps by reference: the scratch buffer is then left to it and
+ * a new one is used. Beyond a bound the sink drops and counts.
  *
- * Where the system lets us (offload.ts) no datagram is fragmented: one that is longer than the device's MTU is refused, which is
- * told as such and never as a loss.
+ * Where the system lets us (offload.ts) no datagram is fragmented: one that is longer than the
+ * device's MTU is refused, which is told as such and never as a loss.
  *
- * Where the system has offload, datagrams of one turn to one peer that have the same size and the same head gather in a
- * batch, which leaves in one call at `flush`, at the latest at the end of the loop's turn; what arrives glued is cut (glued.ts). `@hot`
+ * Where the system has offload, datagrams of one turn to one peer that have the same size and the
+ * same head gather in a batch, which leaves in one call at `flush`, at the latest at the end of the
+ * loop's turn; what arrives glued is cut (glued.ts). `@hot`
  */
 
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../../core/base/datagram.ts';
@@ -28,21 +29,31 @@ export { RECEIVE_BUFFER_BYTES, type UdpAddress };
 export interface UdpEvents {
   /** Something was read from a socket; what it holds follows. */
   onRead(): void;
-  /** `bytes` belong to the callee. False when they are no datagram as they stand, and are as they were. */
+  /**
+   * `bytes` belong to the callee. False when they are no datagram as they stand, and are as they
+   * were.
+   */
   onDatagram(bytes: Uint8Array, from: Endpoint): boolean;
-  /** A datagram to that address was not sent: the kernel took none for too long ("full"), or there is no socket of that family ("noSocket"). */
+  /**
+   * A datagram to that address was not sent: the kernel took none for too long ("full"), or there
+   * is no socket of that family ("noSocket").
+   */
   onDropped(to: Endpoint, why: 'full' | 'noSocket'): void;
   /**
-   * The system refused `datagrams` to that address, and perhaps others of the same millisecond, for what has nothing to do with their size:
-   * `code` says why (no way there, a firewall of this machine, an address of ours that has gone).
+   * The system refused `datagrams` to that address, and perhaps others of the same millisecond, for
+   * what has nothing to do with their size: `code` says why (no way there, a firewall of this
+   * machine, an address of ours that has gone).
    */
   onRefused(to: Endpoint, datagrams: number, code: string): void;
   /**
-   * `datagrams` to that address were refused since they are longer than the MTU of the device that they would leave by, and perhaps others
-   * of the same millisecond. Size probes are not told.
+   * `datagrams` to that address were refused since they are longer than the MTU of the device that
+   * they would leave by, and perhaps others of the same millisecond. Size probes are not told.
    */
   onTooLong(to: Endpoint, datagrams: number): void;
-  /** From now on, or for a while, datagrams to that address leave one by one: the system refused many at once. */
+  /**
+   * From now on, or for a while, datagrams to that address leave one by one: the system refused
+   * many at once.
+   */
   onUnbatched?(to: Endpoint, code: string): void;
   /** The sink, once congested, takes datagrams again. */
   onWritable(): void;
@@ -52,7 +63,10 @@ export interface UdpEvents {
 }
 
 const SCRATCH_BYTES = 2_048;
-/** Bytes that Node may hold for the kernel before the sink calls itself congested, and before it drops. */
+/**
+ * Bytes that Node may hold for the kernel before the sink calls itself congested, and before it
+ * drops.
+ */
 const CONGESTED_BYTES = 64 * 1024;
 const QUEUED_BYTES_MAX = 2 * 1024 * 1024;
 /** Peers that are remembered for refusing batches. */
@@ -63,15 +77,27 @@ const BATCH_DATAGRAMS_MAX = 64;
 const BATCH_BYTES_MAX = 60_000;
 
 /**
- * Of what leaves singly to a peer, one datagram in so long asks how its send ended: an answer costs as much as a send, and a device
- * that refuses a size refuses the next as well.
+ * Of what leaves singly to a peer, one datagram in so long asks how its send ended: an answer costs
+ * as much as a send, and a device that refuses a size refuses the next as well.
  */
 const ASKED_EVERY_US: Micros = MILLISECOND;
 
-/** What a kernel says of a batch as such, and of no datagram alone (Linux: udp_send_skb); all else is of the way to the peer. */
-const BATCH_REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'EIO', 'EOPNOTSUPP', 'ENOPROTOOPT', 'ENOTSUP']);
+/**
+ * What a kernel says of a batch as such, and of no datagram alone (Linux: udp_send_skb); all else
+ * is of the way to the peer.
+ */
+const BATCH_REFUSALS: ReadonlySet<string> = new Set([
+  'EINVAL',
+  'EIO',
+  'EOPNOTSUPP',
+  'ENOPROTOOPT',
+  'ENOTSUP',
+]);
 
-/** After so many datagrams that left one by one, a batch is tried again where a smaller MTU may have been why one was refused. */
+/**
+ * After so many datagrams that left one by one, a batch is tried again where a smaller MTU may have
+ * been why one was refused.
+ */
 const UNBATCHED_FOR = 10_000;
 
 export class UdpSink implements DatagramSink {
@@ -84,7 +110,10 @@ export class UdpSink implements DatagramSink {
   readonly #events: UdpEvents;
   readonly #sockets: SocketSet;
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-  /** Beginnings of the scratch buffer by their length, made when first needed: Node makes one for each call otherwise. */
+  /**
+   * Beginnings of the scratch buffer by their length, made when first needed: Node makes one for
+   * each call otherwise.
+   */
   #views: Buffer[] = [];
   #batch = NO_BATCH;
   #batchTo: Endpoint | null = null;
@@ -94,7 +123,10 @@ export class UdpSink implements DatagramSink {
   #batchEnd = 0;
   /** What nobody flushes leaves after what the loop has to do now. */
   #flushScheduled = false;
-  /** Peers to whom a batch could not be sent (IPsec, a device without checksums): theirs leave one by one, so many. */
+  /**
+   * Peers to whom a batch could not be sent (IPsec, a device without checksums): theirs leave one
+   * by one, so many.
+   */
   readonly #unbatched = new Map<string, number>();
   /** When a send to a peer last asked how it ended. */
   readonly #askedAt = new WeakMap<Endpoint, Micros>();
@@ -102,7 +134,8 @@ export class UdpSink implements DatagramSink {
   readonly #onSent = (error: NodeJS.ErrnoException | null): void => {
     // What to do about an unreachable network or a refused port is the link's.
     if (error === null) return;
-    const { code = 'EIO', address, port } = error as SendError, to = makeEndpoint(address, port);
+    const { code = 'EIO', address, port } = error as SendError,
+      to = makeEndpoint(address, port);
     if (code === 'EMSGSIZE') this.#events.onTooLong(to, 1);
     else {
       this.#sockets.suspect();
@@ -115,19 +148,35 @@ export class UdpSink implements DatagramSink {
   /** `offload`: null = one system call for each datagram. */
   constructor(events: UdpEvents, offload: Offload | null = null) {
     this.#events = events;
-    this.#sockets = new SocketSet(offload, { onOpen: (bound) => this.#onOpen(bound), onClosing: () => this.flush() });
-    this.#glued = new GluedReader(events.opener ?? BY_HEADS, () => stopwatch.now(), (bytes, from) => events.onDatagram(bytes, from));
+    this.#sockets = new SocketSet(offload, {
+      onOpen: (bound) => this.#onOpen(bound),
+      onClosing: () => this.flush(),
+    });
+    this.#glued = new GluedReader(
+      events.opener ?? BY_HEADS,
+      () => stopwatch.now(),
+      (bytes, from) => events.onDatagram(bytes, from),
+    );
     if (offload?.batches === true) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
   }
 
   /** True when all sockets have offload. */
   get offloaded(): boolean {
-    return this.#sockets.configured.length > 0 && this.#sockets.configured.every(({ batches }) => batches);
+    return (
+      this.#sockets.configured.length > 0 &&
+      this.#sockets.configured.every(({ batches }) => batches)
+    );
   }
 
-  /** True when no socket lets a datagram be fragmented: only then do sizes that arrive say what a path carries. */
+  /**
+   * True when no socket lets a datagram be fragmented: only then do sizes that arrive say what a
+   * path carries.
+   */
   get dontFragment(): boolean {
-    return this.#sockets.configured.length > 0 && this.#sockets.configured.every(({ offload }) => offload?.dontFragment === true);
+    return (
+      this.#sockets.configured.length > 0 &&
+      this.#sockets.configured.every(({ offload }) => offload?.dontFragment === true)
+    );
   }
 
   /** Throws SpinesError with the system's code (EADDRINUSE, EADDRNOTAVAIL, EACCES ...). */
@@ -146,7 +195,8 @@ export class UdpSink implements DatagramSink {
       else this.#events.onDatagram(bytes, from);
     });
     const granted = socket.getRecvBufferSize();
-    this.receiveBufferBytes = this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
+    this.receiveBufferBytes =
+      this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
   }
 
   /** Looks at once which addresses this machine has; it does every second. */
@@ -188,7 +238,14 @@ export class UdpSink implements DatagramSink {
       return;
     }
     if (this.#leavesSingly(to, datagrams) || !this.#cutAt(bound, this.#batchSegment)) {
-      for (let at = 0; at < this.#batchEnd; at += this.#batchSegment) this.#sendOne(bound, to, this.#batch, at, Math.min(this.#batchEnd, at + this.#batchSegment));
+      for (let at = 0; at < this.#batchEnd; at += this.#batchSegment)
+        this.#sendOne(
+          bound,
+          to,
+          this.#batch,
+          at,
+          Math.min(this.#batchEnd, at + this.#batchSegment),
+        );
       return;
     }
     this.batches += 1;
@@ -231,7 +288,13 @@ export class UdpSink implements DatagramSink {
   }
 
   #fits(to: Endpoint, bytes: Uint8Array, length: number): boolean {
-    if (to !== this.#batchTo || length > this.#batchSegment || this.#batchDatagrams >= BATCH_DATAGRAMS_MAX || this.#batchEnd + length > BATCH_BYTES_MAX) return false;
+    if (
+      to !== this.#batchTo ||
+      length > this.#batchSegment ||
+      this.#batchDatagrams >= BATCH_DATAGRAMS_MAX ||
+      this.#batchEnd + length > BATCH_BYTES_MAX
+    )
+      return false;
     for (let i = 0; i < SAME_HEAD_BYTES; i += 1) if (bytes[i] !== this.#batch[i]) return false;
     return true;
   }
@@ -247,16 +310,27 @@ export class UdpSink implements DatagramSink {
   #sendOne(bound: Bound, to: Endpoint, bytes: Uint8Array, start: number, end: number): void {
     const { socket } = bound;
     const length = end - start;
-    if ((this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) || !this.#wholeUpTo(bound, length)) {
+    if (
+      (this.congested && socket.getSendQueueSize() > QUEUED_BYTES_MAX) ||
+      !this.#wholeUpTo(bound, length)
+    ) {
       this.#events.onDropped(to, 'full');
       return;
     }
     const view = (this.#views[length] ??= this.#scratch.subarray(0, length));
-    // The whole of a link's buffer fits, and what lies behind the datagram does no harm; a view would cost more.
+    // The whole of a link's buffer fits, and what lies behind the datagram does no harm; a view
+    // would cost more.
     if (start === 0 && bytes.length <= SCRATCH_BYTES) this.#scratch.set(bytes);
     else view.set(bytes.subarray(start, end));
-    // What every path carries need not ask, and the probe of a size is sent to see whether it arrives.
-    if (length > DATAGRAM_BYTES_MIN && bound.offload !== null && !isSizeProbe(view) && this.#mayAsk(to)) socket.send(view, to.port, to.address, this.#onSent);
+    // What every path carries need not ask, and the probe of a size is sent to see whether it
+    // arrives.
+    if (
+      length > DATAGRAM_BYTES_MIN &&
+      bound.offload !== null &&
+      !isSizeProbe(view) &&
+      this.#mayAsk(to)
+    )
+      socket.send(view, to.port, to.address, this.#onSent);
     else socket.send(view, to.port, to.address);
     const queued = socket.getSendQueueSize();
     if (queued > 0) {
@@ -267,18 +341,21 @@ export class UdpSink implements DatagramSink {
   }
 
   #mayAsk(to: Endpoint): boolean {
-    const now = stopwatch.now(), last = this.#askedAt.get(to);
+    const now = stopwatch.now(),
+      last = this.#askedAt.get(to);
     if (last !== undefined && now - last < ASKED_EVERY_US) return false;
     this.#askedAt.set(to, now);
     return true;
   }
 
   /**
-   * Makes a send of `length` leave as one datagram. False when it would be cut, and something that the kernel is to cut waits. A segment
-   * that is larger than a path's MTU makes some kernels refuse the smallest send: it never stays behind.
+   * Makes a send of `length` leave as one datagram. False when it would be cut, and something that
+   * the kernel is to cut waits. A segment that is larger than a path's MTU makes some kernels
+   * refuse the smallest send: it never stays behind.
    */
   #wholeUpTo(bound: Bound, length: number): boolean {
-    if (bound.segment === 0 || (length <= bound.segment && bound.segment <= DATAGRAM_BYTES_MIN)) return true;
+    if (bound.segment === 0 || (length <= bound.segment && bound.segment <= DATAGRAM_BYTES_MIN))
+      return true;
     return this.#cutAt(bound, 0) || length <= bound.segment;
   }
 
@@ -291,7 +368,12 @@ export class UdpSink implements DatagramSink {
     return true;
   }
 
-  #onBatchRefused(to: Endpoint, datagrams: number, segment: number, { code }: NodeJS.ErrnoException): void {
+  #onBatchRefused(
+    to: Endpoint,
+    datagrams: number,
+    segment: number,
+    { code }: NodeJS.ErrnoException,
+  ): void {
     if (code === 'EMSGSIZE') {
       this.#events.onTooLong(to, datagrams);
       return;
@@ -303,7 +385,10 @@ export class UdpSink implements DatagramSink {
     if (this.#unbatched.size >= UNBATCHED_MAX) this.#unbatched.clear();
     // Kernels before 6.14 say EINVAL of an MTU too: what leaves one by one shows it.
     if (!this.#unbatched.has(to.key)) this.#events.onUnbatched?.(to, code ?? 'EIO');
-    this.#unbatched.set(to.key, code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity);
+    this.#unbatched.set(
+      to.key,
+      code === 'EINVAL' && segment > DATAGRAM_BYTES_MIN ? UNBATCHED_FOR : Infinity,
+    );
   }
 
   close(): Promise<void> {

@@ -1,17 +1,29 @@
 /**
  * The primitives by node:crypto (OpenSSL): what daemons seal datagrams and verify signatures with.
  *
- * OpenSSL's Ed25519 takes public keys that keys.ts refuses: coordinates of 2^255 - 19 and more, "minus zero", and
- * points of small order. Keys from certificates were refused earlier (isSigningKey), and `verify` refuses them once more, so
- * that whatever is accepted here noblePrimitives accepts too. The reverse has one exception: noble multiplies the equation
- * by the cofactor (RFC 8032, 5.1.7) and OpenSSL does not, so a signature with a part of small order, which nobody but the
- * holder of the key can make, passes there and not here.
+ * OpenSSL's Ed25519 takes public keys that keys.ts refuses: coordinates of 2^255 - 19 and more,
+ * "minus zero", and points of small order. Keys from certificates were refused earlier
+ * (isSigningKey), and `verify` refuses them once more, so that whatever is accepted here
+ * noblePrimitives accepts too. The reverse has one exception: noble multiplies the equation by the
+ * cofactor (RFC 8032, 5.1.7) and OpenSSL does not, so a signature with a part of small order, which
+ * nobody but the holder of the key can make, passes there and not here.
  *
  * Nothing here throws for what came from the network.
  */
 
 import {
-  createCipheriv, createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, diffieHellman, sign, verify, type CipherGCMTypes, type KeyObject,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  sign,
+  verify,
+  type CipherGCMTypes,
+  type KeyObject,
 } from 'node:crypto';
 
 import { assert } from '../../core/base/assert.ts';
@@ -19,7 +31,9 @@ import { equalBytes } from '../../core/base/bytes.ts';
 import { isExchangeKey, isSigningKey } from '../../core/crypto/keys.ts';
 import type { Primitives, Sealer } from '../../core/crypto/primitives.ts';
 
-const KEY_BYTES = 32, SIGNATURE_BYTES = 64, TAG_BYTES = 16;
+const KEY_BYTES = 32,
+  SIGNATURE_BYTES = 64,
+  TAG_BYTES = 16;
 const CIPHER = 'chacha20-poly1305';
 const AES: CipherGCMTypes = 'aes-256-gcm';
 const CIPHER_OPTIONS = { authTagLength: TAG_BYTES };
@@ -59,7 +73,9 @@ export const nodePrimitives: Primitives = {
     if (peer.length !== KEY_BYTES) return null;
     const own = privateKey('X25519', secret);
     try {
-      return plainBytes(diffieHellman({ privateKey: own, publicKey: importPublic('X25519', peer) }));
+      return plainBytes(
+        diffieHellman({ privateKey: own, publicKey: importPublic('X25519', peer) }),
+      );
     } catch {
       // OpenSSL refuses to give a secret that is all zero.
       return null;
@@ -95,7 +111,12 @@ export const nodePrimitives: Primitives = {
 };
 
 /** ChaCha20-Poly1305 (RFC 8439, 2.8) with any nonce of 12 bytes. */
-export function nodeEncrypt(key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, plain: Uint8Array): Uint8Array {
+export function nodeEncrypt(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  associated: Uint8Array,
+  plain: Uint8Array,
+): Uint8Array {
   const cipher = createCipheriv(CIPHER, key, nonce, CIPHER_OPTIONS);
   cipher.setAAD(associated, { plaintextLength: plain.length });
   const out = new Uint8Array(plain.length + TAG_BYTES);
@@ -106,7 +127,12 @@ export function nodeEncrypt(key: Uint8Array, nonce: Uint8Array, associated: Uint
 }
 
 /** The reverse; null when the tag is wrong. */
-export function nodeDecrypt(key: Uint8Array, nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array): Uint8Array | null {
+export function nodeDecrypt(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  associated: Uint8Array,
+  sealed: Uint8Array,
+): Uint8Array | null {
   const tag = sealed.length - TAG_BYTES;
   if (tag < 0) return null;
   const cipher = createDecipheriv(CIPHER, key, nonce, CIPHER_OPTIONS);
@@ -183,7 +209,10 @@ function isGenuine(cipher: { final(): Uint8Array }): boolean {
   }
 }
 
-/** Noise 12.3: four zero bytes and the number as u64, little endian. One buffer for all: Node copies it. */
+/**
+ * Noise 12.3: four zero bytes and the number as u64, little endian. One buffer for all: Node copies
+ * it.
+ */
 function nonceOf(number: number): Buffer {
   nonce.writeUInt32LE(number % 0x1_0000_0000, 4);
   nonce.writeUInt32LE(Math.floor(number / 0x1_0000_0000), 8);
@@ -200,8 +229,14 @@ interface Imported<T> {
   readonly key: T;
 }
 
-/** By the array that the caller holds the key in: an import costs as much as using it once, and ends with that array. */
-const secrets: Record<Curve, WeakMap<Uint8Array, Imported<KeyObject>>> = { Ed25519: new WeakMap(), X25519: new WeakMap() };
+/**
+ * By the array that the caller holds the key in: an import costs as much as using it once, and ends
+ * with that array.
+ */
+const secrets: Record<Curve, WeakMap<Uint8Array, Imported<KeyObject>>> = {
+  Ed25519: new WeakMap(),
+  X25519: new WeakMap(),
+};
 const verifying = new WeakMap<Uint8Array, Imported<KeyObject | null>>();
 
 function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
@@ -215,7 +250,11 @@ function verifyingKey(key: Uint8Array): KeyObject | null {
   return remembered(verifying, key, () => (isRefused(key) ? null : importPublic('Ed25519', key)));
 }
 
-function remembered<T>(held: WeakMap<Uint8Array, Imported<T>>, bytes: Uint8Array, make: () => T): T {
+function remembered<T>(
+  held: WeakMap<Uint8Array, Imported<T>>,
+  bytes: Uint8Array,
+  make: () => T,
+): T {
   const known = held.get(bytes);
   if (known !== undefined && equalBytes(known.bytes, bytes)) return known.key;
   const key = make();
@@ -224,14 +263,25 @@ function remembered<T>(held: WeakMap<Uint8Array, Imported<T>>, bytes: Uint8Array
 }
 
 /** RFC 8410, 7: a PKCS #8 document around 32 secret bytes. */
-const PKCS8 = { Ed25519: Buffer.from('302e020100300506032b657004220420', 'hex'), X25519: Buffer.from('302e020100300506032b656e04220420', 'hex') };
+const PKCS8 = {
+  Ed25519: Buffer.from('302e020100300506032b657004220420', 'hex'),
+  X25519: Buffer.from('302e020100300506032b656e04220420', 'hex'),
+};
 
 function importPrivate(curve: Curve, secret: Uint8Array): KeyObject {
   try {
-    // A JWK costs a tenth of a PKCS #8 document. Its public half must be text; Node computes its own.
-    return createPrivateKey({ key: { kty: 'OKP', crv: curve, x: '', d: base64url(secret) }, format: 'jwk' });
+    // A JWK costs a tenth of a PKCS #8 document. Its public half must be text; Node computes its
+    // own.
+    return createPrivateKey({
+      key: { kty: 'OKP', crv: curve, x: '', d: base64url(secret) },
+      format: 'jwk',
+    });
   } catch {
-    return createPrivateKey({ key: Buffer.concat([PKCS8[curve], secret]), format: 'der', type: 'pkcs8' });
+    return createPrivateKey({
+      key: Buffer.concat([PKCS8[curve], secret]),
+      format: 'der',
+      type: 'pkcs8',
+    });
   }
 }
 
@@ -248,18 +298,27 @@ function isRefused(key: Uint8Array): boolean {
   const y = Uint8Array.from(key);
   y[31] = y[31]! & 0x7f;
   // 2^255 - 19 and more: the coordinate has a shorter form.
-  if (y[31] === 0x7f && y[0]! >= 0xed && y.subarray(1, 31).every((byte) => byte === 0xff)) return true;
+  if (y[31] === 0x7f && y[0]! >= 0xed && y.subarray(1, 31).every((byte) => byte === 0xff))
+    return true;
   return SMALL_ORDER.some((small) => equalBytes(small, y));
 }
 
-/** The y of the eight points whose order divides 8: 1, -1, 0 (order 4) and two of order 8. "Minus zero" has y = 1 or -1. */
+/**
+ * The y of the eight points whose order divides 8: 1, -1, 0 (order 4) and two of order 8. "Minus
+ * zero" has y = 1 or -1.
+ */
 const SMALL_ORDER = [
-  '0100000000000000000000000000000000000000000000000000000000000000', 'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  '0000000000000000000000000000000000000000000000000000000000000000', 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
   '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
 ].map((text) => Uint8Array.from(Buffer.from(text, 'hex')));
 
-/** A Buffer's `slice` shares memory where that of other arrays copies: nobody outside should meet one. */
+/**
+ * A Buffer's `slice` shares memory where that of other arrays copies: nobody outside should meet
+ * one.
+ */
 function plainBytes(buffer: Buffer): Uint8Array {
   return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }

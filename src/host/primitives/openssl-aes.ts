@@ -1,9 +1,13 @@
 /**
- * AES-256-GCM by the OpenSSL that Node itself is linked with, called through the optional package koffi, where the processor has instructions for it:
- * a packet costs a third of what ChaCha20-Poly1305 costs it by libsodium's binding, and a tenth of the same cipher by node:crypto, which makes objects.
+ * AES-256-GCM by the OpenSSL that Node itself is linked with, called through the optional package
+ * koffi, where the processor has instructions for it: a packet costs a third of what
+ * ChaCha20-Poly1305 costs it by libsodium's binding, and a tenth of the same cipher by node:crypto,
+ * which makes objects.
  *
- * Buffers are named to OpenSSL by address: those of memory that is an ArrayBuffer's own, which neither moves nor goes while it is held here.
- * Nothing is called for a key before its first packet; the memory that OpenSSL holds for one is wiped and freed when nobody has the sealer any more. `@hot`
+ * Buffers are named to OpenSSL by address: those of memory that is an ArrayBuffer's own, which
+ * neither moves nor goes while it is held here. Nothing is called for a key before its first
+ * packet; the memory that OpenSSL holds for one is wiped and freed when nobody has the sealer any
+ * more. `@hot`
  */
 
 import { readFileSync } from 'node:fs';
@@ -36,12 +40,18 @@ interface Evp {
   readonly openFinal: Native;
 }
 
-const KEY_BYTES = 32, NONCE_BYTES = 12, TAG_BYTES = 16;
+const KEY_BYTES = 32,
+  NONCE_BYTES = 12,
+  TAG_BYTES = 16;
 /** EVP_CTRL_AEAD_GET_TAG and _SET_TAG of evp.h. */
-const GET_TAG = 0x10, SET_TAG = 0x11;
+const GET_TAG = 0x10,
+  SET_TAG = 0x11;
 const POINTER = 'uintptr_t';
 
-/** Makes sealers; null where there is no koffi, no such OpenSSL, or no instructions, or where its bytes are not node:crypto's. */
+/**
+ * Makes sealers; null where there is no koffi, no such OpenSSL, or no instructions, or where its
+ * bytes are not node:crypto's.
+ */
 export function findFastAes(): ((key: Uint8Array) => Sealer) | null {
   try {
     if (!hasAesInstructions()) return null;
@@ -57,13 +67,18 @@ function hasAesInstructions(): boolean {
   if (process.platform === 'darwin') return true;
   if (process.platform !== 'linux') return false;
   const text = readFileSync('/proc/cpuinfo', 'utf8');
-  return /^(?:flags|Features)\s*:.*\baes\b/m.test(text) && /^(?:flags|Features)\s*:.*\b(?:pclmulqdq|pmull)\b/m.test(text);
+  return (
+    /^(?:flags|Features)\s*:.*\baes\b/m.test(text) &&
+    /^(?:flags|Features)\s*:.*\b(?:pclmulqdq|pmull)\b/m.test(text)
+  );
 }
 
 function load(): Evp {
   const koffi = createRequire(import.meta.url)('koffi') as Koffi;
   const openssl = koffi.load(null);
-  const init = [POINTER, POINTER, POINTER, POINTER, POINTER], update = [POINTER, POINTER, POINTER, POINTER, 'int'], final = [POINTER, POINTER, POINTER];
+  const init = [POINTER, POINTER, POINTER, POINTER, POINTER],
+    update = [POINTER, POINTER, POINTER, POINTER, 'int'],
+    final = [POINTER, POINTER, POINTER];
   return {
     koffi,
     cipher: openssl.func('EVP_aes_256_gcm', POINTER, [])(),
@@ -79,14 +94,20 @@ function load(): Evp {
   };
 }
 
-/** What a call reads and writes beside the packet: nonce, length of the output, and a key while it is set. */
+/**
+ * What a call reads and writes beside the packet: nonce, length of the output, and a key while it
+ * is set.
+ */
 const small = new Uint8Array(new ArrayBuffer(128));
-const NONCE = 0, LENGTH = 16, KEY = 32;
+const NONCE = 0,
+  LENGTH = 16,
+  KEY = 32;
 const smallView = new DataView(small.buffer);
 let smallAt = 0;
 
 /** Where the memory begins that was used last: nearly always that of the time before. */
-let lastBuffer: ArrayBufferLike | null = null, lastAt = 0;
+let lastBuffer: ArrayBufferLike | null = null,
+  lastAt = 0;
 
 function addressOf(koffi: Koffi, bytes: Uint8Array): number {
   const { buffer } = bytes;
@@ -103,7 +124,11 @@ function setNonce(number: number): void {
   smallView.setUint32(NONCE + 8, Math.floor(number / 0x1_0000_0000), true);
 }
 
-const freed = new FinalizationRegistry<{ readonly evp: Evp; readonly context: number }>(({ evp, context }) => { evp.free(context); });
+const freed = new FinalizationRegistry<{ readonly evp: Evp; readonly context: number }>(
+  ({ evp, context }) => {
+    evp.free(context);
+  },
+);
 
 class EvpAesSealer implements Sealer {
   readonly #evp: Evp;
@@ -133,11 +158,17 @@ class EvpAesSealer implements Sealer {
   seal(number: number, bytes: Uint8Array, head: number, end: number): void {
     assert(head <= end && end + TAG_BYTES <= bytes.length, 'there is room for the tag');
     const evp = this.#evp;
-    const context = this.#sealing ||= this.#context(evp.sealInit);
-    const at = addressOf(evp.koffi, bytes), length = smallAt + LENGTH, tag = at + end;
+    const context = (this.#sealing ||= this.#context(evp.sealInit));
+    const at = addressOf(evp.koffi, bytes),
+      length = smallAt + LENGTH,
+      tag = at + end;
     setNonce(number);
-    const done = evp.sealInit(context, 0, 0, 0, smallAt + NONCE) & evp.sealUpdate(context, 0, length, at, head)
-      & evp.sealUpdate(context, at + head, length, at + head, end - head) & evp.sealFinal(context, tag, length) & evp.control(context, GET_TAG, TAG_BYTES, tag);
+    const done =
+      evp.sealInit(context, 0, 0, 0, smallAt + NONCE) &
+      evp.sealUpdate(context, 0, length, at, head) &
+      evp.sealUpdate(context, at + head, length, at + head, end - head) &
+      evp.sealFinal(context, tag, length) &
+      evp.control(context, GET_TAG, TAG_BYTES, tag);
     assert(done === 1, 'OpenSSL seals');
   }
 
@@ -145,13 +176,20 @@ class EvpAesSealer implements Sealer {
     const tagAt = end - TAG_BYTES;
     if (tagAt < head || end > bytes.length) return false;
     const evp = this.#evp;
-    const context = this.#opening ||= this.#context(evp.openInit);
-    const at = addressOf(evp.koffi, bytes), length = smallAt + LENGTH, text = at + head;
+    const context = (this.#opening ||= this.#context(evp.openInit));
+    const at = addressOf(evp.koffi, bytes),
+      length = smallAt + LENGTH,
+      text = at + head;
     setNonce(number);
     if (
-      (evp.openInit(context, 0, 0, 0, smallAt + NONCE) & evp.openUpdate(context, 0, length, at, head) & evp.openUpdate(context, text, length, text, tagAt - head)
-        & evp.control(context, SET_TAG, TAG_BYTES, at + tagAt) & evp.openFinal(context, at + tagAt, length)) === 1
-    ) return true;
+      (evp.openInit(context, 0, 0, 0, smallAt + NONCE) &
+        evp.openUpdate(context, 0, length, at, head) &
+        evp.openUpdate(context, text, length, text, tagAt - head) &
+        evp.control(context, SET_TAG, TAG_BYTES, at + tagAt) &
+        evp.openFinal(context, at + tagAt, length)) ===
+      1
+    )
+      return true;
     // What does not open is left as it was: the key stream once more takes back what it did.
     evp.openInit(context, 0, 0, 0, smallAt + NONCE);
     evp.openUpdate(context, text, length, text, tagAt - head);
@@ -161,17 +199,26 @@ class EvpAesSealer implements Sealer {
 
 /** Gives the bytes that node:crypto gives, and refuses what is altered. */
 function isSound(make: (key: Uint8Array) => Sealer): boolean {
-  const key = Uint8Array.from({ length: KEY_BYTES }, (_, i) => 7 * i), head = NONCE_BYTES;
-  const ours = make(key), reference = new NodeAesSealer(key);
+  const key = Uint8Array.from({ length: KEY_BYTES }, (_, i) => 7 * i),
+    head = NONCE_BYTES;
+  const ours = make(key),
+    reference = new NodeAesSealer(key);
   for (const size of [0, 1, 15, 16, 100, 1_400]) {
-    const a = Uint8Array.from({ length: head + size + TAG_BYTES }, (_, i) => i), b = a.slice(), plain = a.slice(0, head + size), number = 2 ** 40 + size;
+    const a = Uint8Array.from({ length: head + size + TAG_BYTES }, (_, i) => i),
+      b = a.slice(),
+      plain = a.slice(0, head + size),
+      number = 2 ** 40 + size;
     ours.seal(number, a, head, head + size);
     reference.seal(number, b, head, head + size);
     if (Buffer.compare(a, b) !== 0) return false;
     a[a.length - 1]! ^= 1;
     const forged = a.slice();
     if (ours.open(number, a, head, a.length) || Buffer.compare(a, forged) !== 0) return false;
-    if (!ours.open(number, b, head, b.length) || Buffer.compare(b.subarray(0, head + size), plain) !== 0) return false;
+    if (
+      !ours.open(number, b, head, b.length) ||
+      Buffer.compare(b.subarray(0, head + size), plain) !== 0
+    )
+      return false;
   }
   return true;
 }

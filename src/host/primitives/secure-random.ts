@@ -6,4 +6,8 @@ import { randomFillSync } from 'node:crypto';
 
 import type { SecureRandom } from '../../core/base/rng.ts';
 
-export const secureRandom: SecureRandom = { fill: (out) => { randomFillSync(out); } };
+export const secureRandom: SecureRandom = {
+  fill: (out) => {
+    randomFillSync(out);
+  },
+};

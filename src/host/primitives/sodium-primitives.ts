@@ -1,9 +1,11 @@
 /**
- * The primitives by libsodium, where the optional package sodium-native is installed and loads: three to four times as
- * fast as node:crypto for what datagrams need, as it takes no object per call.
+ * The primitives by libsodium, where the optional package sodium-native is installed and loads:
+ * three to four times as fast as node:crypto for what datagrams need, as it takes no object per
+ * call.
  *
- * libsodium's Ed25519 refuses all keys that keys.ts refuses, and multiplies by no cofactor, as OpenSSL. HMAC is node:crypto's.
- * The binding checks lengths by throwing: lengths from the network are checked before it is called.
+ * libsodium's Ed25519 refuses all keys that keys.ts refuses, and multiplies by no cofactor, as
+ * OpenSSL. HMAC is node:crypto's. The binding checks lengths by throwing: lengths from the network
+ * are checked before it is called.
  */
 
 import { createRequire } from 'node:module';
@@ -14,16 +16,38 @@ import { nodePrimitives } from './node-primitives.ts';
 
 /** What is used of sodium-native, which has no types of its own. */
 export interface Sodium {
-  crypto_aead_chacha20poly1305_ietf_encrypt_detached(c: Uint8Array, mac: Uint8Array, m: Uint8Array, ad: Uint8Array, nsec: null, npub: Uint8Array, key: Uint8Array): number;
-  crypto_aead_chacha20poly1305_ietf_decrypt_detached(m: Uint8Array, nsec: null, c: Uint8Array, mac: Uint8Array, ad: Uint8Array, npub: Uint8Array, key: Uint8Array): void;
+  crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+    c: Uint8Array,
+    mac: Uint8Array,
+    m: Uint8Array,
+    ad: Uint8Array,
+    nsec: null,
+    npub: Uint8Array,
+    key: Uint8Array,
+  ): number;
+  crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+    m: Uint8Array,
+    nsec: null,
+    c: Uint8Array,
+    mac: Uint8Array,
+    ad: Uint8Array,
+    npub: Uint8Array,
+    key: Uint8Array,
+  ): void;
   crypto_hash_sha256(out: Uint8Array, input: Uint8Array): void;
   crypto_scalarmult(q: Uint8Array, n: Uint8Array, p: Uint8Array): void;
   crypto_scalarmult_base(q: Uint8Array, n: Uint8Array): void;
   crypto_sign_detached(signature: Uint8Array, message: Uint8Array, secretKey: Uint8Array): void;
-  crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  crypto_sign_verify_detached(
+    signature: Uint8Array,
+    message: Uint8Array,
+    publicKey: Uint8Array,
+  ): boolean;
 }
 
-const KEY_BYTES = 32, SIGNATURE_BYTES = 64, TAG_BYTES = 16;
+const KEY_BYTES = 32,
+  SIGNATURE_BYTES = 64,
+  TAG_BYTES = 16;
 const PACKAGE = 'sodium-native';
 
 /** Null where it is not installed, or has no binary for this platform. */
@@ -49,7 +73,13 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
     encrypt(key, number, associated, plain) {
       const out = new Uint8Array(plain.length + TAG_BYTES);
       sodium.crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-        out.subarray(0, plain.length), out.subarray(plain.length), plain, associated, null, nonceOf(number), key,
+        out.subarray(0, plain.length),
+        out.subarray(plain.length),
+        plain,
+        associated,
+        null,
+        nonceOf(number),
+        key,
       );
       return out;
     },
@@ -87,7 +117,10 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
     },
 
     sign(message, secret, publicKey) {
-      assert(secret.length === KEY_BYTES && publicKey.length === KEY_BYTES, 'signing keys have 32 bytes');
+      assert(
+        secret.length === KEY_BYTES && publicKey.length === KEY_BYTES,
+        'signing keys have 32 bytes',
+      );
       const out = new Uint8Array(SIGNATURE_BYTES);
       const pair = new Uint8Array(2 * KEY_BYTES);
       pair.set(secret, 0);
@@ -98,12 +131,18 @@ export function sodiumPrimitives(sodium: Sodium): Primitives {
     },
 
     verify(message, signature, publicKey) {
-      return signature.length === SIGNATURE_BYTES && publicKey.length === KEY_BYTES && sodium.crypto_sign_verify_detached(signature, message, publicKey);
+      return (
+        signature.length === SIGNATURE_BYTES &&
+        publicKey.length === KEY_BYTES &&
+        sodium.crypto_sign_verify_detached(signature, message, publicKey)
+      );
     },
   };
 }
 
-/** The parts of a datagram in a buffer that is used again and again; libsodium wants a view of each. */
+/**
+ * The parts of a datagram in a buffer that is used again and again; libsodium wants a view of each.
+ */
 interface Parts {
   readonly bytes: Uint8Array;
   readonly head: number;
@@ -115,7 +154,9 @@ interface Parts {
   readonly untagged: Uint8Array;
 }
 
-/** Views of what was sealed or opened last, so that traffic of few sizes makes none. A power of two. */
+/**
+ * Views of what was sealed or opened last, so that traffic of few sizes makes none. A power of two.
+ */
 const PARTS_KEPT = 32;
 
 class PartsCache {
@@ -126,14 +167,24 @@ class PartsCache {
   of(bytes: Uint8Array, head: number, end: number): Parts {
     const row = end & (PARTS_KEPT - 1);
     const known = this.#parts[row];
-    if (known !== undefined && known.bytes === bytes && known.end === end && known.head === head) return known;
-    return this.#parts[row] = {
-      bytes, head, end, associated: bytes.subarray(0, head), text: bytes.subarray(head, end), tag: bytes.subarray(end, end + TAG_BYTES), untagged: bytes.subarray(0, end),
-    };
+    if (known !== undefined && known.bytes === bytes && known.end === end && known.head === head)
+      return known;
+    return (this.#parts[row] = {
+      bytes,
+      head,
+      end,
+      associated: bytes.subarray(0, head),
+      text: bytes.subarray(head, end),
+      tag: bytes.subarray(end, end + TAG_BYTES),
+      untagged: bytes.subarray(0, end),
+    });
   }
 }
 
-/** Arrived datagrams are opened here, where the views are, and copied back: every one comes in memory of its own. */
+/**
+ * Arrived datagrams are opened here, where the views are, and copied back: every one comes in
+ * memory of its own.
+ */
 const ARRIVED = new Uint8Array(2_048);
 const arrivedParts = new PartsCache();
 
@@ -150,7 +201,15 @@ class SodiumSealer implements Sealer {
 
   seal(number: number, bytes: Uint8Array, head: number, end: number): void {
     const { text, tag, associated } = this.#parts.of(bytes, head, end);
-    this.#sodium.crypto_aead_chacha20poly1305_ietf_encrypt_detached(text, tag, text, associated, null, nonceOf(number), this.#key);
+    this.#sodium.crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+      text,
+      tag,
+      text,
+      associated,
+      null,
+      nonceOf(number),
+      this.#key,
+    );
   }
 
   open(number: number, bytes: Uint8Array, head: number, end: number): boolean {
@@ -159,7 +218,17 @@ class SodiumSealer implements Sealer {
     if (bytes.length > ARRIVED.length) {
       // libsodium leaves zeros where something does not open.
       const text = bytes.slice(head, tagAt);
-      if (!opens(this.#sodium, text, bytes.subarray(tagAt, end), bytes.subarray(0, head), number, this.#key)) return false;
+      if (
+        !opens(
+          this.#sodium,
+          text,
+          bytes.subarray(tagAt, end),
+          bytes.subarray(0, head),
+          number,
+          this.#key,
+        )
+      )
+        return false;
       bytes.set(text, head);
       return true;
     }
@@ -172,16 +241,34 @@ class SodiumSealer implements Sealer {
 }
 
 /** In place: `text` is what was sealed, afterwards the plain text. */
-function opens(sodium: Sodium, text: Uint8Array, tag: Uint8Array, associated: Uint8Array, number: number, key: Uint8Array): boolean {
+function opens(
+  sodium: Sodium,
+  text: Uint8Array,
+  tag: Uint8Array,
+  associated: Uint8Array,
+  number: number,
+  key: Uint8Array,
+): boolean {
   try {
-    sodium.crypto_aead_chacha20poly1305_ietf_decrypt_detached(text, null, text, tag, associated, nonceOf(number), key);
+    sodium.crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+      text,
+      null,
+      text,
+      tag,
+      associated,
+      nonceOf(number),
+      key,
+    );
     return true;
   } catch {
     return false;
   }
 }
 
-/** Noise 12.3: four zero bytes and the number as u64, little endian. One buffer for all: it is read during the call only. */
+/**
+ * Noise 12.3: four zero bytes and the number as u64, little endian. One buffer for all: it is read
+ * during the call only.
+ */
 function nonceOf(number: number): Uint8Array {
   nonceView.setUint32(4, number % 0x1_0000_0000, true);
   nonceView.setUint32(8, Math.floor(number / 0x1_0000_0000), true);

@@ -1,10 +1,11 @@
 /**
  * Adversaries of a simulated world: nodes that conspire, each with full power over itself.
  *
- * Owns who they are, what they share and their hands: they read and change what comes to them, send any bytes over their
- * links, use their own keys, hold tunnels to each other, and know at once what the others know. They can't break primitives
- * nor speak for a node that is not one of them. What they do by name is adversary-deeds.ts's; deeds that a daemon can do
- * alone are core/operator/misbehaviour.ts's. Used by run-virtual.ts and by tests.
+ * Owns who they are, what they share and their hands: they read and change what comes to them, send
+ * any bytes over their links, use their own keys, hold tunnels to each other, and know at once what
+ * the others know. They can't break primitives nor speak for a node that is not one of them. What
+ * they do by name is adversary-deeds.ts's; deeds that a daemon can do alone are
+ * core/operator/misbehaviour.ts's. Used by run-virtual.ts and by tests.
  */
 
 import type { NodeId } from '../../core/base/ids.ts';
@@ -38,7 +39,10 @@ export class Colluders {
     return false;
   }
 
-  /** From now on `host`, which runs, does `what`; "none" makes it honest. Throws SpinesError EINVAL for what is no such name. */
+  /**
+   * From now on `host`, which runs, does `what`; "none" makes it honest. Throws SpinesError EINVAL
+   * for what is no such name.
+   */
   set(host: SimHost, what: string): Adversary | null {
     const order = orderOf(what);
     const before = this.#members.get(host);
@@ -48,10 +52,18 @@ export class Colluders {
       if (before !== undefined && host.running && host.node === before.node) setDeed(before, null);
       return null;
     }
-    const adversary = new Adversary(this, host, what, this.#rng.fork(`${host.name} ${this.world.now()}`));
+    const adversary = new Adversary(
+      this,
+      host,
+      what,
+      this.#rng.fork(`${host.name} ${this.world.now()}`),
+    );
     this.#members.set(host, adversary);
     const make = DEEDS[order.name];
-    setDeed(adversary, make === undefined ? deedOf(adversary, order) : make(adversary, order.amount));
+    setDeed(
+      adversary,
+      make === undefined ? deedOf(adversary, order) : make(adversary, order.amount),
+    );
     return adversary;
   }
 

@@ -1,6 +1,7 @@
 /**
- * One adversary of a simulated world: its hands. It reads and changes what comes to it, sends any bytes over its links, uses its own
- * keys and knows at once what the others know. It can't break primitives nor speak for a node that is not one of them.
+ * One adversary of a simulated world: its hands. It reads and changes what comes to it, sends any
+ * bytes over its links, uses its own keys and knows at once what the others know. It can't break
+ * primitives nor speak for a node that is not one of them.
  */
 
 import { assert } from '../../core/base/assert.ts';
@@ -17,13 +18,26 @@ import { Membership } from '../../core/crypto/membership.ts';
 import { type Laboratory } from '../../core/operator/misbehaviour.ts';
 import type { SpinesNode } from '../../core/node/node.ts';
 import { appendRouteHop, type RouteResponse, type Sign } from '../../core/wire/discovery.ts';
-import { DISSEMINATION_BYZANTINE, KIND_PROBED, Packet, PRIORITY_DEFAULT, TTL_DEFAULT } from '../../core/wire/packet.ts';
-import { encodeProbedAckHead, type ProbedAckHead, type ProbedData } from '../../core/wire/probed.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_PROBED,
+  Packet,
+  PRIORITY_DEFAULT,
+  TTL_DEFAULT,
+} from '../../core/wire/packet.ts';
+import {
+  encodeProbedAckHead,
+  type ProbedAckHead,
+  type ProbedData,
+} from '../../core/wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../core/wire/sizes.ts';
 import { SIM_EPOCH } from '../sim/sim-authority.ts';
 import type { SimHost } from '../sim/world.ts';
 
-/** An acknowledgement's layer as its node seals it: who makes onions with these primitives sees this in front of what is authenticated. */
+/**
+ * An acknowledgement's layer as its node seals it: who makes onions with these primitives sees this
+ * in front of what is authenticated.
+ */
 const ACK_LABEL = [0x41, 0x43, 0x4b] as const;
 const HOLD_AT = 1;
 
@@ -103,7 +117,12 @@ export class Adversary implements Laboratory {
 
   sign(label: string): Sign {
     const { primitives, identity } = this.host.membership!;
-    return (part) => primitives.sign(labelled(label, part), identity.signing.secret.reveal(), identity.signing.publicKey);
+    return (part) =>
+      primitives.sign(
+        labelled(label, part),
+        identity.signing.secret.reveal(),
+        identity.signing.publicKey,
+      );
   }
 
   sendRoute(to: NodeId, message: Uint8Array): void {
@@ -112,7 +131,8 @@ export class Adversary implements Laboratory {
   }
 
   floodRoute(message: Uint8Array, except: readonly NodeId[] = []): void {
-    for (const neighbour of this.neighbours) if (!except.includes(neighbour)) this.sendRoute(neighbour, message);
+    for (const neighbour of this.neighbours)
+      if (!except.includes(neighbour)) this.sendRoute(neighbour, message);
   }
 
   /** Any bytes as an acknowledgement's onion. */
@@ -120,7 +140,12 @@ export class Adversary implements Laboratory {
     const b = this.#scratch;
     const at = encodeProbedAckHead(head, b, OVERLAY_HEADER_BYTES);
     b.set(onion, at);
-    const modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT };
+    const modes = {
+      service,
+      dissemination: DISSEMINATION_BYZANTINE,
+      ttl: TTL_DEFAULT,
+      priority: PRIORITY_DEFAULT,
+    };
     this.#packet.compose(b, at + onion.length, KIND_PROBED, modes, this.id, 0, to, 0);
     this.sendPacket(to, this.#packet);
   }
@@ -134,27 +159,43 @@ export class Adversary implements Laboratory {
   beside(data: ProbedData): { readonly before: NodeId; readonly behind: NodeId | null } | null {
     const place = data.indexOf(this.id);
     if (place < 0) return null;
-    return { before: place === 0 ? data.source : data.hop(place - 1), behind: place === data.hops - 1 ? null : data.hop(place + 1) };
+    return {
+      before: place === 0 ? data.source : data.hop(place - 1),
+      behind: place === data.hops - 1 ? null : data.hop(place + 1),
+    };
   }
 
   /**
-   * Puts a router in place of the daemon's whose layers of acknowledgements say of the hold time what `lie` makes of it. Its
-   * epoch key is new: what goes through here on older paths is lost here.
+   * Puts a router in place of the daemon's whose layers of acknowledgements say of the hold time
+   * what `lie` makes of it. Its epoch key is new: what goes through here on older paths is lost
+   * here.
    */
   lieAboutHolds(lie: (holdUs: Micros) => Micros): void {
     const { host, node } = this;
     const { world } = host;
-    const honest = host.membership!, real = honest.primitives;
+    const honest = host.membership!,
+      real = honest.primitives;
     const primitives: typeof real = {
       ...real,
       encrypt: (key, number, associated, plain) => {
-        if (ACK_LABEL.every((byte, i) => associated[i] === byte)) putU32(plain, HOLD_AT, Math.max(0, lie(getU32(plain, HOLD_AT))));
+        if (ACK_LABEL.every((byte, i) => associated[i] === byte))
+          putU32(plain, HOLD_AT, Math.max(0, lie(getU32(plain, HOLD_AT))));
         return real.encrypt(key, number, associated, plain);
       },
     };
-    const credentials = { identity: honest.identity, previous: [], trust: world.authority!.trust() };
-    const membership = new Membership(primitives, credentials, { now: () => SIM_EPOCH + host.now() + host.wallSkewUs }, honest.random);
-    // The daemon's own timers end its turns; these are the world's, and the turn is ended beside them.
+    const credentials = {
+      identity: honest.identity,
+      previous: [],
+      trust: world.authority!.trust(),
+    };
+    const membership = new Membership(
+      primitives,
+      credentials,
+      { now: () => SIM_EPOCH + host.now() + host.wallSkewUs },
+      honest.random,
+    );
+    // The daemon's own timers end its turns; these are the world's, and the turn is ended beside
+    // them.
     const timers: Timers = {
       arm: (timer, at) => {
         world.timers.arm(timer, Math.max(at, world.now()));
@@ -163,8 +204,20 @@ export class Adversary implements Laboratory {
       cancel: (timer) => world.timers.cancel(timer),
     };
     this.router = new ByzantineRouter({
-      self: host.id, clock: world, timers, rng: this.rng.fork('router'), log: nullLog, drops: node.drops, pool: node.pool, links: node.links, topology: node.router, membership,
-      options: node.config.byzantine, nodesMost: node.config.limits.nodes, deliver: (packet) => node.dissemination.deliver(packet), onWritable: () => {},
+      self: host.id,
+      clock: world,
+      timers,
+      rng: this.rng.fork('router'),
+      log: nullLog,
+      drops: node.drops,
+      pool: node.pool,
+      links: node.links,
+      topology: node.router,
+      membership,
+      options: node.config.byzantine,
+      nodesMost: node.config.limits.nodes,
+      deliver: (packet) => node.dissemination.deliver(packet),
+      onWritable: () => {},
     });
     node.byzantine!.stop();
     node.dissemination.alternate = this.router;

@@ -1,9 +1,11 @@
 /**
- * One network for the figures of Byzantine routing: any of the routers compared, adversaries in it, and what its wires carried.
+ * One network for the figures of Byzantine routing: any of the routers compared, adversaries in it,
+ * and what its wires carried.
  *
- * Owns the names of the routers, the networks, and how each attack is mounted, the same way for every router: a black hole takes part in
- * all else and drops data in transit; a wormhole is a wire of 0.1 ms between two colluders. The experiments are
- * byzantine-figures.ts's. Invariant: the same router, seed and network give the same run.
+ * Owns the names of the routers, the networks, and how each attack is mounted, the same way for
+ * every router: a black hole takes part in all else and drops data in transit; a wormhole is a wire
+ * of 0.1 ms between two colluders. The experiments are byzantine-figures.ts's. Invariant: the same
+ * router, seed and network give the same run.
  */
 
 import { assert } from '../../core/base/assert.ts';
@@ -13,7 +15,14 @@ import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { changeDirection, defaultDirection } from '../../core/emulation/link-settings.ts';
 import { byzantineModes, defaultLimits } from '../../core/node/config.ts';
 import type { AlternateEnvironment } from '../../core/dissemination/alternate-router.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, KIND_PROBED, KIND_ROUTE, Packet, SERVICE_BEST_EFFORT } from '../../core/wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  KIND_PROBED,
+  KIND_ROUTE,
+  Packet,
+  SERVICE_BEST_EFFORT,
+} from '../../core/wire/packet.ts';
 import { PROBED_ACK } from '../../core/wire/probed.ts';
 import type { Baseline, BaselineFactory } from './baselines/baseline.ts';
 import { DisjointBaseline } from './baselines/disjoint.ts';
@@ -23,20 +32,37 @@ import { RouteChecker } from '../sim/check-routes.ts';
 import { SimFlow } from '../sim/flow.ts';
 import { World, type SimHost, type Wire } from '../sim/world.ts';
 
-export const ROUTERS = ['link-state', 'on-demand', 'disjoint', 'flooding', 'paper', 'secure'] as const;
+export const ROUTERS = [
+  'link-state',
+  'on-demand',
+  'disjoint',
+  'flooding',
+  'paper',
+  'secure',
+] as const;
 export type RouterName = (typeof ROUTERS)[number];
 
 /** For readers of pictures. */
 export const ROUTER_TITLES: Readonly<Record<RouterName, string>> = {
-  'link-state': 'link state', 'on-demand': 'first arrival', disjoint: 'two disjoint paths', flooding: 'flooding',
-  paper: 'Byzantine, paper', secure: 'Byzantine, secure',
+  'link-state': 'link state',
+  'on-demand': 'first arrival',
+  disjoint: 'two disjoint paths',
+  flooding: 'flooding',
+  paper: 'Byzantine, paper',
+  secure: 'Byzantine, secure',
 };
 
 const BASELINES: Readonly<Partial<Record<RouterName, BaselineFactory>>> = {
-  'on-demand': (env) => new OnDemandBaseline(env), disjoint: (env) => new DisjointBaseline(env), flooding: (env) => new FloodingBaseline(env),
+  'on-demand': (env) => new OnDemandBaseline(env),
+  disjoint: (env) => new DisjointBaseline(env),
+  flooding: (env) => new FloodingBaseline(env),
 };
 
-export interface Edge { readonly a: number; readonly b: number; readonly latencyUs: Micros }
+export interface Edge {
+  readonly a: number;
+  readonly b: number;
+  readonly latencyUs: Micros;
+}
 
 /** What colluders have between them that nobody else sees. */
 const TUNNEL_US: Micros = 100;
@@ -54,7 +80,13 @@ export interface LabOptions {
 }
 
 /** Bytes of packets that arrived at daemons on the way or at the end, by what they were. */
-export interface Carried { data: number; acks: number; ackPackets: number; routes: number; routePackets: number }
+export interface Carried {
+  data: number;
+  acks: number;
+  ackPackets: number;
+  routes: number;
+  routePackets: number;
+}
 
 export class Lab {
   readonly world: World;
@@ -70,11 +102,20 @@ export class Lab {
     this.router = router;
     const factory = BASELINES[router];
     this.world = new World({
-      seed, ...(onArrival === undefined ? {} : { onArrival }),
-      ...(factory === undefined ? {} : { alternate: (host: SimHost, env: AlternateEnvironment) => this.#make(host, factory(env)) }),
+      seed,
+      ...(onArrival === undefined ? {} : { onArrival }),
+      ...(factory === undefined
+        ? {}
+        : {
+            alternate: (host: SimHost, env: AlternateEnvironment) => this.#make(host, factory(env)),
+          }),
     });
     const byzantine = byzantineModes[router === 'paper' ? 'paper' : 'secure'];
-    for (let i = 0; i < nodes; i += 1) this.world.addHost(ID_BASE + i, `n${i + 1}`, { byzantine, limits: { ...defaultLimits, nodes } });
+    for (let i = 0; i < nodes; i += 1)
+      this.world.addHost(ID_BASE + i, `n${i + 1}`, {
+        byzantine,
+        limits: { ...defaultLimits, nodes },
+      });
     const joined = new Set<string>();
     const join = (a: number, b: number, latencyUs: Micros): void => {
       const name = `${Math.min(a, b)} ${Math.max(a, b)}`;
@@ -105,14 +146,39 @@ export class Lab {
   }
 
   /** `service`: default best effort. */
-  flow(from: number, to: number, packetsPerSecond: number, sizeBytes: number, durationUs: Micros, service: number = SERVICE_BEST_EFFORT): SimFlow {
-    const dissemination = this.router === 'link-state' ? DISSEMINATION_LINK_STATE : DISSEMINATION_BYZANTINE;
+  flow(
+    from: number,
+    to: number,
+    packetsPerSecond: number,
+    sizeBytes: number,
+    durationUs: Micros,
+    service: number = SERVICE_BEST_EFFORT,
+  ): SimFlow {
+    const dissemination =
+      this.router === 'link-state' ? DISSEMINATION_LINK_STATE : DISSEMINATION_BYZANTINE;
     this.#flows += 1;
-    const settings = { packetsPerSecond, sizeBytes, startUs: 0, durationUs, count: null, options: { service, dissemination } };
-    return new SimFlow(this.world, this.#flows - 1, this.host(from), this.host(to), settings, this.world.now());
+    const settings = {
+      packetsPerSecond,
+      sizeBytes,
+      startUs: 0,
+      durationUs,
+      count: null,
+      options: { service, dissemination },
+    };
+    return new SimFlow(
+      this.world,
+      this.#flows - 1,
+      this.host(from),
+      this.host(to),
+      settings,
+      this.world.now(),
+    );
   }
 
-  /** From now on the node drops the data that passes through it, `while` it says so; with `rush` it also hurries requests. */
+  /**
+   * From now on the node drops the data that passes through it, `while` it says so; with `rush` it
+   * also hurries requests.
+   */
   blackHole(index: number, rush = false, when: () => boolean = () => true): void {
     const { node } = this.host(index);
     const drop = (): boolean => {
@@ -133,9 +199,12 @@ export class Lab {
   /** Nodes that packets of link state from one to the other pass, ends left out. */
   linkStatePath(from: number, to: number): number[] {
     const path: number[] = [];
-    for (let at = this.host(from); at.index !== to;) {
+    for (let at = this.host(from); at.index !== to; ) {
       const next = at.node.router.nextHop(this.host(to).id);
-      assert(next !== null && path.length < this.world.hosts.length, 'routes of link state lead there');
+      assert(
+        next !== null && path.length < this.world.hosts.length,
+        'routes of link state lead there',
+      );
       at = this.world.hosts.find((host) => host.id === next.node)!;
       if (at.index !== to) path.push(at.index);
     }
@@ -164,7 +233,11 @@ export class Lab {
         if (packet.kind === KIND_ROUTE) {
           carried.routes += packet.length;
           carried.routePackets += 1;
-        } else if (packet.kind === KIND_PROBED && this.#baselines.size === 0 && packet.bytes[packet.payloadStart] === PROBED_ACK) {
+        } else if (
+          packet.kind === KIND_PROBED &&
+          this.#baselines.size === 0 &&
+          packet.bytes[packet.payloadStart] === PROBED_ACK
+        ) {
           carried.acks += packet.length;
           carried.ackPackets += 1;
         } else carried.data += packet.length;
@@ -180,7 +253,11 @@ export class Lab {
 
 /** `count` nodes in a row. */
 export function line(count: number, latencyUs: Micros, offset = 0): Edge[] {
-  return Array.from({ length: count - 1 }, (_, i) => ({ a: offset + i, b: offset + i + 1, latencyUs }));
+  return Array.from({ length: count - 1 }, (_, i) => ({
+    a: offset + i,
+    b: offset + i + 1,
+    latencyUs,
+  }));
 }
 
 export function ring(count: number, latencyUs: Micros): Edge[] {
@@ -197,7 +274,13 @@ export function grid(width: number, height: number, latencyUs: Micros): Edge[] {
 }
 
 /** Connected, of about this many links a node, latencies uniform between the two. */
-export function randomNetwork(nodes: number, degree: number, least: Micros, most: Micros, rng: Rng): Edge[] {
+export function randomNetwork(
+  nodes: number,
+  degree: number,
+  least: Micros,
+  most: Micros,
+  rng: Rng,
+): Edge[] {
   const edges: Edge[] = [];
   const taken = new Set<string>();
   const order = rng.shuffle(Array.from({ length: nodes }, (_, i) => i));
@@ -210,12 +293,18 @@ export function randomNetwork(nodes: number, degree: number, least: Micros, most
   // Everyone in a ring, so that no single node cuts the network in two.
   for (let i = 0; i < nodes; i += 1) add(order[i]!, order[(i + 1) % nodes]!);
   const wanted = Math.round((nodes * degree) / 2);
-  for (let tries = 0; edges.length < wanted && tries < 20 * wanted; tries += 1) add(rng.below(nodes), rng.below(nodes));
+  for (let tries = 0; edges.length < wanted && tries < 20 * wanted; tries += 1)
+    add(rng.below(nodes), rng.below(nodes));
   return edges;
 }
 
 /** Whether `from` and `to` are joined by nodes none of which is in `bad`. */
-export function joinedWithout(edges: readonly Edge[], bad: ReadonlySet<number>, from: number, to: number): boolean {
+export function joinedWithout(
+  edges: readonly Edge[],
+  bad: ReadonlySet<number>,
+  from: number,
+  to: number,
+): boolean {
   const reached = new Set([from]);
   const work = [from];
   for (let at = work.pop(); at !== undefined; at = work.pop()) {

@@ -1,7 +1,9 @@
 /**
- * The text forms of the experiments on Byzantine routing: CSV, pictures, and the table of what should hold beside what was found.
+ * The text forms of the experiments on Byzantine routing: CSV, pictures, and the table of what
+ * should hold beside what was found.
  *
- * Owns no measurement: those are byzantine-figures.ts's. Called by the command line, which writes the files.
+ * Owns no measurement: those are byzantine-figures.ts's. Called by the command line, which writes
+ * the files.
  */
 
 import { barPlotSvg, linePlotSvg } from '../report/line-plot.ts';
@@ -14,8 +16,18 @@ export function byzantineCsv({ columns, rows }: ByzantineFigure): string {
   return csv([columns, ...rows]);
 }
 
-export function byzantineSvg({ title, subtitle, xLabel, yLabel, top, series, bars }: ByzantineFigure): string {
-  return bars.length > 0 ? barPlotSvg(bars, { title, subtitle, xLabel, digits: 2 }) : linePlotSvg(series, { title, subtitle, xLabel, yLabel, top });
+export function byzantineSvg({
+  title,
+  subtitle,
+  xLabel,
+  yLabel,
+  top,
+  series,
+  bars,
+}: ByzantineFigure): string {
+  return bars.length > 0
+    ? barPlotSvg(bars, { title, subtitle, xLabel, digits: 2 })
+    : linePlotSvg(series, { title, subtitle, xLabel, yLabel, top });
 }
 
 /** For the screen. */
@@ -35,14 +47,30 @@ export function claimsJson(claims: readonly Claim[], command: string): string {
 export function byzantineMarkdown(experiments: readonly Experiment[], command: string): string {
   const claims = experiments.flatMap((experiment) => experiment.claims);
   const out = [
-    '# Byzantine-resilient routing beside four others', '',
-    `In virtual time, by \`${command}\`. Adversaries drop the data that passes through them and take part in all else; a tunnel is a wire of`,
-    '0.1 ms between two of them. Sources and destinations are honest, and joined by honest nodes.', '',
-    `| ${COLUMNS.join(' | ')} |`, `|${'---|'.repeat(COLUMNS.length)}`,
-    ...claims.map((claim) => `| ${cells(claim).map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`),
+    '# Byzantine-resilient routing beside four others',
+    '',
+    `In virtual time, by \`${command}\`. Adversaries drop the data that passes through them and ` +
+      'take part in all else; a tunnel is a wire of',
+    '0.1 ms between two of them. Sources and destinations are honest, and joined by honest nodes.',
+    '',
+    `| ${COLUMNS.join(' | ')} |`,
+    `|${'---|'.repeat(COLUMNS.length)}`,
+    ...claims.map(
+      (claim) =>
+        `| ${cells(claim)
+          .map((text) => text.replaceAll('|', '\\|'))
+          .join(' | ')} |`,
+    ),
   ];
   for (const { key, title, subtitle } of experiments.flatMap((experiment) => experiment.figures)) {
-    out.push('', `## ${title}`, '', `![${title}](${key}.svg)`, '', `${subtitle}. Values in [${key}.csv](${key}.csv).`);
+    out.push(
+      '',
+      `## ${title}`,
+      '',
+      `![${title}](${key}.svg)`,
+      '',
+      `${subtitle}. Values in [${key}.csv](${key}.csv).`,
+    );
   }
   return `${out.join('\n')}\n`;
 }

@@ -1,17 +1,37 @@
 /**
- * Replays a topology in virtual time: builds the world, waits for routes, runs flows and timeline, reports.
+ * Replays a topology in virtual time: builds the world, waits for routes, runs flows and timeline,
+ * reports.
  *
- * Time zero of flows and events is when the routes first are right everywhere (checked from outside) and all streams are open. After
- * each event the checker measures how long routes took to be right again.
+ * Time zero of flows and events is when the routes first are right everywhere (checked from
+ * outside) and all streams are open. After each event the checker measures how long routes took to
+ * be right again.
  */
 
 import { SpinesError } from '../../core/base/errors.ts';
 import type { Log } from '../../core/base/log.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
-import { buildReport, convictionEvent, withConvictions, type Report, type ReportConvergence, type ReportEvent, type ReportLink } from '../report/report.ts';
+import {
+  buildReport,
+  convictionEvent,
+  withConvictions,
+  type Report,
+  type ReportConvergence,
+  type ReportEvent,
+  type ReportLink,
+} from '../report/report.ts';
 import { SendTimes } from '../../core/emulation/send-times.ts';
-import { inTheMiddle, NOBODY_MISBEHAVES, type Topology, type TopologyEvent } from '../topology/topology.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../core/wire/packet.ts';
+import {
+  inTheMiddle,
+  NOBODY_MISBEHAVES,
+  type Topology,
+  type TopologyEvent,
+} from '../topology/topology.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_RELIABLE,
+} from '../../core/wire/packet.ts';
 import { Colluders } from '../adversary/adversary.ts';
 import { RouteChecker } from '../sim/check-routes.ts';
 import { heal, cut, partition } from '../sim/faults.ts';
@@ -21,7 +41,9 @@ import { World, type SimHost } from '../sim/world.ts';
 
 export interface VirtualOptions {
   readonly log?: Log;
-  /** Called now and then with virtual time since the start of the flows and the length of the run. */
+  /**
+   * Called now and then with virtual time since the start of the flows and the length of the run.
+   */
   readonly onProgress?: (doneUs: Micros, totalUs: Micros, note: string) => void;
 }
 
@@ -33,23 +55,40 @@ export interface VirtualRun {
 
 /** Routes must be right this long after the start, or the run is refused. */
 const CONVERGE_MAX: Micros = 60 * SECOND;
-/** Streams that are not open by then begin as they are: on a line that lets nothing pass there is nothing to wait for. */
+/**
+ * Streams that are not open by then begin as they are: on a line that lets nothing pass there is
+ * nothing to wait for.
+ */
 const OPEN_MAX: Micros = 10 * SECOND;
 const CHECK_INTERVAL: Micros = 10 * MILLISECOND;
 /** After the last message the run goes on this long for stragglers. */
 export const STRAGGLER_TIME: Micros = 2 * SECOND;
 
 export function buildWorld(topology: Topology, log?: Log): World {
-  const world = new World({ seed: topology.seed, security: topology.security, ...(log === undefined ? {} : { log }) });
-  for (const node of topology.nodes) world.addHost(node.id, node.name, {
-    metric: topology.metric, allowEmulation: true, ...(topology.congestion === null ? {} : { congestion: topology.congestion }),
+  const world = new World({
+    seed: topology.seed,
+    security: topology.security,
+    ...(log === undefined ? {} : { log }),
   });
-  for (const link of topology.links) world.connect(world.hosts[link.a]!, world.hosts[link.b]!, link.forward, link.backward);
+  for (const node of topology.nodes)
+    world.addHost(node.id, node.name, {
+      metric: topology.metric,
+      allowEmulation: true,
+      ...(topology.congestion === null ? {} : { congestion: topology.congestion }),
+    });
+  for (const link of topology.links)
+    world.connect(world.hosts[link.a]!, world.hosts[link.b]!, link.forward, link.backward);
   return world;
 }
 
-/** Runs until all routes are right; returns how long that took, null when it did not happen in time. */
-export function converge(world: World, topology: Pick<Topology, 'metric'>, patienceUs: Micros): Micros | null {
+/**
+ * Runs until all routes are right; returns how long that took, null when it did not happen in time.
+ */
+export function converge(
+  world: World,
+  topology: Pick<Topology, 'metric'>,
+  patienceUs: Micros,
+): Micros | null {
   const started = world.now();
   const checker = new RouteChecker(world, topology.metric);
   while (checker.faults().length > 0) {
@@ -59,36 +98,61 @@ export function converge(world: World, topology: Pick<Topology, 'metric'>, patie
   return world.now() - started;
 }
 
-/** Throws SpinesError EUNSUPPORTED for flows that this version can't carry, ENOTCONVERGED when routes never get right. */
+/**
+ * Throws SpinesError EUNSUPPORTED for flows that this version can't carry, ENOTCONVERGED when
+ * routes never get right.
+ */
 export function runVirtual(topology: Topology, options: VirtualOptions = {}): VirtualRun {
   refuseUnsupported(topology);
   const world = buildWorld(topology, options.log);
   const starts = world.rng.fork('start times');
-  for (const host of world.hosts) world.schedule(starts.below(50 * MILLISECOND), () => host.start());
+  for (const host of world.hosts)
+    world.schedule(starts.below(50 * MILLISECOND), () => host.start());
   world.runFor(50 * MILLISECOND);
   const initial = converge(world, topology, CONVERGE_MAX);
   if (initial === null) {
     const [fault] = new RouteChecker(world, topology.metric).faults();
-    throw new SpinesError('ENOTCONVERGED', `routes were not right after ${CONVERGE_MAX / SECOND} s: ${fault?.from} to ${fault?.to} ${fault?.what}`);
+    throw new SpinesError(
+      'ENOTCONVERGED',
+      `routes were not right after ${CONVERGE_MAX / SECOND} s: ${fault?.from} to ${fault?.to} ` +
+        `${fault?.what}`,
+    );
   }
   const run = new Run(world, topology, options);
-  run.convergence.push({ atMs: 0, event: 'start', convergedAfterMs: (initial + 50 * MILLISECOND) / MILLISECOND });
+  run.convergence.push({
+    atMs: 0,
+    event: 'start',
+    convergedAfterMs: (initial + 50 * MILLISECOND) / MILLISECOND,
+  });
   run.play();
   return { report: run.report(), world, flows: run.flows };
 }
 
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
-    if (flow.link === 'realtime') throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for link realtime, which this version does not have; use link best-effort or reliable`);
+    if (flow.link === 'realtime')
+      throw new SpinesError(
+        'EUNSUPPORTED',
+        `flow ${flow.name} asks for link realtime, which this version does not have; use link ` +
+          'best-effort or reliable',
+      );
     if (flow.routing === 'byzantine' && topology.security === 'none') {
-      throw new SpinesError('EUNSUPPORTED', `flow ${flow.name} asks for routing byzantine, which needs identities; take \`security: none\` away`);
+      throw new SpinesError(
+        'EUNSUPPORTED',
+        `flow ${flow.name} asks for routing byzantine, which needs identities; take \`security: ` +
+          `none\` away`,
+      );
     }
   }
   if (topology.security !== 'none') return;
   for (const event of topology.events) {
     if (event.kind === 'misbehave' || event.kind === 'misbehave-on') {
       const when = `${event.at / SECOND} s`;
-      throw new SpinesError('EUNSUPPORTED', `the event at ${when} makes a node misbehave, which is about byzantine routing and needs identities; take \`security: none\` away`);
+      throw new SpinesError(
+        'EUNSUPPORTED',
+        `the event at ${when} makes a node misbehave, which is about byzantine routing and needs ` +
+          `identities; take \`security: none\` away`,
+      );
     }
   }
 }
@@ -112,23 +176,40 @@ class Run {
     this.#options = options;
     this.#colluders = new Colluders(world);
     const settings = topology.flows.map((flow, i) => ({
-      packetsPerSecond: flow.packetsPerSecond, sizeBytes: flow.sizeBytes, startUs: flow.startUs, durationUs: flow.durationUs, count: flow.count,
+      packetsPerSecond: flow.packetsPerSecond,
+      sizeBytes: flow.sizeBytes,
+      startUs: flow.startUs,
+      durationUs: flow.durationUs,
+      count: flow.count,
       times: new SendTimes(flow, topology.seed, i),
       ...(flow.congestion === null ? {} : { congestion: flow.congestion }),
       options: {
         service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
-        dissemination: flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
+        dissemination:
+          flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
       },
     }));
-    const ends = topology.flows.map(({ from, to }) => [world.hosts[from]!, world.hosts[to]!] as const);
-    // As in real time: a stream's first message is not late because its connection is not there yet.
-    const streams = topology.flows.map(({ session }, i) => (session === 'stream' ? new SimStreamFlow(world, i, ...ends[i]!, settings[i]!, null) : null));
+    const ends = topology.flows.map(
+      ({ from, to }) => [world.hosts[from]!, world.hosts[to]!] as const,
+    );
+    // As in real time: a stream's first message is not late because its connection is not there
+    // yet.
+    const streams = topology.flows.map(({ session }, i) =>
+      session === 'stream' ? new SimStreamFlow(world, i, ...ends[i]!, settings[i]!, null) : null,
+    );
     const patience = world.now() + OPEN_MAX;
-    while (streams.some((stream) => stream?.settled === false) && world.now() < patience) world.runFor(CHECK_INTERVAL);
+    while (streams.some((stream) => stream?.settled === false) && world.now() < patience)
+      world.runFor(CHECK_INTERVAL);
     this.#startAt = world.now();
     for (const stream of streams) stream?.begin(this.#startAt);
-    this.flows = streams.map((stream, i) => stream ?? new SimFlow(world, i, ...ends[i]!, settings[i]!, this.#startAt));
-    this.#before = world.wires.map((wire) => ({ datagrams: wire.datagrams, ipBytes: wire.ipBytes, dropped: wire.model.dropped }));
+    this.flows = streams.map(
+      (stream, i) => stream ?? new SimFlow(world, i, ...ends[i]!, settings[i]!, this.#startAt),
+    );
+    this.#before = world.wires.map((wire) => ({
+      datagrams: wire.datagrams,
+      ipBytes: wire.ipBytes,
+      dropped: wire.model.dropped,
+    }));
   }
 
   play(): void {
@@ -138,9 +219,14 @@ class Run {
       this.#runTo(event.at);
       this.#apply(event);
       // Routes of link state are as they were.
-      if (nextAt === event.at || event.kind === 'misbehave' || event.kind === 'misbehave-on') return;
+      if (nextAt === event.at || event.kind === 'misbehave' || event.kind === 'misbehave-on')
+        return;
       const took = converge(this.#world, this.#topology, nextAt - event.at);
-      this.convergence.push({ atMs: event.at / MILLISECOND, event: this.#describe(event), convergedAfterMs: took === null ? null : took / MILLISECOND });
+      this.convergence.push({
+        atMs: event.at / MILLISECOND,
+        event: this.#describe(event),
+        convergedAfterMs: took === null ? null : took / MILLISECOND,
+      });
     });
     this.#runTo(durationUs + STRAGGLER_TIME);
   }
@@ -150,7 +236,11 @@ class Run {
     const step = Math.max(SECOND, Math.floor(durationUs / 20));
     while (this.#world.now() < this.#startAt + at) {
       this.#world.run(Math.min(this.#startAt + at, this.#world.now() + step));
-      this.#options.onProgress?.(Math.min(durationUs, this.#world.now() - this.#startAt), durationUs, `${this.#world.arrivals} datagrams`);
+      this.#options.onProgress?.(
+        Math.min(durationUs, this.#world.now() - this.#startAt),
+        durationUs,
+        `${this.#world.arrivals} datagrams`,
+      );
     }
   }
 
@@ -182,7 +272,9 @@ class Run {
       case 'restart': {
         const host = hosts[event.node]!;
         if (!host.running) host.start();
-        this.flows.forEach((flow, i) => { if (this.#topology.flows[i]!.to === event.node) flow.listen(); });
+        this.flows.forEach((flow, i) => {
+          if (this.#topology.flows[i]!.to === event.node) flow.listen();
+        });
         host.endTurn();
         break;
       }
@@ -191,7 +283,10 @@ class Run {
         break;
       case 'partition':
         this.#undoPartition?.();
-        this.#undoPartition = partition(this.#world, event.groups.map((group) => group.map((i) => hosts[i]!)));
+        this.#undoPartition = partition(
+          this.#world,
+          event.groups.map((group) => group.map((i) => hosts[i]!)),
+        );
         break;
       case 'heal':
         this.#undoPartition?.();
@@ -203,10 +298,20 @@ class Run {
   }
 
   /** Who is in the middle of the flow's path now. */
-  #culprit({ at, on, what }: Extract<TopologyEvent, { kind: 'misbehave-on' }>): Extract<TopologyEvent, { kind: 'misbehave' }> | null {
+  #culprit({
+    at,
+    on,
+    what,
+  }: Extract<TopologyEvent, { kind: 'misbehave-on' }>): Extract<
+    TopologyEvent,
+    { kind: 'misbehave' }
+  > | null {
     const { hosts } = this.#world;
     const { from, to } = this.#topology.flows[on]!;
-    const path = [...(hosts[from]!.node.byzantine?.flows() ?? [])].find(({ destination }) => destination === hosts[to]!.id)?.main?.path.nodes ?? [];
+    const path =
+      [...(hosts[from]!.node.byzantine?.flows() ?? [])].find(
+        ({ destination }) => destination === hosts[to]!.id,
+      )?.main?.path.nodes ?? [];
     const middle = inTheMiddle(path);
     const node = middle === undefined ? -1 : hosts.findIndex(({ id }) => id === middle);
     return node < 0 ? null : { at, kind: 'misbehave', node, what };
@@ -231,29 +336,54 @@ class Run {
   /** Of all daemons that run at the end. */
   #convictions(): ReportEvent[] {
     const names = new Map(this.#world.hosts.map((host) => [host.id, host.name]));
-    return this.#world.hosts.filter((host) => host.running && host.node.byzantine !== null).flatMap((host) => host.node.byzantine!.convictions.map(({ at, u, v, losses }) => (
-      convictionEvent((this.#world.now() - this.#startAt - (host.now() - at)) / MILLISECOND, host.name, names.get(u) ?? '?', names.get(v) ?? '?', losses)
-    )));
+    return this.#world.hosts
+      .filter((host) => host.running && host.node.byzantine !== null)
+      .flatMap((host) =>
+        host.node.byzantine!.convictions.map(({ at, u, v, losses }) =>
+          convictionEvent(
+            (this.#world.now() - this.#startAt - (host.now() - at)) / MILLISECOND,
+            host.name,
+            names.get(u) ?? '?',
+            names.get(v) ?? '?',
+            losses,
+          ),
+        ),
+      );
   }
 
   report(): Report {
     const { durationUs } = this.#topology;
     const links: ReportLink[] = this.#topology.links.map((_, i) => {
       const [a, b] = this.#ends(i);
-      let datagrams = 0, bytes = 0, dropped = 0, retransmitted = 0;
+      let datagrams = 0,
+        bytes = 0,
+        dropped = 0,
+        retransmitted = 0;
       for (const index of [2 * i, 2 * i + 1]) {
         const wire = this.#world.wires[index]!;
         const before = this.#before[index]!;
         datagrams += wire.datagrams - before.datagrams;
         bytes += wire.ipBytes - before.ipBytes;
         dropped += wire.model.dropped - before.dropped;
-        if (wire.from.running) retransmitted += wire.from.node.links.of(wire.to.id)?.retransmitted ?? 0;
+        if (wire.from.running)
+          retransmitted += wire.from.node.links.of(wire.to.id)?.retransmitted ?? 0;
       }
       return { a: a.name, b: b.name, datagrams, bytes, retransmitted, dropped };
     });
     return buildReport({
-      topology: this.#topology, mode: 'virtual', links, events: withConvictions(this.#events, this.#convictions()), trace: this.#world.traceHash, convergence: this.convergence,
-      flows: this.flows.map((flow, i) => flow.meter.result(flow.sent, Math.min(this.#topology.flows[i]!.durationUs, durationUs), flow.refusals)),
+      topology: this.#topology,
+      mode: 'virtual',
+      links,
+      events: withConvictions(this.#events, this.#convictions()),
+      trace: this.#world.traceHash,
+      convergence: this.convergence,
+      flows: this.flows.map((flow, i) =>
+        flow.meter.result(
+          flow.sent,
+          Math.min(this.#topology.flows[i]!.durationUs, durationUs),
+          flow.refusals,
+        ),
+      ),
     });
   }
 }

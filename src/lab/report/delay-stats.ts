@@ -1,9 +1,10 @@
 /**
  * What a flow's receiver measured: exact delay statistics, and the count of what arrived.
  *
- * DelayStats keeps every delay (no sketch: percentiles are of the real samples). FlowMeter adds what
- * sequence numbers tell. Filled by the replay and the simulator, read by report.ts and delay-plot.ts.
- * Invariant: memory is bounded by DELAY_SAMPLES_MAX and SEQUENCE_MAX; what exceeds them is counted.
+ * DelayStats keeps every delay (no sketch: percentiles are of the real samples). FlowMeter adds
+ * what sequence numbers tell. Filled by the replay and the simulator, read by report.ts and
+ * delay-plot.ts. Invariant: memory is bounded by DELAY_SAMPLES_MAX and SEQUENCE_MAX; what exceeds
+ * them is counted.
  */
 
 import { assert } from '../../core/base/assert.ts';
@@ -15,7 +16,9 @@ export const DELAY_SAMPLE_US_MAX: Micros = 0x7fff_ffff;
 /** Sequence numbers of a flow, 0-based, stay below this. */
 export const SEQUENCE_MAX = 134_217_728;
 
-/** Milliseconds with three decimals. `stddev` is of the population; percentiles are by nearest rank. */
+/**
+ * Milliseconds with three decimals. `stddev` is of the population; percentiles are by nearest rank.
+ */
 export interface DelaySummary {
   readonly mean: number;
   readonly stddev: number;
@@ -69,11 +72,15 @@ export class DelayStats {
     this.#sorted = false;
   }
 
-  /** The smallest delay that at least `numerator / denominator` of the samples do not exceed, in us; null without samples. */
+  /**
+   * The smallest delay that at least `numerator / denominator` of the samples do not exceed, in us;
+   * null without samples.
+   */
   quantileUs(numerator: number, denominator: number): Micros | null {
     if (this.#count === 0) return null;
     this.#sort();
-    // Integers as far as the division, so that 0.999 of 1000 samples is the 999th and not the 1000th.
+    // Integers as far as the division, so that 0.999 of 1000 samples is the 999th and not the
+    // 1000th.
     const rank = Math.ceil((this.#count * numerator) / denominator);
     return this.#samples[Math.min(this.#count, Math.max(1, rank)) - 1]!;
   }
@@ -102,7 +109,8 @@ export class DelayStats {
       const off = this.#samples[i]! - mean;
       squares += off * off;
     }
-    const at = (numerator: number, denominator: number): number => round3(this.quantileUs(numerator, denominator)! / 1_000);
+    const at = (numerator: number, denominator: number): number =>
+      round3(this.quantileUs(numerator, denominator)! / 1_000);
     return {
       mean: round3(mean / 1_000),
       stddev: round3(Math.sqrt(squares / this.#count) / 1_000),
@@ -127,7 +135,10 @@ export interface FlowResult {
   readonly sent: number;
   /** Distinct messages that arrived. */
   readonly delivered: number;
-  /** Messages that did not arrive and of which the sender was told, by its own daemon or by a node on the way: no room, or no route. */
+  /**
+   * Messages that did not arrive and of which the sender was told, by its own daemon or by a node
+   * on the way: no room, or no route.
+   */
   readonly refused: number;
   /** Messages that did not arrive, without a word. */
   readonly lost: number;
@@ -143,7 +154,10 @@ export interface FlowResult {
   readonly refusals?: Readonly<Record<string, number>>;
 }
 
-/** What a flow's sender was told that was not taken, or did not arrive; at most REFUSAL_KINDS_MAX kinds, the rest under the last. */
+/**
+ * What a flow's sender was told that was not taken, or did not arrive; at most REFUSAL_KINDS_MAX
+ * kinds, the rest under the last.
+ */
 export class Refusals {
   readonly #counts = new Map<string, number>();
 
@@ -154,13 +168,16 @@ export class Refusals {
   }
 
   add(kind: string, count = 1): void {
-    const under = this.#counts.has(kind) || this.#counts.size < REFUSAL_KINDS_MAX - 1 ? kind : 'other';
+    const under =
+      this.#counts.has(kind) || this.#counts.size < REFUSAL_KINDS_MAX - 1 ? kind : 'other';
     this.#counts.set(under, (this.#counts.get(under) ?? 0) + count);
   }
 
   /** Most first. */
   byKind(): Record<string, number> {
-    return Object.fromEntries([...this.#counts].sort((x, y) => y[1] - x[1] || (x[0] < y[0] ? -1 : 1)));
+    return Object.fromEntries(
+      [...this.#counts].sort((x, y) => y[1] - x[1] || (x[0] < y[0] ? -1 : 1)),
+    );
   }
 }
 
@@ -204,7 +221,10 @@ export class FlowMeter {
     return this.#invalid;
   }
 
-  /** One message arrived, `delayUs` after it was sent. Only its first copy counts beyond `duplicates`. */
+  /**
+   * One message arrived, `delayUs` after it was sent. Only its first copy counts beyond
+   * `duplicates`.
+   */
   onMessage(sequence: number, delayUs: Micros, bytes: number): void {
     if (!Number.isInteger(sequence) || sequence < 0 || sequence >= SEQUENCE_MAX) {
       this.#invalid += 1;
@@ -226,11 +246,18 @@ export class FlowMeter {
   }
 
   /**
-   * The flow's numbers. `sent`: messages sent; `durationUs`: time the goodput is averaged over, 0 gives 0; `refusals`: what the sender was told,
-   * of packets where messages have several; `thresholdsMs`: the delays that delayedPct is about.
+   * The flow's numbers. `sent`: messages sent; `durationUs`: time the goodput is averaged over, 0
+   * gives 0; `refusals`: what the sender was told, of packets where messages have several;
+   * `thresholdsMs`: the delays that delayedPct is about.
    */
-  result(sent: number, durationUs: Micros, refusals: Refusals | null = null, thresholdsMs: readonly number[] = [60, 100]): FlowResult {
-    const missing = Math.max(0, sent - this.#delivered), refused = Math.min(missing, refusals?.total ?? 0);
+  result(
+    sent: number,
+    durationUs: Micros,
+    refusals: Refusals | null = null,
+    thresholdsMs: readonly number[] = [60, 100],
+  ): FlowResult {
+    const missing = Math.max(0, sent - this.#delivered),
+      refused = Math.min(missing, refusals?.total ?? 0);
     return {
       sent,
       delivered: this.#delivered,
@@ -240,7 +267,9 @@ export class FlowMeter {
       outOfOrder: this.#outOfOrder,
       goodputKbps: durationUs > 0 ? round3((this.#bytes * 8_000) / durationUs) : 0,
       delayMs: this.delays.summary(),
-      delayedPct: Object.fromEntries(thresholdsMs.map((ms) => [String(ms), this.delays.percentAbove(ms)])),
+      delayedPct: Object.fromEntries(
+        thresholdsMs.map((ms) => [String(ms), this.delays.percentAbove(ms)]),
+      ),
       ...(refused === 0 ? {} : { refusals: refusals!.byKind() }),
     };
   }

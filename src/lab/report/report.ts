@@ -44,7 +44,10 @@ export interface ReportConvergence {
   readonly convergedAfterMs: number | null;
 }
 
-/** By how much this machine was late, in real time: what its processors did not get to do in time shows as delay. */
+/**
+ * By how much this machine was late, in real time: what its processors did not get to do in time
+ * shows as delay.
+ */
 export interface ReportLateness {
   /** The latest daemon: its timers, in 99 of 100 cases and at most. Rounded up. */
   readonly daemon: string;
@@ -89,12 +92,21 @@ export interface ReportInput {
 }
 
 /** "A convicts B-C". */
-export function convictionEvent(atMs: number, by: string, u: string, v: string, losses: number): ReportEvent {
+export function convictionEvent(
+  atMs: number,
+  by: string,
+  u: string,
+  v: string,
+  losses: number,
+): ReportEvent {
   return { atMs: Math.round(atMs * 10) / 10, what: `${by} convicts ${u}-${v}`, losses };
 }
 
 /** Timeline and convictions in order of time; what happened at once stays in order. */
-export function withConvictions(events: readonly ReportEvent[], convictions: readonly ReportEvent[]): ReportEvent[] {
+export function withConvictions(
+  events: readonly ReportEvent[],
+  convictions: readonly ReportEvent[],
+): ReportEvent[] {
   return [...events, ...convictions].sort((x, y) => x.atMs - y.atMs);
 }
 
@@ -104,7 +116,17 @@ export function buildReport(input: ReportInput): Report {
     const result = input.flows[i];
     if (result === undefined) return [];
     const { name, link, session, routing } = flow;
-    return [{ name, from: topology.nodes[flow.from]!.name, to: topology.nodes[flow.to]!.name, link, session, routing, ...result }];
+    return [
+      {
+        name,
+        from: topology.nodes[flow.from]!.name,
+        to: topology.nodes[flow.to]!.name,
+        link,
+        session,
+        routing,
+        ...result,
+      },
+    ];
   });
   return {
     schema: 1,
@@ -123,11 +145,18 @@ export function buildReport(input: ReportInput): Report {
   };
 }
 
-/** Aligned text for a terminal of 80 columns, ending in a newline; without the note, which is prose. `linksMax`: rows of the link table, busiest first; default 40. */
+/**
+ * Aligned text for a terminal of 80 columns, ending in a newline; without the note, which is prose.
+ * `linksMax`: rows of the link table, busiest first; default 40.
+ */
 export function formatReport(report: Report, linksMax = 40): string {
   const out: string[] = [];
-  const links = report.security === 'sealed' ? 'sealed links' : 'links NOT encrypted (security: none)';
-  out.push(`${report.topology}: ${report.mode} time, ${formatDuration(report.durationMs * 1_000)}, seed ${report.seed}, ${links}`);
+  const links =
+    report.security === 'sealed' ? 'sealed links' : 'links NOT encrypted (security: none)';
+  out.push(
+    `${report.topology}: ${report.mode} time, ${formatDuration(report.durationMs * 1_000)}, seed ` +
+      `${report.seed}, ${links}`,
+  );
   if (report.trace !== undefined) out.push(`trace ${report.trace}`);
 
   out.push('', 'Flows');
@@ -155,50 +184,94 @@ export function formatReport(report: Report, linksMax = 40): string {
           flow.name,
           ...(flow.delayMs === null
             ? ['-', '-', '-', '-', '-', '-']
-            : [flow.delayMs.mean, flow.delayMs.stddev, flow.delayMs.p50, flow.delayMs.p99, flow.delayMs.max, flow.delayedPct['60'] ?? 0].map((v) => v.toFixed(2))),
+            : [
+                flow.delayMs.mean,
+                flow.delayMs.stddev,
+                flow.delayMs.p50,
+                flow.delayMs.p99,
+                flow.delayMs.max,
+                flow.delayedPct['60'] ?? 0,
+              ].map((v) => v.toFixed(2))),
         ]),
         1,
       ),
     );
     const odd = report.flows.filter((flow) => flow.duplicates > 0 || flow.outOfOrder > 0);
     for (const { name, refused, sent, refusals = {} } of report.flows) {
-      if (refused > 0) out.push(`  ${name}: ${refused} of ${sent} refused, and told: ${Object.keys(refusals).join(', ')}`);
+      if (refused > 0)
+        out.push(
+          `  ${name}: ${refused} of ${sent} refused, and told: ${Object.keys(refusals).join(', ')}`,
+        );
     }
-    for (const flow of odd) out.push(`  ${flow.name}: ${flow.duplicates} duplicates, ${flow.outOfOrder} out of order`);
+    for (const flow of odd)
+      out.push(`  ${flow.name}: ${flow.duplicates} duplicates, ${flow.outOfOrder} out of order`);
   }
 
   if (report.lateness !== undefined && isLate(report.lateness)) {
     const { daemon, daemonP99Ms, daemonMaxMs, senderP99Ms, senderMaxMs } = report.lateness;
-    out.push('', 'This machine was late, and the delays above are its own as well as the network\'s:');
-    out.push(`  daemons' timers by up to ${lateText(daemonMaxMs)}, 99 % within ${lateText(daemonP99Ms)} (${daemon}, the latest)`);
+    out.push(
+      '',
+      "This machine was late, and the delays above are its own as well as the network's:",
+    );
+    out.push(
+      `  daemons' timers by up to ${lateText(daemonMaxMs)}, 99 % within ${lateText(daemonP99Ms)} ` +
+        `(${daemon}, the latest)`,
+    );
     out.push(`  senders by up to ${lateText(senderMaxMs)}, 99 % within ${lateText(senderP99Ms)}`);
-    out.push('  for delays of the network alone end what else runs here, take fewer nodes, or use --virtual');
+    out.push(
+      '  for delays of the network alone end what else runs here, take fewer nodes, or use ' +
+        '--virtual',
+    );
   }
 
   if (report.links.length > 0) {
     out.push('', 'Links (both directions)');
-    const busiest = report.links.map((link, i) => ({ link, i })).sort((x, y) => y.link.bytes - x.link.bytes || x.i - y.i);
+    const busiest = report.links
+      .map((link, i) => ({ link, i }))
+      .sort((x, y) => y.link.bytes - x.link.bytes || x.i - y.i);
     const shown = busiest.slice(0, linksMax).sort((x, y) => x.i - y.i);
     out.push(
       ...table(
         ['a', 'b', 'datagrams', 'bytes', 'retransmitted', 'dropped'],
-        shown.map(({ link }) => [link.a, link.b, String(link.datagrams), String(link.bytes), String(link.retransmitted), String(link.dropped)]),
+        shown.map(({ link }) => [
+          link.a,
+          link.b,
+          String(link.datagrams),
+          String(link.bytes),
+          String(link.retransmitted),
+          String(link.dropped),
+        ]),
         2,
       ),
     );
-    if (shown.length < report.links.length) out.push(`  and ${report.links.length - shown.length} less busy links`);
+    if (shown.length < report.links.length)
+      out.push(`  and ${report.links.length - shown.length} less busy links`);
   }
 
   if (report.events.length > 0) {
     out.push('', 'Events');
-    out.push(...table(['at', 'what', 'details'], report.events.map(({ atMs, what, ...details }) => [seconds(atMs), what, detailsOf(details)]), 3));
+    out.push(
+      ...table(
+        ['at', 'what', 'details'],
+        report.events.map(({ atMs, what, ...details }) => [
+          seconds(atMs),
+          what,
+          detailsOf(details),
+        ]),
+        3,
+      ),
+    );
   }
   if (report.convergence !== undefined && report.convergence.length > 0) {
     out.push('', 'Convergence');
     out.push(
       ...table(
         ['at', 'event', 'converged after'],
-        report.convergence.map((c) => [seconds(c.atMs), c.event, c.convergedAfterMs === null ? 'not yet' : `${c.convergedAfterMs.toFixed(1)} ms`]),
+        report.convergence.map((c) => [
+          seconds(c.atMs),
+          c.event,
+          c.convergedAfterMs === null ? 'not yet' : `${c.convergedAfterMs.toFixed(1)} ms`,
+        ]),
         2,
       ),
     );
@@ -206,17 +279,58 @@ export function formatReport(report: Report, linksMax = 40): string {
   return `${out.join('\n')}\n`;
 }
 
-/** One line per flow under a header (RFC 4180, LF); empty delay fields when nothing was delivered. */
+/**
+ * One line per flow under a header (RFC 4180, LF); empty delay fields when nothing was delivered.
+ */
 export function flowsCsv(report: Report): string {
-  const thresholds = [...new Set(report.flows.flatMap((flow) => Object.keys(flow.delayedPct)))].sort((a, b) => Number(a) - Number(b));
+  const thresholds = [
+    ...new Set(report.flows.flatMap((flow) => Object.keys(flow.delayedPct))),
+  ].sort((a, b) => Number(a) - Number(b));
   const delays = ['mean', 'stddev', 'min', 'p50', 'p90', 'p99', 'p999', 'max'] as const;
   const lines = [
-    ['topology', 'mode', 'seed', 'flow', 'from', 'to', 'link', 'session', 'routing', 'sent', 'delivered', 'refused', 'lost', 'duplicates', 'out_of_order', 'goodput_kbps']
-      .concat(delays.map((name) => `delay_${name}_ms`), thresholds.map((ms) => `delayed_over_${ms}ms_pct`)),
+    [
+      'topology',
+      'mode',
+      'seed',
+      'flow',
+      'from',
+      'to',
+      'link',
+      'session',
+      'routing',
+      'sent',
+      'delivered',
+      'refused',
+      'lost',
+      'duplicates',
+      'out_of_order',
+      'goodput_kbps',
+    ].concat(
+      delays.map((name) => `delay_${name}_ms`),
+      thresholds.map((ms) => `delayed_over_${ms}ms_pct`),
+    ),
   ];
   for (const flow of report.flows) {
-    const head = [report.topology, report.mode, report.seed, flow.name, flow.from, flow.to, flow.link, flow.session, flow.routing];
-    const counts = [flow.sent, flow.delivered, flow.refused, flow.lost, flow.duplicates, flow.outOfOrder, flow.goodputKbps];
+    const head = [
+      report.topology,
+      report.mode,
+      report.seed,
+      flow.name,
+      flow.from,
+      flow.to,
+      flow.link,
+      flow.session,
+      flow.routing,
+    ];
+    const counts = [
+      flow.sent,
+      flow.delivered,
+      flow.refused,
+      flow.lost,
+      flow.duplicates,
+      flow.outOfOrder,
+      flow.goodputKbps,
+    ];
     const measured = delays.map((name) => flow.delayMs?.[name] ?? '');
     const late = thresholds.map((ms) => (flow.delayMs === null ? '' : (flow.delayedPct[ms] ?? '')));
     lines.push([...head, ...counts, ...measured, ...late].map((field) => csvField(String(field))));
@@ -225,34 +339,60 @@ export function flowsCsv(report: Report): string {
 }
 
 /** Delays of a busy machine begin to be seen beside those of emulated links. */
-const LATE_P99_MS = 5, LATE_MAX_MS = 50;
+const LATE_P99_MS = 5,
+  LATE_MAX_MS = 50;
 
 function isLate({ daemonP99Ms, daemonMaxMs, senderP99Ms, senderMaxMs }: ReportLateness): boolean {
-  return Math.max(daemonP99Ms, senderP99Ms) >= LATE_P99_MS || Math.max(daemonMaxMs, senderMaxMs) >= LATE_MAX_MS;
+  return (
+    Math.max(daemonP99Ms, senderP99Ms) >= LATE_P99_MS ||
+    Math.max(daemonMaxMs, senderMaxMs) >= LATE_MAX_MS
+  );
 }
 
 function lateText(ms: number): string {
-  return ms >= 1_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms >= 10 ? Math.round(ms) : ms.toFixed(1)} ms`;
+  return ms >= 1_000
+    ? `${(ms / 1_000).toFixed(1)} s`
+    : `${ms >= 10 ? Math.round(ms) : ms.toFixed(1)} ms`;
 }
 
 function serviceOf(flow: ReportFlow): string {
-  return [flow.link, ...(flow.session === 'datagram' ? [] : [flow.session]), ...(flow.routing === 'link-state' ? [] : [flow.routing])].join(' ');
+  return [
+    flow.link,
+    ...(flow.session === 'datagram' ? [] : [flow.session]),
+    ...(flow.routing === 'link-state' ? [] : [flow.routing]),
+  ].join(' ');
 }
 
 function detailsOf(details: Readonly<Record<string, unknown>>): string {
-  return Object.entries(details).map(([key, value]) => `${key}=${typeof value === 'string' ? value : (JSON.stringify(value) ?? '')}`).join(' ');
+  return Object.entries(details)
+    .map(
+      ([key, value]) =>
+        `${key}=${typeof value === 'string' ? value : (JSON.stringify(value) ?? '')}`,
+    )
+    .join(' ');
 }
 
 function seconds(ms: number): string {
   return `${((ms * 1_000) / SECOND).toFixed(3)} s`;
 }
 
-/** Rows under a header, two spaces apart: the first `textColumns` columns flush left, the others flush right. */
-function table(header: readonly string[], rows: readonly (readonly string[])[], textColumns: number): string[] {
+/**
+ * Rows under a header, two spaces apart: the first `textColumns` columns flush left, the others
+ * flush right.
+ */
+function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  textColumns: number,
+): string[] {
   const all = [header, ...rows];
-  const widths = header.map((_, column) => all.reduce((widest, row) => Math.max(widest, row[column]!.length), 0));
+  const widths = header.map((_, column) =>
+    all.reduce((widest, row) => Math.max(widest, row[column]!.length), 0),
+  );
   return all.map((row) => {
-    const cells = row.map((cell, column) => (column < textColumns ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)));
+    const cells = row.map((cell, column) =>
+      column < textColumns ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
+    );
     return `  ${cells.join('  ')}`.trimEnd();
   });
 }

@@ -4,7 +4,9 @@
  * Used by delay-plot.ts and line-plot.ts. Invariant: pure functions of their arguments.
  */
 
-/** Distinct to most colour-blind readers (Okabe and Ito), without the yellow that vanishes on white. */
+/**
+ * Distinct to most colour-blind readers (Okabe and Ito), without the yellow that vanishes on white.
+ */
 export const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#333333'];
 export const DASHES = ['', '7 3', '2 3', '9 3 2 3'];
 
@@ -25,5 +27,10 @@ export function px(value: number): string {
 
 export function escapeXml(text: string): string {
   // Control characters: XML 1.0 cannot hold them, escaped or not.
-  return text.replace(/[\u0000-\u001f]/g, ' ').replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  return text
+    .replace(/[\u0000-\u001f]/g, ' ')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
 }

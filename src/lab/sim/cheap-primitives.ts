@@ -1,10 +1,11 @@
 /**
  * FOR SIMULATIONS ONLY. NOTHING HERE IS SECRET, AND ANYBODY CAN FORGE EVERYTHING.
  *
- * The shape and the sizes of the real primitives at a hundredth of their cost, so that a virtual world of hundreds of
- * nodes can seal every datagram. What an honest mistake or a simulated fault does is noticed as it would be in earnest: a
- * wrong key, number or signer, and any change of a byte. Deterministic. Not Noise, not Ed25519: it talks to itself alone.
- * No daemon may start with it.
+ * The shape and the sizes of the real primitives at a hundredth of their cost, so that a virtual
+ * world of hundreds of nodes can seal every datagram. What an honest mistake or a simulated fault
+ * does is noticed as it would be in earnest: a wrong key, number or signer, and any change of a
+ * byte. Deterministic. Not Noise, not Ed25519: it talks to itself alone. No daemon may start with
+ * it.
  */
 
 import { assert } from '../../core/base/assert.ts';
@@ -12,10 +13,17 @@ import type { SecureRandom } from '../../core/base/rng.ts';
 import { draw, Secret, type KeyPair } from '../../core/crypto/keys.ts';
 import type { Primitives, Sealer } from '../../core/crypto/primitives.ts';
 
-const KEY_BYTES = 32, SIGNATURE_BYTES = 64, TAG_BYTES = 16;
+const KEY_BYTES = 32,
+  SIGNATURE_BYTES = 64,
+  TAG_BYTES = 16;
 
 /** One seed for each use, so that what is hashed for one fits no other. */
-const HASH = 1, MAC = 2, EXCHANGE = 3, SIGNATURE = 4, SEAL = 5, AES_SEAL = 6;
+const HASH = 1,
+  MAC = 2,
+  EXCHANGE = 3,
+  SIGNATURE = 4,
+  SEAL = 5,
+  AES_SEAL = 6;
 
 export const cheapPrimitives: Primitives = {
   name: 'cheap, for simulations only',
@@ -116,11 +124,21 @@ class CheapSealer implements Sealer {
 const tag = new Int32Array(4);
 
 /**
- * Disguises or reveals the body and leaves the tag of header, body, number and lengths in `tag`. Four lanes of 32 bits;
- * each step is reversible, so a change of one word alone always shows.
+ * Disguises or reveals the body and leaves the tag of header, body, number and lengths in `tag`.
+ * Four lanes of 32 bits; each step is reversible, so a change of one word alone always shows.
  */
-function pass(key: Int32Array, number: number, view: DataView, head: number, end: number, opening: boolean): void {
-  let a = key[0]! ^ number, b = key[1]! ^ Math.floor(number / 0x1_0000_0000), c = key[2]! ^ head, d = key[3]! ^ end;
+function pass(
+  key: Int32Array,
+  number: number,
+  view: DataView,
+  head: number,
+  end: number,
+  opening: boolean,
+): void {
+  let a = key[0]! ^ number,
+    b = key[1]! ^ Math.floor(number / 0x1_0000_0000),
+    c = key[2]! ^ head,
+    d = key[3]! ^ end;
   const disguise = scrambled(scrambled(a ^ key[4]!) + b);
   let at = 0;
   for (let part = 0; part < 2; part += 1) {
@@ -129,7 +147,10 @@ function pass(key: Int32Array, number: number, view: DataView, head: number, end
     // The tag is over the plain words.
     const plain = opening ? pad : 0;
     for (; at + 16 <= stop; at += 16) {
-      const e = view.getInt32(at, true), f = view.getInt32(at + 4, true), g = view.getInt32(at + 8, true), h = view.getInt32(at + 12, true);
+      const e = view.getInt32(at, true),
+        f = view.getInt32(at + 4, true),
+        g = view.getInt32(at + 8, true),
+        h = view.getInt32(at + 12, true);
       view.setInt32(at, e ^ pad, true);
       view.setInt32(at + 4, f ^ pad, true);
       view.setInt32(at + 8, g ^ pad, true);
@@ -161,7 +182,7 @@ function pass(key: Int32Array, number: number, view: DataView, head: number, end
 }
 
 function step(x: number): number {
-  return Math.imul((x << 13) | (x >>> 19), 0x9e3779b1) + 0x7f4a7c15 | 0;
+  return (Math.imul((x << 13) | (x >>> 19), 0x9e3779b1) + 0x7f4a7c15) | 0;
 }
 
 /** The last mixing of murmur3 (Appleby); reversible. */
@@ -173,8 +194,12 @@ function scrambled(x: number): number {
 
 /** 32 bytes over the parts one behind the other, however they are divided. */
 function digest(seed: number, parts: readonly Uint8Array[]): Uint8Array {
-  let a = scrambled(seed), b = ~a, c = 0x3c6ef372, d = 0x1b873593;
-  let count = 0, word = 0;
+  let a = scrambled(seed),
+    b = ~a,
+    c = 0x3c6ef372,
+    d = 0x1b873593;
+  let count = 0,
+    word = 0;
   for (const part of parts) {
     for (let i = 0; i < part.length; i += 1) {
       word = (word << 8) | part[i]!;
@@ -206,7 +231,7 @@ function publicKeyOf(secret: Uint8Array): Uint8Array {
   const words = new Int32Array(secret.slice().buffer);
   let before = 0x5bd1e995;
   for (let i = 0; i < words.length; i += 1) {
-    before = scrambled(words[i]! ^ before) + i | 0;
+    before = (scrambled(words[i]! ^ before) + i) | 0;
     words[i] = before;
   }
   return new Uint8Array(words.buffer);

@@ -1,8 +1,9 @@
 /**
  * A constant-rate flow between two simulated hosts, measured.
  *
- * The k-th message is due at start + k / rate, or when the settings' times say; delay counts from then. Messages carry their number and due time.
- * A flow is a DatagramOwner at both ends, exactly as a client port is.
+ * The k-th message is due at start + k / rate, or when the settings' times say; delay counts from
+ * then. Messages carry their number and due time. A flow is a DatagramOwner at both ends, exactly
+ * as a client port is.
  */
 
 import { getU32, getU48, putU32, putU48 } from '../../core/base/bytes.ts';
@@ -10,7 +11,11 @@ import type { NodeId, Port } from '../../core/base/ids.ts';
 import { SECOND, Timer, type Micros } from '../../core/base/time.ts';
 import { FlowMeter, Refusals } from '../report/delay-stats.ts';
 import type { SendTimes } from '../../core/emulation/send-times.ts';
-import type { DatagramOptions, DatagramOwner, DatagramSession } from '../../core/session/sessions.ts';
+import type {
+  DatagramOptions,
+  DatagramOwner,
+  DatagramSession,
+} from '../../core/session/sessions.ts';
 import { DropReason, dropReasonName } from '../../core/wire/drop.ts';
 import type { SimHost, World } from './world.ts';
 
@@ -33,7 +38,10 @@ const MAGIC = 0x5f10;
 export class SimFlow implements DatagramOwner {
   readonly meter = new FlowMeter();
   sent = 0;
-  /** Messages that the source daemon did not take, and packets of which it was told later that they are lost. */
+  /**
+   * Messages that the source daemon did not take, and packets of which it was told later that they
+   * are lost.
+   */
   readonly refusals = new Refusals();
   /** Messages that the source daemon did not take. */
   refused = 0;
@@ -53,7 +61,14 @@ export class SimFlow implements DatagramOwner {
   #sessionRun: object | null = null;
   #next = 0;
 
-  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings, baseAt: Micros) {
+  constructor(
+    world: World,
+    number: number,
+    from: SimHost,
+    to: SimHost,
+    settings: FlowSettings,
+    baseAt: Micros,
+  ) {
     this.#world = world;
     this.#number = number;
     this.#from = from;
@@ -74,13 +89,29 @@ export class SimFlow implements DatagramOwner {
     this.#to.node.sessions.bind(session, this.#port);
   }
 
-  onMessage(_session: DatagramSession, source: NodeId, _port: Port, bytes: Uint8Array, start: number, end: number): boolean {
+  onMessage(
+    _session: DatagramSession,
+    source: NodeId,
+    _port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
     const number = (bytes[start + 2]! << 8) | bytes[start + 3]!;
-    if (source !== this.#from.id || end - start !== this.#payload.length || number !== this.#number || (bytes[start]! << 8 | bytes[start + 1]!) !== MAGIC) {
+    if (
+      source !== this.#from.id ||
+      end - start !== this.#payload.length ||
+      number !== this.#number ||
+      ((bytes[start]! << 8) | bytes[start + 1]!) !== MAGIC
+    ) {
       this.foreign += 1;
       return true;
     }
-    this.meter.onMessage(getU32(bytes, start + 4), this.#world.now() - getU48(bytes, start + 8), end - start);
+    this.meter.onMessage(
+      getU32(bytes, start + 4),
+      this.#world.now() - getU48(bytes, start + 8),
+      end - start,
+    );
     return true;
   }
 
@@ -129,5 +160,7 @@ export class SimFlow implements DatagramOwner {
 
 /** When message k is due after the flow's start, whole microseconds. */
 export function offsetOf({ packetsPerSecond, times }: FlowSettings, k: number): Micros {
-  return times === undefined ? Math.round((k * SECOND) / packetsPerSecond) : Math.floor(times.offsetUs(k));
+  return times === undefined
+    ? Math.round((k * SECOND) / packetsPerSecond)
+    : Math.floor(times.offsetUs(k));
 }

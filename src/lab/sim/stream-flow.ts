@@ -1,8 +1,9 @@
 /**
  * A constant-rate flow of messages over a stream between two simulated hosts, measured.
  *
- * Messages have one size, so the receiver finds them again in the byte stream. What the stream does not take waits in the
- * flow, and delay counts from when a message was due (paper section 3: the time in the application's buffer counts).
+ * Messages have one size, so the receiver finds them again in the byte stream. What the stream does
+ * not take waits in the flow, and delay counts from when a message was due (paper section 3: the
+ * time in the application's buffer counts).
  */
 
 import { getU32, getU48, putU32, putU48 } from '../../core/base/bytes.ts';
@@ -39,8 +40,18 @@ export class SimStreamFlow {
   #writing = 0;
   #written = 0;
 
-  /** `baseAt`: when it connects, and from when its start counts; null: it connects now, and sends once `begin` has said when. */
-  constructor(world: World, number: number, from: SimHost, to: SimHost, settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] }, baseAt: Micros | null) {
+  /**
+   * `baseAt`: when it connects, and from when its start counts; null: it connects now, and sends
+   * once `begin` has said when.
+   */
+  constructor(
+    world: World,
+    number: number,
+    from: SimHost,
+    to: SimHost,
+    settings: FlowSettings & { readonly congestion?: StreamOptions['congestion'] },
+    baseAt: Micros | null,
+  ) {
     this.#world = world;
     this.#from = from;
     this.#to = to;
@@ -80,7 +91,11 @@ export class SimStreamFlow {
 
   listen(): void {
     if (!this.#to.running) return;
-    this.#to.node.streams.listen(this.#port, 0, (port) => ({ port, congestion: this.#settings.congestion, onAccept: () => this.#receiver }));
+    this.#to.node.streams.listen(this.#port, 0, (port) => ({
+      port,
+      congestion: this.#settings.congestion,
+      onAccept: () => this.#receiver,
+    }));
   }
 
   readonly #receiver: StreamOwner = {
@@ -104,7 +119,11 @@ export class SimStreamFlow {
     if (!this.#from.running) return;
     const { options = {}, congestion } = this.#settings;
     this.stream = this.#from.node.streams.connect(this.#to.id, this.#port, 0, this.#sender, {
-      service: options.service ?? 0, dissemination: options.dissemination ?? DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: PRIORITY_DEFAULT, congestion,
+      service: options.service ?? 0,
+      dissemination: options.dissemination ?? DISSEMINATION_LINK_STATE,
+      ttl: TTL_DEFAULT,
+      priority: PRIORITY_DEFAULT,
+      congestion,
     });
     this.#from.endTurn();
   }
@@ -147,7 +166,11 @@ export class SimStreamFlow {
       this.#partialLength += count;
       if (this.#partialLength < this.#partial.length) continue;
       this.#partialLength = 0;
-      this.meter.onMessage(getU32(this.#partial, 0), this.#world.now() - getU48(this.#partial, 4), this.#partial.length);
+      this.meter.onMessage(
+        getU32(this.#partial, 0),
+        this.#world.now() - getU48(this.#partial, 4),
+        this.#partial.length,
+      );
     }
     stream.onTaken();
   }

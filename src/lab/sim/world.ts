@@ -1,9 +1,10 @@
 /**
  * The simulated world: virtual time, wires with the link model, and real SpinesNodes on them.
  *
- * One heap of timers orders everything: each host (a node with its own clock and timer queue) has one entry for
- * its earliest timer, each datagram under way has one for its arrival. A host's turn is one input and the flush
- * after it. Randomness of nodes, wires and faults is forked by name, so the same seed gives the same trace hash.
+ * One heap of timers orders everything: each host (a node with its own clock and timer queue) has
+ * one entry for its earliest timer, each datagram under way has one for its arrival. A host's turn
+ * is one input and the flush after it. Randomness of nodes, wires and faults is forked by name, so
+ * the same seed gives the same trace hash.
  */
 
 import { assert } from '../../core/base/assert.ts';
@@ -14,8 +15,15 @@ import { Rng } from '../../core/base/rng.ts';
 import { NEVER, Timer, type Clock, type Micros, type Timers } from '../../core/base/time.ts';
 import { TimerQueue } from '../../core/base/timer-queue.ts';
 import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../../core/emulation/link-model.ts';
-import { applyLinkSettings, toLinkSettings, type DirectionSettings } from '../../core/emulation/link-settings.ts';
-import type { AlternateEnvironment, AlternateRouter } from '../../core/dissemination/alternate-router.ts';
+import {
+  applyLinkSettings,
+  toLinkSettings,
+  type DirectionSettings,
+} from '../../core/emulation/link-settings.ts';
+import type {
+  AlternateEnvironment,
+  AlternateRouter,
+} from '../../core/dissemination/alternate-router.ts';
 import type { Identity, Membership } from '../../core/crypto/membership.ts';
 import type { PresharedKey } from '../../core/crypto/preshared.ts';
 import type { Primitives } from '../../core/crypto/primitives.ts';
@@ -40,7 +48,10 @@ export interface Wire {
   ipBytes: number;
 }
 
-/** Datagrams under way lie beside each other: memory of its own for each costs more than to carry it. A multiple of 8. */
+/**
+ * Datagrams under way lie beside each other: memory of its own for each costs more than to carry
+ * it. A multiple of 8.
+ */
 const SLAB_BYTES = 65_536;
 
 class Slab {
@@ -69,11 +80,19 @@ export interface WorldOptions {
   readonly security?: 'sealed' | 'none';
   /** Default: cheap ones that keep nothing secret and change no length and no time. */
   readonly primitives?: Primitives;
-  /** False: datagrams damaged on the wire reach the daemon. By default the host's UDP checksum discards them. */
+  /**
+   * False: datagrams damaged on the wire reach the daemon. By default the host's UDP checksum
+   * discards them.
+   */
   readonly checksums?: boolean;
-  /** Makes what stands in place of the Byzantine-resilient router in every daemon; default: that router. */
+  /**
+   * Makes what stands in place of the Byzantine-resilient router in every daemon; default: that
+   * router.
+   */
   readonly alternate?: (host: SimHost, env: AlternateEnvironment) => AlternateRouter;
-  /** Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive. */
+  /**
+   * Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive.
+   */
   readonly onArrival?: (wire: Wire, bytes: Uint8Array) => boolean;
 }
 
@@ -102,7 +121,10 @@ export class World implements Clock {
     this.seed = options.seed;
     this.rng = new Rng(options.seed);
     this.log = options.log ?? nullLog;
-    this.authority = options.security === 'none' ? null : new SimAuthority(options.primitives ?? cheapPrimitives, this.rng.fork('authority'));
+    this.authority =
+      options.security === 'none'
+        ? null
+        : new SimAuthority(options.primitives ?? cheapPrimitives, this.rng.fork('authority'));
     this.alternate = options.alternate;
     this.#checksums = options.checksums ?? true;
     this.#onArrivalHook = options.onArrival;
@@ -119,7 +141,10 @@ export class World implements Clock {
 
   /** A hash over every arrival so far: time, wire, length and bytes. */
   get traceHash(): string {
-    return (this.#hashA >>> 0).toString(16).padStart(8, '0') + (this.#hashB >>> 0).toString(16).padStart(8, '0');
+    return (
+      (this.#hashA >>> 0).toString(16).padStart(8, '0') +
+      (this.#hashB >>> 0).toString(16).padStart(8, '0')
+    );
   }
 
   /** Adds a host; its daemon starts with `start`. `driftPpm`: how fast its clock runs wrong. */
@@ -131,7 +156,15 @@ export class World implements Clock {
 
   /** A second machine with the same identity: another address, everything else is `host`'s. */
   addTwin(host: SimHost, name: string): SimHost {
-    const twin = new SimHost(this, this.hosts.length, host.id, name, { name: host.name }, 0, makeEndpoint(`172.16.0.${this.hosts.length}`, SIM_PORT));
+    const twin = new SimHost(
+      this,
+      this.hosts.length,
+      host.id,
+      name,
+      { name: host.name },
+      0,
+      makeEndpoint(`172.16.0.${this.hosts.length}`, SIM_PORT),
+    );
     twin.identity = host.identity;
     this.hosts.push(twin);
     return twin;
@@ -141,12 +174,29 @@ export class World implements Clock {
   connect(a: SimHost, b: SimHost, forward: DirectionSettings, backward: DirectionSettings): void {
     assert(a !== b && !a.wires.has(b.endpoint.key), 'two hosts have one wire');
     const label = `wire ${a.name} ${b.name}`;
-    const there = { from: a, to: b, model: new LinkModel(forward, this.rng.fork(`${label} forward`)), datagrams: 0, ipBytes: 0 };
-    const back = { from: b, to: a, model: new LinkModel(backward, this.rng.fork(`${label} backward`)), datagrams: 0, ipBytes: 0 };
+    const there = {
+      from: a,
+      to: b,
+      model: new LinkModel(forward, this.rng.fork(`${label} forward`)),
+      datagrams: 0,
+      ipBytes: 0,
+    };
+    const back = {
+      from: b,
+      to: a,
+      model: new LinkModel(backward, this.rng.fork(`${label} backward`)),
+      datagrams: 0,
+      ipBytes: 0,
+    };
     a.wires.set(b.endpoint.key, there);
     b.wires.set(a.endpoint.key, back);
     const key = b.identity?.exchange.publicKey;
-    a.dials.push({ address: b.endpoint.address, port: b.endpoint.port, node: null, ...(key === undefined ? {} : { key }) });
+    a.dials.push({
+      address: b.endpoint.address,
+      port: b.endpoint.port,
+      node: null,
+      ...(key === undefined ? {} : { key }),
+    });
     this.wires.push(there, back);
   }
 
@@ -182,7 +232,9 @@ export class World implements Clock {
     if (verdict.copies === 0) return;
     const sent = bytes.length === length ? bytes : bytes.subarray(0, length);
     if (verdict.corruptBit < 0) this.#arriveAt(verdict.at0, wire, sent);
-    else if (!this.#checksums) this.#arriveAt(verdict.at0, wire, sent)[verdict.corruptBit >> 3]! ^= 0x80 >> (verdict.corruptBit & 7);
+    else if (!this.#checksums)
+      this.#arriveAt(verdict.at0, wire, sent)[verdict.corruptBit >> 3]! ^=
+        0x80 >> (verdict.corruptBit & 7);
     if (verdict.copies === 2) this.#arriveAt(verdict.at1, wire, sent);
   }
 
@@ -192,7 +244,9 @@ export class World implements Clock {
   #arriveAt(at: Micros, wire: Wire, sent: Uint8Array): Uint8Array {
     const arrival = this.#freeArrivals.pop() ?? new Arrival((due) => this.#onArrival(due));
     if (this.#slab.used + sent.length > SLAB_BYTES) this.#slab = new Slab();
-    const slab = this.#slab, start = slab.used, bytes = slab.bytes.subarray(start, start + sent.length);
+    const slab = this.#slab,
+      start = slab.used,
+      bytes = slab.bytes.subarray(start, start + sent.length);
     bytes.set(sent);
     slab.used = (start + sent.length + 7) & ~7;
     arrival.wire = wire;
@@ -204,7 +258,8 @@ export class World implements Clock {
 
   #onArrival(arrival: Arrival): void {
     const wire = arrival.wire!;
-    const { bytes } = arrival, { words } = arrival.slab!;
+    const { bytes } = arrival,
+      { words } = arrival.slab!;
     arrival.slab = null;
     this.#freeArrivals.push(arrival);
     if (!wire.model.settings.up || !wire.to.running) return;
@@ -218,7 +273,8 @@ export class World implements Clock {
     let a = this.#hashA ^ this.#now;
     let b = this.#hashB ^ ((wire.from.index << 16) | wire.to.index);
     a = Math.imul(a ^ bytes.length, 0x01000193);
-    const first = bytes.byteOffset >> 2, end = first + (bytes.length >> 2);
+    const first = bytes.byteOffset >> 2,
+      end = first + (bytes.length >> 2);
     for (let i = first; i < end; i += 1) a = mixed(a, words[i]!);
     for (let i = bytes.length & ~3; i < bytes.length; i += 1) a = mixed(a, bytes[i]!);
     b = Math.imul(b ^ a, 0x85ebca6b);
@@ -248,7 +304,10 @@ export class SimHost implements Clock {
   membership: Membership | null = null;
   /** How far the host's wall clock is off, now. */
   wallSkewUs: Micros = 0;
-  /** Set before `start`: its daemon's own log; null: the world's. And what its system says of addresses. */
+  /**
+   * Set before `start`: its daemon's own log; null: the world's. And what its system says of
+   * addresses.
+   */
   log: Log | null = null;
   probe: AddressProbe | null = null;
   /** Set before `start`: takes the records of what changed its daemon. */
@@ -262,7 +321,15 @@ export class SimHost implements Clock {
   #node: SpinesNode | null = null;
   #runs = 0;
 
-  constructor(world: World, index: number, id: NodeId, name: string, config: Partial<NodeConfig>, driftPpm: number, endpoint = makeEndpoint(formatNodeId(id), SIM_PORT)) {
+  constructor(
+    world: World,
+    index: number,
+    id: NodeId,
+    name: string,
+    config: Partial<NodeConfig>,
+    driftPpm: number,
+    endpoint = makeEndpoint(formatNodeId(id), SIM_PORT),
+  ) {
     this.world = world;
     this.index = index;
     this.id = id;
@@ -319,14 +386,37 @@ export class SimHost implements Clock {
       dropped: (peer) => this.wires.get(peer.key)?.model.dropped ?? 0,
     };
     const { alternate, authority } = this.world;
-    this.membership = authority === null ? null : authority.member(this.identity!, { now: () => this.now() + this.wallSkewUs }, undefined, this.preshared ?? undefined);
-    this.#node = new SpinesNode(makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }), {
-      clock: this, stopwatch: this, timers: this.#queue, rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`),
-      random: this.world.rng.fork(`host ${this.name} run ${this.#runs} random`), wall: { now: () => SIM_EPOCH + this.now() + this.wallSkewUs },
-      sink, log: this.log ?? this.world.log, probe: this.probe, emulation, membership: this.membership,
-      ...(this.audit === null ? {} : { audit: this.audit }),
-      listen: [this.endpoint.key], onShutdownRequested: () => {}, ...(alternate === undefined ? {} : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
-    });
+    this.membership =
+      authority === null
+        ? null
+        : authority.member(
+            this.identity!,
+            { now: () => this.now() + this.wallSkewUs },
+            undefined,
+            this.preshared ?? undefined,
+          );
+    this.#node = new SpinesNode(
+      makeConfig({ ...this.#config, id: this.id, name: this.name, dials: this.dials }),
+      {
+        clock: this,
+        stopwatch: this,
+        timers: this.#queue,
+        rng: this.world.rng.fork(`host ${this.name} run ${this.#runs}`),
+        random: this.world.rng.fork(`host ${this.name} run ${this.#runs} random`),
+        wall: { now: () => SIM_EPOCH + this.now() + this.wallSkewUs },
+        sink,
+        log: this.log ?? this.world.log,
+        probe: this.probe,
+        emulation,
+        membership: this.membership,
+        ...(this.audit === null ? {} : { audit: this.audit }),
+        listen: [this.endpoint.key],
+        onShutdownRequested: () => {},
+        ...(alternate === undefined
+          ? {}
+          : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
+      },
+    );
     this.#node.start();
     this.endTurn();
   }
@@ -355,7 +445,11 @@ export class SimHost implements Clock {
     this.#node.flush();
     const at = this.#queue.nextAt;
     if (at === NEVER) this.world.timers.cancel(this.#wake);
-    else this.world.timers.arm(this.#wake, Math.max(this.world.now(), Math.ceil(this.#rate === 1 ? at : Math.ceil(at) / this.#rate)));
+    else
+      this.world.timers.arm(
+        this.#wake,
+        Math.max(this.world.now(), Math.ceil(this.#rate === 1 ? at : Math.ceil(at) / this.#rate)),
+      );
   }
 
   #onWake(): void {

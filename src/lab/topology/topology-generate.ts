@@ -1,9 +1,9 @@
 /**
  * Generators of regular and random graphs for topology files: ring, grid, random.
  *
- * Owns the node names (n1..nN), the edges and their latencies; nothing else of a topology. Called by
- * topology-parse.ts. Invariant: the graph is connected, has no self link and no double link, and is a
- * function of its arguments only.
+ * Owns the node names (n1..nN), the edges and their latencies; nothing else of a topology. Called
+ * by topology-parse.ts. Invariant: the graph is connected, has no self link and no double link, and
+ * is a function of its arguments only.
  */
 
 import { Rng } from '../../core/base/rng.ts';
@@ -35,7 +35,9 @@ export function generateGraph(generate: GenerateData, seed: number): GeneratedGr
       const [least, most] = generate.latency ?? [];
       const latencies = rng.fork('latency');
       const edges = random(generate.nodes, generate.degree, rng.fork('edges')).map((edge) =>
-        least === undefined || most === undefined ? edge : { ...edge, latencyUs: least + latencies.below(most - least + 1) },
+        least === undefined || most === undefined
+          ? edge
+          : { ...edge, latencyUs: least + latencies.below(most - least + 1) },
       );
       return graph(generate.nodes, edges);
     }
@@ -60,9 +62,15 @@ function grid(width: number, height: number): GeneratedEdge[] {
   return edges;
 }
 
-/** A random spanning tree, then random further edges up to the average degree (never beyond the complete graph). */
+/**
+ * A random spanning tree, then random further edges up to the average degree (never beyond the
+ * complete graph).
+ */
 function random(nodes: number, degree: number, rng: Rng): GeneratedEdge[] {
-  const wanted = Math.max(nodes - 1, Math.min(Math.round((nodes * degree) / 2), (nodes * (nodes - 1)) / 2));
+  const wanted = Math.max(
+    nodes - 1,
+    Math.min(Math.round((nodes * degree) / 2), (nodes * (nodes - 1)) / 2),
+  );
   const edges: GeneratedEdge[] = [];
   const taken = new Set<number>();
   const add = (x: number, y: number): void => {
@@ -75,7 +83,8 @@ function random(nodes: number, degree: number, rng: Rng): GeneratedEdge[] {
   // In shuffled order, so that low numbers are not the hubs.
   const order = rng.shuffle(Array.from({ length: nodes }, (_, i) => i));
   for (let i = 1; i < nodes; i += 1) add(order[i]!, order[rng.below(i)]!);
-  for (let tries = 0; edges.length < wanted && tries < 20 * wanted; tries += 1) add(rng.below(nodes), rng.below(nodes));
+  for (let tries = 0; edges.length < wanted && tries < 20 * wanted; tries += 1)
+    add(rng.below(nodes), rng.below(nodes));
   // A nearly complete graph: luck takes too long, fill up in order.
   for (let a = 0; a < nodes && edges.length < wanted; a += 1) {
     for (let b = a + 1; b < nodes && edges.length < wanted; b += 1) add(a, b);

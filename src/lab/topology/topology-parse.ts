@@ -1,20 +1,39 @@
 /**
  * From the text of a topology file to a Topology.
  *
- * Owns the YAML reading, the places of errors (file:line:column) and every check that needs more than one
- * place of the file: references, duplicates, ids. The shape is topology-schema.ts's. Called by the replay
- * and simulate commands. Invariant: whatever the text, the outcome is a valid Topology or one SpinesError
- * 'ETOPOLOGY' whose message has a line per fault.
+ * Owns the YAML reading, the places of errors (file:line:column) and every check that needs more
+ * than one place of the file: references, duplicates, ids. The shape is topology-schema.ts's.
+ * Called by the replay and simulate commands. Invariant: whatever the text, the outcome is a valid
+ * Topology or one SpinesError 'ETOPOLOGY' whose message has a line per fault.
  */
 
 import { SpinesError } from '../../core/base/errors.ts';
 import { formatNodeId } from '../../core/base/ids.ts';
-import { changeDirection, defaultDirection, defaultQueueBytes, type DirectionChange, type DirectionSettings } from '../../core/emulation/link-settings.ts';
+import {
+  changeDirection,
+  defaultDirection,
+  defaultQueueBytes,
+  type DirectionChange,
+  type DirectionSettings,
+} from '../../core/emulation/link-settings.ts';
 import { checkFigure } from './topology-figure.ts';
 import { generateGraph } from './topology-generate.ts';
 import { applyOverrides, parseOverride, type Override } from './topology-overrides.ts';
-import { checkFile, nearest, type EventData, type FileData, type FlowData, type Issue } from './topology-schema.ts';
-import { type Topology, type TopologyEvent, type TopologyFlow, type TopologyLink, type TopologyNode } from './topology.ts';
+import {
+  checkFile,
+  nearest,
+  type EventData,
+  type FileData,
+  type FlowData,
+  type Issue,
+} from './topology-schema.ts';
+import {
+  type Topology,
+  type TopologyEvent,
+  type TopologyFlow,
+  type TopologyLink,
+  type TopologyNode,
+} from './topology.ts';
 import { TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX } from './limits.ts';
 import { YamlText } from '../../text/yaml-text.ts';
 
@@ -25,13 +44,20 @@ const ISSUES_MAX = 50;
  * Parses and validates. `fileName` is used in messages only; `overrides` are `--set` arguments
  * ("flows.*.rate=1mbit"), applied before validation. Throws SpinesError 'ETOPOLOGY'.
  */
-export function parseTopology(text: string, fileName: string, overrides: readonly string[] = []): Topology {
+export function parseTopology(
+  text: string,
+  fileName: string,
+  overrides: readonly string[] = [],
+): Topology {
   const places = new Places(text, fileName, overrides.map(parseOverride));
   const checked = checkFile(places.data);
   if (checked.data === null) throw places.error(checked.issues);
   const builder = new Builder(checked.data);
   const topology = builder.build();
-  const figure = checkFigure(places.data, topology.flows.map((flow) => flow.name));
+  const figure = checkFigure(
+    places.data,
+    topology.flows.map((flow) => flow.name),
+  );
   const issues = [...builder.issues, ...figure.issues];
   if (issues.length > 0) throw places.error(issues);
   return figure.plan === null ? topology : deepFreeze({ ...topology, figure: figure.plan });
@@ -60,7 +86,9 @@ class Builder {
     const durationUs = file.duration;
     this.#addNodesAndLinks(seed);
     const flows = this.#flows(durationUs);
-    const events = (file.events ?? []).flatMap((event, i) => this.#event(event, flows, ['events', i]) ?? []);
+    const events = (file.events ?? []).flatMap(
+      (event, i) => this.#event(event, flows, ['events', i]) ?? [],
+    );
     events.sort((x, y) => x.at - y.at);
     return deepFreeze({
       name: file.name,
@@ -82,11 +110,16 @@ class Builder {
   #addNodesAndLinks(seed: number): void {
     const { nodes = [], links = [], generate, defaults } = this.#file;
     const common = defaults?.link ?? {};
-    const wanted: { name: string; id: number | null; path: Path }[] = nodes.map((node, i) => ({ ...node, path: ['nodes', i] }));
+    const wanted: { name: string; id: number | null; path: Path }[] = nodes.map((node, i) => ({
+      ...node,
+      path: ['nodes', i],
+    }));
     const graph = generate === undefined ? { names: [], edges: [] } : generateGraph(generate, seed);
     for (const name of graph.names) wanted.push({ name, id: null, path: ['generate'] });
-    if (wanted.length === 0) this.#fail([], 'the topology has no nodes: give nodes, generate or both');
-    if (wanted.length > TOPOLOGY_NODES_MAX) this.#fail(['generate'], `more than ${TOPOLOGY_NODES_MAX} nodes in all`);
+    if (wanted.length === 0)
+      this.#fail([], 'the topology has no nodes: give nodes, generate or both');
+    if (wanted.length > TOPOLOGY_NODES_MAX)
+      this.#fail(['generate'], `more than ${TOPOLOGY_NODES_MAX} nodes in all`);
 
     const idOwner = new Map<number, string>();
     wanted.forEach(({ name, id, path }, i) => {
@@ -94,7 +127,11 @@ class Builder {
       if (this.#nodeByName.has(name)) this.#fail(path, `duplicate node name ${name}`);
       else this.#nodeByName.set(name, i);
       const other = idOwner.get(taken);
-      if (other !== undefined) this.#fail(id === null ? path : [...path, 'id'], `${name} and ${other} both have the id ${formatNodeId(taken)}`);
+      if (other !== undefined)
+        this.#fail(
+          id === null ? path : [...path, 'id'],
+          `${name} and ${other} both have the id ${formatNodeId(taken)}`,
+        );
       idOwner.set(taken, name);
       this.#nodes.push({ name, id: taken });
     });
@@ -107,12 +144,25 @@ class Builder {
     links.forEach((link, i) => {
       const [a, b] = this.#ends(link.between, ['links', i, 'between']);
       if (a === null || b === null) return;
-      this.#addLink(a, b, direction(common, link.common, link.forward), direction(common, link.common, link.backward), ['links', i, 'between']);
+      this.#addLink(
+        a,
+        b,
+        direction(common, link.common, link.forward),
+        direction(common, link.common, link.backward),
+        ['links', i, 'between'],
+      );
     });
-    if (this.#links.length > TOPOLOGY_LINKS_MAX) this.#fail(['links'], `more than ${TOPOLOGY_LINKS_MAX} links in all`);
+    if (this.#links.length > TOPOLOGY_LINKS_MAX)
+      this.#fail(['links'], `more than ${TOPOLOGY_LINKS_MAX} links in all`);
   }
 
-  #addLink(a: number, b: number, forward: DirectionSettings, backward: DirectionSettings, path: Path): void {
+  #addLink(
+    a: number,
+    b: number,
+    forward: DirectionSettings,
+    backward: DirectionSettings,
+    path: Path,
+  ): void {
     const key = endsKey(a, b);
     if (this.#linkByEnds.has(key)) {
       this.#fail(path, `duplicate link between ${this.#nameOf(a)} and ${this.#nameOf(b)}`);
@@ -131,10 +181,18 @@ class Builder {
       const path: Path = ['flows', i];
       const from = this.#node(flow.from, [...path, 'from']);
       const to = this.#node(flow.to, [...path, 'to']);
-      if (from !== null && from === to) this.#fail([...path, 'to'], `a flow from ${flow.from} to itself`);
-      if (flow.name !== undefined && given.has(flow.name)) this.#fail([...path, 'name'], `duplicate flow name ${flow.name}`);
+      if (from !== null && from === to)
+        this.#fail([...path, 'to'], `a flow from ${flow.from} to itself`);
+      if (flow.name !== undefined && given.has(flow.name))
+        this.#fail([...path, 'name'], `duplicate flow name ${flow.name}`);
       if (flow.name !== undefined) given.add(flow.name);
-      return flowOf(flow, from ?? 0, to ?? 0, flow.name ?? freeName(`${flow.from}-${flow.to}`, names), runUs);
+      return flowOf(
+        flow,
+        from ?? 0,
+        to ?? 0,
+        flow.name ?? freeName(`${flow.from}-${flow.to}`, names),
+        runUs,
+      );
     });
   }
 
@@ -147,7 +205,13 @@ class Builder {
       const turned = this.#links[link]!.a !== this.#nodeByName.get(event.link[0]!);
       const asked = event.direction ?? 'both';
       const turnedTo = { forward: 'backward', backward: 'forward', both: 'both' } as const;
-      return { at, kind: 'set', link, direction: turned ? turnedTo[asked] : asked, change: event.set };
+      return {
+        at,
+        kind: 'set',
+        link,
+        direction: turned ? turnedTo[asked] : asked,
+        change: event.set,
+      };
     }
     if ('down' in event || 'up' in event) {
       const kind = 'down' in event ? 'down' : 'up';
@@ -161,15 +225,23 @@ class Builder {
     }
     if ('misbehave' in event) {
       if (typeof event.misbehave !== 'string') {
-        const on = flows.findIndex(({ name, routing }) => name === (event.misbehave as { on: string }).on && routing === 'byzantine');
+        const on = flows.findIndex(
+          ({ name, routing }) =>
+            name === (event.misbehave as { on: string }).on && routing === 'byzantine',
+        );
         if (on >= 0) return { at, kind: 'misbehave-on', on, what: event.what };
-        this.#fail([...path, 'misbehave', 'on'], `no flow with byzantine routing is called ${event.misbehave.on}`);
+        this.#fail(
+          [...path, 'misbehave', 'on'],
+          `no flow with byzantine routing is called ${event.misbehave.on}`,
+        );
         return null;
       }
       const node = this.#node(event.misbehave, [...path, 'misbehave']);
       return node === null ? null : { at, kind: 'misbehave', node, what: event.what };
     }
-    return 'partition' in event ? this.#partition(at, event.partition, [...path, 'partition']) : { at, kind: 'heal' };
+    return 'partition' in event
+      ? this.#partition(at, event.partition, [...path, 'partition'])
+      : { at, kind: 'heal' };
   }
 
   #partition(at: number, named: readonly (readonly string[])[], path: Path): TopologyEvent {
@@ -179,7 +251,8 @@ class Builder {
       names.forEach((name, i) => {
         const node = this.#node(name, [...path, g, i]);
         if (node === null) return;
-        if (groupOf.has(node)) this.#fail([...path, g, i], `${name} is in more than one place of the partition`);
+        if (groupOf.has(node))
+          this.#fail([...path, g, i], `${name} is in more than one place of the partition`);
         else group.push(node);
         groupOf.set(node, g);
       });
@@ -188,7 +261,9 @@ class Builder {
     const rest = this.#nodes.flatMap((_, i) => (groupOf.has(i) ? [] : [i]));
     for (const node of rest) groupOf.set(node, groups.length);
     if (rest.length > 0) groups.push(rest);
-    const cut = this.#links.flatMap((link, i) => (groupOf.get(link.a) === groupOf.get(link.b) ? [] : [i]));
+    const cut = this.#links.flatMap((link, i) =>
+      groupOf.get(link.a) === groupOf.get(link.b) ? [] : [i],
+    );
     return { at, kind: 'partition', groups, cut };
   }
 
@@ -197,7 +272,8 @@ class Builder {
     const [a, b] = this.#ends(between, path);
     if (a === null || b === null) return null;
     const link = this.#linkByEnds.get(endsKey(a, b));
-    if (link === undefined) this.#fail(path, `there is no link between ${this.#nameOf(a)} and ${this.#nameOf(b)}`);
+    if (link === undefined)
+      this.#fail(path, `there is no link between ${this.#nameOf(a)} and ${this.#nameOf(b)}`);
     return link ?? null;
   }
 
@@ -214,8 +290,12 @@ class Builder {
   #node(name: string, path: Path): number | null {
     const node = this.#nodeByName.get(name);
     if (node !== undefined) return node;
-    const suggestion = this.issues.length < ISSUES_MAX ? nearest(name, [...this.#nodeByName.keys()]) : null;
-    this.#fail(path, `unknown node ${name}${suggestion === null ? '' : `, did you mean ${suggestion}?`}`);
+    const suggestion =
+      this.issues.length < ISSUES_MAX ? nearest(name, [...this.#nodeByName.keys()]) : null;
+    this.#fail(
+      path,
+      `unknown node ${name}${suggestion === null ? '' : `, did you mean ${suggestion}?`}`,
+    );
     return null;
   }
 
@@ -228,7 +308,13 @@ class Builder {
   }
 }
 
-function flowOf(flow: FlowData, from: number, to: number, name: string, runUs: number): TopologyFlow {
+function flowOf(
+  flow: FlowData,
+  from: number,
+  to: number,
+  name: string,
+  runUs: number,
+): TopologyFlow {
   const sizeBytes = flow.size ?? 1_000;
   const startUs = flow.start ?? 0;
   const leftUs = Math.max(0, runUs - startUs);
@@ -255,7 +341,9 @@ function flowOf(flow: FlowData, from: number, to: number, name: string, runUs: n
 function direction(...layers: readonly DirectionChange[]): DirectionSettings {
   const merged: DirectionChange = Object.assign({}, ...layers);
   const settings = changeDirection(defaultDirection(), merged);
-  return merged.queueBytes === undefined ? changeDirection(settings, { queueBytes: defaultQueueBytes(settings.bandwidthKbps) }) : settings;
+  return merged.queueBytes === undefined
+    ? changeDirection(settings, { queueBytes: defaultQueueBytes(settings.bandwidthKbps) })
+    : settings;
 }
 
 /** By position: 10.0.0.1, 10.0.0.2 ... 10.0.0.250, 10.0.1.1 ... */
@@ -295,19 +383,26 @@ class Places {
     this.#text = new YamlText(text, fileName, TOPOLOGY_TEXT_MAX);
     const { data, refusals } = this.#text;
     if (refusals.length > 0) throw refusal(refusals);
-    if (data === null || data === undefined) throw this.error([{ path: [], message: 'the file is empty' }]);
+    if (data === null || data === undefined)
+      throw this.error([{ path: [], message: 'the file is empty' }]);
     this.data = applyOverrides(data, overrides);
   }
 
   /** One error that lists every issue with its place. */
   error(issues: readonly Issue[]): SpinesError {
-    const placed = issues.map((issue) => ({ issue, offset: this.#text.offsetOf(issue.path, issue.atKey === true) }));
+    const placed = issues.map((issue) => ({
+      issue,
+      offset: this.#text.offsetOf(issue.path, issue.atKey === true),
+    }));
     placed.sort((x, y) => x.offset - y.offset);
     return refusal(
       placed.map(({ issue, offset }) => {
         const override = this.#overrides.find((o) => overlaps(o.path, issue.path));
         const path = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-        return `${this.#text.at(offset)}: ${path}${issue.message}${override === undefined ? '' : ` (changed by --set ${override.text})`}`;
+        return (
+          `${this.#text.at(offset)}: ` +
+          `${path}${issue.message}${override === undefined ? '' : ` (changed by --set ${override.text})`}`
+        );
       }),
     );
   }

@@ -1,9 +1,9 @@
 /**
  * The shape of a topology file: a zod schema over the plain data that YAML gives.
  *
- * Owns which keys exist, their units and ranges. What needs more than one place of the file to judge
- * (unknown nodes, duplicates) is topology-parse.ts's, its only caller. Invariant: every object is strict,
- * and an unknown key's issue carries the keys that would have been valid.
+ * Owns which keys exist, their units and ranges. What needs more than one place of the file to
+ * judge (unknown nodes, duplicates) is topology-parse.ts's, its only caller. Invariant: every
+ * object is strict, and an unknown key's issue carries the keys that would have been valid.
  */
 
 import { CONGESTION_NAMES, parseMisbehaviour, type MisbehaviourName } from 'spines-client/protocol';
@@ -11,15 +11,32 @@ import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';
 import { MILLISECOND } from '../../core/base/time.ts';
-import { BANDWIDTH_KBPS_MAX, DELAY_US_MAX, MTU_MAX, MTU_MIN, QUEUE_BYTES_MAX, type DirectionChange } from '../../core/emulation/link-settings.ts';
-import { FLOW_RATE_MAX, FLOW_SIZE_MAX, FLOW_SIZE_MIN, TOPOLOGY_EVENTS_MAX, TOPOLOGY_FLOWS_MAX, TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX } from './limits.ts';
+import {
+  BANDWIDTH_KBPS_MAX,
+  DELAY_US_MAX,
+  MTU_MAX,
+  MTU_MIN,
+  QUEUE_BYTES_MAX,
+  type DirectionChange,
+} from '../../core/emulation/link-settings.ts';
+import {
+  FLOW_RATE_MAX,
+  FLOW_SIZE_MAX,
+  FLOW_SIZE_MIN,
+  TOPOLOGY_EVENTS_MAX,
+  TOPOLOGY_FLOWS_MAX,
+  TOPOLOGY_LINKS_MAX,
+  TOPOLOGY_NODES_MAX,
+} from './limits.ts';
 import { parseDuration, parsePercent, parseRate, parseSize } from '../../text/units.ts';
 
 /** One thing wrong: where in the plain data, and what. */
 export interface Issue {
   readonly path: readonly (string | number)[];
   readonly message: string;
-  /** The last part of `path` is a key that should not be there: point at the key, not at its value. */
+  /**
+   * The last part of `path` is a key that should not be there: point at the key, not at its value.
+   */
   readonly atKey?: boolean;
 }
 
@@ -30,12 +47,17 @@ export type EventData = z.output<typeof eventSchema>;
 export type GenerateData = z.output<typeof generateSchema>;
 
 /** Validates plain data; issues are in the order of discovery. */
-export function checkFile(data: unknown): { data: FileData; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
+export function checkFile(
+  data: unknown,
+): { data: FileData; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
   return checkWith(fileSchema, data);
 }
 
 /** Validates against any schema made of these parts. */
-export function checkWith<T>(schema: z.ZodType<T>, data: unknown): { data: T; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
+export function checkWith<T>(
+  schema: z.ZodType<T>,
+  data: unknown,
+): { data: T; issues: readonly [] } | { data: null; issues: readonly Issue[] } {
   const result = schema.safeParse(data, { error: describe });
   if (result.success) return { data: result.data, issues: [] };
   return { data: null, issues: result.error.issues.flatMap(toIssues) };
@@ -59,9 +81,13 @@ export function nearest(wrong: string, valid: readonly string[]): string | null 
 
 type Describe = (issue: z.core.$ZodRawIssue) => string | undefined;
 
-/** A strict object. The message of its unknown-key issue is the list of valid keys; toIssues makes it a sentence. */
+/**
+ * A strict object. The message of its unknown-key issue is the list of valid keys; toIssues makes
+ * it a sentence.
+ */
 export function strict<S extends z.core.$ZodShape>(shape: S) {
-  const error: Describe = (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined);
+  const error: Describe = (issue) =>
+    issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined;
   return z.strictObject(shape, { error });
 }
 
@@ -70,14 +96,19 @@ export function scalar<T>(wanted: string, parse: (value: unknown) => T | null) {
   return z.any().transform((value, context): T => {
     const parsed = value === undefined ? null : parse(value);
     if (parsed === null) {
-      context.addIssue({ code: 'custom', message: value === undefined ? 'is missing' : `expected ${wanted}, found ${show(value)}` });
+      context.addIssue({
+        code: 'custom',
+        message: value === undefined ? 'is missing' : `expected ${wanted}, found ${show(value)}`,
+      });
       return z.NEVER;
     }
     return parsed;
   });
 }
 
-/** The schema that `choose` picks by looking at the value: better messages than a union of attempts. */
+/**
+ * The schema that `choose` picks by looking at the value: better messages than a union of attempts.
+ */
 function chosen<T>(choose: (value: unknown) => z.ZodType<T>) {
   return z.any().transform((value, context): T => {
     const result = choose(value).safeParse(value, { error: describe });
@@ -88,7 +119,9 @@ function chosen<T>(choose: (value: unknown) => z.ZodType<T>) {
 }
 
 const duration = scalar('a duration such as 250ms or 10s', (v) => parseDuration(v));
-const delay = scalar('a delay such as 10ms, at most 10 min (a plain number is milliseconds)', (v) => bounded(parseDuration(v, MILLISECOND), 0, DELAY_US_MAX));
+const delay = scalar('a delay such as 10ms, at most 10 min (a plain number is milliseconds)', (v) =>
+  bounded(parseDuration(v, MILLISECOND), 0, DELAY_US_MAX),
+);
 const rate = scalar('a percentage such as 1% or 1, in 0..100', (v) => {
   const parsed = parsePercent(v);
   return parsed === null ? null : parsed / 100;
@@ -103,12 +136,20 @@ const mtu = scalar(`a size of IP packets in ${MTU_MIN}..${MTU_MAX} bytes, or unl
   const bytes = bounded(parseSize(v), MTU_MIN, MTU_MAX);
   return bytes === null ? null : { bytes };
 });
-const queue = scalar('a size such as 64KiB, 1 byte..1 GiB', (v) => bounded(parseSize(v), 1, QUEUE_BYTES_MAX));
+const queue = scalar('a size such as 64KiB, 1 byte..1 GiB', (v) =>
+  bounded(parseSize(v), 1, QUEUE_BYTES_MAX),
+);
 const flowRate = scalar('a bit rate such as 500kbit', (v) => positive(parseRate(v)));
-const flowSize = scalar(`a size in ${FLOW_SIZE_MIN}..${FLOW_SIZE_MAX} bytes`, (v) => bounded(parseSize(v), FLOW_SIZE_MIN, FLOW_SIZE_MAX));
-const seed = scalar('a whole number in 0..4294967295', (v) => (typeof v === 'number' && Number.isInteger(v) ? bounded(v, 0, 0xffff_ffff) : null));
+const flowSize = scalar(`a size in ${FLOW_SIZE_MIN}..${FLOW_SIZE_MAX} bytes`, (v) =>
+  bounded(parseSize(v), FLOW_SIZE_MIN, FLOW_SIZE_MAX),
+);
+const seed = scalar('a whole number in 0..4294967295', (v) =>
+  typeof v === 'number' && Number.isInteger(v) ? bounded(v, 0, 0xffff_ffff) : null,
+);
 const whole = (min: number, max: number) =>
-  scalar(`a whole number in ${min}..${max}`, (v) => (typeof v === 'number' && Number.isInteger(v) ? bounded(v, min, max) : null));
+  scalar(`a whole number in ${min}..${max}`, (v) =>
+    typeof v === 'number' && Number.isInteger(v) ? bounded(v, min, max) : null,
+  );
 const truth = scalar('true or false', (v) => (typeof v === 'boolean' ? v : null));
 const only = (value: true) => scalar('true', (v) => (v === value ? value : null));
 /** YAML reads a node called 7 as a number: take it as the text that was written. */
@@ -126,20 +167,35 @@ const nodeId = scalar('a dotted quad below 224.0.0.0', (v) => {
 });
 export const oneOf = <T extends string>(...words: readonly T[]) =>
   scalar(words.join(' | '), (v) => words.find((word) => word === v) ?? null);
-const misbehaviour = scalar<MisbehaviourName>('a misbehaviour such as black-hole, grey-hole:0.3 or none', (v) =>
-  (typeof v === 'string' && parseMisbehaviour(v) !== null ? v as MisbehaviourName : null));
+const misbehaviour = scalar<MisbehaviourName>(
+  'a misbehaviour such as black-hole, grey-hole:0.3 or none',
+  (v) => (typeof v === 'string' && parseMisbehaviour(v) !== null ? (v as MisbehaviourName) : null),
+);
 const pair = z.array(nodeName).length(2, 'expected the two ends of a link, as in [A, B]');
 
 /* ------------------------------------------------------------------ link characteristics */
 
-const longer = scalar('a time above 0, at most 10 min (a plain number is milliseconds)', (v) => bounded(parseDuration(v, MILLISECOND), 1, DELAY_US_MAX));
+const longer = scalar('a time above 0, at most 10 min (a plain number is milliseconds)', (v) =>
+  bounded(parseDuration(v, MILLISECOND), 1, DELAY_US_MAX),
+);
 const burst = strict({
-  goodToBad: rate.optional(), badToGood: rate.optional(), good: longer.optional(), bad: longer.optional(), lossGood: rate.optional(), lossBad: rate.optional(),
-}).refine(({ goodToBad, badToGood, good, bad }) => (goodToBad === undefined) === (badToGood === undefined) && (good === undefined) === (bad === undefined)
-    && (good === undefined) !== (goodToBad === undefined),
-  'expected either goodToBad and badToGood, chances per packet, or good and bad, mean times');
+  goodToBad: rate.optional(),
+  badToGood: rate.optional(),
+  good: longer.optional(),
+  bad: longer.optional(),
+  lossGood: rate.optional(),
+  lossBad: rate.optional(),
+}).refine(
+  ({ goodToBad, badToGood, good, bad }) =>
+    (goodToBad === undefined) === (badToGood === undefined) &&
+    (good === undefined) === (bad === undefined) &&
+    (good === undefined) !== (goodToBad === undefined),
+  'expected either goodToBad and badToGood, chances per packet, or good and bad, mean times',
+);
 const outages = strict({ every: longer, lasting: longer }).refine((o) => o.every > o.lasting, {
-  path: ['every'], message: 'expected more than lasting: it is the mean time from the beginning of one to that of the next',
+  path: ['every'],
+  message:
+    'expected more than lasting: it is the mean time from the beginning of one to that of the next',
 });
 
 const characteristics = {
@@ -161,16 +217,35 @@ type Characteristics = z.output<z.ZodObject<typeof characteristics>>;
 
 const lossOnce = (c: Characteristics): boolean => c.loss === undefined || c.burst === undefined;
 const lossTwice = { path: ['burst'], message: 'loss and burst exclude each other' };
-const outagesOnce = (c: Characteristics): boolean => c.outages === undefined || c.burst === undefined;
+const outagesOnce = (c: Characteristics): boolean =>
+  c.outages === undefined || c.burst === undefined;
 const outagesTwice = { path: ['outages'], message: 'burst and outages exclude each other' };
-const characteristicsSchema = strict(characteristics).refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice).transform(toChange);
-const changeSchema = strict(characteristics)
-  .refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice)
-  .refine((c) => Object.values(c).some((value) => value !== undefined), 'expected at least one characteristic to set')
+const characteristicsSchema = strict(characteristics)
+  .refine(lossOnce, lossTwice)
+  .refine(outagesOnce, outagesTwice)
   .transform(toChange);
-const linkSchema = strict({ between: pair, ...characteristics, forward: characteristicsSchema.optional(), backward: characteristicsSchema.optional() })
-  .refine(lossOnce, lossTwice).refine(outagesOnce, outagesTwice)
-  .transform(({ between, forward, backward, ...rest }) => ({ between, common: toChange(rest), forward: forward ?? {}, backward: backward ?? {} }));
+const changeSchema = strict(characteristics)
+  .refine(lossOnce, lossTwice)
+  .refine(outagesOnce, outagesTwice)
+  .refine(
+    (c) => Object.values(c).some((value) => value !== undefined),
+    'expected at least one characteristic to set',
+  )
+  .transform(toChange);
+const linkSchema = strict({
+  between: pair,
+  ...characteristics,
+  forward: characteristicsSchema.optional(),
+  backward: characteristicsSchema.optional(),
+})
+  .refine(lossOnce, lossTwice)
+  .refine(outagesOnce, outagesTwice)
+  .transform(({ between, forward, backward, ...rest }) => ({
+    between,
+    common: toChange(rest),
+    forward: forward ?? {},
+    backward: backward ?? {},
+  }));
 
 function toChange(c: Characteristics): DirectionChange {
   const out: { -readonly [K in keyof DirectionChange]: DirectionChange[K] } = {};
@@ -183,12 +258,34 @@ function toChange(c: Characteristics): DirectionChange {
   if (c.loss !== undefined) out.loss = Object.freeze({ kind: 'bernoulli', rate: c.loss });
   if (c.outages !== undefined) {
     const { every, lasting } = c.outages;
-    out.loss = Object.freeze({ kind: 'bursts-in-time', goodUs: every - lasting, badUs: lasting, badFixed: true, lossGood: c.loss ?? 0, lossBad: 1 });
+    out.loss = Object.freeze({
+      kind: 'bursts-in-time',
+      goodUs: every - lasting,
+      badUs: lasting,
+      badFixed: true,
+      lossGood: c.loss ?? 0,
+      lossBad: 1,
+    });
   }
   if (c.burst !== undefined) {
     const { goodToBad, badToGood, good, bad, lossGood = 0, lossBad = 1 } = c.burst;
-    if (good !== undefined) out.loss = Object.freeze({ kind: 'bursts-in-time', goodUs: good, badUs: bad!, badFixed: false, lossGood, lossBad });
-    else out.loss = Object.freeze({ kind: 'gilbert-elliott', goodToBad: goodToBad!, badToGood: badToGood!, lossGood, lossBad });
+    if (good !== undefined)
+      out.loss = Object.freeze({
+        kind: 'bursts-in-time',
+        goodUs: good,
+        badUs: bad!,
+        badFixed: false,
+        lossGood,
+        lossBad,
+      });
+    else
+      out.loss = Object.freeze({
+        kind: 'gilbert-elliott',
+        goodToBad: goodToBad!,
+        badToGood: badToGood!,
+        lossGood,
+        lossBad,
+      });
   }
   if (c.duplicate !== undefined) out.duplicateRate = c.duplicate;
   if (c.reorder !== undefined) out.reorderRate = c.reorder;
@@ -201,28 +298,54 @@ function toChange(c: Characteristics): DirectionChange {
 
 const nodeSchema = chosen<{ name: string; id: number | null }>((value) =>
   isMap(value)
-    ? strict({ name: nodeName, id: nodeId.optional() }).transform(({ name, id }) => ({ name, id: id ?? null }))
+    ? strict({ name: nodeName, id: nodeId.optional() }).transform(({ name, id }) => ({
+        name,
+        id: id ?? null,
+      }))
     : nodeName.transform((name) => ({ name, id: null })),
 );
 
-const ringSchema = strict({ kind: z.literal('ring'), nodes: whole(3, TOPOLOGY_NODES_MAX), link: characteristicsSchema.optional() });
-const gridSchema = strict({ kind: z.literal('grid'), width: whole(1, TOPOLOGY_NODES_MAX), height: whole(1, TOPOLOGY_NODES_MAX), link: characteristicsSchema.optional() })
-  .refine((g) => g.width * g.height <= TOPOLOGY_NODES_MAX, { path: ['height'], message: `the grid exceeds ${TOPOLOGY_NODES_MAX} nodes` });
+const ringSchema = strict({
+  kind: z.literal('ring'),
+  nodes: whole(3, TOPOLOGY_NODES_MAX),
+  link: characteristicsSchema.optional(),
+});
+const gridSchema = strict({
+  kind: z.literal('grid'),
+  width: whole(1, TOPOLOGY_NODES_MAX),
+  height: whole(1, TOPOLOGY_NODES_MAX),
+  link: characteristicsSchema.optional(),
+}).refine((g) => g.width * g.height <= TOPOLOGY_NODES_MAX, {
+  path: ['height'],
+  message: `the grid exceeds ${TOPOLOGY_NODES_MAX} nodes`,
+});
 const randomSchema = strict({
   kind: z.literal('random'),
   nodes: whole(2, TOPOLOGY_NODES_MAX),
-  degree: scalar('a number in 1..1999', (v) => (typeof v === 'number' ? bounded(v, 1, TOPOLOGY_NODES_MAX - 1) : null)),
-  latency: z.array(delay).length(2, 'expected the least and the most, as in [2ms, 40ms]')
-    .refine((range) => range[0]! <= range[1]!, 'the least comes first').optional(),
+  degree: scalar('a number in 1..1999', (v) =>
+    typeof v === 'number' ? bounded(v, 1, TOPOLOGY_NODES_MAX - 1) : null,
+  ),
+  latency: z
+    .array(delay)
+    .length(2, 'expected the least and the most, as in [2ms, 40ms]')
+    .refine((range) => range[0]! <= range[1]!, 'the least comes first')
+    .optional(),
   seed: seed.optional(),
   link: characteristicsSchema.optional(),
-}).refine((g) => Math.round((g.nodes * g.degree) / 2) <= TOPOLOGY_LINKS_MAX, { path: ['degree'], message: `exceeds ${TOPOLOGY_LINKS_MAX} links` });
-const generateSchema = chosen<z.output<typeof ringSchema> | z.output<typeof gridSchema> | z.output<typeof randomSchema>>((value) => {
+}).refine((g) => Math.round((g.nodes * g.degree) / 2) <= TOPOLOGY_LINKS_MAX, {
+  path: ['degree'],
+  message: `exceeds ${TOPOLOGY_LINKS_MAX} links`,
+});
+const generateSchema = chosen<
+  z.output<typeof ringSchema> | z.output<typeof gridSchema> | z.output<typeof randomSchema>
+>((value) => {
   const kind = isMap(value) ? value['kind'] : undefined;
   if (kind === 'ring') return ringSchema;
   if (kind === 'grid') return gridSchema;
   if (kind === 'random') return randomSchema;
-  return (isMap(value) ? z.looseObject({ kind: oneOf('ring', 'grid', 'random') }) : z.strictObject({})) as never;
+  return (
+    isMap(value) ? z.looseObject({ kind: oneOf('ring', 'grid', 'random') }) : z.strictObject({})
+  ) as never;
 });
 
 const flowSchema = strict({
@@ -230,7 +353,9 @@ const flowSchema = strict({
   from: nodeName,
   to: nodeName,
   rate: flowRate.optional(),
-  packetsPerSecond: scalar(`a number above 0, at most ${FLOW_RATE_MAX}`, (v) => (typeof v === 'number' && v <= FLOW_RATE_MAX ? positive(v) : null)).optional(),
+  packetsPerSecond: scalar(`a number above 0, at most ${FLOW_RATE_MAX}`, (v) =>
+    typeof v === 'number' && v <= FLOW_RATE_MAX ? positive(v) : null,
+  ).optional(),
   size: flowSize.optional(),
   start: duration.optional(),
   duration: duration.optional(),
@@ -242,38 +367,84 @@ const flowSchema = strict({
   routing: oneOf('link-state', 'byzantine').optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
 })
-  .refine((f) => f.congestion === undefined || f.session === 'stream', { path: ['congestion'], message: 'is of streams; add session: stream, or give congestion beside metric for links' })
-  .refine((f) => (f.rate === undefined) !== (f.packetsPerSecond === undefined), { path: ['rate'], message: 'expected either rate or packetsPerSecond' })
-  .refine((f) => f.duration === undefined || f.count === undefined, { path: ['count'], message: 'duration and count exclude each other' })
-  .refine((f) => (f.jitter ?? 0) * (f.packetsPerSecond ?? ((f.rate ?? 0) * 125) / (f.size ?? 1_000)) <= 1_000_000, {
-    path: ['jitter'], message: 'is longer than the time between two messages, which would overtake each other',
+  .refine((f) => f.congestion === undefined || f.session === 'stream', {
+    path: ['congestion'],
+    message: 'is of streams; add session: stream, or give congestion beside metric for links',
   })
-  .refine((f) => f.rate === undefined || (f.rate * 125) / (f.size ?? 1_000) <= FLOW_RATE_MAX, { path: ['rate'], message: `exceeds ${FLOW_RATE_MAX} messages per second` });
+  .refine((f) => (f.rate === undefined) !== (f.packetsPerSecond === undefined), {
+    path: ['rate'],
+    message: 'expected either rate or packetsPerSecond',
+  })
+  .refine((f) => f.duration === undefined || f.count === undefined, {
+    path: ['count'],
+    message: 'duration and count exclude each other',
+  })
+  .refine(
+    (f) =>
+      (f.jitter ?? 0) * (f.packetsPerSecond ?? ((f.rate ?? 0) * 125) / (f.size ?? 1_000)) <=
+      1_000_000,
+    {
+      path: ['jitter'],
+      message: 'is longer than the time between two messages, which would overtake each other',
+    },
+  )
+  .refine((f) => f.rate === undefined || (f.rate * 125) / (f.size ?? 1_000) <= FLOW_RATE_MAX, {
+    path: ['rate'],
+    message: `exceeds ${FLOW_RATE_MAX} messages per second`,
+  });
 
 const at = { at: duration };
 /** A node, or whoever is on the path of a flow. */
-const culprit = chosen<string | { on: string }>((value) => (isMap(value) ? strict({ on: label }) : nodeName) as never);
+const culprit = chosen<string | { on: string }>(
+  (value) => (isMap(value) ? strict({ on: label }) : nodeName) as never,
+);
 const eventSchemas = {
-  set: strict({ ...at, link: pair, set: changeSchema, direction: oneOf('forward', 'backward', 'both').optional() }),
+  set: strict({
+    ...at,
+    link: pair,
+    set: changeSchema,
+    direction: oneOf('forward', 'backward', 'both').optional(),
+  }),
   down: strict({ ...at, down: pair }),
   up: strict({ ...at, up: pair }),
   crash: strict({ ...at, crash: nodeName }),
   restart: strict({ ...at, restart: nodeName }),
   misbehave: strict({ ...at, misbehave: culprit, what: misbehaviour }),
-  partition: strict({ ...at, partition: z.array(z.array(nodeName).min(1, 'a group has at least one node')).min(1, 'expected at least one group') }),
+  partition: strict({
+    ...at,
+    partition: z
+      .array(z.array(nodeName).min(1, 'a group has at least one node'))
+      .min(1, 'expected at least one group'),
+  }),
   heal: strict({ ...at, heal: only(true) }),
 };
 type EventSchemas = typeof eventSchemas;
 type AnyEvent = z.output<EventSchemas[keyof EventSchemas]>;
 const eventKinds = Object.keys(eventSchemas) as (keyof EventSchemas)[];
-/** An event that says nothing to do, most likely for a misspelt key: it knows every key of every event. */
-const unknownEvent = strict({ ...at, ...Object.fromEntries([...eventKinds, 'link', 'direction', 'what'].map((key) => [key, z.any().optional()])) });
+/**
+ * An event that says nothing to do, most likely for a misspelt key: it knows every key of every
+ * event.
+ */
+const unknownEvent = strict({
+  ...at,
+  ...Object.fromEntries(
+    [...eventKinds, 'link', 'direction', 'what'].map((key) => [key, z.any().optional()]),
+  ),
+});
 const emptyEvent = unknownEvent.refine(() => false, `expected one of ${eventKinds.join(', ')}`);
 const eventSchema = chosen<AnyEvent>((value) => {
   const kinds = isMap(value) ? eventKinds.filter((kind) => Object.hasOwn(value, kind)) : [];
-  if (kinds.length > 1) return z.any().refine(() => false, `expected one thing to do, found ${kinds.join(' and ')}`) as never;
+  if (kinds.length > 1)
+    return z
+      .any()
+      .refine(() => false, `expected one thing to do, found ${kinds.join(' and ')}`) as never;
   const kind = kinds[0] ?? (isMap(value) && Object.hasOwn(value, 'link') ? 'set' : null);
-  if (kind === null) return (isMap(value) && Object.keys(value).some((key) => !Object.hasOwn(unknownEvent.shape, key)) ? unknownEvent : emptyEvent) as never;
+  if (kind === null)
+    return (
+      isMap(value) && Object.keys(value).some((key) => !Object.hasOwn(unknownEvent.shape, key))
+        ? unknownEvent
+        : emptyEvent
+    ) as never;
   return eventSchemas[kind] as never;
 });
 
@@ -286,12 +457,24 @@ const fileSchema = strict({
   metric: oneOf('hops', 'latency', 'loss', 'expected-latency').optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
   security: oneOf('sealed', 'none').optional(),
-  nodes: z.array(nodeSchema).max(TOPOLOGY_NODES_MAX, `at most ${TOPOLOGY_NODES_MAX} nodes`).optional(),
+  nodes: z
+    .array(nodeSchema)
+    .max(TOPOLOGY_NODES_MAX, `at most ${TOPOLOGY_NODES_MAX} nodes`)
+    .optional(),
   defaults: strict({ link: characteristicsSchema.optional() }).optional(),
-  links: z.array(linkSchema).max(TOPOLOGY_LINKS_MAX, `at most ${TOPOLOGY_LINKS_MAX} links`).optional(),
+  links: z
+    .array(linkSchema)
+    .max(TOPOLOGY_LINKS_MAX, `at most ${TOPOLOGY_LINKS_MAX} links`)
+    .optional(),
   generate: generateSchema.optional(),
-  flows: z.array(flowSchema).max(TOPOLOGY_FLOWS_MAX, `at most ${TOPOLOGY_FLOWS_MAX} flows`).optional(),
-  events: z.array(eventSchema).max(TOPOLOGY_EVENTS_MAX, `at most ${TOPOLOGY_EVENTS_MAX} events`).optional(),
+  flows: z
+    .array(flowSchema)
+    .max(TOPOLOGY_FLOWS_MAX, `at most ${TOPOLOGY_FLOWS_MAX} flows`)
+    .optional(),
+  events: z
+    .array(eventSchema)
+    .max(TOPOLOGY_EVENTS_MAX, `at most ${TOPOLOGY_EVENTS_MAX} events`)
+    .optional(),
   // Judged by topology-figure.ts.
   figure: z.unknown().optional(),
   sweep: z.unknown().optional(),
@@ -307,7 +490,11 @@ function describe(issue: z.core.$ZodRawIssue): string | undefined {
   return undefined;
 }
 
-const kindNames: Readonly<Record<string, string>> = { object: 'a map', array: 'a list', string: 'text' };
+const kindNames: Readonly<Record<string, string>> = {
+  object: 'a map',
+  array: 'a list',
+  string: 'text',
+};
 
 function toIssues(issue: z.core.$ZodIssue): Issue[] {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
@@ -315,7 +502,10 @@ function toIssues(issue: z.core.$ZodIssue): Issue[] {
   const valid = issue.message.split(' ');
   return issue.keys.map((key) => {
     const suggestion = nearest(key, valid);
-    const message = suggestion === null ? `unknown key; valid here: ${valid.join(', ')}` : `unknown key, did you mean ${suggestion}?`;
+    const message =
+      suggestion === null
+        ? `unknown key; valid here: ${valid.join(', ')}`
+        : `unknown key, did you mean ${suggestion}?`;
     return { path: [...path, key], message, atKey: true };
   });
 }
@@ -346,7 +536,9 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
     for (let j = 1; j <= b.length; j += 1) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      next.push(
+        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      );
     }
     row = next;
   }

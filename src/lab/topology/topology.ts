@@ -1,12 +1,18 @@
 /**
  * A topology as the engines run it: nodes, links, flows and a timeline, all references resolved.
  *
- * Owns the types only. topology-parse.ts makes them from a file's text; the real-time replay and the
- * virtual-time simulator read them. Invariant: a Topology is frozen through and through, its indexes are
- * in range, ids and names are unique, and events are in order of time.
+ * Owns the types only. topology-parse.ts makes them from a file's text; the real-time replay and
+ * the virtual-time simulator read them. Invariant: a Topology is frozen through and through, its
+ * indexes are in range, ids and names are unique, and events are in order of time.
  */
 
-import type { CongestionName, LinkServiceName, MisbehaviourName, RoutingName, SessionKind } from 'spines-client/protocol';
+import type {
+  CongestionName,
+  LinkServiceName,
+  MisbehaviourName,
+  RoutingName,
+  SessionKind,
+} from 'spines-client/protocol';
 
 import type { NodeId } from '../../core/base/ids.ts';
 import type { Micros } from '../../core/base/time.ts';
@@ -39,7 +45,10 @@ export interface TopologyFlow {
   readonly packetsPerSecond: number;
   /** Payload bytes of a message, FLOW_SIZE_MIN..FLOW_SIZE_MAX. */
   readonly sizeBytes: number;
-  /** Of the first message, from `startUs`; null: send-times.ts chooses, and no two flows stay in step. */
+  /**
+   * Of the first message, from `startUs`; null: send-times.ts chooses, and no two flows stay in
+   * step.
+   */
   readonly phaseUs: Micros | null;
   /** Every message is up to this late, at most the time between two. */
   readonly jitterUs: Micros;
@@ -56,17 +65,46 @@ export interface TopologyFlow {
   readonly congestion: CongestionName | null;
 }
 
-/** `at` counts from the start of the run, like a flow's start. `link` indexes links, `node` indexes nodes. */
+/**
+ * `at` counts from the start of the run, like a flow's start. `link` indexes links, `node` indexes
+ * nodes.
+ */
 export type TopologyEvent =
-  | { readonly at: Micros; readonly kind: 'set'; readonly link: number; readonly direction: 'forward' | 'backward' | 'both'; readonly change: DirectionChange }
+  | {
+      readonly at: Micros;
+      readonly kind: 'set';
+      readonly link: number;
+      readonly direction: 'forward' | 'backward' | 'both';
+      readonly change: DirectionChange;
+    }
   | { readonly at: Micros; readonly kind: 'down' | 'up'; readonly link: number }
   | { readonly at: Micros; readonly kind: 'crash' | 'restart'; readonly node: number }
   /** The node does that to what it should pass on, until it crashes or `what` is none. */
-  | { readonly at: Micros; readonly kind: 'misbehave'; readonly node: number; readonly what: MisbehaviourName }
-  /** Whoever is in the middle of the byzantine path that flow `on` uses by then does it; nobody when there is none between its ends. */
-  | { readonly at: Micros; readonly kind: 'misbehave-on'; readonly on: number; readonly what: MisbehaviourName }
-  /** `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down. */
-  | { readonly at: Micros; readonly kind: 'partition'; readonly groups: readonly (readonly number[])[]; readonly cut: readonly number[] }
+  | {
+      readonly at: Micros;
+      readonly kind: 'misbehave';
+      readonly node: number;
+      readonly what: MisbehaviourName;
+    }
+  /**
+   * Whoever is in the middle of the byzantine path that flow `on` uses by then does it; nobody when
+   * there is none between its ends.
+   */
+  | {
+      readonly at: Micros;
+      readonly kind: 'misbehave-on';
+      readonly on: number;
+      readonly what: MisbehaviourName;
+    }
+  /**
+   * `groups`: every node is in exactly one. `cut`: the links that cross groups, to be taken down.
+   */
+  | {
+      readonly at: Micros;
+      readonly kind: 'partition';
+      readonly groups: readonly (readonly number[])[];
+      readonly cut: readonly number[];
+    }
   /** Ends the partition in force: its cut links come back, except those taken down by a `down`. */
   | { readonly at: Micros; readonly kind: 'heal' };
 
@@ -91,7 +129,10 @@ export interface Topology {
   readonly figure: FigurePlan | null;
 }
 
-/** Of a path with both its ends: whom an event `misbehave-on` turns; undefined when nobody is between them. */
+/**
+ * Of a path with both its ends: whom an event `misbehave-on` turns; undefined when nobody is
+ * between them.
+ */
 export function inTheMiddle<T>(path: readonly T[]): T | undefined {
   return path.length < 3 ? undefined : path[path.length >> 1];
 }

@@ -10,12 +10,30 @@ import { Failure, toFailure } from '../../../src/cli/terminal/failure.ts';
 import { run } from '../../../src/cli/program.ts';
 import { refuseUnavailable } from '../../../src/cli/replay/replay-real.ts';
 import { loadTopology } from '../../../src/cli/replay/replay.ts';
-import { bandwidthArg, delayMsArg, durationArg, hostPortArg, integerArg, percentArg, portArg, rateArg, silenceMsArg, sizeArg } from '../../../src/cli/terminal/values.ts';
+import {
+  bandwidthArg,
+  delayMsArg,
+  durationArg,
+  hostPortArg,
+  integerArg,
+  percentArg,
+  portArg,
+  rateArg,
+  silenceMsArg,
+  sizeArg,
+} from '../../../src/cli/terminal/values.ts';
 
 describe('values', () => {
   it('are read with their units', () => {
-    expect([durationArg('500ms'), durationArg('2'), durationArg('0.2'), durationArg('1.5m')]).toEqual([500_000, 2_000_000, 200_000, 90_000_000]);
-    expect([silenceMsArg('5'), silenceMsArg('1500ms'), silenceMsArg('24h')]).toEqual([5_000, 1_500, 86_400_000]);
+    expect([
+      durationArg('500ms'),
+      durationArg('2'),
+      durationArg('0.2'),
+      durationArg('1.5m'),
+    ]).toEqual([500_000, 2_000_000, 200_000, 90_000_000]);
+    expect([silenceMsArg('5'), silenceMsArg('1500ms'), silenceMsArg('24h')]).toEqual([
+      5_000, 1_500, 86_400_000,
+    ]);
     expect([delayMsArg('10'), delayMsArg('250us'), delayMsArg('0')]).toEqual([10, 0.25, 0]);
     expect([rateArg('40mbit'), rateArg('500kbps')]).toEqual([40_000, 500]);
     expect([bandwidthArg('10mbit'), bandwidthArg('unlimited')]).toEqual([10_000, null]);
@@ -28,11 +46,19 @@ describe('values', () => {
 
   it('out of range, or of another kind, are refused', () => {
     const refused: [(text: string) => unknown, string[]][] = [
-      [durationArg, ['0', '-1s', 'soon', '']], [silenceMsArg, ['0', '999ms', '-5s', '25h', 'never']], [delayMsArg, ['-1', 'x']], [rateArg, ['40', '0mbit', 'fast']], [bandwidthArg, ['0.1kbit', '10']],
-      [percentArg, ['101', '-1', '5x']], [sizeArg(1, 65_536), ['0', '65537', '1.5x']], [portArg, ['0', '65536', '1e3', '']],
-      [integerArg(1, 5), ['6', '1.5', '0x1']], [hostPortArg, ['localhost', ':1', 'a:b:1', '[::1]', 'h:0', 'h:65536']],
+      [durationArg, ['0', '-1s', 'soon', '']],
+      [silenceMsArg, ['0', '999ms', '-5s', '25h', 'never']],
+      [delayMsArg, ['-1', 'x']],
+      [rateArg, ['40', '0mbit', 'fast']],
+      [bandwidthArg, ['0.1kbit', '10']],
+      [percentArg, ['101', '-1', '5x']],
+      [sizeArg(1, 65_536), ['0', '65537', '1.5x']],
+      [portArg, ['0', '65536', '1e3', '']],
+      [integerArg(1, 5), ['6', '1.5', '0x1']],
+      [hostPortArg, ['localhost', ':1', 'a:b:1', '[::1]', 'h:0', 'h:65536']],
     ];
-    for (const [parse, texts] of refused) for (const text of texts) expect(() => parse(text), text).toThrow(InvalidArgumentError);
+    for (const [parse, texts] of refused)
+      for (const text of texts) expect(() => parse(text), text).toThrow(InvalidArgumentError);
   });
 });
 
@@ -45,17 +71,46 @@ it('flags of the daemon become changes to its config file', () => {
 });
 
 describe('failures', () => {
-  const codeOf = (error: unknown): [number, string] => [toFailure(error).exitCode, toFailure(error).code];
+  const codeOf = (error: unknown): [number, string] => [
+    toFailure(error).exitCode,
+    toFailure(error).code,
+  ];
 
   it('have the exit codes that scripts rely on', () => {
-    expect(codeOf(new SpinesClientError('ENOENT', 'no daemon answers at x; start one', { syscall: 'connect' }))).toEqual([3, 'ENOENT']);
-    expect(codeOf(new SpinesClientError('ETIMEDOUT', 'no greeting', { syscall: 'connect' }))).toEqual([3, 'ETIMEDOUT']);
-    expect(codeOf(new SpinesClientError('ECONNRESET', 'gone', { syscall: 'request ping' }))).toEqual([3, 'ECONNRESET']);
-    expect(codeOf(new SpinesClientError('ETIMEDOUT', 'no answer', { syscall: 'request ping' }))).toEqual([1, 'ETIMEDOUT']);
-    expect(codeOf(new SpinesClientError('ENOTFOUND', 'unknown node', { syscall: 'request resolve' }))).toEqual([1, 'ENOTFOUND']);
-    expect(codeOf(new SpinesClientError('EPERM', 'not allowed', { syscall: 'request linkSet' }))).toEqual([2, 'EPERM']);
-    expect(codeOf(new SpinesError('ECONFIG', 'd.yaml:1:2: id: is missing'))).toEqual([2, 'ECONFIG']);
-    expect(codeOf(Object.assign(new Error('bind EADDRINUSE 127.0.0.1:1'), { code: 'EADDRINUSE', syscall: 'bind' }))).toEqual([2, 'EADDRINUSE']);
+    expect(
+      codeOf(
+        new SpinesClientError('ENOENT', 'no daemon answers at x; start one', {
+          syscall: 'connect',
+        }),
+      ),
+    ).toEqual([3, 'ENOENT']);
+    expect(
+      codeOf(new SpinesClientError('ETIMEDOUT', 'no greeting', { syscall: 'connect' })),
+    ).toEqual([3, 'ETIMEDOUT']);
+    expect(
+      codeOf(new SpinesClientError('ECONNRESET', 'gone', { syscall: 'request ping' })),
+    ).toEqual([3, 'ECONNRESET']);
+    expect(
+      codeOf(new SpinesClientError('ETIMEDOUT', 'no answer', { syscall: 'request ping' })),
+    ).toEqual([1, 'ETIMEDOUT']);
+    expect(
+      codeOf(new SpinesClientError('ENOTFOUND', 'unknown node', { syscall: 'request resolve' })),
+    ).toEqual([1, 'ENOTFOUND']);
+    expect(
+      codeOf(new SpinesClientError('EPERM', 'not allowed', { syscall: 'request linkSet' })),
+    ).toEqual([2, 'EPERM']);
+    expect(codeOf(new SpinesError('ECONFIG', 'd.yaml:1:2: id: is missing'))).toEqual([
+      2,
+      'ECONFIG',
+    ]);
+    expect(
+      codeOf(
+        Object.assign(new Error('bind EADDRINUSE 127.0.0.1:1'), {
+          code: 'EADDRINUSE',
+          syscall: 'bind',
+        }),
+      ),
+    ).toEqual([2, 'EADDRINUSE']);
     expect(codeOf(new TypeError('x is undefined'))).toEqual([70, 'EBUG']);
     expect(codeOf('text')).toEqual([70, 'EBUG']);
   });
@@ -67,11 +122,14 @@ describe('failures', () => {
       new SpinesClientError('EWHATEVER', 'two\nlines', { syscall: 'request status' }),
       new SpinesError('EINVAL', 'link loss must be in 0..100 %'),
       new SpinesError('ECONFIG', 'd.yaml:1:2: id: is missing\nd.yaml:2:2: x: unknown key'),
-    ]) expect(toFailure(error).message).toMatch(/^[^\n]+; [^\n]+$/);
+    ])
+      expect(toFailure(error).message).toMatch(/^[^\n]+; [^\n]+$/);
   });
 
   it('of a config file list every fault before the summary', () => {
-    const failure = toFailure(new SpinesError('ECONFIG', 'd.yaml:1:2: id: is missing\nd.yaml:2:2: x: unknown key'));
+    const failure = toFailure(
+      new SpinesError('ECONFIG', 'd.yaml:1:2: id: is missing\nd.yaml:2:2: x: unknown key'),
+    );
     expect(failure.details).toEqual(['d.yaml:1:2: id: is missing', 'd.yaml:2:2: x: unknown key']);
     expect(failure.message).toBe('2 problems found; correct them and try again');
   });
@@ -83,8 +141,12 @@ describe('the command line', () => {
 
   async function spines(...argv: string[]): Promise<number> {
     out.stdout = out.stderr = '';
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out.stdout += String(text)), true));
-    vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((out.stderr += String(text)), true));
+    vi.spyOn(process.stdout, 'write').mockImplementation(
+      (text) => ((out.stdout += String(text)), true),
+    );
+    vi.spyOn(process.stderr, 'write').mockImplementation(
+      (text) => ((out.stderr += String(text)), true),
+    );
     try {
       return await run(argv);
     } finally {
@@ -94,9 +156,26 @@ describe('the command line', () => {
 
   it('refuses wrong usage with exit code 2 and one line', async () => {
     for (const argv of [
-      ['pong'], ['ping'], ['ping', 'B', '--foo'], ['ping', 'B', '-c', '0'], ['link', 'set', 'B'], ['link', 'set', 'B', '--up', '--down'], ['cat'], ['cat', 'B'], ['cat', 'B', '0'],
-      ['cat', '--listen', '5', 'B'], ['status', '--tcp', 'nowhere'], ['status', '--tcp', 'a:1', '--socket', 'x'], ['status', '--remote', 'a:1'], ['status', '--token-file', 'x'], ['status', '--remote', 'a:1', '--tcp', 'b:1'], ['daemon'], ['daemon', '--log-level', 'loud'],
-      ['config', 'check', '/nonexistent.yaml'], ['replay', '/nonexistent.yaml'], ['replay', '/nonexistent.yaml', '--duration', '0'],
+      ['pong'],
+      ['ping'],
+      ['ping', 'B', '--foo'],
+      ['ping', 'B', '-c', '0'],
+      ['link', 'set', 'B'],
+      ['link', 'set', 'B', '--up', '--down'],
+      ['cat'],
+      ['cat', 'B'],
+      ['cat', 'B', '0'],
+      ['cat', '--listen', '5', 'B'],
+      ['status', '--tcp', 'nowhere'],
+      ['status', '--tcp', 'a:1', '--socket', 'x'],
+      ['status', '--remote', 'a:1'],
+      ['status', '--token-file', 'x'],
+      ['status', '--remote', 'a:1', '--tcp', 'b:1'],
+      ['daemon'],
+      ['daemon', '--log-level', 'loud'],
+      ['config', 'check', '/nonexistent.yaml'],
+      ['replay', '/nonexistent.yaml'],
+      ['replay', '/nonexistent.yaml', '--duration', '0'],
     ]) {
       expect(await spines(...argv), argv.join(' ')).toBe(2);
       expect(out.stderr, argv.join(' ')).toMatch(/^spines: [^\n]+; [^\n]+\n$/);
@@ -106,9 +185,21 @@ describe('the command line', () => {
 
   it('says with exit code 3 that there is no daemon, in JSON where asked', async () => {
     const socket = `/tmp/spines-no-daemon-${process.pid}.sock`;
-    for (const command of [['status'], ['links'], ['routes'], ['nodes'], ['ping', 'B'], ['trace', 'B'], ['link', 'show'], ['link', 'set', 'B', '--loss', '1%']]) {
+    for (const command of [
+      ['status'],
+      ['links'],
+      ['routes'],
+      ['nodes'],
+      ['ping', 'B'],
+      ['trace', 'B'],
+      ['link', 'show'],
+      ['link', 'set', 'B', '--loss', '1%'],
+    ]) {
       expect(await spines(...command, '--socket', socket, '--json'), command.join(' ')).toBe(3);
-      expect(JSON.parse(out.stdout)).toEqual({ schema: 1, error: { code: 'ENOENT', message: expect.stringContaining(socket) } });
+      expect(JSON.parse(out.stdout)).toEqual({
+        schema: 1,
+        error: { code: 'ENOENT', message: expect.stringContaining(socket) },
+      });
       expect(out.stderr).toMatch(/^spines: [^\n]+; [^\n]+\n$/);
     }
     expect(await spines('cat', '--listen', '5', '--socket', socket)).toBe(3);
@@ -119,30 +210,49 @@ describe('the command line', () => {
     expect(await spines('--help')).toBe(0);
     expect(out.stdout).toContain('Exit codes:');
     expect(await spines('version', '--json')).toBe(0);
-    expect(JSON.parse(out.stdout)).toMatchObject({ schema: 1, version: expect.stringMatching(/^\d+\.\d+\.\d+/) });
+    expect(JSON.parse(out.stdout)).toMatchObject({
+      schema: 1,
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+    });
     expect(await spines('link')).toBe(2);
     expect(out.stderr).toContain('Usage: spines link');
   });
 });
 
 describe('topologies of a replay', () => {
-  const FILE = 'name: t\nduration: 10s\nseed: 3\nnodes: [a, b]\nlinks: [{between: [a, b]}]\nflows: [{from: a, to: b, packetsPerSecond: 10}]\n';
+  const FILE =
+    'name: t\nduration: 10s\nseed: 3\nnodes: [a, b]\nlinks: [{between: [a, b]}]\nflows: [{from: ' +
+    'a, to: b, packetsPerSecond: 10}]\n';
 
   it('take seed, duration and --set from the flags', () => {
-    expect(loadTopology(FILE, 't.yaml', { seed: 9, duration: 2_500_000, set: ['flows.0.packetsPerSecond=5'] })).toMatchObject({
-      seed: 9, durationUs: 2_500_000, flows: [{ packetsPerSecond: 5, durationUs: 2_500_000 }],
+    expect(
+      loadTopology(FILE, 't.yaml', {
+        seed: 9,
+        duration: 2_500_000,
+        set: ['flows.0.packetsPerSecond=5'],
+      }),
+    ).toMatchObject({
+      seed: 9,
+      durationUs: 2_500_000,
+      flows: [{ packetsPerSecond: 5, durationUs: 2_500_000 }],
     });
     expect(loadTopology(FILE, 't.yaml', {})).toMatchObject({ seed: 3, durationUs: 10_000_000 });
   });
 
   it('a new seed keeps a generated graph', () => {
     const file = 'name: t\nduration: 1s\ngenerate: {kind: random, nodes: 20, degree: 4}\n';
-    expect(loadTopology(file, 't.yaml', { seed: 99 }).links).toEqual(loadTopology(file, 't.yaml', {}).links);
+    expect(loadTopology(file, 't.yaml', { seed: 99 }).links).toEqual(
+      loadTopology(file, 't.yaml', {}).links,
+    );
   });
 
   it('that a running daemon cannot be told are refused before they start', () => {
     const at = (set: string): string => `${FILE}events: [{at: 1s, link: [a, b], set: {${set}}}]\n`;
-    for (const set of ['burst: {goodToBad: 1%, badToGood: 10%}', 'queue: 1KiB', 'reorderDelay: 5ms']) {
+    for (const set of [
+      'burst: {goodToBad: 1%, badToGood: 10%}',
+      'queue: 1KiB',
+      'reorderDelay: 5ms',
+    ]) {
       expect(() => refuseUnavailable(loadTopology(at(set), 't.yaml', {})), set).toThrow(Failure);
     }
     refuseUnavailable(loadTopology(at('loss: 5%, latency: 1ms'), 't.yaml', {}));

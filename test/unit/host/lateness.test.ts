@@ -28,13 +28,16 @@ test('what is two minutes old is forgotten, what is one minute old is not', () =
   expect(late.figures(500 * SECOND)).toEqual({ p50: 0, p99: 0, max: 0 });
 });
 
-test('what lies between two readings is told, however long it took, and what was before is not', () => {
-  const late = new Lateness(0);
-  late.add(900 * MILLISECOND, 1);
-  const before = late.counts;
-  expect(latenessBetween(before, late.counts)).toEqual({ p99: 0, max: 0 });
-  for (let i = 0; i < 300; i += 1) late.add(100, i * SECOND);
-  late.add(3 * MILLISECOND, 301 * SECOND);
-  expect(latenessBetween(before, late.counts)).toEqual({ p99: 0.128, max: 4.096 });
-  expect(latenessBetween([], late.counts).max).toBeGreaterThan(900);
-});
+test(
+  'what lies between two readings is told, ' + 'however long it took, and what was before is not',
+  () => {
+    const late = new Lateness(0);
+    late.add(900 * MILLISECOND, 1);
+    const before = late.counts;
+    expect(latenessBetween(before, late.counts)).toEqual({ p99: 0, max: 0 });
+    for (let i = 0; i < 300; i += 1) late.add(100, i * SECOND);
+    late.add(3 * MILLISECOND, 301 * SECOND);
+    expect(latenessBetween(before, late.counts)).toEqual({ p99: 0.128, max: 4.096 });
+    expect(latenessBetween([], late.counts).max).toBeGreaterThan(900);
+  },
+);

@@ -1,4 +1,7 @@
-/** The driver of a daemon's timers over the timers of Node: when they fire, and how many of Node's that takes. */
+/**
+ * The driver of a daemon's timers over the timers of Node: when they fire, and how many of Node's
+ * that takes.
+ */
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
@@ -32,40 +35,49 @@ function armIn(us: Micros, fire: () => void = () => {}): Timer {
   return timer;
 }
 
-test.each(Array.from({ length: 20 }, (_, seed) => seed))('what is due has fired at the next millisecond, and nothing else has (seed %i)', (seed) => {
-  const rng = new Rng(seed), began = clock.now();
-  const open = new Map<Timer, Micros>();
-  let fired = 0;
-  const arm = (us: Micros): void => {
-    const timer: Timer = armIn(us, () => {
-      expect(clock.now()).toBeGreaterThanOrEqual(open.get(timer)!);
-      open.delete(timer);
-      fired += 1;
-      if (rng.chance(0.3)) arm(rng.below(4 * MILLISECOND));
-    });
-    open.set(timer, clock.now() + us);
-  };
-  for (let ms = 1; ms <= 300; ms += 1) {
-    for (let i = rng.below(4); i > 0; i -= 1) arm(rng.below(rng.chance(0.5) ? 2 * MILLISECOND : 30 * MILLISECOND));
-    const [victim] = open.keys();
-    if (victim !== undefined && rng.chance(0.2)) {
-      driver.queue.cancel(victim);
-      open.delete(victim);
+test.each(Array.from({ length: 20 }, (_, seed) => seed))(
+  'what is due has fired at the next millisecond, and nothing else has (seed %i)',
+  (seed) => {
+    const rng = new Rng(seed),
+      began = clock.now();
+    const open = new Map<Timer, Micros>();
+    let fired = 0;
+    const arm = (us: Micros): void => {
+      const timer: Timer = armIn(us, () => {
+        expect(clock.now()).toBeGreaterThanOrEqual(open.get(timer)!);
+        open.delete(timer);
+        fired += 1;
+        if (rng.chance(0.3)) arm(rng.below(4 * MILLISECOND));
+      });
+      open.set(timer, clock.now() + us);
+    };
+    for (let ms = 1; ms <= 300; ms += 1) {
+      for (let i = rng.below(4); i > 0; i -= 1)
+        arm(rng.below(rng.chance(0.5) ? 2 * MILLISECOND : 30 * MILLISECOND));
+      const [victim] = open.keys();
+      if (victim !== undefined && rng.chance(0.2)) {
+        driver.queue.cancel(victim);
+        open.delete(victim);
+      }
+      advance(1);
+      expect(clock.now() - began).toBe(ms * MILLISECOND);
+      for (const at of open.values()) expect(at).toBeGreaterThan(clock.now());
     }
-    advance(1);
-    expect(clock.now() - began).toBe(ms * MILLISECOND);
-    for (const at of open.values()) expect(at).toBeGreaterThan(clock.now());
-  }
-  expect(fired).toBeGreaterThan(300);
-});
+    expect(fired).toBeGreaterThan(300);
+  },
+);
 
-test('an earlier time within the same millisecond takes no other timer of the system, one in an earlier millisecond does', () => {
-  armIn(10_900);
-  armIn(10_200);
-  expect(set.mock.calls).toHaveLength(1);
-  armIn(2_500);
-  expect(set.mock.calls).toHaveLength(2);
-});
+test(
+  'an earlier time within the same millisecond takes no other timer of the system, ' +
+    'one in an earlier millisecond does',
+  () => {
+    armIn(10_900);
+    armIn(10_200);
+    expect(set.mock.calls).toHaveLength(1);
+    armIn(2_500);
+    expect(set.mock.calls).toHaveLength(2);
+  },
+);
 
 test('timers of the same duration, one after the other, are one of the system', () => {
   let fired = 0;
@@ -83,9 +95,13 @@ test('timers of the same duration, one after the other, are one of the system', 
 
 test('a stopped driver fires nothing, and arms nothing', () => {
   let fired = 0;
-  armIn(500, () => { fired += 1; });
+  armIn(500, () => {
+    fired += 1;
+  });
   driver.stop();
-  armIn(700, () => { fired += 1; });
+  armIn(700, () => {
+    fired += 1;
+  });
   advance(50);
   expect(fired).toBe(0);
 });

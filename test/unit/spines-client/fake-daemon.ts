@@ -1,4 +1,7 @@
-/** A daemon of one node for the client's tests: answers requests, loops datagrams back, misbehaves on demand. */
+/**
+ * A daemon of one node for the client's tests: answers requests, loops datagrams back, misbehaves
+ * on demand.
+ */
 
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -32,7 +35,10 @@ export class FakeDaemon {
   version: number = p.PROTOCOL_VERSION;
   greet = true;
   takenPorts = new Set<number>();
-  names = new Map([['alpha', '10.0.0.1'], ['beta', '10.0.0.2']]);
+  names = new Map([
+    ['alpha', '10.0.0.1'],
+    ['beta', '10.0.0.2'],
+  ]);
   silentOps = new Set<string>();
   sends = 0;
   onSend: ((peer: Peer, socket: number) => void) | null = null;
@@ -77,7 +83,9 @@ export class FakeDaemon {
   #accept(socket: Socket): void {
     const peer: Peer = { socket, ports: new Map(), options: new Map(), requests: [] };
     this.peers.push(peer);
-    const reader = new p.FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(peer, type, bytes.subarray(start, end)) });
+    const reader = new p.FrameReader({
+      onFrame: (type, bytes, start, end) => this.#onFrame(peer, type, bytes.subarray(start, end)),
+    });
     socket.on('error', () => {});
     socket.on('close', () => {
       this.peers = this.peers.filter((other) => other !== peer);
@@ -90,13 +98,25 @@ export class FakeDaemon {
     if (type === p.FRAME_HELLO) {
       this.hellos.push(p.decodeControl(body)!);
       if (!this.greet) return;
-      peer.socket.write(p.encodeControl(p.FRAME_WELCOME, { version: this.version, node: '10.0.0.1', name: 'alpha', instance: this.instance, messageBytesMax: p.MESSAGE_BYTES_MAX, socketsMax: 4096 }));
+      peer.socket.write(
+        p.encodeControl(p.FRAME_WELCOME, {
+          version: this.version,
+          node: '10.0.0.1',
+          name: 'alpha',
+          instance: this.instance,
+          messageBytesMax: p.MESSAGE_BYTES_MAX,
+          socketsMax: 4096,
+        }),
+      );
     } else if (type === p.FRAME_REQUEST) {
       const request = p.decodeControl(body) as unknown as p.RequestBody;
       peer.requests.push(request);
       if (this.silentOps.has(request.op)) return;
       const answer = this.#answer(peer, request);
-      const reply = 'code' in answer ? { id: request.id, ok: false, message: `refused: ${String(answer['code'])}`, ...answer } : { id: request.id, ok: true, ...answer };
+      const reply =
+        'code' in answer
+          ? { id: request.id, ok: false, message: `refused: ${String(answer['code'])}`, ...answer }
+          : { id: request.id, ok: true, ...answer };
       peer.socket.write(p.encodeControl(p.FRAME_REPLY, reply));
     } else if (type === p.FRAME_SEND) {
       this.sends++;
@@ -112,7 +132,15 @@ export class FakeDaemon {
     for (const other of this.peers) {
       for (const [socket, bound] of other.ports) {
         if (bound !== port) continue;
-        other.socket.write(p.encodeDatagram(p.FRAME_RECV, socket, p.getWord(body, 4), peer.ports.get(from) ?? 0, body.subarray(p.DATAGRAM_HEAD_BYTES)));
+        other.socket.write(
+          p.encodeDatagram(
+            p.FRAME_RECV,
+            socket,
+            p.getWord(body, 4),
+            peer.ports.get(from) ?? 0,
+            body.subarray(p.DATAGRAM_HEAD_BYTES),
+          ),
+        );
       }
     }
     this.onSend?.(peer, from);
@@ -121,11 +149,17 @@ export class FakeDaemon {
   #answer(peer: Peer, request: p.RequestBody): Record<string, unknown> {
     const socket = request['socket'] as number;
     switch (request.op) {
-      case 'socket': peer.ports.set(socket, 0); return {};
+      case 'socket':
+        peer.ports.set(socket, 0);
+        return {};
       case 'bind': {
         if (!peer.ports.has(socket)) return { code: 'EBADF' };
         const wanted = (request['port'] as number) || this.#nextPort++;
-        if (this.takenPorts.has(wanted) || this.peers.some((other) => [...other.ports.values()].includes(wanted))) return { code: 'EADDRINUSE' };
+        if (
+          this.takenPorts.has(wanted) ||
+          this.peers.some((other) => [...other.ports.values()].includes(wanted))
+        )
+          return { code: 'EADDRINUSE' };
         peer.ports.set(socket, wanted);
         return { node: '10.0.0.1', port: wanted };
       }
@@ -137,26 +171,38 @@ export class FakeDaemon {
       case 'connect': {
         if (!peer.ports.has(socket)) return { code: 'EBADF' };
         if (peer.ports.get(socket) === 0) {
-          const bound = this.#answer(peer, { ...request, op: 'bind', port: request.op === 'listen' ? request['port'] : 0 });
+          const bound = this.#answer(peer, {
+            ...request,
+            op: 'bind',
+            port: request.op === 'listen' ? request['port'] : 0,
+          });
           if ('code' in bound) return bound;
         }
         const port = peer.ports.get(socket)!;
         if (request.op === 'connect') {
           const name = request['node'] as string;
-          const node = this.names.get(name) ?? ([...this.names.values()].includes(name) ? name : undefined);
-          return node === undefined ? { code: 'ENOENT' } : this.streams.connect(peer, socket, port, node, request['port'] as number);
+          const node =
+            this.names.get(name) ?? ([...this.names.values()].includes(name) ? name : undefined);
+          return node === undefined
+            ? { code: 'ENOENT' }
+            : this.streams.connect(peer, socket, port, node, request['port'] as number);
         }
         this.streams.listen(peer, socket, port);
         return { node: '10.0.0.1', port };
       }
-      case 'setOption': peer.options.set(`${socket}/${String(request['option'])}`, request['value'] as number); return {};
-      case 'getOption': return { value: peer.options.get(`${socket}/${String(request['option'])}`) ?? 64 };
+      case 'setOption':
+        peer.options.set(`${socket}/${String(request['option'])}`, request['value'] as number);
+        return {};
+      case 'getOption':
+        return { value: peer.options.get(`${socket}/${String(request['option'])}`) ?? 64 };
       case 'resolve': {
         const node = this.names.get(request['name'] as string);
         return node === undefined ? { code: 'ENOENT' } : { node, name: request['name'] };
       }
-      case 'echo': return { ...request };
-      default: return { code: 'EINVAL' };
+      case 'echo':
+        return { ...request };
+      default:
+        return { code: 'EINVAL' };
     }
   }
 }

@@ -1,4 +1,7 @@
-/** Streams of the played daemon: loops them back between listeners and connectors, with credit end to end. */
+/**
+ * Streams of the played daemon: loops them back between listeners and connectors, with credit end
+ * to end.
+ */
 
 import * as p from '../../../spines-client/src/shared/protocol.ts';
 import type { Peer } from './fake-daemon.ts';
@@ -43,24 +46,49 @@ export class FakeStreams {
   }
 
   /** The answer to `connect`; the listener hears of it later. */
-  connect(peer: Peer, socket: number, port: number, remoteNode: string, remotePort: number): Record<string, unknown> {
+  connect(
+    peer: Peer,
+    socket: number,
+    port: number,
+    remoteNode: string,
+    remotePort: number,
+  ): Record<string, unknown> {
     const listener = this.#listeners.find((other) => other.port === remotePort);
     if (listener === undefined) return { code: 'ECONNREFUSED' };
     const make = (of: Peer, number: number): End => ({
-      peer: of, socket: number, window: p.STREAM_CREDIT_INITIAL, credit: p.STREAM_CREDIT_INITIAL, waiting: [], waitingBytes: 0,
-      endedByClient: false, endWaiting: false, endTold: false, gone: false, other: null as unknown as End,
+      peer: of,
+      socket: number,
+      window: p.STREAM_CREDIT_INITIAL,
+      credit: p.STREAM_CREDIT_INITIAL,
+      waiting: [],
+      waitingBytes: 0,
+      endedByClient: false,
+      endWaiting: false,
+      endTold: false,
+      gone: false,
+      other: null as unknown as End,
     });
     const near = make(peer, socket);
     const far = make(listener.peer, this.#nextAccepted++);
     near.other = far;
     far.other = near;
     this.ends.push(near, far);
-    listener.peer.socket.write(p.encodeControl(p.FRAME_EVENT, { event: 'accepted', listener: listener.socket, socket: far.socket, node: NODE, port }));
+    listener.peer.socket.write(
+      p.encodeControl(p.FRAME_EVENT, {
+        event: 'accepted',
+        listener: listener.socket,
+        socket: far.socket,
+        node: NODE,
+        port,
+      }),
+    );
     return { node: NODE, port, remoteNode, remotePort };
   }
 
   onClose(peer: Peer, socket: number): void {
-    this.#listeners = this.#listeners.filter((other) => other.peer !== peer || other.socket !== socket);
+    this.#listeners = this.#listeners.filter(
+      (other) => other.peer !== peer || other.socket !== socket,
+    );
     const end = this.find(peer, socket);
     if (end !== undefined) this.#reset(end);
   }
@@ -80,7 +108,8 @@ export class FakeStreams {
   onFrame(peer: Peer, type: number, body: Uint8Array): void {
     const end = this.find(peer, p.getWord(body, 0));
     if (end === undefined) return;
-    if (type === p.FRAME_STREAM_DATA) this.#onData(end, Buffer.from(body.subarray(p.STREAM_HEAD_BYTES)));
+    if (type === p.FRAME_STREAM_DATA)
+      this.#onData(end, Buffer.from(body.subarray(p.STREAM_HEAD_BYTES)));
     else if (type === p.FRAME_STREAM_CREDIT) {
       end.credit += p.getWord(body, 4);
       this.#flush(end);
@@ -114,7 +143,11 @@ export class FakeStreams {
     let took = 0;
     while (end.waiting.length > 0 && end.credit > 0) {
       const piece = end.waiting[0]!;
-      const bytes = Math.min(piece.length, end.credit, this.randomCuts ? 1 + this.#random() % 20_000 : p.STREAM_DATA_BYTES_MAX);
+      const bytes = Math.min(
+        piece.length,
+        end.credit,
+        this.randomCuts ? 1 + (this.#random() % 20_000) : p.STREAM_DATA_BYTES_MAX,
+      );
       const frame = new Uint8Array(p.FRAME_HEAD_BYTES + p.STREAM_HEAD_BYTES + bytes);
       frame.set(piece.subarray(0, bytes), p.encodeStreamHead(frame, 0, end.socket, bytes));
       end.peer.socket.write(frame);
@@ -139,9 +172,16 @@ export class FakeStreams {
   /** Both sides have ended and heard of it. */
   #settle(end: End): void {
     for (const side of [end, end.other]) {
-      if (!(end.endedByClient || end.gone) || !(end.other.endedByClient || end.other.gone) || side.gone) continue;
+      if (
+        !(end.endedByClient || end.gone) ||
+        !(end.other.endedByClient || end.other.gone) ||
+        side.gone
+      )
+        continue;
       if (!(side.endTold && (side.other.endTold || side.other.gone))) continue;
-      side.peer.socket.write(p.encodeControl(p.FRAME_EVENT, { event: 'streamClosed', socket: side.socket }));
+      side.peer.socket.write(
+        p.encodeControl(p.FRAME_EVENT, { event: 'streamClosed', socket: side.socket }),
+      );
       this.#forget(side);
     }
   }
@@ -150,7 +190,14 @@ export class FakeStreams {
     this.#forget(end);
     const { other } = end;
     if (other.gone) return;
-    other.peer.socket.write(p.encodeControl(p.FRAME_EVENT, { event: 'streamClosed', socket: other.socket, code: 'ECONNRESET', message: 'reset by the far end' }));
+    other.peer.socket.write(
+      p.encodeControl(p.FRAME_EVENT, {
+        event: 'streamClosed',
+        socket: other.socket,
+        code: 'ECONNRESET',
+        message: 'reset by the far end',
+      }),
+    );
     this.#forget(other);
   }
 

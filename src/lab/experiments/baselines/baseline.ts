@@ -1,16 +1,22 @@
 /**
- * What the routers that Byzantine routing is compared with have in common. They exist in simulations only: no daemon has them.
+ * What the routers that Byzantine routing is compared with have in common. They exist in
+ * simulations only: no daemon has them.
  *
- * Owns their interface to an experiment, what an adversary may do in them, and the envelope around packets that need more than an
- * overlay header: kind PROBED, so that nothing else takes them for its own, with the inner packet's kind inside.
+ * Owns their interface to an experiment, what an adversary may do in them, and the envelope around
+ * packets that need more than an overlay header: kind PROBED, so that nothing else takes them for
+ * its own, with the inner packet's kind inside.
  *
- *     overlay header | u8 version | u8 inner kind | u48 sequence | u8 nodes | u32 of each node of a route | inner payload
+ *     overlay header | u8 version | u8 inner kind | u48 sequence | u8 nodes | u32 of each node of a
+ *     route | inner payload
  */
 
 import { getU32, getU48, putU32, putU48 } from '../../../core/base/bytes.ts';
 import { isNodeId, type NodeId } from '../../../core/base/ids.ts';
 import { ReplayWindow } from '../../../core/base/replay-window.ts';
-import type { AlternateEnvironment, AlternateRouter } from '../../../core/dissemination/alternate-router.ts';
+import type {
+  AlternateEnvironment,
+  AlternateRouter,
+} from '../../../core/dissemination/alternate-router.ts';
 import { DropReason } from '../../../core/wire/drop.ts';
 import { KIND_PROBED, Packet } from '../../../core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../../core/wire/sizes.ts';
@@ -52,7 +58,10 @@ export class Envelopes {
   readonly #opened: Opened = { kind: 0, sequence: 0, route: [], payloadStart: 0 };
   readonly #seen = new Map<NodeId, ReplayWindow>();
 
-  /** The session's packet in an envelope, or null when it is too long for one. Valid until the next call. */
+  /**
+   * The session's packet in an envelope, or null when it is too long for one. Valid until the next
+   * call.
+   */
   wrap(inner: Packet, sequence: number, route: readonly NodeId[]): Packet | null {
     const head = OVERLAY_HEADER_BYTES + HEAD_BYTES + 4 * route.length;
     const end = head + inner.end - inner.payloadStart;
@@ -64,7 +73,16 @@ export class Envelopes {
     b[OVERLAY_HEADER_BYTES + 8] = route.length;
     route.forEach((node, i) => putU32(b, OVERLAY_HEADER_BYTES + HEAD_BYTES + 4 * i, node));
     b.set(inner.bytes.subarray(inner.payloadStart, inner.end), head);
-    this.#packet.compose(b, end, KIND_PROBED, inner, inner.source, inner.sourcePort, inner.destination, inner.destinationPort);
+    this.#packet.compose(
+      b,
+      end,
+      KIND_PROBED,
+      inner,
+      inner.source,
+      inner.sourcePort,
+      inner.destination,
+      inner.destinationPort,
+    );
     return this.#packet;
   }
 
@@ -87,7 +105,16 @@ export class Envelopes {
     const b = this.#scratch;
     const end = OVERLAY_HEADER_BYTES + packet.end - payloadStart;
     b.set(packet.bytes.subarray(payloadStart, packet.end), OVERLAY_HEADER_BYTES);
-    this.#inner.compose(b, end, kind, packet, packet.source, packet.sourcePort, packet.destination, packet.destinationPort);
+    this.#inner.compose(
+      b,
+      end,
+      kind,
+      packet,
+      packet.source,
+      packet.sourcePort,
+      packet.destination,
+      packet.destinationPort,
+    );
     return this.#inner;
   }
 

@@ -1,9 +1,10 @@
 /**
- * Two node-disjoint paths: each packet travels twice, along routes that its source computes from the link state.
+ * Two node-disjoint paths: each packet travels twice, along routes that its source computes from
+ * the link state.
  *
- * The pair is the cheapest one of all (Bhandari's form of Suurballe's algorithm: a second search may take back links of the first,
- * on nodes that are split in two). Survives any one bad node, as long as the topology is what the nodes say. Where no
- * second path exists the first is used alone.
+ * The pair is the cheapest one of all (Bhandari's form of Suurballe's algorithm: a second search
+ * may take back links of the first, on nodes that are split in two). Survives any one bad node, as
+ * long as the topology is what the nodes say. Where no second path exists the first is used alone.
  */
 
 import type { NodeId } from '../../../core/base/ids.ts';
@@ -21,7 +22,9 @@ export class DisjointBaseline implements Baseline {
   misbehaviour: BaselineMisbehaviour | null = null;
   readonly #env: AlternateEnvironment;
   readonly #envelopes = new Envelopes();
-  /** By destination, as long as routes stay as they are; at most one for each node of the database. */
+  /**
+   * By destination, as long as routes stay as they are; at most one for each node of the database.
+   */
   readonly #paths = new Map<NodeId, readonly NodeId[][]>();
   #computed = -1;
   #sequence = 0;
@@ -39,7 +42,11 @@ export class DisjointBaseline implements Baseline {
     }
     let known = this.#paths.get(destination);
     if (known === undefined) {
-      known = disjointPaths([...topology.database.records()].map((record) => record.advertisement), self, destination);
+      known = disjointPaths(
+        [...topology.database.records()].map((record) => record.advertisement),
+        self,
+        destination,
+      );
       if (topology.knows(destination)) this.#paths.set(destination, known);
     }
     return known;
@@ -49,7 +56,10 @@ export class DisjointBaseline implements Baseline {
     let reason: DropReason = DropReason.noRoute;
     for (const path of this.paths(packet.destination)) {
       const wrapped = this.#envelopes.wrap(packet, this.#sequence, path);
-      reason = best(reason, wrapped === null ? DropReason.packetTooLong : this.#offer(wrapped, path[0]!));
+      reason = best(
+        reason,
+        wrapped === null ? DropReason.packetTooLong : this.#offer(wrapped, path[0]!),
+      );
     }
     this.#sequence += 1;
     return reason;
@@ -66,7 +76,12 @@ export class DisjointBaseline implements Baseline {
     const { self } = this.#env;
     const { route, sequence } = opened;
     const place = route.indexOf(self);
-    if (place < 0 || route.at(-1) !== packet.destination || (place > 0 && route[place - 1] !== from)) return DropReason.probedNotOnRoute;
+    if (
+      place < 0 ||
+      route.at(-1) !== packet.destination ||
+      (place > 0 && route[place - 1] !== from)
+    )
+      return DropReason.probedNotOnRoute;
     if (packet.destination === self) {
       if (!this.#envelopes.isFirst(packet.source, sequence)) return DropReason.probedReplayed;
       this.#env.deliver(this.#envelopes.innerOf(packet, opened));
@@ -86,13 +101,24 @@ export class DisjointBaseline implements Baseline {
   }
 }
 
-interface Arc { readonly to: number; readonly cost: number; reverse: Arc | null; used: boolean; readonly real: boolean }
+interface Arc {
+  readonly to: number;
+  readonly cost: number;
+  reverse: Arc | null;
+  used: boolean;
+  readonly real: boolean;
+}
 
 /**
- * The two node-disjoint paths of least total cost from `source` to `destination` over links that both ends advertise; one path if
- * there is no pair, none if there is no path. Each without `source`, ending in `destination`.
+ * The two node-disjoint paths of least total cost from `source` to `destination` over links that
+ * both ends advertise; one path if there is no pair, none if there is no path. Each without
+ * `source`, ending in `destination`.
  */
-export function disjointPaths(advertisements: readonly Advertisement[], source: NodeId, destination: NodeId): NodeId[][] {
+export function disjointPaths(
+  advertisements: readonly Advertisement[],
+  source: NodeId,
+  destination: NodeId,
+): NodeId[][] {
   const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
   const index = new Map(sorted.map((advertisement, i) => [advertisement.origin, i]));
   const [from, to] = [index.get(source), index.get(destination)];
@@ -110,7 +136,8 @@ export function disjointPaths(advertisements: readonly Advertisement[], source: 
     add(2 * i, 2 * i + 1, 0);
     for (const link of advertisement.links) {
       const j = index.get(link.node);
-      if (j !== undefined && advertises(sorted[j]!.links, advertisement.origin)) add(2 * i + 1, 2 * j, linkCost(link, METRIC));
+      if (j !== undefined && advertises(sorted[j]!.links, advertisement.origin))
+        add(2 * i + 1, 2 * j, linkCost(link, METRIC));
     }
   });
   for (let found = 0; found < 2 && augment(arcs, 2 * from + 1, 2 * to); found += 1);
@@ -118,7 +145,11 @@ export function disjointPaths(advertisements: readonly Advertisement[], source: 
   for (const first of arcs[2 * from + 1]!) {
     if (!first.real || !first.used) continue;
     const path: NodeId[] = [];
-    for (let arc: Arc | undefined = first; arc !== undefined; arc = arcs[arc.to + 1]!.find((next) => next.real && next.used)) {
+    for (
+      let arc: Arc | undefined = first;
+      arc !== undefined;
+      arc = arcs[arc.to + 1]!.find((next) => next.real && next.used)
+    ) {
       path.push(sorted[arc.to >> 1]!.origin);
       if (arc.to === 2 * to) break;
     }
@@ -127,7 +158,10 @@ export function disjointPaths(advertisements: readonly Advertisement[], source: 
   return paths;
 }
 
-/** Bellman-Ford over what is not used up, as costs back are negative; takes the cheapest way. False: there is none. */
+/**
+ * Bellman-Ford over what is not used up, as costs back are negative; takes the cheapest way. False:
+ * there is none.
+ */
 function augment(arcs: readonly Arc[][], from: number, to: number): boolean {
   const cost = new Float64Array(arcs.length).fill(Infinity);
   const by: (Arc | null)[] = arcs.map(() => null);
@@ -147,7 +181,7 @@ function augment(arcs: readonly Arc[][], from: number, to: number): boolean {
     work = [...next];
   }
   if (cost[to] === Infinity) return false;
-  for (let at = to; at !== from;) {
+  for (let at = to; at !== from; ) {
     const arc = by[at]!;
     arc.used = true;
     arc.reverse!.used = false;

@@ -1,8 +1,10 @@
 /**
- * Constrained flooding: every node passes each packet on once, to all neighbours but the one that it came from.
+ * Constrained flooding: every node passes each packet on once, to all neighbours but the one that
+ * it came from.
  *
- * Needs no routes and survives whoever does not cut the network in two, at the price of every link for every packet. The
- * delivery that others can at best reach; cf. the flooding of Obenshain et al., "Practical Intrusion-Tolerant Networks" (ICDCS 2016).
+ * Needs no routes and survives whoever does not cut the network in two, at the price of every link
+ * for every packet. The delivery that others can at best reach; cf. the flooding of Obenshain et
+ * al., "Practical Intrusion-Tolerant Networks" (ICDCS 2016).
  */
 
 import type { NodeId } from '../../../core/base/ids.ts';
@@ -57,7 +59,8 @@ export class FloodingBaseline implements Baseline {
 
   #flood(packet: Packet, from: NodeId | null): DropReason {
     let reason: DropReason = DropReason.noRoute;
-    for (const link of this.#env.links.all()) if (link.up && link.node !== from) reason = best(reason, link.offer(packet));
+    for (const link of this.#env.links.all())
+      if (link.up && link.node !== from) reason = best(reason, link.offer(packet));
     return reason;
   }
 }

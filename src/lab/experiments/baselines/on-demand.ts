@@ -1,10 +1,12 @@
 /**
- * First-arrival on-demand routing in the manner of AODV (RFC 3561), with nothing that would make it secure.
+ * First-arrival on-demand routing in the manner of AODV (RFC 3561), with nothing that would make it
+ * secure.
  *
- * A source floods a request; each node passes on the first copy, after a random delay (RFC 5148), and remembers where it came from; the
- * destination answers the first copy that arrives, and the answer makes the route on its way back. While data arrives the
- * destination says so once a second, back along the route; a source that sends and hears nothing for three seconds, or hears that a link
- * is broken, asks again. Whoever is first in the flood is on the path.
+ * A source floods a request; each node passes on the first copy, after a random delay (RFC 5148),
+ * and remembers where it came from; the destination answers the first copy that arrives, and the
+ * answer makes the route on its way back. While data arrives the destination says so once a second,
+ * back along the route; a source that sends and hears nothing for three seconds, or hears that a
+ * link is broken, asks again. Whoever is first in the flood is on the path.
  *
  *     no route --send--> asking --answer--> routed --error, or silence while sending--> asking
  *
@@ -18,27 +20,54 @@ import { MILLISECOND, SECOND, Timer, type Micros } from '../../../core/base/time
 import type { AlternateEnvironment } from '../../../core/dissemination/alternate-router.ts';
 import type { Link } from '../../../core/link/link.ts';
 import { DropReason } from '../../../core/wire/drop.ts';
-import { DISSEMINATION_BYZANTINE, KIND_ROUTE, Packet, PRIORITY_DEFAULT, SERVICE_RELIABLE } from '../../../core/wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  KIND_ROUTE,
+  Packet,
+  PRIORITY_DEFAULT,
+  SERVICE_RELIABLE,
+} from '../../../core/wire/packet.ts';
 import type { KeptPacket } from '../../../core/wire/packet-pool.ts';
 import { OVERLAY_HEADER_BYTES } from '../../../core/wire/sizes.ts';
 import { hop, type Baseline, type BaselineMisbehaviour } from './baseline.ts';
 
-const REQUEST = 1, ANSWER = 2, EVIDENCE = 3, ERROR = 4;
+const REQUEST = 1,
+  ANSWER = 2,
+  EVIDENCE = 3,
+  ERROR = 4;
 const MESSAGE_BYTES = 13;
 /** Requests are passed on after up to so long. */
 export const REQUEST_JITTER: Micros = 10 * MILLISECOND;
-/** A request is repeated after this long without an answer, twice as long each time up to the most. */
+/**
+ * A request is repeated after this long without an answer, twice as long each time up to the most.
+ */
 const ASK_AGAIN: Micros = 500 * MILLISECOND;
 const ASK_MOST: Micros = 4 * SECOND;
 const EVIDENCE_EVERY: Micros = 1 * SECOND;
 /** A source that sends and hears nothing from its destination for so long gives the route up. */
 export const SILENCE_MAX: Micros = 3 * SECOND;
-/** Requests remembered, routes through here, own destinations, packets that wait for a route: the oldest gives way, of the last the newest. */
-const SEEN_MAX = 8_192, ROUTES_MAX = 8_192, TARGETS_MAX = 1_024, WAITING_MAX = 256;
-const MODES = { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_BYZANTINE, ttl: 1, priority: PRIORITY_DEFAULT };
+/**
+ * Requests remembered, routes through here, own destinations, packets that wait for a route: the
+ * oldest gives way, of the last the newest.
+ */
+const SEEN_MAX = 8_192,
+  ROUTES_MAX = 8_192,
+  TARGETS_MAX = 1_024,
+  WAITING_MAX = 256;
+const MODES = {
+  service: SERVICE_RELIABLE,
+  dissemination: DISSEMINATION_BYZANTINE,
+  ttl: 1,
+  priority: PRIORITY_DEFAULT,
+};
 
 /** What a node in between knows of one source and destination. */
-interface Route { readonly request: number; readonly previous: NodeId; next: NodeId | null; evidenceAt: Micros }
+interface Route {
+  readonly request: number;
+  readonly previous: NodeId;
+  next: NodeId | null;
+  evidenceAt: Micros;
+}
 
 /** A destination of this node. */
 interface Target {
@@ -126,7 +155,13 @@ export class OnDemandBaseline implements Baseline {
     const known = this.#targets.get(node);
     if (known !== undefined) return known;
     const target: Target = {
-      node, waiting: new Ring<KeptPacket>(WAITING_MAX), timer: new Timer(() => this.#ask(target)), next: null, request: 0, attempts: 0, heardAt: 0,
+      node,
+      waiting: new Ring<KeptPacket>(WAITING_MAX),
+      timer: new Timer(() => this.#ask(target)),
+      next: null,
+      request: 0,
+      attempts: 0,
+      heardAt: 0,
     };
     this.#targets.set(node, target);
     if (this.#targets.size > TARGETS_MAX) {
@@ -139,11 +174,13 @@ export class OnDemandBaseline implements Baseline {
 
   #end(target: Target, release: (kept: KeptPacket) => void): void {
     this.#env.timers.cancel(target.timer);
-    for (let kept = target.waiting.shift(); kept !== undefined; kept = target.waiting.shift()) release(kept);
+    for (let kept = target.waiting.shift(); kept !== undefined; kept = target.waiting.shift())
+      release(kept);
   }
 
   #checkSilence(target: Target): void {
-    if (target.next !== null && this.#env.clock.now() - target.heardAt > SILENCE_MAX) this.#lose(target);
+    if (target.next !== null && this.#env.clock.now() - target.heardAt > SILENCE_MAX)
+      this.#lose(target);
   }
 
   #lose(target: Target): void {
@@ -158,9 +195,13 @@ export class OnDemandBaseline implements Baseline {
     this.#request = (this.#request + 1) >>> 0;
     target.request = this.#request;
     this.#remember(requestName(self, this.#request));
-    timers.arm(target.timer, clock.now() + Math.min(ASK_MOST, ASK_AGAIN * 2 ** Math.min(target.attempts, 8)));
+    timers.arm(
+      target.timer,
+      clock.now() + Math.min(ASK_MOST, ASK_AGAIN * 2 ** Math.min(target.attempts, 8)),
+    );
     target.attempts += 1;
-    for (const link of links.all()) if (link.up) this.#send(link.node, REQUEST, self, target.node, this.#request);
+    for (const link of links.all())
+      if (link.up) this.#send(link.node, REQUEST, self, target.node, this.#request);
   }
 
   #onAnswered(target: Target, next: NodeId): void {
@@ -171,7 +212,11 @@ export class OnDemandBaseline implements Baseline {
     target.heardAt = clock.now();
     const link = this.#linkTo(next);
     this.#end(target, (kept) => {
-      if (link !== null && this.#again.decode(kept.bytes, kept.start, kept.end, false) === DropReason.none) link.offer(this.#again);
+      if (
+        link !== null &&
+        this.#again.decode(kept.bytes, kept.start, kept.end, false) === DropReason.none
+      )
+        link.offer(this.#again);
       pool.release(kept);
     });
     this.#env.onWritable();
@@ -182,8 +227,12 @@ export class OnDemandBaseline implements Baseline {
   #onMessage(packet: Packet, from: NodeId): DropReason {
     const { bytes, payloadStart: at, end } = packet;
     if (end - at !== MESSAGE_BYTES) return DropReason.routePartMalformed;
-    if (this.misbehaviour?.onRoute?.(bytes.subarray(at, end), from) === true) return DropReason.none;
-    const type = bytes[at]!, source = getU32(bytes, at + 1), destination = getU32(bytes, at + 5), request = getU32(bytes, at + 9);
+    if (this.misbehaviour?.onRoute?.(bytes.subarray(at, end), from) === true)
+      return DropReason.none;
+    const type = bytes[at]!,
+      source = getU32(bytes, at + 1),
+      destination = getU32(bytes, at + 5),
+      request = getU32(bytes, at + 9);
     switch (type) {
       case REQUEST:
         return this.#onRequest(source, destination, request, from);
@@ -204,7 +253,12 @@ export class OnDemandBaseline implements Baseline {
     this.#remember(name);
     const known = this.#routes.get(nameOf(source, destination));
     // The old route stays in use until the new one has its answer.
-    this.#install(nameOf(source, destination), { request, previous: from, next: known?.next ?? null, evidenceAt: known?.evidenceAt ?? -EVIDENCE_EVERY });
+    this.#install(nameOf(source, destination), {
+      request,
+      previous: from,
+      next: known?.next ?? null,
+      evidenceAt: known?.evidenceAt ?? -EVIDENCE_EVERY,
+    });
     if (destination === self) {
       this.#send(from, ANSWER, source, destination, request);
       return DropReason.none;
@@ -223,13 +277,16 @@ export class OnDemandBaseline implements Baseline {
   }
 
   #passOn(source: NodeId, destination: NodeId, request: number, from: NodeId): void {
-    for (const link of this.#env.links.all()) if (link.up && link.node !== from) this.#send(link.node, REQUEST, source, destination, request);
+    for (const link of this.#env.links.all())
+      if (link.up && link.node !== from)
+        this.#send(link.node, REQUEST, source, destination, request);
   }
 
   #onAnswer(source: NodeId, destination: NodeId, request: number, from: NodeId): DropReason {
     if (source === this.#env.self) {
       const target = this.#targets.get(destination);
-      if (target === undefined || target.request !== request || target.next !== null) return DropReason.routeResponseUnasked;
+      if (target === undefined || target.request !== request || target.next !== null)
+        return DropReason.routeResponseUnasked;
       this.#onAnswered(target, from);
       return DropReason.none;
     }
@@ -241,7 +298,13 @@ export class OnDemandBaseline implements Baseline {
   }
 
   /** Of the destination that data arrives, or of a node on the way that it cannot go on. */
-  #onReport(type: number, source: NodeId, destination: NodeId, request: number, from: NodeId): DropReason {
+  #onReport(
+    type: number,
+    source: NodeId,
+    destination: NodeId,
+    request: number,
+    from: NodeId,
+  ): DropReason {
     const { self, clock } = this.#env;
     if (source === self) {
       const target = this.#targets.get(destination);
@@ -291,7 +354,16 @@ export class OnDemandBaseline implements Baseline {
     putU32(b, OVERLAY_HEADER_BYTES + 1, source);
     putU32(b, OVERLAY_HEADER_BYTES + 5, destination);
     putU32(b, OVERLAY_HEADER_BYTES + 9, request);
-    this.#packet.compose(b, OVERLAY_HEADER_BYTES + MESSAGE_BYTES, KIND_ROUTE, MODES, this.#env.self, 0, to, 0);
+    this.#packet.compose(
+      b,
+      OVERLAY_HEADER_BYTES + MESSAGE_BYTES,
+      KIND_ROUTE,
+      MODES,
+      this.#env.self,
+      0,
+      to,
+      0,
+    );
     link.offer(this.#packet);
   }
 }

@@ -30,7 +30,8 @@ describe('the token bucket', () => {
   it('never lets through more than rate and one burst', () => {
     const bucket = new TokenBucket(1_000, 3_000, 0);
     let sent = 0;
-    for (let now = 0; now <= 1_000_000; now += 7_919) while (bucket.take(now, 500) === 0) sent += 500;
+    for (let now = 0; now <= 1_000_000; now += 7_919)
+      while (bucket.take(now, 500) === 0) sent += 500;
     expect(sent).toBeLessThanOrEqual(3_000 + 125_000);
     expect(sent).toBeGreaterThan(0.97 * 125_000);
   });
@@ -75,7 +76,12 @@ describe('a schedule', () => {
     expect(schedule.take(999)).toBe(-1);
     expect(schedule.take(1_000)).toBe(0);
     expect(schedule.take(16_999)).toBe(-1);
-    expect([schedule.take(50_000), schedule.take(50_000), schedule.take(50_000), schedule.take(50_000)]).toEqual([1, 2, 3, -1]);
+    expect([
+      schedule.take(50_000),
+      schedule.take(50_000),
+      schedule.take(50_000),
+      schedule.take(50_000),
+    ]).toEqual([1, 2, 3, -1]);
     expect(schedule.take(65_000)).toBe(4);
     expect(schedule.done).toBe(true);
     expect(schedule.take(1e9)).toBe(-1);
@@ -88,12 +94,28 @@ describe('a schedule', () => {
   });
 
   it('of a flow has the messages that start before its end', () => {
-    const flow = { packetsPerSecond: 62.5, startUs: 500, durationUs: 20_000_000, count: null, phaseUs: null, jitterUs: 0 };
-    expect(scheduleOf(flow, 1_000, 1, 0)).toMatchObject({ startUs: 1_500, periodUs: 16_000, count: 1_250 });
+    const flow = {
+      packetsPerSecond: 62.5,
+      startUs: 500,
+      durationUs: 20_000_000,
+      count: null,
+      phaseUs: null,
+      jitterUs: 0,
+    };
+    expect(scheduleOf(flow, 1_000, 1, 0)).toMatchObject({
+      startUs: 1_500,
+      periodUs: 16_000,
+      count: 1_250,
+    });
     expect(scheduleOf({ ...flow, count: 10 }, 0, 1, 0).count).toBe(10);
     expect(scheduleOf({ ...flow, durationUs: 0 }, 0, 1, 0).count).toBe(0);
-    expect(scheduleOf({ ...flow, packetsPerSecond: 3, durationUs: 1_000_000 }, 0, 1, 0).count).toBe(3);
-    expect(scheduleOf({ ...flow, packetsPerSecond: 3, phaseUs: 0, durationUs: 1_000_001 }, 0, 1, 0).count).toBe(4);
+    expect(scheduleOf({ ...flow, packetsPerSecond: 3, durationUs: 1_000_000 }, 0, 1, 0).count).toBe(
+      3,
+    );
+    expect(
+      scheduleOf({ ...flow, packetsPerSecond: 3, phaseUs: 0, durationUs: 1_000_001 }, 0, 1, 0)
+        .count,
+    ).toBe(4);
   });
 });
 

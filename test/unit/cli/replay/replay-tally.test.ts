@@ -6,13 +6,35 @@ import { expect, it } from 'vitest';
 import { LinkTally } from '../../../../src/cli/replay/replay-tally.ts';
 import { parseTopology } from '../../../../src/lab/topology/topology-parse.ts';
 
-const topology = parseTopology('name: t\nduration: 1s\nnodes: [a, b, c]\nlinks: [{between: [a, b]}, {between: [c, b]}]\n', 't.yaml');
+const topology = parseTopology(
+  'name: t\nduration: 1s\nnodes: [a, b, c]\nlinks: [{between: [a, b]}, {between: [c, b]}]\n',
+  't.yaml',
+);
 
 /** `peer` as the port of the row's address. */
 function row(peer: number, datagrams: number, dropped = 0): LinkRow {
   return {
-    node: null, name: null, address: `127.0.0.1:${peer}`, state: 'up', sinceMs: 0, dialled: true, rttMs: 1, lossOutPct: 0, lossInPct: 0, cost: 1,
-    sent: { datagrams, bytes: datagrams * 100 }, received: { datagrams: 0, bytes: 0 }, retransmitted: 0, dropped, queueBytes: 0, congestion: 'newreno', windowBytes: 14_800, inFlightBytes: 0, size: null, seal: null, emulated: null,
+    node: null,
+    name: null,
+    address: `127.0.0.1:${peer}`,
+    state: 'up',
+    sinceMs: 0,
+    dialled: true,
+    rttMs: 1,
+    lossOutPct: 0,
+    lossInPct: 0,
+    cost: 1,
+    sent: { datagrams, bytes: datagrams * 100 },
+    received: { datagrams: 0, bytes: 0 },
+    retransmitted: 0,
+    dropped,
+    queueBytes: 0,
+    congestion: 'newreno',
+    windowBytes: 14_800,
+    inFlightBytes: 0,
+    size: null,
+    seal: null,
+    emulated: null,
   };
 }
 const peerOf = (link: LinkRow): number | null => {

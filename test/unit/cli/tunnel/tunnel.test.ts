@@ -1,4 +1,7 @@
-/** Tunnels: what is allowed, what the heads look like, how SOCKS is spoken, and how two sides are joined. */
+/**
+ * Tunnels: what is allowed, what the heads look like, how SOCKS is spoken, and how two sides are
+ * joined.
+ */
 
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -7,41 +10,104 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { REPLY, endSocks, readSocksRequest } from '../../../../src/cli/tunnel/socks5.ts';
 import { replyOf } from '../../../../src/cli/tunnel/socks.ts';
-import { ANSWERS, HEAD_BYTES_MAX, decodeAnswer, decodeRequest, encodeAnswer, encodeRequest, readExactly, readHead } from '../../../../src/cli/tunnel/tunnel-header.ts';
+import {
+  ANSWERS,
+  HEAD_BYTES_MAX,
+  decodeAnswer,
+  decodeRequest,
+  encodeAnswer,
+  encodeRequest,
+  readExactly,
+  readHead,
+} from '../../../../src/cli/tunnel/tunnel-header.ts';
 import { join } from '../../../../src/cli/tunnel/tunnel-join.ts';
 import { refusalLogOf, serve, type Refuser } from '../../../../src/cli/tunnel/tunnel-listen.ts';
-import { canonicalHost, formatTarget, isAllowed, parseAllowed, parseTarget } from '../../../../src/host/tunnel-target.ts';
+import {
+  canonicalHost,
+  formatTarget,
+  isAllowed,
+  parseAllowed,
+  parseTarget,
+} from '../../../../src/host/tunnel-target.ts';
 import { listenArg, targetArg } from '../../../../src/cli/terminal/values.ts';
 
 describe('targets', () => {
   it('have one form', () => {
-    expect(['WWW.Example.org.', '127.0.0.1', '::1', '2001:DB8:0:0::5', '_srv.a-b.c'].map(canonicalHost)).toEqual(['www.example.org', '127.0.0.1', '::1', '2001:db8::5', '_srv.a-b.c']);
-    for (const bad of ['', '.', 'a..b', '-a', 'a b', 'a/b', 'ä', 'a\0b', 'fe80::1%eth0', '[::1]', `${'a'.repeat(254)}`, '*']) expect(canonicalHost(bad), bad).toBeNull();
+    expect(
+      ['WWW.Example.org.', '127.0.0.1', '::1', '2001:DB8:0:0::5', '_srv.a-b.c'].map(canonicalHost),
+    ).toEqual(['www.example.org', '127.0.0.1', '::1', '2001:db8::5', '_srv.a-b.c']);
+    for (const bad of [
+      '',
+      '.',
+      'a..b',
+      '-a',
+      'a b',
+      'a/b',
+      'ä',
+      'a\0b',
+      'fe80::1%eth0',
+      '[::1]',
+      `${'a'.repeat(254)}`,
+      '*',
+    ])
+      expect(canonicalHost(bad), bad).toBeNull();
     expect(parseTarget('[2001:DB8::5]:443')).toEqual({ host: '2001:db8::5', port: 443 });
     expect(formatTarget({ host: '::1', port: 1 })).toBe('[::1]:1');
-    for (const bad of ['a', 'a:', 'a:0', 'a:65536', '::1:80', 'a:*', '*:80', '[a]:80', 'a:b:80']) expect(parseTarget(bad), bad).toBeNull();
+    for (const bad of ['a', 'a:', 'a:0', 'a:65536', '::1:80', 'a:*', '*:80', '[a]:80', 'a:b:80'])
+      expect(parseTarget(bad), bad).toBeNull();
   });
 
   it('are allowed when the operator named them, and only then', () => {
     const list = (...texts: string[]) => texts.map((text) => parseAllowed(text)!);
-    const allows = (allow: ReturnType<typeof list>, text: string): boolean => isAllowed(allow, parseTarget(text)!);
+    const allows = (allow: ReturnType<typeof list>, text: string): boolean =>
+      isAllowed(allow, parseTarget(text)!);
     const exact = list('db.example:5432', '127.0.0.1:80');
-    expect([allows(exact, 'DB.example.:5432'), allows(exact, '127.0.0.1:80')]).toEqual([true, true]);
-    for (const other of ['db.example:5433', 'x.db.example:5432', '127.0.0.1:81', '127.1:80', 'localhost:80', '[::ffff:127.0.0.1]:80', '[::1]:80', '2130706433:80']) {
+    expect([allows(exact, 'DB.example.:5432'), allows(exact, '127.0.0.1:80')]).toEqual([
+      true,
+      true,
+    ]);
+    for (const other of [
+      'db.example:5433',
+      'x.db.example:5432',
+      '127.0.0.1:81',
+      '127.1:80',
+      'localhost:80',
+      '[::ffff:127.0.0.1]:80',
+      '[::1]:80',
+      '2130706433:80',
+    ]) {
       expect(allows(exact, other), other).toBe(false);
     }
-    expect(['a:1', 'a:9', 'b:1'].map((text) => allows(list('a:*'), text))).toEqual([true, true, false]);
-    expect(['a:443', '[::1]:443', 'a:80'].map((text) => allows(list('*:443'), text))).toEqual([true, true, false]);
+    expect(['a:1', 'a:9', 'b:1'].map((text) => allows(list('a:*'), text))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect(['a:443', '[::1]:443', 'a:80'].map((text) => allows(list('*:443'), text))).toEqual([
+      true,
+      true,
+      false,
+    ]);
     expect(allows(list('*:*'), 'a:1')).toBe(true);
     expect(allows([], 'a:1')).toBe(false);
-    for (const bad of ['*', 'a', '*.example:1', 'a:1-5', 'a:', ':1', '[*]:1']) expect(parseAllowed(bad), bad).toBeNull();
+    for (const bad of ['*', 'a', '*.example:1', 'a:1-5', 'a:', ':1', '[*]:1'])
+      expect(parseAllowed(bad), bad).toBeNull();
   });
 
   it('and local addresses are read from the command line', () => {
-    expect([listenArg('8080'), listenArg('0'), listenArg('0.0.0.0:80'), listenArg('[::1]:80')]).toEqual([
-      { host: '127.0.0.1', port: 8080 }, { host: '127.0.0.1', port: 0 }, { host: '0.0.0.0', port: 80 }, { host: '::1', port: 80 },
+    expect([
+      listenArg('8080'),
+      listenArg('0'),
+      listenArg('0.0.0.0:80'),
+      listenArg('[::1]:80'),
+    ]).toEqual([
+      { host: '127.0.0.1', port: 8080 },
+      { host: '127.0.0.1', port: 0 },
+      { host: '0.0.0.0', port: 80 },
+      { host: '::1', port: 80 },
     ]);
-    for (const bad of ['', 'x', '65536', ':80', 'a:b:80', '::1:80']) expect(() => listenArg(bad), bad).toThrow('write PORT');
+    for (const bad of ['', 'x', '65536', ':80', 'a:b:80', '::1:80'])
+      expect(() => listenArg(bad), bad).toThrow('write PORT');
     expect(() => targetArg('*:80')).toThrow('write HOST:PORT');
   });
 });
@@ -51,10 +117,28 @@ describe('heads of a tunnel', () => {
     const request = encodeRequest({ host: 'a.example', port: 443 });
     expect(request.toString('hex')).toBe('000c0101bb612e6578616d706c65');
     expect(decodeRequest(request.subarray(2))).toEqual({ host: 'a.example', port: 443 });
-    for (const name of ANSWERS) expect(decodeAnswer(encodeAnswer({ name, reason: 'ü' }).subarray(2))).toEqual({ name, reason: 'ü' });
-    expect(encodeAnswer({ name: 'failed', reason: 'x'.repeat(5_000) }).length).toBe(HEAD_BYTES_MAX + 2);
-    for (const hex of ['', '01', '0101bb', '0201bb61', '01000061', '0101bb41', '0101bb00', '0101bb6120', '0101bbc3a4']) expect(decodeRequest(Buffer.from(hex, 'hex')), hex).toBeNull();
-    for (const hex of ['', '01', '0200', '01ff']) expect(decodeAnswer(Buffer.from(hex, 'hex')), hex).toBeNull();
+    for (const name of ANSWERS)
+      expect(decodeAnswer(encodeAnswer({ name, reason: 'ü' }).subarray(2))).toEqual({
+        name,
+        reason: 'ü',
+      });
+    expect(encodeAnswer({ name: 'failed', reason: 'x'.repeat(5_000) }).length).toBe(
+      HEAD_BYTES_MAX + 2,
+    );
+    for (const hex of [
+      '',
+      '01',
+      '0101bb',
+      '0201bb61',
+      '01000061',
+      '0101bb41',
+      '0101bb00',
+      '0101bb6120',
+      '0101bbc3a4',
+    ])
+      expect(decodeRequest(Buffer.from(hex, 'hex')), hex).toBeNull();
+    for (const hex of ['', '01', '0200', '01ff'])
+      expect(decodeAnswer(Buffer.from(hex, 'hex')), hex).toBeNull();
   });
 
   it('are read in pieces, and what follows stays', async () => {
@@ -92,27 +176,53 @@ describe('SOCKS5', () => {
   }
 
   it('understands addresses of all three kinds', async () => {
-    expect(await ask('050100 05010001 7f000001 0050')).toEqual({ result: { target: { host: '127.0.0.1', port: 80 }, bytes: 13 }, said: '0500' });
-    expect(await ask('05020200 05010003 09 4c6f63616c686f7374 01bb')).toMatchObject({ result: { target: { host: 'localhost', port: 443 } } });
-    expect(await ask('050100 05010004 00000000000000000000000000000001 0001')).toMatchObject({ result: { target: { host: '::1', port: 1 } } });
+    expect(await ask('050100 05010001 7f000001 0050')).toEqual({
+      result: { target: { host: '127.0.0.1', port: 80 }, bytes: 13 },
+      said: '0500',
+    });
+    expect(await ask('05020200 05010003 09 4c6f63616c686f7374 01bb')).toMatchObject({
+      result: { target: { host: 'localhost', port: 443 } },
+    });
+    expect(await ask('050100 05010004 00000000000000000000000000000001 0001')).toMatchObject({
+      result: { target: { host: '::1', port: 1 } },
+    });
   });
 
   it('answers what it does not do as RFC 1928 says', async () => {
-    const refusal = (code: keyof typeof REPLY): string => `0500050${REPLY[code]}000100000000` + '0000';
+    const refusal = (code: keyof typeof REPLY): string =>
+      `0500050${REPLY[code]}000100000000` + '0000';
     expect(await ask('050102')).toMatchObject({ result: { name: 'SocksError' }, said: '05ff' });
-    expect(await ask('050100 05020001 7f000001 0050')).toMatchObject({ said: refusal('commandUnknown') });
+    expect(await ask('050100 05020001 7f000001 0050')).toMatchObject({
+      said: refusal('commandUnknown'),
+    });
     expect(await ask('050100 05010009')).toMatchObject({ said: refusal('addressUnknown') });
-    expect(await ask('050100 05010003 03 612062 0050')).toMatchObject({ said: refusal('hostUnreachable') });
-    expect(await ask('050100 05010001 7f000001 0000')).toMatchObject({ said: refusal('hostUnreachable') });
+    expect(await ask('050100 05010003 03 612062 0050')).toMatchObject({
+      said: refusal('hostUnreachable'),
+    });
+    expect(await ask('050100 05010001 7f000001 0000')).toMatchObject({
+      said: refusal('hostUnreachable'),
+    });
     expect(await ask('0401')).toMatchObject({ result: { name: 'SocksError' }, said: '' });
     expect(await ask('0501')).toMatchObject({ result: { code: 'ETIMEDOUT' } });
   });
 
   it('has a reply for every answer of the far end', () => {
     expect(ANSWERS.map((answer) => replyOf({ answer, code: '' }))).toEqual([
-      'ok', 'failure', 'notAllowed', 'refused', 'hostUnreachable', 'networkUnreachable', 'hostUnreachable', 'timedOut', 'failure', 'failure',
+      'ok',
+      'failure',
+      'notAllowed',
+      'refused',
+      'hostUnreachable',
+      'networkUnreachable',
+      'hostUnreachable',
+      'timedOut',
+      'failure',
+      'failure',
     ]);
-    expect([replyOf({ answer: 'no exit', code: 'EHOSTUNREACH' }), replyOf({ answer: 'no exit', code: 'ECONNREFUSED' })]).toEqual(['networkUnreachable', 'failure']);
+    expect([
+      replyOf({ answer: 'no exit', code: 'EHOSTUNREACH' }),
+      replyOf({ answer: 'no exit', code: 'ECONNREFUSED' }),
+    ]).toEqual(['networkUnreachable', 'failure']);
     const [client, proxy] = duplexPair();
     endSocks(proxy, 'refused');
     endSocks(proxy, 'ok');
@@ -139,7 +249,8 @@ describe('two joined sides', () => {
 
   const text = async (stream: Duplex): Promise<string> => {
     const parts: Buffer[] = [];
-    for await (const part of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) parts.push(part);
+    for await (const part of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>)
+      parts.push(part);
     return Buffer.concat(parts).toString();
   };
 
@@ -154,7 +265,10 @@ describe('two joined sides', () => {
 
   it('break together', async () => {
     const { a, b, over } = await joined();
-    const broken = once(b, 'error').then(([error]) => (error as NodeJS.ErrnoException).code, (error: NodeJS.ErrnoException) => error.code);
+    const broken = once(b, 'error').then(
+      ([error]) => (error as NodeJS.ErrnoException).code,
+      (error: NodeJS.ErrnoException) => error.code,
+    );
     b.resume();
     a.write('x');
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -165,15 +279,42 @@ describe('two joined sides', () => {
 });
 
 describe('more connections than a tunnel carries', () => {
-  /** A tunnel of two connections at most, whose far end never answers; `body` gets its port. What it logs as refused. */
-  async function served(refuse: Refuser | undefined, body: (port: number) => Promise<void>): Promise<object[]> {
+  /**
+   * A tunnel of two connections at most, whose far end never answers; `body` gets its port. What it
+   * logs as refused.
+   */
+  async function served(
+    refuse: Refuser | undefined,
+    body: (port: number) => Promise<void>,
+  ): Promise<object[]> {
     const client = new EventEmitter();
     const lines: object[] = [];
     let said = '';
-    const stderr = vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((said += String(text)), true));
-    const logs = refusalLogOf({ info: () => {}, warn: (fields: object) => { lines.push(fields); } } as never, false);
+    const stderr = vi
+      .spyOn(process.stderr, 'write')
+      .mockImplementation((text) => ((said += String(text)), true));
+    const logs = refusalLogOf(
+      {
+        info: () => {},
+        warn: (fields: object) => {
+          lines.push(fields);
+        },
+      } as never,
+      false,
+    );
     try {
-      const serving = expect(serve(client as never, { host: '127.0.0.1', port: 0 }, false, { goes: 'nowhere', offers: 'nothing' }, () => new Promise(() => {}), refuse, 2, logs)).rejects.toThrow('enough');
+      const serving = expect(
+        serve(
+          client as never,
+          { host: '127.0.0.1', port: 0 },
+          false,
+          { goes: 'nowhere', offers: 'nothing' },
+          () => new Promise(() => {}),
+          refuse,
+          2,
+          logs,
+        ),
+      ).rejects.toThrow('enough');
       await vi.waitFor(() => expect(said).toContain('listening on'), { interval: 5 });
       await body(Number(/listening on 127\.0\.0\.1:(\d+)/.exec(said)![1]));
       client.emit('error', new Error('enough'));
@@ -184,13 +325,21 @@ describe('more connections than a tunnel carries', () => {
     return lines;
   }
 
-  /** What a new connection hears after it has said `text`: bytes in hexadecimal, and how it ended. */
+  /**
+   * What a new connection hears after it has said `text`: bytes in hexadecimal, and how it ended.
+   */
   async function heard(port: number, text: Uint8Array): Promise<string> {
     const socket = connect(port, '127.0.0.1');
     let bytes = '';
-    socket.on('data', (chunk) => { bytes += chunk.toString('hex'); });
+    socket.on('data', (chunk) => {
+      bytes += chunk.toString('hex');
+    });
     socket.write(text);
-    const how = new Promise<string>((resolve) => socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code!)).once('end', () => resolve('end')));
+    const how = new Promise<string>((resolve) =>
+      socket
+        .once('error', ({ code }: NodeJS.ErrnoException) => resolve(code!))
+        .once('end', () => resolve('end')),
+    );
     const end = await how;
     socket.destroy();
     return `${bytes} ${end}`;
@@ -206,10 +355,16 @@ describe('more connections than a tunnel carries', () => {
   it('are reset, and the first is logged', async () => {
     const lines = await served(undefined, async (port) => {
       const held = await filled(port);
-      for (let i = 0; i < 20; i += 1) expect(await heard(port, Buffer.from('x'))).toBe(' ECONNRESET');
+      for (let i = 0; i < 20; i += 1)
+        expect(await heard(port, Buffer.from('x'))).toBe(' ECONNRESET');
       expect(held.every((socket) => !socket.destroyed)).toBe(true);
     });
-    expect(lines).toEqual([{ from: expect.stringMatching(/^127\.0\.0\.1:\d+$/), why: '2 connections are open, as many as it carries' }]);
+    expect(lines).toEqual([
+      {
+        from: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+        why: '2 connections are open, as many as it carries',
+      },
+    ]);
   });
 
   it('are told so in SOCKS', async () => {

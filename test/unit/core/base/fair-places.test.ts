@@ -1,4 +1,6 @@
-/** How many places each may have: something is always free, and the greedy end up with equal parts. */
+/**
+ * How many places each may have: something is always free, and the greedy end up with equal parts.
+ */
 
 import { describe, expect, test } from 'vitest';
 
@@ -12,7 +14,10 @@ class Scene {
   readonly places = new FairPlaces<number>();
   taken = 0;
 
-  /** Opens for `whose` as often as there is a place, `tries` times at most. Returns how many were opened. */
+  /**
+   * Opens for `whose` as often as there is a place, `tries` times at most. Returns how many were
+   * opened.
+   */
   fill(whose: (i: number) => Holder, tries = 3 * MOST): number {
     let opened = 0;
     for (let i = 0; i < tries; i += 1) {
@@ -26,13 +31,19 @@ class Scene {
 }
 
 const proved = (source: number): Holder => holderOf({ authenticated: true, via: 0, source });
-const claimed = (via: number, source: number): Holder => holderOf({ authenticated: false, via, source });
+const claimed = (via: number, source: number): Holder =>
+  holderOf({ authenticated: false, via, source });
 const program = (whose: object): Holder => [whose, whose];
 
 describe('fair places', () => {
   test('one alone gets most of them, whoever it is', () => {
     const one = {};
-    for (const whose of [() => program(one), () => proved(7), () => claimed(1, 7), (i: number) => claimed(1, i)]) {
+    for (const whose of [
+      () => program(one),
+      () => proved(7),
+      () => claimed(1, 7),
+      (i: number) => claimed(1, i),
+    ]) {
       const scene = new Scene();
       expect(scene.fill(whose)).toBeGreaterThan(0.75 * MOST);
       expect(scene.taken).toBeLessThan(MOST);
@@ -56,7 +67,8 @@ describe('fair places', () => {
   });
 
   test('twenty greedy ones end up with like parts, and the twenty-first has a place', () => {
-    const scene = new Scene(), rng = new Rng(1);
+    const scene = new Scene(),
+      rng = new Rng(1);
     const counts = Array.from({ length: 20 }, () => 0);
     for (let i = 0; i < 50_000; i += 1) {
       const who = rng.below(20);

@@ -5,17 +5,21 @@ import { describe, expect, test } from 'vitest';
 import { GrowingWindow } from '../../../../src/core/base/growing-window.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 
-/** Nothing that was recorded is new again, and whatever is said to be too old is below the floor. */
+/**
+ * Nothing that was recorded is new again, and whatever is said to be too old is below the floor.
+ */
 function check(window: GrowingWindow, seen: ReadonlySet<number>, number: number): void {
   const expected = number > window.highest || (number >= window.floor && !seen.has(number));
-  if (window.isNew(number) !== expected) throw new Error(`${number}: ${!expected}, highest ${window.highest}, floor ${window.floor}`);
+  if (window.isNew(number) !== expected)
+    throw new Error(`${number}: ${!expected}, highest ${window.highest}, floor ${window.floor}`);
 }
 
 describe('a growing window', () => {
   test('says of every number what a set says, through growth, jumps and wraps', () => {
     const rng = new Rng(3);
     for (let round = 0; round < 40; round += 1) {
-      const window = new GrowingWindow(64 * 2 ** rng.below(5)), seen = new Set<number>();
+      const window = new GrowingWindow(64 * 2 ** rng.below(5)),
+        seen = new Set<number>();
       let next = rng.below(3) === 0 ? rng.below(2 ** 40) : 0;
       for (let i = 0; i < 3_000; i += 1) {
         next += rng.chance(0.95) ? 1 : rng.chance(0.9) ? rng.below(200) : rng.below(20_000);
@@ -26,7 +30,15 @@ describe('a growing window', () => {
           seen.add(number);
         }
         check(window, seen, number);
-        for (const other of [number - 1, number + 1, number - 31, number - 32, window.floor, window.floor - 1]) if (other >= 0) check(window, seen, other);
+        for (const other of [
+          number - 1,
+          number + 1,
+          number - 31,
+          number - 32,
+          window.floor,
+          window.floor - 1,
+        ])
+          if (other >= 0) check(window, seen, other);
       }
     }
   });
@@ -34,10 +46,12 @@ describe('a growing window', () => {
   test('that grows late says of no number from before that it is new', () => {
     const rng = new Rng(5);
     for (let round = 0; round < 30; round += 1) {
-      const window = new GrowingWindow(64 * 2 ** (1 + rng.below(8))), seen = new Set<number>();
+      const window = new GrowingWindow(64 * 2 ** (1 + rng.below(8))),
+        seen = new Set<number>();
       let next = rng.below(2) === 0 ? 0 : rng.below(2 ** 40);
       const first = next;
-      // Whole for so long that what is old was forgotten; then numbers are missing, once or again and again.
+      // Whole for so long that what is old was forgotten; then numbers are missing, once or again
+      // and again.
       for (let part = 0; part < 4; part += 1) {
         for (let i = 2_000 + rng.below(8_000); i > 0; i -= 1, next += 1) {
           window.record(next);
@@ -46,7 +60,9 @@ describe('a growing window', () => {
         next += 1 + rng.below(rng.chance(0.5) ? 40 : 6_000);
         window.record(next);
         seen.add(next);
-        for (const number of seen) if (window.isNew(number)) throw new Error(`round ${round}: ${number - first} of ${next - first} is new again`);
+        for (const number of seen)
+          if (window.isNew(number))
+            throw new Error(`round ${round}: ${number - first} of ${next - first} is new again`);
       }
     }
   });

@@ -6,7 +6,9 @@ import { Ring } from '../../../../src/core/base/ring.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 
 test.each([1, 2, 3, 4, 5, 7, 64, 1000])('a ring of %i holds what an array would', (limit) => {
-  const rng = new Rng(limit), ring = new Ring<number>(limit), model: number[] = [];
+  const rng = new Rng(limit),
+    ring = new Ring<number>(limit),
+    model: number[] = [];
   for (let step = 0; step < 4_000; step += 1) {
     // Long phases of filling and of emptying, so that it grows, wraps and runs dry.
     const filling = Math.floor(step / (2 * limit + 3)) % 2 === 0;

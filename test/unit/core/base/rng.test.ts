@@ -1,4 +1,7 @@
-/** Seeded randomness: the same for the same seed, independent between forks, even enough to simulate with. */
+/**
+ * Seeded randomness: the same for the same seed, independent between forks, even enough to simulate
+ * with.
+ */
 
 import { describe, expect, test } from 'vitest';
 
@@ -61,12 +64,15 @@ function reference(seed: number, count: number): number[] {
 
 describe('evenness', () => {
   test('a thousand draws are those of the published algorithm', () => {
-    for (const seed of [0, 1, 0xdead_beef]) expect(draw(new Rng(seed), 1_000)).toEqual(reference(seed, 1_000));
+    for (const seed of [0, 1, 0xdead_beef])
+      expect(draw(new Rng(seed), 1_000)).toEqual(reference(seed, 1_000));
   });
 
   test('below(n) fills its range evenly', () => {
     for (const n of [2, 3, 7, 10, 100]) {
-      const rng = new Rng(n), counts = new Array<number>(n).fill(0), draws = 100_000;
+      const rng = new Rng(n),
+        counts = new Array<number>(n).fill(0),
+        draws = 100_000;
       for (let i = 0; i < draws; i += 1) counts[rng.below(n)]! += 1;
       const expected = draws / n;
       let chi = 0;
@@ -79,7 +85,8 @@ describe('evenness', () => {
   });
 
   test('every bit is set half of the time', () => {
-    const rng = new Rng(11), ones = new Array<number>(32).fill(0);
+    const rng = new Rng(11),
+      ones = new Array<number>(32).fill(0);
     for (let i = 0; i < 20_000; i += 1) {
       const value = rng.u32();
       for (let bit = 0; bit < 32; bit += 1) ones[bit]! += (value >>> bit) & 1;
@@ -88,31 +95,43 @@ describe('evenness', () => {
   });
 
   test('sibling forks do not resemble each other', () => {
-    const root = new Rng(5), seen = new Set<number>();
+    const root = new Rng(5),
+      seen = new Set<number>();
     for (let i = 0; i < 2_000; i += 1) seen.add(root.fork(`host ${i}`).u32());
     expect(seen.size).toBe(2_000);
-    const a = root.fork('a'), b = root.fork('b');
+    const a = root.fork('a'),
+      b = root.fork('b');
     let agree = 0;
     for (let i = 0; i < 10_000; i += 1) agree += 32 - bits(a.u32() ^ b.u32());
     expect(Math.abs(agree - 160_000)).toBeLessThan(1_700);
   });
 
-  test('unit is in [0, 1), chance is as likely as said and draws nothing when the answer is known', () => {
-    const rng = new Rng(9);
-    let hits = 0;
-    for (let i = 0; i < 100_000; i += 1) {
-      const u = rng.unit();
-      expect(u >= 0 && u < 1).toBe(true);
-      if (rng.chance(0.03)) hits += 1;
-    }
-    expect(Math.abs(hits - 3_000)).toBeLessThan(330);
-    const still = new Rng(9);
-    expect([still.chance(0), still.chance(1), still.chance(-1), still.chance(2)]).toEqual([false, true, false, true]);
-    expect(still.u32()).toBe(new Rng(9).u32());
-  });
+  test(
+    'unit is in [0, 1), chance is as likely as ' +
+      'said and draws nothing when the answer is known',
+    () => {
+      const rng = new Rng(9);
+      let hits = 0;
+      for (let i = 0; i < 100_000; i += 1) {
+        const u = rng.unit();
+        expect(u >= 0 && u < 1).toBe(true);
+        if (rng.chance(0.03)) hits += 1;
+      }
+      expect(Math.abs(hits - 3_000)).toBeLessThan(330);
+      const still = new Rng(9);
+      expect([still.chance(0), still.chance(1), still.chance(-1), still.chance(2)]).toEqual([
+        false,
+        true,
+        false,
+        true,
+      ]);
+      expect(still.u32()).toBe(new Rng(9).u32());
+    },
+  );
 
   test('a shuffle keeps the items, and every order is as likely', () => {
-    const rng = new Rng(4), counts = new Map<string, number>();
+    const rng = new Rng(4),
+      counts = new Map<string, number>();
     for (let i = 0; i < 24_000; i += 1) {
       const order = rng.shuffle([1, 2, 3, 4]).join('');
       counts.set(order, (counts.get(order) ?? 0) + 1);

@@ -12,7 +12,13 @@ import { bitmapOf } from '../../../../src/core/wire/probed.ts';
 const MS = MILLISECOND;
 const DELAY = 10 * MS;
 
-interface Sent { readonly at: Micros; readonly service: number; readonly counters: number[]; readonly holdUs: Micros; readonly again: boolean }
+interface Sent {
+  readonly at: Micros;
+  readonly service: number;
+  readonly counters: number[];
+  readonly holdUs: Micros;
+  readonly again: boolean;
+}
 
 class Destination {
   now: Micros = 0;
@@ -23,12 +29,20 @@ class Destination {
   constructor(packets = 8) {
     const clock = { now: () => this.now };
     this.batch = new AckBatch({
-      clock, timers: this.timers, packets, delayUs: DELAY,
+      clock,
+      timers: this.timers,
+      packets,
+      delayUs: DELAY,
       send: (service, of, holdUs) => {
-        const counters = of.map(({ counter, h }) => { expect(h[0]).toBe(counter & 0xff); return counter; });
+        const counters = of.map(({ counter, h }) => {
+          expect(h[0]).toBe(counter & 0xff);
+          return counter;
+        });
         bitmapOf(counters);
         this.sent.push({ at: this.now, service, counters, holdUs, again: false });
-        return () => { this.sent.push({ at: this.now, service, counters, holdUs, again: true }); };
+        return () => {
+          this.sent.push({ at: this.now, service, counters, holdUs, again: true });
+        };
       },
     });
   }
@@ -59,7 +73,10 @@ describe('over reliable links', () => {
     d.pass(DELAY - 1);
     expect(d.sent).toHaveLength(1);
     d.pass(1);
-    expect(d.counters).toEqual([[0, 1, 2, 3, 4, 5, 6, 7], [8, 9]]);
+    expect(d.counters).toEqual([
+      [0, 1, 2, 3, 4, 5, 6, 7],
+      [8, 9],
+    ]);
     expect(d.sent[1]).toMatchObject({ at: DELAY, holdUs: DELAY });
     // Nothing is left, and nothing is repeated.
     d.pass(100 * DELAY);
@@ -116,7 +133,10 @@ describe('over best-effort links', () => {
     const d = new Destination();
     for (const counter of [7, 8, 9]) d.add(counter, SERVICE_BEST_EFFORT);
     d.pass(DELAY + 3 * DELAY);
-    expect(d.sent).toMatchObject([{ at: DELAY, counters: [7, 8, 9], again: false }, { at: 4 * DELAY, counters: [7, 8, 9], again: true }]);
+    expect(d.sent).toMatchObject([
+      { at: DELAY, counters: [7, 8, 9], again: false },
+      { at: 4 * DELAY, counters: [7, 8, 9], again: true },
+    ]);
     expect(d.sent[1]!.at).toBe(batchWaitUs(DELAY, SERVICE_BEST_EFFORT));
     d.pass(100 * DELAY);
     expect(d.sent).toHaveLength(2);
@@ -136,7 +156,9 @@ describe('over best-effort links', () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const rng = new Rng(seed);
       const d = new Destination();
-      const order = Array.from({ length: 400 }, (_, i) => ({ i, key: i + rng.below(12) })).toSorted((a, b) => a.key - b.key);
+      const order = Array.from({ length: 400 }, (_, i) => ({ i, key: i + rng.below(12) })).toSorted(
+        (a, b) => a.key - b.key,
+      );
       for (const { i } of order) {
         if (rng.chance(0.05)) continue;
         d.add(i, SERVICE_BEST_EFFORT);
@@ -145,7 +167,8 @@ describe('over best-effort links', () => {
       d.pass(10 * DELAY);
       const made = d.sent.filter(({ again }) => !again).map(({ counters }) => counters.join());
       expect(new Set(made).size).toBe(made.length);
-      for (const { counters } of d.sent) expect(counters.at(-1)! - counters[0]!).toBeLessThanOrEqual(8);
+      for (const { counters } of d.sent)
+        expect(counters.at(-1)! - counters[0]!).toBeLessThanOrEqual(8);
     }
   });
 });
@@ -157,7 +180,11 @@ test('link services do not mix', () => {
   d.add(3, SERVICE_RELIABLE);
   d.add(4, SERVICE_BEST_EFFORT);
   d.pass(DELAY);
-  expect(d.sent.map(({ service, counters }) => [service, counters])).toEqual([[SERVICE_BEST_EFFORT, [1, 2]], [SERVICE_RELIABLE, [3]], [SERVICE_BEST_EFFORT, [4]]]);
+  expect(d.sent.map(({ service, counters }) => [service, counters])).toEqual([
+    [SERVICE_BEST_EFFORT, [1, 2]],
+    [SERVICE_RELIABLE, [3]],
+    [SERVICE_BEST_EFFORT, [4]],
+  ]);
 });
 
 test('after stop nothing is sent', () => {

@@ -1,6 +1,6 @@
 /**
- * A small network of Discovery objects in virtual time: wires with delays, nodes that misbehave as a test says, and an
- * independent search for the lightest path to compare with.
+ * A small network of Discovery objects in virtual time: wires with delays, nodes that misbehave as
+ * a test says, and an independent search for the lightest path to compare with.
  */
 
 import { Rng } from '../../../../src/core/base/rng.ts';
@@ -9,11 +9,22 @@ import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import { draw } from '../../../../src/core/crypto/keys.ts';
 import type { Identity } from '../../../../src/core/crypto/membership.ts';
 import { Discovery, type DiscoveredPath } from '../../../../src/core/byzantine/discovery.ts';
-import { ROUTE_HOP_LABEL, Verifier, type VerifierOptions } from '../../../../src/core/byzantine/verified.ts';
+import {
+  ROUTE_HOP_LABEL,
+  Verifier,
+  type VerifierOptions,
+} from '../../../../src/core/byzantine/verified.ts';
 import { cheapPrimitives } from '../../../../src/lab/sim/cheap-primitives.ts';
 import { SimAuthority } from '../../../../src/lab/sim/sim-authority.ts';
 import type { Certificate } from '../../../../src/core/wire/certificate.ts';
-import { appendRouteHop, decodeRouteResponse, ROUTE_REQUEST, type RouteResponse, type RouteWeight, type Sign } from '../../../../src/core/wire/discovery.ts';
+import {
+  appendRouteHop,
+  decodeRouteResponse,
+  ROUTE_REQUEST,
+  type RouteResponse,
+  type RouteWeight,
+  type Sign,
+} from '../../../../src/core/wire/discovery.ts';
 import { DropCounters } from '../../../../src/core/wire/drop.ts';
 
 export type Edge = readonly [number, number];
@@ -38,10 +49,19 @@ export class Station {
   readonly drops = new DropCounters();
   readonly neighbours: number[] = [];
   /** In order of acceptance. */
-  readonly found: { readonly destination: number; readonly path: DiscoveredPath; readonly best: boolean; readonly at: Micros }[] = [];
+  readonly found: {
+    readonly destination: number;
+    readonly path: DiscoveredPath;
+    readonly best: boolean;
+    readonly at: Micros;
+  }[] = [];
   behaviour: Behaviour | null = null;
   /** Sources whose requests were believed. */
-  readonly sources: { readonly source: number; readonly epoch: number; readonly key: Uint8Array }[] = [];
+  readonly sources: {
+    readonly source: number;
+    readonly epoch: number;
+    readonly key: Uint8Array;
+  }[] = [];
   /** Everything that was received. */
   readonly heard: Uint8Array[] = [];
   requestsSent = 0;
@@ -54,12 +74,25 @@ export class Station {
     this.identity = identity;
     this.exchangeKey = draw(lab.rng, 32);
     this.discovery = new Discovery({
-      self: id, clock: lab, timers: lab.timers, primitives: cheapPrimitives, signing: identity.signing, epoch: 1, exchangeKey: () => this.exchangeKey,
-      certificateOf: (node) => lab.certificateOf(node), neighbours: () => this.neighbours, send: (neighbour, bytes) => this.send(neighbour, bytes),
-      mayLink: (a, b) => settings.topology !== true || lab.linked(a, b), reachable: () => true,
-      onPath: (destination, path, best) => this.found.push({ destination, path, best, at: lab.now() }),
+      self: id,
+      clock: lab,
+      timers: lab.timers,
+      primitives: cheapPrimitives,
+      signing: identity.signing,
+      epoch: 1,
+      exchangeKey: () => this.exchangeKey,
+      certificateOf: (node) => lab.certificateOf(node),
+      neighbours: () => this.neighbours,
+      send: (neighbour, bytes) => this.send(neighbour, bytes),
+      mayLink: (a, b) => settings.topology !== true || lab.linked(a, b),
+      reachable: () => true,
+      onPath: (destination, path, best) =>
+        this.found.push({ destination, path, best, at: lab.now() }),
       onSource: (source, epoch, key) => this.sources.push({ source, epoch, key }),
-      drops: this.drops, nodesMost: settings.nodesMost ?? lab.size, rng: lab.rng.fork(String(id)), options: settings.options ?? { outerFirst: true, prefixCache: true },
+      drops: this.drops,
+      nodesMost: settings.nodesMost ?? lab.size,
+      rng: lab.rng.fork(String(id)),
+      options: settings.options ?? { outerFirst: true, prefixCache: true },
     });
   }
 
@@ -86,7 +119,11 @@ export class Station {
   }
 
   signer(label: string): Sign {
-    return new Verifier({ primitives: cheapPrimitives, certificateOf: () => null, options: { outerFirst: true, prefixCache: true } }).signer(label, this.identity.signing);
+    return new Verifier({
+      primitives: cheapPrimitives,
+      certificateOf: () => null,
+      options: { outerFirst: true, prefixCache: true },
+    }).signer(label, this.identity.signing);
   }
 
   /** `response` with this station behind it, signed as it should be. */
@@ -103,7 +140,8 @@ export class Lab implements Clock {
   readonly edges: readonly Edge[];
   readonly stations = new Map<number, Station>();
   /** Every message that travelled, newest last. */
-  readonly traffic: { readonly from: number; readonly to: number; readonly bytes: Uint8Array }[] = [];
+  readonly traffic: { readonly from: number; readonly to: number; readonly bytes: Uint8Array }[] =
+    [];
   readonly authority: SimAuthority;
   readonly #certificates = new Map<number, Certificate>();
   readonly #links = new Set<string>();
@@ -194,20 +232,43 @@ export function randomGraph(rng: Rng, size: number, extra: number): Edge[] {
   return edges;
 }
 
-export function randomWeights(rng: Rng, edges: readonly Edge[], count: number, exponentMost: number): RouteWeight[] {
-  return rng.shuffle([...edges]).slice(0, count).map(([u, v]) => ({ u, v, exponent: 1 + rng.below(exponentMost) }));
+export function randomWeights(
+  rng: Rng,
+  edges: readonly Edge[],
+  count: number,
+  exponentMost: number,
+): RouteWeight[] {
+  return rng
+    .shuffle([...edges])
+    .slice(0, count)
+    .map(([u, v]) => ({ u, v, exponent: 1 + rng.below(exponentMost) }));
 }
 
-/** Weight of the lightest path, by relaxing every edge until nothing changes; Infinity when there is none. `avoid`: nodes that do not carry. */
-export function lightest(size: number, edges: readonly Edge[], weights: readonly RouteWeight[], from: number, to: number, avoid: ReadonlySet<number> = new Set()): number {
+/**
+ * Weight of the lightest path, by relaxing every edge until nothing changes; Infinity when there is
+ * none. `avoid`: nodes that do not carry.
+ */
+export function lightest(
+  size: number,
+  edges: readonly Edge[],
+  weights: readonly RouteWeight[],
+  from: number,
+  to: number,
+  avoid: ReadonlySet<number> = new Set(),
+): number {
   const distance = new Array<number>(size + 1).fill(Infinity);
   distance[from] = 0;
-  for (let changed = true; changed;) {
+  for (let changed = true; changed; ) {
     changed = false;
     for (const [a, b] of edges) {
       if (avoid.has(a) || avoid.has(b)) continue;
-      const weight = 2 ** (weights.find(({ u, v }) => u === Math.min(a, b) && v === Math.max(a, b))?.exponent ?? 0);
-      for (const [x, y] of [[a, b], [b, a]] as const) {
+      const weight =
+        2 **
+        (weights.find(({ u, v }) => u === Math.min(a, b) && v === Math.max(a, b))?.exponent ?? 0);
+      for (const [x, y] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         if (distance[x]! + weight >= distance[y]!) continue;
         distance[y] = distance[x]! + weight;
         changed = true;

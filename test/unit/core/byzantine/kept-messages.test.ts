@@ -2,7 +2,12 @@
 
 import { expect, test } from 'vitest';
 
-import { KEPT_FLOW_BYTES_MAX, KEPT_PACKETS_MAX, KeptMessages, type KeptBytes } from '../../../../src/core/byzantine/kept-messages.ts';
+import {
+  KEPT_FLOW_BYTES_MAX,
+  KEPT_PACKETS_MAX,
+  KeptMessages,
+  type KeptBytes,
+} from '../../../../src/core/byzantine/kept-messages.ts';
 import type { PathFlow } from '../../../../src/core/byzantine/path-flow.ts';
 
 const path = (): PathFlow => ({}) as unknown as PathFlow;
@@ -17,8 +22,13 @@ test('a copy is kept of what the caller may change', () => {
 });
 
 test('a flow keeps so many packets, and so many bytes', () => {
-  for (const [length, most] of [[1, KEPT_PACKETS_MAX], [1_400, Math.floor(KEPT_FLOW_BYTES_MAX / 1_400)]] as const) {
-    const all = budget(), kept = new KeptMessages(all), b = new Uint8Array(length);
+  for (const [length, most] of [
+    [1, KEPT_PACKETS_MAX],
+    [1_400, Math.floor(KEPT_FLOW_BYTES_MAX / 1_400)],
+  ] as const) {
+    const all = budget(),
+      kept = new KeptMessages(all),
+      b = new Uint8Array(length);
     for (let i = 0; i < 2 * KEPT_PACKETS_MAX; i += 1) {
       kept.keep(i, b, 0, length, [path()]);
       expect(kept.size).toBeLessThanOrEqual(most);
@@ -30,27 +40,38 @@ test('a flow keeps so many packets, and so many bytes', () => {
   }
 });
 
-test('when all flows together keep enough, a flow lets its own oldest go, and nobody else\'s', () => {
-  const all = budget(1_000), one = new KeptMessages(all), other = new KeptMessages(all), third = new KeptMessages(all);
-  const b = new Uint8Array(100);
-  for (let i = 0; i < 6; i += 1) one.keep(i, b, 0, 100, [path()]);
-  for (let i = 0; i < 50; i += 1) other.keep(i, b, 0, 100, [path()]);
-  expect([one.size, other.size, all.bytes]).toEqual([6, 4, 1_000]);
-  third.keep(1, b, 0, 100, [path()]);
-  expect([third.size, all.bytes]).toEqual([0, 1_000]);
-  one.clear();
-  expect(all.bytes).toBe(400);
-});
+test(
+  'when all flows together keep enough, ' + "a flow lets its own oldest go, and nobody else's",
+  () => {
+    const all = budget(1_000),
+      one = new KeptMessages(all),
+      other = new KeptMessages(all),
+      third = new KeptMessages(all);
+    const b = new Uint8Array(100);
+    for (let i = 0; i < 6; i += 1) one.keep(i, b, 0, 100, [path()]);
+    for (let i = 0; i < 50; i += 1) other.keep(i, b, 0, 100, [path()]);
+    expect([one.size, other.size, all.bytes]).toEqual([6, 4, 1_000]);
+    third.keep(1, b, 0, 100, [path()]);
+    expect([third.size, all.bytes]).toEqual([0, 1_000]);
+    one.clear();
+    expect(all.bytes).toBe(400);
+  },
+);
 
-test('what a path carried that is used no longer is idle, unless another carries it as well', () => {
-  const kept = new KeptMessages(budget()), a = path(), c = path();
-  kept.keep(1, new Uint8Array(1), 0, 1, [a]);
-  kept.keep(2, new Uint8Array(1), 0, 1, [a, c]);
-  kept.keep(3, new Uint8Array(1), 0, 1, [c]);
-  kept.leave(a);
-  expect(kept.idle(100).map(({ number }) => number)).toEqual([1]);
-  kept.leave(c);
-  expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 2, 3]);
-  kept.drop(2);
-  expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 3]);
-});
+test(
+  'what a path carried that is used no longer is idle, ' + 'unless another carries it as well',
+  () => {
+    const kept = new KeptMessages(budget()),
+      a = path(),
+      c = path();
+    kept.keep(1, new Uint8Array(1), 0, 1, [a]);
+    kept.keep(2, new Uint8Array(1), 0, 1, [a, c]);
+    kept.keep(3, new Uint8Array(1), 0, 1, [c]);
+    kept.leave(a);
+    expect(kept.idle(100).map(({ number }) => number)).toEqual([1]);
+    kept.leave(c);
+    expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 2, 3]);
+    kept.drop(2);
+    expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 3]);
+  },
+);

@@ -2,11 +2,22 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { makeEndpoint, type DatagramSink, type Endpoint } from '../../../../src/core/base/datagram.ts';
+import {
+  makeEndpoint,
+  type DatagramSink,
+  type Endpoint,
+} from '../../../../src/core/base/datagram.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
-import { EmulatedSink, type EmulatedSinkOptions } from '../../../../src/core/emulation/emulated-sink.ts';
-import { changeDirection, defaultDirection, type DirectionChange } from '../../../../src/core/emulation/link-settings.ts';
+import {
+  EmulatedSink,
+  type EmulatedSinkOptions,
+} from '../../../../src/core/emulation/emulated-sink.ts';
+import {
+  changeDirection,
+  defaultDirection,
+  type DirectionChange,
+} from '../../../../src/core/emulation/link-settings.ts';
 
 const peer = makeEndpoint('127.0.0.1', 4_000);
 const other = makeEndpoint('127.0.0.1', 4_001);
@@ -18,7 +29,11 @@ function world(options: EmulatedSinkOptions = { slackUs: 0 }) {
   const inner = {
     congested: false as boolean,
     send(to: Endpoint, bytes: Uint8Array, length: number): void {
-      got.push({ at: clock.time, to, text: new TextDecoder('latin1').decode(bytes.subarray(0, length)) });
+      got.push({
+        at: clock.time,
+        to,
+        text: new TextDecoder('latin1').decode(bytes.subarray(0, length)),
+      });
     },
   } satisfies DatagramSink;
   const sink = new EmulatedSink(inner, clock, timers, new Rng(1), { checksums: false, ...options });
@@ -39,7 +54,8 @@ function world(options: EmulatedSinkOptions = { slackUs: 0 }) {
     // The caller's buffer is its own again: whoever kept it sees rubbish.
     scratch.fill(0x21);
   };
-  const attach = (change: DirectionChange, to = peer) => sink.attach(to.key, changeDirection(defaultDirection(), change), `to ${to.key}`);
+  const attach = (change: DirectionChange, to = peer) =>
+    sink.attach(to.key, changeDirection(defaultDirection(), change), `to ${to.key}`);
   const texts = (): string[] => got.map((g) => g.text);
   return { clock, timers, inner, got, sink, advance, send, attach, texts };
 }
@@ -71,34 +87,45 @@ describe('delivery', () => {
     w.send('fast', other);
     expect(w.timers.size).toBe(1);
     w.advance(30_000);
-    expect(w.got.map((g) => [g.at, g.text, g.to.key])).toEqual([[5_000, 'fast', other.key], [20_000, 'slow', peer.key]]);
+    expect(w.got.map((g) => [g.at, g.text, g.to.key])).toEqual([
+      [5_000, 'fast', other.key],
+      [20_000, 'slow', peer.key],
+    ]);
   });
 
-  test('any endpoint object with the key has the model, and a later attach reaches endpoints seen before', () => {
-    const w = world();
-    w.send('before');
-    w.attach({ latencyUs: 1_000 });
-    w.send('after');
-    w.send('twin', makeEndpoint('127.0.0.1', 4_000));
-    expect(w.texts()).toEqual(['before']);
-    w.advance(1_000);
-    expect(w.texts()).toEqual(['before', 'after', 'twin']);
-  });
+  test(
+    'any endpoint object with the key has the model, ' +
+      'and a later attach reaches endpoints seen before',
+    () => {
+      const w = world();
+      w.send('before');
+      w.attach({ latencyUs: 1_000 });
+      w.send('after');
+      w.send('twin', makeEndpoint('127.0.0.1', 4_000));
+      expect(w.texts()).toEqual(['before']);
+      w.advance(1_000);
+      expect(w.texts()).toEqual(['before', 'after', 'twin']);
+    },
+  );
 
-  test('order is kept through jitter, thousands under way, and growing and shrinking delays', () => {
-    const w = world();
-    const rng = new Rng(4);
-    w.attach({ latencyUs: 50_000, jitterUs: 30_000 });
-    const sent: string[] = [];
-    for (let i = 0; i < 5_000; i += 1) {
-      if (i % 500 === 0) w.sink.setLink(peer.key, { latencyMs: rng.below(60), jitterMs: rng.below(30) });
-      w.advance(w.clock.time + rng.below(100));
-      sent.push(`${i}`);
-      w.send(`${i}`);
-    }
-    w.advance(10_000_000);
-    expect(w.texts()).toEqual(sent);
-  });
+  test(
+    'order is kept through jitter, thousands under way, ' + 'and growing and shrinking delays',
+    () => {
+      const w = world();
+      const rng = new Rng(4);
+      w.attach({ latencyUs: 50_000, jitterUs: 30_000 });
+      const sent: string[] = [];
+      for (let i = 0; i < 5_000; i += 1) {
+        if (i % 500 === 0)
+          w.sink.setLink(peer.key, { latencyMs: rng.below(60), jitterMs: rng.below(30) });
+        w.advance(w.clock.time + rng.below(100));
+        sent.push(`${i}`);
+        w.send(`${i}`);
+      }
+      w.advance(10_000_000);
+      expect(w.texts()).toEqual(sent);
+    },
+  );
 
   test('large datagrams are carried whole', () => {
     const w = world();
@@ -122,7 +149,10 @@ describe('delivery', () => {
     w.send('\0\0\0\0');
     w.advance(2_000);
     const damaged = w.texts()[2]!;
-    const bits = [...damaged].reduce((sum, c) => sum + c.charCodeAt(0).toString(2).replaceAll('0', '').length, 0);
+    const bits = [...damaged].reduce(
+      (sum, c) => sum + c.charCodeAt(0).toString(2).replaceAll('0', '').length,
+      0,
+    );
     expect([damaged.length, bits]).toEqual([4, 1]);
   });
 });
@@ -181,15 +211,21 @@ describe('bounds and control', () => {
     expect([byBytes.sink.held, byBytes.sink.overflowDropped]).toEqual([2, 1]);
   });
 
-  test('setLink changes what is given and returns the whole; unknown destinations give null', () => {
-    const w = world();
-    w.attach({ latencyUs: 1_000, jitterUs: 5 });
-    expect(w.sink.setLink(peer.key, { latencyMs: 3 })).toMatchObject({ latencyUs: 3_000, jitterUs: 5 });
-    expect(w.sink.get(peer.key)?.settings.latencyUs).toBe(3_000);
-    expect(w.sink.setLink(other.key, { latencyMs: 3 })).toBeNull();
-    expect(w.sink.get(other.key)).toBeNull();
-    expect(() => w.sink.setLink(peer.key, { lossPct: 200 })).toThrow(/loss/);
-  });
+  test(
+    'setLink changes what is given and returns the whole; ' + 'unknown destinations give null',
+    () => {
+      const w = world();
+      w.attach({ latencyUs: 1_000, jitterUs: 5 });
+      expect(w.sink.setLink(peer.key, { latencyMs: 3 })).toMatchObject({
+        latencyUs: 3_000,
+        jitterUs: 5,
+      });
+      expect(w.sink.get(peer.key)?.settings.latencyUs).toBe(3_000);
+      expect(w.sink.setLink(other.key, { latencyMs: 3 })).toBeNull();
+      expect(w.sink.get(other.key)).toBeNull();
+      expect(() => w.sink.setLink(peer.key, { lossPct: 200 })).toThrow(/loss/);
+    },
+  );
 
   test('the same seed and label lose the same datagrams, whatever else is attached', () => {
     const survivors = (alsoOther: boolean): string[] => {

@@ -1,11 +1,20 @@
-/** The link model: rate, loss, order, duplicates, corruption, and independence of their random streams. */
+/**
+ * The link model: rate, loss, order, duplicates, corruption, and independence of their random
+ * streams.
+ */
 
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { IP_UDP_BYTES, LinkModel, makeVerdict } from '../../../../src/core/emulation/link-model.ts';
 import {
-  applyLinkSettings, changeDirection, defaultDirection, defaultQueueBytes, meanLoss, toLinkSettings, type DirectionChange,
+  applyLinkSettings,
+  changeDirection,
+  defaultDirection,
+  defaultQueueBytes,
+  meanLoss,
+  toLinkSettings,
+  type DirectionChange,
 } from '../../../../src/core/emulation/link-settings.ts';
 
 function model(change: DirectionChange, seed = 1): LinkModel {
@@ -30,31 +39,55 @@ function run(link: LinkModel, count: number, gapUs: number, bytes = 1000): Fate[
   return fates;
 }
 
-const lostPattern = (fates: Fate[]): string => fates.map((f) => (f.copies === 0 ? 'x' : '.')).join('');
+const lostPattern = (fates: Fate[]): string =>
+  fates.map((f) => (f.copies === 0 ? 'x' : '.')).join('');
 
 describe('bursts in time', () => {
   test('have the mean loss, and last as long for whoever sends little', () => {
-    const loss = { kind: 'bursts-in-time', goodUs: 950_000, badUs: 50_000, badFixed: false, lossGood: 0, lossBad: 1 } as const;
+    const loss = {
+      kind: 'bursts-in-time',
+      goodUs: 950_000,
+      badUs: 50_000,
+      badFixed: false,
+      lossGood: 0,
+      lossBad: 1,
+    } as const;
     expect(meanLoss(loss)).toBeCloseTo(0.05, 9);
     for (const gapUs of [1_000, 10_000, 40_000]) {
-      const pattern = lostPattern(run(model({ loss }), 4_000_000_000 / gapUs / (gapUs < 10_000 ? 4 : 1), gapUs, 100));
+      const pattern = lostPattern(
+        run(model({ loss }), 4_000_000_000 / gapUs / (gapUs < 10_000 ? 4 : 1), gapUs, 100),
+      );
       const lost = pattern.replaceAll('.', '').length;
       expect(lost / pattern.length, `${gapUs}`).toBeGreaterThan(0.04);
       expect(lost / pattern.length, `${gapUs}`).toBeLessThan(0.06);
       // A burst of 50 ms is seen as so many in a row, on the average.
-      if (gapUs <= 10_000) expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeLessThan(65_000);
-      if (gapUs <= 10_000) expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeGreaterThan(40_000);
+      if (gapUs <= 10_000)
+        expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeLessThan(65_000);
+      if (gapUs <= 10_000)
+        expect((lost / pattern.split('x.').length) * gapUs, `${gapUs}`).toBeGreaterThan(40_000);
     }
   });
 
-  test('outages all last the same, at random, and what is lost between them is lost besides', () => {
-    const loss = { kind: 'bursts-in-time', goodUs: 1_940_000, badUs: 60_000, badFixed: true, lossGood: 0, lossBad: 1 } as const;
-    const runs = lostPattern(run(model({ loss }), 600_000, 1_000, 100)).match(/x+/g)!;
-    expect(runs.length).toBeGreaterThan(240);
-    for (const one of runs) expect([59, 60, 61, 120], `${one.length}`).toContain(one.length);
-    const both = lostPattern(run(model({ loss: { ...loss, lossGood: 0.1 } }), 100_000, 1_000, 100));
-    expect(both.replaceAll('.', '').length / both.length).toBeGreaterThan(0.11);
-  });
+  test(
+    'outages all last the same, at random, ' + 'and what is lost between them is lost besides',
+    () => {
+      const loss = {
+        kind: 'bursts-in-time',
+        goodUs: 1_940_000,
+        badUs: 60_000,
+        badFixed: true,
+        lossGood: 0,
+        lossBad: 1,
+      } as const;
+      const runs = lostPattern(run(model({ loss }), 600_000, 1_000, 100)).match(/x+/g)!;
+      expect(runs.length).toBeGreaterThan(240);
+      for (const one of runs) expect([59, 60, 61, 120], `${one.length}`).toContain(one.length);
+      const both = lostPattern(
+        run(model({ loss: { ...loss, lossGood: 0.1 } }), 100_000, 1_000, 100),
+      );
+      expect(both.replaceAll('.', '').length / both.length).toBeGreaterThan(0.11);
+    },
+  );
 });
 
 describe('bottleneck', () => {
@@ -148,15 +181,26 @@ describe('bottleneck', () => {
 });
 
 describe('loss', () => {
-  test.each([0.01, 0.1, 0.5])('Bernoulli loss of %d stays within four standard deviations', (rate) => {
-    const count = 100_000;
-    const link = model({ loss: { kind: 'bernoulli', rate } }, 42);
-    run(link, count, 10);
-    expect(Math.abs(link.counters.lost - count * rate)).toBeLessThan(4 * Math.sqrt(count * rate * (1 - rate)));
-  });
+  test.each([0.01, 0.1, 0.5])(
+    'Bernoulli loss of %d stays within four standard deviations',
+    (rate) => {
+      const count = 100_000;
+      const link = model({ loss: { kind: 'bernoulli', rate } }, 42);
+      run(link, count, 10);
+      expect(Math.abs(link.counters.lost - count * rate)).toBeLessThan(
+        4 * Math.sqrt(count * rate * (1 - rate)),
+      );
+    },
+  );
 
   test('Gilbert-Elliott bursts have the mean length 1 / badToGood and the long-run loss', () => {
-    const loss = { kind: 'gilbert-elliott', goodToBad: 0.01, badToGood: 0.25, lossGood: 0, lossBad: 1 } as const;
+    const loss = {
+      kind: 'gilbert-elliott',
+      goodToBad: 0.01,
+      badToGood: 0.25,
+      lossGood: 0,
+      lossBad: 1,
+    } as const;
     const pattern = lostPattern(run(model({ loss }, 7), 400_000, 10));
     const bursts = pattern.match(/x+/g)!;
     const mean = bursts.reduce((sum, burst) => sum + burst.length, 0) / bursts.length;
@@ -165,7 +209,9 @@ describe('loss', () => {
     const share = pattern.replaceAll('.', '').length / pattern.length;
     expect(Math.abs(share - meanLoss(loss))).toBeLessThan(0.004);
     // Independent loss of the same rate has bursts just above one.
-    const plain = lostPattern(run(model({ loss: { kind: 'bernoulli', rate: meanLoss(loss) } }, 7), 100_000, 10)).match(/x+/g)!;
+    const plain = lostPattern(
+      run(model({ loss: { kind: 'bernoulli', rate: meanLoss(loss) } }, 7), 100_000, 10),
+    ).match(/x+/g)!;
     expect(plain.join('').length / plain.length).toBeLessThan(1.2);
   });
 
@@ -224,13 +270,20 @@ describe('order and copies', () => {
 
 describe('determinism', () => {
   const everything: DirectionChange = {
-    bandwidthKbps: 5_000, latencyUs: 3_000, jitterUs: 2_000, loss: { kind: 'bernoulli', rate: 0.1 },
-    duplicateRate: 0.05, reorderRate: 0.05, corruptRate: 0.05,
+    bandwidthKbps: 5_000,
+    latencyUs: 3_000,
+    jitterUs: 2_000,
+    loss: { kind: 'bernoulli', rate: 0.1 },
+    duplicateRate: 0.05,
+    reorderRate: 0.05,
+    corruptRate: 0.05,
   };
 
   test('the same seed gives the same fates, another seed others', () => {
     expect(run(model(everything, 9), 2_000, 900)).toEqual(run(model(everything, 9), 2_000, 900));
-    expect(run(model(everything, 9), 2_000, 900)).not.toEqual(run(model(everything, 10), 2_000, 900));
+    expect(run(model(everything, 9), 2_000, 900)).not.toEqual(
+      run(model(everything, 10), 2_000, 900),
+    );
   });
 
   test('switching other features on does not change which datagrams are lost', () => {
@@ -239,18 +292,30 @@ describe('determinism', () => {
     expect(lostPattern(run(model({ ...everything, loss }, 5), 5_000, 5_000))).toBe(alone);
   });
 
-  test('switching loss on does not change the jitter, duplicates and damage of the datagrams that arrive', () => {
-    const base: DirectionChange = { jitterUs: 2_000, duplicateRate: 0.1, corruptRate: 0.1 };
-    const clean = run(model(base, 5), 5_000, 5_000);
-    const lossy = run(model({ ...base, loss: { kind: 'bernoulli', rate: 0.3 } }, 5), 5_000, 5_000);
-    let damaged = 0;
-    for (const [i, fate] of lossy.entries()) {
-      if (fate.copies === 0) continue;
-      expect([fate.copies, fate.at0, fate.corruptBit >= 0]).toEqual([clean[i]!.copies, clean[i]!.at0, clean[i]!.corruptBit >= 0]);
-      damaged += fate.corruptBit >= 0 ? 1 : 0;
-    }
-    expect(damaged).toBeGreaterThan(100);
-  });
+  test(
+    'switching loss on does not change the jitter, ' +
+      'duplicates and damage of the datagrams that arrive',
+    () => {
+      const base: DirectionChange = { jitterUs: 2_000, duplicateRate: 0.1, corruptRate: 0.1 };
+      const clean = run(model(base, 5), 5_000, 5_000);
+      const lossy = run(
+        model({ ...base, loss: { kind: 'bernoulli', rate: 0.3 } }, 5),
+        5_000,
+        5_000,
+      );
+      let damaged = 0;
+      for (const [i, fate] of lossy.entries()) {
+        if (fate.copies === 0) continue;
+        expect([fate.copies, fate.at0, fate.corruptBit >= 0]).toEqual([
+          clean[i]!.copies,
+          clean[i]!.at0,
+          clean[i]!.corruptBit >= 0,
+        ]);
+        damaged += fate.corruptBit >= 0 ? 1 : 0;
+      }
+      expect(damaged).toBeGreaterThan(100);
+    },
+  );
 
   test('every datagram offered is counted exactly once', () => {
     const link = model({ ...everything, queueBytes: 5_000 }, 2);
@@ -263,31 +328,62 @@ describe('determinism', () => {
 });
 
 describe('settings', () => {
-  test('the default queue is the larger of 64 KiB and 100 ms of the bandwidth, and follows it', () => {
-    expect(defaultQueueBytes(null)).toBe(65_536);
-    expect(defaultQueueBytes(1_000)).toBe(65_536);
-    expect(defaultQueueBytes(10_000)).toBe(125_000);
-    const fast = changeDirection(defaultDirection(), { bandwidthKbps: 100_000 });
-    expect(fast.queueBytes).toBe(1_250_000);
-    expect(changeDirection(fast, { bandwidthKbps: 10_000 }).queueBytes).toBe(125_000);
-    const chosen = changeDirection(fast, { queueBytes: 3_000 });
-    expect(changeDirection(chosen, { bandwidthKbps: 10_000 }).queueBytes).toBe(3_000);
-  });
+  test(
+    'the default queue is the larger of 64 KiB ' + 'and 100 ms of the bandwidth, and follows it',
+    () => {
+      expect(defaultQueueBytes(null)).toBe(65_536);
+      expect(defaultQueueBytes(1_000)).toBe(65_536);
+      expect(defaultQueueBytes(10_000)).toBe(125_000);
+      const fast = changeDirection(defaultDirection(), { bandwidthKbps: 100_000 });
+      expect(fast.queueBytes).toBe(1_250_000);
+      expect(changeDirection(fast, { bandwidthKbps: 10_000 }).queueBytes).toBe(125_000);
+      const chosen = changeDirection(fast, { queueBytes: 3_000 });
+      expect(changeDirection(chosen, { bandwidthKbps: 10_000 }).queueBytes).toBe(3_000);
+    },
+  );
 
   test('client settings apply in part and read back as they were given', () => {
-    const given = { bandwidthKbps: 512, mtuBytes: 1_400, latencyMs: 12.5, jitterMs: 1, lossPct: 7, duplicatePct: 0.1, reorderPct: 3, corruptPct: 0.07, up: false };
+    const given = {
+      bandwidthKbps: 512,
+      mtuBytes: 1_400,
+      latencyMs: 12.5,
+      jitterMs: 1,
+      lossPct: 7,
+      duplicatePct: 0.1,
+      reorderPct: 3,
+      corruptPct: 0.07,
+      up: false,
+    };
     const settings = applyLinkSettings(defaultDirection(), given);
-    expect(settings).toMatchObject({ latencyUs: 12_500, loss: { kind: 'bernoulli', rate: 0.07 }, up: false });
+    expect(settings).toMatchObject({
+      latencyUs: 12_500,
+      loss: { kind: 'bernoulli', rate: 0.07 },
+      up: false,
+    });
     expect(toLinkSettings(settings)).toEqual(given);
-    expect(toLinkSettings(applyLinkSettings(settings, { latencyMs: 3 }))).toEqual({ ...given, latencyMs: 3 });
+    expect(toLinkSettings(applyLinkSettings(settings, { latencyMs: 3 }))).toEqual({
+      ...given,
+      latencyMs: 3,
+    });
     expect(toLinkSettings({ latencyUs: 5_000 })).toEqual({ latencyMs: 5 });
   });
 
   test.each([
-    [{ lossPct: 101 }, 'loss'], [{ lossPct: NaN }, 'loss'], [{ latencyMs: -1 }, 'latency'], [{ latencyMs: 1e9 }, 'latency'],
-    [{ bandwidthKbps: 0 }, 'bandwidth'], [{ bandwidthKbps: 1.5 }, 'bandwidth'], [{ mtuBytes: 575 }, 'mtu'], [{ mtuBytes: 65_536 }, 'mtu'], [{ mtuBytes: 1_400.5 }, 'mtu'], [{ jitterMs: Infinity }, 'jitter'], [{ corruptPct: -1 }, 'corrupt'],
+    [{ lossPct: 101 }, 'loss'],
+    [{ lossPct: NaN }, 'loss'],
+    [{ latencyMs: -1 }, 'latency'],
+    [{ latencyMs: 1e9 }, 'latency'],
+    [{ bandwidthKbps: 0 }, 'bandwidth'],
+    [{ bandwidthKbps: 1.5 }, 'bandwidth'],
+    [{ mtuBytes: 575 }, 'mtu'],
+    [{ mtuBytes: 65_536 }, 'mtu'],
+    [{ mtuBytes: 1_400.5 }, 'mtu'],
+    [{ jitterMs: Infinity }, 'jitter'],
+    [{ corruptPct: -1 }, 'corrupt'],
   ])('%o is refused and names the field', (change, field) => {
-    expect(() => applyLinkSettings(defaultDirection(), change)).toThrow(expect.objectContaining({ code: 'EINVAL', message: expect.stringContaining(field) }));
+    expect(() => applyLinkSettings(defaultDirection(), change)).toThrow(
+      expect.objectContaining({ code: 'EINVAL', message: expect.stringContaining(field) }),
+    );
   });
 
   test('a refused change leaves the model as it was', () => {

@@ -1,15 +1,40 @@
-/** What a client may send a second: held by datagrams and streams alike, at nobody else's cost; and who must show a token. */
+/**
+ * What a client may send a second: held by datagrams and streams alike, at nobody else's cost; and
+ * who must show a token.
+ */
 
 import { describe, expect, test } from 'vitest';
 
 import {
-  decodeControl, encodeControl, encodeDatagram, encodeStreamHead, FRAME_BLOCKED, FRAME_EVENT, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_REPLY, FRAME_REQUEST, FRAME_SEND, FRAME_STREAM_CREDIT,
-  FRAME_STREAM_DATA, FRAME_WELCOME, FRAME_WRITABLE, FrameReader, getWord, HELLO_BYTES_MAX, STREAM_CREDIT_INITIAL, STREAM_HEAD_BYTES,
+  decodeControl,
+  encodeControl,
+  encodeDatagram,
+  encodeStreamHead,
+  FRAME_BLOCKED,
+  FRAME_EVENT,
+  FRAME_HEAD_BYTES,
+  FRAME_HELLO,
+  FRAME_REPLY,
+  FRAME_REQUEST,
+  FRAME_SEND,
+  FRAME_STREAM_CREDIT,
+  FRAME_STREAM_DATA,
+  FRAME_WELCOME,
+  FRAME_WRITABLE,
+  FrameReader,
+  getWord,
+  HELLO_BYTES_MAX,
+  STREAM_CREDIT_INITIAL,
+  STREAM_HEAD_BYTES,
 } from '../../../../spines-client/src/shared/protocol.ts';
 import { MILLISECOND, SECOND } from '../../../../src/core/base/time.ts';
 import { changeDirection, defaultDirection } from '../../../../src/core/emulation/link-settings.ts';
 import { ClientRate } from '../../../../src/core/ipc/client-rate.ts';
-import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../../../src/core/ipc/client.ts';
+import {
+  LOCAL_ACCESS,
+  type ClientAccess,
+  type ClientOut,
+} from '../../../../src/core/ipc/client.ts';
 import type { ClientPort } from '../../../../src/core/ipc/client-port.ts';
 import { defaultLimits, type NodeLimits } from '../../../../src/core/node/config.ts';
 import { World, type SimHost } from '../../../../src/lab/sim/world.ts';
@@ -28,7 +53,9 @@ class Client implements ClientOut {
   readonly events: Control[] = [];
   readonly port: ClientPort;
   readonly #host: SimHost;
-  readonly #reader = new FrameReader({ onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes.slice(start, end)) });
+  readonly #reader = new FrameReader({
+    onFrame: (type, bytes, start, end) => this.#onFrame(type, bytes.slice(start, end)),
+  });
   #id = 0;
 
   constructor(host: SimHost, access: ClientAccess = LOCAL_ACCESS, hello: Control = {}) {
@@ -64,7 +91,8 @@ class Client implements ClientOut {
     if (type === FRAME_REPLY) this.replies.push(decodeControl(body)!);
     else if (type === FRAME_EVENT) this.events.push(decodeControl(body)!);
     else if (type === FRAME_WELCOME) this.welcomed = true;
-    else if (type === FRAME_BLOCKED || type === FRAME_WRITABLE) this.blocked = type === FRAME_BLOCKED;
+    else if (type === FRAME_BLOCKED || type === FRAME_WRITABLE)
+      this.blocked = type === FRAME_BLOCKED;
     else if (type === FRAME_STREAM_CREDIT) this.credit += getWord(body, 4);
     else if (type === FRAME_STREAM_DATA) this.received += body.length - STREAM_HEAD_BYTES;
     else this.received += 1;
@@ -73,7 +101,10 @@ class Client implements ClientOut {
 
 function pair(limits: Partial<NodeLimits>): { world: World; a: SimHost; b: SimHost } {
   const world = new World({ seed: 11 });
-  const [a, b] = [world.addHost(0x0a000001, 'a', { limits: { ...defaultLimits, ...limits } }), world.addHost(0x0a000002, 'b')];
+  const [a, b] = [
+    world.addHost(0x0a000001, 'a', { limits: { ...defaultLimits, ...limits } }),
+    world.addHost(0x0a000002, 'b'),
+  ];
   const wire = changeDirection(defaultDirection(), { latencyUs: 1_000 });
   world.connect(a, b, wire, wire);
   a.start();
@@ -82,42 +113,63 @@ function pair(limits: Partial<NodeLimits>): { world: World; a: SimHost; b: SimHo
   return { world, a, b };
 }
 
-test('a realtime socket is best effort while there are no realtime links, and the client is told; a realtime stream is refused', () => {
-  const { a } = pair({});
-  const client = new Client(a);
-  expect(client.request('socket', { socket: 1, link: 'realtime' })).toMatchObject({ ok: true, link: 'best-effort' });
-  expect(client.request('socket', { socket: 2, link: 'reliable' })).not.toHaveProperty('link');
-  expect(client.request('socket', { socket: 3, kind: 'stream', link: 'realtime' })).toMatchObject({ ok: false, code: 'EOPNOTSUPP' });
-});
+test(
+  'a realtime socket is best effort while there are no realtime links, ' +
+    'and the client is told; a realtime stream is refused',
+  () => {
+    const { a } = pair({});
+    const client = new Client(a);
+    expect(client.request('socket', { socket: 1, link: 'realtime' })).toMatchObject({
+      ok: true,
+      link: 'best-effort',
+    });
+    expect(client.request('socket', { socket: 2, link: 'reliable' })).not.toHaveProperty('link');
+    expect(client.request('socket', { socket: 3, kind: 'stream', link: 'realtime' })).toMatchObject(
+      {
+        ok: false,
+        code: 'EOPNOTSUPP',
+      },
+    );
+  },
+);
 
 describe('datagrams', () => {
-  test('over the rate are refused, the client is told to wait and told when to go on, and another client is not held up', () => {
-    const { world, a, b } = pair({ clientPacketsPerSecond: 100 });
-    const [greedy, modest, far] = [new Client(a), new Client(a), new Client(b)];
-    far.request('socket', { socket: 1 });
-    far.request('bind', { socket: 1, port: 70 });
-    greedy.request('socket', { socket: 1 });
-    modest.request('socket', { socket: 1 });
-    const packet = encodeDatagram(FRAME_SEND, 1, b.id, 70, new Uint8Array(100));
-    let sent = 0;
-    for (let ms = 0; ms < 10_000; ms += 10) {
-      for (let i = 0; i < 5 && !greedy.blocked; i += 1, sent += 1) greedy.say(packet);
-      if (ms % 100 === 0) modest.say(packet);
-      expect(modest.blocked).toBe(false);
-      world.runFor(10 * MILLISECOND);
-    }
-    expect(sent).toBeGreaterThan(950);
-    expect(sent).toBeLessThan(1_050);
-    expect(far.received).toBe(sent + 100);
-    expect(a.node.drops.of(DropReason.clientOverRate)).toBe(0);
-    for (let i = 0; i < 100; i += 1) greedy.say(packet);
-    expect(a.node.drops.of(DropReason.clientOverRate)).toBeGreaterThan(80);
-    expect(greedy.events[0]).toMatchObject({ event: 'sendError', socket: 1, code: 'ENOBUFS', message: expect.stringContaining('limits.clientPacketsPerSecond') });
-    expect(greedy.blocked).toBe(true);
-    world.runFor(2 * SECOND);
-    expect(greedy.blocked).toBe(false);
-    expect(greedy.ended).toBe(false);
-  });
+  test(
+    'over the rate are refused, the client is told to wait and told when to go on, ' +
+      'and another client is not held up',
+    () => {
+      const { world, a, b } = pair({ clientPacketsPerSecond: 100 });
+      const [greedy, modest, far] = [new Client(a), new Client(a), new Client(b)];
+      far.request('socket', { socket: 1 });
+      far.request('bind', { socket: 1, port: 70 });
+      greedy.request('socket', { socket: 1 });
+      modest.request('socket', { socket: 1 });
+      const packet = encodeDatagram(FRAME_SEND, 1, b.id, 70, new Uint8Array(100));
+      let sent = 0;
+      for (let ms = 0; ms < 10_000; ms += 10) {
+        for (let i = 0; i < 5 && !greedy.blocked; i += 1, sent += 1) greedy.say(packet);
+        if (ms % 100 === 0) modest.say(packet);
+        expect(modest.blocked).toBe(false);
+        world.runFor(10 * MILLISECOND);
+      }
+      expect(sent).toBeGreaterThan(950);
+      expect(sent).toBeLessThan(1_050);
+      expect(far.received).toBe(sent + 100);
+      expect(a.node.drops.of(DropReason.clientOverRate)).toBe(0);
+      for (let i = 0; i < 100; i += 1) greedy.say(packet);
+      expect(a.node.drops.of(DropReason.clientOverRate)).toBeGreaterThan(80);
+      expect(greedy.events[0]).toMatchObject({
+        event: 'sendError',
+        socket: 1,
+        code: 'ENOBUFS',
+        message: expect.stringContaining('limits.clientPacketsPerSecond'),
+      });
+      expect(greedy.blocked).toBe(true);
+      world.runFor(2 * SECOND);
+      expect(greedy.blocked).toBe(false);
+      expect(greedy.ended).toBe(false);
+    },
+  );
 
   test('larger than what is left go whole, and are paid for afterwards', () => {
     const { world, a, b } = pair({ clientBytesPerSecond: 20_000 });
@@ -137,48 +189,61 @@ describe('datagrams', () => {
   });
 });
 
-test('connections with one certificate have one rate, also one that comes again; another certificate has its own', () => {
-  const { world, a, b } = pair({ clientPacketsPerSecond: 100 });
-  const far = [70, 71].map((port) => {
-    const client = new Client(b);
-    client.request('socket', { socket: 1 });
-    client.request('bind', { socket: 1, port });
-    return client;
-  });
-  const of = (certificate: string): Client => {
-    const client = new Client(a, { ...LOCAL_ACCESS, certificate, role: 'use' });
-    client.request('socket', { socket: 1 });
-    return client;
-  };
-  const to = (port: number): Uint8Array => encodeDatagram(FRAME_SEND, 1, b.id, port, new Uint8Array(100));
-  let mine = [of('mine'), of('mine'), of('mine')];
-  const other = of('other');
-  for (let ms = 0; ms < 5_000; ms += 10) {
-    for (const client of mine) for (let i = 0; i < 2 && !client.blocked; i += 1) client.say(to(70));
-    if (!other.blocked) other.say(to(71));
-    world.runFor(10 * MILLISECOND);
-    if (ms % 500 !== 490) continue;
-    for (const client of mine) client.port.close();
-    mine = [of('mine'), of('mine'), of('mine')];
-  }
-  const [sent, others] = far.map(({ received }) => received) as [number, number];
-  expect(others).toBeGreaterThan(450);
-  expect(sent).toBeGreaterThan(450);
-  // A tenth of a second in advance, once.
-  expect(sent).toBeLessThan(515);
-});
+test(
+  'connections with one certificate have one rate, ' +
+    'also one that comes again; another certificate has its own',
+  () => {
+    const { world, a, b } = pair({ clientPacketsPerSecond: 100 });
+    const far = [70, 71].map((port) => {
+      const client = new Client(b);
+      client.request('socket', { socket: 1 });
+      client.request('bind', { socket: 1, port });
+      return client;
+    });
+    const of = (certificate: string): Client => {
+      const client = new Client(a, { ...LOCAL_ACCESS, certificate, role: 'use' });
+      client.request('socket', { socket: 1 });
+      return client;
+    };
+    const to = (port: number): Uint8Array =>
+      encodeDatagram(FRAME_SEND, 1, b.id, port, new Uint8Array(100));
+    let mine = [of('mine'), of('mine'), of('mine')];
+    const other = of('other');
+    for (let ms = 0; ms < 5_000; ms += 10) {
+      for (const client of mine)
+        for (let i = 0; i < 2 && !client.blocked; i += 1) client.say(to(70));
+      if (!other.blocked) other.say(to(71));
+      world.runFor(10 * MILLISECOND);
+      if (ms % 500 !== 490) continue;
+      for (const client of mine) client.port.close();
+      mine = [of('mine'), of('mine'), of('mine')];
+    }
+    const [sent, others] = far.map(({ received }) => received) as [number, number];
+    expect(others).toBeGreaterThan(450);
+    expect(sent).toBeGreaterThan(450);
+    // A tenth of a second in advance, once.
+    expect(sent).toBeLessThan(515);
+  },
+);
 
 test('a program has so many byzantine paths a second searched, and another one its own', () => {
   const { world, a } = pair({});
   const [busy, calm] = [new Client(a), new Client(a)];
-  const codes = Array.from({ length: 30 }, () => busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code']);
+  const codes = Array.from(
+    { length: 30 },
+    () => busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code'],
+  );
   expect(codes.filter((code) => code === 'EAGAIN').length).toBe(20);
-  expect(calm.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code']).not.toBe('EAGAIN');
+  expect(calm.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code']).not.toBe(
+    'EAGAIN',
+  );
   world.runFor(SECOND);
-  expect(busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code']).not.toBe('EAGAIN');
+  expect(busy.request('byzantineTrace', { node: '10.9.9.9', timeoutMs: 100 })?.['code']).not.toBe(
+    'EAGAIN',
+  );
 });
 
-test('a stream gets its credit at the client\'s rate', () => {
+test("a stream gets its credit at the client's rate", () => {
   const { world, a, b } = pair({ clientBytesPerSecond: 100_000 });
   const [near, far] = [new Client(a), new Client(b)];
   far.request('socket', { socket: 9, kind: 'stream' });
@@ -197,7 +262,23 @@ test('a stream gets its credit at the client\'s rate', () => {
       near.say(frame);
     }
     const got = far.received;
-    if (got > 0) far.say(Uint8Array.of(0, 0, 0, 9, FRAME_STREAM_CREDIT, ...[accepted >>> 24, accepted >>> 16, accepted >>> 8, accepted].map((byte) => byte & 0xff), 0, 0, 0x40, 0));
+    if (got > 0)
+      far.say(
+        Uint8Array.of(
+          0,
+          0,
+          0,
+          9,
+          FRAME_STREAM_CREDIT,
+          ...[accepted >>> 24, accepted >>> 16, accepted >>> 8, accepted].map(
+            (byte) => byte & 0xff,
+          ),
+          0,
+          0,
+          0x40,
+          0,
+        ),
+      );
     world.runFor(20 * MILLISECOND);
   }
   expect(near.ended).toBe(false);
@@ -234,15 +315,26 @@ test('a limit that is set later owes nothing for what was sent before', () => {
 });
 
 describe('a token', () => {
-  const access: ClientAccess = { ...LOCAL_ACCESS, tokenGrant: (token) => (token === 'right' ? { role: 'full', file: 'token' } : null) };
+  const access: ClientAccess = {
+    ...LOCAL_ACCESS,
+    tokenGrant: (token) => (token === 'right' ? { role: 'full', file: 'token' } : null),
+  };
 
   test('lets a client in, and nothing else does', () => {
     const { a } = pair({});
     expect(new Client(a, access, { token: 'right' }).welcomed).toBe(true);
-    for (const hello of [{}, { token: 'wrong' }, { token: 5 }, { token: null }, { token: ['right'] }]) {
+    for (const hello of [
+      {},
+      { token: 'wrong' },
+      { token: 5 },
+      { token: null },
+      { token: ['right'] },
+    ]) {
       const client = new Client(a, access, hello);
       expect(client).toMatchObject({ welcomed: false, ended: true });
-      expect(client.events).toMatchObject([{ event: 'closing', code: 'EACCES', message: expect.stringMatching(/token/) }]);
+      expect(client.events).toMatchObject([
+        { event: 'closing', code: 'EACCES', message: expect.stringMatching(/token/) },
+      ]);
       client.port.onBytes(encodeControl(FRAME_HELLO, { version: 1, client: 'x', token: 'right' }));
       expect(client.welcomed).toBe(false);
     }
@@ -270,6 +362,7 @@ test('a remote client may look, and change nothing', () => {
   expect(client.request('status')).toMatchObject({ ok: true });
   expect(client.request('socket', { socket: 1 })).toMatchObject({ ok: true });
   expect(client.request('sessions')).toMatchObject({ sessions: [{ certificate: 'alice' }] });
-  for (const op of ['shutdown', 'linkSet', 'reload', 'anything']) expect(client.request(op), op).toMatchObject({ ok: false, code: 'EACCES' });
+  for (const op of ['shutdown', 'linkSet', 'reload', 'anything'])
+    expect(client.request(op), op).toMatchObject({ ok: false, code: 'EACCES' });
   expect(new Client(a).request('anything')).toMatchObject({ ok: false, code: 'ENOSYS' });
 });

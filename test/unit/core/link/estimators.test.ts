@@ -27,22 +27,35 @@ describe('loss', () => {
   });
 
   test.each([0.01, 0.1, 0.3, 0.7])('a loss of %d is found within a few windows', (rate) => {
-    const rng = new Rng(3), loss = new LossEstimator();
-    feed(loss, upTo(20_000).filter(() => !rng.chance(rate)));
+    const rng = new Rng(3),
+      loss = new LossEstimator();
+    feed(
+      loss,
+      upTo(20_000).filter(() => !rng.chance(rate)),
+    );
     // The moving average weighs some 4 windows of 64: three standard deviations, and more.
-    expect(Math.abs(loss.rate - rate)).toBeLessThan(3.5 * Math.sqrt((rate * (1 - rate)) / (64 * 7)) + 0.01);
+    expect(Math.abs(loss.rate - rate)).toBeLessThan(
+      3.5 * Math.sqrt((rate * (1 - rate)) / (64 * 7)) + 0.01,
+    );
   });
 
   test('exactly every fourth lost is a quarter', () => {
     const loss = new LossEstimator();
-    feed(loss, upTo(4_000).filter((n) => n % 4 !== 3));
+    feed(
+      loss,
+      upTo(4_000).filter((n) => n % 4 !== 3),
+    );
     expect(loss.rate).toBeCloseTo(0.25, 1);
   });
 
   test('reordering alone stays near none, and comes back to none', () => {
-    const loss = new LossEstimator(), order = upTo(12_800);
-    for (let i = 0; i + 8 < order.length; i += 8) order.splice(i, 8, ...order.slice(i, i + 8).reverse());
-    let highest = -1, worst = 0, sum = 0;
+    const loss = new LossEstimator(),
+      order = upTo(12_800);
+    for (let i = 0; i + 8 < order.length; i += 8)
+      order.splice(i, 8, ...order.slice(i, i + 8).reverse());
+    let highest = -1,
+      worst = 0,
+      sum = 0;
     for (const number of order) {
       highest = Math.max(highest, number);
       loss.onReceived(highest);
@@ -55,15 +68,18 @@ describe('loss', () => {
   });
 
   test('loss is found through reordering', () => {
-    const rng = new Rng(8), loss = new LossEstimator();
+    const rng = new Rng(8),
+      loss = new LossEstimator();
     const order = upTo(30_000).filter(() => !rng.chance(0.2));
-    for (let i = 0; i + 3 < order.length; i += 3) if (rng.chance(0.3)) [order[i], order[i + 2]] = [order[i + 2]!, order[i]!];
+    for (let i = 0; i + 3 < order.length; i += 3)
+      if (rng.chance(0.3)) [order[i], order[i + 2]] = [order[i + 2]!, order[i]!];
     feed(loss, order);
     expect(Math.abs(loss.rate - 0.2)).toBeLessThan(0.08);
   });
 
   test('the rate stays within 0 and 1 whatever arrives', () => {
-    const rng = new Rng(6), loss = new LossEstimator();
+    const rng = new Rng(6),
+      loss = new LossEstimator();
     let highest = 0;
     for (let i = 0; i < 20_000; i += 1) {
       if (rng.chance(0.5)) highest += rng.chance(0.01) ? rng.u32() : rng.below(5);
@@ -74,7 +90,10 @@ describe('loss', () => {
 
   test('a new channel begins a new count and keeps the estimate', () => {
     const loss = new LossEstimator();
-    feed(loss, upTo(2_000).filter((n) => n % 2 === 0));
+    feed(
+      loss,
+      upTo(2_000).filter((n) => n % 2 === 0),
+    );
     const before = loss.rate;
     expect(before).toBeGreaterThan(0.4);
     loss.restart();
@@ -90,14 +109,18 @@ describe('round-trip time', () => {
     const rtt = new RttEstimator();
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.samples]).toEqual([0, 0, NEVER, 0]);
     rtt.onSample(10_000, 0);
-    expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs, rtt.samples]).toEqual([10_000, 5_000, 10_000, 10_000, 1]);
+    expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs, rtt.samples]).toEqual([
+      10_000, 5_000, 10_000, 10_000, 1,
+    ]);
   });
 
   test('later ones move it by an eighth, and the variation by a quarter', () => {
     const rtt = new RttEstimator();
     rtt.onSample(10_000, 0);
     rtt.onSample(18_000, 0);
-    expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs]).toEqual([11_000, 5_750, 10_000, 18_000]);
+    expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs, rtt.latestUs]).toEqual([
+      11_000, 5_750, 10_000, 18_000,
+    ]);
     rtt.onSample(3_000, 0);
     expect([rtt.smoothedUs, rtt.variationUs, rtt.minUs]).toEqual([10_000, 6_312.5, 3_000]);
   });
@@ -113,40 +136,53 @@ describe('round-trip time', () => {
   });
 
   test('it lies between the smallest and the largest sample', () => {
-    const rng = new Rng(2), rtt = new RttEstimator();
+    const rng = new Rng(2),
+      rtt = new RttEstimator();
     let most = 0;
     for (let i = 0; i < 5_000; i += 1) {
       const sample = rng.below(100_000);
       most = Math.max(most, sample);
       rtt.onSample(sample, 0);
-      expect(rtt.smoothedUs >= rtt.minUs && rtt.smoothedUs <= most && rtt.variationUs >= 0).toBe(true);
+      expect(rtt.smoothedUs >= rtt.minUs && rtt.smoothedUs <= most && rtt.variationUs >= 0).toBe(
+        true,
+      );
     }
   });
 
-  test('the least of late: a burst of queues does not move it, a longer way does after one to two seconds, a shorter one at once', () => {
-    const rtt = new RttEstimator();
-    expect(rtt.recentUs).toBe(0);
-    let now = 5_000_000;
-    const feed = (us: number, samples: number): void => { for (let i = 0; i < samples; i += 1) rtt.onSample(us, now += 150_000); };
-    feed(10_000, 20);
-    expect(rtt.recentUs).toBe(10_000);
-    feed(35_000, 6);
-    expect(rtt.recentUs, 'for 0.9 s').toBe(10_000);
-    feed(10_000, 1);
-    feed(30_000, 4);
-    expect(rtt.recentUs).toBe(10_000);
-    feed(30_000, 10);
-    expect(rtt.recentUs, '2.1 s after the last quick one').toBe(30_000);
-    feed(20_000, 1);
-    expect(rtt.recentUs).toBe(20_000);
-  });
+  test(
+    'the least of late: a burst of queues does not move it, ' +
+      'a longer way does after one to two seconds, a shorter one at once',
+    () => {
+      const rtt = new RttEstimator();
+      expect(rtt.recentUs).toBe(0);
+      let now = 5_000_000;
+      const feed = (us: number, samples: number): void => {
+        for (let i = 0; i < samples; i += 1) rtt.onSample(us, (now += 150_000));
+      };
+      feed(10_000, 20);
+      expect(rtt.recentUs).toBe(10_000);
+      feed(35_000, 6);
+      expect(rtt.recentUs, 'for 0.9 s').toBe(10_000);
+      feed(10_000, 1);
+      feed(30_000, 4);
+      expect(rtt.recentUs).toBe(10_000);
+      feed(30_000, 10);
+      expect(rtt.recentUs, '2.1 s after the last quick one').toBe(30_000);
+      feed(20_000, 1);
+      expect(rtt.recentUs).toBe(20_000);
+    },
+  );
 
-  test('the least of late counts samples too: who is asked once in five seconds forgets nothing sooner', () => {
-    const rtt = new RttEstimator();
-    rtt.onSample(10_000, 0);
-    for (let i = 1; i <= 3; i += 1) rtt.onSample(30_000, i * 5_000_000);
-    expect(rtt.recentUs).toBe(10_000);
-    for (let i = 4; i <= 9; i += 1) rtt.onSample(30_000, i * 5_000_000);
-    expect(rtt.recentUs).toBe(30_000);
-  });
+  test(
+    'the least of late counts samples too: ' +
+      'who is asked once in five seconds forgets nothing sooner',
+    () => {
+      const rtt = new RttEstimator();
+      rtt.onSample(10_000, 0);
+      for (let i = 1; i <= 3; i += 1) rtt.onSample(30_000, i * 5_000_000);
+      expect(rtt.recentUs).toBe(10_000);
+      for (let i = 4; i <= 9; i += 1) rtt.onSample(30_000, i * 5_000_000);
+      expect(rtt.recentUs).toBe(30_000);
+    },
+  );
 });

@@ -12,7 +12,12 @@ const CONFIG = { helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISEC
 /** Of a link without loss. */
 const PROBES_NEEDED = 8;
 
-let now: Micros, timers: TimerQueue, liveness: Liveness, dead: boolean, probes: number, numbers: number;
+let now: Micros,
+  timers: TimerQueue,
+  liveness: Liveness,
+  dead: boolean,
+  probes: number,
+  numbers: number;
 
 beforeEach(() => {
   now = SECOND;
@@ -21,8 +26,12 @@ beforeEach(() => {
   probes = 0;
   numbers = 0;
   liveness = new Liveness(CONFIG, { now: () => now }, timers, new Rng(1), {
-    sendHello: ({ flags }) => { if ((flags & HELLO_PROBE) !== 0) probes += 1; },
-    onDead: () => { dead = true; },
+    sendHello: ({ flags }) => {
+      if ((flags & HELLO_PROBE) !== 0) probes += 1;
+    },
+    onDead: () => {
+      dead = true;
+    },
     onEstimate: () => {},
   });
   liveness.start();
@@ -75,42 +84,64 @@ describe('a silent peer', () => {
 });
 
 describe('a peer that is there', () => {
-  test('is not dead for a daemon that was stopped while it asked: the answers wait to be read', () => {
-    // Suspected, and nearly given up.
-    while (probes < PROBES_NEEDED - 1) step(0);
-    expect(dead).toBe(false);
-    step(10 * SECOND);
-    expect(dead).toBe(false);
-    hear();
-    for (let i = 0; i < 5; i += 1) step(0);
-    expect(dead).toBe(false);
-  });
-
-  test('is not dead for a daemon that is stopped again and again, as long as it hears something in between', () => {
-    for (let i = 0; i < 100; i += 1) {
-      for (let checks = 0; checks < 6; checks += 1) step(300 * MILLISECOND);
+  test(
+    'is not dead for a daemon that was stopped while it asked: ' + 'the answers wait to be read',
+    () => {
+      // Suspected, and nearly given up.
+      while (probes < PROBES_NEEDED - 1) step(0);
+      expect(dead).toBe(false);
+      step(10 * SECOND);
       expect(dead).toBe(false);
       hear();
-    }
-  });
+      for (let i = 0; i < 5; i += 1) step(0);
+      expect(dead).toBe(false);
+    },
+  );
+
+  test(
+    'is not dead for a daemon that is stopped again and again, ' +
+      'as long as it hears something in between',
+    () => {
+      for (let i = 0; i < 100; i += 1) {
+        for (let checks = 0; checks < 6; checks += 1) step(300 * MILLISECOND);
+        expect(dead).toBe(false);
+        hear();
+      }
+    },
+  );
 });
 
 describe('hellos of an idle daemon', () => {
   const INTERVAL = CONFIG.helloIntervalUs;
 
-  interface Node { readonly clock: { now: () => Micros }; readonly timers: TimerQueue; turns: number }
+  interface Node {
+    readonly clock: { now: () => Micros };
+    readonly timers: TimerQueue;
+    turns: number;
+  }
 
   /** A daemon whose clock began `ahead` of the others'. */
   function node(ahead: Micros): Node {
     return { clock: { now: () => now + ahead }, timers: new TimerQueue(), turns: 0 };
   }
 
-  /** A hub with links that came up at any time to peers with clocks of their own; one way each of 1 to 40 ms. */
-  function star(links: number): { run: (time: Micros) => void; hub: Node; peers: Node[]; hellos: () => number; dead: () => number } {
+  /**
+   * A hub with links that came up at any time to peers with clocks of their own; one way each of 1
+   * to 40 ms.
+   */
+  function star(links: number): {
+    run: (time: Micros) => void;
+    hub: Node;
+    peers: Node[];
+    hellos: () => number;
+    dead: () => number;
+  } {
     const rng = new Rng(7);
-    const hub = node(rng.below(INTERVAL)), peers = Array.from({ length: links }, () => node(rng.below(INTERVAL)));
+    const hub = node(rng.below(INTERVAL)),
+      peers = Array.from({ length: links }, () => node(rng.below(INTERVAL)));
     const wires = new TimerQueue();
-    let hellos = 0, died = 0;
+    let hellos = 0,
+      died = 0;
     for (const peer of peers) {
       const oneWay = MILLISECOND * (1 + rng.below(40));
       const ends: Liveness[] = [];
@@ -119,60 +150,94 @@ describe('hellos of an idle daemon', () => {
         return new Liveness(CONFIG, from.clock, from.timers, rng.fork(`${other} ${oneWay}`), {
           sendHello: (hello) => {
             hellos += 1;
-            const copy = { ...hello }, number = sent;
+            const copy = { ...hello },
+              number = sent;
             sent += 1;
-            wires.arm(new Timer(() => {
-              to.turns += 1;
-              ends[other]!.onReceived(number);
-              ends[other]!.onHello(copy);
-            }), now + oneWay);
+            wires.arm(
+              new Timer(() => {
+                to.turns += 1;
+                ends[other]!.onReceived(number);
+                ends[other]!.onHello(copy);
+              }),
+              now + oneWay,
+            );
           },
-          onDead: () => { died += 1; },
+          onDead: () => {
+            died += 1;
+          },
           onEstimate: () => {},
         });
       };
       ends.push(end(hub, peer, 1), end(peer, hub, 0));
-      wires.arm(new Timer(() => { for (const one of ends) one.start(); }), now + rng.below(2 * INTERVAL));
+      wires.arm(
+        new Timer(() => {
+          for (const one of ends) one.start();
+        }),
+        now + rng.below(2 * INTERVAL),
+      );
     }
     const run = (time: Micros): void => {
       const until = now + time;
       for (;;) {
-        const at = Math.min(wires.nextAt, ...[hub, ...peers].map((one) => (one.timers.nextAt === NEVER ? NEVER : one.timers.nextAt - (one.clock.now() - now))));
+        const at = Math.min(
+          wires.nextAt,
+          ...[hub, ...peers].map((one) =>
+            one.timers.nextAt === NEVER ? NEVER : one.timers.nextAt - (one.clock.now() - now),
+          ),
+        );
         if (at > until) break;
         now = Math.max(now, at);
         wires.runDue(now);
-        for (const one of [hub, ...peers]) if (one.timers.runDue(one.clock.now()) > 0) one.turns += 1;
+        for (const one of [hub, ...peers])
+          if (one.timers.runDue(one.clock.now()) > 0) one.turns += 1;
       }
       now = until;
     };
     return { run, hub, peers, hellos: () => hellos, dead: () => died };
   }
 
-  test('cost it hardly more turns than what arrives, and no more datagrams than one an interval each way', () => {
-    const links = 30, seconds = 20;
-    const { run, hub, peers, hellos, dead: died } = star(links);
-    run(5 * SECOND);
-    const before = hellos();
-    for (const one of [hub, ...peers]) one.turns = 0;
-    run(seconds * SECOND);
-    expect(died()).toBe(0);
-    const intervals = (seconds * SECOND) / INTERVAL;
-    expect((hellos() - before) / intervals / links / 2).toBeGreaterThan(0.9);
-    expect((hellos() - before) / intervals / links / 2).toBeLessThan(1.15);
-    // One turn for each arrival, four beats for all that it begins itself, and some that have not met yet.
-    expect(hub.turns / intervals).toBeLessThan(links + 4 + 0.1 * links);
-    // A peer that only answers is woken by arrivals and by timers that find nothing due.
-    for (const peer of peers) expect(peer.turns / intervals).toBeLessThan(3);
-  });
+  test(
+    'cost it hardly more turns than what arrives, ' +
+      'and no more datagrams than one an interval each way',
+    () => {
+      const links = 30,
+        seconds = 20;
+      const { run, hub, peers, hellos, dead: died } = star(links);
+      run(5 * SECOND);
+      const before = hellos();
+      for (const one of [hub, ...peers]) one.turns = 0;
+      run(seconds * SECOND);
+      expect(died()).toBe(0);
+      const intervals = (seconds * SECOND) / INTERVAL;
+      expect((hellos() - before) / intervals / links / 2).toBeGreaterThan(0.9);
+      expect((hellos() - before) / intervals / links / 2).toBeLessThan(1.15);
+      // One turn for each arrival, four beats for all that it begins itself, and some that have not
+      // met yet.
+      expect(hub.turns / intervals).toBeLessThan(links + 4 + 0.1 * links);
+      // A peer that only answers is woken by arrivals and by timers that find nothing due.
+      for (const peer of peers) expect(peer.turns / intervals).toBeLessThan(3);
+    },
+  );
 
   test('never leave a peer without one for longer than an interval and an eighth', () => {
     const { run } = star(0);
     run(0);
-    let last = now, longest = 0;
-    const quiet = new Liveness(CONFIG, { now: () => now }, timers = new TimerQueue(), new Rng(3), {
-      sendHello: () => { longest = Math.max(longest, now - last); last = now; },
-      onDead: () => {}, onEstimate: () => {},
-    });
+    let last = now,
+      longest = 0;
+    const quiet = new Liveness(
+      CONFIG,
+      { now: () => now },
+      (timers = new TimerQueue()),
+      new Rng(3),
+      {
+        sendHello: () => {
+          longest = Math.max(longest, now - last);
+          last = now;
+        },
+        onDead: () => {},
+        onEstimate: () => {},
+      },
+    );
     quiet.start();
     const rng = new Rng(5);
     for (let i = 0; i < 2_000; i += 1) {

@@ -1,4 +1,7 @@
-/** How long datagrams may be: the search for a path's size, on paths that change, lose, or let nothing through. */
+/**
+ * How long datagrams may be: the search for a path's size, on paths that change, lose, or let
+ * nothing through.
+ */
 
 import { describe, expect, test } from 'vitest';
 
@@ -28,14 +31,23 @@ class Path {
   constructor(rttUs: Micros, seed = 1) {
     this.rttUs = rttUs;
     this.#rng = new Rng(seed);
-    this.search = new SizeSearch({ now: () => this.now }, this.timers, new Draws(new Rng(seed)), this.rtt, {
-      sendProbe: (bytes, { high, low }) => {
-        this.probes.push(bytes);
-        if (bytes <= this.limit && !this.#rng.chance(this.loss)) this.#answers.push({ at: this.now + this.rttUs, high, low });
+    this.search = new SizeSearch(
+      { now: () => this.now },
+      this.timers,
+      new Draws(new Rng(seed)),
+      this.rtt,
+      {
+        sendProbe: (bytes, { high, low }) => {
+          this.probes.push(bytes);
+          if (bytes <= this.limit && !this.#rng.chance(this.loss))
+            this.#answers.push({ at: this.now + this.rttUs, high, low });
+        },
+        onSize: (bytes) => {
+          this.sizes.push(bytes);
+        },
+        failure: () => 1 - (1 - this.loss) ** 2,
       },
-      onSize: (bytes) => { this.sizes.push(bytes); },
-      failure: () => 1 - (1 - this.loss) ** 2,
-    });
+    );
   }
 
   run(time: Micros): void {
@@ -73,35 +85,42 @@ describe('a search', () => {
     expect(path.probes).toEqual([DATAGRAM_BYTES_MAX]);
   });
 
-  test.each(SIZE_LADDER)('finds %i, and what lies just above and below it, within half a second', (step) => {
-    for (const limit of [step - 1, step, step + 1]) {
-      if (limit < DATAGRAM_BYTES_MIN) continue;
-      for (const rtt of [0, 1, 40, 100].map((ms) => ms * MILLISECOND)) {
-        const path = new Path(rtt);
-        path.limit = limit;
-        path.search.start();
-        path.run(500 * MILLISECOND);
-        expect(path.search.size, `${limit} bytes, ${rtt} us`).toBe(path.fits);
-        // Nobody is sent more than is known to pass.
-        expect(Math.max(...path.sizes)).toBe(path.fits);
+  test.each(SIZE_LADDER)(
+    'finds %i, and what lies just above and below it, within half a second',
+    (step) => {
+      for (const limit of [step - 1, step, step + 1]) {
+        if (limit < DATAGRAM_BYTES_MIN) continue;
+        for (const rtt of [0, 1, 40, 100].map((ms) => ms * MILLISECOND)) {
+          const path = new Path(rtt);
+          path.limit = limit;
+          path.search.start();
+          path.run(500 * MILLISECOND);
+          expect(path.search.size, `${limit} bytes, ${rtt} us`).toBe(path.fits);
+          // Nobody is sent more than is known to pass.
+          expect(Math.max(...path.sizes)).toBe(path.fits);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test('on a path of any limit, round trip and loss ends at a size that passes, with few probes; without loss at the largest', () => {
-    for (let seed = 1; seed <= 2_000; seed += 1) {
-      const rng = new Rng(seed);
-      const path = new Path(rng.below(400) * MILLISECOND, seed);
-      path.limit = DATAGRAM_BYTES_MIN + rng.below(DATAGRAM_BYTES_MAX - DATAGRAM_BYTES_MIN + 1);
-      path.loss = rng.chance(0.5) ? 0 : rng.unit() * 0.3;
-      path.search.start();
-      path.run(5 * SECOND);
-      expect(path.search.size).toBeLessThanOrEqual(path.limit);
-      if (path.loss === 0) expect(path.search.size).toBe(path.fits);
-      expect(path.probes.length).toBeLessThanOrEqual(1 + 2 * SIZE_LADDER.length);
-      expect(path.search.state).toBe('settled');
-    }
-  });
+  test(
+    'on a path of any limit, round trip and loss ends at a size that passes, ' +
+      'with few probes; without loss at the largest',
+    () => {
+      for (let seed = 1; seed <= 2_000; seed += 1) {
+        const rng = new Rng(seed);
+        const path = new Path(rng.below(400) * MILLISECOND, seed);
+        path.limit = DATAGRAM_BYTES_MIN + rng.below(DATAGRAM_BYTES_MAX - DATAGRAM_BYTES_MIN + 1);
+        path.loss = rng.chance(0.5) ? 0 : rng.unit() * 0.3;
+        path.search.start();
+        path.run(5 * SECOND);
+        expect(path.search.size).toBeLessThanOrEqual(path.limit);
+        if (path.loss === 0) expect(path.search.size).toBe(path.fits);
+        expect(path.probes.length).toBeLessThanOrEqual(1 + 2 * SIZE_LADDER.length);
+        expect(path.search.state).toBe('settled');
+      }
+    },
+  );
 
   test('that nobody answers ends with what every path carries', () => {
     const path = new Path(0);
@@ -208,10 +227,15 @@ describe('losses by size', () => {
   /** Newest last: lengths, and whether each arrived. */
   const verdict = (rows: readonly (readonly [number, boolean])[], from = 0, loss = 0): boolean => {
     const arrived = new AckRanges();
-    rows.forEach(([, there], number) => { if (there) arrived.add(number); });
+    rows.forEach(([, there], number) => {
+      if (there) arrived.add(number);
+    });
     return lostForSize(arrived, { lengthOf: (number) => rows[number]?.[0] ?? 0 }, from, loss);
   };
-  const big = [1_452, false] as const, passed = [1_452, true] as const, small = [60, true] as const, half = [700, true] as const;
+  const big = [1_452, false] as const,
+    passed = [1_452, true] as const,
+    small = [60, true] as const,
+    half = [700, true] as const;
 
   test('three long ones in a row with shorter ones behind them', () => {
     expect(verdict([passed, big, big, big, small])).toBe(true);
@@ -227,12 +251,16 @@ describe('losses by size', () => {
     expect(verdict([passed, ...new Array<typeof big>(16).fill(big), small], 0, 1)).toBe(true);
   });
 
-  test('not two, not those before the size was looked at, not with one as long that arrived among them', () => {
-    expect(verdict([passed, big, big, small])).toBe(false);
-    expect(verdict([passed, big, big, big, small], 2)).toBe(false);
-    expect(verdict([passed, big, big, passed, big, small])).toBe(false);
-    expect(verdict([[60, true], [60, false], [60, false], [60, false], small])).toBe(false);
-    expect(verdict([passed, [700, false], [700, false], [700, false], passed])).toBe(false);
-    expect(verdict([])).toBe(false);
-  });
+  test(
+    'not two, not those before the size was looked at, ' +
+      'not with one as long that arrived among them',
+    () => {
+      expect(verdict([passed, big, big, small])).toBe(false);
+      expect(verdict([passed, big, big, big, small], 2)).toBe(false);
+      expect(verdict([passed, big, big, passed, big, small])).toBe(false);
+      expect(verdict([[60, true], [60, false], [60, false], [60, false], small])).toBe(false);
+      expect(verdict([passed, [700, false], [700, false], [700, false], passed])).toBe(false);
+      expect(verdict([])).toBe(false);
+    },
+  );
 });

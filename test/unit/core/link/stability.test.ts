@@ -5,21 +5,25 @@ import { expect, test } from 'vitest';
 import { SECOND } from '../../../../src/core/base/time.ts';
 import { Damping, Swings } from '../../../../src/core/link/stability.ts';
 
-test('two deaths suppress nothing; three soon after each other do, and are forgiven within 20 s whatever came before', () => {
-  const damping = new Damping();
-  damping.onDeath(100 * SECOND);
-  expect(damping.suppressed(100 * SECOND)).toBe(false);
-  damping.onDeath(104 * SECOND);
-  expect(damping.suppressed(104 * SECOND)).toBe(false);
-  damping.onDeath(108 * SECOND);
-  expect(damping.suppressed(108 * SECOND)).toBe(true);
-  let now = 105 * SECOND;
-  for (let i = 0; i < 1_000; i += 1) damping.onDeath(now += SECOND);
-  expect(damping.suppressed(now + 10 * SECOND)).toBe(true);
-  expect(damping.suppressed(now + 20 * SECOND)).toBe(false);
-  damping.onDeath(now + 60 * SECOND);
-  expect(damping.suppressed(now + 60 * SECOND)).toBe(false);
-});
+test(
+  'two deaths suppress nothing; three soon after each other do, ' +
+    'and are forgiven within 20 s whatever came before',
+  () => {
+    const damping = new Damping();
+    damping.onDeath(100 * SECOND);
+    expect(damping.suppressed(100 * SECOND)).toBe(false);
+    damping.onDeath(104 * SECOND);
+    expect(damping.suppressed(104 * SECOND)).toBe(false);
+    damping.onDeath(108 * SECOND);
+    expect(damping.suppressed(108 * SECOND)).toBe(true);
+    let now = 105 * SECOND;
+    for (let i = 0; i < 1_000; i += 1) damping.onDeath((now += SECOND));
+    expect(damping.suppressed(now + 10 * SECOND)).toBe(true);
+    expect(damping.suppressed(now + 20 * SECOND)).toBe(false);
+    damping.onDeath(now + 60 * SECOND);
+    expect(damping.suppressed(now + 60 * SECOND)).toBe(false);
+  },
+);
 
 test('deaths half a minute apart are no flap', () => {
   const damping = new Damping();
@@ -29,21 +33,25 @@ test('deaths half a minute apart are no flap', () => {
   }
 });
 
-test('what is worse shows at once; what is better is held, twice as long each time that it did not last', () => {
-  const swings = new Swings(10);
-  expect(swings.show(100, 0)).toBe(100);
-  let now = 10 * SECOND;
-  const holds: number[] = [];
-  for (let i = 0; i < 5; i += 1) {
-    expect(swings.show(500, now)).toBe(500);
-    const rose = now;
-    while (swings.show(100, now) === 500) now += SECOND / 4;
-    holds.push((now - rose) / SECOND);
-    now += SECOND;
-  }
-  expect(holds).toEqual([8, 16, 32, 64, 128]);
-  expect(swings.show(105, now)).toBe(105);
-});
+test(
+  'what is worse shows at once; what is better is held, ' +
+    'twice as long each time that it did not last',
+  () => {
+    const swings = new Swings(10);
+    expect(swings.show(100, 0)).toBe(100);
+    let now = 10 * SECOND;
+    const holds: number[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      expect(swings.show(500, now)).toBe(500);
+      const rose = now;
+      while (swings.show(100, now) === 500) now += SECOND / 4;
+      holds.push((now - rose) / SECOND);
+      now += SECOND;
+    }
+    expect(holds).toEqual([8, 16, 32, 64, 128]);
+    expect(swings.show(105, now)).toBe(105);
+  },
+);
 
 test('what was good for long is believed as quickly as the first time', () => {
   const swings = new Swings(10);

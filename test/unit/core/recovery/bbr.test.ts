@@ -1,4 +1,7 @@
-/** BBR against a pipe of known rate, round trip, buffer and loss: the states, the bounds, and what must never hold a message. */
+/**
+ * BBR against a pipe of known rate, round trip, buffer and loss: the states, the bounds, and what
+ * must never hold a message.
+ */
 
 import { describe, expect, test } from 'vitest';
 
@@ -7,7 +10,8 @@ import { Rng } from '../../../../src/core/base/rng.ts';
 import { Bbr, type BbrState } from '../../../../src/core/recovery/bbr.ts';
 import { DeliveryRate } from '../../../../src/core/recovery/delivery-rate.ts';
 
-const SEGMENT = 1_480, MS = MILLISECOND;
+const SEGMENT = 1_480,
+  MS = MILLISECOND;
 
 interface PipeOptions {
   /** Bytes per microsecond. */
@@ -20,9 +24,16 @@ interface PipeOptions {
   readonly seed?: number;
 }
 
-interface Flying { readonly sentAt: number; readonly arrivesAt: number; readonly lost: boolean }
+interface Flying {
+  readonly sentAt: number;
+  readonly arrivesAt: number;
+  readonly lost: boolean;
+}
 
-/** A sender with a bottleneck behind it: steps of 1 ms, drop-tail, losses told a round trip and an eighth after sending. */
+/**
+ * A sender with a bottleneck behind it: steps of 1 ms, drop-tail, losses told a round trip and an
+ * eighth after sending.
+ */
 class Pipe {
   now = 0;
   delivered = 0;
@@ -61,14 +72,20 @@ class Pipe {
       waiting = Math.min(waiting + offered * MS, 64 * 1024 * 1024);
       this.#acknowledge();
       const { controller } = this;
-      const rate = controller.pacingRate > 0 ? controller.pacingRate : controller.window / this.#options.rttUs;
+      const rate =
+        controller.pacingRate > 0 ? controller.pacingRate : controller.window / this.#options.rttUs;
       this.#budget = Math.min(this.#budget + rate * MS, Math.max(10 * SEGMENT, 2 * rate * MS));
-      while (waiting >= SEGMENT && this.#budget >= SEGMENT && (this.#inFlight === 0 || this.#inFlight + SEGMENT <= controller.window)) {
+      while (
+        waiting >= SEGMENT &&
+        this.#budget >= SEGMENT &&
+        (this.#inFlight === 0 || this.#inFlight + SEGMENT <= controller.window)
+      ) {
         this.#send();
         waiting -= SEGMENT;
       }
       if (waiting < SEGMENT) controller.onApplicationLimited(this.#inFlight);
-      if (this.states[this.states.length - 1] !== controller.state) this.states.push(controller.state);
+      if (this.states[this.states.length - 1] !== controller.state)
+        this.states.push(controller.state);
     }
     return this;
   }
@@ -77,16 +94,24 @@ class Pipe {
     this.#budget -= SEGMENT;
     this.#inFlight += SEGMENT;
     const startsAt = Math.max(this.now, this.#freeAt);
-    const full = (startsAt - this.now) * this.#rate + SEGMENT > (this.#options.bufferBytes ?? Infinity);
+    const full =
+      (startsAt - this.now) * this.#rate + SEGMENT > (this.#options.bufferBytes ?? Infinity);
     const lost = full || this.#rng.chance(this.#options.loss ?? 0);
     if (!full) this.#freeAt = startsAt + SEGMENT / this.#rate;
     this.longestQueueUs = Math.max(this.longestQueueUs, startsAt - this.now);
-    this.#flying.push({ sentAt: this.now, lost, arrivesAt: lost ? this.now + (9 * (this.#options.rttUs + startsAt - this.now)) / 8 : startsAt + this.#options.rttUs });
+    this.#flying.push({
+      sentAt: this.now,
+      lost,
+      arrivesAt: lost
+        ? this.now + (9 * (this.#options.rttUs + startsAt - this.now)) / 8
+        : startsAt + this.#options.rttUs,
+    });
     this.controller.onSent(SEGMENT, this.#inFlight, this.now);
   }
 
   #acknowledge(): void {
-    let rtt = 0, any = false;
+    let rtt = 0,
+      any = false;
     const still: Flying[] = [];
     for (const one of this.#flying) {
       if (one.arrivesAt > this.now) still.push(one);
@@ -98,7 +123,10 @@ class Pipe {
       } else this.#unacked.push(one);
     }
     this.#flying = still;
-    if (this.#unacked.length >= (this.#options.ackEvery ?? 1) || (this.#unacked.length > 0 && still.length === 0)) {
+    if (
+      this.#unacked.length >= (this.#options.ackEvery ?? 1) ||
+      (this.#unacked.length > 0 && still.length === 0)
+    ) {
       for (const one of this.#unacked) {
         this.#inFlight -= SEGMENT;
         this.delivered += SEGMENT;
@@ -129,11 +157,13 @@ describe('the model', () => {
     expect(pipe.controller.minRttUs).toBeLessThan(52 * MS);
     pipe.longestQueueUs = 0;
     expect(pipe.share(20 * SECOND)).toBeGreaterThan(0.95);
-    // A quarter of a round trip while it looks for more, and the burst of ten segments after it; before that, up to 3 s at the rate
-    // found, which steps of 1 ms make out up to 1 % too high.
+    // A quarter of a round trip while it looks for more, and the burst of ten segments after it;
+    // before that, up to 3 s at the rate found, which steps of 1 ms make out up to 1 % too high.
     const creep = (pipe.controller.pacingRate / LINE.rate - 1) * 3 * SECOND;
     expect(creep).toBeLessThan(0.011 * 3 * SECOND);
-    expect(pipe.longestQueueUs).toBeLessThan(0.25 * LINE.rttUs + (16 * SEGMENT) / LINE.rate + creep);
+    expect(pipe.longestQueueUs).toBeLessThan(
+      0.25 * LINE.rttUs + (16 * SEGMENT) / LINE.rate + creep,
+    );
   });
 
   test('goes through its states in their order', () => {
@@ -141,9 +171,17 @@ describe('the model', () => {
     // What is drained passes through `down` without a pause.
     expect(states.slice(0, 6)).toEqual(['startup', 'drain', 'cruise', 'refill', 'up', 'down']);
     const legal: Record<BbrState, readonly BbrState[]> = {
-      'startup': ['drain', 'down'], 'drain': ['down', 'cruise'], 'down': ['cruise', 'refill', 'round-trip'], 'cruise': ['refill', 'round-trip'], 'refill': ['up', 'round-trip'], 'up': ['down', 'cruise', 'round-trip'], 'round-trip': ['cruise'],
+      startup: ['drain', 'down'],
+      drain: ['down', 'cruise'],
+      down: ['cruise', 'refill', 'round-trip'],
+      cruise: ['refill', 'round-trip'],
+      refill: ['up', 'round-trip'],
+      up: ['down', 'cruise', 'round-trip'],
+      'round-trip': ['cruise'],
     };
-    states.forEach((state, i) => { if (i > 0) expect(legal[states[i - 1]!], `${states[i - 1]} to ${state}`).toContain(state); });
+    states.forEach((state, i) => {
+      if (i > 0) expect(legal[states[i - 1]!], `${states[i - 1]} to ${state}`).toContain(state);
+    });
   });
 
   test('finds more bandwidth, and less', () => {
@@ -158,15 +196,23 @@ describe('the model', () => {
     expect(pipe.share(5 * SECOND)).toBeGreaterThan(0.9);
   });
 
-  test.each([1, 4, 16, 64])('does not overestimate, nor starve, with one acknowledgement for %i segments', (ackEvery) => {
-    const pipe = new Pipe({ ...LINE, ackEvery }).run(3 * SECOND);
-    expect(pipe.controller.rate).toBeLessThan(1.1 * LINE.rate);
-    expect(pipe.share(10 * SECOND)).toBeGreaterThan(ackEvery > 16 ? 0.8 : 0.93);
-  });
+  test.each([1, 4, 16, 64])(
+    'does not overestimate, nor starve, with one acknowledgement for %i segments',
+    (ackEvery) => {
+      const pipe = new Pipe({ ...LINE, ackEvery }).run(3 * SECOND);
+      expect(pipe.controller.rate).toBeLessThan(1.1 * LINE.rate);
+      expect(pipe.share(10 * SECOND)).toBeGreaterThan(ackEvery > 16 ? 0.8 : 0.93);
+    },
+  );
 });
 
 describe('loss', () => {
-  test.each([[0.001, 0.98], [0.01, 0.95], [0.05, 0.88], [0.1, 0.72]])('of %d that is no congestion leaves %d of the line', (loss, least) => {
+  test.each([
+    [0.001, 0.98],
+    [0.01, 0.95],
+    [0.05, 0.88],
+    [0.1, 0.72],
+  ])('of %d that is no congestion leaves %d of the line', (loss, least) => {
     for (const rttUs of [10 * MS, 50 * MS, 200 * MS]) {
       const pipe = new Pipe({ ...LINE, rttUs, loss }).run(5 * SECOND);
       expect(pipe.share(20 * SECOND), `${rttUs}`).toBeGreaterThan(least * (1 - loss));
@@ -175,7 +221,11 @@ describe('loss', () => {
 
   test('in a short buffer is congestion: little is lost in the long run', () => {
     for (const rttUs of [20 * MS, 100 * MS]) {
-      const pipe = new Pipe({ ...LINE, rttUs, bufferBytes: Math.max(4 * SEGMENT, 0.25 * LINE.rate * rttUs) }).run(5 * SECOND);
+      const pipe = new Pipe({
+        ...LINE,
+        rttUs,
+        bufferBytes: Math.max(4 * SEGMENT, 0.25 * LINE.rate * rttUs),
+      }).run(5 * SECOND);
       const { lost } = pipe;
       const before = pipe.delivered;
       expect(pipe.share(20 * SECOND)).toBeGreaterThan(0.85);
@@ -185,7 +235,8 @@ describe('loss', () => {
 
   test('that was none is undone', () => {
     const pipe = new Pipe(LINE).run(3 * SECOND);
-    const { controller } = pipe, { rate } = controller;
+    const { controller } = pipe,
+      { rate } = controller;
     expect(controller.onMark(pipe.now, pipe.now)).toBe(true);
     expect(controller.onMark(pipe.now - 1, pipe.now + 1), 'the same round').toBe(false);
     controller.undo();
@@ -196,7 +247,8 @@ describe('loss', () => {
 describe('marks', () => {
   test('are obeyed at once, and once a round', () => {
     const pipe = new Pipe(LINE).run(3 * SECOND);
-    const { controller } = pipe, { window } = controller;
+    const { controller } = pipe,
+      { window } = controller;
     controller.onMark(pipe.now, pipe.now);
     pipe.run(120 * MS);
     expect(controller.window).toBeLessThan(0.75 * window);
@@ -227,7 +279,9 @@ describe('a program that offers little', () => {
       const before = pipe.delivered;
       pipe.run(30 * SECOND, offered);
       expect(pipe.states, `${offered}`).not.toContain('round-trip');
-      expect((pipe.delivered - before) / (30 * SECOND), `${offered}`).toBeGreaterThan(0.97 * offered - 0.001);
+      expect((pipe.delivered - before) / (30 * SECOND), `${offered}`).toBeGreaterThan(
+        0.97 * offered - 0.001,
+      );
     }
   });
 
@@ -253,34 +307,43 @@ describe('a program that offers little', () => {
 });
 
 describe('the round trip', () => {
-  test('of a greedy sender beside a queue of others is looked at every five seconds, for a fifth of one', () => {
-    const pipe = new Pipe(LINE).run(3 * SECOND);
-    pipe.rate = 1;
-    pipe.states.length = 0;
-    pipe.run(20 * SECOND);
-    const looks = pipe.states.filter((state) => state === 'round-trip').length;
-    expect(looks).toBeLessThanOrEqual(4);
-    expect(pipe.share(5 * SECOND)).toBeGreaterThan(0.9);
-  });
+  test(
+    'of a greedy sender beside a queue of others is ' +
+      'looked at every five seconds, for a fifth of one',
+    () => {
+      const pipe = new Pipe(LINE).run(3 * SECOND);
+      pipe.rate = 1;
+      pipe.states.length = 0;
+      pipe.run(20 * SECOND);
+      const looks = pipe.states.filter((state) => state === 'round-trip').length;
+      expect(looks).toBeLessThanOrEqual(4);
+      expect(pipe.share(5 * SECOND)).toBeGreaterThan(0.9);
+    },
+  );
 });
 
 describe('delivery rate', () => {
-  test('is over the longer of sending and acknowledging, and marked while the program has nothing', () => {
-    const rate = new DeliveryRate();
-    for (let i = 0; i < 10; i += 1) rate.onSent(1_000, (i + 1) * 1_000, i * MS);
-    for (let i = 0; i < 10; i += 1) rate.onAcked(1_000, i * MS, 50 * MS);
-    // All at once after 50 ms: not 10,000 bytes in no time.
-    expect(rate.finish(50 * MS, 10 * MS).rate).toBeCloseTo(10_000 / (50 * MS), 3);
-    rate.reset();
-    rate.onApplicationLimited(0);
-    rate.onSent(1_000, 1_000, 60 * MS);
-    rate.onAcked(1_000, 60 * MS, 80 * MS);
-    const sample = rate.finish(80 * MS, 10 * MS);
-    expect([sample.applicationLimited, sample.acked]).toEqual([true, 1_000]);
-  });
+  test(
+    'is over the longer of sending and acknowledging, ' +
+      'and marked while the program has nothing',
+    () => {
+      const rate = new DeliveryRate();
+      for (let i = 0; i < 10; i += 1) rate.onSent(1_000, (i + 1) * 1_000, i * MS);
+      for (let i = 0; i < 10; i += 1) rate.onAcked(1_000, i * MS, 50 * MS);
+      // All at once after 50 ms: not 10,000 bytes in no time.
+      expect(rate.finish(50 * MS, 10 * MS).rate).toBeCloseTo(10_000 / (50 * MS), 3);
+      rate.reset();
+      rate.onApplicationLimited(0);
+      rate.onSent(1_000, 1_000, 60 * MS);
+      rate.onAcked(1_000, 60 * MS, 80 * MS);
+      const sample = rate.finish(80 * MS, 10 * MS);
+      expect([sample.applicationLimited, sample.acked]).toEqual([true, 1_000]);
+    },
+  );
 
   test('remembers turns by their time, whatever their order, within bounds', () => {
-    const rng = new Rng(3), rate = new DeliveryRate();
+    const rng = new Rng(3),
+      rate = new DeliveryRate();
     const flying: number[] = [];
     for (let now = 1; now < 40_000; now += 1 + rng.below(3)) {
       rate.onSent(100, 100 * (flying.length + 1), now);

@@ -8,7 +8,8 @@ import { SECOND } from '../../../../src/core/base/time.ts';
 import { LinkStateDatabase } from '../../../../src/core/routing/link-state-database.ts';
 import { makeAdvertisement } from '../../../../src/core/wire/link-state.ts';
 
-const ad = (origin: number, sequence: number): ReturnType<typeof makeAdvertisement> => makeAdvertisement(origin, sequence, false, '', []);
+const ad = (origin: number, sequence: number): ReturnType<typeof makeAdvertisement> =>
+  makeAdvertisement(origin, sequence, false, '', []);
 
 describe('the link-state database', () => {
   test('keeps the newest advertisement of each node', () => {

@@ -1,5 +1,6 @@
 /**
- * A node that hears of revocation lists from neighbours who say whatever a test wants: liars, laggards and honest ones.
+ * A node that hears of revocation lists from neighbours who say whatever a test wants: liars,
+ * laggards and honest ones.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -13,12 +14,32 @@ import { RevocationExchange } from '../../../../src/core/routing/revocation-exch
 import type { RevocationLink } from '../../../../src/core/routing/revocation-peer.ts';
 import { cheapPrimitives } from '../../../../src/lab/sim/cheap-primitives.ts';
 import { SimAuthority } from '../../../../src/lab/sim/sim-authority.ts';
-import { REVOCATIONS_BYTES_MAX, REVOCATIONS_MAX, type RevocationList } from '../../../../src/core/wire/certificate.ts';
-import { DropCounters, DropReason } from '../../../../src/core/wire/drop.ts';
-import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_REVOCATION_WANT } from '../../../../src/core/wire/frames.ts';
 import {
-  decodeRevocationOffer, decodeRevocationPart, decodeRevocationWant, encodeRevocationOffer, encodeRevocationPart, encodeRevocationWant, REVOCATION_PART_BYTES, REVOCATION_WANT_BYTES,
-  revocationOfferBytes, revocationPartFrameBytes, type RevocationEntry, type RevocationOffer, type RevocationPart, type RevocationWant,
+  REVOCATIONS_BYTES_MAX,
+  REVOCATIONS_MAX,
+  type RevocationList,
+} from '../../../../src/core/wire/certificate.ts';
+import { DropCounters, DropReason } from '../../../../src/core/wire/drop.ts';
+import {
+  FRAME_REVOCATION_OFFER,
+  FRAME_REVOCATION_PART,
+  FRAME_REVOCATION_WANT,
+} from '../../../../src/core/wire/frames.ts';
+import {
+  decodeRevocationOffer,
+  decodeRevocationPart,
+  decodeRevocationWant,
+  encodeRevocationOffer,
+  encodeRevocationPart,
+  encodeRevocationWant,
+  REVOCATION_PART_BYTES,
+  REVOCATION_WANT_BYTES,
+  revocationOfferBytes,
+  revocationPartFrameBytes,
+  type RevocationEntry,
+  type RevocationOffer,
+  type RevocationPart,
+  type RevocationWant,
 } from '../../../../src/core/wire/revocation.ts';
 import { Lab } from './stations.ts';
 
@@ -37,12 +58,24 @@ class Scene {
   readonly exchange: RevocationExchange;
 
   constructor(...others: readonly SimAuthority[]) {
-    this.membership = this.authority.member(this.authority.issue(1, 'node'), this.lab, [this.authority, ...others]);
-    this.exchange = new RevocationExchange({ membership: this.membership, clock: this.lab, timers: this.lab.timers, log: nullLog, drops: this.drops });
+    this.membership = this.authority.member(this.authority.issue(1, 'node'), this.lab, [
+      this.authority,
+      ...others,
+    ]);
+    this.exchange = new RevocationExchange({
+      membership: this.membership,
+      clock: this.lab,
+      timers: this.lab.timers,
+      log: nullLog,
+      drops: this.drops,
+    });
   }
 
   list(serials = 1): RevocationList {
-    return this.authority.revoke(NOW_S, ...Array.from({ length: serials }, (_, i) => this.authority.issue(100 + i, `n${i}`)));
+    return this.authority.revoke(
+      NOW_S,
+      ...Array.from({ length: serials }, (_, i) => this.authority.issue(100 + i, `n${i}`)),
+    );
   }
 
   held(): number {
@@ -81,8 +114,12 @@ class Neighbour implements RevocationLink {
   /** Half a round trip later, what it was told is here. */
   #hear(): void {
     for (const { type, buffer } of this.#sent.splice(0)) {
-      const message = type === FRAME_REVOCATION_OFFER ? decodeRevocationOffer(buffer, 0, buffer.length) : type === FRAME_REVOCATION_WANT ? decodeRevocationWant(buffer, 0, buffer.length)
-        : decodeRevocationPart(buffer, 0, buffer.length);
+      const message =
+        type === FRAME_REVOCATION_OFFER
+          ? decodeRevocationOffer(buffer, 0, buffer.length)
+          : type === FRAME_REVOCATION_WANT
+            ? decodeRevocationWant(buffer, 0, buffer.length)
+            : decodeRevocationPart(buffer, 0, buffer.length);
       if (typeof message === 'number') throw new Error(`frame ${type} does not decode: ${message}`);
       if ('entries' in message) this.offers.push(message);
       else if ('missing' in message) this.#onWant(message);
@@ -93,7 +130,8 @@ class Neighbour implements RevocationLink {
   #onWant(want: RevocationWant): void {
     this.wants.push(want);
     if (this.serves === null || this.serves.number !== want.number) return;
-    for (let index = 0; index < 24; index += 1) if ((want.missing & (1 << index)) !== 0) this.part(this.serves, index);
+    for (let index = 0; index < 24; index += 1)
+      if ((want.missing & (1 << index)) !== 0) this.part(this.serves, index);
   }
 
   offer(asks: boolean, ...lists: readonly Claim[]): void {
@@ -134,40 +172,56 @@ function forged(list: RevocationList, number: number, serials = 4): Claim {
   bytes[2] = serials >> 8;
   bytes[3] = serials & 0xff;
   for (let i = 0; i < 6; i += 1) bytes[4 + i] = Math.floor(number / 2 ** (8 * (5 - i))) & 0xff;
-  for (let i = 0; i < serials; i += 1) bytes.set([0, 0, 0, 0, 0, 0, (i + 1) >> 8, (i + 1) & 0xff], 64 + 8 * i);
+  for (let i = 0; i < serials; i += 1)
+    bytes.set([0, 0, 0, 0, 0, 0, (i + 1) >> 8, (i + 1) & 0xff], 64 + 8 * i);
   return { authority: list.authority, number, bytes };
 }
 
 describe('a list goes from neighbour to neighbour', () => {
-  test('a short one is pushed, until the neighbour says that it has it; then there is silence', () => {
-    const scene = new Scene();
-    const a = new Neighbour(scene, 2);
-    const list = scene.list();
-    scene.membership.offerRevocations(list);
-    scene.lab.run(6 * MS);
-    expect(a.parts).toHaveLength(1);
-    expect(a.parts[0]!.bytes).toEqual(list.bytes);
-    expect(a.offers).toEqual([{ asks: true, entries: [{ authority: hex(list.authority), number: list.number, length: list.bytes.length }] }]);
-    a.offer(false, list);
-    scene.lab.run(60 * SECOND);
-    expect([a.offers.length, a.parts.length]).toEqual([1, 1]);
-  });
+  test(
+    'a short one is pushed, ' + 'until the neighbour says that it has it; then there is silence',
+    () => {
+      const scene = new Scene();
+      const a = new Neighbour(scene, 2);
+      const list = scene.list();
+      scene.membership.offerRevocations(list);
+      scene.lab.run(6 * MS);
+      expect(a.parts).toHaveLength(1);
+      expect(a.parts[0]!.bytes).toEqual(list.bytes);
+      expect(a.offers).toEqual([
+        {
+          asks: true,
+          entries: [
+            { authority: hex(list.authority), number: list.number, length: list.bytes.length },
+          ],
+        },
+      ]);
+      a.offer(false, list);
+      scene.lab.run(60 * SECOND);
+      expect([a.offers.length, a.parts.length]).toEqual([1, 1]);
+    },
+  );
 
-  test('to a neighbour that does not answer it is offered ever more rarely, and pushed a few times only', () => {
-    const scene = new Scene();
-    const a = new Neighbour(scene, 2);
-    scene.membership.offerRevocations(scene.list());
-    scene.lab.run(30 * SECOND);
-    expect(a.parts.length).toBe(6);
-    expect(a.offers.length).toBeLessThan(20);
-    const before = a.offers.length;
-    scene.lab.run(60 * SECOND);
-    expect(a.offers.length - before).toBe(12);
-  });
+  test(
+    'to a neighbour that does not answer it is offered ever more rarely, ' +
+      'and pushed a few times only',
+    () => {
+      const scene = new Scene();
+      const a = new Neighbour(scene, 2);
+      scene.membership.offerRevocations(scene.list());
+      scene.lab.run(30 * SECOND);
+      expect(a.parts.length).toBe(6);
+      expect(a.offers.length).toBeLessThan(20);
+      const before = a.offers.length;
+      scene.lab.run(60 * SECOND);
+      expect(a.offers.length - before).toBe(12);
+    },
+  );
 
   test('the longest is fetched in parts and offered on, and the one who had it is told', () => {
     const scene = new Scene();
-    const a = new Neighbour(scene, 2), b = new Neighbour(scene, 3);
+    const a = new Neighbour(scene, 2),
+      b = new Neighbour(scene, 3);
     const list = scene.list(REVOCATIONS_MAX);
     a.serves = list;
     a.offer(true, list);
@@ -203,7 +257,8 @@ describe('a list goes from neighbour to neighbour', () => {
 
   test('when two offer the same, the second is asked only when the first does not deliver', () => {
     const scene = new Scene();
-    const a = new Neighbour(scene, 2), b = new Neighbour(scene, 3);
+    const a = new Neighbour(scene, 2),
+      b = new Neighbour(scene, 3);
     const list = scene.list(700);
     b.serves = list;
     a.offer(true, list);
@@ -218,7 +273,8 @@ describe('a list goes from neighbour to neighbour', () => {
   test('one that is replaced while it is being fetched gives way to the newer', () => {
     const scene = new Scene();
     const a = new Neighbour(scene, 2);
-    const older = scene.list(700), newer = scene.list(10);
+    const older = scene.list(700),
+      newer = scene.list(10);
     a.offer(true, older);
     scene.lab.run(6 * MS);
     a.serves = newer;
@@ -230,29 +286,40 @@ describe('a list goes from neighbour to neighbour', () => {
     expect(a.parts.filter(({ number }) => number === older.number)).toEqual([]);
   });
 
-  test('an offer of what is held is answered, one that is an answer is not, and one of less is corrected', () => {
-    const scene = new Scene();
-    const older = scene.list(), list = scene.list();
-    scene.membership.offerRevocations(list);
-    const a = new Neighbour(scene, 2);
-    scene.lab.run(6 * MS);
-    expect(a.offers).toHaveLength(1);
-    a.offer(false, list);
-    a.offer(true, list);
-    scene.lab.run(SECOND);
-    expect(a.offers.map(({ asks }) => asks)).toEqual([true, false]);
-    a.offer(true, older);
-    scene.lab.run(SECOND);
-    expect(a.entries.at(-1)!.number).toBe(list.number);
-    expect(a.wants).toEqual([]);
-  });
+  test(
+    'an offer of what is held is answered, ' +
+      'one that is an answer is not, and one of less is corrected',
+    () => {
+      const scene = new Scene();
+      const older = scene.list(),
+        list = scene.list();
+      scene.membership.offerRevocations(list);
+      const a = new Neighbour(scene, 2);
+      scene.lab.run(6 * MS);
+      expect(a.offers).toHaveLength(1);
+      a.offer(false, list);
+      a.offer(true, list);
+      scene.lab.run(SECOND);
+      expect(a.offers.map(({ asks }) => asks)).toEqual([true, false]);
+      a.offer(true, older);
+      scene.lab.run(SECOND);
+      expect(a.entries.at(-1)!.number).toBe(list.number);
+      expect(a.wants).toEqual([]);
+    },
+  );
 
   test('two authorities have a list each, fetched one after the other', () => {
     const first = new SimAuthority(cheapPrimitives, new Rng(7));
     const second = new SimAuthority(cheapPrimitives, new Rng(8), first.authority.network);
     const scene = new Scene(second);
     const a = new Neighbour(scene, 2);
-    const lists = [scene.list(300), second.revoke(NOW_S, ...Array.from({ length: 300 }, (_, i) => second.issue(500 + i, `m${i}`)))];
+    const lists = [
+      scene.list(300),
+      second.revoke(
+        NOW_S,
+        ...Array.from({ length: 300 }, (_, i) => second.issue(500 + i, `m${i}`)),
+      ),
+    ];
     lists.sort((x, y) => (hex(x.authority) < hex(y.authority) ? -1 : 1));
     a.offer(true, ...lists);
     for (const list of lists) {
@@ -277,26 +344,34 @@ describe('a list goes from neighbour to neighbour', () => {
 });
 
 describe('a neighbour that lies', () => {
-  test('with the highest number and a list of its own making keeps nobody from the true one', () => {
-    for (const serials of [4, REVOCATIONS_MAX]) {
-      const scene = new Scene();
-      const liar = new Neighbour(scene, 2), friend = new Neighbour(scene, 3);
-      const list = scene.list(700);
-      liar.serves = forged(list, HIGHEST, serials);
-      friend.serves = list;
-      liar.offer(true, liar.serves);
-      friend.offer(true, list);
-      scene.lab.run(200 * MS);
-      expect(scene.held()).toBe(list.number);
-      expect(scene.drops.of(DropReason.revocationForged)).toBe(1);
-      // And the liar hears of the true one, whatever it said it had.
-      expect(liar.offers.at(-1)).toMatchObject({ asks: true, entries: [{ number: list.number }] });
-    }
-  });
+  test(
+    'with the highest number and a list of its ' + 'own making keeps nobody from the true one',
+    () => {
+      for (const serials of [4, REVOCATIONS_MAX]) {
+        const scene = new Scene();
+        const liar = new Neighbour(scene, 2),
+          friend = new Neighbour(scene, 3);
+        const list = scene.list(700);
+        liar.serves = forged(list, HIGHEST, serials);
+        friend.serves = list;
+        liar.offer(true, liar.serves);
+        friend.offer(true, list);
+        scene.lab.run(200 * MS);
+        expect(scene.held()).toBe(list.number);
+        expect(scene.drops.of(DropReason.revocationForged)).toBe(1);
+        // And the liar hears of the true one, whatever it said it had.
+        expect(liar.offers.at(-1)).toMatchObject({
+          asks: true,
+          entries: [{ number: list.number }],
+        });
+      }
+    },
+  );
 
   test('with the highest number and no list at all keeps nobody from the true one either', () => {
     const scene = new Scene();
-    const liar = new Neighbour(scene, 2), friend = new Neighbour(scene, 3);
+    const liar = new Neighbour(scene, 2),
+      friend = new Neighbour(scene, 3);
     const list = scene.list(700);
     friend.serves = list;
     liar.offer(true, forged(list, HIGHEST, REVOCATIONS_MAX));
@@ -310,7 +385,8 @@ describe('a neighbour that lies', () => {
 
   test('about the true number costs the wait for the other, no more', () => {
     const scene = new Scene();
-    const liar = new Neighbour(scene, 2), friend = new Neighbour(scene, 3);
+    const liar = new Neighbour(scene, 2),
+      friend = new Neighbour(scene, 3);
     const list = scene.list(700);
     liar.serves = { ...forged(list, list.number, 700) };
     friend.serves = list;
@@ -350,7 +426,8 @@ describe('a neighbour that lies', () => {
   test('with what is no list, or another list than it said, is counted as that', () => {
     const scene = new Scene();
     const list = scene.list(3);
-    const a = new Neighbour(scene, 2), b = new Neighbour(scene, 3);
+    const a = new Neighbour(scene, 2),
+      b = new Neighbour(scene, 3);
     a.part({ ...list, bytes: new Uint8Array(list.bytes.length) }, 0);
     b.part({ ...list, number: list.number + 1 }, 0);
     expect(scene.drops.snapshot()).toEqual({ revocationMalformed: 2 });
@@ -387,13 +464,29 @@ describe('a neighbour that lies', () => {
     const scene = new Scene();
     const rng = new Rng(11);
     const list = scene.list(400);
-    const a = new Neighbour(scene, 2), friend = new Neighbour(scene, 3);
+    const a = new Neighbour(scene, 2),
+      friend = new Neighbour(scene, 3);
     friend.serves = list;
     for (let i = 0; i < 3_000; i += 1) {
-      const body = new Uint8Array(rng.chance(0.5) ? 26 : revocationPartFrameBytes(list.bytes.length, rng.below(3)));
+      const body = new Uint8Array(
+        rng.chance(0.5) ? 26 : revocationPartFrameBytes(list.bytes.length, rng.below(3)),
+      );
       rng.fill(body);
       if (rng.chance(0.5)) body.set(list.authority, rng.below(2));
-      if (rng.chance(0.5)) body.set([0, 0, rng.below(256), rng.below(256), rng.below(256), rng.below(256), list.bytes.length >> 8, list.bytes.length & 0xff], 16 + rng.below(2));
+      if (rng.chance(0.5))
+        body.set(
+          [
+            0,
+            0,
+            rng.below(256),
+            rng.below(256),
+            rng.below(256),
+            rng.below(256),
+            list.bytes.length >> 8,
+            list.bytes.length & 0xff,
+          ],
+          16 + rng.below(2),
+        );
       a.frame(FRAME_REVOCATION_OFFER + rng.below(3), body);
       if (i % 100 === 0) scene.lab.run(10 * MS);
     }

@@ -1,5 +1,6 @@
 /**
- * Signed link state: who is believed, what a liar gets, and how nodes come back. Routers on virtual wires, with real keys.
+ * Signed link state: who is believed, what a liar gets, and how nodes come back. Routers on virtual
+ * wires, with real keys.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -11,12 +12,20 @@ import type { Primitives } from '../../../../src/core/crypto/primitives.ts';
 import { signAdvertisement } from '../../../../src/core/routing/signed-advertisement.ts';
 import { ROLE_CLIENT } from '../../../../src/core/wire/certificate.ts';
 import { DropReason, type DropCounters } from '../../../../src/core/wire/drop.ts';
-import { makeAdvertisement, SEQUENCE_MAX, type AdvertisedLink } from '../../../../src/core/wire/link-state.ts';
+import {
+  makeAdvertisement,
+  SEQUENCE_MAX,
+  type AdvertisedLink,
+} from '../../../../src/core/wire/link-state.ts';
 import { TEST_NOW_S, TestAuthority, WallClock } from './memberships.ts';
 import { connect, Lab, Station, Stranger } from './stations.ts';
 
 /** Ids of the cast. EVE is the neighbour that lies. */
-const A = 11, B = 12, C = 13, X = 30, EVE = 66;
+const A = 11,
+  B = 12,
+  C = 13,
+  X = 30,
+  EVE = 66;
 const NUMBER = TEST_NOW_S * 10_000;
 const LIFETIME_S = 1_000;
 
@@ -34,7 +43,12 @@ class Cast {
     },
   };
 
-  member(id: number, name = `n${id}`, identity: Identity = this.authority.issue(id, name), wall = this.wall): Membership {
+  member(
+    id: number,
+    name = `n${id}`,
+    identity: Identity = this.authority.issue(id, name),
+    wall = this.wall,
+  ): Membership {
     return this.authority.member(identity, wall, this.primitives);
   }
 
@@ -43,10 +57,19 @@ class Cast {
   }
 
   /** What `identity` says `ago` seconds ago, in any network it pleases. */
-  words(identity: Identity, sequence: number, { ago = 0, leaving = false, links = [] as AdvertisedLink[] } = {}): Uint8Array {
+  words(
+    identity: Identity,
+    sequence: number,
+    { ago = 0, leaving = false, links = [] as AdvertisedLink[] } = {},
+  ): Uint8Array {
     const wall = new WallClock(this.lab);
     wall.wrongBy = -ago * SECOND;
-    const { bytes } = signAdvertisement(this.authority.member(identity, wall), sequence, leaving, links);
+    const { bytes } = signAdvertisement(
+      this.authority.member(identity, wall),
+      sequence,
+      leaving,
+      links,
+    );
     this.shown.set(bytes, identity.certificate.bytes);
     return bytes;
   }
@@ -72,36 +95,45 @@ function besieged(): { cast: Cast; a: Station; eve: Stranger; x: Identity } {
 }
 
 describe('nodes of one network', () => {
-  test('believe what each other sign, call each other what the certificates say, and verify everything once', () => {
-    const cast = new Cast();
-    const stations = [A, B, C].map((id) => cast.station(id)) as [Station, Station, Station];
-    const [a, b, c] = stations;
-    connect(a, b);
-    connect(b, c);
-    connect(c, a);
-    cast.lab.run(3 * SECOND);
-    for (const station of stations) {
-      expect(station.known).toEqual([A, B, C]);
-      expect([A, B, C].map((id) => station.router.nameOf(id))).toEqual(['n11', 'n12', 'n13']);
-      expect([A, B, C].every((id) => station.router.reachable(id))).toBe(true);
-      expect(station.router.certificateOf(B)!.node).toBe(B);
-      expect(counted(station.drops)).toBe('{}');
-      const { verified, verifyFailed, accepted } = station.router.counters;
-      expect([verified, verifyFailed]).toEqual([accepted, 0]);
-    }
-    expect(a.router.certificateOf(99)).toBeNull();
-    const before = cast.verifications;
-    expect(before).toBe(stations.reduce((sum, { router }) => sum + router.counters.verified + router.records!.verified, 0));
+  test(
+    'believe what each other sign, ' +
+      'call each other what the certificates say, and verify everything once',
+    () => {
+      const cast = new Cast();
+      const stations = [A, B, C].map((id) => cast.station(id)) as [Station, Station, Station];
+      const [a, b, c] = stations;
+      connect(a, b);
+      connect(b, c);
+      connect(c, a);
+      cast.lab.run(3 * SECOND);
+      for (const station of stations) {
+        expect(station.known).toEqual([A, B, C]);
+        expect([A, B, C].map((id) => station.router.nameOf(id))).toEqual(['n11', 'n12', 'n13']);
+        expect([A, B, C].every((id) => station.router.reachable(id))).toBe(true);
+        expect(station.router.certificateOf(B)!.node).toBe(B);
+        expect(counted(station.drops)).toBe('{}');
+        const { verified, verifyFailed, accepted } = station.router.counters;
+        expect([verified, verifyFailed]).toEqual([accepted, 0]);
+      }
+      expect(a.router.certificateOf(99)).toBeNull();
+      const before = cast.verifications;
+      expect(before).toBe(
+        stations.reduce(
+          (sum, { router }) => sum + router.counters.verified + router.records!.verified,
+          0,
+        ),
+      );
 
-    // Over the ring most advertisements arrive twice; the second one is free.
-    cast.lab.run(3_000 * SECOND);
-    const news = cast.verifications - before;
-    const advertised = stations.reduce((sum, { router }) => sum + router.counters.advertised, 0);
-    expect(news).toBeGreaterThan(20);
-    // As many records as advertisements are renewed.
-    expect(cast.verifications).toBeLessThanOrEqual(4 * advertised);
-    expect(stations.every(({ known }) => known.length === 3)).toBe(true);
-  });
+      // Over the ring most advertisements arrive twice; the second one is free.
+      cast.lab.run(3_000 * SECOND);
+      const news = cast.verifications - before;
+      const advertised = stations.reduce((sum, { router }) => sum + router.counters.advertised, 0);
+      expect(news).toBeGreaterThan(20);
+      // As many records as advertisements are renewed.
+      expect(cast.verifications).toBeLessThanOrEqual(4 * advertised);
+      expect(stations.every(({ known }) => known.length === 3)).toBe(true);
+    },
+  );
 
   test('a full advertisement crosses', () => {
     const { cast, a, eve } = besieged();
@@ -119,7 +151,10 @@ describe('an advertisement is refused', () => {
     const plain = new Station(cast.lab, B, null);
     const peer = cast.stranger(plain, EVE);
     peer.say(cast.words(x, NUMBER));
-    for (const [station, stranger, number] of [[a, eve, 7], [plain, peer, NUMBER]] as const) {
+    for (const [station, stranger, number] of [
+      [a, eve, 7],
+      [plain, peer, NUMBER],
+    ] as const) {
       expect(station.drops.of(DropReason.linkStateUnsigned)).toBe(1);
       expect(station.known).toEqual([station.id]);
       cast.lab.run(SECOND);
@@ -163,16 +198,36 @@ describe('an advertisement is refused', () => {
 
   test('by somebody whose certificate does not count here', () => {
     const { cast, a, eve } = besieged();
-    const elsewhere = new TestAuthority('other', 5), second = new TestAuthority('net', 6, cast.authority);
+    const elsewhere = new TestAuthority('other', 5),
+      second = new TestAuthority('net', 6, cast.authority);
     const revoked = cast.authority.issue(X, 'x');
     expect(a.router.certificateOf(X)).toBeNull();
     const refused: [Identity, number, boolean][] = [
       [elsewhere.issue(X, 'x'), DropReason.certificateWrongNetwork, true],
       [second.issue(X, 'x'), DropReason.certificateUnknownAuthority, false],
-      [cast.authority.issue(X, 'x', { validity: { notBeforeS: TEST_NOW_S + 100, notAfterS: TEST_NOW_S + 200 } }), DropReason.certificateNotYetValid, false],
-      [cast.authority.issue(X, 'x', { validity: { notBeforeS: TEST_NOW_S - 100, notAfterS: TEST_NOW_S } }), DropReason.certificateExpired, false],
+      [
+        cast.authority.issue(X, 'x', {
+          validity: { notBeforeS: TEST_NOW_S + 100, notAfterS: TEST_NOW_S + 200 },
+        }),
+        DropReason.certificateNotYetValid,
+        false,
+      ],
+      [
+        cast.authority.issue(X, 'x', {
+          validity: { notBeforeS: TEST_NOW_S - 100, notAfterS: TEST_NOW_S },
+        }),
+        DropReason.certificateExpired,
+        false,
+      ],
       [cast.authority.issue(X, 'x', { roles: ROLE_CLIENT }), DropReason.certificateRole, true],
-      [{ ...revoked, certificate: { ...revoked.certificate, bytes: revoked.certificate.bytes.slice(1) } }, DropReason.certificateMalformed, true],
+      [
+        {
+          ...revoked,
+          certificate: { ...revoked.certificate, bytes: revoked.certificate.bytes.slice(1) },
+        },
+        DropReason.certificateMalformed,
+        true,
+      ],
     ];
     refused.forEach(([identity, reason, acknowledged], i) => {
       eve.say(cast.words(identity, NUMBER + i));
@@ -240,26 +295,32 @@ describe('a liar cannot bring back what is old', () => {
     }
   });
 
-  test('one who left stays away for as long as its old words would count, and may return by itself', () => {
-    const { cast, a, eve, x } = besieged();
-    const old = cast.words(x, NUMBER, { ago: -290, links: [to(A)] });
-    eve.say(old);
-    eve.say(cast.words(x, NUMBER + 1, { leaving: true }), 1);
-    expect(a.router.knows(X)).toBe(true);
-    cast.lab.run(11 * SECOND);
-    expect(a.router.knows(X)).toBe(false);
-    expect(a.router.sortedRecords().map(({ advertisement }) => advertisement.origin)).toEqual([A]);
-    for (let i = 0; i < 140; i += 1) {
-      eve.say(old, 0xffff);
-      cast.lab.run(10 * SECOND);
-      expect(a.router.resolve('x'), `${i}`).toBeNull();
-    }
-    eve.say(cast.words(x, NUMBER + 2, { links: [to(A)] }));
-    eve.say(cast.words(x, NUMBER + 3, { leaving: true }));
-    eve.say(cast.words(x, NUMBER + 4, { links: [to(A)] }));
-    expect(a.router.resolve('x')).toBe(X);
-    expect(a.router.knows(X)).toBe(true);
-  });
+  test(
+    'one who left stays away for as long as its old words would count, ' +
+      'and may return by itself',
+    () => {
+      const { cast, a, eve, x } = besieged();
+      const old = cast.words(x, NUMBER, { ago: -290, links: [to(A)] });
+      eve.say(old);
+      eve.say(cast.words(x, NUMBER + 1, { leaving: true }), 1);
+      expect(a.router.knows(X)).toBe(true);
+      cast.lab.run(11 * SECOND);
+      expect(a.router.knows(X)).toBe(false);
+      expect(a.router.sortedRecords().map(({ advertisement }) => advertisement.origin)).toEqual([
+        A,
+      ]);
+      for (let i = 0; i < 140; i += 1) {
+        eve.say(old, 0xffff);
+        cast.lab.run(10 * SECOND);
+        expect(a.router.resolve('x'), `${i}`).toBeNull();
+      }
+      eve.say(cast.words(x, NUMBER + 2, { links: [to(A)] }));
+      eve.say(cast.words(x, NUMBER + 3, { leaving: true }));
+      eve.say(cast.words(x, NUMBER + 4, { links: [to(A)] }));
+      expect(a.router.resolve('x')).toBe(X);
+      expect(a.router.knows(X)).toBe(true);
+    },
+  );
 });
 
 describe('a certificate that ends', () => {
@@ -282,7 +343,9 @@ describe('a certificate that ends', () => {
 
   test('by time does so within a second or two', () => {
     const { cast, a, eve } = besieged();
-    const x = cast.authority.issue(X, 'x', { validity: { notBeforeS: TEST_NOW_S, notAfterS: TEST_NOW_S + 60 } });
+    const x = cast.authority.issue(X, 'x', {
+      validity: { notBeforeS: TEST_NOW_S, notAfterS: TEST_NOW_S + 60 },
+    });
     const said = cast.words(x, NUMBER);
     eve.say(said);
     cast.lab.run(57 * SECOND);
@@ -295,7 +358,8 @@ describe('a certificate that ends', () => {
 
   test('of ours, replaced, is shown to all', () => {
     const cast = new Cast();
-    const a = cast.station(A), b = cast.station(B);
+    const a = cast.station(A),
+      b = cast.station(B);
     connect(a, b);
     cast.lab.run(SECOND);
     const renewed = cast.authority.issue(A, 'renamed');
@@ -305,30 +369,36 @@ describe('a certificate that ends', () => {
     expect(b.router.resolve('renamed')).toBe(A);
   });
 
-  test('for a while only, because a clock went wrong, is believed again soon after it is right', () => {
-    const cast = new Cast();
-    const wall = new WallClock(cast.lab);
-    const a = cast.station(A), c = cast.station(C);
-    const b = new Station(cast.lab, B, cast.member(B, 'n12', undefined, wall));
-    connect(a, b);
-    connect(b, c);
-    cast.lab.run(SECOND);
-    expect(b.known).toEqual([A, B, C]);
-    wall.wrongBy = 10 * 365 * 86_400 * SECOND;
-    cast.lab.run(100 * SECOND);
-    expect(b.known).toEqual([B]);
-    wall.wrongBy = 0;
-    cast.lab.run(12 * SECOND);
-    expect(b.known).toEqual([A, B, C]);
-    expect(a.router.reachable(C)).toBe(true);
-  });
+  test(
+    'for a while only, because a clock went wrong, ' + 'is believed again soon after it is right',
+    () => {
+      const cast = new Cast();
+      const wall = new WallClock(cast.lab);
+      const a = cast.station(A),
+        c = cast.station(C);
+      const b = new Station(cast.lab, B, cast.member(B, 'n12', undefined, wall));
+      connect(a, b);
+      connect(b, c);
+      cast.lab.run(SECOND);
+      expect(b.known).toEqual([A, B, C]);
+      wall.wrongBy = 10 * 365 * 86_400 * SECOND;
+      cast.lab.run(100 * SECOND);
+      expect(b.known).toEqual([B]);
+      wall.wrongBy = 0;
+      cast.lab.run(12 * SECOND);
+      expect(b.known).toEqual([A, B, C]);
+      expect(a.router.reachable(C)).toBe(true);
+    },
+  );
 });
 
 describe('credentials that arrive later', () => {
   test('make good what was refused, and what is refused holds nothing else up', () => {
     const cast = new Cast();
     const second = new TestAuthority('net', 6, cast.authority);
-    const wide = cast.authority.member(cast.authority.issue(A, 'a'), cast.wall, cast.primitives, [second]);
+    const wide = cast.authority.member(cast.authority.issue(A, 'a'), cast.wall, cast.primitives, [
+      second,
+    ]);
     const a = new Station(cast.lab, A, wide);
     const feeder = cast.stranger(a, EVE);
     // More than may be under way at once, all of them nothing to B.
@@ -352,33 +422,41 @@ describe('credentials that arrive later', () => {
 });
 
 describe('our own number', () => {
-  test('is not moved by claims in lists, acknowledgements or forgeries, and they do not keep us silent', () => {
-    const cast = new Cast();
-    const a = cast.station(A);
-    const eve = cast.stranger(a, EVE);
-    const number = a.router.database.sequence(A);
-    expect(number).toBe(NUMBER + 1);
-    const huge = SEQUENCE_MAX - 1_000_000_000;
-    eve.list([{ origin: A, sequence: huge }]);
-    eve.acknowledge([{ origin: A, sequence: huge }]);
-    const forger = { ...cast.authority.issue(A, 'a'), signing: cast.authority.issue(A, 'a').signing };
-    eve.say(cast.words(forger, huge));
-    expect(a.drops.of(DropReason.linkStateForged)).toBe(1);
-    cast.lab.run(SECOND);
-    // Its links changed (Eve is there now), so there was one more, and Eve got it.
-    const now = a.router.database.sequence(A);
-    expect(now).toBeLessThan(NUMBER + 5);
-    expect(eve.numbersOf(A)).toContain(now);
-    eve.list([{ origin: A, sequence: huge }]);
-    const heard = eve.heard.length;
-    cast.lab.run(5 * SECOND);
-    expect(eve.heard.length).toBeGreaterThan(heard);
-    expect(a.router.database.sequence(A)).toBe(now);
-  });
+  test(
+    'is not moved by claims in lists, ' +
+      'acknowledgements or forgeries, and they do not keep us silent',
+    () => {
+      const cast = new Cast();
+      const a = cast.station(A);
+      const eve = cast.stranger(a, EVE);
+      const number = a.router.database.sequence(A);
+      expect(number).toBe(NUMBER + 1);
+      const huge = SEQUENCE_MAX - 1_000_000_000;
+      eve.list([{ origin: A, sequence: huge }]);
+      eve.acknowledge([{ origin: A, sequence: huge }]);
+      const forger = {
+        ...cast.authority.issue(A, 'a'),
+        signing: cast.authority.issue(A, 'a').signing,
+      };
+      eve.say(cast.words(forger, huge));
+      expect(a.drops.of(DropReason.linkStateForged)).toBe(1);
+      cast.lab.run(SECOND);
+      // Its links changed (Eve is there now), so there was one more, and Eve got it.
+      const now = a.router.database.sequence(A);
+      expect(now).toBeLessThan(NUMBER + 5);
+      expect(eve.numbersOf(A)).toContain(now);
+      eve.list([{ origin: A, sequence: huge }]);
+      const heard = eve.heard.length;
+      cast.lab.run(5 * SECOND);
+      expect(eve.heard.length).toBeGreaterThan(heard);
+      expect(a.router.database.sequence(A)).toBe(now);
+    },
+  );
 
   test('of a restarted node is ahead by itself', () => {
     const cast = new Cast();
-    const a = cast.station(A), b = cast.station(B);
+    const a = cast.station(A),
+      b = cast.station(B);
     const identity = memberOf(a).identity;
     connect(a, b);
     cast.lab.run(10 * SECOND);
@@ -388,14 +466,21 @@ describe('our own number', () => {
     const again = new Station(cast.lab, A, cast.member(A, 'n11', identity), 99);
     connect(again, b);
     cast.lab.run(SECOND);
-    expect(b.router.database.get(A)!.advertisement.bytes).toEqual(again.router.database.get(A)!.advertisement.bytes);
+    expect(b.router.database.get(A)!.advertisement.bytes).toEqual(
+      again.router.database.get(A)!.advertisement.bytes,
+    );
     expect(b.router.reachable(A)).toBe(true);
     expect(counted(b.drops)).toBe('{}');
   });
 
-  test.each([['100 s', 100], ['15 minutes', 900]])('of a node restarted with a clock %s back jumps above its earlier run', (_what, back) => {
+  test.each([
+    ['100 s', 100],
+    ['15 minutes', 900],
+  ])('of a node restarted with a clock %s back jumps above its earlier run', (_what, back) => {
     const cast = new Cast();
-    const a = cast.station(A), b = cast.station(B), c = cast.station(C);
+    const a = cast.station(A),
+      b = cast.station(B),
+      c = cast.station(C);
     const identity = memberOf(a).identity;
     connect(a, b);
     connect(b, c);
@@ -431,7 +516,8 @@ describe('our own number', () => {
     expect(a.router.database.get(A)!.advertisement.leaving).toBe(false);
     expect(eve.numbersOf(A)).toContain(a.router.database.sequence(A));
     // What is older than ours says nothing new, and costs nothing.
-    const before = cast.verifications, last = a.router.database.sequence(A);
+    const before = cast.verifications,
+      last = a.router.database.sequence(A);
     eve.say(cast.words(identity, mine, { links: [to(C)] }));
     cast.lab.run(SECOND);
     expect([cast.verifications, a.router.database.sequence(A)]).toEqual([before, last]);
@@ -477,7 +563,8 @@ describe('the budget', () => {
     other.say(cast.words(y, NUMBER));
     expect(a.known).toEqual([A, X + 1]);
 
-    // The same words again, a moment later, as a neighbour that got no answer would say them; a new link is no new budget.
+    // The same words again, a moment later, as a neighbour that got no answer would say them; a new
+    // link is no new budget.
     a.router.onLinkState(eve.link, false);
     a.router.onLinkState(eve.link, true);
     for (let i = 0; i < 200; i += 1) eve.say(forged);
@@ -492,14 +579,18 @@ describe('the budget', () => {
     const cast = new Cast();
     const a = cast.station(A);
     const eve = cast.stranger(a, EVE);
-    for (const word of Array.from({ length: 300 }, (_, i) => cast.words(cast.authority.issue(1_000 + i, `p${i}`), NUMBER))) eve.say(word);
+    for (const word of Array.from({ length: 300 }, (_, i) =>
+      cast.words(cast.authority.issue(1_000 + i, `p${i}`), NUMBER),
+    ))
+      eve.say(word);
     expect(a.router.database.size).toBe(301);
     expect(a.drops.of(DropReason.linkStateOverBudget)).toBe(0);
   });
 
   test('a full table costs no verification', () => {
     const { cast, a, eve } = besieged();
-    for (let i = 0; a.router.database.size < 1_000; i += 1) a.router.database.install(makeAdvertisement(1_000 + i, 1, false, '', []), 0, 1e12);
+    for (let i = 0; a.router.database.size < 1_000; i += 1)
+      a.router.database.install(makeAdvertisement(1_000 + i, 1, false, '', []), 0, 1e12);
     eve.say(cast.words(cast.authority.issue(X, 'x'), NUMBER));
     expect(counted(a.drops)).toBe('{"linkStateTableFull":1}');
     expect(cast.verifications).toBe(0);

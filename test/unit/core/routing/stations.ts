@@ -1,21 +1,43 @@
 /**
- * Routers without daemons around them: virtual time, wires of 1 ms that lose nothing, and a neighbour that says whatever a test
- * wants and writes down what it is told.
+ * Routers without daemons around them: virtual time, wires of 1 ms that lose nothing, and a
+ * neighbour that says whatever a test wants and writes down what it is told.
  */
 
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { putU16 } from '../../../../src/core/base/bytes.ts';
 import { nullLog } from '../../../../src/core/base/log.ts';
-import { MILLISECOND, SECOND, Timer, type Clock, type Micros } from '../../../../src/core/base/time.ts';
+import {
+  MILLISECOND,
+  SECOND,
+  Timer,
+  type Clock,
+  type Micros,
+} from '../../../../src/core/base/time.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import type { Membership } from '../../../../src/core/crypto/membership.ts';
 import type { Link } from '../../../../src/core/link/link.ts';
 import type { LinkTable } from '../../../../src/core/link/link-table.ts';
 import { LinkStateRouter } from '../../../../src/core/routing/link-state-router.ts';
 import { DropCounters } from '../../../../src/core/wire/drop.ts';
-import { FRAME_CERTIFICATE, FRAME_DIGEST, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, FRAME_RECORD, FRAME_RECORD_ACK } from '../../../../src/core/wire/frames.ts';
 import {
-  CONTROL_CHECK_BYTES, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+  FRAME_CERTIFICATE,
+  FRAME_DIGEST,
+  FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK,
+  FRAME_RECORD,
+  FRAME_RECORD_ACK,
+} from '../../../../src/core/wire/frames.ts';
+import {
+  CONTROL_CHECK_BYTES,
+  decodeAdvertisement,
+  DIGEST_HEAD_BYTES,
+  DIGEST_LAST,
+  LIFETIME_BYTES,
+  putControlCheck,
+  putVersionEntry,
+  VERSION_ENTRY_BYTES,
+  versionEntryOrigin,
+  versionEntrySequence,
   type Advertisement,
 } from '../../../../src/core/wire/link-state.ts';
 import { decodeRecord, type SignedRecord } from '../../../../src/core/wire/record.ts';
@@ -57,7 +79,12 @@ class WireEnd {
   readonly #lab: Lab;
   readonly #onFrame: (type: number, bytes: Uint8Array) => void;
 
-  constructor(lab: Lab, node: number, slot: number, onFrame: (type: number, bytes: Uint8Array) => void) {
+  constructor(
+    lab: Lab,
+    node: number,
+    slot: number,
+    onFrame: (type: number, bytes: Uint8Array) => void,
+  ) {
     this.#lab = lab;
     this.node = node;
     this.slot = slot;
@@ -75,7 +102,9 @@ class WireEnd {
   control(type: number, bytes: number): number {
     const buffer = new Uint8Array(bytes);
     this.channel = { buffer, version: 3 };
-    this.#lab.after(LATENCY, () => { if (this.up) this.#onFrame(type, buffer); });
+    this.#lab.after(LATENCY, () => {
+      if (this.up) this.#onFrame(type, buffer);
+    });
     return 0;
   }
 }
@@ -95,11 +124,49 @@ export class Station {
     this.lab = lab;
     this.id = id;
     this.membership = membership;
-    const table = { all: () => this.ends.values(), of: (node: number) => this.ends.find((end) => end.node === node), at: (slot: number) => this.ends[slot] ?? null };
-    const facts = { wire: SEALED_WIRE_VERSIONS, release: { major: 1, minor: 2, patch: 3 }, capabilities: 0, instance: 1_000 + seed, started: 7 };
+    const table = {
+      all: () => this.ends.values(),
+      of: (node: number) => this.ends.find((end) => end.node === node),
+      at: (slot: number) => this.ends[slot] ?? null,
+    };
+    const facts = {
+      wire: SEALED_WIRE_VERSIONS,
+      release: { major: 1, minor: 2, patch: 3 },
+      capabilities: 0,
+      instance: 1_000 + seed,
+      started: 7,
+    };
     this.router = new LinkStateRouter(
-      { id, name: `plain-${id}`, metric: 'hops', advertisementRefreshUs: 300 * SECOND, advertisementLifetimeUs: 1_000 * SECOND, keyRotationUs: 600 * SECOND, limits: { nodes: 1_000 } },
-      { facts, statement: () => ({ instance: facts.instance, epoch: this.epoch, key: new Uint8Array(32).fill(seed) }), onNodeRecord: (node, record) => { this.records.push([node, record?.node.epoch ?? null]); }, clock: lab, stopwatch: lab, timers: lab.timers, rng: new Rng(seed), log: nullLog, drops: this.drops, membership, onRoutes: () => {}, onRestart: () => {}, onOvertaken: () => {} },
+      {
+        id,
+        name: `plain-${id}`,
+        metric: 'hops',
+        advertisementRefreshUs: 300 * SECOND,
+        advertisementLifetimeUs: 1_000 * SECOND,
+        keyRotationUs: 600 * SECOND,
+        limits: { nodes: 1_000 },
+      },
+      {
+        facts,
+        statement: () => ({
+          instance: facts.instance,
+          epoch: this.epoch,
+          key: new Uint8Array(32).fill(seed),
+        }),
+        onNodeRecord: (node, record) => {
+          this.records.push([node, record?.node.epoch ?? null]);
+        },
+        clock: lab,
+        stopwatch: lab,
+        timers: lab.timers,
+        rng: new Rng(seed),
+        log: nullLog,
+        drops: this.drops,
+        membership,
+        onRoutes: () => {},
+        onRestart: () => {},
+        onOvertaken: () => {},
+      },
       table as unknown as LinkTable,
     );
     this.router.start();
@@ -129,24 +196,37 @@ export class Station {
 
   /** Origins held, ours included. */
   get known(): number[] {
-    return [...this.router.database.records()].map(({ advertisement }) => advertisement.origin).sort((a, b) => a - b);
+    return [...this.router.database.records()]
+      .map(({ advertisement }) => advertisement.origin)
+      .sort((a, b) => a - b);
   }
 }
 
 export function connect(a: Station, b: Station): void {
-  const toB: Link = a.link(b.id, (type, bytes) => b.router.onControl(toA, type, bytes, 0, bytes.length));
-  const toA: Link = b.link(a.id, (type, bytes) => a.router.onControl(toB, type, bytes, 0, bytes.length));
+  const toB: Link = a.link(b.id, (type, bytes) =>
+    b.router.onControl(toA, type, bytes, 0, bytes.length),
+  );
+  const toA: Link = b.link(a.id, (type, bytes) =>
+    a.router.onControl(toB, type, bytes, 0, bytes.length),
+  );
   a.router.onLinkState(toB, true);
   b.router.onLinkState(toA, true);
 }
 
-export interface Version { readonly origin: number; readonly sequence: number }
+export interface Version {
+  readonly origin: number;
+  readonly sequence: number;
+}
 
 /** A neighbour of `station` in the hands of the test. It acknowledges nothing by itself. */
 export class Stranger {
   readonly station: Station;
   readonly link: Link;
-  readonly heard: { readonly at: Micros; readonly lifetime: number; readonly advertisement: Advertisement }[] = [];
+  readonly heard: {
+    readonly at: Micros;
+    readonly lifetime: number;
+    readonly advertisement: Advertisement;
+  }[] = [];
   readonly acked: Version[] = [];
   readonly listed: Version[] = [];
   readonly records: SignedRecord[] = [];
@@ -156,7 +236,11 @@ export class Stranger {
   readonly #certificateOf: (advertisement: Uint8Array) => Uint8Array | null;
 
   /** `certificateOf`: what it shows before it says something; null: nothing. */
-  constructor(station: Station, id: number, certificateOf: (advertisement: Uint8Array) => Uint8Array | null = () => null) {
+  constructor(
+    station: Station,
+    id: number,
+    certificateOf: (advertisement: Uint8Array) => Uint8Array | null = () => null,
+  ) {
     this.station = station;
     this.#certificateOf = certificateOf;
     this.link = station.link(id, (type, bytes) => this.#onFrame(type, bytes));
@@ -186,7 +270,9 @@ export class Stranger {
   }
 
   list(versions: readonly Version[]): void {
-    const frame = new Uint8Array(DIGEST_HEAD_BYTES + versions.length * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES);
+    const frame = new Uint8Array(
+      DIGEST_HEAD_BYTES + versions.length * VERSION_ENTRY_BYTES + CONTROL_CHECK_BYTES,
+    );
     frame[0] = DIGEST_LAST;
     let at = DIGEST_HEAD_BYTES;
     for (const { origin, sequence } of versions) at = putVersionEntry(frame, at, origin, sequence);
@@ -202,7 +288,9 @@ export class Stranger {
 
   /** Numbers heard of `origin`, in order. */
   numbersOf(origin: number): number[] {
-    return this.heard.filter(({ advertisement }) => advertisement.origin === origin).map(({ advertisement }) => advertisement.sequence);
+    return this.heard
+      .filter(({ advertisement }) => advertisement.origin === origin)
+      .map(({ advertisement }) => advertisement.sequence);
   }
 
   hasAck(origin: number, sequence: number): boolean {
@@ -218,8 +306,13 @@ export class Stranger {
     const end = bytes.length - CONTROL_CHECK_BYTES;
     if (type === FRAME_LINK_STATE) {
       const advertisement = decodeAdvertisement(bytes, LIFETIME_BYTES, end);
-      if (typeof advertisement === 'number') throw new Error(`a router sent what is no advertisement: ${advertisement}`);
-      this.heard.push({ at: this.station.lab.now(), lifetime: bytes[0]! * 256 + bytes[1]!, advertisement });
+      if (typeof advertisement === 'number')
+        throw new Error(`a router sent what is no advertisement: ${advertisement}`);
+      this.heard.push({
+        at: this.station.lab.now(),
+        lifetime: bytes[0]! * 256 + bytes[1]!,
+        advertisement,
+      });
       return;
     }
     if (type === FRAME_CERTIFICATE) this.certificates += 1;
@@ -227,6 +320,14 @@ export class Stranger {
     if (type === FRAME_RECORD_ACK) this.recordAcks.push(end);
     if (type !== FRAME_DIGEST && type !== FRAME_LINK_STATE_ACK) return;
     const into = type === FRAME_DIGEST ? this.listed : this.acked;
-    for (let at = type === FRAME_DIGEST ? DIGEST_HEAD_BYTES : 0; at < end; at += VERSION_ENTRY_BYTES) into.push({ origin: versionEntryOrigin(bytes, at), sequence: versionEntrySequence(bytes, at) });
+    for (
+      let at = type === FRAME_DIGEST ? DIGEST_HEAD_BYTES : 0;
+      at < end;
+      at += VERSION_ENTRY_BYTES
+    )
+      into.push({
+        origin: versionEntryOrigin(bytes, at),
+        sequence: versionEntrySequence(bytes, at),
+      });
   }
 }

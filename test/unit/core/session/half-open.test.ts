@@ -47,7 +47,9 @@ describe('a flood of made-up sources', () => {
 
   test('gives way to what comes on other links, up to equal parts', () => {
     const scene = flooded();
-    const taken = Array.from({ length: 100 }, (_, i) => scene.syn(claimed(8, 5_000 + i))).filter((what) => what === 'in').length;
+    const taken = Array.from({ length: 100 }, (_, i) => scene.syn(claimed(8, 5_000 + i))).filter(
+      (what) => what === 'in',
+    ).length;
     expect(taken).toBeGreaterThanOrEqual(BACKLOG / 2 - 1);
     expect(scene.table.size).toBe(BACKLOG);
   });
@@ -63,7 +65,9 @@ describe('whoever has many places', () => {
   test('has no more than one source may, proved or claimed', () => {
     const scene = new Scene();
     for (const origin of [proved(1), claimed(7, 1)]) {
-      const taken = Array.from({ length: 200 }, () => scene.syn(origin)).filter((what) => what === 'in').length;
+      const taken = Array.from({ length: 200 }, () => scene.syn(origin)).filter(
+        (what) => what === 'in',
+      ).length;
       expect(taken).toBe(HALF_OPEN_PER_SOURCE_MAX);
     }
   });

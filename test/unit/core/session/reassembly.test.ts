@@ -32,15 +32,38 @@ class Bench {
   }
 
   /** Piece `index` of `bytes`. */
-  piece(source: number, message: number, bytes: Uint8Array, index: number, origin: Partial<Origin> = {}): Uint8Array | null {
+  piece(
+    source: number,
+    message: number,
+    bytes: Uint8Array,
+    index: number,
+    origin: Partial<Origin> = {},
+  ): Uint8Array | null {
     const start = index * FRAGMENT_BYTES;
     const end = Math.min(bytes.length, start + FRAGMENT_BYTES);
     const from = { authenticated: false, via: 1, source, ...origin };
-    return this.reassembly.onPiece(`${from.authenticated} ${source} ${message}`, from, index, Math.ceil(bytes.length / FRAGMENT_BYTES), FRAGMENT_BYTES, bytes, start, end);
+    return this.reassembly.onPiece(
+      `${from.authenticated} ${source} ${message}`,
+      from,
+      index,
+      Math.ceil(bytes.length / FRAGMENT_BYTES),
+      FRAGMENT_BYTES,
+      bytes,
+      start,
+      end,
+    );
   }
 
-  /** All of `bytes` but for the last piece, each behind `between`; then whether that makes it whole. */
-  arrives(source: number, message: number, bytes: Uint8Array, origin: Partial<Origin>, between: () => void): boolean {
+  /**
+   * All of `bytes` but for the last piece, each behind `between`; then whether that makes it whole.
+   */
+  arrives(
+    source: number,
+    message: number,
+    bytes: Uint8Array,
+    origin: Partial<Origin>,
+    between: () => void,
+  ): boolean {
     const count = Math.ceil(bytes.length / FRAGMENT_BYTES);
     for (let index = 0; index < count - 1; index += 1) {
       between();
@@ -52,7 +75,8 @@ class Bench {
 }
 
 const MIB = 1024 * 1024;
-const LONG = pattern(65_536), SHORT = pattern(3_000);
+const LONG = pattern(65_536),
+  SHORT = pattern(3_000);
 
 describe('reassembly', () => {
   test('gives the message once its last piece is in, in whatever order', () => {
@@ -60,7 +84,9 @@ describe('reassembly', () => {
     const bench = new Bench();
     for (let i = 0; i < 200; i += 1) {
       const bytes = pattern(FRAGMENT_BYTES + 1 + rng.below(65_536 - FRAGMENT_BYTES), i);
-      const order = rng.shuffle(Array.from({ length: Math.ceil(bytes.length / FRAGMENT_BYTES) }, (_, k) => k));
+      const order = rng.shuffle(
+        Array.from({ length: Math.ceil(bytes.length / FRAGMENT_BYTES) }, (_, k) => k),
+      );
       order.forEach((index, at) => {
         const whole = bench.piece(7, i, bytes, index);
         if (at < order.length - 1) expect(whole).toBeNull();
@@ -132,10 +158,21 @@ describe('reassembly', () => {
   const floods: Record<string, (i: number) => Origin> = {
     'made-up sources by another link': (i) => ({ authenticated: false, via: 2, source: 100 + i }),
     'made-up sources by the same link': (i) => ({ authenticated: false, via: 1, source: 100 + i }),
-    'three sources by the same link': (i) => ({ authenticated: false, via: 1, source: 100 + (i % 3) }),
-    'the claimed name of the honest one by another link': () => ({ authenticated: false, via: 2, source: 9 }),
+    'three sources by the same link': (i) => ({
+      authenticated: false,
+      via: 1,
+      source: 100 + (i % 3),
+    }),
+    'the claimed name of the honest one by another link': () => ({
+      authenticated: false,
+      via: 2,
+      source: 9,
+    }),
     'three proved sources': (i) => ({ authenticated: true, via: 0, source: 100 + (i % 3) }),
-    'twenty proved sources and four links at once': (i) => (i % 2 === 0 ? { authenticated: true, via: 0, source: 100 + (i % 40) } : { authenticated: false, via: 2 + (i % 8), source: 1_000 + i }),
+    'twenty proved sources and four links at once': (i) =>
+      i % 2 === 0
+        ? { authenticated: true, via: 0, source: 100 + (i % 40) }
+        : { authenticated: false, via: 2 + (i % 8), source: 1_000 + i },
   };
   const honest: Record<string, Origin> = {
     'a claimed source': { authenticated: false, via: 1, source: 9 },
@@ -158,7 +195,10 @@ describe('reassembly', () => {
       expect(bench.reassembly.bytes).toBeGreaterThan(2 * MIB);
       for (let message = 0; message < 6; message += 1) {
         const bytes = [LONG, SHORT, pattern(20_000)][message % 3]!;
-        expect(bench.arrives(origin.source, message, bytes, origin, flood(10)), `message ${message}`).toBe(true);
+        expect(
+          bench.arrives(origin.source, message, bytes, origin, flood(10)),
+          `message ${message}`,
+        ).toBe(true);
       }
       bench.advance(bench.now + 2 * REASSEMBLY_TIMEOUT);
       expect([bench.reassembly.bytes, bench.reassembly.messages]).toEqual([0, 0]);
@@ -166,14 +206,23 @@ describe('reassembly', () => {
   });
 
   test('whatever comes in whatever order, what is counted as held is what is held', () => {
-    const rng = new Rng(5), bench = new Bench(200_000);
+    const rng = new Rng(5),
+      bench = new Bench(200_000);
     for (let i = 0; i < 50_000; i += 1) {
       const origin = { authenticated: rng.chance(0.5), via: rng.below(3) };
-      bench.piece(rng.below(12), rng.below(30), LONG.subarray(0, FRAGMENT_BYTES * (2 + rng.below(40))), rng.below(2), origin);
+      bench.piece(
+        rng.below(12),
+        rng.below(30),
+        LONG.subarray(0, FRAGMENT_BYTES * (2 + rng.below(40))),
+        rng.below(2),
+        origin,
+      );
       expect(bench.reassembly.bytes).toBeLessThanOrEqual(200_000);
       if (rng.below(50) === 0) bench.advance(bench.now + SECOND / 2);
     }
     bench.advance(bench.now + 2 * REASSEMBLY_TIMEOUT);
-    expect([bench.reassembly.bytes, bench.reassembly.messages, bench.timers.size]).toEqual([0, 0, 0]);
+    expect([bench.reassembly.bytes, bench.reassembly.messages, bench.timers.size]).toEqual([
+      0, 0, 0,
+    ]);
   });
 });

@@ -1,4 +1,6 @@
-/** Signed statements as bytes and text: one encoding for one content, and WIRE.md section 11 agrees. */
+/**
+ * Signed statements as bytes and text: one encoding for one content, and WIRE.md section 11 agrees.
+ */
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -14,13 +16,37 @@ const key = (): Uint8Array => randomBytes(rng, 32);
 const signature = randomBytes(rng, 64);
 const signed = (body: Uint8Array): Uint8Array => Uint8Array.of(...body, ...signature);
 
-const AUTHORITY = { name: 'lab', network: key(), signingKey: key(), notBeforeS: 1_000, notAfterS: 0xffff_ffff_ffff };
+const AUTHORITY = {
+  name: 'lab',
+  network: key(),
+  signingKey: key(),
+  notBeforeS: 1_000,
+  notAfterS: 0xffff_ffff_ffff,
+};
 const REQUEST = { name: 'n', node: 0x0a000001, signingKey: key(), exchangeKey: key(), groups: [] };
 const CERTIFICATE = {
-  ...REQUEST, name: 'a'.repeat(63), network: key(), authority: randomBytes(rng, 16), serial: '00000000000000ff', roles: 3, notBeforeS: 1_700_000_000, notAfterS: 1_800_000_000,
+  ...REQUEST,
+  name: 'a'.repeat(63),
+  network: key(),
+  authority: randomBytes(rng, 16),
+  serial: '00000000000000ff',
+  roles: 3,
+  notBeforeS: 1_700_000_000,
+  notAfterS: 1_800_000_000,
 };
-const LIST = { network: key(), authority: randomBytes(rng, 16), number: 7, issuedS: 99, serials: ['0000000000000001', '00ff000000000000', 'ffffffffffffffff'], subjects: [] };
-const SUBJECTS = [{ subject: '0'.repeat(24), untilS: 0 }, { subject: `${'0'.repeat(23)}1`, untilS: 7 }, { subject: 'f'.repeat(24), untilS: 0xffff_ffff_ffff }];
+const LIST = {
+  network: key(),
+  authority: randomBytes(rng, 16),
+  number: 7,
+  issuedS: 99,
+  serials: ['0000000000000001', '00ff000000000000', 'ffffffffffffffff'],
+  subjects: [],
+};
+const SUBJECTS = [
+  { subject: '0'.repeat(24), untilS: 0 },
+  { subject: `${'0'.repeat(23)}1`, untilS: 7 },
+  { subject: 'f'.repeat(24), untilS: 0xffff_ffff_ffff },
+];
 
 /** As many characters as groups may have. */
 const MOST_GROUPS = ['a', 'b.c_d-e', `x${'y'.repeat(44)}`];
@@ -35,26 +61,67 @@ interface Codec {
 }
 
 const CODECS: readonly Codec[] = [
-  { name: 'authority', bytes: signed(wire.encodeAuthority(AUTHORITY)), fields: AUTHORITY, decode: wire.decodeAuthority, again: wire.encodeAuthority },
-  { name: 'request', bytes: signed(wire.encodeRequest(REQUEST)), fields: REQUEST, decode: wire.decodeRequest, again: wire.encodeRequest },
-  { name: 'certificate', bytes: signed(wire.encodeCertificate(CERTIFICATE)), fields: CERTIFICATE, decode: wire.decodeCertificate, again: wire.encodeCertificate },
-  { name: 'request with groups', bytes: signed(wire.encodeRequest({ ...REQUEST, groups: ['ops'] })), fields: { ...REQUEST, groups: ['ops'] }, decode: wire.decodeRequest, again: wire.encodeRequest },
   {
-    name: 'certificate with groups', bytes: signed(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS })), fields: { ...CERTIFICATE, groups: MOST_GROUPS },
-    decode: wire.decodeCertificate, again: wire.encodeCertificate,
+    name: 'authority',
+    bytes: signed(wire.encodeAuthority(AUTHORITY)),
+    fields: AUTHORITY,
+    decode: wire.decodeAuthority,
+    again: wire.encodeAuthority,
   },
-  { name: 'revocation list', bytes: signed(wire.encodeRevocations(LIST)), fields: LIST, decode: wire.decodeRevocations, again: wire.encodeRevocations },
   {
-    name: 'revocation list with subjects', bytes: signed(wire.encodeRevocations({ ...LIST, subjects: SUBJECTS.slice(1) })), fields: { ...LIST, subjects: SUBJECTS.slice(1) },
-    decode: wire.decodeRevocations, again: wire.encodeRevocations,
+    name: 'request',
+    bytes: signed(wire.encodeRequest(REQUEST)),
+    fields: REQUEST,
+    decode: wire.decodeRequest,
+    again: wire.encodeRequest,
+  },
+  {
+    name: 'certificate',
+    bytes: signed(wire.encodeCertificate(CERTIFICATE)),
+    fields: CERTIFICATE,
+    decode: wire.decodeCertificate,
+    again: wire.encodeCertificate,
+  },
+  {
+    name: 'request with groups',
+    bytes: signed(wire.encodeRequest({ ...REQUEST, groups: ['ops'] })),
+    fields: { ...REQUEST, groups: ['ops'] },
+    decode: wire.decodeRequest,
+    again: wire.encodeRequest,
+  },
+  {
+    name: 'certificate with groups',
+    bytes: signed(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS })),
+    fields: { ...CERTIFICATE, groups: MOST_GROUPS },
+    decode: wire.decodeCertificate,
+    again: wire.encodeCertificate,
+  },
+  {
+    name: 'revocation list',
+    bytes: signed(wire.encodeRevocations(LIST)),
+    fields: LIST,
+    decode: wire.decodeRevocations,
+    again: wire.encodeRevocations,
+  },
+  {
+    name: 'revocation list with subjects',
+    bytes: signed(wire.encodeRevocations({ ...LIST, subjects: SUBJECTS.slice(1) })),
+    fields: { ...LIST, subjects: SUBJECTS.slice(1) },
+    decode: wire.decodeRevocations,
+    again: wire.encodeRevocations,
   },
 ];
 
-/** 'same' when `bytes` are exactly what their content encodes to, else the fault; 'other' must not be. */
+/**
+ * 'same' when `bytes` are exactly what their content encodes to, else the fault; 'other' must not
+ * be.
+ */
 function outcome({ decode, again }: Codec, bytes: Uint8Array): string {
   const value = decode(bytes);
   if (typeof value === 'string') return value;
-  return equalBytes(Uint8Array.of(...again(value as never), ...wire.signaturePart(bytes)), bytes) ? 'same' : 'other';
+  return equalBytes(Uint8Array.of(...again(value as never), ...wire.signaturePart(bytes)), bytes)
+    ? 'same'
+    : 'other';
 }
 
 describe.each(CODECS)('$name', (codec) => {
@@ -74,8 +141,10 @@ describe.each(CODECS)('$name', (codec) => {
   });
 
   test('cut short anywhere, or with a byte more, is refused', () => {
-    for (let length = 0; length < bytes.length; length += 1) expect(decode(bytes.slice(0, length)), `${length}`).toBe('truncated');
-    for (const extra of [0, 1, 255]) expect(decode(Uint8Array.of(...bytes, extra))).toBe('left-over');
+    for (let length = 0; length < bytes.length; length += 1)
+      expect(decode(bytes.slice(0, length)), `${length}`).toBe('truncated');
+    for (const extra of [0, 1, 255])
+      expect(decode(Uint8Array.of(...bytes, extra))).toBe('left-over');
   });
 
   test('with any byte changed to any value, is refused or means exactly what it says', () => {
@@ -91,16 +160,22 @@ describe.each(CODECS)('$name', (codec) => {
   });
 
   test('damaged at random, never throws', () => {
-    for (let i = 0; i < 20_000; i += 1) expect(outcome(codec, mutate(rng, bytes, CODECS[i % CODECS.length]!.bytes))).not.toBe('other');
+    for (let i = 0; i < 20_000; i += 1)
+      expect(outcome(codec, mutate(rng, bytes, CODECS[i % CODECS.length]!.bytes))).not.toBe(
+        'other',
+      );
   });
 });
 
 describe('what is refused', () => {
-  const certificate = (change: object): string | object => wire.decodeCertificate(signed(wire.encodeCertificate({ ...CERTIFICATE, ...change })));
-  const list = (...serials: string[]): string | object => wire.decodeRevocations(signed(wire.encodeRevocations({ ...LIST, serials })));
+  const certificate = (change: object): string | object =>
+    wire.decodeCertificate(signed(wire.encodeCertificate({ ...CERTIFICATE, ...change })));
+  const list = (...serials: string[]): string | object =>
+    wire.decodeRevocations(signed(wire.encodeRevocations({ ...LIST, serials })));
 
   test('a certificate with fields that mean nothing', () => {
-    for (const name of ['', '-a', '10.0.0.1', 'a b', 'ä', 'a\n']) expect(certificate({ name }), name).toBe('name');
+    for (const name of ['', '-a', '10.0.0.1', 'a b', 'ä', 'a\n'])
+      expect(certificate({ name }), name).toBe('name');
     for (const roles of [0, 4, 0x81]) expect(certificate({ roles })).toBe('roles');
     for (const node of [0, 0xe0000000, 0xffffffff]) expect(certificate({ node })).toBe('node');
     expect(certificate({ node: 0, roles: wire.ROLE_CLIENT })).toBeTypeOf('object');
@@ -112,25 +187,55 @@ describe('what is refused', () => {
 
   test('another kind or version', () => {
     expect(wire.decodeCertificate(Uint8Array.of(4, ...CODECS[2]!.bytes.slice(1)))).toBe('kind');
-    expect(wire.decodeCertificate(Uint8Array.of(3, 3, ...CODECS[2]!.bytes.slice(2)))).toBe('version');
+    expect(wire.decodeCertificate(Uint8Array.of(3, 3, ...CODECS[2]!.bytes.slice(2)))).toBe(
+      'version',
+    );
   });
 
   test('groups in another order, twice, none, empty, too long, or with other characters', () => {
-    const grouped = (...groups: string[]): string | object => wire.decodeCertificate(signed(wire.encodeCertificate({ ...CERTIFICATE, groups })));
+    const grouped = (...groups: string[]): string | object =>
+      wire.decodeCertificate(signed(wire.encodeCertificate({ ...CERTIFICATE, groups })));
     expect(grouped('a', 'b')).toBeTypeOf('object');
-    for (const groups of [['b', 'a'], ['a', 'a'], ['a', ''], ['-a'], ['a b'], ['ä'], ['a'.repeat(56)], ['A', 'b'.repeat(54)]]) expect(grouped(...groups), groups.join()).toBe('groups');
+    for (const groups of [
+      ['b', 'a'],
+      ['a', 'a'],
+      ['a', ''],
+      ['-a'],
+      ['a b'],
+      ['ä'],
+      ['a'.repeat(56)],
+      ['A', 'b'.repeat(54)],
+    ])
+      expect(grouped(...groups), groups.join()).toBe('groups');
     expect(grouped('A', 'b'.repeat(53))).toBeTypeOf('object');
     // Without groups it is a certificate of version 1: one content has one encoding.
-    const none = Uint8Array.of(...wire.encodeCertificate({ ...CERTIFICATE, groups: ['a'] }).slice(0, -1));
+    const none = Uint8Array.of(
+      ...wire.encodeCertificate({ ...CERTIFICATE, groups: ['a'] }).slice(0, -1),
+    );
     none[140] = 0;
     expect(wire.decodeCertificate(signed(none))).toBe('groups');
-    expect([wire.sortedGroups(['b', 'a', 'b']), wire.sortedGroups([]), wire.sortedGroups(['a,b']), wire.sortedGroups([''])]).toEqual([['a', 'b'], [], null, null]);
-    expect(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS }).length + 64).toBe(wire.CERTIFICATE_BYTES_MAX);
+    expect([
+      wire.sortedGroups(['b', 'a', 'b']),
+      wire.sortedGroups([]),
+      wire.sortedGroups(['a,b']),
+      wire.sortedGroups(['']),
+    ]).toEqual([['a', 'b'], [], null, null]);
+    expect(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS }).length + 64).toBe(
+      wire.CERTIFICATE_BYTES_MAX,
+    );
   });
 
   test('golden: a request with groups, byte by byte', () => {
-    const golden = wire.encodeRequest({ name: 'cam', node: 0x0a00_0007, signingKey: new Uint8Array(32).fill(1), exchangeKey: new Uint8Array(32).fill(2), groups: ['ops', 'video'] });
-    expect(Buffer.from(golden).toString('hex')).toBe(`0202030a000007${'01'.repeat(32)}${'02'.repeat(32)}0963616d6f70732c766964656f`);
+    const golden = wire.encodeRequest({
+      name: 'cam',
+      node: 0x0a00_0007,
+      signingKey: new Uint8Array(32).fill(1),
+      exchangeKey: new Uint8Array(32).fill(2),
+      groups: ['ops', 'video'],
+    });
+    expect(Buffer.from(golden).toString('hex')).toBe(
+      `0202030a000007${'01'.repeat(32)}${'02'.repeat(32)}0963616d6f70732c766964656f`,
+    );
   });
 
   test('serials out of order, twice, zero or too many', () => {
@@ -138,23 +243,40 @@ describe('what is refused', () => {
     expect(list('0000000000000002', '0000000000000002')).toBe('serials-unsorted');
     expect(list('0000000000000000')).toBe('serial');
     expect(list()).toBeTypeOf('object');
-    const serials = (count: number): string[] => Array.from({ length: count }, (_, i) => (i + 1).toString(16).padStart(16, '0'));
+    const serials = (count: number): string[] =>
+      Array.from({ length: count }, (_, i) => (i + 1).toString(16).padStart(16, '0'));
     expect(list(...serials(wire.REVOCATIONS_MAX))).toBeTypeOf('object');
     expect(list(...serials(wire.REVOCATIONS_MAX + 1))).toBe('too-many-serials');
   });
 
   test('subjects out of order, twice, none where some are said, or too many', () => {
-    const list = (subjects: readonly wire.RevokedSubject[], serials: readonly string[] = []): string | object => wire.decodeRevocations(signed(wire.encodeRevocations({ ...LIST, serials, subjects })));
-    const [zero, one, most] = SUBJECTS as [wire.RevokedSubject, wire.RevokedSubject, wire.RevokedSubject];
+    const list = (
+      subjects: readonly wire.RevokedSubject[],
+      serials: readonly string[] = [],
+    ): string | object =>
+      wire.decodeRevocations(signed(wire.encodeRevocations({ ...LIST, serials, subjects })));
+    const [zero, one, most] = SUBJECTS as [
+      wire.RevokedSubject,
+      wire.RevokedSubject,
+      wire.RevokedSubject,
+    ];
     expect(list([one, most], LIST.serials)).toBeTypeOf('object');
     expect(list([most, one])).toBe('subjects-unsorted');
     expect(list([one, one])).toBe('subjects-unsorted');
     expect(list([zero, one])).toBeTypeOf('object');
-    const many = (count: number): wire.RevokedSubject[] => Array.from({ length: count }, (_, i) => ({ subject: (i + 1).toString(16).padStart(24, '0'), untilS: i }));
+    const many = (count: number): wire.RevokedSubject[] =>
+      Array.from({ length: count }, (_, i) => ({
+        subject: (i + 1).toString(16).padStart(24, '0'),
+        untilS: i,
+      }));
     expect(list(many(wire.SUBJECTS_MAX))).toBeTypeOf('object');
     expect(list(many(wire.SUBJECTS_MAX + 1))).toBe('too-many-subjects');
     expect(list(many(wire.SUBJECTS_MAX), LIST.serials)).toBe('too-many-subjects');
-    const none = Uint8Array.of(...wire.encodeRevocations({ ...LIST, serials: [], subjects: [] }), 0, 0);
+    const none = Uint8Array.of(
+      ...wire.encodeRevocations({ ...LIST, serials: [], subjects: [] }),
+      0,
+      0,
+    );
     none[1] = wire.REVOCATIONS_VERSION_SUBJECTS;
     expect(wire.decodeRevocations(signed(none))).toBe('version');
   });
@@ -167,14 +289,21 @@ describe('text armour', () => {
     for (let length = 1; length < 200; length += 1) {
       const bytes = randomBytes(rng, length);
       const armoured = wire.armour('SPINES PRIVATE KEY', bytes);
-      expect(armoured).toBe(`-----BEGIN SPINES PRIVATE KEY-----\n${Buffer.from(bytes).toString('base64').replace(/.{64}(?=.)/g, '$&\n')}\n-----END SPINES PRIVATE KEY-----\n`);
+      expect(armoured).toBe(
+        `-----BEGIN SPINES PRIVATE KEY-----\n${Buffer.from(bytes)
+          .toString('base64')
+          .replace(/.{64}(?=.)/g, '$&\n')}\n-----END SPINES PRIVATE KEY-----\n`,
+      );
       expect(wire.unarmour(armoured)).toEqual({ label: 'SPINES PRIVATE KEY', bytes });
     }
   });
 
   test('holds the longest list', () => {
     const bytes = new Uint8Array(wire.REVOCATIONS_BYTES_MAX);
-    expect(wire.unarmour(wire.armour('SPINES REVOCATION LIST', bytes))).toEqual({ label: 'SPINES REVOCATION LIST', bytes });
+    expect(wire.unarmour(wire.armour('SPINES REVOCATION LIST', bytes))).toEqual({
+      label: 'SPINES REVOCATION LIST',
+      bytes,
+    });
     expect(wire.unarmour(wire.armour('SPINES REVOCATION LIST', new Uint8Array(60_000)))).toBeNull();
   });
 
@@ -183,7 +312,8 @@ describe('text armour', () => {
       for (const put of ['', 'A', 'z', '/', '=', ' ', '\n', '\r', '-', 'é', '\0']) {
         const changed = text.slice(0, at) + put + text.slice(at + 1);
         const found = wire.unarmour(changed);
-        if (found !== null && wire.armour(found.label, found.bytes) !== changed) throw new Error(`${at} ${put}`);
+        if (found !== null && wire.armour(found.label, found.bytes) !== changed)
+          throw new Error(`${at} ${put}`);
       }
     }
   });
@@ -191,31 +321,68 @@ describe('text armour', () => {
   test('in other forms is refused', () => {
     const [begin, ...rest] = text.split('\n');
     for (const other of [
-      '', ' ' + text, text + '\n', text.trimEnd(), text + text, text.replaceAll('\n', '\r\n'), `note\n${text}`, text.toLowerCase(),
-      [begin, rest.slice(0, -2).join(''), ...rest.slice(-2)].join('\n'), text.replace('END SPINES CERTIFICATE', 'END SPINES AUTHORITY'),
-      text.replaceAll('SPINES CERTIFICATE', 'SPINES THING'), text.replaceAll('SPINES CERTIFICATE', 'CERTIFICATE'), text.replace('\n', '\n\n'),
-      '-----BEGIN SPINES CERTIFICATE-----\n-----END SPINES CERTIFICATE-----\n', '-----BEGIN SPINES CERTIFICATE-----\nAB==\n-----END SPINES CERTIFICATE-----\n',
-    ]) expect(wire.unarmour(other), JSON.stringify(other.slice(0, 50))).toBeNull();
-    expect(wire.unarmour('-----BEGIN SPINES CERTIFICATE-----\nAA==\n-----END SPINES CERTIFICATE-----\n')).not.toBeNull();
+      '',
+      ' ' + text,
+      text + '\n',
+      text.trimEnd(),
+      text + text,
+      text.replaceAll('\n', '\r\n'),
+      `note\n${text}`,
+      text.toLowerCase(),
+      [begin, rest.slice(0, -2).join(''), ...rest.slice(-2)].join('\n'),
+      text.replace('END SPINES CERTIFICATE', 'END SPINES AUTHORITY'),
+      text.replaceAll('SPINES CERTIFICATE', 'SPINES THING'),
+      text.replaceAll('SPINES CERTIFICATE', 'CERTIFICATE'),
+      text.replace('\n', '\n\n'),
+      '-----BEGIN SPINES CERTIFICATE-----\n-----END SPINES CERTIFICATE-----\n',
+      '-----BEGIN SPINES CERTIFICATE-----\nAB==\n-----END SPINES CERTIFICATE-----\n',
+    ])
+      expect(wire.unarmour(other), JSON.stringify(other.slice(0, 50))).toBeNull();
+    expect(
+      wire.unarmour('-----BEGIN SPINES CERTIFICATE-----\nAA==\n-----END SPINES CERTIFICATE-----\n'),
+    ).not.toBeNull();
   });
 });
 
 describe('WIRE.md section 11', () => {
-  const document = readFileSync(fileURLToPath(new URL('../../../../src/core/wire/WIRE.md', import.meta.url)), 'utf8');
+  const document = readFileSync(
+    fileURLToPath(new URL('../../../../src/core/wire/WIRE.md', import.meta.url)),
+    'utf8',
+  );
   const table = (marker: string): string[][] => {
     const match = new RegExp(`<!-- ${marker} -->\\n((?:\\|.*\\|\\n)+)`).exec(document);
-    return match === null ? [] : match[1]!.trim().split('\n').slice(2).map((row) => row.slice(1, -1).split('|').map((cell) => cell.trim()));
+    return match === null
+      ? []
+      : match[1]!
+          .trim()
+          .split('\n')
+          .slice(2)
+          .map((row) =>
+            row
+              .slice(1, -1)
+              .split('|')
+              .map((cell) => cell.trim()),
+          );
   };
 
   test.each([
-    ['AUTHORITY', wire.AUTHORITY_LAYOUT, ['name', 'signature']], ['REQUEST', wire.REQUEST_LAYOUT, ['name', 'signature']],
-    ['REQUEST_GROUPS', wire.REQUEST_GROUPS_LAYOUT, ['name', 'groups', 'signature']], ['CERTIFICATE_GROUPS', wire.CERTIFICATE_GROUPS_LAYOUT, ['name', 'groups', 'signature']],
-    ['CERTIFICATE', wire.CERTIFICATE_LAYOUT, ['name', 'signature']], ['REVOCATIONS', wire.REVOCATIONS_LAYOUT, ['serials', 'signature']],
-    ['REVOCATIONS_SUBJECTS', wire.REVOCATIONS_SUBJECTS_LAYOUT, ['serials', 'subjects', 'signature']],
+    ['AUTHORITY', wire.AUTHORITY_LAYOUT, ['name', 'signature']],
+    ['REQUEST', wire.REQUEST_LAYOUT, ['name', 'signature']],
+    ['REQUEST_GROUPS', wire.REQUEST_GROUPS_LAYOUT, ['name', 'groups', 'signature']],
+    ['CERTIFICATE_GROUPS', wire.CERTIFICATE_GROUPS_LAYOUT, ['name', 'groups', 'signature']],
+    ['CERTIFICATE', wire.CERTIFICATE_LAYOUT, ['name', 'signature']],
+    ['REVOCATIONS', wire.REVOCATIONS_LAYOUT, ['serials', 'signature']],
+    [
+      'REVOCATIONS_SUBJECTS',
+      wire.REVOCATIONS_SUBJECTS_LAYOUT,
+      ['serials', 'subjects', 'signature'],
+    ],
   ] as const)('has the layout of %s', (name, layout, varying) => {
     const rows = table(`layout: ${name}`);
     const fields = Object.entries(layout);
-    expect(rows.slice(0, fields.length).map((row) => [row[2], Number(row[0]), Number(row[1])])).toEqual(fields.map(([field, [at, length]]) => [field, at, length]));
+    expect(
+      rows.slice(0, fields.length).map((row) => [row[2], Number(row[0]), Number(row[1])]),
+    ).toEqual(fields.map(([field, [at, length]]) => [field, at, length]));
     expect(rows.slice(fields.length).map((row) => row[2])).toEqual(varying);
     let end = 0;
     for (const [, [at, length]] of fields) {
@@ -226,13 +393,28 @@ describe('WIRE.md section 11', () => {
   });
 
   test('has the values and bounds', () => {
-    expect(table('values: STATEMENT').map((row) => [`STATEMENT_${row[1]}`, Number(row[0])])).toEqual(Object.entries(wire).filter(([name]) => /^STATEMENT_(?!VERSION)/.test(name)).sort((a, b) => Number(a[1]) - Number(b[1])));
-    expect(table('values: ROLE').map((row) => [row[1], Number(row[0])])).toEqual([['ROUTER', wire.ROLE_ROUTER], ['CLIENT', wire.ROLE_CLIENT]]);
+    expect(
+      table('values: STATEMENT').map((row) => [`STATEMENT_${row[1]}`, Number(row[0])]),
+    ).toEqual(
+      Object.entries(wire)
+        .filter(([name]) => /^STATEMENT_(?!VERSION)/.test(name))
+        .sort((a, b) => Number(a[1]) - Number(b[1])),
+    );
+    expect(table('values: ROLE').map((row) => [row[1], Number(row[0])])).toEqual([
+      ['ROUTER', wire.ROLE_ROUTER],
+      ['CLIENT', wire.ROLE_CLIENT],
+    ]);
     expect(document).toContain(`at most ${wire.CERTIFICATE_BYTES_MAX} bytes`);
     expect(document).toContain(`At most ${wire.REVOCATIONS_BYTES_MAX.toLocaleString('en')} bytes`);
     expect(document).toContain(`n, at most ${wire.REVOCATIONS_MAX} |`);
     expect(document).toContain(`m, 1 to ${wire.SUBJECTS_MAX} |`);
-    const [subject, until] = table('layout: SUBJECT').map((row) => [row[2], Number(row[0]), Number(row[1])]);
-    expect([subject, until]).toEqual(Object.entries(wire.SUBJECT_LAYOUT).map(([field, [at, length]]) => [field, at, length]));
+    const [subject, until] = table('layout: SUBJECT').map((row) => [
+      row[2],
+      Number(row[0]),
+      Number(row[1]),
+    ]);
+    expect([subject, until]).toEqual(
+      Object.entries(wire.SUBJECT_LAYOUT).map(([field, [at, length]]) => [field, at, length]),
+    );
   });
 });

@@ -40,7 +40,12 @@ describe('packet pool', () => {
     const pool = new PacketPool(10);
     const bytes = new Uint8Array(PACKET_BYTES_MAX + 30).fill(7);
     const shared = pool.keep(packetOf(bytes, 30, 100, true))!;
-    expect([shared.bytes === bytes, shared.start, shared.end, shared.length]).toEqual([true, 30, 100, 70]);
+    expect([shared.bytes === bytes, shared.start, shared.end, shared.length]).toEqual([
+      true,
+      30,
+      100,
+      70,
+    ]);
     for (const length of [OVERLAY_HEADER_BYTES, 64, 65, PACKET_BYTES_MAX]) {
       const packet = packetOf(bytes, 30, 30 + length, false);
       const before = hex(bytes.subarray(30, 30 + length));
@@ -77,7 +82,9 @@ describe('packet pool', () => {
           held.push({ slot, text: hex(bytes.subarray(0, length)) });
         }
       } else if (held.length > 0) {
-        const [{ slot, text }] = held.splice(rng.below(held.length), 1) as [{ slot: KeptPacket; text: string }];
+        const [{ slot, text }] = held.splice(rng.below(held.length), 1) as [
+          { slot: KeptPacket; text: string },
+        ];
         expect(hex(slot.bytes.subarray(slot.start, slot.end))).toBe(text);
         pool.release(slot);
       }

@@ -1,4 +1,7 @@
-/** The frames that hand on revocation lists: what is encoded decodes to the same, and nothing else does. */
+/**
+ * The frames that hand on revocation lists: what is encoded decodes to the same, and nothing else
+ * does.
+ */
 
 import { describe, expect, test } from 'vitest';
 
@@ -7,11 +10,29 @@ import { Rng } from '../../../../src/core/base/rng.ts';
 import { REVOCATIONS_BYTES_MAX } from '../../../../src/core/wire/certificate.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
 import {
-  allParts, decodeRevocationOffer, decodeRevocationPart, decodeRevocationWant, encodeRevocationOffer, encodeRevocationPart, encodeRevocationWant, partsOf, REVOCATION_ENTRIES_MAX,
-  REVOCATION_ENTRY_BYTES, REVOCATION_OFFER_HEAD_BYTES, REVOCATION_PART_BYTES, REVOCATION_PARTS_MAX, REVOCATION_WANT_BYTES, revocationOfferBytes, revocationPartFrameBytes,
+  allParts,
+  decodeRevocationOffer,
+  decodeRevocationPart,
+  decodeRevocationWant,
+  encodeRevocationOffer,
+  encodeRevocationPart,
+  encodeRevocationWant,
+  partsOf,
+  REVOCATION_ENTRIES_MAX,
+  REVOCATION_ENTRY_BYTES,
+  REVOCATION_OFFER_HEAD_BYTES,
+  REVOCATION_PART_BYTES,
+  REVOCATION_PARTS_MAX,
+  REVOCATION_WANT_BYTES,
+  revocationOfferBytes,
+  revocationPartFrameBytes,
 } from '../../../../src/core/wire/revocation.ts';
 
-interface List { authority: Uint8Array; number: number; bytes: Uint8Array }
+interface List {
+  authority: Uint8Array;
+  number: number;
+  bytes: Uint8Array;
+}
 
 const AT = 7;
 
@@ -22,11 +43,17 @@ function noise(rng: Rng, length: number): Uint8Array {
 }
 
 function listOf(rng: Rng, serials = rng.below(4097)): List {
-  return { authority: noise(rng, 16), number: rng.chance(0.1) ? 0xffff_ffff_ffff : rng.below(0x1_0000) * 0x1_0000_0000 + rng.u32(), bytes: noise(rng, 128 + 8 * serials) };
+  return {
+    authority: noise(rng, 16),
+    number: rng.chance(0.1) ? 0xffff_ffff_ffff : rng.below(0x1_0000) * 0x1_0000_0000 + rng.u32(),
+    bytes: noise(rng, 128 + 8 * serials),
+  };
 }
 
 function listsOf(rng: Rng, count: number): List[] {
-  return Array.from({ length: count }, () => listOf(rng)).sort((a, b) => (hex(a.authority) < hex(b.authority) ? -1 : 1));
+  return Array.from({ length: count }, () => listOf(rng)).sort((a, b) =>
+    hex(a.authority) < hex(b.authority) ? -1 : 1,
+  );
 }
 
 /** An offer's body at AT of a buffer full of noise. */
@@ -55,7 +82,14 @@ describe('frames of revocation lists', () => {
       const lists = listsOf(rng, 1 + rng.below(REVOCATION_ENTRIES_MAX));
       const asks = rng.chance(0.5);
       const { b, end } = offer(rng, asks, lists);
-      expect(decodeRevocationOffer(b, AT, end)).toEqual({ asks, entries: lists.map((list) => ({ authority: hex(list.authority), number: list.number, length: list.bytes.length })) });
+      expect(decodeRevocationOffer(b, AT, end)).toEqual({
+        asks,
+        entries: lists.map((list) => ({
+          authority: hex(list.authority),
+          number: list.number,
+          length: list.bytes.length,
+        })),
+      });
     }
   });
 
@@ -65,7 +99,11 @@ describe('frames of revocation lists', () => {
       const list = listOf(rng);
       const missing = 1 + rng.below(2 ** REVOCATION_PARTS_MAX - 1);
       const { b, end } = want(rng, list, missing);
-      expect(decodeRevocationWant(b, AT, end)).toEqual({ authority: hex(list.authority), number: list.number, missing });
+      expect(decodeRevocationWant(b, AT, end)).toEqual({
+        authority: hex(list.authority),
+        number: list.number,
+        missing,
+      });
     }
   });
 
@@ -77,20 +115,32 @@ describe('frames of revocation lists', () => {
       for (let index = 0; index < partsOf(list.bytes.length); index += 1) {
         const { b, end } = part(rng, list, index);
         const decoded = decodeRevocationPart(b, AT, end);
-        if (typeof decoded === 'number') throw new Error(`${serials} serials, part ${index}: ${decoded}`);
-        expect(decoded).toMatchObject({ authority: hex(list.authority), number: list.number, length: list.bytes.length, index });
+        if (typeof decoded === 'number')
+          throw new Error(`${serials} serials, part ${index}: ${decoded}`);
+        expect(decoded).toMatchObject({
+          authority: hex(list.authority),
+          number: list.number,
+          length: list.bytes.length,
+          index,
+        });
         together.push(...decoded.bytes);
       }
       expect(equalBytes(Uint8Array.from(together), list.bytes), `${serials} serials`).toBe(true);
     }
     expect(partsOf(REVOCATIONS_BYTES_MAX)).toBe(REVOCATION_PARTS_MAX);
-    expect([allParts(128), allParts(REVOCATION_PART_BYTES), allParts(REVOCATION_PART_BYTES + 8), allParts(REVOCATIONS_BYTES_MAX)]).toEqual([1, 1, 3, 0xff_ffff]);
+    expect([
+      allParts(128),
+      allParts(REVOCATION_PART_BYTES),
+      allParts(REVOCATION_PART_BYTES + 8),
+      allParts(REVOCATIONS_BYTES_MAX),
+    ]).toEqual([1, 1, 3, 0xff_ffff]);
   });
 
   test('every limit is refused one past it', () => {
     const rng = new Rng(4);
     const malformed = DropReason.revocationMalformed;
-    const eight = offer(rng, true, listsOf(rng, 8)), nine = offer(rng, true, listsOf(rng, 9));
+    const eight = offer(rng, true, listsOf(rng, 8)),
+      nine = offer(rng, true, listsOf(rng, 9));
     expect(decodeRevocationOffer(eight.b, AT, eight.end)).toBeTypeOf('object');
     expect(decodeRevocationOffer(nine.b, AT, nine.end)).toBe(malformed);
     expect(decodeRevocationOffer(eight.b, AT, AT)).toBe(malformed);
@@ -99,7 +149,10 @@ describe('frames of revocation lists', () => {
     eight.b[AT] = 0x02;
     expect(decodeRevocationOffer(eight.b, AT, eight.end)).toBe(DropReason.reservedNotZero);
     const [a, b] = listsOf(rng, 2);
-    for (const lists of [[b!, a!], [a!, a!]]) {
+    for (const lists of [
+      [b!, a!],
+      [a!, a!],
+    ]) {
       const wrong = offer(rng, true, lists);
       expect(decodeRevocationOffer(wrong.b, AT, wrong.end)).toBe(malformed);
     }
@@ -127,13 +180,19 @@ describe('frames of revocation lists', () => {
   test('damaged or cut bytes give a reason or what they now say, never an exception', () => {
     const rng = new Rng(5);
     const decoders = [decodeRevocationOffer, decodeRevocationWant, decodeRevocationPart];
-    let understood = 0, refused = 0;
+    let understood = 0,
+      refused = 0;
     for (let i = 0; i < 6_000; i += 1) {
       const lists = listsOf(rng, 1 + rng.below(3));
       const [list] = lists;
-      const made = [offer(rng, rng.chance(0.5), lists), want(rng, list!, 1 + rng.below(255)), part(rng, list!, rng.below(partsOf(list!.bytes.length)))][i % 3]!;
+      const made = [
+        offer(rng, rng.chance(0.5), lists),
+        want(rng, list!, 1 + rng.below(255)),
+        part(rng, list!, rng.below(partsOf(list!.bytes.length))),
+      ][i % 3]!;
       let { end } = made;
-      for (let flips = 1 + rng.below(4); flips > 0; flips -= 1) made.b[AT + rng.below(end - AT)]! ^= 1 << rng.below(8);
+      for (let flips = 1 + rng.below(4); flips > 0; flips -= 1)
+        made.b[AT + rng.below(end - AT)]! ^= 1 << rng.below(8);
       if (rng.chance(0.3)) end = AT + rng.below(end - AT + 1);
       const decoded = decoders[i % 3]!(made.b, AT, end);
       if (typeof decoded === 'number') {
@@ -142,8 +201,12 @@ describe('frames of revocation lists', () => {
       } else {
         understood += 1;
         // One content has one encoding: what was understood is written as it was read.
-        if ('entries' in decoded) expect(decoded.entries.length).toBe((end - AT - REVOCATION_OFFER_HEAD_BYTES) / REVOCATION_ENTRY_BYTES);
-        if ('bytes' in decoded) expect(end - AT).toBe(revocationPartFrameBytes(decoded.length, decoded.index));
+        if ('entries' in decoded)
+          expect(decoded.entries.length).toBe(
+            (end - AT - REVOCATION_OFFER_HEAD_BYTES) / REVOCATION_ENTRY_BYTES,
+          );
+        if ('bytes' in decoded)
+          expect(end - AT).toBe(revocationPartFrameBytes(decoded.length, decoded.index));
       }
     }
     expect(Math.min(understood, refused)).toBeGreaterThan(500);

@@ -1,25 +1,67 @@
 /**
- * Takes a datagram fully apart with the codecs and puts it together again from the decoded values alone. Since one
- * content has one encoding, what decodes must come back byte for byte.
+ * Takes a datagram fully apart with the codecs and puts it together again from the decoded values
+ * alone. Since one content has one encoding, what decodes must come back byte for byte.
  */
 
 import { AckRanges } from '../../../../src/core/wire/ack.ts';
-import { DATAGRAM_DATA, DATAGRAM_REFUSAL, decodeDatagramHeader, encodeDatagramHeader } from '../../../../src/core/wire/datagram-header.ts';
+import {
+  DATAGRAM_DATA,
+  DATAGRAM_REFUSAL,
+  decodeDatagramHeader,
+  encodeDatagramHeader,
+} from '../../../../src/core/wire/datagram-header.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
 import { decodeEcho, ECHO_HEAD_BYTES, encodeEcho } from '../../../../src/core/wire/echo.ts';
-import { decodeFragmentHead, encodeFragmentHead, FRAGMENT_HEAD_BYTES } from '../../../../src/core/wire/fragment.ts';
 import {
-  decodeClose, decodeHello, encodeHello, FRAME_ACK, FRAME_CLOSE, FRAME_DATA, FRAME_DIGEST, FRAME_HELLO, FRAME_LINK_STATE, FRAME_LINK_STATE_ACK, FRAME_RELIABLE,
-  frameBodyBytes, putFrameHead,
+  decodeFragmentHead,
+  encodeFragmentHead,
+  FRAGMENT_HEAD_BYTES,
+} from '../../../../src/core/wire/fragment.ts';
+import {
+  decodeClose,
+  decodeHello,
+  encodeHello,
+  FRAME_ACK,
+  FRAME_CLOSE,
+  FRAME_DATA,
+  FRAME_DIGEST,
+  FRAME_HELLO,
+  FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK,
+  FRAME_RELIABLE,
+  frameBodyBytes,
+  putFrameHead,
 } from '../../../../src/core/wire/frames.ts';
 import { decodeHandshake, encodeHandshake } from '../../../../src/core/wire/handshake.ts';
 import {
-  CONTROL_CHECK_BYTES, controlIntact, decodeAdvertisement, DIGEST_HEAD_BYTES, DIGEST_LAST, LIFETIME_BYTES, makeAdvertisement, putControlCheck, putVersionEntry, VERSION_ENTRY_BYTES, versionEntryOrigin, versionEntrySequence,
+  CONTROL_CHECK_BYTES,
+  controlIntact,
+  decodeAdvertisement,
+  DIGEST_HEAD_BYTES,
+  DIGEST_LAST,
+  LIFETIME_BYTES,
+  makeAdvertisement,
+  putControlCheck,
+  putVersionEntry,
+  VERSION_ENTRY_BYTES,
+  versionEntryOrigin,
+  versionEntrySequence,
 } from '../../../../src/core/wire/link-state.ts';
-import { KIND_ECHO, KIND_FRAGMENT, KIND_SEQUENCED, KIND_STREAM, Packet } from '../../../../src/core/wire/packet.ts';
+import {
+  KIND_ECHO,
+  KIND_FRAGMENT,
+  KIND_SEQUENCED,
+  KIND_STREAM,
+  Packet,
+} from '../../../../src/core/wire/packet.ts';
 import { decodeRefusal, encodeRefusal, REFUSAL_BYTES } from '../../../../src/core/wire/refusal.ts';
 import { Segment } from '../../../../src/core/wire/segment.ts';
-import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, OVERLAY_HEADER_BYTES, RELIABLE_HEAD_BYTES } from '../../../../src/core/wire/sizes.ts';
+import {
+  DATAGRAM_HEADER_BYTES,
+  FRAME_HEAD_BYTES,
+  OVERLAY_HEADER_BYTES,
+  RELIABLE_HEAD_BYTES,
+} from '../../../../src/core/wire/sizes.ts';
 import { decodeSequencedHead, encodeSequencedHead } from '../../../../src/core/wire/sequenced.ts';
 import { WIRE_VERSIONS } from '../../../../src/core/wire/versions.ts';
 
@@ -32,7 +74,15 @@ export function transcode(bytes: Uint8Array): Uint8Array | DropReason {
   encodeDatagramHeader(header.type, header.receiver, header.number, out);
   if (header.type !== DATAGRAM_DATA) {
     if (header.type === DATAGRAM_REFUSAL) return transcodeRefusal(bytes);
-    const handshake = { versions: WIRE_VERSIONS, version: 0, node: 0, peer: 0, index: 0, instance: 0, started: 0 };
+    const handshake = {
+      versions: WIRE_VERSIONS,
+      version: 0,
+      node: 0,
+      peer: 0,
+      index: 0,
+      instance: 0,
+      started: 0,
+    };
     const bad = decodeHandshake(bytes, bytes.length, handshake);
     if (bad !== DropReason.none) return bad;
     encodeHandshake(handshake, out);
@@ -57,11 +107,23 @@ function transcodeRefusal(bytes: Uint8Array): Uint8Array | DropReason {
   if (typeof refusal === 'number') return refusal;
   const out = new Uint8Array(REFUSAL_BYTES);
   const [, address, port] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(refusal.twin) ?? [];
-  encodeRefusal(bytes, refusal.reason, refusal.versions, address === undefined ? null : { address, port: Number(port) }, out);
+  encodeRefusal(
+    bytes,
+    refusal.reason,
+    refusal.versions,
+    address === undefined ? null : { address, port: Number(port) },
+    out,
+  );
   return out;
 }
 
-function transcodeBody(type: number, b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
+function transcodeBody(
+  type: number,
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+): DropReason {
   switch (type) {
     case FRAME_HELLO: {
       const hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
@@ -79,7 +141,8 @@ function transcodeBody(type: number, b: Uint8Array, start: number, end: number, 
       const ranges = new AckRanges();
       const reason = ranges.decode(b, start, end);
       if (reason !== DropReason.none) return reason;
-      if (ranges.frameBytes !== end - start) throw new Error('an ack has the length that its ranges need');
+      if (ranges.frameBytes !== end - start)
+        throw new Error('an ack has the length that its ranges need');
       ranges.encode(out, start);
       return DropReason.none;
     }
@@ -102,22 +165,44 @@ function transcodeBody(type: number, b: Uint8Array, start: number, end: number, 
   }
 }
 
-function transcodeControl(type: number, b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
+function transcodeControl(
+  type: number,
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+): DropReason {
   switch (type) {
     case FRAME_LINK_STATE: {
       if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
       out.set(b.subarray(start, start + LIFETIME_BYTES), start);
       const read = decodeAdvertisement(b, start + LIFETIME_BYTES, end);
       if (typeof read === 'number') return read;
-      out.set(makeAdvertisement(read.origin, read.sequence, read.leaving, read.name, read.links, read.facts).bytes, start + LIFETIME_BYTES);
+      out.set(
+        makeAdvertisement(
+          read.origin,
+          read.sequence,
+          read.leaving,
+          read.name,
+          read.links,
+          read.facts,
+        ).bytes,
+        start + LIFETIME_BYTES,
+      );
       return DropReason.none;
     }
     case FRAME_LINK_STATE_ACK:
-      if (end === start || (end - start) % VERSION_ENTRY_BYTES !== 0) return DropReason.linkStateAckMalformed;
+      if (end === start || (end - start) % VERSION_ENTRY_BYTES !== 0)
+        return DropReason.linkStateAckMalformed;
       transcodeVersions(b, start, end, out);
       return DropReason.none;
     case FRAME_DIGEST:
-      if (end === start || (end - start - DIGEST_HEAD_BYTES) % VERSION_ENTRY_BYTES !== 0 || (b[start]! & ~DIGEST_LAST) !== 0) return DropReason.digestMalformed;
+      if (
+        end === start ||
+        (end - start - DIGEST_HEAD_BYTES) % VERSION_ENTRY_BYTES !== 0 ||
+        (b[start]! & ~DIGEST_LAST) !== 0
+      )
+        return DropReason.digestMalformed;
       out[start] = b[start]! & DIGEST_LAST;
       transcodeVersions(b, start + DIGEST_HEAD_BYTES, end, out);
       return DropReason.none;
@@ -127,7 +212,8 @@ function transcodeControl(type: number, b: Uint8Array, start: number, end: numbe
 }
 
 function transcodeVersions(b: Uint8Array, start: number, end: number, out: Uint8Array): void {
-  for (let at = start; at < end;) at = putVersionEntry(out, at, versionEntryOrigin(b, at), versionEntrySequence(b, at));
+  for (let at = start; at < end; )
+    at = putVersionEntry(out, at, versionEntryOrigin(b, at), versionEntrySequence(b, at));
 }
 
 function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Array): DropReason {
@@ -143,7 +229,8 @@ function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Ar
     const bad = decodeFragmentHead(b, payloadStart, end, head);
     if (bad !== DropReason.none) return bad;
     rest = encodeFragmentHead(head, out, payloadStart);
-    if (rest !== payloadStart + FRAGMENT_HEAD_BYTES) throw new Error('a fragment head ends behind its last byte');
+    if (rest !== payloadStart + FRAGMENT_HEAD_BYTES)
+      throw new Error('a fragment head ends behind its last byte');
   } else if (kind === KIND_SEQUENCED) {
     const head = { run: 0, message: 0, index: 0, count: 0 };
     const bad = decodeSequencedHead(b, payloadStart, end, head);
@@ -154,13 +241,15 @@ function transcodePacket(b: Uint8Array, start: number, end: number, out: Uint8Ar
     const bad = segment.decode(b, payloadStart, end);
     if (bad !== DropReason.none) return bad;
     rest = segment.encode(out, payloadStart);
-    if (rest !== payloadStart + segment.headBytes) throw new Error('a segment head ends behind its last byte');
+    if (rest !== payloadStart + segment.headBytes)
+      throw new Error('a segment head ends behind its last byte');
   } else if (kind === KIND_ECHO) {
     const echo = { operation: 0, ttlLeft: 0, sequence: 0, id: 0 };
     const bad = decodeEcho(b, payloadStart, end, echo);
     if (bad !== DropReason.none) return bad;
     rest = encodeEcho(echo, out, payloadStart);
-    if (rest !== payloadStart + ECHO_HEAD_BYTES) throw new Error('an echo head ends behind its last byte');
+    if (rest !== payloadStart + ECHO_HEAD_BYTES)
+      throw new Error('an echo head ends behind its last byte');
   }
   out.set(b.subarray(rest, end), rest);
   return DropReason.none;

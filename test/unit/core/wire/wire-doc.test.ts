@@ -33,7 +33,34 @@ import * as twin from '../../../../src/core/wire/twin.ts';
 import * as versions from '../../../../src/core/wire/versions.ts';
 
 type Layout = Readonly<Record<string, readonly [number, number]>>;
-const exported: Readonly<Record<string, unknown>> = { ...header, ...ack, ...pathSize, ...discovery, ...probed, ...routePart, ...sequenced, ...echo, ...fragment, ...frames, ...handshake, ...linkState, ...nodeFacts, ...notice, ...packet, ...piece, ...sealedPacket, ...record, ...revocation, ...sealed, ...segment, ...sizes, ...refusal, ...twin, ...versions, REPLAY_WINDOW };
+const exported: Readonly<Record<string, unknown>> = {
+  ...header,
+  ...ack,
+  ...pathSize,
+  ...discovery,
+  ...probed,
+  ...routePart,
+  ...sequenced,
+  ...echo,
+  ...fragment,
+  ...frames,
+  ...handshake,
+  ...linkState,
+  ...nodeFacts,
+  ...notice,
+  ...packet,
+  ...piece,
+  ...sealedPacket,
+  ...record,
+  ...revocation,
+  ...sealed,
+  ...segment,
+  ...sizes,
+  ...refusal,
+  ...twin,
+  ...versions,
+  REPLAY_WINDOW,
+};
 
 /** Bytes of each structure with a layout, and the rows of its table whose size varies. */
 const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly string[] }>> = {
@@ -59,7 +86,10 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   SEGMENT: { bytes: segment.SEGMENT_HEAD_BYTES, varying: ['ranges'] },
   SACK: { bytes: segment.SACK_BYTES },
   OVERLAY: { bytes: sizes.OVERLAY_HEADER_BYTES },
-  ADVERTISEMENT: { bytes: linkState.ADVERTISEMENT_FIXED_BYTES, varying: ['name', 'links', 'facts', 'proof'] },
+  ADVERTISEMENT: {
+    bytes: linkState.ADVERTISEMENT_FIXED_BYTES,
+    varying: ['name', 'links', 'facts', 'proof'],
+  },
   NODE_FACTS: { bytes: nodeFacts.NODE_FACTS_BYTES },
   ADVERTISEMENT_PROOF: { bytes: linkState.ADVERTISEMENT_PROOF_BYTES },
   RECORD_HEAD: { bytes: record.RECORD_HEAD_BYTES },
@@ -89,16 +119,40 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
 /** Names that begin like a registry's but are no values of it. */
 const NO_VALUES = /_(BYTES|MAX|MIN|LAYOUT|DEFAULT|US)$|_BYTES_MAX$/;
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
-  DATAGRAM: [], FRAME: [], HELLO: [], CLOSE: [], KIND: [], SERVICE: [], DISSEMINATION: [], ECHO: [], SEGMENT: [], ROUTE: [], PROBED: [], REFUSAL: [], RESET: [],
+  DATAGRAM: [],
+  FRAME: [],
+  HELLO: [],
+  CLOSE: [],
+  KIND: [],
+  SERVICE: [],
+  DISSEMINATION: [],
+  ECHO: [],
+  SEGMENT: [],
+  ROUTE: [],
+  PROBED: [],
+  REFUSAL: [],
+  RESET: [],
 };
 
-interface Table { readonly kind: string; readonly name: string; readonly rows: readonly (readonly string[])[] }
+interface Table {
+  readonly kind: string;
+  readonly name: string;
+  readonly rows: readonly (readonly string[])[];
+}
 
 /** Tables that follow a marker comment, in the order of the document. */
 function tablesOf(document: string): Table[] {
   const tables: Table[] = [];
   for (const match of document.matchAll(/<!-- (\w+)(?:: (\w+))? -->\n((?:\|.*\|\n)+)/g)) {
-    const rows = match[3]!.trim().split('\n').map((line) => line.slice(1, -1).split('|').map((cell) => cell.trim()));
+    const rows = match[3]!
+      .trim()
+      .split('\n')
+      .map((line) =>
+        line
+          .slice(1, -1)
+          .split('|')
+          .map((cell) => cell.trim()),
+      );
     tables.push({ kind: match[1]!, name: match[2] ?? '', rows: rows.slice(2) });
   }
   return tables;
@@ -123,9 +177,18 @@ function differences(document: string): string[] {
     const { rows } = find('layout', name);
     const fixed = rows.filter((row) => /^\d+$/.test(row[0]!) && /^\d+$/.test(row[1]!));
     const said = fixed.map((row) => `${row[2]} at ${row[0]}, ${row[1]} bytes`);
-    const meant = Object.entries(layout).map(([field, [at, length]]) => `${field} at ${at}, ${length} bytes`);
-    if (said.join('; ') !== meant.join('; ')) faults.push(`${name}: "${said.join('; ')}" is not "${meant.join('; ')}"`);
-    if (rows.slice(fixed.length).map((row) => row[2]).join() !== varying.join()) faults.push(`${name}: rows that vary`);
+    const meant = Object.entries(layout).map(
+      ([field, [at, length]]) => `${field} at ${at}, ${length} bytes`,
+    );
+    if (said.join('; ') !== meant.join('; '))
+      faults.push(`${name}: "${said.join('; ')}" is not "${meant.join('; ')}"`);
+    if (
+      rows
+        .slice(fixed.length)
+        .map((row) => row[2])
+        .join() !== varying.join()
+    )
+      faults.push(`${name}: rows that vary`);
     let end = 0;
     for (const [field, [at, length]] of Object.entries(layout)) {
       if (at !== end) faults.push(`${name}: ${field} begins at ${at}, not ${end}`);
@@ -137,31 +200,48 @@ function differences(document: string): string[] {
   for (const name of Object.keys(REGISTRIES)) {
     const said = find('values', name).rows.map((row) => `${row[1]} = ${Number(row[0])}`);
     const meant = Object.entries(exported)
-      .filter(([key, value]) => key.startsWith(`${name}_`) && typeof value === 'number' && !NO_VALUES.test(key))
+      .filter(
+        ([key, value]) =>
+          key.startsWith(`${name}_`) && typeof value === 'number' && !NO_VALUES.test(key),
+      )
       .map(([key, value]) => `${key.slice(name.length + 1)} = ${String(value)}`);
-    if ([...said].sort().join() !== [...meant].sort().join()) faults.push(`${name}: "${said.join()}" is not "${meant.join()}"`);
+    if ([...said].sort().join() !== [...meant].sort().join())
+      faults.push(`${name}: "${said.join()}" is not "${meant.join()}"`);
   }
 
   const reserved = find('reserved').rows.map((row) => `${row[0]} ${Number(row[1])} ${row[2]}`);
-  const given = versions.RESERVED_NUMBERS.map(({ space, value, name }) => `${space} ${value} ${name}`);
-  if (reserved.join() !== given.join()) faults.push(`reserved: "${reserved.join()}" is not "${given.join()}"`);
+  const given = versions.RESERVED_NUMBERS.map(
+    ({ space, value, name }) => `${space} ${value} ${name}`,
+  );
+  if (reserved.join() !== given.join())
+    faults.push(`reserved: "${reserved.join()}" is not "${given.join()}"`);
   for (const { space, value } of versions.RESERVED_NUMBERS) {
-    const used = Object.entries(exported).find(([key, number]) => key.startsWith(`${space.toUpperCase()}_`) && number === value && !NO_VALUES.test(key));
+    const used = Object.entries(exported).find(
+      ([key, number]) =>
+        key.startsWith(`${space.toUpperCase()}_`) && number === value && !NO_VALUES.test(key),
+    );
     if (used !== undefined) faults.push(`${used[0]} has a number that is reserved`);
   }
 
   const constants = new Map(find('constants').rows.map((row) => [row[0]!, Number(row[1])]));
-  for (const [name, value] of constants) if (exported[name] !== value) faults.push(`${name} is ${String(exported[name])}, not ${value}`);
+  for (const [name, value] of constants)
+    if (exported[name] !== value) faults.push(`${name} is ${String(exported[name])}, not ${value}`);
   for (const [name, value] of Object.entries(exported)) {
-    if (typeof value === 'number' && /_BYTES(_MAX)?$/.test(name) && !constants.has(name)) faults.push(`${name} is missing`);
+    if (typeof value === 'number' && /_BYTES(_MAX)?$/.test(name) && !constants.has(name))
+      faults.push(`${name} is missing`);
   }
 
   for (const [what, unsealed, sealed, parts] of find('overhead').rows) {
     const sum = parts!.split('+').reduce((total, part) => total + Number(part), 0);
-    const tag = /^(every further packet|handshake)|sharing a datagram$/.test(what!) ? 0 : sizes.TAG_BYTES;
-    if (parseInt(unsealed!, 10) !== sum) faults.push(`${what}: ${parts} is ${sum}, not ${unsealed}`);
-    if (parseInt(sealed!, 10) !== sum + tag) faults.push(`${what}: sealed is ${sum + tag}, not ${sealed}`);
-    if (unsealed!.replace(/^\d+/, '') !== sealed!.replace(/^\d+/, '')) faults.push(`${what}: the variable parts differ`);
+    const tag = /^(every further packet|handshake)|sharing a datagram$/.test(what!)
+      ? 0
+      : sizes.TAG_BYTES;
+    if (parseInt(unsealed!, 10) !== sum)
+      faults.push(`${what}: ${parts} is ${sum}, not ${unsealed}`);
+    if (parseInt(sealed!, 10) !== sum + tag)
+      faults.push(`${what}: sealed is ${sum + tag}, not ${sealed}`);
+    if (unsealed!.replace(/^\d+/, '') !== sealed!.replace(/^\d+/, ''))
+      faults.push(`${what}: the variable parts differ`);
   }
 
   // A camel-case word in code style is a drop reason.
@@ -171,7 +251,10 @@ function differences(document: string): string[] {
   return faults;
 }
 
-const document = readFileSync(fileURLToPath(new URL('../../../../src/core/wire/WIRE.md', import.meta.url)), 'utf8');
+const document = readFileSync(
+  fileURLToPath(new URL('../../../../src/core/wire/WIRE.md', import.meta.url)),
+  'utf8',
+);
 
 describe('WIRE.md', () => {
   test('agrees with the code', () => expect(differences(document)).toEqual([]));
@@ -213,8 +296,25 @@ describe('WIRE.md', () => {
 
   test('says where each drop reason of the wire comes from', () => {
     // Queues of this machine and clients are no matter of the wire.
-    const elsewhere = new Set(['none', 'sinkFull', 'sendRefused', 'datagramAboveMtu', 'loopbackFull', 'clientFrameMalformed', 'clientSocketUnknown', 'clientRefused', 'clientUnauthenticated', 'clientOverRate', 'firewallTarget', 'firewallClient']);
-    expect(Object.keys(DropReason).filter((name) => !elsewhere.has(name) && !document.includes(`\`${name}\``))).toEqual([]);
+    const elsewhere = new Set([
+      'none',
+      'sinkFull',
+      'sendRefused',
+      'datagramAboveMtu',
+      'loopbackFull',
+      'clientFrameMalformed',
+      'clientSocketUnknown',
+      'clientRefused',
+      'clientUnauthenticated',
+      'clientOverRate',
+      'firewallTarget',
+      'firewallClient',
+    ]);
+    expect(
+      Object.keys(DropReason).filter(
+        (name) => !elsewhere.has(name) && !document.includes(`\`${name}\``),
+      ),
+    ).toEqual([]);
   });
 
   test('no two drop reasons share a number, and so a counter', () => {
@@ -222,7 +322,16 @@ describe('WIRE.md', () => {
   });
 
   test('names what a full packet needs', () => {
-    expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(sizes.FRAME_BODY_BYTES_MAX);
-    expect(linkState.LIFETIME_BYTES + linkState.ADVERTISEMENT_FIXED_BYTES + linkState.NAME_BYTES_MAX + linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES + nodeFacts.NODE_FACTS_BYTES + linkState.CONTROL_CHECK_BYTES).toBe(1128);
+    expect(sizes.PACKET_BYTES_MAX + sizes.RELIABLE_HEAD_BYTES).toBeLessThanOrEqual(
+      sizes.FRAME_BODY_BYTES_MAX,
+    );
+    expect(
+      linkState.LIFETIME_BYTES +
+        linkState.ADVERTISEMENT_FIXED_BYTES +
+        linkState.NAME_BYTES_MAX +
+        linkState.LINKS_PER_NODE_MAX * linkState.LINK_ENTRY_BYTES +
+        nodeFacts.NODE_FACTS_BYTES +
+        linkState.CONTROL_CHECK_BYTES,
+    ).toBe(1128);
   });
 });

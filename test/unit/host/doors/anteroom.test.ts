@@ -6,7 +6,7 @@ import { SourceBudget, sourceOf } from '../../../../src/core/base/source-budget.
 import { SECOND } from '../../../../src/core/base/time.ts';
 import { Anteroom } from '../../../../src/host/doors/anteroom.ts';
 
-test('a source that fills the room loses its own, and nobody else\'s', () => {
+test("a source that fills the room loses its own, and nobody else's", () => {
   const gone: string[] = [];
   const room = new Anteroom<string>(8, (guest) => gone.push(guest));
   room.enter('honest', 'h');
@@ -38,7 +38,8 @@ test('a source is an IPv4 address, or what one host has of IPv6', () => {
 
 test('each source has its budget, and the table of them is bounded', () => {
   const budget = new SourceBudget(2, 3, 4);
-  const taken = (source: string, now: number): number => Array.from({ length: 10 }, () => budget.take(source, now)).filter(Boolean).length;
+  const taken = (source: string, now: number): number =>
+    Array.from({ length: 10 }, () => budget.take(source, now)).filter(Boolean).length;
   expect(taken('a', 0)).toBe(3);
   expect(taken('b', 0)).toBe(3);
   expect(taken('a', SECOND)).toBe(2);

@@ -1,6 +1,6 @@
 /**
- * What leaves for clients arrives whole and in order, whoever reads slowly beside whom: memory that is joined, lent and used again
- * must never be written while somebody still has to read it.
+ * What leaves for clients arrives whole and in order, whoever reads slowly beside whom: memory that
+ * is joined, lent and used again must never be written while somebody still has to read it.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -30,7 +30,9 @@ beforeEach(async () => {
       arrived();
       return { onBytes: () => {}, close: () => {}, greeted: true } as unknown as ClientPort;
     },
-    onRefused: () => {}, onTurn: () => {}, onTurnEnd: () => {},
+    onRefused: () => {},
+    onTurn: () => {},
+    onTurnEnd: () => {},
   });
   await server.listenUnix(join(folder, 'd.sock'));
 });
@@ -42,48 +44,67 @@ afterEach(async () => {
 
 /** A client that is connected, and what the server writes to it. */
 async function client(): Promise<{ socket: Socket; out: ClientOut }> {
-  const accepted = new Promise<void>((resolve) => { arrived = resolve; });
+  const accepted = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
   const socket = connect(join(folder, 'd.sock'));
   socket.pause();
   await accepted;
   return { socket, out: outs.at(-1)! };
 }
 
-test('frames of any length, in turns of any length, to clients that read and to one that begins late', async () => {
-  for (const seed of [1, 2, 3]) {
-    const rng = new Rng(seed);
-    const clients = [await client(), await client(), await client()];
-    const expected: Uint8Array[][] = clients.map(() => []), got: Buffer[][] = clients.map(() => []);
-    const read = (i: number): void => { clients[i]!.socket.on('data', (chunk: Buffer) => got[i]!.push(chunk)).resume(); };
-    read(0);
-    read(1);
-    for (let turn = 0; turn < 150; turn += 1) {
-      for (let writes = rng.below(40); writes > 0; writes -= 1) {
-        const i = rng.below(3);
-        const length = rng.chance(0.02) ? 60_000 + rng.below(20_000) : rng.below(rng.chance(0.5) ? 40 : 1_500);
-        const bytes = randomBytes(rng, length + 10), start = rng.below(10), head = randomBytes(rng, 1 + rng.below(20));
-        if (rng.chance(0.3)) {
-          expected[i]!.push(bytes.slice());
-          clients[i]!.out.write(bytes);
-        } else {
-          expected[i]!.push(head.slice(), bytes.slice(start, start + length));
-          clients[i]!.out.append(head, bytes, start, start + length);
-          // The caller may do with its own what it likes.
-          head.fill(0);
-          bytes.fill(0);
+test(
+  'frames of any length, in turns of any length, ' +
+    'to clients that read and to one that begins late',
+  async () => {
+    for (const seed of [1, 2, 3]) {
+      const rng = new Rng(seed);
+      const clients = [await client(), await client(), await client()];
+      const expected: Uint8Array[][] = clients.map(() => []),
+        got: Buffer[][] = clients.map(() => []);
+      const read = (i: number): void => {
+        clients[i]!.socket.on('data', (chunk: Buffer) => got[i]!.push(chunk)).resume();
+      };
+      read(0);
+      read(1);
+      for (let turn = 0; turn < 150; turn += 1) {
+        for (let writes = rng.below(40); writes > 0; writes -= 1) {
+          const i = rng.below(3);
+          const length = rng.chance(0.02)
+            ? 60_000 + rng.below(20_000)
+            : rng.below(rng.chance(0.5) ? 40 : 1_500);
+          const bytes = randomBytes(rng, length + 10),
+            start = rng.below(10),
+            head = randomBytes(rng, 1 + rng.below(20));
+          if (rng.chance(0.3)) {
+            expected[i]!.push(bytes.slice());
+            clients[i]!.out.write(bytes);
+          } else {
+            expected[i]!.push(head.slice(), bytes.slice(start, start + length));
+            clients[i]!.out.append(head, bytes, start, start + length);
+            // The caller may do with its own what it likes.
+            head.fill(0);
+            bytes.fill(0);
+          }
         }
+        server.flush();
+        await new Promise((resolve) => setImmediate(resolve));
       }
-      server.flush();
-      await new Promise((resolve) => setImmediate(resolve));
+      read(2);
+      const whole = expected.map((parts) => Buffer.concat(parts));
+      for (const { out } of clients) out.end();
+      await Promise.all(
+        clients.map(({ socket }) => new Promise((resolve) => socket.once('close', resolve))),
+      );
+      clients.forEach((_, i) =>
+        expect(Buffer.concat(got[i]!).equals(whole[i]!), `client ${i}`).toBe(true),
+      );
+      expect(whole[2]!.length, 'more than the kernel takes for who does not read').toBeGreaterThan(
+        500_000,
+      );
     }
-    read(2);
-    const whole = expected.map((parts) => Buffer.concat(parts));
-    for (const { out } of clients) out.end();
-    await Promise.all(clients.map(({ socket }) => new Promise((resolve) => socket.once('close', resolve))));
-    clients.forEach((_, i) => expect(Buffer.concat(got[i]!).equals(whole[i]!), `client ${i}`).toBe(true));
-    expect(whole[2]!.length, 'more than the kernel takes for who does not read').toBeGreaterThan(500_000);
-  }
-});
+  },
+);
 
 test('bytes that wait are counted until the client takes them', async () => {
   const { socket, out } = await client();
@@ -95,7 +116,13 @@ test('bytes that wait are counted until the client takes them', async () => {
   expect(waiting).toBeGreaterThan(100_000);
   expect(waiting).toBeLessThan(505_000);
   let read = 0;
-  await new Promise<void>((resolve) => socket.on('data', (chunk) => { if ((read += chunk.length) === 505_000) resolve(); }).resume());
+  await new Promise<void>((resolve) =>
+    socket
+      .on('data', (chunk) => {
+        if ((read += chunk.length) === 505_000) resolve();
+      })
+      .resume(),
+  );
   out.append(new Uint8Array(1), new Uint8Array(0), 0, 0);
   expect(out.bufferedBytes).toBeGreaterThanOrEqual(1);
   server.flush();

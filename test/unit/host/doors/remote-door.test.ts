@@ -1,4 +1,7 @@
-/** Clients with certificates, against a daemon in this process: who gets in, who does not and why, and who has to leave. */
+/**
+ * Clients with certificates, against a daemon in this process: who gets in, who does not and why,
+ * and who has to leave.
+ */
 
 import { connect as dial, type Socket } from 'node:net';
 import { pino } from 'pino';
@@ -7,7 +10,17 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SpinesClient, type ConnectOptions } from '../../../../spines-client/src/index.ts';
 import { makeEphemeral, nodeNoise } from '../../../../spines-client/src/remote/node-noise.ts';
 import { NoiseInitiator, type NoiseKeyPair } from '../../../../spines-client/src/shared/noise.ts';
-import { decodeControl, encodeControl, FRAME_HELLO, FRAME_WELCOME, frameHandshake, FrameReader, RecordOpener, RecordSealer, REMOTE_PROLOGUE } from '../../../../spines-client/src/shared/protocol.ts';
+import {
+  decodeControl,
+  encodeControl,
+  FRAME_HELLO,
+  FRAME_WELCOME,
+  frameHandshake,
+  FrameReader,
+  RecordOpener,
+  RecordSealer,
+  REMOTE_PROLOGUE,
+} from '../../../../spines-client/src/shared/protocol.ts';
 import { NO_NODE } from '../../../../src/core/base/ids.ts';
 import { SECOND } from '../../../../src/core/base/time.ts';
 import type { Identity, Membership } from '../../../../src/core/crypto/membership.ts';
@@ -36,8 +49,15 @@ beforeEach(async () => {
   wall = new WallClock({ now: () => stopwatch.now() - startedAt });
   membership = authority.member(own, wall);
   daemon = await startDaemon({
-    config: makeConfig({ id: own.certificate.node, name: 'alpha' }), listen: [{ address: HOST, port: 0 }], client: { socketPath: null, tcp: null, remote: { address: HOST, port: 0 } },
-    membership, revocationsPath: null, reload: null, emulation: [], emulationSeed: 1, log: pino({ level: 'silent' }),
+    config: makeConfig({ id: own.certificate.node, name: 'alpha' }),
+    listen: [{ address: HOST, port: 0 }],
+    client: { socketPath: null, tcp: null, remote: { address: HOST, port: 0 } },
+    membership,
+    revocationsPath: null,
+    reload: null,
+    emulation: [],
+    emulationSeed: 1,
+    log: pino({ level: 'silent' }),
   });
 });
 afterEach(async () => {
@@ -48,7 +68,14 @@ afterEach(async () => {
 
 const drops = (reason: DropReason): number => daemon.node.drops.of(reason);
 function optionsOf(who: Identity): ConnectOptions {
-  return { host: HOST, port: daemon.remotePort!, daemonCertificate: certificateText(own), certificate: certificateText(who), key: authority.keyText(who), reconnect: false };
+  return {
+    host: HOST,
+    port: daemon.remotePort!,
+    daemonCertificate: certificateText(own),
+    certificate: certificateText(who),
+    key: authority.keyText(who),
+    reconnect: false,
+  };
 }
 
 async function enter(options: ConnectOptions): Promise<SpinesClient> {
@@ -73,9 +100,13 @@ class Raw {
   constructor(from = HOST) {
     this.socket = dial({ port: daemon.remotePort!, host: HOST, localAddress: from });
     open.push(this.socket);
-    this.socket.on('data', (chunk) => { this.received = Buffer.concat([this.received, chunk]); });
+    this.socket.on('data', (chunk) => {
+      this.received = Buffer.concat([this.received, chunk]);
+    });
     this.socket.on('error', () => {});
-    this.socket.on('close', () => { this.closed = true; });
+    this.socket.on('close', () => {
+      this.closed = true;
+    });
   }
 
   write(bytes: Uint8Array): void {
@@ -83,9 +114,16 @@ class Raw {
   }
 }
 
-const pairOf = ({ exchange }: Identity): NoiseKeyPair => ({ secret: exchange.secret.reveal(), publicKey: exchange.publicKey });
+const pairOf = ({ exchange }: Identity): NoiseKeyPair => ({
+  secret: exchange.secret.reveal(),
+  publicKey: exchange.publicKey,
+});
 
-function initiator(who: NoiseKeyPair, prologue = REMOTE_PROLOGUE, peer = own.certificate.exchangeKey): NoiseInitiator {
+function initiator(
+  who: NoiseKeyPair,
+  prologue = REMOTE_PROLOGUE,
+  peer = own.certificate.exchangeKey,
+): NoiseInitiator {
   return new NoiseInitiator(nodeNoise, prologue, who, makeEphemeral(), peer);
 }
 
@@ -103,14 +141,21 @@ describe('a client of the network', () => {
     expect(got.map(({ size }) => size)).toEqual([0, 1, 16_383, 16_384, 65_536]);
     const { sessions } = await client.request('sessions');
     expect(sessions).toMatchObject([{ certificate: 'alice', port: 90 }, { certificate: 'alice' }]);
-    for (const op of ['shutdown', 'linkSet', 'reload']) await expect(client.request(op, { peer: 'alpha', settings: {} })).rejects.toMatchObject({ code: 'EACCES' });
+    for (const op of ['shutdown', 'linkSet', 'reload'])
+      await expect(client.request(op, { peer: 'alpha', settings: {} })).rejects.toMatchObject({
+        code: 'EACCES',
+      });
     await expect(client.request('status')).resolves.toMatchObject({ node: '10.0.0.1', clients: 1 });
   });
 
   test('carries streams of any length', async () => {
     const client = await enter(optionsOf(alice));
     let got = 0;
-    const server = client.createServer({}, (socket) => socket.on('data', (data) => { got += data.length; }));
+    const server = client.createServer({}, (socket) =>
+      socket.on('data', (data) => {
+        got += data.length;
+      }),
+    );
     await new Promise<void>((resolve) => server.listen(91, resolve));
     const socket = client.stream();
     socket.connect(91);
@@ -130,25 +175,61 @@ describe('a client of the network', () => {
 });
 
 describe('refused, with the reason counted', () => {
-  const other = new Issuer(4), second = new Issuer(5, authority);
+  const other = new Issuer(4),
+    second = new Issuer(5, authority);
   test.each<[string, DropReason, () => Identity]>([
-    ['a certificate of another network', DropReason.certificateWrongNetwork, () => other.issue(NO_NODE, 'eve', ROLE_CLIENT)],
-    ['a certificate of an authority that is not trusted', DropReason.certificateUnknownAuthority, () => second.issue(NO_NODE, 'eve', ROLE_CLIENT)],
-    ['one that has expired', DropReason.certificateExpired, () => authority.issue(NO_NODE, 'old', ROLE_CLIENT, { notBeforeS: ISSUED_S - 9, notAfterS: ISSUED_S - 1 })],
-    ['one that is not valid yet', DropReason.certificateNotYetValid, () => authority.issue(NO_NODE, 'new', ROLE_CLIENT, { notBeforeS: ISSUED_S + 900, notAfterS: ISSUED_S + 999 })],
-    ['a router that is no client', DropReason.certificateRole, () => authority.issue(0x0a000007, 'router', ROLE_ROUTER)],
-    ['one that was revoked', DropReason.certificateRevoked, () => {
-      const bob = authority.issue(NO_NODE, 'bob', ROLE_CLIENT);
-      expect(membership.offerRevocations(authority.revoke(bob))).toBe('ok');
-      return bob;
-    }],
+    [
+      'a certificate of another network',
+      DropReason.certificateWrongNetwork,
+      () => other.issue(NO_NODE, 'eve', ROLE_CLIENT),
+    ],
+    [
+      'a certificate of an authority that is not trusted',
+      DropReason.certificateUnknownAuthority,
+      () => second.issue(NO_NODE, 'eve', ROLE_CLIENT),
+    ],
+    [
+      'one that has expired',
+      DropReason.certificateExpired,
+      () =>
+        authority.issue(NO_NODE, 'old', ROLE_CLIENT, {
+          notBeforeS: ISSUED_S - 9,
+          notAfterS: ISSUED_S - 1,
+        }),
+    ],
+    [
+      'one that is not valid yet',
+      DropReason.certificateNotYetValid,
+      () =>
+        authority.issue(NO_NODE, 'new', ROLE_CLIENT, {
+          notBeforeS: ISSUED_S + 900,
+          notAfterS: ISSUED_S + 999,
+        }),
+    ],
+    [
+      'a router that is no client',
+      DropReason.certificateRole,
+      () => authority.issue(0x0a000007, 'router', ROLE_ROUTER),
+    ],
+    [
+      'one that was revoked',
+      DropReason.certificateRevoked,
+      () => {
+        const bob = authority.issue(NO_NODE, 'bob', ROLE_CLIENT);
+        expect(membership.offerRevocations(authority.revoke(bob))).toBe('ok');
+        return bob;
+      },
+    ],
   ])('%s', async (_what, reason, make) => {
-    await expect(enter(optionsOf(make()))).rejects.toMatchObject({ code: 'EACCES', message: expect.stringMatching(/^no handshake with the daemon at .*: it hung up; /) });
+    await expect(enter(optionsOf(make()))).rejects.toMatchObject({
+      code: 'EACCES',
+      message: expect.stringMatching(/^no handshake with the daemon at .*: it hung up; /),
+    });
     expect(drops(reason)).toBe(1);
     expect(daemon.node.drops.total).toBe(1);
   });
 
-  test('somebody else\'s certificate, and one that was altered', async () => {
+  test("somebody else's certificate, and one that was altered", async () => {
     const thief = new Raw();
     thief.write(frameHandshake(initiator(makeEphemeral()).writeInit(alice.certificate.bytes)!));
     await until(() => thief.closed);
@@ -164,15 +245,44 @@ describe('refused, with the reason counted', () => {
 
   test('handshakes for another daemon or another purpose, and bytes that are none', async () => {
     const cases: [Uint8Array, DropReason][] = [
-      [frameHandshake(initiator(pairOf(alice), REMOTE_PROLOGUE, makeEphemeral().publicKey).writeInit(alice.certificate.bytes)!), DropReason.handshakeBroken],
-      [frameHandshake(initiator(pairOf(alice), Buffer.from('spines link 1')).writeInit(alice.certificate.bytes)!), DropReason.handshakeBroken],
-      [frameHandshake(initiator(pairOf(alice)).writeInit(new Uint8Array(0))!), DropReason.handshakeMalformed],
-      [frameHandshake(initiator(pairOf(alice)).writeInit(Uint8Array.of(1))!), DropReason.certificateMalformed],
+      [
+        frameHandshake(
+          initiator(pairOf(alice), REMOTE_PROLOGUE, makeEphemeral().publicKey).writeInit(
+            alice.certificate.bytes,
+          )!,
+        ),
+        DropReason.handshakeBroken,
+      ],
+      [
+        frameHandshake(
+          initiator(pairOf(alice), Buffer.from('spines link 1')).writeInit(
+            alice.certificate.bytes,
+          )!,
+        ),
+        DropReason.handshakeBroken,
+      ],
+      [
+        frameHandshake(initiator(pairOf(alice)).writeInit(new Uint8Array(0))!),
+        DropReason.handshakeMalformed,
+      ],
+      [
+        frameHandshake(initiator(pairOf(alice)).writeInit(Uint8Array.of(1))!),
+        DropReason.certificateMalformed,
+      ],
       [Uint8Array.of(0, 0), DropReason.handshakeMalformed],
       [Uint8Array.of(0xff, 0xff), DropReason.handshakeMalformed],
-      [encodeControl(FRAME_HELLO, { version: 1, client: 'x'.repeat(60) }), DropReason.handshakeMalformed],
+      [
+        encodeControl(FRAME_HELLO, { version: 1, client: 'x'.repeat(60) }),
+        DropReason.handshakeMalformed,
+      ],
       [new Uint8Array(100_000), DropReason.handshakeMalformed],
-      [Buffer.concat([frameHandshake(initiator(pairOf(alice)).writeInit(alice.certificate.bytes)!), Buffer.of(0)]), DropReason.handshakeMalformed],
+      [
+        Buffer.concat([
+          frameHandshake(initiator(pairOf(alice)).writeInit(alice.certificate.bytes)!),
+          Buffer.of(0),
+        ]),
+        DropReason.handshakeMalformed,
+      ],
     ];
     for (const [i, [bytes, reason]] of cases.entries()) {
       const before = drops(reason);
@@ -187,7 +297,9 @@ describe('refused, with the reason counted', () => {
 
   test('one who asks at another daemon than he thinks', async () => {
     const stranger = authority.issue(0x0a000009, 'stranger');
-    await expect(enter({ ...optionsOf(alice), daemonCertificate: certificateText(stranger) })).rejects.toMatchObject({ code: 'EACCES' });
+    await expect(
+      enter({ ...optionsOf(alice), daemonCertificate: certificateText(stranger) }),
+    ).rejects.toMatchObject({ code: 'EACCES' });
   });
 });
 
@@ -195,13 +307,16 @@ describe('before the first record', () => {
   test('a first message that is sent again gets nothing done', async () => {
     const handshake = initiator(pairOf(alice));
     const first = frameHandshake(handshake.writeInit(alice.certificate.bytes)!);
-    const honest = new Raw(), replayed = new Raw();
+    const honest = new Raw(),
+      replayed = new Raw();
     honest.write(first);
     replayed.write(first);
     await until(() => honest.received.length === 50 && replayed.received.length === 50);
     expect(daemon.node.drops.total).toBe(0);
     const { transport } = handshake.readResponse(Uint8Array.from(honest.received.subarray(2)))!;
-    const sealed = new RecordSealer(nodeNoise, transport.send).seal(encodeControl(FRAME_HELLO, { version: 1, client: 'honest' }));
+    const sealed = new RecordSealer(nodeNoise, transport.send).seal(
+      encodeControl(FRAME_HELLO, { version: 1, client: 'honest' }),
+    );
     // The daemon's keys differ per connection: what one sealed is nothing on the other.
     replayed.write(sealed);
     await until(() => replayed.closed);
@@ -209,8 +324,15 @@ describe('before the first record', () => {
     honest.write(sealed);
     await until(() => honest.received.length > 50);
     const frames: { type: number; body: unknown }[] = [];
-    const reader = new FrameReader({ onFrame: (type, bytes, start, end) => frames.push({ type, body: decodeControl(bytes.slice(start, end)) }) });
-    expect(new RecordOpener(nodeNoise, transport.receive, (bytes) => reader.push(bytes)).push(honest.received.subarray(50))).toBe(true);
+    const reader = new FrameReader({
+      onFrame: (type, bytes, start, end) =>
+        frames.push({ type, body: decodeControl(bytes.slice(start, end)) }),
+    });
+    expect(
+      new RecordOpener(nodeNoise, transport.receive, (bytes) => reader.push(bytes)).push(
+        honest.received.subarray(50),
+      ),
+    ).toBe(true);
     expect(frames).toMatchObject([{ type: FRAME_WELCOME, body: { name: 'alpha' } }]);
     // And neither is a sealed record a second time.
     honest.write(sealed);
@@ -232,26 +354,38 @@ describe('before the first record', () => {
     await enter(optionsOf(alice));
   }, 20_000);
 
-  // What costs a handshake comes from elsewhere: what an address may have of them, its programs share.
+  // What costs a handshake comes from elsewhere: what an address may have of them, its programs
+  // share.
   test.each<[string, Uint8Array, string]>([
-    ['nothing', new Uint8Array(0), HOST], ['half a message', Uint8Array.of(0, 200, 1, 2, 3), HOST],
-    ['a first message that was seen elsewhere', frameHandshake(initiator(pairOf(alice)).writeInit(alice.certificate.bytes)!), '127.0.0.9'],
-  ])('who holds connections that say %s keeps nobody out', async (_what, say, from) => {
-    let over = false;
-    const hold = (): void => {
-      if (over) return;
-      const raw = new Raw(from);
-      if (say.length > 0) raw.write(say);
-      raw.socket.once('close', () => setTimeout(hold, 20));
-    };
-    try {
-      for (let i = 0; i < PENDING_MAX + 10; i += 1) hold();
-      await until(() => drops(DropReason.clientRefused) + drops(DropReason.handshakeOverBudget) > 0);
-      for (let i = 0; i < 5; i += 1) await (await enter(optionsOf(alice))).request('status');
-    } finally {
-      over = true;
-    }
-  }, 20_000);
+    ['nothing', new Uint8Array(0), HOST],
+    ['half a message', Uint8Array.of(0, 200, 1, 2, 3), HOST],
+    [
+      'a first message that was seen elsewhere',
+      frameHandshake(initiator(pairOf(alice)).writeInit(alice.certificate.bytes)!),
+      '127.0.0.9',
+    ],
+  ])(
+    'who holds connections that say %s keeps nobody out',
+    async (_what, say, from) => {
+      let over = false;
+      const hold = (): void => {
+        if (over) return;
+        const raw = new Raw(from);
+        if (say.length > 0) raw.write(say);
+        raw.socket.once('close', () => setTimeout(hold, 20));
+      };
+      try {
+        for (let i = 0; i < PENDING_MAX + 10; i += 1) hold();
+        await until(
+          () => drops(DropReason.clientRefused) + drops(DropReason.handshakeOverBudget) > 0,
+        );
+        for (let i = 0; i < 5; i += 1) await (await enter(optionsOf(alice))).request('status');
+      } finally {
+        over = true;
+      }
+    },
+    20_000,
+  );
 
   test('there are so many handshakes a second', async () => {
     let asked = 0;
@@ -268,23 +402,48 @@ describe('before the first record', () => {
 });
 
 describe('places', () => {
-  test('one certificate has its share of them, and all together leave some to programs of this machine', async () => {
-    const { clients: most, clientsPerCertificate: share } = { clients: 16, clientsPerCertificate: 6 };
-    daemon.node.reconfigure({ ...daemon.node.config, limits: { ...daemon.node.config.limits, clients: most, clientsPerCertificate: share } });
-    for (let i = 0; i < share; i += 1) await enter(optionsOf(alice));
-    await expect(enter(optionsOf(alice))).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/6 clients with the certificate alice .*limits\.clientsPerCertificate/) });
-    const bob = authority.issue(NO_NODE, 'bob', ROLE_CLIENT), carol = authority.issue(NO_NODE, 'carol', ROLE_CLIENT);
-    for (let i = 0; i < share; i += 1) await enter(optionsOf(bob));
-    for (let i = 0; i < 2; i += 1) await enter(optionsOf(carol));
-    await expect(enter(optionsOf(carol))).rejects.toMatchObject({ code: 'EMFILE', message: expect.stringMatching(/14 remote clients are connected/) });
-    expect(daemon.node.whyNoPlace(LOCAL_ACCESS)).toBeNull();
-    await clients.shift()!.close();
-    await until(() => daemon.node.whyNoPlace({ ...LOCAL_ACCESS, certificate: 'alice', role: 'use' }) === null);
-    await enter(optionsOf(alice));
-  });
+  test(
+    'one certificate has its share of them, ' +
+      'and all together leave some to programs of this machine',
+    async () => {
+      const { clients: most, clientsPerCertificate: share } = {
+        clients: 16,
+        clientsPerCertificate: 6,
+      };
+      daemon.node.reconfigure({
+        ...daemon.node.config,
+        limits: { ...daemon.node.config.limits, clients: most, clientsPerCertificate: share },
+      });
+      for (let i = 0; i < share; i += 1) await enter(optionsOf(alice));
+      await expect(enter(optionsOf(alice))).rejects.toMatchObject({
+        code: 'EMFILE',
+        message: expect.stringMatching(
+          /6 clients with the certificate alice .*limits\.clientsPerCertificate/,
+        ),
+      });
+      const bob = authority.issue(NO_NODE, 'bob', ROLE_CLIENT),
+        carol = authority.issue(NO_NODE, 'carol', ROLE_CLIENT);
+      for (let i = 0; i < share; i += 1) await enter(optionsOf(bob));
+      for (let i = 0; i < 2; i += 1) await enter(optionsOf(carol));
+      await expect(enter(optionsOf(carol))).rejects.toMatchObject({
+        code: 'EMFILE',
+        message: expect.stringMatching(/14 remote clients are connected/),
+      });
+      expect(daemon.node.whyNoPlace(LOCAL_ACCESS)).toBeNull();
+      await clients.shift()!.close();
+      await until(
+        () =>
+          daemon.node.whyNoPlace({ ...LOCAL_ACCESS, certificate: 'alice', role: 'use' }) === null,
+      );
+      await enter(optionsOf(alice));
+    },
+  );
 
   test('sockets are counted for all connections of one certificate', async () => {
-    daemon.node.reconfigure({ ...daemon.node.config, limits: { ...daemon.node.config.limits, socketsPerClient: 5 } });
+    daemon.node.reconfigure({
+      ...daemon.node.config,
+      limits: { ...daemon.node.config.limits, socketsPerClient: 5 },
+    });
     const [one, two] = [await enter(optionsOf(alice)), await enter(optionsOf(alice))];
     for (let i = 0; i < 3; i += 1) await one.datagram().ready();
     for (let i = 0; i < 2; i += 1) await two.datagram().ready();
@@ -294,9 +453,13 @@ describe('places', () => {
 });
 
 describe('a client that is connected', () => {
-  async function leaves(client: SpinesClient): Promise<{ code: string; message: string; afterUs: number }> {
+  async function leaves(
+    client: SpinesClient,
+  ): Promise<{ code: string; message: string; afterUs: number }> {
     const before = stopwatch.now();
-    const error = await new Promise<{ code: string; message: string }>((resolve) => client.once('disconnect', resolve));
+    const error = await new Promise<{ code: string; message: string }>((resolve) =>
+      client.once('disconnect', resolve),
+    );
     return { code: error.code, message: error.message, afterUs: stopwatch.now() - before };
   }
 
@@ -305,7 +468,12 @@ describe('a client that is connected', () => {
     const [client, stays] = [await enter(optionsOf(bob)), await enter(optionsOf(alice))];
     const gone = leaves(client);
     membership.offerRevocations(authority.revoke(bob));
-    expect(await gone).toMatchObject({ code: 'EACCES', message: expect.stringMatching(/certificate bob is no longer accepted \(certificateRevoked\)/) });
+    expect(await gone).toMatchObject({
+      code: 'EACCES',
+      message: expect.stringMatching(
+        /certificate bob is no longer accepted \(certificateRevoked\)/,
+      ),
+    });
     expect((await gone).afterUs).toBeLessThan(2 * SECOND);
     expect(drops(DropReason.certificateRevoked)).toBe(1);
     expect(stays.connected).toBe(true);
@@ -317,7 +485,9 @@ describe('a client that is connected', () => {
     const gone = leaves(client);
     wall.wrongBy = 40_000_000 * SECOND;
     expect((await gone).afterUs).toBeLessThan(2 * SECOND);
-    expect(drops(DropReason.certificateExpired) + drops(DropReason.certificateAuthorityNotValid)).toBe(1);
+    expect(
+      drops(DropReason.certificateExpired) + drops(DropReason.certificateAuthorityNotValid),
+    ).toBe(1);
   });
 
   test('does not come back when it would be refused for good', async () => {
@@ -333,24 +503,36 @@ describe('a client that is connected', () => {
 describe('options', () => {
   test('that make no sense are told before anything is sent', () => {
     const right = optionsOf(alice);
-    const damaged = Buffer.from(authority.keyText(alice).replace(/\n(.)/, (_, c: string) => `\n${c === 'B' ? 'C' : 'B'}`));
+    const damaged = Buffer.from(
+      authority.keyText(alice).replace(/\n(.)/, (_, c: string) => `\n${c === 'B' ? 'C' : 'B'}`),
+    );
     const cases: [ConnectOptions, RegExp][] = [
       [{ ...right, key: authority.keyText(own) }, /^key does not belong to the certificate; /],
       [{ ...right, key: authority.keyText(alice, 'secret') }, /^key has a passphrase.*decrypted/],
-      [{ ...right, key: certificateText(alice) }, /^key is a spines certificate, not a spines private key; /],
-      [{ ...right, key: 'x' }, /^key must be the text of a file that begins with -----BEGIN SPINES PRIVATE KEY-----/],
+      [
+        { ...right, key: certificateText(alice) },
+        /^key is a spines certificate, not a spines private key; /,
+      ],
+      [
+        { ...right, key: 'x' },
+        /^key must be the text of a file that begins with -----BEGIN SPINES PRIVATE KEY-----/,
+      ],
       [{ ...right, key: damaged }, /^key is damaged/],
       [{ ...right, certificate: authority.keyText(alice) }, /^certificate is a spines private key/],
       [{ ...right, certificate: undefined }, /^certificate is missing/],
       [{ ...right, key: undefined }, /^key is missing/],
       [{ ...right, daemonCertificate: undefined }, /^daemonCertificate or daemonKey/],
       [{ ...right, daemonKey: 'ab' }, /^daemonCertificate or daemonKey/],
-      [{ ...right, daemonCertificate: undefined, daemonKey: 'ab' }, /^daemonKey must be 64 hexadecimal digits/],
+      [
+        { ...right, daemonCertificate: undefined, daemonKey: 'ab' },
+        /^daemonKey must be 64 hexadecimal digits/,
+      ],
       [{ ...right, token: 'x' }, /either a token or certificates/],
       [{ path: '/x', key: 'y' }, /certificates are for a daemon with host and port/],
       [{ token: 'y' }, /a token is for a daemon with host and port/],
     ];
-    for (const [options, message] of cases) expect(() => new SpinesClient(options), String(message)).toThrow(message);
+    for (const [options, message] of cases)
+      expect(() => new SpinesClient(options), String(message)).toThrow(message);
   });
 
   test('never show the key', async () => {

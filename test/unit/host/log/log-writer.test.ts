@@ -1,4 +1,6 @@
-/** The log's buffer and writer: what is kept, what is lost and told, and that nothing is waited for. */
+/**
+ * The log's buffer and writer: what is kept, what is lost and told, and that nothing is waited for.
+ */
 
 import { mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,12 +11,20 @@ import { LogBuffer } from '../../../../src/host/log/log-buffer.ts';
 import { logFileTarget } from '../../../../src/host/log/log-file.ts';
 import { LogWriter, type LogTarget } from '../../../../src/host/log/log-writer.ts';
 
-const INFO = 30, WARN = 40, ERROR = 50;
+const INFO = 30,
+  WARN = 40,
+  ERROR = 50;
 
 describe('the buffer', () => {
   test('gives lines back in order, whole, and as many as fit', () => {
     const buffer = new LogBuffer(1_000);
-    for (const [level, text] of [[INFO, 'a\n'], [ERROR, 'bb\n'], [WARN, 'ccc\n'], [INFO, 'd\n']] as const) expect(buffer.push(level, text)).toBe(0);
+    for (const [level, text] of [
+      [INFO, 'a\n'],
+      [ERROR, 'bb\n'],
+      [WARN, 'ccc\n'],
+      [INFO, 'd\n'],
+    ] as const)
+      expect(buffer.push(level, text)).toBe(0);
     expect(buffer.take(5)).toBe('a\nbb\n');
     expect(buffer.take(1)).toBe('ccc\n');
     expect(buffer.take(100)).toBe('d\n');
@@ -22,18 +32,23 @@ describe('the buffer', () => {
     expect(buffer.empty).toBe(true);
   });
 
-  test('is bounded: the oldest of the least severe lines go first, and no line for a less severe one', () => {
-    const buffer = new LogBuffer(100);
-    for (let i = 0; i < 5; i += 1) expect(buffer.push(i % 2 === 0 ? INFO : ERROR, `line ${i} .\n`)).toBe(0);
-    expect(buffer.push(WARN, 'warn  ..\n'), 'line 0').toBe(1);
-    expect(buffer.push(ERROR, 'error ..\n'), 'line 2').toBe(1);
-    expect(buffer.push(ERROR, 'error ..\n'), 'line 4').toBe(1);
-    expect(buffer.push(ERROR, 'error ..\n'), 'the warning').toBe(1);
-    expect(buffer.push(INFO, 'info  ..\n'), 'itself').toBe(1);
-    expect(buffer.push(ERROR, 'x'.repeat(26)), 'larger than a quarter').toBe(1);
-    expect(buffer.take(1_000)).toBe('line 1 .\nline 3 .\nerror ..\nerror ..\nerror ..\n');
-    expect(buffer.bytes).toBe(0);
-  });
+  test(
+    'is bounded: the oldest of the least severe lines go first, ' +
+      'and no line for a less severe one',
+    () => {
+      const buffer = new LogBuffer(100);
+      for (let i = 0; i < 5; i += 1)
+        expect(buffer.push(i % 2 === 0 ? INFO : ERROR, `line ${i} .\n`)).toBe(0);
+      expect(buffer.push(WARN, 'warn  ..\n'), 'line 0').toBe(1);
+      expect(buffer.push(ERROR, 'error ..\n'), 'line 2').toBe(1);
+      expect(buffer.push(ERROR, 'error ..\n'), 'line 4').toBe(1);
+      expect(buffer.push(ERROR, 'error ..\n'), 'the warning').toBe(1);
+      expect(buffer.push(INFO, 'info  ..\n'), 'itself').toBe(1);
+      expect(buffer.push(ERROR, 'x'.repeat(26)), 'larger than a quarter').toBe(1);
+      expect(buffer.take(1_000)).toBe('line 1 .\nline 3 .\nerror ..\nerror ..\nerror ..\n');
+      expect(buffer.bytes).toBe(0);
+    },
+  );
 
   test('with a million lines it holds no more than its bound, and counts the rest', () => {
     const buffer = new LogBuffer(10_000);
@@ -74,7 +89,9 @@ class Fake implements LogTarget {
     }
   }
   reopen(): void {}
-  close(): void { this.closed += 1; }
+  close(): void {
+    this.closed += 1;
+  }
 }
 
 const told = (count: number, why: string): string => `lost ${count}: ${why}\n`;
@@ -88,32 +105,37 @@ describe('the writer', () => {
     expect(writer.figures).toEqual({ target: 'fake', lost: 0, waitingBytes: 0, failing: null });
   });
 
-  test('a full disk: lines wait, the oldest info goes, and what was lost is told once it is free, between whole lines', () => {
-    vi.useFakeTimers();
-    try {
-      const target = new Fake();
-      const writer = new LogWriter(target, told, 400);
-      target.room = 12;
-      writer.write(INFO, 'begin 1\n');
-      writer.write(INFO, 'begin 2\n');
-      for (let i = 0; i < 100; i += 1) writer.write(i === 50 ? ERROR : INFO, `line ${String(i).padStart(3)}\n`);
-      expect(writer.figures).toMatchObject({ failing: 'ENOSPC' });
-      expect(writer.figures.waitingBytes).toBeLessThan(400);
-      const { lost } = writer.figures;
-      vi.advanceTimersByTime(100_000);
-      expect(target.writes, 'not one attempt for each line').toBeLessThan(70);
-      target.room = Infinity;
-      vi.advanceTimersByTime(2_000);
-      const lines = target.text.split('\n');
-      expect(lines.slice(0, 3)).toEqual(['begin 1', 'begin 2', `lost ${lost}: ENOSPC`]);
-      expect(lines).toContain('line  50');
-      expect(lines.at(-2)).toBe('line  99');
-      expect(lines.length - 1 - 3 + lost).toBe(100);
-      expect(writer.figures).toEqual({ target: 'fake', lost, waitingBytes: 0, failing: null });
-    } finally {
-      vi.useRealTimers();
-    }
-  });
+  test(
+    'a full disk: lines wait, the oldest info goes, ' +
+      'and what was lost is told once it is free, between whole lines',
+    () => {
+      vi.useFakeTimers();
+      try {
+        const target = new Fake();
+        const writer = new LogWriter(target, told, 400);
+        target.room = 12;
+        writer.write(INFO, 'begin 1\n');
+        writer.write(INFO, 'begin 2\n');
+        for (let i = 0; i < 100; i += 1)
+          writer.write(i === 50 ? ERROR : INFO, `line ${String(i).padStart(3)}\n`);
+        expect(writer.figures).toMatchObject({ failing: 'ENOSPC' });
+        expect(writer.figures.waitingBytes).toBeLessThan(400);
+        const { lost } = writer.figures;
+        vi.advanceTimersByTime(100_000);
+        expect(target.writes, 'not one attempt for each line').toBeLessThan(70);
+        target.room = Infinity;
+        vi.advanceTimersByTime(2_000);
+        const lines = target.text.split('\n');
+        expect(lines.slice(0, 3)).toEqual(['begin 1', 'begin 2', `lost ${lost}: ENOSPC`]);
+        expect(lines).toContain('line  50');
+        expect(lines.at(-2)).toBe('line  99');
+        expect(lines.length - 1 - 3 + lost).toBe(100);
+        expect(writer.figures).toEqual({ target: 'fake', lost, waitingBytes: 0, failing: null });
+      } finally {
+        vi.useRealTimers();
+      }
+    },
+  );
 
   test('the last lines get 200 ms, with turns of the event loop and without', async () => {
     const target = new Fake();
@@ -131,19 +153,24 @@ describe('the writer', () => {
     expect(target.text).toBe('last words\n');
   });
 
-  test('another target gets what the old one did not take whole, once a write under way is done', () => {
-    const old = new Fake();
-    let finish = (): void => {};
-    old.write = (_bytes, _fresh, done) => { finish = () => done(null, 3); };
-    const writer = new LogWriter(old, told);
-    writer.write(INFO, 'one line\n');
-    const next = new Fake();
-    writer.use(next);
-    expect(old.closed).toBe(0);
-    finish();
-    writer.write(INFO, 'two\n');
-    expect([old.closed, next.text]).toEqual([1, 'one line\ntwo\n']);
-  });
+  test(
+    'another target gets what the old one did not take whole, ' + 'once a write under way is done',
+    () => {
+      const old = new Fake();
+      let finish = (): void => {};
+      old.write = (_bytes, _fresh, done) => {
+        finish = () => done(null, 3);
+      };
+      const writer = new LogWriter(old, told);
+      writer.write(INFO, 'one line\n');
+      const next = new Fake();
+      writer.use(next);
+      expect(old.closed).toBe(0);
+      finish();
+      writer.write(INFO, 'two\n');
+      expect([old.closed, next.text]).toEqual([1, 'one line\ntwo\n']);
+    },
+  );
 });
 
 describe('a log file', () => {
@@ -176,7 +203,10 @@ describe('a log file', () => {
     writer.reopen();
     writer.write(INFO, 'after\n');
     await writer.flush();
-    expect([readFileSync(`${path}.old`, 'utf8'), readFileSync(path, 'utf8')]).toEqual(['before\n', 'after\n']);
+    expect([readFileSync(`${path}.old`, 'utf8'), readFileSync(path, 'utf8')]).toEqual([
+      'before\n',
+      'after\n',
+    ]);
   });
 
   test('that cannot be put away goes on', async () => {
@@ -195,8 +225,12 @@ describe('a log file', () => {
     expect(writer.figures).toMatchObject({ lost: 0, failing: null });
   });
 
-  test('that cannot be opened is the operator\'s to mend', () => {
-    expect(() => logFileTarget({ path: join(folder, 'no', 'such.log'), maxBytes: 1, keep: 0 })).toThrow(/log\.file .*such\.log cannot be opened \(ENOENT\); make its folder/);
-    expect(() => logFileTarget({ path: folder, maxBytes: 1, keep: 0 })).toThrow(/\(EISDIR\); name another file/);
+  test("that cannot be opened is the operator's to mend", () => {
+    expect(() =>
+      logFileTarget({ path: join(folder, 'no', 'such.log'), maxBytes: 1, keep: 0 }),
+    ).toThrow(/log\.file .*such\.log cannot be opened \(ENOENT\); make its folder/);
+    expect(() => logFileTarget({ path: folder, maxBytes: 1, keep: 0 })).toThrow(
+      /\(EISDIR\); name another file/,
+    );
   });
 });

@@ -12,7 +12,8 @@ function madeUp(i: number): string {
 
 describe('EndpointTable', () => {
   test('gives one object for an address and port, and another for any other', () => {
-    const table = new EndpointTable(), rng = new Rng(4);
+    const table = new EndpointTable(),
+      rng = new Rng(4);
     const seen = new Map<string, unknown>();
     for (let i = 0; i < 20_000; i += 1) {
       const v6 = rng.chance(0.5);
@@ -33,7 +34,10 @@ describe('EndpointTable', () => {
     ['many of both', (i: number) => [madeUp(i * 7), 1 + ((i * 31) % 65_535)] as const],
   ])('%s: bounded, and who talks meanwhile stays the same object', (_what, spoofed) => {
     const table = new EndpointTable();
-    const peers = Array.from({ length: 40 }, (_, i) => ({ address: `10.0.0.${i}`, object: table.of(`10.0.0.${i}`, 8_100) }));
+    const peers = Array.from({ length: 40 }, (_, i) => ({
+      address: `10.0.0.${i}`,
+      object: table.of(`10.0.0.${i}`, 8_100),
+    }));
     for (let i = 0; i < 100_000; i += 1) {
       const [address, port] = spoofed(i);
       table.of(address, port);

@@ -11,7 +11,8 @@ test('refusals are counted by reason, the most frequent first, with the last add
   troubles.note('EHOSTUNREACH', '192.0.2.2:8100', 40, 1);
   troubles.note('EHOSTUNREACH', '192.0.2.3:8100', 3, 31 * SECOND);
   expect(troubles.figures(31 * SECOND)).toEqual([
-    { code: 'EHOSTUNREACH', datagrams: 43, to: '192.0.2.3:8100' }, { code: 'EPERM', datagrams: 1, to: '192.0.2.1:8100' },
+    { code: 'EHOSTUNREACH', datagrams: 43, to: '192.0.2.3:8100' },
+    { code: 'EPERM', datagrams: 1, to: '192.0.2.1:8100' },
   ]);
 });
 

@@ -33,7 +33,10 @@ function report() {
     ],
     events: [{ atMs: 2_000, what: 'down', link: 'A-B' }],
     trace: 'c0ffee',
-    convergence: [{ atMs: 2_000, event: 'down', convergedAfterMs: 81.5 }, { atMs: 9_000, event: 'up', convergedAfterMs: null }],
+    convergence: [
+      { atMs: 2_000, event: 'down', convergedAfterMs: 81.5 },
+      { atMs: 9_000, event: 'up', convergedAfterMs: null },
+    ],
   });
 }
 
@@ -53,7 +56,13 @@ describe('report', () => {
   });
 
   test('says when the machine was late, by how much, and only then', () => {
-    const late = { daemon: 'B', daemonP99Ms: 32.768, daemonMaxMs: 2_097.152, senderP99Ms: 0.256, senderMaxMs: 8.192 };
+    const late = {
+      daemon: 'B',
+      daemonP99Ms: 32.768,
+      daemonMaxMs: 2_097.152,
+      senderP99Ms: 0.256,
+      senderMaxMs: 8.192,
+    };
     expect(formatReport({ ...report(), lateness: late })).toContain(`
 This machine was late, and the delays above are its own as well as the network's:
   daemons' timers by up to 2.1 s, 99 % within 33 ms (B, the latest)
@@ -61,14 +70,27 @@ This machine was late, and the delays above are its own as well as the network's
   for delays of the network alone end what else runs here, take fewer nodes, or use --virtual
 `);
     for (const change of [{ senderMaxMs: 65.536 }, { senderP99Ms: 8.192 }]) {
-      expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 1, daemonMaxMs: 9, ...change } })).toContain('This machine was late');
+      expect(
+        formatReport({
+          ...report(),
+          lateness: { ...late, daemonP99Ms: 1, daemonMaxMs: 9, ...change },
+        }),
+      ).toContain('This machine was late');
     }
-    expect(formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 2, daemonMaxMs: 33 } })).not.toContain('late');
+    expect(
+      formatReport({ ...report(), lateness: { ...late, daemonP99Ms: 2, daemonMaxMs: 33 } }),
+    ).not.toContain('late');
   });
 
   test('refusals are named, apart from loss', () => {
     const base = report();
-    const flow = { ...base.flows[0]!, delivered: 60, refused: 30, lost: 10, refusals: { linkQueueFull: 29, noRoute: 1 } };
+    const flow = {
+      ...base.flows[0]!,
+      delivered: 60,
+      refused: 30,
+      lost: 10,
+      refusals: { linkQueueFull: 29, noRoute: 1 },
+    };
     const text = formatReport({ ...base, flows: [flow] });
     expect(text).toContain('60/100   10.00');
     expect(text).toContain('  video: 30 of 100 refused, and told: linkQueueFull, noRoute');
@@ -138,7 +160,9 @@ describe('plot', () => {
     expect(svg).toContain('none (nothing delivered)');
     const paths = [...svg.matchAll(/<path d="([^"]*)"/g)].map((match) => match[1]!);
     expect(paths).toEqual(['M257 400V313H450V226H643V139H836V52H836']);
-    expect(svg.match(/<(?!\/|[a-z]+[^>]*\/>)[a-z]+/g)!.length).toBe(svg.match(/<\/[a-z]+/g)!.length);
+    expect(svg.match(/<(?!\/|[a-z]+[^>]*\/>)[a-z]+/g)!.length).toBe(
+      svg.match(/<\/[a-z]+/g)!.length,
+    );
   });
 
   test('draws sane axes for no samples, equal samples and extreme ones', () => {

@@ -8,17 +8,34 @@ import { MESSAGE_COST_BYTES } from '../../../../spines-client/src/core/receive-q
 import type { SpinesClientError } from '../../../../spines-client/src/errors.ts';
 import * as p from '../../../../spines-client/src/shared/protocol.ts';
 
-const WELCOME = { version: p.PROTOCOL_VERSION, node: '10.0.0.1', name: 'alpha', instance: 'one', messageBytesMax: 65_536, socketsMax: 100 };
+const WELCOME = {
+  version: p.PROTOCOL_VERSION,
+  node: '10.0.0.1',
+  name: 'alpha',
+  instance: 'one',
+  messageBytesMax: 65_536,
+  socketsMax: 100,
+};
 
 function setUp(requestsMax = 4) {
   const log: string[] = [];
   const sent: { type: number; body: Uint8Array }[] = [];
   const thrown: unknown[] = [];
-  const outgoing = new p.FrameReader({ onFrame: (type, bytes, start, end) => { sent.push({ type, body: bytes.slice(start, end) }); } });
+  const outgoing = new p.FrameReader({
+    onFrame: (type, bytes, start, end) => {
+      sent.push({ type, body: bytes.slice(start, end) });
+    },
+  });
   const room = { value: true };
   const core = new ClientCore({
     requestsMax,
-    sink: { write: (bytes) => { outgoing.push(bytes); return room.value; }, end: () => log.push('end') },
+    sink: {
+      write: (bytes) => {
+        outgoing.push(bytes);
+        return room.value;
+      },
+      end: () => log.push('end'),
+    },
     listener: {
       onWelcome: (welcome) => log.push(`welcome ${welcome.instance}`),
       onDraining: () => log.push('draining'),
@@ -27,7 +44,8 @@ function setUp(requestsMax = 4) {
     },
   });
   const listener: SocketListener = {
-    onMessage: (payload, node, port) => log.push(`message ${Buffer.from(payload).toString()} ${node} ${port}`),
+    onMessage: (payload, node, port) =>
+      log.push(`message ${Buffer.from(payload).toString()} ${node} ${port}`),
     onBlocked: () => log.push('blocked'),
     onWritable: () => log.push('writable'),
     onDropped: (count) => log.push(`dropped ${count}`),
@@ -60,18 +78,27 @@ describe('ClientCore', () => {
     const { core, sent } = opened();
     const results: unknown[] = [];
     core.request('a', {}, (error, result) => results.push(['a', error?.code, result]));
-    core.request('b', { skipped: undefined }, (error, result) => results.push(['b', error?.code, result]));
+    core.request('b', { skipped: undefined }, (error, result) =>
+      results.push(['b', error?.code, result]),
+    );
     const [a, b] = sent.map((frame) => p.decodeControl(frame.body)!);
     expect(Object.keys(b!)).not.toContain('skipped');
     core.onBytes(p.encodeControl(p.FRAME_REPLY, { id: b!['id'], ok: true, x: 1 }));
-    core.onBytes(p.encodeControl(p.FRAME_REPLY, { id: a!['id'], ok: false, code: 'ENOENT', message: 'no' }));
-    expect(results).toEqual([['b', undefined, { x: 1 }], ['a', 'ENOENT', {}]]);
+    core.onBytes(
+      p.encodeControl(p.FRAME_REPLY, { id: a!['id'], ok: false, code: 'ENOENT', message: 'no' }),
+    );
+    expect(results).toEqual([
+      ['b', undefined, { x: 1 }],
+      ['a', 'ENOENT', {}],
+    ]);
     expect(core.outstandingRequests).toBe(0);
   });
 
   it('refuses requests past the bound, before the greeting, and those it cannot encode', () => {
     const codes: (string | undefined)[] = [];
-    const done = (error: SpinesClientError | null): void => { codes.push(error?.code); };
+    const done = (error: SpinesClientError | null): void => {
+      codes.push(error?.code);
+    };
     setUp().core.request('early', {}, done);
     const { core } = opened(2);
     core.request('encode', { value: 2n ** 70n }, done);
@@ -107,14 +134,29 @@ describe('ClientCore', () => {
     ['a reply to no request', p.encodeControl(p.FRAME_REPLY, { id: 99, ok: true })],
     ['a reply that is no map', Uint8Array.of(0, 0, 0, 2, p.FRAME_REPLY, 0xc1)],
     ['a short RECV', Uint8Array.of(0, 0, 0, 5, p.FRAME_RECV, 0, 0, 0, 1)],
-    ['a RECV with reserved bits', p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(0)).fill(2, 16, 17)],
-    ['a RECV beyond the largest message', p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(p.MESSAGE_BYTES_MAX + 1))],
+    [
+      'a RECV with reserved bits',
+      p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(0)).fill(2, 16, 17),
+    ],
+    [
+      'a RECV beyond the largest message',
+      p.encodeDatagram(p.FRAME_RECV, 1, 1, 1, new Uint8Array(p.MESSAGE_BYTES_MAX + 1)),
+    ],
     ['a BLOCKED with a tail', p.encodeControl(p.FRAME_BLOCKED, { socket: 12 })],
     ['an event without a name', p.encodeControl(p.FRAME_EVENT, {})],
-    ['a sendError without a code', p.encodeControl(p.FRAME_EVENT, { event: 'sendError', socket: 1, count: 1 })],
+    [
+      'a sendError without a code',
+      p.encodeControl(p.FRAME_EVENT, { event: 'sendError', socket: 1, count: 1 }),
+    ],
   ])('ends the connection with EPROTO on %s', (_what, bytes) => {
     const { core, log } = opened();
-    core.openSocket({ onMessage() {}, onBlocked() {}, onWritable() {}, onDropped() {}, onSendError() {} });
+    core.openSocket({
+      onMessage() {},
+      onBlocked() {},
+      onWritable() {},
+      onDropped() {},
+      onSendError() {},
+    });
     core.onBytes(bytes);
     expect(log).toEqual(['end', 'closed EPROTO']);
     expect(core.state).toBe('closed');
@@ -167,7 +209,8 @@ describe('ClientCore', () => {
     const { core, log, listener } = opened();
     const id = core.openSocket(listener, 3 * (MESSAGE_COST_BYTES + 1));
     core.setFlowing(id, false);
-    for (const text of ['a', 'b', 'c', 'd', 'e']) core.onBytes(p.encodeDatagram(p.FRAME_RECV, id, 1, 2, Buffer.from(text)));
+    for (const text of ['a', 'b', 'c', 'd', 'e'])
+      core.onBytes(p.encodeDatagram(p.FRAME_RECV, id, 1, 2, Buffer.from(text)));
     expect(log).toEqual(['dropped 1', 'dropped 1']);
     expect(core.queuedMessages(id)).toBe(3);
     core.setFlowing(id, true);
@@ -179,11 +222,21 @@ describe('ClientCore', () => {
   it('keeps the frames in step when a listener throws', () => {
     const { core, log, thrown, listener } = opened();
     let first = true;
-    const id = core.openSocket({ ...listener, onMessage: (...args) => {
-      if (first) { first = false; throw new Error('mine'); }
-      listener.onMessage(...args);
-    } });
-    core.onBytes(Buffer.concat(['a', 'b'].map((text) => p.encodeDatagram(p.FRAME_RECV, id, 1, 2, Buffer.from(text)))));
+    const id = core.openSocket({
+      ...listener,
+      onMessage: (...args) => {
+        if (first) {
+          first = false;
+          throw new Error('mine');
+        }
+        listener.onMessage(...args);
+      },
+    });
+    core.onBytes(
+      Buffer.concat(
+        ['a', 'b'].map((text) => p.encodeDatagram(p.FRAME_RECV, id, 1, 2, Buffer.from(text))),
+      ),
+    );
     expect(thrown).toHaveLength(1);
     expect(log).toEqual(['message b 1 2']);
   });

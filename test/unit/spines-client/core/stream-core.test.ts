@@ -1,4 +1,7 @@
-/** Streams of the client core against a scripted sink: credit, ends, and a daemon that breaks the rules. */
+/**
+ * Streams of the client core against a scripted sink: credit, ends, and a daemon that breaks the
+ * rules.
+ */
 
 import { describe, expect, it } from 'vitest';
 
@@ -8,26 +11,57 @@ import * as p from '../../../../spines-client/src/shared/protocol.ts';
 import { CREDIT_GRANT_BYTES } from '../../../../spines-client/src/core/stream-core.ts';
 import type { CoreStream } from '../../../../spines-client/src/core/stream-core.ts';
 
-const WELCOME = { version: p.PROTOCOL_VERSION, node: '10.0.0.1', name: 'alpha', instance: 'one', messageBytesMax: 65_536, socketsMax: 100 };
-const NAMES: Record<number, string> = { [p.FRAME_STREAM_DATA]: 'data', [p.FRAME_STREAM_CREDIT]: 'credit', [p.FRAME_STREAM_END]: 'end', [p.FRAME_STREAM_RESET]: 'reset' };
+const WELCOME = {
+  version: p.PROTOCOL_VERSION,
+  node: '10.0.0.1',
+  name: 'alpha',
+  instance: 'one',
+  messageBytesMax: 65_536,
+  socketsMax: 100,
+};
+const NAMES: Record<number, string> = {
+  [p.FRAME_STREAM_DATA]: 'data',
+  [p.FRAME_STREAM_CREDIT]: 'credit',
+  [p.FRAME_STREAM_END]: 'end',
+  [p.FRAME_STREAM_RESET]: 'reset',
+};
 
 function setUp() {
   const log: string[] = [];
   const sent: string[] = [];
   const room = { value: true };
   const flowing = { value: true };
-  const outgoing = new p.FrameReader({ onFrame: (type, bytes, start, end) => {
-    const id = p.getWord(bytes, start);
-    if (type === p.FRAME_STREAM_DATA) sent.push(`data ${id} ${end - start - 4}`);
-    else if (type === p.FRAME_STREAM_CREDIT) sent.push(`credit ${id} ${p.getWord(bytes, start + 4)}`);
-    else if (NAMES[type] !== undefined) sent.push(`${NAMES[type]} ${id}`);
-  } });
+  const outgoing = new p.FrameReader({
+    onFrame: (type, bytes, start, end) => {
+      const id = p.getWord(bytes, start);
+      if (type === p.FRAME_STREAM_DATA) sent.push(`data ${id} ${end - start - 4}`);
+      else if (type === p.FRAME_STREAM_CREDIT)
+        sent.push(`credit ${id} ${p.getWord(bytes, start + 4)}`);
+      else if (NAMES[type] !== undefined) sent.push(`${NAMES[type]} ${id}`);
+    },
+  });
   const core = new ClientCore({
-    sink: { write: (bytes) => { outgoing.push(bytes); return room.value; }, end: () => log.push('disconnect') },
-    listener: { onWelcome() {}, onDraining() {}, onClosed: (error) => log.push(`down ${error.code}`), onThrown: (error) => { throw error; } },
+    sink: {
+      write: (bytes) => {
+        outgoing.push(bytes);
+        return room.value;
+      },
+      end: () => log.push('disconnect'),
+    },
+    listener: {
+      onWelcome() {},
+      onDraining() {},
+      onClosed: (error) => log.push(`down ${error.code}`),
+      onThrown: (error) => {
+        throw error;
+      },
+    },
   });
   const listener = {
-    onData: (payload: Uint8Array) => { log.push(`data ${payload.length}`); return flowing.value; },
+    onData: (payload: Uint8Array) => {
+      log.push(`data ${payload.length}`);
+      return flowing.value;
+    },
     onEnd: () => log.push('end'),
     onCredit: () => log.push('credit'),
     onClosed: (error: { code: string } | null) => log.push(`closed ${error?.code ?? 'orderly'}`),
@@ -54,7 +88,8 @@ const event = (body: object): Uint8Array => p.encodeControl(p.FRAME_EVENT, body)
 
 function queueOf(bytes: number): ByteQueue {
   const queue = new ByteQueue();
-  for (let left = bytes; left > 0; left -= 10_000) queue.push(new Uint8Array(Math.min(left, 10_000)));
+  for (let left = bytes; left > 0; left -= 10_000)
+    queue.push(new Uint8Array(Math.min(left, 10_000)));
   return queue;
 }
 
@@ -82,14 +117,14 @@ describe('sending', () => {
   it('keeps the bytes in order, whatever the cuts', () => {
     const queue = new ByteQueue();
     const all = Uint8Array.from({ length: 1000 }, (_, i) => i);
-    for (let at = 0; at < 1000;) {
-      const bytes = 1 + (at * 7) % 90;
+    for (let at = 0; at < 1000; ) {
+      const bytes = 1 + ((at * 7) % 90);
       queue.push(all.subarray(at, at + bytes));
       at += bytes;
     }
     const out = new Uint8Array(1000);
-    for (let at = 0; at < 1000;) {
-      const bytes = Math.min(1 + (at * 13) % 70, 1000 - at);
+    for (let at = 0; at < 1000; ) {
+      const bytes = Math.min(1 + ((at * 13) % 70), 1000 - at);
       queue.read(out, at, bytes);
       at += bytes;
     }
@@ -112,7 +147,10 @@ describe('receiving', () => {
     expect([log.length, stream.queuedBytes, sent.length]).toEqual([3, 180_000, 1]);
     flowing.value = true;
     stream.resume();
-    expect([stream.queuedBytes, sent.slice(1)]).toEqual([0, ['credit 1 120000', 'credit 1 120000']]);
+    expect([stream.queuedBytes, sent.slice(1)]).toEqual([
+      0,
+      ['credit 1 120000', 'credit 1 120000'],
+    ]);
   });
 
   it('tells the end after the data, and keeps both beyond an orderly close', () => {
@@ -158,7 +196,15 @@ describe('one read of the connection', () => {
     const [one, other] = [establish(), establish()];
     one.resume();
     other.resume();
-    core.onBytes(join(data(one.id, 10), data(other.id, 1), data(one.id, 20), data(one.id, 30), data(other.id, 2)));
+    core.onBytes(
+      join(
+        data(one.id, 10),
+        data(other.id, 1),
+        data(one.id, 20),
+        data(one.id, 30),
+        data(other.id, 2),
+      ),
+    );
     expect(log).toEqual(['data 60', 'data 3']);
     core.onBytes(join(data(one.id, 40_000), data(one.id, 25_536), data(one.id, 1)));
     expect(log.slice(2)).toEqual(['data 65536', 'data 1']);
@@ -168,9 +214,19 @@ describe('one read of the connection', () => {
     const { core, listener } = setUp();
     const got: number[] = [];
     const open = { value: false };
-    const stream = core.streams.open({ ...listener, onData: (payload) => { got.push(...payload); return open.value; } });
+    const stream = core.streams.open({
+      ...listener,
+      onData: (payload) => {
+        got.push(...payload);
+        return open.value;
+      },
+    });
     stream.established();
-    const chunk = join(bytesOf(stream.id, 1, 2), bytesOf(stream.id, 3), bytesOf(stream.id, 4, 5, 6));
+    const chunk = join(
+      bytesOf(stream.id, 1, 2),
+      bytesOf(stream.id, 3),
+      bytesOf(stream.id, 4, 5, 6),
+    );
     // One read ends in the middle of the last frame.
     const first = chunk.slice(0, chunk.length - 2);
     core.onBytes(first);
@@ -189,19 +245,37 @@ describe('one read of the connection', () => {
     const [ended, broken, idle] = [establish(), establish(), establish()];
     ended.resume();
     broken.resume();
-    const reset = (socket: number): Uint8Array => event({ event: 'streamClosed', socket, code: 'ECONNRESET', message: 'reset' });
-    core.onBytes(join(data(ended.id, 5), data(ended.id, 6), end(ended.id), data(broken.id, 7), reset(broken.id), data(idle.id, 8), reset(idle.id)));
+    const reset = (socket: number): Uint8Array =>
+      event({ event: 'streamClosed', socket, code: 'ECONNRESET', message: 'reset' });
+    core.onBytes(
+      join(
+        data(ended.id, 5),
+        data(ended.id, 6),
+        end(ended.id),
+        data(broken.id, 7),
+        reset(broken.id),
+        data(idle.id, 8),
+        reset(idle.id),
+      ),
+    );
     expect(log).toEqual(['data 11', 'end', 'data 7', 'closed ECONNRESET', 'closed ECONNRESET']);
   });
 
   it('goes on with the other streams when a program fails in the middle', () => {
     const { core, log, listener, establish } = setUp();
-    const failing = core.streams.open({ ...listener, onData: () => { throw new Error('the program\'s'); } });
+    const failing = core.streams.open({
+      ...listener,
+      onData: () => {
+        throw new Error("the program's");
+      },
+    });
     failing.established();
     const stream = establish();
     failing.resume();
     stream.resume();
-    expect(() => core.onBytes(join(data(failing.id, 1), data(stream.id, 2)))).toThrow('the program\'s');
+    expect(() => core.onBytes(join(data(failing.id, 1), data(stream.id, 2)))).toThrow(
+      "the program's",
+    );
     core.onBytes(data(stream.id, 3));
     expect(log.join()).toContain('data');
   });
@@ -230,7 +304,13 @@ describe('the end of a stream', () => {
   it('ignores what the daemon sent before it knew of a reset', () => {
     const { core, sent, log, establish } = setUp();
     establish().reset();
-    for (const late of [data(1, 9), p.encodeCredit(1, 9), end(1), event({ event: 'streamClosed', socket: 1, code: 'ECONNRESET', message: '' })]) core.onBytes(late);
+    for (const late of [
+      data(1, 9),
+      p.encodeCredit(1, 9),
+      end(1),
+      event({ event: 'streamClosed', socket: 1, code: 'ECONNRESET', message: '' }),
+    ])
+      core.onBytes(late);
     expect([sent, log, core.streams.strayFrames, core.state]).toEqual([['reset 1'], [], 4, 'open']);
   });
 
@@ -247,24 +327,49 @@ describe('the end of a stream', () => {
 describe('accepting', () => {
   it('gives the stream to its listener, with what follows in the same chunk', () => {
     const { core, log, listener } = setUp();
-    const id = core.streams.openListener({ onAccepted: (stream, node, port) => { log.push(`accepted ${node} ${port}`); stream.attach(listener); stream.resume(); } });
+    const id = core.streams.openListener({
+      onAccepted: (stream, node, port) => {
+        log.push(`accepted ${node} ${port}`);
+        stream.attach(listener);
+        stream.resume();
+      },
+    });
     const socket = p.ACCEPTED_SOCKET_FIRST;
-    core.onBytes(Buffer.concat([event({ event: 'accepted', listener: id, socket, node: '10.0.0.2', port: 7 }), data(socket, 3)]));
+    core.onBytes(
+      Buffer.concat([
+        event({ event: 'accepted', listener: id, socket, node: '10.0.0.2', port: 7 }),
+        data(socket, 3),
+      ]),
+    );
     expect(log).toEqual(['accepted 10.0.0.2 7', 'data 3']);
   });
 
   it('resets what nobody takes, and what comes for a listener that has just gone', () => {
     const { core, sent } = setUp();
     const id = core.streams.openListener({ onAccepted() {} });
-    core.onBytes(event({ event: 'accepted', listener: id, socket: 0x8000_0000, node: '10.0.0.2', port: 7 }));
+    core.onBytes(
+      event({ event: 'accepted', listener: id, socket: 0x8000_0000, node: '10.0.0.2', port: 7 }),
+    );
     core.streams.forgetListener(id);
-    core.onBytes(event({ event: 'accepted', listener: id, socket: 0x8000_0001, node: '10.0.0.2', port: 7 }));
-    expect([sent, core.state, core.streams.size]).toEqual([['reset 2147483648', 'reset 2147483649'], 'open', 0]);
+    core.onBytes(
+      event({ event: 'accepted', listener: id, socket: 0x8000_0001, node: '10.0.0.2', port: 7 }),
+    );
+    expect([sent, core.state, core.streams.size]).toEqual([
+      ['reset 2147483648', 'reset 2147483649'],
+      'open',
+      0,
+    ]);
   });
 });
 
 describe('a daemon that breaks the rules', () => {
-  const accepted = { event: 'accepted', listener: 2, socket: 0x8000_0000, node: '10.0.0.2', port: 7 };
+  const accepted = {
+    event: 'accepted',
+    listener: 2,
+    socket: 0x8000_0000,
+    node: '10.0.0.2',
+    port: 7,
+  };
   it.each<[string, Uint8Array[]]>([
     ['data beyond credit', [...Array.from({ length: 4 }, () => data(1, 65_536)), data(1, 1)]],
     ['data after the end', [end(1), data(1, 1)]],
@@ -308,7 +413,7 @@ describe('a daemon that breaks the rules', () => {
       for (let j = 0; j < 6; j++) {
         const body = Uint8Array.from({ length: next() % 12 }, (_, at) => (at < 3 ? 0 : next() % 5));
         const frame = new Uint8Array(p.FRAME_HEAD_BYTES + body.length);
-        p.putHead(frame, 0, 0x20 + next() % 4, body.length);
+        p.putHead(frame, 0, 0x20 + (next() % 4), body.length);
         frame.set(body, p.FRAME_HEAD_BYTES);
         core.onBytes(frame);
       }

@@ -2,7 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 
-import { FRAME_LENGTH_MAX, FRAME_RECV, FrameReader, encodeControl, encodeDatagram } from '../../../../spines-client/src/shared/protocol.ts';
+import {
+  FRAME_LENGTH_MAX,
+  FRAME_RECV,
+  FrameReader,
+  encodeControl,
+  encodeDatagram,
+} from '../../../../spines-client/src/shared/protocol.ts';
 
 function random(seed: number): (below: number) => number {
   let state = seed >>> 0;
@@ -15,7 +21,8 @@ function random(seed: number): (below: number) => number {
 function collect(): { frames: string[]; reader: FrameReader } {
   const frames: string[] = [];
   const reader = new FrameReader({
-    onFrame: (type, bytes, start, end) => frames.push(`${type}:${Buffer.from(bytes.subarray(start, end)).toString('hex')}`),
+    onFrame: (type, bytes, start, end) =>
+      frames.push(`${type}:${Buffer.from(bytes.subarray(start, end)).toString('hex')}`),
   });
   return { frames, reader };
 }
@@ -26,8 +33,17 @@ describe('FrameReader', () => {
       const next = random(seed);
       const parts: Uint8Array[] = [];
       for (let i = 0; i < 20; i++) {
-        parts.push(next(2) === 0 ? encodeControl(next(5) + 1, { i, text: 'x'.repeat(next(40)) })
-          : encodeDatagram(FRAME_RECV, next(100), next(2 ** 32), next(65_536), new Uint8Array(next(next(4) === 0 ? 70_000 : 300)).fill(i)));
+        parts.push(
+          next(2) === 0
+            ? encodeControl(next(5) + 1, { i, text: 'x'.repeat(next(40)) })
+            : encodeDatagram(
+                FRAME_RECV,
+                next(100),
+                next(2 ** 32),
+                next(65_536),
+                new Uint8Array(next(next(4) === 0 ? 70_000 : 300)).fill(i),
+              ),
+        );
       }
       const stream = new Uint8Array(Buffer.concat(parts));
       const whole = collect();
@@ -35,7 +51,7 @@ describe('FrameReader', () => {
       expect(whole.frames).toHaveLength(20);
       const cut = collect();
       const sizeMax = [1, 3, 17, 1000, 70_000][seed % 5]!;
-      for (let at = 0; at < stream.length;) {
+      for (let at = 0; at < stream.length; ) {
         const end = Math.min(stream.length, at + 1 + next(sizeMax));
         const chunk = stream.slice(at, end);
         if (!cut.reader.push(chunk)) throw new Error(`seed ${seed}: broken at ${at}`);
@@ -57,20 +73,24 @@ describe('FrameReader', () => {
       const { reader } = collect();
       for (let i = 0; i < 50; i++) {
         reader.push(Uint8Array.from({ length: next(200) }, () => (next(3) === 0 ? 0 : next(256))));
-        if (reader.pendingBytes > FRAME_LENGTH_MAX + 4) throw new Error(`seed ${seed}: ${reader.pendingBytes} bytes held`);
+        if (reader.pendingBytes > FRAME_LENGTH_MAX + 4)
+          throw new Error(`seed ${seed}: ${reader.pendingBytes} bytes held`);
       }
     }
   });
 
-  it.each([[0], [FRAME_LENGTH_MAX + 1], [0xffff_ffff]])('breaks for good on length %i', (length) => {
-    const head = Buffer.alloc(5);
-    head.writeUInt32BE(length);
-    const { reader, frames } = collect();
-    expect(reader.push(head)).toBe(false);
-    expect(reader.push(encodeControl(1, {}))).toBe(false);
-    expect(frames).toEqual([]);
-    const slow = collect().reader;
-    const results = [...head].map((byte) => slow.push(Uint8Array.of(byte)));
-    expect(results.at(-1)).toBe(false);
-  });
+  it.each([[0], [FRAME_LENGTH_MAX + 1], [0xffff_ffff]])(
+    'breaks for good on length %i',
+    (length) => {
+      const head = Buffer.alloc(5);
+      head.writeUInt32BE(length);
+      const { reader, frames } = collect();
+      expect(reader.push(head)).toBe(false);
+      expect(reader.push(encodeControl(1, {}))).toBe(false);
+      expect(frames).toEqual([]);
+      const slow = collect().reader;
+      const results = [...head].map((byte) => slow.push(Uint8Array.of(byte)));
+      expect(results.at(-1)).toBe(false);
+    },
+  );
 });

@@ -31,9 +31,15 @@ beforeEach(async () => {
   http = createHttpServer((incoming, response) => {
     const hash = createHash('sha256');
     let bytes = 0;
-    incoming.on('data', (chunk: Buffer) => { bytes += chunk.length; hash.update(chunk); });
+    incoming.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      hash.update(chunk);
+    });
     incoming.on('end', () => {
-      response.setHeader('x-peer', `${incoming.socket.remoteAddress}:${incoming.socket.remotePort}`);
+      response.setHeader(
+        'x-peer',
+        `${incoming.socket.remoteAddress}:${incoming.socket.remotePort}`,
+      );
       if (incoming.url === '/chunked') {
         for (let i = 0; i < 100; i++) response.write(`line ${i}\n`);
         response.end();
@@ -54,10 +60,18 @@ afterEach(async () => {
   await daemon.stop();
 });
 
-async function ask(options: RequestOptions, body?: Buffer): Promise<{ response: IncomingMessage; text: string }> {
-  const asked = request({ ...('createConnection' in options ? {} : { agent }), host: 'alpha', port: 80, ...options });
+async function ask(
+  options: RequestOptions,
+  body?: Buffer,
+): Promise<{ response: IncomingMessage; text: string }> {
+  const asked = request({
+    ...('createConnection' in options ? {} : { agent }),
+    host: 'alpha',
+    port: 80,
+    ...options,
+  });
   asked.end(body);
-  const [response] = await once(asked, 'response') as [IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   let text = '';
   for await (const chunk of response) text += String(chunk);
   return { response, text };
@@ -84,7 +98,11 @@ it('keeps connections alive and shares them', async () => {
 });
 
 it('works with createConnection of a single request', async () => {
-  const { text, response } = await ask({ path: '/once', createConnection: () => connect({ client, port: 80, host: 'alpha' }), headers: { connection: 'close' } });
+  const { text, response } = await ask({
+    path: '/once',
+    createConnection: () => connect({ client, port: 80, host: 'alpha' }),
+    headers: { connection: 'close' },
+  });
   expect(text).toBe(`GET /once 0 ${EMPTY}`);
   expect(response.headers.connection).toBe('close');
 });
@@ -103,5 +121,7 @@ it('aborts a request by its signal', async () => {
   asked.end();
   await once(http, 'request');
   controller.abort();
-  expect(await new Promise((resolve) => asked.once('error', resolve))).toMatchObject({ name: 'AbortError' });
+  expect(await new Promise((resolve) => asked.once('error', resolve))).toMatchObject({
+    name: 'AbortError',
+  });
 });
