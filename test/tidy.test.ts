@@ -110,6 +110,34 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
   cli: [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
 };
 
+/** Files that are still longer than 600 lines, and how long each may be: a list that only gets shorter. */
+const STILL_LONG: Readonly<Record<string, number>> = {
+  'spines-client/src/client.ts': 734,
+  'spines-client/src/core/core.ts': 750,
+  'spines-client/src/core/stream-core.ts': 678,
+  'spines-client/src/sockets/datagram.ts': 920,
+  'spines-client/src/sockets/socket.ts': 867,
+  'src/core/byzantine/discovery.ts': 756,
+  'src/core/byzantine/path-flow.ts': 659,
+  'src/core/ipc/client-port.ts': 1013,
+  'src/core/link/link-table.ts': 858,
+  'src/core/link/link.ts': 836,
+  'src/core/link/reliable.ts': 761,
+  'src/core/link/sealed-handshaker.ts': 724,
+  'src/core/link/send-queue.ts': 639,
+  'src/core/operator/administration.ts': 1048,
+  'src/core/recovery/bbr.ts': 673,
+  'src/core/routing/link-state-router.ts': 993,
+  'src/core/session/sessions.ts': 707,
+  'src/core/session/stream.ts': 812,
+  'src/core/session/streams.ts': 729,
+  'src/core/wire/certificate.ts': 711,
+  'src/host/config/config-file.ts': 998,
+  'src/host/daemon.ts': 645,
+  'src/lab/adversary/adversary-deeds.ts': 849,
+  'src/lab/experiments/byzantine-figures.ts': 1181,
+};
+
 /** Names that only host/ and cli/ may use. */
 const BANNED =
   /\b(?:Date|performance|setTimeout|setInterval|setImmediate|queueMicrotask|process|console|Promise|async|await|EventEmitter|localeCompare)\b|Math\.(?:random|log\w*|exp\w*|pow|sin|cos|tan|cbrt|sinh|cosh|tanh|hypot)\b/;
@@ -305,7 +333,7 @@ describe('house rules', () => {
     const faults = [...src, ...client].flatMap(({ path, text }) => {
       const found: string[] = [];
       const lines = text.split('\n');
-      if (lines.length > 800) found.push(`${path}: ${lines.length} lines`);
+      if (lines.length > (STILL_LONG[path] ?? 600)) found.push(`${path}: ${lines.length} lines`);
       if (/\b(?:TODO|FIXME|XXX|HACK)\b/.test(text))
         found.push(`${path}: something is left for later`);
       if (/\bas unknown as\b|: any\b|< any >|\bas any\b/.test(codeOf(text)))
