@@ -1,7 +1,8 @@
 /**
- * Runs the test suite and ends with a line "N passed, N failed" (", N skipped" if any). `--long`
- * runs fuzzing and the swarm at full length. Further arguments go to vitest, e.g. a path or `-t
- * NAME`.
+ * Checks format and lint, runs the test suite, says how long each part took, and ends with a line
+ * "N passed, N failed" (", N skipped" if any); a check that finds something is one that failed.
+ * `--long` runs fuzzing and the swarm at full length. Further arguments go to vitest, e.g. a path
+ * or `-t NAME`, and then nothing else is run.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -25,6 +26,25 @@ if (long)
 let passed = 0,
   failed = 0,
   skipped = 0;
+const took = [];
+
+function timed(part, work) {
+  const began = Date.now();
+  work();
+  took.push(`${part} ${Math.round((Date.now() - began) / 1000)} s`);
+}
+
+function checkFormat() {
+  const done = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.'],
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  if (done.status !== 0) {
+    console.error('Format or lint: `npm run format` mends what can be mended by itself.');
+    failed++;
+  }
+}
 
 function run(...choice) {
   const done = spawnSync(
@@ -63,11 +83,13 @@ if (rest.length > 0) run(...rest);
 else {
   // Files that share a process share what is compiled: two fifths of the time. Each file on its own
   // is what `npm test PATH` runs.
-  run('--no-isolate', '--exclude', 'test/e2e/**');
+  timed('format and lint', checkFormat);
+  timed('units and stories', () => run('--no-isolate', '--exclude', 'test/e2e/**'));
   // Real daemons wait for each other most of the time, so two files at once; not beside tests that
   // compute, which they would measure.
-  run('test/e2e');
+  timed('real daemons', () => run('test/e2e'));
 }
 rmSync(folder, { recursive: true, force: true });
+if (took.length > 0) console.log(`\n${took.join(', ')}`);
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -234,7 +234,7 @@ function circlesOf(sources: readonly Source[]): string[][] {
 function codeOf(text: string): string {
   const scanner = ts.createScanner(ts.ScriptTarget.Latest, true, ts.LanguageVariant.Standard, text);
   let code = '';
-  let braces: boolean[] = [];
+  const braces: boolean[] = [];
   for (let token = scanner.scan(); token !== ts.SyntaxKind.EndOfFileToken; token = scanner.scan()) {
     if (token === ts.SyntaxKind.OpenBraceToken) braces.push(false);
     if (token === ts.SyntaxKind.TemplateHead) braces.push(true);

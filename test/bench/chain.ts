@@ -74,7 +74,7 @@ export class Chain {
         host: hosts[1]!,
         port: at[1]!.port,
         id: quad(FIRST_ID + 1),
-        identity: identities?.[1]!.folder ?? null,
+        identity: identities?.[1]?.folder ?? null,
         offload: kind.offload,
         socket: join(folder, 'transit.sock'),
         dial: `${at[2]!.address}:${at[2]!.port}`,

@@ -69,7 +69,7 @@ export class Line {
           host: place.hosts[i]!,
           port: ports[i]!,
           id: quad(FIRST_ID + i),
-          identity: identities?.[i]!.folder ?? null,
+          identity: identities?.[i]?.folder ?? null,
           offload,
           socket: socketOf(i),
           dial: i + 1 < count ? `${next!.address}:${ports[i + 1]!}` : null,

@@ -42,18 +42,18 @@ const NO_KOFFI = `const m = require('node:module'), load = m._load;
 m._load = function (name, ...rest) { if (name === 'koffi') throw new Error('not installed'); return load.call(this, name, ...rest); };\n`;
 /** UDP payload that each MTU leaves, or the step below it: IPv4, IPv6. */
 const SIZES: Readonly<Record<number, readonly [number, number]>> = {
-  1_500: [1_452, 1_452],
-  1_492: [1_452, 1_444],
-  1_460: [1_432, 1_412],
-  1_420: [1_392, 1_372],
-  1_280: [1_252, 1_232],
-  1_000: [972, 0],
+  1500: [1_452, 1_452],
+  1492: [1_452, 1_444],
+  1460: [1_432, 1_412],
+  1420: [1_392, 1_372],
+  1280: [1_252, 1_232],
+  1000: [972, 0],
   600: [572, 0],
 };
 
 let folder = '';
-let children: ChildProcess[] = [];
-let clients: SpinesClient[] = [];
+const children: ChildProcess[] = [];
+const clients: SpinesClient[] = [];
 let captures: Capture[] = [];
 const spaces = [0, 1].map((i) => `spines-${process.pid}-mtu${i}`);
 const router = `spines-${process.pid}-mtu2`;
@@ -602,7 +602,7 @@ describe.runIf(why === null)('a cable of', () => {
         await stream.goOn();
         await Promise.all([reliable.goOn(), others.goOn()]);
         // Larger ones are looked for after 600 s only.
-        const fits = mtu - 28 < before.size!.datagramBytes ? mtu - 28 : before.size!.datagramBytes;
+        const fits = Math.min(mtu - 28, before.size!.datagramBytes);
         await until(`datagrams of ${fits} bytes`, async () =>
           (await linkOf(from)).size?.datagramBytes === SIZES_BELOW(fits) ? true : null,
         );

@@ -20,7 +20,7 @@ import {
   linked,
   linkOf,
   lossy,
-  Network,
+  type Network,
   pair,
   pattern,
   useNetworks,

@@ -23,7 +23,7 @@ import {
   finish,
   hosts,
   linkOf,
-  Network,
+  type Network,
   pair,
   ring,
   useNetworks,

@@ -22,7 +22,7 @@ import {
   linked,
   linkOf,
   lossy,
-  Network,
+  type Network,
   pair,
   randomGraph,
   ring,

@@ -20,7 +20,7 @@ import {
   hosts,
   linked,
   lossy,
-  Network,
+  type Network,
   randomGraph,
   ring,
   useNetworks,

@@ -23,7 +23,7 @@ import {
   hosts,
   Inbox,
   lossy,
-  Network,
+  type Network,
   pair,
   pattern,
   useNetworks,

@@ -12,7 +12,7 @@ import { nobody } from '../../src/core/session/streams.ts';
 import { cut, heal } from '../../src/lab/sim/faults.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
-import { chain, linkOf, Network, pair, useNetworks, wire } from '../support/network.ts';
+import { chain, linkOf, type Network, pair, useNetworks, wire } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 
 useNetworks();

@@ -27,7 +27,7 @@ import {
   finish,
   hosts,
   linkOf,
-  Network,
+  type Network,
   pair,
   useNetworks,
   wire,

@@ -8,7 +8,7 @@
  */
 
 import type { NodeId } from '../../src/core/base/ids.ts';
-import { Rng } from '../../src/core/base/rng.ts';
+import type { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
 import type { Conviction } from '../../src/core/byzantine/byzantine-router.ts';
 import { OUTAGE_US, rangeOf } from '../../src/core/byzantine/bounds.ts';

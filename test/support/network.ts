@@ -13,7 +13,7 @@ import { QUEUE_FACTOR } from '../../src/core/link/send-queue.ts';
 import type { Port } from '../../src/core/base/ids.ts';
 import type { NodeId } from '../../src/core/base/ids.ts';
 import { nullLog, type Log, type LogFields } from '../../src/core/base/log.ts';
-import { Rng } from '../../src/core/base/rng.ts';
+import type { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
 import {
   changeDirection,
@@ -31,7 +31,7 @@ import type {
 import { RouteChecker, type RouteFault } from '../../src/lab/sim/check-routes.ts';
 import { SimFlow, type FlowSettings } from '../../src/lab/sim/flow.ts';
 import { World, type SimHost, type WorldOptions } from '../../src/lab/sim/world.ts';
-import { DropReason } from '../../src/core/wire/drop.ts';
+import type { DropReason } from '../../src/core/wire/drop.ts';
 
 /** One direction of a wire: a perfect one with `change`. */
 export function wire(change: DirectionChange = {}): DirectionSettings {

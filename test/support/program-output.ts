@@ -25,7 +25,7 @@ export async function spines(
 }
 
 export function isWellFormed(svg: string): void {
-  expect(svg).toMatch(/^<svg [^>]*>\n[^]*<\/svg>\n$/);
+  expect(svg).toMatch(/^<svg [^>]*>\n[\s\S]*<\/svg>\n$/);
   expect(svg).not.toMatch(/NaN|undefined|"-?Infinity/);
   expect(svg.match(/<(?!\/|[a-z]+[^>]*\/>)[a-z]+/g)!.length).toBe(svg.match(/<\/[a-z]+/g)!.length);
 }

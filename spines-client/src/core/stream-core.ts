@@ -17,7 +17,7 @@
  *       └────────abandon─────────┴──reset, streamClosed, connection lost──> over
  */
 
-import { ByteQueue } from './byte-queue.ts';
+import type { ByteQueue } from './byte-queue.ts';
 import { SpinesClientError } from '../errors.ts';
 import type { FrameSlab } from './frame-slab.ts';
 import {

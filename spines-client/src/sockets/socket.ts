@@ -100,6 +100,7 @@ export interface SpinesSocket {
   prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
 }
 
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface adds no members but types events
 export class SpinesSocket extends Duplex {
   static {
     acceptedSocket = (client, accepted, options) => {

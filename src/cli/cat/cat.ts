@@ -88,16 +88,12 @@ export function registerCat(program: Command): void {
               'to send',
           );
         const { listen } = flags;
-        return withClient(
-          flags,
-          'cat',
-          (client) => (
-            notesNeverWait(),
-            flags.datagram === true
-              ? listenForDatagrams(client, listen, flags)
-              : listenForStreams(client, listen, flags)
-          ),
-        );
+        return withClient(flags, 'cat', (client) => {
+          notesNeverWait();
+          return flags.datagram === true
+            ? listenForDatagrams(client, listen, flags)
+            : listenForStreams(client, listen, flags);
+        });
       }
       if (node === undefined || port === undefined)
         throw usage(
@@ -107,15 +103,11 @@ export function registerCat(program: Command): void {
       if (flags.keepOpen === true)
         throw usage('--keep-open is for listening; give --listen PORT as well, or leave it away');
       const to = portArg(port);
-      return withClient(
-        flags,
-        'cat',
-        (client) => (
-          notesNeverWait(),
-          flags.datagram === true
-            ? sendDatagrams(client, node, to, flags)
-            : connectStream(client, node, to, flags)
-        ),
-      );
+      return withClient(flags, 'cat', (client) => {
+        notesNeverWait();
+        return flags.datagram === true
+          ? sendDatagrams(client, node, to, flags)
+          : connectStream(client, node, to, flags);
+      });
     });
 }

@@ -114,7 +114,7 @@ export class Fleet {
   /** The control connection to a daemon; null while it is down. */
   client(node: number): SpinesClient | null {
     const { client } = this.#daemons[node]!;
-    return client !== null && client.connected ? client : null;
+    return client?.connected ? client : null;
   }
 
   quad(node: number): string {

@@ -155,7 +155,7 @@ export class ByzantineRouter implements AlternateRouter {
     const known = new KnownPaths();
     const linkTo = (node: NodeId): Link | null => {
       const link = links.of(node);
-      return link !== undefined && link.up ? link : null;
+      return link?.up ? link : null;
     };
     this.#messages = new RouteMessages(self);
     this.weights = new WeightList(capExponent(options.weightCap, env.nodesMost));

@@ -233,7 +233,7 @@ export class EmulatedSink implements DatagramSink {
   }
 
   #take(length: number): Held | null {
-    const capacity = length <= POOLED_BYTES ? POOLED_BYTES : length;
+    const capacity = Math.max(length, POOLED_BYTES);
     if (this.#heap.length >= this.#heldMax || this.#heldBytes + capacity > this.#heldBytesMax)
       return null;
     this.#heldBytes += capacity;

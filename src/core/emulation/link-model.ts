@@ -264,5 +264,5 @@ function logarithm(x: number): number {
     sum += power / i;
     power *= y * y;
   }
-  return 2 * sum - halves * 0.6931471805599453;
+  return 2 * sum - halves * Math.LN2;
 }

@@ -716,7 +716,7 @@ export class LinkTable {
     this.#dials.splice(this.#dials.indexOf(dial), 1);
     this.#endRound(dial);
     const { link } = dial;
-    if (link !== null && link.dialled && !this.#dials.some((other) => other.link === link))
+    if (link?.dialled && !this.#dials.some((other) => other.link === link))
       link.down('no longer configured', CLOSE_REMOVED);
   }
 

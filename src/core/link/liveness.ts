@@ -191,7 +191,7 @@ export class Liveness {
     let needed = 0;
     for (let chance = 1; chance > FALSE_DEATH && needed < PROBES_MAX; needed += 1)
       chance *= failure;
-    return needed < PROBES_MIN ? PROBES_MIN : needed;
+    return Math.max(needed, PROBES_MIN);
   }
 
   #onHelloDue(): void {

@@ -8,7 +8,7 @@
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Clock } from '../base/time.ts';
-import { DropReason } from '../wire/drop.ts';
+import type { DropReason } from '../wire/drop.ts';
 import {
   decodeRefusal,
   encodeRefusal,

@@ -63,5 +63,5 @@ export function lostForSize(arrived: Arrived, sent: Sent, from: number, loss: nu
 export function inARow(failure: number, proof: number, min: number, max: number): number {
   let needed = 0;
   for (let chance = 1; chance > proof && needed < max; needed += 1) chance *= failure;
-  return needed < min ? min : needed;
+  return Math.max(needed, min);
 }

@@ -231,7 +231,7 @@ export class SpinesNode {
             takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
             ask: (via, node) => {
               const link = this.links.of(via);
-              if (link !== undefined && link.up) this.router.records!.ask(link, node);
+              if (link?.up) this.router.records!.ask(link, node);
             },
             send: (packet) => this.dissemination.sendOn(packet),
             deliver: (packet) => this.dissemination.deliver(packet),

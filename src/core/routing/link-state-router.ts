@@ -295,7 +295,7 @@ export class LinkStateRouter implements Router {
     const slot = this.#nextHopSlot[index]!;
     if (slot < 0) return null;
     const link = this.#links.at(slot);
-    return link !== null && link.up ? link : null;
+    return link?.up ? link : null;
   }
 
   knows(destination: NodeId): boolean {

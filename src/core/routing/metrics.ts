@@ -70,5 +70,5 @@ export function expectedLatency(latency: number, loss: number, fixed = RECOVERY_
 }
 
 function clamp(cost: number): number {
-  return cost < 1 ? 1 : cost > COST_MAX ? COST_MAX : cost;
+  return cost < 1 ? 1 : Math.min(cost, COST_MAX);
 }

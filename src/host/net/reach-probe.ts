@@ -44,7 +44,7 @@ export class ReachProbe {
   readonly probe: AddressProbe = ({ address, port }, done) => {
     const v6 = address.includes(':');
     let socket: Socket | null = null;
-    let timer: NodeJS.Timeout | undefined = undefined;
+    let timer: NodeJS.Timeout | undefined;
     const close = (): void => {
       clearTimeout(timer);
       this.#open.delete(close);

@@ -10,7 +10,7 @@
 
 import { assert } from '../../core/base/assert.ts';
 import type { NodeId } from '../../core/base/ids.ts';
-import { Rng } from '../../core/base/rng.ts';
+import type { Rng } from '../../core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { changeDirection, defaultDirection } from '../../core/emulation/link-settings.ts';
 import { byzantineModes, defaultLimits } from '../../core/node/config.ts';
@@ -20,7 +20,7 @@ import {
   DISSEMINATION_LINK_STATE,
   KIND_PROBED,
   KIND_ROUTE,
-  Packet,
+  type Packet,
   SERVICE_BEST_EFFORT,
 } from '../../core/wire/packet.ts';
 import { PROBED_ACK } from '../../core/wire/probed.ts';

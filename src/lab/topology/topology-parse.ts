@@ -27,12 +27,12 @@ import {
   type FlowData,
   type Issue,
 } from './topology-schema.ts';
-import {
-  type Topology,
-  type TopologyEvent,
-  type TopologyFlow,
-  type TopologyLink,
-  type TopologyNode,
+import type {
+  Topology,
+  TopologyEvent,
+  TopologyFlow,
+  TopologyLink,
+  TopologyNode,
 } from './topology.ts';
 import { TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX } from './limits.ts';
 import { YamlText } from '../../text/yaml-text.ts';

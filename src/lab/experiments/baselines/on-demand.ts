@@ -343,7 +343,7 @@ export class OnDemandBaseline implements Baseline {
 
   #linkTo(node: NodeId): Link | null {
     const link = this.#env.links.of(node);
-    return link !== undefined && link.up ? link : null;
+    return link?.up ? link : null;
   }
 
   #send(to: NodeId, type: number, source: NodeId, destination: NodeId, request: number): void {

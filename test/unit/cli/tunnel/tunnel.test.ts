@@ -5,7 +5,7 @@
 
 import { EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { Duplex, duplexPair } from 'node:stream';
+import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 
 import { REPLY, endSocks, readSocksRequest } from '../../../../src/cli/tunnel/socks5.ts';

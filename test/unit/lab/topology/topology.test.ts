@@ -71,7 +71,7 @@ describe('shipped files', () => {
   });
 
   test('the worked example of the README parses', () => {
-    const example = /```yaml\n([^]*?)```/.exec(textOf('README.md'))![1]!;
+    const example = /```yaml\n([\s\S]*?)```/.exec(textOf('README.md'))![1]!;
     const topology = parseTopology(example, 'README.md');
     expect(topology.nodes.map((node) => formatNodeId(node.id))).toEqual([
       '10.0.0.1',

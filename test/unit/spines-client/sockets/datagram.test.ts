@@ -5,7 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { SpinesClient } from '../../../../spines-client/src/client.ts';
 import { clientOf } from '../../../../spines-client/src/client-symbol.ts';
-import { SpinesDatagram, createSocket } from '../../../../spines-client/src/sockets/datagram.ts';
+import {
+  type SpinesDatagram,
+  createSocket,
+} from '../../../../spines-client/src/sockets/datagram.ts';
 import type {
   DatagramOptions,
   RemoteInfo,

@@ -9,11 +9,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SpinesClient } from '../../../../spines-client/src/client.ts';
 import { clientOf } from '../../../../spines-client/src/client-symbol.ts';
 import * as p from '../../../../spines-client/src/shared/protocol.ts';
-import { SpinesServer, createServer } from '../../../../spines-client/src/sockets/server.ts';
+import { type SpinesServer, createServer } from '../../../../spines-client/src/sockets/server.ts';
 import type { ServerOptions } from '../../../../spines-client/src/sockets/server.ts';
 import {
   STREAM_HIGH_WATER_BYTES,
-  SpinesSocket,
+  type SpinesSocket,
   connect,
   createConnection,
 } from '../../../../spines-client/src/sockets/socket.ts';
