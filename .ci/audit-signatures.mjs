@@ -7,12 +7,18 @@ import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const NO_KEYS =
-  /no dependencies to audit that were installed from a supported registry|TUF_FIND_TARGET|No keys found/i;
+const NO_KEYS = new RegExp(
+  String.raw`no dependencies to audit that were installed from a supported ` +
+    String.raw`registry|TUF_FIND_TARGET|No keys found`,
+  'i',
+);
 const UNREACHABLE = /\b(?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/;
 /** Nothing that was looked at and is wrong may be taken for a key that is missing. */
-const WRONG =
-  /invalid (?:registry )?signature|tampered|EATTESTATIONVERIFY|EINTEGRITYSIGNATURE|missing (?:registry )?signature/i;
+const WRONG = new RegExp(
+  String.raw`invalid (?:registry )?signature|tampered|EATTESTATIONVERIFY|` +
+    String.raw`EINTEGRITYSIGNATURE|missing (?:registry )?signature`,
+  'i',
+);
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const done = spawnSync('npm', ['audit', 'signatures'], {

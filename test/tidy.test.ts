@@ -139,8 +139,12 @@ const STILL_LONG: Readonly<Record<string, number>> = {
 };
 
 /** Names that only host/ and cli/ may use. */
-const BANNED =
-  /\b(?:Date|performance|setTimeout|setInterval|setImmediate|queueMicrotask|process|console|Promise|async|await|EventEmitter|localeCompare)\b|Math\.(?:random|log\w*|exp\w*|pow|sin|cos|tan|cbrt|sinh|cosh|tanh|hypot)\b/;
+const BANNED = new RegExp(
+  String.raw`\b(?:Date|performance|setTimeout|setInterval|setImmediate|` +
+    String.raw`queueMicrotask|process|console|Promise|async|await|EventEmitter|` +
+    String.raw`localeCompare)\b|Math\.(?:random|log\w*|exp\w*|pow|sin|cos|tan|` +
+    String.raw`cbrt|sinh|cosh|tanh|hypot)\b`,
+);
 
 interface Source {
   readonly path: string;

@@ -67,11 +67,17 @@ test('where the optional package cannot be loaded, log, ' +
         env: { NODE_OPTIONS: `--require ${preload}` },
       });
       expect(stdout.toString().replace(/\s+/g, ' '), command[0]).toMatch(
-        /one call (per|for each) datagram.*koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found/,
+        new RegExp(
+          String.raw`one call (per|for each) datagram.*koffi cannot be loaded: ` +
+            String.raw`libc\.so\.6: version GLIBC_9 not found`,
+        ),
       );
     }
     expect(daemon.log).toMatch(
-      /"reason":"the optional package koffi cannot be loaded: libc\.so\.6: version GLIBC_9 not found".*no UDP offload/,
+      new RegExp(
+        String.raw`"reason":"the optional package koffi cannot be loaded: ` +
+          String.raw`libc\.so\.6: version GLIBC_9 not found".*no UDP offload`,
+      ),
     );
   } finally {
     await daemon.end('SIGKILL');

@@ -194,7 +194,11 @@ describe('a network from `spines init`', () => {
       socketOf(1),
     );
     expect(traced).toMatch(
-      /^TRACE node-3 \(10\.0\.0\.3\), byzantine: the path in use over reliable links\n.*\n(.*\n)* +\d +node-3 \(10\.0\.0\.3\) +[\d.]+ ms\n$/,
+      new RegExp(
+        String.raw`^TRACE node-3 \(10\.0\.0\.3\), byzantine: the path in use over ` +
+          String.raw`reliable links\n.*\n(.*\n)* +\d +node-3 \(10\.0\.0\.3\) +[\d.]+ ` +
+          String.raw`ms\n$`,
+      ),
     );
     expect((await status(1)).byzantine).toMatchObject({ convictions: 0 });
     expect(await command('status', '--socket', socketOf(1))).toMatch(/\nbyzantine +\d+ flows\n/);
@@ -286,7 +290,10 @@ describe('a network from `spines init`', () => {
     );
     await command('keys', 'sign', join(node, 'node.req'), '--dir', at('net', 'authority'));
     expect(await command('reload', '--socket', socketOf(1))).toMatch(
-      /^certificate: new keys, serial [0-9a-f]{16}, valid until \S+\nearlier identities: [0-9a-f]{16}\n$/,
+      new RegExp(
+        String.raw`^certificate: new keys, serial [0-9a-f]{16}, valid until ` +
+          String.raw`\S+\nearlier identities: [0-9a-f]{16}\n$`,
+      ),
     );
     await until(
       'three nodes again',

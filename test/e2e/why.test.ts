@@ -56,7 +56,11 @@ test("a closed port is named with what to do, in the log under the daemon's name
   });
   const links = await spines(['links', '--socket', socket]);
   expect(links.stdout.toString()).toMatch(
-    /\nnode-2 at 127\.0\.0\.1:\d+, connecting for \d+s: port closed\n {2}nothing listens on UDP .*\n {2}next: start node-2 there/,
+    new RegExp(
+      String.raw`\nnode-2 at 127\.0\.0\.1:\d+, connecting for \d+s: port ` +
+        String.raw`closed\n {2}nothing listens on UDP .*\n {2}next: start node-2 ` +
+        String.raw`there`,
+    ),
   );
   const doctor = await spines(['doctor', '--socket', socket]);
   expect(doctor.code).toBe(1);

@@ -85,7 +85,10 @@ describe('without one in common', () => {
       'missing at the dialler',
       null,
       [OLD],
-      /n0 has no pre-shared key in common with this daemon: it has no pre-shared key, and this daemon wants one/,
+      new RegExp(
+        String.raw`n0 has no pre-shared key in common with this daemon: it has no ` +
+          String.raw`pre-shared key, and this daemon wants one`,
+      ),
     ],
     ['missing here', [OLD], null, /it wants a pre-shared key, and this daemon has none/],
     [

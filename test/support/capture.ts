@@ -219,9 +219,10 @@ export class Capture {
     const [, captured, received, dropped] = await this.#until(
       'does not say what it has captured',
       () =>
-        /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/.exec(
-          this.#said.slice(before),
-        ),
+        new RegExp(
+          String.raw`(\d+) packets? captured, (\d+) packets? received by filter, (\d+) ` +
+            String.raw`packets? dropped by kernel`,
+        ).exec(this.#said.slice(before)),
     );
     return { captured: Number(captured), received: Number(received), dropped: Number(dropped) };
   }

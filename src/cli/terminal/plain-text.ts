@@ -13,7 +13,8 @@
  * separators, embeddings, isolates, byte order mark, tags.
  */
 const UNSEEN =
-  '\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e007f}';
+  '\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2' +
+  '069\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e007f}';
 const ANY = new RegExp(`[${UNSEEN}]`, 'gu'),
   ANY_OR_BREAK = new RegExp(`[\\t\\n${UNSEEN}]`, 'gu');
 /** What `paint` writes. */

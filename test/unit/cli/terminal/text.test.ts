@@ -458,10 +458,17 @@ describe('answers of a daemon', () => {
     };
     const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain, 200);
     expect(sealed).toMatch(
-      /\nsecurity +sealed, by node:crypto\ncertificate +serial 00112233445566aa, valid until 2030-03-17T17:46:40Z, 40 days left\n/,
+      new RegExp(
+        String.raw`\nsecurity +sealed, by node:crypto\ncertificate +serial ` +
+          String.raw`00112233445566aa, valid until 2030-03-17T17:46:40Z, 40 days left\n`,
+      ),
     );
     expect(sealed).toMatch(
-      /\ntrusts +lab, authority ab12, valid until 2033-05-18T03:33:20Z\nrevocations +list 7 of authority ab12, 2 revoked\n/,
+      new RegExp(
+        String.raw`\ntrusts +lab, authority ab12, valid until ` +
+          String.raw`2033-05-18T03:33:20Z\nrevocations +list 7 of authority ab12, 2 ` +
+          String.raw`revoked\n`,
+      ),
     );
     expect(
       formatStatus(
@@ -496,7 +503,10 @@ describe('answers of a daemon', () => {
         plain,
       ),
     ).toMatch(
-      /\nbyzantine +2 flows\nfaults +3 found, 1 convictions, 0 links avoided now\n(.*\n)*signatures +9 good, 4 wrong, /,
+      new RegExp(
+        String.raw`\nbyzantine +2 flows\nfaults +3 found, 1 convictions, 0 links ` +
+          String.raw`avoided now\n(.*\n)*signatures +9 good, 4 wrong, `,
+      ),
     );
     expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
     expect(text).toMatch(/packets +0 +65536\n/);

@@ -306,7 +306,10 @@ extra: 1
       'd.yaml:7:9: metric: expected hops | latency | loss | expected-latency, found "fast"',
       'd.yaml:8:28: liveness.helloInterval: expected a duration such as 150ms or 60s, found "150"',
       expect.stringMatching(
-        /^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, identity, network, listen, /,
+        new RegExp(
+          String.raw`^d\.yaml:9:1: extra: unknown key; valid here: name, id, security, ` +
+            String.raw`identity, network, listen, `,
+        ),
       ),
     ]);
   });
@@ -638,7 +641,10 @@ describe('security', () => {
     ]);
     const long = `${'x'.repeat(101)}`;
     expect(wrong(`${IDENTITY}client: { socket: ${long} }`)[0]).toMatch(
-      /client\.socket: \/net\/a\/x+ is too long for a socket: 108 bytes, and 107 are the most; choose a shorter path$/,
+      new RegExp(
+        String.raw`client\.socket: \/net\/a\/x+ is too long for a socket: 108 bytes, ` +
+          String.raw`and 107 are the most; choose a shorter path$`,
+      ),
     );
   });
 });

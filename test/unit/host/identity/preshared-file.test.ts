@@ -65,7 +65,10 @@ describe('a pre-shared key', () => {
     ['network: { presharedKey: 7 }'],
   ])('%s is refused', (text) => {
     expect(() => loadConfigFile(`id: 10.0.0.1\nsecurity: none\n${text}`, 'd.yaml')).toThrow(
-      /network\.presharedKey: expected the file of a pre-shared key, or a list of two, one of which may be none/,
+      new RegExp(
+        String.raw`network\.presharedKey: expected the file of a pre-shared key, or ` +
+          String.raw`a list of two, one of which may be none`,
+      ),
     );
   });
 

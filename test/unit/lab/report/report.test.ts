@@ -43,15 +43,22 @@ function report() {
 describe('report', () => {
   test('the JSON shape is schema 1, with its keys in order', () => {
     expect(JSON.stringify(report())).toBe(
-      '{"schema":1,"topology":"golden","mode":"virtual","security":"sealed","seed":5,"durationMs":10000,"flows":[' +
-        '{"name":"video","from":"A","to":"C","link":"reliable","session":"datagram","routing":"link-state","sent":100,"delivered":99,"refused":0,"lost":1,' +
-        '"duplicates":0,"outOfOrder":0,"goodputKbps":79.2,"delayMs":{"mean":44.747,"stddev":14.506,"min":20,"p50":44.5,"p90":65,"p99":69.5,"p999":69.5,"max":69.5},' +
+      '{"schema":1,"topology":"golden","mode":"virtual","security":"sealed","seed":5,"durationMs' +
+        '":10000,"flows":[' +
+        '{"name":"video","from":"A","to":"C","link":"reliable","session":"datagram","routing":"li' +
+        'nk-state","sent":100,"delivered":99,"refused":0,"lost":1,' +
+        '"duplicates":0,"outOfOrder":0,"goodputKbps":79.2,"delayMs":{"mean":44.747,"stddev":14.50' +
+        '6,"min":20,"p50":44.5,"p90":65,"p99":69.5,"p999":69.5,"max":69.5},' +
         '"delayedPct":{"60":19.192,"100":0}},' +
-        '{"name":"dead","from":"C","to":"A","link":"best-effort","session":"datagram","routing":"link-state","sent":20,"delivered":0,"refused":0,"lost":20,' +
-        '"duplicates":0,"outOfOrder":0,"goodputKbps":0,"delayMs":null,"delayedPct":{"60":0,"100":0}}],' +
-        '"links":[{"a":"A","b":"B","datagrams":240,"bytes":123456,"retransmitted":3,"dropped":1},{"a":"B","b":"C","datagrams":238,"bytes":123000,"retransmitted":0,"dropped":0}],' +
+        '{"name":"dead","from":"C","to":"A","link":"best-effort","session":"datagram","routing":"' +
+        'link-state","sent":20,"delivered":0,"refused":0,"lost":20,' +
+        '"duplicates":0,"outOfOrder":0,"goodputKbps":0,"delayMs":null,"delayedPct":{"60":0' +
+        ',"100":0}}],' +
+        '"links":[{"a":"A","b":"B","datagrams":240,"bytes":123456,"retransmitted":3,"dropped":1},' +
+        '{"a":"B","b":"C","datagrams":238,"bytes":123000,"retransmitted":0,"dropped":0}],' +
         '"events":[{"atMs":2000,"what":"down","link":"A-B"}],"trace":"c0ffee",' +
-        '"convergence":[{"atMs":2000,"event":"down","convergedAfterMs":81.5},{"atMs":9000,"event":"up","convergedAfterMs":null}]}',
+        '"convergence":[{"atMs":2000,"event":"down","convergedAfterMs":81.5},{"atMs":9000,"event' +
+        '":"up","convergedAfterMs":null}]}',
     );
   });
 
@@ -130,8 +137,12 @@ Convergence
   test('the CSV has a line per flow and empty delays where nothing was delivered', () => {
     const lines = flowsCsv(report()).split('\n');
     expect(lines).toEqual([
-      'topology,mode,seed,flow,from,to,link,session,routing,sent,delivered,refused,lost,duplicates,out_of_order,goodput_kbps,delay_mean_ms,delay_stddev_ms,delay_min_ms,delay_p50_ms,delay_p90_ms,delay_p99_ms,delay_p999_ms,delay_max_ms,delayed_over_60ms_pct,delayed_over_100ms_pct',
-      'golden,virtual,5,video,A,C,reliable,datagram,link-state,100,99,0,1,0,0,79.2,44.747,14.506,20,44.5,65,69.5,69.5,69.5,19.192,0',
+      'topology,mode,seed,flow,from,to,link,session,routing,sent,delivered,refused,lost,duplicate' +
+        's,out_of_order,goodput_kbps,delay_mean_ms,delay_stddev_ms,delay_min_ms,delay_p50_ms,dela' +
+        'y_p90_ms,delay_p99_ms,delay_p999_ms,delay_max_ms,delayed_over_60ms_pct,delayed_ov' +
+        'er_100ms_pct',
+      'golden,virtual,5,video,A,C,reliable,datagram,link-state,100,99,0,1,0,0,79.2,44.747,14.506,' +
+        '20,44.5,65,69.5,69.5,69.5,19.192,0',
       'golden,virtual,5,dead,C,A,best-effort,datagram,link-state,20,0,0,20,0,0,0,,,,,,,,,,',
       '',
     ]);

@@ -457,7 +457,10 @@ describe('SpinesSocket', () => {
     ])
       expect(of(options), JSON.stringify(options)).toBe('ERR_INVALID_ARG_TYPE');
     expect(() => client.createServer({ silenceMs: 5 })).toThrow(
-      /"options.silenceMs" is out of range. It must be an integer from 1000 to 86400000. Received 5/,
+      new RegExp(
+        String.raw`"options.silenceMs" is out of range. It must be an integer from ` +
+          String.raw`1000 to 86400000. Received 5`,
+      ),
     );
     expect(() => client.stream({ keepaliveMs: 5 })).toThrow(
       /an integer from 500 to 86400000, or 0. Received 5/,
