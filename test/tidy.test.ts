@@ -110,7 +110,10 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
   cli: [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
 };
 
-/** Files that are still longer than 600 lines, and how long each may be: a list that only gets shorter. */
+/**
+ * Files that are still longer than 600 lines, and how long each may be: a list that only gets
+ * shorter.
+ */
 const STILL_LONG: Readonly<Record<string, number>> = {
   'spines-client/src/client.ts': 734,
   'spines-client/src/core/core.ts': 750,
@@ -121,8 +124,7 @@ const STILL_LONG: Readonly<Record<string, number>> = {
   'src/core/byzantine/path-flow.ts': 659,
   'src/core/ipc/client-port.ts': 1013,
   'src/core/link/link-table.ts': 858,
-  'src/core/link/link.ts': 836,
-  'src/core/link/reliable.ts': 761,
+  'src/core/link/link.ts': 778,
   'src/core/link/sealed-handshaker.ts': 724,
   'src/core/link/send-queue.ts': 639,
   'src/core/operator/administration.ts': 1048,

@@ -369,7 +369,7 @@ describe('overload', () => {
     // Application bytes against the link's rate, which counts IP bytes: a full segment is 1378 of
     // 1463.
     const goodput = (got.reduce((sum, bytes) => sum + bytes) * 8) / seconds / 1_000_000;
-    const { marked } = linkOf(m, n)!.reliable;
+    const { marked } = linkOf(m, n)!.service(SERVICE_RELIABLE)!;
     console.log(
       `overload: goodput ${(100 * goodput).toFixed(1)} % of 1 Mbit/s, longest queue ${longest} ` +
         `bytes, ${marked} marks, shares ` +

@@ -6,42 +6,34 @@
  */
 
 import type { DatagramSink } from '../base/datagram.ts';
+import type { DropReason } from '../wire/drop.ts';
 import { FRAME_DATA } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import type { Channel } from './channel.ts';
-import type { DataService } from './data-service.ts';
+import type { DataService, ServiceEnvironment, ServiceOutput } from './data-service.ts';
 import { SendQueue } from './send-queue.ts';
 
-export interface BestEffortOutput {
-  /** The channel to send on, null when the link is down. */
-  readonly channel: Channel | null;
-  /** Something was appended to the channel. */
-  onSent(): void;
-  /** The queue, once congested, has room again. */
-  onWritable(): void;
-  /** A packet that had been taken was dropped, as its kind held most of a full queue. */
-  onPushedOut?(): void;
-}
-
 export class BestEffortService implements DataService {
+  readonly frames = [FRAME_DATA];
   readonly retransmitted = 0;
-  readonly #out: BestEffortOutput;
+  readonly #out: ServiceOutput;
   readonly #sink: DatagramSink;
   readonly #pool: PacketPool;
   readonly #queue: SendQueue;
 
   constructor(
-    out: BestEffortOutput,
-    sink: DatagramSink,
-    pool: PacketPool,
-    queueBytes: number,
-    salt = 0,
+    out: ServiceOutput,
+    {
+      sink,
+      pool,
+      linkQueueBytes,
+      draws,
+    }: Pick<ServiceEnvironment, 'sink' | 'pool' | 'linkQueueBytes' | 'draws'>,
   ) {
     this.#out = out;
     this.#sink = sink;
     this.#pool = pool;
-    this.#queue = new SendQueue(pool, queueBytes, () => out.onPushedOut?.(), salt);
+    this.#queue = new SendQueue(pool, linkQueueBytes, () => out.onPushedOut?.(), draws.u32());
   }
 
   get queueBytes(): number {
@@ -50,6 +42,10 @@ export class BestEffortService implements DataService {
 
   queueBytesOf(packet: Packet): number {
     return this.#queue.bytesOf(packet);
+  }
+
+  get marked(): number {
+    return this.#queue.marked;
   }
 
   get congested(): boolean {
@@ -73,6 +69,10 @@ export class BestEffortService implements DataService {
       return true;
     }
     return this.#queue.push(packet);
+  }
+
+  onFrame(_type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+    return this.#out.onPacket(bytes, start, end);
   }
 
   onSinkWritable(): void {

@@ -27,9 +27,7 @@ import {
   decodeClose,
   decodeHello,
   encodeHello,
-  FRAME_ACK,
   FRAME_CLOSE,
-  FRAME_DATA,
   FRAME_DIGEST,
   FRAME_HELLO,
   FRAME_LINK_STATE,
@@ -40,7 +38,6 @@ import {
   FRAME_RECORD,
   FRAME_RECORD_ACK,
   FRAME_RECORD_DIGEST,
-  FRAME_RELIABLE,
   FRAME_REVOCATION_OFFER,
   FRAME_REVOCATION_PART,
   FRAME_REVOCATION_WANT,
@@ -53,7 +50,7 @@ import {
   PATH_TOKEN_BYTES,
   type Hello,
 } from '../wire/frames.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE, type Packet } from '../wire/packet.ts';
+import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
 import {
   decodeSizeAnswer,
@@ -68,7 +65,6 @@ import {
   DATAGRAM_HEADER_BYTES,
   FRAME_HEAD_BYTES,
 } from '../wire/sizes.ts';
-import { BestEffortService } from './best-effort.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
 import { PathProbe } from './path-probe.ts';
@@ -76,9 +72,9 @@ import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './environment.ts';
 import { Flaps } from './flaps.ts';
 import { Liveness } from './liveness.ts';
-import { ReliableService } from './reliable.ts';
+import { byFrame, makeServices } from './services.ts';
 import type { EncodedPacket } from './send-queue.ts';
-import { lostForSize } from './size-losses.ts';
+import { lostForSize, type Arrived } from './size-losses.ts';
 import { SizeSearch } from './size-search.ts';
 import { SplitAssembly } from './split.ts';
 import { Damping, Swings } from './stability.ts';
@@ -147,8 +143,10 @@ export class Link {
   readonly #lossTold = new Swings(0.015);
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
-  readonly reliable: ReliableService;
-  readonly #services: (DataService | null)[];
+  /** By code, by the types of their frames, and those that hear of each datagram. */
+  readonly #services: readonly (DataService | null)[];
+  readonly #byFrame: readonly (DataService | null)[];
+  readonly #listeners: readonly (DataService | null)[];
   readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
   readonly #path: PathProbe;
   /** How long datagrams to where the peer is now may be. */
@@ -220,41 +218,23 @@ export class Link {
       this.dropped += 1;
       env.drops.count(DropReason.linkQueueFull);
     };
-    this.reliable = new ReliableService(
-      {
+    this.#services = makeServices(
+      (code) => ({
         get channel() {
           return self.#channel;
         },
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
         onPushedOut,
-        onPacket: (bytes, start, end) => this.#onData(bytes, start, end, SERVICE_RELIABLE),
+        onPacket: (bytes, start, end) => this.#onData(bytes, start, end, code),
         onHandBack: (kept) => upper.onHandBack(kept),
         onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
-      },
-      env,
-      this.liveness.rtt,
-      env.congestion,
-      env.linkQueueBytes,
-      env.draws.u32(),
+        onAcknowledged: (arrived) => this.#onAcknowledged(arrived),
+      }),
+      { ...env, rtt: this.liveness.rtt },
     );
-    this.#services = [
-      new BestEffortService(
-        {
-          get channel() {
-            return self.#channel;
-          },
-          onSent: () => this.liveness.onSent(),
-          onWritable: () => upper.onLinkWritable(this),
-          onPushedOut,
-        },
-        env.sink,
-        env.pool,
-        env.linkQueueBytes,
-        env.draws.u32(),
-      ),
-      this.reliable,
-    ];
+    this.#byFrame = byFrame(this.#services);
+    this.#listeners = this.#services.filter((service) => service?.onDatagram !== undefined);
   }
 
   get state(): LinkState {
@@ -331,7 +311,8 @@ export class Link {
 
   /** Hands back what waits here though routes have another way for it. */
   shed(): void {
-    this.reliable.shed((kept) => this.#upper.isElsewhere(kept, this));
+    for (const service of this.#services)
+      service?.shed?.((kept) => this.#upper.isElsewhere(kept, this));
   }
 
   get queueBytes(): number {
@@ -368,9 +349,9 @@ export class Link {
     };
   }
 
-  /** True when this link carries that service at all. */
-  hasService(service: number): boolean {
-    return (this.#services[service] ?? null) !== null;
+  /** The service of that code; null where links have none. */
+  service(code: number): DataService | null {
+    return this.#services[code] ?? null;
   }
 
   congested(service: number): boolean {
@@ -464,7 +445,7 @@ export class Link {
     this.#shown = channel.epoch.certificate;
     this.dialled = dialled;
     this.#become('up');
-    this.reliable.onUp(channel);
+    for (const service of this.#services) service?.onUp?.(channel);
     this.liveness.start();
     channel.size = DATAGRAM_BYTES_MIN;
     this.sizes.start();
@@ -576,7 +557,7 @@ export class Link {
     if (channel !== this.#channel) return;
     if (from !== channel.endpoint) this.#onOtherAddress(channel, from, newest);
     this.liveness.onReceived(channel.replay.highest);
-    this.reliable.onDatagram(number);
+    for (const service of this.#listeners) service!.onDatagram!(number);
     let at = DATAGRAM_HEADER_BYTES;
     while (at < end) {
       const bodyBytes = frameBodyBytes(bytes, at, end);
@@ -682,18 +663,13 @@ export class Link {
       );
   }
 
-  #onAck(bytes: Uint8Array, start: number, end: number): DropReason {
-    const reason = this.reliable.onAckFrame(bytes, start, end);
+  /** The peer said what it has got: perhaps the long ones are missing. */
+  #onAcknowledged(arrived: Arrived): void {
     const channel = this.#channel;
-    if (
-      reason === DropReason.none &&
-      channel !== null &&
-      lostForSize(this.reliable.acknowledged, channel, this.#sizedFrom, this.liveness.lossOut)
-    ) {
-      this.#sizedFrom = channel.fillingNumber;
-      this.sizes.doubt();
-    }
-    return reason;
+    if (channel === null || !lostForSize(arrived, channel, this.#sizedFrom, this.liveness.lossOut))
+      return;
+    this.#sizedFrom = channel.fillingNumber;
+    this.sizes.doubt();
   }
 
   /** A piece of a frame; the frame, once it is whole. */
@@ -701,7 +677,7 @@ export class Link {
     const split = this.#split;
     if (split.onPiece(bytes, start, end))
       return this.#onFrame(split.type, split.body, 0, split.body.length, from);
-    if (split.type === FRAME_RELIABLE) this.reliable.onPiece();
+    this.#byFrame[split.type]?.onPiece?.();
     return DropReason.none;
   }
 
@@ -733,16 +709,12 @@ export class Link {
     end: number,
     from: Endpoint,
   ): DropReason {
+    const service = this.#byFrame[type] ?? null;
+    if (service !== null) return service.onFrame(type, bytes, start, end);
     switch (type) {
       case FRAME_PATH_PROBE:
       case FRAME_PATH_ANSWER:
         return this.#onPathFrame(type, bytes, start, end, from);
-      case FRAME_DATA:
-        return this.#onData(bytes, start, end, SERVICE_BEST_EFFORT);
-      case FRAME_RELIABLE:
-        return this.reliable.onReliableFrame(bytes, start, end);
-      case FRAME_ACK:
-        return this.#onAck(bytes, start, end);
       case FRAME_SPLIT:
         return this.#onPiece(bytes, start, end, from);
       case FRAME_SIZE_ANSWER:
@@ -800,6 +772,6 @@ export class Link {
     const channel = this.#channel!;
     const at = channel.frame(FRAME_HELLO, HELLO_BODY_BYTES);
     encodeHello(hello, channel.buffer, at);
-    this.reliable.onHello();
+    for (const service of this.#services) service?.onHello?.();
   }
 }

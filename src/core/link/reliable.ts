@@ -2,729 +2,102 @@
  * Reliable service of a link: every packet arrives at the neighbour, once, in any order.
  *
  * Selective repeat without ordering (paper section 4, Reliable Data Link), with the loss recovery
- * of RFC 9002: datagram numbers are never reused, acks carry ranges, a datagram is lost when later
- * ones are acknowledged by a margin of number or time, and a probe covers the tail. Margins adapt
- * to reordering that the link has shown. Packets wait in a fair queue only while window or pacing
- * hold them; the queue marks passing packets of streams when it is long. When the link goes down,
+ * of RFC 9002. Its two halves know nothing of each other: reliable-sender.ts keeps what the
+ * neighbour may not have, reliable-receiver.ts acknowledges what comes. When the link goes down,
  * everything not acknowledged is handed back to find another way. `@hot`
  */
 
-import { getU32, putU32 } from '../base/bytes.ts';
-import type { DatagramSink } from '../base/datagram.ts';
-import { Ring } from '../base/ring.ts';
-import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import { AckRanges } from '../wire/ack.ts';
-import { DropReason } from '../wire/drop.ts';
-import { FRAME_RELIABLE } from '../wire/frames.ts';
-import { stampEcn, type Packet } from '../wire/packet.ts';
-import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import { SPLIT_HEAD_BYTES } from '../wire/path-size.ts';
-import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES, RELIABLE_HEAD_BYTES } from '../wire/sizes.ts';
-import type { AckWriter, Channel } from './channel.ts';
-import { makeController } from '../recovery/congestion.ts';
-import type { CongestionController, CongestionName } from '../recovery/controller.ts';
-import type { DataService } from './data-service.ts';
-import { Pacer } from '../recovery/pacer.ts';
-import { ReplayWindow } from '../base/replay-window.ts';
-import type { RttEstimator } from '../recovery/rtt.ts';
-import { SendQueue, type EncodedPacket } from './send-queue.ts';
-import { PacketsUnderWay, Transmissions } from './unacknowledged.ts';
+import type { DropReason } from '../wire/drop.ts';
+import { FRAME_ACK, FRAME_RELIABLE } from '../wire/frames.ts';
+import type { Packet } from '../wire/packet.ts';
+import type { KeptPacket } from '../wire/packet-pool.ts';
+import type { Channel } from './channel.ts';
+import type { DataService, ServiceEnvironment, ServiceOutput } from './data-service.ts';
+import { ReliableReceiver } from './reliable-receiver.ts';
+import { ReliableSender } from './reliable-sender.ts';
 
-/**
- * Packets between the oldest unacknowledged and the newest. The receiver remembers more than that.
- */
-const SPAN_MAX = 16_384;
-/**
- * Transmissions whose fate may be open before nothing is sent again on suspicion: a link that is so
- * silent is about to be dead.
- */
-const TRANSMISSIONS_MAX = 4 * SPAN_MAX;
-const RECEIVED_WORDS = 1_024;
-const PACKET_THRESHOLD = 3;
-const PACKET_THRESHOLD_MAX = 128;
-const TIME_THRESHOLD = 9 / 8;
-const TIME_THRESHOLD_MAX = 2;
-const GRANULARITY: Micros = 1 * MILLISECOND;
-const INITIAL_RTT: Micros = 100 * MILLISECOND;
-const PROBE_MAX: Micros = 1_000 * MILLISECOND;
-/** Pauses between probes grow once: what longer silence means is for liveness to say, and soon. */
-const PROBE_BACKOFF = 2;
-/**
- * So many probes in a row without an answer say that the path is gone, not that a packet was lost.
- */
-const PERSISTENT_PROBES = 3;
-const ACK_EVERY = 2;
-const ACK_DELAY_MIN: Micros = 1 * MILLISECOND;
-const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
-/** IP and UDP headers: windows count what the network carries. */
-const IP_UDP_BYTES = 28;
-const BURST_BYTES = 10 * 1_480;
-/** What each piece of a split frame has of its own. */
-const PIECE_BYTES = IP_UDP_BYTES + DATAGRAM_HEADER_BYTES + FRAME_HEAD_BYTES + SPLIT_HEAD_BYTES;
-/**
- * So many datagrams that did not arrive are told even when nothing else asks for it: their sender
- * sees whether they were the long ones.
- */
-const REPORT_MISSING = 3;
-const REPORT_INTERVAL: Micros = 25 * MILLISECOND;
-/** A window that this much is free of does not limit. */
-const SLACK_SEGMENTS = 3;
-/**
- * Bounds of what a packet of a stream may wait in its flow's queue before it is marked; between
- * them it is twice the link's round trip. The stream's own is longer than that of one link, and a
- * window that halves leaves the line idle where the queue was shorter than that.
- */
-const MARK_AFTER_MIN: Micros = 40 * MILLISECOND;
-const MARK_AFTER_MAX: Micros = 200 * MILLISECOND;
+export class ReliableService implements DataService {
+  readonly frames = [FRAME_RELIABLE, FRAME_ACK];
+  readonly #env: ServiceEnvironment;
+  readonly #sender: ReliableSender;
+  readonly #receiver: ReliableReceiver;
 
-export interface ReliableOutput {
-  readonly channel: Channel | null;
-  onSent(): void;
-  onWritable(): void;
-  /** A packet that had been taken was dropped, as its kind held most of a full queue. */
-  onPushedOut?(): void;
-  /** See SendQueue. */
-  onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
-  /** A packet for the upper layer, the first time it arrives: `bytes[start..end)`. */
-  onPacket(bytes: Uint8Array, start: number, end: number): DropReason;
-  /** A packet that the neighbour may not have: the callee releases it. */
-  onHandBack(kept: KeptPacket): void;
-}
-
-export interface ReliableEnvironment {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly sink: DatagramSink;
-  readonly pool: PacketPool;
-}
-
-/**
- * A transmission older than the newest acknowledged. One of several datagrams has arrived when all
- * of them have.
- */
-interface Suspect {
-  readonly number: number;
-  readonly parts: number;
-  /** Of its datagrams those that are not acknowledged, as AckRanges.missingOf. */
-  missing: number;
-  readonly sequence: number;
-  readonly sentAt: Micros;
-  readonly bytes: number;
-  lost: boolean;
-  lostAt: Micros;
-  /** The window was nearly full when this left. */
-  readonly limited: boolean;
-}
-
-export class ReliableService implements DataService, AckWriter {
-  retransmitted = 0;
-  /** Transmissions declared lost that had arrived after all. */
-  spurious = 0;
-  readonly #out: ReliableOutput;
-  readonly #env: ReliableEnvironment;
-  readonly #rtt: RttEstimator;
-  readonly #congestionName: CongestionName;
-  readonly #queue: SendQueue;
-  readonly #lossTimer = new Timer(() => this.#onLossTimer());
-  readonly #paceTimer = new Timer(() => this.#pump());
-  readonly #ackTimer = new Timer(() => this.#onAckTimer());
-  #controller: CongestionController;
-  #pacer = new Pacer(BURST_BYTES);
-  /* sending */
-  readonly #packets = new PacketsUnderWay();
-  readonly #outstanding = new Transmissions();
-  /** Missing, or declared lost a short while ago. */
-  #suspects: Suspect[] = [];
-  /** Sequence numbers of what is to be sent again. */
-  readonly #again = new Ring<number>(SPAN_MAX);
-  /** What had been in the queue when others left for another way: it goes before the queue. */
-  #first: KeptPacket[] = [];
-  #inFlight = 0;
-  #lastChargedNumber = -1;
-  #largestAcked = -1;
-  #probedAt: Micros = 0;
-  /** When anything last came from the neighbour. */
-  #heardAt: Micros = 0;
-  /** When the latest ack with news came, and the mean time between such acks. */
-  #ackedAt: Micros = 0;
-  #ackGap: Micros = 0;
-  #probes = 0;
-  #packetThreshold = PACKET_THRESHOLD;
-  #timeThreshold = TIME_THRESHOLD;
-  /* receiving */
-  readonly #arrived = new AckRanges();
-  readonly #decoded = new AckRanges();
-  #received: ReplayWindow | null = null;
-  #eliciting = 0;
-  #ackNow = false;
-  /** The last ack may have been lost: the next hello says it again, once. */
-  #ackOnce = false;
-  #ackAgain = false;
-  #largestAt: Micros = 0;
-  #gap = false;
-  /** Numbers that were skipped since the latest ack. */
-  #missing = 0;
-  #ackSentAt: Micros = -REPORT_INTERVAL;
-
-  constructor(
-    out: ReliableOutput,
-    env: ReliableEnvironment,
-    rtt: RttEstimator,
-    congestion: CongestionName,
-    queueBytes: number,
-    salt: number,
-  ) {
-    this.#out = out;
+  constructor(out: ServiceOutput, env: ServiceEnvironment) {
     this.#env = env;
-    this.#rtt = rtt;
-    this.#congestionName = congestion;
-    this.#controller = makeController(congestion);
-    this.#queue = new SendQueue(env.pool, queueBytes, () => out.onPushedOut?.(), salt);
-    this.#queue.onLong = (packet, rate, dropped) => out.onLong?.(packet, rate, dropped);
+    this.#sender = new ReliableSender(out, env);
+    this.#receiver = new ReliableReceiver(out, env);
+  }
+
+  get window(): ReliableSender {
+    return this.#sender;
   }
 
   get queueBytes(): number {
-    return this.#queue.bytes;
+    return this.#sender.queue.bytes;
   }
 
   queueBytesOf(packet: Packet): number {
-    return this.#queue.bytesOf(packet);
+    return this.#sender.queue.bytesOf(packet);
   }
 
   get congested(): boolean {
-    return this.#queue.congested;
+    return this.#sender.queue.congested;
   }
 
-  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
-    this.#queue.recall(packet, take);
-  }
-
-  holds(packet: Packet): boolean {
-    return this.#queue.holds(packet);
+  get retransmitted(): number {
+    return this.#sender.retransmitted;
   }
 
   get marked(): number {
-    return this.#queue.marked;
+    return this.#sender.queue.marked;
   }
 
-  /** Congestion control in use. */
-  get congestion(): CongestionName {
-    return this.#congestionName;
+  holds(packet: Packet): boolean {
+    return this.#sender.queue.holds(packet);
   }
 
-  get windowBytes(): number {
-    return Math.round(this.#controller.window);
+  recall(packet: Packet, take: (kept: KeptPacket) => void): void {
+    this.#sender.queue.recall(packet, take);
   }
-
-  get inFlightBytes(): number {
-    return this.#inFlight;
-  }
-
-  /** Packets sent and not yet acknowledged. */
-  get unacknowledged(): number {
-    return this.#packets.length;
-  }
-
-  /* -------------------------------------------------------------- sending */
 
   offer(packet: Packet): boolean {
-    if (this.#out.channel === null) return false;
-    if (
-      this.#queue.length === 0 &&
-      this.#again.length === 0 &&
-      this.#first.length === 0 &&
-      this.#maySend(packet.length)
-    ) {
-      const kept = this.#env.pool.keep(packet);
-      if (kept === null) return false;
-      this.#sendNew(kept);
-      // Set by what is older, if anything is.
-      if (!this.#lossTimer.armed) this.#armLossTimer();
-      this.#controller.onApplicationLimited(this.#inFlight);
-      return true;
-    }
-    return this.#queue.push(packet, this.#env.clock.now());
+    return this.#sender.offer(packet);
   }
 
-  get #markAfter(): Micros {
-    return Math.min(MARK_AFTER_MAX, Math.max(MARK_AFTER_MIN, 2 * this.#rtt.smoothedUs));
+  onFrame(type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+    return type === FRAME_RELIABLE
+      ? this.#receiver.onFrame(bytes, start, end)
+      : this.#sender.onAckFrame(bytes, start, end);
+  }
+
+  onPiece(): void {
+    this.#receiver.onPiece();
+  }
+
+  onDatagram(number: number): void {
+    const now = this.#env.clock.now();
+    this.#receiver.onDatagram(number, now);
+    this.#sender.onHeard(now);
+  }
+
+  onHello(): void {
+    this.#receiver.onHello();
   }
 
   onSinkWritable(): void {
-    this.#pump();
+    this.#sender.pump();
   }
 
-  /**
-   * True when window, pacing, span and sink let a packet of `length` bytes go now; arms the pacing
-   * timer if that is all.
-   */
-  #maySend(length: number): boolean {
-    if (this.#env.sink.congested || this.#packets.length >= SPAN_MAX) return false;
-    const bytes =
-      length + FRAME_HEAD_BYTES + RELIABLE_HEAD_BYTES + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
-    const controller = this.#controller;
-    if (this.#inFlight > 0 && this.#inFlight + bytes > controller.window) return false;
-    const wait = this.#pacer.wait(bytes, this.#env.clock.now(), controller, this.#rtt);
-    if (wait === 0) return true;
-    if (!this.#paceTimer.armed) this.#env.timers.arm(this.#paceTimer, this.#env.clock.now() + wait);
-    return false;
-  }
-
-  /** Sends what may be sent: lost packets first, then the queue. */
-  #pump(): void {
-    if (this.#out.channel === null) return;
-    for (;;) {
-      const again = this.#again.peek();
-      if (again !== undefined) {
-        const kept = this.#packets.of(again);
-        if (kept !== null && !this.#maySend(kept.length)) break;
-        this.#again.shift();
-        this.#packets.setQueued(again, false);
-        if (kept !== null) this.#transmit(again, kept, true);
-        continue;
-      }
-      const [first] = this.#first,
-        head = first?.length ?? this.#queue.peekLength();
-      if (head < 0 || !this.#maySend(head)) break;
-      if (first !== undefined) this.#first.shift();
-      this.#sendNew(first ?? this.#queue.shift(this.#env.clock.now(), this.#markAfter)!);
-    }
-    if (this.#first.length === 0 && this.#queue.length === 0 && this.#again.length === 0)
-      this.#controller.onApplicationLimited(this.#inFlight);
-    this.#armLossTimer();
-    if (this.#queue.takeRoom()) this.#out.onWritable();
-  }
-
-  #sendNew(kept: KeptPacket): void {
-    this.#transmit(this.#packets.add(kept), kept, false);
-  }
-
-  #transmit(sequence: number, kept: KeptPacket, again: boolean): void {
-    const channel = this.#out.channel!;
-    const length = kept.end - kept.start;
-    const at = channel.frameOf(
-      FRAME_RELIABLE,
-      RELIABLE_HEAD_BYTES,
-      kept.bytes,
-      kept.start,
-      kept.end,
-    );
-    putU32(channel.buffer, at, sequence >>> 0);
-    if (kept.mark) stampEcn(channel.buffer, at + RELIABLE_HEAD_BYTES);
-    const number = channel.fillingNumber;
-    const first = number !== this.#lastChargedNumber;
-    this.#lastChargedNumber = number;
-    const parts = channel.fillingDatagrams;
-    const bytes =
-      parts > 1
-        ? RELIABLE_HEAD_BYTES + length + parts * PIECE_BYTES
-        : FRAME_HEAD_BYTES +
-          RELIABLE_HEAD_BYTES +
-          length +
-          (first ? DATAGRAM_HEADER_BYTES + IP_UDP_BYTES : 0);
-    const now = this.#env.clock.now();
-    this.#packets.sentIn(sequence, number);
-    this.#inFlight += bytes;
-    this.#pacer.take(bytes);
-    if (first) this.#controller.onSegmentSize(bytes / parts);
-    const limited =
-      this.#inFlight + SLACK_SEGMENTS * bytes >= this.#controller.window ||
-      (this.#controller.inSlowStart && 2 * this.#inFlight >= this.#controller.window);
-    this.#outstanding.push(number, parts, sequence, now, bytes, limited);
-    this.#controller.onSent(bytes, this.#inFlight, now);
-    if (again) this.retransmitted += 1;
-    this.#out.onSent();
-  }
-
-  /* -------------------------------------------------------------- acks of what we sent */
-
-  onAckFrame(bytes: Uint8Array, start: number, end: number): DropReason {
-    const ranges = this.#decoded;
-    const reason = ranges.decode(bytes, start, end);
-    if (reason !== DropReason.none) return reason;
-    const channel = this.#out.channel;
-    if (channel === null || ranges.largest >= channel.fillingNumber) return DropReason.ackUnsent;
-    this.#onAck(ranges);
-    return DropReason.none;
-  }
-
-  #onAck(ranges: AckRanges): void {
-    const now = this.#env.clock.now();
-    const { largest } = ranges;
-    // Of the newest transmission among what was under way that this acknowledges.
-    let newest = -1,
-      newestSentAt: Micros = 0,
-      rtt: Micros = 0;
-    if (this.#suspects.length > 0) {
-      let kept = 0;
-      for (const sent of this.#suspects) {
-        if (
-          sent.parts === 1
-            ? ranges.has(sent.number)
-            : (sent.missing &= ranges.missingOf(sent.number, sent.parts)) === 0
-        )
-          this.#acknowledge(sent, now);
-        else this.#suspects[kept++] = sent;
-      }
-      this.#suspects.length = kept;
-    }
-    const outstanding = this.#outstanding;
-    while (outstanding.length > 0 && outstanding.last <= largest) {
-      const { number, parts, sentAt } = outstanding;
-      const missing = parts === 1 ? (ranges.has(number) ? 0 : 1) : ranges.missingOf(number, parts);
-      if (missing === 0) {
-        newest = outstanding.last;
-        newestSentAt = sentAt;
-        this.#inFlight -= outstanding.bytes;
-        this.#controller.onAck(
-          outstanding.bytes,
-          sentAt,
-          now,
-          this.#rtt.smoothedUs,
-          outstanding.limited,
-        );
-        this.#arrivedThere(outstanding.sequence);
-      } else this.#suspects.push(this.#suspect(missing));
-      outstanding.shift();
-    }
-    if (largest > this.#largestAcked) this.#largestAcked = largest;
-    if (newest >= 0) {
-      this.#probes = 0;
-      this.#ackGap += (Math.min(now - this.#ackedAt, 1_000 * MILLISECOND) - this.#ackGap) / 4;
-      this.#ackedAt = now;
-      if (newest === largest) {
-        const whole = now - newestSentAt;
-        rtt = whole - ranges.delayUs >= this.#rtt.minUs ? whole - ranges.delayUs : whole;
-        this.#rtt.onSample(rtt, now);
-      }
-    }
-    this.#detectLost(now);
-    this.#controller.onAckEnd(now, this.#inFlight, rtt);
-    this.#packets.advance();
-    this.#pump();
-  }
-
-  #acknowledge(sent: Suspect, now: Micros): void {
-    if (sent.lost) {
-      // Declared lost, and yet it arrived: the link reorders more than we thought.
-      this.spurious += 1;
-      this.#packetThreshold = Math.min(
-        PACKET_THRESHOLD_MAX,
-        Math.max(this.#packetThreshold, this.#largestAcked - sent.number + 1),
-      );
-      this.#timeThreshold = Math.min(TIME_THRESHOLD_MAX, this.#timeThreshold * 1.125);
-    } else {
-      this.#inFlight -= sent.bytes;
-      this.#controller.onAck(sent.bytes, sent.sentAt, now, this.#rtt.smoothedUs, sent.limited);
-    }
-    this.#arrivedThere(sent.sequence);
-  }
-
-  #arrivedThere(sequence: number): void {
-    const kept = this.#packets.of(sequence);
-    if (kept === null) return;
-    this.#packets.done(sequence);
-    this.#env.pool.release(kept);
-  }
-
-  /** The oldest transmission whose fate is open, as a suspect. */
-  #suspect(missing: number): Suspect {
-    const { number, parts, sequence, sentAt, bytes, limited } = this.#outstanding;
-    return { number, parts, missing, sequence, sentAt, bytes, lost: false, lostAt: 0, limited };
-  }
-
-  get #lossDelay(): Micros {
-    const { smoothedUs, latestUs } = this.#rtt;
-    return Math.max(GRANULARITY, Math.round(this.#timeThreshold * Math.max(smoothedUs, latestUs)));
-  }
-
-  #detectLost(now: Micros): void {
-    const lossDelay = this.#lossDelay;
-    const forget = now - 3 * Math.max(lossDelay, 10 * MILLISECOND);
-    let kept = 0;
-    for (const sent of this.#suspects) {
-      if (sent.lost) {
-        if (sent.lostAt >= forget) this.#suspects[kept++] = sent;
-        continue;
-      }
-      if (
-        this.#largestAcked - sent.number - sent.parts + 1 < this.#packetThreshold &&
-        sent.sentAt > now - lossDelay
-      ) {
-        this.#suspects[kept++] = sent;
-        continue;
-      }
-      this.#declareLost(sent, now);
-      this.#suspects[kept++] = sent;
-    }
-    this.#suspects.length = kept;
-  }
-
-  #declareLost(sent: Suspect, now: Micros): void {
-    sent.lost = true;
-    sent.lostAt = now;
-    this.#inFlight -= sent.bytes;
-    // What is longer than the path takes by now was lost for that.
-    const channel = this.#out.channel;
-    if (channel === null || channel.lengthOf(sent.number) <= channel.size)
-      this.#controller.onLoss(sent.bytes, sent.sentAt, now, this.#queue.bytes);
-    const { sequence } = sent;
-    if (
-      this.#packets.of(sequence) === null ||
-      this.#packets.isQueued(sequence) ||
-      this.#packets.lastNumber(sequence) !== sent.number
-    )
-      return;
-    this.#packets.setQueued(sequence, true);
-    this.#again.push(sequence);
-  }
-
-  /* -------------------------------------------------------------- timers */
-
-  /**
-   * When the oldest suspect is lost by time, or, with none, when the oldest packet under way should
-   * long have been acknowledged. RFC 9002 counts from the newest; a sparse flow would then wait for
-   * a packet more.
-   */
-  #armLossTimer(): void {
-    let at = NEVER;
-    for (const sent of this.#suspects)
-      if (!sent.lost) at = Math.min(at, sent.sentAt + this.#lossDelay);
-    if (at === NEVER && this.#outstanding.length > 0) {
-      at = Math.max(this.#outstanding.sentAt, this.#probedAt) + this.#probeAfter;
-      // While several acks come in every round trip, the next is waited for: a queue that builds up
-      // on the way is no loss.
-      if (2 * this.#ackGap < this.#rtt.smoothedUs)
-        at = Math.max(at, this.#ackedAt + Math.round(1.25 * this.#ackGap));
-    }
-    if (at === NEVER) this.#env.timers.cancel(this.#lossTimer);
-    else this.#env.timers.arm(this.#lossTimer, at);
-  }
-
-  get #probeAfter(): Micros {
-    const { samples, smoothedUs, variationUs } = this.#rtt;
-    const base =
-      samples === 0
-        ? 2 * INITIAL_RTT
-        : Math.round(smoothedUs + Math.max(4 * variationUs, GRANULARITY)) + this.#ackDelay;
-    return Math.min(PROBE_MAX, base * (this.#probes === 0 ? 1 : PROBE_BACKOFF));
-  }
-
-  #onLossTimer(): void {
-    const now = this.#env.clock.now();
-    if (this.#suspects.some((sent) => !sent.lost)) {
-      this.#detectLost(now);
-      this.#pump();
-      return;
-    }
-    this.#probe();
-    this.#armLossTimer();
-  }
-
-  /** Sends the oldest packets again, whatever the window says. */
-  #probe(): void {
-    if (this.#out.channel === null) return;
-    // A neighbour who is heard is there: then it was a packet or an ack that was lost, and the path
-    // is not gone.
-    if (this.#probes < 2 || this.#heardAt <= this.#probedAt) this.#probes += 1;
-    this.#probedAt = this.#env.clock.now();
-    if (this.#probes === PERSISTENT_PROBES) this.#controller.onPersistentLoss(this.#queue.bytes);
-    if (this.#outstanding.length >= TRANSMISSIONS_MAX) return;
-    let left = this.#probes === 1 ? 1 : 2;
-    for (
-      let sequence = this.#packets.oldest;
-      sequence < this.#packets.next && left > 0;
-      sequence += 1
-    ) {
-      const kept = this.#packets.of(sequence);
-      if (kept === null) continue;
-      left -= 1;
-      this.#transmit(sequence, kept, true);
-    }
-    if (this.#packets.length === 0) this.#forgetCopies();
-  }
-
-  /**
-   * The neighbour has everything, yet copies sent twice are not accounted for: nothing would ever
-   * tell, and they hold the window.
-   */
-  #forgetCopies(): void {
-    const now = this.#env.clock.now();
-    for (; this.#outstanding.length > 0; this.#outstanding.shift()) {
-      const sent = this.#suspect((1 << this.#outstanding.parts) - 1);
-      this.#declareLost(sent, now);
-      this.#suspects.push(sent);
-    }
-    this.#pump();
-  }
-
-  /* -------------------------------------------------------------- receiving */
-
-  /** A datagram arrived, before its frames are looked at. */
-  onDatagram(number: number): void {
-    const before = this.#arrived.largest;
-    const inOrder = this.#arrived.add(number);
-    this.#gap = !inOrder;
-    const now = this.#env.clock.now();
-    if (number === this.#arrived.largest) this.#largestAt = now;
-    this.#heardAt = now;
-    if (number > before + 1) this.#missing += number - before - 1;
-    if (this.#missing >= REPORT_MISSING) this.#reportMissing(now);
-    if (this.#probes < 2) return;
-    // After an outage there is no need to wait for what the silence made of the pauses.
-    this.#probes = 1;
-    this.#armLossTimer();
-  }
-
-  #reportMissing(now: Micros): void {
-    if (this.#ackNow || now - this.#ackSentAt < REPORT_INTERVAL) return;
-    if (this.#eliciting === 0) this.#eliciting = 1;
-    this.#ackNow = true;
-    this.#out.channel!.touch();
-  }
-
-  /**
-   * A piece of a reliable frame arrived that does not make it whole: what is missing in front of it
-   * is told at once, as for whole ones.
-   */
-  onPiece(): void {
-    if (this.#gap) this.#wantAck();
-  }
-
-  /** What the ack read last says. */
-  get acknowledged(): AckRanges {
-    return this.#decoded;
-  }
-
-  onReliableFrame(bytes: Uint8Array, start: number, end: number): DropReason {
-    if (end - start <= RELIABLE_HEAD_BYTES) return DropReason.reliableMalformed;
-    this.#wantAck();
-    const received = (this.#received ??= new ReplayWindow(RECEIVED_WORDS));
-    const sequence = unwrap(getU32(bytes, start), received.highest);
-    if (sequence > received.highest + 2 * SPAN_MAX) return DropReason.reliableMalformed;
-    if (!received.isNew(sequence)) return DropReason.reliableDuplicate;
-    received.record(sequence);
-    return this.#out.onPacket(bytes, start + RELIABLE_HEAD_BYTES, end);
-  }
-
-  #wantAck(): void {
-    this.#eliciting += 1;
-    if (this.#ackNow) return;
-    if (this.#gap || this.#eliciting >= ACK_EVERY) {
-      this.#ackNow = true;
-      this.#out.channel!.touch();
-    } else if (!this.#ackTimer.armed)
-      this.#env.timers.arm(this.#ackTimer, this.#env.clock.now() + this.#ackDelay);
-  }
-
-  /** An eighth of the round trip, within bounds. */
-  get #ackDelay(): Micros {
-    return Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, Math.round(this.#rtt.smoothedUs / 8)));
-  }
-
-  #onAckTimer(): void {
-    if (this.#eliciting === 0 || this.#out.channel === null) return;
-    this.#ackNow = true;
-    this.#out.channel.touch();
-  }
-
-  get ackBytes(): number {
-    return this.#eliciting > 0 || this.#ackAgain ? this.#arrived.frameBytes : 0;
-  }
-
-  /** A hello is about to leave. */
-  onHello(): void {
-    this.#ackAgain = this.#ackOnce;
-  }
-
-  get ackNow(): boolean {
-    return this.#ackNow;
-  }
-
-  writeAck(buffer: Uint8Array, at: number): void {
-    this.#arrived.delayUs = this.#env.clock.now() - this.#largestAt;
-    this.#arrived.encode(buffer, at);
-    this.#ackOnce = this.#eliciting > 0;
-    this.#ackAgain = false;
-    this.#eliciting = 0;
-    this.#ackNow = false;
-    this.#missing = 0;
-    this.#ackSentAt = this.#env.clock.now();
-    this.#env.timers.cancel(this.#ackTimer);
-  }
-
-  /* -------------------------------------------------------------- life */
-
-  /** The link has a new channel: both sides start from nothing. */
   onUp(channel: Channel): void {
-    channel.ackWriter = this;
+    channel.ackWriter = this.#receiver;
   }
 
-  /** Hands back what has not left, and what was lost on its way, as far as it may go elsewhere. */
   shed(elsewhere: (kept: KeptPacket) => boolean): void {
-    const back: KeptPacket[] = [];
-    for (let left = this.#again.length; left > 0; left -= 1) {
-      const sequence = this.#again.shift()!,
-        kept = this.#packets.of(sequence);
-      if (kept !== null && elsewhere(kept)) {
-        this.#packets.done(sequence);
-        back.push(kept);
-      } else this.#again.push(sequence);
-    }
-    this.#packets.advance();
-    const stay: KeptPacket[] = [];
-    for (const kept of this.#waiting()) (elsewhere(kept) ? back : stay).push(kept);
-    this.#first = stay;
-    for (const kept of back) this.#out.onHandBack(kept);
-  }
-
-  /** Takes out everything that has not left yet, in the order in which it would have. */
-  #waiting(): KeptPacket[] {
-    const waiting = this.#first;
-    this.#first = [];
-    for (let kept = this.#queue.shift(); kept !== undefined; kept = this.#queue.shift())
-      waiting.push(kept);
-    return waiting;
+    this.#sender.shed(elsewhere);
   }
 
   onDown(): void {
-    for (const timer of [this.#lossTimer, this.#paceTimer, this.#ackTimer])
-      this.#env.timers.cancel(timer);
-    const back: KeptPacket[] = [];
-    for (let sequence = this.#packets.oldest; sequence < this.#packets.next; sequence += 1) {
-      const kept = this.#packets.of(sequence);
-      if (kept !== null) back.push(kept);
-    }
-    for (const kept of this.#waiting()) back.push(kept);
-    this.#packets.clear();
-    this.#outstanding.clear();
-    this.#suspects = [];
-    this.#again.clear();
-    this.#inFlight = 0;
-    this.#lastChargedNumber = -1;
-    this.#largestAcked = -1;
-    this.#probes = 0;
-    this.#ackGap = 0;
-    this.#controller = makeController(this.#congestionName);
-    this.#pacer = new Pacer(BURST_BYTES);
-    this.#arrived.clear();
-    this.#received = null;
-    this.#eliciting = 0;
-    this.#ackNow = false;
-    this.#ackOnce = false;
-    this.#ackAgain = false;
-    this.#missing = 0;
-    for (const kept of back) this.#out.onHandBack(kept);
-    if (this.#queue.takeRoom()) this.#out.onWritable();
+    this.#receiver.onDown();
+    this.#sender.onDown();
   }
-}
-
-/** The number nearest to `reference` whose low 32 bits are `low`; never negative. */
-function unwrap(low: number, reference: number): number {
-  if (reference < 0) return low;
-  const base = reference - (reference % 0x1_0000_0000);
-  const candidate = base + low;
-  if (candidate > reference + 0x8000_0000 && base > 0) return candidate - 0x1_0000_0000;
-  if (candidate + 0x8000_0000 < reference) return candidate + 0x1_0000_0000;
-  return candidate;
 }

@@ -35,6 +35,7 @@ import { FlushList } from '../link/channel.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
+import { isCarried } from '../link/services.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
@@ -56,7 +57,6 @@ import {
   KIND_SEQUENCED,
   KIND_STREAM,
   Packet,
-  SERVICE_REALTIME,
 } from '../wire/packet.ts';
 import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
@@ -569,7 +569,7 @@ const NO_KEYS =
   'out, or use "links"';
 
 function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
-  if (service === SERVICE_REALTIME)
+  if (!isCarried(service))
     return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
   if (dissemination === DISSEMINATION_BYZANTINE && !byzantine)
     return (

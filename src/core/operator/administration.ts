@@ -37,7 +37,12 @@ import {
   type NodeFacts,
 } from '../wire/node-facts.ts';
 import { REFUSAL_TWIN } from '../wire/refusal.ts';
-import { DISSEMINATION_BYZANTINE, SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_RELIABLE,
+  TTL_DEFAULT,
+} from '../wire/packet.ts';
 import type {
   ByzantineTraceReply,
   IdentityStatus,
@@ -459,6 +464,7 @@ export class Administration {
   #linkRow(link: Link): LinkRow {
     const { rtt, lossIn, lossOut } = link.liveness;
     const totals = link.totals;
+    const window = link.service(SERVICE_RELIABLE)!.window!;
     const headers = link.endpoint.address.includes(':') ? 48 : 28;
     const own = this.#node.router.database
       .get(this.#node.config.id)
@@ -482,9 +488,9 @@ export class Administration {
         datagrams: totals.receivedDatagrams,
         bytes: totals.receivedBytes + headers * totals.receivedDatagrams,
       },
-      congestion: link.reliable.congestion,
-      windowBytes: link.reliable.windowBytes,
-      inFlightBytes: link.reliable.inFlightBytes,
+      congestion: window.congestion,
+      windowBytes: window.windowBytes,
+      inFlightBytes: window.inFlightBytes,
       retransmitted: link.retransmitted,
       dropped: link.dropped + (this.#env.emulation?.dropped(link.endpoint) ?? 0),
       queueBytes: link.queueBytes,

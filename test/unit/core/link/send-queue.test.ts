@@ -23,6 +23,7 @@ import {
   SHARE_PROBE,
   SHARE_REST,
 } from '../../../../src/core/wire/packet.ts';
+import { DropReason } from '../../../../src/core/wire/drop.ts';
 import { PacketPool, type KeptPacket } from '../../../../src/core/wire/packet-pool.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../../../src/core/wire/sizes.ts';
 
@@ -347,10 +348,10 @@ describe('a best-effort link whose datagrams wait for the device', () => {
           onPushedOut: () => {
             dropped += 1;
           },
+          onPacket: () => DropReason.none,
+          onHandBack: () => {},
         },
-        sink,
-        pool,
-        100_000,
+        { sink, pool, linkQueueBytes: 100_000, draws: { u32: () => 0 } },
       );
       let own = 0,
         beside = 0;
