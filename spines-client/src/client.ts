@@ -31,7 +31,7 @@ import {
 } from './errors.ts';
 import type { DaemonTarget } from './remote/target.ts';
 import { NameCache } from './core/name-cache.ts';
-import type { WelcomeBody } from './shared/protocol.ts';
+import type { OperationAnswer, OperationArgs, WelcomeBody } from './shared/protocol.ts';
 import { SpinesServer } from './sockets/server.ts';
 import type { ServerOptions } from './sockets/server.ts';
 import { SpinesSocket } from './sockets/socket.ts';
@@ -82,6 +82,12 @@ export interface ConnectOptions extends RemoteOptions {
   /** Limit of connecting and greeting, each time. Default 5000. */
   timeoutMs?: number | undefined;
 }
+
+/** What follows the name of an operation: its arguments where it has any, and options. */
+export type RequestRest<Op extends string> =
+  Readonly<Record<string, never>> extends OperationArgs<Op>
+    ? [args?: OperationArgs<Op>, options?: RequestOptions]
+    : [args: OperationArgs<Op>, options?: RequestOptions];
 
 export interface RequestOptions {
   signal?: AbortSignal | undefined;
@@ -352,16 +358,15 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
   }
 
   /**
-   * One request to the daemon; the operations are in protocol.ts. The result is the reply without
-   * `id` and `ok`. Rejects with the daemon's code, ENOTCONN, ECONNRESET (connection lost
-   * meanwhile), ENOBUFS, ETIMEDOUT, ABORT_ERR.
+   * One request to the daemon. Arguments and answers of its operations are those of `Operations`
+   * (shared/operations.ts); of any other name they are maps. Rejects with the daemon's code,
+   * ENOTCONN, ECONNRESET (connection lost meanwhile), ENOBUFS, ETIMEDOUT, ABORT_ERR.
    */
-  request(
-    op: string,
-    args: Record<string, unknown> = {},
-    options: RequestOptions = {},
-  ): Promise<Record<string, unknown>> {
-    const { signal, timeoutMs } = options;
+  request<Op extends string>(
+    op: Op,
+    ...[args, options]: RequestRest<Op>
+  ): Promise<OperationAnswer<Op>> {
+    const { signal, timeoutMs } = options ?? {};
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(abortError(signal, `request ${op}`));
@@ -389,9 +394,9 @@ export class SpinesClient extends EventEmitter<ClientEvents> {
         signal?.removeEventListener('abort', onAbort);
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#core.request(op, args, (error, result) => {
+      this.#core.request(op, { ...args }, (error, result) => {
         settle();
-        if (error === null) resolve(result);
+        if (error === null) resolve(result as OperationAnswer<Op>);
         else reject(error);
       });
     });

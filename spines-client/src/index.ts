@@ -12,7 +12,7 @@ export {
   defaultSocketPath,
 } from './client.ts';
 export { clientOf, clientSymbol } from './client-symbol.ts';
-export type { ClientEvents, ConnectOptions, RequestOptions } from './client.ts';
+export type { ClientEvents, ConnectOptions, RequestOptions, RequestRest } from './client.ts';
 export type { RemoteOptions } from './remote/credentials.ts';
 export { SpinesDatagram, createSocket } from './sockets/datagram.ts';
 export type {
@@ -60,6 +60,10 @@ export type {
   LinkTrouble,
   NodeRow,
   NodesReply,
+  OperationAnswer,
+  OperationArgs,
+  OperationName,
+  Operations,
   RouteRow,
   RoutesReply,
   RoutingName,

@@ -8,24 +8,8 @@
  */
 
 import { Option, type Command } from 'commander';
-import {
-  SpinesClient,
-  type ConnectOptions,
-  type LinkSettings,
-  type LinksReply,
-  type NodesReply,
-  type RoutesReply,
-  type StatusReply,
-  type TraceReply,
-} from 'spines-client';
-import type {
-  ByzantineRoutesReply,
-  ByzantineTraceReply,
-  FirewallReply,
-  MisbehaviourName,
-  ReloadReply,
-  SessionsReply,
-} from 'spines-client/protocol';
+import { SpinesClient, type ConnectOptions } from 'spines-client';
+import type { OperationAnswer, OperationArgs, OperationName } from 'spines-client/protocol';
 
 import { readText } from '../host/files/text-file.ts';
 import { usage } from './terminal/failure.ts';
@@ -41,25 +25,6 @@ export interface ClientFlags {
   certificate?: string;
   key?: string;
   wait?: Wait;
-}
-
-export interface Replies {
-  resolve: { node: string; name: string };
-  status: StatusReply;
-  links: LinksReply;
-  routes: RoutesReply;
-  byzantineRoutes: ByzantineRoutesReply;
-  byzantineTrace: ByzantineTraceReply;
-  misbehave: { what: MisbehaviourName };
-  nodes: NodesReply;
-  sessions: SessionsReply;
-  ping: { node: string; rttMs: number; hops: number };
-  trace: TraceReply;
-  firewall: FirewallReply;
-  mayReach: { allowed: boolean };
-  linkSet: { settings: LinkSettings };
-  reload: ReloadReply;
-  shutdown: Record<string, never>;
 }
 
 /**
@@ -208,12 +173,17 @@ export function targetOf(flags: ClientFlags): ConnectOptions {
 /**
  * One request, answered with what `op` answers. `timeoutMs` for requests that wait by themselves.
  */
-export async function ask<Op extends keyof Replies>(
+export async function ask<Op extends OperationName>(
   client: SpinesClient,
   op: Op,
-  args: Record<string, unknown> = {},
-  timeoutMs: number = REQUEST_TIMEOUT_MS,
-): Promise<Replies[Op]> {
-  const reply: unknown = await client.request(op, args, { timeoutMs });
-  return reply as Replies[Op];
+  ...[args, timeoutMs = REQUEST_TIMEOUT_MS]: Asked<Op>
+): Promise<OperationAnswer<Op>> {
+  const asked: string = op;
+  const reply: unknown = await client.request(asked, { ...args }, { timeoutMs });
+  return reply as OperationAnswer<Op>;
 }
+
+type Asked<Op extends OperationName> =
+  Readonly<Record<string, never>> extends OperationArgs<Op>
+    ? [args?: OperationArgs<Op>, timeoutMs?: number]
+    : [args: OperationArgs<Op>, timeoutMs?: number];

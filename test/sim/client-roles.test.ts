@@ -6,8 +6,9 @@ import { describe, expect, test } from 'vitest';
 
 import { SECOND } from '../../src/core/base/time.ts';
 import { LOCAL_ACCESS, type ClientAccess } from '../../src/core/ipc/client.ts';
-import { CLIENT_ROLES, includes, roleFor, type ClientRole } from '../../src/core/ipc/roles.ts';
+import { CLIENT_ROLES, includes, type ClientRole } from '../../src/core/ipc/roles.ts';
 import type { AuditRecord } from '../../src/core/operator/audit.ts';
+import { roleFor } from '../../src/core/operator/operations.ts';
 import { ClientProgram } from '../support/client-program.ts';
 import { hosts, useNetworks, type Network } from '../support/network.ts';
 

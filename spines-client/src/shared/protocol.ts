@@ -13,6 +13,7 @@
 import { Packr, Unpackr } from 'msgpackr';
 
 export * from './misbehaviours.ts';
+export * from './operations.ts';
 export * from './replies.ts';
 export * from './sealed-records.ts';
 
@@ -126,10 +127,9 @@ export interface WelcomeBody {
  * connection that ends takes its streams along, and the far ends of those that were not ended see a
  * reset. Requests and SENDs of one connection are handled in their order. A daemon of another
  * protocol version answers HELLO with a WELCOME of its own version and closes. What a client may
- * ask is a matter of its role: read-only is for what changes nothing (status, links, routes,
- * byzantineRoutes, nodes, sessions, firewall, mayReach, ping, trace, byzantineTrace, resolve), use
- * for sockets as well, full for all; the rest answers EACCES. Remote clients have use unless the
- * daemon's config says otherwise.
+ * ask is a matter of its role: read-only is for operations that change nothing, use for sockets as
+ * well, full for all; the rest answers EACCES. Remote clients have use unless the daemon's config
+ * says otherwise.
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, secrecy? ('end-to-end', 'links'; default: the daemon's), ttl?, priority?, proof? (true: RECV says RECV_PROVED),
@@ -143,22 +143,8 @@ export interface WelcomeBody {
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort} once established
  * listen      socket, port (0 = any), backlog?                       {node, port}
- * sessions    -                                                      SessionsReply
- * resolve     name (node name or dotted quad)                        {node, name}
- * status      -                                                      StatusReply
- * links       -                                                      LinksReply
- * routes      -                                                      RoutesReply
- * byzantineRoutes  -                                                 ByzantineRoutesReply
- * nodes       -                                                      NodesReply
- * ping        node (name or quad), timeoutMs, bytes?, link?          {node, rttMs, hops}
- * trace       node, timeoutMs, probes?                               TraceReply
- * byzantineTrace   node, timeoutMs                                   ByzantineTraceReply
- * misbehave   what: MisbehaviourName (laboratories only)             {what}
- * linkSet     peer (name or quad), settings: LinkSettings            {settings}
- * firewall    list, from?                                            FirewallReply
- * mayReach    node, host, port: of a target behind this daemon       {allowed}
- * reload      -                                                      ReloadReply
- * shutdown    -                                                      {}
+ *
+ * The operations about the daemon itself, their arguments and answers, are in operations.ts.
  */
 export interface RequestBody {
   id: number;

@@ -18,7 +18,8 @@ import { DropReason, type DropCounters } from '../wire/drop.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 
 const WAIT_MAX: Micros = 3 * SECOND;
-const PACKETS_MAX = 16_384;
+/** Packets that wait, all together; further ones are dropped. */
+export const LIMBO_PACKETS_MAX = 16_384;
 /** Queues may be full for a while even when there is a route. */
 const RETRY_INTERVAL: Micros = 20 * MILLISECOND;
 
@@ -34,7 +35,7 @@ export class Limbo {
   readonly #pool: PacketPool;
   readonly #send: (kept: KeptPacket) => boolean;
   readonly #onDropped: (kept: KeptPacket) => void;
-  readonly #waiting = new Ring<Waiting>(PACKETS_MAX);
+  readonly #waiting = new Ring<Waiting>(LIMBO_PACKETS_MAX);
   readonly #places = new FairPlaces<KeptPacket>();
   readonly #timer = new Timer(() => this.retry());
 
@@ -67,7 +68,7 @@ export class Limbo {
    * `via` and names `source`.
    */
   open(via: NodeId, user: object | null, source: NodeId): boolean {
-    return this.#places.open(holderOf(via, user, source), PACKETS_MAX - this.#waiting.length);
+    return this.#places.open(holderOf(via, user, source), LIMBO_PACKETS_MAX - this.#waiting.length);
   }
 
   /** Takes over `kept`. */

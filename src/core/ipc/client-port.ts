@@ -35,7 +35,7 @@ import {
 import type { ClientServices } from './client-services.ts';
 import type { ClientRate } from './client-rate.ts';
 import { ClientStreams } from './client-streams.ts';
-import { includes, roleFor, type ClientRole } from './roles.ts';
+import { includes, type ClientRole } from './roles.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE,
@@ -503,7 +503,7 @@ export class ClientPort implements DatagramOwner {
 
   /** Throws SpinesError EACCES. */
   #demandRole(op: string): void {
-    const needed = roleFor(op);
+    const needed = this.#services.roleFor(op);
     const {
       role,
       access: { certificate, from },

@@ -12,6 +12,7 @@ import type { DropCounters } from '../wire/drop.ts';
 import type { Arguments } from './arguments.ts';
 import type { ClientPlaces } from './client-places.ts';
 import type { ConnectedClient, Reply } from './client.ts';
+import type { ClientRole } from './roles.ts';
 
 export interface ClientServices {
   readonly self: NodeId;
@@ -33,6 +34,8 @@ export interface ClientServices {
   nameOf(node: NodeId): string | null;
   /** Which of the link services and routings this daemon can do; an error text otherwise. */
   checkModes(service: number, dissemination: number, secrecy?: Secrecy): string | null;
+  /** The least role that may make request `op`. */
+  roleFor(op: string): ClientRole;
   /** Requests about the daemon. False when it knows no such op. */
   administer(op: string, args: Arguments, reply: Reply, asker: ConnectedClient): boolean;
   /** `asker` lacks the role for `op`. */

@@ -1,7 +1,8 @@
 /**
  * What a client may do: look, use sockets, or change the daemon.
  *
- * Owns which operation needs which role. How a client comes by its role is the doors' business: the
+ * Owns which requests about sockets need which role; those about the daemon have theirs in
+ * core/operator/operations.ts. How a client comes by its role is the doors' business: the
  * socket that it opened, the token that it showed, or the name and groups in its certificate.
  */
 
@@ -9,37 +10,21 @@
 export const CLIENT_ROLES = ['read-only', 'use', 'full'] as const;
 export type ClientRole = (typeof CLIENT_ROLES)[number];
 
-/** Requests about the daemon that change nothing. */
-const LOOKS: ReadonlySet<string> = new Set([
-  'status',
-  'links',
-  'routes',
-  'byzantineRoutes',
-  'nodes',
-  'sessions',
-  'firewall',
-  'mayReach',
-  'ping',
-  'trace',
-  'byzantineTrace',
-  'resolve',
-]);
-/** About a client's own sockets: without one, there is nothing to do to it. */
-const USES: ReadonlySet<string> = new Set([
-  'socket',
-  'bind',
-  'connect',
-  'listen',
-  'close',
-  'setOption',
-  'getOption',
+/** The least role that may make each request about a client's own sockets, or resolve a name. */
+const SOCKET_REQUESTS: ReadonlyMap<string, ClientRole> = new Map([
+  ['resolve', 'read-only'],
+  ['socket', 'use'],
+  ['bind', 'use'],
+  ['connect', 'use'],
+  ['listen', 'use'],
+  ['close', 'use'],
+  ['setOption', 'use'],
+  ['getOption', 'use'],
 ]);
 
-/**
- * The least role that may ask for `op`; what nobody knows is for nobody but those who may do all.
- */
-export function roleFor(op: string): ClientRole {
-  return LOOKS.has(op) ? 'read-only' : USES.has(op) ? 'use' : 'full';
+/** Undefined for what is no such request. */
+export function roleOfSocketRequest(op: string): ClientRole | undefined {
+  return SOCKET_REQUESTS.get(op);
 }
 
 export function includes(role: ClientRole, needed: ClientRole): boolean {

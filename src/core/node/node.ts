@@ -65,6 +65,7 @@ import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-cl
 import type { Audit } from '../operator/audit.ts';
 import { Administration } from '../operator/administration.ts';
 import type { EmulationControl } from '../operator/emulation-control.ts';
+import { roleFor } from '../operator/operations.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 import { VERSION } from './version.ts';
 
@@ -391,6 +392,7 @@ export class SpinesNode {
         secrecy === 'end-to-end' && this.endToEnd === null
           ? NO_KEYS
           : checkModes(service, dissemination, this.dissemination.alternate !== null),
+      roleFor,
       administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
       refused: (op, asker, code) => administration.refused(op, asker, code),
       onClosed: (port) => {

@@ -1,7 +1,7 @@
 /**
  * What changed a daemon, who asked for it, and what came of it.
  *
- * Owns which operations are recorded, and that refused ones cannot crowd out what was done. Where
+ * Owns that refused ones cannot crowd out what was done. Where
  * records go is the host's business; giving one never waits.
  */
 
@@ -22,8 +22,6 @@ export interface AuditRecord {
 
 export type Audit = (record: AuditRecord) => void;
 
-/** Operations that change something. */
-const CHANGES: ReadonlySet<string> = new Set(['misbehave', 'linkSet', 'reload', 'shutdown']);
 /** Characters: clients say what they like. */
 const DETAILS_MAX = 16_384;
 /** Of what was refused: a client that asks on and on must not push out what was done. */
@@ -41,12 +39,8 @@ export class ClientAudit {
     this.#clock = clock;
   }
 
-  /**
-   * What a client asked for was done, or was refused with `result`. What changes nothing is not
-   * recorded.
-   */
+  /** What a client asked to be changed was done, or was refused with `result`. */
   record(op: string, by: Asker, result: string, details: AuditRecord['details']): void {
-    if (!CHANGES.has(op)) return;
     if (result !== 'ok' && !this.#refused.take(this.#clock.now())) {
       this.#untold += 1;
       return;

@@ -2,7 +2,7 @@
  * What operators see of the Byzantine-resilient router: its flows, weights, convictions and figures
  * as protocol objects.
  *
- * Reads only. Called by administration.ts; ByzantineRouter owns the facts.
+ * Reads only. Called by operations.ts; ByzantineRouter owns the facts.
  */
 
 import { formatNodeId, type NodeId } from '../base/ids.ts';

@@ -2,7 +2,7 @@
  * What an adversary of a laboratory does, by name, as far as one daemon can do it alone: it drops,
  * delays or damages what it should pass on, by either router, and takes part in all else.
  *
- * Called by administration.ts, where the configuration allows it, and by the simulator, whose
+ * Called by changes.ts, where the configuration allows it, and by the simulator, whose
  * adversaries do more (lab/adversary/adversary.ts). Owns no state beyond the hooks that it sets and
  * the packets that it holds back, at most HELD_MAX.
  */

@@ -1,0 +1,68 @@
+/**
+ * The operations of a daemon: what each is asked with, and what it answers.
+ *
+ * Types only, one row each, for both sides: the daemon's table (core/operator/operations.ts in its
+ * sources) must have each of them, and `client.request` returns what stands here. Requests about a
+ * client's own sockets are the library's business, and are listed in protocol.ts.
+ */
+
+import type {
+  ByzantineRoutesReply,
+  ByzantineTraceReply,
+  FirewallReply,
+  LinkServiceName,
+  LinkSettings,
+  LinksReply,
+  NodesReply,
+  ReloadReply,
+  RoutesReply,
+  SessionsReply,
+  StatusReply,
+  TraceReply,
+} from './replies.ts';
+import type { MisbehaviourName } from './misbehaviours.ts';
+
+type Nothing = Readonly<Record<string, never>>;
+
+/** `node`, `peer` and `name` are node names or dotted quads. */
+export interface Operations {
+  status: { args: Nothing; answer: StatusReply };
+  links: { args: Nothing; answer: LinksReply };
+  routes: { args: Nothing; answer: RoutesReply };
+  nodes: { args: Nothing; answer: NodesReply };
+  sessions: { args: Nothing; answer: SessionsReply };
+  byzantineRoutes: { args: Nothing; answer: ByzantineRoutesReply };
+  /** `from`: the first rule of the answer, counted from 0. */
+  firewall: { args: { list: FirewallReply['list']; from?: number }; answer: FirewallReply };
+  /** Of a target behind this daemon, for `node`. */
+  mayReach: { args: { node: string; host: string; port: number }; answer: { allowed: boolean } };
+  /** `timeoutMs`: 1..60,000; `bytes` of payload: 0..65,535. */
+  ping: {
+    args: { node: string; timeoutMs: number; bytes?: number; link?: LinkServiceName };
+    answer: { node: string; rttMs: number; hops: number };
+  };
+  /** `probes` for each hop: 1..20, 3 where not given. */
+  trace: { args: { node: string; timeoutMs: number; probes?: number }; answer: TraceReply };
+  byzantineTrace: { args: { node: string; timeoutMs: number }; answer: ByzantineTraceReply };
+  resolve: { args: { name: string }; answer: { node: string; name: string } };
+  linkSet: {
+    args: { peer: string; settings: LinkSettings };
+    answer: { settings: LinkSettings };
+  };
+  /** For laboratories: what a daemon does wrong from now on. */
+  misbehave: { args: { what: MisbehaviourName }; answer: { what: MisbehaviourName } };
+  reload: { args: Nothing; answer: ReloadReply };
+  shutdown: { args: Nothing; answer: Nothing };
+}
+
+export type OperationName = keyof Operations;
+
+/** What operation `Op` is asked with; of a name that is not known here, anything. */
+export type OperationArgs<Op extends string> = Op extends OperationName
+  ? Operations[Op]['args']
+  : Readonly<Record<string, unknown>>;
+
+/** What it answers. */
+export type OperationAnswer<Op extends string> = Op extends OperationName
+  ? Operations[Op]['answer']
+  : Record<string, unknown>;

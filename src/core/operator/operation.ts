@@ -1,0 +1,97 @@
+/**
+ * What an operation of the daemon is: its role, whether it changes something, and how it is
+ * answered.
+ *
+ * operations.ts has all of them, a row each. Also what they share: what they may look at, and
+ * numbers as reports have them.
+ */
+
+import { SpinesError } from '../base/errors.ts';
+import type { Micros } from '../base/time.ts';
+import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
+import type { Arguments } from '../ipc/arguments.ts';
+import type { ConnectedClient } from '../ipc/client.ts';
+import type { ClientPort } from '../ipc/client-port.ts';
+import type { ClientRole } from '../ipc/roles.ts';
+import type { OperationAnswer, OperationName } from 'spines-client/protocol';
+import type { NodeView, OperatorEnvironment } from './node-view.ts';
+import type { SearchBudget } from './search-budget.ts';
+
+/** What an operation may look at, and ask for. */
+export interface Operator {
+  readonly node: NodeView;
+  readonly env: OperatorEnvironment;
+  readonly clients: ReadonlySet<ClientPort>;
+  /** When the daemon started, by its clock. */
+  readonly startedAt: Micros;
+  readonly searches: SearchBudget;
+}
+
+/** Takes the answer to operation `Op`, or why there is none. Called once, now or later. */
+export type Answering<Op extends OperationName> = (
+  result: OperationAnswer<Op> | SpinesError,
+) => void;
+
+export interface Operation<Op extends OperationName> {
+  /** The least that may ask for it. */
+  readonly role: ClientRole;
+  /** It is recorded who asked for it, and what came of it. */
+  readonly changes: boolean;
+  /**
+   * Answers through `reply`. Arguments are whatever a client sent. `asker`: null for the daemon
+   * itself. Throws SpinesError for bad arguments, and for what can't be done.
+   */
+  run(
+    operator: Operator,
+    args: Arguments,
+    reply: Answering<Op>,
+    asker: ConnectedClient | null,
+  ): void;
+  /** What of it is recorded; absent: its arguments. */
+  recorded?(answer: OperationAnswer<Op>): Readonly<Record<string, unknown>>;
+}
+
+/** An operation that changes nothing and is answered at once. */
+export function look<Op extends OperationName>(
+  answer: (operator: Operator, args: Arguments) => OperationAnswer<Op>,
+): Operation<Op> {
+  return later((operator, args, reply) => reply(answer(operator, args)));
+}
+
+/** An operation that changes nothing and is answered when its answer is known. */
+export function later<Op extends OperationName>(run: Operation<Op>['run']): Operation<Op> {
+  return { role: 'read-only', changes: false, run };
+}
+
+/** An operation that changes the daemon, for those who may do all. */
+export function change<Op extends OperationName>(
+  answer: (operator: Operator, args: Arguments) => OperationAnswer<Op>,
+): Operation<Op> {
+  return {
+    role: 'full',
+    changes: true,
+    run: (operator, args, reply) => reply(answer(operator, args)),
+  };
+}
+
+/** The Byzantine-resilient router. Throws SpinesError EOPNOTSUPP without identities. */
+export function byzantineOf(operator: Operator): ByzantineRouter {
+  const { byzantine } = operator.node;
+  if (byzantine === null)
+    throw new SpinesError(
+      'EOPNOTSUPP',
+      'byzantine routing needs identities and this daemon has security: none; start it with an ' +
+        'identity',
+    );
+  return byzantine;
+}
+
+/** Milliseconds with at most three decimals. */
+export function ms(us: Micros): number {
+  return Math.round(us) / 1_000;
+}
+
+/** 0..1 as percent with two decimals. */
+export function percent(rate: number): number {
+  return Math.round(rate * 10_000) / 100;
+}

@@ -1,0 +1,70 @@
+/**
+ * The operations of the daemon, a row each: who may ask, and what answers.
+ *
+ * Their arguments and answers, for both sides, are those of the client protocol
+ * (spines-client/src/shared/operations.ts). Requests about a client's own sockets are not here
+ * (core/ipc/client-requests.ts).
+ */
+
+import { roleOfSocketRequest, type ClientRole } from '../ipc/roles.ts';
+import type { OperationName } from 'spines-client/protocol';
+import { byzantineRoutes } from './byzantine-report.ts';
+import { linkSet, misbehaveAs, reload, shutdown } from './changes.ts';
+import { firewallRules, mayReach } from './firewall-report.ts';
+import { linksReport } from './links-report.ts';
+import { nodesReport, routesReport, targetOf } from './nodes-report.ts';
+import { byzantineOf, change, later, look, type Operation } from './operation.ts';
+import { byzantineTrace, ping, trace } from './probes.ts';
+import { sessionsReport } from './sessions-report.ts';
+import { statusReport } from './status-report.ts';
+
+/** What the daemon does itself; names are the client's to resolve. */
+type DaemonOperation = Exclude<OperationName, 'resolve'>;
+
+export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
+  status: look(statusReport),
+  links: look(linksReport),
+  routes: look(routesReport),
+  nodes: look(nodesReport),
+  sessions: look(sessionsReport),
+  byzantineRoutes: look((operator) =>
+    byzantineRoutes(
+      byzantineOf(operator),
+      (node) => operator.node.router.nameOf(node),
+      operator.env.clock.now(),
+    ),
+  ),
+  firewall: look(({ node }, args) => firewallRules(node.firewall, args)),
+  mayReach: look((operator, args) => {
+    const { firewall, drops } = operator.node;
+    return mayReach(firewall, drops, targetOf(operator, args, 'node'), args);
+  }),
+  ping: later(ping),
+  trace: later(trace),
+  byzantineTrace: later(byzantineTrace),
+  linkSet: change(linkSet),
+  misbehave: change(misbehaveAs),
+  reload: {
+    role: 'full',
+    changes: true,
+    run: reload,
+    recorded: ({ changes }) => ({ changes }),
+  },
+  shutdown: { role: 'full', changes: true, run: shutdown },
+};
+
+const BY_NAME: ReadonlyMap<string, Operation<OperationName>> = new Map(
+  Object.entries(OPERATIONS as Readonly<Record<string, Operation<OperationName>>>),
+);
+
+/** The operation of that name, as a client wrote it; undefined when there is none. */
+export function operationOf(name: string): Operation<OperationName> | undefined {
+  return BY_NAME.get(name);
+}
+
+/**
+ * The least role that may ask for `op`; what nobody knows is for nobody but those who may do all.
+ */
+export function roleFor(op: string): ClientRole {
+  return roleOfSocketRequest(op) ?? operationOf(op)?.role ?? 'full';
+}
