@@ -250,6 +250,7 @@ class Discoverers implements Clock {
           certificateOf: (node) => identities[node - FIRST_ID]?.certificate ?? null,
           neighbours: () => neighbours[i]!.map((other) => FIRST_ID + other),
           send: (to, bytes) => this.#carry(FIRST_ID + i, to, bytes),
+          sequenceOf: () => null,
           mayLink: () => true,
           reachable: () => true,
           onPath: () => {

@@ -133,8 +133,8 @@ export class ByzantineRouter implements AlternateRouter {
   readonly #numbers = new Map<string, MessageNumbers>();
   readonly #flowEnv: SourceFlowEnvironment;
   /**
-   * Which run of this node: in the units and from the clock of advertisements' numbers, and never
-   * behind those of an earlier run.
+   * Which run of this node: the number that its advertisements began with, so at most what others
+   * believe of them, and never behind those of an earlier run.
    */
   #epoch: number;
   readonly #ack = new ProbedAck();
@@ -146,7 +146,7 @@ export class ByzantineRouter implements AlternateRouter {
     const { self, clock, timers, membership, options, topology, links, drops } = env;
     const { primitives } = membership;
     // Both live as long as this run of the daemon: counters begin anew with them.
-    this.#epoch = Math.floor(membership.wallUs / 100);
+    this.#epoch = topology.sequence;
     const epochNow = (): number => this.#epoch;
     const secret = new Secret(draw(membership.random, 32));
     const exchangeKey = primitives.x25519PublicKey(secret.reveal());
@@ -176,6 +176,7 @@ export class ByzantineRouter implements AlternateRouter {
         const link = linkTo(neighbour);
         if (link !== null) this.#messages.send(link, bytes);
       },
+      sequenceOf: (node) => topology.database.get(node)?.advertisement.sequence ?? null,
       mayLink: (a, b) => this.#mayLink(a, b),
       reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
@@ -247,6 +248,7 @@ export class ByzantineRouter implements AlternateRouter {
       withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)),
       topologyVersion: () => topology.counters.recomputations,
       onRoom: () => env.onWritable(),
+      onLost: (bytes, start, end) => env.onLost(bytes, start, end),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
     };
   }
@@ -386,7 +388,7 @@ export class ByzantineRouter implements AlternateRouter {
 
   /** A flow gave way to another. */
   #onFlowGone(flow: SourceFlow): void {
-    flow.stop();
+    flow.stop(true);
     this.#past.faults += flow.faults;
     this.#past.convictions += flow.convictions;
     if (!this.#isWanted(flow.destination)) this.discovery.abandon(flow.destination);

@@ -128,6 +128,11 @@ export interface DiscoveryEnvironment {
   /** Takes over `bytes`, up to ROUTE_RESPONSE_BYTES_MAX of them. */
   readonly send: (neighbour: NodeId, bytes: Uint8Array) => void;
   /**
+   * The newest number of a node's advertisements that link state believes, null without one: no run
+   * that it believes has an epoch beyond it.
+   */
+  readonly sequenceOf: (node: NodeId) => number | null;
+  /**
    * False for a link that the network cannot have. Without such knowledge always true; then a liar
    * can claim a link to any node of a response that it saw.
    */
@@ -141,8 +146,8 @@ export interface DiscoveryEnvironment {
   readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
   /**
    * A source's epoch and its X25519 key, from a request that it signed and that was not seen
-   * before; `anew`: with another key than the one that signed before, so that its epochs begin
-   * anew.
+   * before; `anew`: its epochs begin anew, as it signs with another key than before, or had a clock
+   * that was ahead.
    */
   readonly onSource: (source: NodeId, epoch: number, key: Uint8Array, anew: boolean) => void;
   /**
@@ -504,7 +509,20 @@ export class Discovery {
       !equalBytes(seen.signingKey, this.#signingKeyOf(source))
     )
       return true;
-    return epoch === seen.epoch && seen.window.isNew(sequence);
+    return (
+      (epoch === seen.epoch && seen.window.isNew(sequence)) ||
+      this.#wasAhead(source, seen.epoch, epoch)
+    );
+  }
+
+  /**
+   * Whether what was taken of `source` is of a run that link state does not believe, with a clock
+   * far ahead, and `epoch` of one that it does: nothing tells a source of a run that nobody
+   * believed, so it would be behind for as long as its clock had been ahead.
+   */
+  #wasAhead(source: NodeId, seen: number, epoch: number): boolean {
+    const believed = this.#environment.sequenceOf(source);
+    return believed !== null && believed < seen && epoch < seen && epoch <= believed;
   }
 
   /** By its present certificate, under which a request is verified; empty without one. */
@@ -512,11 +530,13 @@ export class Discovery {
     return this.#environment.certificateOf(source)?.signingKey ?? NO_KEY;
   }
 
-  /** True when its source has another key than before. */
+  /** True when its source has another key than before, or its clock is not ahead any longer. */
   #recordFresh({ source, epoch, sequence }: RouteQuestion): boolean {
     const signingKey = this.#signingKeyOf(source);
     let seen = this.#sources.get(source);
-    const anew = seen !== undefined && !equalBytes(seen.signingKey, signingKey);
+    const anew =
+      seen !== undefined &&
+      (!equalBytes(seen.signingKey, signingKey) || this.#wasAhead(source, seen.epoch, epoch));
     if (seen === undefined || anew || epoch > seen.epoch)
       seen = { epoch, signingKey, window: new ReplayWindow(WINDOW_WORDS) };
     seen.window.record(sequence);

@@ -11,6 +11,7 @@
  * flow's oldest is let go, and is then sent on no other path.
  */
 
+import type { Micros } from '../base/time.ts';
 import type { PathFlow } from './path-flow.ts';
 
 /** Of one flow. */
@@ -26,6 +27,12 @@ export interface KeptBytes {
 export interface KeptMessage {
   readonly number: number;
   readonly bytes: Uint8Array;
+  /**
+   * Key of the destination's run that it was sent to: another run does not know whether that one
+   * has delivered it.
+   */
+  readonly to: Uint8Array;
+  readonly sentAt: Micros;
   /** Paths that carry it now. */
   readonly on: Set<PathFlow>;
   /** How often it was sent once more. */
@@ -54,13 +61,14 @@ export class KeptMessages {
     return this.#messages.get(number);
   }
 
-  /** Keeps a copy of `bytes[start..end)`, which `on` carry. */
+  /** Keeps a copy of `bytes[start..end)`, sent `now`, which `on`, one at least, carry. */
   keep(
     number: number,
     bytes: Uint8Array,
     start: number,
     end: number,
     on: readonly PathFlow[],
+    now: Micros,
   ): void {
     const length = end - start;
     while (
@@ -75,6 +83,8 @@ export class KeptMessages {
     this.#messages.set(number, {
       number,
       bytes: bytes.slice(start, end),
+      to: on[0]!.destinationKey,
+      sentAt: now,
       on: new Set(on),
       again: 0,
     });

@@ -246,6 +246,11 @@ export class PathFlow {
     return true;
   }
 
+  /** Of the run of the destination that this path leads to. */
+  get destinationKey(): Uint8Array {
+    return this.path.keys.at(-1)!;
+  }
+
   /** Packets whose fate is open. */
   get open(): number {
     return this.#open.size;

@@ -11,7 +11,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
-import { MILLISECOND, type Micros } from '../base/time.ts';
+import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
@@ -32,6 +32,13 @@ const WAITING_MAX = 4_096;
  */
 const AGAIN_MAX = 6;
 /**
+ * What waits for a path, or was lost and waits to be sent once more, for so long is given up and
+ * told: who comes back after minutes is not asked about it.
+ */
+export const WAIT_MAX: Micros = 30 * SECOND;
+/** While something waits it is looked at this often. */
+const LOOK_INTERVAL: Micros = SECOND;
+/**
  * What waits to be sent once more leaves a few at a time, with each new message: a path must not be
  * filled by what another one lost.
  */
@@ -50,6 +57,7 @@ export interface MessageNumbers {
 interface Waiting {
   readonly kept: KeptPacket;
   readonly user: object;
+  readonly until: Micros;
 }
 
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
@@ -78,6 +86,11 @@ export interface SourceFlowEnvironment extends PathFlowEnvironment {
    * A path that was congested is not any longer, or is not used any longer: sessions may try again.
    */
   readonly onRoom: () => void;
+  /**
+   * `bytes[start..end)`, a packet that a session gave, is given up: no path took it, or none
+   * brought an answer. Valid during the call only.
+   */
+  readonly onLost: (bytes: Uint8Array, start: number, end: number) => void;
   /** A link of a path was convicted; the weights have it already. */
   readonly onConviction: (flow: SourceFlow, u: NodeId, v: NodeId, losses: number) => void;
 }
@@ -91,6 +104,7 @@ export class SourceFlow {
   readonly #waiting = new Ring<Waiting>(WAITING_MAX);
   readonly #numbers: MessageNumbers;
   readonly #again = new Packet();
+  readonly #timer = new Timer(() => this.#look());
   #priority = 1;
   #main: PathFlow | null = null;
   #second: PathFlow | null = null;
@@ -158,7 +172,8 @@ export class SourceFlow {
       const kept = this.#env.pool.keep(packet);
       if (kept === null) return DropReason.noRoute;
       waiting.add(user);
-      this.#waiting.push({ kept, user });
+      this.#waiting.push({ kept, user, until: this.#env.clock.now() + WAIT_MAX });
+      this.#lookLater();
       return DropReason.none;
     }
     return this.#sendNow(packet.bytes, packet.start, packet.end, packet.kind === KIND_STREAM);
@@ -215,17 +230,48 @@ export class SourceFlow {
     this.#choose();
   }
 
-  stop(): void {
+  /** `giveUp`: the daemon goes on without this flow, and what waits in it is told. */
+  stop(giveUp = false): void {
     this.#drop();
+    this.#env.timers.cancel(this.#timer);
+    if (giveUp) for (const message of this.#kept?.idle(Infinity) ?? []) this.#giveUp(message);
     this.#kept?.clear();
-    for (
-      let waiting = this.#waiting.shift();
-      waiting !== undefined;
-      waiting = this.#waiting.shift()
-    ) {
-      this.#env.pool.release(waiting.kept);
-      this.#env.waiting.remove(waiting.user);
+    while (this.#waiting.length > 0) this.#shiftWaiting(giveUp);
+  }
+
+  /**
+   * What has waited for too long is given up; where nothing else happens, what waits is tried
+   * again.
+   */
+  #look(): void {
+    const now = this.#env.clock.now();
+    while (this.#waiting.length > 0 && this.#waiting.peek()!.until <= now) this.#shiftWaiting(true);
+    if (this.#waiting.length > 0 || this.#hasIdle) this.#choose();
+    if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
+    if (this.#hasIdle) {
+      const idle = this.#kept?.idle(Infinity) ?? [];
+      for (const message of idle) if (now - message.sentAt >= WAIT_MAX) this.#giveUp(message);
+      this.#hasIdle = idle.some(({ sentAt }) => now - sentAt < WAIT_MAX);
     }
+    if (this.#waiting.length > 0 || this.#hasIdle) this.#lookLater();
+    this.#env.onRoom();
+  }
+
+  #lookLater(): void {
+    if (!this.#timer.armed)
+      this.#env.timers.arm(this.#timer, this.#env.clock.now() + LOOK_INTERVAL);
+  }
+
+  #shiftWaiting(lost: boolean): void {
+    const { kept, user } = this.#waiting.shift()!;
+    if (lost) this.#env.onLost(kept.bytes, kept.start, kept.end);
+    this.#env.pool.release(kept);
+    this.#env.waiting.remove(user);
+  }
+
+  #giveUp({ number, bytes }: KeptMessage): void {
+    this.#kept!.drop(number);
+    this.#env.onLost(bytes, 0, bytes.length);
   }
 
   #sendNow(bytes: Uint8Array, start: number, end: number, isStream: boolean): DropReason {
@@ -249,7 +295,7 @@ export class SourceFlow {
         if (reason !== DropReason.none) reason = other;
       }
     }
-    if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on);
+    if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on, this.#env.clock.now());
     return reason;
   }
 
@@ -261,18 +307,18 @@ export class SourceFlow {
     if (arrived) kept.drop(number);
     else {
       message.on.delete(flow);
-      if (message.on.size === 0) this.#onLost(flow, message, kept);
+      if (message.on.size === 0) this.#onLost(flow, message);
     }
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
   }
 
   /** No path carries it any longer. */
-  #onLost(flow: PathFlow, message: KeptMessage, kept: KeptMessages): void {
+  #onLost(flow: PathFlow, message: KeptMessage): void {
     if (flow === this.#main) this.#second ??= this.#open(this.#mostDisjoint(flow.path));
     // Where no other path is known the same one may do better the second time: a link was down for
     // a moment.
     const other = flow === this.#main ? (this.#second ?? flow) : this.#main;
-    if (other === null || !this.#sendAgain(message, other)) kept.drop(message.number);
+    if (other === null || !this.#sendAgain(message, other)) this.#giveUp(message);
   }
 
   /**
@@ -285,13 +331,13 @@ export class SourceFlow {
 
   /**
    * Sends it once more, or lets it wait until it can be. False when it went too often already, or
-   * can't go there.
+   * can't go there: to another run of its destination, say.
    */
   #sendAgain(message: KeptMessage, path: PathFlow): boolean {
     const { number, bytes } = message;
-    if (message.again >= AGAIN_MAX) return false;
+    if (message.again >= AGAIN_MAX || !equalBytes(message.to, path.destinationKey)) return false;
     if (message.again === 0 ? path.congested : !this.#takesAgain(path)) {
-      this.#hasIdle = true;
+      this.#becomesIdle();
       return true;
     }
     if (path.send(number, bytes, 0, bytes.length) !== DropReason.none) return false;
@@ -309,7 +355,13 @@ export class SourceFlow {
     const idle = kept.idle(IDLE_BURST);
     // More may wait behind these; what becomes of the next message known takes them along.
     this.#hasIdle = idle.length === IDLE_BURST;
-    for (const message of idle) if (!this.#sendAgain(message, main)) kept.drop(message.number);
+    for (const message of idle) if (!this.#sendAgain(message, main)) this.#giveUp(message);
+    if (this.#hasIdle) this.#lookLater();
+  }
+
+  #becomesIdle(): void {
+    this.#hasIdle = true;
+    this.#lookLater();
   }
 
   /** Makes sure that there is a path in use, if one is known. */
@@ -461,5 +513,6 @@ export class SourceFlow {
     path.end();
     this.#env.onRoom();
     this.#kept?.leave(path);
+    if (this.#kept !== null && this.#kept.size > 0) this.#becomesIdle();
   }
 }

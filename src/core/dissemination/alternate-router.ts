@@ -36,6 +36,11 @@ export interface AlternateEnvironment {
   deliver(packet: Packet): void;
   /** Congested sessions may try again. */
   onWritable(): void;
+  /**
+   * `bytes[start..end)`, an overlay packet that a session of ours gave, is lost as far as can be
+   * known. Valid during the call only.
+   */
+  onLost(bytes: Uint8Array, start: number, end: number): void;
 }
 
 export interface AlternateRouter {

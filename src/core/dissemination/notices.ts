@@ -9,10 +9,11 @@
 import { getU32 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import { isTold, type EncodedPacket } from '../link/send-queue.ts';
+import type { EncodedPacket } from '../link/send-queue.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   encodeNotice,
+  isTold,
   makeNotice,
   NOTICE_BYTES,
   NOTICE_FULL,

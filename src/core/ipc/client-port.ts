@@ -930,6 +930,17 @@ function describeLoss(reason: DropReason, destination: NodeId): { code: string; 
         `matters, \`spines routes\` shows what is reachable`,
     };
   }
+  if (reason === DropReason.probedLost) {
+    const next =
+      `send it again if it matters, \`spines trace ${node} --routing byzantine\` ` +
+      'shows the path';
+    return {
+      code: 'EHOSTUNREACH',
+      message:
+        `perhaps lost on the way to ${node}: no path was found in time, or none brought ` +
+        `an answer; ${next}`,
+    };
+  }
   return {
     code: 'ENOBUFS',
     message:

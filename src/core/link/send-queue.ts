@@ -18,12 +18,9 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
+import { isTold } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import {
-  KIND_ECHO,
-  KIND_NOTICE,
-  KIND_PROBED,
-  KIND_ROUTE,
   KIND_STREAM,
   SHARE_CONTROL,
   SHARE_PATH,
@@ -578,17 +575,6 @@ export class SendQueue {
     h = Math.imul(h ^ (h >>> 13) ^ number, 0xc2b2ae35);
     return (h ^ (h >>> 16)) & (HASHES - 1);
   }
-}
-
-/** Streams are marked, and what routers say to each other is not slowed. */
-export function isTold(kind: number): boolean {
-  return (
-    kind !== KIND_STREAM &&
-    kind !== KIND_PROBED &&
-    kind !== KIND_ROUTE &&
-    kind !== KIND_ECHO &&
-    kind !== KIND_NOTICE
-  );
 }
 
 function isBy(

@@ -300,6 +300,7 @@ export class SpinesNode {
       topology: this.router,
       deliver: (packet) => this.dissemination.deliver(packet),
       onWritable: () => this.#onWritable(),
+      onLost: (bytes, start, end) => this.sessions.onLost(bytes, start, end),
     };
     this.byzantine =
       env.membership === null || env.alternate !== undefined

@@ -262,6 +262,11 @@ export class LinkStateRouter implements Router {
     this.#paths = computeShortestPaths(config.id, [], config.metric);
   }
 
+  /** Number of our own newest advertisement; of the next one before there is any. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
   get paths(): ShortestPaths {
     return this.#paths;
   }

@@ -7,6 +7,7 @@
  * that fit one packet.
  */
 
+import { getU32 } from '../base/bytes.ts';
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
@@ -34,7 +35,14 @@ import {
   SERVICE_RELIABLE,
   TTL_DEFAULT,
 } from '../wire/packet.ts';
-import { decodeNotice, makeNotice, NOTICE_NO_ROUTE, type Notice } from '../wire/notice.ts';
+import {
+  decodeNotice,
+  isTold,
+  makeNotice,
+  NOTICE_NO_ROUTE,
+  QUOTE_BYTES,
+  type Notice,
+} from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import {
   decodePieceHead,
@@ -174,6 +182,7 @@ export class Sessions {
   readonly #waiting = new Packet();
   /** One that waited in a throttle. */
   readonly #held = new Packet();
+  readonly #lost = new Packet();
   readonly #throttles: Throttles;
   readonly #notice = makeNotice();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
@@ -310,6 +319,26 @@ export class Sessions {
       session.blocked = false;
       session.owner.onWritable(session);
     }
+  }
+
+  /**
+   * The router beside link state gives up `bytes[start..end)`, a packet of one of our sessions: it
+   * is counted, and its program told.
+   */
+  onLost(bytes: Uint8Array, start: number, end: number): void {
+    this.#env.drops.count(DropReason.probedLost);
+    const packet = this.#lost;
+    if (packet.decode(bytes, start, end, false) !== DropReason.none || !isTold(packet.kind)) return;
+    const session = this.#byPort.get(packet.sourcePort);
+    // A session at the port since, with a run of its own, has nothing to do with it.
+    if (
+      session === undefined ||
+      session.dissemination === DISSEMINATION_LINK_STATE ||
+      packet.end - packet.payloadStart < QUOTE_BYTES ||
+      (session.service === SERVICE_RELIABLE && getU32(bytes, packet.payloadStart) !== session.run)
+    )
+      return;
+    session.owner.onLost?.(session, packet.destination, DropReason.probedLost, 1);
   }
 
   /**

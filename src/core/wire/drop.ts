@@ -141,6 +141,7 @@ export const DropReason = {
   probedAckMalformed: 95,
   probedAckUnexpected: 96,
   probedAckForged: 97,
+  probedLost: 141,
   /* sealed from end to end */
   endToEndMalformed: 127,
   endToEndUnasked: 128,

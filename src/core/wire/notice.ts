@@ -9,6 +9,7 @@
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import type { NodeId, Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
+import { KIND_ECHO, KIND_NOTICE, KIND_PROBED, KIND_ROUTE, KIND_STREAM } from './packet.ts';
 
 /**
  * Its part of a queue is long; packets of it found no room; packets of it waited for a route for
@@ -93,4 +94,18 @@ export function encodeNotice(notice: Notice, b: Uint8Array, at: number): void {
   putU32(b, at + RATE, Math.min(0xffff_ffff, Math.round(notice.rate)));
   putU32(b, at + QUOTE, notice.quoteHigh);
   putU32(b, at + QUOTE + 4, notice.quoteLow);
+}
+
+/**
+ * Whether notices are about packets of this kind: streams are marked, and what routers say to
+ * each other is not slowed.
+ */
+export function isTold(kind: number): boolean {
+  return (
+    kind !== KIND_STREAM &&
+    kind !== KIND_PROBED &&
+    kind !== KIND_ROUTE &&
+    kind !== KIND_ECHO &&
+    kind !== KIND_NOTICE
+  );
 }

@@ -218,6 +218,7 @@ export class Adversary implements Laboratory {
       nodesMost: node.config.limits.nodes,
       deliver: (packet) => node.dissemination.deliver(packet),
       onWritable: () => {},
+      onLost: () => {},
     });
     node.byzantine!.stop();
     node.dissemination.alternate = this.router;

@@ -483,6 +483,33 @@ describe('what was said before', () => {
     expect(take(5, 300)).toEqual(['routeRequestStale']);
   });
 
+  test(
+    'of a run that link state does not believe, ' +
+      'with a clock ahead, keeps out no run that it does',
+    () => {
+      const lab = new Lab(2, [[1, 2]]);
+      const take = (epoch: number, sequence: number): string[] =>
+        dropsDuring(lab.at(2), () =>
+          lab.at(2).receive(requestOf(lab.at(1), 2, sequence, [], epoch), 1),
+        );
+      lab.sequences.set(1, 1_000);
+      expect(take(900, 1)).toEqual([]);
+      // The run ahead is believed by nobody; then a right one says what link state takes.
+      expect(take(6_000_000, 1)).toEqual([]);
+      expect(take(1_100, 0)).toEqual(['routeRequestStale']);
+      lab.sequences.set(1, 1_101);
+      expect(take(1_100, 0)).toEqual([]);
+      expect(lab.at(2).sources.map(({ epoch }) => epoch)).toEqual([900, 6_000_000, 1_100]);
+      // All as before among runs that are believed.
+      lab.run(10 * SECOND);
+      expect(take(1_100, 0)).toEqual(['routeRequestStale']);
+      expect(take(900, 2)).toEqual(['routeRequestStale']);
+      expect(take(1_101, 0)).toEqual([]);
+      lab.sequences.set(1, 900);
+      expect(take(901, 0)).toEqual(['routeRequestStale']);
+    },
+  );
+
   test('is no response again: neither while its request lives nor later', () => {
     const lab = new Lab(4, chain(4));
     lab.at(1).discovery.discover(4, []);

@@ -82,6 +82,7 @@ export class Station {
       epoch: 1,
       exchangeKey: () => this.exchangeKey,
       certificateOf: (node) => lab.certificateOf(node),
+      sequenceOf: (node) => lab.sequences.get(node) ?? null,
       neighbours: () => this.neighbours,
       send: (neighbour, bytes) => this.send(neighbour, bytes),
       mayLink: (a, b) => settings.topology !== true || lab.linked(a, b),
@@ -134,6 +135,8 @@ export class Station {
 
 /** Nodes 1..size. */
 export class Lab implements Clock {
+  /** What link state believes, where there is one. */
+  readonly sequences = new Map<number, number>();
   readonly timers = new TimerQueue();
   readonly rng: Rng;
   readonly size: number;

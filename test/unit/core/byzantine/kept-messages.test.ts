@@ -10,13 +10,14 @@ import {
 } from '../../../../src/core/byzantine/kept-messages.ts';
 import type { PathFlow } from '../../../../src/core/byzantine/path-flow.ts';
 
-const path = (): PathFlow => ({}) as unknown as PathFlow;
+const path = (destinationKey = new Uint8Array(32)): PathFlow =>
+  ({ destinationKey }) as unknown as PathFlow;
 const budget = (most = 1e9): KeptBytes => ({ bytes: 0, most });
 
 test('a copy is kept of what the caller may change', () => {
   const kept = new KeptMessages(budget());
   const bytes = Uint8Array.of(0, 1, 2, 3);
-  kept.keep(7, bytes, 1, 3, [path()]);
+  kept.keep(7, bytes, 1, 3, [path()], 0);
   bytes.fill(9);
   expect([...kept.get(7)!.bytes]).toEqual([1, 2]);
 });
@@ -30,7 +31,7 @@ test('a flow keeps so many packets, and so many bytes', () => {
       kept = new KeptMessages(all),
       b = new Uint8Array(length);
     for (let i = 0; i < 2 * KEPT_PACKETS_MAX; i += 1) {
-      kept.keep(i, b, 0, length, [path()]);
+      kept.keep(i, b, 0, length, [path()], 0);
       expect(kept.size).toBeLessThanOrEqual(most);
       expect([kept.bytes, all.bytes]).toEqual([kept.size * length, kept.size * length]);
     }
@@ -48,10 +49,10 @@ test(
       other = new KeptMessages(all),
       third = new KeptMessages(all);
     const b = new Uint8Array(100);
-    for (let i = 0; i < 6; i += 1) one.keep(i, b, 0, 100, [path()]);
-    for (let i = 0; i < 50; i += 1) other.keep(i, b, 0, 100, [path()]);
+    for (let i = 0; i < 6; i += 1) one.keep(i, b, 0, 100, [path()], 0);
+    for (let i = 0; i < 50; i += 1) other.keep(i, b, 0, 100, [path()], 0);
     expect([one.size, other.size, all.bytes]).toEqual([6, 4, 1_000]);
-    third.keep(1, b, 0, 100, [path()]);
+    third.keep(1, b, 0, 100, [path()], 0);
     expect([third.size, all.bytes]).toEqual([0, 1_000]);
     one.clear();
     expect(all.bytes).toBe(400);
@@ -64,9 +65,9 @@ test(
     const kept = new KeptMessages(budget()),
       a = path(),
       c = path();
-    kept.keep(1, new Uint8Array(1), 0, 1, [a]);
-    kept.keep(2, new Uint8Array(1), 0, 1, [a, c]);
-    kept.keep(3, new Uint8Array(1), 0, 1, [c]);
+    kept.keep(1, new Uint8Array(1), 0, 1, [a], 0);
+    kept.keep(2, new Uint8Array(1), 0, 1, [a, c], 0);
+    kept.keep(3, new Uint8Array(1), 0, 1, [c], 0);
     kept.leave(a);
     expect(kept.idle(100).map(({ number }) => number)).toEqual([1]);
     kept.leave(c);
@@ -75,3 +76,10 @@ test(
     expect(kept.idle(100).map(({ number }) => number)).toEqual([1, 3]);
   },
 );
+
+test('what was sent is kept with when, and to which run of its destination', () => {
+  const kept = new KeptMessages(budget()),
+    key = Uint8Array.of(7);
+  kept.keep(1, new Uint8Array(1), 0, 1, [path(key)], 42);
+  expect(kept.get(1)).toMatchObject({ to: key, sentAt: 42 });
+});

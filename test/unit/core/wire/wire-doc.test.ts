@@ -300,6 +300,7 @@ describe('WIRE.md', () => {
       'none',
       'sinkFull',
       'sendRefused',
+      'probedLost',
       'datagramAboveMtu',
       'loopbackFull',
       'clientFrameMalformed',
