@@ -7,6 +7,9 @@
  * its checks.
  */
 
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+
 export interface SpinesClientErrorOptions {
   /** What was being done: 'connect', 'bind', 'send', 'request status' ... */
   syscall?: string | undefined;
@@ -49,20 +52,34 @@ export function describeTarget(target: Place): string {
 export function connectError(target: Place, cause: Error): SpinesClientError {
   const code = codeOf(cause) ?? 'ECONNREFUSED';
   const where = describeTarget(target);
+  const no = 'path' in target ? noSocket(target.path) : null;
   const advice =
-    code === 'ENOENT' || code === 'ECONNREFUSED'
-      ? 'path' in target
-        ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set SPINES_SOCKET ` +
-          'to its socket'
-        : `no daemon answers at ${where}; check the address, and that its config has client.tcp ` +
-          'or client.remote'
-      : code === 'EACCES' || code === 'EPERM'
-        ? `not allowed to open ${where}; run as the daemon's user or group`
-        : code === 'ENAMETOOLONG' || code === 'EINVAL'
-          ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are ` +
-            'the most; choose a shorter path'
-          : `cannot reach a daemon at ${where} (${cause.message})`;
+    no !== null
+      ? no
+      : code === 'ENOENT' || code === 'ECONNREFUSED'
+        ? 'path' in target
+          ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set ` +
+            'SPINES_SOCKET ' +
+            'to its socket'
+          : `no daemon answers at ${where}; check the address, and that its config has ` +
+            'client.tcp ' +
+            'or client.remote'
+        : code === 'EACCES' || code === 'EPERM'
+          ? `not allowed to open ${where}; run as the daemon's user or group`
+          : code === 'ENAMETOOLONG' || code === 'EINVAL'
+            ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are ` +
+              'the most; choose a shorter path'
+            : `cannot reach a daemon at ${where} (${cause.message})`;
   return new SpinesClientError(code, advice, { syscall: 'connect', cause });
+}
+
+/** What is at a path, if that is no socket. */
+function noSocket(path: string): string | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isSocket()) return null;
+  return found.isDirectory()
+    ? `${path} is a folder; name the socket in it, such as ${join(path, 'spines.sock')}`
+    : `${path} is a file and no socket; name the daemon's, \`client.socket\` of its config`;
 }
 
 /**

@@ -97,7 +97,9 @@ async function stopMany(
 ): Promise<void> {
   if (found.length === 0) {
     print(
-      folder === undefined ? 'nothing of yours runs\n' : `nothing runs with a file in ${folder}\n`,
+      folder === undefined
+        ? 'nothing of yours runs\n'
+        : `nothing that this user may see runs with a file in ${folder}\n`,
     );
     return;
   }

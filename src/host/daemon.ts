@@ -316,9 +316,10 @@ class Daemon implements RunningDaemon {
   async start(): Promise<this> {
     const { config, listen, client, membership, log } = this.#options;
     try {
-      await this.#udp.open(listen);
+      // First: of a daemon that runs already its socket says so, its port only that it is in use.
       if (client.socketPath !== null)
         await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
+      await this.#udp.open(listen);
       for (const { path, group, role, mode } of client.sockets ?? [])
         await this.#ipc.listenUnix(path, group, role, mode);
       if (client.tcp !== null) {

@@ -20,6 +20,18 @@ import {
 /** How far aliases may expand. */
 const ALIASES_MAX = 100;
 
+/** What people have usually done, by the parser's code. */
+const HINTS: Readonly<Record<string, string>> = {
+  MULTILINE_IMPLICIT_KEY: 'expected "key: value"; a ":" is missing behind the key',
+  BLOCK_AS_IMPLICIT_KEY: 'a text with ": " in it needs quotes, and a map begins on the next line',
+  TAB_AS_INDENT: 'a tab; lines are indented with spaces',
+  BAD_INDENT: 'this line is not indented as those that it belongs to',
+};
+
+function plain(message: string): string {
+  return message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '');
+}
+
 export class YamlText {
   /** Null or undefined for an empty text, and for one that was refused. */
   readonly data: unknown;
@@ -51,10 +63,10 @@ export class YamlText {
     }
     const faults = [...document.errors, ...document.warnings];
     if (faults.length > 0) {
-      this.refusals = faults.map(
-        (fault) =>
-          `${this.at(fault.pos[0])}: ` +
-          `${fault.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
+      // What is wrong with the first is what the parser stumbles over in all that follows.
+      const [first] = document.errors;
+      this.refusals = (first === undefined ? faults : [first]).map(
+        (fault) => `${this.at(fault.pos[0])}: ${HINTS[fault.code] ?? plain(fault.message)}`,
       );
       return;
     }

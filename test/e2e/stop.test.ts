@@ -56,7 +56,7 @@ test('stop FOLDER: its daemons and tunnels, ' +
   await said(tunnel, 'SOCKS5');
   const tunnelGone = exited(tunnel);
   expect((await spines(['stop', `${network.folder}-not`])).stdout.toString()).toBe(
-    `nothing runs with a file in ${network.folder}-not\n`,
+    `nothing that this user may see runs with a file in ${network.folder}-not\n`,
   );
   const daemons = network.daemons.slice(0, 2).map(({ process: child }) => exited(child!));
   const ran = await spines(['stop', network.folder]);

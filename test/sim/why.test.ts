@@ -203,6 +203,21 @@ describe('a neighbour that does not answer', () => {
   );
 });
 
+test(
+  'the name of a neighbour without a link is not called unknown: ' + 'why there is no link is said',
+  () => {
+    const { network, a } = scene();
+    a.start();
+    network.run(8 * SECOND);
+    for (const op of ['ping', 'trace']) {
+      expect(() => asked(a, op, { node: 'n1' })).toThrow(
+        /^no way to "n1" is known: it is a neighbour without a link: .*no answer/,
+      );
+      expect(() => asked(a, op, { node: 'n2' })).toThrow(/^no node called "n2" is known; /);
+    }
+  },
+);
+
 describe('a neighbour that is there and refuses', () => {
   test('a wrong key: both sides say so, and by the key who it is', () => {
     const { network, a, b, logA, logB } = scene();

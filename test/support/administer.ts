@@ -5,8 +5,12 @@ import type { NodeEnvironment } from '../../src/core/node/node.ts';
 import { nullLog } from '../../src/core/base/log.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 
-/** The answer to `op` now. */
-export function asked(host: SimHost, op: string): unknown {
+/** The answer to `op` now. Throws what is refused. */
+export function asked(
+  host: SimHost,
+  op: string,
+  args: Readonly<Record<string, unknown>> = {},
+): unknown {
   const env: Partial<NodeEnvironment> = {
     clock: host,
     membership: host.membership,
@@ -15,7 +19,7 @@ export function asked(host: SimHost, op: string): unknown {
     listen: [host.endpoint.key],
   };
   let answer: unknown = null;
-  new Administration(host.node, env as NodeEnvironment, new Set()).request(op, {}, (reply) => {
+  new Administration(host.node, env as NodeEnvironment, new Set()).request(op, args, (reply) => {
     answer = reply;
   });
   return answer;

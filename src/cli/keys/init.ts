@@ -282,7 +282,7 @@ function addressesArg(text: string): SocketAddress[] {
     const parsed = parseSocketAddress(part.trim());
     if (parsed === null || parsed.address === '0.0.0.0' || parsed.address === '::') {
       throw new InvalidArgumentError(
-        `"${part.trim()}" is not numeric; write address:port of each node, such as ` +
+        `"${part.trim()}" is no numeric address:port; write that of each node, such as ` +
           '192.0.2.1:8100,192.0.2.2:8100.',
       );
     }

@@ -586,12 +586,7 @@ export class ClientPort implements DatagramOwner {
         const number = this.#streamNumber(args);
         const written = text(args, 'node');
         const node = this.#services.resolve(written);
-        if (node === null)
-          throw new SpinesError(
-            'ENOTFOUND',
-            `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those ` +
-              'that are',
-          );
+        if (node === null) throw this.#services.unknown(written);
         const timeoutUs =
           args['timeoutMs'] === undefined
             ? undefined
@@ -647,11 +642,7 @@ export class ClientPort implements DatagramOwner {
       case 'resolve': {
         const name = text(args, 'name');
         const node = this.#services.resolve(name);
-        if (node === null)
-          throw new SpinesError(
-            'ENOTFOUND',
-            `no node called "${name.slice(0, 64)}" is known; \`spines nodes\` lists those that are`,
-          );
+        if (node === null) throw this.#services.unknown(name);
         reply({ node: formatNodeId(node), name: this.#services.nameOf(node) ?? '' });
         return true;
       }

@@ -2,6 +2,7 @@
 
 import type { WelcomeBody } from 'spines-client/protocol';
 
+import type { SpinesError } from '../base/errors.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Firewall } from '../session/firewall.ts';
@@ -31,6 +32,8 @@ export interface ClientServices {
   welcome(): WelcomeBody;
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null;
+  /** What is said of a name that means none. */
+  unknown(name: string): SpinesError;
   nameOf(node: NodeId): string | null;
   /** Which of the link services and routings this daemon can do; an error text otherwise. */
   checkModes(service: number, dissemination: number, secrecy?: Secrecy): string | null;

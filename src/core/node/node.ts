@@ -36,6 +36,7 @@ import type { AddressProbe } from '../base/address-probe.ts';
 import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { isCarried } from '../link/services.ts';
+import { unknownName } from '../link/unknown-name.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
@@ -388,6 +389,7 @@ export class SpinesNode {
         socketsMax: this.#config.limits.socketsPerClient,
       }),
       resolve: (name) => this.resolve(name),
+      unknown: (name) => unknownName(name, this.links),
       nameOf: (node) => this.router.nameOf(node),
       checkModes: (service, dissemination, secrecy) =>
         secrecy === 'end-to-end' && this.endToEnd === null

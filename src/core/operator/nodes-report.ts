@@ -10,6 +10,7 @@ import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND } from '../base/time.ts';
 import { text, type Arguments } from '../ipc/arguments.ts';
 import { instanceText } from '../link/twins.ts';
+import { unknownName } from '../link/unknown-name.ts';
 import { clockFault } from '../routing/clock-watch.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
@@ -175,11 +176,7 @@ export function targetOf(operator: Operator, args: Arguments, name: string): Nod
       ? [...refusedNodes(operator).values()].find((row) => row.name === written)?.why
       : undefined;
   if (refused != null) throw new SpinesError('ENOTFOUND', `${refused.text}; ${refused.next}`);
-  if (node === null)
-    throw new SpinesError(
-      'ENOTFOUND',
-      `no node called "${written.slice(0, 64)}" is known; \`spines nodes\` lists those that are`,
-    );
+  if (node === null) throw unknownName(written, operator.node.links);
   return node;
 }
 

@@ -316,7 +316,7 @@ export class IpcServer {
         reject(
           new SpinesError(
             error.code ?? 'EIO',
-            `can't listen for clients on ${where}: ${error.code ?? error.message}; choose ` +
+            `can't listen for clients on ${where}: ${describeListenError(error)}; choose ` +
               `another ${another}`,
           ),
         );
@@ -386,4 +386,12 @@ export class IpcServer {
       this.#events.onTurnEnd();
     });
   }
+}
+
+function describeListenError({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'EACCES' || code === 'EPERM') return 'this user may not write there';
+  if (code === 'ENOENT') return 'there is no such folder';
+  if (code === 'EADDRINUSE') return 'it is in use';
+  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address';
+  return code ?? message;
 }

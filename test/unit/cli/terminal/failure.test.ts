@@ -1,6 +1,6 @@
 /** What a person is told when something fails: the cause, and a next step that fits it. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -87,6 +87,14 @@ test('a daemon that is not there is told by its kind of address', async () => {
   expect(await failed({ host: '127.0.0.1', port: 1 })).toBe(
     'no daemon answers at 127.0.0.1:1; check the address, and that its config has client.tcp or ' +
       'client.remote',
+  );
+  writeFileSync(join(dir, 'spines.yaml'), '');
+  expect(await failed({ path: dir })).toBe(
+    `${dir} is a folder; name the socket in it, such as ${join(dir, 'spines.sock')}`,
+  );
+  expect(await failed({ path: join(dir, 'spines.yaml') })).toBe(
+    `${join(dir, 'spines.yaml')} is a file and no socket; name the daemon's, ` +
+      '`client.socket` of its config',
   );
   rmSync(dir, { recursive: true });
 });

@@ -648,3 +648,17 @@ describe('security', () => {
     );
   });
 });
+
+it('of a text that is no YAML the first fault is said, as what people have usually done', () => {
+  const base = 'id: 10.0.0.1\n';
+  expect(
+    faults(`${base}links\n  - address: 127.0.0.1:1\n    name: a\nclient:\n  socket: x\n`),
+  ).toEqual(['d.yaml:2:1: expected "key: value"; a ":" is missing behind the key']);
+  expect(faults(`${base}name: a: b\n`)).toEqual([
+    'd.yaml:2:7: a text with ": " in it needs quotes, and a map begins on the next line',
+  ]);
+  expect(faults(`${base}log:\n\tlevel: info\n`)).toEqual([
+    'd.yaml:3:1: a tab; lines are indented with spaces',
+  ]);
+  expect(faults(`${base}listen: ["127.0.0.1:8100"\nname: a\n`)).toHaveLength(1);
+});
