@@ -404,6 +404,30 @@ describe('house rules', () => {
     });
     expect(faults).toEqual([]);
   });
+
+  test('every promise of SECURITY.md names a test that exists', () => {
+    const text = readFileSync(join(root, 'src/core/crypto/SECURITY.md'), 'utf8');
+    let promises = 0;
+    const faults = text
+      .split(/^\| Promise \|.*$/m)
+      .slice(1)
+      .flatMap((table) => {
+        const rows = table.trimStart().split('\n').slice(1);
+        const end = rows.findIndex((row) => !row.startsWith('|'));
+        return rows.slice(0, end < 0 ? rows.length : end).flatMap((row) => {
+          promises += 1;
+          const named = [...(row.split('|').at(-2) ?? '').matchAll(/`([^`]+)`/g)].map(
+            (match) => match[1]!,
+          );
+          const tests = named.filter(
+            (path) => path.startsWith('test/') && path.endsWith('.test.ts') && exists(path),
+          );
+          return tests.length > 0 && tests.length === named.length ? [] : [row.slice(0, 100)];
+        });
+      });
+    expect(faults).toEqual([]);
+    expect(promises).toBeGreaterThan(50);
+  });
 });
 
 function exists(path: string): boolean {

@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { makeEndpoint, type DatagramSink } from '../core/base/datagram.ts';
 import { SpinesError } from '../core/base/errors.ts';
+import { drawIndexMark } from '../core/base/index-mark.ts';
 import type { Log } from '../core/base/log.ts';
 import { Rng } from '../core/base/rng.ts';
 import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
@@ -194,6 +195,8 @@ class Daemon implements RunningDaemon {
     },
     read: () => this.#reload(),
   });
+  /** Another one in each run: nobody outside knows it. */
+  readonly #mark = drawIndexMark(randomBytes(4).readUInt32LE());
   #remotePort: number | null = null;
   #roles: readonly RemoteRole[];
   #node: SpinesNode | null = null;
@@ -261,6 +264,7 @@ class Daemon implements RunningDaemon {
         onError: (error) => options.log.warn({ error: error.message }, 'UDP socket error'),
       },
       options.offload ?? null,
+      this.#mark,
     );
     const doors: DoorEvents = {
       onClient: (out, access) => this.#node?.attachClient(out, access) ?? this.#whyNoClient(access),
@@ -365,6 +369,7 @@ class Daemon implements RunningDaemon {
       emulation,
       listen: this.listen,
       membership,
+      mark: this.#mark,
       probe: this.#reach.probe,
       host: () => this.#hostFigures(),
       ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),
@@ -379,7 +384,7 @@ class Daemon implements RunningDaemon {
     this.#node = node;
     node.start();
     this.#scheduleTurnEnd();
-    const { receiveBufferBytes, offloaded, dontFragment } = this.#udp;
+    const { receiveBufferBytes, offloaded, dontFragment, apart } = this.#udp;
     log.info(
       {
         listen: this.listen,
@@ -387,6 +392,7 @@ class Daemon implements RunningDaemon {
         receiveBufferBytes,
         offload: offloaded,
         dontFragment,
+        strangersApart: apart,
       },
       'daemon started',
     );

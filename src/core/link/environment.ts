@@ -9,6 +9,7 @@ import type { AddressProbe } from '../base/address-probe.ts';
 import type { DatagramSink } from '../base/datagram.ts';
 import type { Draws } from '../base/draws.ts';
 import type { NodeId } from '../base/ids.ts';
+import type { IndexMark } from '../base/index-mark.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng, SecureRandom } from '../base/rng.ts';
 import type { Clock, Micros, Timers } from '../base/time.ts';
@@ -90,4 +91,6 @@ export type LinkSurroundings = Pick<
   readonly run: Run;
   /** For what nobody may guess: receiver indices, and tokens of path probes. */
   readonly random: SecureRandom;
+  /** Of all receiver indices that this node draws. Default: none. */
+  readonly mark?: IndexMark | null;
 };

@@ -159,7 +159,7 @@ export class LinkTable {
       (channel) => this.indices.forgetChannel(channel),
     );
     const draws = new Draws(random);
-    this.indices = new ReceiverIndices(draws);
+    this.indices = new ReceiverIndices(draws, surroundings.mark ?? null);
     this.#env = {
       ...rest,
       draws,

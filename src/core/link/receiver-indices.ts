@@ -9,6 +9,7 @@
  */
 
 import type { Draws } from '../base/draws.ts';
+import type { IndexMark } from '../base/index-mark.ts';
 import type { TokenBucket } from '../base/token-bucket.ts';
 import {
   DATAGRAM_DATA,
@@ -48,14 +49,17 @@ const TRIAL = new Uint8Array(DATAGRAM_BYTES_MAX);
 
 export class ReceiverIndices {
   readonly #draws: Draws;
+  readonly #mark: IndexMark | null;
   readonly #entries = new Map<number, ChannelEntry | Dial>();
   /** By the INIT's fingerprint. Bounded like the epochs that they gave. */
   readonly #answered = new Map<string, Answered>();
   readonly #fingerprints = new Map<Epoch, string>();
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
 
-  constructor(draws: Draws) {
+  /** `mark`: those drawn here have it; null = they have nothing in common. */
+  constructor(draws: Draws, mark: IndexMark | null = null) {
     this.#draws = draws;
+    this.#mark = mark;
   }
 
   get(index: number): ChannelEntry | Dial | undefined {
@@ -76,7 +80,8 @@ export class ReceiverIndices {
    */
   free(): number {
     for (;;) {
-      const index = this.#draws.u32() >>> 1;
+      const drawn = this.#draws.u32() >>> 1;
+      const index = this.#mark === null ? drawn : (drawn & ~this.#mark.mask) | this.#mark.value;
       if (index !== 0 && !this.#entries.has(index)) return index;
     }
   }

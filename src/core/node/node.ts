@@ -11,6 +11,7 @@ import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { Draws } from '../base/draws.ts';
 import type { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
+import type { IndexMark } from '../base/index-mark.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng, SecureRandom } from '../base/rng.ts';
 import { getU48 } from '../base/bytes.ts';
@@ -99,6 +100,11 @@ export interface NodeEnvironment {
   readonly listen: readonly string[];
   /** For laboratories: makes what stands in place of the Byzantine-resilient router. */
   readonly alternate?: (env: AlternateEnvironment) => AlternateRouter;
+  /**
+   * Of all receiver indices that this node draws, by which the system knows what is not a
+   * stranger's; absent where it is not told.
+   */
+  readonly mark?: IndexMark | null;
   /** What the system says of addresses that do not answer; absent where it can't be asked. */
   readonly probe?: AddressProbe | null;
   /** Of the process and its sockets, for status; absent where there is none of its own. */
@@ -176,6 +182,7 @@ export class SpinesNode {
         probe: env.probe ?? null,
         run,
         random: env.random,
+        mark: env.mark ?? null,
         directory: {
           nameOf: (node) => this.router.nameOf(node),
           ownerOf: (key) => this.router.ownerOf(key),

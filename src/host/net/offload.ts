@@ -15,7 +15,9 @@ import { getSystemErrorName } from 'node:util';
 
 import { assert } from '../../core/base/assert.ts';
 import { SpinesError } from '../../core/base/errors.ts';
+import type { IndexMark } from '../../core/base/index-mark.ts';
 import { scopeOf } from './local-addresses.ts';
+import { FILTER_HEAD_BYTES, FILTER_STEP_BYTES, strangersFilter } from './strangers-filter.ts';
 
 /** A bound UDP socket that Node does not know yet. */
 export interface OffloadSocket {
@@ -28,6 +30,12 @@ export interface OffloadSocket {
    * that this one covers.
    */
   share(on: boolean): boolean;
+  /**
+   * Descriptor of a second socket at the same address, which from now on gets whatever does not
+   * begin as something for `mark` does; whoever gets it closes it. Null: the kernel has no such
+   * thing. Called once, before anything is read.
+   */
+  divide?(mark: IndexMark): number | null;
   /**
    * From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send
    * is one. False when the kernel refuses.
@@ -50,7 +58,15 @@ export interface Offload {
 
 /** What is used of koffi. */
 interface Koffi {
-  load(path: null): { func(prototype: string): (...args: readonly unknown[]) => number };
+  load(path: null): {
+    func(
+      prototype: string,
+      result?: string,
+      parameters?: readonly unknown[],
+    ): (...args: readonly unknown[]) => number;
+  };
+  struct(fields: Readonly<Record<string, string>>): unknown;
+  pointer(type: unknown): unknown;
   errno(): number;
 }
 
@@ -61,7 +77,9 @@ const AF_INET = 2,
   AF_INET6 = 10;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
 const SOL_SOCKET = 1,
-  SO_REUSEADDR = 2;
+  SO_REUSEADDR = 2,
+  SO_REUSEPORT = 15,
+  SO_ATTACH_REUSEPORT_CBPF = 51;
 const IPPROTO_IP = 0,
   IP_MTU_DISCOVER = 10;
 const IPPROTO_IPV6 = 41,
@@ -135,6 +153,7 @@ class LinuxOffload implements Offload {
   readonly #socket: (...args: readonly unknown[]) => number;
   readonly #bind: (...args: readonly unknown[]) => number;
   readonly #setsockopt: (...args: readonly unknown[]) => number;
+  readonly #attach: (...args: readonly unknown[]) => number;
   readonly #close: (...args: readonly unknown[]) => number;
 
   constructor(koffi: Koffi, batches: boolean) {
@@ -144,6 +163,15 @@ class LinuxOffload implements Offload {
     this.#socket = libc.func('int socket(int, int, int)');
     this.#bind = libc.func('int bind(int, void *, uint32_t)');
     this.#setsockopt = libc.func('int setsockopt(int, int, int, void *, uint32_t)');
+    // No name for the type: koffi keeps those for the whole process, and this may be called twice.
+    const program = koffi.struct({ len: 'uint16_t', filter: 'void *' });
+    this.#attach = libc.func('setsockopt', 'int', [
+      'int',
+      'int',
+      'int',
+      koffi.pointer(program),
+      'uint32_t',
+    ]);
     this.#close = libc.func('int close(int)');
   }
 
@@ -165,8 +193,14 @@ class LinuxOffload implements Offload {
   open(address: string, port: number, shares = false): OffloadSocket {
     const v6 = isIP(address) === 6;
     const fd = this.#make(v6);
+    let strangers: number | null = null;
     const setSegment = (bytes: number): boolean => this.#set(fd, IPPROTO_UDP, UDP_SEGMENT, bytes);
-    const share = (on: boolean): boolean => this.#set(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0);
+    const share = (on: boolean): boolean =>
+      [fd, strangers].every(
+        (one) => one === null || this.#set(one, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0),
+      );
+    const divide = (mark: IndexMark): number | null =>
+      (strangers = this.#divide(fd, v6, port, address, mark));
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
     const ready =
       (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
@@ -175,7 +209,7 @@ class LinuxOffload implements Offload {
       this.#bind(fd, name, name.length) === 0;
     // From here on nobody else gets in between.
     if (ready && (!shares || share(false)))
-      return { fd, dontFragment: this.#dontFragment(fd, v6), share, setSegment };
+      return { fd, dontFragment: this.#dontFragment(fd, v6), share, divide, setSegment };
     const failure = this.#failure('bind');
     this.#close(fd);
     throw failure;
@@ -185,6 +219,35 @@ class LinuxOffload implements Offload {
     const fd = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP);
     if (fd < 0) throw this.#failure('socket');
     return fd;
+  }
+
+  /**
+   * The first socket has the port for itself when this begins, so nobody else's is among those that
+   * share it. Who joins later, which only this user's programs can, is given nothing: the filter
+   * names the first two.
+   */
+  #divide(fd: number, v6: boolean, port: number, address: string, mark: IndexMark): number | null {
+    const other = this.#make(v6),
+      name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
+    const filter = strangersFilter(mark);
+    if (
+      this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&
+      this.#set(other, SOL_SOCKET, SO_REUSEPORT, 1) &&
+      (!v6 || this.#set(other, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
+      (!this.batches || this.#set(other, IPPROTO_UDP, UDP_GRO, 1)) &&
+      this.#bind(other, name, name.length) === 0 &&
+      this.#attach(
+        fd,
+        SOL_SOCKET,
+        SO_ATTACH_REUSEPORT_CBPF,
+        { len: filter.length / FILTER_STEP_BYTES, filter },
+        FILTER_HEAD_BYTES,
+      ) === 0
+    )
+      return other;
+    this.#close(other);
+    this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+    return null;
   }
 
   #dontFragment(fd: number, v6: boolean): boolean {

@@ -18,6 +18,7 @@ import { isWildcard, LOCAL_SOCKETS_MAX, localAddresses } from './local-addresses
 import type { Offload } from './offload.ts';
 import { stopwatch } from '../system-clock.ts';
 import { bindSocket, lookUpNothing, type Bound, type UdpAddress } from './udp-socket.ts';
+import type { IndexMark } from '../../core/base/index-mark.ts';
 import { SECOND, type Micros } from '../../core/base/time.ts';
 
 /**
@@ -41,6 +42,7 @@ export interface SocketEvents {
 
 export class SocketSet {
   readonly #by: Offload | null;
+  readonly #mark: IndexMark | null;
   readonly #events: SocketEvents;
   /** In the order of the configuration. */
   readonly configured: Bound[] = [];
@@ -56,8 +58,10 @@ export class SocketSet {
   #looking: Promise<void> | null = null;
   #closed = false;
 
-  constructor(by: Offload | null, events: SocketEvents) {
+  /** `mark`: of what is not a stranger's; null = all is read from one socket. */
+  constructor(by: Offload | null, events: SocketEvents, mark: IndexMark | null = null) {
     this.#by = by;
+    this.#mark = mark;
     this.#events = events;
   }
 
@@ -78,7 +82,7 @@ export class SocketSet {
             (isIP(other.address) === 6) === v6,
         );
       if (covered) continue;
-      const bound = await bindSocket(wanted, this.#by);
+      const bound = await bindSocket(wanted, this.#by, null, this.#mark);
       this.configured.push(bound);
       (v6 ? this.#v6 : this.#v4).push(bound);
       if (bound.local !== null) this.#byLocal.set(bound.local, bound);
@@ -160,7 +164,7 @@ export class SocketSet {
       if (this.#byLocal.has(key) || this.#beside.size >= LOCAL_SOCKETS_MAX || this.#closed)
         continue;
       try {
-        const bound = await bindSocket({ address, port }, this.#by, wildcard);
+        const bound = await bindSocket({ address, port }, this.#by, wildcard, this.#mark);
         this.#beside.set(key, bound);
         this.#byLocal.set(key, bound);
         this.#events.onOpen(bound);
@@ -207,12 +211,18 @@ function sourceFor({ address, port }: Endpoint): string | null {
   }
 }
 
-function closed({ socket }: Bound): Promise<void> {
-  return new Promise((resolve) => {
-    try {
-      socket.close(() => resolve());
-    } catch {
-      resolve();
-    }
-  });
+async function closed({ socket, strangers }: Bound): Promise<void> {
+  await Promise.all(
+    [socket, strangers].map(
+      (one) =>
+        new Promise<void>((resolve) => {
+          try {
+            if (one === null) resolve();
+            else one.close(() => resolve());
+          } catch {
+            resolve();
+          }
+        }),
+    ),
+  );
 }

@@ -6,10 +6,11 @@
  * replaced by identity (addresses are numeric).
  */
 
-import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
+import { createSocket, type BindOptions, type Socket, type SocketOptions } from 'node:dgram';
 import { isIP } from 'node:net';
 import { makeEndpoint } from '../../core/base/datagram.ts';
 import { SpinesError } from '../../core/base/errors.ts';
+import type { IndexMark } from '../../core/base/index-mark.ts';
 import { isWildcard } from './local-addresses.ts';
 import type { Offload, OffloadSocket } from './offload.ts';
 
@@ -24,6 +25,11 @@ export interface UdpAddress {
 export interface Bound {
   readonly socket: Socket;
   readonly offload: OffloadSocket | null;
+  /**
+   * A socket of their own for what strangers send to the same address; null where the system has no
+   * such thing. Nothing leaves by it.
+   */
+  readonly strangers: Socket | null;
   /** Key of its address; null for a wildcard. */
   readonly local: string | null;
   /** The wildcard that it belongs to, null for one of the configuration. */
@@ -46,17 +52,21 @@ export async function bindSocket(
   { address, port }: UdpAddress,
   by: Offload | null,
   beside: Bound | null = null,
+  mark: IndexMark | null = null,
 ): Promise<Bound> {
   const failed = (code: string | undefined): SpinesError =>
     new SpinesError(
       code ?? 'EIO',
       `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`,
     );
-  let offload: OffloadSocket | null;
+  let offload: OffloadSocket | null,
+    apart: number | null = null;
   try {
     // For the length of this call only: nobody else shall share the port.
     beside?.offload?.share(true);
     offload = by?.open(address, port, beside !== null) ?? null;
+    // Port 0 is any: the second socket would get another one.
+    if (offload !== null && mark !== null && port !== 0) apart = offload.divide?.(mark) ?? null;
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     throw failed(error.code);
@@ -64,23 +74,25 @@ export async function bindSocket(
     beside?.offload?.share(false);
   }
   const v6 = isIP(address) === 6;
-  const socket = createSocket({
-    type: v6 ? 'udp6' : 'udp4',
-    ipv6Only: v6,
-    lookup: lookUpNothing(v6),
-  });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
-      socket.bind(offload === null ? { address, port, exclusive: true } : { fd: offload.fd }, () =>
-        resolve(),
-      );
+  const make = (): Socket =>
+    createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: lookUpNothing(v6) });
+  const socket = make(),
+    strangers = apart === null ? null : make();
+  const bind = (one: Socket, how: BindOptions): Promise<void> =>
+    new Promise((resolve, reject) => {
+      one.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
+      one.bind(how, () => resolve());
     });
+  try {
+    await bind(socket, offload === null ? { address, port, exclusive: true } : { fd: offload.fd });
+    if (strangers !== null) await bind(strangers, { fd: apart! });
   } catch (error) {
     socket.close();
+    strangers?.close();
     throw error;
   }
   socket.removeAllListeners('error');
+  strangers?.removeAllListeners('error');
   try {
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
     socket.setSendBufferSize(SEND_BUFFER_BYTES);
@@ -88,7 +100,7 @@ export async function bindSocket(
     // Refused sizes show in UdpSink.receiveBufferBytes.
   }
   const local = isWildcard(address) ? null : makeEndpoint(address, socket.address().port).key;
-  return { socket, offload, local, beside, batches: by?.batches === true, segment: 0 };
+  return { socket, offload, strangers, local, beside, batches: by?.batches === true, segment: 0 };
 }
 
 /** In place of a name look-up. */

@@ -15,6 +15,7 @@
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../../core/base/datagram.ts';
 import { MILLISECOND, type Micros } from '../../core/base/time.ts';
 import { isSizeProbe } from '../../core/wire/datagram-header.ts';
+import type { IndexMark } from '../../core/base/index-mark.ts';
 import { DATAGRAM_BYTES_MIN } from '../../core/wire/sizes.ts';
 import { EndpointTable } from './endpoints.ts';
 import { BY_HEADS, GluedReader, SAME_HEAD_BYTES } from './glued.ts';
@@ -145,19 +146,34 @@ export class UdpSink implements DatagramSink {
   readonly #glued: GluedReader;
   #retry: NodeJS.Timeout | null = null;
 
-  /** `offload`: null = one system call for each datagram. */
-  constructor(events: UdpEvents, offload: Offload | null = null) {
+  /**
+   * `offload`: null = one system call for each datagram. `mark`: of the indices that peers were
+   * given; null = strangers have no queue of their own.
+   */
+  constructor(events: UdpEvents, offload: Offload | null = null, mark: IndexMark | null = null) {
     this.#events = events;
-    this.#sockets = new SocketSet(offload, {
-      onOpen: (bound) => this.#onOpen(bound),
-      onClosing: () => this.flush(),
-    });
+    this.#sockets = new SocketSet(
+      offload,
+      { onOpen: (bound) => this.#onOpen(bound), onClosing: () => this.flush() },
+      mark,
+    );
     this.#glued = new GluedReader(
       events.opener ?? BY_HEADS,
       () => stopwatch.now(),
       (bytes, from) => events.onDatagram(bytes, from),
     );
     if (offload?.batches === true) this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES_MAX);
+  }
+
+  /**
+   * True when what strangers send waits in queues of its own, and never in front of what links
+   * bring.
+   */
+  get apart(): boolean {
+    return (
+      this.#sockets.configured.length > 0 &&
+      this.#sockets.configured.every(({ strangers }) => strangers !== null)
+    );
   }
 
   /** True when all sockets have offload. */
@@ -185,15 +201,18 @@ export class UdpSink implements DatagramSink {
   }
 
   #onOpen(bound: Bound): void {
-    const { socket } = bound;
-    const endpoints = new EndpointTable(bound.local);
-    socket.on('error', (error) => this.#events.onError(error));
-    socket.on('message', (bytes, info) => {
-      this.#events.onRead();
-      const from = endpoints.of(info.address, info.port);
-      if (bound.batches) this.#glued.read(bytes, from);
-      else this.#events.onDatagram(bytes, from);
-    });
+    const { socket, strangers } = bound;
+    // Each has its own table: addresses that strangers make up push out none of a link.
+    for (const one of strangers === null ? [socket] : [socket, strangers]) {
+      const endpoints = new EndpointTable(bound.local);
+      one.on('error', (error) => this.#events.onError(error));
+      one.on('message', (bytes, info) => {
+        this.#events.onRead();
+        const from = endpoints.of(info.address, info.port);
+        if (bound.batches) this.#glued.read(bytes, from);
+        else this.#events.onDatagram(bytes, from);
+      });
+    }
     const granted = socket.getRecvBufferSize();
     this.receiveBufferBytes =
       this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
