@@ -370,6 +370,7 @@ class Daemon implements RunningDaemon {
       listen: this.listen,
       membership,
       mark: this.#mark,
+      callsApart: this.#udp.apart,
       probe: this.#reach.probe,
       host: () => this.#hostFigures(),
       ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),

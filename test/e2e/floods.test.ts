@@ -13,7 +13,13 @@ import { getPriority, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { connect, createServer, SpinesClient, type LinksReply } from 'spines-client';
+import {
+  connect,
+  createServer,
+  SpinesClient,
+  type LinksReply,
+  type SpinesSocket,
+} from 'spines-client';
 
 import { makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 import { loadOffload } from '../../src/host/net/offload.ts';
@@ -288,9 +294,14 @@ async function flood(
     socket.on('error', () => {});
   });
   await new Promise<void>((resolve) => server.listen(7_000, () => resolve()));
-  const stream = connect({ client: sender, host: 'right', port: 7_000, link: 'reliable' });
-  await new Promise<void>((resolve, reject) =>
-    stream.once('connect', () => resolve()).once('error', reject),
+  // What a link was made with need not be known everywhere at once.
+  const stream = await until(
+    'the way leads to the other end',
+    () =>
+      new Promise<SpinesSocket | null>((resolve) => {
+        const one = connect({ client: sender, host: 'right', port: 7_000, link: 'reliable' });
+        one.once('connect', () => resolve(one)).once('error', () => resolve(null));
+      }),
   );
   const chunk = Buffer.alloc(CHUNK_BYTES, 1),
     began = performance.now();

@@ -37,7 +37,7 @@ import {
 import { DATAGRAM_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { putVersions, WIRE_VERSIONS } from '../../src/core/wire/versions.ts';
 import { elsewhere, inject, Stranger, workedBy } from '../support/attacker.ts';
-import { hosts, Inbox, linked, useNetworks, type Network } from '../support/network.ts';
+import { hosts, Inbox, linked, useNetworks, wire, type Network } from '../support/network.ts';
 
 useNetworks();
 
@@ -59,12 +59,12 @@ interface Scene {
   readonly primitives: Primitives;
 }
 
-function build(primitives: Primitives): Scene {
+function build(primitives: Primitives, lateUs = 5 * MILLISECOND): Scene {
   const network = hosts(4, { primitives });
   const [a, victim, c, late] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
   network.connect(a, victim);
   network.connect(victim, c);
-  network.connect(late, victim);
+  network.connect(late, victim, wire({ latencyUs: lateUs }));
   for (const host of [a, victim, c]) host.start();
   expect(network.until(() => linked(a, victim) && linked(c, victim), 2 * SECOND)).not.toBeNull();
   network.run(SECOND);
@@ -226,6 +226,35 @@ describe('a flood of handshakes', () => {
         (COOKIES_PER_SECOND + COOKIES_KEPT) * SECONDS + COOKIES_BURST,
       );
       expect(drops.of(DropReason.handshakeOverBudget)).toBeGreaterThan(0.2 * PER_SECOND * SECONDS);
+    },
+  );
+
+  test.each([200, 400])(
+    'leaves its link also who dials meanwhile from so far ' +
+      'away that it has called again before a cookie comes: %i ms',
+    (lateMs) => {
+      const scene = build(cheapPrimitives, lateMs * MILLISECOND);
+      const { network, victim } = scene,
+        late = network.host(3);
+      const attempts = Array.from({ length: 500 }, (_, i) =>
+        JUNK['from 20,000 addresses']!(scene, i),
+      );
+      let started = 0;
+      // One after the other, as above: a pause in between would fill the budget for whoever is
+      // first after it.
+      for (let sent = 0; sent < 5 * PER_SECOND && !linked(late, victim); sent += 1) {
+        network.run(SECOND / PER_SECOND);
+        if (sent === PER_SECOND / 4) {
+          late.start();
+          started = network.now;
+        }
+        const { bytes, from } = attempts[scene.rng.below(attempts.length)]!;
+        inject(victim, bytes, from);
+      }
+      expect(linked(late, victim)).toBe(true);
+      expect(victim.node.drops.of(DropReason.handshakeCookieAsked)).toBeGreaterThan(500);
+      // A call, the cookie, a call that shows it, the answer, and what uses it.
+      expect(network.now - started).toBeLessThan((5 * lateMs + 600) * MILLISECOND);
     },
   );
 

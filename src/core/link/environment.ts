@@ -93,4 +93,9 @@ export type LinkSurroundings = Pick<
   readonly random: SecureRandom;
   /** Of all receiver indices that this node draws. Default: none. */
   readonly mark?: IndexMark | null;
+  /**
+   * Calls are read from a queue of their own, not behind what links bring or in front of it.
+   * Default: from the same.
+   */
+  readonly callsApart?: boolean;
 };

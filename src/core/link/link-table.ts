@@ -66,6 +66,11 @@ const HOUSEKEEPING: Micros = 1 * SECOND;
  * and has as many only while it is behind.
  */
 const CALLS_PER_TURN = 8;
+/**
+ * Where calls wait apart from what links bring: all that is read of them at once, so that none is
+ * lost for another.
+ */
+const CALLS_APART_PER_TURN = 32;
 /** What was sent under keys before the last ones is still opened for this long. */
 const OVERLAP: Micros = 10 * SECOND;
 /** Keys offered to a peer who never used them are forgotten after this long. */
@@ -109,6 +114,7 @@ export class LinkTable {
   /** Handshakes for new keys under way. */
   readonly #rekeys = new Map<Link, Dial>();
   readonly indices: ReceiverIndices;
+  readonly #callsPerTurn: number;
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
@@ -118,7 +124,16 @@ export class LinkTable {
   #stopped = false;
 
   constructor(config: LinkTableConfig, surroundings: LinkSurroundings, upper: LinkUpper) {
-    const { membership, directory = NOBODY, probe = null, run, random, ...rest } = surroundings;
+    const {
+      membership,
+      directory = NOBODY,
+      probe = null,
+      run,
+      random,
+      mark = null,
+      callsApart = false,
+      ...rest
+    } = surroundings;
     this.#config = config;
     this.#upper = {
       ...upper,
@@ -159,7 +174,8 @@ export class LinkTable {
       (channel) => this.indices.forgetChannel(channel),
     );
     const draws = new Draws(random);
-    this.indices = new ReceiverIndices(draws, surroundings.mark ?? null);
+    this.indices = new ReceiverIndices(draws, mark);
+    this.#callsPerTurn = callsApart ? CALLS_APART_PER_TURN : CALLS_PER_TURN;
     this.#env = {
       ...rest,
       draws,
@@ -319,7 +335,7 @@ export class LinkTable {
    */
   #mayLookInto(): boolean {
     this.#calls += 1;
-    return this.#calls <= CALLS_PER_TURN;
+    return this.#calls <= this.#callsPerTurn;
   }
 
   /** The turn is over. */

@@ -34,6 +34,7 @@ import {
   DATAGRAM_SEALED_INIT,
   DATAGRAM_SEALED_RESPONSE,
   encodeDatagramHeader,
+  numberAt,
 } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
@@ -133,6 +134,11 @@ const RESPONSES_PER_SECOND = 400,
  * not given by the operator.
  */
 const ROUND_ATTEMPTS = 12;
+/**
+ * A cookie answers one of the last so many INITs of a call: who is further away than the pause
+ * between them has sent more before it comes.
+ */
+const MACS_KEPT = 16;
 const NO_MAC = new Uint8Array(MAC_BYTES);
 
 /** What a call keeps from its INIT to the answer. */
@@ -150,8 +156,8 @@ class Secrets implements CallSecrets {
   readonly message: Uint8Array;
   cookie: Uint8Array | null = null;
   cookieUntil: Micros = 0;
-  /** Of the INIT sent last: a cookie answers it. */
-  mac: Uint8Array = NO_MAC;
+  /** Of the INITs sent last, by their numbers, which the cookie that answers one repeats. */
+  macs = new Map<number, Uint8Array>();
 
   constructor(
     key: Uint8Array,
@@ -265,8 +271,10 @@ export class SealedHandshaker implements Handshaker {
     putVersions(out, DATAGRAM_HEADER_BYTES, this.versions);
     out.set(secrets.message, INIT_NOISE_START);
     const end = INIT_NOISE_START + secrets.message.length;
-    secrets.mac = this.#mac(secrets.key, out, end);
-    out.set(secrets.mac, end);
+    const mac = this.#mac(secrets.key, out, end);
+    secrets.macs.set(call.attempts, mac);
+    secrets.macs.delete(call.attempts - MACS_KEPT);
+    out.set(mac, end);
     const cookie =
       secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
     const at = end + MAC_BYTES;
@@ -311,6 +319,12 @@ export class SealedHandshaker implements Handshaker {
       payload,
       message,
     );
+    const before = call.secrets instanceof Secrets ? call.secrets : null;
+    if (before !== null && equalBytes(before.key, key)) {
+      // What a cookie says of our address is as true of this round; those under way are not lost.
+      const { macs, cookie, cookieUntil } = before;
+      Object.assign(secrets, { macs, cookie, cookieUntil });
+    }
     call.secrets = secrets;
     return secrets;
   }
@@ -591,7 +605,8 @@ export class SealedHandshaker implements Handshaker {
   #onCookie(bytes: Uint8Array, length: number, call: Call): DropReason {
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (length !== COOKIE_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
-    if (secrets === null) return DropReason.handshakeUnexpected;
+    const mac = secrets?.macs.get(numberAt(bytes));
+    if (secrets === null || mac === undefined) return DropReason.handshakeUnexpected;
     const key = this.#cookieKey(
       secrets.key,
       bytes.subarray(DATAGRAM_HEADER_BYTES, COOKIE_SEALED_AT),
@@ -599,7 +614,7 @@ export class SealedHandshaker implements Handshaker {
     const cookie = this.#membership.primitives.decrypt(
       key,
       0,
-      secrets.mac,
+      mac,
       bytes.subarray(COOKIE_SEALED_AT, length),
     );
     if (cookie === null) return DropReason.cookieBroken;

@@ -105,6 +105,8 @@ export interface NodeEnvironment {
    * stranger's; absent where it is not told.
    */
   readonly mark?: IndexMark | null;
+  /** What strangers send is read from a queue of its own; absent = it is not. */
+  readonly callsApart?: boolean;
   /** What the system says of addresses that do not answer; absent where it can't be asked. */
   readonly probe?: AddressProbe | null;
   /** Of the process and its sockets, for status; absent where there is none of its own. */
@@ -183,6 +185,7 @@ export class SpinesNode {
         run,
         random: env.random,
         mark: env.mark ?? null,
+        callsApart: env.callsApart ?? false,
         directory: {
           nameOf: (node) => this.router.nameOf(node),
           ownerOf: (key) => this.router.ownerOf(key),

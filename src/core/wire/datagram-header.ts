@@ -62,6 +62,11 @@ export function isSizeProbe(b: Uint8Array): boolean {
   return (b[NUMBER]! & 0x80) !== 0;
 }
 
+/** The number of a datagram whose header was decoded. */
+export function numberAt(b: Uint8Array): number {
+  return getU48(b, NUMBER);
+}
+
 /** Decodes into `out`; leaves it undefined on a non-zero result. */
 export function decodeDatagramHeader(
   b: Uint8Array,

@@ -42,6 +42,11 @@ export interface Bound {
 
 /** Asked of the system; what it grants may be less (Linux: net.core.rmem_max). */
 export const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+/**
+ * Of what strangers send: what 20,000 calls a second bring while the daemon does not run for a
+ * twentieth of a second. More would wait for longer than calls are repeated.
+ */
+const STRANGERS_BUFFER_BYTES = 1024 * 1024;
 const SEND_BUFFER_BYTES = 1024 * 1024;
 
 /**
@@ -96,6 +101,7 @@ export async function bindSocket(
   try {
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
     socket.setSendBufferSize(SEND_BUFFER_BYTES);
+    strangers?.setRecvBufferSize(STRANGERS_BUFFER_BYTES);
   } catch {
     // Refused sizes show in UdpSink.receiveBufferBytes.
   }
