@@ -531,11 +531,13 @@ class Daemon implements RunningDaemon {
   }
 
   #hostFigures(): HostFigures {
-    const { offloaded, dontFragment, receiveBufferBytes, batches, batchedDatagrams } = this.#udp;
+    const { offloaded, dontFragment, apart, receiveBufferBytes, batches, batchedDatagrams } =
+      this.#udp;
     return {
       offload: offloaded,
       without: this.#options.without ?? null,
       dontFragment,
+      strangersApart: apart,
       receiveBufferBytes,
       receiveBufferWanted: RECEIVE_BUFFER_BYTES,
       batches,

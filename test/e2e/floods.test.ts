@@ -6,7 +6,7 @@
  * else skipped. For SPINES_LONG=1 only.
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type ChildProcess } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { getPriority, setPriority, tmpdir } from 'node:os';
@@ -134,7 +134,8 @@ function startDaemon(
   name: string,
   dials: readonly NamespaceHost[],
   extra: readonly string[],
-): void {
+  listen = host.address,
+): ChildProcess {
   const child = host.spawn(
     process.execPath,
     [
@@ -143,7 +144,7 @@ function startDaemon(
       '--identity',
       join(folder, name),
       '--listen',
-      `${host.address}:${PORT}`,
+      `${listen}:${PORT}`,
       '--socket',
       socketOf(name),
       ...dials.flatMap(({ address }) => ['--link', `${address}:${PORT}`]),
@@ -154,6 +155,7 @@ function startDaemon(
   child.stderr!.on('data', (chunk: Buffer) => {
     logs.set(name, (logs.get(name) ?? '') + chunk.toString());
   });
+  return child;
 }
 
 async function until<T>(
@@ -230,16 +232,28 @@ function receivedBy(host: NamespaceHost, device: string): number {
   return (JSON.parse(stdout) as { stats64: { rx: { packets: number } } }[])[0]!.stats64.rx.packets;
 }
 
+interface Scene {
+  readonly victim: NamespaceHost;
+  readonly left: NamespaceHost;
+  readonly right: NamespaceHost;
+  readonly middle: SpinesClient;
+  readonly bytes: () => number;
+}
+
 interface Figures {
   readonly perSecond: number;
   readonly rate: number;
   readonly linkMs: number;
 }
 
+/** Of what `left` has first, and where it moves to. */
+const MOVED = '192.0.2.21';
+
 async function flood(
   kind: 'INITs' | 'data',
   sources: number,
   extra: readonly string[],
+  afterwards: (scene: Scene) => Promise<void> = async () => {},
 ): Promise<Figures> {
   folder = mkdtempSync(join(tmpdir(), 'spines-flood-'));
   for (const name of NAMES) mkdirSync(join(folder, name));
@@ -275,7 +289,8 @@ async function flood(
       `net.ipv4.conf.${one}.rp_filter=0`,
     ]);
   startDaemon(victim, 'victim', [], extra);
-  startDaemon(left, 'left', [victim], extra);
+  // Where an address goes, the wildcard's other ones are left.
+  startDaemon(left, 'left', [victim], extra, '0.0.0.0');
   startDaemon(right, 'right', [victim], extra);
   const [sender, receiver, middle] = [
     await connected('left'),
@@ -357,15 +372,16 @@ async function flood(
     rate: (got - gotBefore) / seconds / (CHUNK_BYTES / (CHUNK_MS / 1_000)),
     linkMs: Math.max(0, up - started),
   };
-  clearInterval(writing);
-  stream.destroy();
-  server.close();
   console.log(
     `${kind} from ${sources}: ${figures.perSecond.toFixed(0)} datagrams a second arrived; stream ` +
       `${(100 * figures.rate).toFixed(1)} % of 5 Mbit/s; a new link after ${figures.linkMs} ms`,
   );
   expect((await linksOf(middle)).filter(({ state }) => state === 'up').length).toBe(3);
   for (const name of ['left', 'right']) expect(logs.get(name)).not.toContain('"msg":"link down"');
+  await afterwards({ victim, left, right, middle, bytes: () => got });
+  clearInterval(writing);
+  stream.destroy();
+  server.close();
   return figures;
 }
 
@@ -388,4 +404,60 @@ describe.skipIf(why !== null || !LONG)('a flood of 20,000 datagrams a second', (
     },
     120_000,
   );
+
+  test('lets a neighbour move to another address, and one that was killed begin anew', async () => {
+    await flood(
+      'INITs',
+      SPOOFED,
+      ['--no-offload'],
+      async ({ victim, left, right, middle, bytes }) => {
+        const [there, back] = [left.deviceTo(victim), victim.deviceTo(left)];
+        spawnSync('ip', ['-n', victim.namespace, 'route', 'add', MOVED, 'dev', back]);
+        for (const [what, address] of [
+          ['del', left.address],
+          ['add', MOVED],
+        ])
+          spawnSync('ip', [
+            '-n',
+            left.namespace,
+            'address',
+            what!,
+            address!,
+            'peer',
+            victim.address,
+            'dev',
+            there,
+          ]);
+        await until(
+          'the link is with the new address',
+          async () =>
+            (await linksOf(middle)).some(
+              ({ name, state, address }) =>
+                name === 'left' && state === 'up' && address.startsWith(MOVED),
+            )
+              ? true
+              : null,
+          15_000,
+        );
+        const before = bytes();
+        await until(
+          'the stream goes on',
+          () => (bytes() > before + 20 * CHUNK_BYTES ? true : null),
+          10_000,
+        );
+        expect(logs.get('left')).not.toContain('"msg":"link down"');
+
+        // The same keys in another run of the daemon: its call is a stranger's.
+        await right.end();
+        logs.delete('right');
+        startDaemon(right, 'right', [victim], ['--no-offload']);
+        const started = await until('a daemon begins again', () =>
+          saidAt('right', 'daemon started'),
+        );
+        expect(
+          (await until('its link', () => saidAt('right', 'link up'), 30_000)) - started,
+        ).toBeLessThanOrEqual(LINK_MS_MAX);
+      },
+    );
+  }, 120_000);
 });

@@ -12,6 +12,7 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 
+import { drawIndexMark, type IndexMark } from '../../src/core/base/index-mark.ts';
 import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
 import { loadOffload, type Offload } from '../../src/host/net/offload.ts';
 import { UdpSink } from '../../src/host/net/udp.ts';
@@ -30,6 +31,7 @@ async function echo(
   listen: readonly string[],
   by: Offload | null,
   port = 0,
+  mark: IndexMark | null = null,
 ): Promise<{ sink: UdpSink; heard: Endpoint[] }> {
   const heard: Endpoint[] = [];
   const sink: UdpSink = new UdpSink(
@@ -47,6 +49,7 @@ async function echo(
       onError: () => {},
     },
     by,
+    mark,
   );
   open.push(sink);
   await sink.open(listen.map((address) => ({ address, port })));
@@ -73,15 +76,20 @@ const mine = Object.values(networkInterfaces())
   .filter(({ address }) => !address.startsWith('fe80:'))
   .map(({ address }) => address);
 
-const ways: [string, Offload | null][] = [['made by Node', null]];
+const MARK = drawIndexMark(0x5555_5555);
+const ways: [string, Offload | null, IndexMark | null][] = [['made by Node', null, null]];
 if (made !== null)
-  ways.push(['made by us', made], ['made by us, without offload', loadOffload(false)]);
+  ways.push(
+    ['made by us', made, null],
+    ['made by us, without offload', loadOffload(false), null],
+    ['made by us, strangers apart', made, MARK],
+  );
 
-describe.each(ways)('sockets %s', (_what, by) => {
+describe.each(ways)('sockets %s', (_what, by, mark) => {
   test(
     'listed addresses of one family each answer for themselves, ' + 'and are different paths',
     async () => {
-      const { sink, heard } = await echo(['127.0.0.1', '127.0.0.2', '::1'], by);
+      const { sink, heard } = await echo(['127.0.0.1', '127.0.0.2', '::1'], by, 0, mark);
       const listened = sink.addresses;
       for (const { address, port, key } of listened)
         expect(await answerTo(address, port)).toBe(key);
@@ -90,7 +98,7 @@ describe.each(ways)('sockets %s', (_what, by) => {
   );
 
   test('what we begin leaves from where the route leads, not from the first', async () => {
-    const { sink } = await echo(['127.0.0.2', '127.0.0.1'], by);
+    const { sink } = await echo(['127.0.0.2', '127.0.0.1'], by, 0, mark);
     const peer = createSocket('udp4');
     open.push(peer);
     await new Promise<void>((resolve) => {
@@ -104,10 +112,10 @@ describe.each(ways)('sockets %s', (_what, by) => {
   });
 
   test('the port of a wildcard stays its own', async () => {
-    const { sink } = await echo(['0.0.0.0'], by);
+    const { sink } = await echo(['0.0.0.0'], by, 0, mark);
     const { port } = sink.addresses[0]!;
-    await expect(echo(['0.0.0.0'], by, port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
-    await expect(echo(['127.0.0.1'], by, port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(echo(['0.0.0.0'], by, port, mark)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(echo(['127.0.0.1'], by, port, mark)).rejects.toMatchObject({ code: 'EADDRINUSE' });
     const other = createSocket({ type: 'udp4', reuseAddr: true });
     open.push(other);
     await expect(
@@ -119,9 +127,12 @@ describe.each(ways)('sockets %s', (_what, by) => {
   });
 });
 
-describe.skipIf(made === null)('a wildcard', () => {
+describe.skipIf(made === null).each([
+  ['', null],
+  [', strangers apart,', MARK],
+] as const)('a wildcard%s', (_what, mark) => {
   test('answers from each address of this machine, both families beside each other', async () => {
-    const { sink } = await echo(['0.0.0.0', '::'], made);
+    const { sink } = await echo(['0.0.0.0', '::'], made, 0, mark);
     expect(sink.addresses.map(({ address }) => address)).toEqual(['0.0.0.0', '::']);
     const [v4, v6] = sink.addresses as [Endpoint, Endpoint];
     for (const address of mine) {
@@ -133,16 +144,16 @@ describe.skipIf(made === null)('a wildcard', () => {
   });
 
   test('takes what a list names beside it', async () => {
-    const first = await echo(['127.0.0.1'], made);
+    const first = await echo(['127.0.0.1'], made, 0, mark);
     const { port } = first.sink.addresses[0]!;
     await first.sink.close();
-    const { sink } = await echo(['127.0.0.1', '0.0.0.0'], made, port);
+    const { sink } = await echo(['127.0.0.1', '0.0.0.0'], made, port, mark);
     expect(sink.addresses.map(({ key }) => key)).toEqual([`0.0.0.0:${port}`]);
     expect(await answerTo('127.0.0.1', port)).toBe(`127.0.0.1:${port}`);
   });
 
   test('also answers at an address that has no socket of its own', async () => {
-    const { sink, heard } = await echo(['0.0.0.0'], made);
+    const { sink, heard } = await echo(['0.0.0.0'], made, 0, mark);
     const { port } = sink.addresses[0]!;
     await answerTo('127.0.0.3', port);
     expect(heard[0]!.local).toBe(null);

@@ -72,6 +72,9 @@ test('where the optional package cannot be loaded, log, ' +
             String.raw`libc\.so\.6: version GLIBC_9 not found`,
         ),
       );
+      expect(stdout.toString().replace(/\s+/g, ' '), command[0]).toMatch(
+        /strangers (share the queue of links|what they send shares the queue)/,
+      );
     }
     expect(daemon.log).toMatch(
       new RegExp(

@@ -19,6 +19,7 @@ import type { SimHost, Wire } from '../../src/lab/sim/world.ts';
 import type { Primitives } from '../../src/core/crypto/primitives.ts';
 import {
   DATAGRAM_COOKIE,
+  DATAGRAM_KEY_ANSWER,
   DATAGRAM_KEY_REQUEST,
   DATAGRAM_REFUSAL,
   DATAGRAM_SEALED_INIT,
@@ -321,6 +322,72 @@ describe('a flood of handshakes', () => {
         ]).toEqual([8 * turn, 32 * turn]);
         expect(inbox.messages.length).toBe(turn);
       }
+    },
+  );
+
+  test(
+    'that fills a turn of a daemon whose calls wait apart: some are asked for a cookie, ' +
+      'and who has shown one, or asks for a key, gets through wherever it stands',
+    () => {
+      const scene = build(cheapPrimitives);
+      const { network, victim, primitives } = scene;
+      victim.crash();
+      victim.callsApart = true;
+      victim.start();
+      network.run(2 * SECOND);
+      const own = elsewhere(77),
+        far: Wire = {
+          from: victim,
+          to: victim,
+          get model(): never {
+            throw new Error('unused');
+          },
+          datagrams: 0,
+          ipBytes: 0,
+        };
+      victim.wires.set(own.key, far);
+      const answers: Uint8Array[] = [],
+        { transmit } = network.world;
+      network.world.transmit = (wire, bytes, length) => {
+        if (wire === far) answers.push(bytes.slice(0, length));
+        else transmit.call(network.world, wire, bytes, length);
+      };
+      const foreign = new SimAuthority(
+        primitives,
+        network.world.rng.fork('foreign'),
+        network.world.authority!.authority.network,
+      );
+      const caller = new Stranger(
+          foreign.member(foreign.issue(0x0a00_0099, 'caller'), network.world),
+        ),
+        call = caller.call(victim.identity!.exchange.publicKey);
+      /** A turn of which `bytes` are the `place`th. */
+      const turn = (bytes: Uint8Array, place: number): void => {
+        for (let i = 0; i < 32; i += 1)
+          victim.node.onDatagram(
+            i === place ? bytes.slice() : junk(scene),
+            i === place ? bytes.length : SEALED_INIT_BYTES,
+            i === place ? own : elsewhere(1_000 + i),
+          );
+        victim.endTurn();
+      };
+      while (victim.node.drops.of(DropReason.handshakeCookieAsked) === 0) turn(junk(scene), 0);
+      const asked = victim.node.drops.of(DropReason.handshakeCookieAsked);
+      answers.length = 0;
+      turn(caller.init(call), 20);
+      expect(victim.node.drops.of(DropReason.handshakeCookieAsked) - asked).toBe(12);
+      expect(answers).toEqual([]);
+      turn(caller.init(call), 11);
+      const [cookie] = answers.splice(0);
+      expect(caller.handshaker.onOther(cookie!, cookie!.length, victim.endpoint, call)).toBe(
+        DropReason.none,
+      );
+      const worked = workedBy(victim);
+      turn(caller.init(call), 31);
+      expect(workedBy(victim)).toBe(worked + 1);
+      answers.length = 0;
+      turn(question(scene), 30);
+      expect(answers.map((bytes) => bytes[0])).toEqual([DATAGRAM_KEY_ANSWER]);
     },
   );
 

@@ -90,6 +90,11 @@ export interface HostFigures {
   /** True: no datagram leaves in IP fragments, so the sizes that arrive are what paths carry. */
   dontFragment: boolean;
   /**
+   * True: what strangers send waits in queues of its own, and takes no room of what links bring.
+   * Absent from daemons before 0.2.
+   */
+  strangersApart?: boolean;
+  /**
    * Smallest receive buffer of its UDP sockets, and what was asked for. Linux counts twice what it
    * grants.
    */

@@ -11,6 +11,7 @@ import type { SpinesClient, StatusReply } from 'spines-client';
 import type { FirewallFigures, LogFigures, UnsentRow } from 'spines-client/protocol';
 
 import { describeLogFailure } from '../../host/log/log-writer.ts';
+import { drawIndexMark } from '../../core/base/index-mark.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from '../client.ts';
 import { badLinks, clockFindings, linkFindings } from './doctor-links.ts';
 import { sizeFindings } from './doctor-sizes.ts';
@@ -33,6 +34,8 @@ export interface MachineFacts {
   readonly without?: string | null;
   /** Its sockets let no datagram be fragmented. */
   readonly dontFragment: boolean;
+  /** What strangers send waits in a queue of its own. */
+  readonly strangersApart: boolean;
   readonly receiveBufferBytes: number;
   readonly receiveBufferWanted: number;
 }
@@ -73,8 +76,10 @@ async function machineFacts(): Promise<MachineFacts> {
       onError: () => {},
     },
     offload,
+    drawIndexMark(0),
   );
   await sink.open([{ address: '127.0.0.1', port: 0 }]);
+  const strangersApart = sink.apart;
   await sink.close();
   return {
     node: process.versions.node,
@@ -86,6 +91,7 @@ async function machineFacts(): Promise<MachineFacts> {
     offload: sink.offloaded,
     without,
     dontFragment: sink.dontFragment,
+    strangersApart,
     receiveBufferBytes: sink.receiveBufferBytes,
     receiveBufferWanted: RECEIVE_BUFFER_BYTES,
   };
@@ -98,6 +104,7 @@ export function machineFindings({
   offload,
   without = null,
   dontFragment,
+  strangersApart,
   receiveBufferBytes,
   receiveBufferWanted,
 }: MachineFacts): Finding[] {
@@ -137,6 +144,17 @@ export function machineFindings({
           ? 'install the optional package koffi (npm install --include=optional): Node has no ' +
             "don't-fragment, and paths that drop fragments lose full packets"
           : "only Linux has don't-fragment here: see that no path of its links drops IP fragments",
+    },
+    {
+      what: 'strangers',
+      found: strangersApart
+        ? 'what they send waits in a queue of its own'
+        : 'what they send shares the queue of what links bring: floods of it cost links their data',
+      advice:
+        strangersApart || !linux
+          ? null
+          : 'install the optional package koffi (npm install --include=optional); it needs Linux ' +
+            '4.5 on x64 or arm64',
     },
     {
       what: 'receive buffer',

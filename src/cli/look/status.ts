@@ -108,6 +108,7 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   const {
     offload,
     without = null,
+    strangersApart,
     receiveBufferBytes,
     receiveBufferWanted,
     batches,
@@ -130,6 +131,16 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
       `${offload ? 'with offload' : `one call per datagram${without === null ? '' : ` (${without})`}`}${batching}; ` +
         `receive buffer ${buffer}`,
     ],
+    ...(strangersApart === undefined
+      ? []
+      : [
+          [
+            'strangers',
+            strangersApart
+              ? 'wait in a queue of their own'
+              : paint('yellow', 'share the queue of links, see `spines doctor`'),
+          ] as [string, string],
+        ]),
     ...logRows(host.log, paint),
     ...(host.audit?.log == null
       ? []

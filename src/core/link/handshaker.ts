@@ -100,8 +100,11 @@ export interface Handshaker {
   writeInit(call: Call, run: Run, out: Uint8Array): number;
   /** Equal for copies of one INIT and only for those; '' when it is not one. */
   fingerprint(bytes: Uint8Array, length: number): string;
-  /** Reads an INIT into `hello`. May answer by itself (a cookie). */
-  readInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason;
+  /**
+   * Reads an INIT into `hello`. May answer by itself (a cookie). `behind`: many wait for it, and
+   * who shows no cookie is given none now.
+   */
+  readInit(bytes: Uint8Array, length: number, from: Endpoint, behind?: boolean): DropReason;
   /**
    * Answers the INIT read last: writes the RESPONSE to `out`, 0 when impossible. The keys are in
    * `seal`.

@@ -71,6 +71,12 @@ const CALLS_PER_TURN = 8;
  * lost for another.
  */
 const CALLS_APART_PER_TURN = 32;
+/**
+ * Of those, the first may be answered with a cookie, which costs three times what reading does: who
+ * has shown one, or asks for a key, gets through then for certain, where otherwise the system would
+ * throw away as much of theirs as of what floods.
+ */
+const COOKIES_PER_TURN = 12;
 /** What was sent under keys before the last ones is still opened for this long. */
 const OVERLAP: Micros = 10 * SECOND;
 /** Keys offered to a peer who never used them are forgotten after this long. */
@@ -440,7 +446,7 @@ export class LinkTable {
   #judgeInit(fingerprint: string, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { handshaker } = this;
     const attempt = this.#header.number;
-    const reason = handshaker.readInit(bytes, length, from);
+    const reason = handshaker.readInit(bytes, length, from, this.#calls > COOKIES_PER_TURN);
     if (reason !== DropReason.none) return reason;
     const { hello } = handshaker;
     if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;

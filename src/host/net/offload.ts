@@ -31,11 +31,11 @@ export interface OffloadSocket {
    */
   share(on: boolean): boolean;
   /**
-   * Descriptor of a second socket at the same address, which from now on gets whatever does not
-   * begin as something for `mark` does; whoever gets it closes it. Null: the kernel has no such
-   * thing. Called once, before anything is read.
+   * Descriptor of a second socket at the same address and `port`, which from now on gets whatever
+   * does not begin as something for `mark` does; whoever gets it closes it. Null: the system has no
+   * such thing, or no socket more. Called once.
    */
-  divide?(mark: IndexMark): number | null;
+  divide?(mark: IndexMark, port: number): number | null;
   /**
    * From now on a longer send leaves as datagrams of `bytes`, the last one shorter; 0 = each send
    * is one. False when the kernel refuses.
@@ -199,8 +199,8 @@ class LinuxOffload implements Offload {
       [fd, strangers].every(
         (one) => one === null || this.#set(one, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0),
       );
-    const divide = (mark: IndexMark): number | null =>
-      (strangers = this.#divide(fd, v6, port, address, mark));
+    const divide = (mark: IndexMark, bound: number): number | null =>
+      (strangers = this.#divide(fd, v6, bound, address, mark));
     const name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
     const ready =
       (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
@@ -227,8 +227,9 @@ class LinuxOffload implements Offload {
    * names the first two.
    */
   #divide(fd: number, v6: boolean, port: number, address: string, mark: IndexMark): number | null {
-    const other = this.#make(v6),
+    const other = this.#socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, IPPROTO_UDP),
       name = v6 ? socketAddress6(address, port) : socketAddress4(address, port);
+    if (other < 0) return null;
     const filter = strangersFilter(mark);
     if (
       this.#set(fd, SOL_SOCKET, SO_REUSEPORT, 1) &&

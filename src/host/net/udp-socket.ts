@@ -64,14 +64,11 @@ export async function bindSocket(
       code ?? 'EIO',
       `can't listen on UDP ${makeEndpoint(address, port).key}: ${explain(code)}`,
     );
-  let offload: OffloadSocket | null,
-    apart: number | null = null;
+  let offload: OffloadSocket | null;
   try {
     // For the length of this call only: nobody else shall share the port.
     beside?.offload?.share(true);
     offload = by?.open(address, port, beside !== null) ?? null;
-    // Port 0 is any: the second socket would get another one.
-    if (offload !== null && mark !== null && port !== 0) apart = offload.divide?.(mark) ?? null;
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     throw failed(error.code);
@@ -81,8 +78,8 @@ export async function bindSocket(
   const v6 = isIP(address) === 6;
   const make = (): Socket =>
     createSocket({ type: v6 ? 'udp6' : 'udp4', ipv6Only: v6, lookup: lookUpNothing(v6) });
-  const socket = make(),
-    strangers = apart === null ? null : make();
+  const socket = make();
+  let strangers: Socket | null = null;
   const bind = (one: Socket, how: BindOptions): Promise<void> =>
     new Promise((resolve, reject) => {
       one.once('error', (error: NodeJS.ErrnoException) => reject(failed(error.code)));
@@ -90,7 +87,8 @@ export async function bindSocket(
     });
   try {
     await bind(socket, offload === null ? { address, port, exclusive: true } : { fd: offload.fd });
-    if (strangers !== null) await bind(strangers, { fd: apart! });
+    const apart = mark === null ? null : (offload?.divide?.(mark, socket.address().port) ?? null);
+    if (apart !== null) await bind((strangers = make()), { fd: apart });
   } catch (error) {
     socket.close();
     strangers?.close();

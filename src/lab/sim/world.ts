@@ -310,6 +310,8 @@ export class SimHost implements Clock {
    */
   log: Log | null = null;
   probe: AddressProbe | null = null;
+  /** Its daemon, when it starts, reads calls from a queue of their own. */
+  callsApart = false;
   /** Set before `start`: takes the records of what changed its daemon. */
   audit: Audit | null = null;
   /** By the peer's endpoint key. */
@@ -407,6 +409,7 @@ export class SimHost implements Clock {
         sink,
         log: this.log ?? this.world.log,
         probe: this.probe,
+        callsApart: this.callsApart,
         emulation,
         membership: this.membership,
         ...(this.audit === null ? {} : { audit: this.audit }),

@@ -20,6 +20,7 @@ const good: MachineFacts = {
   ],
   offload: true,
   dontFragment: true,
+  strangersApart: true,
   receiveBufferBytes: 8_388_608,
   receiveBufferWanted: 4_194_304,
 };
@@ -85,12 +86,14 @@ describe('the machine', () => {
       primitives: good.primitives.slice(1),
       offload: false,
       dontFragment: false,
+      strangersApart: false,
       receiveBufferBytes: 425_984,
     });
     expect(advised(poor)).toEqual([
       'cryptography',
       'UDP offload',
       'datagram sizes',
+      'strangers',
       'receive buffer',
     ]);
     const text = formatFindings(poor, plain);
@@ -100,9 +103,16 @@ describe('the machine', () => {
     );
     expect(text).not.toContain('nothing to do');
     // What only Linux has is not asked of others.
-    expect(advised(machineFindings({ ...good, platform: 'darwin arm64', offload: false }))).toEqual(
-      [],
-    );
+    expect(
+      advised(
+        machineFindings({
+          ...good,
+          platform: 'darwin arm64',
+          offload: false,
+          strangersApart: false,
+        }),
+      ),
+    ).toEqual([]);
   });
 });
 

@@ -444,6 +444,12 @@ describe('answers of a daemon', () => {
         plain,
       ),
     ).toMatch(/\nsockets +one call per datagram; receive buffer 8192 KiB\n/);
+    expect(formatStatus({ ...status, host: { ...host, strangersApart: true } }, plain)).toMatch(
+      /\nstrangers +wait in a queue of their own\n/,
+    );
+    expect(formatStatus({ ...status, host: { ...host, strangersApart: false } }, plain)).toMatch(
+      /\nstrangers +share the queue of links, see `spines doctor`\n/,
+    );
     expect(text).toContain('links      1 of 2 up\n');
     expect(text).toContain(
       'security   NONE: anyone who reaches the UDP port can join, read and forge\n',

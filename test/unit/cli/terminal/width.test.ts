@@ -122,6 +122,7 @@ function answers(
   const host: NonNullable<StatusReply['host']> = {
     offload: true,
     dontFragment: true,
+    strangersApart: false,
     receiveBufferBytes: 212_992,
     receiveBufferWanted: 4_194_304,
     batches: big,

@@ -23,7 +23,6 @@ import {
   DATAGRAM_SEALED_RESPONSE,
   encodeDatagramHeader,
 } from '../../../../src/core/wire/datagram-header.ts';
-import { freePorts } from '../../../support/processes.ts';
 
 /** More than any queue of the kernel holds. */
 const FLOOD = 12_000;
@@ -39,11 +38,10 @@ afterEach(async () => {
 });
 
 async function sinkAt(
-  address: string,
-  port: number,
+  addresses: readonly string[],
   by: Offload | null,
   onDatagram: (bytes: Uint8Array) => void,
-  mark = true,
+  { port = 0, mark = true } = {},
 ): Promise<UdpSink> {
   const sink = new UdpSink(
     {
@@ -53,6 +51,7 @@ async function sinkAt(
         return true;
       },
       onDropped: () => {},
+      onRefused: () => {},
       onTooLong: () => {},
       onWritable: () => {},
       onError: () => {},
@@ -61,7 +60,7 @@ async function sinkAt(
     mark ? MARK : null,
   );
   open.push(sink);
-  await sink.open([{ address, port }]);
+  await sink.open(addresses.map((address) => ({ address, port })));
   return sink;
 }
 
@@ -86,47 +85,95 @@ const FLOODS: Record<string, (i: number) => Uint8Array> = {
 const batched = loadOffload(),
   single = loadOffload(false);
 
+/** Where the daemon listens, what floods come to, and with or without offload. */
+const PLACES: readonly (readonly [listen: readonly string[], at: string, by: Offload | null])[] = [
+  [['127.0.0.1'], '127.0.0.1', batched],
+  [['::1'], '::1', single],
+  [['127.0.0.1', '127.0.0.2', '::1'], '127.0.0.2', single],
+  [['0.0.0.0'], '127.0.0.1', batched],
+  [['::'], '::1', batched],
+  // An address for which a wildcard has no socket of its own.
+  [['0.0.0.0'], '127.0.0.3', single],
+];
+
 describe.skipIf(batched === null)('what strangers send', () => {
-  test.each(
-    Object.entries(FLOODS).flatMap(([name, make]) =>
-      [
-        ['127.0.0.1', batched],
-        ['::1', single],
-      ].map(([address, by]) => [name, address, by, make] as const),
-    ),
-  )('%s at %s keeps out nothing that links bring', async (_name, address, by, make) => {
-    const [port] = await freePorts(1);
+  /**
+   * All of the flood is sent before anything is read; then what links bring, part of it from an
+   * address that nothing came from before.
+   */
+  async function flooded(
+    listen: readonly string[],
+    at: string,
+    by: Offload | null,
+    make: (i: number) => Uint8Array,
+  ): Promise<{ heard: number; strange: number }> {
     const heard = new Set<number>();
     let strange = 0;
-    const victim = await sinkAt(address as string, port!, by as Offload, (bytes) => {
+    const victim = await sinkAt(listen, by, (bytes) => {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       if (bytes.length === 300) heard.add(view.getUint32(8));
       else strange += 1;
     });
     expect(victim.apart).toBe(true);
-    const sender = await sinkAt(address as string, 0, null, () => {}, false);
-    const to = makeEndpoint(address as string, port!);
-    // All of it is sent before anything is read.
+    const to = makeEndpoint(
+      at,
+      victim.addresses.find(
+        ({ address }) => address === at || address === '0.0.0.0' || address === '::',
+      )!.port,
+    );
+    const [sender, elsewhere] = await Promise.all(
+      [0, 1].map((i) =>
+        sinkAt([at.includes(':') ? '::1' : `127.0.0.${8 + i}`], null, () => {}, { mark: false }),
+      ),
+    );
     for (let i = 0; i < FLOOD; i += 1) {
       const bytes = make(i);
-      sender.send(to, bytes, bytes.length);
+      sender!.send(to, bytes, bytes.length);
     }
     const types = [DATAGRAM_SEALED_DATA, DATAGRAM_SEALED_RESPONSE, DATAGRAM_COOKIE];
     for (let i = 0; i < GENUINE; i += 1)
-      sender.send(to, datagram(types[i % types.length]!, marked(i), i, 300), 300);
+      (i % 2 === 0 ? sender! : elsewhere!).send(
+        to,
+        datagram(types[i % types.length]!, marked(i), i, 300),
+        300,
+      );
     for (let last = -1; last !== heard.size + strange; ) {
       last = heard.size + strange;
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
-    expect(heard.size).toBe(GENUINE);
+    return { heard: heard.size, strange };
+  }
+
+  test.each(Object.entries(FLOODS))('%s keep out nothing that links bring', async (_name, make) => {
+    const { heard, strange } = await flooded(['127.0.0.1'], '127.0.0.1', batched, make);
+    expect(heard).toBe(GENUINE);
     expect(strange).toBeGreaterThan(0);
   });
 
+  test.each(PLACES)('waits apart at %j, sent to %s', async (listen, at, by) => {
+    const { heard, strange } = await flooded(listen, at, by, FLOODS['INITs']!);
+    expect(heard).toBe(GENUINE);
+    expect(strange).toBeGreaterThan(0);
+  });
+
+  test(
+    'shares the queue of links where sockets ' + 'are not of our making, which is known',
+    async () => {
+      expect((await sinkAt(['127.0.0.1'], null, () => {})).apart).toBe(false);
+    },
+  );
+
+  test('is apart again after a restart at the same port', async () => {
+    const first = await sinkAt(['127.0.0.1'], batched, () => {});
+    const { port } = first.addresses[0]!;
+    await first.close();
+    expect((await sinkAt(['127.0.0.1'], batched, () => {}, { port })).apart).toBe(true);
+  });
+
   test('leaves the port to this daemon', async () => {
-    const [port] = await freePorts(1);
-    await sinkAt('127.0.0.1', port!, batched, () => {});
+    const { port } = (await sinkAt(['127.0.0.1'], batched, () => {})).addresses[0]!;
     for (const by of [batched, null])
-      await expect(sinkAt('127.0.0.1', port!, by, () => {})).rejects.toMatchObject({
+      await expect(sinkAt(['127.0.0.1'], by, () => {}, { port })).rejects.toMatchObject({
         code: 'EADDRINUSE',
       });
     const other = createSocket('udp4');
