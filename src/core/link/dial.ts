@@ -27,6 +27,12 @@ export const FORGET_KEY_AFTER = 12;
 const QUICK_ATTEMPTS = 8;
 const GROWTH = 1.5,
   SLOWEST = 2;
+/**
+ * Where the first attempt had no answer, each of the next quick ones is sent so many times in its pause: who
+ * is flooded gives an answer to some calls only, whichever, and twelve a second get through soon.
+ */
+const KNOCKS = 3;
+const NOTHING = new Uint8Array(0);
 
 export class Dial implements Call {
   config: DialConfig;
@@ -45,6 +51,9 @@ export class Dial implements Call {
   /** What somebody at the dialled address, or elsewhere, said of this round last; unproven. */
   refusal: ToldRefusal | null = null;
   #pause: Micros = 0;
+  #gap: Micros = 0;
+  #knocksLeft = 0;
+  #sent: Uint8Array = NOTHING;
 
   constructor(
     config: DialConfig,
@@ -90,10 +99,28 @@ export class Dial implements Call {
     if (certificate !== null && this.forgetsKey) this.key = certificate.exchangeKey;
   }
 
-  nextPause(redialUs: Micros): Micros {
+  /** Another attempt was made: `bytes[0..length)` were sent. The pause until the next one. */
+  nextPause(redialUs: Micros, bytes: Uint8Array, length: number): Micros {
+    const first = this.attempts === 0;
+    this.attempts += 1;
     if (this.attempts <= QUICK_ATTEMPTS) this.#pause = redialUs;
     else this.#pause = Math.min(SLOWEST * redialUs, Math.round(this.#pause * GROWTH));
+    this.#knocksLeft = first || this.attempts > QUICK_ATTEMPTS ? 0 : KNOCKS - 1;
+    this.#sent = this.#knocksLeft > 0 ? bytes.slice(0, length) : NOTHING;
     return this.#pause;
+  }
+
+  /** How long until it is due, `wait` being what is left of the pause when it begins, 0 later. */
+  untilKnock(wait: Micros): Micros {
+    if (wait > 0) this.#gap = Math.floor(wait / (this.#knocksLeft + 1));
+    return this.#gap;
+  }
+
+  /** The same once more, in the midst of the pause; null: the pause is over. */
+  knockAgain(): Uint8Array | null {
+    if (this.#knocksLeft === 0) return null;
+    this.#knocksLeft -= 1;
+    return this.#sent;
   }
 
   /** The round is over. */
@@ -101,6 +128,8 @@ export class Dial implements Call {
     this.index = -1;
     this.attempts = 0;
     this.secrets = null;
+    this.#knocksLeft = 0;
+    this.#sent = NOTHING;
     this.refusal = null;
   }
 

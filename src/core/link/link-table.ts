@@ -412,14 +412,28 @@ export class LinkTable {
     if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0)
       dial.key = null;
     const length = this.handshaker.writeInit(dial, this.#run, this.#scratch);
+    this.#knock(dial, this.#scratch, length);
+    const pause = dial.nextPause(this.#config.redialUs, this.#scratch, length);
+    this.#armDial(dial, pause + this.#env.rng.below(Math.max(1, pause >> 2)));
+  }
+
+  #knock(dial: Dial, bytes: Uint8Array, length: number): void {
     if (length > 0)
-      this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, this.#scratch, length);
-    dial.attempts += 1;
-    const pause = dial.nextPause(this.#config.redialUs);
-    this.#env.timers.arm(
-      dial.timer,
-      this.#env.clock.now() + pause + this.#env.rng.below(Math.max(1, pause >> 2)),
-    );
+      this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, bytes, length);
+  }
+
+  #armDial(dial: Dial, wait: Micros): void {
+    this.#env.timers.arm(dial.timer, this.#env.clock.now() + dial.untilKnock(wait));
+  }
+
+  #onDialDue(dial: Dial): void {
+    const again = dial.knockAgain();
+    if (again === null || this.#stopped || (dial.link?.up === true && !dial.rekeys)) {
+      this.#sendInit(dial);
+      return;
+    }
+    this.#knock(dial, again, again.length);
+    this.#armDial(dial, 0);
   }
 
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
@@ -729,7 +743,7 @@ export class LinkTable {
   }
 
   #addDial(config: DialConfig): Dial {
-    const dial = new Dial(config, null, this.#env.clock.now(), (due) => this.#sendInit(due));
+    const dial = new Dial(config, null, this.#env.clock.now(), (due) => this.#onDialDue(due));
     this.#dials.push(dial);
     return dial;
   }
@@ -840,7 +854,7 @@ export class LinkTable {
       { address, port, node: link.node, ...key },
       channel,
       this.#env.clock.now(),
-      (next) => this.#sendInit(next),
+      (next) => this.#onDialDue(next),
     );
     dial.link = link;
     this.#rekeys.set(link, dial);
