@@ -25,7 +25,7 @@ import { ReplayWindow } from '../base/replay-window.ts';
 import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import type { KeyPair } from '../crypto/keys.ts';
+import { givesNoSecret, type KeyPair } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import {
@@ -98,9 +98,7 @@ export interface DiscoveredPath {
   /** From the source, us, to the destination. */
   readonly nodes: readonly NodeId[];
   /**
-   * The X25519 epoch key of each node behind us, as that node signed it. Whether it is a useful key
-   * shows when a secret is made of it: one that gives none convicts nobody but makes the path
-   * useless.
+   * The X25519 epoch key of each node behind us, as that node signed it; none is of low order.
    */
   readonly keys: readonly Uint8Array[];
   /** By the weights of the request. */
@@ -613,10 +611,14 @@ export class Discovery {
   }
 
   /** What is wrong with a response apart from its signatures. */
-  #misfit({ source, destination, hops }: RouteResponse, from: NodeId): DropReason {
+  #misfit({ source, destination, key, hops }: RouteResponse, from: NodeId): DropReason {
     const { self, nodesMost, mayLink } = this.#environment;
     const nodes = [destination, ...hops.map((hop) => hop.node)];
     if (nodes.includes(self) || nodes.length > nodesMost) return DropReason.routeResponseMalformed;
+    // A path with such a key is of no use and convicts nobody: as the lightest it would be found
+    // for ever in place of others.
+    if (givesNoSecret(key) || hops.some((hop) => givesNoSecret(hop.key)))
+      return DropReason.routeResponseMalformed;
     // Hops cut off the end show here (WiSe 2002 does not look).
     if (nodes.at(-1) !== from) return DropReason.routeResponseForged;
     if (source !== self && hops.length >= ROUTE_HOPS_MAX) return DropReason.ttlExpired;

@@ -11,7 +11,7 @@ import { ed25519, x25519 } from '@noble/curves/ed25519.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 
 import { assert } from '../base/assert.ts';
-import { copyOf, utf8Encode } from '../base/bytes.ts';
+import { copyOf, hex, utf8Encode } from '../base/bytes.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import { KEY_BYTES, SIGNATURE_BYTES } from '../wire/certificate.ts';
 
@@ -108,6 +108,28 @@ export function isExchangeKey(key: Uint8Array): boolean {
     return false;
   return sharedSecret(ANY_SECRET, key) !== null;
 }
+
+/**
+ * True for what is no X25519 key, or one of low order (RFC 7748, 6.1): everybody knows what any
+ * secret makes of it. The top bit does not count. Costs a look, not an exchange.
+ */
+export function givesNoSecret(key: Uint8Array): boolean {
+  if (key.length !== KEY_BYTES) return true;
+  const coordinate = Uint8Array.from(key);
+  coordinate[31]! &= 0x7f;
+  return LOW_ORDER.has(hex(coordinate));
+}
+
+/** All coordinates, reduced or not, of points whose order divides 8, on the curve or its twist. */
+const LOW_ORDER: ReadonlySet<string> = new Set([
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+  '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+]);
 
 /** Whether a shared secret is all zero does not depend on the scalar, once clamped. */
 const ANY_SECRET = new Secret(new Uint8Array(KEY_BYTES).fill(1));

@@ -134,6 +134,38 @@ describe('liars in between', () => {
     expect(lab.at(1).discovery.figures.verified).toBe(0);
   });
 
+  test.each([
+    ['of no order', new Uint8Array(32)],
+    ['of order one, with the top bit set', new Uint8Array(32).fill(1, 0, 1).fill(0x80, 31)],
+  ])('cannot stand in the way of a heavier path with a key %s', (_what, key) => {
+    // 2 and 3 are all shorter ways.
+    const lab = new Lab(6, [
+      [1, 2],
+      [2, 6],
+      [1, 3],
+      [3, 6],
+      [3, 4],
+      [1, 4],
+      [4, 5],
+      [5, 6],
+      [2, 5],
+    ]);
+    for (const liar of [2, 3])
+      lab.at(liar).behaviour = (station, bytes, from) => {
+        if (bytes[0] === ROUTE_REQUEST) return station.obey(bytes, from);
+        const response = decoded(bytes);
+        if (response.hops.some((hop) => hop.node === station.id)) return;
+        const lie = appendRouteHop(response, station.id, key, station.signer(ROUTE_HOP_LABEL));
+        for (const neighbour of station.neighbours)
+          if (neighbour !== from) station.send(neighbour, lie);
+      };
+    lab.at(1).discovery.discover(6, []);
+    lab.run(2 * SECOND);
+    expect(lab.at(1).best!.nodes).toEqual([1, 4, 5, 6]);
+    for (const { path } of lab.at(1).found) expect(path.nodes).not.toContain(2);
+    expect(lab.at(1).drops.snapshot()['routeResponseMalformed']).toBeGreaterThan(0);
+  });
+
   test('cannot join what does not touch, where links are known (A9, A10)', () => {
     const run = (topology: boolean): Lab => {
       const lab = new Lab(6, chain(6), { topology });
