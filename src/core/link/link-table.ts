@@ -33,8 +33,10 @@ import {
 import { DropReason } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import { Caller } from './caller.ts';
+import { CallsOfTurn } from './calls-of-turn.ts';
 import { Channel, Epoch } from './channel.ts';
-import { Dial, FORGET_KEY_AFTER } from './dial.ts';
+import { Dial } from './dial.ts';
 import type { DialConfig } from './dial-config.ts';
 import type { Handshaker, Run } from './handshaker.ts';
 import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
@@ -61,22 +63,6 @@ const TIE_ATTEMPTS = 4;
 const FORGET_AFTER: Micros = 30 * SECOND;
 /** Certificates, keys and forgotten links are looked after this often. */
 const HOUSEKEEPING: Micros = 1 * SECOND;
-/**
- * Of strangers' calls so many are looked into in a turn. The host reads up to 32 datagrams a turn,
- * and has as many only while it is behind.
- */
-const CALLS_PER_TURN = 8;
-/**
- * Where calls wait apart from what links bring: all that is read of them at once, so that none is
- * lost for another.
- */
-const CALLS_APART_PER_TURN = 32;
-/**
- * Of those, the first may be answered with a cookie, which costs three times what reading does: who
- * has shown one, or asks for a key, gets through then for certain, where otherwise the system would
- * throw away as much of theirs as of what floods.
- */
-const COOKIES_PER_TURN = 12;
 /** What was sent under keys before the last ones is still opened for this long. */
 const OVERLAP: Micros = 10 * SECOND;
 /** Keys offered to a peer who never used them are forgotten after this long. */
@@ -120,12 +106,12 @@ export class LinkTable {
   /** Handshakes for new keys under way. */
   readonly #rekeys = new Map<Link, Dial>();
   readonly indices: ReceiverIndices;
-  readonly #callsPerTurn: number;
+  readonly #caller: Caller;
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
   /** INITs and questions for the key of this turn. */
-  #calls = 0;
+  readonly #calls: CallsOfTurn;
   #started = false;
   #stopped = false;
 
@@ -181,7 +167,7 @@ export class LinkTable {
     );
     const draws = new Draws(random);
     this.indices = new ReceiverIndices(draws, mark);
-    this.#callsPerTurn = callsApart ? CALLS_APART_PER_TURN : CALLS_PER_TURN;
+    this.#calls = new CallsOfTurn(callsApart);
     this.#env = {
       ...rest,
       draws,
@@ -196,6 +182,13 @@ export class LinkTable {
       ownFault: () => this.watch.ownFault(),
       onUnconfirmed: (link) => this.watch.onUnconfirmed(link),
     };
+    this.#caller = new Caller(
+      this.#env,
+      this.handshaker,
+      run,
+      this.indices,
+      () => this.#config.redialUs,
+    );
     for (const dial of config.dials) this.#addDial(dial);
     membership?.onChange(() => this.#onMembershipChange());
   }
@@ -241,13 +234,14 @@ export class LinkTable {
 
   start(): void {
     this.#started = true;
-    for (const dial of this.#dials) this.#sendInit(dial);
+    for (const dial of this.#dials) this.#caller.call(dial);
     this.#env.timers.arm(this.#houseTimer, this.#env.clock.now() + HOUSEKEEPING);
   }
 
   /** Tells every peer and takes nothing more. */
   stop(): void {
     this.#stopped = true;
+    this.#caller.stop();
     this.#env.timers.cancel(this.#houseTimer);
     for (const dial of [...this.#dials, ...this.#rekeys.values()])
       this.#env.timers.cancel(dial.timer);
@@ -275,7 +269,7 @@ export class LinkTable {
     }
     for (const dial of wanted) {
       const added = this.#addDial(dial);
-      if (this.#started) this.#sendInit(added);
+      if (this.#started) this.#caller.call(added);
     }
     return { added: wanted, removed };
   }
@@ -309,7 +303,7 @@ export class LinkTable {
       return this.#onData(bytes, length, from);
     if (
       (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) &&
-      !this.#mayLookInto()
+      !this.#calls.take()
     )
       return DropReason.handshakeOverBudget;
     if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT))
@@ -331,22 +325,13 @@ export class LinkTable {
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
     if (reason === DropReason.securityMismatch)
       this.#refusals.refuse(bytes, length, from, reason, null);
-    if (dial !== null && this.handshaker.takeRetry()) this.#sendInit(dial);
+    if (dial !== null && this.handshaker.takeRetry()) this.#caller.call(dial);
     return reason;
-  }
-
-  /**
-   * A daemon that is behind gets many datagrams in a turn: of calls it throws away most then, so
-   * that what came over its links does not wait behind them.
-   */
-  #mayLookInto(): boolean {
-    this.#calls += 1;
-    return this.#calls <= this.#callsPerTurn;
   }
 
   /** The turn is over. */
   onTurnEnd(): void {
-    this.#calls = 0;
+    this.#calls.onTurnEnd();
   }
 
   /** Anybody may have said it: it is shown, and the dial goes on. */
@@ -402,40 +387,6 @@ export class LinkTable {
 
   /* -------------------------------------------------------------- handshake */
 
-  #sendInit(dial: Dial): void {
-    if (this.#stopped) return;
-    if (dial.link?.up === true && !dial.rekeys) return;
-    if (dial.index < 0) {
-      dial.index = this.indices.free();
-      this.indices.set(dial.index, dial);
-    }
-    if (dial.forgetsKey && dial.attempts > 0 && dial.attempts % FORGET_KEY_AFTER === 0)
-      dial.key = null;
-    const length = this.handshaker.writeInit(dial, this.#run, this.#scratch);
-    this.#knock(dial, this.#scratch, length);
-    const pause = dial.nextPause(this.#config.redialUs, this.#scratch, length);
-    this.#armDial(dial, pause + this.#env.rng.below(Math.max(1, pause >> 2)));
-  }
-
-  #knock(dial: Dial, bytes: Uint8Array, length: number): void {
-    if (length > 0)
-      this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, bytes, length);
-  }
-
-  #armDial(dial: Dial, wait: Micros): void {
-    this.#env.timers.arm(dial.timer, this.#env.clock.now() + dial.untilKnock(wait));
-  }
-
-  #onDialDue(dial: Dial): void {
-    const again = dial.knockAgain();
-    if (again === null || this.#stopped || (dial.link?.up === true && !dial.rekeys)) {
-      this.#sendInit(dial);
-      return;
-    }
-    this.#knock(dial, again, again.length);
-    this.#armDial(dial, 0);
-  }
-
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const fingerprint = this.handshaker.fingerprint(bytes, length);
     const answered = this.indices.answered(fingerprint);
@@ -460,7 +411,7 @@ export class LinkTable {
   #judgeInit(fingerprint: string, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const { handshaker } = this;
     const attempt = this.#header.number;
-    const reason = handshaker.readInit(bytes, length, from, this.#calls > COOKIES_PER_TURN);
+    const reason = handshaker.readInit(bytes, length, from, this.#calls.behind);
     if (reason !== DropReason.none) return reason;
     const { hello } = handshaker;
     if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
@@ -743,7 +694,7 @@ export class LinkTable {
   }
 
   #addDial(config: DialConfig): Dial {
-    const dial = new Dial(config, null, this.#env.clock.now(), (due) => this.#onDialDue(due));
+    const dial = new Dial(config, null, this.#env.clock.now(), (due) => this.#caller.onDue(due));
     this.#dials.push(dial);
     return dial;
   }
@@ -854,10 +805,10 @@ export class LinkTable {
       { address, port, node: link.node, ...key },
       channel,
       this.#env.clock.now(),
-      (next) => this.#onDialDue(next),
+      (next) => this.#caller.onDue(next),
     );
     dial.link = link;
     this.#rekeys.set(link, dial);
-    this.#sendInit(dial);
+    this.#caller.call(dial);
   }
 }

@@ -22,7 +22,7 @@ import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import type { NodeId } from '../base/ids.ts';
 import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import { SourceBudget, sourceOf } from '../base/source-budget.ts';
-import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import type { Clock, Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
 import { commonKey, idsOf, type PresharedKey } from '../crypto/preshared.ts';
@@ -38,9 +38,7 @@ import {
 } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
-  COOKIE_BYTES,
   COOKIE_DATAGRAM_BYTES,
-  COOKIE_NONCE_BYTES,
   COOKIE_SEALED_AT,
   decodeInitPayload,
   decodeResponsePayload,
@@ -70,6 +68,7 @@ import {
   WIRE_VERSIONS,
   type VersionRange,
 } from '../wire/versions.ts';
+import { COOKIE_LIFETIME, CookieSecrets } from './cookie-secrets.ts';
 import {
   HANDSHAKES_BURST,
   HANDSHAKES_PER_SECOND,
@@ -93,7 +92,6 @@ assert(
 const PROLOGUE = utf8Encode('spines link 2');
 const LABEL_MAC = utf8Encode('spines mac'),
   LABEL_COOKIE = utf8Encode('spines cookie');
-const COOKIE_LIFETIME: Micros = 120 * SECOND;
 /**
  * Below this many handshakes in the budget, whoever calls must show that its address is its own.
  */
@@ -139,7 +137,6 @@ const ROUND_ATTEMPTS = 12;
  * between them has sent more before it comes.
  */
 const MACS_KEPT = 16;
-const NONCES_DRAWN = 128;
 const NO_MAC = new Uint8Array(MAC_BYTES);
 
 /** What a call keeps from its INIT to the answer. */
@@ -224,12 +221,8 @@ export class SealedHandshaker implements Handshaker {
   /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
   readonly #scratch = new Uint8Array(WIDE_INIT_BYTES);
   readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
+  readonly #cookieSecrets: CookieSecrets;
   readonly #keyNonce = new Uint8Array(KEY_NONCE_BYTES);
-  #cookieSecret: Uint8Array;
-  #cookieSecretBefore: Uint8Array;
-  #cookieSecretAt: Micros;
-  readonly #nonces = new Uint8Array(NONCES_DRAWN * COOKIE_NONCE_BYTES);
-  #noncesAt = NONCES_DRAWN * COOKIE_NONCE_BYTES;
   #responder: NoiseResponder | null = null;
   #responderIdentity: Identity | null = null;
   #responderKey: PresharedKey | null = null;
@@ -246,9 +239,7 @@ export class SealedHandshaker implements Handshaker {
     this.versions = versions;
     this.#clock = clock;
     this.#sink = sink;
-    this.#cookieSecret = this.#draw(32);
-    this.#cookieSecretBefore = this.#cookieSecret;
-    this.#cookieSecretAt = clock.now();
+    this.#cookieSecrets = new CookieSecrets(membership, clock);
     membership.random.fill(this.#keyNonce);
   }
 
@@ -596,29 +587,19 @@ export class SealedHandshaker implements Handshaker {
     const out = this.#scratch;
     out.set(bytes.subarray(0, DATAGRAM_HEADER_BYTES), 0);
     out[0] = DATAGRAM_COOKIE;
-    const nonce = this.#nonce();
+    const nonce = this.#cookieSecrets.nonce();
     out.set(nonce, DATAGRAM_HEADER_BYTES);
     const mac = bytes.subarray(end, end + MAC_BYTES);
-    this.#rotateCookies();
     out.set(
       this.#membership.primitives.encrypt(
         this.#cookieKey(identity.exchange.publicKey, nonce),
         0,
         mac,
-        this.#cookieOf(to, this.#cookieSecret),
+        this.#cookieSecrets.of(to),
       ),
       COOKIE_SEALED_AT,
     );
     this.#sink.send(to, out, COOKIE_DATAGRAM_BYTES);
-  }
-
-  /** Many are drawn at once: one by one they take a third of what a cookie does. */
-  #nonce(): Uint8Array {
-    if (this.#noncesAt === this.#nonces.length) {
-      this.#membership.random.fill(this.#nonces);
-      this.#noncesAt = 0;
-    }
-    return this.#nonces.subarray(this.#noncesAt, (this.#noncesAt += COOKIE_NONCE_BYTES));
   }
 
   #onCookie(bytes: Uint8Array, length: number, call: Call): DropReason {
@@ -648,30 +629,14 @@ export class SealedHandshaker implements Handshaker {
     const at = end + MAC_BYTES;
     const shown = bytes.subarray(at, at + MAC_BYTES);
     if (equalBytes(shown, NO_MAC)) return false;
-    this.#rotateCookies();
     const covered = bytes.subarray(0, at);
-    return [this.#cookieSecret, this.#cookieSecretBefore].some((secret) =>
-      equalMacs(shown, this.#hmac(this.#cookieOf(from, secret), covered)),
+    return this.#cookieSecrets.some(from, (cookie) =>
+      equalMacs(shown, this.#hmac(cookie, covered)),
     );
-  }
-
-  #cookieOf(from: Endpoint, secret: Uint8Array): Uint8Array {
-    return this.#membership.primitives
-      .hmacSha256(secret, utf8Encode(from.key))
-      .subarray(0, COOKIE_BYTES);
   }
 
   #cookieKey(responder: Uint8Array, nonce: Uint8Array): Uint8Array {
     return this.#membership.primitives.sha256(LABEL_COOKIE, responder, nonce);
-  }
-
-  #rotateCookies(): void {
-    const now = this.#clock.now();
-    if (now - this.#cookieSecretAt < COOKIE_LIFETIME) return;
-    this.#cookieSecretBefore =
-      now - this.#cookieSecretAt < 2 * COOKIE_LIFETIME ? this.#cookieSecret : this.#draw(32);
-    this.#cookieSecret = this.#draw(32);
-    this.#cookieSecretAt = now;
   }
 
   /* -------------------------------------------------------------- shared */
