@@ -343,3 +343,100 @@ describe('certificates', () => {
     expect(told(s.a, s.logA).code).toBe('peerExpired');
   });
 });
+
+describe('two faults at once: a true one is said, and once it is mended the other', () => {
+  interface Pair extends Scene {
+    closed: boolean;
+  }
+  const issue = (s: Pair, host: SimHost, endS: number): void => {
+    host.identity = s.network.world.authority!.issue(host.id, host.name, {
+      notBeforeS: NOW_S - 1_000,
+      notAfterS: NOW_S + endS,
+    });
+    if (host === s.b) callWith(s, host);
+  };
+  const callWith = (s: Pair, { identity }: SimHost): void => {
+    s.a.dials[0] = { ...s.a.dials[0]!, key: identity!.exchange.publicKey };
+  };
+  /** Codes of what `a` says in `links` and `status` after 20 s. */
+  const said = (s: Pair): string[] => {
+    if (!s.closed) s.b.start();
+    says(s.a, s.closed ? 'portClosed' : 'nothing');
+    s.a.start();
+    s.network.run(20 * SECOND);
+    const { clocks } = asked(s.a, 'status') as StatusReply;
+    const codes = rows(s.a).map(({ state, why }) => why?.code ?? state);
+    for (const host of [s.a, s.b]) if (host.running) host.crash();
+    return [...codes, ...(clocks!.differ.length > 0 ? ['clock'] : [])];
+  };
+  const ahead = (s: Pair, us: number): void => {
+    s.b.wallSkewUs = us;
+  };
+
+  const wrongKey = (s: Pair): void => callWith(s, s.a);
+  const rightKey = (s: Pair): void => callWith(s, s.b);
+  const ownExpired = (s: Pair): void => issue(s, s.a, -1);
+  const ownRenewed = (s: Pair): void => issue(s, s.a, 9_000);
+  const peerExpired = (s: Pair): void => issue(s, s.b, -1);
+  const peerRenewed = (s: Pair): void => issue(s, s.b, 9_000);
+  const closed = (s: Pair): void => void (s.closed = true);
+  const opened = (s: Pair): void => void (s.closed = false);
+  const clockWrong = (s: Pair): void => ahead(s, 600 * SECOND);
+  const clockRight = (s: Pair): void => ahead(s, 0);
+
+  type Change = (s: Pair) => void;
+  test.each<[string, Change[], string[][], Change[]]>([
+    [
+      'wrong key, wrong clock',
+      [wrongKey, clockWrong],
+      [['wrongKey'], ['up', 'clock']],
+      [rightKey, clockRight],
+    ],
+    [
+      'wrong key, closed port',
+      [wrongKey, closed],
+      [['portClosed'], ['wrongKey']],
+      [opened, rightKey],
+    ],
+    [
+      'expired there, closed port',
+      [peerExpired, closed],
+      [['portClosed'], ['peerExpired']],
+      [opened, peerRenewed],
+    ],
+    [
+      'expired here, closed port',
+      [ownExpired, closed],
+      [['ownExpired'], ['portClosed']],
+      [ownRenewed, opened],
+    ],
+    [
+      'expired here and there',
+      [ownExpired, peerExpired],
+      [['ownExpired'], ['peerExpired']],
+      [ownRenewed, peerRenewed],
+    ],
+    [
+      'expired there, wrong clock',
+      [peerExpired, clockWrong],
+      [['peerExpired'], ['up', 'clock']],
+      [peerRenewed, clockRight],
+    ],
+    [
+      'expired here, wrong key',
+      [ownExpired, wrongKey],
+      [['ownExpired'], ['wrongKey']],
+      [ownRenewed, rightKey],
+    ],
+  ])('%s', (_what, spoil, expected, mend) => {
+    const s: Pair = { ...scene(), closed: false };
+    for (const change of spoil) change(s);
+    const found: string[][] = [];
+    for (const change of mend) {
+      found.push(said(s));
+      change(s);
+    }
+    found.push(said(s));
+    expect(found).toEqual([...expected, ['up']]);
+  });
+});
