@@ -103,15 +103,9 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
   refuseExisting([authorityDir, ...names.map((name) => join(dir, name))]);
 
   const authority = authorityFiles(authorityDir);
-  // The passphrase is for the authority's key: daemons start without anybody there to type one.
-  const { opened } = await found({
-    ...flags,
-    dir: authorityDir,
-    name: network,
-    days: AUTHORITY_DAYS,
-  });
   const made = names.map((name, i) => makeIdentity(name, FIRST_ID + i));
-  const fill = ({ request, keyText }: (typeof made)[number], i: number): void => {
+  type Opened = Awaited<ReturnType<typeof found>>['opened'];
+  const fill = ({ request, keyText }: (typeof made)[number], i: number, opened: Opened): void => {
     const files = folders[i]!;
     const neighbours = neighboursOf(i, count, full).map((j) => ({
       address: addresses[j]!,
@@ -152,7 +146,14 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
     ]);
   };
   try {
-    made.forEach(fill);
+    // The passphrase is for the authority's key: daemons start without anybody there to type one.
+    const { opened } = await found({
+      ...flags,
+      dir: authorityDir,
+      name: network,
+      days: AUTHORITY_DAYS,
+    });
+    made.forEach((one, i) => fill(one, i, opened));
   } catch (error) {
     // None of these was there before; half a network would be in the way of the next try.
     for (const folder of [authorityDir, ...names.map((name) => join(dir, name))])

@@ -1,5 +1,6 @@
 /** `spines init`: the folder of a network, and that nothing in it depends on where it is. */
 
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdtempSync,
@@ -12,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { hex } from '../../../../src/core/base/bytes.ts';
 import { formatNodeId } from '../../../../src/core/base/ids.ts';
@@ -226,4 +227,33 @@ describe('spines init', () => {
     }
     expect(existsSync(at('x'))).toBe(false);
   });
+
+  // A disk of its own, which needs root.
+  const small = mkdtempSync(join(tmpdir(), 'spines-init-disk-'));
+  const mounted =
+    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small]).status === 0;
+  afterAll(() => {
+    if (mounted) spawnSync('umount', ['-l', small]);
+    rmSync(small, { recursive: true, force: true });
+  });
+  it.runIf(mounted)(
+    'leaves nothing on a full disk that would be in the way afterwards',
+    async () => {
+      const photos = join(small, 'photos');
+      for (const left of [0, 4, 12, 24, 40]) {
+        const full = spawnSync('sh', [
+          '-c',
+          `head -c ${(64 - left) * 1_024} /dev/zero > ${photos}`,
+        ]);
+        expect(full.error).toBeUndefined();
+        expect(await spines('init', 'lab', '-n', '3', '--dir', join(small, 'lab')), `${left}`).toBe(
+          2,
+        );
+        expect(out.stderr).toMatch(/the disk is full; make room there .* and do it again\n$/);
+        rmSync(photos);
+      }
+      spawnSync('mount', ['-o', 'remount,size=4m', small]);
+      expect(await spines('init', 'lab', '-n', '3', '--dir', join(small, 'lab'))).toBe(0);
+    },
+  );
 });
