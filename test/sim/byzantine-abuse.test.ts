@@ -142,6 +142,7 @@ class Insider {
     this.#scratch.set(payload, OVERLAY_HEADER_BYTES);
     this.#packet.compose(
       this.#scratch,
+      0,
       OVERLAY_HEADER_BYTES + payload.length,
       kind,
       { ...MODES, service },
@@ -569,7 +570,7 @@ function probedPacket(
   const sealedEnd = sealedStart + sealedBytes;
   b.set(draw(rng, sealedBytes), sealedStart);
   const packet = new Packet();
-  packet.compose(b, sealedEnd, KIND_PROBED, MODES, host.id, 0, flow.destination, 0);
+  packet.compose(b, 0, sealedEnd, KIND_PROBED, MODES, host.id, 0, flow.destination, 0);
   const { forward } = keys.of(flow, route[0]!, insider.epochSecret, peer)!;
   const tail = onions.buildTail(
     onions.digestOf(packet, sealedEnd),

@@ -562,6 +562,7 @@ describe('who does not want it end to end', () => {
         packet = new Packet();
       packet.compose(
         bytes,
+        0,
         bytes.length,
         kind,
         { service: 0, dissemination: 0, ttl: 9, priority: 1 },

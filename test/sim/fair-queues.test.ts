@@ -61,6 +61,7 @@ function linkState(source: (l: AdversaryLab, n: number) => NodeId): Flood {
       packet = new Packet();
     packet.compose(
       b,
+      0,
       b.length,
       KIND_DATAGRAM,
       {
@@ -109,6 +110,7 @@ function probed(destination: (l: AdversaryLab) => NodeId): Flood {
     b.set(draw(rng, end - at), at);
     packet.compose(
       b,
+      0,
       end,
       KIND_PROBED,
       {

@@ -76,6 +76,7 @@ function flooded(
     };
     packet.compose(
       b,
+      0,
       length,
       KIND_STREAM,
       modes,

@@ -204,6 +204,7 @@ describe('made-up notices', () => {
       );
       packet.compose(
         bytes,
+        0,
         bytes.length,
         KIND_NOTICE,
         { service: SERVICE_RELIABLE, dissemination: 0, ttl: 9, priority: 1 },

@@ -75,6 +75,7 @@ function pour(
       b.set(body, OVERLAY_HEADER_BYTES);
       packet.compose(
         b,
+        0,
         b.length,
         kind,
         { service, dissemination: DISSEMINATION_LINK_STATE, ttl: TTL_DEFAULT, priority: 1 },
@@ -188,6 +189,7 @@ test('no neighbour and no program keeps all the packets that may be kept', () =>
     program = {};
   packet.compose(
     new Uint8Array(32),
+    0,
     32,
     KIND_DATAGRAM,
     { service: 0, dissemination: 0, ttl: 9, priority: 1 },

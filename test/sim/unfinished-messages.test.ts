@@ -92,7 +92,7 @@ function flood(lab: AdversaryLab, service: number, names: Names, perSecond: numb
         ttl: TTL_DEFAULT,
         priority: 1,
       };
-      packet.compose(b, b.length, kind, modes, names?.(n) ?? insider.id, 9, to, PORT);
+      packet.compose(b, 0, b.length, kind, modes, names?.(n) ?? insider.id, 9, to, PORT);
       if (names === null) insider.node.dissemination.originate(packet);
       else insider.node.router.nextHop(to)!.offer(packet);
     }

@@ -42,6 +42,7 @@ export function forge(insider: SimHost, claim: Claim, kind: number, payload: Uin
   };
   packet.compose(
     bytes,
+    0,
     bytes.length,
     kind,
     modes,

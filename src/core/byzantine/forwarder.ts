@@ -451,6 +451,7 @@ export class Forwarder {
     };
     this.#packet.compose(
       b,
+      0,
       at + onion.length,
       KIND_PROBED,
       modes,

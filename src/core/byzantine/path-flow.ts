@@ -335,6 +335,7 @@ export class PathFlow {
     const packet = this.#packet;
     packet.compose(
       b,
+      0,
       sealedEnd + tailBytes(plan.tail.length),
       KIND_PROBED,
       this.#modes,

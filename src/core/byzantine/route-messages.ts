@@ -65,6 +65,7 @@ export class RouteMessages {
       b.set(part, at + ROUTE_PART_HEAD_BYTES);
       this.#packet.compose(
         b,
+        0,
         at + ROUTE_PART_HEAD_BYTES + part.length,
         KIND_ROUTE,
         MODES,

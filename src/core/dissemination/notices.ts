@@ -120,6 +120,7 @@ export class Notices {
     encodeNotice(notice, this.#bytes, OVERLAY_HEADER_BYTES);
     this.#packet.compose(
       this.#bytes,
+      0,
       this.#bytes.length,
       KIND_NOTICE,
       MODES,

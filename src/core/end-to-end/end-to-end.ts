@@ -173,13 +173,20 @@ export class EndToEnd implements Protection {
   originate(packet: Packet): DropReason {
     const peer = this.#peers.get(packet.destination);
     const of = peer?.epochs[0];
-    if (peer === undefined || of === undefined || this.#out.has(packet.destination))
+    if (
+      peer === undefined ||
+      of === undefined ||
+      (this.#out.size > 0 && this.#out.has(packet.destination))
+    )
       return this.#waitForKey(packet);
     const reason = this.#seal(packet, peer, of);
     return reason === DropReason.none ? this.#env.send(packet) : reason;
   }
 
-  /** Makes `packet` the sealed one, in a buffer that the next call uses again. */
+  /**
+   * Makes `packet` the sealed one: where it is if it may, else in a buffer that the next call uses
+   * again.
+   */
   #seal(packet: Packet, peer: Peer, of: PeerEpoch): DropReason {
     const { length, service, ttl } = packet;
     const end = length + SEAL_BYTES;
@@ -189,9 +196,13 @@ export class EndToEnd implements Protection {
     if (keys === null) return DropReason.endToEndNoKey;
     const counter = this.#peers.nextCounter(peer, service);
     if (counter >= SEAL_COUNTER_MAX) return DropReason.endToEndNoKey;
-    const b = this.#sealing;
-    copyBytes(packet.bytes, packet.payloadStart, packet.end, b, SEALED_FROM);
-    packet.bytes = b;
+    let b = packet.bytes;
+    if (!packet.roomy) {
+      b = this.#sealing;
+      copyBytes(packet.bytes, packet.payloadStart, packet.end, b, SEALED_FROM);
+      packet.bytes = b;
+    }
+    packet.roomy = false;
     packet.start = 0;
     packet.end = end;
     packet.keepable = false;
@@ -299,7 +310,11 @@ export class EndToEnd implements Protection {
     const window = this.#peers.window(peer, service);
     if (!window.isNew(counter))
       return counter < window.floor ? DropReason.endToEndTooOld : DropReason.endToEndReplayed;
-    if (!of.pairs.has(own) && !this.#exchanges.take(this.#env.clock.now()))
+    if (
+      of.latest?.own !== own &&
+      !of.pairs.has(own) &&
+      !this.#exchanges.take(this.#env.clock.now())
+    )
       return DropReason.endToEndOverBudget;
     const keys = this.#keysOf(peer, of, own);
     const b = this.#opening;

@@ -247,6 +247,7 @@ export class EchoService {
     this.#modes.service = service;
     packet.compose(
       this.#scratch,
+      0,
       OVERLAY_HEADER_BYTES + payloadBytes,
       KIND_ECHO,
       this.#modes,

@@ -52,7 +52,7 @@ import {
   pieceShare,
   type PieceHead,
 } from '../wire/piece.ts';
-import { SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
+import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
 import {
   decodeSequencedHead,
   encodeSequencedHead,
@@ -60,7 +60,12 @@ import {
   SEQUENCED_HEAD_BYTES,
   type SequencedHead,
 } from '../wire/sequenced.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX } from '../wire/sizes.ts';
+import {
+  OVERLAY_HEADER_BYTES,
+  PACKET_BYTES_MAX,
+  PAYLOAD_BYTES_MAX,
+  SEAL_ROOM_BYTES,
+} from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
@@ -572,7 +577,7 @@ export class Sessions {
     const share = pieceShare(piece);
     for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
       const from = start + piece.index * share;
-      encodePieceHead(piece, this.#scratch, OVERLAY_HEADER_BYTES);
+      encodePieceHead(piece, this.#scratch, SEALED_FROM);
       const reason = this.#sendPacket(
         session,
         KIND_PIECE,
@@ -662,13 +667,16 @@ export class Sessions {
     headBytes: number,
   ): DropReason {
     const packet = this.#packet;
-    const payloadAt = OVERLAY_HEADER_BYTES + headBytes;
+    const at =
+      session.secret && session.dissemination === DISSEMINATION_LINK_STATE ? SEAL_ROOM_BYTES : 0;
+    const payloadAt = at + OVERLAY_HEADER_BYTES + headBytes;
     this.#scratch.set(
       start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
       payloadAt,
     );
     packet.compose(
       this.#scratch,
+      at,
       payloadAt + end - start,
       kind,
       session,

@@ -35,7 +35,7 @@ import {
   Segment,
   synStream,
 } from '../wire/segment.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
@@ -608,11 +608,14 @@ export class Streams {
     dataBytes: number,
     fill: ((out: Uint8Array, at: number) => void) | null,
   ): DropReason {
-    const packet = this.#packet;
-    const at = head.encode(this.#scratch, OVERLAY_HEADER_BYTES);
+    const packet = this.#packet,
+      secret = options.secrecy === 'end-to-end';
+    const start = secret ? SEAL_ROOM_BYTES : 0;
+    const at = head.encode(this.#scratch, start + OVERLAY_HEADER_BYTES);
     if (fill !== null) fill(this.#scratch, at);
     packet.compose(
       this.#scratch,
+      start,
       at + dataBytes,
       KIND_STREAM,
       options,
@@ -622,7 +625,7 @@ export class Streams {
       port,
     );
     packet.user = user;
-    packet.secret = options.secrecy === 'end-to-end';
+    packet.secret = secret;
     const reason = this.#env.dissemination.originate(packet);
     // What a full queue refuses its stream still has.
     if (reason !== DropReason.none && reason !== DropReason.linkQueueFull)

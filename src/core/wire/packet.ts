@@ -10,7 +10,7 @@
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from './sizes.ts';
+import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from './sizes.ts';
 
 export const KIND_DATAGRAM = 1;
 export const KIND_FRAGMENT = 2;
@@ -102,6 +102,11 @@ export class Packet {
   authenticated = false;
   /** It is sealed from its source to its destination. */
   sealed = false;
+  /**
+   * Its bytes are its maker's, who writes them anew for the next packet, with room in front for the
+   * head of a seal: it may be sealed where it is.
+   */
+  roomy = false;
   /** Of one that is sent: it leaves sealed or not at all. Set by sessions. */
   secret = false;
   /**
@@ -156,6 +161,7 @@ export class Packet {
     this.start = start;
     this.end = end;
     this.keepable = keepable;
+    this.roomy = false;
     this.authenticated = false;
     this.kind = kind;
     this.ttl = bytes[start + TTL]!;
@@ -174,11 +180,13 @@ export class Packet {
   }
 
   /**
-   * Makes this the packet in `bytes[0..end)`, whose payload is there already and which the caller
-   * will use again: sets every field and writes the header.
+   * Makes this the packet in `bytes[start..end)`, whose payload is there already and which the
+   * caller will use again: sets every field and writes the header. One that begins at
+   * SEAL_ROOM_BYTES may be sealed there.
    */
   compose(
     bytes: Uint8Array,
+    start: number,
     end: number,
     kind: number,
     modes: PacketModes,
@@ -188,9 +196,10 @@ export class Packet {
     destinationPort: Port,
   ): void {
     this.bytes = bytes;
-    this.start = 0;
+    this.start = start;
     this.end = end;
     this.keepable = false;
+    this.roomy = start === SEAL_ROOM_BYTES;
     this.authenticated = false;
     this.ecn = false;
     this.nameFlow(kind, modes, source, sourcePort, destination, destinationPort, null);

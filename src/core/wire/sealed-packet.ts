@@ -5,14 +5,22 @@
  * Names the keys of both ends and counts; a tag follows the payload. Routers read none of it.
  */
 
+import { assert } from '../base/assert.ts';
 import { getU48, putU48 } from '../base/bytes.ts';
 import { EPOCH_BYTES, epochAt, putEpoch } from './record.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_BYTES } from './sizes.ts';
+import {
+  OVERLAY_HEADER_BYTES,
+  PACKET_BYTES_MAX,
+  PAYLOAD_BYTES_MAX,
+  SEAL_ROOM_BYTES,
+  TAG_BYTES,
+} from './sizes.ts';
 
 const SOURCE_EPOCH = 0,
   DESTINATION_EPOCH = EPOCH_BYTES,
   COUNTER = 2 * EPOCH_BYTES;
 export const SEAL_HEAD_BYTES = COUNTER + 6;
+assert(SEAL_HEAD_BYTES === SEAL_ROOM_BYTES, 'the head of a seal fits the room that is left for it');
 export const SEAL_HEAD_LAYOUT = {
   'source epoch': [SOURCE_EPOCH, EPOCH_BYTES],
   'destination epoch': [DESTINATION_EPOCH, EPOCH_BYTES],

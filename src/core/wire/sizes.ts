@@ -33,6 +33,11 @@ export const PACKET_BYTES_MAX = 1416;
 /** Largest frame body. */
 export const FRAME_BODY_BYTES_MAX =
   DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES - TAG_BYTES - FRAME_HEAD_BYTES;
+/**
+ * Head of a seal from end to end, between the overlay header and the payload: epochs and counter.
+ * See WIRE.md section 15.
+ */
+export const SEAL_ROOM_BYTES = 12;
 /** Largest session payload of one overlay packet. */
 export const PAYLOAD_BYTES_MAX = PACKET_BYTES_MAX - OVERLAY_HEADER_BYTES;
 

@@ -105,17 +105,24 @@ const NONCE = 0,
 const smallView = new DataView(small.buffer);
 let smallAt = 0;
 
-/** Where the memory begins that was used last: nearly always that of the time before. */
-let lastBuffer: ArrayBufferLike | null = null,
-  lastAt = 0;
+/**
+ * Where memory begins that was used lately: a daemon seals in two or three buffers and opens in
+ * one, by turns.
+ */
+const BUFFERS_KEPT = 8;
+const buffers: ArrayBufferLike[] = [],
+  buffersAt: number[] = [];
+let nextBuffer = 0;
 
 function addressOf(koffi: Koffi, bytes: Uint8Array): number {
   const { buffer } = bytes;
-  if (buffer !== lastBuffer) {
-    lastAt = Number(koffi.address(new Uint8Array(buffer)));
-    lastBuffer = buffer;
-  }
-  return lastAt + bytes.byteOffset;
+  for (let i = 0; i < buffers.length; i += 1)
+    if (buffers[i] === buffer) return buffersAt[i]! + bytes.byteOffset;
+  const at = Number(koffi.address(new Uint8Array(buffer)));
+  buffers[nextBuffer] = buffer;
+  buffersAt[nextBuffer] = at;
+  nextBuffer = (nextBuffer + 1) % BUFFERS_KEPT;
+  return at + bytes.byteOffset;
 }
 
 /** Noise 12.3 has the same for ChaCha20: four zero bytes and the number as u64, little endian. */

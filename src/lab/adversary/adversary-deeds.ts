@@ -480,6 +480,7 @@ export const DEEDS: Readonly<Record<string, Make>> = {
       putU32(bytes, sealed + sealedBytes, destination);
       packet.compose(
         bytes,
+        0,
         end,
         KIND_PROBED,
         {
@@ -525,6 +526,7 @@ export const DEEDS: Readonly<Record<string, Make>> = {
         ];
         packet.compose(
           bytes,
+          0,
           bytes.length,
           KIND_DATAGRAM,
           modes,
@@ -583,6 +585,7 @@ export const DEEDS: Readonly<Record<string, Make>> = {
         putU32(bytes, at + FORGED_BYTES, destination);
         packet.compose(
           bytes,
+          0,
           at + FORGED_BYTES + TAIL_LAST_BYTES,
           KIND_PROBED,
           modes,

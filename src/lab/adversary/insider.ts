@@ -146,7 +146,7 @@ export class Adversary implements Laboratory {
       ttl: TTL_DEFAULT,
       priority: PRIORITY_DEFAULT,
     };
-    this.#packet.compose(b, at + onion.length, KIND_PROBED, modes, this.id, 0, to, 0);
+    this.#packet.compose(b, 0, at + onion.length, KIND_PROBED, modes, this.id, 0, to, 0);
     this.sendPacket(to, this.#packet);
   }
 

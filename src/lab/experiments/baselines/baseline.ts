@@ -75,6 +75,7 @@ export class Envelopes {
     b.set(inner.bytes.subarray(inner.payloadStart, inner.end), head);
     this.#packet.compose(
       b,
+      0,
       end,
       KIND_PROBED,
       inner,
@@ -107,6 +108,7 @@ export class Envelopes {
     b.set(packet.bytes.subarray(payloadStart, packet.end), OVERLAY_HEADER_BYTES);
     this.#inner.compose(
       b,
+      0,
       end,
       kind,
       packet,

@@ -356,6 +356,7 @@ export class OnDemandBaseline implements Baseline {
     putU32(b, OVERLAY_HEADER_BYTES + 9, request);
     this.#packet.compose(
       b,
+      0,
       OVERLAY_HEADER_BYTES + MESSAGE_BYTES,
       KIND_ROUTE,
       MODES,

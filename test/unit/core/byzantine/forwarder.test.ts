@@ -151,6 +151,7 @@ class Probe {
     const sealedEnd = sealedStart + 32 + TAG_BYTES;
     this.#packet.compose(
       b,
+      0,
       sealedEnd + tailBytes(2),
       KIND_PROBED,
       MODES,

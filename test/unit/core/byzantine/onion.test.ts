@@ -127,7 +127,7 @@ class Flow {
     );
     const sealedEnd = sealedStart + inner.length + TAG_BYTES;
     const packet = new Packet();
-    packet.compose(b, sealedEnd, KIND, MODES, SOURCE, 0, this.last.id, 0);
+    packet.compose(b, 0, sealedEnd, KIND, MODES, SOURCE, 0, this.last.id, 0);
     const h = this.onions.digestOf(packet, sealedEnd);
     const tail = this.onions.buildTail(h, this.list, counter);
     b.set(tail, sealedEnd);

@@ -51,6 +51,7 @@ function made({
   const packet = new Packet();
   packet.compose(
     new Uint8Array(bytes),
+    0,
     bytes,
     kind,
     { service: 1, dissemination: 0, ttl: 9, priority },

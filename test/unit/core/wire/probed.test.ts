@@ -89,6 +89,7 @@ function make(
     destination = route.at(-1)!;
   packet.compose(
     b,
+    0,
     sealedStart + sealed.length + tail.length,
     KIND,
     MODES,
