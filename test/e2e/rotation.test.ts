@@ -31,6 +31,17 @@ const CRASH_MS = 1_000;
  */
 const BACK_MS = 15_000;
 
+/** Longer than that no daemon holds a packet: without a way it waits for three seconds, twice. */
+const HELD_MS = 10_000;
+
+/** A daemon that was killed: when, when it answered again, and how many packets it held. */
+interface Killed {
+  readonly index: number;
+  readonly at: number;
+  readonly backAt: number;
+  readonly held: number;
+}
+
 let network = new RealNetwork();
 afterEach(async () => {
   await network.close();
@@ -176,16 +187,19 @@ test.runIf(LONG)(
       pour(toRestarted, restarted, 5, '10.0.0.5', due(DATAGRAMS_TO_RESTARTED));
     }, TICK_MS);
 
-    const killed: { readonly index: number; readonly at: number; readonly backAt: number }[] = [];
+    const killed: Killed[] = [];
     const kill = async (index: number): Promise<void> => {
       const daemon: RealDaemon = network.daemons[index]!;
+      const { bounds, drops } = (await clients[index]!.request('status')) as unknown as StatusReply;
+      const held = bounds['packetsKept']![0];
+      console.log(`n${index} holds ${held} packets and is killed; drops ${JSON.stringify(drops)}`);
       const at = performance.now();
       await daemon.end('SIGKILL');
       await sleep(1_000);
       daemon.start();
       // The programs come back by themselves.
       await (await daemon.connect()).close();
-      killed.push({ index, at, backAt: performance.now() });
+      killed.push({ index, at, backAt: performance.now(), held });
     };
     for (const [i, index] of [4, 1, 4, 1].entries()) {
       await sleep(((i + 1) * SECONDS * 1_000) / 5 - (performance.now() - began));
@@ -240,10 +254,16 @@ test.runIf(LONG)(
       killed.some((one) => one.index === index && left > one.at - CRASH_MS && left < until(one));
     const way = ({ at }: { at: number }): number => at + CRASH_MS,
       end = ({ backAt }: { backAt: number }): number => backAt + BACK_MS;
-    expect(steady.lost.filter((left) => !explained(left, 1, way))).toEqual([]);
-    expect(
-      restarted.lost.filter((left) => !explained(left, 1, way) && !explained(left, 4, end)),
-    ).toEqual([]);
+    const others = [
+      ...steady.lost.filter((left) => !explained(left, 1, way)),
+      ...restarted.lost.filter((left) => !explained(left, 1, way) && !explained(left, 4, end)),
+    ];
+    // On a busy machine it had some for longer, while its link onward was in trouble: no more than
+    // it said that it held.
+    const heldBy = (one: Killed): number[] =>
+      others.filter((left) => one.index === 1 && left > one.at - HELD_MS && left < one.at);
+    for (const one of killed) expect(heldBy(one).length).toBeLessThanOrEqual(one.held);
+    expect(others.filter((left) => !killed.some((one) => heldBy(one).includes(left)))).toEqual([]);
   },
   (SECONDS + 240) * 1_000,
 );
