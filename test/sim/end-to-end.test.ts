@@ -8,7 +8,6 @@ import { describe, expect, test } from 'vitest';
 import { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
-import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason, dropReasonName } from '../../src/core/wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE,
@@ -20,92 +19,11 @@ import {
   SERVICE_RELIABLE,
 } from '../../src/core/wire/packet.ts';
 import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../../src/core/wire/sealed-packet.ts';
-import {
-  chain,
-  hosts,
-  Inbox,
-  useNetworks,
-  type Network,
-  type NetworkOptions,
-} from '../support/network.ts';
+import { atRouter, PORT, random, Scene, SERVICES } from '../support/end-to-end-scene.ts';
+import { chain, Inbox, useNetworks } from '../support/network.ts';
 import { serve, StreamEnd } from '../support/stream-end.ts';
 
 useNetworks();
-
-const PORT = 7_000;
-const SERVICES = [
-  ['best effort', SERVICE_BEST_EFFORT],
-  ['reliable', SERVICE_RELIABLE],
-] as const;
-
-function random(bytes: number, seed = bytes): Uint8Array {
-  const out = new Uint8Array(bytes);
-  new Rng(seed + 1).fill(out);
-  return out;
-}
-
-/** What `host` does to each packet that it passes on; true: it is gone. */
-function atRouter(host: SimHost, deed: ((packet: Packet) => boolean) | null): void {
-  host.node.dissemination.misbehaviour = deed === null ? null : { onTransit: deed };
-}
-
-/** A - router - B, and C on the router too. */
-class Scene {
-  readonly network: Network;
-  readonly a: SimHost;
-  readonly router: SimHost;
-  readonly b: SimHost;
-  readonly c: SimHost;
-  readonly sender: Inbox;
-  readonly receiver: Inbox;
-  readonly elsewhere: Inbox;
-  /** Copies of all that the router passed on. */
-  readonly seen: Uint8Array[] = [];
-
-  constructor(service: number, options: NetworkOptions = {}) {
-    this.network = hosts(4, options);
-    [this.a, this.router, this.b, this.c] = this.network.hosts as [
-      SimHost,
-      SimHost,
-      SimHost,
-      SimHost,
-    ];
-    for (const host of [this.a, this.b, this.c]) this.network.connect(host, this.router);
-    this.network.settle();
-    this.sender = new Inbox(this.a, 0, { service });
-    this.receiver = new Inbox(this.b, PORT, { service });
-    this.elsewhere = new Inbox(this.c, PORT, { service });
-    this.record();
-  }
-
-  record(): void {
-    atRouter(this.router, (packet) => {
-      this.seen.push(packet.bytes.slice(packet.start, packet.end));
-      return false;
-    });
-  }
-
-  say(bytes: Uint8Array): void {
-    expect(this.sender.send(this.b, PORT, bytes)).toBe(DropReason.none);
-    this.network.run(100 * MILLISECOND);
-  }
-
-  /** The router sends these bytes on to `to`. */
-  inject(bytes: Uint8Array, to = this.b): DropReason {
-    const packet = new Packet();
-    expect(packet.decode(bytes, 0, bytes.length, true)).toBe(DropReason.none);
-    packet.via = this.a.id;
-    const reason = this.router.node.links.of(to.id)!.offer(packet);
-    this.router.endTurn();
-    this.network.run(100 * MILLISECOND);
-    return reason;
-  }
-
-  /** Everything that was dropped at B, by name. */
-  get drops(): Record<string, number> {
-    return this.b.node.drops.snapshot();
-  }
-}
 
 function holds(haystack: readonly Uint8Array[], needle: Uint8Array): boolean {
   const all = Buffer.concat(haystack);
