@@ -64,9 +64,9 @@ export interface StreamListener {
 export interface AcceptListener {
   /**
    * A stream has come; it is reset where `attach` is not called before this returns. `node`: dotted
-   * quad.
+   * quad; `authenticated`: and it is proved.
    */
-  onAccepted(stream: CoreStream, node: string, port: number): void;
+  onAccepted(stream: CoreStream, node: string, port: number, authenticated: boolean): void;
 }
 
 /** What the table needs of the connection. */
@@ -569,7 +569,7 @@ export class StreamTable {
   }
 
   onAcceptedEvent(body: Record<string, unknown>): void {
-    const { listener, socket: id, node, port } = body;
+    const { listener, socket: id, node, port, authenticated } = body;
     if (
       !isNumber(listener) ||
       !isNumber(id) ||
@@ -591,7 +591,7 @@ export class StreamTable {
     this.#streams.set(id, stream);
     stream.established();
     try {
-      target?.onAccepted(stream, node, port);
+      target?.onAccepted(stream, node, port, authenticated === true);
     } finally {
       if (!stream.attached) stream.reset();
     }

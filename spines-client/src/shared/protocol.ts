@@ -141,7 +141,7 @@ export interface WelcomeBody {
  *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners
  *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
- * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort} once established
+ * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort, authenticated} once established; `authenticated`: remoteNode is proved
  * listen      socket, port (0 = any), backlog?                       {node, port}
  *
  * The operations about the daemon itself, their arguments and answers, are in operations.ts.
@@ -166,8 +166,18 @@ export type EventBody =
   | { event: 'recvDropped'; socket: number; count: number }
   | { event: 'draining' }
   | { event: 'closing'; code: string; message: string }
-  /** A stream reached `listener`: it is `socket` from now on. `node` is a dotted quad. */
-  | { event: 'accepted'; listener: number; socket: number; node: string; port: number }
+  /**
+   * A stream reached `listener`: it is `socket` from now on. `node` is a dotted quad, and proved
+   * where `authenticated` is true.
+   */
+  | {
+      event: 'accepted';
+      listener: number;
+      socket: number;
+      node: string;
+      port: number;
+      authenticated: boolean;
+    }
   /** The stream is over, both ways; its number is free. `code` is absent after an orderly end. */
   | { event: 'streamClosed'; socket: number; code?: string; message?: string };
 

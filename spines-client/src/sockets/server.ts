@@ -253,7 +253,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
     if (this.#id === 0) {
       try {
         this.#id = core.streams.openListener({
-          onAccepted: (stream, node, port) => this.#onAccepted(stream, node, port),
+          onAccepted: (...accepted) => this.#onAccepted(...accepted),
         });
       } catch (error) {
         process.nextTick(() => {
@@ -360,7 +360,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
 
   /* ---------------------------------------------------------------- streams */
 
-  #onAccepted(stream: CoreStream, node: string, port: number): void {
+  #onAccepted(stream: CoreStream, node: string, port: number, authenticated: boolean): void {
     const client = this.#client;
     if (client === null || (this.#state !== 'listening' && this.#state !== 'away')) return;
     if (this.maxConnections !== undefined && this.#sockets.size >= this.maxConnections) {
@@ -379,7 +379,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
       keepaliveMs = this.#liveness.keepaliveMs ?? undefined;
     const socket = acceptedSocket(
       client,
-      { stream, node, port, localPort: this.#port },
+      { stream, node, port, localPort: this.#port, authenticated },
       { allowHalfOpen, link, routing, highWaterMark, keepaliveMs, silenceMs },
     );
     socket.server = this;

@@ -11,7 +11,7 @@
  *
  * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water
  * mark, are held unread. Libraries keep their state on sockets: no public name here that net.Socket
- * does not have, and none read-only that is writable there. As in net a socket keeps the process
+ * does not have but `authenticated`, and none read-only that is writable there. As in net a socket keeps the process
  * running while it connects, wants to read or has something to write.
  */
 
@@ -63,6 +63,7 @@ export interface Accepted {
   node: string;
   port: number;
   localPort: number;
+  authenticated: boolean;
 }
 
 interface SocketListener extends StreamListener {
@@ -114,6 +115,11 @@ export class SpinesSocket extends Duplex {
   server: unknown;
   /** Not connected yet, and on the way. */
   connecting = false;
+  /**
+   * Once connected: the far end's node is proved, and nobody else's bytes are taken. False: it is
+   * what it says (`secrecy: 'links'`, `security: none`, or a daemon that does not tell).
+   */
+  authenticated = false;
   /** Milliseconds of `setTimeout`, undefined without. */
   declare timeout: number | undefined;
   #client: SpinesClient;
@@ -305,6 +311,7 @@ export class SpinesSocket extends Duplex {
     this.#bytesDone = 0;
     this.#local = null;
     this.#remote = null;
+    this.authenticated = false;
   }
 
   #setConnecting(connecting: boolean): void {
@@ -398,7 +405,7 @@ export class SpinesSocket extends Duplex {
   }
 
   #established(stream: CoreStream, result: Record<string, unknown>): void {
-    const { node, port, remoteNode, remotePort } = result;
+    const { node, port, remoteNode, remotePort, authenticated } = result;
     stream.established();
     if (
       typeof node !== 'string' ||
@@ -416,14 +423,16 @@ export class SpinesSocket extends Duplex {
     this.#setConnecting(false);
     this.#local = { address: node, family: 'spines', port };
     this.#remote = { address: remoteNode, family: 'spines', port: remotePort };
+    this.authenticated = authenticated === true;
     this.#active();
     guarded(() => this.emit('connect'));
     guarded(() => this.emit('ready'));
     this.#begin();
   }
 
-  #accept({ stream, node, port, localPort }: Accepted): void {
+  #accept({ stream, node, port, localPort, authenticated }: Accepted): void {
     this.#stream = stream;
+    this.authenticated = authenticated;
     this.#local = { address: this.#client.node, family: 'spines', port: localPort };
     this.#remote = { address: node, family: 'spines', port };
     stream.attach(this.#listener);

@@ -253,6 +253,7 @@ export class ClientStreams implements StreamOwner {
       port: stream.localPort,
       remoteNode: formatNodeId(stream.node),
       remotePort: stream.port,
+      authenticated: this.#streams.isProved(stream),
     });
   }
 
@@ -340,6 +341,7 @@ export class ClientStreams implements StreamOwner {
         socket: number,
         node: formatNodeId(stream.node),
         port: stream.port,
+        authenticated: this.#streams.isProved(stream),
       }),
     );
     return this;

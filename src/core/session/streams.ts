@@ -224,6 +224,18 @@ export class Streams {
     return Math.min(this.#env.streamsMax - this.#byId.size, this.#budget.free);
   }
 
+  /**
+   * Whether the far end of a stream is proved to be the node that it says: whatever came otherwise
+   * was not taken. What stays within this node is.
+   */
+  isProved({ node, options }: Stream): boolean {
+    return (
+      node === this.#env.self ||
+      options.secrecy === 'end-to-end' ||
+      demandsProof(options.dissemination)
+    );
+  }
+
   all(): IterableIterator<Stream> {
     return this.#byId.values();
   }
