@@ -35,14 +35,7 @@ import {
   SERVICE_RELIABLE,
   TTL_DEFAULT,
 } from '../wire/packet.ts';
-import {
-  decodeNotice,
-  isTold,
-  makeNotice,
-  NOTICE_NO_ROUTE,
-  QUOTE_BYTES,
-  type Notice,
-} from '../wire/notice.ts';
+import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import {
   decodePieceHead,
@@ -70,6 +63,7 @@ import { AtMostOnce } from './at-most-once.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { groupOf } from './origin.ts';
+import { isOurs } from './quoted-notice.ts';
 import { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 import {
@@ -80,9 +74,6 @@ import {
   type Throttle,
   type ThrottlesOf,
 } from './throttles.ts';
-
-/** Messages ago that a notice may quote. */
-const QUOTED_MAX = 1_000_000;
 
 /** Who owns a datagram session. */
 export interface DatagramOwner {
@@ -698,16 +689,4 @@ export class Sessions {
     if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free port is left; close sockets that are not needed');
   }
-}
-
-/**
- * The notice quotes a packet that the session has sent lately: runs are drawn so that nobody can
- * guess them. What is sealed shows none of that: there whoever says so must be known.
- */
-function isOurs(
-  { run, nextMessage, secret }: DatagramSession,
-  { quoteHigh, quoteLow }: Notice,
-  proved: boolean,
-): boolean {
-  return secret ? proved : quoteHigh === run && (nextMessage - 1 - quoteLow) >>> 0 < QUOTED_MAX;
 }
