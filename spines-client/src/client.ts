@@ -84,7 +84,7 @@ export interface ConnectOptions extends RemoteOptions {
 }
 
 /** What follows the name of an operation: its arguments where it has any, and options. */
-export type RequestRest<Op extends string> =
+export type RequestRest<Op extends string = string> =
   Readonly<Record<string, never>> extends OperationArgs<Op>
     ? [args?: OperationArgs<Op>, options?: RequestOptions]
     : [args: OperationArgs<Op>, options?: RequestOptions];

@@ -34,15 +34,15 @@ declare namespace spines {
   export type MessagePart = esm.MessagePart;
   export type NodeRow = esm.NodeRow;
   export type NodesReply = esm.NodesReply;
-  export type OperationAnswer<Op extends string> = esm.OperationAnswer<Op>;
-  export type OperationArgs<Op extends string> = esm.OperationArgs<Op>;
+  export type OperationAnswer<Op extends string = string> = esm.OperationAnswer<Op>;
+  export type OperationArgs<Op extends string = string> = esm.OperationArgs<Op>;
   export type OperationName = esm.OperationName;
   export type Operations = esm.Operations;
   export type RemoteInfo = esm.RemoteInfo;
   export type RemoteOptions = esm.RemoteOptions;
   export type RequestDone = esm.RequestDone;
   export type RequestOptions = esm.RequestOptions;
-  export type RequestRest<Op extends string> = esm.RequestRest<Op>;
+  export type RequestRest<Op extends string = string> = esm.RequestRest<Op>;
   export type RouteRow = esm.RouteRow;
   export type RoutesReply = esm.RoutesReply;
   export type RoutingName = esm.RoutingName;

@@ -46,6 +46,7 @@ import { readOrMakeToken, tokenGrants } from './doors/token-file.ts';
 import { SendTroubles } from './net/send-troubles.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './net/udp.ts';
 import type { AuditFigures, HostFigures, LogFigures } from 'spines-client/protocol';
+import { MISBEHAVE } from '../lab/misbehaviour/misbehaviour.ts';
 
 export interface SocketDoor {
   readonly path: string;
@@ -367,6 +368,7 @@ class Daemon implements RunningDaemon {
       sink,
       log: toLog(log),
       emulation,
+      operations: [MISBEHAVE],
       listen: this.listen,
       membership,
       mark: this.#mark,

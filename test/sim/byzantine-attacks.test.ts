@@ -27,12 +27,12 @@ import {
   MISBEHAVIOURS,
   SIMULATED_MISBEHAVIOURS,
   type MisbehaviourName,
-} from 'spines-client/protocol';
+} from '../../src/lab/misbehaviour/misbehaviours.ts';
 import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import type { ByzantineRouter } from '../../src/core/byzantine/byzantine-router.ts';
-import { misbehave } from '../../src/core/operator/misbehaviour.ts';
+import { misbehave } from '../../src/lab/misbehaviour/misbehaviour.ts';
 import { SimFlow } from '../../src/lab/sim/flow.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { AdversaryLab, modeOf, type Edge } from '../support/adversary-lab.ts';

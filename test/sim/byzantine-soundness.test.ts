@@ -8,7 +8,10 @@
  * only. A failure names its seed.
  */
 
-import { MISBEHAVIOURS, SIMULATED_MISBEHAVIOURS } from 'spines-client/protocol';
+import {
+  MISBEHAVIOURS,
+  SIMULATED_MISBEHAVIOURS,
+} from '../../src/lab/misbehaviour/misbehaviours.ts';
 import { describe, expect, test } from 'vitest';
 
 import { Rng } from '../../src/core/base/rng.ts';

@@ -20,7 +20,6 @@ import type {
   StatusReply,
   TraceReply,
 } from './replies.ts';
-import type { MisbehaviourName } from './misbehaviours.ts';
 
 type Nothing = Readonly<Record<string, never>>;
 
@@ -49,8 +48,6 @@ export interface Operations {
     args: { peer: string; settings: LinkSettings };
     answer: { settings: LinkSettings };
   };
-  /** For laboratories: what a daemon does wrong from now on. */
-  misbehave: { args: { what: MisbehaviourName }; answer: { what: MisbehaviourName } };
   reload: { args: Nothing; answer: ReloadReply };
   shutdown: { args: Nothing; answer: Nothing };
 }
@@ -58,11 +55,11 @@ export interface Operations {
 export type OperationName = keyof Operations;
 
 /** What operation `Op` is asked with; of a name that is not known here, anything. */
-export type OperationArgs<Op extends string> = Op extends OperationName
+export type OperationArgs<Op extends string = string> = Op extends OperationName
   ? Operations[Op]['args']
   : Readonly<Record<string, unknown>>;
 
 /** What it answers. */
-export type OperationAnswer<Op extends string> = Op extends OperationName
+export type OperationAnswer<Op extends string = string> = Op extends OperationName
   ? Operations[Op]['answer']
   : Record<string, unknown>;

@@ -12,7 +12,6 @@
 
 import { Packr, Unpackr } from 'msgpackr';
 
-export * from './misbehaviours.ts';
 export * from './operations.ts';
 export * from './replies.ts';
 export * from './sealed-records.ts';

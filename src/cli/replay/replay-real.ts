@@ -356,7 +356,8 @@ class RealRun {
       }
       case 'misbehave': {
         const client = this.#fleet.client(event.node);
-        if (client !== null) await ask(client, 'misbehave', { what: event.what }, BUSY_MS);
+        if (client !== null)
+          await client.request('misbehave', { what: event.what }, { timeoutMs: BUSY_MS });
         return;
       }
       case 'crash':

@@ -5,7 +5,7 @@
  * Owns the interface only. Without one (always, in earnest) the router asks nobody. An adversary
  * has full power over its node: a hook may change the bytes in place, keep a copy, send what it
  * likes over the node's links, and swallow the original. What it does by name is
- * core/operator/misbehaviour.ts's, and lab/adversary/adversary.ts's for what needs a simulation.
+ * lab/misbehaviour/misbehaviour.ts's, and lab/adversary/adversary.ts's for what needs a simulation.
  */
 
 import type { NodeId } from '../base/ids.ts';

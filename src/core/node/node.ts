@@ -67,6 +67,7 @@ import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-cl
 import type { Audit } from '../operator/audit.ts';
 import { Administration } from '../operator/administration.ts';
 import type { EmulationControl } from '../operator/emulation-control.ts';
+import type { ExtraOperation } from '../operator/operation.ts';
 import { roleFor } from '../operator/operations.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
 import { VERSION } from './version.ts';
@@ -111,6 +112,8 @@ export interface NodeEnvironment {
   readonly probe?: AddressProbe | null;
   /** Of the process and its sockets, for status; absent where there is none of its own. */
   readonly host?: () => HostFigures;
+  /** What clients may ask beyond the client protocol; absent outside laboratories. */
+  readonly operations?: readonly ExtraOperation[];
   /** Takes records of what changed this daemon; absent where nobody keeps them. */
   readonly audit?: Audit;
   /** A client asked for an orderly end. */
@@ -365,7 +368,7 @@ export class SpinesNode {
     });
     this.echo = new EchoService(session);
     this.instance = run.instance.toString(16).padStart(12, '0');
-    const administration = new Administration(this, env, this.#clients);
+    const administration = new Administration(this, env, this.#clients, env.operations);
     const limits = (): NodeLimits => this.#config.limits;
     this.#places = new ClientPlaces(limits);
     this.#clientServices = {

@@ -13,15 +13,23 @@ import type { ClientPort } from '../ipc/client-port.ts';
 import type { OperationName } from 'spines-client/protocol';
 import { ClientAudit } from './audit.ts';
 import type { NodeView, OperatorEnvironment } from './node-view.ts';
-import type { Operation, Operator } from './operation.ts';
+import { change, type ExtraOperation, type Operation, type Operator } from './operation.ts';
 import { operationOf } from './operations.ts';
 import { SearchBudget } from './search-budget.ts';
 
 export class Administration {
   readonly #operator: Operator;
   readonly #audit: ClientAudit;
+  readonly #extras: ReadonlyMap<string, Operation<OperationName>>;
 
-  constructor(node: NodeView, env: OperatorEnvironment, clients: ReadonlySet<ClientPort>) {
+  /** `extras`: what this daemon can do beyond the client protocol. */
+  constructor(
+    node: NodeView,
+    env: OperatorEnvironment,
+    clients: ReadonlySet<ClientPort>,
+    extras: readonly ExtraOperation[] = [],
+  ) {
+    this.#extras = new Map(extras.map((extra) => [extra.name, operationOfExtra(extra)]));
     this.#operator = {
       node,
       env,
@@ -34,7 +42,7 @@ export class Administration {
 
   /** A client was refused `op` before it came here. */
   refused(op: string, asker: ConnectedClient, code: string): void {
-    if (operationOf(op)?.changes === true) this.#audit.record(op, asker.asker, code, {});
+    if (this.#operationOf(op)?.changes === true) this.#audit.record(op, asker.asker, code, {});
   }
 
   /**
@@ -47,12 +55,16 @@ export class Administration {
     reply: Reply,
     asker: ConnectedClient | null = null,
   ): boolean {
-    const operation = operationOf(op);
+    const operation = this.#operationOf(op);
     if (operation === undefined) return false;
     if (asker === null || !operation.changes)
       operation.run(this.#operator, args, replyOf(reply), asker);
     else this.#change(op, operation, args, replyOf(reply), asker);
     return true;
+  }
+
+  #operationOf(op: string): Operation<OperationName> | undefined {
+    return operationOf(op) ?? this.#extras.get(op);
   }
 
   /** Does and records it. */
@@ -81,4 +93,11 @@ export class Administration {
 /** A client is answered with a map of anything: replies have no index of their own. */
 function replyOf(reply: Reply): (result: object) => void {
   return (result) => reply(result instanceof SpinesError ? result : { ...result });
+}
+
+/** Replies of a client take any map, whatever operation they answer. */
+function operationOfExtra({ run }: ExtraOperation): Operation<OperationName> {
+  return change((operator, args, reply) =>
+    run(operator, args, reply as (result: object | SpinesError) => void),
+  );
 }

@@ -7,27 +7,10 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
-import { text, type Arguments } from '../ipc/arguments.ts';
-import type { LinkSettings, MisbehaviourName, OperationAnswer } from 'spines-client/protocol';
-import { misbehave } from './misbehaviour.ts';
+import type { Arguments } from '../ipc/arguments.ts';
+import type { LinkSettings, OperationAnswer } from 'spines-client/protocol';
 import { targetOf } from './nodes-report.ts';
-import { byzantineOf, type Answering, type Operator } from './operation.ts';
-
-/** Makes the daemon misbehave; throws SpinesError EPERM unless its config allows that. */
-export function misbehaveAs(operator: Operator, args: Arguments): OperationAnswer<'misbehave'> {
-  if (!operator.node.config.allowMisbehaviour) {
-    throw new SpinesError(
-      'EPERM',
-      'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set ' +
-        'laboratory.misbehaviour in its config',
-    );
-  }
-  const what = text(args, 'what') as MisbehaviourName;
-  byzantineOf(operator);
-  misbehave(operator.node, what, operator.env);
-  operator.env.log.warn({ what }, 'misbehaviour changed');
-  return { what };
-}
+import type { Answering, Operator } from './operation.ts';
 
 /** Changes the emulated link to a neighbour; answers with all its settings. */
 export function linkSet(operator: Operator, args: Arguments): OperationAnswer<'linkSet'> {

@@ -51,6 +51,16 @@ export interface Operation<Op extends OperationName> {
   recorded?(answer: OperationAnswer<Op>): Readonly<Record<string, unknown>>;
 }
 
+/**
+ * An operation that the client protocol does not have: a laboratory gives it to its daemons. It is
+ * for those who may do all, and recorded.
+ */
+export interface ExtraOperation {
+  readonly name: string;
+  /** As Operation.run; answers with any map. */
+  run(operator: Operator, args: Arguments, reply: (result: object | SpinesError) => void): void;
+}
+
 /** An operation that changes nothing and is answered at once. */
 export function look<Op extends OperationName>(
   answer: (operator: Operator, args: Arguments) => OperationAnswer<Op>,
@@ -64,19 +74,12 @@ export function later<Op extends OperationName>(run: Operation<Op>['run']): Oper
 }
 
 /** An operation that changes the daemon, for those who may do all. */
-export function change<Op extends OperationName>(
-  answer: (operator: Operator, args: Arguments) => OperationAnswer<Op>,
-): Operation<Op> {
-  return {
-    role: 'full',
-    changes: true,
-    run: (operator, args, reply) => reply(answer(operator, args)),
-  };
+export function change<Op extends OperationName>(run: Operation<Op>['run']): Operation<Op> {
+  return { role: 'full', changes: true, run };
 }
 
 /** The Byzantine-resilient router. Throws SpinesError EOPNOTSUPP without identities. */
-export function byzantineOf(operator: Operator): ByzantineRouter {
-  const { byzantine } = operator.node;
+export function byzantineOf({ byzantine }: Pick<NodeView, 'byzantine'>): ByzantineRouter {
   if (byzantine === null)
     throw new SpinesError(
       'EOPNOTSUPP',

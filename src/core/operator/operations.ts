@@ -6,10 +6,11 @@
  * (core/ipc/client-requests.ts).
  */
 
-import { roleOfSocketRequest, type ClientRole } from '../ipc/roles.ts';
+import { ClientRequests } from '../ipc/client-requests.ts';
+import type { ClientRole } from '../ipc/roles.ts';
 import type { OperationName } from 'spines-client/protocol';
 import { byzantineRoutes } from './byzantine-report.ts';
-import { linkSet, misbehaveAs, reload, shutdown } from './changes.ts';
+import { linkSet, reload, shutdown } from './changes.ts';
 import { firewallRules, mayReach } from './firewall-report.ts';
 import { linksReport } from './links-report.ts';
 import { nodesReport, routesReport, targetOf } from './nodes-report.ts';
@@ -29,7 +30,7 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   sessions: look(sessionsReport),
   byzantineRoutes: look((operator) =>
     byzantineRoutes(
-      byzantineOf(operator),
+      byzantineOf(operator.node),
       (node) => operator.node.router.nameOf(node),
       operator.env.clock.now(),
     ),
@@ -42,15 +43,9 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   ping: later(ping),
   trace: later(trace),
   byzantineTrace: later(byzantineTrace),
-  linkSet: change(linkSet),
-  misbehave: change(misbehaveAs),
-  reload: {
-    role: 'full',
-    changes: true,
-    run: reload,
-    recorded: ({ changes }) => ({ changes }),
-  },
-  shutdown: { role: 'full', changes: true, run: shutdown },
+  linkSet: change((operator, args, reply) => reply(linkSet(operator, args))),
+  reload: { ...change<'reload'>(reload), recorded: ({ changes }) => ({ changes }) },
+  shutdown: change(shutdown),
 };
 
 const BY_NAME: ReadonlyMap<string, Operation<OperationName>> = new Map(
@@ -66,5 +61,5 @@ export function operationOf(name: string): Operation<OperationName> | undefined 
  * The least role that may ask for `op`; what nobody knows is for nobody but those who may do all.
  */
 export function roleFor(op: string): ClientRole {
-  return roleOfSocketRequest(op) ?? operationOf(op)?.role ?? 'full';
+  return ClientRequests.roleOf(op) ?? operationOf(op)?.role ?? 'full';
 }

@@ -130,7 +130,7 @@ export function byzantineTrace(
 ): void {
   const node = targetOf(operator, args, 'node');
   const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
-  const byzantine = byzantineOf(operator);
+  const byzantine = byzantineOf(operator.node);
   const nameOf = (id: NodeId): string | null => operator.node.router.nameOf(id);
   const answer = ({ link, hops }: Pick<ByzantineTraceReply, 'link' | 'hops'>): void =>
     reply({ schema: 1, node: formatNodeId(node), link, hops });

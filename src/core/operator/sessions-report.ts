@@ -32,10 +32,10 @@ export function sessionsReport(operator: Operator): SessionsReply {
   };
   for (const client of operator.clients) {
     const { certificate } = client.access;
-    for (const session of client.datagrams()) {
+    for (const session of client.datagrams.sockets()) {
       sessions.push({
         kind: 'datagram',
-        state: client.isBlocked(session) ? 'blocked' : '',
+        state: client.datagrams.isBlocked(session) ? 'blocked' : '',
         client: client.name,
         certificate,
         port: session.port,

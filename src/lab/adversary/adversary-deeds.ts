@@ -3,9 +3,9 @@
  * acknowledgements and discovery.
  *
  * Owns no network: a deed is a few hooks that use an adversary's hands (adversary.ts). Deeds are
- * combined by `both`. Names and amounts are those of `SIMULATED_MISBEHAVIOURS` in the client
- * protocol. Invariant: nothing here needs a secret that its node, or one that conspires with it,
- * does not have.
+ * combined by `both`. Names and amounts are those of `SIMULATED_MISBEHAVIOURS` in
+ * lab/misbehaviour/misbehaviours.ts. Invariant: nothing here needs a secret that its node, or one
+ * that conspires with it, does not have.
  */
 
 import { getU16, getU32, putU32 } from '../../core/base/bytes.ts';
@@ -20,7 +20,7 @@ import {
   delayed,
   flipBit,
   type Deed,
-} from '../../core/operator/misbehaviour.ts';
+} from '../misbehaviour/misbehaviour.ts';
 import type {
   DatagramOptions,
   DatagramOwner,

@@ -5,14 +5,14 @@
  * any bytes over their links, use their own keys, hold tunnels to each other, and know at once what
  * the others know. They can't break primitives nor speak for a node that is not one of them. What
  * they do by name is adversary-deeds.ts's; deeds that a daemon can do alone are
- * core/operator/misbehaviour.ts's. Used by run-virtual.ts and by tests.
+ * lab/misbehaviour/misbehaviour.ts's. Used by run-virtual.ts and by tests.
  */
 
 import type { NodeId } from '../../core/base/ids.ts';
 import type { Rng } from '../../core/base/rng.ts';
 import type { Micros } from '../../core/base/time.ts';
 import { changeDirection, defaultDirection } from '../../core/emulation/link-settings.ts';
-import { deedOf, orderOf, setDeed } from '../../core/operator/misbehaviour.ts';
+import { deedOf, orderOf, setDeed } from '../misbehaviour/misbehaviour.ts';
 import { DEEDS } from './adversary-deeds.ts';
 import { Adversary } from './insider.ts';
 import type { SimHost, World } from '../sim/world.ts';

@@ -15,7 +15,7 @@ import { ROUTE_HOP_LABEL } from '../../core/byzantine/verified.ts';
 import { RouteMessages } from '../../core/byzantine/route-messages.ts';
 import { labelled } from '../../core/crypto/keys.ts';
 import { Membership } from '../../core/crypto/membership.ts';
-import type { Laboratory } from '../../core/operator/misbehaviour.ts';
+import type { Laboratory } from '../misbehaviour/misbehaviour.ts';
 import type { SpinesNode } from '../../core/node/node.ts';
 import { appendRouteHop, type RouteResponse, type Sign } from '../../core/wire/discovery.ts';
 import {

@@ -34,6 +34,7 @@ import type { Audit } from '../../core/operator/audit.ts';
 import { makeConfig, type DialConfig, type NodeConfig } from '../../core/node/config.ts';
 import { cheapPrimitives } from './cheap-primitives.ts';
 import { SIM_EPOCH, SimAuthority } from './sim-authority.ts';
+import { MISBEHAVE } from '../misbehaviour/misbehaviour.ts';
 
 /** UDP port of every simulated daemon. */
 export const SIM_PORT = 8100;
@@ -411,6 +412,7 @@ export class SimHost implements Clock {
         probe: this.probe,
         callsApart: this.callsApart,
         emulation,
+        operations: [MISBEHAVE],
         membership: this.membership,
         ...(this.audit === null ? {} : { audit: this.audit }),
         listen: [this.endpoint.key],

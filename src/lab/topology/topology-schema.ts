@@ -6,7 +6,8 @@
  * object is strict, and an unknown key's issue carries the keys that would have been valid.
  */
 
-import { CONGESTION_NAMES, parseMisbehaviour, type MisbehaviourName } from 'spines-client/protocol';
+import { CONGESTION_NAMES } from 'spines-client/protocol';
+import { parseMisbehaviour, type MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';

@@ -9,10 +9,10 @@
 import type {
   CongestionName,
   LinkServiceName,
-  MisbehaviourName,
   RoutingName,
   SessionKind,
 } from 'spines-client/protocol';
+import type { MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
 
 import type { NodeId } from '../../core/base/ids.ts';
 import type { Micros } from '../../core/base/time.ts';

@@ -2,28 +2,30 @@
  * What an adversary of a laboratory does, by name, as far as one daemon can do it alone: it drops,
  * delays or damages what it should pass on, by either router, and takes part in all else.
  *
- * Called by changes.ts, where the configuration allows it, and by the simulator, whose
- * adversaries do more (lab/adversary/adversary.ts). Owns no state beyond the hooks that it sets and
- * the packets that it holds back, at most HELD_MAX.
+ * Injected into daemons as an operation (MISBEHAVE), which their configuration must allow, and
+ * called by the simulator, whose adversaries do more (lab/adversary/adversary.ts). Owns no state
+ * beyond the hooks that it sets and the packets that it holds back, at most HELD_MAX.
  */
 
-import { SpinesError } from '../base/errors.ts';
-import type { NodeId } from '../base/ids.ts';
-import type { Rng } from '../base/rng.ts';
-import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
-import type { Misbehaviour } from '../byzantine/misbehaviour.ts';
-import { DropReason } from '../wire/drop.ts';
-import { Packet } from '../wire/packet.ts';
-import { PROBED_ACK_HEAD_BYTES, ProbedAck, ProbedData } from '../wire/probed.ts';
+import { SpinesError } from '../../core/base/errors.ts';
+import type { NodeId } from '../../core/base/ids.ts';
+import type { Rng } from '../../core/base/rng.ts';
+import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../../core/base/time.ts';
+import type { ByzantineRouter } from '../../core/byzantine/byzantine-router.ts';
+import type { Misbehaviour } from '../../core/byzantine/misbehaviour.ts';
+import { DropReason } from '../../core/wire/drop.ts';
+import { Packet } from '../../core/wire/packet.ts';
+import { PROBED_ACK_HEAD_BYTES, ProbedAck, ProbedData } from '../../core/wire/probed.ts';
 import {
   MISBEHAVIOURS,
   parseMisbehaviour,
   SIMULATED_MISBEHAVIOURS,
   type MisbehaviourName,
   type MisbehaviourOrder,
-} from 'spines-client/protocol';
-import type { NodeView } from './node-view.ts';
+} from './misbehaviours.ts';
+import { text } from '../../core/ipc/arguments.ts';
+import type { NodeView } from '../../core/operator/node-view.ts';
+import { byzantineOf, type ExtraOperation } from '../../core/operator/operation.ts';
 
 /** What hooks act on and may use. */
 export interface Laboratory {
@@ -92,6 +94,25 @@ export function misbehave(
   const lab = { node, router: node.byzantine, rng: rng.fork('misbehaviour'), later };
   setDeed(lab, deedOf(lab, orderOf(what)));
 }
+
+/** The operation `misbehave`: {what: MisbehaviourName} makes a daemon do that from now on. */
+export const MISBEHAVE: ExtraOperation = {
+  name: 'misbehave',
+  run: ({ node, env }, args, reply) => {
+    if (!node.config.allowMisbehaviour) {
+      throw new SpinesError(
+        'EPERM',
+        'this daemon may not be made to misbehave; start it with --allow-misbehaviour, or set ' +
+          'laboratory.misbehaviour in its config',
+      );
+    }
+    const what = text(args, 'what') as MisbehaviourName;
+    byzantineOf(node);
+    misbehave(node, what, env);
+    env.log.warn({ what }, 'misbehaviour changed');
+    reply({ what });
+  },
+};
 
 /** What hooks an order means; null = it means honesty. */
 export function deedOf(lab: Laboratory, { name, amount }: MisbehaviourOrder): Deed | null {

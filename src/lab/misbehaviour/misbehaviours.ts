@@ -1,9 +1,8 @@
 /**
  * What a daemon in a laboratory may be made to do with what it should pass on: names, and how they
- * are written.
+ * are written, in topology files and in requests.
  *
- * Part of the protocol, since a client asks for it. What each does is the daemon's and the
- * simulator's.
+ * What each does is misbehaviour.ts's, and lab/adversary's for what needs a simulation.
  */
 
 /**
