@@ -1,11 +1,12 @@
 /**
  * Makes a checkout ready to run with Node and npm alone: checks the Node version, installs what is
- * missing, builds what is out of date. Does nothing, and says nothing, when all is up to date.
+ * missing, builds what is out of date, removes what was built of files that are gone. Does nothing,
+ * and says nothing, when all is up to date.
  * Called by the npm scripts.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -44,3 +45,22 @@ run('Building', process.execPath, [
   '--build',
   ...projects,
 ]);
+
+/** Removes what the compiler made of sources that are gone: nothing of it is to be packed. */
+function sweep(out, sources) {
+  for (const entry of readdirSync(out, { withFileTypes: true })) {
+    const path = join(out, entry.name);
+    if (entry.isDirectory()) {
+      if (existsSync(join(sources, entry.name))) sweep(path, join(sources, entry.name));
+      else rmSync(path, { recursive: true });
+    } else if (/\.(?:d\.ts|js|js\.map)$/.test(entry.name)) {
+      const source = entry.name.replace(/\.(?:d\.ts|js|js\.map)$/, '.ts');
+      if (!existsSync(join(sources, source))) rmSync(path);
+    }
+  }
+}
+
+for (const room of readdirSync(join(root, 'src'), { withFileTypes: true }))
+  if (room.isDirectory() && existsSync(join(root, 'dist', room.name)))
+    sweep(join(root, 'dist', room.name), join(root, 'src', room.name));
+sweep(join(root, 'spines-client/dist'), join(root, 'spines-client/src'));

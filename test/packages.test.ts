@@ -1,15 +1,25 @@
 /**
  * What is installed is what was chosen: every package of the lock file with its hash, of one
  * registry, and no script of a package runs at the installation but of those named here. Also the
- * script that asks the registry's signatures.
+ * script that asks the registry's signatures, and what
+ * the two packages have in them.
  */
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import ts from 'typescript';
+import { afterAll, describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -162,4 +172,96 @@ test.each<[string, number, string, number, RegExp]>([
   expect(found.status).toBe(exit);
   expect(found.text).toMatch(told);
   if (/NOT verified/.test(found.text)) expect(audit('--strict').status).toBe(1);
+});
+
+/** Paths of what `npm pack` takes, without building anew. */
+function packed(path: string): string[] {
+  const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: join(root, path),
+    encoding: 'utf8',
+  });
+  const [pack] = JSON.parse(stdout) as { files: { path: string }[] }[];
+  return pack!.files.map((file) => file.path);
+}
+
+/** What is in a package and belongs to its making only. */
+function leftovers(path: string, files: readonly string[]): string[] {
+  const sources = path === '' ? 'src' : join(path, 'src');
+  return files.flatMap((file) => {
+    if (!file.startsWith('dist/')) return /tsbuildinfo|\.log$/.test(file) ? [file] : [];
+    const source = file.slice('dist/'.length).replace(/\.(?:d\.ts|js|js\.map)$/, '.ts');
+    if (!source.endsWith('.ts') || !existsSync(join(root, sources, source)))
+      return [`${file}: of no source`];
+    if (!file.endsWith('.map')) return [];
+    const map = JSON.parse(readFileSync(join(root, path, file), 'utf8')) as {
+      sourcesContent?: string[];
+    };
+    return (map.sourcesContent?.length ?? 0) > 0 ? [] : [`${file}: a map without its source`];
+  });
+}
+
+describe.each(['', 'spines-client'])('the package of folder "%s"', (path) => {
+  const files = packed(path);
+
+  test('has its licence, what it exports and its program, and nothing that was left over', () => {
+    expect(files).toContain('LICENSE');
+    expect(files).toContain('README.md');
+    expect(readFileSync(join(root, path, 'LICENSE'), 'utf8')).toBe(
+      readFileSync(join(root, 'LICENSE'), 'utf8'),
+    );
+    const { bin = {}, exports = {} } = JSON.parse(
+      readFileSync(join(root, path, 'package.json'), 'utf8'),
+    ) as { bin?: Record<string, string>; exports?: object };
+    const named = [
+      ...Object.values(bin),
+      ...JSON.stringify(exports).matchAll(/"\.\/([^"]*\.[cm]?[jt]s)"/g),
+    ].map((one) => (typeof one === 'string' ? one : one[1]!));
+    expect(named.length).toBeGreaterThan(0);
+    expect(named.filter((name) => !files.includes(name))).toEqual([]);
+    expect(leftovers(path, files)).toEqual([]);
+    expect(leftovers(path, ['dist/gone.js', 'dist/tsconfig.tsbuildinfo'])).toHaveLength(2);
+  });
+});
+
+test('applications install nothing of the laboratory', () => {
+  const words = /misbehav|adversar|wormhole|black-?hole|grey-?hole|simulat(?:or|ed)/i;
+  const told = packed('spines-client')
+    .filter((file) => file !== 'LICENSE' && !file.endsWith('.map'))
+    .flatMap((file) =>
+      readFileSync(join(root, 'spines-client', file), 'utf8')
+        .split('\n')
+        .filter((line) => words.test(line))
+        .map((line) => `${file}: ${line}`),
+    );
+  expect(told).toEqual([]);
+});
+
+test.each([
+  ['node16', ts.ModuleKind.Node16, ts.ModuleResolutionKind.Node16],
+  ['nodenext', ts.ModuleKind.NodeNext, ts.ModuleResolutionKind.NodeNext],
+  ['bundler', ts.ModuleKind.ESNext, ts.ModuleResolutionKind.Bundler],
+])('an application finds the types under %s', (name, module, moduleResolution) => {
+  const at = mkdtempSync(join(folder, `${name}-`));
+  writeFileSync(join(at, 'package.json'), '{"type":"module"}');
+  const options = { module, moduleResolution };
+  const { exports } = JSON.parse(
+    readFileSync(join(root, 'spines-client/package.json'), 'utf8'),
+  ) as { exports: Record<string, unknown> };
+  symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
+  for (const door of Object.keys(exports)) {
+    const asked = door.replace('.', 'spines-client');
+    const { resolvedModule } = ts.resolveModuleName(
+      asked,
+      join(at, 'main.ts'),
+      options,
+      ts.sys,
+      undefined,
+      undefined,
+      ts.ModuleKind.ESNext,
+    );
+    expect([asked, resolvedModule?.resolvedFileName]).toEqual([
+      asked,
+      expect.stringMatching(/\/spines-client\/dist\/.*\.d\.ts$/),
+    ]);
+  }
 });
