@@ -57,6 +57,11 @@ const ROUND_MIN: Micros = 100 * MILLISECOND;
 const ROUND_UNKNOWN: Micros = 250 * MILLISECOND;
 /** RFC 8899, 5.1.1: PMTU_RAISE_TIMER. */
 export const RAISE_AFTER: Micros = 600 * SECOND;
+/**
+ * A narrow path is asked again this soon, and twice as late each time, up to the above: a route or
+ * a tunnel that was away for a moment comes back, one that flaps is left alone.
+ */
+export const RAISE_SOON: Micros = 10 * SECOND;
 const VERIFICATIONS = 2;
 /** A size that passes is taken for one that does not this often. */
 const FALSE_ALARM = 1e-3;
@@ -103,6 +108,9 @@ export class SizeSearch {
   #tries = 0;
   #raises = false;
   #trustedUntil: Micros = 0;
+  /** After how long larger ones are asked for again. */
+  #raiseAfter: Micros = RAISE_SOON;
+  #raiseAt: Micros = 0;
 
   constructor(
     clock: Clock,
@@ -129,6 +137,12 @@ export class SizeSearch {
 
   /** A path of which nothing is known: another channel, another address of either side. */
   start(): void {
+    this.#raiseAfter = RAISE_SOON;
+    this.#begin();
+  }
+
+  /** The same path, which carries less than it did. */
+  #begin(): void {
     this.#tokenHigh = this.#draws.u32();
     this.#tokenLow = this.#draws.u32();
     this.#raises = false;
@@ -158,7 +172,7 @@ export class SizeSearch {
 
   /** The device refused a datagram, for its size. */
   onRefused(): void {
-    if (this.#state !== 'off' && this.#size > DATAGRAM_BYTES_MIN) this.start();
+    if (this.#state !== 'off' && this.#size > DATAGRAM_BYTES_MIN) this.#begin();
   }
 
   /** False for what was not asked, or too long ago. */
@@ -216,13 +230,18 @@ export class SizeSearch {
       this.#become('searching');
       this.#nextRound();
     } else if (this.#tries < VERIFICATIONS) this.#verify();
-    else this.start();
+    else this.#begin();
   }
 
   #settle(): void {
+    // A size that was in doubt puts off nothing.
+    if (this.#state === 'searching' && this.#size < DATAGRAM_BYTES_MAX) {
+      this.#raiseAt = this.#clock.now() + this.#raiseAfter;
+      this.#raiseAfter = Math.min(RAISE_AFTER, 2 * this.#raiseAfter);
+    }
     this.#become('settled');
     if (this.#size === DATAGRAM_BYTES_MAX) this.#timers.cancel(this.#timer);
-    else this.#arm(RAISE_AFTER);
+    else this.#arm(Math.max(0, this.#raiseAt - this.#clock.now()));
     this.#out.onSize(this.#size, true);
   }
 

@@ -10,7 +10,12 @@ import { Rng } from '../../../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../../../src/core/base/time.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import { lostForSize } from '../../../../src/core/link/size-losses.ts';
-import { RAISE_AFTER, SizeSearch, SIZE_LADDER } from '../../../../src/core/link/size-search.ts';
+import {
+  RAISE_AFTER,
+  RAISE_SOON,
+  SizeSearch,
+  SIZE_LADDER,
+} from '../../../../src/core/link/size-search.ts';
 import { AckRanges } from '../../../../src/core/wire/ack.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MIN } from '../../../../src/core/wire/sizes.ts';
 
@@ -130,13 +135,55 @@ describe('a search', () => {
     expect([path.search.state, path.search.size]).toEqual(['settled', DATAGRAM_BYTES_MIN]);
   });
 
-  test('is made again after ten minutes, for larger ones only', () => {
+  test(
+    'on a narrow path is made again soon, ' + 'then twice as late each time, up to ten minutes',
+    () => {
+      const path = new Path(10 * MILLISECOND);
+      path.limit = 1_000;
+      path.search.start();
+      path.run(SECOND);
+      path.probes = [];
+      const rounds: number[] = [];
+      for (let passed = 0; passed < 3_600; passed += 1) {
+        path.run(SECOND);
+        if (path.probes.length > 0) rounds.push(passed + 1);
+        path.probes = [];
+      }
+      const waits = rounds.map((at, i) => Math.round((at - (rounds[i - 1] ?? -1)) / 10) * 10);
+      expect(waits.slice(0, 9)).toEqual([10, 20, 40, 80, 160, 320, 600, 600, 600]);
+    },
+  );
+
+  test.each([0, 1, 30])(
+    'after %i times that the path fell for a while it is wide again in time',
+    (times) => {
+      const path = new Path(10 * MILLISECOND);
+      path.search.start();
+      path.run(SECOND);
+      for (let i = 0; i <= times; i += 1) {
+        path.limit = 1_000;
+        path.search.doubt();
+        path.run(SECOND);
+        path.search.doubt();
+        path.run(2 * SECOND);
+        expect(path.search.size).toBeLessThanOrEqual(1_000);
+        path.limit = DATAGRAM_BYTES_MAX;
+        const from = path.now;
+        while (path.search.size < DATAGRAM_BYTES_MAX) path.run(SECOND);
+        // It is asked less often the more often it fell, at least every ten minutes.
+        const most = Math.min(RAISE_AFTER, RAISE_SOON * 2 ** i);
+        expect(path.now - from).toBeLessThanOrEqual(most + SECOND);
+      }
+    },
+  );
+
+  test('is made for larger ones only', () => {
     const path = new Path(10 * MILLISECOND);
     path.limit = 1_232;
     path.search.start();
     path.run(SECOND);
     path.probes = [];
-    path.run(RAISE_AFTER - SECOND);
+    path.run(RAISE_SOON - 2 * SECOND);
     expect(path.probes).toEqual([]);
     path.limit = 1_432;
     path.run(2 * SECOND);
