@@ -58,7 +58,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'core/emulation': ['core/base'],
   text: ['core/base'],
   'lab/misbehaviour': ['core/*'],
-  'lab/topology': ['core/base', 'core/emulation', 'text', 'lab/misbehaviour'],
+  'lab/topology': ['core/base', 'core/wire', 'core/emulation', 'text', 'lab/misbehaviour'],
   'lab/report': ['core/base', 'text', 'lab/topology'],
   'lab/sim': ['core/*', 'lab/report', 'lab/misbehaviour'],
   'lab/adversary': ['core/*', 'lab/sim', 'lab/misbehaviour'],

@@ -7,6 +7,7 @@
  * however the command ends.
  */
 
+import { DISSEMINATION_NAMES } from '../core/wire/modes.ts';
 import { Option, type Command } from 'commander';
 import { SpinesClient, type ConnectOptions } from 'spines-client';
 import type { OperationAnswer, OperationArgs, OperationName } from 'spines-client/protocol';
@@ -98,7 +99,7 @@ export function secrecyOption(): Option {
 /** How what this command sends finds its way. */
 export function routingOption(): Option {
   return new Option('--routing <routing>', 'way through the overlay (default: link-state)').choices(
-    ['link-state', 'byzantine'],
+    DISSEMINATION_NAMES,
   );
 }
 

@@ -12,7 +12,13 @@ import { MILLISECOND } from '../base/time.ts';
 import type { DatagramOptions, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
 import {
-  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_NAMES,
+  disseminationCode,
+  namesText,
+  SERVICE_NAMES,
+  serviceCode,
+} from '../wire/modes.ts';
+import {
   DISSEMINATION_LINK_STATE,
   PRIORITY_DEFAULT,
   PRIORITY_MAX,
@@ -38,16 +44,6 @@ import type { ClientServices } from './client-services.ts';
 import type { ClientStreams } from './client-streams.ts';
 import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
-
-const SERVICES: Readonly<Record<string, number>> = {
-  'best-effort': SERVICE_BEST_EFFORT,
-  reliable: SERVICE_RELIABLE,
-  realtime: SERVICE_REALTIME,
-};
-const ROUTINGS: Readonly<Record<string, number>> = {
-  'link-state': DISSEMINATION_LINK_STATE,
-  byzantine: DISSEMINATION_BYZANTINE,
-};
 
 const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
@@ -218,28 +214,13 @@ export class ClientRequests {
     const kind = args['kind'] ?? 'datagram';
     if (kind !== 'datagram' && kind !== 'stream')
       throw new SpinesError('EINVAL', 'kind must be "datagram" or "stream"');
-    let service =
-      SERVICES[
-        typeof args['link'] === 'string'
-          ? args['link']
-          : args['link'] !== undefined
-            ? ''
-            : kind === 'stream'
-              ? 'reliable'
-              : 'best-effort'
-      ];
-    const dissemination =
-      ROUTINGS[
-        typeof args['routing'] === 'string'
-          ? args['routing']
-          : args['routing'] === undefined
-            ? 'link-state'
-            : ''
-      ];
+    const { link = kind === 'stream' ? 'reliable' : 'best-effort', routing = 'link-state' } = args;
+    let service = serviceCode(typeof link === 'string' ? link : '');
+    const dissemination = disseminationCode(typeof routing === 'string' ? routing : '');
     if (service === undefined)
-      throw new SpinesError('EINVAL', 'link must be "best-effort", "reliable" or "realtime"');
+      throw new SpinesError('EINVAL', `link must be ${namesText(SERVICE_NAMES)}`);
     if (dissemination === undefined)
-      throw new SpinesError('EINVAL', 'routing must be "link-state" or "byzantine"');
+      throw new SpinesError('EINVAL', `routing must be ${namesText(DISSEMINATION_NAMES)}`);
     // Datagrams that would be in time if there were realtime links are better sent than refused.
     if (
       service === SERVICE_REALTIME &&

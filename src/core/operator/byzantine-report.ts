@@ -5,6 +5,7 @@
  * Reads only. Called by operations.ts; ByzantineRouter owns the facts.
  */
 
+import { serviceName } from '../wire/modes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
@@ -19,8 +20,6 @@ import type {
   LinkServiceName,
   PathNode,
 } from 'spines-client/protocol';
-
-const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 
 /** The name of a node, null when it is not known. */
 export type NameOf = (node: NodeId) => string | null;
@@ -106,7 +105,7 @@ export function traceInUse(
       hops[index - 1]!.rttMs =
         Math.max(0, Math.round(times.roundTripUs - times.holdsUs[i]!)) / 1_000;
     });
-    return { link: SERVICE_NAMES[flow.service]!, hops };
+    return { link: serviceName(flow.service), hops };
   }
   return null;
 }
@@ -123,7 +122,7 @@ function flowRow(router: ByzantineRouter, flow: SourceFlow, nameOf: NameOf): Byz
   return {
     node: formatNodeId(destination),
     name: nameOf(destination),
-    link: SERVICE_NAMES[service]!,
+    link: serviceName(service),
     waiting,
     faults,
     convictions,

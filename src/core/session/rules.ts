@@ -8,13 +8,7 @@
  */
 
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import {
-  DISSEMINATION_BYZANTINE,
-  DISSEMINATION_LINK_STATE,
-  SERVICE_BEST_EFFORT,
-  SERVICE_REALTIME,
-  SERVICE_RELIABLE,
-} from '../wire/packet.ts';
+import { disseminationName, serviceName } from '../wire/modes.ts';
 
 export const RULE_ACTIONS = ['allow', 'deny'] as const;
 export type RuleAction = (typeof RULE_ACTIONS)[number];
@@ -105,21 +99,6 @@ export const NO_RULES: RuleSet = Object.freeze({
   clients: Object.freeze([]),
 });
 
-const SERVICES: Readonly<Record<RuleService, number>> = {
-  'best-effort': SERVICE_BEST_EFFORT,
-  reliable: SERVICE_RELIABLE,
-  realtime: SERVICE_REALTIME,
-};
-export type RuleService = 'best-effort' | 'reliable' | 'realtime';
-
-export function ruleService(name: RuleService): number {
-  return SERVICES[name];
-}
-
-export function ruleDissemination(name: 'link-state' | 'byzantine'): number {
-  return name === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE;
-}
-
 /** A rule in the words of the config file; what it leaves open is left out. */
 export type RuleData = Readonly<Record<string, string | readonly string[]>>;
 
@@ -138,10 +117,8 @@ export function inboundData({
     ...listed('group', groups),
     ...listed('port', ports.map(portText)),
     ...(kind === null ? {} : { kind }),
-    ...(service === null ? {} : { link: serviceText(service) }),
-    ...(dissemination === null
-      ? {}
-      : { routing: dissemination === DISSEMINATION_BYZANTINE ? 'byzantine' : 'link-state' }),
+    ...(service === null ? {} : { link: serviceName(service) }),
+    ...(dissemination === null ? {} : { routing: disseminationName(dissemination) }),
   };
 }
 
@@ -201,10 +178,6 @@ export function isOpen(
 
 function listed(key: string, items: readonly string[]): RuleData {
   return items.length === 0 ? {} : { [key]: items.length === 1 ? items[0]! : items };
-}
-
-function serviceText(service: number): string {
-  return Object.entries(SERVICES).find(([, value]) => value === service)?.[0] ?? String(service);
 }
 
 function nodeText(node: NodeId | string): string {

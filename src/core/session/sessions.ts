@@ -13,6 +13,7 @@ import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
+import { demandsProof } from '../wire/modes.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import {
   decodeFragmentHead,
@@ -23,7 +24,6 @@ import {
   type FragmentHead,
 } from '../wire/fragment.ts';
 import {
-  demandsProof,
   DISSEMINATION_LINK_STATE,
   KIND_DATAGRAM,
   KIND_FRAGMENT,

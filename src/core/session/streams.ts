@@ -16,14 +16,9 @@ import type { Clock, Timers } from '../base/time.ts';
 import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../recovery/controller.ts';
+import { demandsProof } from '../wire/modes.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import {
-  demandsProof,
-  DISSEMINATION_LINK_STATE,
-  KIND_STREAM,
-  Packet,
-  SERVICE_RELIABLE,
-} from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
   RESET_FORBIDDEN,
   RESET_UNSAID,

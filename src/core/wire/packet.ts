@@ -30,12 +30,13 @@ export const KIND_PIECE = 12;
  */
 export const KIND_NOTICE = 13;
 
-export const SERVICE_BEST_EFFORT = 0;
-export const SERVICE_RELIABLE = 1;
-export const SERVICE_REALTIME = 2;
-
-export const DISSEMINATION_LINK_STATE = 0;
-export const DISSEMINATION_BYZANTINE = 1;
+export {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from './modes.ts';
 
 export const TTL_DEFAULT = 64;
 export const PRIORITY_DEFAULT = 1;
@@ -266,14 +267,6 @@ export class Packet {
     this.ttl = ttl;
     this.bytes[this.start + TTL] = ttl;
   }
-}
-
-/**
- * Whether sessions and streams of this dissemination take only what comes from a proved source
- * (`Packet.authenticated`).
- */
-export function demandsProof(dissemination: number): boolean {
-  return dissemination === DISSEMINATION_BYZANTINE;
 }
 
 /** The dissemination of the encoded packet at `at`. */

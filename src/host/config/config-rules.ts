@@ -5,6 +5,12 @@
  * core/session/rules.ts's, and so are the words in which `config show` prints them again. Pure.
  */
 
+import {
+  DISSEMINATION_NAMES,
+  disseminationCode,
+  SERVICE_NAMES,
+  serviceCode,
+} from '../../core/wire/modes.ts';
 import { z } from 'zod';
 
 import {
@@ -21,11 +27,9 @@ import {
   RULE_KINDS,
   RULE_LISTS,
   RULE_USES,
-  ruleDissemination,
   RULES_MAX,
   rulesCount,
   rulesData,
-  ruleService,
   type PortRange,
   type RuleAction,
   type RuleList,
@@ -133,8 +137,8 @@ export const firewallSchema = strict({
       group: groupNames.optional(),
       port: ports.optional(),
       kind,
-      link: oneOf(['best-effort', 'reliable', 'realtime']).optional(),
-      routing: oneOf(['link-state', 'byzantine']).optional(),
+      link: oneOf(SERVICE_NAMES).optional(),
+      routing: oneOf(DISSEMINATION_NAMES).optional(),
     }),
     'inbound',
   ),
@@ -172,8 +176,8 @@ export function rulesOf(data: FirewallData | undefined): RuleSet {
       groups: rule.group ?? [],
       ports: rule.port ?? [],
       kind: rule.kind ?? null,
-      service: rule.link === undefined ? null : ruleService(rule.link),
-      dissemination: rule.routing === undefined ? null : ruleDissemination(rule.routing),
+      service: rule.link === undefined ? null : serviceCode(rule.link),
+      dissemination: rule.routing === undefined ? null : disseminationCode(rule.routing),
     })),
     targets: (data.targets ?? []).map((rule) => ({
       action: rule.action,

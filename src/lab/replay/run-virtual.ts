@@ -26,12 +26,7 @@ import {
   type Topology,
   type TopologyEvent,
 } from '../topology/topology.ts';
-import {
-  DISSEMINATION_BYZANTINE,
-  DISSEMINATION_LINK_STATE,
-  SERVICE_BEST_EFFORT,
-  SERVICE_RELIABLE,
-} from '../../core/wire/packet.ts';
+import { disseminationCode, serviceCode } from '../../core/wire/modes.ts';
 import { Colluders } from '../adversary/adversary.ts';
 import { RouteChecker } from '../sim/check-routes.ts';
 import { heal, cut, partition } from '../sim/faults.ts';
@@ -184,9 +179,8 @@ class Run {
       times: new SendTimes(flow, topology.seed, i),
       ...(flow.congestion === null ? {} : { congestion: flow.congestion }),
       options: {
-        service: flow.link === 'reliable' ? SERVICE_RELIABLE : SERVICE_BEST_EFFORT,
-        dissemination:
-          flow.routing === 'byzantine' ? DISSEMINATION_BYZANTINE : DISSEMINATION_LINK_STATE,
+        service: serviceCode(flow.link),
+        dissemination: disseminationCode(flow.routing),
       },
     }));
     const ends = topology.flows.map(

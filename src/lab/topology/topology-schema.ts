@@ -8,6 +8,7 @@
 
 import { CONGESTION_NAMES } from 'spines-client/protocol';
 import { parseMisbehaviour, type MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
+import { DISSEMINATION_NAMES, SERVICE_NAMES } from '../../core/wire/modes.ts';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';
@@ -363,9 +364,9 @@ const flowSchema = strict({
   count: whole(1, 100_000_000).optional(),
   phase: duration.optional(),
   jitter: duration.optional(),
-  link: oneOf('best-effort', 'reliable', 'realtime').optional(),
+  link: oneOf(...SERVICE_NAMES).optional(),
   session: oneOf('datagram', 'stream').optional(),
-  routing: oneOf('link-state', 'byzantine').optional(),
+  routing: oneOf(...DISSEMINATION_NAMES).optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
 })
   .refine((f) => f.congestion === undefined || f.session === 'stream', {
