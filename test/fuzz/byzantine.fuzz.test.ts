@@ -199,7 +199,7 @@ class Scene {
         return;
       }
       this.#injecting = true;
-      node.dissemination.onPacket(packet, link);
+      node.dissemination.onPacket(packet, link.node);
       if (endTurn) this.victim.endTurn();
     } catch (error) {
       throw new Error(`threw ${String(error)} for ${hex(bytes)}`, { cause: error });

@@ -145,7 +145,9 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
         queued,
         Math.max(...[...source.node.links.all()].map((link) => link.queueBytes)),
       );
-      congested += source.node.byzantine!.congested(destination.id, service) ? 1 : 0;
+      congested += source.node.byzantine!.congested({ destination: destination.id, service })
+        ? 1
+        : 0;
       return false;
     }, 20 * SECOND);
     const goodput = ((served[0]!.read - before) * 8) / 20 / 1_000;

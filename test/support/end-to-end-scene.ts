@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 
 import { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND } from '../../src/core/base/time.ts';
-import { DropReason } from '../../src/core/wire/drop.ts';
+import { DropReason, refusalOf } from '../../src/core/wire/drop.ts';
 import { Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { hosts, Inbox, type Network, type NetworkOptions } from './network.ts';
@@ -82,7 +82,7 @@ export class Scene {
     const packet = new Packet();
     expect(packet.decode(bytes, 0, bytes.length, true)).toBe(DropReason.none);
     packet.via = this.a.id;
-    const reason = this.router.node.links.of(to.id)!.offer(packet);
+    const reason = refusalOf(this.router.node.links.of(to.id)!.offer(packet));
     this.router.endTurn();
     this.network.run(100 * MILLISECOND);
     return reason;

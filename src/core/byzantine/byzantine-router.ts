@@ -18,15 +18,15 @@ import { ReplayWindow } from '../base/replay-window.ts';
 import { MILLISECOND, Timer, type Micros } from '../base/time.ts';
 import { draw, Secret } from '../crypto/keys.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
-import type { Link } from '../link/link.ts';
+import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
+import type { NextHop } from '../link/next-hop.ts';
 import {
   ROUTE_REQUEST,
   ROUTE_RESPONSE,
   ROUTE_WEIGHTS_MAX,
   type RouteWeight,
 } from '../wire/discovery.ts';
-import { DropReason } from '../wire/drop.ts';
+import { DropReason, TAKEN_FULL, type Offered } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
 import {
   DISSEMINATION_BYZANTINE,
@@ -40,7 +40,7 @@ import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
 import { ANYBODY } from './ask-queue.ts';
 import { Discovery, type DiscoveredPath } from './discovery.ts';
-import { flowName, FlowTable } from './flow-table.ts';
+import { flowNumber, FlowTable } from './flow-table.ts';
 import { WaitingShares } from './waiting-shares.ts';
 import { Forwarder } from './forwarder.ts';
 import { FlowKeys } from './keys.ts';
@@ -74,7 +74,7 @@ const FIND_BETTER: Micros = 100 * MILLISECOND;
 /** Bytes of messages of all flows that may yet be sent again. */
 const KEPT_BYTES_MAX = 16 * 1_048_576;
 
-export interface ByzantineEnvironment extends AlternateEnvironment {
+export interface ByzantineEnvironment extends StrategyEnvironment {
   readonly membership: Membership;
   readonly options: ByzantineOptions;
   readonly nodesMost: number;
@@ -107,7 +107,7 @@ interface Source {
   readonly partial: Map<number, (Uint8Array | null)[]>;
 }
 
-export class ByzantineRouter implements AlternateRouter {
+export class ByzantineRouter implements Strategy {
   readonly discovery: Discovery;
   readonly forwarder: Forwarder;
   readonly weights: WeightList;
@@ -130,7 +130,7 @@ export class ByzantineRouter implements AlternateRouter {
    * Of messages, by destination and service; never forgotten either, as the destination takes no
    * number twice.
    */
-  readonly #numbers = new Map<string, MessageNumbers>();
+  readonly #numbers = new Map<number, MessageNumbers>();
   readonly #flowEnv: SourceFlowEnvironment;
   /**
    * Which run of this node: the number that its advertisements began with, so at most what others
@@ -153,7 +153,7 @@ export class ByzantineRouter implements AlternateRouter {
     const onions = new Onions(primitives);
     const keys = new FlowKeys(primitives);
     const known = new KnownPaths();
-    const linkTo = (node: NodeId): Link | null => {
+    const linkTo = (node: NodeId): NextHop | null => {
       const link = links.of(node);
       return link?.up ? link : null;
     };
@@ -176,12 +176,11 @@ export class ByzantineRouter implements AlternateRouter {
         const link = linkTo(neighbour);
         if (link !== null) this.#messages.send(link, bytes);
       },
-      sequenceOf: (node) => topology.database.get(node)?.advertisement.sequence ?? null,
+      sequenceOf: (node) => topology.advertisementOf(node)?.sequence ?? null,
       mayLink: (a, b) => this.#mayLink(a, b),
       reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
-        for (const flow of this.#flows.all())
-          if (flow.destination === destination) flow.onPath(path);
+        for (const flow of [...this.#flows.toward(destination)]) flow.onPath(path);
         for (const finder of this.#finders)
           if (finder.destination === destination) this.#onFound(finder);
         env.onWritable();
@@ -231,7 +230,7 @@ export class ByzantineRouter implements AlternateRouter {
       },
       rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
       numbersOf: (destination, service) => {
-        const name = flowName(destination, service),
+        const name = flowNumber(destination, service),
           numbers = this.#numbers.get(name) ?? { next: 0 };
         this.#numbers.set(name, numbers);
         return numbers;
@@ -246,7 +245,7 @@ export class ByzantineRouter implements AlternateRouter {
           flow.users.keys(),
         ),
       withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)),
-      topologyVersion: () => topology.counters.recomputations,
+      topologyVersion: () => topology.version,
       onRoom: () => env.onWritable(),
       onLost: (bytes, start, end) => env.onLost(bytes, start, end),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
@@ -304,8 +303,7 @@ export class ByzantineRouter implements AlternateRouter {
     return true;
   }
 
-  /** An overlay packet of a local session. Not none = not sent. */
-  originate(packet: Packet): DropReason {
+  originate(packet: Packet): Offered {
     const { destination, service } = packet;
     let flow = this.#flows.get(destination, service);
     if (flow === undefined) {
@@ -314,10 +312,11 @@ export class ByzantineRouter implements AlternateRouter {
       flow = new SourceFlow(destination, service, this.#flowEnv);
       this.#flows.add(flow, packet.user ?? ANYBODY, this.#env.clock.now());
     }
-    return flow.send(packet);
+    const reason = flow.send(packet);
+    return reason === DropReason.none && flow.congested ? TAKEN_FULL : reason;
   }
 
-  congested(destination: NodeId, service: number): boolean {
+  congested({ destination, service }: Pick<Packet, 'destination' | 'service'>): boolean {
     return this.#flows.get(destination, service)?.congested ?? false;
   }
 
@@ -351,9 +350,9 @@ export class ByzantineRouter implements AlternateRouter {
       : this.forwarder.onAck(ack, from, packet.service);
   }
 
-  onLinkState(link: Link, up: boolean): void {
+  onLinkState(node: NodeId, up: boolean): void {
     if (up) return;
-    this.#messages.forget(link.node);
+    this.#messages.forget(node);
     for (const flow of this.#flows.all()) flow.onLinkDown();
   }
 
@@ -396,7 +395,7 @@ export class ByzantineRouter implements AlternateRouter {
 
   /** Whether somebody here wants paths to `destination`. */
   #isWanted(destination: NodeId): boolean {
-    for (const flow of this.#flows.all()) if (flow.destination === destination) return true;
+    if (this.#flows.toward(destination).length > 0) return true;
     for (const finder of this.#finders) if (finder.destination === destination) return true;
     return false;
   }
@@ -419,8 +418,7 @@ export class ByzantineRouter implements AlternateRouter {
   }
 
   #onOwnAck(ack: ProbedAck, from: NodeId): DropReason {
-    for (const flow of this.#flows.all()) {
-      if (flow.destination !== ack.destination) continue;
+    for (const flow of this.#flows.toward(ack.destination)) {
       for (const path of [flow.main, flow.second]) {
         if (
           path === null ||
@@ -467,16 +465,10 @@ export class ByzantineRouter implements AlternateRouter {
   }
 
   #latencyUs(u: NodeId, v: NodeId): Micros {
-    const entry = this.#env.topology.database
-      .get(u)
-      ?.advertisement.links.find((link) => link.node === v);
+    const entry = this.#env.topology.advertisementOf(u)?.links.find((link) => link.node === v);
     return entry === undefined ? -1 : entry.latency * LATENCY_UNIT_US;
   }
 
-  /**
-   * False when one of the two has said, signed, which neighbours it has, and the other is not among
-   * them.
-   */
   /** The weight list with the links of `path` heavier than a way around them. */
   #weightsAvoiding(path: readonly NodeId[]): RouteWeight[] {
     const weights = [...this.weights.entries()];
@@ -488,12 +480,16 @@ export class ByzantineRouter implements AlternateRouter {
     return weights;
   }
 
+  /**
+   * False when one of the two has said, signed, which neighbours it has, and the other is not among
+   * them.
+   */
   #mayLink(a: NodeId, b: NodeId): boolean {
-    const { database } = this.#env.topology;
-    const [ofA, ofB] = [database.get(a), database.get(b)];
+    const { topology } = this.#env;
+    const [ofA, ofB] = [topology.advertisementOf(a), topology.advertisementOf(b)];
     return (
-      (ofA === undefined || ofA.advertisement.links.some((link) => link.node === b)) &&
-      (ofB === undefined || ofB.advertisement.links.some((link) => link.node === a))
+      (ofA === null || ofA.links.some((link) => link.node === b)) &&
+      (ofB === null || ofB.links.some((link) => link.node === a))
     );
   }
 

@@ -15,17 +15,14 @@ import type { SourceFlow } from './source-flow.ts';
 export const FLOWS_MAX = 1_024;
 /** Who has not sent on a flow for so long does not use it any longer. */
 const UNUSED_AFTER: Micros = 60 * SECOND;
-/**
- * Packets of one user that wait for paths, to all destinations together: more than a client library
- * is ahead of a daemon that has told it to wait (512 KiB, 192 B and more for each).
- */
-
-export function flowName(destination: NodeId, service: number): string {
-  return `${destination} ${service}`;
+/** Number of a flow: link services have three bits in a packet's header. `@hot` */
+export function flowNumber(destination: NodeId, service: number): number {
+  return destination * 8 + service;
 }
 
 export class FlowTable {
-  readonly #flows = new Map<string, SourceFlow>();
+  readonly #flows = new Map<number, SourceFlow>();
+  readonly #toward = new Map<NodeId, SourceFlow[]>();
   readonly #onGone: (flow: SourceFlow) => void;
 
   /** `onGone` hears of each flow that had to give way, after it has left the table. */
@@ -38,14 +35,20 @@ export class FlowTable {
     return this.#flows.values();
   }
 
+  /** Those to `destination`, one for each link service, in the order of their first packet. */
+  toward(destination: NodeId): readonly SourceFlow[] {
+    return this.#toward.get(destination) ?? [];
+  }
+
   get(destination: NodeId, service: number): SourceFlow | undefined {
-    return this.#flows.get(flowName(destination, service));
+    return this.#flows.get(flowNumber(destination, service));
   }
 
   /** Adds a flow that `user` begins now. */
   add(flow: SourceFlow, user: object, now: Micros): void {
     if (this.#flows.size >= FLOWS_MAX) this.#evict(user, now);
-    this.#flows.set(flowName(flow.destination, flow.service), flow);
+    this.#flows.set(flowNumber(flow.destination, flow.service), flow);
+    this.#toward.set(flow.destination, [...this.toward(flow.destination), flow]);
   }
 
   #evict(newcomer: object, now: Micros): void {
@@ -70,7 +73,11 @@ export class FlowTable {
       [victim, least, rank] = [flow, flow.usedAt, of];
     }
     if (victim === null) return;
-    this.#flows.delete(flowName(victim.destination, victim.service));
+    const { destination, service } = victim;
+    this.#flows.delete(flowNumber(destination, service));
+    const beside = this.toward(destination).filter((flow) => flow !== victim);
+    if (beside.length > 0) this.#toward.set(destination, beside);
+    else this.#toward.delete(destination);
     this.#onGone(victim);
   }
 }

@@ -16,8 +16,8 @@ import { ReplayWindow } from '../base/replay-window.ts';
 import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Secret } from '../crypto/keys.ts';
 import type { Primitives } from '../crypto/primitives.ts';
-import type { Link } from '../link/link.ts';
-import { DropReason } from '../wire/drop.ts';
+import type { NextHop } from '../link/next-hop.ts';
+import { DropReason, refusalOf } from '../wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE,
   KIND_PROBED,
@@ -61,7 +61,7 @@ export interface ForwarderEnvironment {
   readonly keys: FlowKeys;
   readonly secret: Secret;
   readonly options: Pick<ByzantineOptions, 'ackBatchPackets' | 'ackBatchDelayUs'>;
-  readonly linkTo: (node: NodeId) => Link | null;
+  readonly linkTo: (node: NodeId) => NextHop | null;
   /** The epoch key of a source, from its signed request; null when none of that epoch was seen. */
   readonly keyOf: (source: NodeId, epoch: number) => Uint8Array | null;
   /**
@@ -419,7 +419,7 @@ export class Forwarder {
     const reason = out.decode(b, start, end, b === arrived.bytes && arrived.keepable);
     if (reason !== DropReason.none) return reason;
     out.setShare(transit.known ? share : SHARE_REST, transit.predecessor, transit.source);
-    return link.offer(out);
+    return refusalOf(link.offer(out));
   }
 
   /**

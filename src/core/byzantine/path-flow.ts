@@ -14,8 +14,8 @@ import { getU32, putU48 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, NEVER, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Secret } from '../crypto/keys.ts';
-import type { Link } from '../link/link.ts';
-import { DropReason } from '../wire/drop.ts';
+import type { NextHop } from '../link/next-hop.ts';
+import { DropReason, refusalOf } from '../wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE,
   KIND_PROBED,
@@ -99,7 +99,7 @@ export interface PathFlowEnvironment {
   readonly keys: FlowKeys;
   readonly epoch: number;
   readonly secret: Secret;
-  readonly linkTo: (node: NodeId) => Link | null;
+  readonly linkTo: (node: NodeId) => NextHop | null;
   /**
    * The next counter for packets to `destination`: keys belong to a destination and a path, and
    * outlive the use of both.
@@ -235,7 +235,7 @@ export class PathFlow {
   }
 
   /** The link that it leaves on; null while that is down. */
-  get link(): Link | null {
+  get link(): NextHop | null {
     return this.#env.linkTo(this.#route[0]!);
   }
 
@@ -295,7 +295,7 @@ export class PathFlow {
   }
 
   #sendPiece(
-    link: Link,
+    link: NextHop,
     sending: Sending,
     index: number,
     count: number,
@@ -347,7 +347,7 @@ export class PathFlow {
     packet.share = SHARE_PROBE;
     const h = onions.digestOf(packet, sealedEnd);
     b.set(onions.buildTail(h, plan.tail, counter), sealedEnd);
-    const reason = link.offer(packet);
+    const reason = refusalOf(link.offer(packet));
     if (reason !== DropReason.none) return reason;
     const now = clock.now();
     const patienceUs = this.#patienceUs(plan);

@@ -8,7 +8,7 @@
 
 import { getU16, putU16 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
-import type { Link } from '../link/link.ts';
+import type { NextHop } from '../link/next-hop.ts';
 import { DropReason } from '../wire/drop.ts';
 import { ROUTE_RESPONSE_BYTES_MAX } from '../wire/discovery.ts';
 import {
@@ -52,7 +52,7 @@ export class RouteMessages {
    * Sends `bytes` over `link`; what its queue does not take is lost, and asked for again by whoever
    * needs it.
    */
-  send(link: Link, bytes: Uint8Array): void {
+  send(link: NextHop, bytes: Uint8Array): void {
     const count = Math.ceil(bytes.length / ROUTE_PART_BYTES_MAX);
     this.#message = (this.#message + 1) & 0xffff;
     for (let i = 0; i < count; i += 1) {

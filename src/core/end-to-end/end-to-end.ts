@@ -19,7 +19,7 @@ import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Protection } from '../dissemination/protection.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason, type DropCounters, refusalOf, type Offered } from '../wire/drop.ts';
 import { clearChanging, Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { SignedRecord } from '../wire/record.ts';
@@ -53,8 +53,8 @@ export interface EndToEndEnvironment {
   takesAes(node: NodeId): boolean;
   /** Asks the neighbour `via` for the record of `node`. */
   ask(via: NodeId, node: NodeId): void;
-  /** Sends a packet of ours on, sealed by now; the reason why not. */
-  send(packet: Packet): DropReason;
+  /** Sends a packet of ours on, sealed by now. */
+  send(packet: Packet): Offered;
   /** An opened packet is for this node, and its source is proved. */
   deliver(packet: Packet): void;
 }
@@ -170,7 +170,7 @@ export class EndToEnd implements Protection {
 
   /* -------------------------------------------------------------- source */
 
-  originate(packet: Packet): DropReason {
+  originate(packet: Packet): Offered {
     const peer = this.#peers.get(packet.destination);
     const of = peer?.epochs[0];
     if (
@@ -271,7 +271,7 @@ export class EndToEnd implements Protection {
       // it.
       this.#waited.user = kept.user;
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
-      if (reason === DropReason.none) reason = this.#env.send(this.#waited);
+      if (reason === DropReason.none) reason = refusalOf(this.#env.send(this.#waited));
       if (reason !== DropReason.none) this.#env.drops.count(reason);
       this.#outPlaces.delete(kept);
       this.#env.pool.release(kept);

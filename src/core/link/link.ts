@@ -18,7 +18,7 @@ import { samePath, type Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
-import { DropReason } from '../wire/drop.ts';
+import { DropReason, TAKEN_FULL, type Offered } from '../wire/drop.ts';
 import {
   CLOSE_BODY_BYTES,
   CLOSE_DEAD,
@@ -70,10 +70,11 @@ import type { Channel } from './channel.ts';
 import { PathProbe } from './path-probe.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './environment.ts';
+import type { NextHop } from './next-hop.ts';
 import { Flaps } from './flaps.ts';
 import { Liveness } from './liveness.ts';
 import { byFrame, makeServices } from './services.ts';
-import type { EncodedPacket } from './send-queue.ts';
+import type { Upper } from './upper.ts';
 import { lostForSize, type Arrived } from './size-losses.ts';
 import { SizeSearch } from './size-search.ts';
 import { SplitAssembly } from './split.ts';
@@ -108,26 +109,10 @@ const CLOSED: Readonly<Record<number, string>> = {
 const LATE_PER_SECOND = 4,
   LATE_BURST = 8;
 
-/** What a link tells the layers above. Calls come in the order of events, within the turn. */
-export interface LinkUpper {
-  /** A data packet arrived. Valid during the call only. */
-  onPacket(packet: Packet, link: Link): void;
-  /** A control frame arrived: its body is `bytes[start..end)`. */
-  onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void;
-  onLinkState(link: Link, up: boolean): void;
-  /** Latency or loss were measured anew. */
-  onLinkEstimate(link: Link): void;
-  /** A congested service has room again. */
-  onLinkWritable(link: Link): void;
-  /** The link went down, or is left, with this packet undelivered; the callee owns it now. */
-  onHandBack(kept: KeptPacket): void;
-  /** Routes have another way for the packet. */
-  isElsewhere(kept: KeptPacket, link: Link): boolean;
-  /** The flow of `packet`, in transit, has a long queue in front of this link; see SendQueue. */
-  onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
-}
+/** What a link tells the layers above. */
+export type LinkUpper = Upper<Link>;
 
-export class Link {
+export class Link implements NextHop {
   readonly node: NodeId;
   /** Small number, dense, unique among the links of this node: index of the next-hop table. */
   readonly slot: number;
@@ -369,14 +354,16 @@ export class Link {
   }
 
   /**
-   * Sends `packet` by its link service. DropReason.none when taken; otherwise the caller still has
-   * it. `@hot`
+   * Sends `packet` by its link service, or refuses it: then the caller still has it. `@hot`
    */
-  offer(packet: Packet): DropReason {
+  offer(packet: Packet): Offered {
     if (this.#channel === null) return DropReason.linkDown;
     const service = this.#services[packet.service] ?? null;
     if (service === null) return DropReason.linkServiceUnknown;
-    if (service.offer(packet)) return DropReason.none;
+    if (service.offer(packet))
+      return packet.via === 0 && service.congested && service.holds(packet)
+        ? TAKEN_FULL
+        : DropReason.none;
     this.dropped += 1;
     return DropReason.linkQueueFull;
   }

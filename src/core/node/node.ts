@@ -20,7 +20,7 @@ import type { Membership } from '../crypto/membership.ts';
 import { EndToEnd } from '../end-to-end/end-to-end.ts';
 import { OwnEpochs } from '../end-to-end/own-epochs.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
-import type { AlternateEnvironment, AlternateRouter } from '../dissemination/alternate-router.ts';
+import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
 import { ClientPlaces } from '../ipc/client-places.ts';
 import { quadOf } from '../ipc/arguments.ts';
@@ -60,6 +60,7 @@ import {
   KIND_STREAM,
   Packet,
 } from '../wire/packet.ts';
+import { DISSEMINATIONS, LINK_SERVICES } from '../wire/modes.ts';
 import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
@@ -70,6 +71,7 @@ import type { EmulationControl } from '../operator/emulation-control.ts';
 import type { ExtraOperation } from '../operator/operation.ts';
 import { roleFor } from '../operator/operations.ts';
 import type { NodeConfig, NodeLimits } from './config.ts';
+import { STRATEGIES, type StrategyParts } from './strategies.ts';
 import { VERSION } from './version.ts';
 
 /** Of the time at which a run began, as peers are told. */
@@ -99,8 +101,8 @@ export interface NodeEnvironment {
   readonly membership: Membership | null;
   /** Addresses the daemon listens on, for status. */
   readonly listen: readonly string[];
-  /** For laboratories: makes what stands in place of the Byzantine-resilient router. */
-  readonly alternate?: (env: AlternateEnvironment) => AlternateRouter;
+  /** For laboratories: makes what stands in place of the strategy of a code. */
+  readonly strategies?: ReadonlyMap<number, (env: StrategyEnvironment) => Strategy>;
   /**
    * Of all receiver indices that this node draws, by which the system knows what is not a
    * stranger's; absent where it is not told.
@@ -195,13 +197,13 @@ export class SpinesNode {
         },
       },
       {
-        onPacket: (packet, link) => this.dissemination.onPacket(packet, link),
+        onPacket: (packet, link) => this.dissemination.onPacket(packet, link.node),
         onControl: (link, type, bytes, start, end) =>
           this.#onControl(link, type, bytes, start, end),
         onLinkState: (link, up) => {
           this.router.onLinkState(link, up);
           this.revocations?.onLinkState(link, up);
-          this.dissemination.alternate?.onLinkState(link, up);
+          this.dissemination.onLinkState(link.node, up);
         },
         onLinkEstimate: (link) => {
           this.router.onLinkEstimate(link);
@@ -209,7 +211,7 @@ export class SpinesNode {
         },
         onLinkWritable: () => this.#onWritable(),
         onHandBack: (kept) => this.dissemination.onHandBack(kept),
-        isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link),
+        isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link.node),
         onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
       },
     );
@@ -273,14 +275,12 @@ export class SpinesNode {
           for (const link of this.links.all()) if (link.troubled) link.shed();
           this.dissemination.onRoutes();
           this.streams.onRoutes();
-          this.dissemination.alternate?.onRoutes?.();
         },
         onRestart: (node) => {
-          this.endToEnd?.onRestart(node);
-          this.dissemination.alternate?.onRestart?.(node);
+          this.dissemination.onRestart(node);
           this.streams.onRestart(node);
         },
-        onOvertaken: (sequence) => this.dissemination.alternate?.onOvertaken?.(sequence),
+        onOvertaken: (sequence) => this.dissemination.onOvertaken(sequence),
       },
       this.links,
     );
@@ -289,20 +289,10 @@ export class SpinesNode {
       env.membership === null
         ? null
         : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
-    this.dissemination = new Dissemination(
-      config.id,
-      this.router,
-      clock,
-      timers,
-      drops,
-      this.pool,
-      {
-        onDelivery: (packet) => this.#onDelivery(packet),
-        onExpired: (packet) => this.echo.onExpired(packet),
-      },
-    );
-    this.dissemination.protection = this.endToEnd;
-    const alternate: AlternateEnvironment = {
+    this.dissemination = new Dissemination(config.id, drops, this.pool, {
+      onDelivery: (packet) => this.#onDelivery(packet),
+    });
+    const parts: StrategyParts = {
       self: config.id,
       clock,
       timers,
@@ -311,21 +301,27 @@ export class SpinesNode {
       drops,
       pool: this.pool,
       links: this.links,
+      router: this.router,
       topology: this.router,
+      protection: this.endToEnd,
+      membership: env.membership,
+      byzantine: config.byzantine,
+      nodesMost: config.limits.nodes,
       deliver: (packet) => this.dissemination.deliver(packet),
+      deliverClaimed: (packet) => this.dissemination.deliverClaimed(packet),
+      loop: (packet) => this.dissemination.loop(packet),
       onWritable: () => this.#onWritable(),
       onLost: (bytes, start, end) => this.sessions.onLost(bytes, start, end),
+      onExpired: (packet) => this.echo.onExpired(packet),
+      onTransit: (packet, from) =>
+        this.dissemination.misbehaviour?.onTransit?.(packet, from) === true,
     };
-    this.byzantine =
-      env.membership === null || env.alternate !== undefined
-        ? null
-        : new ByzantineRouter({
-            ...alternate,
-            membership: env.membership,
-            options: config.byzantine,
-            nodesMost: config.limits.nodes,
-          });
-    this.dissemination.alternate = env.alternate?.(alternate) ?? this.byzantine;
+    for (const { code, make } of STRATEGIES) {
+      const strategy = env.strategies?.get(code)?.(parts) ?? make(parts);
+      if (strategy !== null) this.dissemination.use(code, strategy);
+    }
+    const byzantine = this.dissemination.strategy(DISSEMINATION_BYZANTINE);
+    this.byzantine = byzantine instanceof ByzantineRouter ? byzantine : null;
     this.firewall = new Firewall(
       {
         self: config.id,
@@ -407,7 +403,7 @@ export class SpinesNode {
       checkModes: (service, dissemination, secrecy) =>
         secrecy === 'end-to-end' && this.endToEnd === null
           ? NO_KEYS
-          : checkModes(service, dissemination, this.dissemination.alternate !== null),
+          : lackingOf(service, dissemination, this.dissemination),
       roleFor,
       administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
       refused: (op, asker, code) => administration.refused(op, asker, code),
@@ -458,7 +454,6 @@ export class SpinesNode {
     this.flush();
     this.links.stop();
     this.flush();
-    this.dissemination.alternate?.stop();
     this.dissemination.stop();
     this.echo.stop();
     this.sessions.stop();
@@ -586,13 +581,8 @@ const NO_KEYS =
   'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` ' +
   'out, or use "links"';
 
-function checkModes(service: number, dissemination: number, byzantine: boolean): string | null {
-  if (!isCarried(service))
-    return 'this daemon has no realtime links; use link "best-effort" or "reliable"';
-  if (dissemination === DISSEMINATION_BYZANTINE && !byzantine)
-    return (
-      'byzantine routing needs identities and this daemon has security: none; use routing ' +
-      '"link-state"'
-    );
-  return null;
+/** What this daemon lacks for these modes, in words; null: nothing. */
+function lackingOf(service: number, code: number, strategies: Dissemination): string | null {
+  if (!isCarried(service)) return LINK_SERVICES[service]!.lacking;
+  return strategies.strategy(code) === null ? DISSEMINATIONS[code]!.lacking : null;
 }

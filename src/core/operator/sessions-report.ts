@@ -6,16 +6,9 @@
  */
 
 import { formatNodeId } from '../base/ids.ts';
-import { DISSEMINATION_BYZANTINE } from '../wire/packet.ts';
-import type {
-  LinkServiceName,
-  RoutingName,
-  SessionRow,
-  SessionsReply,
-} from 'spines-client/protocol';
+import { disseminationName, serviceName } from '../wire/modes.ts';
+import type { SessionRow, SessionsReply } from 'spines-client/protocol';
 import { ms, type Operator } from './operation.ts';
-
-const SERVICE_NAMES: readonly LinkServiceName[] = ['best-effort', 'reliable', 'realtime'];
 
 /** A row for each socket of each client. */
 export function sessionsReport(operator: Operator): SessionsReply {
@@ -42,8 +35,8 @@ export function sessionsReport(operator: Operator): SessionsReply {
         remoteNode: null,
         remoteName: null,
         remotePort: null,
-        link: SERVICE_NAMES[session.service]!,
-        routing: routingName(session.dissemination),
+        link: serviceName(session.service),
+        routing: disseminationName(session.dissemination),
         sent: session.sent,
         received: session.received,
         ...none,
@@ -61,8 +54,8 @@ export function sessionsReport(operator: Operator): SessionsReply {
           remoteNode: null,
           remoteName: null,
           remotePort: null,
-          link: SERVICE_NAMES[options.service]!,
-          routing: routingName(options.dissemination),
+          link: serviceName(options.service),
+          routing: disseminationName(options.dissemination),
           sent: 0,
           received: 0,
           ...none,
@@ -79,8 +72,8 @@ export function sessionsReport(operator: Operator): SessionsReply {
         remoteNode: formatNodeId(stream.node),
         remoteName: router.nameOf(stream.node),
         remotePort: stream.port,
-        link: SERVICE_NAMES[stream.options.service]!,
-        routing: routingName(stream.options.dissemination),
+        link: serviceName(stream.options.service),
+        routing: disseminationName(stream.options.dissemination),
         sent: sender.unacknowledged,
         received: receiver.received,
         rttMs: sender.rtt.samples === 0 ? null : ms(sender.rtt.smoothedUs),
@@ -94,8 +87,4 @@ export function sessionsReport(operator: Operator): SessionsReply {
     }
   }
   return { schema: 1, sessions };
-}
-
-function routingName(dissemination: number): RoutingName {
-  return dissemination === DISSEMINATION_BYZANTINE ? 'byzantine' : 'link-state';
 }

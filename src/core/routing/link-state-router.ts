@@ -326,6 +326,21 @@ export class LinkStateRouter implements Router {
     return this.database.get(node)?.certificate ?? null;
   }
 
+  /** What `node` advertised last; null when it is not known. */
+  advertisementOf(node: NodeId): Advertisement | null {
+    return this.database.get(node)?.advertisement ?? null;
+  }
+
+  /** What every node advertised last. */
+  *advertisements(): IterableIterator<Advertisement> {
+    for (const { advertisement } of this.database.records()) yield advertisement;
+  }
+
+  /** Another number whenever routes were computed anew. */
+  get version(): number {
+    return this.counters.recomputations;
+  }
+
   /**
    * True when each of `nodes` has the capability (the sum of several: all of them), so that it may
    * be used between them. A node that is not known, or says nothing of itself, has none.

@@ -4,11 +4,11 @@
  */
 
 import type { NodeId } from '../base/ids.ts';
-import type { Link } from '../link/link.ts';
+import type { NextHop } from '../link/next-hop.ts';
 
 export interface Router {
   /** The link to send on towards `destination`, null when there is no usable route now. `@hot` */
-  nextHop(destination: NodeId): Link | null;
+  nextHop(destination: NodeId): NextHop | null;
   /** True when the node exists, or did a while ago, whether or not it can be reached now. */
   knows(destination: NodeId): boolean;
   /**

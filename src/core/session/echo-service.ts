@@ -12,7 +12,7 @@ import type { Draws } from '../base/draws.ts';
 import { Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
 import {
   decodeEcho,
   ECHO_EXPIRED,
@@ -257,6 +257,6 @@ export class EchoService {
       0,
     );
     packet.user = user;
-    return this.#env.dissemination.originate(packet);
+    return refusalOf(this.#env.dissemination.originate(packet));
   }
 }

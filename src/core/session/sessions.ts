@@ -14,7 +14,7 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason, type DropCounters, refusalOf, TAKEN_FULL } from '../wire/drop.ts';
 import {
   decodeFragmentHead,
   encodeFragmentHead,
@@ -30,10 +30,7 @@ import {
   KIND_PIECE,
   KIND_SEQUENCED,
   Packet,
-  PRIORITY_DEFAULT,
-  SERVICE_BEST_EFFORT,
   SERVICE_RELIABLE,
-  TTL_DEFAULT,
 } from '../wire/packet.ts';
 import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
@@ -60,6 +57,7 @@ import {
   SEAL_ROOM_BYTES,
 } from '../wire/sizes.ts';
 import { AtMostOnce } from './at-most-once.ts';
+import { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { groupOf } from './origin.ts';
@@ -72,83 +70,15 @@ import {
   THROTTLES_OF_SESSION_MAX,
   type Sender,
   type Throttle,
-  type ThrottlesOf,
 } from './throttles.ts';
 
-/** Who owns a datagram session. */
-export interface DatagramOwner {
-  /**
-   * A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner
-   * dropped it. `proved`: its source is what it says.
-   */
-  onMessage(
-    session: DatagramSession,
-    source: NodeId,
-    sourcePort: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    proved: boolean,
-  ): boolean;
-  /** After a `send` that was refused for lack of room: there is room again. */
-  onWritable(session: DatagramSession): void;
-  /**
-   * `count` packets that were sent to `destination` are lost on the way, a node says, as `reason`
-   * has it.
-   */
-  onLost?(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void;
-}
-
-export interface DatagramOptions {
-  /** Link service, e.g. SERVICE_BEST_EFFORT. */
-  service?: number;
-  dissemination?: number;
-  /** 1..255 hops. */
-  ttl?: number;
-  /** 0..15, higher is more urgent. */
-  priority?: number;
-  /** Default: the daemon's. */
-  secrecy?: Secrecy;
-}
+export { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
 
 /** Where messages of a session go, and as what. */
 interface FlowTo {
   readonly destination: NodeId;
   readonly port: Port;
   readonly kind: number;
-}
-
-export class DatagramSession {
-  readonly owner: DatagramOwner;
-  /** 0 until bound. */
-  port: Port = 0;
-  service: number;
-  dissemination: number;
-  ttl: number;
-  priority: number;
-  /** What goes by link state is sealed from end to end, and nothing else is taken. */
-  secret = false;
-  closed = false;
-  sent = 0;
-  received = 0;
-  /** Messages that the owner dropped. */
-  dropped = 0;
-  /** Number of the next sequenced message, u32. */
-  nextMessage = 0;
-  /** u32: which run of message numbers. */
-  run = 0;
-  /** A send met a congested queue; onWritable will follow. */
-  blocked = false;
-  /** Of its flows those that nodes on the way asked to slow down; null: none. */
-  throttles: ThrottlesOf | null = null;
-
-  constructor(owner: DatagramOwner, options: DatagramOptions) {
-    this.owner = owner;
-    this.service = options.service ?? SERVICE_BEST_EFFORT;
-    this.dissemination = options.dissemination ?? DISSEMINATION_LINK_STATE;
-    this.ttl = options.ttl ?? TTL_DEFAULT;
-    this.priority = options.priority ?? PRIORITY_DEFAULT;
-  }
 }
 
 export interface SessionsEnvironment {
@@ -182,6 +112,8 @@ export class Sessions {
   readonly #throttles: Throttles;
   readonly #notice = makeNotice();
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
+  /** Whether the queue of the packet offered last is long; null when it is not known. */
+  #full: boolean | null = null;
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
@@ -256,6 +188,7 @@ export class Sessions {
     const length = end - start;
     if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
+    this.#full = null;
     const reason =
       session.secret && session.dissemination === DISSEMINATION_LINK_STATE
         ? this.#sendSecret(session, destination, port, bytes, start, end)
@@ -265,7 +198,7 @@ export class Sessions {
             ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
             : this.#sendFragments(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
-    if (this.#mustWait(session, this.#packet)) {
+    if (this.#mustWait(session, this.#packet, this.#full)) {
       session.blocked = true;
       this.#blocked.set(session, { destination, port, kind: this.#packet.kind });
     }
@@ -372,7 +305,7 @@ export class Sessions {
       );
     if (notice.reason === NOTICE_NO_ROUTE) return DropReason.none;
     // Who has the packets in his hands could drop them as well; nobody else slows a flow.
-    if (!this.#env.dissemination.onTheWay(packet.source, destination))
+    if (!this.#env.dissemination.onTheWay(session.dissemination, packet.source, destination))
       return DropReason.noticeUnasked;
     const key = flowKey(destination, destinationPort);
     const throttles = (session.throttles ??= new Map<number, Throttle>());
@@ -422,17 +355,22 @@ export class Sessions {
     packet.secret = secret;
     if (dissemination.congested(packet)) return false;
     // What was in front of its first link before is sealed.
-    const reason = packet.sealed ? dissemination.sendOn(packet) : dissemination.originate(packet);
+    const reason = refusalOf(
+      packet.sealed ? dissemination.sendOn(packet) : dissemination.originate(packet),
+    );
     if (reason === DropReason.linkQueueFull) return false;
     if (reason !== DropReason.none) this.#env.drops.count(reason);
     return true;
   }
 
-  /** The flow of `packet` is to wait, for a queue here or for one on the way. */
-  #mustWait(session: DatagramSession, packet: Packet): boolean {
+  /**
+   * The flow of `packet` is to wait, for a queue here or for one on the way. `full`: whether its
+   * queue here is long, null when that is not known.
+   */
+  #mustWait(session: DatagramSession, packet: Packet, full: boolean | null = null): boolean {
     return (
       session.throttles?.get(flowKey(packet.destination, packet.destinationPort))?.long === true ||
-      this.#env.dissemination.congested(packet)
+      (full ?? this.#env.dissemination.congested(packet))
     );
   }
 
@@ -679,9 +617,13 @@ export class Sessions {
     packet.user = session.owner;
     packet.secret = session.secret;
     const throttle = session.throttles?.get(flowKey(destination, port));
+    this.#full = null;
     if (throttle !== undefined && !throttle.passes(packet))
       return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
-    return this.#env.dissemination.originate(packet);
+    const offered = this.#env.dissemination.originate(packet);
+    const reason = refusalOf(offered);
+    this.#full = reason === DropReason.none ? offered === TAKEN_FULL : null;
+    return reason;
   }
 
   #freePort(): Port {

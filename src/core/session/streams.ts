@@ -17,7 +17,7 @@ import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts'
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import { demandsProof } from '../wire/modes.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
 import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
   RESET_FORBIDDEN,
@@ -633,7 +633,7 @@ export class Streams {
     );
     packet.user = user;
     packet.secret = secret;
-    const reason = this.#env.dissemination.originate(packet);
+    const reason = refusalOf(this.#env.dissemination.originate(packet));
     // What a full queue refuses its stream still has.
     if (reason !== DropReason.none && reason !== DropReason.linkQueueFull)
       this.#env.drops.count(reason);

@@ -209,3 +209,17 @@ export class DropCounters {
     return out;
   }
 }
+
+/** A packet was taken, and its flow, which begins here, is to wait before it sends more. */
+export const TAKEN_FULL = -1;
+
+/**
+ * What became of a packet that was offered: taken (DropReason.none), taken while its flow is to
+ * wait, or refused for a reason. Who refuses leaves the packet to the caller, who counts it.
+ */
+export type Offered = DropReason | typeof TAKEN_FULL;
+
+/** Why it was refused, DropReason.none when it was taken. `@hot` */
+export function refusalOf(offered: Offered): DropReason {
+  return offered === TAKEN_FULL ? DropReason.none : offered;
+}

@@ -221,6 +221,6 @@ export class Adversary implements Laboratory {
       onLost: () => {},
     });
     node.byzantine!.stop();
-    node.dissemination.alternate = this.router;
+    node.dissemination.use(DISSEMINATION_BYZANTINE, this.router);
   }
 }

@@ -14,7 +14,7 @@ import type { Rng } from '../../core/base/rng.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { changeDirection, defaultDirection } from '../../core/emulation/link-settings.ts';
 import { byzantineModes, defaultLimits } from '../../core/node/config.ts';
-import type { AlternateEnvironment } from '../../core/dissemination/alternate-router.ts';
+import type { StrategyEnvironment } from '../../core/dissemination/strategy.ts';
 import {
   DISSEMINATION_BYZANTINE,
   DISSEMINATION_LINK_STATE,
@@ -107,7 +107,7 @@ export class Lab {
       ...(factory === undefined
         ? {}
         : {
-            alternate: (host: SimHost, env: AlternateEnvironment) => this.#make(host, factory(env)),
+            alternate: (host: SimHost, env: StrategyEnvironment) => this.#make(host, factory(env)),
           }),
     });
     const byzantine = byzantineModes[router === 'paper' ? 'paper' : 'secure'];
@@ -220,15 +220,15 @@ export class Lab {
     return baseline;
   }
 
-  /** Counts what comes to the router beside link state. */
+  /** Counts what comes to the strategy beside link state. */
   #tap(host: SimHost): void {
     const { dissemination } = host.node;
-    const { alternate } = dissemination;
-    if (alternate === null) return;
+    const strategy = dissemination.strategy(DISSEMINATION_BYZANTINE);
+    if (strategy === null) return;
     const { carried } = this;
-    dissemination.alternate = {
-      originate: (packet) => alternate.originate(packet),
-      congested: (destination, service) => alternate.congested(destination, service),
+    dissemination.use(DISSEMINATION_BYZANTINE, {
+      originate: (packet) => strategy.originate(packet),
+      congested: (packet) => strategy.congested(packet),
       onPacket: (packet: Packet, from: NodeId) => {
         if (packet.kind === KIND_ROUTE) {
           carried.routes += packet.length;
@@ -241,11 +241,11 @@ export class Lab {
           carried.acks += packet.length;
           carried.ackPackets += 1;
         } else carried.data += packet.length;
-        return alternate.onPacket(packet, from);
+        return strategy.onPacket(packet, from);
       },
-      onLinkState: (link, up) => alternate.onLinkState(link, up),
-      stop: () => alternate.stop(),
-    };
+      onLinkState: (node, up) => strategy.onLinkState?.(node, up),
+      stop: () => strategy.stop(),
+    });
   }
 }
 

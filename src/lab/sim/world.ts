@@ -7,6 +7,7 @@
  * the same seed gives the same trace hash.
  */
 
+import { DISSEMINATION_BYZANTINE } from '../../core/wire/modes.ts';
 import { assert } from '../../core/base/assert.ts';
 import { makeEndpoint, type DatagramSink, type Endpoint } from '../../core/base/datagram.ts';
 import { formatNodeId, type NodeId } from '../../core/base/ids.ts';
@@ -20,10 +21,7 @@ import {
   toLinkSettings,
   type DirectionSettings,
 } from '../../core/emulation/link-settings.ts';
-import type {
-  AlternateEnvironment,
-  AlternateRouter,
-} from '../../core/dissemination/alternate-router.ts';
+import type { StrategyEnvironment, Strategy } from '../../core/dissemination/strategy.ts';
 import type { Identity, Membership } from '../../core/crypto/membership.ts';
 import type { PresharedKey } from '../../core/crypto/preshared.ts';
 import type { Primitives } from '../../core/crypto/primitives.ts';
@@ -90,7 +88,7 @@ export interface WorldOptions {
    * Makes what stands in place of the Byzantine-resilient router in every daemon; default: that
    * router.
    */
-  readonly alternate?: (host: SimHost, env: AlternateEnvironment) => AlternateRouter;
+  readonly alternate?: (host: SimHost, env: StrategyEnvironment) => Strategy;
   /**
    * Sees every datagram that arrives, e.g. an adversary or a capture; false = it does not arrive.
    */
@@ -419,7 +417,11 @@ export class SimHost implements Clock {
         onShutdownRequested: () => {},
         ...(alternate === undefined
           ? {}
-          : { alternate: (env: AlternateEnvironment) => alternate(this, env) }),
+          : {
+              strategies: new Map([
+                [DISSEMINATION_BYZANTINE, (env: StrategyEnvironment) => alternate(this, env)],
+              ]),
+            }),
       },
     );
     this.#node.start();

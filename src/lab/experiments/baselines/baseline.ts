@@ -13,11 +13,8 @@
 import { getU32, getU48, putU32, putU48 } from '../../../core/base/bytes.ts';
 import { isNodeId, type NodeId } from '../../../core/base/ids.ts';
 import { ReplayWindow } from '../../../core/base/replay-window.ts';
-import type {
-  AlternateEnvironment,
-  AlternateRouter,
-} from '../../../core/dissemination/alternate-router.ts';
-import { DropReason } from '../../../core/wire/drop.ts';
+import type { StrategyEnvironment, Strategy } from '../../../core/dissemination/strategy.ts';
+import { DropReason, refusalOf, type Offered } from '../../../core/wire/drop.ts';
 import { KIND_PROBED, Packet } from '../../../core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../../../core/wire/sizes.ts';
 
@@ -31,11 +28,11 @@ export interface BaselineMisbehaviour {
   readonly rush?: boolean;
 }
 
-export interface Baseline extends AlternateRouter {
+export interface Baseline extends Strategy {
   misbehaviour: BaselineMisbehaviour | null;
 }
 
-export type BaselineFactory = (env: AlternateEnvironment) => Baseline;
+export type BaselineFactory = (env: StrategyEnvironment) => Baseline;
 
 /** Sources whose sequences are remembered; the one heard of first gives way. */
 const SOURCES_MAX = 4_096;
@@ -142,6 +139,6 @@ export function hop(packet: Packet): boolean {
 }
 
 /** How several copies of one packet fared: taken if one was taken. */
-export function best(a: DropReason, b: DropReason): DropReason {
-  return a === DropReason.none ? a : b;
+export function best(a: DropReason, b: Offered): DropReason {
+  return a === DropReason.none ? a : refusalOf(b);
 }

@@ -8,10 +8,10 @@
  */
 
 import type { NodeId } from '../../../core/base/ids.ts';
-import type { AlternateEnvironment } from '../../../core/dissemination/alternate-router.ts';
+import type { StrategyEnvironment } from '../../../core/dissemination/strategy.ts';
 import { linkCost } from '../../../core/routing/metrics.ts';
 import { advertises } from '../../../core/routing/shortest-path.ts';
-import { DropReason } from '../../../core/wire/drop.ts';
+import { DropReason, refusalOf } from '../../../core/wire/drop.ts';
 import type { Advertisement } from '../../../core/wire/link-state.ts';
 import type { Packet } from '../../../core/wire/packet.ts';
 import { best, Envelopes, hop, type Baseline, type BaselineMisbehaviour } from './baseline.ts';
@@ -20,7 +20,7 @@ const METRIC = 'expected-latency';
 
 export class DisjointBaseline implements Baseline {
   misbehaviour: BaselineMisbehaviour | null = null;
-  readonly #env: AlternateEnvironment;
+  readonly #env: StrategyEnvironment;
   readonly #envelopes = new Envelopes();
   /**
    * By destination, as long as routes stay as they are; at most one for each node of the database.
@@ -29,24 +29,20 @@ export class DisjointBaseline implements Baseline {
   #computed = -1;
   #sequence = 0;
 
-  constructor(env: AlternateEnvironment) {
+  constructor(env: StrategyEnvironment) {
     this.#env = env;
   }
 
   /** From here to `destination`: two, one or no path, without this node itself. */
   paths(destination: NodeId): readonly NodeId[][] {
     const { topology, self } = this.#env;
-    if (topology.counters.recomputations !== this.#computed) {
-      this.#computed = topology.counters.recomputations;
+    if (topology.version !== this.#computed) {
+      this.#computed = topology.version;
       this.#paths.clear();
     }
     let known = this.#paths.get(destination);
     if (known === undefined) {
-      known = disjointPaths(
-        [...topology.database.records()].map((record) => record.advertisement),
-        self,
-        destination,
-      );
+      known = disjointPaths([...topology.advertisements()], self, destination);
       if (topology.knows(destination)) this.#paths.set(destination, known);
     }
     return known;
@@ -65,7 +61,7 @@ export class DisjointBaseline implements Baseline {
     return reason;
   }
 
-  congested(destination: NodeId, service: number): boolean {
+  congested({ destination, service }: Packet): boolean {
     const links = this.paths(destination).map((path) => this.#env.links.of(path[0]!));
     return links.length > 0 && links.every((link) => link?.congested(service) === true);
   }
@@ -92,12 +88,11 @@ export class DisjointBaseline implements Baseline {
     return hop(packet) ? this.#offer(packet, route[place + 1]!) : DropReason.ttlExpired;
   }
 
-  onLinkState(): void {}
-
   stop(): void {}
 
   #offer(packet: Packet, next: NodeId): DropReason {
-    return this.#env.links.of(next)?.offer(packet) ?? DropReason.linkDown;
+    const link = this.#env.links.of(next);
+    return link === undefined ? DropReason.linkDown : refusalOf(link.offer(packet));
   }
 }
 

@@ -8,18 +8,18 @@
  */
 
 import type { NodeId } from '../../../core/base/ids.ts';
-import type { AlternateEnvironment } from '../../../core/dissemination/alternate-router.ts';
+import type { StrategyEnvironment } from '../../../core/dissemination/strategy.ts';
 import { DropReason } from '../../../core/wire/drop.ts';
 import type { Packet } from '../../../core/wire/packet.ts';
 import { best, Envelopes, hop, type Baseline, type BaselineMisbehaviour } from './baseline.ts';
 
 export class FloodingBaseline implements Baseline {
   misbehaviour: BaselineMisbehaviour | null = null;
-  readonly #env: AlternateEnvironment;
+  readonly #env: StrategyEnvironment;
   readonly #envelopes = new Envelopes();
   #sequence = 0;
 
-  constructor(env: AlternateEnvironment) {
+  constructor(env: StrategyEnvironment) {
     this.#env = env;
   }
 
@@ -31,7 +31,7 @@ export class FloodingBaseline implements Baseline {
     return this.#flood(wrapped, null);
   }
 
-  congested(_destination: NodeId, service: number): boolean {
+  congested({ service }: Packet): boolean {
     let up = 0;
     for (const link of this.#env.links.all()) {
       if (!link.up) continue;
@@ -52,8 +52,6 @@ export class FloodingBaseline implements Baseline {
     if (this.misbehaviour?.onData?.(packet, from) === true) return DropReason.none;
     return hop(packet) ? this.#flood(packet, from) : DropReason.ttlExpired;
   }
-
-  onLinkState(): void {}
 
   stop(): void {}
 

@@ -17,9 +17,9 @@ import { getU32, putU32 } from '../../../core/base/bytes.ts';
 import type { NodeId } from '../../../core/base/ids.ts';
 import { Ring } from '../../../core/base/ring.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../../../core/base/time.ts';
-import type { AlternateEnvironment } from '../../../core/dissemination/alternate-router.ts';
-import type { Link } from '../../../core/link/link.ts';
-import { DropReason } from '../../../core/wire/drop.ts';
+import type { StrategyEnvironment } from '../../../core/dissemination/strategy.ts';
+import type { NextHop } from '../../../core/link/next-hop.ts';
+import { DropReason, refusalOf } from '../../../core/wire/drop.ts';
 import {
   DISSEMINATION_BYZANTINE,
   KIND_ROUTE,
@@ -82,7 +82,7 @@ interface Target {
 
 export class OnDemandBaseline implements Baseline {
   misbehaviour: BaselineMisbehaviour | null = null;
-  readonly #env: AlternateEnvironment;
+  readonly #env: StrategyEnvironment;
   readonly #targets = new Map<NodeId, Target>();
   readonly #routes = new Map<string, Route>();
   readonly #seen = new Set<string>();
@@ -93,7 +93,7 @@ export class OnDemandBaseline implements Baseline {
   #request = 0;
   #stopped = false;
 
-  constructor(env: AlternateEnvironment) {
+  constructor(env: StrategyEnvironment) {
     this.#env = env;
   }
 
@@ -101,7 +101,7 @@ export class OnDemandBaseline implements Baseline {
     const target = this.#targetOf(packet.destination);
     this.#checkSilence(target);
     const link = target.next === null ? null : this.#linkTo(target.next);
-    if (link !== null) return link.offer(packet);
+    if (link !== null) return refusalOf(link.offer(packet));
     if (target.next !== null) this.#lose(target);
     if (target.waiting.length === WAITING_MAX) return DropReason.noRoute;
     const kept = this.#env.pool.keep(packet);
@@ -111,7 +111,7 @@ export class OnDemandBaseline implements Baseline {
     return DropReason.none;
   }
 
-  congested(destination: NodeId, service: number): boolean {
+  congested({ destination, service }: Packet): boolean {
     const target = this.#targets.get(destination);
     if (target === undefined) return false;
     if (target.next === null) return target.waiting.length > WAITING_MAX / 2;
@@ -130,14 +130,14 @@ export class OnDemandBaseline implements Baseline {
     if (!hop(packet)) return DropReason.ttlExpired;
     const route = this.#routes.get(nameOf(packet.source, packet.destination));
     const link = route === undefined || route.next === null ? null : this.#linkTo(route.next);
-    if (link !== null) return link.offer(packet);
+    if (link !== null) return refusalOf(link.offer(packet));
     this.#send(from, ERROR, packet.source, packet.destination, route?.request ?? 0);
     return DropReason.noRoute;
   }
 
-  onLinkState(link: Link, up: boolean): void {
+  onLinkState(node: NodeId, up: boolean): void {
     if (up) return;
-    for (const target of this.#targets.values()) if (target.next === link.node) this.#lose(target);
+    for (const target of this.#targets.values()) if (target.next === node) this.#lose(target);
   }
 
   stop(): void {
@@ -341,7 +341,7 @@ export class OnDemandBaseline implements Baseline {
     if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.values().next().value!);
   }
 
-  #linkTo(node: NodeId): Link | null {
+  #linkTo(node: NodeId): NextHop | null {
     const link = this.#env.links.of(node);
     return link?.up ? link : null;
   }

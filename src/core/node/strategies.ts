@@ -1,0 +1,36 @@
+/**
+ * The strategies that a daemon has, by the code of their dissemination: one row each.
+ *
+ * A new one is a file that implements Strategy, its row here, and its row among the modes
+ * (core/wire/modes.ts).
+ */
+
+import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
+import type { ByzantineOptions } from '../byzantine/options.ts';
+import type { Membership } from '../crypto/membership.ts';
+import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
+import { Unicast, type UnicastEnvironment } from '../dissemination/unicast.ts';
+import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE } from '../wire/modes.ts';
+
+/** All that strategies are made of. */
+export interface StrategyParts extends StrategyEnvironment, UnicastEnvironment {
+  /** Null in a network without identities. */
+  readonly membership: Membership | null;
+  readonly byzantine: ByzantineOptions;
+  readonly nodesMost: number;
+}
+
+export interface StrategyRow {
+  readonly code: number;
+  /** Null: this daemon lacks what it needs. */
+  make(parts: StrategyParts): Strategy | null;
+}
+
+export const STRATEGIES: readonly StrategyRow[] = [
+  { code: DISSEMINATION_LINK_STATE, make: (parts) => new Unicast(parts) },
+  {
+    code: DISSEMINATION_BYZANTINE,
+    make: ({ membership, byzantine: options, ...parts }) =>
+      membership === null ? null : new ByzantineRouter({ ...parts, membership, options }),
+  },
+];
