@@ -175,6 +175,35 @@ describe('a change', () => {
       for (const link of host.node.links.all()) expect(link.channel!.rekeys).toBeGreaterThan(3);
   });
 
+  test('takes effect at once: links that are up get new keys under it, and nothing is lost', () => {
+    const network = pair([OLD], [OLD]);
+    network.world.runFor(3 * SECOND);
+    const rekeys = (): number[] =>
+      network.hosts.map((host) => [...host.node.links.all()][0]!.channel!.rekeys);
+    expect(rekeys()).toEqual([0, 0]);
+    let before = 0;
+    for (const keys of [[NEW, OLD], [NEW]]) {
+      for (const host of network.hosts) take(network, host, keys);
+      network.world.runFor(3 * SECOND);
+      const now = rekeys();
+      // By each of the two changes once, or by both together, and then no more.
+      for (const count of now) expect(count).toBeGreaterThan(before);
+      network.world.runFor(30 * SECOND);
+      expect(rekeys()).toEqual(now);
+      before = Math.min(...now);
+    }
+    expect([up(network), network.linkDowns]).toEqual([true, 0]);
+    // Who has lost the key is told so meanwhile, and not cut off.
+    take(network, network.host(0), [OLD]);
+    network.world.runFor(5 * SECOND);
+    expect([up(network), network.linkDowns]).toEqual([true, 0]);
+    const refused = network.hosts.reduce(
+      (sum, { node }) => sum + node.drops.of(DropReason.handshakePresharedKey),
+      0,
+    );
+    expect(refused).toBeGreaterThan(0);
+  });
+
   test(
     'that one node has missed ends its links once their keys are too old, ' +
       'not before, and a reload mends it',

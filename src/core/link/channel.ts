@@ -105,7 +105,7 @@ export class Epoch {
   readonly madeAt: Micros;
   /** What the peer showed when it was agreed on, null on a link that is not sealed. */
   readonly certificate: Certificate | null;
-  /** Serial of the certificate of ours that the peer was shown then. */
+  /** Names the certificate of ours that the peer was shown then, and our pre-shared keys. */
   readonly presented: string;
   /**
    * Another handshake, made at the same time, counts: what comes with these keys is taken, but

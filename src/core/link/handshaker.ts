@@ -86,11 +86,14 @@ export interface Handshaker {
    * The certificate in the message read last when that was refused for it; null for another reason.
    */
   readonly refused: Certificate | null;
-  /** Serial of the certificate that we present now; '' where there is none. */
+  /**
+   * Names the certificate that we present now and our pre-shared keys; '' where there are none. Keys
+   * of links are made anew when it changes.
+   */
   readonly presented: string;
   /**
-   * Serial of the one that the peer was shown in the handshake that `seal` is of: an earlier one if
-   * it asked for that.
+   * The same of the handshake that `seal` is of: of an earlier certificate if the peer asked for
+   * that.
    */
   readonly shown: string;
   /**

@@ -244,7 +244,7 @@ export class SealedHandshaker implements Handshaker {
   }
 
   get presented(): string {
-    return this.#membership.identity.certificate.serial;
+    return nameOf(this.#membership.identity, this.#membership.preshared);
   }
 
   /* -------------------------------------------------------------- calling */
@@ -355,7 +355,7 @@ export class SealedHandshaker implements Handshaker {
     const { versions, version } = this.#fields;
     if (version !== agreedVersion(versions, this.versions)) return DropReason.handshakeVersion;
     const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
-    if (met === DropReason.none) this.#agree(answer.transport, secrets.identity);
+    if (met === DropReason.none) this.#agree(answer.transport, secrets.identity, secrets.preshared);
     return met;
   }
 
@@ -462,7 +462,7 @@ export class SealedHandshaker implements Handshaker {
     );
     this.#responder = null;
     if (answer === null) return 0;
-    this.#agree(answer.transport, this.#responderIdentity!);
+    this.#agree(answer.transport, this.#responderIdentity!, this.#membership.preshared);
     encodeDatagramHeader(DATAGRAM_SEALED_RESPONSE, this.hello.index, attempt, out);
     out.set(answer.message, DATAGRAM_HEADER_BYTES);
     const end = DATAGRAM_HEADER_BYTES + answer.message.length;
@@ -522,9 +522,9 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #agree(transport: NoiseTransport, shown: Identity): void {
+  #agree(transport: NoiseTransport, shown: Identity, preshared: readonly PresharedKey[]): void {
     const { primitives } = this.#membership;
-    this.shown = shown.certificate.serial;
+    this.shown = nameOf(shown, preshared);
     this.seal = {
       send: primitives.sealer(transport.send),
       receive: primitives.sealer(transport.receive),
@@ -689,4 +689,9 @@ function equalMacs(a: Uint8Array, b: Uint8Array): boolean {
   let difference = 0;
   for (let i = 0; i < MAC_BYTES; i += 1) difference |= a[i]! ^ b[i]!;
   return difference === 0;
+}
+
+/** Of what a handshake was made with. */
+function nameOf({ certificate }: Identity, preshared: readonly PresharedKey[]): string {
+  return `${certificate.serial} ${idsOf(preshared).join(' ')}`;
 }
