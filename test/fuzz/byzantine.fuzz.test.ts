@@ -80,7 +80,8 @@ interface Captured {
 }
 
 /**
- *     0 --- 1 --- 2 --- 3        1: the victim    2: drops data now and then, so that there are searches and discoveries without end
+ *     0 --- 1 --- 2 --- 3        1: the victim
+ *     2 drops data now and then, so that there are searches and discoveries without end
  *          / \
  *         4   5                  4: a member who means harm
  */

@@ -3,21 +3,36 @@
  * number, from the literature on Byzantine-resilient routing (Awerbuch et al., WiSe 2002;
  * SecureComm 2005) and on what is built upon it:
  *
- *     A1  black hole                 byzantine-localisation, byzantine.test          A16 slack burning               here; byzantine-soundness
- *     A2  grey hole                  here                                            A17 signature flood             byzantine-abuse; unit/byzantine/discovery-attacks
- *     A3  selective                  here                                            A18 request storm               byzantine-abuse; unit/byzantine/discovery-attacks
- *     A4  acknowledgements dropped   here                                            A19 hostile weights             byzantine-abuse; unit/byzantine/discovery-attacks
- *     A5  dynamic                    byzantine-damage; unit/byzantine/intervals      A20 responses suppressed        here; unit/byzantine/discovery-attacks
- *     A6  flood rushing              here; unit/byzantine/discovery-attacks          A21 staircase                   here; unit/byzantine/discovery-attacks
- *     A7  wormhole                   here                                            A22 false route error           no such message: links go by signed advertisements
- *     A8  overlay of wormholes       here                                            A23 congestion frame-up         here (measured)
- *     A9  hop deletion               here; unit/byzantine/discovery-attacks          A24 benign loss                 byzantine-false-convictions
- *     A10 path forgery, Sybils       here; unit/byzantine/discovery-attacks          A25 key exchange blocked        here: bad keys; none can be blocked, keys are in the messages
- *     A11 onion corruption           here; unit/byzantine/onion, figure 4 as well    A26 optimistic link acks        here: A1 over reliable links, whose drops are acknowledged
- *     A12 fake acknowledgement       here; unit/byzantine/onion                      A27 source flood                here
- *     A13 acknowledgement replayed   here; unit/byzantine/onion                      A28 probe state exhaustion      byzantine-abuse
- *     A14 packet replayed            here; unit/byzantine/onion                      A29 good/bad cycling            here; byzantine-damage
- *     A15 delay, reordering          here                                            A30 vertex cut                  here
+ *     A1  black hole                 byzantine-localisation, byzantine.test
+ *     A2  grey hole                  here
+ *     A3  selective                  here
+ *     A4  acknowledgements dropped   here
+ *     A5  dynamic                    byzantine-damage; unit/byzantine/intervals
+ *     A6  flood rushing              here; unit/byzantine/discovery-attacks
+ *     A7  wormhole                   here
+ *     A8  overlay of wormholes       here
+ *     A9  hop deletion               here; unit/byzantine/discovery-attacks
+ *     A10 path forgery, Sybils       here; unit/byzantine/discovery-attacks
+ *     A11 onion corruption           here; unit/byzantine/onion, figure 4 as well
+ *     A12 fake acknowledgement       here; unit/byzantine/onion
+ *     A13 acknowledgement replayed   here; unit/byzantine/onion
+ *     A14 packet replayed            here; unit/byzantine/onion
+ *     A15 delay, reordering          here
+ *     A16 slack burning               here; byzantine-soundness
+ *     A17 signature flood             byzantine-abuse; unit/byzantine/discovery-attacks
+ *     A18 request storm               byzantine-abuse; unit/byzantine/discovery-attacks
+ *     A19 hostile weights             byzantine-abuse; unit/byzantine/discovery-attacks
+ *     A20 responses suppressed        here; unit/byzantine/discovery-attacks
+ *     A21 staircase                   here; unit/byzantine/discovery-attacks
+ *     A22 false route error           no such message: links go by signed advertisements
+ *     A23 congestion frame-up         here (measured)
+ *     A24 benign loss                 byzantine-false-convictions
+ *     A25 key exchange blocked        here: bad keys; none can be blocked, keys are in the messages
+ *     A26 optimistic link acks        here: A1 over reliable links, whose drops are acknowledged
+ *     A27 source flood                here
+ *     A28 probe state exhaustion      byzantine-abuse
+ *     A29 good/bad cycling            here; byzantine-damage
+ *     A30 vertex cut                  here
  *
  * The acknowledgement scheme of figure 4 to the letter fails under A11: unit/byzantine/onion has
  * that as a test which must convict an honest link, or it fails.

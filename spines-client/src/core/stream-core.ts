@@ -13,7 +13,7 @@
  * and what the program does not take by then is copied.
  *
  *   connecting ──established──> open ──finish──> lingering ──streamClosed──> over
- *       │                        │                   │ data: reset, as a kernel does for a closed socket
+ *       │                        │                   │ data: reset, as for a socket closed
  *       └────────abandon─────────┴──reset, streamClosed, connection lost──> over
  */
 

@@ -131,16 +131,20 @@ export interface WelcomeBody {
  * says otherwise.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, secrecy? ('end-to-end', 'links'; default: the daemon's), ttl?, priority?, proof? (true: RECV says RECV_PROVED),
- *             keepaliveMs?, silenceMs?, congestion?: CongestionName
- *             (the last three of streams, and of those that a listener accepts)   {link?} ('best-effort': asked for realtime, which this daemon does not have)
+ * socket      socket, kind, link, routing, secrecy? ('end-to-end',   {link?} ('best-effort': asked
+ *             'links'; default: the daemon's), ttl?, priority?,      for realtime, which this daemon
+ *             proof? (true: RECV says RECV_PROVED), keepaliveMs?,    does not have)
+ *             silenceMs?, congestion?: CongestionName
+ *             (the last three of streams, and of those that a listener accepts)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
  * setOption   socket, option, value                                  {}
  *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners
  *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
- * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode, remotePort, authenticated} once established; `authenticated`: remoteNode is proved
+ * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
+ *                                                                    remotePort, authenticated} once
+ *             established; `authenticated`: remoteNode is proved
  * listen      socket, port (0 = any), backlog?                       {node, port}
  *
  * The operations about the daemon itself, their arguments and answers, are in operations.ts.

@@ -9,7 +9,8 @@
  *   unbound ─────────────> binding ───────> bound ───────────────────────> away
  *      ^                      │               ^  bound again at its port    │
  *      └──────failed──────────┘               └─────────────────────────────┤
- *      └──────────────────────────port not to be had again──────────────────┘    any ──close──> closed
+ *      └──────────────────────────port not to be had again──────────────────┘
+ *   any ──close──> closed
  */
 
 import { EventEmitter } from 'node:events';

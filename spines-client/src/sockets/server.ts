@@ -7,7 +7,8 @@
  *         listen()          answered             connection lost
  *   idle ─────────> joining ───────> listening ─────────────────> away
  *    ^                 │                 │  ^  same port again      │
- *    └──failed, close()┴─────close()─────┘  └──────────────────────┘ not to be had: 'error', 'close' -> idle
+ *    └──failed, close()┴─────close()─────┘  └──────────────────────┘
+ *   away ──not to be had: 'error', 'close'──> idle
  */
 
 import { randomInt } from 'node:crypto';

@@ -5,7 +5,7 @@
  * socket goes: with END where nothing is lost, with RESET otherwise. Does not own credit and frames
  * (stream-core.ts) or the connection (client.ts).
  *
- *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering at the daemon ──> over
+ *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering ──> over
  *    ^                      └──refused──> destroyed        └─ data lost, far end lost ─> over
  *    └────────────connect() after 'close'─────┘
  *
@@ -101,7 +101,7 @@ export interface SpinesSocket {
   prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
 }
 
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface adds no members but types events
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface only types events
 export class SpinesSocket extends Duplex {
   static {
     acceptedSocket = (client, accepted, options) => {

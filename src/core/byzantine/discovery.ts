@@ -13,9 +13,12 @@
  * the next and at most IMPROVEMENTS_MAX of them; nothing remembered of what is forged; state
  * bounded whatever is received.
  *
- *     idle -> queued -> asked -> answered          a destination at its source; `discover` queues, a token of the pace asks,
- *               ^---------'         |               the first response answers, the timer of an unanswered request queues again
+ *     idle -> queued -> asked -> answered     a destination at its source
+ *               ^---------'         |
  *               ^-------------------'
+ *
+ * `discover` queues, a token of the pace asks, the first response answers, and the timer of an
+ * unanswered request queues again.
  */
 
 import { assert } from '../base/assert.ts';

@@ -9,8 +9,10 @@
  *
  *     a wrong signature          costs the neighbour that passed it on, who should have verified it
  *     a genuine request          costs its source, whoever passed it on
- *     a genuine response         costs this source at this neighbour: who spins out a discovery stops his own messages only
- *     both of these              cost their source's share of what this node does for all sources: many who ask too much
+ *     a genuine response         costs this source at this neighbour: who spins out a
+ *                                discovery stops his own messages only
+ *     both of these              cost their source's share of what this node does for all
+ *                                sources: many who ask too much
  *                                leave to each other source as much as each of them gets
  *
  * Any of the four being empty refuses before a signature is looked at.

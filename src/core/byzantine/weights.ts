@@ -8,7 +8,8 @@
  * ceil(losses / tau) deliveries, served one after the other, and each one served halves the weight
  * once. At the heaviest weight a conviction lengthens the last sentence instead, so always
  *
- *     exponent of a link = number of its sentences,    weight = 2^exponent,    none left = weight 1 = not listed.
+ *     exponent of a link = number of its sentences, weight = 2^exponent;
+ *     none left = weight 1 = not listed.
  *
  * A delivery is shared: each of m listed links has 1/m of one delivery taken off its running
  * sentence. To stay in whole numbers that happens in rounds: m deliveries are one round and take

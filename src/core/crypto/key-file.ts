@@ -2,9 +2,10 @@
  * Private key files: the secret keys of an authority or a node, in the clear or under a passphrase.
  *
  * ```
- * kind 5 | version 1 | holder | protection | name bytes | node | signing key | exchange key | cost
- * | salt | nonce | name | secrets | 16
- *    1         1          1          1            1         4         32            32          1     16      24      n    32 or 64
+ * kind 5 | version 1 | holder | protection | name bytes | node | signing key | exchange key |
+ *    1         1          1          1            1         4         32            32
+ * cost | salt | nonce | name |  secrets | 16
+ *   1     16      24     n     32 or 64
  * ```
  *
  * holder: 1 authority, 2 node. protection 0: the last 16 bytes are the start of a SHA-256 over all

@@ -5,7 +5,8 @@
  *   limits.clients places: local programs may take all,
  *                          remote clients all but an eighth, each certificate
  *                          limits.clientsPerCertificate
- *   16 more:               local programs that only ask, when the others are taken; the oldest of them gives way
+ *   16 more:               local programs that only ask, when the others are taken;
+ *                          the oldest of them gives way
  * ```
  *
  * So that neither remote clients nor forgotten local programs keep the owner from `status`,

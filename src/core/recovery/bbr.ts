@@ -3,9 +3,11 @@
  * (BBRv3, draft-ietf-ccwg-bbr). Paced at the rate delivered, so that the queue of the path stays
  * short and loss that is no congestion costs nothing.
  *
- *     startup ──the rate grows no more──▶ drain ──queue gone──▶ down ──▶ cruise ──time to look──▶ refill ──a round trip──▶ up
- *        ▲                                                       ▲                                                      │
- *        │                                                       └───────── more under way than the path takes ─────────┘
+ *     startup ──rate grows no more──▶ drain ──queue gone──▶ down ──▶ cruise ──time to look──┐
+ *        ▲                                                   ▲                              ▼
+ *        │                                                   │                           refill
+ *        │                                                   │                              │ a round trip
+ *        │                                                   └── more than the path takes ─ up
  *        └── any ──round trip not seen as short for 5 s──▶ round-trip ──200 ms──▶ cruise
  *
  * Where it differs, because links and streams of an overlay are mostly limited by their programs

@@ -5,7 +5,8 @@
  * ```
  *   (accept) --> greeting --INIT admitted, answered--> answered --first record opens--> open
  *                   |                                     |                              |
- *                   +--------- 5 s, or anything wrong ----+----> closed <---- revoked, expired, hung up
+ *                   +--------- 5 s, or anything wrong ----+----> closed
+ *                                    (also when revoked, expired or hung up)
  * ```
  *
  * Client: u16 length | Noise IK message 1 with its certificate as payload. Daemon: u16 length = 48

@@ -7,7 +7,8 @@
  * on. Invariant: `write` returns at once and never throws.
  *
  *   idle --line--> writing --taken--> idle
- *                     |  not taken: the rest waits, tried again after RETRY_FIRST_MS, then twice that, to RETRY_MOST_MS
+ *                     |  not taken: the rest waits, tried again after RETRY_FIRST_MS,
+ *                     |  then twice that, to RETRY_MOST_MS
  */
 
 import type { LogFigures } from 'spines-client/protocol';

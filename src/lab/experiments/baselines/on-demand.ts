@@ -10,7 +10,8 @@
  *
  *     no route --send--> asking --answer--> routed --error, or silence while sending--> asking
  *
- * Messages, between neighbours, in packets of kind ROUTE:  u8 type | u32 source | u32 destination | u32 request
+ * Messages, between neighbours, in packets of kind ROUTE:
+ *     u8 type | u32 source | u32 destination | u32 request
  */
 
 import { getU32, putU32 } from '../../../core/base/bytes.ts';
