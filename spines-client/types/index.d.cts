@@ -1,7 +1,7 @@
 /**
  * The types for `require`, and for TypeScript that compiles to it under module resolution "node16":
- * the same module as by `import` (Node loads ES modules by require). Whoever exports a type or class
- * from src/index.ts names it here; a test looks.
+ * the same module as by `import` (Node loads ES modules by require). Whoever exports a type or
+ * class from src/index.ts names it here; a test looks.
  */
 
 import type * as esm from '../dist/index.js' with { 'resolution-mode': 'import' };

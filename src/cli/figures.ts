@@ -61,8 +61,10 @@ export function registerFigures(program: Command): void {
       'after',
       helpBelow(`Sets:
   dsn03      Amir and Danilov, "Reliable Communication in Overlay Networks", DSN 2003
-  byzantine  routing under adversaries, beside link state, first arrival on demand, two disjoint paths and flooding
-  transport  tables of delay, fairness, outages and flaps under conditions nobody tuned for (all: half an hour)`),
+  byzantine  routing under adversaries, beside link state, first arrival on demand, \
+two disjoint paths and flooding
+  transport  tables of delay, fairness, outages and flaps under conditions \
+nobody tuned for (all: half an hour)`),
     )
     .action(figures);
 }

@@ -26,7 +26,8 @@ const END_MS = 10_000;
 const LINE_COLUMNS = 60;
 
 const HELP = `
-Without arguments: the daemon that --socket or $SPINES_SOCKET names. With FOLDER: daemons and tunnels
+Without arguments: the daemon that --socket or $SPINES_SOCKET names. With FOLDER: \
+daemons and tunnels
 that were told of a file in it, such as a network that \`spines init\` made.
 Tunnels whose daemon is stopped alone wait for it to come back.`;
 

@@ -159,7 +159,7 @@ export class Goals {
     if (Number.isNaN(value)) return;
     const kept = sense === 'at most' ? value <= bound : value > bound;
     const text = (number: number): string =>
-      `${digits === 0 ? Math.round(number).toLocaleString('en-US') : number.toFixed(digits)}${unit}`;
+      (digits === 0 ? Math.round(number).toLocaleString('en-US') : number.toFixed(digits)) + unit;
     this.#rows.push([goal, `${sense} ${text(bound)}`, text(value), kept ? 'kept' : 'NOT KEPT']);
   }
 

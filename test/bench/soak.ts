@@ -303,9 +303,10 @@ async function main(): Promise<void> {
     const knee = Number(argument('--rate', '0')) * 2 || (await soak.knee());
     const rate = Math.round(knee / 2);
     console.log(
-      `Three daemons, sealed, ${way}, ${BYTES} B: they carry ${knee} packets/s; ${rate} for ${minutes} min. Load ${loadavg()
-        .map((load) => load.toFixed(1))
-        .join(' ')}`,
+      `Three daemons, sealed, ${way}, ${BYTES} B: they carry ${knee} packets/s; ` +
+        `${rate} for ${minutes} min. Load ${loadavg()
+          .map((load) => load.toFixed(1))
+          .join(' ')}`,
     );
     await soak.carry(rate, WARM_MS);
     const first = await soak.transit.report(true);

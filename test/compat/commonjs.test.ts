@@ -34,7 +34,10 @@ test('require gives what import gives', () => {
   const source = `
     const spines = require('spines-client');
     const compat = require('spines-client/compat');
-    import('spines-client').then((esm) => console.log(spines.SpinesSocket === esm.SpinesSocket, typeof spines.connect, compat.PF_SPINES));
+    import('spines-client').then((esm) => 
+      console.log(
+        spines.SpinesSocket === esm.SpinesSocket, typeof spines.connect, compat.PF_SPINES,
+      ));
   `;
   const { stdout, stderr } = spawnSync(
     process.execPath,

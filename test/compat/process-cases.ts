@@ -43,7 +43,8 @@ const RUNNER = `
     const spines = library === 'spines' ? await import(url) : null;
     const net = spines === null ? require('node:net') : { ...spines, Socket: spines.SpinesSocket };
     const dgram = spines ?? require('node:dgram');
-    const settled = () => { setTimeout(() => { parentPort.postMessage('stays'); process.exit(); }, waitMs).unref(); };
+    const leave = () => { parentPort.postMessage('stays'); process.exit(); };
+    const settled = () => { setTimeout(leave, waitMs).unref(); };
     await eval('(' + source + ')')({ net, dgram, settled, ...ports });
   })();
 `;

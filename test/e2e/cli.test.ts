@@ -154,7 +154,10 @@ test('sessions lists what clients have open, as a table and in JSON', async () =
   });
   const table = (await spines(['sessions', '--socket', socket])).stdout.toString();
   expect(table).toMatch(
-    /^KIND +STATE +CLIENT +PORT +REMOTE +LINK +SENT +RECEIVED +RTT +WINDOW +IN FLIGHT +QUEUED +RESENT +MARKS +LIMITED BY\n/,
+    new RegExp(
+      '^KIND +STATE +CLIENT +PORT +REMOTE +LINK +SENT +RECEIVED +RTT +WINDOW +' +
+        'IN FLIGHT +QUEUED +RESENT +MARKS +LIMITED BY\n',
+    ),
   );
   expect(table).toMatch(/\nlistener +- +test +7200 +- /);
   await client.close();

@@ -58,7 +58,9 @@ beforeAll(async () => {
     `
 identity: { key: n0.key, certificate: n0.crt, authorities: [authority.pub] }
 listen: ["127.0.0.1:${port!}"]
-client: { socket: n0.sock, group: ${process.getgid!()}, tcp: { address: "${tcp}", token: token }, remote: "${remote}" }
+client:
+  { socket: n0.sock, group: ${process.getgid!()}, tcp: { address: "${tcp}", token: token },
+    remote: "${remote}" }
 `,
   );
   daemon = new RealDaemon('n0', port!, at('n0.sock'), ['--config', at('n0.yaml')]);

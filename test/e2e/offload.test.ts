@@ -21,7 +21,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const BUILT = fileURLToPath(new URL('../../dist/host/net/offload.js', import.meta.url));
 /** As where the package's binary does not fit the system. */
 const BROKEN = `const m = require('node:module'), load = m._load;
-m._load = function (name, ...rest) { if (name === 'koffi') throw new Error('libc.so.6: version GLIBC_9 not found\\nmore'); return load.call(this, name, ...rest); };\n`;
+m._load = function (name, ...rest) { if (name === 'koffi') throw \
+new Error('libc.so.6: version GLIBC_9 not found\\nmore'); \
+return load.call(this, name, ...rest); };\n`;
 /** Takes both ephemeral ports that the namespace has, and looks for offload then. */
 const NO_PORT = `const { createSocket } = require('node:dgram');
 let left = 2;

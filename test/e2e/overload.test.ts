@@ -28,18 +28,27 @@ const PATIENCE_MS = 240_000;
  */
 const RUDE = `
   import { connect } from 'node:net';
-  import { encodeControl, encodeDatagramHead, DATAGRAM_HEAD_BYTES, FRAME_HEAD_BYTES, FRAME_HELLO, FRAME_REQUEST, FRAME_SEND, PROTOCOL_VERSION } from 'spines-client/protocol';
+  import {
+    encodeControl, encodeDatagramHead, DATAGRAM_HEAD_BYTES, FRAME_HEAD_BYTES, FRAME_HELLO,
+    FRAME_REQUEST, FRAME_SEND, PROTOCOL_VERSION,
+  } from 'spines-client/protocol';
   const [path, link, destination] = process.argv.slice(1);
   const socket = connect(path);
   const bytes = 1000, frame = FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + bytes;
   const block = new Uint8Array(${MESSAGES} * frame);
-  for (let at = 0; at < block.length; at += frame) encodeDatagramHead(block, at, FRAME_SEND, 1, Number(destination), 9, bytes);
+  for (let at = 0; at < block.length; at += frame)
+    encodeDatagramHead(block, at, FRAME_SEND, 1, Number(destination), 9, bytes);
   let offered = 0, got = 0;
   socket.on('data', (chunk) => { got += chunk.length; });
   socket.write(encodeControl(FRAME_HELLO, { version: PROTOCOL_VERSION, client: 'rude' }));
-  socket.write(encodeControl(FRAME_REQUEST, { id: 1, op: 'socket', socket: 1, kind: 'datagram', link, routing: 'link-state' }));
+  socket.write(encodeControl(FRAME_REQUEST, {
+    id: 1, op: 'socket', socket: 1, kind: 'datagram', link, routing: 'link-state',
+  }));
   socket.write(encodeControl(FRAME_REQUEST, { id: 2, op: 'bind', socket: 1, port: 9 }));
-  const pour = () => { while (socket.write(block)) offered += ${MESSAGES}; offered += ${MESSAGES}; };
+  const pour = () => {
+    while (socket.write(block)) offered += ${MESSAGES};
+    offered += ${MESSAGES};
+  };
   socket.on('drain', pour);
   setInterval(() => console.log(offered + ' ' + got), 1000);
   pour();
@@ -145,7 +154,10 @@ async function overload(
   console.log(
     `${flows.map((flow) => flow.join(' ')).join(', ')}: offered ${offered}, reached ` +
       `${reached.join(' ')}; slowest status ${slowest.toFixed(0)} ms; timers late p99/max ms ` +
-      `${last.map(({ host }) => `${host!.timersLateMs.p99}/${host!.timersLateMs.max.toFixed(0)}`).join(' ')}; ` +
+      last
+        .map(({ host }) => `${host!.timersLateMs.p99}/${host!.timersLateMs.max.toFixed(0)}`)
+        .join(' ') +
+      '; ' +
       `drops ${JSON.stringify(last.map(({ drops }) => drops))}`,
   );
   // It was too much, everybody's went on all the same, and the daemons say how busy they were.

@@ -39,7 +39,8 @@ const ADDRESSES = { IPv4: ['10.99.0.1', '10.99.0.2'], IPv6: ['[fd99::1]', '[fd99
 type Family = keyof typeof ADDRESSES;
 /** As where the optional package is not installed. */
 const NO_KOFFI = `const m = require('node:module'), load = m._load;
-m._load = function (name, ...rest) { if (name === 'koffi') throw new Error('not installed'); return load.call(this, name, ...rest); };\n`;
+m._load = function (name, ...rest) { if (name === 'koffi') throw \
+new Error('not installed'); return load.call(this, name, ...rest); };\n`;
 /** UDP payload that each MTU leaves, or the step below it: IPv4, IPv6. */
 const SIZES: Readonly<Record<number, readonly [number, number]>> = {
   1500: [1_452, 1_452],

@@ -214,10 +214,15 @@ test.runIf(LONG)(
     const status = (await Promise.all(
       clients.map((client) => client.request('status')),
     )) as unknown as StatusReply[];
+    const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+    const outages = killed.map(
+      ({ index, at, backAt }) =>
+        `n${index} at ${seconds(at - began)}, back after ${seconds(backAt - at)}`,
+    );
     console.log(
       `stream ${sent} sent, ${received} received; datagrams to n3 ${steady.leftAt.length}, lost ` +
         `${steady.lost.length}; to n4 ${restarted.leftAt.length}, lost ${restarted.lost.length}; ` +
-        `killed ${killed.map(({ index, at, backAt }) => `n${index} at ${((at - began) / 1_000).toFixed(1)} s, back after ${((backAt - at) / 1_000).toFixed(1)} s`).join(', ')}`,
+        `killed ${outages.join(', ')}`,
     );
     for (const { index, at, backAt } of killed) {
       const near = (numbered: Numbered): number[] =>

@@ -181,7 +181,9 @@ test.each(SERVICES)(
     const ROLES = ['source', 'first', 'middle', 'last before', 'destination'];
     console.log(
       `${name}, bytes sent for one packet, hellos included: ` +
-        `${ROLES.map((role, i) => `${role} ${quiet[i]!.toFixed(0)}, probed ${probed[i]!.toFixed(0)}`).join('; ')}`,
+        ROLES.map(
+          (role, i) => `${role} ${quiet[i]!.toFixed(0)}, probed ${probed[i]!.toFixed(0)}`,
+        ).join('; '),
     );
     // The source adds a layer of 22 bytes for each of three probes, which each of these takes off;
     // acknowledgements go alone, and grow by 25. Links that recover answer each other as well, in

@@ -157,7 +157,9 @@ describe('P0', () => {
       } catch (error) {
         failed.push(
           `${again}: ` +
-            `${error instanceof Error ? error.stack?.split('\n').slice(0, 3).join(' ') : String(error)}`,
+            (error instanceof Error
+              ? String(error.stack?.split('\n').slice(0, 3).join(' '))
+              : String(error)),
         );
         continue;
       }

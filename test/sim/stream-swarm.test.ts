@@ -117,7 +117,12 @@ function run(seed: number): { done: number; died: number } {
   expect(
     network.until(over, 240 * SECOND, 100 * MS),
     'every stream comes to an end: ' +
-      `${transfers.map(({ client, served, up, down }) => `${client.read}/${down} ${served[0]?.read}/${up} ${client.error} ${served[0]?.error}`).join('; ')}`,
+      transfers
+        .map(
+          ({ client, served, up, down }) =>
+            `${client.read}/${down} ${served[0]?.read}/${up} ${client.error} ${served[0]?.error}`,
+        )
+        .join('; '),
   ).not.toBeNull();
   let done = 0;
   for (const { client, served, up, down } of transfers) {

@@ -52,6 +52,11 @@ const KIND_KEY_FILE = 5,
   K_NAME = 114,
   HOLDER_NODE = 2,
   CHECK_BYTES = 16;
+/** Base64 of 0 to 128 KiB between two marks of one label (RFC 7468). */
+const PEM = new RegExp(
+  String.raw`^-----BEGIN ([A-Z ]{1,40})-----[ \t]*[\r\n]+([A-Za-z0-9+/= \t\r\n]{1,131072})` +
+    String.raw`-----END \1-----$`,
+);
 const CHECK_LABEL = Buffer.from('spines key file\0', 'latin1');
 
 export function readRemoteCredentials(options: RemoteOptions): RemoteCredentials {
@@ -146,10 +151,7 @@ function unarmour(option: string, given: string | Uint8Array, label: string): Ui
   // As editors and mail leave it: with a byte order mark, CRLF, blanks at ends of lines. `trim`
   // takes that mark, too.
   const text = (typeof given === 'string' ? given : Buffer.from(given).toString('utf8')).trim();
-  const match =
-    /^-----BEGIN ([A-Z ]{1,40})-----[ \t]*[\r\n]+([A-Za-z0-9+/= \t\r\n]{1,131072})-----END \1-----$/.exec(
-      text,
-    );
+  const match = PEM.exec(text);
   if (match === null)
     throw fault(option, `must be the text of a file that begins with -----BEGIN ${label}-----`);
   if (match[1] !== label)

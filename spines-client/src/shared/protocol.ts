@@ -132,8 +132,8 @@ export interface WelcomeBody {
  *
  * op          arguments                                              reply
  * socket      socket, kind, link, routing, secrecy? ('end-to-end',   {link?} ('best-effort': asked
- *             'links'; default: the daemon's), ttl?, priority?,      for realtime, which this daemon
- *             proof? (true: RECV says RECV_PROVED), keepaliveMs?,    does not have)
+ *             'links'; default: the daemon's), ttl?, priority?,      for realtime, which this
+ *             proof? (true: RECV says RECV_PROVED), keepaliveMs?,    daemon does not have)
  *             silenceMs?, congestion?: CongestionName
  *             (the last three of streams, and of those that a listener accepts)
  * bind        socket, port (0 = any)                                 {node, port}
@@ -143,8 +143,8 @@ export interface WelcomeBody {
  *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
- *                                                                    remotePort, authenticated} once
- *             established; `authenticated`: remoteNode is proved
+ *                                                                    remotePort, authenticated}
+ *             once established; `authenticated`: remoteNode is proved
  * listen      socket, port (0 = any), backlog?                       {node, port}
  *
  * The operations about the daemon itself, their arguments and answers, are in operations.ts.

@@ -28,8 +28,10 @@ import { helpBelow } from '../terminal/help-text.ts';
 import { portArg, rateArg, sizeArg } from '../terminal/values.ts';
 
 const HELP = `
-A stream carries standard input to the far end and what comes from there to standard output, complete and in order; the end of standard
-input closes that direction only. Datagrams (-u) go one way, unless --reply is given, may be lost or change places, and are not sent again.`;
+A stream carries standard input to the far end and what comes \
+from there to standard output, complete and in order; the end of standard
+input closes that direction only. Datagrams (-u) go one way, unless --reply is given, \
+may be lost or change places, and are not sent again.`;
 
 export function registerCat(program: Command): void {
   addClientFlags(

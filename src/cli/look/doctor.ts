@@ -361,9 +361,8 @@ export function formatFindings(
   );
   const todo = findings.flatMap(({ what, advice, next }) => {
     if (advice === null) return [];
-    return [
-      `${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns)}`,
-    ];
+    const then = next === undefined ? '' : wrapText(`next: ${next}`, '  ', columns);
+    return [`${wrapText(`${what}:`, '', columns)}${wrapText(advice, '  ', columns)}${then}`];
   });
   return [table, ...(todo.length === 0 ? ['nothing to do\n'] : ['\n', ...todo])].join('');
 }

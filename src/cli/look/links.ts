@@ -101,5 +101,6 @@ function reasonOf(
   const head =
     `${who === null ? address : `${who} at ${address}`}, ${state} for ` +
     `${formatAge(sinceMs)}: ${why.short}`;
-  return `\n${wrapText(head, '', columns)}${wrapText(why.text, '  ', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`;
+  const next = wrapText(`next: ${why.next}`, '  ', columns);
+  return `\n${wrapText(head, '', columns)}${wrapText(why.text, '  ', columns)}${next}`;
 }

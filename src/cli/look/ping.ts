@@ -115,7 +115,7 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
         print(
           wrapText(
             `no reply: seq=${seq} ` +
-              `${failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)}`,
+              (failure.code === 'ETIMEDOUT' ? `within ${timeoutMs} ms` : oneLine(failure.message)),
             '',
             columns,
           ),

@@ -128,8 +128,10 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   return [
     [
       'sockets',
-      `${offload ? 'with offload' : `one call per datagram${without === null ? '' : ` (${without})`}`}${batching}; ` +
-        `receive buffer ${buffer}`,
+      (offload
+        ? 'with offload'
+        : `one call per datagram${without === null ? '' : ` (${without})`}`) +
+        `${batching}; receive buffer ${buffer}`,
     ],
     ...(strangersApart === undefined
       ? []
@@ -163,7 +165,8 @@ function wireText({ wireVersions, capabilities = [] }: StatusReply): string {
   const { min, max } = wireVersions;
   return (
     ', wire version ' +
-    `${min === max ? max : `${min} to ${max}`}${capabilities.length === 0 ? '' : ` with ${capabilities.join(', ')}`}`
+    (min === max ? max : `${min} to ${max}`) +
+    (capabilities.length === 0 ? '' : ` with ${capabilities.join(', ')}`)
   );
 }
 
@@ -197,8 +200,8 @@ export function formatStatus(reply: StatusReply, paint: Paint, columns = COLUMNS
       ['metric', status.metric],
       [
         'routing',
-        `${routing.routeChanges === undefined ? '' : `${routing.routeChanges} route changes, `}${routing.recomputations} ` +
-          'recomputations ' +
+        (routing.routeChanges === undefined ? '' : `${routing.routeChanges} route changes, `) +
+          `${routing.recomputations} recomputations ` +
           `(${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at ` +
           `most), ${routing.advertisements} advertisements`,
       ],

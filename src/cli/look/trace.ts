@@ -189,5 +189,6 @@ export function formatTrace(found: TraceSummary, paint: Paint, columns = COLUMNS
     columns,
   );
   const where = formatNode(summary.name, summary.node);
-  return `${wrapText(`TRACE ${where}`, '', columns)}${table}${summary.reached ? '' : wrapText(`${where} was not reached`, '', columns)}`;
+  const missed = summary.reached ? '' : wrapText(`${where} was not reached`, '', columns);
+  return `${wrapText(`TRACE ${where}`, '', columns)}${table}${missed}`;
 }

@@ -41,7 +41,8 @@ export function formatTwins(twins: readonly TwinRow[] | undefined, columns: numb
   return (twins ?? [])
     .map(
       (twin) =>
-        `\n${wrapText(twinText(twin), '', columns)}${wrapText(`next: ${TWIN_ADVICE}`, '  ', columns)}`,
+        `\n${wrapText(twinText(twin), '', columns)}` +
+        wrapText(`next: ${TWIN_ADVICE}`, '  ', columns),
     )
     .join('');
 }

@@ -221,7 +221,9 @@ class RealRun {
       }
       this.#progress.show(
         `${this.#topology.name}: waiting for ` +
-          `${missing.flow === null ? `the link ${missing.link}` : `a route to ${nodes[flows[missing.flow]!.to]!.name}`}`,
+          (missing.flow === null
+            ? `the link ${missing.link}`
+            : `a route to ${nodes[flows[missing.flow]!.to]!.name}`),
       );
       await sleep(CONVERGE_POLL_MS);
     }

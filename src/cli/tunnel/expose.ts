@@ -59,8 +59,10 @@ const ANSWER_OF: Readonly<Record<string, AnswerName>> = {
 };
 
 const HELP = `
-Only what --allow names can be reached: HOST:PORT exactly as \`spines forward\` and \`spines socks\` ask for it (a name is not its address), and
-HOST:*, *:PORT or *:* where you spell it out. With *, everything that this machine reaches is open, its own loopback services too.`;
+Only what --allow names can be reached: HOST:PORT exactly as \`spines forward\` and \
+\`spines socks\` ask for it (a name is not its address), and
+HOST:*, *:PORT or *:* where you spell it out. With *, everything that this machine \
+reaches is open, its own loopback services too.`;
 
 export function registerExpose(program: Command): void {
   addClientFlags(

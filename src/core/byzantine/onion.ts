@@ -4,8 +4,9 @@
  * section 4.2 and figure 4, with every layer's tag over all that it hides and over the whole
  * packet.
  *
- *     tail:  id | timer | { id | timer | { id_D | tag } tag } tag   outermost: first probe
- *     onion: id | { ack hold | id | { ack hold | id_D | { ack hold } tag } tag } tag   outermost: first probe
+ *     tail:  id | timer | { id | timer | { id_D | tag } tag } tag
+ *     onion: id | { ack hold | id | { ack hold | id_D | { ack hold } tag } tag } tag
+ *     outermost of both: the layer of the first probe
  *     { } = ChaCha20-Poly1305, the packet's digest, the id and the timer authenticated beside it
  *
  * What it gives: whatever is changed on the way to a probe, that probe notices, and no later one is

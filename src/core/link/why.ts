@@ -263,8 +263,9 @@ function certificateText(
         short: 'expired',
         why: `${theirs} has expired: it ended ${ends(certificate)}, and ${clock}${peerClock}`,
         next:
-          `${own ? RENEW.replace('its request', `the request of ${self}`).replace(' there', '') : RENEW.replace('its request', `the request of ${name}`)}; ` +
-          'unless a clock is wrong',
+          (own
+            ? RENEW.replace('its request', `the request of ${self}`).replace(' there', '')
+            : RENEW.replace('its request', `the request of ${name}`)) + '; unless a clock is wrong',
       };
     case 'peerRevoked':
     case 'ownRevoked':

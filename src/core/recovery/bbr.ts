@@ -6,7 +6,7 @@
  *     startup ──rate grows no more──▶ drain ──queue gone──▶ down ──▶ cruise ──time to look──┐
  *        ▲                                                   ▲                              ▼
  *        │                                                   │                           refill
- *        │                                                   │                              │ a round trip
+ *        │                                                   │                              │
  *        │                                                   └── more than the path takes ─ up
  *        └── any ──round trip not seen as short for 5 s──▶ round-trip ──200 ms──▶ cruise
  *

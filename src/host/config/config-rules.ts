@@ -239,5 +239,6 @@ export function rulesText(rules: RuleSet): Record<string, unknown> | undefined {
 export function rulesSummary(rules: RuleSet): string {
   const count = rulesCount(rules);
   const denied = RULE_LISTS.filter((name) => rules.defaults[name] === 'deny');
-  return `${count === 0 ? 'no rules' : `${count} rule${count === 1 ? '' : 's'}`}${denied.length === 0 ? '' : ` (default deny: ${denied.join(', ')})`}`;
+  const counted = count === 0 ? 'no rules' : `${count} rule${count === 1 ? '' : 's'}`;
+  return denied.length === 0 ? counted : `${counted} (default deny: ${denied.join(', ')})`;
 }

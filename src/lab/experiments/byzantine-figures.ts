@@ -320,12 +320,16 @@ function delivery({ quick, seeds, onRun }: ByzantineFiguresOptions): Experiment 
     key: `${late ? 'converged' : 'delivery'}-${placement}`,
     title:
       `Delivery${late ? ' after convergence' : ''}: ` +
-      `${placement === 'random' ? 'black holes at random' : 'black holes with tunnels between all of them'}`,
-    subtitle: `${DELIVERY_NODES} nodes, ${DELIVERY_FLOWS} flows of ${DELIVERY_RATE} packets a second; ${
-      late
-        ? `${after / SECOND} s, of Byzantine routing once nothing was dropped for ${QUIET / SECOND} s`
-        : `${first / SECOND} s from the first packet`
-    }; seed ${seedText}`,
+      (placement === 'random'
+        ? 'black holes at random'
+        : 'black holes with tunnels between all of them'),
+    subtitle:
+      `${DELIVERY_NODES} nodes, ${DELIVERY_FLOWS} flows of ${DELIVERY_RATE} packets a second; ` +
+      (late
+        ? `${after / SECOND} s, of Byzantine routing once nothing was dropped for ` +
+          `${QUIET / SECOND} s`
+        : `${first / SECOND} s from the first packet`) +
+      `; seed ${seedText}`,
     xLabel: 'adversaries',
     yLabel: 'messages delivered, %',
     top: 100,
@@ -390,8 +394,11 @@ function delivery({ quick, seeds, onRun }: ByzantineFiguresOptions): Experiment 
     share(pick(placement, router, rush, many(placement)), false);
   const say = (text: string, needed: string, ours: string, holds: boolean): Claim =>
     claim('delivery', seedText, text, needed, ours, holds);
-  const learnt = (router: RouterName): string =>
-    `${(first + Math.max(...cells.filter((cell) => cell.router === router).map((cell) => cell.run.learningMs)) * MS) / SECOND} s`;
+  const learnt = (router: RouterName): string => {
+    const own = cells.filter((cell) => cell.router === router);
+    const slowest = Math.max(...own.map((cell) => cell.run.learningMs));
+    return `${(first + slowest * MS) / SECOND} s`;
+  };
   const [secureLate, paperLate] = [least('secure', true), least('paper', true)];
   const unsound = cells.reduce((sum, cell) => sum + cell.run.unsound, 0);
   const unprotected = Math.max(at('random', 'link-state'), at('random', 'on-demand'));

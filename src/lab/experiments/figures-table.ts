@@ -137,7 +137,7 @@ export function figureCsv({ plan, key, curves, seeds = 1 }: FigureResult): strin
       const measured =
         run === null
           ? Array<string>(12).fill('')
-          : // Of a throughput run the offered load is more than the line takes: keeping up is not the question.
+          : // A throughput run offers more than the line takes: keeping up is not the question.
             [
               plan.measure === 'throughput' ? '' : run.keepsUp ? 'yes' : 'no',
               run.sent,
@@ -168,7 +168,8 @@ export function figureSvg(result: FigureResult): string {
   const title = `${plan.of}: ${plan.title}`;
   const subtitle =
     'virtual time, ' +
-    `${plan.measure === 'throughput' ? '' : `${result.messages} messages of 1000 bytes a run, `}${seedsText(result)}`;
+    (plan.measure === 'throughput' ? '' : `${result.messages} messages of 1000 bytes a run, `) +
+    seedsText(result);
   const endless = `the flow ${BEHIND}`;
   if (plan.points[0]?.x === null && plan.measure !== 'distribution') {
     const bars = [

@@ -270,7 +270,15 @@ function sparse({ quick, onRun }: TransportOptions): TransportTable {
     first: string,
     count = 1,
     congestion: CongestionName = 'bbr',
-  ): string => `name: sparse
+  ): string => {
+    const each = count > 1 ? 5 : 20;
+    const flows = Array.from(
+      { length: count },
+      (_, i) =>
+        `  - { name: sparse${i}, from: s, to: d, packetsPerSecond: ${each}, size: 100, ` +
+        `start: 2s, ${WAYS[way]} }\n`,
+    );
+    return `name: sparse
 duration: ${seconds}s
 seed: 3
 congestion: ${congestion}
@@ -281,7 +289,8 @@ links:
   - { between: [a, b], latency: 10ms, bandwidth: 10mbit${first} }
   - { between: [b, d], latency: 5ms, bandwidth: 100mbit }
 flows:
-${bulk}${Array.from({ length: count }, (_, i) => `  - { name: sparse${i}, from: s, to: d, packetsPerSecond: ${count > 1 ? 5 : 20}, size: 100, start: 2s, ${WAYS[way]} }\n`).join('')}`;
+${bulk}${flows.join('')}`;
+  };
   const bulks = {
     nothing: '',
     'reliable bulk of its node':
@@ -343,7 +352,8 @@ function outages({ quick, onRun }: TransportOptions): TransportTable {
         `start: 1s, ${WAYS[way]} }`,
     );
     const flows = run(
-      `${chain({ hops: 3, loss: 0, seconds, flows: each.join('\n') })}events:\n${events.join('\n')}\n`,
+      chain({ hops: 3, loss: 0, seconds, flows: each.join('\n') }) +
+        `events:\n${events.join('\n')}\n`,
     );
     rows.push([
       String(ms),
@@ -521,7 +531,9 @@ export function transportCsv({ columns, rows }: TransportTable): string {
   return [columns, ...rows]
     .map(
       (row) =>
-        `${row.map((cell) => (/[",]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\n`,
+        row
+          .map((cell) => (/[",]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
+          .join(',') + '\n',
     )
     .join('');
 }

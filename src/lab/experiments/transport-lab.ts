@@ -70,13 +70,19 @@ export function chain({
   const links = Array.from(
     { length: hops },
     (_, i) =>
-      `  - { between: [n${i}, ` +
-      `n${i + 1}]${i === middle && loss > 0 ? (both ? `, loss: ${loss}%` : `, forward: { loss: ${loss}% }`) : ''} }`,
+      `  - { between: [n${i}, n${i + 1}]` +
+      (i !== middle || loss === 0
+        ? ''
+        : both
+          ? `, loss: ${loss}%`
+          : `, forward: { loss: ${loss}% }`) +
+      ' }',
   );
+  const names = Array.from({ length: hops + 1 }, (_, i) => `n${i}`);
   return `name: chain
 seed: ${seed}
 duration: ${seconds}s
-${congestion === undefined ? '' : `congestion: ${congestion}\n`}nodes: [${Array.from({ length: hops + 1 }, (_, i) => `n${i}`).join(', ')}]
+${congestion === undefined ? '' : `congestion: ${congestion}\n`}nodes: [${names.join(', ')}]
 defaults: { link: { latency: ${hopMs}ms, bandwidth: ${kbps}kbit } }
 links:
 ${links.join('\n')}

@@ -401,7 +401,8 @@ class Places {
         const path = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
         return (
           `${this.#text.at(offset)}: ` +
-          `${path}${issue.message}${override === undefined ? '' : ` (changed by --set ${override.text})`}`
+          `${path}${issue.message}` +
+          (override === undefined ? '' : ` (changed by --set ${override.text})`)
         );
       }),
     );

@@ -84,11 +84,14 @@ describe.skipIf(process.platform !== 'linux')('a running daemon', () => {
 
   test('hands it to whoever asks for it, as often as it is asked for', () => {
     const program = `
-      const { guardProcess, passphraseOfEnvironment } = await import(${JSON.stringify(join(root, 'dist/host/process-secrets.js'))});
+      const { guardProcess, passphraseOfEnvironment } = await import(\
+${JSON.stringify(join(root, 'dist/host/process-secrets.js'))});
       const { spawnSync } = await import('node:child_process');
       guardProcess();
       const report = JSON.stringify(process.report.getReport().environmentVariables);
-      console.log(JSON.stringify([passphraseOfEnvironment(), passphraseOfEnvironment(), report.includes('geheim'), spawnSync('env', { encoding: 'utf8' }).stdout.includes('geheim')]));`;
+      console.log(JSON.stringify([passphraseOfEnvironment(), passphraseOfEnvironment(), \
+report.includes('geheim'), \
+spawnSync('env', { encoding: 'utf8' }).stdout.includes('geheim')]));`;
     const run = (passphrase: string): unknown =>
       JSON.parse(
         spawnSync(process.execPath, ['--input-type=module', '-e', program], {

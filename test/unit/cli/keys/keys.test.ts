@@ -363,7 +363,10 @@ describe('spines keys', () => {
           'good',
         ]);
         expect((told['next'] as string[])[1]).toMatch(
-          /^alpha has a newer certificate with other keys, serial [0-9a-f]{16}, which stays valid: `spines keys revoke alpha --dir .*` revokes all that alpha has$/,
+          new RegExp(
+            '^alpha has a newer certificate with other keys, serial [0-9a-f]{16}, which stays ' +
+              'valid: `spines keys revoke alpha --dir .*` revokes all that alpha has$',
+          ),
         );
         await ok('rotate', at('alpha.key'));
         await sign('alpha.req', 'alpha.crt');

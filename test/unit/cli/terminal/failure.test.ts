@@ -82,7 +82,10 @@ test('a daemon that is not there is told by its kind of address', async () => {
   const failed = async (options: object): Promise<string> =>
     toFailure(await SpinesClient.connect(options).catch((error: unknown) => error)).message;
   expect(await failed({ path: join(dir, 'none.sock') })).toMatch(
-    /^no daemon answers at .*none\.sock; start one with `spines daemon`, or set SPINES_SOCKET to its socket$/,
+    new RegExp(
+      '^no daemon answers at .*none\\.sock; start one with `spines daemon`, or set ' +
+        'SPINES_SOCKET to its socket$',
+    ),
   );
   expect(await failed({ host: '127.0.0.1', port: 1 })).toBe(
     'no daemon answers at 127.0.0.1:1; check the address, and that its config has client.tcp or ' +

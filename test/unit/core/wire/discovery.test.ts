@@ -102,7 +102,8 @@ describe('route requests', () => {
       () => new Uint8Array(64).fill(9),
     );
     expect(hex(request.bytes)).toBe(
-      `03${'00000001'}${'00000002'}${'000000000003'}${'00000004'}${'05'.repeat(32)}01${'00000006'}${'00000007'}08${'09'.repeat(64)}`,
+      `03${'00000001'}${'00000002'}${'000000000003'}${'00000004'}${'05'.repeat(32)}` +
+        `01${'00000006'}${'00000007'}08${'09'.repeat(64)}`,
     );
   });
 
@@ -259,7 +260,9 @@ describe('route responses', () => {
       new Uint8Array(32).fill(6),
       () => new Uint8Array(64).fill(7),
     );
-    const head = `04${'00000001'}${'00000002'}${'000000000003'}${'00000004'}${'05'.repeat(32)}${'06'.repeat(32)}${'07'.repeat(64)}`;
+    const head =
+      `04${'00000001'}${'00000002'}${'000000000003'}${'00000004'}` +
+      `${'05'.repeat(32)}${'06'.repeat(32)}${'07'.repeat(64)}`;
     expect(hex(bare)).toBe(`${head}00`);
     const one = appendRouteHop(responseIn(bare), 8, new Uint8Array(32).fill(9), () =>
       new Uint8Array(64).fill(10),

@@ -88,7 +88,8 @@ describe('a node record', () => {
       );
       expect(part).toEqual(bytes.slice(0, -64));
       expect(hex(bytes)).toBe(
-        `010000000005000000000006000000000007${'cc'.repeat(32)}000000000007${'0a0b0c'}${'ee'.repeat(32)}${'55'.repeat(64)}`,
+        `010000000005000000000006000000000007${'cc'.repeat(32)}` +
+          `000000000007${'0a0b0c'}${'ee'.repeat(32)}${'55'.repeat(64)}`,
       );
     },
   );

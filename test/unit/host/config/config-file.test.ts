@@ -43,7 +43,8 @@ streams: { keepalive: 2s, silence: 90s }
 redial: 500ms
 advertisementRefresh: 30s
 advertisementLifetime: 2m
-client: { socket: /tmp/b.sock, group: staff, tcp: { address: "127.0.0.1:8200", token: /tmp/b.token } }
+client: { socket: /tmp/b.sock, group: staff, tcp: { address: "127.0.0.1:8200", \
+token: /tmp/b.token } }
 emulation:
   allow: true
   seed: 7
@@ -582,7 +583,10 @@ describe('security', () => {
         'check the path',
     ]);
     expect(wrong('identity: { key: k, certificate: client.crt, authorities: [x] }')[0]).toMatch(
-      /identity\.certificate: is someone's, a client's and no node's; have one made with `spines keys node someone --id QUAD`$/,
+      new RegExp(
+        "identity\\.certificate: is someone's, a client's and no node's; have one made with " +
+          '`spines keys node someone --id QUAD`$',
+      ),
     );
     expect(wrong('identity: { certificate: node.crt, authorities: [] }')).toEqual([
       '/net/a/d.yaml:1:11: identity.key: is missing',

@@ -18,7 +18,8 @@ const HEAD = 'id: 10.0.0.1\nsecurity: none\n';
 const FULL = `${HEAD}firewall:
   default: { inbound: deny }
   inbound:
-    - { action: allow, node: [cam1, 10.0.0.7], port: [22, 5000-5010, "80"], kind: stream, link: reliable, routing: byzantine }
+    - { action: allow, node: [cam1, 10.0.0.7], port: [22, 5000-5010, "80"], kind: stream, \
+link: reliable, routing: byzantine }
     - { action: deny }
   targets:
     - { action: deny, node: cam1, target: ["db.Internal:5432", "[2001:DB8::7]:*", "*:80"] }

@@ -134,7 +134,8 @@ describe('in a config', () => {
   const HEAD = 'id: 10.0.0.1\nsecurity: none\n';
   const FULL = `${HEAD}client:
   socket: /run/a.sock
-  sockets: [{ path: /run/b.sock, mode: 0660, group: users, role: use }, { path: c.sock, mode: "0666", role: read-only }]
+  sockets: [{ path: /run/b.sock, mode: 0660, group: users, role: use }, \
+{ path: c.sock, mode: "0666", role: read-only }]
   tcp: { address: "127.0.0.1:1", token: /t, tokens: [{ file: u, role: use }] }
   roles: [{ client: [alice, bob], role: full }, { group: guests, role: use }, { role: read-only }]
 log: { audit: audit.log, maxSize: 1MiB, keep: 2 }

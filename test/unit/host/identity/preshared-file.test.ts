@@ -48,7 +48,10 @@ describe('a pre-shared key', () => {
   test('that is wrong is refused with file, fault and remedy', () => {
     writeFileSync(at('short.psk'), 'abc\n', { mode: 0o600 });
     expect(() => readPresharedKey(at('short.psk'))).toThrow(
-      /network\.presharedKey: .*short\.psk does not hold 64 hexadecimal digits; copy it again, or make one with `spines keys psk`/,
+      new RegExp(
+        'network\\.presharedKey: .*short\\.psk does not hold 64 hexadecimal digits; ' +
+          'copy it again, or make one with `spines keys psk`',
+      ),
     );
     expect(() => readPresharedKey(at('none.psk'))).toThrow(/network\.presharedKey: .*none\.psk/);
     chmodSync(at('b.psk'), 0o644);
@@ -76,7 +79,8 @@ describe('a pre-shared key', () => {
     expect(() =>
       loadConfigFile('id: 10.0.0.1\nsecurity: none\nnetwork: { presharedKey: a }', 'd.yaml'),
     ).toThrow(
-      /network\.presharedKey: is for the handshake of sealed links; leave it out with `security: none`/,
+      'network.presharedKey: is for the handshake of sealed links; leave it out with ' +
+        '`security: none`',
     );
   });
 });

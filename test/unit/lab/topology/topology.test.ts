@@ -249,7 +249,8 @@ events:
       `${base}flows:
   - { from: A, to: B, rate: 80kbit, size: 500 }
   - { from: A, to: B, packetsPerSecond: 2.5, start: 4s, duration: 3s }
-  - { from: A, to: C, packetsPerSecond: 1, count: 7, start: 9s, phase: 5ms, jitter: 500ms, link: reliable, session: stream, routing: byzantine }
+  - { from: A, to: C, packetsPerSecond: 1, count: 7, start: 9s, phase: 5ms, \
+jitter: 500ms, link: reliable, session: stream, routing: byzantine }
 `,
       'f',
     );
