@@ -69,7 +69,8 @@ const FLOODER = `
   import { readFileSync } from 'node:fs';
   const [file, size, destination, port, sources, perSecond, seconds] = process.argv.slice(1);
   const koffi = createRequire(process.cwd() + '/src/')('koffi'), libc = koffi.load(null);
-  const send = libc.func('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
+  const send = libc.func(
+    'sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
   const fd = libc.func('int socket(int, int, int)')(2, 3, 255);
   if (fd < 0) throw new Error('no raw socket');
   const pool = readFileSync(file), bytes = Number(size), count = pool.length / bytes;
@@ -87,9 +88,11 @@ const FLOODER = `
   const began = performance.now();
   let sent = 0;
   const more = () => {
-    const elapsed = performance.now() - began, due = Math.min(sent + 4000, elapsed * Number(perSecond) / 1000);
+    const elapsed = performance.now() - began;
+    const due = Math.min(sent + 4000, elapsed * Number(perSecond) / 1000);
     for (; sent < due; sent += 1) {
-      const b = packets[sent % count], who = Number(sources) === 1 ? 7 : Math.floor(Math.random() * Number(sources));
+      const b = packets[sent % count];
+      const who = Number(sources) === 1 ? 7 : Math.floor(Math.random() * Number(sources));
       b[12] = 198; b[13] = 18; b.writeUInt16BE(who + 1, 14);
       send(fd, b, b.length, 0, to, 16);
     }

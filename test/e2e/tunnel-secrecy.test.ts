@@ -1,7 +1,7 @@
 /**
- * `--secrecy` of `spines forward`, `socks` and `expose`, and what the client library says of the far
- * end of a stream: the receiving daemon calls proved what it has opened, and nothing else, so what
- * it says of a stream is how that stream was on the wire.
+ * `--secrecy` of `spines forward`, `socks` and `expose`, and what the client library says of the
+ * far end of a stream: the receiving daemon calls proved what it has opened, and nothing else, so
+ * what it says of a stream is how that stream was on the wire.
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -116,16 +116,19 @@ test.each(SECRECIES)(
   },
 );
 
-test('who wants it end to end refuses what is not, at once, and who does not takes both', async () => {
-  const strict = await listener('end-to-end'),
-    open = await listener('links');
-  expect(await dial(strict.port, 'links')).toBe('ECONNREFUSED');
-  expect(strict.got).toEqual([]);
-  const socket = (await dial(open.port, 'end-to-end')) as SpinesSocket;
-  await heard(open.got, 1);
-  expect([socket.authenticated, open.got]).toEqual([true, [true]]);
-  socket.destroy();
-});
+test(
+  'who wants it end to end refuses what is not, ' + 'at once, and who does not takes both',
+  async () => {
+    const strict = await listener('end-to-end'),
+      open = await listener('links');
+    expect(await dial(strict.port, 'links')).toBe('ECONNREFUSED');
+    expect(strict.got).toEqual([]);
+    const socket = (await dial(open.port, 'end-to-end')) as SpinesSocket;
+    await heard(open.got, 1);
+    expect([socket.authenticated, open.got]).toEqual([true, [true]]);
+    socket.destroy();
+  },
+);
 
 test.each(SECRECIES)(
   'forward and socks with --secrecy %s send so, and reach who takes it',

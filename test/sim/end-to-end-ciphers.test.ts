@@ -125,22 +125,26 @@ describe.each(CASES)('%s, service %i, %s', (_name, service, _primitives, options
     expect(at.b.node.drops.of(DropReason.endToEndEpochUnknown) - before).toBe(40);
   });
 
-  test('a sender that marks what it may not, or leaves the mark out, is opened or not by what it did', () => {
-    // B takes no AES, and A believes that it does: it is opened all the same, as it costs B only.
-    const at = scene(service, options, true, false);
-    const other = scene(service, options, true, true);
-    const lie = (host: SimHost, aes: boolean): void => {
-      host.node.router.usable = () => aes;
-    };
-    lie(at.a, true);
-    lie(other.a, false);
-    for (const each of [at, other]) each.say(random(99));
-    expect([at.seen.map(marked), other.seen.map(marked)]).toEqual([[true], [false]]);
-    for (const each of [at, other]) {
-      expect(each.receiver.messages.map(({ bytes }) => bytes)).toEqual([random(99)]);
-      expect(each.drops).toEqual({});
-    }
-  });
+  test(
+    'a sender that marks what it may not, ' +
+      'or leaves the mark out, is opened or not by what it did',
+    () => {
+      // B takes no AES, and A believes that it does: it is opened all the same, as it costs B only.
+      const at = scene(service, options, true, false);
+      const other = scene(service, options, true, true);
+      const lie = (host: SimHost, aes: boolean): void => {
+        host.node.router.usable = () => aes;
+      };
+      lie(at.a, true);
+      lie(other.a, false);
+      for (const each of [at, other]) each.say(random(99));
+      expect([at.seen.map(marked), other.seen.map(marked)]).toEqual([[true], [false]]);
+      for (const each of [at, other]) {
+        expect(each.receiver.messages.map(({ bytes }) => bytes)).toEqual([random(99)]);
+        expect(each.drops).toEqual({});
+      }
+    },
+  );
 
   test('streams go on beside a router that changes marks of copies and of some packets', () => {
     const at = scene(service, options, true, true);
@@ -172,38 +176,41 @@ describe.each(CASES)('%s, service %i, %s', (_name, service, _primitives, options
   });
 });
 
-test('a node that says AES and cannot open it harms itself alone, until it says so no longer', () => {
-  let broken = false;
-  const primitives: Primitives = {
-    ...nodePrimitives,
-    aesIsFast: true,
-    aesSealer: (key) => {
-      const real = nodePrimitives.aesSealer(key);
-      return {
-        seal: (number, bytes, head, end) => real.seal(number, bytes, head, end),
-        open: (number, bytes, head, end) => !broken && real.open(number, bytes, head, end),
-      };
-    },
-  };
-  const at = scene(SERVICES[1][1], { primitives }, true, true);
-  const { b } = at,
-    onDatagram = b.onDatagram.bind(b);
-  b.onDatagram = (bytes, from) => {
-    broken = true;
-    onDatagram(bytes, from);
-    broken = false;
-  };
-  for (let i = 0; i < 10; i += 1) at.say(random(100));
-  at.sender.send(at.c, PORT, random(50));
-  at.network.run(SECOND);
-  expect([at.receiver.messages.length, at.elsewhere.messages.length]).toEqual([0, 1]);
-  expect(at.drops).toEqual({ endToEndForged: 10 });
-  b.configure({ capabilities: 0 });
-  b.crash();
-  at.network.run(SECOND);
-  b.start();
-  at.network.run(3 * SECOND);
-  const again = new Inbox(b, PORT);
-  at.say(random(100));
-  expect(again.messages.length).toBe(1);
-});
+test(
+  'a node that says AES and cannot open it harms itself alone, ' + 'until it says so no longer',
+  () => {
+    let broken = false;
+    const primitives: Primitives = {
+      ...nodePrimitives,
+      aesIsFast: true,
+      aesSealer: (key) => {
+        const real = nodePrimitives.aesSealer(key);
+        return {
+          seal: (number, bytes, head, end) => real.seal(number, bytes, head, end),
+          open: (number, bytes, head, end) => !broken && real.open(number, bytes, head, end),
+        };
+      },
+    };
+    const at = scene(SERVICES[1][1], { primitives }, true, true);
+    const { b } = at,
+      onDatagram = b.onDatagram.bind(b);
+    b.onDatagram = (bytes, from) => {
+      broken = true;
+      onDatagram(bytes, from);
+      broken = false;
+    };
+    for (let i = 0; i < 10; i += 1) at.say(random(100));
+    at.sender.send(at.c, PORT, random(50));
+    at.network.run(SECOND);
+    expect([at.receiver.messages.length, at.elsewhere.messages.length]).toEqual([0, 1]);
+    expect(at.drops).toEqual({ endToEndForged: 10 });
+    b.configure({ capabilities: 0 });
+    b.crash();
+    at.network.run(SECOND);
+    b.start();
+    at.network.run(3 * SECOND);
+    const again = new Inbox(b, PORT);
+    at.say(random(100));
+    expect(again.messages.length).toBe(1);
+  },
+);

@@ -11,8 +11,8 @@
  *
  * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water
  * mark, are held unread. Libraries keep their state on sockets: no public name here that net.Socket
- * does not have but `authenticated`, and none read-only that is writable there. As in net a socket keeps the process
- * running while it connects, wants to read or has something to write.
+ * does not have but `authenticated`, and none read-only that is writable there. As in net a socket
+ * keeps the process running while it connects, wants to read or has something to write.
  */
 
 import { Duplex } from 'node:stream';

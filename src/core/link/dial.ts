@@ -28,8 +28,9 @@ const QUICK_ATTEMPTS = 8;
 const GROWTH = 1.5,
   SLOWEST = 2;
 /**
- * Where the first attempt had no answer, each of the next quick ones is sent so many times in its pause: who
- * is flooded gives an answer to some calls only, whichever, and twelve a second get through soon.
+ * Where the first attempt had no answer, each of the next quick ones is sent so many times in its
+ * pause: who is flooded gives an answer to some calls only, whichever, and twelve a second get
+ * through soon.
  */
 const KNOCKS = 3;
 const NOTHING = new Uint8Array(0);

@@ -87,8 +87,8 @@ export interface Handshaker {
    */
   readonly refused: Certificate | null;
   /**
-   * Names the certificate that we present now and our pre-shared keys; '' where there are none. Keys
-   * of links are made anew when it changes.
+   * Names the certificate that we present now and our pre-shared keys; '' where there are none.
+   * Keys of links are made anew when it changes.
    */
   readonly presented: string;
   /**

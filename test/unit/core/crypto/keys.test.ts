@@ -142,30 +142,34 @@ describe('X25519', () => {
   });
 });
 
-test('keys of low order are those that give no secret, whatever their top bit and whether reduced', () => {
-  const { secret } = makeExchangeKeys(new Rng(4)),
-    rng = new Rng(5);
-  const p = 2n ** 255n - 19n;
-  const encoded = (u: bigint): Uint8Array =>
-    Uint8Array.from({ length: 32 }, (_, i) => Number((u >> BigInt(8 * i)) & 255n));
-  // Of order 8: the two whose multiples are all of these.
-  const eighth = [
-    0x00b8495f16056286fdb1329ceb8d09da6ac49ff1fae35616aeb8413b7c7aebe0n,
-    0x57119fd0dd4e22d8868e1c58c45c44045bef839c55b1d0b1248c50a3bc959c5fn,
-  ];
-  for (const u of [0n, 1n, p - 1n, p, p + 1n, ...eighth]) {
-    for (const top of [0n, 2n ** 255n])
-      expect(givesNoSecret(encoded(u + top)), String(u)).toBe(true);
-    expect(sharedSecret(secret, encoded(u)), String(u)).toBeNull();
-  }
-  for (const u of [2n, p - 2n, p + 2n, eighth[0]! + 1n])
-    expect(givesNoSecret(encoded(u))).toBe(false);
-  for (let i = 0; i < 200; i += 1) {
-    const key = new Uint8Array(32);
-    rng.fill(key);
-    expect(givesNoSecret(key)).toBe(sharedSecret(secret, key) === null);
-  }
-});
+test(
+  'keys of low order are those that give no secret, ' +
+    'whatever their top bit and whether reduced',
+  () => {
+    const { secret } = makeExchangeKeys(new Rng(4)),
+      rng = new Rng(5);
+    const p = 2n ** 255n - 19n;
+    const encoded = (u: bigint): Uint8Array =>
+      Uint8Array.from({ length: 32 }, (_, i) => Number((u >> BigInt(8 * i)) & 255n));
+    // Of order 8: the two whose multiples are all of these.
+    const eighth = [
+      0x00b8495f16056286fdb1329ceb8d09da6ac49ff1fae35616aeb8413b7c7aebe0n,
+      0x57119fd0dd4e22d8868e1c58c45c44045bef839c55b1d0b1248c50a3bc959c5fn,
+    ];
+    for (const u of [0n, 1n, p - 1n, p, p + 1n, ...eighth]) {
+      for (const top of [0n, 2n ** 255n])
+        expect(givesNoSecret(encoded(u + top)), String(u)).toBe(true);
+      expect(sharedSecret(secret, encoded(u)), String(u)).toBeNull();
+    }
+    for (const u of [2n, p - 2n, p + 2n, eighth[0]! + 1n])
+      expect(givesNoSecret(encoded(u))).toBe(false);
+    for (let i = 0; i < 200; i += 1) {
+      const key = new Uint8Array(32);
+      rng.fill(key);
+      expect(givesNoSecret(key)).toBe(sharedSecret(secret, key) === null);
+    }
+  },
+);
 
 test('a secret is in no print and no JSON', () => {
   const keys = makeSigningKeys(new Rng(4));
