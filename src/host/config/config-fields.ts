@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { isNodeId, isNodeName, parseNodeId, type NodeId } from '../../core/base/ids.ts';
 import { isExchangeKey } from '../../core/crypto/keys.ts';
 import { parseDuration, parsePercent, parseSize } from '../../text/units.ts';
+import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { show } from './config-places.ts';
 import { isGroup } from '../doors/socket-group.ts';
 
@@ -180,3 +181,19 @@ export const share = scalar('a percentage such as 5%, above 0% and at most 100%'
   const percent = typeof v === 'string' && v.includes('%') ? parsePercent(v) : null;
   return percent !== null && percent > 0 ? percent / 100 : null;
 });
+
+/** Of a limit that may be off. */
+export function limitText(us: Micros): string {
+  return us === 0 ? 'off' : durationText(us);
+}
+
+/** The largest unit that holds `us` as a whole number. */
+export function durationText(us: Micros): string {
+  if (us % SECOND === 0 && us > 0) return `${us / SECOND}s`;
+  return us % MILLISECOND === 0 ? `${us / MILLISECOND}ms` : `${us}us`;
+}
+
+/** A rate of 0..1 as a percentage without a rounding error. */
+export function percentText(rate: number): string {
+  return `${Number((rate * 100).toPrecision(12))}%`;
+}

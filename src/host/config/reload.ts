@@ -11,11 +11,12 @@ import { equalBytes, hex } from '../../core/base/bytes.ts';
 import { SpinesError } from '../../core/base/errors.ts';
 import type { Credentials } from '../../core/crypto/membership.ts';
 import { NO_PRESHARED_KEY, presharedText } from '../../core/crypto/preshared.ts';
-import { sameRules, type NodeConfig, type NodeLimits } from '../../core/node/config.ts';
+import { sameRules, type NodeConfig } from '../../core/node/config.ts';
 import type { RevocationList } from '../../core/wire/certificate.ts';
 import { formatSocketAddress } from './config-fields.ts';
+import { CONFIG_KEYS, valueOf, type ConfigKey } from './config-keys.ts';
 import { rulesSummary } from './config-rules.ts';
-import { limitText, type DaemonFileConfig } from './config-file.ts';
+import type { DaemonFileConfig } from './file-config.ts';
 import { formatTime } from '../../core/base/calendar.ts';
 import { shortId, type LoadedIdentity } from '../identity/identity-files.ts';
 
@@ -25,21 +26,6 @@ export interface LoadedConfig {
   /** Null with `security: none`. */
   readonly identity: LoadedIdentity | null;
 }
-
-/**
- * Limits that are looked at whenever something is added; the others shape what is made at the
- * start.
- */
-const LIVE_LIMITS: ReadonlySet<string> = new Set<keyof NodeLimits>([
-  'links',
-  'linkQueueBytes',
-  'clients',
-  'clientsPerCertificate',
-  'socketsPerClient',
-  'clientQueueBytes',
-  'clientBytesPerSecond',
-  'clientPacketsPerSecond',
-]);
 
 export interface ReloadPlan {
   /** For the operator, one a line; empty: nothing changed. */
@@ -75,26 +61,13 @@ export function planReload(
   const told = (what: string, from: unknown, to: unknown): void => {
     if (from !== to) lines.push(`${what}: ${String(from)} -> ${String(to)}`);
   };
-  told('accept', was.node.accept, is.node.accept);
-  if (!sameRules(was.node.firewall, is.node.firewall))
-    lines.push(`firewall: ${rulesSummary(was.node.firewall)} -> ${rulesSummary(is.node.firewall)}`);
-  told('allowShutdown', was.node.allowShutdown, is.node.allowShutdown);
-  for (const [key, of] of [
-    ['keepalive', 'keepaliveUs'],
-    ['silence', 'silenceUs'],
-  ] as const)
-    told(`streams.${key}`, limitText(was.node.streams[of]), limitText(is.node.streams[of]));
-  told(
-    'streams.congestion',
-    was.node.streamCongestion ?? 'by link',
-    is.node.streamCongestion ?? 'by link',
-  );
-  for (const key of changedKeys({ ...was.node.limits }, { ...is.node.limits }))
-    told(
-      `limits.${key}`,
-      was.node.limits[key as keyof NodeLimits],
-      is.node.limits[key as keyof NodeLimits],
-    );
+  for (const row of CONFIG_KEYS) {
+    if (row.live) told(row.key, textOf(was.node, row), textOf(is.node, row));
+    if (row.key === 'accept' && !sameRules(was.node.firewall, is.node.firewall))
+      lines.push(
+        `firewall: ${rulesSummary(was.node.firewall)} -> ${rulesSummary(is.node.firewall)}`,
+      );
+  }
   if (JSON.stringify(was.client.roles) !== JSON.stringify(is.client.roles))
     lines.push(`client.roles: ${rolesText(was)} -> ${rolesText(is)}`);
   told('log.audit', was.auditFile?.path ?? 'the log', is.auditFile?.path ?? 'the log');
@@ -119,23 +92,13 @@ function fixedParts({
   security,
   emulation,
 }: DaemonFileConfig): Record<string, unknown> {
-  const {
-    dials: _dials,
-    accept: _accept,
-    allowShutdown: _allowShutdown,
-    streams: _streams,
-    streamCongestion: _streamCongestion,
-    firewall: _firewall,
-    limits,
-    allowEmulation,
-    allowMisbehaviour,
-    ...rest
-  } = node;
+  const { dials: _dials, firewall: _firewall, limits, ...rest } = node;
+  const { allowEmulation, allowMisbehaviour, ...others } = rest;
   const lasting = Object.entries(limits)
-    .filter(([key]) => !LIVE_LIMITS.has(key))
+    .filter(([key]) => !LIVE.has(`limits.${key}`))
     .map(([key, value]) => [`limits.${key}`, value]);
   return {
-    ...named(rest),
+    ...named(Object.fromEntries(Object.entries(others).filter(([name]) => !LIVE.has(name)))),
     listen,
     client: { ...client, roles: null },
     security,
@@ -143,6 +106,18 @@ function fixedParts({
     laboratory: { misbehaviour: allowMisbehaviour },
     ...(Object.fromEntries(lasting) as Record<string, unknown>),
   };
+}
+
+/** Fields of a node's configuration, and of its limits, that a reload may change. */
+const LIVE: ReadonlySet<string> = new Set(
+  CONFIG_KEYS.filter(({ live }) => live).map(({ at }) =>
+    at.startsWith('limits.') ? at : at.split('.')[0]!,
+  ),
+);
+
+function textOf(node: NodeConfig, row: ConfigKey): unknown {
+  const value = valueOf(node, row);
+  return value === null ? 'by link' : row.text(value);
 }
 
 function rolesText({ client: { roles } }: DaemonFileConfig): string {
