@@ -135,8 +135,6 @@ const STILL_LONG: Readonly<Record<string, number>> = {
   'src/core/session/streams.ts': 729,
   'src/core/wire/certificate.ts': 711,
   'src/host/daemon.ts': 645,
-  'src/lab/adversary/adversary-deeds.ts': 849,
-  'src/lab/experiments/byzantine-figures.ts': 1181,
 };
 
 /** Names that only host/ and cli/ may use. */

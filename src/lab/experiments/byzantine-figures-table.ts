@@ -7,7 +7,7 @@
  */
 
 import { barPlotSvg, linePlotSvg } from '../report/line-plot.ts';
-import type { ByzantineFigure, Claim, Experiment } from './byzantine-figures.ts';
+import type { ByzantineFigure, Claim, Experiment } from './byzantine-experiment.ts';
 import { alignedText } from './figures-table.ts';
 
 const COLUMNS = ['experiment', 'statement', 'needed', 'found', 'seeds', 'verdict'];
