@@ -9,9 +9,10 @@ export {
   CONNECT_TIMEOUT_MS,
   DEFAULT_TCP_PORT,
   SpinesClient,
+  clientOf,
   defaultSocketPath,
 } from './client.ts';
-export { clientOf, clientSymbol } from './client-symbol.ts';
+export { clientSymbol } from './client-symbol.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions, RequestRest } from './client.ts';
 export type { RemoteOptions } from './remote/credentials.ts';
 export { SpinesDatagram, createSocket } from './sockets/datagram.ts';

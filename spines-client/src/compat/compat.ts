@@ -7,8 +7,7 @@
  * daemon share a connection, which closes with the last of them.
  */
 
-import { clientOf } from '../client-symbol.ts';
-import { SpinesClient, defaultSocketPath } from '../client.ts';
+import { clientOf, SpinesClient, defaultSocketPath } from '../client.ts';
 import { StreamDescriptor } from './compat-stream.ts';
 import type { SpinesDatagram } from '../sockets/datagram.ts';
 import { SpinesClientError, abortError } from '../errors.ts';

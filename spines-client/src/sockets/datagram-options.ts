@@ -1,6 +1,7 @@
 /** What a datagram socket is made with and what it emits, and the check of the options. */
 
-import type { ConnectOptions, SpinesClient } from '../client.ts';
+import type { ConnectOptions } from '../connect-options.ts';
+import type { DaemonConnection } from '../daemon-connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import { SpinesClientError, argumentError, checkSignal, rangeError, typeError } from '../errors.ts';
 import type { LinkServiceName, RoutingName, SecrecyName } from '../shared/protocol.ts';
@@ -49,7 +50,7 @@ export interface BindOptions {
 
 export interface CreateSocketOptions extends DatagramOptions {
   /** Shared client; without it the socket makes a client of its own, and closes it. */
-  client?: SpinesClient | undefined;
+  client?: DaemonConnection | undefined;
   /** For the socket's own client. */
   connect?: Omit<ConnectOptions, 'signal'> | undefined;
 }

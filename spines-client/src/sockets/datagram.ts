@@ -17,8 +17,9 @@ import { EventEmitter } from 'node:events';
 
 import { formatQuad, isLocalHost, parseQuad } from '../address.ts';
 import { clientSymbol } from '../client-symbol.ts';
-import { guarded, internalsOf, ownedClient } from '../client.ts';
-import type { ClientInternals, ClientMember, SpinesClient } from '../client.ts';
+import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
+import { guarded } from '../guarded.ts';
+import type { ClientInternals, ClientMember } from '../attachment.ts';
 import { HIGH_WATER_BYTES, WRITE_BUFFER_BYTES_MAX } from '../core/connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import type { SocketListener } from '../core/core.ts';
@@ -80,7 +81,7 @@ interface Peer {
 export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** What `createSocket` was given: node:dgram has two, the overlay one. */
   type: 'udp4' | 'udp6';
-  readonly #client: SpinesClient;
+  readonly #client: DaemonConnection;
   readonly #internals: ClientInternals;
   readonly #ownsClient: boolean;
   readonly #id: number;
@@ -157,7 +158,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  get [clientSymbol](): SpinesClient {
+  get [clientSymbol](): DaemonConnection {
     return this.#client;
   }
 

@@ -3,7 +3,7 @@
  * (bounded), and datagrams handed to the connection that the operating system has not taken yet.
  */
 
-import { guarded } from '../client.ts';
+import { guarded } from '../guarded.ts';
 import type { WriteBatch } from '../core/connection.ts';
 import type { SendCallback } from './send-arguments.ts';
 

@@ -16,8 +16,10 @@ import { EventEmitter } from 'node:events';
 
 import { isLocalHost } from '../address.ts';
 import { clientSymbol } from '../client-symbol.ts';
-import { guarded, internalsOf, ownedClient } from '../client.ts';
-import type { ClientMember, ConnectOptions, SpinesClient } from '../client.ts';
+import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
+import { guarded } from '../guarded.ts';
+import type { ClientMember } from '../attachment.ts';
+import type { ConnectOptions } from '../connect-options.ts';
 import { readListenArguments } from './connect-arguments.ts';
 import type { ListenOptions } from './connect-arguments.ts';
 import { SpinesClientError, stateError, typeError } from '../errors.ts';
@@ -39,7 +41,7 @@ const EPHEMERAL_LAST = 60_999;
 
 export interface ServerOptions extends Omit<StreamOptions, 'signal'> {
   /** Shared client; without it the server makes a client of its own, and closes it. */
-  client?: SpinesClient | undefined;
+  client?: DaemonConnection | undefined;
   /** For the server's own client. */
   connect?: Omit<ConnectOptions, 'signal'> | undefined;
   /** Sockets come paused. */
@@ -85,7 +87,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   readonly #member: ClientMember;
   readonly #sockets = new Set<SpinesSocket>();
   #state: ServerState = 'idle';
-  #client: SpinesClient | null = null;
+  #client: DaemonConnection | null = null;
   #referenced = true;
   #id = 0;
   #port = 0;
@@ -144,7 +146,7 @@ export class SpinesServer extends EventEmitter<ServerEvents> {
   }
 
   /** The shared client, or the server's own one while it has one. */
-  get [clientSymbol](): SpinesClient | null {
+  get [clientSymbol](): DaemonConnection | null {
     return this.#client ?? this.#options.client ?? null;
   }
 

@@ -1,6 +1,7 @@
 /** What a stream socket is made with and what it emits. */
 
-import type { ConnectOptions, SpinesClient } from '../client.ts';
+import type { ConnectOptions } from '../connect-options.ts';
+import type { DaemonConnection } from '../daemon-connection.ts';
 import type { LivenessOptions } from './liveness-options.ts';
 import { argumentError } from '../errors.ts';
 import {
@@ -47,7 +48,7 @@ export interface StreamOptions extends LivenessOptions {
 
 export interface SocketOptions extends StreamOptions {
   /** Shared client; without it the socket makes a client of its own, and closes it. */
-  client?: SpinesClient | undefined;
+  client?: DaemonConnection | undefined;
   /** For the socket's own client. */
   connect?: Omit<ConnectOptions, 'signal' | 'reconnect'> | undefined;
 }

@@ -20,8 +20,10 @@ import { Duplex } from 'node:stream';
 import { isLocalHost } from '../address.ts';
 import { ByteQueue } from '../core/byte-queue.ts';
 import { clientSymbol } from '../client-symbol.ts';
-import { guarded, internalsOf, ownedClient } from '../client.ts';
-import type { ClientInternals, ClientMember, ConnectOptions, SpinesClient } from '../client.ts';
+import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
+import { guarded } from '../guarded.ts';
+import type { ClientInternals, ClientMember } from '../attachment.ts';
+import type { ConnectOptions } from '../connect-options.ts';
 import { checkDuration, readConnectArguments } from './connect-arguments.ts';
 import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
 import { HIGH_WATER_BYTES } from '../core/connection.ts';
@@ -73,7 +75,7 @@ interface SocketListener extends StreamListener {
 
 /** A socket for a stream that has come. */
 export let acceptedSocket: (
-  client: SpinesClient,
+  client: DaemonConnection,
   accepted: Accepted,
   options: StreamOptions,
 ) => SpinesSocket;
@@ -122,7 +124,7 @@ export class SpinesSocket extends Duplex {
   authenticated = false;
   /** Milliseconds of `setTimeout`, undefined without. */
   declare timeout: number | undefined;
-  #client: SpinesClient;
+  #client: DaemonConnection;
   #internals: ClientInternals;
   readonly #ownsClient: boolean;
   readonly #ownOptions: Omit<ConnectOptions, 'signal'>;
@@ -242,7 +244,7 @@ export class SpinesSocket extends Duplex {
     return listener;
   }
 
-  get [clientSymbol](): SpinesClient {
+  get [clientSymbol](): DaemonConnection {
     return this.#client;
   }
 

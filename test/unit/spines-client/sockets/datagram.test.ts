@@ -3,8 +3,7 @@
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { SpinesClient } from '../../../../spines-client/src/client.ts';
-import { clientOf } from '../../../../spines-client/src/client-symbol.ts';
+import { clientOf, SpinesClient } from '../../../../spines-client/src/client.ts';
 import {
   type SpinesDatagram,
   createSocket,

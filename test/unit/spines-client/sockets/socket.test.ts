@@ -6,8 +6,7 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { SpinesClient } from '../../../../spines-client/src/client.ts';
-import { clientOf } from '../../../../spines-client/src/client-symbol.ts';
+import { clientOf, SpinesClient } from '../../../../spines-client/src/client.ts';
 import * as p from '../../../../spines-client/src/shared/protocol.ts';
 import { type SpinesServer, createServer } from '../../../../spines-client/src/sockets/server.ts';
 import type { ServerOptions } from '../../../../spines-client/src/sockets/server.ts';
