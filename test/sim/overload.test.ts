@@ -12,7 +12,12 @@ import { RATE_MIN } from '../../src/core/session/throttles.ts';
 import type { SimFlow } from '../../src/lab/sim/flow.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { encodeNotice, NOTICE_BYTES, NOTICE_LONG } from '../../src/core/wire/notice.ts';
+import {
+  encodeNotice,
+  NOTICE_BYTES,
+  NOTICE_FULL,
+  NOTICE_LONG,
+} from '../../src/core/wire/notice.ts';
 import { KIND_NOTICE, Packet, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import { hosts, Inbox, useNetworks, wire, type Network } from '../support/network.ts';
@@ -183,6 +188,8 @@ describe('made-up notices', () => {
     message: () => number,
     seconds: number,
     secret = false,
+    reason = NOTICE_LONG,
+    dropped = 0,
   ): void {
     const until = network.now + seconds * SECOND;
     const again = (): void => {
@@ -190,8 +197,8 @@ describe('made-up notices', () => {
         packet = new Packet();
       encodeNotice(
         {
-          reason: NOTICE_LONG,
-          dropped: 0,
+          reason,
+          dropped,
           destination: d.id,
           sourcePort,
           destinationPort,
@@ -220,6 +227,28 @@ describe('made-up notices', () => {
     };
     again();
   }
+
+  test('of losses are believed only of who is on the way', () => {
+    for (const [by, believed] of [
+      ['a', true],
+      ['c', false],
+    ] as const) {
+      const { network, s, a, c, d } = line(10_000);
+      const inbox = new Inbox(s, 77, { service: SERVICE_RELIABLE });
+      let told = 0;
+      Object.assign(inbox, {
+        onLost: () => {
+          told += 1;
+        },
+      });
+      inbox.send(d, PORT, new Uint8Array(100));
+      network.run(SECOND);
+      const from = by === 'a' ? a : c;
+      say(network, from, s, d, 77, PORT, 0, () => 0, 0.1, true, NOTICE_FULL, 7);
+      network.run(SECOND);
+      expect(told > 0, by).toBe(believed);
+    }
+  });
 
   test.each([
     ['of packets that it has not seen change nothing', 'links', 1, 'a', false, false],

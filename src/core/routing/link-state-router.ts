@@ -315,6 +315,7 @@ export class LinkStateRouter implements Router {
       this.#paths,
       this.#config.metric,
       (of) => this.database.get(of)?.advertisement ?? null,
+      this.#env.clock.now(),
     );
   }
 

@@ -1,70 +1,96 @@
 /**
  * Whether a node lies on a shortest way from here to another: who may say that a flow of ours is
- * too fast for its line.
+ * too fast for its line, or lost something.
  *
- * Owns the walk back from the destination over links that are part of shortest ways, all of them
- * where several cost the same, since nodes on the way choose among those as they like, and a
- * bounded memory of answers, so that who asks often costs little. Called by LinkStateRouter, which
- * forgets the answers whenever routes are computed.
+ * Owns the walk back from a destination over links that are part of shortest ways, all of them
+ * where several cost the same, since nodes on the way choose among those as they like; what it
+ * found, for some destinations; and a budget, as whoever asks names any destination. Called by
+ * LinkStateRouter, which forgets what was found whenever routes are computed.
  */
 
 import type { NodeId } from '../base/ids.ts';
+import { SharedBudget } from '../base/shared-budget.ts';
+import type { Micros } from '../base/time.ts';
 import type { Advertisement } from '../wire/link-state.ts';
 import { linkCost, type Metric } from './metrics.ts';
 import type { ShortestPaths } from './shortest-path.ts';
 
-const ANSWERS_MAX = 1_024;
+/** Destinations whose ways are remembered. */
+export const WAYS_MAX = 64;
+/**
+ * Walks: one costs some milliseconds in a network of a thousand nodes. Part of them is left for
+ * nodes that ask for little: who may say something is named by its certificate, or only claimed.
+ */
+const WALKS = {
+  perSecond: 20,
+  burst: WAYS_MAX,
+  keptPerSecond: 20,
+  keptBurst: WAYS_MAX,
+  sharePerSecond: 2,
+  shareBurst: 8,
+  sources: 1_024,
+};
 
 export class OnTheWay {
-  readonly #answers = new Map<number, boolean>();
+  /** By a destination's index: 1 for each node on a way to it. The one used longest ago first. */
+  readonly #ways = new Map<number, Uint8Array>();
+  readonly #walks = new SharedBudget(WALKS);
+  /** Walks so far. */
+  walked = 0;
 
   /** Routes are others now. */
   forget(): void {
-    this.#answers.clear();
+    this.#ways.clear();
   }
 
-  /** `advertisementOf`: as `paths` were computed from; null: that node is not known. */
+  /**
+   * `advertisementOf`: as `paths` were computed from; null: that node is not known. False also for
+   * what nobody has looked at yet, where `node` has asked for too much.
+   */
   has(
     node: NodeId,
     destination: NodeId,
     paths: ShortestPaths,
     metric: Metric,
     advertisementOf: (node: NodeId) => Advertisement | null,
+    now: Micros,
   ): boolean {
     const at = paths.indexOf.get(node),
       to = paths.indexOf.get(destination);
     if (at === undefined || to === undefined || paths.cost[at]! < 0 || paths.cost[to]! < 0)
       return false;
-    const key = at * paths.ids.length + to;
-    const known = this.#answers.get(key);
-    if (known !== undefined) return known;
-    const found = leadsTo(at, to, paths, metric, advertisementOf);
-    if (this.#answers.size >= ANSWERS_MAX) this.#answers.clear();
-    this.#answers.set(key, found);
-    return found;
+    // What is further away than the destination leads nowhere.
+    if (paths.cost[at]! > paths.cost[to]!) return false;
+    let ways = this.#ways.get(to);
+    if (ways === undefined) {
+      if (!this.#walks.take(String(node), now)) return false;
+      this.walked += 1;
+      ways = waysTo(to, paths, metric, advertisementOf);
+      if (this.#ways.size >= WAYS_MAX) this.#ways.delete(this.#ways.keys().next().value!);
+    } else this.#ways.delete(to);
+    this.#ways.set(to, ways);
+    return ways[at] === 1;
   }
 }
 
-function leadsTo(
-  node: number,
+function waysTo(
   destination: number,
   { ids, indexOf, cost }: ShortestPaths,
   metric: Metric,
   advertisementOf: (node: NodeId) => Advertisement | null,
-): boolean {
-  const seen = new Uint8Array(ids.length),
+): Uint8Array {
+  const on = new Uint8Array(ids.length),
     open = [destination];
+  on[destination] = 1;
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
-    if (at === node) return true;
     for (const { node: neighbour } of advertisementOf(ids[at]!)?.links ?? []) {
       const before = indexOf.get(neighbour);
-      // What is nearer than the node itself does not lead back to it.
-      if (before === undefined || seen[before] === 1 || cost[before]! < cost[node]!) continue;
+      if (before === undefined || on[before] === 1 || cost[before]! < 0) continue;
       const link = advertisementOf(neighbour)?.links.find((one) => one.node === ids[at]!);
       if (link === undefined || cost[before]! + linkCost(link, metric) !== cost[at]!) continue;
-      seen[before] = 1;
+      on[before] = 1;
       open.push(before);
     }
   }
-  return false;
+  return on;
 }

@@ -296,17 +296,14 @@ export class Sessions {
     )
       return DropReason.noticeUnasked;
     const { destination, destinationPort, dropped, rate } = notice;
-    if (dropped > 0)
-      session.owner.onLost?.(
-        session,
-        destination,
-        notice.reason === NOTICE_NO_ROUTE ? DropReason.waitedTooLong : DropReason.linkQueueFull,
-        dropped,
-      );
-    if (notice.reason === NOTICE_NO_ROUTE) return DropReason.none;
-    // Who has the packets in his hands could drop them as well; nobody else slows a flow.
-    if (!this.#env.dissemination.onTheWay(session.dissemination, packet.source, destination))
+    // Only nodes on the way slow a flow or report losses; one without a route may have left it.
+    const ways = this.#env.dissemination;
+    const unrouted = notice.reason === NOTICE_NO_ROUTE;
+    if (!unrouted && !ways.onTheWay(session.dissemination, packet.source, destination))
       return DropReason.noticeUnasked;
+    const lost = unrouted ? DropReason.waitedTooLong : DropReason.linkQueueFull;
+    if (dropped > 0) session.owner.onLost?.(session, destination, lost, dropped);
+    if (unrouted) return DropReason.none;
     const key = flowKey(destination, destinationPort);
     const throttles = (session.throttles ??= new Map<number, Throttle>());
     const known = throttles.get(key);

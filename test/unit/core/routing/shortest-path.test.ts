@@ -5,9 +5,10 @@
 
 import { describe, expect, test } from 'vitest';
 
+import { SECOND } from '../../../../src/core/base/time.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { linkCost, METRICS } from '../../../../src/core/routing/metrics.ts';
-import { OnTheWay } from '../../../../src/core/routing/on-the-way.ts';
+import { OnTheWay, WAYS_MAX } from '../../../../src/core/routing/on-the-way.ts';
 import { advertises, computeShortestPaths } from '../../../../src/core/routing/shortest-path.ts';
 import {
   makeAdvertisement,
@@ -63,21 +64,51 @@ test.each(METRICS)(
         of = new Map(ads.map((ad) => [ad.origin, ad]));
       const paths = computeShortestPaths(1, ads, metric),
         way = new OnTheWay();
+      let now = 0;
       for (let turn = 0; turn < 2; turn += 1) {
         ads.forEach((one, i) =>
           ads.forEach((other, k) => {
             const on = truth[0]![k]! < Infinity && truth[0]![i]! + truth[i]![k]! === truth[0]![k];
             expect(
-              way.has(one.origin, other.origin, paths, metric, (node) => of.get(node) ?? null),
+              // An hour apart: nobody asks for too much.
+              way.has(
+                one.origin,
+                other.origin,
+                paths,
+                metric,
+                (node) => of.get(node) ?? null,
+                (now += 3_600 * SECOND),
+              ),
               `seed ${seed}, ${i} to ${k}`,
             ).toBe(on);
           }),
         );
       }
-      expect(way.has(77, 1, paths, metric, () => null)).toBe(false);
+      expect(way.has(77, 1, paths, metric, () => null, now)).toBe(false);
     }
   },
 );
+
+test('who asks of many destinations has few walks, and others theirs', () => {
+  const ads = randomAdvertisements(400, new Rng(5)),
+    of = new Map(ads.map((ad) => [ad.origin, ad])),
+    paths = computeShortestPaths(1, ads, 'hops'),
+    way = new OnTheWay(),
+    costs = ads.map(({ origin }) => paths.cost[paths.indexOf.get(origin)!]!),
+    greedy = ads[costs.indexOf(Math.min(...costs.filter((cost) => cost > 0)))]!.origin;
+  const ask = (node: number, destination: number, now: number): boolean =>
+    way.has(node, destination, paths, 'hops', (one) => of.get(one) ?? null, now);
+  // As far away as it gets, so that each is looked at.
+  const far = ads.map(({ origin }) => origin).filter((_, i) => costs[i]! > 0);
+  expect(far.length).toBeGreaterThan(2 * WAYS_MAX);
+  for (let i = 0; i < 10_000; i += 1) ask(greedy, far[i % far.length]!, i * 100);
+  expect(way.walked).toBeLessThan(3 * WAYS_MAX);
+  // Both ends are on the way; whoever asks for one thing is answered.
+  const walked = way.walked;
+  for (const other of far.slice(0, 5))
+    if (other !== greedy) expect(ask(other, other, SECOND)).toBe(true);
+  expect(way.walked - walked).toBeLessThanOrEqual(5);
+});
 
 describe('shortest paths', () => {
   test.each(METRICS)(
