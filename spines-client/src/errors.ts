@@ -51,31 +51,44 @@ export function describeTarget(target: Place): string {
 /** What the operating system said to a connection attempt, with the next step. */
 export function connectError(target: Place, cause: Error): SpinesClientError {
   const code = codeOf(cause) ?? 'ECONNREFUSED';
-  const where = describeTarget(target);
-  const no = 'path' in target ? noSocket(target.path) : null;
-  const advice =
-    no !== null
-      ? no
-      : code === 'ENOENT' || code === 'ECONNREFUSED'
-        ? 'path' in target
-          ? `no daemon answers at ${where}; start one with \`spines daemon\`, or set ` +
-            'SPINES_SOCKET ' +
-            'to its socket'
-          : `no daemon answers at ${where}; check the address, and that its config has ` +
-            'client.tcp ' +
-            'or client.remote'
-        : code === 'EACCES' || code === 'EPERM'
-          ? `not allowed to open ${where}; run as the daemon's user or group`
-          : code === 'ENAMETOOLONG' || code === 'EINVAL'
-            ? `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are ` +
-              'the most; choose a shorter path'
-            : `cannot reach a daemon at ${where} (${cause.message})`;
+  const advice = ('path' in target ? noSocket(target.path) : null) ?? whyNot(target, code, cause);
   return new SpinesClientError(code, advice, { syscall: 'connect', cause });
 }
 
-/** What is at a path, if that is no socket. */
+function whyNot(target: Place, code: string, cause: Error): string {
+  const where = describeTarget(target);
+  switch (code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return (
+        `no daemon answers at ${where}; ` +
+        ('path' in target
+          ? 'start one with `spines daemon`, or set SPINES_SOCKET to its socket'
+          : 'check the address, and that its config has client.tcp or client.remote')
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return `not allowed to open ${where}; run as the daemon's user or group`;
+    case 'ENAMETOOLONG':
+    case 'EINVAL':
+      return (
+        `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are the ` +
+        'most; choose a shorter path'
+      );
+    default:
+      return `cannot reach a daemon at ${where} (${cause.message})`;
+  }
+}
+
+/** What is at a path, if that can be seen and is no socket. */
 function noSocket(path: string): string | null {
-  const found = statSync(path, { throwIfNoEntry: false });
+  let found: ReturnType<typeof statSync>;
+  try {
+    found = statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // Too long, not to be looked into, under a file: the code of the connect tells.
+    return null;
+  }
   if (found === undefined || found.isSocket()) return null;
   return found.isDirectory()
     ? `${path} is a folder; name the socket in it, such as ${join(path, 'spines.sock')}`

@@ -834,7 +834,11 @@ export const netSockets: Case[] = [
       collect(near, ours);
       return [...ours].filter((name) => !known.has(name) && !name.startsWith('_'));
     },
-    expected: [],
+    expected: new Different(
+      [],
+      ['authenticated'],
+      'A socket has `authenticated`: whether its far end is proved.',
+    ),
   },
   {
     name:

@@ -103,7 +103,7 @@ const FLOODER = `
 
 let net: Namespaces | null = null;
 let folder = '';
-let clients: SpinesClient[] = [];
+const clients: SpinesClient[] = [];
 const logs = new Map<string, string>();
 
 const priority = getPriority();

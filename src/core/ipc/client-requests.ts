@@ -92,7 +92,7 @@ export class ClientRequests {
 
   /** The least role that may make request `op`; undefined when it is none of these. */
   static roleOf(op: string): ClientRole | undefined {
-    return this.#REQUESTS.get(op)?.role;
+    return ClientRequests.#REQUESTS.get(op)?.role;
   }
 
   /** Answers `op` through `reply`; false when it is none of these. Throws SpinesError. */

@@ -45,7 +45,7 @@ export class Pacer {
   ): Micros {
     // Infinity times 0 is not less than anything.
     const most = this.#rttFactorMax * rtt.minUs;
-    const rttUs = Math.min(most, rtt.smoothedUs);
+    const rttUs = most < rtt.smoothedUs ? most : rtt.smoothedUs;
     if (rttUs <= 0) return 0;
     const rate =
       controller.pacingRate > 0

@@ -250,7 +250,7 @@ function given(data: Readonly<Record<string, unknown>>, { key: name }: ConfigKey
 }
 
 /** The value of a key in force. */
-export function valueOf(node: NodeConfig, { at }: Pick<ConfigKey, 'at'>): unknown {
+export function valueInForce(node: NodeConfig, { at }: Pick<ConfigKey, 'at'>): unknown {
   return at
     .split('.')
     .reduce<unknown>((from, name) => (from as Readonly<Record<string, unknown>>)[name], node);
@@ -287,7 +287,7 @@ export function textOfKeys(node: NodeConfig, firsts: (first: string) => boolean)
   const data: Record<string, unknown> = {};
   for (const row of CONFIG_KEYS) {
     const [first = '', second] = row.key.split('.');
-    const value = valueOf(node, row);
+    const value = valueInForce(node, row);
     if (!firsts(first) || value === null) continue;
     if (second === undefined) data[first] = row.text(value);
     else ((data[first] ??= {}) as Record<string, unknown>)[second] = row.text(value);
@@ -299,7 +299,7 @@ export function textOfKeys(node: NodeConfig, firsts: (first: string) => boolean)
 export function tableOfKeys(): string[] {
   const node = { ...defaultConfig, id: 0 };
   const rows = CONFIG_KEYS.map((row) => {
-    const value = valueOf(node, row);
+    const value = valueInForce(node, row);
     const standard = value === null ? '' : `\`${String(row.text(value))}\``;
     return (
       `| \`${row.key}\` | ${standard} | ${row.range} | ${row.live ? 'yes' : ''} | ` +

@@ -14,7 +14,7 @@ import { NO_PRESHARED_KEY, presharedText } from '../../core/crypto/preshared.ts'
 import { sameRules, type NodeConfig } from '../../core/node/config.ts';
 import type { RevocationList } from '../../core/wire/certificate.ts';
 import { formatSocketAddress } from './config-fields.ts';
-import { CONFIG_KEYS, valueOf, type ConfigKey } from './config-keys.ts';
+import { CONFIG_KEYS, valueInForce, type ConfigKey } from './config-keys.ts';
 import { rulesSummary } from './config-rules.ts';
 import type { DaemonFileConfig } from './file-config.ts';
 import { formatTime } from '../../core/base/calendar.ts';
@@ -116,7 +116,7 @@ const LIVE: ReadonlySet<string> = new Set(
 );
 
 function textOf(node: NodeConfig, row: ConfigKey): unknown {
-  const value = valueOf(node, row);
+  const value = valueInForce(node, row);
   return value === null ? 'by link' : row.text(value);
 }
 

@@ -22,7 +22,7 @@ import {
   type RouteWeight,
 } from '../../core/wire/discovery.ts';
 import { DropReason } from '../../core/wire/drop.ts';
-import { Packet } from '../../core/wire/packet.ts';
+import type { Packet } from '../../core/wire/packet.ts';
 import { ONION_LAYER_BYTES, ProbedData } from '../../core/wire/probed.ts';
 import type { Adversary } from './insider.ts';
 

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 
 import { defaultConfig } from '../../../../src/core/node/config.ts';
 import { formatEffective, loadConfigFile } from '../../../../src/host/config/config-file.ts';
-import { CONFIG_KEYS, tableOfKeys, valueOf } from '../../../../src/host/config/config-keys.ts';
+import { CONFIG_KEYS, tableOfKeys, valueInForce } from '../../../../src/host/config/config-keys.ts';
 
 const README = fileURLToPath(new URL('../../../../README.md', import.meta.url));
 const START = 'id: 10.0.0.1\nsecurity: none\n';
@@ -32,15 +32,15 @@ describe('configuration keys', () => {
     '$key: its default, written as it is shown, is read as the same',
     (row) => {
       const { node } = loadConfigFile(START, 'd.yaml');
-      const value = valueOf(node, row);
-      expect(value).toEqual(valueOf({ ...defaultConfig, id: 1 }, row));
+      const value = valueInForce(node, row);
+      expect(value).toEqual(valueInForce({ ...defaultConfig, id: 1 }, row));
       const shown = row.text(value);
       if (value !== null) {
         const line = row.key
           .split('.')
           .reduceRight((inner, name) => `{${name}: ${inner}}`, String(shown));
         const read = loadConfigFile(`${START}${line.slice(1, -1)}`, 'd.yaml');
-        expect(valueOf(read.node, row)).toEqual(value);
+        expect(valueInForce(read.node, row)).toEqual(value);
         expect(formatEffective(read)).toContain(`${row.key.split('.').at(-1)}: `);
       }
       expect(() =>
