@@ -46,9 +46,7 @@ export class Caller {
       dial.key = null;
     const length = this.#handshaker.writeInit(dial, this.#run, this.#scratch);
     this.#send(dial, this.#scratch, length);
-    // Where links are not sealed a copy is a call of its own, and would make the link anew.
-    const repeated = this.#handshaker.sealed ? length : 0;
-    const pause = dial.nextPause(this.#redialUs(), this.#scratch, repeated);
+    const pause = dial.nextPause(this.#redialUs(), this.#scratch, length);
     this.#arm(dial, pause + this.#env.rng.below(Math.max(1, pause >> 2)));
   }
 

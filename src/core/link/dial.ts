@@ -100,16 +100,13 @@ export class Dial implements Call {
     if (certificate !== null && this.forgetsKey) this.key = certificate.exchangeKey;
   }
 
-  /**
-   * Another attempt was made: `bytes[0..length)` may be sent again, 0 for nothing. The pause until
-   * the next one.
-   */
+  /** Another attempt was made: `bytes[0..length)` were sent. The pause until the next one. */
   nextPause(redialUs: Micros, bytes: Uint8Array, length: number): Micros {
     const first = this.attempts === 0;
     this.attempts += 1;
     if (this.attempts <= QUICK_ATTEMPTS) this.#pause = redialUs;
     else this.#pause = Math.min(SLOWEST * redialUs, Math.round(this.#pause * GROWTH));
-    this.#knocksLeft = first || length === 0 || this.attempts > QUICK_ATTEMPTS ? 0 : KNOCKS - 1;
+    this.#knocksLeft = first || this.attempts > QUICK_ATTEMPTS ? 0 : KNOCKS - 1;
     this.#sent = this.#knocksLeft > 0 ? bytes.slice(0, length) : NOTHING;
     return this.#pause;
   }

@@ -34,6 +34,11 @@ export const LIMIT_MAX: Micros = 86_400 * SECOND;
 
 /** A question is repeated at least this often, until it is answered. */
 const ASK_AGAIN_MAX: Micros = 5 * SECOND;
+/**
+ * Pause before the first repetition (RFC 6298, section 2: where no round trip is known), twice as
+ * long each time: a far end that was started anew answers before it knows a way back.
+ */
+const ASK_AGAIN_FIRST: Micros = SECOND;
 const ASK_AGAIN_MIN: Micros = 200 * MILLISECOND;
 
 /**
@@ -65,6 +70,8 @@ export class StreamLiveness {
   heardAt: Micros;
   /** When it was asked for a sign of life last. */
   askedAt: Micros = 0;
+  /** Questions since it was heard. */
+  #asked = 0;
   own: OwnLimits = NO_LIMITS;
   /** The first thing sent since then that wants an answer. */
   #unansweredFrom: Micros = NEVER;
@@ -76,12 +83,16 @@ export class StreamLiveness {
 
   onHeard(now: Micros): void {
     this.heardAt = now;
+    this.#asked = 0;
     this.#unansweredFrom = NEVER;
   }
 
   /** Something left that the far end answers; `asked`: it is nothing but a question. */
   onSent(now: Micros, asked: boolean): void {
-    if (asked) this.askedAt = now;
+    if (asked) {
+      this.askedAt = now;
+      this.#asked += 1;
+    }
     this.#unansweredFrom = Math.min(this.#unansweredFrom, now);
   }
 
@@ -123,6 +134,7 @@ export class StreamLiveness {
   #askAgainUs(limits: LivenessLimits, keepaliveUs: Micros): Micros {
     const often = Math.min(
       ASK_AGAIN_MAX,
+      ASK_AGAIN_FIRST * 2 ** Math.max(0, this.#asked - 1),
       Math.floor(silenceOf(this.own, limits) / 4),
       keepaliveUs === 0 ? NEVER : Math.floor(keepaliveUs / 3),
     );

@@ -108,12 +108,26 @@ describe('questions', () => {
   it('are asked after the keepalive, and again so often that several fit into the limit', () => {
     const liveness = new StreamLiveness(0);
     expect(liveness.keepaliveAt(DAEMON)).toBe(s(15));
-    liveness.onSent(s(15), true);
-    expect(liveness.keepaliveAt(DAEMON)).toBe(s(20));
+    // After 1 s, twice as long each time, and 5 s at most.
+    for (const [at, next] of [
+      [15, 16],
+      [16, 18],
+      [18, 22],
+      [22, 27],
+      [27, 32],
+    ] as const) {
+      liveness.onSent(s(at), true);
+      expect(liveness.keepaliveAt(DAEMON)).toBe(s(next));
+    }
+    // Whoever is heard is asked as the first time.
+    liveness.onHeard(s(28));
+    expect(liveness.keepaliveAt(DAEMON)).toBe(s(43));
+    liveness.onSent(s(43), true);
+    expect(liveness.keepaliveAt(DAEMON)).toBe(s(44));
     liveness.own = { silenceUs: s(2), keepaliveUs: s(60) };
-    expect(liveness.keepaliveAt(DAEMON)).toBe(s(15.5));
+    expect(liveness.keepaliveAt(DAEMON)).toBe(s(43.5));
     liveness.own = { silenceUs: s(1), keepaliveUs: s(0.5) };
-    expect(liveness.keepaliveAt(DAEMON)).toBe(s(15.2));
+    expect(liveness.keepaliveAt(DAEMON)).toBe(s(43.2));
   });
 
   it(
@@ -124,7 +138,9 @@ describe('questions', () => {
       liveness.own = { ...NO_LIMITS, keepaliveUs: 0 };
       expect(liveness.keepaliveAt(DAEMON)).toBe(NEVER);
       liveness.onSent(s(3), true);
-      expect(liveness.keepaliveAt(DAEMON)).toBe(s(8));
+      expect(liveness.keepaliveAt(DAEMON)).toBe(s(4));
+      for (const at of [4, 6, 10]) liveness.onSent(s(at), true);
+      expect(liveness.keepaliveAt(DAEMON)).toBe(s(15));
     },
   );
 });
