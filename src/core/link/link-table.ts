@@ -281,7 +281,7 @@ export class LinkTable {
   /** What was sent to that address did not leave, for its size. */
   onDatagramTooLong(to: Endpoint): void {
     for (const link of this.#links.values())
-      if (link.channel?.endpoint.key === to.key) link.onDatagramTooLong();
+      if (link.channel?.endpoint.key === to.key) link.size.onDatagramTooLong();
   }
 
   /**
@@ -426,7 +426,7 @@ export class LinkTable {
       if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
       link = this.#makeLink(hello.node, from);
     }
-    const late = link.isLate(hello.instance, hello.stamp);
+    const late = link.inits.isLate(hello.instance, hello.stamp);
     if (late && !link.mayAnswerLate(hello.instance)) return DropReason.handshakeReplayed;
     return this.#answer(link, fingerprint, attempt, from, late);
   }
@@ -470,7 +470,7 @@ export class LinkTable {
       this.#scratch,
     );
     if (length === 0) return DropReason.handshakeBroken;
-    link.onAnswered(instance, stamp);
+    link.inits.onAnswered(instance, stamp);
     const epoch = new Epoch(
       localIndex,
       index,

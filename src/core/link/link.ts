@@ -13,11 +13,9 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { copyBytes } from '../base/bytes.ts';
-import { samePath, type Endpoint } from '../base/datagram.ts';
+import type { Endpoint } from '../base/datagram.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
-import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
+import { SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason, TAKEN_FULL, type Offered } from '../wire/drop.ts';
 import {
   CLOSE_BODY_BYTES,
@@ -47,38 +45,26 @@ import {
   FRAME_TWIN,
   frameBodyBytes,
   HELLO_BODY_BYTES,
-  PATH_TOKEN_BYTES,
   type Hello,
 } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
-import {
-  decodeSizeAnswer,
-  decodeSizeProbe,
-  putSizeToken,
-  SIZE_TOKEN_BYTES,
-  type SizeToken,
-} from '../wire/path-size.ts';
-import {
-  DATAGRAM_BYTES_MAX,
-  DATAGRAM_BYTES_MIN,
-  DATAGRAM_HEADER_BYTES,
-  FRAME_HEAD_BYTES,
-} from '../wire/sizes.ts';
+import { DATAGRAM_BYTES_MIN, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Channel } from './channel.ts';
-import { PathProbe } from './path-probe.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './environment.ts';
 import type { NextHop } from './next-hop.ts';
 import { Flaps } from './flaps.ts';
+import { InitOrder } from './init-order.ts';
+import { LinkSize } from './link-size.ts';
+import { LinkTotals, type Totals } from './link-totals.ts';
 import { Liveness } from './liveness.ts';
+import { PeerAddress } from './peer-address.ts';
+import { RoutedWorth } from './routed-worth.ts';
 import { byFrame, makeServices } from './services.ts';
 import type { Upper } from './upper.ts';
-import { lostForSize, type Arrived } from './size-losses.ts';
-import { SizeSearch } from './size-search.ts';
 import { SplitAssembly } from './split.ts';
-import { Damping, Swings } from './stability.ts';
 
 export type LinkState = 'down' | 'connecting' | 'up';
 
@@ -91,11 +77,7 @@ const EDGES: Record<LinkState, readonly LinkState[]> = {
 /** A channel that the peer never used is forgotten after this long. */
 const CONFIRM_TIME: Micros = 5 * SECOND;
 
-/**
- * What routes hear of a link that dies again and again: at the latency of any path it is dearer
- * than a detour of a hundred hops.
- */
-export const DAMPED_LOSS = 0.9;
+/** Lost towards the peer, 0..1, where what waits should rather go another way. */
 const TROUBLED_LOSS = 0.15;
 
 /** What a peer's close means, in words. */
@@ -104,10 +86,6 @@ const CLOSED: Readonly<Record<number, string>> = {
   [CLOSE_DEAD]: 'it heard nothing from here for too long',
   [CLOSE_REMOVED]: 'it no longer wants this link; its log says why',
 };
-
-/** INITs with an old stamp that are answered, per link. */
-const LATE_PER_SECOND = 4,
-  LATE_BURST = 8;
 
 /** What a link tells the layers above. */
 export type LinkUpper = Upper<Link>;
@@ -122,10 +100,7 @@ export class Link implements NextHop {
   readonly liveness: Liveness;
   /** Times it went down. */
   readonly flaps = new Flaps();
-  readonly #damping = new Damping();
-  /** What routes are told of latency, microseconds, and loss, 0..1. */
-  readonly #latencyTold = new Swings(1 * MILLISECOND);
-  readonly #lossTold = new Swings(0.015);
+  readonly #worth = new RoutedWorth();
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
   /** By code, by the types of their frames, and those that hear of each datagram. */
@@ -133,35 +108,21 @@ export class Link implements NextHop {
   readonly #byFrame: readonly (DataService | null)[];
   readonly #listeners: readonly (DataService | null)[];
   readonly #confirmTimer = new Timer(() => this.#onConfirmLate());
-  readonly #path: PathProbe;
-  /** How long datagrams to where the peer is now may be. */
-  readonly sizes: SizeSearch;
+  /** Where the peer is. */
+  readonly #address: PeerAddress;
+  /** How long datagrams to there may be. */
+  readonly size: LinkSize;
   readonly #split: SplitAssembly;
-  readonly #sizeToken: SizeToken = { high: 0, low: 0 };
-  /**
-   * Number of the first datagram that was sent since the size was last looked at: losses before it
-   * say nothing more.
-   */
-  #sizedFrom = 0;
   readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #state: LinkState = 'down';
   #channel: Channel | null = null;
   #next: Channel | null = null;
-  /** The newest stamp of an INIT from the peer, whatever its run. */
-  #newestStamp = 0;
-  /** The peer's run that has proved itself last, and the newest stamp of its INITs; 0 for none. */
-  #run = -1;
-  #runStamp = 0;
-  /** Of the INIT that #next answers. */
-  #nextStamp = 0;
-  #nextLate = false;
-  readonly #late = new TokenBucket(LATE_PER_SECOND, LATE_BURST);
+  /** Which of the peer's INITs are old. */
+  readonly inits = new InitOrder();
   /** What the peer showed last, for its name. */
   #shown: Certificate | null = null;
-  /** Totals of channels that are gone. */
-  readonly #past = { sentDatagrams: 0, sentBytes: 0, receivedDatagrams: 0, receivedBytes: 0 };
+  readonly #totals = new LinkTotals();
   dropped = 0;
-  #saidTooLong = false;
   #lastEndpoint: Endpoint;
 
   constructor(
@@ -177,7 +138,6 @@ export class Link implements NextHop {
     this.#env = env;
     this.#upper = upper;
     this.stateSince = env.clock.now();
-    this.#path = new PathProbe(env.draws);
     this.liveness = new Liveness(
       env.liveness,
       env.clock,
@@ -186,17 +146,14 @@ export class Link implements NextHop {
       {
         sendHello: (hello) => this.#sendHello(hello),
         onDead: () => {
-          this.#damping.onDeath(env.clock.now());
+          this.#worth.onDeath(env.clock.now());
           this.down('silent: nothing was heard for too long', CLOSE_DEAD);
         },
         onEstimate: () => upper.onLinkEstimate(this),
       },
     );
-    this.sizes = new SizeSearch(env.clock, env.timers, env.draws, this.liveness.rtt, {
-      sendProbe: (bytes, token) => this.#channel!.probeSize(bytes, token),
-      onSize: (bytes, settled) => this.#onSize(bytes, settled),
-      failure: () => 1 - (1 - this.liveness.lossIn.rate) * (1 - this.liveness.lossOut),
-    });
+    this.size = new LinkSize(this, env);
+    this.#address = new PeerAddress(this, env);
     this.#split = new SplitAssembly(env.clock, env.drops);
     const self = this;
     const onPushedOut = (): void => {
@@ -214,7 +171,7 @@ export class Link implements NextHop {
         onPacket: (bytes, start, end) => this.#onData(bytes, start, end, code),
         onHandBack: (kept) => upper.onHandBack(kept),
         onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
-        onAcknowledged: (arrived) => this.#onAcknowledged(arrived),
+        onAcknowledged: (arrived) => this.size.onAcknowledged(arrived),
       }),
       { ...env, rtt: this.liveness.rtt },
     );
@@ -272,7 +229,7 @@ export class Link implements NextHop {
    * not believed each time.
    */
   routedLatencyUs(): Micros {
-    return this.#latencyTold.show(this.latencyUs, this.#env.clock.now());
+    return this.#worth.latencyUs(this.latencyUs, this.#env.clock.now());
   }
 
   /**
@@ -280,13 +237,12 @@ export class Link implements NextHop {
    * that it is used where there is nothing else.
    */
   routedLoss(): number {
-    const now = this.#env.clock.now();
-    return Math.max(this.#lossTold.show(this.liveness.lossOut, now), this.damped ? DAMPED_LOSS : 0);
+    return this.#worth.loss(this.liveness.lossOut, this.#env.clock.now());
   }
 
   /** It died again and again of late. */
   get damped(): boolean {
-    return this.#damping.suppressed(this.#env.clock.now());
+    return this.#worth.damped(this.#env.clock.now());
   }
 
   /** What waits should rather go another way, if routes have one: much of it is lost here. */
@@ -317,21 +273,8 @@ export class Link implements NextHop {
     return count;
   }
 
-  get totals(): {
-    sentDatagrams: number;
-    sentBytes: number;
-    receivedDatagrams: number;
-    receivedBytes: number;
-  } {
-    const { sentDatagrams, sentBytes, receivedDatagrams, receivedBytes } = this.#past;
-    const c = this.#channel;
-    if (c === null) return { ...this.#past };
-    return {
-      sentDatagrams: sentDatagrams + c.sentDatagrams,
-      sentBytes: sentBytes + c.sentBytes,
-      receivedDatagrams: receivedDatagrams + c.receivedDatagrams,
-      receivedBytes: receivedBytes + c.receivedBytes,
-    };
+  get totals(): Totals {
+    return this.#totals.with(this.#channel);
   }
 
   /** The service of that code; null where links have none. */
@@ -381,39 +324,24 @@ export class Link implements NextHop {
   /* -------------------------------------------------------------- channels */
 
   /**
-   * Whether an INIT is older than another of the peer: a replay, or from a peer whose clock was set
-   * back before its restart. A run that has proved itself is compared with itself.
-   */
-  isLate(instance: number, stamp: number): boolean {
-    return stamp > 0 && stamp <= (this.#run === instance ? this.#runStamp : this.#newestStamp);
-  }
-
-  /**
    * Whether one that is late may be answered: the link moves only when its sender shows with the
    * answer that it is there. Never one of the run whose link is up, whose stamps only grow, and
    * never in place of an answer to a newer INIT.
    */
   mayAnswerLate(instance: number): boolean {
-    if (
-      (this.#run === instance && this.#state !== 'down') ||
-      (this.#next !== null && !this.#nextLate)
-    )
-      return false;
-    return this.#late.take(this.#env.clock.now());
-  }
-
-  /** An INIT was answered. */
-  onAnswered(instance: number, stamp: number): void {
-    this.#newestStamp = Math.max(this.#newestStamp, stamp);
-    if (this.#run === instance) this.#runStamp = Math.max(this.#runStamp, stamp);
+    return this.inits.mayAnswerLate(
+      instance,
+      this.#state !== 'down',
+      this.#next !== null,
+      this.#env.clock.now(),
+    );
   }
 
   /** The peer may use `channel` from now on; the link moves to it when the peer does. */
   offerChannel(channel: Channel, stamp: number, late: boolean): void {
     this.#drop(this.#next);
     this.#next = channel;
-    this.#nextStamp = stamp;
-    this.#nextLate = late;
+    this.inits.onOffered(stamp, late);
     if (this.#state === 'down') this.#become('connecting');
     this.#env.timers.arm(this.#confirmTimer, this.#env.clock.now() + CONFIRM_TIME);
   }
@@ -421,10 +349,7 @@ export class Link implements NextHop {
   /** The peer has proved that it uses `channel`: it carries the link from now on. */
   useChannel(channel: Channel, dialled: boolean): void {
     if (this.#next === channel) this.#next = null;
-    if (this.#run !== channel.instance) {
-      this.#run = channel.instance;
-      this.#runStamp = dialled ? 0 : this.#nextStamp;
-    }
+    this.inits.onProved(channel.instance, dialled);
     this.#env.timers.cancel(this.#confirmTimer);
     const stays = this.#env.onChannel(this, channel, this.#channel);
     if (this.#state === 'up') this.#leaveUp(stays);
@@ -435,7 +360,7 @@ export class Link implements NextHop {
     for (const service of this.#services) service?.onUp?.(channel);
     this.liveness.start();
     channel.size = DATAGRAM_BYTES_MIN;
-    this.sizes.start();
+    this.size.start();
     this.#env.log.info(
       { peer: this.label, node: formatNodeId(this.node), address: channel.endpoint.key, dialled },
       'link up',
@@ -471,17 +396,6 @@ export class Link implements NextHop {
     this.#env.onLinkDown(this, why);
   }
 
-  /** The device towards the peer refused a datagram, for its size. */
-  onDatagramTooLong(): void {
-    this.sizes.onRefused();
-    if (this.#saidTooLong) return;
-    this.#saidTooLong = true;
-    this.#env.log.warn(
-      { peer: this.label, address: this.endpoint.key },
-      'datagrams to this neighbour are longer than the MTU of the network device',
-    );
-  }
-
   onSinkWritable(): void {
     for (const service of this.#services) service?.onSinkWritable();
   }
@@ -491,14 +405,11 @@ export class Link implements NextHop {
     const channel = this.#channel!;
     channel.flush();
     this.#lastEndpoint = channel.endpoint;
-    this.#past.sentDatagrams += channel.sentDatagrams;
-    this.#past.sentBytes += channel.sentBytes;
-    this.#past.receivedDatagrams += channel.receivedDatagrams;
-    this.#past.receivedBytes += channel.receivedBytes;
+    this.#totals.add(channel);
     if (!stays) this.#drop(channel);
     this.#channel = null;
     this.liveness.stop();
-    this.sizes.stop();
+    this.size.stop();
     this.#split.clear();
     this.#become('down');
     this.#upper.onLinkState(this, false);
@@ -542,7 +453,7 @@ export class Link implements NextHop {
     if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
     channel.receivedDatagrams += 1;
     if (channel !== this.#channel) return;
-    if (from !== channel.endpoint) this.#onOtherAddress(channel, from, newest);
+    if (from !== channel.endpoint) this.#address.onOther(channel, from, newest);
     this.liveness.onReceived(channel.replay.highest);
     for (const service of this.#listeners) service!.onDatagram!(number);
     let at = DATAGRAM_HEADER_BYTES;
@@ -579,37 +490,6 @@ export class Link implements NextHop {
   }
 
   /**
-   * The newest datagram came from elsewhere, or to another address of ours: the peer may have
-   * moved, or somebody passes its datagrams on.
-   */
-  #onOtherAddress(channel: Channel, from: Endpoint, newest: boolean): void {
-    if (samePath(from, channel.endpoint)) channel.endpoint = from;
-    else if (!newest) return;
-    else if (channel.epoch.seal === null) this.#move(channel, from);
-    else if (this.#path.mayAsk(from, this.#env.clock.now())) {
-      channel.flush();
-      this.#path.ask(
-        from,
-        channel.buffer,
-        channel.frame(FRAME_PATH_PROBE, PATH_TOKEN_BYTES),
-        this.#env.clock.now(),
-      );
-      channel.flushTo(from);
-    }
-  }
-
-  #move(channel: Channel, to: Endpoint): void {
-    this.#env.log.info(
-      { peer: this.label, from: channel.endpoint.key, to: to.key, local: to.local },
-      'link moved',
-    );
-    channel.endpoint = to;
-    this.sizes.start();
-  }
-
-  /* -------------------------------------------------------------- sizes */
-
-  /**
    * A datagram of `channel` that asks about its size; no sign of life, and no part of what counts
    * for loss.
    */
@@ -617,46 +497,7 @@ export class Link implements NextHop {
     if (channel === this.#next && !this.#crossed()) this.useChannel(channel, false);
     channel.receivedDatagrams += 1;
     if (channel !== this.#channel) return DropReason.none;
-    const reason = decodeSizeProbe(bytes, DATAGRAM_HEADER_BYTES, end, this.#sizeToken);
-    if (reason !== DropReason.none) return reason;
-    putSizeToken(
-      channel.buffer,
-      this.control(FRAME_SIZE_ANSWER, SIZE_TOKEN_BYTES),
-      this.#sizeToken,
-    );
-    return DropReason.none;
-  }
-
-  #onSizeAnswer(bytes: Uint8Array, start: number, end: number): DropReason {
-    const reason = decodeSizeAnswer(bytes, start, end, this.#sizeToken);
-    if (reason !== DropReason.none) return reason;
-    return this.sizes.onAnswer(this.#sizeToken) ? DropReason.none : DropReason.sizeAnswerUnasked;
-  }
-
-  #onSize(bytes: number, settled: boolean): void {
-    const channel = this.#channel!;
-    if (bytes < channel.size)
-      this.#env.log.info(
-        { peer: this.label, bytes: channel.size },
-        'datagrams of this size no longer arrive, or the path is another: its size is measured ' +
-          'again',
-      );
-    channel.size = bytes;
-    this.#sizedFrom = channel.fillingNumber;
-    if (settled && bytes < DATAGRAM_BYTES_MAX)
-      this.#env.log.info(
-        { peer: this.label, bytes },
-        'the path to this neighbour takes smaller datagrams',
-      );
-  }
-
-  /** The peer said what it has got: perhaps the long ones are missing. */
-  #onAcknowledged(arrived: Arrived): void {
-    const channel = this.#channel;
-    if (channel === null || !lostForSize(arrived, channel, this.#sizedFrom, this.liveness.lossOut))
-      return;
-    this.#sizedFrom = channel.fillingNumber;
-    this.sizes.doubt();
+    return this.size.onProbe(channel, bytes, end);
   }
 
   /** A piece of a frame; the frame, once it is whole. */
@@ -665,27 +506,6 @@ export class Link implements NextHop {
     if (split.onPiece(bytes, start, end))
       return this.#onFrame(split.type, split.body, 0, split.body.length, from);
     this.#byFrame[split.type]?.onPiece?.();
-    return DropReason.none;
-  }
-
-  #onPathFrame(
-    type: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    from: Endpoint,
-  ): DropReason {
-    if (end - start !== PATH_TOKEN_BYTES) return DropReason.pathFrameMalformed;
-    const channel = this.#channel!;
-    if (type === FRAME_PATH_PROBE) {
-      // We have moved, and datagrams take another way since.
-      this.sizes.doubt();
-      const at = channel.frame(FRAME_PATH_ANSWER, PATH_TOKEN_BYTES);
-      copyBytes(bytes, start, end, channel.buffer, at);
-      return DropReason.none;
-    }
-    if (!this.#path.proves(bytes, start, from)) return DropReason.pathProbeUnasked;
-    this.#move(channel, from);
     return DropReason.none;
   }
 
@@ -701,11 +521,11 @@ export class Link implements NextHop {
     switch (type) {
       case FRAME_PATH_PROBE:
       case FRAME_PATH_ANSWER:
-        return this.#onPathFrame(type, bytes, start, end, from);
+        return this.#address.onFrame(this.#channel!, type, bytes, start, end, from);
       case FRAME_SPLIT:
         return this.#onPiece(bytes, start, end, from);
       case FRAME_SIZE_ANSWER:
-        return this.#onSizeAnswer(bytes, start, end);
+        return this.size.onAnswer(bytes, start, end);
       case FRAME_SIZE_PROBE:
         return DropReason.sizeProbeMalformed;
       case FRAME_HELLO: {
@@ -738,7 +558,7 @@ export class Link implements NextHop {
   }
 
   #onClosed(reason: number): void {
-    if (reason === CLOSE_DEAD) this.#damping.onDeath(this.#env.clock.now());
+    if (reason === CLOSE_DEAD) this.#worth.onDeath(this.#env.clock.now());
     const own = reason === CLOSE_REMOVED ? this.#env.ownFault() : null;
     if (own !== null) this.down(`closed by peer: ${own.why}`, 0, own.next);
     else this.down(`closed by peer: ${CLOSED[reason]!}`, 0);

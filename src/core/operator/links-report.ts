@@ -138,7 +138,7 @@ function linkRow(operator: Operator, link: Link): LinkRow {
         : {
             datagramBytes: link.channel.size,
             packetBytes: link.channel.size + headers,
-            searching: link.sizes.state === 'searching',
+            searching: link.size.state === 'searching',
           },
     wireVersion: link.channel?.version ?? null,
     seal: sealOf(operator, link),

@@ -10,7 +10,7 @@
 import type { Micros } from '../../core/base/time.ts';
 import { meanLoss } from '../../core/emulation/link-settings.ts';
 import type { Metric } from '../../core/node/config.ts';
-import { DAMPED_LOSS } from '../../core/link/link.ts';
+import { DAMPED_LOSS } from '../../core/link/routed-worth.ts';
 import { expectedLatency } from '../../core/routing/metrics.ts';
 import type { SimHost, Wire, World } from './world.ts';
 
