@@ -1,10 +1,11 @@
 /**
  * The sessions of a daemon: which local port belongs to whom, how messages become packets and back.
  *
- * Owns the port table, datagram sessions and reassembly. Its users are client ports (programs
- * outside) and flows inside the simulator; both see the same interface. Does not know how a packet
- * travels: it hands packets to Dissemination and is handed those for this node. `@hot` for messages
- * that fit one packet.
+ * Owns the port table and datagram sessions; how a message becomes packets and back is the business
+ * of `message-writer.ts` and `message-reader.ts`. Its users are client ports (programs outside) and
+ * flows inside the simulator; both see the same interface. Does not know how a packet travels: it
+ * hands packets to Dissemination and is handed those for this node. `@hot` for messages that fit
+ * one packet.
  */
 
 import { getU32 } from '../base/bytes.ts';
@@ -14,55 +15,24 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
-import { DropReason, type DropCounters, refusalOf, TAKEN_FULL } from '../wire/drop.ts';
-import {
-  decodeFragmentHead,
-  encodeFragmentHead,
-  FRAGMENT_BYTES,
-  FRAGMENT_HEAD_BYTES,
-  MESSAGE_BYTES_MAX,
-  type FragmentHead,
-} from '../wire/fragment.ts';
+import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
+import { MESSAGE_BYTES_MAX } from '../wire/fragment.ts';
 import {
   DISSEMINATION_LINK_STATE,
   KIND_DATAGRAM,
-  KIND_FRAGMENT,
-  KIND_PIECE,
   KIND_SEQUENCED,
   Packet,
   SERVICE_RELIABLE,
 } from '../wire/packet.ts';
 import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
-import {
-  decodePieceHead,
-  encodePieceHead,
-  PIECE_HEAD_BYTES,
-  pieceCount,
-  pieceShare,
-  type PieceHead,
-} from '../wire/piece.ts';
-import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
-import {
-  decodeSequencedHead,
-  encodeSequencedHead,
-  PIECE_BYTES,
-  SEQUENCED_HEAD_BYTES,
-  type SequencedHead,
-} from '../wire/sequenced.ts';
-import {
-  OVERLAY_HEADER_BYTES,
-  PACKET_BYTES_MAX,
-  PAYLOAD_BYTES_MAX,
-  SEAL_ROOM_BYTES,
-} from '../wire/sizes.ts';
-import { AtMostOnce } from './at-most-once.ts';
 import { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
-import { groupOf } from './origin.ts';
+import { MessageReader } from './message-reader.ts';
+import { MessageWriter } from './message-writer.ts';
 import { isOurs } from './quoted-notice.ts';
-import { Reassembly } from './reassembly.ts';
+import type { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 import {
   flowKey,
@@ -98,12 +68,10 @@ export interface SessionsEnvironment {
 }
 
 export class Sessions {
-  readonly reassembly: Reassembly;
   readonly #env: SessionsEnvironment;
   readonly #byPort = new Map<Port, DatagramSession>();
   /** Sessions that wait for room, the longest first, and for which of their flows. */
   readonly #blocked = new Map<DatagramSession, FlowTo>();
-  readonly #packet = new Packet();
   /** Names a flow that waits. */
   readonly #waiting = new Packet();
   /** One that waited in a throttle. */
@@ -111,21 +79,12 @@ export class Sessions {
   readonly #lost = new Packet();
   readonly #throttles: Throttles;
   readonly #notice = makeNotice();
-  readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
-  /** Whether the queue of the packet offered last is long; null when it is not known. */
-  #full: boolean | null = null;
-  readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
-  readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
-  readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
-  /**
-   * Numbers of sources that are proved, and of those that anybody may name: these must not make a
-   * message of those one that came.
-   */
-  readonly #delivered = { proved: new AtMostOnce(), claimed: new AtMostOnce() };
-
+  readonly #writer: MessageWriter;
+  readonly #reader: MessageReader;
   constructor(env: SessionsEnvironment) {
     this.#env = env;
-    this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
+    this.#writer = new MessageWriter(env);
+    this.#reader = new MessageReader(env);
     const { clock, timers, pool } = env;
     this.#throttles = new Throttles({
       clock,
@@ -133,6 +92,11 @@ export class Sessions {
       pool,
       send: (kept, session) => this.#sendHeld(kept, session),
     });
+  }
+
+  /** Messages of which not all pieces have come. */
+  get reassembly(): Reassembly {
+    return this.#reader.reassembly;
   }
 
   /** Bound sessions. */
@@ -185,22 +149,14 @@ export class Sessions {
     start: number,
     end: number,
   ): DropReason {
-    const length = end - start;
-    if (length > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
+    if (end - start > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
-    this.#full = null;
-    const reason =
-      session.secret && session.dissemination === DISSEMINATION_LINK_STATE
-        ? this.#sendSecret(session, destination, port, bytes, start, end)
-        : session.service === SERVICE_RELIABLE
-          ? this.#sendSequenced(session, destination, port, bytes, start, end)
-          : length <= PAYLOAD_BYTES_MAX
-            ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
-            : this.#sendFragments(session, destination, port, bytes, start, end);
+    const writer = this.#writer;
+    const reason = writer.send(session, destination, port, bytes, start, end);
     if (reason === DropReason.none) session.sent += 1;
-    if (this.#mustWait(session, this.#packet, this.#full)) {
+    if (this.#mustWait(session, writer.packet, writer.full)) {
       session.blocked = true;
-      this.#blocked.set(session, { destination, port, kind: this.#packet.kind });
+      this.#blocked.set(session, { destination, port, kind: writer.packet.kind });
     }
     return reason;
   }
@@ -224,11 +180,9 @@ export class Sessions {
       this.#env.drops.count(DropReason.firewallDatagram);
       return;
     }
-    if (packet.kind === KIND_PIECE) this.#onPiece(session, packet);
-    else if (packet.kind === KIND_DATAGRAM)
-      this.#deliver(session, packet, packet.bytes, packet.payloadStart, packet.end);
-    else if (packet.kind === KIND_FRAGMENT) this.#onFragment(session, packet);
-    else this.#onSequenced(session, packet);
+    if (!this.#reader.read(packet)) return;
+    const { bytes, start, end } = this.#reader.message;
+    this.#deliver(session, packet, bytes, start, end);
   }
 
   onLinkWritable(): void {
@@ -371,95 +325,6 @@ export class Sessions {
     );
   }
 
-  #onFragment(session: DatagramSession, packet: Packet): void {
-    const head = this.#fragment;
-    const reason = decodeFragmentHead(packet.bytes, packet.payloadStart, packet.end, head);
-    if (reason !== DropReason.none) {
-      this.#env.drops.count(reason);
-      return;
-    }
-    // Pieces of proved and of claimed sources never meet in one message.
-    const key =
-      `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ` +
-      `${packet.destinationPort} ${head.message}`;
-    const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
-    const message = this.reassembly.onPiece(
-      key,
-      packet,
-      head.index,
-      head.count,
-      FRAGMENT_BYTES,
-      packet.bytes,
-      start,
-      packet.end,
-    );
-    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
-  }
-
-  /** A piece of a message that was sealed from end to end: it came once, and from whom it says. */
-  #onPiece(session: DatagramSession, packet: Packet): void {
-    const head = this.#piece;
-    // What nobody sealed has other pieces.
-    const reason = packet.authenticated
-      ? decodePieceHead(packet.bytes, packet.payloadStart, packet.end, head)
-      : DropReason.fragmentMalformed;
-    if (reason !== DropReason.none) {
-      this.#env.drops.count(reason);
-      return;
-    }
-    const key =
-      `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ` +
-      `${packet.service} ${head.message} ${head.length}`;
-    const message = this.reassembly.onPiece(
-      key,
-      packet,
-      head.index,
-      head.count,
-      pieceShare(head),
-      packet.bytes,
-      packet.payloadStart + PIECE_HEAD_BYTES,
-      packet.end,
-    );
-    if (message !== null) this.#deliver(session, packet, message, 0, message.length);
-  }
-
-  /** A datagram over reliable links: delivered at most once. */
-  #onSequenced(session: DatagramSession, packet: Packet): void {
-    const head = this.#sequenced;
-    const { source, sourcePort } = packet;
-    const delivered = packet.authenticated ? this.#delivered.proved : this.#delivered.claimed;
-    let reason = decodeSequencedHead(packet.bytes, packet.payloadStart, packet.end, head);
-    if (reason === DropReason.none && !delivered.isNew(source, sourcePort, head.run, head.message))
-      reason = DropReason.sequencedDuplicate;
-    if (reason !== DropReason.none) {
-      this.#env.drops.count(reason);
-      return;
-    }
-    const start = packet.payloadStart + SEQUENCED_HEAD_BYTES;
-    if (head.count === 1) {
-      delivered.record(source, sourcePort, head.run, head.message, groupOf(packet));
-      this.#deliver(session, packet, packet.bytes, start, packet.end);
-      return;
-    }
-    const key =
-      `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ` +
-      `${head.message} sequenced`;
-    const { run, message: number } = head;
-    const message = this.reassembly.onPiece(
-      key,
-      packet,
-      head.index,
-      head.count,
-      PIECE_BYTES,
-      packet.bytes,
-      start,
-      packet.end,
-    );
-    if (message === null) return;
-    delivered.record(source, sourcePort, run, number, groupOf(packet));
-    this.#deliver(session, packet, message, 0, message.length);
-  }
-
   #deliver(
     session: DatagramSession,
     packet: Packet,
@@ -483,144 +348,6 @@ export class Sessions {
     }
     session.dropped += 1;
     this.#env.drops.count(DropReason.clientTooSlow);
-  }
-
-  /** Sealed from end to end: in one packet where it fits, else in even pieces. */
-  #sendSecret(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    if (end - start <= SEALED_PAYLOAD_BYTES_MAX)
-      return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
-    const piece = this.#piece;
-    piece.message = this.#env.draws.u32();
-    piece.length = end - start;
-    piece.count = pieceCount(piece.length);
-    const share = pieceShare(piece);
-    for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
-      const from = start + piece.index * share;
-      encodePieceHead(piece, this.#scratch, SEALED_FROM);
-      const reason = this.#sendPacket(
-        session,
-        KIND_PIECE,
-        destination,
-        port,
-        bytes,
-        from,
-        Math.min(end, from + share),
-        PIECE_HEAD_BYTES,
-      );
-      if (reason !== DropReason.none) return reason;
-    }
-    return DropReason.none;
-  }
-
-  #sendFragments(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    const fragment = this.#fragment;
-    // A count would tell whoever gets one message what the next to somebody else is called.
-    fragment.message = this.#env.draws.u32();
-    fragment.count = Math.ceil((end - start) / FRAGMENT_BYTES);
-    for (fragment.index = 0; fragment.index < fragment.count; fragment.index += 1) {
-      const from = start + fragment.index * FRAGMENT_BYTES;
-      const to = Math.min(end, from + FRAGMENT_BYTES);
-      encodeFragmentHead(fragment, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(
-        session,
-        KIND_FRAGMENT,
-        destination,
-        port,
-        bytes,
-        from,
-        to,
-        FRAGMENT_HEAD_BYTES,
-      );
-      if (reason !== DropReason.none) return reason;
-    }
-    return DropReason.none;
-  }
-
-  #sendSequenced(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    const head = this.#sequenced;
-    head.run = session.run;
-    head.message = session.nextMessage;
-    head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
-    session.nextMessage = (session.nextMessage + 1) >>> 0;
-    if (session.nextMessage === 0) session.run = this.#env.draws.u32();
-    for (head.index = 0; head.index < head.count; head.index += 1) {
-      const from = start + head.index * PIECE_BYTES;
-      encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(
-        session,
-        KIND_SEQUENCED,
-        destination,
-        port,
-        bytes,
-        from,
-        Math.min(end, from + PIECE_BYTES),
-        SEQUENCED_HEAD_BYTES,
-      );
-      if (reason !== DropReason.none) return reason;
-    }
-    return DropReason.none;
-  }
-
-  #sendPacket(
-    session: DatagramSession,
-    kind: number,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    headBytes: number,
-  ): DropReason {
-    const packet = this.#packet;
-    const at =
-      session.secret && session.dissemination === DISSEMINATION_LINK_STATE ? SEAL_ROOM_BYTES : 0;
-    const payloadAt = at + OVERLAY_HEADER_BYTES + headBytes;
-    this.#scratch.set(
-      start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
-      payloadAt,
-    );
-    packet.compose(
-      this.#scratch,
-      at,
-      payloadAt + end - start,
-      kind,
-      session,
-      this.#env.self,
-      session.port,
-      destination,
-      port,
-    );
-    packet.user = session.owner;
-    packet.secret = session.secret;
-    const throttle = session.throttles?.get(flowKey(destination, port));
-    this.#full = null;
-    if (throttle !== undefined && !throttle.passes(packet))
-      return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
-    const offered = this.#env.dissemination.originate(packet);
-    const reason = refusalOf(offered);
-    this.#full = reason === DropReason.none ? offered === TAKEN_FULL : null;
-    return reason;
   }
 
   #freePort(): Port {

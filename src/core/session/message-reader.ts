@@ -1,0 +1,161 @@
+/**
+ * How packets for this node become messages again.
+ *
+ * Owns reassembly, and what of the messages over reliable links was delivered already. A packet
+ * that makes a message whole leaves it in `message`; any other waits, or is dropped and counted.
+ * Does not know ports or programs. `@hot` for messages that fit one packet.
+ */
+
+import type { Clock, Timers } from '../base/time.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
+import {
+  decodeFragmentHead,
+  FRAGMENT_BYTES,
+  FRAGMENT_HEAD_BYTES,
+  type FragmentHead,
+} from '../wire/fragment.ts';
+import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, type Packet } from '../wire/packet.ts';
+import { decodePieceHead, PIECE_HEAD_BYTES, pieceShare, type PieceHead } from '../wire/piece.ts';
+import {
+  decodeSequencedHead,
+  PIECE_BYTES,
+  SEQUENCED_HEAD_BYTES,
+  type SequencedHead,
+} from '../wire/sequenced.ts';
+import { AtMostOnce } from './at-most-once.ts';
+import { groupOf } from './origin.ts';
+import { Reassembly } from './reassembly.ts';
+
+export interface ReaderEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly drops: DropCounters;
+  readonly reassemblyBytes: number;
+}
+
+export class MessageReader {
+  readonly reassembly: Reassembly;
+  /** The message that was whole last: `bytes[start..end)`, valid until the next packet. */
+  readonly message: { bytes: Uint8Array; start: number; end: number } = {
+    bytes: new Uint8Array(0),
+    start: 0,
+    end: 0,
+  };
+  readonly #drops: DropCounters;
+  readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
+  readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
+  readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
+  /**
+   * Numbers of sources that are proved, and of those that anybody may name: these must not make a
+   * message of those one that came.
+   */
+  readonly #delivered = { proved: new AtMostOnce(), claimed: new AtMostOnce() };
+
+  constructor(env: ReaderEnvironment) {
+    this.#drops = env.drops;
+    this.reassembly = new Reassembly(env.reassemblyBytes, env.clock, env.timers, env.drops);
+  }
+
+  /** Takes a packet of a message; true: `message` is whole. */
+  read(packet: Packet): boolean {
+    if (packet.kind === KIND_PIECE) return this.#onPiece(packet);
+    if (packet.kind === KIND_DATAGRAM)
+      return this.#is(packet.bytes, packet.payloadStart, packet.end);
+    return packet.kind === KIND_FRAGMENT ? this.#onFragment(packet) : this.#onSequenced(packet);
+  }
+
+  #onFragment(packet: Packet): boolean {
+    const head = this.#fragment;
+    const reason = decodeFragmentHead(packet.bytes, packet.payloadStart, packet.end, head);
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return false;
+    }
+    // Pieces of proved and of claimed sources never meet in one message.
+    const key =
+      `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ` +
+      `${packet.destinationPort} ${head.message}`;
+    const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      FRAGMENT_BYTES,
+      packet.bytes,
+      start,
+      packet.end,
+    );
+    return message !== null && this.#is(message, 0, message.length);
+  }
+
+  /** A piece of a message that was sealed from end to end: it came once, and from whom it says. */
+  #onPiece(packet: Packet): boolean {
+    const head = this.#piece;
+    // What nobody sealed has other pieces.
+    const reason = packet.authenticated
+      ? decodePieceHead(packet.bytes, packet.payloadStart, packet.end, head)
+      : DropReason.fragmentMalformed;
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return false;
+    }
+    const key =
+      `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ` +
+      `${packet.service} ${head.message} ${head.length}`;
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      pieceShare(head),
+      packet.bytes,
+      packet.payloadStart + PIECE_HEAD_BYTES,
+      packet.end,
+    );
+    return message !== null && this.#is(message, 0, message.length);
+  }
+
+  /** A datagram over reliable links: delivered at most once. */
+  #onSequenced(packet: Packet): boolean {
+    const head = this.#sequenced;
+    const { source, sourcePort } = packet;
+    const delivered = packet.authenticated ? this.#delivered.proved : this.#delivered.claimed;
+    let reason = decodeSequencedHead(packet.bytes, packet.payloadStart, packet.end, head);
+    if (reason === DropReason.none && !delivered.isNew(source, sourcePort, head.run, head.message))
+      reason = DropReason.sequencedDuplicate;
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return false;
+    }
+    const start = packet.payloadStart + SEQUENCED_HEAD_BYTES;
+    if (head.count === 1) {
+      delivered.record(source, sourcePort, head.run, head.message, groupOf(packet));
+      return this.#is(packet.bytes, start, packet.end);
+    }
+    const key =
+      `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ` +
+      `${head.message} sequenced`;
+    const { run, message: number } = head;
+    const message = this.reassembly.onPiece(
+      key,
+      packet,
+      head.index,
+      head.count,
+      PIECE_BYTES,
+      packet.bytes,
+      start,
+      packet.end,
+    );
+    if (message === null) return false;
+    delivered.record(source, sourcePort, run, number, groupOf(packet));
+    return this.#is(message, 0, message.length);
+  }
+
+  #is(bytes: Uint8Array, start: number, end: number): true {
+    this.message.bytes = bytes;
+    this.message.start = start;
+    this.message.end = end;
+    return true;
+  }
+}
