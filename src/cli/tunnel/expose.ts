@@ -1,10 +1,10 @@
 /**
  * `spines expose`: the far end of tunnels. Takes streams and connects each to the TCP target that
- * it names.
+ * it names; datagrams for UDP targets are udp-tunnel.ts's.
  *
- * Owns what is reachable through this node: exactly what --allow names, nothing by default. The
- * list is asked before any name is looked up. Runs until a signal ends it; a daemon that restarts
- * is waited for.
+ * Owns what is reachable through this node: exactly what --allow and --udp name, nothing by
+ * default. The lists are asked before any name is looked up. Runs until a signal ends it; a daemon
+ * that restarts is waited for.
  */
 
 import { connect, type Socket } from 'node:net';
@@ -13,18 +13,21 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { Logger } from 'pino';
 import type { SpinesClient, SpinesSocket } from 'spines-client';
 
-import { addClientFlags, ask, secrecyOption, silenceOption, withClient } from '../client.ts';
-import { EXIT_NO_DAEMON, EXIT_USAGE, Failure, oneLine, usage } from '../terminal/failure.ts';
+import { addClientFlags, secrecyOption, silenceOption, withClient } from '../client.ts';
+import { oneLine, usage } from '../terminal/failure.ts';
 import { helpBelow } from '../terminal/help-text.ts';
 import { note } from '../terminal/output.ts';
 import { EXPOSE_PORT, type TunnelFlags } from './tunnel-dial.ts';
+import { decodeRequest, encodeAnswer, readHead } from './tunnel-header.ts';
+import { answerOf, type Answer } from '../../host/tunnel/answers.ts';
+import { mayReach } from './may-reach.ts';
 import {
-  decodeRequest,
-  encodeAnswer,
-  readHead,
-  type Answer,
-  type AnswerName,
-} from './tunnel-header.ts';
+  addUdpBounds,
+  portFailure,
+  refuseUdpFlags,
+  UdpExposure,
+  type UdpFlags,
+} from './udp-tunnel.ts';
 import { join } from './tunnel-join.ts';
 import { makeRefusalLog, untilEnded } from './tunnel-listen.ts';
 import {
@@ -36,8 +39,9 @@ import {
 } from '../../host/tunnel-target.ts';
 import { portArg } from '../terminal/values.ts';
 
-interface ExposeFlags extends TunnelFlags {
+interface ExposeFlags extends TunnelFlags, UdpFlags {
   allow?: Allowed[];
+  udp?: Allowed[];
   port?: number;
 }
 
@@ -46,51 +50,63 @@ const STREAMS_MAX = 1_024;
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
-const ANSWER_OF: Readonly<Record<string, AnswerName>> = {
-  ECONNREFUSED: 'refused',
-  EHOSTUNREACH: 'host unreachable',
-  ENETUNREACH: 'network unreachable',
-  EADDRNOTAVAIL: 'host unreachable',
-  ENOTFOUND: 'unknown host',
-  EAI_AGAIN: 'unknown host',
-  ETIMEDOUT: 'timed out',
-  EMFILE: 'busy',
-  ENFILE: 'busy',
-};
-
 const HELP = `
-Only what --allow names can be reached: HOST:PORT exactly as \`spines forward\` and \
+Only what --allow (TCP) and --udp name can be reached: HOST:PORT exactly as \`spines forward\` and \
 \`spines socks\` ask for it (a name is not its address), and
 HOST:*, *:PORT or *:* where you spell it out. With *, everything that this machine \
-reaches is open, its own loopback services too.`;
+reaches is open, its own loopback services too.
+
+  spines expose --allow 127.0.0.1:8088 --udp 127.0.0.1:53`;
 
 export function registerExpose(program: Command): void {
-  addClientFlags(
+  const command = addClientFlags(
     program
       .command('expose')
-      .description('let other nodes reach named TCP targets through this one'),
+      .description('let other nodes reach named TCP and UDP targets through this one'),
   )
-    .option('--allow <host:port>', 'target that may be reached (repeatable)', collectAllowed)
-    .option('--via <port>', 'overlay port to take streams at', portArg, EXPOSE_PORT)
+    .option('--allow <host:port>', 'TCP target that may be reached (repeatable)', collectAllowed)
+    .option('--udp <host:port>', 'UDP target that may be reached (repeatable)', collectAllowed)
+    .option('--via <port>', 'overlay port to take streams and datagrams at', portArg, EXPOSE_PORT)
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
     .addOption(secrecyOption())
-    .addOption(silenceOption())
-    .option('-v, --verbose', 'log every connection, on stderr')
+    .addOption(silenceOption());
+  addUdpBounds(command)
+    .option('-v, --verbose', 'log every connection and flow, on stderr')
     .addHelpText('after', helpBelow(HELP))
     .action((flags: ExposeFlags) => {
-      const { allow = [] } = flags;
-      if (allow.length === 0)
+      const { allow = [], udp = [] } = flags;
+      if (allow.length === 0 && udp.length === 0)
         throw usage(
-          'nothing is allowed, so nothing could be reached; give --allow HOST:PORT, once for ' +
-            'each target',
+          'nothing is allowed, so nothing could be reached; give --allow HOST:PORT for TCP, or ' +
+            '--udp HOST:PORT, once for each target',
         );
-      return withClient(
-        flags,
-        'expose',
-        (client) => expose(client, flags.port ?? flags.via, allow, flags),
-        true,
-      );
+      if (udp.length === 0) refuseUdpFlags(flags);
+      return withClient(flags, 'expose', (client) => expose(client, flags), true);
     });
+}
+
+async function expose(client: SpinesClient, flags: ExposeFlags): Promise<void> {
+  const { allow = [], udp = [] } = flags;
+  const port = flags.port ?? flags.via;
+  const ended = untilEnded(client);
+  const exposures: UdpExposure[] = [];
+  const serve = async (): Promise<void> => {
+    const broken: Promise<never>[] = [];
+    if (udp.length > 0) {
+      const exposure = await UdpExposure.open(client, port, udp, flags);
+      exposures.push(exposure);
+      broken.push(exposure.broken);
+    }
+    if (allow.length > 0) broken.push((await listenForStreams(client, port, allow, flags)).broken);
+    const named = [...allow.map(describe), ...udp.map((one) => `UDP ${describe(one)}`)];
+    note(`exposing ${named.join(', ')} at ${client.name || client.node} port ${port}`);
+    await Promise.race(broken);
+  };
+  try {
+    await Promise.race([ended, serve()]);
+  } finally {
+    for (const exposure of exposures) exposure.close();
+  }
 }
 
 function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[] {
@@ -100,12 +116,13 @@ function collectAllowed(text: string, previous: Allowed[] | undefined): Allowed[
   return [...(previous ?? []), allowed];
 }
 
-async function expose(
+/** Takes streams; `broken` rejects once it can't any more. */
+async function listenForStreams(
   client: SpinesClient,
   port: number,
   allow: readonly Allowed[],
   { verbose = false, secrecy, silence }: ExposeFlags,
-): Promise<void> {
+): Promise<{ readonly broken: Promise<never> }> {
   const { log, refused } = await makeRefusalLog(verbose);
   const options = {
     allowHalfOpen: true,
@@ -123,45 +140,15 @@ async function expose(
       why: `${STREAMS_MAX} streams are open, as many as it carries`,
     }),
   );
-  const ended = untilEnded(client);
   const broken = new Promise<never>((_, reject) => {
-    server.on('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Failure(
-              EXIT_USAGE,
-              'EADDRINUSE',
-              `overlay port ${port} is taken; choose another with --via, here and at the near end`,
-            )
-          : new Failure(
-              EXIT_NO_DAEMON,
-              error.code ?? 'EUNKNOWN',
-              `${oneLine(error.message).replaceAll(';', ',')}; is the daemon running?`,
-            ),
-      ),
-    );
+    server.on('error', (error: NodeJS.ErrnoException) => reject(portFailure(error, port)));
   });
-  await Promise.race([ended, broken, new Promise<void>((resolve) => server.listen(port, resolve))]);
-  note(`exposing ${allow.map(describe).join(', ')} at ${client.name || client.node} port ${port}`);
-  await Promise.race([ended, broken]);
+  await Promise.race([broken, new Promise<void>((resolve) => server.listen(port, resolve))]);
+  return { broken };
 }
 
 function describe({ host, port }: Allowed): string {
   return `${host === null ? '*' : host.includes(':') ? `[${host}]` : host}:${port ?? '*'}`;
-}
-
-/** Whether rules of the daemon let `node` reach `target`; an earlier daemon has none. */
-async function isLetBy(
-  client: SpinesClient,
-  node: string,
-  { host, port }: Target,
-): Promise<boolean> {
-  try {
-    return (await ask(client, 'mayReach', { node, host, port })).allowed;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOSYS') return true;
-    throw error;
-  }
 }
 
 async function serveStream(
@@ -206,7 +193,7 @@ async function serveStream(
     return;
   }
   try {
-    if (!(await isLetBy(client, stream.remoteAddress ?? '', target))) {
+    if (!(await mayReach(client, stream.remoteAddress ?? '', target))) {
       refuse({
         name: 'not allowed',
         reason: 'rules of that node do not let this one reach it (firewall.targets in its config)',
@@ -227,7 +214,7 @@ async function serveStream(
     socket = await connectTo(target, stream);
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    refuse({ name: ANSWER_OF[code] ?? 'failed', reason: code === '' ? message : code });
+    refuse({ name: answerOf(code), reason: code === '' ? message : code });
     return;
   }
   log.info({ from, target: formatTarget(target) }, 'connection carried');

@@ -1,5 +1,5 @@
 /**
- * SOCKS5 as a proxy speaks it (RFC 1928): no authentication, CONNECT only.
+ * SOCKS5 as a proxy speaks it (RFC 1928): no authentication, CONNECT and UDP ASSOCIATE.
  *
  * Owns the conversation up to the point where data flows. Used by socks.ts. Invariant: nothing is
  * read beyond the request.
@@ -9,11 +9,13 @@ import type { Duplex } from 'node:stream';
 
 import { readExactly } from './tunnel-header.ts';
 import { canonicalHost, type Target } from '../../host/tunnel-target.ts';
+import { encodeTarget } from '../../host/tunnel/udp-message.ts';
 
 const VERSION = 5;
 const METHOD_NONE = 0x00;
 const METHOD_REFUSED = 0xff;
 const COMMAND_CONNECT = 1;
+const COMMAND_ASSOCIATE = 3;
 const ADDRESS_IPV4 = 1;
 const ADDRESS_NAME = 3;
 const ADDRESS_IPV6 = 4;
@@ -38,14 +40,16 @@ export class SocksError extends Error {
   readonly code = 'EPROTO';
 }
 
+export type SocksRequest =
+  | { readonly command: 'connect'; readonly target: Target; readonly bytes: number }
+  /** `port`: from which the client will send, 0 where it does not say. */
+  | { readonly command: 'associate'; readonly port: number; readonly bytes: number };
+
 /**
- * The target that the client asks for, and how many bytes it used to say so. Throws SocksError, or
- * what `readExactly` throws.
+ * What the client asks for, and how many bytes it used to say so. Throws SocksError, or what
+ * `readExactly` throws.
  */
-export async function readSocksRequest(
-  client: Duplex,
-  timeoutMs: number,
-): Promise<{ target: Target; bytes: number }> {
+export async function readSocksRequest(client: Duplex, timeoutMs: number): Promise<SocksRequest> {
   let bytes = 0;
   const read = async (count: number): Promise<Buffer> => {
     bytes += count;
@@ -67,20 +71,26 @@ export async function readSocksRequest(
   if (host === undefined)
     throw refuse(client, 'addressUnknown', `address type ${head[3]} is not known`);
   const port = (await read(2)).readUInt16BE(0);
+  // The address is not asked: it is that of the connection, whatever the client takes it for.
+  if (head[1] === COMMAND_ASSOCIATE) return { command: 'associate', port, bytes };
   if (head[1] !== COMMAND_CONNECT)
-    throw refuse(client, 'commandUnknown', `command ${head[1]} is not CONNECT`);
+    throw refuse(client, 'commandUnknown', `command ${head[1]} is not CONNECT or UDP ASSOCIATE`);
   const canonical = canonicalHost(host);
   if (canonical === null || port === 0)
     throw refuse(client, 'hostUnreachable', 'the host is no name and no address, or the port is 0');
-  return { target: { host: canonical, port }, bytes };
+  return { command: 'connect', target: { host: canonical, port }, bytes };
 }
 
 /**
- * Tells the client that data may flow. The bound address is not ours to know: zeros, as RFC 1928
- * permits for names.
+ * Tells the client that data may flow. The bound address of a stream is not ours to know: zeros, as
+ * RFC 1928 permits for names. `bound`: of an association, numeric.
  */
-export function writeSocksReply(client: Duplex, name: ReplyName): void {
-  client.write(reply(name));
+export function writeSocksReply(client: Duplex, name: ReplyName, bound?: Target): void {
+  client.write(
+    bound === undefined
+      ? reply(name)
+      : Buffer.concat([Buffer.from([VERSION, REPLY[name], 0]), encodeTarget(bound)]),
+  );
 }
 
 /** Tells the client why not, and ends. */

@@ -10,7 +10,8 @@ import type { SpinesClient, SpinesSocket } from 'spines-client';
 import type { RoutingName, SecrecyName } from 'spines-client/protocol';
 
 import type { ClientFlags } from '../client.ts';
-import { decodeAnswer, encodeRequest, readHead, type AnswerName } from './tunnel-header.ts';
+import { decodeAnswer, encodeRequest, readHead } from './tunnel-header.ts';
+import type { AnswerName } from '../../host/tunnel/answers.ts';
 import { formatTarget, type Target } from '../../host/tunnel-target.ts';
 
 /** The well-known stream port of `spines expose`. */

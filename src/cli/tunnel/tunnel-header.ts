@@ -11,6 +11,7 @@
 
 import type { Duplex } from 'node:stream';
 
+import { ANSWERS, type Answer } from '../../host/tunnel/answers.ts';
 import { canonicalHost, type Target } from '../../host/tunnel-target.ts';
 
 const VERSION = 1;
@@ -19,26 +20,6 @@ const REQUEST_FIXED_BYTES = 3;
 const ANSWER_FIXED_BYTES = 2;
 /** Of the length field. */
 export const HEAD_BYTES_MAX = 512;
-
-/** Answers; the index is the code on the wire. */
-export const ANSWERS = [
-  'ok',
-  'malformed',
-  'not allowed',
-  'refused',
-  'host unreachable',
-  'network unreachable',
-  'unknown host',
-  'timed out',
-  'busy',
-  'failed',
-] as const;
-export type AnswerName = (typeof ANSWERS)[number];
-
-export interface Answer {
-  readonly name: AnswerName;
-  readonly reason: string;
-}
 
 export function encodeRequest({ host, port }: Target): Buffer {
   const text = Buffer.from(host, 'ascii');

@@ -33,13 +33,17 @@ const REFUSED_MAX = 64;
 const FAREWELL_MS = 1_000;
 
 /**
- * Finds out where a connection is to go and opens the way; `signal`: the connection is gone.
- * Rejects with TunnelError.
+ * Finds out where a connection is to go and opens the way; `signal`: the connection is gone. Null:
+ * it was about something else, and is over. Rejects with TunnelError.
  */
-export type Opener = (
-  socket: Socket,
-  signal: AbortSignal,
-) => Promise<{ socket: SpinesSocket; headBytes: number; target: Target; ownBytes: number }>;
+export type Opener = (socket: Socket, signal: AbortSignal) => Promise<Opened | null>;
+
+export interface Opened {
+  readonly socket: SpinesSocket;
+  readonly headBytes: number;
+  readonly target: Target;
+  readonly ownBytes: number;
+}
 
 /** Tells a connection that is one too many, in its own words. */
 export type Refuser = (socket: Socket) => Promise<void>;
@@ -48,9 +52,13 @@ export type Refuser = (socket: Socket) => Promise<void>;
  * What is said of connections that are refused: of each one when asked for, else of the first and
  * how many followed.
  */
-export async function makeRefusalLog(verbose: boolean): Promise<RefusalLog> {
-  return refusalLogOf(await makeLog(verbose ? 'info' : 'warn'), verbose);
+export async function makeRefusalLog(verbose: boolean, said = REFUSED): Promise<RefusalLog> {
+  // Called once in a process, whose tunnels share it.
+  shared ??= makeLog(verbose ? 'info' : 'warn');
+  return refusalLogOf(await shared, verbose, said);
 }
+
+let shared: Promise<Logger> | null = null;
 
 export interface Served {
   readonly goes: string;
@@ -62,11 +70,15 @@ export interface RefusalLog {
   refused(fields: object): void;
 }
 
-export function refusalLogOf(log: Pick<Logger, 'info' | 'warn'>, verbose: boolean): RefusalLog {
+export function refusalLogOf(
+  log: Pick<Logger, 'info' | 'warn'>,
+  verbose: boolean,
+  said = REFUSED,
+): RefusalLog {
   const damped = new DampedLog(log);
   return {
     log,
-    refused: (fields) => (verbose ? log.warn(fields, REFUSED) : damped.warn(fields, REFUSED)),
+    refused: (fields) => (verbose ? log.warn(fields, said) : damped.warn(fields, said)),
   };
 }
 
@@ -137,7 +149,7 @@ export async function serve(
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/;
 
 /** Says it when others than this machine's users reach `listen`. `what` it is that they may use. */
-function warnIfReachable({ host }: Target, what: string): void {
+export function warnIfReachable({ host }: Target, what: string): void {
   if (!LOOPBACK.test(host)) note(`warning: whoever reaches ${host} may use ${what}`);
 }
 
@@ -181,8 +193,13 @@ async function carry(
   socket.on('error', () => {});
   socket.once('close', onGone);
   try {
-    const { socket: stream, headBytes, target, ownBytes } = await open(socket, gone.signal);
+    const opened = await open(socket, gone.signal);
     socket.off('close', onGone);
+    if (opened === null) {
+      farewell(socket);
+      return;
+    }
+    const { socket: stream, headBytes, target, ownBytes } = opened;
     log.info({ from, target: formatTarget(target) }, 'connection carried');
     const { forward, backward, error } = await join(socket, stream, { a: ownBytes, b: headBytes });
     log.info(

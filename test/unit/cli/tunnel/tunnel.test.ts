@@ -10,8 +10,8 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { REPLY, endSocks, readSocksRequest } from '../../../../src/cli/tunnel/socks5.ts';
 import { replyOf } from '../../../../src/cli/tunnel/socks.ts';
+import { ANSWERS } from '../../../../src/host/tunnel/answers.ts';
 import {
-  ANSWERS,
   HEAD_BYTES_MAX,
   decodeAnswer,
   decodeRequest,
@@ -177,7 +177,7 @@ describe('SOCKS5', () => {
 
   it('understands addresses of all three kinds', async () => {
     expect(await ask('050100 05010001 7f000001 0050')).toEqual({
-      result: { target: { host: '127.0.0.1', port: 80 }, bytes: 13 },
+      result: { command: 'connect', target: { host: '127.0.0.1', port: 80 }, bytes: 13 },
       said: '0500',
     });
     expect(await ask('05020200 05010003 09 4c6f63616c686f7374 01bb')).toMatchObject({

@@ -1,0 +1,248 @@
+/**
+ * UDP of other programs over real daemons: `spines forward --udp`, UDP ASSOCIATE of `spines socks`
+ * by a client written out here, and `spines expose --udp`. What bounds and refusals do in detail is
+ * shown in virtual time (test/unit/host/tunnel).
+ */
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { encodeTarget } from '../../src/host/tunnel/udp-message.ts';
+import { PROGRAM, RealNetwork, spines } from '../support/processes.ts';
+
+const network = new RealNetwork();
+const running: ChildProcess[] = [];
+const sockets: Socket[] = [];
+/** UDP echoes: of IPv4, and of IPv6 where the machine has it. */
+let echo = 0,
+  echo6 = 0;
+
+beforeAll(async () => {
+  await network.start(2, [[0, 1]]);
+  await network.converged();
+  echo = await echoAt('127.0.0.1');
+  if (hasIpv6()) echo6 = await echoAt('::1');
+  await start(
+    [
+      ...['expose', '--socket', network.daemons[1]!.socket, '--udp', `127.0.0.1:${echo}`],
+      ...['--udp', `localhost:${echo}`, '--udp', '127.0.0.1:9', '--udp', `[::1]:${echo6 || 9}`],
+    ],
+    /^exposing UDP 127\.0\.0\.1:\d+, .* port 6000$/m,
+  );
+}, 60_000);
+
+afterAll(async () => {
+  for (const socket of sockets) socket.close();
+  for (const child of running) child.kill('SIGTERM');
+  const codes = await Promise.all(
+    running.map(async (child) => child.exitCode ?? ((await once(child, 'exit')) as [number])[0]),
+  );
+  await network.close();
+  // SIGTERM is how they end.
+  expect(codes.every((code) => code === 0)).toBe(true);
+});
+
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((list) =>
+    list?.some(({ address }) => address === '::1'),
+  );
+}
+
+async function bound(address: string): Promise<Socket> {
+  const socket = createSocket({
+    type: address.includes(':') ? 'udp6' : 'udp4',
+    recvBufferSize: 1 << 20,
+  });
+  sockets.push(socket);
+  await new Promise<void>((resolve) => socket.bind(0, address, resolve));
+  return socket;
+}
+
+async function echoAt(address: string): Promise<number> {
+  const socket = await bound(address);
+  socket.on('message', (message, { port, address: from }) => socket.send(message, port, from));
+  return socket.address().port;
+}
+
+/** Runs a command of `spines` until it has said `ready` on stderr; what matched. */
+async function start(args: readonly string[], ready: RegExp): Promise<RegExpExecArray> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  running.push(child);
+  let said = '';
+  child.stderr!.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  for (;;) {
+    const match = ready.exec(said);
+    if (match !== null) return match;
+    if (child.exitCode !== null) throw new Error(`spines ${args.join(' ')} ended: ${said}`);
+    await once(child.stderr!, 'data');
+  }
+}
+
+/** The local port of a `spines forward --udp` to the echo of that address. */
+async function forward(target: string, more: readonly string[] = [], bind = ''): Promise<number> {
+  const args = ['forward', '--udp', `${bind}0`, 'n1', target, ...more];
+  const [, port] = await start(
+    [...args, '--socket', network.daemons[0]!.socket],
+    /^listening on UDP \S+:(\d+), carried to \S+ at n1$/m,
+  );
+  return Number(port);
+}
+
+/** Sends until something comes back, as programs do over what may lose; what came, and whence. */
+async function exchange(
+  socket: Socket,
+  message: Buffer,
+  port: number,
+  address: string,
+): Promise<[Buffer, RemoteInfo]> {
+  const answer = once(socket, 'message') as Promise<[Buffer, RemoteInfo]>;
+  const send = (): void => socket.send(message, port, address);
+  const again = setInterval(send, 500);
+  send();
+  try {
+    return await answer;
+  } finally {
+    clearInterval(again);
+  }
+}
+
+test.each([['best-effort'], ['reliable']])(
+  'forward --udp carries datagrams of any size over %s links, and a daemon that restarts',
+  async (link) => {
+    const port = await forward(`127.0.0.1:${echo}`, ['--link', link]);
+    const socket = await bound('127.0.0.1');
+    for (const bytes of [1, 0, 1_372, 65_507]) {
+      const message = Buffer.alloc(bytes, bytes & 255);
+      const [got, from] = await exchange(socket, message, port, '127.0.0.1');
+      expect([bytes, got.equals(message), from.port]).toEqual([bytes, true, port]);
+    }
+    if (link === 'reliable') return;
+    const [near] = network.daemons;
+    await near!.end('SIGTERM');
+    near!.start();
+    await network.converged();
+    const [got] = await exchange(socket, Buffer.from('again'), port, '127.0.0.1');
+    expect(String(got)).toBe('again');
+  },
+);
+
+test.runIf(hasIpv6())('IPv6, and a wildcard answers from the address that was asked', async () => {
+  const port = await forward(`[::1]:${echo6}`, [], '[::]:');
+  const four = await bound('127.0.0.1'),
+    six = await bound('::1');
+  const asked: readonly [Socket, string][] = [
+    [six, '::1'],
+    [four, '127.0.0.1'],
+    ...Object.values(networkInterfaces())
+      .flatMap((list) => list ?? [])
+      .filter(({ family, internal }) => family === 'IPv4' && !internal)
+      .slice(0, 1)
+      .map(({ address }): [Socket, string] => [four, address]),
+  ];
+  for (const [socket, address] of asked) {
+    // A socket of loopback reaches no other address than loopback's.
+    const client = address === '::1' || address === '127.0.0.1' ? socket : await bound('0.0.0.0');
+    const [got, from] = await exchange(client, Buffer.from(address), port, address);
+    expect([String(got), from.address, from.port]).toEqual([address, address, port]);
+  }
+});
+
+test('socks UDP ASSOCIATE: several targets, until its TCP connection ends', async () => {
+  const [, local] = await start(
+    ['socks', '0', '--exit', 'n1', '--socket', network.daemons[0]!.socket],
+    /^listening on 127\.0\.0\.1:(\d+), SOCKS5/m,
+  );
+  const control = connect(Number(local), '127.0.0.1');
+  control.write(Buffer.from('050100' + '05030001000000000000', 'hex'));
+  let said = Buffer.alloc(0);
+  while (said.length < 12)
+    said = Buffer.concat([said, ((await once(control, 'data')) as [Buffer])[0]]);
+  expect(said.toString('hex', 0, 10)).toBe('0500' + '050000017f000001');
+  const relay = said.readUInt16BE(10);
+  const socket = await bound('127.0.0.1'),
+    stranger = await bound('127.0.0.1');
+  const ask = (host: string, payload: string, fragment = 0): Buffer =>
+    Buffer.concat([
+      Buffer.from([0, 0, fragment]),
+      encodeTarget({ host, port: echo }),
+      Buffer.from(payload),
+    ]);
+  for (const host of ['127.0.0.1', 'localhost']) {
+    // A fragment is not carried; it came first, so that its echo would come first.
+    socket.send(ask(host, 'fragment', 1), relay, '127.0.0.1');
+    const [got] = await exchange(socket, ask(host, host), relay, '127.0.0.1');
+    // Who answers is an address, whatever was asked for.
+    expect(got.equals(ask('127.0.0.1', host))).toBe(true);
+    // Another port of the same address is not this client.
+    stranger.send(ask(host, 'stranger'), relay, '127.0.0.1');
+  }
+  stranger.once('message', () => {
+    throw new Error('a stranger was answered');
+  });
+  control.end();
+  await once(control, 'close');
+  // Its port is free.
+  await expect
+    .poll(
+      () =>
+        new Promise((resolve) => {
+          const probe = createSocket('udp4');
+          probe.once('error', () => resolve('taken'));
+          probe.bind(relay, '127.0.0.1', () => probe.close(() => resolve('free')));
+        }),
+      { timeout: 10_000 },
+    )
+    .toBe('free');
+});
+
+test('what is not to be had is said, with the next step', async () => {
+  const [near, far] = network.daemons.map(({ socket }) => socket) as [string, string];
+  const taken = (await bound('127.0.0.1')).address().port;
+  const cases: readonly [readonly string[], RegExp][] = [
+    [['forward', '--udp', String(taken), 'n1', 'h:1'], /UDP 127.*EADDRINUSE.*choose another port/],
+    [['forward', '--udp', '192.0.2.1:0', 'n1', 'h:1'], /EADDRNOTAVAIL.*an address of this machine/],
+    [['forward', '--udp', '0', 'n1', 'h'], /write HOST:PORT/],
+    [['forward', '0', 'n1', 'h:1', '--idle', '3m'], /--idle is of UDP; give --udp/],
+    [['forward', '--udp', '0', 'n1', 'h:1', '--silence', '3s'], /--silence is of streams/],
+    [['forward', '--udp', '0', 'n1', 'h:1', '--idle', '10ms'], /--idle is from 1s/],
+    [['expose', '--udp', 'h'], /write HOST:PORT/],
+    [['expose', '--allow', 'h:1', '--flows', '9'], /--flows is of UDP/],
+    [['expose', '--udp', 'h:1', '--socket', far], /port 6000 is taken; choose another with --via/],
+  ];
+  await Promise.all(
+    cases.map(async ([args, message]) => {
+      const ran = await spines(args.includes('--socket') ? args : [...args, '--socket', near]);
+      expect([args, ran.code]).toEqual([args, 2]);
+      expect(ran.stderr).toMatch(message);
+    }),
+  );
+  // Refused by the far end, or by what is behind it, and a node that nobody knows.
+  for (const [target, node, why] of [
+    ['127.0.0.1:8', 'n1', /n1 says: not allowed.*no --udp there names it/],
+    ['127.0.0.1:9', 'n1', /n1 says: refused.*nobody listens there/],
+    [`127.0.0.1:${echo}`, 'nobody', /no node nobody is known; see `spines nodes`/],
+  ] as const) {
+    const socket = await bound('127.0.0.1');
+    const child = spawn(
+      process.execPath,
+      [PROGRAM, 'forward', '--udp', '0', node, target, '--socket', near],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    running.push(child);
+    let said = '';
+    child.stderr!.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      const port = /listening on UDP \S+:(\d+)/.exec(said)?.[1];
+      if (port !== undefined) socket.send('x', Number(port), '127.0.0.1');
+    });
+    while (!why.test(said)) await once(child.stderr!, 'data');
+  }
+});
