@@ -202,3 +202,61 @@ describe('discovery is shared', () => {
     expect(delivered / sent).toBeGreaterThan(0.9);
   });
 });
+
+// Over best-effort links what exceeds a wire is lost on it, and lossy links are avoided.
+describe('a client that never waits, over reliable links', () => {
+  const service = SERVICE_RELIABLE;
+  const THIN = DIAMOND.map((edge, i) => (i % 2 === 1 ? { ...edge, bandwidthKbps: 5_000 } : edge));
+
+  test.each([
+    ['a client that sends too much', 20, DIAMOND.length],
+    ['a client that sends too much', 1_000, DIAMOND.length],
+    ['a client that sends too much on the only path', 1_000, 2],
+    ['a client whose messages take two packets', 2_500, DIAMOND.length],
+  ])('%s (%i B) convicts no link and loses nothing that was taken', (_what, bytes, edges) => {
+    const lab = new AdversaryLab({
+      seed: 1,
+      nodes: 4,
+      edges: THIN.slice(0, edges),
+      options: modeOf('secure'),
+    });
+    const [source, destination] = [lab.host(0), lab.host(1)];
+    const { sessions } = source.node;
+    let heard = 0,
+      taken = 0,
+      refused = 0;
+    const receiver = destination.node.sessions.open(
+      {
+        onMessage: () => {
+          heard += 1;
+          return true;
+        },
+        onWritable() {},
+      },
+      { dissemination: DISSEMINATION_BYZANTINE, service },
+    );
+    destination.node.sessions.bind(receiver, 9);
+    const greedy = client(source, service),
+      message = new Uint8Array(bytes),
+      each = Math.ceil(15_000 / (bytes + 200));
+    const until = lab.world.now() + 8 * SECOND;
+    const send = (): void => {
+      for (let i = 0; i < each; i += 1) {
+        const reason = sessions.send(greedy, destination.id, 9, message, 0, bytes);
+        if (reason === DropReason.none) taken += 1;
+        else refused += 1;
+      }
+      source.endTurn();
+      if (lab.world.now() < until) lab.world.schedule(lab.world.now() + 10 * MILLISECOND, send);
+    };
+    send();
+    lab.run(2 * SECOND);
+    // Another client's is not behind it.
+    const { flow } = lab.flow(0, 1, 20, service);
+    lab.run(10 * SECOND);
+    expect(lab.convictions).toEqual([]);
+    expect(refused).toBeGreaterThan(0);
+    expect(heard).toBe(taken);
+    expect(flow.meter.delivered).toBeGreaterThanOrEqual(flow.sent - 10);
+  });
+});

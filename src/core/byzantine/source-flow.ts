@@ -10,22 +10,28 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
-import { Ring } from '../base/ring.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
 import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
-import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import type { PacketPool } from '../wire/packet-pool.ts';
 import { ANYBODY } from './ask-queue.ts';
 import type { DiscoveredPath } from './discovery.ts';
 import type { Verdict } from './intervals.ts';
 import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';
+import { WaitingPackets, type WaitingPacket } from './waiting-packets.ts';
 import type { WaitingShares } from './waiting-shares.ts';
 import type { WeightList } from './weights.ts';
 import type { Withdrawals } from './withdrawals.ts';
 
-/** Packets that wait for a path; more are refused. Programs are told to wait at an eighth of it. */
+/** Packets that wait for a path, or for room on it; more are refused. */
 const WAITING_MAX = 4_096;
+/**
+ * Each message whose fate is known makes room for so many that wait. What is under way doubles in a
+ * round trip until the path says that its queues fill: a link may not lose what we send too fast,
+ * for its losses convict it.
+ */
+const WAITING_BURST = 2;
 /**
  * A message is sent so often once more: while several nodes misbehave, both paths may be bad until
  * the second search has ended.
@@ -52,12 +58,6 @@ const USERS_MAX = 64;
 /** Shared by all flows that there ever are to a destination by a service. */
 export interface MessageNumbers {
   next: number;
-}
-
-interface Waiting {
-  readonly kept: KeptPacket;
-  readonly user: object;
-  readonly until: Micros;
 }
 
 export interface SourceFlowEnvironment extends PathFlowEnvironment {
@@ -101,7 +101,7 @@ export class SourceFlow {
   readonly #env: SourceFlowEnvironment;
   /** Who sends on it, and when last. */
   readonly users = new Map<object, Micros>();
-  readonly #waiting = new Ring<Waiting>(WAITING_MAX);
+  readonly #waiting: WaitingPackets;
   readonly #numbers: MessageNumbers;
   readonly #again = new Packet();
   readonly #timer = new Timer(() => this.#look());
@@ -126,6 +126,7 @@ export class SourceFlow {
     this.service = service;
     this.#env = env;
     this.#numbers = env.numbersOf(destination, service);
+    this.#waiting = new WaitingPackets(WAITING_MAX, env.pool, env.waiting);
     this.#kept =
       service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
   }
@@ -145,7 +146,8 @@ export class SourceFlow {
 
   /** True while a further packet would only wait. */
   get congested(): boolean {
-    if (this.#main === null) return this.#waiting.length > WAITING_MAX / 8;
+    if (this.#waiting.long) return true;
+    if (this.#main === null) return false;
     return (
       this.#main.congested || (this.#main.monitor.searching && this.#second?.congested === true)
     );
@@ -158,25 +160,25 @@ export class SourceFlow {
     return at;
   }
 
-  /** Sends an inner packet of a local session, or keeps it until there is a path. */
+  /**
+   * Sends an inner packet of a local session, or keeps it until there is a path, and room on it. A
+   * stream makes no queue that it does not see, and does not wait behind what datagrams make.
+   */
   send(packet: Packet): DropReason {
     const user = packet.user ?? ANYBODY;
     this.users.set(user, this.#env.clock.now());
     if (this.users.size > USERS_MAX) this.#forgetUser();
     this.#priority = packet.priority;
     this.#choose();
-    if (this.#main === null) {
-      const { waiting } = this.#env;
-      this.#env.discover(this);
-      if (this.#waiting.length === WAITING_MAX || !waiting.mayAdd(user)) return DropReason.noRoute;
-      const kept = this.#env.pool.keep(packet);
-      if (kept === null) return DropReason.noRoute;
-      waiting.add(user);
-      this.#waiting.push({ kept, user, until: this.#env.clock.now() + WAIT_MAX });
-      this.#lookLater();
-      return DropReason.none;
-    }
-    return this.#sendNow(packet.bytes, packet.start, packet.end, packet.kind === KIND_STREAM);
+    const main = this.#main,
+      isStream = packet.kind === KIND_STREAM;
+    if (main === null) this.#env.discover(this);
+    else if (isStream || (this.#waiting.length === 0 && !main.congested))
+      return this.#sendNow(packet.bytes, packet.start, packet.end, isStream);
+    if (!this.#waiting.push(packet, user, this.#env.clock.now() + WAIT_MAX))
+      return main === null ? DropReason.noRoute : DropReason.linkQueueFull;
+    this.#lookLater();
+    return DropReason.none;
   }
 
   /** A path was found. */
@@ -192,20 +194,22 @@ export class SourceFlow {
     )
       this.#drop();
     this.#choose();
-    while (this.#main !== null) {
+    this.#sendWaiting(Infinity);
+  }
+
+  /** Sends at most `most` of what waits, as long as there is room on the path. */
+  #sendWaiting(most: number): void {
+    for (let i = 0; i < most && this.#main?.congested === false; i += 1) {
+      const wasLong = this.#waiting.long;
       const waiting = this.#waiting.shift();
       if (waiting === undefined) return;
-      const { kept } = waiting;
-      this.#env.waiting.remove(waiting.user);
-      const reason = this.#again.decode(kept.bytes, kept.start, kept.end, false);
+      const again = this.#again,
+        { bytes, start, end } = waiting.kept;
+      let reason = again.decode(bytes, start, end, false);
       if (reason === DropReason.none)
-        this.#sendNow(
-          this.#again.bytes,
-          this.#again.start,
-          this.#again.end,
-          this.#again.kind === KIND_STREAM,
-        );
-      this.#env.pool.release(kept);
+        reason = this.#sendNow(bytes, start, end, again.kind === KIND_STREAM);
+      this.#release(waiting, reason !== DropReason.none);
+      if (wasLong && !this.#waiting.long) this.#env.onRoom();
     }
   }
 
@@ -236,7 +240,11 @@ export class SourceFlow {
     this.#env.timers.cancel(this.#timer);
     if (giveUp) for (const message of this.#kept?.idle(Infinity) ?? []) this.#giveUp(message);
     this.#kept?.clear();
-    while (this.#waiting.length > 0) this.#shiftWaiting(giveUp);
+    for (;;) {
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) return;
+      this.#release(waiting, giveUp);
+    }
   }
 
   /**
@@ -245,8 +253,13 @@ export class SourceFlow {
    */
   #look(): void {
     const now = this.#env.clock.now();
-    while (this.#waiting.length > 0 && this.#waiting.peek()!.until <= now) this.#shiftWaiting(true);
+    for (;;) {
+      const late = this.#waiting.shiftExpired(now);
+      if (late === undefined) break;
+      this.#release(late, true);
+    }
     if (this.#waiting.length > 0 || this.#hasIdle) this.#choose();
+    this.#sendWaiting(WAITING_BURST);
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
     if (this.#hasIdle) {
       const idle = this.#kept?.idle(Infinity) ?? [];
@@ -262,11 +275,9 @@ export class SourceFlow {
       this.#env.timers.arm(this.#timer, this.#env.clock.now() + LOOK_INTERVAL);
   }
 
-  #shiftWaiting(lost: boolean): void {
-    const { kept, user } = this.#waiting.shift()!;
+  #release({ kept }: WaitingPacket, lost: boolean): void {
     if (lost) this.#env.onLost(kept.bytes, kept.start, kept.end);
     this.#env.pool.release(kept);
-    this.#env.waiting.remove(user);
   }
 
   #giveUp({ number, bytes }: KeptMessage): void {
@@ -303,13 +314,15 @@ export class SourceFlow {
   #onMessage(flow: PathFlow, number: number, arrived: boolean): void {
     const kept = this.#kept;
     const message = kept?.get(number);
-    if (kept === null || message === undefined) return;
-    if (arrived) kept.drop(number);
-    else {
-      message.on.delete(flow);
-      if (message.on.size === 0) this.#onLost(flow, message);
+    if (kept !== null && message !== undefined) {
+      if (arrived) kept.drop(number);
+      else {
+        message.on.delete(flow);
+        if (message.on.size === 0) this.#onLost(flow, message);
+      }
     }
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
+    this.#sendWaiting(WAITING_BURST);
   }
 
   /** No path carries it any longer. */
@@ -374,6 +387,7 @@ export class SourceFlow {
       if (this.#main === null) continue;
       this.#chosenAt = this.#env.clock.now();
       this.#sendIdle();
+      this.#sendWaiting(WAITING_BURST);
       return;
     }
     this.#env.discover(this);
@@ -400,7 +414,10 @@ export class SourceFlow {
     const flow = new PathFlow(path, this.service, this.#priority, this.#env, {
       onVerdict: (of, verdict) => this.#onVerdict(of, verdict),
       onDelivered: () => this.#env.weights.onDelivered(),
-      onRoom: () => this.#env.onRoom(),
+      onRoom: () => {
+        this.#sendWaiting(WAITING_BURST);
+        this.#env.onRoom();
+      },
       onMessage: (of, number, arrived) => this.#onMessage(of, number, arrived),
     });
     return flow.usable ? flow : null;
