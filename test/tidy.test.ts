@@ -127,8 +127,6 @@ const STILL_LONG: Readonly<Record<string, number>> = {
   'src/core/link/sealed-handshaker.ts': 724,
   'src/core/recovery/bbr.ts': 673,
   'src/core/routing/link-state-router.ts': 993,
-  'src/core/session/stream.ts': 812,
-  'src/core/session/streams.ts': 729,
   'src/core/wire/certificate.ts': 711,
   'src/host/daemon.ts': 645,
 };

@@ -9,7 +9,8 @@ import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import type { DirectionChange } from '../../src/core/emulation/link-settings.ts';
-import { defaultTiming, RECEIVE_MAX_BYTES } from '../../src/core/session/stream.ts';
+import { RECEIVE_MAX_BYTES } from '../../src/core/session/stream.ts';
+import { defaultTiming } from '../../src/core/session/stream-settings.ts';
 import { cut, heal } from '../../src/lab/sim/faults.ts';
 import { SimStreamFlow } from '../../src/lab/sim/stream-flow.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';

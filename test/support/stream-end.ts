@@ -5,7 +5,8 @@
 
 import type { Port } from '../../src/core/base/ids.ts';
 import type { CongestionName } from '../../src/core/recovery/controller.ts';
-import type { Stream, StreamError, StreamOwner } from '../../src/core/session/stream.ts';
+import type { Stream, StreamOwner } from '../../src/core/session/stream.ts';
+import type { StreamError } from '../../src/core/session/stream-state.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 

@@ -10,14 +10,11 @@ import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { LivenessLimits, OwnLimits } from '../session/stream-liveness.ts';
-import {
-  WRITE_INITIAL_BYTES,
-  type Stream,
-  type StreamError,
-  type StreamOptions,
-  type StreamOwner,
-} from '../session/stream.ts';
+import type { Stream, StreamOwner } from '../session/stream.ts';
+import type { StreamError } from '../session/stream-state.ts';
+import type { StreamOptions } from '../session/stream-settings.ts';
 import { nobody, type StreamListener, type Streams } from '../session/streams.ts';
+import { WRITE_INITIAL_BYTES } from '../session/write-grant.ts';
 import {
   ACCEPTED_SOCKET_FIRST,
   encodeControl,

@@ -45,7 +45,7 @@ import { EchoService } from '../session/echo-service.ts';
 import { Firewall } from '../session/firewall.ts';
 import { sameRules } from '../session/rules.ts';
 import { Sessions } from '../session/sessions.ts';
-import { defaultTiming } from '../session/stream.ts';
+import { defaultTiming } from '../session/stream-settings.ts';
 import { Streams } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';

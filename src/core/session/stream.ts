@@ -12,65 +12,41 @@
 
 import { assert } from '../base/assert.ts';
 import type { NodeId, Port } from '../base/ids.ts';
-import {
-  MILLISECOND,
-  NEVER,
-  SECOND,
-  Timer,
-  type Clock,
-  type Micros,
-  type Timers,
-} from '../base/time.ts';
+import { MILLISECOND, NEVER, SECOND, Timer, type Micros } from '../base/time.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import { SEAL_BYTES } from '../wire/sealed-packet.ts';
 import {
   RESET_FORBIDDEN,
   RESET_UNSAID,
-  Segment,
+  type Segment,
   SEGMENT_ACK,
   SEGMENT_ASK,
   SEGMENT_BYTES_MAX,
-  SEGMENT_DUPLICATE,
   SEGMENT_FIN,
   SEGMENT_MARKED,
   SEGMENT_RST,
-  SEGMENT_SYN,
-  SYN_BYTES,
 } from '../wire/segment.ts';
 import type { ReceiveAccount } from './receive-budget.ts';
-import type { Secrecy } from './secrecy.ts';
+import { REFUSED_RETRY, SegmentOutput, type OutputEnvironment } from './segment-output.ts';
 import {
   effectiveLimits,
   StreamLiveness,
   type LivenessLimits,
   type OwnLimits,
 } from './stream-liveness.ts';
+import { StreamOpening } from './stream-opening.ts';
 import { StreamReceiver } from './stream-receiver.ts';
 import { StreamSender, type Next } from './stream-sender.ts';
-import { putU32 } from '../base/bytes.ts';
-
-export type StreamState = 'opening' | 'accepting' | 'open' | 'closed';
-
-const EDGES: Record<StreamState, readonly StreamState[]> = {
-  opening: ['open', 'closed'],
-  accepting: ['open', 'closed'],
-  open: ['closed'],
-  closed: [],
-};
-
-/**
- * Why a stream ended; null = in order. Names are those of Node's sockets. EACCES: rules of the far
- * end do not let it be.
- */
-export type StreamError =
-  | 'ECONNREFUSED'
-  | 'EACCES'
-  | 'ECONNRESET'
-  | 'ETIMEDOUT'
-  | 'EHOSTUNREACH'
-  | 'ECONNABORTED'
-  | null;
+import type { StreamOptions, StreamTiming } from './stream-settings.ts';
+import {
+  STREAM_EDGES,
+  type StreamError,
+  type StreamLimit,
+  type StreamState,
+} from './stream-state.ts';
+import { WindowProbe } from './window-probe.ts';
+import { WRITE_MAX_BYTES, WriteGrant } from './write-grant.ts';
 
 export interface StreamOwner {
   /** The far end answered. */
@@ -83,77 +59,20 @@ export interface StreamOwner {
   onClosed(stream: Stream, error: StreamError): void;
 }
 
-export interface StreamTiming extends LivenessLimits {
-  /** A connection attempt fails after this long without an answer. */
-  readonly connectUs: Micros;
-  /** And after this long without a route. */
-  readonly unreachableUs: Micros;
-  /** After its owner has gone, data not yet delivered is tried for this long. */
-  readonly lingerUs: Micros;
-}
-
-export const defaultTiming: StreamTiming = {
-  connectUs: 10 * SECOND,
-  unreachableUs: 3 * SECOND,
-  silenceUs: 30 * SECOND,
-  keepaliveUs: 15 * SECOND,
-  lingerUs: 30 * SECOND,
-};
-
-export interface StreamEnvironment {
-  readonly clock: Clock;
-  readonly timers: Timers;
+export interface StreamEnvironment extends OutputEnvironment<Stream> {
   /** May change: `onTimingChanged`. */
   readonly timing: StreamTiming;
   /** Congestion control of streams that say nothing of it. */
   congestion(service: number): CongestionName;
-  /**
-   * Sends a segment with `head` and data written by `fill` (or none); false when a full queue here
-   * took nothing of it.
-   */
-  sendSegment(
-    stream: Stream,
-    head: Segment,
-    dataBytes: number,
-    fill: ((out: Uint8Array, at: number) => void) | null,
-  ): boolean;
   reachable(node: NodeId): boolean;
   /** True while the first link's queue is too long to add to. */
   congested(stream: Stream): boolean;
-  /** Most that the stream may have granted of its window and not taken. */
-  receiveShare(stream: Stream): number;
-  /** The window that it granted has changed, or its owner. */
-  onGranted(stream: Stream): void;
   /** Call `send` at the end of the turn. */
   later(stream: Stream): void;
   onGone(stream: Stream): void;
 }
 
-export interface StreamOptions {
-  readonly service: number;
-  readonly dissemination: number;
-  readonly ttl: number;
-  readonly priority: number;
-  /** Undefined: the daemon's. */
-  readonly congestion?: CongestionName | undefined;
-  /**
-   * Asked for by who opens one, default: the daemon's. Of a stream: 'end-to-end' when its packets
-   * are sealed from end to end, and nothing else is taken.
-   */
-  readonly secrecy?: Secrecy | undefined;
-}
-
-/** What a stream takes from its owner before anything is acknowledged. */
-export const WRITE_INITIAL_BYTES = 262_144;
-const WRITE_MAX_BYTES = 8 * 1024 * 1024;
 export const RECEIVE_MAX_BYTES = 4 * 1024 * 1024;
-const SYN_RETRY: Micros = 250 * MILLISECOND;
-const SYN_RETRY_MAX: Micros = 2 * SECOND;
-const ACK_DELAY_MIN: Micros = 5 * MILLISECOND;
-const ACK_DELAY_MAX: Micros = 25 * MILLISECOND;
-const PERSIST_MAX: Micros = 5 * SECOND;
-/** A segment that a full queue here refused is tried again then, unless room is told before. */
-const REFUSED_RETRY: Micros = 20 * MILLISECOND;
 /** The end of a closed stream is remembered, so that a repeated FIN is answered. */
 const AFTERLIFE: Micros = 3 * SECOND;
 /**
@@ -177,29 +96,21 @@ export class Stream {
   /** What it is charged for among all streams of the daemon. */
   readonly account: ReceiveAccount;
   owner: StreamOwner;
+  /** What kept it from sending more when it last tried. */
+  limitedBy: StreamLimit = 'application';
   /** In the list of streams that `send` at the end of the turn. */
   listed = false;
   readonly #env: StreamEnvironment;
-  readonly #connectUs: Micros;
-  readonly #segment = new Segment();
+  readonly #opening: StreamOpening;
+  readonly #output: SegmentOutput<Stream>;
   readonly #next: Next = { start: 0, end: 0, fin: false, again: false };
   readonly #wait = { us: 0 };
   readonly #timer = new Timer(() => this.#onTimer());
-  readonly #ackTimer = new Timer(() => this.#sendAck());
   readonly #paceTimer = new Timer(() => this.send());
   #state: StreamState;
-  #startedAt: Micros;
-  #synTries = 0;
-  #granted = WRITE_INITIAL_BYTES;
-  #written = 0;
+  readonly #grant = new WriteGrant();
   readonly #liveness: StreamLiveness;
-  #largestAt: Micros = 0;
-  #unackedSegments = 0;
-  #marked = false;
-  /** A segment came that had come before; the next acknowledgement says so. */
-  #duplicate = false;
-  #advertised = 0;
-  #persists = 0;
+  readonly #windowProbe = new WindowProbe();
   /** The owner reads no more, and writes no more: what is left goes out, then all ends. */
   #abandonedAt: Micros = NEVER;
   /**
@@ -209,11 +120,8 @@ export class Stream {
   #broken = false;
   /** Ended by a reset from here, which goes so often more; -1: it was not. */
   #resetsLeft = -1;
-  #resetWhy = RESET_UNSAID;
   #readEndTold = false;
   #gone = false;
-  #lastLimit: 'application' | 'congestion window' | 'receiver window' | 'pacing' | 'link queue' =
-    'application';
 
   constructor(
     id: number,
@@ -235,19 +143,19 @@ export class Stream {
     this.owner = owner;
     this.options = options;
     this.#env = env;
-    this.#connectUs = connectUs;
     this.initiator = initiator;
     this.#state = initiator ? 'opening' : 'accepting';
-    this.#startedAt = env.clock.now();
-    this.#liveness = new StreamLiveness(this.#startedAt);
-    const segmentBytes =
-      options.secrecy === 'end-to-end' ? SEGMENT_BYTES_MAX - SEAL_BYTES : SEGMENT_BYTES_MAX;
+    const now = env.clock.now();
+    this.#opening = new StreamOpening(now, connectUs);
+    this.#liveness = new StreamLiveness(now);
+    const sealBytes = options.secrecy === 'end-to-end' ? SEAL_BYTES : 0;
     this.sender = new StreamSender(
       options.service === SERVICE_RELIABLE,
       options.congestion ?? env.congestion(options.service),
       WRITE_MAX_BYTES,
-      segmentBytes,
+      SEGMENT_BYTES_MAX - sealBytes,
     );
+    this.#output = new SegmentOutput(this, env);
   }
 
   get state(): StreamState {
@@ -259,18 +167,9 @@ export class Stream {
     return this.receiver.finished && this.receiver.readyBytes === 0;
   }
 
-  get limitedBy():
-    | 'application'
-    | 'congestion window'
-    | 'receiver window'
-    | 'pacing'
-    | 'link queue' {
-    return this.#lastLimit;
-  }
-
   /** Bytes that `write` would take now. */
   get space(): number {
-    return Math.max(0, this.#granted - this.#written);
+    return this.#grant.space;
   }
 
   /* -------------------------------------------------------------- owner's side */
@@ -288,7 +187,7 @@ export class Stream {
   write(bytes: Uint8Array, start: number, end: number): number {
     if (this.#state === 'closed' || this.sender.ended) return 0;
     const taken = this.sender.write(bytes, start, Math.min(end, start + this.space));
-    this.#written += taken;
+    this.#grant.onWritten(taken);
     this.#env.later(this);
     return taken;
   }
@@ -312,10 +211,10 @@ export class Stream {
     // A window that was nearly shut and is a good part open again is worth a segment of its own.
     const share = this.#env.receiveShare(this);
     if (
-      this.#advertised < share / 8 &&
-      share - this.receiver.readyBytes >= this.#advertised + share / 4
+      this.#output.advertised < share / 8 &&
+      share - this.receiver.readyBytes >= this.#output.advertised + share / 4
     )
-      this.#sendAck();
+      this.#output.ack();
   }
 
   /**
@@ -324,9 +223,9 @@ export class Stream {
    */
   reset(last = false, why = RESET_UNSAID): void {
     if (this.#state === 'closed') return;
-    this.#resetWhy = why;
+    this.#output.why = why;
     const again = !last && this.#state === 'open' && this.options.service !== SERVICE_RELIABLE;
-    this.#sendReset();
+    this.#output.reset();
     this.#resetsLeft = again ? RESETS_AGAIN : 0;
     this.#close('ECONNABORTED', again);
   }
@@ -412,10 +311,11 @@ export class Stream {
     this.remoteId = remoteId;
     this.#liveness.onHeard(now);
     this.sender.edge = window;
-    if (this.#synTries === 1) this.sender.rtt.onSample(now - this.#startedAt, now);
+    const roundTrip = this.#opening.roundTrip(now);
+    if (roundTrip !== null) this.sender.rtt.onSample(roundTrip, now);
     const initiator = this.#state === 'opening';
     this.#become('open');
-    if (initiator) this.#sendAck();
+    if (initiator) this.#output.ack();
     this.owner.onOpen(this);
     this.#armTimer();
   }
@@ -423,7 +323,7 @@ export class Stream {
   /** The far end repeated its part of the handshake: our answer was lost. */
   answerAgain(): void {
     if (this.#state === 'accepting') this.#sendSyn();
-    else this.#sendAck();
+    else this.#output.ack();
   }
 
   /**
@@ -460,7 +360,7 @@ export class Stream {
     let result: 'ok' | 'out of window' | 'duplicate' = 'ok';
     const fin = (segment.flags & SEGMENT_FIN) !== 0;
     if (end > start || fin) result = this.#onData(segment, ecn, bytes, start, end, fin, now);
-    else if ((segment.flags & SEGMENT_ASK) !== 0) this.#sendAck();
+    else if ((segment.flags & SEGMENT_ASK) !== 0) this.#output.ack();
     if (this.sender.finished && this.receiver.finished) this.#maybeFinish();
     return result;
   }
@@ -468,12 +368,15 @@ export class Stream {
   #onAck(segment: Segment, now: Micros): boolean {
     const before = this.sender.unacknowledged;
     if (!this.sender.onAck(segment, (segment.flags & SEGMENT_MARKED) !== 0, now)) return false;
-    this.#persists = 0;
+    this.#windowProbe.onAck();
     if (this.#broken && this.sender.buffered === 0) {
       this.reset();
       return true;
     }
-    if (this.sender.unacknowledged > before) this.#grant();
+    if (this.sender.unacknowledged > before) {
+      const more = this.#grant.extend(this.sender.buffered, this.sender.controller.window);
+      if (more > 0) this.owner.onSpace(this, more);
+    }
     this.#env.later(this);
     this.#armTimer();
     return true;
@@ -491,10 +394,7 @@ export class Stream {
     const { receiver } = this;
     const hadGap = receiver.hasGap;
     const accepted = receiver.accept(segment.sequence, bytes, start, end, fin);
-    this.#largestAt = now;
-    this.#unackedSegments += 1;
-    if (ecn) this.#marked = true;
-    if (accepted === 'duplicate' && end > start) this.#duplicate = true;
+    this.#output.onData(ecn, accepted === 'duplicate' && end > start, now);
     if (accepted === 'new') {
       if (this.#abandonedAt !== NEVER && receiver.readyBytes > 0) {
         // Nobody will read this: say so instead of pretending.
@@ -510,16 +410,9 @@ export class Stream {
       accepted === 'duplicate' ||
       accepted === 'out of window' ||
       (!reliable && (accepted === 'gap' || hadGap));
-    const atOnce = asked || unusual || (!reliable && this.#unackedSegments >= 2);
-    if (atOnce) this.#sendAck();
-    else if (!this.#ackTimer.armed) {
-      // Over reliable links nobody waits for it: a sender near the end of its window asks.
-      const quarter = reliable ? ACK_DELAY_MAX : Math.round(this.sender.rtt.smoothedUs / 4);
-      this.#env.timers.arm(
-        this.#ackTimer,
-        now + Math.min(ACK_DELAY_MAX, Math.max(ACK_DELAY_MIN, quarter)),
-      );
-    }
+    const atOnce = asked || unusual || (!reliable && this.#output.unacknowledged >= 2);
+    if (atOnce) this.#output.ack();
+    else this.#output.ackSoon(now);
     return accepted === 'duplicate' || accepted === 'out of window' ? accepted : 'ok';
   }
 
@@ -531,19 +424,6 @@ export class Stream {
     this.owner.onReadable(this);
   }
 
-  /** Lets the owner write as far as the window in use reaches twice over. */
-  #grant(): void {
-    const want = Math.min(
-      WRITE_MAX_BYTES,
-      Math.max(WRITE_INITIAL_BYTES, 2 * this.sender.controller.window),
-    );
-    const edge = this.#written - this.sender.buffered + want;
-    if (edge - this.#granted < want / 8) return;
-    const more = Math.floor(edge - this.#granted);
-    this.#granted += more;
-    this.owner.onSpace(this, more);
-  }
-
   /* -------------------------------------------------------------- sending */
 
   /** Sends what may be sent now. */
@@ -553,11 +433,11 @@ export class Stream {
     const now = this.#env.clock.now();
     for (;;) {
       if (this.#env.congested(this)) {
-        this.#lastLimit = 'link queue';
+        this.limitedBy = 'link queue';
         break;
       }
       if (!this.sender.nextToSend(now, this.#next, this.#wait)) {
-        this.#lastLimit = this.#wait.us > 0 ? 'pacing' : this.sender.limit();
+        this.limitedBy = this.#wait.us > 0 ? 'pacing' : this.sender.limit();
         this.sender.onPause();
         if (this.#wait.us > 0) this.#env.timers.arm(this.#paceTimer, now + this.#wait.us);
         break;
@@ -565,7 +445,7 @@ export class Stream {
       if (!this.#sendNext(now)) {
         // Nothing of it left. Room is told; if somebody else was refused for want of it, it is
         // looked for.
-        this.#lastLimit = 'link queue';
+        this.limitedBy = 'link queue';
         if (!this.#env.congested(this)) this.#env.timers.arm(this.#paceTimer, now + REFUSED_RETRY);
         break;
       }
@@ -578,7 +458,7 @@ export class Stream {
     const ask = this.sender.asks(this.#next);
     const flags = SEGMENT_ACK | (fin ? SEGMENT_FIN : 0) | (ask ? SEGMENT_ASK : 0);
     if (
-      !this.#sendSegment(flags, start, end - start, (out, at) =>
+      !this.#output.send(flags, start, end - start, (out, at) =>
         this.sender.copy(start, end, out, at),
       )
     )
@@ -588,55 +468,14 @@ export class Stream {
     return true;
   }
 
-  #sendAck(): void {
-    if (this.#state !== 'open') return;
-    this.#sendSegment(SEGMENT_ACK, this.sender.next, 0, null);
-  }
-
   #sendAsk(): void {
     this.#liveness.onSent(this.#env.clock.now(), true);
-    this.#sendSegment(SEGMENT_ACK | SEGMENT_ASK, this.sender.next, 0, null);
-  }
-
-  #sendReset(): void {
-    this.#sendSegment(SEGMENT_RST, this.sender.next, 0, null);
+    this.#output.ask();
   }
 
   #sendSyn(): void {
-    this.#synTries += 1;
-    const flags = this.#state === 'accepting' ? SEGMENT_SYN | SEGMENT_ACK : SEGMENT_SYN;
-    this.#sendSegment(flags, 0, SYN_BYTES, (out, at) => putU32(out, at, this.id));
-  }
-
-  #sendSegment(
-    flags: number,
-    sequence: number,
-    dataBytes: number,
-    fill: ((out: Uint8Array, at: number) => void) | null,
-  ): boolean {
-    const segment = this.#segment;
-    const now = this.#env.clock.now();
-    segment.flags =
-      flags | (this.#marked ? SEGMENT_MARKED : 0) | (this.#duplicate ? SEGMENT_DUPLICATE : 0);
-    // Before the far end has said its id, it finds the stream by ours, which it has from the SYN.
-    segment.stream = this.remoteId === 0 && (flags & SEGMENT_RST) !== 0 ? this.id : this.remoteId;
-    segment.sequence = sequence;
-    segment.why = this.#resetWhy;
-    segment.window = this.receiver.window(this.#env.receiveShare(this));
-    this.#advertised = segment.window;
-    this.#env.onGranted(this);
-    segment.delayUs = this.#unackedSegments > 0 ? now - this.#largestAt : 0;
-    this.receiver.describe(segment);
-    if ((flags & SEGMENT_SYN) !== 0 || dataBytes > 0) segment.sackCount = 0;
-    const taken = this.#env.sendSegment(this, segment, dataBytes, fill);
-    if ((flags & SEGMENT_ACK) === 0) return taken;
-    if (taken) {
-      this.#marked = false;
-      this.#duplicate = false;
-      this.#unackedSegments = 0;
-      this.#env.timers.cancel(this.#ackTimer);
-    } else if (!this.#ackTimer.armed) this.#env.timers.arm(this.#ackTimer, now + REFUSED_RETRY);
-    return taken;
+    this.#opening.onSent();
+    this.#output.syn();
   }
 
   /* -------------------------------------------------------------- timers and the end */
@@ -645,13 +484,12 @@ export class Stream {
     const { timers, timing } = this.#env;
     if (this.#gone) return;
     let at: Micros;
-    if (this.#state === 'opening' || this.#state === 'accepting') {
-      const pause = Math.min(SYN_RETRY_MAX, SYN_RETRY * (1 << Math.min(this.#synTries - 1, 8)));
-      at = this.#env.clock.now() + pause;
-    } else if (this.#state === 'open') {
+    if (this.#state === 'opening' || this.#state === 'accepting')
+      at = this.#env.clock.now() + this.#opening.pauseUs;
+    else if (this.#state === 'open') {
       at = Math.min(
         this.sender.dueAt,
-        this.#persistAt,
+        this.#windowProbe.dueAt(this.sender, this.#liveness),
         this.#liveness.keepaliveAt(timing),
         this.#liveness.silentAt(timing, this.sender.outstanding),
       );
@@ -668,29 +506,13 @@ export class Stream {
       timers.arm(this.#timer, Math.max(at, soon));
   }
 
-  /**
-   * Data waits for a window that is shut: ask from time to time, the opening may have been lost.
-   */
-  get #persistAt(): Micros {
-    if (
-      this.sender.outstanding ||
-      (this.sender.unsent === 0 && !(this.sender.ended && !this.sender.finished))
-    )
-      return NEVER;
-    if (this.sender.limit() !== 'receiver window') return NEVER;
-    return (
-      Math.max(this.#liveness.askedAt, this.#liveness.heardAt) +
-      Math.min(PERSIST_MAX, this.sender.timeout * (1 << Math.min(this.#persists, 4)))
-    );
-  }
-
   #onTimer(): void {
     const now = this.#env.clock.now();
     const { timing } = this.#env;
     if (this.#state === 'closed') {
       if (this.#resetsLeft > 0) {
         this.#resetsLeft -= 1;
-        this.#sendReset();
+        this.#output.reset();
         this.#armTimer();
       } else this.#forget();
       return;
@@ -704,13 +526,13 @@ export class Stream {
       return;
     }
     if (now >= this.#liveness.silentAt(timing, this.sender.outstanding)) {
-      this.#sendReset();
+      this.#output.reset();
       this.#close('ETIMEDOUT', false);
       return;
     }
-    const persist = now >= this.#persistAt;
+    const persist = now >= this.#windowProbe.dueAt(this.sender, this.#liveness);
     if (persist || now >= this.#liveness.keepaliveAt(timing)) {
-      if (persist) this.#persists += 1;
+      if (persist) this.#windowProbe.onSent();
       this.#sendAsk();
     }
     this.sender.onTimer(now);
@@ -719,14 +541,10 @@ export class Stream {
   }
 
   #onOpeningTimer(now: Micros): void {
-    const { timing } = this.#env;
     const unreachable = !this.#env.reachable(this.node);
-    const over =
-      now - this.#startedAt >=
-      (unreachable ? Math.min(timing.unreachableUs, this.#connectUs) : this.#connectUs);
-    if (over) {
+    if (this.#opening.isOver(now, unreachable, this.#env.timing)) {
       // What the far end holds of it, whether its answers were lost or only late, ends as well.
-      this.#sendReset();
+      this.#output.reset();
       this.#close(unreachable ? 'EHOSTUNREACH' : 'ETIMEDOUT', false);
     } else {
       this.#sendSyn();
@@ -738,7 +556,7 @@ export class Stream {
   #maybeFinish(): void {
     if (this.#state !== 'open') return;
     if (this.receiver.readyBytes > 0) return;
-    this.#sendAck();
+    this.#output.ack();
     this.#close(null, true);
   }
 
@@ -750,7 +568,7 @@ export class Stream {
 
   #close(error: StreamError, afterlife: boolean): void {
     this.#become('closed');
-    this.#env.timers.cancel(this.#ackTimer);
+    this.#output.stop();
     this.#env.timers.cancel(this.#paceTimer);
     const { owner } = this;
     this.sender.clear();
@@ -764,7 +582,7 @@ export class Stream {
   /** The far end repeats something of a stream that is over here. */
   answerAfterlife(): void {
     if (this.#state !== 'closed' || this.#gone) return;
-    this.#sendSegment(this.#resetsLeft < 0 ? SEGMENT_ACK : SEGMENT_RST, this.sender.next, 0, null);
+    this.#output.send(this.#resetsLeft < 0 ? SEGMENT_ACK : SEGMENT_RST, this.sender.next, 0, null);
   }
 
   #forget(): void {
@@ -775,7 +593,7 @@ export class Stream {
   }
 
   #become(next: StreamState): void {
-    assert(EDGES[this.#state].includes(next), 'a stream changes state along its edges only');
+    assert(STREAM_EDGES[this.#state].includes(next), 'a stream changes state along its edges only');
     this.#state = next;
   }
 }

@@ -2,10 +2,10 @@
  * All streams of a daemon: who listens where, which segment belongs to which stream, and the bounds
  * on them.
  *
- * Owns the handshake's table and the building of packets; a single stream's life is in `stream.ts`.
- * A segment names the receiver's stream by an id drawn at random; a stream that is not known is
- * answered with a reset, at a bounded rate. Half-open streams are bounded per listener, per source
- * and in all, and shared fairly (half-open.ts).
+ * Owns listeners, the order of sending and the handshake; a single stream's life is in `stream.ts`,
+ * which one a packet means is `stream-index.ts`'s, and packets are made in `segment-packets.ts`. A
+ * stream that is not known is answered with a reset, at a bounded rate. Half-open streams are
+ * bounded per listener, per source and in all, and shared fairly (half-open.ts).
  */
 
 import type { Draws } from '../base/draws.ts';
@@ -13,15 +13,13 @@ import { SpinesError } from '../base/errors.ts';
 import { FairPlaces } from '../base/fair-places.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
-import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import { demandsProof } from '../wire/modes.ts';
-import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
+import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
   RESET_FORBIDDEN,
-  RESET_UNSAID,
   SEGMENT_ACK,
   SEGMENT_ASK,
   SEGMENT_FIN,
@@ -30,22 +28,17 @@ import {
   Segment,
   synStream,
 } from '../wire/segment.ts';
-import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from '../wire/sizes.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { admits, type Secrecy } from './secrecy.ts';
+import { answering, SegmentPackets } from './segment-packets.ts';
+import { StreamIndex } from './stream-index.ts';
 import { effectiveLimits, type LivenessLimits, type OwnLimits } from './stream-liveness.ts';
 import { holderOf, originName } from './origin.ts';
-import {
-  RECEIVE_MAX_BYTES,
-  Stream,
-  type StreamEnvironment,
-  type StreamOptions,
-  type StreamOwner,
-  type StreamTiming,
-} from './stream.ts';
+import { RECEIVE_MAX_BYTES, Stream, type StreamEnvironment, type StreamOwner } from './stream.ts';
+import type { StreamOptions, StreamTiming } from './stream-settings.ts';
 
 export interface StreamListener {
   readonly port: Port;
@@ -95,24 +88,6 @@ const OVER_RELIABLE: CongestionName = 'newreno';
 const OVER_BEST_EFFORT: CongestionName = 'bbr';
 const BACKLOG_DEFAULT = 128;
 export const BACKLOG_MAX = 1_024;
-/**
- * Answers that strangers provoke: so many a second for whoever is first, and some more for origins
- * that cause few.
- */
-const RESETS_CLAIMED: SharedBudgetLimits = {
-  perSecond: 500,
-  burst: 500,
-  keptPerSecond: 100,
-  keptBurst: 100,
-  sharePerSecond: 10,
-  shareBurst: 20,
-  sources: 1_024,
-};
-/**
- * A proved origin gets its own answers only. After a restart of this daemon each of its streams
- * asks, some twice: a daemon's streams at once.
- */
-const RESETS_PROVED: SharedBudgetLimits = { ...RESETS_CLAIMED, perSecond: 2_000, burst: 4_000 };
 const OPENING_SHARE = 64 * 1024;
 
 interface Listening {
@@ -126,31 +101,21 @@ export class Streams {
   readonly #budget: ReceiveBudget;
   readonly #streamEnv: StreamEnvironment;
   #timing: StreamTiming;
-  readonly #byId = new Map<number, Stream>();
+  readonly #index = new StreamIndex();
   readonly #listening = new Map<Port, Listening>();
-  /** Ports of streams that were opened here, and how many each has. */
-  readonly #opened = new Map<Port, number>();
-  /** Streams that others opened, by what their SYN says, so that a repeated SYN is recognised. */
-  readonly #bySyn = new Map<string, Stream>();
-  readonly #synOf = new Map<Stream, string>();
   readonly #halfOpen = new HalfOpen<Stream>();
   /** Who opened how many. */
   readonly #places = new FairPlaces<Stream>();
   readonly #later: Stream[] = [];
   readonly #blocked = new Set<Stream>();
   readonly #segment = new Segment();
-  readonly #packet = new Packet();
+  readonly #packets: SegmentPackets;
   /** Names a stream's flow. */
   readonly #asked = new Packet();
-  readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
-  /** Answers to sources that are proved, and to those that anybody may name. */
-  readonly #resets = {
-    proved: new SharedBudget(RESETS_PROVED),
-    claimed: new SharedBudget(RESETS_CLAIMED),
-  };
 
   constructor(env: StreamsEnvironment) {
     this.#env = env;
+    this.#packets = new SegmentPackets(env, nobody);
     this.#budget = new ReceiveBudget(env.receiveBytes);
     this.#timing = env.timing;
     // One object for all streams: what changes is asked for at use.
@@ -164,7 +129,7 @@ export class Streams {
       congestion: (service) =>
         env.congestion ?? (service === SERVICE_RELIABLE ? OVER_RELIABLE : OVER_BEST_EFFORT),
       sendSegment: (stream, head, dataBytes, fill) =>
-        this.#send(
+        this.#packets.send(
           stream.node,
           stream.localPort,
           stream.port,
@@ -195,7 +160,7 @@ export class Streams {
   }
 
   get size(): number {
-    return this.#byId.size;
+    return this.#index.size;
   }
 
   get halfOpen(): number {
@@ -205,7 +170,7 @@ export class Streams {
   /** Bytes received and not yet taken by owners; counted anew at every call. */
   get heldBytes(): number {
     let bytes = 0;
-    for (const stream of this.#byId.values()) bytes += stream.receiver.heldBytes;
+    for (const stream of this.#index.all()) bytes += stream.receiver.heldBytes;
     return bytes;
   }
 
@@ -216,7 +181,7 @@ export class Streams {
 
   /** Streams that could still be opened, whoever asks. */
   get #free(): number {
-    return Math.min(this.#env.streamsMax - this.#byId.size, this.#budget.free);
+    return Math.min(this.#env.streamsMax - this.#index.size, this.#budget.free);
   }
 
   /**
@@ -232,7 +197,7 @@ export class Streams {
   }
 
   all(): IterableIterator<Stream> {
-    return this.#byId.values();
+    return this.#index.all();
   }
 
   listeners(): Port[] {
@@ -278,7 +243,7 @@ export class Streams {
     options: StreamOptions,
     connectUs = this.#timing.connectUs,
   ): Stream {
-    if (this.#byId.size >= this.#env.streamsMax)
+    if (this.#index.size >= this.#env.streamsMax)
       throw new SpinesError(
         'EMFILE',
         `this daemon has its ${this.#env.streamsMax} streams; close some, or raise limits.streams`,
@@ -311,9 +276,8 @@ export class Streams {
       this.#budget.add(owner),
       connectUs,
     );
-    this.#byId.set(stream.id, stream);
+    this.#index.addOpened(stream);
     this.#places.add(stream, [owner, owner]);
-    this.#opened.set(stream.localPort, (this.#opened.get(stream.localPort) ?? 0) + 1);
     stream.start();
     return stream;
   }
@@ -331,7 +295,7 @@ export class Streams {
     if (packet.ecn) this.marked += 1;
     const syn = (segment.flags & SEGMENT_SYN) !== 0;
     if (syn && (segment.flags & SEGMENT_ACK) === 0) return this.#onSyn(packet, segment);
-    const stream = this.#byId.get(segment.stream) ?? this.#ofForgetful(packet, segment);
+    const stream = this.#index.of(segment.stream) ?? this.#ofForgetful(packet, segment);
     if (
       stream === undefined ||
       stream.node !== packet.source ||
@@ -341,7 +305,10 @@ export class Streams {
       // An answer to a SYN of a stream that has ended here since: unless it is told, the far end
       // keeps it half open until it gives up.
       if ((segment.flags & SEGMENT_RST) === 0)
-        this.#refuse(packet, syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream);
+        this.#packets.refuse(
+          packet,
+          syn ? synStream(packet.bytes, packet.payloadStart) : segment.stream,
+        );
       return DropReason.streamUnknown;
     }
     // Not answered: whoever it names has not said it.
@@ -400,7 +367,7 @@ export class Streams {
   /** From now on, streams that have no limits of their own go by `timing`. */
   retime(timing: StreamTiming): void {
     this.#timing = timing;
-    for (const stream of this.#byId.values()) stream.onTimingChanged();
+    for (const stream of this.#index.all()) stream.onTimingChanged();
   }
 
   /** What `own` comes to with the daemon's. */
@@ -411,7 +378,7 @@ export class Streams {
   onRoutes(): void {
     // Most streams go to few nodes.
     const reachable = new Map<NodeId, boolean>();
-    for (const stream of this.#byId.values()) {
+    for (const stream of this.#index.all()) {
       const { node } = stream;
       let there = reachable.get(node);
       if (there === undefined) reachable.set(node, (there = this.#env.reachable(node)));
@@ -424,14 +391,14 @@ export class Streams {
    * asked.
    */
   onRestart(node: NodeId): void {
-    for (const stream of this.#byId.values()) if (stream.node === node) stream.ask();
+    for (const stream of this.#index.all()) if (stream.node === node) stream.ask();
   }
 
   /**
    * Rules, or who they mean, have changed: what others opened here and could not open now is over.
    */
   onRules(): void {
-    for (const stream of [...this.#byId.values()]) {
+    for (const stream of [...this.#index.all()]) {
       if (
         stream.initiator ||
         stream.state === 'closed' ||
@@ -444,7 +411,7 @@ export class Streams {
   }
 
   stop(): void {
-    for (const stream of [...this.#byId.values()]) stream.reset(true);
+    for (const stream of [...this.#index.all()]) stream.reset(true);
   }
 
   /* -------------------------------------------------------------- handshake */
@@ -452,19 +419,18 @@ export class Streams {
   #onSyn(packet: Packet, segment: Segment): DropReason {
     const remoteId = synStream(packet.bytes, packet.payloadStart);
     if (remoteId === 0 || segment.stream !== 0) return DropReason.streamMalformed;
-    const key = synName(packet, remoteId);
-    const known = this.#bySyn.get(key);
+    const known = this.#index.ofSyn(packet, remoteId);
     if (known !== undefined) {
       if (known.state !== 'closed') known.answerAgain();
       return DropReason.none;
     }
     if (!this.#env.firewall.admits(packet, true)) {
-      this.#refuse(packet, remoteId, RESET_FORBIDDEN);
+      this.#packets.refuse(packet, remoteId, RESET_FORBIDDEN);
       return DropReason.firewallStream;
     }
     const listening = this.#listening.get(packet.destinationPort);
     if (listening === undefined) {
-      this.#refuse(packet, remoteId);
+      this.#packets.refuse(packet, remoteId);
       return DropReason.portClosed;
     }
     if (
@@ -473,11 +439,11 @@ export class Streams {
     ) {
       // By link state, where it is believed by streams of link state only: whoever opens one of
       // those here is wrong.
-      this.#refuse(packet, remoteId);
+      this.#packets.refuse(packet, remoteId);
       return DropReason.sourceUnproved;
     }
     if (!admits(this.#secret(listening.listener.secrecy), packet)) {
-      this.#refuse(packet, remoteId);
+      this.#packets.refuse(packet, remoteId);
       return DropReason.endToEndMissing;
     }
     if (!this.#places.open(holderOf(packet), this.#free)) return DropReason.streamRefused;
@@ -506,9 +472,7 @@ export class Streams {
     );
     stream.remoteId = remoteId;
     stream.sender.edge = segment.window;
-    this.#byId.set(stream.id, stream);
-    this.#bySyn.set(key, stream);
-    this.#synOf.set(stream, key);
+    this.#index.addAccepted(stream, packet);
     this.#halfOpen.add(stream, packet, listening, now);
     this.#places.add(stream, holderOf(packet));
     stream.start();
@@ -532,20 +496,10 @@ export class Streams {
 
   #onGone(stream: Stream): void {
     this.#halfOpen.delete(stream);
-    this.#byId.delete(stream.id);
+    this.#index.delete(stream);
     this.#places.delete(stream);
     this.#budget.remove(stream.account);
-    if (stream.initiator) {
-      const left = this.#opened.get(stream.localPort)! - 1;
-      if (left === 0) this.#opened.delete(stream.localPort);
-      else this.#opened.set(stream.localPort, left);
-    }
     this.#blocked.delete(stream);
-    const key = this.#synOf.get(stream);
-    if (key !== undefined) {
-      this.#bySyn.delete(key);
-      this.#synOf.delete(stream);
-    }
   }
 
   /**
@@ -554,41 +508,11 @@ export class Streams {
    */
   #ofForgetful(packet: Packet, segment: Segment): Stream | undefined {
     if ((segment.flags & SEGMENT_RST) === 0 || segment.stream === 0) return undefined;
-    const opened = this.#bySyn.get(synName(packet, segment.stream));
+    const opened = this.#index.ofSyn(packet, segment.stream);
     if (opened !== undefined) return opened;
-    if (!this.#mayReset(packet)) return undefined;
-    for (const stream of this.#byId.values()) {
-      if (
-        stream.remoteId === segment.stream &&
-        stream.node === packet.source &&
-        stream.port === packet.sourcePort &&
-        stream.localPort === packet.destinationPort
-      )
-        return stream;
-    }
-    return undefined;
-  }
-
-  /**
-   * Answers a segment that belongs to nothing here with a reset for the stream `id`: the far end's,
-   * or ours of an earlier run.
-   */
-  #refuse(packet: Packet, id: number, why = RESET_UNSAID): void {
-    if (id === 0 || !this.#mayReset(packet)) return;
-    const segment = new Segment();
-    segment.flags = SEGMENT_RST;
-    segment.stream = id;
-    segment.why = why;
-    this.#send(
-      packet.source,
-      packet.destinationPort,
-      packet.sourcePort,
-      answering(packet),
-      nobody,
-      segment,
-      0,
-      null,
-    );
+    return this.#packets.mayReset(packet)
+      ? this.#index.ofFarEnd(packet, segment.stream)
+      : undefined;
   }
 
   /** Whether a stream or listener that asks for this is sealed from end to end. */
@@ -596,49 +520,7 @@ export class Streams {
     return this.#env.endToEnd && (secrecy ?? this.#env.secrecy()) === 'end-to-end';
   }
 
-  #mayReset(packet: Packet): boolean {
-    return (packet.authenticated ? this.#resets.proved : this.#resets.claimed).take(
-      originName(packet),
-      this.#env.clock.now(),
-    );
-  }
-
   /* -------------------------------------------------------------- packets */
-
-  #send(
-    node: NodeId,
-    localPort: Port,
-    port: Port,
-    options: StreamOptions,
-    user: object,
-    head: Segment,
-    dataBytes: number,
-    fill: ((out: Uint8Array, at: number) => void) | null,
-  ): DropReason {
-    const packet = this.#packet,
-      secret = options.secrecy === 'end-to-end';
-    const start = secret ? SEAL_ROOM_BYTES : 0;
-    const at = head.encode(this.#scratch, start + OVERLAY_HEADER_BYTES);
-    if (fill !== null) fill(this.#scratch, at);
-    packet.compose(
-      this.#scratch,
-      start,
-      at + dataBytes,
-      KIND_STREAM,
-      options,
-      this.#env.self,
-      localPort,
-      node,
-      port,
-    );
-    packet.user = user;
-    packet.secret = secret;
-    const reason = refusalOf(this.#env.dissemination.originate(packet));
-    // What a full queue refuses its stream still has.
-    if (reason !== DropReason.none && reason !== DropReason.linkQueueFull)
-      this.#env.drops.count(reason);
-    return reason;
-  }
 
   #congested(stream: Stream): boolean {
     this.#asked.nameFlow(
@@ -664,37 +546,23 @@ export class Streams {
   #freeId(): number {
     for (;;) {
       const id = this.#env.draws.u32();
-      if (id !== 0 && !this.#byId.has(id)) return id;
+      if (id !== 0 && !this.#index.of(id) !== undefined) return id;
     }
   }
 
   #freePort(): Port {
     // Streams with the same port at the same node differ in their ids; better they differ in both.
     const port =
-      drawPort(this.#env.draws, (taken) => this.#listening.has(taken) || this.#opened.has(taken)) ??
-      drawPort(this.#env.draws, (taken) => this.#listening.has(taken));
+      drawPort(
+        this.#env.draws,
+        (taken) => this.#listening.has(taken) || this.#index.opens(taken),
+      ) ?? drawPort(this.#env.draws, (taken) => this.#listening.has(taken));
     if (port !== null) return port;
     throw new SpinesError(
       'EADDRINUSE',
       'no free stream port is left; close listeners that are not needed',
     );
   }
-}
-
-/** As `packet` came, so goes what answers it. */
-function answering({ service, dissemination, priority, sealed }: Packet): StreamOptions {
-  return { service, dissemination, ttl: 64, priority, secrecy: sealed ? 'end-to-end' : 'links' };
-}
-
-/**
- * What a stream that `packet` opened is known by, until it has told the id that we chose. A claimed
- * source opens none in the name of a proved one.
- */
-function synName(
-  { authenticated, source, sourcePort, destinationPort }: Packet,
-  remoteId: number,
-): string {
-  return `${authenticated ? '' : 'claimed '}${source} ${sourcePort} ${destinationPort} ${remoteId}`;
 }
 
 /** Owner of streams that nobody has accepted yet, and of those whose owner has gone. */

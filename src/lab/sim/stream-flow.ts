@@ -9,7 +9,9 @@
 import { getU32, getU48, putU32, putU48 } from '../../core/base/bytes.ts';
 import { Timer, type Micros } from '../../core/base/time.ts';
 import { FlowMeter, Refusals } from '../report/delay-stats.ts';
-import type { Stream, StreamError, StreamOptions, StreamOwner } from '../../core/session/stream.ts';
+import type { Stream, StreamOwner } from '../../core/session/stream.ts';
+import type { StreamError } from '../../core/session/stream-state.ts';
+import type { StreamOptions } from '../../core/session/stream-settings.ts';
 import { DISSEMINATION_LINK_STATE, PRIORITY_DEFAULT, TTL_DEFAULT } from '../../core/wire/packet.ts';
 import { offsetOf, type FlowSettings } from './flow.ts';
 import type { SimHost, World } from './world.ts';
