@@ -122,13 +122,9 @@ const STILL_LONG: Readonly<Record<string, number>> = {
   'spines-client/src/sockets/datagram.ts': 920,
   'spines-client/src/sockets/socket.ts': 867,
   'src/core/byzantine/discovery.ts': 756,
-  'src/core/byzantine/path-flow.ts': 659,
   'src/core/link/link-table.ts': 858,
   'src/core/link/sealed-handshaker.ts': 724,
-  'src/core/recovery/bbr.ts': 673,
   'src/core/routing/link-state-router.ts': 993,
-  'src/core/wire/certificate.ts': 711,
-  'src/host/daemon.ts': 645,
 };
 
 /** Names that only host/ and cli/ may use. */

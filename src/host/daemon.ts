@@ -15,25 +15,17 @@ import { drawIndexMark } from '../core/base/index-mark.ts';
 import type { Log } from '../core/base/log.ts';
 import { Rng } from '../core/base/rng.ts';
 import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
-import type { Credentials, Membership } from '../core/crypto/membership.ts';
-import {
-  defaultDirection,
-  toLinkSettings,
-  type DirectionSettings,
-} from '../core/emulation/link-settings.ts';
+import { defaultDirection, toLinkSettings } from '../core/emulation/link-settings.ts';
 import type { EmulationControl } from '../core/operator/emulation-control.ts';
 import { REMOTE_ROLE, type ClientAccess } from '../core/ipc/client.ts';
 import type { ClientRole } from '../core/ipc/roles.ts';
-import type { Audit } from '../core/operator/audit.ts';
 import type { Certificate } from '../core/wire/certificate.ts';
-import type { NodeConfig } from '../core/node/config.ts';
 import { SpinesNode } from '../core/node/node.ts';
 import { DropReason } from '../core/wire/drop.ts';
 import { DampedLog } from './log/damped-log.ts';
 import { ExpiryWatch } from './identity/expiry-watch.ts';
 import { writeRevocations } from './identity/identity-files.ts';
 import { IpcServer, type DoorEvents } from './doors/ipc-server.ts';
-import type { Offload } from './net/offload.ts';
 import { Lateness } from './lateness.ts';
 import { processIdentity } from './doors/process-identity.ts';
 import { ReachProbe } from './net/reach-probe.ts';
@@ -44,91 +36,13 @@ import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenGrants } from './doors/token-file.ts';
 import { SendTroubles } from './net/send-troubles.ts';
-import { RECEIVE_BUFFER_BYTES, UdpSink, type UdpAddress } from './net/udp.ts';
-import type { AuditFigures, HostFigures, LogFigures } from 'spines-client/protocol';
+import { RECEIVE_BUFFER_BYTES, UdpSink } from './net/udp.ts';
+import type { DaemonOptions, Reload, RemoteRole } from './daemon-options.ts';
+import type { HostFigures } from 'spines-client/protocol';
 import { MISBEHAVE } from '../lab/misbehaviour/misbehaviour.ts';
 
-export interface SocketDoor {
-  readonly path: string;
-  /** As a number, 0o600 for one; null: 0600, or 0660 with a group. */
-  readonly mode: number | null;
-  readonly group: string | null;
-  readonly role: ClientRole;
-}
-
-/** What holders of certificates may do, by name; nobody named: all. */
 /** Addresses that take no batches: said once each. */
 const TOLD_UNBATCHED_MAX = 1_000;
-
-/** What holders of certificates may do, by name or group; nobody named: all. */
-export interface RemoteRole {
-  readonly clients: readonly string[];
-  readonly groups: readonly string[];
-  readonly role: ClientRole;
-}
-
-export interface DaemonOptions {
-  readonly config: NodeConfig;
-  readonly listen: readonly UdpAddress[];
-  /** Of UDP; null or left out: one system call for each datagram. */
-  readonly offload?: Offload | null;
-  /**
-   * Why not all of it can be had, for log and status; null or left out: it can, or nobody asked.
-   */
-  readonly without?: string | null;
-  readonly client: {
-    readonly socketPath: string | null;
-    /** Name or number of the group that may open the socket too. */
-    readonly group?: string | null;
-    /** Further Unix sockets, each with the role of who comes by it. */
-    readonly sockets?: readonly SocketDoor[];
-    /**
-     * A loopback address, and the file of the token that is asked for there; further tokens have
-     * less to say.
-     */
-    readonly tcp: {
-      readonly address: UdpAddress;
-      readonly tokenPath: string;
-      readonly tokens?: readonly { readonly path: string; readonly role: ClientRole }[];
-    } | null;
-    /** For clients with certificates on other machines; needs a membership. Port 0: any. */
-    readonly remote?: UdpAddress | null;
-    /** Of those, by certificate: the first that fits. */
-    readonly roles?: readonly RemoteRole[];
-  };
-  /** Emulated characteristics of what leaves for a peer's UDP address. */
-  readonly emulation: readonly {
-    readonly peer: UdpAddress;
-    readonly settings: DirectionSettings;
-  }[];
-  readonly emulationSeed: number;
-  /** Null: links are not sealed (security: none). */
-  readonly membership: Membership | null;
-  /** Where revocation lists from the network are kept. Null: nowhere. */
-  readonly revocationsPath: string | null;
-  /**
-   * Reads config and identity again and says what would change. Throws SpinesError when it is
-   * refused. Null: there is nothing to read.
-   */
-  readonly reload: (() => Reload) | null;
-  readonly log: Logger;
-  /** What becomes of the log's lines, for `status`. */
-  readonly logFigures?: () => LogFigures;
-  /** Takes records of what changed the daemon. */
-  readonly audit?: Audit;
-  readonly auditFigures?: () => AuditFigures;
-}
-
-/** An accepted reload. */
-export interface Reload {
-  readonly config: NodeConfig;
-  /** Null: unchanged, or none. */
-  readonly credentials: Credentials | null;
-  readonly logLevel: string;
-  readonly roles?: readonly RemoteRole[];
-  /** For the operator, one a line. */
-  readonly changes: readonly string[];
-}
 
 export interface RunningDaemon {
   /**
@@ -319,46 +233,72 @@ class Daemon implements RunningDaemon {
   }
 
   async start(): Promise<this> {
-    const { config, listen, client, membership, log } = this.#options;
+    const { config, membership } = this.#options;
     try {
-      // First: of a daemon that runs already its socket says so, its port only that it is in use.
-      if (client.socketPath !== null)
-        await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
-      await this.#udp.open(listen);
-      for (const { path, group, role, mode } of client.sockets ?? [])
-        await this.#ipc.listenUnix(path, group, role, mode);
-      if (client.tcp !== null) {
-        const { address, tokenPath, tokens = [] } = client.tcp;
-        const all = [{ path: tokenPath, role: 'full' as const }, ...tokens];
-        await this.#ipc.listenTcp(
-          address.address,
-          address.port,
-          tokenGrants(
-            all.map(({ path, role }) => ({
-              token: readOrMakeToken(path),
-              grant: { role, file: path },
-            })),
-          ),
-        );
-      }
-      if ((client.remote ?? null) !== null) {
-        if (this.#remote === null)
-          throw new SpinesError(
-            'ECONFIG',
-            'client.remote: needs `security: sealed` and an identity, since clients are known by ' +
-              'certificate; leave it out otherwise',
-          );
-        this.#remotePort = await this.#remote.listen(client.remote!.address, client.remote!.port);
-      }
+      await this.#open();
     } catch (error) {
       await this.#udp.close();
       await this.#remote?.close();
       await this.#ipc.close();
       throw error;
     }
-    const { sink, emulation } = this.#makeSink();
     this.#clock.tick();
-    const node = new SpinesNode(config, {
+    const node = this.#makeNode();
+    this.#node = node;
+    node.start();
+    this.#scheduleTurnEnd();
+    this.#announce();
+    membership?.onRevocations((list) => {
+      this.#audit('revocations', 'the network', {
+        number: list.number,
+        revoked: list.serials.length,
+        keysAndHolders: list.subjects.length,
+      });
+      this.#keepRevocations(list.number);
+    });
+    this.#audit('start', 'the daemon', { node: config.name, pid: process.pid });
+    this.#expiry?.start();
+    this.#standstill.start();
+    return this;
+  }
+
+  /** Sockets for datagrams and clients. */
+  async #open(): Promise<void> {
+    const { listen, client } = this.#options;
+    // First: of a daemon that runs already its socket says so, its port only that it is in use.
+    if (client.socketPath !== null)
+      await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
+    await this.#udp.open(listen);
+    for (const { path, group, role, mode } of client.sockets ?? [])
+      await this.#ipc.listenUnix(path, group, role, mode);
+    if (client.tcp !== null) {
+      const { address, tokenPath, tokens = [] } = client.tcp;
+      const all = [{ path: tokenPath, role: 'full' as const }, ...tokens];
+      await this.#ipc.listenTcp(
+        address.address,
+        address.port,
+        tokenGrants(
+          all.map(({ path, role }) => ({
+            token: readOrMakeToken(path),
+            grant: { role, file: path },
+          })),
+        ),
+      );
+    }
+    if ((client.remote ?? null) === null) return;
+    if (this.#remote === null)
+      throw new SpinesError(
+        'ECONFIG',
+        'client.remote: needs `security: sealed` and an identity, since clients are known by ' +
+          'certificate; leave it out otherwise',
+      );
+    this.#remotePort = await this.#remote.listen(client.remote!.address, client.remote!.port);
+  }
+
+  #makeNode(): SpinesNode {
+    const { config, membership, log } = this.#options;
+    const { sink, emulation } = this.#makeSink();
+    return new SpinesNode(config, {
       clock: this.#clock,
       stopwatch,
       timers: this.#timers.queue,
@@ -384,9 +324,11 @@ class Daemon implements RunningDaemon {
         });
       },
     });
-    this.#node = node;
-    node.start();
-    this.#scheduleTurnEnd();
+  }
+
+  /** What the log says of how this daemon runs. */
+  #announce(): void {
+    const { client, membership, log } = this.#options;
     const { receiveBufferBytes, offloaded, dontFragment, apart } = this.#udp;
     log.info(
       {
@@ -415,18 +357,6 @@ class Daemon implements RunningDaemon {
         { primitives: membership.primitives.name, serial: membership.identity.certificate.serial },
         'links are sealed',
       );
-    membership?.onRevocations((list) => {
-      this.#audit('revocations', 'the network', {
-        number: list.number,
-        revoked: list.serials.length,
-        keysAndHolders: list.subjects.length,
-      });
-      this.#keepRevocations(list.number);
-    });
-    this.#audit('start', 'the daemon', { node: config.name, pid: process.pid });
-    this.#expiry?.start();
-    this.#standstill.start();
-    return this;
   }
 
   reload(by = 'the daemon'): readonly string[] {

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SpinesClient, type LinksReply, type NodesReply, type StatusReply } from 'spines-client';
 
-import { armour, unarmour } from '../../src/core/wire/certificate.ts';
+import { armour, unarmour } from '../../src/core/wire/armour.ts';
 import { DATAGRAM_KEY_ANSWER } from '../../src/core/wire/datagram-header.ts';
 import { Capture, ID_CHANCE, leaks, whyNoCapture, type Needles } from '../support/capture.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';

@@ -12,7 +12,7 @@ import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
 import type { Stream, StreamOwner } from '../../src/core/session/stream.ts';
 import { SimAuthority } from '../../src/lab/sim/sim-authority.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
-import { armour } from '../../src/core/wire/certificate.ts';
+import { armour } from '../../src/core/wire/armour.ts';
 import { DISSEMINATION_LINK_STATE, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { ID_CHANCE, leaks, type Leaks } from '../support/capture.ts';
 import { Inbox, Network, useNetworks } from '../support/network.ts';

@@ -17,8 +17,8 @@ import {
 } from '../../src/core/crypto/certificates.ts';
 import { encodeKeyFile } from '../../src/core/crypto/key-file.ts';
 import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/core/crypto/keys.ts';
+import { armour } from '../../src/core/wire/armour.ts';
 import {
-  armour,
   ROLE_ROUTER,
   type Authority,
   type Certificate,

@@ -17,8 +17,8 @@ import { encodeKeyFile } from '../../src/core/crypto/key-file.ts';
 import { makeExchangeKeys, makeSigningKeys, type KeyPair } from '../../src/core/crypto/keys.ts';
 import { Membership, type Identity } from '../../src/core/crypto/membership.ts';
 import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
+import { armour } from '../../src/core/wire/armour.ts';
 import {
-  armour,
   ROLE_ROUTER,
   type Authority,
   type RevocationList,

@@ -15,7 +15,7 @@ import { stringify } from 'yaml';
 
 import { hex } from '../../core/base/bytes.ts';
 import { formatNodeId, isNodeName } from '../../core/base/ids.ts';
-import { armour } from '../../core/wire/certificate.ts';
+import { armour } from '../../core/wire/armour.ts';
 import {
   formatSocketAddress,
   isLoopback,

@@ -22,8 +22,8 @@ import { encodeKeyFile, openKeyFile } from '../../core/crypto/key-file.ts';
 import { makeSigningKeys, type Secret } from '../../core/crypto/keys.ts';
 import { Revoked, revocationOf, subjectsOf } from '../../core/crypto/revoked.ts';
 import { equalBytes, hex } from '../../core/base/bytes.ts';
+import { armour } from '../../core/wire/armour.ts';
 import {
-  armour,
   isSerial,
   ROLE_CLIENT,
   ROLE_ROUTER,

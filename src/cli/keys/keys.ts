@@ -9,7 +9,8 @@
 import { InvalidArgumentError, type Command } from 'commander';
 
 import { GROUPS_BYTES_MAX, isNodeId, parseNodeId } from '../../core/base/ids.ts';
-import { ROLE_CLIENT, ROLE_ROUTER, sortedGroups } from '../../core/wire/certificate.ts';
+import { sortedGroups } from '../../core/base/ids.ts';
+import { ROLE_CLIENT, ROLE_ROUTER } from '../../core/wire/certificate.ts';
 import { init, revoke, sign, type InitFlags, type SignFlags } from './keys-authority.ts';
 import { show, verify, type VerifyFlags } from './keys-look.ts';
 import { node, psk, rotate, type NodeFlags } from './keys-node.ts';

@@ -48,6 +48,15 @@ export function isGroupName(name: string): boolean {
 }
 
 /**
+ * Groups in the one form that they have: ascending, none twice. Null when `groups` are none, or too
+ * long together.
+ */
+export function sortedGroups(groups: readonly string[]): readonly string[] | null {
+  const sorted = [...new Set(groups)].sort();
+  return sorted.every(isGroupName) && sorted.join(',').length <= GROUPS_BYTES_MAX ? sorted : null;
+}
+
+/**
  * True for a name a node may have: 1-63 letters, digits, '-', '_' or '.', not starting with '-',
  * not a dotted quad.
  */

@@ -38,19 +38,13 @@ import {
 } from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { batchWaitUs } from './ack-batch.ts';
-import { MeasuredBound, OUTAGE_US, SILENCE_US, sumOf, type RoundTripRange } from './bounds.ts';
+import { OUTAGE_US, SILENCE_US, type MeasuredBound, type RoundTripRange } from './bounds.ts';
 import type { DiscoveredPath } from './discovery.ts';
 import { PathMonitor, type Verdict } from './intervals.ts';
-import type { FlowKeys, HopKeys } from './keys.ts';
-import {
-  sealInner,
-  TIMER_UNIT_US,
-  TIMER_US_MAX,
-  type Onions,
-  type OnionLayer,
-  type TailLayer,
-} from './onion.ts';
+import type { FlowKeys } from './keys.ts';
+import { sealInner, type Onions } from './onion.ts';
 import type { ByzantineOptions } from './options.ts';
+import { ProbePlans, type Plan } from './probe-plans.ts';
 
 /** In front of every inner packet, or piece of one: which message of the source it is. */
 export const NUMBER_BYTES = 6;
@@ -85,8 +79,6 @@ export const QUEUE_OWN_BYTES = 32_768;
 export const OPEN_LEAST = 16;
 /** Before the first answer. */
 const OPEN_UNANSWERED = 64;
-/** Of every interval, on top of what its links take: timers of two clocks, and their rounding. */
-const INTERVAL_MARGIN: Micros = 5 * MILLISECOND;
 /** Packets whose time is over within this are looked at together. */
 const TIMER_GRAIN: Micros = 2 * MILLISECOND;
 
@@ -162,20 +154,6 @@ export interface PathTimes {
   readonly holdsUs: readonly Micros[];
 }
 
-/** What follows from a list of probes; made anew when the list changes. */
-interface Plan {
-  readonly generation: number;
-  readonly list: readonly number[];
-  readonly tail: readonly TailLayer[];
-  readonly onion: readonly OnionLayer[];
-  /** Of each interval, the one that ends at list[i]. */
-  readonly bounds: readonly MeasuredBound[];
-  /** Nobody is probed. */
-  readonly quiet: boolean;
-  /** After that long a packet is lost whatever was measured. */
-  readonly timeoutUs: Micros;
-}
-
 export class PathFlow {
   readonly path: DiscoveredPath;
   readonly monitor: PathMonitor;
@@ -198,13 +176,11 @@ export class PathFlow {
   readonly #fates = new Map<number, Fate | null>();
   /** The same, after their fate was known; the oldest first. */
   readonly #settled = new Map<number, Open>();
-  /** By the two ends, indices into the path: what was measured on the intervals of now. */
-  #bounds = new Map<string, MeasuredBound>();
   readonly #timer = new Timer(() => this.#onTimer());
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX + TAG_BYTES);
   readonly #packet = new Packet();
   readonly #route: readonly NodeId[];
-  #plan: Plan | null = null;
+  readonly #plans: ProbePlans;
   /** Of the quickest answer of all and of the newest. */
   #shortest: Micros = Infinity;
   #newest: Micros = 0;
@@ -232,6 +208,7 @@ export class PathFlow {
       pathLow: getU32(path.id, 4),
     };
     this.monitor = new PathMonitor(path.nodes, env.options);
+    this.#plans = new ProbePlans(path, this.flow, service, env);
   }
 
   /** The link that it leaves on; null while that is down. */
@@ -309,7 +286,7 @@ export class PathFlow {
     if (plan === null || counter > PROBED_COUNTER_MAX) return DropReason.noRoute;
     const { onions, clock, options } = this.#env;
     const mayWait = plan.quiet && options.ackBatchPackets > 1;
-    const data = this.#keysOf(this.#route.length - 1)!.data!;
+    const data = this.#plans.keysOf(this.#route.length - 1)!.data!;
     const b = this.#scratch;
     const head = OVERLAY_HEADER_BYTES;
     const plainEnd = head + sealedOffset(this.#route.length) + NUMBER_BYTES + end - start;
@@ -390,7 +367,7 @@ export class PathFlow {
     const last = packets.at(-1)!;
     if (!counters.some((counter, i) => this.#open.has(counter) || !packets[i]!.answered))
       return DropReason.probedAckUnexpected;
-    const plan = this.#planOf(last.generation, last.list);
+    const plan = this.#plans.of(last.generation, last.list, this.monitor.generation);
     if (plan === null) return DropReason.probedAckUnexpected;
     const { reached, holdsUs, noise } = onions.unwrap(
       onions.batchDigest(packets.map(({ h }) => h)),
@@ -559,76 +536,6 @@ export class PathFlow {
   }
 
   #planNow(): Plan | null {
-    return this.#planOf(this.monitor.generation, this.monitor.probes);
+    return this.#plans.now(this.monitor);
   }
-
-  #planOf(generation: number, list: readonly number[]): Plan | null {
-    if (this.#plan?.generation === generation) return this.#plan;
-    const { nodes } = this.path;
-    const bounds = list.map((to, i) => this.#boundOf(i === 0 ? 0 : list[i - 1]!, to));
-    // All timers must fit their field. Cut alike, they stay nested.
-    const total = bounds.reduce((sum, { range }) => sum + range.mostUs, 0);
-    const outageUs = this.service === SERVICE_RELIABLE ? OUTAGE_US : 0;
-    const part = Math.min(1, (TIMER_US_MAX - TIMER_UNIT_US - outageUs) / total);
-    const tail: TailLayer[] = [];
-    const onion: OnionLayer[] = [];
-    let timerUs = 0,
-      addedUs = outageUs;
-    for (let i = list.length - 1; i >= 0; i -= 1) {
-      const keys = this.#keysOf(list[i]! - 1);
-      if (keys === null) return null;
-      tail.unshift({ id: nodes[list[i]!]!, timerUs: Math.floor(timerUs), forward: keys.forward });
-      onion.unshift({ id: nodes[list[i]!]!, ack: keys.ack });
-      timerUs += part * bounds[i]!.range.mostUs + addedUs;
-      addedUs = 0;
-    }
-    const plan = {
-      generation,
-      list,
-      tail,
-      onion,
-      bounds,
-      quiet: list.length === 1,
-      timeoutUs: Math.ceil(timerUs),
-    };
-    if (generation !== this.monitor.generation) return plan;
-    this.#plan = plan;
-    // What was measured on the whole path outlives a search.
-    const whole = nameOf(0, nodes.length - 1),
-      before = this.#bounds.get(whole);
-    this.#bounds = new Map(
-      list.map((to, i) => [nameOf(i === 0 ? 0 : list[i - 1]!, to), bounds[i]!]),
-    );
-    if (before !== undefined) this.#bounds.set(whole, before);
-    return plan;
-  }
-
-  /**
-   * Of the interval between two indices into the path, with what was measured there if it was there
-   * before.
-   */
-  #boundOf(from: number, to: number): MeasuredBound {
-    const known = this.#bounds.get(nameOf(from, to));
-    if (known !== undefined) return known;
-    const { nodes } = this.path;
-    const links: RoundTripRange[] = [];
-    for (let at = from; at < to; at += 1)
-      links.push(this.#env.rangeOf(nodes[at]!, nodes[at + 1]!, this.service));
-    const { leastUs, mostUs } = sumOf(links);
-    return new MeasuredBound({ leastUs, mostUs: mostUs + INTERVAL_MARGIN });
-  }
-
-  /** Of the `index`-th node behind the source. */
-  #keysOf(index: number): HopKeys | null {
-    return this.#env.keys.of(
-      this.flow,
-      this.#route[index]!,
-      this.#env.secret,
-      this.path.keys[index]!,
-    );
-  }
-}
-
-function nameOf(from: number, to: number): string {
-  return `${from} ${to}`;
 }

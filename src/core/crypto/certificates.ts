@@ -13,7 +13,7 @@
 import { assert } from '../base/assert.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
-import { GROUPS_BYTES_MAX, isNodeId, isNodeName, NO_NODE } from '../base/ids.ts';
+import { sortedGroups, GROUPS_BYTES_MAX, isNodeId, isNodeName, NO_NODE } from '../base/ids.ts';
 import type { SecureRandom } from '../base/rng.ts';
 import {
   AUTHORITY_ID_BYTES,
@@ -34,7 +34,6 @@ import {
   SERIAL_BYTES,
   signaturePart,
   signedPart,
-  sortedGroups,
   type Authority,
   type Certificate,
   type CertificateRequest,

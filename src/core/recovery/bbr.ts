@@ -22,8 +22,10 @@
  */
 
 import { MILLISECOND, NEVER, SECOND, type Micros } from '../base/time.ts';
+import { AckHeaps } from './ack-heaps.ts';
 import type { CongestionController } from './controller.ts';
 import { DeliveryRate, type RateSample } from './delivery-rate.ts';
+import { PathRoundTrip, ROUND_TRIP_SPAN } from './path-round-trip.ts';
 
 const SEGMENT = 1_480;
 const INITIAL_WINDOW = 10 * SEGMENT;
@@ -66,23 +68,9 @@ const LOSS_STARTUP = 0.2;
 const PROBE_WAIT: Micros = 2 * SECOND;
 const PROBE_SPREAD: Micros = 1 * SECOND;
 const RENO_ROUNDS_MAX = 63;
-/**
- * The least of one to two of these is the path's own; after one in which none was as short it is
- * looked at.
- */
-const ROUND_TRIP_SPAN: Micros = 5 * SECOND;
 const ROUND_TRIP_TIME: Micros = 200 * MILLISECOND;
-/** A sample this close to the least is as good as the least. */
-const ROUND_TRIP_SLACK = 1.02;
-const ROUND_TRIP_SLACK_US: Micros = 100;
-/**
- * Round trips met a queue when they are longer, smoothed over so many, than such a mean was of
- * late: by this share of the least, and so much. A mean and not the least, so that jitter is no
- * queue, and a queue of two packets is one.
- */
-const QUEUED = 0.05;
-const QUEUED_LEAST: Micros = 500;
-const SAMPLES = 8;
+/** Heaps of acknowledgements are remembered for so many rounds. */
+const HEAP_ROUNDS = 10;
 /** Timers fire once a millisecond: that much leaves in one go. */
 const QUANTUM: Micros = 1 * MILLISECOND;
 
@@ -99,17 +87,7 @@ export class Bbr implements CongestionController {
   /* The path: bytes per microsecond of this cycle and the one before, and the least round trip. */
   #rateNow = 0;
   #rateBefore = 0;
-  #minRttUs: Micros = NEVER;
-  /** Least of this span and of the one before. */
-  #spanUs: Micros = NEVER;
-  #lastSpanUs: Micros = NEVER;
-  #spanBegan: Micros = 0;
-  /** When a round trip was last as short as the least. */
-  #shortAt: Micros = 0;
-  /** Smoothed over the last few, and the least of that, of this span and of the one before. */
-  #smoothedUs: Micros = 0;
-  #calmUs: Micros = NEVER;
-  #lastCalmUs: Micros = NEVER;
+  readonly #roundTrip = new PathRoundTrip();
   /** Share lost while no queue is met. */
   #lossAnyway = 0;
 
@@ -156,12 +134,7 @@ export class Bbr implements CongestionController {
   #roundTripUntil: Micros = NEVER;
   #windowBefore = 0;
 
-  /* Acknowledgements that come in heaps: bytes beyond the rate, of two spans of rounds. */
-  #extra = 0;
-  #extraBefore = 0;
-  #extraRounds = 0;
-  #epochAt: Micros = 0;
-  #epochAcked = 0;
+  readonly #heaps = new AckHeaps();
 
   /** Losses of what was sent before this time belong to a reduction already made. */
   #recoveryFrom: Micros = -1;
@@ -186,7 +159,7 @@ export class Bbr implements CongestionController {
 
   /** Microseconds; 0 = not known. */
   get minRttUs(): Micros {
-    return this.#minRttUs === NEVER ? 0 : this.#minRttUs;
+    return this.#roundTrip.leastUs === NEVER ? 0 : this.#roundTrip.leastUs;
   }
 
   onSegmentSize(): void {}
@@ -212,7 +185,7 @@ export class Bbr implements CongestionController {
     this.#rate.onLost(bytes);
     this.#lossRoundLost += bytes;
     this.#losses += 1;
-    if (this.#queued) this.#lostQueued = true;
+    if (this.#roundTrip.queued) this.#lostQueued = true;
     const first = sentAt > this.#recoveryFrom;
     if (first) this.#remember(now);
     if (this.#rate.since(sentAt, this.#then) && this.#probeSamples && this.#tooMuch(this.#then))
@@ -260,12 +233,18 @@ export class Bbr implements CongestionController {
     } else if (sample.applicationLimited) this.#roundLimited = true;
     this.#rateLatest = Math.max(this.#rateLatest, sample.rate);
     this.#inFlightLatest = Math.max(this.#inFlightLatest, sample.delivered);
-    if (rttUs > 0) this.#onRoundTrip(rttUs, now);
+    if (rttUs > 0) this.#roundTrip.onSample(rttUs, now);
     if (sample.rate > 0 && (!sample.applicationLimited || sample.rate >= this.#maxRate))
       this.#rateNow = Math.max(this.#rateNow, sample.rate);
     this.#adaptUpper(sample, roundBegins, now);
     if (sample.priorDelivered >= this.#lossRoundEnds) this.#onLossRound(sample, now);
-    this.#onHeap(sample, roundBegins, now);
+    this.#heaps.onAck(
+      sample.acked,
+      this.rate,
+      this.window,
+      roundBegins ? (this.#full ? HEAP_ROUNDS : 1) : 0,
+      now,
+    );
     this.#checkFull(sample, roundBegins, now);
     this.#cycle(roundBegins, now);
     this.#checkRoundTrip(roundBegins, now);
@@ -279,57 +258,11 @@ export class Bbr implements CongestionController {
     return Math.max(this.#rateNow, this.#rateBefore);
   }
 
-  #onRoundTrip(rttUs: Micros, now: Micros): void {
-    this.#smoothedUs += this.#smoothedUs === 0 ? rttUs : (rttUs - this.#smoothedUs) / SAMPLES;
-    if (now - this.#spanBegan >= ROUND_TRIP_SPAN) this.#beginSpan(now);
-    if (rttUs < this.#spanUs) this.#spanUs = rttUs;
-    if (this.#smoothedUs < this.#calmUs) this.#calmUs = this.#smoothedUs;
-    this.#minRttUs = Math.min(this.#spanUs, this.#lastSpanUs);
-    if (rttUs <= this.#minRttUs * ROUND_TRIP_SLACK + ROUND_TRIP_SLACK_US) this.#shortAt = now;
-  }
-
-  #beginSpan(now: Micros): void {
-    this.#lastSpanUs = this.#spanUs;
-    this.#spanUs = NEVER;
-    this.#lastCalmUs = this.#calmUs;
-    this.#calmUs = NEVER;
-    this.#spanBegan = now;
-  }
-
-  /** The latest round trips are longer than the path's own. */
-  get #queued(): boolean {
-    return (
-      this.#smoothedUs >
-      Math.min(this.#calmUs, this.#lastCalmUs) + Math.max(QUEUED_LEAST, QUEUED * this.#minRttUs)
-    );
-  }
-
   /** Bytes under way that fill the path and no queue, times `gain`. */
   #pipe(gain: number, rate = this.rate): number {
-    return this.#minRttUs === NEVER || rate === 0 ? INITIAL_WINDOW : gain * rate * this.#minRttUs;
-  }
-
-  /**
-   * Acknowledgements that come in heaps would stop the sender between two of them: room for what
-   * they bring beyond the rate.
-   */
-  #onHeap(sample: RateSample, roundBegins: boolean, now: Micros): void {
-    if (roundBegins) {
-      this.#extraRounds += 1;
-      if (this.#extraRounds >= (this.#full ? 10 : 1)) {
-        this.#extraRounds = 0;
-        this.#extraBefore = this.#extra;
-        this.#extra = 0;
-      }
-    }
-    let expected = this.rate * (now - this.#epochAt);
-    if (this.#epochAcked <= expected) {
-      this.#epochAcked = 0;
-      this.#epochAt = now;
-      expected = 0;
-    }
-    this.#epochAcked += sample.acked;
-    this.#extra = Math.max(this.#extra, Math.min(this.#epochAcked - expected, this.window));
+    return this.#roundTrip.leastUs === NEVER || rate === 0
+      ? INITIAL_WINDOW
+      : gain * rate * this.#roundTrip.leastUs;
   }
 
   /* -------------------------------------------------------------- congestion */
@@ -339,7 +272,7 @@ export class Bbr implements CongestionController {
     const delivered = this.#rate.delivered - this.#lossRoundDelivered,
       lost = this.#lossRoundLost;
     const share = delivered + lost > 0 ? lost / (delivered + lost) : 0;
-    const queued = this.#queued || this.#lostQueued;
+    const queued = this.#roundTrip.queued || this.#lostQueued;
     // Who comes late sees the queue of others as the path's own round trip, but not losses as
     // these.
     if (
@@ -387,7 +320,9 @@ export class Bbr implements CongestionController {
 
   /** Of what was under way more than it should be was lost, and there is a queue. */
   #tooMuch(then: { readonly inFlight: number; readonly lost: number }): boolean {
-    return then.lost > (LOSS_THRESHOLD + 2 * this.#lossAnyway) * then.inFlight && this.#queued;
+    return (
+      then.lost > (LOSS_THRESHOLD + 2 * this.#lossAnyway) * then.inFlight && this.#roundTrip.queued
+    );
   }
 
   #onTooMuch(
@@ -469,7 +404,10 @@ export class Bbr implements CongestionController {
         if (roundBegins) this.#enter('up', now);
         break;
       case 'up':
-        if (now - this.#stateAt > this.#minRttUs && this.#inFlight >= this.#pipe(UP_PACING))
+        if (
+          now - this.#stateAt > this.#roundTrip.leastUs &&
+          this.#inFlight >= this.#pipe(UP_PACING)
+        )
           this.#enter('down', now);
         break;
       default:
@@ -532,8 +470,7 @@ export class Bbr implements CongestionController {
 
   /** Something leaves after nothing was under way. */
   #restart(now: Micros): void {
-    this.#epochAt = now;
-    this.#epochAcked = 0;
+    this.#heaps.restart(now);
     if (this.state === 'round-trip') this.#leaveRoundTrip(now);
     else if (this.#full && this.state !== 'startup')
       this.pacingRate = Math.max(this.pacingRate, this.rate * MARGIN);
@@ -545,7 +482,7 @@ export class Bbr implements CongestionController {
     if (this.state !== 'round-trip') {
       // Who sends less than the path takes sees the round trip as it is.
       if (
-        now - this.#shortAt <= ROUND_TRIP_SPAN ||
+        now - this.#roundTrip.shortAt <= ROUND_TRIP_SPAN ||
         this.#roundLimited ||
         !this.#full ||
         this.state === 'startup' ||
@@ -555,7 +492,7 @@ export class Bbr implements CongestionController {
       this.#windowBefore = Math.max(this.window, this.#windowBefore);
       this.#enter('round-trip', now);
       this.#roundTripUntil = NEVER;
-      this.#beginSpan(now);
+      this.#roundTrip.beginSpan(now);
       return;
     }
     if (this.#roundTripUntil === NEVER) {
@@ -566,7 +503,7 @@ export class Bbr implements CongestionController {
   }
 
   #leaveRoundTrip(now: Micros): void {
-    this.#shortAt = now;
+    this.#roundTrip.shortAt = now;
     this.window = Math.max(this.window, this.#windowBefore);
     this.#windowBefore = 0;
     this.#inFlightLow = Infinity;
@@ -593,7 +530,7 @@ export class Bbr implements CongestionController {
   }
 
   #setRate(): void {
-    const rtt = this.#minRttUs === NEVER ? UNKNOWN_RTT : this.#minRttUs;
+    const rtt = this.#roundTrip.leastUs === NEVER ? UNKNOWN_RTT : this.#roundTrip.leastUs;
     const least = this.#full ? MINIMUM_WINDOW / rtt : (STARTUP_PACING * INITIAL_WINDOW) / rtt;
     const rate = Math.max(this.#pacingGain * this.rate * MARGIN, least);
     if (this.#full || rate > this.pacingRate) this.pacingRate = rate;
@@ -607,12 +544,7 @@ export class Bbr implements CongestionController {
           ? ROUND_TRIP_WINDOW
           : WINDOW_GAIN;
     const quantum = Math.max(2 * SEGMENT, QUANTUM * this.pacingRate);
-    const heap =
-      this.state === 'round-trip'
-        ? 0
-        : this.#full
-          ? Math.max(this.#extra, this.#extraBefore)
-          : this.#extra;
+    const heap = this.state === 'round-trip' ? 0 : this.#full ? this.#heaps.most : this.#heaps.now;
     const most = this.#pipe(gain) + (this.state === 'round-trip' ? 0 : heap + 3 * quantum);
     if (this.#full)
       this.window = Math.min(

@@ -1,11 +1,10 @@
 /**
  * The signed statements behind identities: authority, request, node certificate and revocation
- * list, and the text armour that they travel in. WIRE.md section 11.
+ * list. WIRE.md section 11. The text that they travel in is armour.ts's.
  *
  * Owns bytes only: who signed is judged in core/crypto/certificates.ts. A decoded statement keeps a
  * copy of the received bytes, because a signature is checked over those and never over a
- * re-encoding. Decoders never throw: a string says what is wrong. One content has one encoding, in
- * bytes and in text.
+ * re-encoding. Decoders never throw: a string says what is wrong. One content has one encoding.
  */
 
 import {
@@ -22,10 +21,10 @@ import {
 } from '../base/bytes.ts';
 import {
   GROUPS_BYTES_MAX,
-  isGroupName,
   isNodeId,
   isNodeName,
   NO_NODE,
+  sortedGroups,
   type NodeId,
 } from '../base/ids.ts';
 
@@ -500,78 +499,6 @@ export function revocationBytes(serials: number, subjects: number): number {
   );
 }
 
-/* ------------------------------------------------------------------ text armour */
-
-const LABELS = [
-  'SPINES AUTHORITY',
-  'SPINES CERTIFICATE REQUEST',
-  'SPINES CERTIFICATE',
-  'SPINES REVOCATION LIST',
-  'SPINES PRIVATE KEY',
-] as const;
-/** What stands in the BEGIN and END lines. */
-export type ArmourLabel = (typeof LABELS)[number];
-
-const LINE = 64;
-/** No armoured statement is longer. */
-export const ARMOUR_CHARACTERS_MAX = 65_536;
-
-/** BEGIN line, base64 (RFC 4648, padded) in lines of 64, END line; each ends with one LF. */
-export function armour(label: ArmourLabel, bytes: Uint8Array): string {
-  const text = base64(bytes);
-  let lines = '';
-  for (let at = 0; at < text.length; at += LINE) lines += `${text.slice(at, at + LINE)}\n`;
-  return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`;
-}
-
-/**
- * The label and bytes of `text`, or null when it is not, to the character, what `armour` writes.
- */
-export function unarmour(text: string): { label: ArmourLabel; bytes: Uint8Array } | null {
-  if (text.length > ARMOUR_CHARACTERS_MAX) return null;
-  const match = /^-----BEGIN ([A-Z ]{1,40})-----\n([A-Za-z0-9+/=\n]+)-----END /.exec(text);
-  const label = LABELS.find((known) => known === match?.[1]);
-  if (match === null || label === undefined) return null;
-  const bytes = unbase64(match[2]!.replaceAll('\n', ''));
-  return bytes !== null && armour(label, bytes) === text ? { label, bytes } : null;
-}
-
-const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-
-function base64(bytes: Uint8Array): string {
-  let out = '';
-  for (let at = 0; at < bytes.length; at += 3) {
-    const three = (bytes[at]! << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
-    const left = bytes.length - at;
-    out +=
-      DIGITS[three >>> 18]! +
-      DIGITS[(three >>> 12) & 63]! +
-      (left > 1 ? DIGITS[(three >>> 6) & 63]! : '=') +
-      (left > 2 ? DIGITS[three & 63]! : '=');
-  }
-  return out;
-}
-
-/** Lenient about what the caller's comparison with the one encoding finds. */
-function unbase64(text: string): Uint8Array | null {
-  const digits = text.replace(/={1,2}$/, '');
-  const out = new Uint8Array(Math.floor((digits.length * 3) / 4));
-  let held = 0,
-    bits = 0,
-    at = 0;
-  for (const digit of digits) {
-    const value = DIGITS.indexOf(digit);
-    if (value < 0) return null;
-    held = ((held << 6) | value) & 0xffff;
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    out[at] = held >>> bits;
-    at += 1;
-  }
-  return out;
-}
-
 /* ------------------------------------------------------------------ shared */
 
 function headFault(
@@ -594,15 +521,6 @@ function lengthFault(length: number, expected: number): StatementFault | null {
 function nameAt(b: Uint8Array, at: number, length: number): string | null {
   const name = utf8Decode(b.subarray(at, at + length));
   return name !== null && isNodeName(name) ? name : null;
-}
-
-/**
- * Groups in the one form that they have: ascending, none twice. Null when `groups` are none, or too
- * long together.
- */
-export function sortedGroups(groups: readonly string[]): readonly string[] | null {
-  const sorted = [...new Set(groups)].sort();
-  return sorted.every(isGroupName) && sorted.join(',').length <= GROUPS_BYTES_MAX ? sorted : null;
 }
 
 /**

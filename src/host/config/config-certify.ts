@@ -13,7 +13,7 @@ import { SpinesError } from '../../core/base/errors.ts';
 import { formatNodeId, NO_NODE, type NodeId } from '../../core/base/ids.ts';
 import { defaultConfig } from '../../core/node/config.ts';
 import type { Certificate } from '../../core/wire/certificate.ts';
-import type { SocketDoor } from '../daemon.ts';
+import type { SocketDoor } from '../daemon-options.ts';
 import { socketPathFault } from '../doors/unix-socket.ts';
 import type { IdentityPaths } from '../identity/identity-files.ts';
 import type { ConfigOverride, Fault } from './config-places.ts';

@@ -7,7 +7,7 @@
 import type { DirectionSettings } from '../../core/emulation/link-settings.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
 import type { NodeConfig } from '../../core/node/config.ts';
-import type { RemoteRole, SocketDoor } from '../daemon.ts';
+import type { RemoteRole, SocketDoor } from '../daemon-options.ts';
 import type { IdentityPaths } from '../identity/identity-files.ts';
 import type { LogFileOptions } from '../log/log-file.ts';
 import type { SocketAddress } from './config-fields.ts';

@@ -18,12 +18,8 @@ import { NO_NODE } from '../../core/base/ids.ts';
 import { Trust, type CertificateVerdict } from '../../core/crypto/certificates.ts';
 import { openKeyFile } from '../../core/crypto/key-file.ts';
 import { PREVIOUS_MAX, type Credentials, type Identity } from '../../core/crypto/membership.ts';
-import {
-  armour,
-  ROLE_ROUTER,
-  type Certificate,
-  type RevocationList,
-} from '../../core/wire/certificate.ts';
+import { armour } from '../../core/wire/armour.ts';
+import { ROLE_ROUTER, type Certificate, type RevocationList } from '../../core/wire/certificate.ts';
 import { givenPassphrase, LIST_REMEDY, readKind, readRevocations } from './identity-reader.ts';
 import { nodePrimitives } from '../primitives/node-primitives.ts';
 import { readPresharedKeys } from './preshared-file.ts';

@@ -11,14 +11,12 @@
 import { SpinesError } from '../../core/base/errors.ts';
 import { AUTHORITIES_MAX } from '../../core/crypto/certificates.ts';
 import { decodeKeyFile, type KeyFile } from '../../core/crypto/key-file.ts';
+import { ARMOUR_CHARACTERS_MAX, unarmour, type ArmourLabel } from '../../core/wire/armour.ts';
 import {
-  ARMOUR_CHARACTERS_MAX,
   decodeAuthority,
   decodeCertificate,
   decodeRequest,
   decodeRevocations,
-  unarmour,
-  type ArmourLabel,
   type Authority,
   type Certificate,
   type CertificateRequest,

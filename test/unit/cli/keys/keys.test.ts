@@ -20,7 +20,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { promptHidden, type HiddenInput } from '../../../../src/cli/keys/keys-passphrase.ts';
 import { run } from '../../../../src/cli/program.ts';
 import { decodeKeyFile, openKeyFile } from '../../../../src/core/crypto/key-file.ts';
-import { unarmour } from '../../../../src/core/wire/certificate.ts';
+import { unarmour } from '../../../../src/core/wire/armour.ts';
 
 let dir: string;
 const out = { stdout: '', stderr: '' };

@@ -1,5 +1,5 @@
 /**
- * Signed statements as bytes and text: one encoding for one content, and WIRE.md section 11 agrees.
+ * Signed statements as bytes: one encoding for one content, and WIRE.md section 11 agrees.
  */
 
 import { readFileSync } from 'node:fs';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 import { equalBytes } from '../../../../src/core/base/bytes.ts';
+import { sortedGroups } from '../../../../src/core/base/ids.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import * as wire from '../../../../src/core/wire/certificate.ts';
 import { mutate, randomBytes } from '../../../fuzz/mutate.ts';
@@ -215,10 +216,10 @@ describe('what is refused', () => {
     none[140] = 0;
     expect(wire.decodeCertificate(signed(none))).toBe('groups');
     expect([
-      wire.sortedGroups(['b', 'a', 'b']),
-      wire.sortedGroups([]),
-      wire.sortedGroups(['a,b']),
-      wire.sortedGroups(['']),
+      sortedGroups(['b', 'a', 'b']),
+      sortedGroups([]),
+      sortedGroups(['a,b']),
+      sortedGroups(['']),
     ]).toEqual([['a', 'b'], [], null, null]);
     expect(wire.encodeCertificate({ ...CERTIFICATE, groups: MOST_GROUPS }).length + 64).toBe(
       wire.CERTIFICATE_BYTES_MAX,
@@ -279,68 +280,6 @@ describe('what is refused', () => {
     );
     none[1] = wire.REVOCATIONS_VERSION_SUBJECTS;
     expect(wire.decodeRevocations(signed(none))).toBe('version');
-  });
-});
-
-describe('text armour', () => {
-  const text = wire.armour('SPINES CERTIFICATE', CODECS[2]!.bytes);
-
-  test('brings back bytes of any length', () => {
-    for (let length = 1; length < 200; length += 1) {
-      const bytes = randomBytes(rng, length);
-      const armoured = wire.armour('SPINES PRIVATE KEY', bytes);
-      expect(armoured).toBe(
-        `-----BEGIN SPINES PRIVATE KEY-----\n${Buffer.from(bytes)
-          .toString('base64')
-          .replace(/.{64}(?=.)/g, '$&\n')}\n-----END SPINES PRIVATE KEY-----\n`,
-      );
-      expect(wire.unarmour(armoured)).toEqual({ label: 'SPINES PRIVATE KEY', bytes });
-    }
-  });
-
-  test('holds the longest list', () => {
-    const bytes = new Uint8Array(wire.REVOCATIONS_BYTES_MAX);
-    expect(wire.unarmour(wire.armour('SPINES REVOCATION LIST', bytes))).toEqual({
-      label: 'SPINES REVOCATION LIST',
-      bytes,
-    });
-    expect(wire.unarmour(wire.armour('SPINES REVOCATION LIST', new Uint8Array(60_000)))).toBeNull();
-  });
-
-  test('with any character changed or missing, is other bytes or refused', () => {
-    for (let at = 0; at < text.length; at += 1) {
-      for (const put of ['', 'A', 'z', '/', '=', ' ', '\n', '\r', '-', 'é', '\0']) {
-        const changed = text.slice(0, at) + put + text.slice(at + 1);
-        const found = wire.unarmour(changed);
-        if (found !== null && wire.armour(found.label, found.bytes) !== changed)
-          throw new Error(`${at} ${put}`);
-      }
-    }
-  });
-
-  test('in other forms is refused', () => {
-    const [begin, ...rest] = text.split('\n');
-    for (const other of [
-      '',
-      ' ' + text,
-      text + '\n',
-      text.trimEnd(),
-      text + text,
-      text.replaceAll('\n', '\r\n'),
-      `note\n${text}`,
-      text.toLowerCase(),
-      [begin, rest.slice(0, -2).join(''), ...rest.slice(-2)].join('\n'),
-      text.replace('END SPINES CERTIFICATE', 'END SPINES AUTHORITY'),
-      text.replaceAll('SPINES CERTIFICATE', 'SPINES THING'),
-      text.replaceAll('SPINES CERTIFICATE', 'CERTIFICATE'),
-      text.replace('\n', '\n\n'),
-      '-----BEGIN SPINES CERTIFICATE-----\n-----END SPINES CERTIFICATE-----\n',
-      '-----BEGIN SPINES CERTIFICATE-----\nAB==\n-----END SPINES CERTIFICATE-----\n',
-    ])
-      expect(wire.unarmour(other), JSON.stringify(other.slice(0, 50))).toBeNull();
-    expect(
-      wire.unarmour('-----BEGIN SPINES CERTIFICATE-----\nAA==\n-----END SPINES CERTIFICATE-----\n'),
-    ).not.toBeNull();
   });
 });
 

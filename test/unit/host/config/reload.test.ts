@@ -19,7 +19,7 @@ import {
 } from '../../../../src/host/identity/identity-files.ts';
 import { nodePrimitives } from '../../../../src/host/primitives/node-primitives.ts';
 import { planReload, type LoadedConfig } from '../../../../src/host/config/reload.ts';
-import { armour } from '../../../../src/core/wire/certificate.ts';
+import { armour } from '../../../../src/core/wire/armour.ts';
 import { makeConfig } from '../../../../src/core/node/config.ts';
 import { NOW_S, TestAuthority } from '../../../support/identities.ts';
 

@@ -12,11 +12,8 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 
 import { SpinesClient } from '../../../../spines-client/src/index.ts';
 import { encodeControl, FRAME_HELLO } from '../../../../spines-client/src/shared/protocol.ts';
-import {
-  startDaemon,
-  type DaemonOptions,
-  type RunningDaemon,
-} from '../../../../src/host/daemon.ts';
+import type { DaemonOptions } from '../../../../src/host/daemon-options.ts';
+import { startDaemon, type RunningDaemon } from '../../../../src/host/daemon.ts';
 import { SILENT_MAX } from '../../../../src/host/doors/ipc-server.ts';
 import { ASKING_MAX } from '../../../../src/core/ipc/client-places.ts';
 import { defaultLimits, makeConfig, type NodeLimits } from '../../../../src/core/node/config.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 
 import { decodeText, readText, tidied } from '../../../../src/host/files/text-file.ts';
-import { armour, unarmour } from '../../../../src/core/wire/certificate.ts';
+import { armour, unarmour } from '../../../../src/core/wire/armour.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'spines-text-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -25,7 +25,8 @@ import {
   type IdentityPaths,
   type LoadedIdentity,
 } from '../../../../src/host/identity/identity-files.ts';
-import { armour, ROLE_CLIENT } from '../../../../src/core/wire/certificate.ts';
+import { armour } from '../../../../src/core/wire/armour.ts';
+import { ROLE_CLIENT } from '../../../../src/core/wire/certificate.ts';
 import { NOW_S, TestAuthority, type Made } from '../../../support/identities.ts';
 
 const NODE = 0x0a00_0001;
