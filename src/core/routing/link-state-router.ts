@@ -11,14 +11,12 @@
 import { assert } from '../base/assert.ts';
 import { equalBytes, getU16 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import type { Log } from '../base/log.ts';
-import type { Rng } from '../base/rng.ts';
-import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
-import { PLAIN_CERTIFICATE_BYTES_MAX, type Certificate } from '../wire/certificate.ts';
-import { DropReason, dropReasonName, type DropCounters } from '../wire/drop.ts';
+import { PLAIN_CERTIFICATE_BYTES_MAX } from '../wire/certificate.ts';
+import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
   FRAME_CERTIFICATE,
   FRAME_DIGEST,
@@ -29,7 +27,6 @@ import {
   CONTROL_CHECK_BYTES,
   controlIntact,
   decodeAdvertisement,
-  LATENCY_UNIT_US,
   LIFETIME_BYTES,
   LINKS_PER_NODE_MAX,
   makeAdvertisement,
@@ -43,79 +40,32 @@ import {
   IDENTITY_TWICE,
   type NodeFacts,
 } from '../wire/node-facts.ts';
-import type { NodeStatement, SignedRecord } from '../wire/record.ts';
 import { decodeTwin } from '../wire/twin.ts';
 import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
+import { AdvertisementJudge, type RoutingPeer } from './advertisement-judge.ts';
 import { CertificatePeer, speaksRecords } from './certificate-exchange.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { FloodedAdvertisements } from './flooded-advertisements.ts';
 import { FloodingPeer } from './flooding.ts';
-import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
-import { linkCost, type Metric } from './metrics.ts';
+import { changed, materially, measured } from './measured-links.ts';
+import { LEAVING_KEPT, NodeDirectory } from './node-directory.ts';
 import { Records } from './records.ts';
 import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
-import { OnTheWay } from './on-the-way.ts';
-import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
-import {
-  ADVERTISEMENT_LABEL,
-  mayChange,
-  signAdvertisement,
-  StatementVerifier,
-} from './signed-advertisement.ts';
+import type {
+  LinkStateRouterConfig,
+  LinkStateRouterEnvironment,
+  RoutingCounters,
+} from './router-environment.ts';
+import { Routes } from './routes.ts';
+import type { ShortestPaths } from './shortest-path.ts';
+import { mayChange, signAdvertisement, StatementVerifier } from './signed-advertisement.ts';
 
-export interface LinkStateRouterConfig {
-  readonly id: NodeId;
-  readonly name: string;
-  readonly metric: Metric;
-  readonly advertisementRefreshUs: Micros;
-  readonly advertisementLifetimeUs: Micros;
-  /** Between two renewals of our node record, if those of the advertisement are rarer. */
-  readonly keyRotationUs: Micros;
-  readonly limits: { readonly nodes: number };
-}
-
-export interface LinkStateRouterEnvironment {
-  readonly clock: Clock;
-  /** For durations within a turn. */
-  readonly stopwatch: Clock;
-  readonly timers: Timers;
-  readonly rng: Rng;
-  readonly log: Log;
-  readonly drops: DropCounters;
-  /** What our advertisements say of this daemon. */
-  readonly facts: NodeFacts;
-  /**
-   * Who we are and whom we trust; null in a network without identities, where nothing is signed.
-   */
-  readonly membership: Membership | null;
-  /** Routes changed. */
-  onRoutes(): void;
-  /**
-   * With identities: the daemon of `node` was started anew, by what it signed itself, or nothing
-   * was known of it before.
-   */
-  onRestart(node: NodeId): void;
-  /** With identities: what our node record says now, beside the facts. */
-  statement(): NodeStatement;
-  /** A node's record was believed, or is no longer. */
-  onNodeRecord(node: NodeId, record: SignedRecord | null): void;
-  /**
-   * With identities: an earlier run of ours went on to `sequence`, beyond where the clock had ours
-   * begin.
-   */
-  onOvertaken(sequence: number): void;
-}
-
-/**
- * First advertisement or recomputation after a quiet time waits this long, so that a burst of
- * changes is one.
- */
+/** First advertisement after a quiet time waits this long, so that a burst of changes is one. */
 const SETTLE: Micros = 1 * MILLISECOND;
-/** At most one advertisement of ours, and one recomputation, in this time. */
+/** At most one advertisement of ours in this time. */
 const ADVERTISE_INTERVAL: Micros = 50 * MILLISECOND;
-const RECOMPUTE_INTERVAL: Micros = 20 * MILLISECOND;
 /** Changes of latency and loss alone are advertised at most this often. */
 const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
 /**
@@ -145,32 +95,8 @@ const CLONE_FIRST: Micros = 1 * SECOND;
 const CLONE_INTERVAL: Micros = 1 * SECOND;
 /** A wall clock that is found this far off when our advertisement was issued has been set. */
 const CLOCK_STEP: Micros = 5 * SECOND;
-/** For this long after it said good-bye a node counts as one that may be back at once. */
-const LEAVING_KEPT: Micros = 10 * SECOND;
 
-export interface RoutingCounters {
-  /** Nodes that went by another neighbour than before. */
-  routeChanges: number;
-  recomputations: number;
-  recomputeUsTotal: Micros;
-  recomputeUsMax: Micros;
-  advertised: number;
-  accepted: number;
-  duplicates: number;
-  /** Advertisements whose certificate and signature were found good, or not. */
-  verified: number;
-  verifyFailed: number;
-}
-
-interface Peer {
-  readonly link: Link;
-  readonly flooding: FloodingPeer;
-  /** Null in a network without identities. */
-  readonly certificates: CertificatePeer | null;
-}
-
-export class LinkStateRouter implements Router {
-  readonly database: LinkStateDatabase;
+export class LinkStateRouter extends NodeDirectory implements Router {
   readonly counters: RoutingCounters = {
     routeChanges: 0,
     recomputations: 0,
@@ -186,45 +112,41 @@ export class LinkStateRouter implements Router {
   readonly #env: LinkStateRouterEnvironment;
   readonly #links: LinkTable;
   readonly #membership: Membership | null;
-  readonly #verifier: StatementVerifier | null;
+  /** Null in a network without identities. */
+  readonly #judge: AdvertisementJudge | null;
   /** What nodes say beside their links; null in a network without identities. */
   readonly records: Records | null;
   /** Null in a network without identities. */
   readonly clocks: ClockWatch | null;
   readonly clones: CloneWatch;
   readonly #flooded: FloodedAdvertisements;
-  readonly #peers = new Map<Link, Peer>();
+  readonly #peers = new Map<Link, RoutingPeer>();
   readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
-  readonly #recomputeTimer = new Timer(() => this.#recompute());
   readonly #refreshTimer = new Timer(() => this.#advertise(true));
   readonly #expiryTimer = new Timer(() => this.#expire());
   readonly #cloneTimer = new Timer(() => this.#onCloneTimer());
-  readonly #onTheWay = new OnTheWay();
-  #paths: ShortestPaths;
-  /** Node index -> link slot, -1 = no route. */
-  #nextHopSlot = new Int32Array(0);
+  readonly #routes: Routes;
   #sequence: number;
   /** The next advertisement goes out even if its content is the same. */
   #renew = false;
   /** When the advertise timer is due, while it is armed. */
   #advertiseAt: Micros = 0;
   #advertisedAt: Micros = -SECOND;
-  #recomputedAt: Micros = -SECOND;
   #stopped = false;
   /** Number of the question whether the elder clone is there, 0 = none is open. */
   #askedClone = 0;
 
   constructor(config: LinkStateRouterConfig, env: LinkStateRouterEnvironment, links: LinkTable) {
+    super(config.id, env.facts, env.clock, config.limits.nodes);
     this.#config = config;
     this.#env = env;
     this.#links = links;
-    this.database = new LinkStateDatabase(config.limits.nodes);
     this.#flooded = new FloodedAdvertisements(this.database, config.id);
     const { membership } = env;
     this.clones = new CloneWatch(env.clock, env.log, env.facts);
     this.#membership = membership;
     if (membership === null) {
-      this.#verifier = null;
+      this.#judge = null;
       this.records = null;
       this.clocks = null;
       // Not from 0: a restarted daemon must not meet its own old advertisement under an equal
@@ -236,14 +158,22 @@ export class LinkStateRouter implements Router {
         'a daemon has the certificate of its own node id',
       );
       this.clocks = new ClockWatch(env.clock, env.log, membership);
-      this.#verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      const verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      this.#judge = new AdvertisementJudge(
+        membership,
+        env.clock,
+        verifier,
+        this.clocks,
+        this.database,
+        this.counters,
+      );
       this.records = new Records(
         {
           self: config.id,
           clock: env.clock,
           timers: env.timers,
           membership,
-          verifier: this.#verifier,
+          verifier,
           most: config.limits.nodes,
           lifetimeUs: config.advertisementLifetimeUs,
           renewUs: Math.min(config.keyRotationUs, config.advertisementRefreshUs),
@@ -259,7 +189,7 @@ export class LinkStateRouter implements Router {
       this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
       membership.onChange(() => this.#onMembership());
     }
-    this.#paths = computeShortestPaths(config.id, [], config.metric);
+    this.#routes = new Routes(config, env, links, this.database, this.counters);
   }
 
   /** Number of our own newest advertisement; of the next one before there is any. */
@@ -268,12 +198,12 @@ export class LinkStateRouter implements Router {
   }
 
   get paths(): ShortestPaths {
-    return this.#paths;
+    return this.#routes.paths;
   }
 
   start(): void {
     this.#advertise(true);
-    this.#recompute();
+    this.#routes.recompute();
     this.#env.timers.arm(this.#expiryTimer, this.#env.clock.now() + EXPIRY_INTERVAL);
   }
 
@@ -284,9 +214,9 @@ export class LinkStateRouter implements Router {
     for (const { flooding } of this.#peers.values()) flooding.sendNow();
     this.records?.stop();
     this.#stopped = true;
+    this.#routes.stop();
     for (const timer of [
       this.#advertiseTimer,
-      this.#recomputeTimer,
       this.#refreshTimer,
       this.#expiryTimer,
       this.#cloneTimer,
@@ -295,46 +225,11 @@ export class LinkStateRouter implements Router {
   }
 
   nextHop(destination: NodeId): Link | null {
-    const index = this.#paths.indexOf.get(destination);
-    if (index === undefined) return null;
-    const slot = this.#nextHopSlot[index]!;
-    if (slot < 0) return null;
-    const link = this.#links.at(slot);
-    return link?.up ? link : null;
-  }
-
-  knows(destination: NodeId): boolean {
-    const record = this.database.get(destination);
-    return record !== undefined && !this.#departed(record);
+    return this.#routes.nextHop(destination);
   }
 
   onTheWay(node: NodeId, destination: NodeId): boolean {
-    return this.#onTheWay.has(
-      node,
-      destination,
-      this.#paths,
-      this.#config.metric,
-      (of) => this.database.get(of)?.advertisement ?? null,
-      this.#env.clock.now(),
-    );
-  }
-
-  /**
-   * The certificate under which `node` advertised last, or null: not known, or a network without
-   * identities.
-   */
-  certificateOf(node: NodeId): Certificate | null {
-    return this.database.get(node)?.certificate ?? null;
-  }
-
-  /** What `node` advertised last; null when it is not known. */
-  advertisementOf(node: NodeId): Advertisement | null {
-    return this.database.get(node)?.advertisement ?? null;
-  }
-
-  /** What every node advertised last. */
-  *advertisements(): IterableIterator<Advertisement> {
-    for (const { advertisement } of this.database.records()) yield advertisement;
+    return this.#routes.onTheWay(node, destination);
   }
 
   /** Another number whenever routes were computed anew. */
@@ -342,63 +237,8 @@ export class LinkStateRouter implements Router {
     return this.counters.recomputations;
   }
 
-  /**
-   * True when each of `nodes` has the capability (the sum of several: all of them), so that it may
-   * be used between them. A node that is not known, or says nothing of itself, has none.
-   */
-  usable(capability: number, nodes: Iterable<NodeId>): boolean {
-    for (const node of nodes) {
-      const facts = node === this.#config.id ? this.#env.facts : this.factsOf(node);
-      if (facts === null || !hasCapability(facts.capabilities, capability)) return false;
-    }
-    return true;
-  }
-
-  /** What this node says of itself. */
-  get ownFacts(): NodeFacts {
-    return this.#env.facts;
-  }
-
-  /** What `node` says of itself; null when it says nothing. */
-  factsOf(node: NodeId): NodeFacts | null {
-    return this.database.get(node)?.advertisement.facts ?? null;
-  }
-
-  /** Of the run of `node` that advertised last; null: not known. */
-  instanceOf(node: NodeId): number | null {
-    return this.factsOf(node)?.instance ?? null;
-  }
-
-  /** The node called `name`, or null. Two nodes with one name: the lower id answers. */
-  resolve(name: string): NodeId | null {
-    let found: NodeId | null = null;
-    for (const { advertisement } of this.database.records()) {
-      if (
-        advertisement.name === name &&
-        !advertisement.leaving &&
-        (found === null || advertisement.origin < found)
-      )
-        found = advertisement.origin;
-    }
-    return found;
-  }
-
-  nameOf(node: NodeId): string | null {
-    const name = this.database.get(node)?.advertisement.name;
-    return name === undefined || name === '' ? null : name;
-  }
-
-  /** The node whose certificate, as it advertised it last, has this exchange key. */
-  ownerOf(key: Uint8Array): NodeId | null {
-    for (const { advertisement, certificate } of this.database.records())
-      if (certificate !== null && equalBytes(certificate.exchangeKey, key))
-        return advertisement.origin;
-    return null;
-  }
-
   reachable(node: NodeId): boolean {
-    const index = this.#paths.indexOf.get(node);
-    return index !== undefined && this.#paths.cost[index]! >= 0;
+    return this.#routes.reachable(node);
   }
 
   /* -------------------------------------------------------------- inputs */
@@ -450,7 +290,13 @@ export class LinkStateRouter implements Router {
     this.#onIntactControl(peer, type, bytes, start, end - CONTROL_CHECK_BYTES);
   }
 
-  #onIntactControl(peer: Peer, type: number, bytes: Uint8Array, start: number, end: number): void {
+  #onIntactControl(
+    peer: RoutingPeer,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     let reason: DropReason = DropReason.none;
     if (type === FRAME_LINK_STATE) reason = this.#onAdvertisement(peer, bytes, start, end);
     else if (type === FRAME_DIGEST) {
@@ -473,7 +319,7 @@ export class LinkStateRouter implements Router {
 
   /* -------------------------------------------------------------- advertisements */
 
-  #onAdvertisement(peer: Peer, bytes: Uint8Array, start: number, end: number): DropReason {
+  #onAdvertisement(peer: RoutingPeer, bytes: Uint8Array, start: number, end: number): DropReason {
     if (end - start < LIFETIME_BYTES) return DropReason.linkStateMalformed;
     const lifetime = getU16(bytes, start) * SECOND;
     const advertisement = decodeAdvertisement(bytes, start + LIFETIME_BYTES, end);
@@ -510,20 +356,20 @@ export class LinkStateRouter implements Router {
   }
 
   /** Installs what is newer, if it is true. `lifetime`: what the neighbour says of it. */
-  #believe(peer: Peer, advertisement: Advertisement, lifetime: Micros): DropReason {
+  #believe(peer: RoutingPeer, advertisement: Advertisement, lifetime: Micros): DropReason {
     const now = this.#env.clock.now();
     if (this.#membership === null) {
       const keep = advertisement.leaving ? LEAVING_KEPT : this.#config.advertisementLifetimeUs;
       this.database.install(advertisement, now, now + Math.min(lifetime, keep));
       return DropReason.none;
     }
-    const certificate = this.#verify(peer, advertisement, false);
+    const certificate = this.#judge!.verify(peer, advertisement, false);
     if (typeof certificate === 'number') return certificate;
     // Nothing that the neighbour says counts: with a longer life it could keep what is old, with a
     // shorter one it could make us forget what is new, a good-bye too, and then send us what came
     // before. This one is held for as long as what came before would be believed, also when the
     // origin's clock has been set back since.
-    const expiresAt = now + this.#verifier!.remaining(advertisement.proof!);
+    const expiresAt = now + this.#judge!.remaining(advertisement.proof!);
     const before = this.database.get(advertisement.origin);
     const restarted = before === undefined || isLaterRun(before.advertisement, advertisement);
     this.database.install(
@@ -535,37 +381,6 @@ export class LinkStateRouter implements Router {
     if (restarted) this.#env.onRestart(advertisement.origin);
     if (isOlder(advertisement)) this.#onOlderNode();
     return DropReason.none;
-  }
-
-  #verify(peer: Peer, advertisement: Advertisement, own: boolean): Certificate | DropReason {
-    const { origin, sequence } = advertisement;
-    const proof = advertisement.proof!;
-    const shown = proof.whole ?? this.#certificateBytes(peer, origin, proof.certificate!);
-    const result = this.#verifier!.verify(
-      ADVERTISEMENT_LABEL,
-      advertisement,
-      proof,
-      shown,
-      peer.link,
-      own,
-    );
-    this.clocks?.onAdvertisement(peer.link, advertisement);
-    if (typeof result !== 'number') {
-      if (proof.certificate !== null) peer.certificates!.onProved(proof.certificate);
-      peer.certificates!.onTaken(origin, result);
-      this.clocks?.onBelieved(advertisement.origin);
-      this.counters.verified += 1;
-      return result;
-    }
-    if (result === DropReason.linkStateUncertified) {
-      if (peer.certificates!.mayAsk(this.#env.clock.now())) peer.flooding.sendLost([origin]);
-      return result;
-    }
-    if (result !== DropReason.linkStateOverBudget) this.counters.verifyFailed += 1;
-    if (!own) this.clocks?.onRefused(peer.link, advertisement, result, shown);
-    // Not noted as what the neighbour has: it may have, or soon get, a true one of that number.
-    if (!mayChange(result)) peer.flooding.acknowledge(origin, sequence);
-    return result;
   }
 
   /** Somebody is here who reads only what has the certificate in it: then everybody says it so. */
@@ -590,25 +405,13 @@ export class LinkStateRouter implements Router {
     this.#scheduleAdvertise(ADVERTISE_INTERVAL);
   }
 
-  /**
-   * The bytes of the certificate that `origin` names by `hash`, as far as anybody has shown them.
-   */
-  #certificateBytes(peer: Peer, origin: NodeId, hash: Uint8Array): Uint8Array | null {
-    const shown = this.#membership!.byHash(hash)?.bytes ?? peer.certificates!.shown(hash);
-    if (shown !== null) return shown;
-    // After a change of the trusted authorities nothing is known to be verified, and what is held
-    // must be judged anew.
-    const held = this.database.get(origin)?.certificate ?? null;
-    return held !== null && equalBytes(this.#membership!.hashOf(held), hash) ? held.bytes : null;
-  }
-
-  #onOwnAdvertisement(peer: Peer, advertisement: Advertisement): DropReason {
+  #onOwnAdvertisement(peer: RoutingPeer, advertisement: Advertisement): DropReason {
     const { origin, sequence, bytes } = advertisement;
     const held = this.database.get(origin)?.advertisement;
     const foreign =
       sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
     if (foreign && this.#membership !== null) {
-      const verdict = this.#verify(peer, advertisement, true);
+      const verdict = this.#judge!.verify(peer, advertisement, true);
       if (typeof verdict === 'number') return verdict;
     }
     if (foreign && !this.#stopped) this.#onForeign(advertisement);
@@ -723,7 +526,7 @@ export class LinkStateRouter implements Router {
 
   #onNewer(origin: NodeId): void {
     for (const { flooding } of this.#peers.values()) flooding.onNewer(origin);
-    this.#scheduleRecompute();
+    this.#routes.schedule();
   }
 
   #scheduleAdvertise(interval: Micros): void {
@@ -815,7 +618,7 @@ export class LinkStateRouter implements Router {
         for (const { flooding } of this.#peers.values()) flooding.forget(origin);
         this.#env.log.info({ node: formatNodeId(origin) }, 'node forgotten');
       }
-      this.#scheduleRecompute();
+      this.#routes.schedule();
     }
     this.#recheck();
     this.records?.recheck();
@@ -879,105 +682,11 @@ export class LinkStateRouter implements Router {
     }
     if (gone === 0) return;
     for (const { flooding } of this.#peers.values()) flooding.sendLost(offerAgain);
-    this.#scheduleRecompute();
-  }
-
-  /**
-   * It said good-bye a while ago, and is remembered only so that nobody can bring it back with what
-   * it said before.
-   */
-  #departed({ advertisement, certificate, receivedAt }: LinkStateRecord): boolean {
-    return (
-      certificate !== null &&
-      advertisement.leaving &&
-      this.#env.clock.now() - receivedAt >= LEAVING_KEPT
-    );
-  }
-
-  /* -------------------------------------------------------------- routes */
-
-  #scheduleRecompute(): void {
-    if (this.#stopped || this.#recomputeTimer.armed) return;
-    this.#env.timers.arm(
-      this.#recomputeTimer,
-      Math.max(this.#env.clock.now() + SETTLE, this.#recomputedAt + RECOMPUTE_INTERVAL),
-    );
-  }
-
-  #recompute(): void {
-    const started = this.#env.stopwatch.now();
-    this.#recomputedAt = this.#env.clock.now();
-    const advertisements: Advertisement[] = [];
-    for (const record of this.database.records()) advertisements.push(record.advertisement);
-    const paths = computeShortestPaths(this.#config.id, advertisements, this.#config.metric);
-    const slots = new Int32Array(paths.ids.length).fill(-1);
-    for (let i = 0; i < slots.length; i += 1) {
-      const hop = paths.firstHop[i]!;
-      if (hop >= 0) slots[i] = this.#links.of(paths.ids[hop]!)?.slot ?? -1;
-    }
-    this.counters.routeChanges += this.#moved(paths, slots);
-    this.#paths = paths;
-    this.#onTheWay.forget();
-    this.#nextHopSlot = slots;
-    const took = this.#env.stopwatch.now() - started;
-    this.counters.recomputations += 1;
-    this.counters.recomputeUsTotal += took;
-    this.counters.recomputeUsMax = Math.max(this.counters.recomputeUsMax, took);
-    this.#env.onRoutes();
-  }
-
-  /** Nodes whose next hop is another now. */
-  #moved({ ids }: ShortestPaths, slots: Int32Array): number {
-    let moved = 0;
-    for (let i = 0; i < slots.length; i += 1) {
-      const before = this.#nextHopSlot[this.#paths.indexOf.get(ids[i]!) ?? -1] ?? -1;
-      if (before >= 0 && slots[i]! >= 0 && before !== slots[i]) moved += 1;
-    }
-    return moved;
-  }
-
-  /** For status: the database, sorted by node id, without those that left long ago. */
-  sortedRecords(): LinkStateRecord[] {
-    return [...this.database.records()]
-      .filter((record) => !this.#departed(record))
-      .sort((a, b) => a.advertisement.origin - b.advertisement.origin);
+    this.#routes.schedule();
   }
 }
 
 /** Of a node of the release before. */
 function isOlder({ facts }: Advertisement): boolean {
   return facts === null || facts.wire.max < WIRE_VERSION_RECORDS;
-}
-
-function measured(link: Link): AdvertisedLink {
-  return {
-    node: link.node,
-    latency: Math.min(0xffff, Math.round(link.routedLatencyUs() / LATENCY_UNIT_US)),
-    loss: Math.min(0xffff, Math.round(link.routedLoss() * 65_535)),
-  };
-}
-
-/**
- * Latency differs by more than 1 ms and a fifth, or loss by more than 1.5 points, and by a third
- * or, where that counts, a tenth of the cost.
- */
-function materially(a: AdvertisedLink, b: AdvertisedLink, metric: Metric): boolean {
-  const latency = Math.abs(a.latency - b.latency);
-  if (latency > 10 && latency * 5 > Math.min(a.latency, b.latency)) return true;
-  const loss = Math.abs(a.loss - b.loss);
-  if (loss <= 983) return false;
-  if (metric !== 'expected-latency') return loss * 3 > Math.min(a.loss, b.loss);
-  // Estimates of equal ways that lose a little wander, and routes would with them.
-  const before = linkCost(a, metric),
-    now = linkCost(b, metric);
-  return Math.abs(before - now) * 10 > Math.min(before, now);
-}
-
-function changed(
-  held: readonly AdvertisedLink[],
-  links: readonly AdvertisedLink[],
-  metric: Metric,
-): boolean {
-  if (held.length !== links.length) return true;
-  return links.some((link, i) => link.node !== held[i]!.node || materially(held[i]!, link, metric));
 }
