@@ -28,9 +28,18 @@ export class ClientOverlay implements Overlay {
     try {
       return new ClientSocket(datagramOf(this.#client, mode, secrecy), events);
     } catch (error) {
-      // The command ends: its connection is closed already.
-      if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;
-      return { send: () => false, close: () => {} };
+      // The connection is closed already, or the daemon's library has no such mode: who asks from
+      // afar may not end us.
+      let closed = false;
+      setImmediate(() => {
+        if (!closed) events.onBroken((error as Error).message);
+      });
+      return {
+        send: () => false,
+        close: () => {
+          closed = true;
+        },
+      };
     }
   }
 }

@@ -25,7 +25,7 @@ import { LoopTimers } from '../../host/tunnel/loop-timers.ts';
 import { LocalUdp } from '../../host/tunnel/local-udp.ts';
 import { UdpFar } from '../../host/tunnel/udp-far.ts';
 import { hostNetwork } from '../../host/tunnel/udp-host.ts';
-import { encodeTarget, type FlowMode } from '../../host/tunnel/udp-message.ts';
+import { DEADLINE_MS_MAX, encodeTarget, type FlowMode } from '../../host/tunnel/udp-message.ts';
 import { UdpNear } from '../../host/tunnel/udp-near.ts';
 import { packetBytesOf, type TunnelLog } from '../../host/tunnel/udp-overlay.ts';
 import {
@@ -51,7 +51,6 @@ const FLOWS = 1_024;
 const FLOWS_MAX = 4_000;
 /** Of one source: a quarter of all. */
 const SOURCE_SHARE = 4;
-const DEADLINE_MS_MAX = 65_535;
 
 export interface UdpFlags {
   link?: string;
@@ -99,7 +98,7 @@ function idleArg(text: string): Micros {
 
 function deadlineMsArg(text: string): number {
   const ms = Math.round(durationArg(text) / MILLISECOND);
-  if (ms < 1 || ms > DEADLINE_MS_MAX) throw usage('--deadline is from 1ms to 65s');
+  if (ms < 1 || ms > DEADLINE_MS_MAX) throw usage('--deadline is from 1ms to 2s');
   return ms;
 }
 

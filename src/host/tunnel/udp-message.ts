@@ -17,7 +17,7 @@
  */
 
 import { isIPv4, isIPv6 } from 'node:net';
-import { DISSEMINATIONS, LINK_SERVICES } from '../../core/wire/modes.ts';
+import { DISSEMINATIONS, LINK_SERVICES, SERVICE_REALTIME } from '../../core/wire/modes.ts';
 import { canonicalHost, type Target } from '../tunnel-target.ts';
 
 const VERSION = 1;
@@ -40,13 +40,16 @@ const TYPE_IPV4 = 1;
 const TYPE_NAME = 3;
 const TYPE_IPV6 = 4;
 
+/** Of what is in time at all. */
+export const DEADLINE_MS_MAX = 2_000;
+
 /** How datagrams of a flow travel, both ways. */
 export interface FlowMode {
   /** Code of the link service. */
   readonly link: number;
   /** Code of the dissemination. */
   readonly routing: number;
-  /** 0: none. */
+  /** Of realtime links, at most DEADLINE_MS_MAX; 0: none. */
   readonly deadlineMs: number;
 }
 
@@ -132,19 +135,21 @@ export function decodeAsk(message: Buffer): Ask | null {
   const flags = message[1]!,
     link = message[2]! >>> 4,
     routing = message[2]! & 0x0f;
+  const deadlineMs = message.readUInt16BE(8);
   const target = targetBytes(message, ASK_HEAD_BYTES);
   if (
     (flags & ~FLAGS) !== 0 ||
     link >= LINK_SERVICES.length ||
     routing >= DISSEMINATIONS.length ||
     message[3] !== 0 ||
+    deadlineMs > (link === SERVICE_REALTIME ? DEADLINE_MS_MAX : 0) ||
     target < 0
   )
     return null;
   return {
     several: (flags & FLAG_SEVERAL) !== 0,
     sign: (flags & FLAG_SIGN) !== 0,
-    mode: { link, routing, deadlineMs: message.readUInt16BE(8) },
+    mode: { link, routing, deadlineMs },
     token: message.readUInt32BE(4),
     targetAt: ASK_HEAD_BYTES,
     payloadAt: ASK_HEAD_BYTES + target,

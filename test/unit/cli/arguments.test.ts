@@ -183,6 +183,26 @@ describe('the command line', () => {
     }
   });
 
+  it('knows which flags of tunnels are of UDP, and which of TCP', async () => {
+    const cases: readonly [readonly string[], RegExp][] = [
+      [['forward', '--udp', '0', 'n1', 'h'], /write HOST:PORT/],
+      [['forward', '0', 'n1', 'h:1', '--idle', '3m'], /--idle is of UDP; give --udp/],
+      [['forward', '0', 'n1', 'h:1', '--link', 'reliable'], /--link is of UDP; give --udp/],
+      [['forward', '--udp', '0', 'n1', 'h:1', '--silence', '3s'], /--silence is of streams; /],
+      [['forward', '--udp', '0', 'n1', 'h:1', '--idle', '10ms'], /--idle is from 1s to 24h/],
+      [['forward', '--udp', '0', 'n1', 'h:1', '--link', 'fast'], /best-effort, reliable/],
+      [['forward', '--udp', '0', 'n1', 'h:1', '--flows', '2'], /from 4 to 4000/],
+      [['socks', '0', '--exit', 'n1', '--idle', '0'], /a duration above zero/],
+      [['expose', '--udp', 'h'], /write HOST:PORT/],
+      [['expose', '--allow', 'h:1', '--flows', '9'], /--flows is of UDP; give --udp/],
+      [['expose'], /give --allow HOST:PORT for TCP, or --udp HOST:PORT/],
+    ];
+    for (const [argv, words] of cases) {
+      expect(await spines(...argv), argv.join(' ')).toBe(2);
+      expect(out.stderr, argv.join(' ')).toMatch(words);
+    }
+  });
+
   it('says with exit code 3 that there is no daemon, in JSON where asked', async () => {
     const socket = `/tmp/spines-no-daemon-${process.pid}.sock`;
     for (const command of [

@@ -23,7 +23,7 @@ import {
 import { mutate } from '../../../fuzz/mutate.ts';
 
 const DAMAGED = 10_000;
-const MODE = { link: 1, routing: 1, deadlineMs: 100 };
+const MODE = { link: 2, routing: 1, deadlineMs: 100 };
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 describe('messages of a UDP tunnel', () => {
@@ -31,7 +31,7 @@ describe('messages of a UDP tunnel', () => {
     const target = encodeTarget({ host: '127.0.0.1', port: 53 });
     expect(target).toEqual(hex('01 7f000001 0035'));
     const ask = encodeAsk({ several: true, sign: false, mode: MODE, token: 0x01020304 }, target);
-    expect(ask).toEqual(hex('11 01 11 00 01020304 0064 01 7f000001 0035'));
+    expect(ask).toEqual(hex('11 01 21 00 01020304 0064 01 7f000001 0035'));
     expect(decodeAsk(Buffer.concat([ask, Buffer.from('x')]))).toEqual({
       several: true,
       sign: false,
@@ -90,6 +90,8 @@ describe('messages of a UDP tunnel', () => {
     ['an unknown flag', '11 04 00 00 00000001 0000 01 7f000001 0035'],
     ['an unknown link service', '11 00 f0 00 00000001 0000 01 7f000001 0035'],
     ['an unknown routing', '11 00 0f 00 00000001 0000 01 7f000001 0035'],
+    ['a deadline of links that have none', '11 00 10 00 00000001 0064 01 7f000001 0035'],
+    ['a deadline beyond all use', '11 00 20 00 00000001 07d1 01 7f000001 0035'],
     ['a reserved byte', '11 00 00 01 00000001 0000 01 7f000001 0035'],
     ['an unknown address type', '11 00 00 00 00000001 0000 02 7f000001 0035'],
     ['a target cut short', '11 00 00 00 00000001 0000 01 7f000001 00'],
