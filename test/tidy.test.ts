@@ -117,11 +117,8 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
  * shorter.
  */
 const STILL_LONG: Readonly<Record<string, number>> = {
-  'spines-client/src/core/core.ts': 750,
-  'spines-client/src/core/stream-core.ts': 678,
   'spines-client/src/sockets/datagram.ts': 920,
   'spines-client/src/sockets/socket.ts': 867,
-  'src/core/byzantine/discovery.ts': 756,
   'src/core/link/link-table.ts': 858,
   'src/core/routing/link-state-router.ts': 693,
   'src/core/link/sealed-handshaker.ts': 724,

@@ -41,15 +41,11 @@ export type {
   CoreOptions,
   CoreSink,
   CoreState,
-  RequestDone,
   SocketListener,
 } from './core/core.ts';
-export type {
-  AcceptListener,
-  CoreStream,
-  StreamListener,
-  StreamTable,
-} from './core/stream-core.ts';
+export type { RequestDone } from './core/requests.ts';
+export type { AcceptListener, StreamTable } from './core/stream-table.ts';
+export type { CoreStream, StreamListener } from './core/stream-core.ts';
 export type { MessagePart, SendCallback } from './sockets/send-arguments.ts';
 export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, STREAM_CREDIT_INITIAL } from './shared/protocol.ts';
 export type {

@@ -7,7 +7,7 @@
 
 import { expect, test } from 'vitest';
 
-import { SEND_AHEAD_BYTES } from '../../spines-client/src/core/core.ts';
+import { SEND_AHEAD_BYTES } from '../../spines-client/src/core/send-ahead.ts';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { hosts, Inbox, useNetworks, wire } from '../support/network.ts';
 import { PORT, Sender } from '../support/waiting-program.ts';

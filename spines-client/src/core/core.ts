@@ -1,11 +1,11 @@
 /**
  * The client's half of the protocol with the daemon, without I/O: no sockets, timers or promises.
  *
- * Owns: the greeting, request ids and their callbacks, socket numbers, datagram sockets with their
- * receive queues, checking every byte the daemon sends. Does not own: streams (stream-core.ts, a
- * part of it), connecting, time, rebinding after a reconnect (client.ts, datagram.ts). Invariant:
- * once the daemon's bytes stop making sense the connection ends with EPROTO, and no callback is
- * left over.
+ * Owns: the greeting, socket numbers, datagram sockets with their receive queues, checking every
+ * byte the daemon sends. Parts of it in files of their own: requests (requests.ts) and streams
+ * (stream-table.ts). Does not own: connecting, time, rebinding after a reconnect (client.ts,
+ * datagram.ts). Invariant: once the daemon's bytes stop making sense the connection ends with
+ * EPROTO, and no callback is left over.
  *
  *            onConnected            WELCOME
  *   closed ──────────────> greeting ───────> open
@@ -25,10 +25,8 @@ import {
   FRAME_EVENT,
   FRAME_HEAD_BYTES,
   FRAME_HELLO,
-  FRAME_LENGTH_MAX,
   FRAME_RECV,
   FRAME_REPLY,
-  FRAME_REQUEST,
   FRAME_SEND,
   FRAME_WELCOME,
   FRAME_WRITABLE,
@@ -44,10 +42,10 @@ import {
 import type { WelcomeBody } from '../shared/protocol.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import type { QueuedMessage } from './receive-queue.ts';
-import { StreamTable } from './stream-core.ts';
+import { REQUESTS_MAX, Requests, type RequestDone } from './requests.ts';
+import { SendAhead } from './send-ahead.ts';
+import { StreamTable } from './stream-table.ts';
 
-/** Requests without a reply yet. Past it a request fails with ENOBUFS. */
-export const REQUESTS_MAX = 32_768;
 /**
  * Sockets of one connection, streams and listeners among them. Past it opening one throws EMFILE.
  */
@@ -55,16 +53,6 @@ export const SOCKETS_MAX = 65_536;
 /** Default bound of a socket's receive queue. */
 export const RECV_QUEUE_BYTES = 1_048_576;
 
-/**
- * How far sends may be ahead of the daemon, with SEND_COST_BYTES for each of the packets that they
- * become: what it had not read when it wanted a socket to wait is taken all the same. Replies come
- * in the order of what was sent: one proves that all before it was read.
- */
-export const SEND_AHEAD_BYTES = 524_288;
-export const SEND_COST_BYTES = 192;
-const SEND_PACKET_BYTES = 1_400;
-
-const REQUEST_ID_MAX = 0xffff_ffff;
 /** Numbers above are the daemon's to choose. */
 const SOCKET_ID_MAX = ACCEPTED_SOCKET_FIRST - 1;
 
@@ -114,12 +102,6 @@ export interface SocketListener {
   onSendError(error: SpinesClientError): void;
 }
 
-/** `result` is the reply without `id` and `ok`; empty with an error. */
-export type RequestDone = (
-  error: SpinesClientError | null,
-  result: Record<string, unknown>,
-) => void;
-
 export interface CoreOptions {
   sink: CoreSink;
   listener: CoreListener;
@@ -142,36 +124,21 @@ interface CoreSocket {
   blocked: boolean;
 }
 
-interface Outstanding {
-  readonly op: string;
-  readonly done: RequestDone;
-}
-
-const NOTHING: Record<string, unknown> = Object.freeze({});
-
 export class ClientCore {
   readonly #sink: CoreSink;
   readonly #listener: CoreListener;
   readonly #clientName: string;
   readonly #asksOnly: boolean;
   readonly #token: string | null;
-  readonly #requestsMax: number;
   readonly #allocate: (bytes: number) => Uint8Array;
-  readonly #requests = new Map<number, Outstanding>();
+  readonly #requests: Requests;
   readonly #sockets = new Map<number, CoreSocket>();
   readonly #slab = new FrameSlab();
   /** Streams and listeners of this connection. */
   readonly streams: StreamTable;
-  /**
-   * What was sent since a reply proved that the daemon had read all before; and how much of it the
-   * question under way will prove, 0: none is.
-   */
-  #ahead = 0;
-  #asked = 0;
-  #full = false;
+  readonly #ahead: SendAhead;
   #state: CoreState = 'closed';
   #reader: FrameReader = new FrameReader({ onFrame: () => {} });
-  #nextRequest = 1;
   #nextSocket = 1;
   #strays = 0;
 
@@ -181,8 +148,21 @@ export class ClientCore {
     this.#clientName = options.clientName ?? 'spines-client';
     this.#asksOnly = options.asksOnly ?? false;
     this.#token = options.token ?? null;
-    this.#requestsMax = options.requestsMax ?? REQUESTS_MAX;
+    this.#requests = new Requests(
+      options.requestsMax ?? REQUESTS_MAX,
+      (frame) => this.#sink.write(frame),
+      (error) => this.#listener.onThrown(error),
+    );
     this.#allocate = options.allocate ?? ((bytes) => new Uint8Array(bytes));
+    this.#ahead = new SendAhead(
+      // The answer does not matter, not even whether the socket is still there.
+      (id, answered) => this.request('getOption', { socket: id, option: 'ttl' }, answered),
+      () => this.#state === 'open',
+      () => {
+        for (const socket of [...this.#sockets.values()])
+          if (!socket.blocked) socket.listener.onWritable();
+      },
+    );
     this.streams = new StreamTable({
       slab: this.#slab,
       write: (bytes) => this.#state === 'open' && this.#sink.write(bytes),
@@ -277,61 +257,7 @@ export class ClientCore {
 
   /** `done` is called exactly once; at once when the request cannot be sent. */
   request(op: string, args: Record<string, unknown>, done: RequestDone): void {
-    const syscall = `request ${op}`;
-    if (this.#state !== 'open') {
-      done(
-        new SpinesClientError(
-          'ENOTCONN',
-          "not connected to a daemon; wait for the 'reconnect' event or connect again",
-          { syscall },
-        ),
-        NOTHING,
-      );
-      return;
-    }
-    if (this.#requests.size >= this.#requestsMax) {
-      done(
-        new SpinesClientError(
-          'ENOBUFS',
-          `${this.#requestsMax} requests are waiting for the daemon; await some of them first`,
-          { syscall },
-        ),
-        NOTHING,
-      );
-      return;
-    }
-    while (this.#requests.has(this.#nextRequest))
-      this.#nextRequest = (this.#nextRequest % REQUEST_ID_MAX) + 1;
-    const id = this.#nextRequest;
-    this.#nextRequest = (id % REQUEST_ID_MAX) + 1;
-    const body: Record<string, unknown> = {};
-    for (const key in args) if (args[key] !== undefined) body[key] = args[key];
-    body['id'] = id;
-    body['op'] = op;
-    let frame: Uint8Array;
-    try {
-      frame = encodeControl(FRAME_REQUEST, body);
-    } catch (cause) {
-      done(
-        new SpinesClientError('EINVAL', `arguments of ${op} cannot be encoded; use plain values`, {
-          syscall,
-          cause,
-        }),
-        NOTHING,
-      );
-      return;
-    }
-    if (frame.length - 4 > FRAME_LENGTH_MAX) {
-      done(
-        new SpinesClientError('EMSGSIZE', `arguments of ${op} exceed ${FRAME_LENGTH_MAX} bytes`, {
-          syscall,
-        }),
-        NOTHING,
-      );
-      return;
-    }
-    this.#requests.set(id, { op, done });
-    this.#sink.write(frame);
+    this.#requests.ask(op, args, done, this.#state === 'open');
   }
 
   /* ---------------------------------------------------------------- sockets */
@@ -393,40 +319,12 @@ export class ClientCore {
       at += part.length;
     }
     const room = this.#sink.write(frame);
-    this.#goAhead(
-      id,
-      payloadBytes + SEND_COST_BYTES * Math.max(1, Math.ceil(payloadBytes / SEND_PACKET_BYTES)),
-    );
-    return room && !socket.blocked && !this.#full;
+    this.#ahead.onSent(id, payloadBytes);
+    return room && !socket.blocked && !this.#ahead.full;
   }
 
   isBlocked(id: number): boolean {
-    return this.#full || (this.#sockets.get(id)?.blocked ?? false);
-  }
-
-  #goAhead(id: number, cost: number): void {
-    this.#ahead += cost;
-    if (this.#ahead >= SEND_AHEAD_BYTES) this.#full = true;
-    if (this.#asked === 0) this.#ask(id);
-  }
-
-  /**
-   * Asks something, when enough has been sent since. The answer does not matter, not even whether
-   * the socket is still there.
-   */
-  #ask(id: number): void {
-    if (this.#ahead < SEND_AHEAD_BYTES / 4) return;
-    this.#asked = this.#ahead;
-    this.request('getOption', { socket: id, option: 'ttl' }, () => {
-      // A connection that is over took along what it had not carried.
-      this.#ahead = this.#state === 'open' ? this.#ahead - this.#asked : 0;
-      this.#asked = 0;
-      this.#ask(id);
-      if (!this.#full || this.#ahead >= SEND_AHEAD_BYTES / 2) return;
-      this.#full = false;
-      for (const socket of [...this.#sockets.values()])
-        if (!socket.blocked) socket.listener.onWritable();
-    });
+    return this.#ahead.full || (this.#sockets.get(id)?.blocked ?? false);
   }
 
   /** Not flowing: messages are held in the bounded queue. To flow again, `flush` afterwards. */
@@ -539,29 +437,8 @@ export class ClientCore {
   }
 
   #onReply(body: Record<string, unknown> | null): void {
-    const id = body?.['id'];
-    const outstanding = typeof id === 'number' ? this.#requests.get(id) : undefined;
-    if (body === null || outstanding === undefined || typeof body['ok'] !== 'boolean') {
-      this.#protocolError('REPLY is malformed or answers no request');
-      return;
-    }
-    if (body['ok']) {
-      this.#requests.delete(id as number);
-      delete body['id'];
-      delete body['ok'];
-      outstanding.done(null, body);
-      return;
-    }
-    const { code, message } = body;
-    if (typeof code !== 'string' || typeof message !== 'string') {
-      this.#protocolError('REPLY is malformed');
-      return;
-    }
-    this.#requests.delete(id as number);
-    outstanding.done(
-      new SpinesClientError(code, message, { syscall: `request ${outstanding.op}` }),
-      NOTHING,
-    );
+    const fault = this.#requests.onReply(body);
+    if (fault !== null) this.#protocolError(fault);
   }
 
   #onRecv(bytes: Uint8Array, start: number, end: number): void {
@@ -672,24 +549,8 @@ export class ClientCore {
 
   #down(error: SpinesClientError): void {
     this.#become('closed');
-    const outstanding = [...this.#requests.values()];
-    this.#requests.clear();
     for (const socket of this.#sockets.values()) socket.blocked = false;
-    for (const { op, done } of outstanding) {
-      try {
-        done(
-          new SpinesClientError(
-            'ECONNRESET',
-            `the connection to the daemon ended before ${op} was answered; ask again after ` +
-              `'reconnect'`,
-            { syscall: `request ${op}`, cause: error },
-          ),
-          NOTHING,
-        );
-      } catch (thrown) {
-        this.#listener.onThrown(thrown);
-      }
-    }
+    this.#requests.onLost(error);
     this.streams.onConnectionLost(error);
     this.#listener.onClosed(error);
   }
