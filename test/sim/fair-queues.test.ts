@@ -10,7 +10,7 @@ import { getU32 } from '../../src/core/base/bytes.ts';
 import type { NodeId } from '../../src/core/base/ids.ts';
 import { Rng } from '../../src/core/base/rng.ts';
 import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
-import { pathId } from '../../src/core/byzantine/discovery.ts';
+import { pathId } from '../../src/core/byzantine/discovered-path.ts';
 import { draw } from '../../src/core/crypto/keys.ts';
 import { cheapPrimitives } from '../../src/lab/sim/cheap-primitives.ts';
 import { SimFlow } from '../../src/lab/sim/flow.ts';

@@ -39,7 +39,8 @@ import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/pro
 import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
 import { ANYBODY } from './ask-queue.ts';
-import { Discovery, type DiscoveredPath } from './discovery.ts';
+import { Discovery } from './discovery.ts';
+import type { DiscoveredPath } from './discovered-path.ts';
 import { flowNumber, FlowTable } from './flow-table.ts';
 import { WaitingShares } from './waiting-shares.ts';
 import { Forwarder } from './forwarder.ts';

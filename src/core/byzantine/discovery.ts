@@ -22,15 +22,11 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { equalBytes, putU32 } from '../base/bytes.ts';
+import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
-import { ReplayWindow } from '../base/replay-window.ts';
-import type { Rng } from '../base/rng.ts';
-import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import { givesNoSecret, type KeyPair } from '../crypto/keys.ts';
-import type { Primitives } from '../crypto/primitives.ts';
-import type { Certificate } from '../wire/certificate.ts';
+import { givesNoSecret } from '../crypto/keys.ts';
 import {
   appendRouteHop,
   decodeRouteRequest,
@@ -40,21 +36,21 @@ import {
   ROUTE_HOPS_MAX,
   routeLinkWeight,
   routeWeightsOf,
-  type RouteQuestion,
   type RouteRequest,
   type RouteResponse,
   type RouteWeight,
 } from '../wire/discovery.ts';
-import { DropReason, type DropCounters } from '../wire/drop.ts';
+import { DropReason } from '../wire/drop.ts';
 import { ANYBODY, AskQueue, untilLevel } from './ask-queue.ts';
+import { pathId, ranked, type DiscoveredPath } from './discovered-path.ts';
+import type { DiscoveryEnvironment, DiscoveryFigures } from './discovery-environment.ts';
 import { RequestTable, type LiveRequest } from './request-table.ts';
+import { SeenSources } from './seen-sources.ts';
 import {
   ROUTE_HOP_LABEL,
   ROUTE_REQUEST_LABEL,
   ROUTE_RESPONSE_LABEL,
   Verifier,
-  type VerifierFigures,
-  type VerifierOptions,
 } from './verified.ts';
 
 /** Longest that a message takes over one link, recovery and verification included. */
@@ -81,9 +77,6 @@ export const IMPROVEMENTS_MAX = 8;
  */
 export const IMPROVE_INTERVAL: Micros = 5 * MILLISECOND;
 const IMPROVE_FACTOR = 3;
-/** Sources whose replay windows are remembered, and the size of each: 64 requests. */
-const SOURCES_MAX = 4_096;
-const WINDOW_WORDS = 3;
 /**
  * Destinations looked for or found; the one asked for longest ago gives way, and whoever sends
  * there asks again.
@@ -91,105 +84,9 @@ const WINDOW_WORDS = 3;
 export const TARGETS_MAX = 2_048;
 /** Of one destination; more wait with these. */
 const USERS_MAX = 64;
-/** Paths kept besides the best one. */
-export const ALTERNATES_MAX = 8;
-const PATH_ID_BYTES = 8;
-const NO_KEY = new Uint8Array(0);
-
-/** A path that all its nodes have signed. */
-export interface DiscoveredPath {
-  /** From the source, us, to the destination. */
-  readonly nodes: readonly NodeId[];
-  /**
-   * The X25519 epoch key of each node behind us, as that node signed it; none is of low order.
-   */
-  readonly keys: readonly Uint8Array[];
-  /** By the weights of the request. */
-  readonly weight: number;
-  /** Of the list of nodes, 8 bytes. */
-  readonly id: Uint8Array;
-}
-
-export interface DiscoveryEnvironment {
-  readonly self: NodeId;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly primitives: Pick<Primitives, 'sign' | 'verify' | 'sha256'>;
-  readonly signing: KeyPair;
-  /**
-   * Which run of this node, u48: more than any earlier run's. Grows when an earlier run turns out
-   * to have been ahead.
-   */
-  readonly epoch: number;
-  /** Public part of our present X25519 epoch key. */
-  readonly exchangeKey: () => Uint8Array;
-  readonly certificateOf: (node: NodeId) => Certificate | null;
-  /** Those with an authenticated link that is up. */
-  readonly neighbours: () => Iterable<NodeId>;
-  /** Takes over `bytes`, up to ROUTE_RESPONSE_BYTES_MAX of them. */
-  readonly send: (neighbour: NodeId, bytes: Uint8Array) => void;
-  /**
-   * The newest number of a node's advertisements that link state believes, null without one: no run
-   * that it believes has an epoch beyond it.
-   */
-  readonly sequenceOf: (node: NodeId) => number | null;
-  /**
-   * False for a link that the network cannot have. Without such knowledge always true; then a liar
-   * can claim a link to any node of a response that it saw.
-   */
-  readonly mayLink: (a: NodeId, b: NodeId) => boolean;
-  /** Whether the network knows a way to `node`. */
-  readonly reachable: (node: NodeId) => boolean;
-  /**
-   * A path was accepted; `best`: none of this request is lighter. May call `discover` and
-   * `abandon`.
-   */
-  readonly onPath: (destination: NodeId, path: DiscoveredPath, best: boolean) => void;
-  /**
-   * A source's epoch and its X25519 key, from a request that it signed and that was not seen
-   * before; `anew`: its epochs begin anew, as it signs with another key than before, or had a clock
-   * that was ahead.
-   */
-  readonly onSource: (source: NodeId, epoch: number, key: Uint8Array, anew: boolean) => void;
-  /**
-   * A response to `source` goes on from here; `behind`: the nodes that signed it, the destination
-   * last.
-   */
-  readonly onPassedOn?: (source: NodeId, behind: readonly NodeId[]) => void;
-  readonly drops: DropCounters;
-  /** N: most nodes of the network. */
-  readonly nodesMost: number;
-  readonly rng: Rng;
-  readonly options: VerifierOptions;
-}
-
-/** For status. */
-export interface DiscoveryFigures extends VerifierFigures {
-  /** Requests of ours, attempts included. */
-  readonly asked: number;
-  /** Requests of others for us that we answered. */
-  readonly answered: number;
-  readonly requestsForwarded: number;
-  readonly responsesForwarded: number;
-  /** Requests remembered now. */
-  readonly live: number;
-  /** Destinations looked for or found now. */
-  readonly targets: number;
-}
-
 /** How long a request may be answered: twice the longest way, 0.5..3.2 s. */
 export function discoveryTimeout(nodesMost: number): Micros {
   return Math.max(SECOND / 2, 2 * Math.min(nodesMost - 1, ROUTE_HOPS_MAX + 1) * HOP_BOUND);
-}
-
-/** The first 8 bytes of SHA-256 over the node ids. */
-export function pathId(
-  primitives: Pick<Primitives, 'sha256'>,
-  nodes: readonly NodeId[],
-): Uint8Array {
-  const b = new Uint8Array(nodes.length * 4);
-  nodes.forEach((node, i) => putU32(b, i * 4, node));
-  return primitives.sha256(b).slice(0, PATH_ID_BYTES);
 }
 
 type TargetState = 'idle' | 'queued' | 'asked' | 'answered';
@@ -212,23 +109,12 @@ interface Target {
   paths: readonly DiscoveredPath[];
 }
 
-/**
- * Requests that were signed with `signingKey`: whoever stole an earlier one may have used epochs
- * that its owner never reaches.
- */
-interface SeenSource {
-  readonly epoch: number;
-  readonly signingKey: Uint8Array;
-  readonly window: ReplayWindow;
-}
-
 export class Discovery {
   readonly #environment: DiscoveryEnvironment;
   readonly #verifier: Verifier;
   readonly #lifetime: Micros;
   readonly #table: RequestTable;
-  /** Least recently heard of first. */
-  readonly #sources = new Map<NodeId, SeenSource>();
+  readonly #sources: SeenSources;
   /** Asked for longest ago first. */
   readonly #targets = new Map<NodeId, Target>();
   /** Targets in state 'queued' that may ask as soon as the pace allows. */
@@ -244,6 +130,7 @@ export class Discovery {
   constructor(environment: DiscoveryEnvironment) {
     this.#environment = environment;
     this.#verifier = new Verifier(environment);
+    this.#sources = new SeenSources(environment);
     this.#lifetime = discoveryTimeout(environment.nodesMost);
     this.#table = new RequestTable((live) => {
       if (live.timer !== null) environment.timers.cancel(live.timer);
@@ -468,7 +355,8 @@ export class Discovery {
     const now = clock.now();
     this.#table.expire(now);
     if (this.#table.find(request) !== null) return DropReason.routeRequestDuplicate;
-    if (request.source === self || !this.#isFresh(request)) return DropReason.routeRequestStale;
+    if (request.source === self || !this.#sources.isFresh(request))
+      return DropReason.routeRequestStale;
     if (request.destination !== self && certificateOf(request.destination) === null)
       return DropReason.discoveryNodeUnknown;
     const verdict = this.#verifier.request(request, from, now);
@@ -478,7 +366,7 @@ export class Discovery {
       request.source,
       request.epoch,
       request.key,
-      this.#recordFresh(request),
+      this.#sources.record(request),
     );
     const live = this.#remember(request, now);
     // The destination passes it on, too: nobody may see its response before the request.
@@ -500,51 +388,6 @@ export class Discovery {
       ),
       [],
     );
-  }
-
-  #isFresh({ source, epoch, sequence }: RouteQuestion): boolean {
-    const seen = this.#sources.get(source);
-    if (
-      seen === undefined ||
-      epoch > seen.epoch ||
-      !equalBytes(seen.signingKey, this.#signingKeyOf(source))
-    )
-      return true;
-    return (
-      (epoch === seen.epoch && seen.window.isNew(sequence)) ||
-      this.#wasAhead(source, seen.epoch, epoch)
-    );
-  }
-
-  /**
-   * Whether what was taken of `source` is of a run that link state does not believe, with a clock
-   * far ahead, and `epoch` of one that it does: nothing tells a source of a run that nobody
-   * believed, so it would be behind for as long as its clock had been ahead.
-   */
-  #wasAhead(source: NodeId, seen: number, epoch: number): boolean {
-    const believed = this.#environment.sequenceOf(source);
-    return believed !== null && believed < seen && epoch < seen && epoch <= believed;
-  }
-
-  /** By its present certificate, under which a request is verified; empty without one. */
-  #signingKeyOf(source: NodeId): Uint8Array {
-    return this.#environment.certificateOf(source)?.signingKey ?? NO_KEY;
-  }
-
-  /** True when its source has another key than before, or its clock is not ahead any longer. */
-  #recordFresh({ source, epoch, sequence }: RouteQuestion): boolean {
-    const signingKey = this.#signingKeyOf(source);
-    let seen = this.#sources.get(source);
-    const anew =
-      seen !== undefined &&
-      (!equalBytes(seen.signingKey, signingKey) || this.#wasAhead(source, seen.epoch, epoch));
-    if (seen === undefined || anew || epoch > seen.epoch)
-      seen = { epoch, signingKey, window: new ReplayWindow(WINDOW_WORDS) };
-    seen.window.record(sequence);
-    this.#sources.delete(source);
-    this.#sources.set(source, seen);
-    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
-    return anew;
   }
 
   #remember(request: RouteRequest, now: Micros): LiveRequest {
@@ -718,33 +561,4 @@ function isOfFormerRun(
     restarted.size > 0 &&
     (restarted.has(destination) || hops.some(({ node }) => restarted.has(node)))
   );
-}
-
-/**
- * The lightest first (the earliest of equals), then those that share fewest nodes and links with
- * it; the rest falls off.
- */
-function ranked(paths: readonly DiscoveredPath[]): DiscoveredPath[] {
-  const best = paths.reduce((lightest, path) => (path.weight < lightest.weight ? path : lightest));
-  const rest = paths
-    .filter((path) => path !== best)
-    .map((path) => ({ path, shared: sharedWith(best, path) }));
-  rest.sort((x, y) => x.shared - y.shared || x.path.weight - y.path.weight);
-  return [best, ...rest.slice(0, ALTERNATES_MAX).map(({ path }) => path)];
-}
-
-/** Nodes in between and links that `path` has in common with `best`. */
-function sharedWith(best: DiscoveredPath, path: DiscoveredPath): number {
-  const next = new Map<NodeId, NodeId>();
-  best.nodes.forEach((node, i) => next.set(node, best.nodes[i + 1] ?? node));
-  let shared = 0;
-  path.nodes.forEach((node, i) => {
-    if (i > 0 && i < path.nodes.length - 1 && next.has(node)) shared += 1;
-    if (
-      i + 1 < path.nodes.length &&
-      (next.get(node) === path.nodes[i + 1] || next.get(path.nodes[i + 1]!) === node)
-    )
-      shared += 1;
-  });
-  return shared;
 }

@@ -37,7 +37,7 @@ import {
 } from '../wire/probed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { AckBatch } from './ack-batch.ts';
-import { pathId } from './discovery.ts';
+import { pathId } from './discovered-path.ts';
 import type { FlowKeys } from './keys.ts';
 import { openInner, type Onions } from './onion.ts';
 import type { ByzantineOptions } from './options.ts';

@@ -39,7 +39,7 @@ import {
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
 import { batchWaitUs } from './ack-batch.ts';
 import { OUTAGE_US, SILENCE_US, type MeasuredBound, type RoundTripRange } from './bounds.ts';
-import type { DiscoveredPath } from './discovery.ts';
+import type { DiscoveredPath } from './discovered-path.ts';
 import { PathMonitor, type Verdict } from './intervals.ts';
 import type { FlowKeys } from './keys.ts';
 import { sealInner, type Onions } from './onion.ts';

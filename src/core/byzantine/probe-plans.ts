@@ -10,7 +10,7 @@ import { MILLISECOND, type Micros } from '../base/time.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { ProbedFlow } from '../wire/probed.ts';
 import { MeasuredBound, OUTAGE_US, sumOf, type RoundTripRange } from './bounds.ts';
-import type { DiscoveredPath } from './discovery.ts';
+import type { DiscoveredPath } from './discovered-path.ts';
 import type { PathMonitor } from './intervals.ts';
 import type { FlowKeys, HopKeys } from './keys.ts';
 import { TIMER_UNIT_US, TIMER_US_MAX, type OnionLayer, type TailLayer } from './onion.ts';

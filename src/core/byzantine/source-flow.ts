@@ -15,7 +15,7 @@ import { DropReason } from '../wire/drop.ts';
 import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { ANYBODY } from './ask-queue.ts';
-import type { DiscoveredPath } from './discovery.ts';
+import type { DiscoveredPath } from './discovered-path.ts';
 import type { Verdict } from './intervals.ts';
 import { KeptMessages, type KeptBytes, type KeptMessage } from './kept-messages.ts';
 import { PathFlow, type PathFlowEnvironment } from './path-flow.ts';

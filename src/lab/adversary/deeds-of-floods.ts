@@ -5,7 +5,7 @@
  */
 
 import { getU32, putU32 } from '../../core/base/bytes.ts';
-import { pathId } from '../../core/byzantine/discovery.ts';
+import { pathId } from '../../core/byzantine/discovered-path.ts';
 import { flipBit } from '../misbehaviour/misbehaviour.ts';
 import {
   DISSEMINATION_BYZANTINE,

@@ -8,7 +8,8 @@ import { MILLISECOND, Timer, type Clock, type Micros } from '../../../../src/cor
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import { draw } from '../../../../src/core/crypto/keys.ts';
 import type { Identity } from '../../../../src/core/crypto/membership.ts';
-import { Discovery, type DiscoveredPath } from '../../../../src/core/byzantine/discovery.ts';
+import { Discovery } from '../../../../src/core/byzantine/discovery.ts';
+import type { DiscoveredPath } from '../../../../src/core/byzantine/discovered-path.ts';
 import {
   ROUTE_HOP_LABEL,
   Verifier,

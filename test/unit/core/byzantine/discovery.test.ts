@@ -8,12 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { equalBytes } from '../../../../src/core/base/bytes.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND } from '../../../../src/core/base/time.ts';
-import {
-  ALTERNATES_MAX,
-  discoveryTimeout,
-  IMPROVEMENTS_MAX,
-  pathId,
-} from '../../../../src/core/byzantine/discovery.ts';
+import { ALTERNATES_MAX, pathId } from '../../../../src/core/byzantine/discovered-path.ts';
+import { discoveryTimeout, IMPROVEMENTS_MAX } from '../../../../src/core/byzantine/discovery.ts';
 import { LIVE_PER_SOURCE } from '../../../../src/core/byzantine/request-table.ts';
 import { VerifiedPrefixes } from '../../../../src/core/byzantine/verified.ts';
 import { cheapPrimitives } from '../../../../src/lab/sim/cheap-primitives.ts';

@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { getU32, putU32 } from '../../../../src/core/base/bytes.ts';
 import { SECOND } from '../../../../src/core/base/time.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
-import { pathId } from '../../../../src/core/byzantine/discovery.ts';
+import { pathId } from '../../../../src/core/byzantine/discovered-path.ts';
 import {
   Forwarder,
   PENDING_MAX,
