@@ -211,30 +211,45 @@ describe.each(SERVICES)('over %s links', (_name, service) => {
   });
 });
 
-test('over reliable links what may be lost is told to its sender, once for each', () => {
-  const network = mesh(6);
-  const flows = flowsOf(network, SERVICE_RELIABLE, 60 * SECOND, [[0, 3]], 20),
-    [flow] = flows as [SimFlow];
-  const told = (): number => flow.refusals.total;
-  network.run(5 * SECOND);
-  network.host(3).crash();
-  // Longer than anything waits, so that some of it waits in vain.
-  network.run(40 * SECOND);
-  const before = told();
-  network.restart(network.host(3), flows);
-  expect(backAgain(network, flows, MINUTE)).toBeLessThanOrEqual(BACK_WITHIN + 1_500 * MS);
-  end(network, flows, 60 * SECOND);
-  const lost = flow.sent - flow.meter.delivered;
-  console.log(
-    `sent ${flow.sent}, lost ${lost}, told ${told()}, of them ${before} before the destination ` +
-      'was back',
-  );
-  expect(before).toBeGreaterThan(100);
-  expect(lost).toBeGreaterThan(100);
-  // What arrived and was not answered any more is told as well.
-  expect(told()).toBeGreaterThanOrEqual(lost);
-  expect(told()).toBeLessThanOrEqual(lost + 40);
-});
+/** Packets a second and bytes of each; which node is lost after how long, for how long. */
+test.each([
+  ['the destination', 20, 200, 3, 5 * SECOND, 40 * SECOND],
+  // More waits for a path than the queue of a link takes at once.
+  ['the destination, with much that waits', 150, 1_200, 3, 5 * SECOND, 25 * SECOND],
+  // More is under way than is kept to be sent once more.
+  ['the destination, with much under way', 6_000, 200, 3, SECOND, 7 * SECOND],
+  ['a node between, with much under way', 6_000, 1_000, 1, SECOND, 2 * SECOND],
+] as const)(
+  'over reliable links what may be lost is told to its sender, once for each: %s',
+  (_what, packetsPerSecond, sizeBytes, which, afterUs, downUs) => {
+    const network = mesh(6);
+    const runs = afterUs + downUs + 3 * afterUs;
+    const flow = network.flow(network.host(0), network.host(3), {
+      packetsPerSecond,
+      sizeBytes,
+      durationUs: runs,
+      options: { service: SERVICE_RELIABLE, dissemination: DISSEMINATION_BYZANTINE },
+    });
+    const told = (): number => flow.refusals.total;
+    network.run(afterUs);
+    network.host(which).crash();
+    network.run(downUs);
+    const before = told();
+    network.restart(network.host(which), which === 3 ? [flow] : []);
+    expect(backAgain(network, [flow], MINUTE)).toBeLessThanOrEqual(BACK_WITHIN + 1_500 * MS);
+    network.run(40 * SECOND);
+    end(network, [flow], runs);
+    const lost = flow.sent - flow.meter.delivered;
+    console.log(
+      `sent ${flow.sent}, lost ${lost}, told ${told()}, of them ${before} before it was back ` +
+        JSON.stringify(flow.refusals),
+    );
+    if (which === 3) expect(lost).toBeGreaterThan(100);
+    // What arrived and was not answered any more is told as well.
+    expect(told()).toBeGreaterThanOrEqual(lost);
+    expect(told()).toBeLessThanOrEqual(lost + packetsPerSecond / 2 + 30);
+  },
+);
 
 test(
   'who drops what passes and starts anew whenever it ' +

@@ -8,15 +8,21 @@
  * best-effort links the loss is the application's, as in the paper.
  *
  * Bounded in packets and bytes for each flow, and in bytes for all flows together; at a bound the
- * flow's oldest is let go, and is then sent on no other path.
+ * flow's oldest is let go, and is then sent on no other path. Its head is kept for as long as paths
+ * carry it, so that its loss is told all the same: those are no more than paths may have under way.
  */
 
 import type { Micros } from '../base/time.ts';
+import { QUOTE_BYTES } from '../wire/notice.ts';
+import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
 import type { PathFlow } from './path-flow.ts';
 
 /** Of one flow. */
 export const KEPT_PACKETS_MAX = 2_048;
 export const KEPT_FLOW_BYTES_MAX = 1_048_576;
+
+/** What tells whose a message was: its header, and the run of its session. */
+const HEAD_BYTES = OVERLAY_HEADER_BYTES + QUOTE_BYTES;
 
 /** Bytes that all flows of a node keep together, and may. */
 export interface KeptBytes {
@@ -39,14 +45,26 @@ export interface KeptMessage {
   again: number;
 }
 
+/** A message that is sent no more, and may yet arrive. */
+interface LetGo {
+  readonly head: Uint8Array;
+  readonly on: Set<PathFlow>;
+}
+
 export class KeptMessages {
   readonly #all: KeptBytes;
+  readonly #onLost: (head: Uint8Array) => void;
   /** The oldest first. */
   readonly #messages = new Map<number, KeptMessage>();
+  readonly #letGo = new Map<number, LetGo>();
   #bytes = 0;
 
-  constructor(all: KeptBytes) {
+  /**
+   * `onLost` hears the head of each message that was let go and did not arrive, as far as known.
+   */
+  constructor(all: KeptBytes, onLost: (head: Uint8Array) => void) {
     this.#all = all;
+    this.#onLost = onLost;
   }
 
   get size(): number {
@@ -77,9 +95,12 @@ export class KeptMessages {
         this.#bytes + length > KEPT_FLOW_BYTES_MAX ||
         this.#all.bytes + length > this.#all.most)
     ) {
-      this.drop(this.#messages.keys().next().value!);
+      this.#letOldestGo();
     }
-    if (this.#all.bytes + length > this.#all.most) return;
+    if (this.#all.bytes + length > this.#all.most) {
+      this.watch(number, bytes, start, end, on);
+      return;
+    }
     this.#messages.set(number, {
       number,
       bytes: bytes.slice(start, end),
@@ -92,6 +113,26 @@ export class KeptMessages {
     this.#all.bytes += length;
   }
 
+  /** Only tells when the message, which `on` carry, is lost. */
+  watch(
+    number: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    on: Iterable<PathFlow>,
+  ): void {
+    const head = bytes.slice(start, Math.min(end, start + HEAD_BYTES));
+    this.#letGo.set(number, { head, on: new Set(on) });
+  }
+
+  /** What became of a message on `path`, if it was let go. */
+  onFate(path: PathFlow, number: number, arrived: boolean): void {
+    const message = this.#letGo.get(number);
+    if (message === undefined) return;
+    if (arrived) this.#letGo.delete(number);
+    else this.#leaves(path, number, message);
+  }
+
   drop(number: number): void {
     const message = this.#messages.get(number);
     if (message === undefined) return;
@@ -102,10 +143,11 @@ export class KeptMessages {
 
   /**
    * `path` is used no longer. What it carried is on its way by another one, or on none: `idle`
-   * gives those.
+   * gives those. What was let go is lost then.
    */
   leave(path: PathFlow): void {
     for (const message of this.#messages.values()) message.on.delete(path);
+    for (const [number, message] of this.#letGo) this.#leaves(path, number, message);
   }
 
   /** Those that no path carries, the oldest first, at most so many. */
@@ -121,5 +163,19 @@ export class KeptMessages {
 
   clear(): void {
     for (const number of [...this.#messages.keys()]) this.drop(number);
+    this.#letGo.clear();
+  }
+
+  #letOldestGo(): void {
+    const { number, bytes, on } = this.#messages.values().next().value!;
+    this.drop(number);
+    if (on.size === 0) this.#onLost(bytes);
+    else this.watch(number, bytes, 0, bytes.length, on);
+  }
+
+  #leaves(path: PathFlow, number: number, { head, on }: LetGo): void {
+    if (!on.delete(path) || on.size > 0) return;
+    this.#letGo.delete(number);
+    this.#onLost(head);
   }
 }

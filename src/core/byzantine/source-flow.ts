@@ -112,7 +112,10 @@ export class SourceFlow {
   #chosenAt: Micros = 0;
   /** Version of the topology that the paths were checked against. */
   #topology = -1;
-  /** Messages that go once more on another path when they are lost; null where that is not done. */
+  /**
+   * Messages over reliable links, whose loss is told. They go once more on another path when they
+   * are lost, where there are second paths.
+   */
   readonly #kept: KeptMessages | null;
   /** Some messages are carried by no path. */
   #hasIdle = false;
@@ -128,7 +131,9 @@ export class SourceFlow {
     this.#numbers = env.numbersOf(destination, service);
     this.#waiting = new WaitingPackets(WAITING_MAX, env.pool, env.waiting);
     this.#kept =
-      service === SERVICE_RELIABLE && env.options.secondPath ? new KeptMessages(env.kept) : null;
+      service === SERVICE_RELIABLE
+        ? new KeptMessages(env.kept, (head) => env.onLost(head, 0, head.length))
+        : null;
   }
 
   get main(): PathFlow | null {
@@ -236,6 +241,7 @@ export class SourceFlow {
 
   /** `giveUp`: the daemon goes on without this flow, and what waits in it is told. */
   stop(giveUp = false): void {
+    if (!giveUp) this.#kept?.clear();
     this.#drop();
     this.#env.timers.cancel(this.#timer);
     if (giveUp) for (const message of this.#kept?.idle(Infinity) ?? []) this.#giveUp(message);
@@ -306,7 +312,11 @@ export class SourceFlow {
         if (reason !== DropReason.none) reason = other;
       }
     }
-    if (on.length > 0) this.#kept?.keep(number, bytes, start, end, on, this.#env.clock.now());
+    const kept = this.#kept;
+    if (kept === null || on.length === 0) return reason;
+    if (this.#env.options.secondPath)
+      kept.keep(number, bytes, start, end, on, this.#env.clock.now());
+    else kept.watch(number, bytes, start, end, on);
     return reason;
   }
 
@@ -314,12 +324,11 @@ export class SourceFlow {
   #onMessage(flow: PathFlow, number: number, arrived: boolean): void {
     const kept = this.#kept;
     const message = kept?.get(number);
-    if (kept !== null && message !== undefined) {
-      if (arrived) kept.drop(number);
-      else {
-        message.on.delete(flow);
-        if (message.on.size === 0) this.#onLost(flow, message);
-      }
+    if (message === undefined) kept?.onFate(flow, number, arrived);
+    else if (arrived) kept!.drop(number);
+    else {
+      message.on.delete(flow);
+      if (message.on.size === 0) this.#onLost(flow, message);
     }
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
     this.#sendWaiting(WAITING_BURST);

@@ -172,8 +172,6 @@ export class MessageWriter {
     head.run = session.run;
     head.message = session.nextMessage;
     head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
-    session.nextMessage = (session.nextMessage + 1) >>> 0;
-    if (session.nextMessage === 0) session.run = this.#env.draws.u32();
     for (head.index = 0; head.index < head.count; head.index += 1) {
       const from = start + head.index * PIECE_BYTES;
       encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
@@ -188,6 +186,10 @@ export class MessageWriter {
         SEQUENCED_HEAD_BYTES,
       );
       if (reason !== DropReason.none) return reason;
+      if (head.index > 0) continue;
+      // Only now: what waits would look old behind the numbers of what was refused.
+      session.nextMessage = (session.nextMessage + 1) >>> 0;
+      if (session.nextMessage === 0) session.run = this.#env.draws.u32();
     }
     return DropReason.none;
   }
