@@ -133,3 +133,47 @@ describe.each([
     expect(halfOpen).toBeLessThanOrEqual(2_048);
   });
 });
+
+test.each([100, 200, 500])('%i calls of one program at once are all answered at once', (calls) => {
+  const lab = new AdversaryLab({
+    seed: 2,
+    nodes: 5,
+    edges: EDGES.map((edge) => ({ ...edge, latencyUs: 30 * MS })),
+    options: modeOf('secure'),
+  });
+  const [caller, listener] = [lab.host(CALLER), lab.host(LISTENER)];
+  const reader = { onOpen() {}, onReadable() {}, onSpace() {}, onClosed() {} };
+  listener.node.streams.listen(PORT, 0, (port) => ({ port, onAccept: () => reader }));
+  const opened: number[] = [],
+    failed: string[] = [];
+  const call = (): void => {
+    const began = lab.world.now();
+    caller.node.streams.connect(
+      listener.id,
+      PORT,
+      0,
+      {
+        ...reader,
+        onOpen: () => opened.push(lab.world.now() - began),
+        onClosed: (_stream, error) => failed.push(String(error)),
+      },
+      {
+        service: SERVICE_RELIABLE,
+        dissemination: DISSEMINATION_LINK_STATE,
+        ttl: TTL_DEFAULT,
+        priority: 1,
+        congestion: 'newreno',
+      },
+    );
+  };
+  lab.run(5 * SECOND);
+  call();
+  caller.endTurn();
+  lab.run(SECOND);
+  for (let i = 1; i < calls; i += 1) call();
+  caller.endTurn();
+  lab.run(20 * SECOND);
+  expect([opened.length, failed]).toEqual([calls, []]);
+  // A round trip is 120 ms.
+  expect(Math.max(...opened) / MS).toBeLessThan(600);
+});

@@ -13,7 +13,10 @@ import { groupOf, type Origin } from './origin.ts';
 
 /** Of all listeners, for each of the two kinds of sources. */
 const HALF_OPEN_MAX = 1_024;
+/** Of one source that nothing proves. */
 export const HALF_OPEN_PER_SOURCE_MAX = 64;
+/** A proved one opens what its programs open at once; it gives way when others want a part. */
+export const HALF_OPEN_PER_PROVED_MAX = 512;
 /** Long enough for a confirmation: then it may give way to another of its like. */
 const PATIENCE: Micros = SECOND;
 
@@ -79,7 +82,8 @@ export class HalfOpen<T> {
       if (place.listener === listener) ofListener += 1;
       if (place.group === group && place.source === origin.source) ofSource += 1;
     }
-    if (ofSource >= HALF_OPEN_PER_SOURCE_MAX) return 'none';
+    const most = origin.authenticated ? HALF_OPEN_PER_PROVED_MAX : HALF_OPEN_PER_SOURCE_MAX;
+    if (ofSource >= most) return 'none';
     if (ofListener < backlog && all < HALF_OPEN_MAX) return 'free';
     const among = [...this.#places].filter(
       ([, place]) =>

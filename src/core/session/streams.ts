@@ -86,7 +86,9 @@ export interface StreamsEnvironment {
  */
 const OVER_RELIABLE: CongestionName = 'newreno';
 const OVER_BEST_EFFORT: CongestionName = 'bbr';
-const BACKLOG_DEFAULT = 128;
+/** As node:net has it, for sources that are proved, and for all others. */
+const BACKLOG_DEFAULT = 511;
+const BACKLOG_CLAIMED = 128;
 export const BACKLOG_MAX = 1_024;
 const OPENING_SHARE = 64 * 1024;
 
@@ -219,7 +221,7 @@ export class Streams {
     }
     this.#listening.set(chosen, {
       listener: makeListener(chosen),
-      backlog: Math.min(BACKLOG_MAX, backlog || BACKLOG_DEFAULT),
+      backlog: Math.min(BACKLOG_MAX, backlog),
     });
     return chosen;
   }
@@ -448,7 +450,8 @@ export class Streams {
     }
     if (!this.#places.open(holderOf(packet), this.#free)) return DropReason.streamRefused;
     const now = this.#env.clock.now();
-    const room = this.#halfOpen.room(packet, listening, listening.backlog, now);
+    const backlog = listening.backlog || (packet.authenticated ? BACKLOG_DEFAULT : BACKLOG_CLAIMED);
+    const room = this.#halfOpen.room(packet, listening, backlog, now);
     if (room === 'none') return DropReason.streamRefused;
     if (room !== 'free') {
       // Unsaid: whoever it names may not have asked, and hears when it goes on.

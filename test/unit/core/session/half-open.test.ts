@@ -3,7 +3,11 @@
 import { describe, expect, test } from 'vitest';
 
 import { SECOND, type Micros } from '../../../../src/core/base/time.ts';
-import { HalfOpen, HALF_OPEN_PER_SOURCE_MAX } from '../../../../src/core/session/half-open.ts';
+import {
+  HalfOpen,
+  HALF_OPEN_PER_PROVED_MAX,
+  HALF_OPEN_PER_SOURCE_MAX,
+} from '../../../../src/core/session/half-open.ts';
 import type { Origin } from '../../../../src/core/session/origin.ts';
 
 const BACKLOG = 128;
@@ -12,11 +16,16 @@ const LISTENER = {};
 class Scene {
   readonly table = new HalfOpen<number>();
   now: Micros = 0;
+  readonly #backlog: number;
   #next = 0;
+
+  constructor(backlog = BACKLOG) {
+    this.#backlog = backlog;
+  }
 
   /** A SYN; what became of it. */
   syn(origin: Origin, listener: object = LISTENER): 'in' | 'refused' {
-    const room = this.table.room(origin, listener, BACKLOG, this.now);
+    const room = this.table.room(origin, listener, this.#backlog, this.now);
     if (room === 'none') return 'refused';
     if (room !== 'free') this.table.delete(room.instead);
     this.#next += 1;
@@ -63,13 +72,27 @@ describe('a flood of made-up sources', () => {
 
 describe('whoever has many places', () => {
   test('has no more than one source may, proved or claimed', () => {
-    const scene = new Scene();
-    for (const origin of [proved(1), claimed(7, 1)]) {
-      const taken = Array.from({ length: 200 }, () => scene.syn(origin)).filter(
+    const scene = new Scene(1_000);
+    for (const [origin, most] of [
+      [proved(1), HALF_OPEN_PER_PROVED_MAX],
+      [claimed(7, 1), HALF_OPEN_PER_SOURCE_MAX],
+    ] as const) {
+      const taken = Array.from({ length: 900 }, () => scene.syn(origin)).filter(
         (what) => what === 'in',
       ).length;
-      expect(taken).toBe(HALF_OPEN_PER_SOURCE_MAX);
+      expect(taken).toBe(most);
     }
+  });
+
+  test('gives way to another proved source, up to equal parts', () => {
+    const scene = new Scene();
+    for (let i = 0; i < 900; i += 1) scene.syn(proved(1));
+    expect(scene.table.size).toBe(BACKLOG);
+    const taken = Array.from({ length: 100 }, () => scene.syn(proved(2))).filter(
+      (what) => what === 'in',
+    ).length;
+    expect(taken).toBeGreaterThanOrEqual(BACKLOG / 2 - 1);
+    expect(scene.table.size).toBe(BACKLOG);
   });
 
   test('gives way to sources that have less, of its link or not', () => {
