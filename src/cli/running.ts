@@ -17,6 +17,11 @@ export interface RunningCommand {
   readonly isDaemon: boolean;
   /** Files that it was told of: config, identity, socket. Absolute. */
   readonly files: readonly string[];
+  /**
+   * It was told of more, relative to a folder or in an environment that is another user's to look
+   * at.
+   */
+  readonly hidden: boolean;
 }
 
 /** Those that run until they are ended. */
@@ -29,8 +34,10 @@ const LOOK_MS = 50;
 interface Process {
   readonly pid: number;
   readonly argv: readonly string[];
+  /** null: not for this user to see. */
   readonly cwd: string | null;
-  readonly socket: string | null;
+  /** Of its environment; null: there is none, undefined: not for this user to see. */
+  readonly socket: string | null | undefined;
 }
 
 /** Of this user, or with `everybodys` of all whose command line can be read. */
@@ -59,12 +66,8 @@ export function recognise({ pid, argv, cwd, socket }: Process): RunningCommand |
     return value.length > 0 ? [value.join('=')] : args[i + 1] === undefined ? [] : [args[i + 1]!];
   });
   const isDaemon = args[0] === 'daemon';
-  if (
-    !isDaemon &&
-    socket !== null &&
-    !args.some((text) => /^--(socket|tcp|remote)(=|$)/.test(text))
-  )
-    files.push(socket);
+  const byEnvironment = !isDaemon && !args.some((text) => /^--(socket|tcp|remote)(=|$)/.test(text));
+  if (byEnvironment && typeof socket === 'string') files.push(socket);
   return {
     pid,
     line: args.join(' '),
@@ -72,6 +75,9 @@ export function recognise({ pid, argv, cwd, socket }: Process): RunningCommand |
     files: files
       .filter((file) => cwd !== null || file.startsWith(sep))
       .map((file) => resolve(cwd ?? sep, file)),
+    hidden:
+      (byEnvironment && socket === undefined) ||
+      (cwd === null && files.some((file) => !file.startsWith(sep))),
   };
 }
 
@@ -119,7 +125,8 @@ function processes(): Process[] {
   return pids.flatMap((pid): Process[] => {
     const argv = read(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];
     if (argv.length < 3) return [];
-    const socket = read(`/proc/${pid}/environ`)
+    const environment = read(`/proc/${pid}/environ`);
+    const socket = environment
       ?.split('\0')
       .find((text) => text.startsWith('SPINES_SOCKET='))
       ?.slice('SPINES_SOCKET='.length);
@@ -134,7 +141,8 @@ function processes(): Process[] {
         pid: Number(pid),
         argv,
         cwd,
-        socket: socket === undefined || socket === '' ? null : socket,
+        socket:
+          environment === null ? undefined : socket === undefined || socket === '' ? null : socket,
       },
     ];
   });
@@ -148,7 +156,7 @@ function psProcesses(): Process[] {
   });
   return (stdout ?? '').split('\n').flatMap((text): Process[] => {
     const [pid, ...argv] = text.trim().split(/\s+/);
-    return argv.length < 3 ? [] : [{ pid: Number(pid), argv, cwd: null, socket: null }];
+    return argv.length < 3 ? [] : [{ pid: Number(pid), argv, cwd: null, socket: undefined }];
   });
 }
 

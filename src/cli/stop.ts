@@ -43,13 +43,9 @@ export function registerStop(program: Command): void {
       if (flags.remote !== undefined)
         throw usage('a daemon is stopped on its own machine; run `spines stop` there');
       if (folder === undefined && flags.all !== true) await stopOne(flags);
-      else
-        await stopMany(
-          runningCommands(folder !== undefined).filter(
-            (found) => folder === undefined || belongsTo(found, folder),
-          ),
-          folder,
-        );
+      else if (folder === undefined)
+        await stopMany(runningCommands(false), 'nothing of yours runs');
+      else await stopFolder(folder);
     });
 }
 
@@ -92,16 +88,29 @@ async function stopOne(flags: StopFlags): Promise<void> {
   });
 }
 
-async function stopMany(
-  found: readonly RunningCommand[],
-  folder: string | undefined,
-): Promise<void> {
-  if (found.length === 0) {
-    print(
-      folder === undefined
-        ? 'nothing of yours runs\n'
-        : `nothing that this user may see runs with a file in ${folder}\n`,
+/** What belongs to `folder`, as far as this user may see. */
+async function stopFolder(folder: string): Promise<void> {
+  const all = runningCommands(true),
+    found = all.filter((one) => belongsTo(one, folder)),
+    hidden = all.filter((one) => one.hidden && !found.includes(one));
+  const unseen = hidden.map(
+    ({ pid, line }) => `${short(line)} (pid ${pid}) is another user's: its files cannot be seen`,
+  );
+  if (found.length === 0 && hidden.length > 0)
+    throw new Failure(
+      EXIT_NO,
+      'EPERM',
+      `nothing that this user may see runs with a file in ${folder}, and ${hidden.length} of ` +
+        'other users may; be their user or root',
+      unseen,
     );
+  await stopMany(found, `nothing that this user may see runs with a file in ${folder}`);
+  for (const one of unseen) note(one);
+}
+
+async function stopMany(found: readonly RunningCommand[], none: string): Promise<void> {
+  if (found.length === 0) {
+    print(`${none}\n`);
     return;
   }
   const refused: string[] = [];

@@ -1,6 +1,6 @@
 /** How daemons and tunnels end: by `spines stop`, and with the npx that ran them. */
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { freePorts, PROGRAM, RealNetwork, spines } from '../support/processes.ts';
@@ -48,6 +48,34 @@ test('stop: the daemon that is asked, awaited; then there is none to ask', async
     /^spines: --all stops everything, a folder what belongs to it; give one of the two\n$/,
   );
 }, 60_000);
+
+/** Another user than ours, where we may be one. */
+const asNobody = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+const noNobody =
+  spawnSync('setpriv', [...asNobody, process.execPath, PROGRAM, 'version']).status !== 0;
+
+test.skipIf(noNobody)(
+  "stop FOLDER does not say that another user's tunnel is stopped",
+  async () => {
+    const tunnel = run(['socks', '0', '--exit', 'n1'], {
+      SPINES_SOCKET: network.daemons[0]!.socket,
+    });
+    await said(tunnel, 'SOCKS5');
+    // Where it belongs is in its environment, which is not for others to see.
+    const { status, stderr } = spawnSync(
+      'setpriv',
+      [...asNobody, process.execPath, PROGRAM, 'stop', `${network.folder}-not`],
+      { encoding: 'utf8' },
+    );
+    expect(stderr).toMatch(
+      new RegExp(`socks 0 --exit n1 \\(pid ${tunnel.pid!}\\) is another user's`),
+    );
+    expect(stderr).toContain('be their user or root');
+    expect(status).toBe(1);
+    tunnel.kill('SIGKILL');
+  },
+  60_000,
+);
 
 test('stop FOLDER: its daemons and tunnels, ' +
   'those that were told of it in the environment too, and nobody else', async () => {

@@ -90,6 +90,24 @@ test(
   },
 );
 
+test('a command of another user hides what it was told of out of sight', () => {
+  const main = '/x/dist/cli/main.js';
+  for (const [argv, socket, cwd, hidden] of [
+    [['socks', '1080', '--exit', 'b'], undefined, null, true],
+    [['socks', '1080', '--exit', 'b'], null, null, false],
+    [['socks', '1080', '--exit', 'b', '--socket', '/run/a.sock'], undefined, null, false],
+    [['socks', '1080', '--exit', 'b', '--socket', 'a.sock'], undefined, null, true],
+    [['cat', '-l', '7', '--tcp', '127.0.0.1:1'], undefined, null, false],
+    [['daemon', '--config', 'lab/node-1/spines.yaml'], undefined, null, true],
+    [['daemon', '--config', '/lab/node-1/spines.yaml'], undefined, null, false],
+    [['daemon', '--config', 'lab/node-1/spines.yaml'], null, folder, false],
+  ] as const)
+    expect(
+      recognise({ pid: 7, argv: ['node', main, ...argv], cwd, socket })!.hidden,
+      argv.join(' '),
+    ).toBe(hidden);
+});
+
 test(
   '--wait tries again what passes by itself, ' +
     'and nothing else, and not for longer than it says',
