@@ -75,6 +75,13 @@ function whyNot(target: Place, code: string, cause: Error): string {
         `${where} is too long for a socket: ${Buffer.byteLength(where)} bytes, and 107 are the ` +
         'most; choose a shorter path'
       );
+    case 'ENOTFOUND':
+      return `the name of ${where} is not known; check it, or give the address`;
+    case 'EAI_AGAIN':
+      return (
+        `the name of ${where} cannot be looked up, as no name server answers; check the network, ` +
+        'or give the address'
+      );
     default:
       return `cannot reach a daemon at ${where} (${cause.message})`;
   }

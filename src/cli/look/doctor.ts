@@ -239,7 +239,9 @@ export function daemonFindings(status: StatusReply): Finding[] {
   });
   findings.push(...(host?.unsent ?? []).map(sendingFinding));
   const log = host?.log ?? null;
-  if (log !== null) findings.push(logFinding(log));
+  if (log !== null) findings.push(logFinding('log', log, 'log.file'));
+  const audit = host?.audit?.log ?? null;
+  if (audit !== null) findings.push(logFinding('audit', audit, 'log.audit'));
   if (host !== null) {
     const { p99, max } = host.timersLateMs;
     findings.push({
@@ -330,17 +332,18 @@ function firewallFinding({ rules, proved }: FirewallFigures, drops: StatusReply[
   };
 }
 
-function logFinding({ target, lost, failing }: LogFigures): Finding {
+/** `key`: of the config, where another place can be named. */
+function logFinding(what: string, { target, lost, failing }: LogFigures, key: string): Finding {
   const state = failing === null ? 'is written' : `waits: ${describeLogFailure(failing)}`;
   return {
-    what: 'log',
+    what,
     found: `${target} ${state}${lost === 0 ? '' : `, ${lost} lines lost since the start`}`,
     advice:
       failing === null
         ? null
         : failing === 'ENOSPC' || failing === 'EDQUOT'
-          ? 'free some space there, or name another `log.file`'
-          : 'let somebody read it, or name a `log.file` in its config and `spines reload`',
+          ? `free some space there, or name another \`${key}\``
+          : `let somebody read it, or name a \`${key}\` in its config and \`spines reload\``,
   };
 }
 

@@ -172,3 +172,20 @@ describe('the daemon', () => {
     expect(advised(daemonFindings({ ...status, ...change }))).toEqual([found]);
   });
 });
+
+test(
+  'a disk that is full is told of each log that is on it, ' + 'with the key that names another',
+  () => {
+    const full = { target: '/var/log/x', lost: 0, failing: 'ENOSPC', waitingBytes: 9 };
+    const host = { ...status.host!, log: full, audit: { records: 1, log: full } };
+    const findings = daemonFindings({ ...status, host });
+    for (const [name, key] of [
+      ['log', 'log.file'],
+      ['audit', 'log.audit'],
+    ])
+      expect(findings.find(({ what }) => what === name)).toMatchObject({
+        found: expect.stringMatching(/waits: .*no space/i) as string,
+        advice: `free some space there, or name another \`${key!}\``,
+      });
+  },
+);

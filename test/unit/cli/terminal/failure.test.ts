@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { SpinesClient } from 'spines-client';
 
+import { connectError } from '../../../../spines-client/src/errors.ts';
 import { EXIT_NO_DAEMON, EXIT_USAGE, toFailure } from '../../../../src/cli/terminal/failure.ts';
 import { run } from '../../../../src/cli/program.ts';
 
@@ -90,6 +91,14 @@ test('a daemon that is not there is told by its kind of address', async () => {
   expect(await failed({ host: '127.0.0.1', port: 1 })).toBe(
     'no daemon answers at 127.0.0.1:1; check the address, and that its config has client.tcp or ' +
       'client.remote',
+  );
+  const unknown = (code: string): string =>
+    toFailure(
+      connectError({ host: 'rome.example', port: 1 }, Object.assign(new Error(code), { code })),
+    ).message;
+  expect(unknown('ENOTFOUND')).toMatch(/^the name of rome.example:1 is not known; check it/);
+  expect(unknown('EAI_AGAIN')).toMatch(
+    /rome.example:1 cannot be looked up, as no name server answers; check the network/,
   );
   writeFileSync(join(dir, 'spines.yaml'), '');
   expect(await failed({ path: dir })).toBe(
