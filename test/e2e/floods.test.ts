@@ -61,29 +61,53 @@ const NAMES = ['left', 'victim', 'right', 'late'];
 const PRIORITY = -15;
 
 /**
- * Sends what is in a file, cut at `bytes`, from made-up addresses, `perSecond` of them a second:
- * raw IP, headers of its own. Catches up when it was held up.
+ * Sends what is in a file, cut at `bytes`, from made-up addresses, `perSecond` of them a second, or
+ * from the one address and port of `from`: raw IP, headers of its own. Catches up when it was held
+ * up.
  */
 const FLOODER = `
   import { createRequire } from 'node:module';
   import { readFileSync } from 'node:fs';
-  const [file, size, destination, port, sources, perSecond, seconds] = process.argv.slice(1);
+  import { isIP } from 'node:net';
+  const [file, size, destination, port, sources, perSecond, seconds, from, fromPort] =
+    process.argv.slice(1);
   const koffi = createRequire(process.cwd() + '/src/')('koffi'), libc = koffi.load(null);
   const send = libc.func(
     'sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
-  const fd = libc.func('int socket(int, int, int)')(2, 3, 255);
+  const v6 = isIP(destination) === 6;
+  const fd = libc.func('int socket(int, int, int)')(v6 ? 10 : 2, 3, 255);
   if (fd < 0) throw new Error('no raw socket');
   const pool = readFileSync(file), bytes = Number(size), count = pool.length / bytes;
-  const to = Buffer.alloc(16), quad = Buffer.from(destination.split('.').map(Number));
-  to.writeUInt16LE(2, 0);
-  quad.copy(to, 4);
-  const packets = Array.from({ length: count }, (_, i) => {
-    const b = Buffer.alloc(28 + bytes);
-    b[0] = 0x45; b.writeUInt16BE(b.length, 2); b[8] = 64; b[9] = 17;
-    quad.copy(b, 16);
-    b.writeUInt16BE(9000, 20); b.writeUInt16BE(Number(port), 22); b.writeUInt16BE(8 + bytes, 24);
-    pool.copy(b, 28, i * bytes, (i + 1) * bytes);
+  const groups = (text) => text === '' ? [] : text.split(':').map((one) => parseInt(one, 16));
+  const addressOf = (text) => {
+    if (!v6) return Buffer.from(text.split('.').map(Number));
+    const [before, after = []] = text.split('::').map(groups), b = Buffer.alloc(16);
+    before.forEach((one, i) => b.writeUInt16BE(one, 2 * i));
+    after.forEach((one, i) => b.writeUInt16BE(one, 16 - 2 * (after.length - i)));
     return b;
+  };
+  const to = Buffer.alloc(v6 ? 28 : 16), target = addressOf(destination);
+  const source = addressOf(from), head = v6 ? 48 : 28, sourceEnd = v6 ? 24 : 16;
+  to.writeUInt16LE(v6 ? 10 : 2, 0);
+  target.copy(to, v6 ? 8 : 4);
+  const packets = Array.from({ length: count }, (_, i) => {
+    const b = Buffer.alloc(head + bytes);
+    if (v6) { b[0] = 0x60; b.writeUInt16BE(8 + bytes, 4); b[6] = 17; b[7] = 64; }
+    else { b[0] = 0x45; b.writeUInt16BE(b.length, 2); b[8] = 64; b[9] = 17; }
+    source.copy(b, sourceEnd - source.length);
+    target.copy(b, sourceEnd);
+    b.writeUInt16BE(Number(fromPort), head - 8); b.writeUInt16BE(Number(port), head - 6);
+    b.writeUInt16BE(8 + bytes, head - 4);
+    pool.copy(b, head, i * bytes, (i + 1) * bytes);
+    return b;
+  });
+  // Over IPv6 there must be one: of addresses, protocol, length, header and data.
+  const sums = packets.map((b) => {
+    let sum = 17 + 8 + bytes;
+    for (let at = 8; v6 && at < b.length; at += 2) {
+      sum += at + 1 < b.length ? b.readUInt16BE(at) : b[at] << 8;
+    }
+    return sum;
   });
   const began = performance.now();
   let sent = 0;
@@ -91,15 +115,27 @@ const FLOODER = `
     const elapsed = performance.now() - began;
     const due = Math.min(sent + 4000, elapsed * Number(perSecond) / 1000);
     for (; sent < due; sent += 1) {
-      const b = packets[sent % count];
-      const who = Number(sources) === 1 ? 7 : Math.floor(Math.random() * Number(sources));
-      b[12] = 198; b[13] = 18; b.writeUInt16BE(who + 1, 14);
-      send(fd, b, b.length, 0, to, 16);
+      const i = sent % count, b = packets[i];
+      const who = Number(sources) === 1 ? 0 : Math.floor(Math.random() * Number(sources));
+      const low = source.readUInt16BE(source.length - 2) + who;
+      b.writeUInt16BE(low, sourceEnd - 2);
+      if (v6) {
+        let sum = sums[i] + who;
+        while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
+        b.writeUInt16BE(~sum & 0xffff || 0xffff, head - 2);
+      }
+      send(fd, b, b.length, 0, to, to.length);
     }
     if (elapsed < Number(seconds) * 1000) setTimeout(more, 1); else process.exit();
   };
   more();
 `;
+
+const FAMILIES = {
+  IPv4: { prefix: '192.0.2.', any: '0.0.0.0', flood: '198.18.0.7' },
+  IPv6: { prefix: 'fd97::', any: '[::]', flood: 'fd96::7' },
+} as const;
+type Family = keyof typeof FAMILIES;
 
 let net: Namespaces | null = null;
 let folder = '';
@@ -132,6 +168,9 @@ afterEach(async () => {
 
 const socketOf = (name: string): string => join(folder, `${name}.sock`);
 
+const endpoint = (address: string): string =>
+  `${address.includes(':') && !address.startsWith('[') ? `[${address}]` : address}:${PORT}`;
+
 function startDaemon(
   host: NamespaceHost,
   name: string,
@@ -147,10 +186,10 @@ function startDaemon(
       '--identity',
       join(folder, name),
       '--listen',
-      `${listen}:${PORT}`,
+      endpoint(listen),
       '--socket',
       socketOf(name),
-      ...dials.flatMap(({ address }) => ['--link', `${address}:${PORT}`]),
+      ...dials.flatMap(({ address }) => ['--link', endpoint(address)]),
       ...extra,
     ],
     folder,
@@ -249,15 +288,28 @@ interface Figures {
   readonly linkMs: number;
 }
 
-/** Of what `left` has first, and where it moves to. */
-const MOVED = '192.0.2.21';
+interface How {
+  readonly family?: Family;
+  readonly extra?: readonly string[];
+  /** The victim listens on all of its addresses. */
+  readonly wild?: boolean;
+  /** The flood comes from the address and port of the neighbour `left`. */
+  readonly asNeighbour?: boolean;
+  readonly afterwards?: (scene: Scene) => Promise<void>;
+}
 
 async function flood(
   kind: 'INITs' | 'data',
   sources: number,
-  extra: readonly string[],
-  afterwards: (scene: Scene) => Promise<void> = async () => {},
+  {
+    family = 'IPv4',
+    extra = [],
+    wild = false,
+    asNeighbour = false,
+    afterwards = async () => {},
+  }: How = {},
 ): Promise<Figures> {
+  const { prefix, any, flood: made } = FAMILIES[family];
   folder = mkdtempSync(join(tmpdir(), 'spines-flood-'));
   for (const name of NAMES) mkdirSync(join(folder, name));
   const keys = makeTemporaryNetwork(
@@ -266,18 +318,14 @@ async function flood(
   );
   net = new Namespaces();
   const [left, victim, right, late, flooder] = NAMES.concat('flooder').map((_, i) =>
-    net!.add(`192.0.2.${i + 1}`),
+    net!.add(`${prefix}${i + 1}`),
   ) as [NamespaceHost, NamespaceHost, NamespaceHost, NamespaceHost, NamespaceHost];
   for (const host of [left, right, late, flooder]) net.join(victim, host);
   // What the victim answers leaves, whoever it is for, and what comes from made-up addresses is not
   // looked at more closely.
   spawnSync('ip', [
-    '-n',
-    victim.namespace,
-    'route',
-    'add',
-    'default',
-    'via',
+    ...(family === 'IPv6' ? ['-6'] : []),
+    ...['-n', victim.namespace, 'route', 'add', 'default', 'via'],
     flooder.address,
     'dev',
     victim.deviceTo(flooder),
@@ -291,9 +339,9 @@ async function flood(
       '-qw',
       `net.ipv4.conf.${one}.rp_filter=0`,
     ]);
-  startDaemon(victim, 'victim', [], extra);
+  startDaemon(victim, 'victim', [], extra, wild ? any : victim.address);
   // Where an address goes, the wildcard's other ones are left.
-  startDaemon(left, 'left', [victim], extra, '0.0.0.0');
+  startDaemon(left, 'left', [victim], extra, any);
   startDaemon(right, 'right', [victim], extra);
   const [sender, receiver, middle] = [
     await connected('left'),
@@ -350,6 +398,8 @@ async function flood(
       String(sources),
       String(PER_SECOND),
       String(SECONDS + 30),
+      asNeighbour ? left.address : made,
+      String(asNeighbour ? PORT : 9_000),
     ],
     fileURLToPath(new URL('../..', import.meta.url)),
   );
@@ -376,7 +426,8 @@ async function flood(
     linkMs: Math.max(0, up - started),
   };
   console.log(
-    `${kind} from ${sources}: ${figures.perSecond.toFixed(0)} datagrams a second arrived; stream ` +
+    `${family} ${kind} from ${asNeighbour ? 'a neighbour' : sources}: ` +
+      `${figures.perSecond.toFixed(0)} datagrams a second arrived; stream ` +
       `${(100 * figures.rate).toFixed(1)} % of 5 Mbit/s; a new link after ${figures.linkMs} ms`,
   );
   expect((await linksOf(middle)).filter(({ state }) => state === 'up').length).toBe(3);
@@ -389,17 +440,25 @@ async function flood(
 }
 
 const ALL = [
-  ['INITs', SPOOFED, []],
-  ['INITs', 1, []],
-  ['data', SPOOFED, []],
-  ['data', 1, []],
-] as const;
+  ['INITs', SPOOFED, {}],
+  ['INITs', 1, {}],
+  ['data', SPOOFED, {}],
+  ['data', 1, {}],
+  ['INITs', SPOOFED, { family: 'IPv6' }],
+  ['INITs', 1, { family: 'IPv6' }],
+  ['data', SPOOFED, { family: 'IPv6' }],
+  ['INITs', SPOOFED, { family: 'IPv6', wild: true }],
+  ['INITs', SPOOFED, { wild: true }],
+  ['INITs', 1, { asNeighbour: true }],
+  ['data', 1, { asNeighbour: true }],
+  ['INITs', 1, { family: 'IPv6', asNeighbour: true }],
+] as const satisfies [string, number, How][];
 
 describe.skipIf(why !== null || !LONG)('a flood of 20,000 datagrams a second', () => {
   test.each(ALL)(
-    'of %s from %i addresses leaves a stream its rate, and a new link is up in time',
-    async (kind, sources, extra) => {
-      const { perSecond, rate, linkMs } = await flood(kind, sources, extra);
+    'of %s from %i addresses, %j, leaves a stream its rate, and a new link is up in time',
+    async (kind, sources, how) => {
+      const { perSecond, rate, linkMs } = await flood(kind, sources, how);
       // Or there was nothing to bear: a machine that can't send it can't show it.
       expect(perSecond).toBeGreaterThan(PER_SECOND * 0.9);
       expect(rate).toBeGreaterThanOrEqual(RATE_MIN);
@@ -408,59 +467,64 @@ describe.skipIf(why !== null || !LONG)('a flood of 20,000 datagrams a second', (
     120_000,
   );
 
-  test('lets a neighbour move to another address, and one that was killed begin anew', async () => {
-    await flood(
-      'INITs',
-      SPOOFED,
-      ['--no-offload'],
-      async ({ victim, left, right, middle, bytes }) => {
-        const [there, back] = [left.deviceTo(victim), victim.deviceTo(left)];
-        spawnSync('ip', ['-n', victim.namespace, 'route', 'add', MOVED, 'dev', back]);
-        for (const [what, address] of [
-          ['del', left.address],
-          ['add', MOVED],
-        ])
-          spawnSync('ip', [
-            '-n',
-            left.namespace,
-            'address',
-            what!,
-            address!,
-            'peer',
-            victim.address,
-            'dev',
-            there,
-          ]);
-        await until(
-          'the link is with the new address',
-          async () =>
-            (await linksOf(middle)).some(
-              ({ name, state, address }) =>
-                name === 'left' && state === 'up' && address.startsWith(MOVED),
-            )
-              ? true
-              : null,
-          15_000,
-        );
-        const before = bytes();
-        await until(
-          'the stream goes on',
-          () => (bytes() > before + 20 * CHUNK_BYTES ? true : null),
-          10_000,
-        );
-        expect(logs.get('left')).not.toContain('"msg":"link down"');
+  test.each(['IPv4', 'IPv6'] as const)(
+    'lets a neighbour move to another address, and one that was killed begin anew, over %s',
+    async (family) => {
+      const moved = `${FAMILIES[family].prefix}21`;
+      await flood('INITs', SPOOFED, {
+        family,
+        extra: ['--no-offload'],
+        afterwards: async ({ victim, left, right, middle, bytes }) => {
+          const [there, back] = [left.deviceTo(victim), victim.deviceTo(left)];
+          spawnSync('ip', ['-n', victim.namespace, 'route', 'add', moved, 'dev', back]);
+          for (const [what, address] of [
+            ['del', left.address],
+            ['add', moved],
+          ])
+            spawnSync('ip', [
+              '-n',
+              left.namespace,
+              'address',
+              what!,
+              address!,
+              'peer',
+              victim.address,
+              'dev',
+              there,
+              ...(family === 'IPv6' ? ['nodad'] : []),
+            ]);
+          await until(
+            'the link is with the new address',
+            async () =>
+              (await linksOf(middle)).some(
+                ({ name, state, address }) =>
+                  name === 'left' && state === 'up' && address.includes(moved),
+              )
+                ? true
+                : null,
+            15_000,
+          );
+          const before = bytes();
+          await until(
+            'the stream goes on',
+            () => (bytes() > before + 20 * CHUNK_BYTES ? true : null),
+            10_000,
+          );
+          expect(logs.get('left')).not.toContain('"msg":"link down"');
 
-        // The same keys in another run of the daemon: its call is a stranger's.
-        await right.end();
-        logs.delete('right');
-        startDaemon(right, 'right', [victim], ['--no-offload']);
-        const started = await until('a daemon begins again', () =>
-          saidAt('right', 'daemon started'),
-        );
-        expect(
-          (await until('its link', () => saidAt('right', 'link up'), 30_000)) - started,
-        ).toBeLessThanOrEqual(LINK_MS_MAX);
-      },
-    );
-  }, 120_000);
+          // The same keys in another run of the daemon: its call is a stranger's.
+          await right.end();
+          logs.delete('right');
+          startDaemon(right, 'right', [victim], ['--no-offload']);
+          const started = await until('a daemon begins again', () =>
+            saidAt('right', 'daemon started'),
+          );
+          expect(
+            (await until('its link', () => saidAt('right', 'link up'), 30_000)) - started,
+          ).toBeLessThanOrEqual(LINK_MS_MAX);
+        },
+      });
+    },
+    120_000,
+  );
 });

@@ -146,8 +146,16 @@ export class Namespaces {
         peer.address,
         'dev',
         host.deviceTo(peer),
+        // Nobody else has it: it need not be looked for.
+        ...(host.address.includes(':') ? ['nodad'] : []),
       );
       ip('-n', host.namespace, 'link', 'set', host.deviceTo(peer), 'up');
+      // An address that came while its device was down brings no way to its peer.
+      if (peer.address.includes(':'))
+        ip(
+          ...['-n', host.namespace, '-6', 'route', 'replace', peer.address],
+          ...['dev', host.deviceTo(peer), 'src', host.address],
+        );
     }
   }
 
