@@ -293,6 +293,23 @@ describe.each(SERVICES)('a router that alters what it passes on, %s', (_name, se
     );
   });
 
+  test('copies are taken once while a clone of their source comes and goes', () => {
+    const scene = new Scene(service, { duplicates: true });
+    const { network, a, c } = scene;
+    for (let i = 0; i < 20; i += 1) scene.say(random(100 + i));
+    const copies = scene.seen.map((bytes) => bytes.slice());
+    const clone = network.world.addTwin(a, 'clone');
+    network.connect(clone, c);
+    for (let round = 0; round < 3; round += 1) {
+      clone.start();
+      network.run(3 * SECOND);
+      clone.crash();
+      network.run(3 * SECOND);
+      for (const copy of copies) scene.inject(copy.slice());
+      expect(scene.receiver.messages).toHaveLength(20);
+    }
+  });
+
   test(
     'copies are taken once: at once, later, ' + 'after new keys, and after a restart of either end',
     () => {

@@ -5,7 +5,8 @@
  * Two invariants. No counter of ours is used twice in this run: those of a node that is forgotten
  * are remembered by the highest of all. No window is forgotten while a key may exist that would
  * open what it has seen: a node whose record is gone keeps its own, and what it may say again is no
- * older than before. Only a new run of the node, which has other keys, begins anew. Bounded by the
+ * older than before. Only a new run of the node, which has other keys, begins anew, and the last
+ * ones keep theirs: while two machines have one identity their runs take turns. Bounded by the
  * records held.
  */
 
@@ -27,6 +28,13 @@ export interface PeerEpoch {
   latest: { readonly own: OwnEpoch; readonly keys: PairKeys | null; aes: boolean } | null;
 }
 
+/** What we have had of one run of a node, by link service. */
+interface Run {
+  readonly instance: number;
+  readonly windows: (GrowingWindow | undefined)[];
+  endedAt: Micros;
+}
+
 export interface Peer {
   readonly node: NodeId;
   /** Of its newest record. */
@@ -36,8 +44,8 @@ export interface Peer {
   epochs: PeerEpoch[];
   /** Next number of what we send it, by link service. */
   readonly counters: number[];
-  /** What we have had of its present run, by link service. */
-  windows: (GrowingWindow | undefined)[];
+  /** The present one first, then those that it took the place of, the last first. */
+  runs: Run[];
   goneAt: Micros;
 }
 
@@ -49,6 +57,11 @@ const EPOCHS_MOST = 8;
  */
 const WINDOW_WORDS = 1_024,
   WINDOW_WORDS_RELIABLE = 16_384;
+/**
+ * Runs of a node whose windows are kept. Who holds a node's key can begin more, and make it say
+ * anything again anyway.
+ */
+const RUNS_MOST = 4;
 /** Of all windows, beyond the least. */
 const WINDOWS_BYTES_MAX = 32 * 1_048_576;
 
@@ -104,14 +117,14 @@ export class Peers {
         instance,
         epochs: [],
         counters: [],
-        windows: [],
+        runs: [],
         goneAt: NEVER,
       };
       this.#peers.set(origin, peer);
     } else if (sequence < peer.sequence) return false;
-    if (instance !== peer.instance) {
+    if (instance !== peer.runs[0]?.instance) {
       peer.epochs = [];
-      this.#clearWindows(peer);
+      this.#begin(peer, instance, now);
     }
     peer.sequence = sequence;
     peer.instance = instance;
@@ -151,7 +164,7 @@ export class Peers {
   }
 
   window(peer: Peer, service: number): GrowingWindow {
-    return (peer.windows[service] ??= new GrowingWindow(
+    return (peer.runs[0]!.windows[service] ??= new GrowingWindow(
       service === SERVICE_RELIABLE ? WINDOW_WORDS_RELIABLE : WINDOW_WORDS,
       this.#mayGrow,
     ));
@@ -163,13 +176,26 @@ export class Peers {
       peer.counters.forEach((counter, service) => {
         this.#floors[service] = Math.max(this.#floors[service] ?? 0, counter);
       });
-      this.#clearWindows(peer);
+      peer.runs.forEach((run) => this.#release(run));
       this.#peers.delete(peer.node);
     }
   }
 
-  #clearWindows(peer: Peer): void {
-    for (const window of peer.windows) this.#grown -= window === undefined ? 0 : window.grownBytes;
-    peer.windows = [];
+  /** A run of the node begins, or goes on after another one. */
+  #begin(peer: Peer, instance: number, now: Micros): void {
+    const [present, ...former] = peer.runs;
+    if (present !== undefined) {
+      present.endedAt = now;
+      former.unshift(present);
+    }
+    const again = former.find((run) => run.instance === instance);
+    const kept = former.filter((run) => run !== again && now - run.endedAt < this.#keptUs);
+    const runs = [again ?? { instance, windows: [], endedAt: NEVER }, ...kept].slice(0, RUNS_MOST);
+    for (const run of former) if (!runs.includes(run)) this.#release(run);
+    peer.runs = runs;
+  }
+
+  #release({ windows }: Run): void {
+    for (const window of windows) this.#grown -= window === undefined ? 0 : window.grownBytes;
   }
 }
