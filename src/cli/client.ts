@@ -32,7 +32,7 @@ export interface ClientFlags {
  * Commands that carry data. All others only ask, and a daemon that is full of clients has a place
  * for them.
  */
-const OPENS_SOCKETS: ReadonlySet<string> = new Set(['cat', 'expose', 'forward', 'socks']);
+const OPENS_SOCKETS: ReadonlySet<string> = new Set(['cat', 'expose', 'forward', 'socks', 'talk']);
 
 /** Longer than any request takes that is not itself a wait. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -81,8 +81,9 @@ export function addClientFlags(command: Command): Command {
     .addOption(
       new Option(
         '--wait [time]',
-        'wait for the daemon to answer, at most so long (ping: for the node too; cat: for a ' +
-          'listener too)',
+        'wait for the daemon to answer, at most so long (ping: for the node too; cat and talk: ' +
+          'for ' +
+          'a listener too)',
       ).argParser(durationArg),
     );
 }

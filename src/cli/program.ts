@@ -52,6 +52,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   forward: async () => (await import('./tunnel/forward.ts')).registerForward,
   expose: async () => (await import('./tunnel/expose.ts')).registerExpose,
   socks: async () => (await import('./tunnel/socks.ts')).registerSocks,
+  talk: async () => (await import('./talk/talk.ts')).registerTalk,
   link: async () => (await import('./look/link.ts')).registerLink,
   replay: async () => (await import('./replay/replay.ts')).registerReplay,
   figures: async () => (await import('./figures.ts')).registerFigures,

@@ -1,7 +1,7 @@
 /**
  * UDP of other programs over real daemons: `spines forward --udp`, UDP ASSOCIATE of `spines socks`
  * by a client written out here, and `spines expose --udp`. What bounds and refusals do in detail is
- * shown in virtual time (test/unit/host/tunnel).
+ * shown in virtual time (test/unit/host/tunnel). And `spines talk`, which has the same sockets.
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -245,4 +245,21 @@ test.each([
   }, 200);
   while (!why.test(said)) said += String((await once(child.stderr!, 'data'))[0]);
   clearInterval(again);
+});
+
+test('talk says how good each link service sounds, and whether anybody answers', async () => {
+  const [near, far] = network.daemons.map(({ socket }) => socket) as [string, string];
+  const args = ['talk', 'n1', '--seconds', '1', '--socket', near];
+  const [heard, unheard] = await Promise.all([
+    spines([...args, '--json', '--wait', '50s']),
+    spines([...args, '--port', '6011', '--links', 'reliable']),
+    start(['talk', '--listen', '--socket', far], /^listening to talk at n1 port 6010$/m),
+  ]);
+  const { rows } = JSON.parse(heard.stdout.toString()) as {
+    rows: { link: string; there: { packets: number; mos: number } }[];
+  };
+  expect(rows.map(({ link }) => link)).toEqual(expect.arrayContaining(['best-effort', 'reliable']));
+  for (const { there } of rows) expect([there.packets, there.mos > 1]).toEqual([50, true]);
+  expect([heard.code, unheard.code]).toEqual([0, 1]);
+  expect(unheard.stderr).toMatch(/nobody answers at n1 port 6011; is `spines talk --listen`/);
 });

@@ -287,12 +287,12 @@ export class UdpExposure {
 }
 
 /** An overlay port that is not to be had, or was lost. */
-export function portFailure(error: NodeJS.ErrnoException, via: number): Failure {
+export function portFailure(error: NodeJS.ErrnoException, via: number, flag = '--via'): Failure {
   if (error.code === 'EADDRINUSE')
     return new Failure(
       EXIT_USAGE,
       'EADDRINUSE',
-      `overlay port ${via} is taken; choose another with --via, here and at the near end`,
+      `overlay port ${via} is taken; choose another with ${flag}, here and at the near end`,
     );
   return new Failure(
     EXIT_NO_DAEMON,

@@ -183,7 +183,7 @@ describe('the command line', () => {
     }
   });
 
-  it('knows which flags of tunnels are of UDP, and which of TCP', async () => {
+  it('knows which flags of tunnels are of UDP, which of TCP, and how to talk', async () => {
     const cases: readonly [readonly string[], RegExp][] = [
       [['forward', '--udp', '0', 'n1', 'h'], /write HOST:PORT/],
       [['forward', '0', 'n1', 'h:1', '--idle', '3m'], /--idle is of UDP; give --udp/],
@@ -195,6 +195,9 @@ describe('the command line', () => {
       [['socks', '0', '--exit', 'n1', '--idle', '0'], /a duration above zero/],
       [['expose', '--udp', 'h'], /write HOST:PORT/],
       [['expose', '--allow', 'h:1', '--flows', '9'], /--flows is of UDP; give --udp/],
+      [['talk'], /a node to talk to, or --listen; one of the two/],
+      [['talk', 'n1', '--listen'], /one of the two/],
+      [['talk', 'n1', '--links', 'fast'], /best-effort, reliable/],
       [['expose'], /give --allow HOST:PORT for TCP, or --udp HOST:PORT/],
     ];
     for (const [argv, words] of cases) {
