@@ -120,8 +120,6 @@ const STILL_LONG: Readonly<Record<string, number>> = {
   'spines-client/src/sockets/datagram.ts': 920,
   'spines-client/src/sockets/socket.ts': 867,
   'src/core/link/link-table.ts': 858,
-  'src/core/routing/link-state-router.ts': 693,
-  'src/core/link/sealed-handshaker.ts': 724,
 };
 
 /** Names that only host/ and cli/ may use. */

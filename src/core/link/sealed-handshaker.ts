@@ -2,10 +2,10 @@
  * The handshake of sealed links: Noise IK with certificates both ways, cookies under load, and the
  * question for a key.
  *
- * Owns budgets for work that strangers can cause, the cookie secret and the ephemeral keys of
- * calls; never a link. The order of checks is the order of their cost: length, MAC (needs our
- * public key), budget or cookie (needs the source address), key exchange, certificate. Nothing is
- * remembered of a stranger but a token bucket of its address, and of those a bounded number.
+ * Owns budgets for work that strangers can cause and the ephemeral keys of calls; cookies are
+ * cookies.ts's. Never a link. The order of checks is the order of their cost: length, MAC (needs
+ * our public key), budget or cookie (needs the source address), key exchange, certificate. Nothing
+ * is remembered of a stranger but a token bucket of its address, and of those a bounded number.
  */
 
 import {
@@ -20,9 +20,9 @@ import { assert } from '../base/assert.ts';
 import { copyOf, equalBytes, hex, putU32, utf8Encode } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import type { NodeId } from '../base/ids.ts';
-import { SharedBudget, type SharedBudgetLimits } from '../base/shared-budget.ts';
+import { SharedBudget } from '../base/shared-budget.ts';
 import { SourceBudget, sourceOf } from '../base/source-budget.ts';
-import type { Clock, Micros } from '../base/time.ts';
+import type { Clock } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
 import { commonKey, idsOf, type PresharedKey } from '../crypto/preshared.ts';
@@ -39,7 +39,6 @@ import {
 import { DropReason } from '../wire/drop.ts';
 import {
   COOKIE_DATAGRAM_BYTES,
-  COOKIE_SEALED_AT,
   decodeInitPayload,
   decodeResponsePayload,
   encodeInitPayload,
@@ -68,17 +67,19 @@ import {
   WIRE_VERSIONS,
   type VersionRange,
 } from '../wire/versions.ts';
-import { COOKIE_LIFETIME, CookieSecrets } from './cookie-secrets.ts';
+import { COOKIE_LIFETIME } from './cookie-secrets.ts';
+import { COOKIE_BUDGET, Cookies } from './cookies.ts';
+import { HandshakeMacs, NO_MAC } from './handshake-macs.ts';
 import {
   HANDSHAKES_BURST,
   HANDSHAKES_PER_SECOND,
   type Call,
-  type CallSecrets,
   type Handshaker,
   type PeerHello,
   type Run,
   type Seal,
 } from './handshaker.ts';
+import { Secrets } from './sealed-call.ts';
 
 assert(
   NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD,
@@ -90,8 +91,6 @@ assert(
  * breaks the handshake.
  */
 const PROLOGUE = utf8Encode('spines link 2');
-const LABEL_MAC = utf8Encode('spines mac'),
-  LABEL_COOKIE = utf8Encode('spines cookie');
 /**
  * Below this many handshakes in the budget, whoever calls must show that its address is its own.
  */
@@ -101,24 +100,10 @@ const SOURCE_PER_SECOND = 10,
   SOURCE_BURST = 20,
   SOURCES_MAX = 1_024;
 /**
- * Cookies handed out: some 20 us each. More than half of a flood of 20,000 a second, whatever
- * addresses it names, so that who dials meanwhile at a pace of 250 ms has one within a second and a
- * half, all but for one in a hundred.
- */
-const COOKIES: SharedBudgetLimits = {
-  perSecond: 12_000,
-  burst: 1_200,
-  keptPerSecond: 2_000,
-  keptBurst: 400,
-  sharePerSecond: 20,
-  shareBurst: 20,
-  sources: SOURCES_MAX,
-};
-/**
  * Keys handed out, for which anybody may ask who knows nothing: a budget of their own, so that
  * cookies do not want for it.
  */
-const KEYS = COOKIES;
+const KEYS = COOKIE_BUDGET;
 /**
  * Answers to one call may be forged by whoever sees our index: of all calls, and of each, so that
  * one that is flooded leaves the others theirs.
@@ -137,46 +122,6 @@ const ROUND_ATTEMPTS = 12;
  * between them has sent more before it comes.
  */
 const MACS_KEPT = 16;
-const NO_MAC = new Uint8Array(MAC_BYTES);
-
-/** What a call keeps from its INIT to the answer. */
-class Secrets implements CallSecrets {
-  readonly kind = 'sealed';
-  /** The key that the INIT was made for. */
-  readonly key: Uint8Array;
-  readonly identity: Identity;
-  readonly continues: number;
-  /** The INIT has the wide form, and a pre-shared key is mixed in. */
-  readonly wide: boolean;
-  readonly preshared: readonly PresharedKey[];
-  readonly ephemeral: NoiseKeyPair;
-  readonly payload: Uint8Array;
-  readonly message: Uint8Array;
-  cookie: Uint8Array | null = null;
-  cookieUntil: Micros = 0;
-  /** Of the INITs sent last, by their numbers, which the cookie that answers one repeats. */
-  macs = new Map<number, Uint8Array>();
-
-  constructor(
-    key: Uint8Array,
-    identity: Identity,
-    continues: number,
-    wide: boolean,
-    preshared: readonly PresharedKey[],
-    ephemeral: NoiseKeyPair,
-    payload: Uint8Array,
-    message: Uint8Array,
-  ) {
-    this.wide = wide;
-    this.preshared = preshared;
-    this.key = key;
-    this.identity = identity;
-    this.continues = continues;
-    this.ephemeral = ephemeral;
-    this.payload = payload;
-    this.message = message;
-  }
-}
 
 export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
@@ -214,14 +159,14 @@ export class SealedHandshaker implements Handshaker {
   };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
-  readonly #cookies = new SharedBudget(COOKIES);
+  readonly #macs: HandshakeMacs;
+  readonly #cookies: Cookies;
   readonly #keys = new SharedBudget(KEYS);
   readonly #callResponses = new WeakMap<Call, TokenBucket>();
   readonly #sources = new SourceBudget(SOURCE_PER_SECOND, SOURCE_BURST, SOURCES_MAX);
-  /** Nonces of questions for a key that are under way, by index; as many as there are calls. */
+  /** What is sent at once is laid out here. */
   readonly #scratch = new Uint8Array(WIDE_INIT_BYTES);
-  readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
-  readonly #cookieSecrets: CookieSecrets;
+  /** Questions for a key have nonces that follow from it. */
   readonly #keyNonce = new Uint8Array(KEY_NONCE_BYTES);
   #responder: NoiseResponder | null = null;
   #responderIdentity: Identity | null = null;
@@ -239,7 +184,8 @@ export class SealedHandshaker implements Handshaker {
     this.versions = versions;
     this.#clock = clock;
     this.#sink = sink;
-    this.#cookieSecrets = new CookieSecrets(membership, clock);
+    this.#macs = new HandshakeMacs(membership);
+    this.#cookies = new Cookies(membership, clock, this.#macs);
     membership.random.fill(this.#keyNonce);
   }
 
@@ -265,14 +211,14 @@ export class SealedHandshaker implements Handshaker {
     putVersions(out, DATAGRAM_HEADER_BYTES, this.versions);
     out.set(secrets.message, INIT_NOISE_START);
     const end = INIT_NOISE_START + secrets.message.length;
-    const mac = this.#mac(secrets.key, out, end);
+    const mac = this.#macs.of(secrets.key, out, end);
     secrets.macs.set(call.attempts, mac);
     secrets.macs.delete(call.attempts - MACS_KEPT);
     out.set(mac, end);
     const cookie =
       secrets.cookie !== null && this.#clock.now() < secrets.cookieUntil ? secrets.cookie : null;
     const at = end + MAC_BYTES;
-    out.set(cookie === null ? NO_MAC : this.#hmac(cookie, out.subarray(0, at)), at);
+    out.set(cookie === null ? NO_MAC : this.#macs.keyed(cookie, out.subarray(0, at)), at);
     return at + MAC_BYTES;
   }
 
@@ -345,7 +291,7 @@ export class SealedHandshaker implements Handshaker {
     if (end === 0) return DropReason.handshakeMalformed;
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (secrets === null) return DropReason.handshakeUnexpected;
-    if (!this.#macFits(secrets.identity.exchange.publicKey, bytes, end))
+    if (!this.#macs.fits(secrets.identity.exchange.publicKey, bytes, end))
       return DropReason.handshakeMacWrong;
     if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
     const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, end));
@@ -404,7 +350,7 @@ export class SealedHandshaker implements Handshaker {
     if (end === 0) return DropReason.handshakeMalformed;
     const { identity: current, previous, primitives } = this.#membership;
     const identity = [current, ...previous].find((own) =>
-      this.#macFits(own.exchange.publicKey, bytes, end),
+      this.#macs.fits(own.exchange.publicKey, bytes, end),
     );
     if (identity === undefined) return DropReason.handshakeMacWrong;
     const admitted = this.#admitWork(bytes, end, from, identity, behind);
@@ -466,7 +412,7 @@ export class SealedHandshaker implements Handshaker {
     encodeDatagramHeader(DATAGRAM_SEALED_RESPONSE, this.hello.index, attempt, out);
     out.set(answer.message, DATAGRAM_HEADER_BYTES);
     const end = DATAGRAM_HEADER_BYTES + answer.message.length;
-    out.set(this.#mac(peerStatic, out, end), end);
+    out.set(this.#macs.of(peerStatic, out, end), end);
     return end + MAC_BYTES;
   }
 
@@ -480,10 +426,14 @@ export class SealedHandshaker implements Handshaker {
   ): DropReason {
     const now = this.#clock.now();
     if (this.#work.level(now) < COOKIES_BELOW) {
-      if (!this.#cookieFits(bytes, end, from)) {
+      if (!this.#cookies.fits(bytes, end, from)) {
         if (behind || !this.#cookies.take(sourceOf(from.address), now))
           return DropReason.handshakeOverBudget;
-        this.#sendCookie(bytes, end, from, identity);
+        this.#sink.send(
+          from,
+          this.#scratch,
+          this.#cookies.write(bytes, end, from, identity, this.#scratch),
+        );
         return DropReason.handshakeCookieAsked;
       }
       if (!this.#sources.take(sourceOf(from.address), now)) return DropReason.handshakeOverBudget;
@@ -583,40 +533,12 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #sendCookie(bytes: Uint8Array, end: number, to: Endpoint, identity: Identity): void {
-    const out = this.#scratch;
-    out.set(bytes.subarray(0, DATAGRAM_HEADER_BYTES), 0);
-    out[0] = DATAGRAM_COOKIE;
-    const nonce = this.#cookieSecrets.nonce();
-    out.set(nonce, DATAGRAM_HEADER_BYTES);
-    const mac = bytes.subarray(end, end + MAC_BYTES);
-    out.set(
-      this.#membership.primitives.encrypt(
-        this.#cookieKey(identity.exchange.publicKey, nonce),
-        0,
-        mac,
-        this.#cookieSecrets.of(to),
-      ),
-      COOKIE_SEALED_AT,
-    );
-    this.#sink.send(to, out, COOKIE_DATAGRAM_BYTES);
-  }
-
   #onCookie(bytes: Uint8Array, length: number, call: Call): DropReason {
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
     if (length !== COOKIE_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
     const mac = secrets?.macs.get(numberAt(bytes));
     if (secrets === null || mac === undefined) return DropReason.handshakeUnexpected;
-    const key = this.#cookieKey(
-      secrets.key,
-      bytes.subarray(DATAGRAM_HEADER_BYTES, COOKIE_SEALED_AT),
-    );
-    const cookie = this.#membership.primitives.decrypt(
-      key,
-      0,
-      mac,
-      bytes.subarray(COOKIE_SEALED_AT, length),
-    );
+    const cookie = this.#cookies.open(bytes, length, secrets.key, mac);
     if (cookie === null) return DropReason.cookieBroken;
     // A second cookie for the same INIT says that the first was not taken: no hurry then.
     this.#retry = secrets.cookie === null;
@@ -625,41 +547,7 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #cookieFits(bytes: Uint8Array, end: number, from: Endpoint): boolean {
-    const at = end + MAC_BYTES;
-    const shown = bytes.subarray(at, at + MAC_BYTES);
-    if (equalBytes(shown, NO_MAC)) return false;
-    const covered = bytes.subarray(0, at);
-    return this.#cookieSecrets.some(from, (cookie) =>
-      equalMacs(shown, this.#hmac(cookie, covered)),
-    );
-  }
-
-  #cookieKey(responder: Uint8Array, nonce: Uint8Array): Uint8Array {
-    return this.#membership.primitives.sha256(LABEL_COOKIE, responder, nonce);
-  }
-
   /* -------------------------------------------------------------- shared */
-
-  #macFits(receiver: Uint8Array, bytes: Uint8Array, at: number): boolean {
-    return equalMacs(bytes.subarray(at, at + MAC_BYTES), this.#mac(receiver, bytes, at));
-  }
-
-  /**
-   * Over everything before it, under a key that whoever knows the receiver's public key can make.
-   */
-  #mac(receiver: Uint8Array, bytes: Uint8Array, end: number): Uint8Array {
-    let key = this.#macKeys.get(receiver);
-    if (key === undefined) {
-      key = this.#membership.primitives.sha256(LABEL_MAC, receiver);
-      this.#macKeys.set(receiver, key);
-    }
-    return this.#hmac(key, bytes.subarray(0, end));
-  }
-
-  #hmac(key: Uint8Array, data: Uint8Array): Uint8Array {
-    return this.#membership.primitives.hmacSha256(key, data).subarray(0, MAC_BYTES);
-  }
 
   #ephemeral(): NoiseKeyPair {
     const secret = this.#draw(32);
@@ -682,13 +570,6 @@ function prologueOf(versions: VersionRange): Uint8Array {
 
 function staticOf({ exchange }: Identity): NoiseKeyPair {
   return { secret: exchange.secret.reveal(), publicKey: exchange.publicKey };
-}
-
-/** Without a way out at the first difference: time says nothing about the right value. */
-function equalMacs(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = 0;
-  for (let i = 0; i < MAC_BYTES; i += 1) difference |= a[i]! ^ b[i]!;
-  return difference === 0;
 }
 
 /** Of what a handshake was made with. */

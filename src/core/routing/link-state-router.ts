@@ -1,17 +1,16 @@
 /**
- * Link-state routing: our own advertisement, the flooding of everybody's, and the routes that
- * follow.
+ * Link-state routing: what everybody advertises, as it is flooded, believed and forgotten.
  *
- * Owns when to advertise (at once for a link that came or went, with hysteresis for latency and
- * loss, rarely otherwise), when to recompute (soon after a change, then at bounded intervals), the
- * next-hop table, and which advertisements to believe: in a network with identities only signed
- * ones. Storage, flooding, signatures and Dijkstra are in files of their own.
+ * Owns which advertisements to believe (in a network with identities only signed ones), and what
+ * follows for neighbours and for who speaks in our name. What we say ourselves is
+ * own-advertisement.ts's, routes are routes.ts's; storage, flooding and signatures have files of
+ * their own.
  */
 
 import { assert } from '../base/assert.ts';
 import { equalBytes, getU16 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
+import { SECOND, Timer, type Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
@@ -28,18 +27,9 @@ import {
   controlIntact,
   decodeAdvertisement,
   LIFETIME_BYTES,
-  LINKS_PER_NODE_MAX,
-  makeAdvertisement,
-  SEQUENCE_MAX,
-  type AdvertisedLink,
   type Advertisement,
 } from '../wire/link-state.ts';
-import {
-  hasCapability,
-  IDENTITY_ASKED,
-  IDENTITY_TWICE,
-  type NodeFacts,
-} from '../wire/node-facts.ts';
+import { hasCapability, IDENTITY_ASKED } from '../wire/node-facts.ts';
 import { decodeTwin } from '../wire/twin.ts';
 import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
 import { AdvertisementJudge, type RoutingPeer } from './advertisement-judge.ts';
@@ -48,11 +38,11 @@ import { ClockWatch } from './clock-watch.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { FloodedAdvertisements } from './flooded-advertisements.ts';
 import { FloodingPeer } from './flooding.ts';
-import { changed, materially, measured } from './measured-links.ts';
 import { LEAVING_KEPT, NodeDirectory } from './node-directory.ts';
 import { Records } from './records.ts';
 import type { Router } from './router.ts';
 import { isLaterRun, OVERTAKE_LEAST } from './runs.ts';
+import { ADVERTISE_INTERVAL, OVERTAKE_MAX, OwnAdvertisement } from './own-advertisement.ts';
 import type {
   LinkStateRouterConfig,
   LinkStateRouterEnvironment,
@@ -60,25 +50,13 @@ import type {
 } from './router-environment.ts';
 import { Routes } from './routes.ts';
 import type { ShortestPaths } from './shortest-path.ts';
-import { mayChange, signAdvertisement, StatementVerifier } from './signed-advertisement.ts';
+import { mayChange, StatementVerifier } from './signed-advertisement.ts';
 
-/** First advertisement after a quiet time waits this long, so that a burst of changes is one. */
-const SETTLE: Micros = 1 * MILLISECOND;
-/** At most one advertisement of ours in this time. */
-const ADVERTISE_INTERVAL: Micros = 50 * MILLISECOND;
-/** Changes of latency and loss alone are advertised at most this often. */
-const ESTIMATE_INTERVAL: Micros = 2 * SECOND;
-/**
- * But so much more loss, in units of what is advertised, at once: a link that breaks is no matter
- * of estimates.
- */
-const SUDDEN_LOSS = 0.05 * 65_535;
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
 /**
- * How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one.
+ * How far beyond the numbers of an earlier run ours may go on with identities, in units of the
+ * clock that numbers begin from: 6.5 s.
  */
-const OVERTAKE_MAX = 0x100_0000;
-/** The same with identities, in units of the clock that numbers begin from: 6.5 s. */
 const OVERTAKE_SIGNED_MAX = 0x1_0000;
 /**
  * Unit of the wall clock in a first sequence number. A run advertises far more rarely than its
@@ -93,9 +71,6 @@ const CLONE_ASK: Micros = 5 * SECOND;
 const CLONE_FIRST: Micros = 1 * SECOND;
 /** A younger one that does not give way is answered this often at most. */
 const CLONE_INTERVAL: Micros = 1 * SECOND;
-/** A wall clock that is found this far off when our advertisement was issued has been set. */
-const CLOCK_STEP: Micros = 5 * SECOND;
-
 export class LinkStateRouter extends NodeDirectory implements Router {
   readonly counters: RoutingCounters = {
     routeChanges: 0,
@@ -121,17 +96,10 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   readonly clones: CloneWatch;
   readonly #flooded: FloodedAdvertisements;
   readonly #peers = new Map<Link, RoutingPeer>();
-  readonly #advertiseTimer = new Timer(() => this.#advertise(this.#renew));
-  readonly #refreshTimer = new Timer(() => this.#advertise(true));
   readonly #expiryTimer = new Timer(() => this.#expire());
   readonly #cloneTimer = new Timer(() => this.#onCloneTimer());
   readonly #routes: Routes;
-  #sequence: number;
-  /** The next advertisement goes out even if its content is the same. */
-  #renew = false;
-  /** When the advertise timer is due, while it is armed. */
-  #advertiseAt: Micros = 0;
-  #advertisedAt: Micros = -SECOND;
+  readonly #own: OwnAdvertisement;
   #stopped = false;
   /** Number of the question whether the elder clone is there, 0 = none is open. */
   #askedClone = 0;
@@ -143,6 +111,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     this.#links = links;
     this.#flooded = new FloodedAdvertisements(this.database, config.id);
     const { membership } = env;
+    let first: number;
     this.clones = new CloneWatch(env.clock, env.log, env.facts);
     this.#membership = membership;
     if (membership === null) {
@@ -151,7 +120,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       this.clocks = null;
       // Not from 0: a restarted daemon must not meet its own old advertisement under an equal
       // number.
-      this.#sequence = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
+      first = env.rng.fork('advertisement sequence').below(0x7fff_ffff);
     } else {
       assert(
         membership.identity.certificate.node === config.id,
@@ -186,15 +155,26 @@ export class LinkStateRouter extends NodeDirectory implements Router {
         Math.floor(membership.wallUs / SEQUENCE_UNIT),
       );
       // A restarted daemon is ahead of its earlier run without having kept anything.
-      this.#sequence = Math.floor(membership.wallUs / SEQUENCE_UNIT);
+      first = Math.floor(membership.wallUs / SEQUENCE_UNIT);
       membership.onChange(() => this.#onMembership());
     }
     this.#routes = new Routes(config, env, links, this.database, this.counters);
+    this.#own = new OwnAdvertisement(first, {
+      config,
+      env,
+      links,
+      database: this.database,
+      clones: this.clones,
+      counters: this.counters,
+      olderNodes: () => this.#olderNodes(),
+      onInstalled: () => this.#onNewer(config.id),
+      onRenewed: () => this.records?.renew(),
+    });
   }
 
   /** Number of our own newest advertisement; of the next one before there is any. */
   get sequence(): number {
-    return this.#sequence;
+    return this.#own.sequence;
   }
 
   get paths(): ShortestPaths {
@@ -202,7 +182,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   }
 
   start(): void {
-    this.#advertise(true);
+    this.#own.advertise(true);
     this.#routes.recompute();
     this.#env.timers.arm(this.#expiryTimer, this.#env.clock.now() + EXPIRY_INTERVAL);
   }
@@ -210,18 +190,13 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   /** Tells everybody that this node leaves. The caller flushes and then takes the links down. */
   stop(): void {
     // The good-bye of one that gave way would be the other's.
-    if (!this.clones.yields) this.#install(this.#makeOwn(true, []));
+    if (!this.clones.yields) this.#own.leave();
     for (const { flooding } of this.#peers.values()) flooding.sendNow();
     this.records?.stop();
     this.#stopped = true;
     this.#routes.stop();
-    for (const timer of [
-      this.#advertiseTimer,
-      this.#refreshTimer,
-      this.#expiryTimer,
-      this.#cloneTimer,
-    ])
-      this.#env.timers.cancel(timer);
+    this.#own.stop();
+    for (const timer of [this.#expiryTimer, this.#cloneTimer]) this.#env.timers.cancel(timer);
   }
 
   nextHop(destination: NodeId): Link | null {
@@ -264,20 +239,11 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       this.#peers.delete(link);
       this.records?.onLinkDown(link);
     }
-    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+    this.#own.schedule(ADVERTISE_INTERVAL);
   }
 
   onLinkEstimate(link: Link): void {
-    const own = this.database.get(this.#config.id)?.advertisement;
-    const advertised = own?.links.find((entry) => entry.node === link.node);
-    if (advertised === undefined) this.#scheduleAdvertise(ADVERTISE_INTERVAL);
-    else {
-      const now = measured(link);
-      if (materially(advertised, now, this.#config.metric))
-        this.#scheduleAdvertise(
-          now.loss > advertised.loss + SUDDEN_LOSS ? ADVERTISE_INTERVAL : ESTIMATE_INTERVAL,
-        );
-    }
+    this.#own.onEstimate(link);
   }
 
   onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
@@ -401,25 +367,25 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     // One with groups cannot be told to them.
     if ((this.#membership?.identity.certificate.bytes.length ?? 0) > PLAIN_CERTIFICATE_BYTES_MAX)
       return;
-    this.#renew = true;
-    this.#scheduleAdvertise(ADVERTISE_INTERVAL);
+    this.#own.again();
   }
 
   #onOwnAdvertisement(peer: RoutingPeer, advertisement: Advertisement): DropReason {
     const { origin, sequence, bytes } = advertisement;
     const held = this.database.get(origin)?.advertisement;
     const foreign =
-      sequence > this.#sequence || (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
+      sequence > this.#own.sequence ||
+      (sequence === held?.sequence && !equalBytes(bytes, held.bytes));
     if (foreign && this.#membership !== null) {
       const verdict = this.#judge!.verify(peer, advertisement, true);
       if (typeof verdict === 'number') return verdict;
     }
     if (foreign && !this.#stopped) this.#onForeign(advertisement);
-    else if (sequence < this.#sequence && this.#membership !== null)
+    else if (sequence < this.#own.sequence && this.#membership !== null)
       peer.flooding.onOlder(origin, sequence);
     // Remembered no further than we have spoken: a forged last number would keep us silent on this
     // link for ever.
-    peer.flooding.onReceived(origin, sequence, Math.min(sequence, this.#sequence));
+    peer.flooding.onReceived(origin, sequence, Math.min(sequence, this.#own.sequence));
     return DropReason.none;
   }
 
@@ -433,19 +399,23 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     switch (this.clones.onForeign(facts, leaving)) {
       case 'overtake': {
         const interval = known ? CLONE_INTERVAL : ADVERTISE_INTERVAL;
-        if (this.#membership === null) this.#overtake(sequence, OVERTAKE_MAX, interval);
+        if (this.#membership === null) this.#own.overtake(sequence, OVERTAKE_MAX, interval);
         else {
-          this.#overtake(sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST, interval);
+          this.#own.overtake(
+            sequence + OVERTAKE_LEAST,
+            OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST,
+            interval,
+          );
           this.#env.onOvertaken(sequence);
         }
         return;
       }
       case 'answer':
-        this.#overtake(sequence, 1);
+        this.#own.overtake(sequence, 1);
         return;
       case 'yield': {
         const now = this.#env.clock.now();
-        this.#sequence = sequence;
+        this.#own.adopt(sequence);
         if (facts !== null && !hasCapability(facts.capabilities, IDENTITY_ASKED))
           this.#askedClone = 0;
         this.database.install(
@@ -473,15 +443,14 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     const now = this.#env.clock.now();
     if (asked) {
       this.clones.onElderGone();
-      this.#overtake(this.#sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST);
+      this.#own.overtake(this.#own.sequence + OVERTAKE_LEAST, OVERTAKE_SIGNED_MAX - OVERTAKE_LEAST);
       return;
     }
-    this.#sequence += 1;
-    this.#askedClone = this.#sequence;
-    const question = this.#sign(false, held.links, {
+    const question = this.#own.ask(held.links, {
       ...facts,
       capabilities: (facts.capabilities | IDENTITY_ASKED) >>> 0,
     });
+    this.#askedClone = this.#own.sequence;
     this.database.install(
       question,
       now,
@@ -495,7 +464,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   onTwinFrame(link: Link, bytes: Uint8Array, start: number, end: number): void {
     const news = decodeTwin(bytes, start, end);
     if (news === null) this.#env.drops.count(DropReason.twinMalformed);
-    else if (this.clones.onTold(link, news)) this.#advertiseAgain();
+    else if (this.clones.onTold(link, news)) this.#own.again();
   }
 
   /**
@@ -504,107 +473,14 @@ export class LinkStateRouter extends NodeDirectory implements Router {
    */
   #onVersionSeen(origin: NodeId, sequence: number): void {
     if (origin !== this.#config.id || this.#stopped) return;
-    if (sequence < this.#sequence) return;
-    if (sequence === this.#sequence && this.database.sequence(origin) === sequence) return;
-    this.#overtake(sequence, OVERTAKE_MAX);
-  }
-
-  /** An earlier run of ours used `sequence`: goes on from there, up to `span` further. */
-  #overtake(sequence: number, span: number, interval = ADVERTISE_INTERVAL): void {
-    if (this.#stopped || sequence >= SEQUENCE_MAX - 2 * OVERTAKE_MAX) return;
-    // Not the very next number: the earlier run may have used that one too, and others hold it.
-    this.#sequence = sequence + this.#env.rng.below(span);
-    this.#env.log.debug({ sequence }, 'own advertisement of an earlier run overtaken');
-    this.#advertiseAgain(interval);
-  }
-
-  /** Though nothing of our links has changed. */
-  #advertiseAgain(interval = ADVERTISE_INTERVAL): void {
-    this.#renew = true;
-    this.#scheduleAdvertise(interval);
+    if (sequence < this.#own.sequence) return;
+    if (sequence === this.#own.sequence && this.database.sequence(origin) === sequence) return;
+    this.#own.overtake(sequence, OVERTAKE_MAX);
   }
 
   #onNewer(origin: NodeId): void {
     for (const { flooding } of this.#peers.values()) flooding.onNewer(origin);
     this.#routes.schedule();
-  }
-
-  #scheduleAdvertise(interval: Micros): void {
-    if (this.#stopped) return;
-    const at = Math.max(this.#env.clock.now() + SETTLE, this.#advertisedAt + interval);
-    if (this.#advertiseTimer.armed && at >= this.#advertiseAt) return;
-    this.#advertiseAt = at;
-    this.#env.timers.arm(this.#advertiseTimer, at);
-  }
-
-  /** Our own advertisement under the next number. */
-  #makeOwn(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
-    this.#sequence += 1;
-    const { facts } = this.#env;
-    return this.#sign(
-      leaving,
-      links,
-      this.clones.clone() === null
-        ? facts
-        : { ...facts, capabilities: (facts.capabilities | IDENTITY_TWICE) >>> 0 },
-    );
-  }
-
-  #sign(leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts): Advertisement {
-    if (this.#membership !== null)
-      return signAdvertisement(
-        this.#membership,
-        this.#sequence,
-        leaving,
-        links,
-        facts,
-        this.#olderNodes(),
-      );
-    return makeAdvertisement(
-      this.#config.id,
-      this.#sequence,
-      leaving,
-      this.#config.name,
-      links,
-      facts,
-    );
-  }
-
-  /** Advertises our links; without `renew` only if something material changed. */
-  #advertise(renew: boolean): void {
-    if (this.#stopped || this.clones.yields) return;
-    const links: AdvertisedLink[] = [];
-    for (const link of this.#links.all()) {
-      if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX)
-        links.push(measured(link));
-    }
-    links.sort((a, b) => a.node - b.node);
-    const held = this.database.get(this.#config.id)?.advertisement;
-    if (!renew && held !== undefined && !changed(held.links, links, this.#config.metric)) return;
-    this.#renew = false;
-    this.#install(this.#makeOwn(false, links));
-    if (renew) this.records?.renew();
-    const spread = this.#env.rng.below(
-      Math.max(1, Math.floor(this.#config.advertisementRefreshUs / 8)),
-    );
-    this.#env.log.debug({ links: links.length, sequence: this.#sequence, renew }, 'advertised');
-    this.#env.timers.arm(
-      this.#refreshTimer,
-      this.#env.clock.now() + this.#config.advertisementRefreshUs - spread,
-    );
-  }
-
-  #install(advertisement: Advertisement): void {
-    const now = this.#env.clock.now();
-    this.#advertisedAt = now;
-    this.counters.advertised += 1;
-    this.database.install(
-      advertisement,
-      now,
-      now + this.#config.advertisementLifetimeUs,
-      this.#membership?.identity.certificate ?? null,
-    );
-    this.#onNewer(this.#config.id);
   }
 
   #expire(): void {
@@ -622,9 +498,9 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     }
     this.#recheck();
     this.records?.recheck();
-    this.#renewOwn();
+    this.#own.renew();
     this.clocks?.tick();
-    if (this.clones.tick()) this.#advertiseAgain();
+    if (this.clones.tick()) this.#own.again();
     this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
   }
 
@@ -633,28 +509,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     if (this.#stopped) return;
     this.#recheck();
     this.records?.recheck();
-    this.#renewOwn();
-  }
-
-  /**
-   * Advertises again when others would not believe for long what we said last: another certificate,
-   * or a clock that was set.
-   */
-  #renewOwn(): void {
-    const own = this.database.get(this.#config.id);
-    const proof = own?.advertisement.proof;
-    if (
-      this.#membership === null ||
-      this.clones.yields ||
-      own === undefined ||
-      proof === undefined ||
-      proof === null
-    )
-      return;
-    const age = this.#membership.wallUs - proof.issuedS * SECOND;
-    const timely = age > -CLOCK_STEP && age < this.#config.advertisementRefreshUs + CLOCK_STEP;
-    if (timely && own.certificate === this.#membership.identity.certificate) return;
-    this.#advertiseAgain();
+    this.#own.renew();
   }
 
   /** Throws out whose certificate no longer counts. Ours stays: what it is worth, others decide. */
