@@ -72,45 +72,48 @@ export function registerCat(program: Command): void {
     )
     .option('-v, --verbose', 'counts at the end, on stderr')
     .addHelpText('after', helpBelow(HELP))
-    .action((node: string | undefined, port: string | undefined, flags: CatFlags) => {
-      if (flags.datagram !== true) {
-        if (flags.size !== undefined)
-          throw usage('--size cuts datagrams; give -u as well, or leave it away');
-        if (flags.reply === true)
-          throw usage(
-            '--reply is for datagrams, a stream has both directions; give -u as well, or leave ' +
-              'it away',
-          );
-      }
-      if (flags.datagram === true && flags.silence !== undefined)
-        throw usage('--silence is for streams, nobody answers datagrams; leave it or -u away');
-      if (flags.listen !== undefined) {
-        if (node !== undefined)
-          throw usage(
-            '--listen takes no node; write `spines cat --listen PORT`, or `spines cat NODE PORT` ' +
-              'to send',
-          );
-        const { listen } = flags;
-        return withClient(flags, 'cat', (client) => {
-          notesNeverWait();
-          return flags.datagram === true
-            ? listenForDatagrams(client, listen, flags)
-            : listenForStreams(client, listen, flags);
-        });
-      }
-      if (node === undefined || port === undefined)
-        throw usage(
-          'no node and port to send to; write `spines cat NODE PORT`, or `spines cat --listen ' +
-            'PORT` to receive',
-        );
-      if (flags.keepOpen === true)
-        throw usage('--keep-open is for listening; give --listen PORT as well, or leave it away');
-      const to = portArg(port);
-      return withClient(flags, 'cat', (client) => {
-        notesNeverWait();
-        return flags.datagram === true
-          ? sendDatagrams(client, node, to, flags)
-          : connectStream(client, node, to, flags);
-      });
+    .action(cat);
+}
+
+/** Goes one of four ways, or says which flags do not go together. */
+function cat(node: string | undefined, port: string | undefined, flags: CatFlags): Promise<void> {
+  if (flags.datagram !== true) {
+    if (flags.size !== undefined)
+      throw usage('--size cuts datagrams; give -u as well, or leave it away');
+    if (flags.reply === true)
+      throw usage(
+        '--reply is for datagrams, a stream has both directions; give -u as well, or leave ' +
+          'it away',
+      );
+  }
+  if (flags.datagram === true && flags.silence !== undefined)
+    throw usage('--silence is for streams, nobody answers datagrams; leave it or -u away');
+  if (flags.listen !== undefined) {
+    if (node !== undefined)
+      throw usage(
+        '--listen takes no node; write `spines cat --listen PORT`, or `spines cat NODE PORT` ' +
+          'to send',
+      );
+    const { listen } = flags;
+    return withClient(flags, 'cat', (client) => {
+      notesNeverWait();
+      return flags.datagram === true
+        ? listenForDatagrams(client, listen, flags)
+        : listenForStreams(client, listen, flags);
     });
+  }
+  if (node === undefined || port === undefined)
+    throw usage(
+      'no node and port to send to; write `spines cat NODE PORT`, or `spines cat --listen ' +
+        'PORT` to receive',
+    );
+  if (flags.keepOpen === true)
+    throw usage('--keep-open is for listening; give --listen PORT as well, or leave it away');
+  const to = portArg(port);
+  return withClient(flags, 'cat', (client) => {
+    notesNeverWait();
+    return flags.datagram === true
+      ? sendDatagrams(client, node, to, flags)
+      : connectStream(client, node, to, flags);
+  });
 }

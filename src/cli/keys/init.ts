@@ -79,18 +79,23 @@ export function registerInit(program: Command): void {
   addPassphraseFlags(command, true).action(makeNetwork);
 }
 
-async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> {
-  const { nodes: count, full = false } = flags;
-  const dir = flags.dir ?? network;
+/** Refuses flags that do not go together. */
+function check(network: string, { nodes: count, full = false, addresses }: NetworkFlags): void {
   if (!isNodeName(network))
     throw usage(`"${network}" is no name for a network; use 1-63 letters, digits, "-", "_" or "."`);
-  if (flags.addresses !== undefined && flags.addresses.length !== count)
+  if (addresses !== undefined && addresses.length !== count)
     throw usage(
-      `--addresses has ${flags.addresses.length} and there are ${count} nodes; give one address ` +
+      `--addresses has ${addresses.length} and there are ${count} nodes; give one address ` +
         'for each',
     );
   if (full && count > FULL_MAX)
     throw usage(`a node has at most ${FULL_MAX - 1} links; use --ring, or fewer nodes`);
+}
+
+async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> {
+  const { nodes: count, full = false } = flags;
+  const dir = flags.dir ?? network;
+  check(network, flags);
   const addresses =
     flags.addresses ??
     Array.from(
@@ -161,6 +166,24 @@ async function makeNetwork(network: string, flags: NetworkFlags): Promise<void> 
     throw error;
   }
 
+  tell({ network, dir, authorityDir, names, addresses, folders }, flags);
+}
+
+/** A network as it was made. */
+interface MadeNetwork {
+  readonly network: string;
+  readonly dir: string;
+  readonly authorityDir: string;
+  readonly names: readonly string[];
+  readonly addresses: readonly SocketAddress[];
+  readonly folders: readonly { readonly config: string }[];
+}
+
+function tell(
+  { network, dir, authorityDir, names, addresses, folders }: MadeNetwork,
+  flags: NetworkFlags,
+): void {
+  const count = names.length;
   const local = addresses.every(({ address }) => isLoopback(address));
   const next = nextSteps(dir, names, addresses, local);
   if (flags.json === true) {

@@ -7,7 +7,7 @@
 import { hex } from '../../core/base/bytes.ts';
 import { formatNodeId, NO_NODE } from '../../core/base/ids.ts';
 import { authorityIdOf, fingerprintOf, networkIdOf } from '../../core/crypto/certificates.ts';
-import { ROLE_CLIENT, ROLE_ROUTER } from '../../core/wire/certificate.ts';
+import { ROLE_CLIENT, ROLE_ROUTER, type Certificate } from '../../core/wire/certificate.ts';
 import { formatTime } from '../../core/base/calendar.ts';
 import type { IdentityFile } from '../../host/identity/identity-reader.ts';
 
@@ -49,36 +49,8 @@ export function describe(identity: IdentityFile): Described {
         fingerprint: formatFingerprint(identity.value),
       };
     }
-    case 'certificate': {
-      const {
-        name,
-        node,
-        groups,
-        roles,
-        serial,
-        network,
-        authority,
-        notBeforeS,
-        notAfterS,
-        signingKey,
-        exchangeKey,
-      } = identity.value;
-      return {
-        kind: 'certificate',
-        name,
-        node: nodeText(node),
-        roles: formatRoles(roles),
-        ...groupsText(groups),
-        serial,
-        network: hex(network),
-        authority: hex(authority),
-        notBefore: formatTime(notBeforeS),
-        notAfter: formatTime(notAfterS),
-        signingKey: hex(signingKey),
-        exchangeKey: hex(exchangeKey),
-        fingerprint: formatFingerprint(identity.value),
-      };
-    }
+    case 'certificate':
+      return describeCertificate(identity.value);
     case 'revocations': {
       const { network, authority, number, issuedS, serials, subjects } = identity.value;
       return {
@@ -111,6 +83,37 @@ export function describe(identity: IdentityFile): Described {
       };
     }
   }
+}
+
+function describeCertificate(certificate: Certificate): Described {
+  const {
+    name,
+    node,
+    groups,
+    roles,
+    serial,
+    network,
+    authority,
+    notBeforeS,
+    notAfterS,
+    signingKey,
+    exchangeKey,
+  } = certificate;
+  return {
+    kind: 'certificate',
+    name,
+    node: nodeText(node),
+    roles: formatRoles(roles),
+    ...groupsText(groups),
+    serial,
+    network: hex(network),
+    authority: hex(authority),
+    notBefore: formatTime(notBeforeS),
+    notAfter: formatTime(notAfterS),
+    signingKey: hex(signingKey),
+    exchangeKey: hex(exchangeKey),
+    fingerprint: formatFingerprint(certificate),
+  };
 }
 
 const LABELS: Readonly<Record<string, string>> = {

@@ -28,7 +28,13 @@ export function registerKeys(program: Command): void {
   const keys = program
     .command('keys')
     .description('make and check the identities of a closed network');
+  registerMakers(keys);
+  registerReaders(keys);
+  registerChangers(keys);
+}
 
+/** What makes identities. */
+function registerMakers(keys: Command): void {
   add(keys, 'init', 'make the authority of a new network', true)
     .option('--dir <dir>', 'folder of the authority', '.')
     .option('--name <network>', 'name of the network (default: spines)')
@@ -61,6 +67,10 @@ export function registerKeys(program: Command): void {
     )
     .option('--out <file>', 'where to write the certificate (default: next to the request, .crt)')
     .action(async (path: string, flags: SignFlags & Json) => tell(await sign(path, flags), flags));
+}
+
+/** What only reads. */
+function registerReaders(keys: Command): void {
   keys
     .command('show <file>')
     .description('say what is in a certificate, request, authority, revocation list or key file')
@@ -79,6 +89,10 @@ export function registerKeys(program: Command): void {
       timeArg,
     )
     .action((path: string, flags: VerifyFlags & Json) => tell(verify(path, flags), flags));
+}
+
+/** What takes back, or makes keys for what there is. */
+function registerChangers(keys: Command): void {
   add(
     keys,
     'revoke <what...>',

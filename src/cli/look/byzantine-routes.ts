@@ -58,53 +58,60 @@ export function formatByzantineRoutes(
       ),
     );
   }
-  if (weights.length > 0) {
-    parts.push(
-      formatTable(
-        [
-          { title: 'avoided link', cut: 20, key: true },
-          { title: 'weight', align: 'right' },
-          { title: 'to serve', align: 'right' },
-          { title: 'convictions', align: 'right' },
-          { title: 'reason' },
-          { title: 'last', align: 'right' },
-        ],
-        weights.map(({ u, v, weight, remaining, convictions: count, reason, agoMs }) => [
-          paint('red', link(u, v)),
-          String(weight),
-          String(remaining),
-          String(count),
-          reason,
-          `${formatAge(agoMs)} ago`,
-        ]),
-        columns,
-      ),
-    );
-  }
-  if (convictions.length > 0) {
-    parts.push(
-      formatTable(
-        [
-          { title: 'convicted', align: 'right' },
-          { title: 'link', cut: 20 },
-          { title: 'on the way to', cut: 20 },
-          { title: 'losses', align: 'right' },
-        ],
-        convictions
-          .slice(-CONVICTIONS_SHOWN)
-          .reverse()
-          .map(({ agoMs, destination, u, v, losses }) => [
-            `${formatAge(agoMs)} ago`,
-            link(u, v),
-            formatNode(destination.name, destination.node),
-            String(losses),
-          ]),
-        columns,
-      ),
-    );
-  }
+  if (weights.length > 0) parts.push(weightTable(weights, paint, columns));
+  if (convictions.length > 0) parts.push(convictionTable(convictions, columns));
   parts.push(formatPairs([['mode', mode], ...figureRows(figures)], columns));
   return parts.join('\n');
+}
+
+function weightTable(
+  weights: ByzantineRoutesReply['weights'],
+  paint: Paint,
+  columns: number,
+): string {
+  return formatTable(
+    [
+      { title: 'avoided link', cut: 20, key: true },
+      { title: 'weight', align: 'right' },
+      { title: 'to serve', align: 'right' },
+      { title: 'convictions', align: 'right' },
+      { title: 'reason' },
+      { title: 'last', align: 'right' },
+    ],
+    weights.map(({ u, v, weight, remaining, convictions: count, reason, agoMs }) => [
+      paint('red', link(u, v)),
+      String(weight),
+      String(remaining),
+      String(count),
+      reason,
+      `${formatAge(agoMs)} ago`,
+    ]),
+    columns,
+  );
+}
+
+function convictionTable(
+  convictions: ByzantineRoutesReply['convictions'],
+  columns: number,
+): string {
+  return formatTable(
+    [
+      { title: 'convicted', align: 'right' },
+      { title: 'link', cut: 20 },
+      { title: 'on the way to', cut: 20 },
+      { title: 'losses', align: 'right' },
+    ],
+    convictions
+      .slice(-CONVICTIONS_SHOWN)
+      .reverse()
+      .map(({ agoMs, destination, u, v, losses }) => [
+        `${formatAge(agoMs)} ago`,
+        link(u, v),
+        formatNode(destination.name, destination.node),
+        String(losses),
+      ]),
+    columns,
+  );
 }
 
 /** The router's counters in words; of `spines status`, too. */

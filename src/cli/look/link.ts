@@ -31,6 +31,11 @@ export interface LinkSetFlags extends ClientFlags {
 
 export function registerLink(program: Command): void {
   const link = program.command('link').description('emulated characteristics of a link');
+  registerSet(link);
+  registerShow(link);
+}
+
+function registerSet(link: Command): void {
   addClientFlags(
     link
       .command('set <node>')
@@ -67,6 +72,9 @@ export function registerLink(program: Command): void {
           );
       });
     });
+}
+
+function registerShow(link: Command): void {
   addClientFlags(
     link
       .command('show [node]')

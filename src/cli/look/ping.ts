@@ -139,19 +139,28 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
   if (fatal !== null && (stats.count === 0 || toFailure(fatal).exitCode === EXIT_NO_DAEMON))
     throw fatal;
 
-  replies.sort((a, b) => a.seq - b.seq);
-  const summary: PingSummary = {
+  const summary = summaryOf(node, name, sent, stats, replies);
+  if (json) printJson(summary);
+  else print(formatPingSummary(summary, columns));
+  if (stats.count === 0) process.exitCode = EXIT_NO;
+}
+
+function summaryOf(
+  node: string,
+  name: string,
+  sent: number,
+  stats: RttStats,
+  replies: readonly PingReply[],
+): PingSummary {
+  return {
     node,
     name,
     sent,
     received: stats.count,
     lossPct: lossPct(sent, stats.count),
     rttMs: stats.summary(),
-    replies,
+    replies: [...replies].sort((a, b) => a.seq - b.seq),
   };
-  if (json) printJson(summary);
-  else print(formatPingSummary(summary, columns));
-  if (stats.count === 0) process.exitCode = EXIT_NO;
 }
 
 export function formatPingSummary(

@@ -188,25 +188,9 @@ async function serveStream(
     });
     return;
   }
-  if (!isAllowed(allow, target)) {
-    refuse({ name: 'not allowed', reason: 'no --allow there names it' });
-    return;
-  }
-  try {
-    if (!(await mayReach(client, stream.remoteAddress ?? '', target))) {
-      refuse({
-        name: 'not allowed',
-        reason: 'rules of that node do not let this one reach it (firewall.targets in its config)',
-      });
-      return;
-    }
-  } catch (error) {
-    refuse({
-      name: 'failed',
-      reason:
-        'its daemon does not say whether that is allowed: ' +
-        `${oneLine((error as Error).message)}`,
-    });
+  const barred = await whyBarred(client, allow, stream.remoteAddress ?? '', target);
+  if (barred !== null) {
+    refuse(barred);
     return;
   }
   let socket: Socket;
@@ -231,6 +215,34 @@ async function serveStream(
     },
     'connection ended',
   );
+}
+
+/** Why `from` may not reach that target; null: it may. */
+async function whyBarred(
+  client: SpinesClient,
+  allow: readonly Allowed[],
+  from: string,
+  target: Target,
+): Promise<Answer | null> {
+  if (!isAllowed(allow, target)) {
+    return { name: 'not allowed', reason: 'no --allow there names it' };
+  }
+  try {
+    if (!(await mayReach(client, from, target))) {
+      return {
+        name: 'not allowed',
+        reason: 'rules of that node do not let this one reach it (firewall.targets in its config)',
+      };
+    }
+  } catch (error) {
+    return {
+      name: 'failed',
+      reason:
+        'its daemon does not say whether that is allowed: ' +
+        `${oneLine((error as Error).message)}`,
+    };
+  }
+  return null;
 }
 
 /**

@@ -50,14 +50,25 @@ const CLOCKS =
   'compare the clocks of both machines (`date -u`), and set the wrong one, or let NTP do it';
 
 export function explain(trouble: Trouble, scene: WhyScene): WhyText {
+  return (
+    unheardText(trouble, scene) ??
+    refusedText(trouble, scene) ??
+    answererText(trouble, scene) ??
+    certifiedText(trouble, scene) ??
+    certificateText(trouble.code, trouble, scene)
+  );
+}
+
+function whoseOf({ certificate }: Trouble, { peer }: WhyScene): string {
+  return certificate === null || certificate === undefined ? peer : certificate.name;
+}
+
+/** Nothing comes back, or nothing gets out. */
+function unheardText(trouble: Trouble, scene: WhyScene): WhyText | null {
   const {
     peer,
     endpoint: { address, port, key: at },
-    self,
-    other,
   } = scene;
-  const { certificate, said } = trouble;
-  const whose = certificate === null || certificate === undefined ? peer : certificate.name;
   switch (trouble.code) {
     case 'silent': {
       const before =
@@ -112,6 +123,19 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
           'and restart',
       };
     }
+    default:
+      return null;
+  }
+}
+
+/** The peer says no, or speaks in another way. */
+function refusedText(trouble: Trouble, scene: WhyScene): WhyText | null {
+  const {
+    peer,
+    endpoint: { key: at },
+  } = scene;
+  const { said } = trouble;
+  switch (trouble.code) {
     case 'refused':
       return {
         short: 'refused',
@@ -144,7 +168,7 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
       return {
         short: 'pre-shared key',
         why:
-          `${whose} has no pre-shared key in common with this daemon: ` +
+          `${whoseOf(trouble, scene)} has no pre-shared key in common with this daemon: ` +
           `${said ?? 'it has another'}`,
         next: PRESHARED,
       };
@@ -158,6 +182,20 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
           'give both identities (`spines init`), or in a laboratory start both with ' +
           '`security: none`',
       };
+    default:
+      return null;
+  }
+}
+
+/** Somebody else answers, or nothing more is wanted. */
+function answererText(trouble: Trouble, scene: WhyScene): WhyText | null {
+  const {
+    peer,
+    endpoint: { key: at },
+    self,
+    other,
+  } = scene;
+  switch (trouble.code) {
     case 'wrongKey':
       return other === null
         ? {
@@ -202,6 +240,19 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         why: '`limits.links` of this daemon is reached',
         next: 'raise it, or remove neighbours',
       };
+    default:
+      return null;
+  }
+}
+
+/** What the peer's certificate is, whatever the time. */
+function certifiedText(trouble: Trouble, scene: WhyScene): WhyText | null {
+  const {
+    peer,
+    endpoint: { key: at },
+  } = scene;
+  const whose = whoseOf(trouble, scene);
+  switch (trouble.code) {
     case 'peerOtherNetwork':
       return {
         short: 'other network',
@@ -229,7 +280,7 @@ export function explain(trouble: Trouble, scene: WhyScene): WhyText {
         next: 'sign its request again with the role router',
       };
     default:
-      return certificateText(trouble.code, trouble, scene);
+      return null;
   }
 }
 

@@ -26,6 +26,59 @@ export function findDuplicates(data: FileData, { id, links, ...doors }: Certifie
       atKey: true,
     });
   }
+  faults.push(...findTwice(data, doors));
+  links.forEach(({ node }, i) => {
+    if (node === id && node !== NO_NODE && data.links![i]!.node !== undefined)
+      faults.push({ path: ['links', i, 'node'], message: "is this daemon's own id" });
+  });
+  if (data.client?.remote?.at && (data.security ?? 'sealed') !== 'sealed') {
+    faults.push({
+      path: ['client', 'remote'],
+      message:
+        'remote clients are known by certificate, which needs `security: sealed` and an ' +
+        'identity; leave it out otherwise',
+    });
+  }
+  if (data.network?.presharedKey !== undefined && (data.security ?? 'sealed') !== 'sealed') {
+    faults.push({
+      path: ['network', 'presharedKey'],
+      message: 'is for the handshake of sealed links; leave it out with `security: none`',
+      atKey: true,
+    });
+  }
+  if (data.log?.file !== undefined && data.log.file === data.log.audit) {
+    faults.push({
+      path: ['log', 'audit'],
+      message: "is the log's own file; name another, or leave it out and its lines are in the log",
+    });
+  }
+  if (data.client?.socket?.path === null && data.client.group?.name) {
+    faults.push({
+      path: ['client', 'group'],
+      message: 'is for the socket, and there is none; leave one of the two out',
+    });
+  }
+  if (
+    data.client?.socket?.path === null &&
+    doors.sockets.length === 0 &&
+    (data.client.tcp ?? null) === null &&
+    (data.client.remote?.at ?? null) === null
+  ) {
+    faults.push({
+      path: ['client', 'socket'],
+      message:
+        'without a socket, tcp and remote no client could reach the daemon; give one of them',
+    });
+  }
+  return faults;
+}
+
+/** Addresses, sockets and tokens that are named more than once. */
+function findTwice(
+  data: FileData,
+  { socketPath, sockets, tcp }: Pick<Certified, 'socketPath' | 'sockets' | 'tcp'>,
+): Fault[] {
+  const faults: Fault[] = [];
   const look = (what: string, entries: readonly { key: string; path: Fault['path'] }[]): void => {
     const seen = new Set<string>();
     for (const { key, path } of entries) {
@@ -51,26 +104,6 @@ export function findDuplicates(data: FileData, { id, links, ...doors }: Certifie
       path: ['emulation', 'links', i, 'peer'],
     })),
   );
-  links.forEach(({ node }, i) => {
-    if (node === id && node !== NO_NODE && data.links![i]!.node !== undefined)
-      faults.push({ path: ['links', i, 'node'], message: "is this daemon's own id" });
-  });
-  if (data.client?.remote?.at && (data.security ?? 'sealed') !== 'sealed') {
-    faults.push({
-      path: ['client', 'remote'],
-      message:
-        'remote clients are known by certificate, which needs `security: sealed` and an ' +
-        'identity; leave it out otherwise',
-    });
-  }
-  const { socketPath, sockets, tcp } = doors;
-  if (data.network?.presharedKey !== undefined && (data.security ?? 'sealed') !== 'sealed') {
-    faults.push({
-      path: ['network', 'presharedKey'],
-      message: 'is for the handshake of sealed links; leave it out with `security: none`',
-      atKey: true,
-    });
-  }
   const further = sockets.map(({ path: key }, i) => ({
     key,
     path: ['client', 'sockets', i, 'path'],
@@ -87,29 +120,5 @@ export function findDuplicates(data: FileData, { id, links, ...doors }: Certifie
     ...(tcp === null ? [] : [{ key: tcp.tokenPath, path: ['client', 'tcp', 'token'] }]),
     ...tokens,
   ]);
-  if (data.log?.file !== undefined && data.log.file === data.log.audit) {
-    faults.push({
-      path: ['log', 'audit'],
-      message: "is the log's own file; name another, or leave it out and its lines are in the log",
-    });
-  }
-  if (data.client?.socket?.path === null && data.client.group?.name) {
-    faults.push({
-      path: ['client', 'group'],
-      message: 'is for the socket, and there is none; leave one of the two out',
-    });
-  }
-  if (
-    data.client?.socket?.path === null &&
-    sockets.length === 0 &&
-    (data.client.tcp ?? null) === null &&
-    (data.client.remote?.at ?? null) === null
-  ) {
-    faults.push({
-      path: ['client', 'socket'],
-      message:
-        'without a socket, tcp and remote no client could reach the daemon; give one of them',
-    });
-  }
   return faults;
 }

@@ -62,39 +62,9 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
   const rows = Math.ceil(series.length / 2) + (beyond ? 1 : 0);
   const out = head(legendTop + rows * LEGEND_ROW, options.title, options.subtitle);
 
-  for (let i = -ticksBelow; i * yStep <= yMax + 1e-9; i += 1) {
-    const at = px(y(i * yStep));
-    out.push(
-      `<line x1="${PLOT.left}" y1="${at}" x2="${PLOT.right}" y2="${at}" ` +
-        `stroke="${i === 0 ? '#222' : '#e4e4e4'}"/>`,
-    );
-    out.push(
-      `<text x="${PLOT.left - 8}" y="${px(y(i * yStep) + 4)}" ` +
-        `text-anchor="end">${tick(i * yStep)}</text>`,
-    );
-  }
-  for (let i = Math.ceil(xMin / xStep - 1e-9); i * xStep <= xMax + 1e-9; i += 1) {
-    const at = px(x(i * xStep));
-    out.push(
-      `<line x1="${at}" y1="${PLOT.top}" x2="${at}" y2="${PLOT.bottom + 5}" stroke="#e4e4e4"/>`,
-    );
-    out.push(
-      `<text x="${at}" y="${PLOT.bottom + 20}" text-anchor="middle">${tick(i * xStep)}</text>`,
-    );
-  }
-  out.push(
-    `<line x1="${PLOT.left}" y1="${PLOT.top}" x2="${PLOT.left}" y2="${PLOT.bottom}" ` +
-      'stroke="#222"/>',
-  );
-  const [middleX, middleY] = [(PLOT.left + PLOT.right) / 2, (PLOT.top + PLOT.bottom) / 2];
-  out.push(
-    `<text x="${middleX}" y="${PLOT.bottom + 42}" ` +
-      `text-anchor="middle">${escapeXml(options.xLabel)}</text>`,
-  );
-  out.push(
-    `<text x="18" y="${middleY}" text-anchor="middle" transform="rotate(-90 18 ` +
-      `${middleY})">${escapeXml(options.yLabel)}</text>`,
-  );
+  drawYTicks(out, y, yStep, -ticksBelow, yMax);
+  drawXTicks(out, x, xStep, xMin, xMax);
+  drawAxes(out, options);
 
   series.forEach((one, i) => {
     const color = COLORS[(one.color ?? i) % COLORS.length]!;
@@ -129,6 +99,53 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
     );
   }
   return finish(out);
+}
+
+type Scale = (value: number) => number;
+
+/** Lines across the plot at multiples of `step`, from `first` times it to `most`. */
+function drawYTicks(out: string[], y: Scale, step: number, first: number, most: number): void {
+  for (let i = first; i * step <= most + 1e-9; i += 1) {
+    const at = px(y(i * step));
+    out.push(
+      `<line x1="${PLOT.left}" y1="${at}" x2="${PLOT.right}" y2="${at}" ` +
+        `stroke="${i === 0 ? '#222' : '#e4e4e4'}"/>`,
+    );
+    out.push(
+      `<text x="${PLOT.left - 8}" y="${px(y(i * step) + 4)}" ` +
+        `text-anchor="end">${tick(i * step)}</text>`,
+    );
+  }
+}
+
+/** Lines up the plot at multiples of `step` from `least` to `most`. */
+function drawXTicks(out: string[], x: Scale, step: number, least: number, most: number): void {
+  for (let i = Math.ceil(least / step - 1e-9); i * step <= most + 1e-9; i += 1) {
+    const at = px(x(i * step));
+    out.push(
+      `<line x1="${at}" y1="${PLOT.top}" x2="${at}" y2="${PLOT.bottom + 5}" stroke="#e4e4e4"/>`,
+    );
+    out.push(
+      `<text x="${at}" y="${PLOT.bottom + 20}" text-anchor="middle">${tick(i * step)}</text>`,
+    );
+  }
+}
+
+/** The y axis, and what the axes mean. */
+function drawAxes(out: string[], options: LinePlotOptions): void {
+  out.push(
+    `<line x1="${PLOT.left}" y1="${PLOT.top}" x2="${PLOT.left}" y2="${PLOT.bottom}" ` +
+      'stroke="#222"/>',
+  );
+  const [middleX, middleY] = [(PLOT.left + PLOT.right) / 2, (PLOT.top + PLOT.bottom) / 2];
+  out.push(
+    `<text x="${middleX}" y="${PLOT.bottom + 42}" ` +
+      `text-anchor="middle">${escapeXml(options.xLabel)}</text>`,
+  );
+  out.push(
+    `<text x="18" y="${middleY}" text-anchor="middle" transform="rotate(-90 18 ` +
+      `${middleY})">${escapeXml(options.yLabel)}</text>`,
+  );
 }
 
 export interface Bar {

@@ -159,6 +159,17 @@ export function formatReport(report: Report, linksMax = 40): string {
   );
   if (report.trace !== undefined) out.push(`trace ${report.trace}`);
 
+  out.push(
+    ...flowLines(report),
+    ...lateLines(report),
+    ...linkLines(report, linksMax),
+    ...eventLines(report),
+  );
+  return `${out.join('\n')}\n`;
+}
+
+function flowLines(report: Report): string[] {
+  const out: string[] = [];
   out.push('', 'Flows');
   if (report.flows.length === 0) out.push('  none');
   else {
@@ -206,7 +217,12 @@ export function formatReport(report: Report, linksMax = 40): string {
     for (const flow of odd)
       out.push(`  ${flow.name}: ${flow.duplicates} duplicates, ${flow.outOfOrder} out of order`);
   }
+  return out;
+}
 
+/** Only of a machine that was late. */
+function lateLines(report: Report): string[] {
+  const out: string[] = [];
   if (report.lateness !== undefined && isLate(report.lateness)) {
     const { daemon, daemonP99Ms, daemonMaxMs, senderP99Ms, senderMaxMs } = report.lateness;
     out.push(
@@ -223,7 +239,12 @@ export function formatReport(report: Report, linksMax = 40): string {
         '--virtual',
     );
   }
+  return out;
+}
 
+/** The `linksMax` busiest. */
+function linkLines(report: Report, linksMax: number): string[] {
+  const out: string[] = [];
   if (report.links.length > 0) {
     out.push('', 'Links (both directions)');
     const busiest = report.links
@@ -247,7 +268,12 @@ export function formatReport(report: Report, linksMax = 40): string {
     if (shown.length < report.links.length)
       out.push(`  and ${report.links.length - shown.length} less busy links`);
   }
+  return out;
+}
 
+/** Events, and how long routes took to follow them. */
+function eventLines(report: Report): string[] {
+  const out: string[] = [];
   if (report.events.length > 0) {
     out.push('', 'Events');
     out.push(
@@ -276,7 +302,7 @@ export function formatReport(report: Report, linksMax = 40): string {
       ),
     );
   }
-  return `${out.join('\n')}\n`;
+  return out;
 }
 
 /**
