@@ -31,6 +31,11 @@ export interface DatagramSink {
    * that ends.
    */
   readonly congested: boolean;
+  /**
+   * Nothing is heard of a peer: whether this machine still has the address that it leaves from may
+   * be worth a look. Whoever sends elsewhere then says so to nobody.
+   */
+  suspect?(): void;
 }
 
 export function makeEndpoint(address: string, port: number): Endpoint {

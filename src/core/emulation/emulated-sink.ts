@@ -98,6 +98,10 @@ export class EmulatedSink implements DatagramSink {
     return this.#inner.congested;
   }
 
+  suspect(): void {
+    this.#inner.suspect?.();
+  }
+
   /** Datagrams under way now. */
   get held(): number {
     return this.#heap.length;

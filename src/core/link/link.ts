@@ -145,6 +145,7 @@ export class Link implements NextHop {
       env.rng.fork(`liveness ${formatNodeId(node)}`),
       {
         sendHello: (hello) => this.#sendHello(hello),
+        onSuspected: () => env.sink.suspect?.(),
         onDead: () => {
           this.#worth.onDeath(env.clock.now());
           this.down('silent: nothing was heard for too long', CLOSE_DEAD);

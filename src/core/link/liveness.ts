@@ -67,6 +67,8 @@ export interface LivenessConfig {
 
 export interface LivenessOutput {
   sendHello(hello: Hello): void;
+  /** The peer is silent for longer than it should be: before each probe. */
+  onSuspected(): void;
   onDead(): void;
   /** Loss or latency estimates have new input. */
   onEstimate(): void;
@@ -284,6 +286,7 @@ export class Liveness {
       this.#out.onDead();
       return;
     }
+    this.#out.onSuspected();
     this.#sendHello(HELLO_PROBE);
     this.#armCheck(now + PROBE_INTERVAL);
   }

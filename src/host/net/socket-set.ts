@@ -7,8 +7,9 @@
  * choice, by the route, for what we begin. Beside it other sockets can only be bound with an option
  * that Node can't take back (everybody could then take the port), so wildcards stay alone where
  * sockets are not of our making (offload.ts). Addresses come and go: they are looked at every
- * second. What leaves for a path whose address has gone leaves by the wildcard, and the peer's path
- * probe moves the link.
+ * second, and when a peer falls silent, as systems send from an IPv6 address that has gone without
+ * an error. What leaves for a path whose address has gone leaves by the wildcard, and the peer's
+ * path probe moves the link.
  */
 
 import { createSocket } from 'node:dgram';
@@ -27,8 +28,9 @@ import { SECOND, type Micros } from '../../core/base/time.ts';
  */
 const LOOK_MS = 1_000;
 const LOOK_SHARE = 1 / 500;
-/** After sends that failed as they do when an address has gone. */
+/** After what happens when an address has gone; and a share of the time then. */
 const HURRY_US: Micros = SECOND / 10;
+const HURRY_SHARE = 1 / 20;
 /** What the system said of the way to an address counts for so long. */
 const ROUTE_US: Micros = 10 * SECOND;
 const ROUTES_MAX = 256;
@@ -55,6 +57,8 @@ export class SocketSet {
   readonly #routes = new Map<string, { bound: Bound; at: Micros }>();
   #timer: NodeJS.Timeout | null = null;
   #lookedAt: Micros = 0;
+  /** The time that the last look took. */
+  #tookUs: Micros = 0;
   #looking: Promise<void> | null = null;
   #closed = false;
 
@@ -104,9 +108,10 @@ export class SocketSet {
     return family.length <= 1 ? (family[0] ?? null) : this.#byRoute(to, family);
   }
 
-  /** A send failed as it does when the address of its socket has gone. */
+  /** A send failed, or a peer is silent, as when the address of a socket has gone. */
   suspect(): void {
-    if (this.#timer === null || stopwatch.now() - this.#lookedAt < HURRY_US) return;
+    const restUs = Math.max(HURRY_US, this.#tookUs / HURRY_SHARE);
+    if (this.#timer === null || stopwatch.now() - this.#lookedAt < restUs) return;
     void this.look();
   }
 
@@ -136,6 +141,7 @@ export class SocketSet {
     const began = stopwatch.now();
     for (const wildcard of wildcards) await this.#complete(wildcard);
     this.#lookedAt = stopwatch.now();
+    this.#tookUs = this.#lookedAt - began;
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#closed) return;
     this.#timer = setTimeout(

@@ -218,6 +218,11 @@ export class UdpSink implements DatagramSink {
       this.receiveBufferBytes === 0 ? granted : Math.min(this.receiveBufferBytes, granted);
   }
 
+  /** Systems send from an IPv6 address that has gone, without an error. */
+  suspect(): void {
+    this.#sockets.suspect();
+  }
+
   /** Looks at once which addresses this machine has; it does every second. */
   lookAtAddresses(): Promise<void> {
     return this.#sockets.look();

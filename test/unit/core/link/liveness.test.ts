@@ -17,7 +17,8 @@ let now: Micros,
   liveness: Liveness,
   dead: boolean,
   probes: number,
-  numbers: number;
+  numbers: number,
+  suspected: number;
 
 beforeEach(() => {
   now = SECOND;
@@ -25,9 +26,13 @@ beforeEach(() => {
   dead = false;
   probes = 0;
   numbers = 0;
+  suspected = 0;
   liveness = new Liveness(CONFIG, { now: () => now }, timers, new Rng(1), {
     sendHello: ({ flags }) => {
       if ((flags & HELLO_PROBE) !== 0) probes += 1;
+    },
+    onSuspected: () => {
+      suspected += 1;
     },
     onDead: () => {
       dead = true;
@@ -65,6 +70,8 @@ describe('a silent peer', () => {
     expect(took).toBeGreaterThanOrEqual(CONFIG.deadAfterUs);
     expect(took).toBeLessThan(500 * MILLISECOND);
     expect(probes).toBeGreaterThanOrEqual(PROBES_NEEDED);
+    // Early enough to find out that our own address has gone, and to move.
+    expect(suspected).toBe(probes);
   });
 
   test.each([5, 20, 55])('is not dead for fewer probes when they leave %d ms late each', (late) => {
@@ -162,6 +169,7 @@ describe('hellos of an idle daemon', () => {
               now + oneWay,
             );
           },
+          onSuspected: () => {},
           onDead: () => {
             died += 1;
           },
@@ -234,6 +242,7 @@ describe('hellos of an idle daemon', () => {
           longest = Math.max(longest, now - last);
           last = now;
         },
+        onSuspected: () => {},
         onDead: () => {},
         onEstimate: () => {},
       },
