@@ -22,7 +22,7 @@ import { decodeRequest, encodeAnswer, readHead } from './tunnel-header.ts';
 import { answerOf, type Answer } from '../../host/tunnel/answers.ts';
 import { mayReach } from './may-reach.ts';
 import {
-  addUdpBounds,
+  addFarUdpFlags,
   portFailure,
   refuseUdpFlags,
   UdpExposure,
@@ -70,7 +70,7 @@ export function registerExpose(program: Command): void {
     .addOption(new Option('--port <port>', 'same as --via').argParser(portArg).hideHelp())
     .addOption(secrecyOption())
     .addOption(silenceOption());
-  addUdpBounds(command)
+  addFarUdpFlags(command)
     .option('-v, --verbose', 'log every connection and flow, on stderr')
     .addHelpText('after', helpBelow(HELP))
     .action((flags: ExposeFlags) => {

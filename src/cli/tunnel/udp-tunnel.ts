@@ -21,6 +21,7 @@ import {
 } from '../../core/wire/modes.ts';
 import { stopwatch } from '../../host/system-clock.ts';
 import { isAllowed, formatTarget, type Allowed, type Target } from '../../host/tunnel-target.ts';
+import type { FlowLimits } from '../../host/tunnel/flow-table.ts';
 import { LoopTimers } from '../../host/tunnel/loop-timers.ts';
 import { LocalUdp } from '../../host/tunnel/local-udp.ts';
 import { UdpFar } from '../../host/tunnel/udp-far.ts';
@@ -48,6 +49,8 @@ const REFUSED = 'datagram not carried';
 const IDLE_US: Micros = 120 * SECOND;
 const IDLE_US_MAX: Micros = 86_400 * SECOND;
 const FLOWS = 1_024;
+/** Of `expose`: as many as a client of the daemon has sockets for, and near ends of four nodes. */
+const FLOWS_EXPOSED = 4_000;
 const FLOWS_MAX = 4_000;
 /** Of one source: a quarter of all. */
 const SOURCE_SHARE = 4;
@@ -77,15 +80,24 @@ export function addNearUdpFlags(command: Command): Command {
       'of UDP with --link realtime: what is older is of no use',
       deadlineMsArg,
     );
-  return addUdpBounds(command);
+  return addUdpBounds(
+    command,
+    FLOWS,
+    'client addresses and ports at once, a quarter of one source',
+  );
 }
 
-export function addUdpBounds(command: Command): Command {
+/** The bounds of the far end's flows. */
+export function addFarUdpFlags(command: Command): Command {
+  return addUdpBounds(command, FLOWS_EXPOSED, 'flows at once, a quarter of one node');
+}
+
+function addUdpBounds(command: Command, flows: number, what: string): Command {
   return command
     .option('--idle <time>', 'of UDP: end a flow that was idle for so long (default: 2m)', idleArg)
     .option(
       '--flows <count>',
-      `of UDP: client addresses and ports at once, a quarter of one source (default: ${FLOWS})`,
+      `of UDP: ${what} (default: ${flows})`,
       integerArg(SOURCE_SHARE, FLOWS_MAX),
     );
 }
@@ -127,7 +139,7 @@ function modeOf({ link, deadline }: UdpFlags, routing: RoutingName | undefined):
   };
 }
 
-function limitsOf({ idle = IDLE_US, flows = FLOWS }: UdpFlags) {
+function limitsOf({ idle = IDLE_US, flows = FLOWS }: UdpFlags): FlowLimits {
   return {
     flowsMax: flows,
     perSourceMax: Math.max(1, Math.floor(flows / SOURCE_SHARE)),
@@ -247,7 +259,7 @@ export class UdpExposure {
   ): Promise<UdpExposure> {
     const log = await udpLog(flags.verbose === true);
     const { secrecy } = flags;
-    const far = new UdpFar(limitsOf(flags), {
+    const far = new UdpFar(limitsOf({ ...flags, flows: flags.flows ?? FLOWS_EXPOSED }), {
       clock: stopwatch,
       timers: new LoopTimers(),
       overlay: new ClientOverlay(client, secrecy),

@@ -62,9 +62,9 @@ export interface FarCounts {
   gaveWay: number;
 }
 
-/** New flows and targets of one node: 100 a second, 400 at once. */
-const OPENINGS_PER_SECOND = 100;
-const OPENINGS_BURST = 400;
+/** New flows and targets of one node: a resolver has one for each question. */
+export const OPENINGS_PER_SECOND = 500;
+export const OPENINGS_BURST = 1_000;
 /** Refusals that one node is sent. */
 const REFUSALS_PER_SECOND = 2;
 const REFUSALS_BURST = 8;

@@ -6,7 +6,11 @@ import { Rng } from '../../../../src/core/base/rng.ts';
 import { MILLISECOND, SECOND } from '../../../../src/core/base/time.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import { FlowTable, TableFlow } from '../../../../src/host/tunnel/flow-table.ts';
-import { TARGETS_MAX } from '../../../../src/host/tunnel/udp-far.ts';
+import {
+  OPENINGS_BURST,
+  OPENINGS_PER_SECOND,
+  TARGETS_MAX,
+} from '../../../../src/host/tunnel/udp-far.ts';
 import { WAITING_MAX } from '../../../../src/host/tunnel/udp-far-flow.ts';
 import {
   encodeAnswerHead,
@@ -161,16 +165,20 @@ describe('bounds of flows', () => {
   });
 
   test('a node opens no more than so many flows a second, and is told', () => {
-    const lab = new UdpLab({ flowsMax: 2_000, perSourceMax: 2_000 });
-    for (let port = 0; port < 1_000; port += 1) lab.send(new Client('127.0.0.1', port), 'x');
-    expect(lab.hostSockets.length).toBe(400);
+    const lab = new UdpLab({ flowsMax: 4_000, perSourceMax: 4_000 });
+    const open = (count: number): void => {
+      for (let i = 0; i < count; i += 1) lab.send(new Client('127.0.0.1', (port += 1)), 'x');
+    };
+    let port = 0;
+    open(OPENINGS_BURST + 600);
+    expect(lab.hostSockets.length).toBe(OPENINGS_BURST);
     expect(lab.far.counts.refused).toBe(600);
     expect(lab.nearRefused[0]).toMatchObject({ why: 'far says: busy' });
     // What it is told is bounded as well.
     expect(lab.nearRefused.length).toBe(8);
     lab.run(SECOND);
-    for (let port = 1_000; port < 2_000; port += 1) lab.send(new Client('127.0.0.1', port), 'x');
-    expect(lab.hostSockets.length).toBe(500);
+    open(OPENINGS_BURST);
+    expect(lab.hostSockets.length).toBe(OPENINGS_BURST + OPENINGS_PER_SECOND);
   });
 
   test('hold whatever happens, and each flow ends once', () => {
