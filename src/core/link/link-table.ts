@@ -1,12 +1,12 @@
 /**
  * All links of a daemon: who is dialled, who may dial, and which link a datagram is for.
  *
- * Owns when a handshake happens and what its outcome means; its bytes are a Handshaker's. A dialler
- * sends INIT until it is answered; the answer (RESPONSE) gives both sides a channel, or new keys
- * for the one they have. The answering side uses them once the dialler has sent data with them, so
- * a repeated or old INIT cannot cut a working link. When both dial at once the INIT of the node
- * with the lower id is ignored for its first attempts. A dial goes on for as long as its link is
- * not up; a link's keys are replaced by time, by volume, and when this node's certificate changes.
+ * Owns when a handshake happens and with whom; its bytes are a Handshaker's, what it makes is
+ * agreements.ts's, and keys age in key-renewal.ts. A dialler sends INIT until it is answered; the
+ * answer (RESPONSE) gives both sides a channel, or new keys for the one they have. The answering
+ * side uses them once the dialler has sent data with them, so a repeated or old INIT cannot cut a
+ * working link. When both dial at once the INIT of the node with the lower id is ignored for its
+ * first attempts. A dial goes on for as long as its link is not up.
  */
 
 import { assert } from '../base/assert.ts';
@@ -15,7 +15,6 @@ import type { Endpoint } from '../base/datagram.ts';
 import { Draws } from '../base/draws.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
 import type { Membership } from '../crypto/membership.ts';
 import {
   DATAGRAM_DATA,
@@ -33,24 +32,20 @@ import {
 import { DropReason } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import { Agreements } from './agreements.ts';
 import { Caller } from './caller.ts';
 import { CallsOfTurn } from './calls-of-turn.ts';
-import { Channel, Epoch } from './channel.ts';
+import type { Channel } from './channel.ts';
 import { Dial } from './dial.ts';
 import type { DialConfig } from './dial-config.ts';
 import type { Handshaker, Run } from './handshaker.ts';
 import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
+import { KeyRenewal } from './key-renewal.ts';
 import { Link, type LinkUpper } from './link.ts';
 import { NeighbourWatch, type Neighbour } from './neighbour-watch.ts';
 import type { Directory } from './directory.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
-import {
-  COPIES_BURST,
-  COPIES_PER_SECOND,
-  ReceiverIndices,
-  type Answered,
-  type ChannelEntry,
-} from './receiver-indices.ts';
+import { ReceiverIndices } from './receiver-indices.ts';
 import { Refusals } from './refusals.ts';
 import type { ToldRefusal } from './told-refusal.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
@@ -63,17 +58,6 @@ const TIE_ATTEMPTS = 4;
 const FORGET_AFTER: Micros = 30 * SECOND;
 /** Certificates, keys and forgotten links are looked after this often. */
 const HOUSEKEEPING: Micros = 1 * SECOND;
-/** What was sent under keys before the last ones is still opened for this long. */
-const OVERLAP: Micros = 10 * SECOND;
-/** Keys offered to a peer who never used them are forgotten after this long. */
-const CONFIRM_TIME: Micros = 5 * SECOND;
-/**
- * The side that answered the last handshake renews keys itself when the dialler has not by then.
- */
-const LATER = 1.25;
-/** A link whose keys could not be renewed ends when they are this many times too old. */
-const TOO_OLD = 3;
-
 /** What is said of a datagram that is another one, or several. */
 const MISREAD: ReadonlySet<DropReason> = new Set([
   DropReason.datagramTooShort,
@@ -103,10 +87,10 @@ export class LinkTable {
   readonly #bySlot: (Link | null)[] = [];
   /** From the configuration. */
   readonly #dials: Dial[] = [];
-  /** Handshakes for new keys under way. */
-  readonly #rekeys = new Map<Link, Dial>();
   readonly indices: ReceiverIndices;
   readonly #caller: Caller;
+  readonly #renewal: KeyRenewal;
+  readonly #agreements: Agreements;
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
@@ -182,13 +166,16 @@ export class LinkTable {
       ownFault: () => this.watch.ownFault(),
       onUnconfirmed: (link) => this.watch.onUnconfirmed(link),
     };
-    this.#caller = new Caller(
+    const { handshaker, indices } = this;
+    this.#caller = new Caller(this.#env, handshaker, run, indices, () => this.#config.redialUs);
+    this.#renewal = new KeyRenewal(
       this.#env,
-      this.handshaker,
-      run,
-      this.indices,
-      () => this.#config.redialUs,
+      handshaker,
+      indices,
+      this.#caller,
+      () => this.#config,
     );
+    this.#agreements = new Agreements(this.#env, handshaker, run, indices, this.#renewal);
     for (const dial of config.dials) this.#addDial(dial);
     membership?.onChange(() => this.#onMembershipChange());
   }
@@ -243,8 +230,8 @@ export class LinkTable {
     this.#stopped = true;
     this.#caller.stop();
     this.#env.timers.cancel(this.#houseTimer);
-    for (const dial of [...this.#dials, ...this.#rekeys.values()])
-      this.#env.timers.cancel(dial.timer);
+    for (const dial of this.#dials) this.#env.timers.cancel(dial.timer);
+    this.#renewal.stop();
     for (const link of this.#links.values()) link.down('daemon stops', CLOSE_SHUTDOWN);
   }
 
@@ -361,7 +348,7 @@ export class LinkTable {
         return DropReason.sealBroken;
     }
     // Only from here on is the datagram the peer's word.
-    if (epoch === channel.nextEpoch && !epoch.superseded) this.#enter(link, channel, epoch);
+    if (epoch === channel.nextEpoch && !epoch.superseded) this.#renewal.enter(link, channel, epoch);
     const newest = number > replay.highest;
     replay.record(number);
     if (channel !== link.channel && this.twins.isFormer(link.node, channel))
@@ -390,7 +377,8 @@ export class LinkTable {
   #onInit(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const fingerprint = this.handshaker.fingerprint(bytes, length);
     const answered = this.indices.answered(fingerprint);
-    if (answered !== undefined && !this.#stopped) return this.#answerAgain(answered, from);
+    if (answered !== undefined && !this.#stopped)
+      return this.#agreements.answerAgain(answered, from);
     const reason = this.#stopped
       ? DropReason.handshakeRefused
       : this.#judgeInit(fingerprint, bytes, length, from);
@@ -428,7 +416,7 @@ export class LinkTable {
     }
     const late = link.inits.isLate(hello.instance, hello.stamp);
     if (late && !link.mayAnswerLate(hello.instance)) return DropReason.handshakeReplayed;
-    return this.#answer(link, fingerprint, attempt, from, late);
+    return this.#agreements.answer(link, fingerprint, attempt, from, late);
   }
 
   /** Whether the handshake read last is not that of a twin that is refused. */
@@ -438,88 +426,8 @@ export class LinkTable {
     return this.#twin === null;
   }
 
-  /**
-   * `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer.
-   */
-  #answer(
-    link: Link,
-    fingerprint: string,
-    attempt: number,
-    from: Endpoint,
-    late: boolean,
-  ): DropReason {
-    const { handshaker } = this;
-    const { index, instance, started, version, certificate, continues, stamp } = handshaker.hello;
-    const localIndex = this.indices.free();
-    const channel = link.channel;
-    const old = continues === 0 ? undefined : this.indices.get(continues);
-    const renewed =
-      channel !== null &&
-      channel.instance === instance &&
-      channel.version === version &&
-      old !== undefined &&
-      !(old instanceof Dial) &&
-      old.channel === channel
-        ? channel
-        : null;
-    const length = handshaker.writeResponse(
-      localIndex,
-      renewed === null ? 0 : renewed.epoch.remoteIndex,
-      this.#run,
-      attempt,
-      this.#scratch,
-    );
-    if (length === 0) return DropReason.handshakeBroken;
-    link.inits.onAnswered(instance, stamp);
-    const epoch = new Epoch(
-      localIndex,
-      index,
-      handshaker.seal,
-      this.#env.clock.now(),
-      certificate,
-      handshaker.shown,
-    );
-    let entry: ChannelEntry;
-    if (renewed === null) {
-      entry = {
-        channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList),
-        link,
-        epoch,
-      };
-      Object.assign(entry.channel, { started, version });
-    } else {
-      entry = { channel: renewed, link, epoch };
-      if (renewed.nextEpoch !== null) this.indices.forgetEpoch(renewed.nextEpoch);
-      renewed.nextEpoch = epoch;
-    }
-    this.indices.set(localIndex, entry);
-    if (fingerprint !== '')
-      this.indices.remember(fingerprint, {
-        entry,
-        response: this.#scratch.slice(0, length),
-        copies: new TokenBucket(COPIES_PER_SECOND, COPIES_BURST),
-      });
-    if (renewed === null) link.offerChannel(entry.channel, stamp, late);
-    this.#env.sink.send(from, this.#scratch, length);
-    return DropReason.none;
-  }
-
-  /**
-   * A copy of an INIT: the answer may have been lost. Once the peer uses the agreement, a copy can
-   * only be a replay.
-   */
-  #answerAgain({ entry, response, copies }: Answered, from: Endpoint): DropReason {
-    const { channel, link, epoch } = entry;
-    const open =
-      channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
-    if (!open) return DropReason.handshakeReplayed;
-    if (!copies.take(this.#env.clock.now())) return DropReason.handshakeOverBudget;
-    this.#env.sink.send(from, response, response.length);
-    return DropReason.none;
-  }
-
   #rivalOf(node: NodeId, from: Endpoint, link: Link | undefined): Dial | undefined {
-    const rekey = link === undefined ? undefined : this.#rekeys.get(link);
+    const rekey = link === undefined ? undefined : this.#renewal.of(link);
     return (
       rekey ??
       this.#dials.find(
@@ -549,12 +457,12 @@ export class LinkTable {
     dial.learnKey(hello.certificate);
     let link = this.#links.get(hello.node);
     if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
-    if (dial.rekeys) return this.#renew(dial, link, from);
+    if (dial.rekeys) return this.#agreements.renew(dial, link, from);
     if (link?.up === true) {
       // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is
       // enough.
       dial.link = link;
-      this.#endRound(dial);
+      this.#renewal.endRound(dial);
       return DropReason.none;
     }
     if (link === undefined) {
@@ -562,97 +470,8 @@ export class LinkTable {
       link = this.#makeLink(hello.node, from);
     }
     dial.link = link;
-    this.#useNew(dial, link, from);
+    this.#agreements.useNew(dial, link, from);
     return DropReason.none;
-  }
-
-  /** The answer to a handshake for new keys. */
-  #renew(dial: Dial, link: Link | undefined, from: Endpoint): DropReason {
-    const channel = link?.channel ?? null;
-    if (link === undefined || channel === null || link !== dial.link)
-      return DropReason.handshakeUnexpected;
-    const { hello, seal } = this.handshaker;
-    const continued = this.indices.get(hello.continues);
-    if (
-      hello.instance !== channel.instance ||
-      hello.version !== channel.version ||
-      continued === undefined ||
-      continued instanceof Dial ||
-      continued.channel !== channel
-    ) {
-      // The peer knows nothing of our channel: it has begun anew, and so do we.
-      this.#useNew(dial, link, from);
-      return DropReason.none;
-    }
-    const rival = channel.nextEpoch;
-    if (rival !== null && this.#config.id < link.node) {
-      // Both had the same thought and each was answered: the keys of the higher id's handshake
-      // count, as it will see too.
-      this.#endRound(dial);
-      return DropReason.none;
-    }
-    if (rival !== null) rival.superseded = true;
-    const epoch = new Epoch(
-      dial.index,
-      hello.index,
-      seal,
-      this.#env.clock.now(),
-      hello.certificate,
-      this.handshaker.shown,
-    );
-    dial.index = -1;
-    this.#endRound(dial);
-    this.indices.set(epoch.localIndex, { channel, link, epoch });
-    this.#enter(link, channel, epoch);
-    link.dialled = true;
-    link.liveness.greet();
-    return DropReason.none;
-  }
-
-  /** A channel from the RESPONSE read last: the link begins with it. */
-  #useNew(dial: Dial, link: Link, from: Endpoint): void {
-    const { hello, seal, shown } = this.handshaker;
-    const epoch = new Epoch(
-      dial.index,
-      hello.index,
-      seal,
-      this.#env.clock.now(),
-      hello.certificate,
-      shown,
-    );
-    dial.index = -1;
-    this.#endRound(dial);
-    // A sealed answer may be a copy that somebody else was first with: data goes where the call
-    // went, and the peer may move later.
-    const called = dial.rekeys ? link.endpoint : dial.endpoint;
-    const channel = new Channel(
-      epoch,
-      hello.instance,
-      seal === null || called.key === from.key ? from : called,
-      this.#env.sink,
-      this.#env.flushList,
-    );
-    Object.assign(channel, { started: hello.started, version: hello.version });
-    this.indices.set(epoch.localIndex, { channel, link, epoch });
-    link.useChannel(channel, true);
-  }
-
-  /** Both sides have the keys of `epoch`: it carries the channel from now on. */
-  #enter(link: Link, channel: Channel, epoch: Epoch): void {
-    channel.flush();
-    const over = channel.enter(epoch, this.#env.clock.now() + OVERLAP);
-    if (over !== null) this.indices.forgetEpoch(over);
-    const rekey = this.#rekeys.get(link);
-    if (rekey !== undefined) this.#endRound(rekey);
-    this.#env.log.debug({ peer: link.label, rekeys: channel.rekeys }, 'link has new keys');
-  }
-
-  /** The dial rests until its link goes down. */
-  #endRound(dial: Dial): void {
-    if (dial.index >= 0) this.indices.delete(dial.index);
-    dial.rest();
-    this.#env.timers.cancel(dial.timer);
-    if (dial.rekeys) this.#rekeys.delete(dial.link!);
   }
 
   /** Dials that mean this node have what they want, also when the node dialled us. */
@@ -661,7 +480,7 @@ export class LinkTable {
     for (const dial of this.#dials) {
       if (dial.link !== link) continue;
       dial.outcome.onUp();
-      if (dial.index >= 0) this.#endRound(dial);
+      if (dial.index >= 0) this.#renewal.endRound(dial);
     }
   }
 
@@ -681,8 +500,7 @@ export class LinkTable {
 
   #onLinkDown(link: Link, why: string): void {
     this.twins.onDown(link.node);
-    const rekey = this.#rekeys.get(link);
-    if (rekey !== undefined) this.#endRound(rekey);
+    this.#renewal.end(link);
     if (this.#stopped) return;
     const now = this.#env.clock.now();
     for (const dial of this.#dials) {
@@ -701,7 +519,7 @@ export class LinkTable {
 
   #removeDial(dial: Dial): void {
     this.#dials.splice(this.#dials.indexOf(dial), 1);
-    this.#endRound(dial);
+    this.#renewal.endRound(dial);
     const { link } = dial;
     if (link?.dialled && !this.#dials.some((other) => other.link === link))
       link.down('no longer configured', CLOSE_REMOVED);
@@ -731,7 +549,7 @@ export class LinkTable {
     for (const link of this.#links.values()) {
       this.#recheck(link);
       if (link.channel !== null) {
-        this.#lookAfterKeys(link, link.channel, now);
+        this.#renewal.look(link, link.channel, now);
         if (link.up) this.twins.tellKept(link.node, link.channel);
       }
       const ours = this.#dials.some((dial) => dial.link === link);
@@ -755,7 +573,7 @@ export class LinkTable {
     if (this.#stopped || !this.#started) return;
     for (const link of this.#links.values()) {
       this.#recheck(link);
-      if (link.channel !== null) this.#lookAfterKeys(link, link.channel, this.#env.clock.now());
+      if (link.channel !== null) this.#renewal.look(link, link.channel, this.#env.clock.now());
     }
   }
 
@@ -774,41 +592,5 @@ export class LinkTable {
       'neighbour cut off',
     );
     link.down(`${this.watch.shortFault(reason)} certificate`, CLOSE_REMOVED);
-  }
-
-  #lookAfterKeys(link: Link, channel: Channel, now: Micros): void {
-    const { epoch } = channel;
-    if (epoch.seal === null) return;
-    if (channel.lastEpoch !== null && now >= channel.lastUntil) {
-      this.indices.forgetEpoch(channel.lastEpoch);
-      channel.lastEpoch = null;
-    }
-    if (channel.nextEpoch !== null && now - channel.nextEpoch.madeAt >= CONFIRM_TIME) {
-      this.indices.forgetEpoch(channel.nextEpoch);
-      channel.nextEpoch = null;
-    }
-    const { rekeyAfterUs, rekeyAfterDatagrams } = this.#config;
-    const patience = link.dialled ? 1 : LATER;
-    const age = now - epoch.madeAt;
-    if (age > TOO_OLD * rekeyAfterUs + FORGET_AFTER) {
-      link.down('keys too old', CLOSE_REMOVED);
-      return;
-    }
-    const due =
-      age >= patience * rekeyAfterUs ||
-      epoch.sent >= patience * rekeyAfterDatagrams ||
-      epoch.presented !== this.handshaker.presented;
-    if (!due || this.#rekeys.has(link) || channel.nextEpoch !== null) return;
-    const { address, port } = link.endpoint;
-    const key = link.certificate === null ? {} : { key: link.certificate.exchangeKey };
-    const dial = new Dial(
-      { address, port, node: link.node, ...key },
-      channel,
-      this.#env.clock.now(),
-      (next) => this.#caller.onDue(next),
-    );
-    dial.link = link;
-    this.#rekeys.set(link, dial);
-    this.#caller.call(dial);
   }
 }
