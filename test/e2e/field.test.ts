@@ -208,7 +208,9 @@ describe.skipIf(why !== null)(`${MINUTES} minutes of misfortunes, seed ${SEED}`,
     await sleep(downMs);
     net.nodes[node]!.start();
     const from = performance.now();
-    while (!parties[node]!.client.connected && performance.now() - from < 30_000) await sleep(50);
+    while (!parties[node]!.client.connected && performance.now() - from < 120_000) await sleep(50);
+    if (!parties[node]!.client.connected)
+      fault(`the program of node-${node + 1} has no daemon two minutes after its start`);
   }
 
   const ofNodes: Record<string, (node: number) => Promise<void>> = {
