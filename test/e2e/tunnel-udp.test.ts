@@ -199,8 +199,16 @@ test('socks UDP ASSOCIATE: several targets, until its TCP connection ends', asyn
   });
   // Fragments are not carried.
   expect(heard.join()).not.toContain('fragment');
+  const proxy = running.at(-1)!;
+  let log = '';
+  proxy.stderr!.on('data', (chunk: Buffer) => {
+    log += chunk.toString();
+  });
   control.end();
   await once(control, 'close');
+  // They are counted, and that is said.
+  const counted = /"fragments":2,"malformed":0,"strangers":[12]\b/;
+  while (!counted.test(log)) await once(proxy.stderr!, 'data');
   // Its port is free.
   await expect
     .poll(

@@ -23,9 +23,10 @@ import { endSocks, readSocksRequest, writeSocksReply, type ReplyName } from './s
 import { EXPOSE_PORT, TunnelError, dialTarget, type TunnelFlags } from './tunnel-dial.ts';
 import { serve } from './tunnel-listen.ts';
 import { addNearUdpFlags, checkUdpFlags, makeNear, udpLog, type UdpFlags } from './udp-tunnel.ts';
-import type { Target } from '../../host/tunnel-target.ts';
+import { formatTarget, type Target } from '../../host/tunnel-target.ts';
 import { UdpAssociation } from '../../host/tunnel/udp-associations.ts';
 import type { UdpNear } from '../../host/tunnel/udp-near.ts';
+import type { TunnelLog } from '../../host/tunnel/udp-overlay.ts';
 import { listenArg, portArg } from '../terminal/values.ts';
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -78,7 +79,7 @@ async function runProxy(client: SpinesClient, listen: Target, flags: SocksFlags)
       async (socket, signal) => {
         const request = await readSocksRequest(socket, REQUEST_TIMEOUT_MS);
         if (request.command === 'associate') {
-          await associate(socket, near, request.port);
+          await associate(socket, near, request.port, log);
           return null;
         }
         const { target, bytes } = request;
@@ -103,7 +104,12 @@ async function runProxy(client: SpinesClient, listen: Target, flags: SocksFlags)
 }
 
 /** Resolves when the association is over. */
-async function associate(socket: Socket, near: UdpNear, port: number): Promise<void> {
+async function associate(
+  socket: Socket,
+  near: UdpNear,
+  port: number,
+  log: TunnelLog,
+): Promise<void> {
   const local = plainIp(socket.localAddress),
     remote = plainIp(socket.remoteAddress);
   let association: UdpAssociation;
@@ -123,6 +129,15 @@ async function associate(socket: Socket, near: UdpNear, port: number): Promise<v
     await closed;
   } finally {
     association.close();
+    const { fragments, malformed, strangers } = association.counts;
+    if (fragments + malformed + strangers > 0)
+      log.refused({
+        from: formatTarget({ host: remote, port: socket.remotePort ?? 0 }),
+        why: 'datagrams of an association were fragments, malformed or of another address or port',
+        fragments,
+        malformed,
+        strangers,
+      });
     socket.end();
   }
 }
