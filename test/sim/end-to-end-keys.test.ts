@@ -10,7 +10,7 @@ import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import { FRAME_RECORD } from '../../src/core/wire/frames.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import { Packet, SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import {
   chain,
   hosts,
@@ -366,6 +366,57 @@ describe('a record that does not come', () => {
     },
   );
 });
+
+test.each([
+  ['sources that nobody knows', (n: number) => 0x0b00_0000 + n],
+  ['nodes that there are', (n: number) => 0x0a00_0001 + [1, 3][n % 2]!],
+] as const)(
+  'what waits for keys: who invents packets of %s leaves room for those of another source that ' +
+    'come by the same link',
+  (_who, sourceOf) => {
+    const network = hosts(4);
+    const [a, router, b, insider] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+    for (const host of [a, b, insider]) network.connect(host, router);
+    network.settle();
+    const held = vi
+      .spyOn(b.node.router.records!, 'onFrame')
+      .mockImplementation((_link, type) =>
+        type === FRAME_RECORD ? DropReason.recordStale : DropReason.none,
+      );
+    a.crash();
+    network.run(SECOND);
+    a.start();
+    network.run(SECOND);
+    const own = b.node.epochs!.sending.name;
+    for (let n = 0; n < 3_000; n += 1) {
+      const bytes = new Uint8Array(16 + 12 + 16),
+        packet = new Packet();
+      const mode = { service: 0, dissemination: 0, ttl: 9, priority: 1 };
+      packet.compose(bytes, 0, bytes.length, 1, mode, sourceOf(n), 5, b.id, PORT);
+      bytes[2]! |= 0x40;
+      bytes.set(
+        [n >> 16, n >> 8, n, own >> 16, own >> 8, own].map((byte) => byte & 255),
+        16,
+      );
+      packet.decode(bytes, 0, bytes.length, true);
+      insider.node.links.of(router.id)!.offer(packet);
+      if (n % 100 === 99) {
+        insider.endTurn();
+        network.run(MILLISECOND);
+      }
+    }
+    const inbox = new Inbox(b, PORT),
+      sender = new Inbox(a, 0);
+    for (let i = 0; i < 50; i += 1) sender.send(b, PORT, pattern(10 + i));
+    network.run(100 * MILLISECOND);
+    expect(b.node.endToEnd!.waiting).toBeLessThanOrEqual(2_048);
+    held.mockRestore();
+    network.run(100 * MILLISECOND);
+    sender.send(b, PORT, pattern(9));
+    network.run(SECOND);
+    expect(inbox.messages).toHaveLength(51);
+  },
+);
 
 test(
   'revocation ends keys at once: ' +

@@ -14,7 +14,7 @@
  */
 
 import { copyBytes } from '../base/bytes.ts';
-import { FACTOR, FairPlaces } from '../base/fair-places.ts';
+import { addTo, FACTOR, FairPlaces } from '../base/fair-places.ts';
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
@@ -67,7 +67,8 @@ const OUT_MOST = 2_048,
   OUT_ALL_MOST = 8_192;
 const OUT_WAIT: Micros = 3 * SECOND;
 /**
- * What waits for the key of one source that came by one neighbour, by that neighbour, of all
+ * What waits for the key of one source that came by one neighbour, by that neighbour (shared by
+ * source, where all of whom nothing was ever known are one: anybody can make those up), of all
  * (shared by neighbour), and how long.
  */
 const IN_MOST = 1_024,
@@ -88,6 +89,8 @@ interface Waiting {
 interface Queue {
   readonly node: NodeId;
   readonly via: NodeId;
+  /** Nothing was ever known of the source: anybody may have made it up. */
+  readonly strange: boolean;
   readonly packets: Waiting[];
   askedAt: Micros;
 }
@@ -103,8 +106,11 @@ export class EndToEnd implements Protection {
   readonly #keyless = new Map<NodeId, Micros>();
   /** By neighbour and source. */
   readonly #in = new Map<string, Queue>();
-  /** What waits to be opened, by the neighbour that it came from. */
+  /**
+   * What waits to be opened, by the neighbour that it came from; and of it what is of strangers.
+   */
   readonly #inVia = new Map<NodeId, number>();
+  readonly #inStrange = new Map<NodeId, number>();
   #outCount = 0;
   #inCount = 0;
   readonly #outPlaces = new FairPlaces<KeptPacket>();
@@ -239,6 +245,7 @@ export class EndToEnd implements Protection {
     const queue = this.#out.get(destination) ?? {
       node: destination,
       via: 0,
+      strange: false,
       packets: [],
       askedAt: 0,
     };
@@ -346,16 +353,23 @@ export class EndToEnd implements Protection {
     const { source, via } = packet;
     const now = clock.now(),
       name = `${via} ${source}`;
-    let queue = this.#in.get(name);
+    const queue = this.#in.get(name) ?? {
+      node: source,
+      via,
+      strange: this.#peers.get(source) === undefined,
+      packets: [],
+      askedAt: -ASK_INTERVAL,
+    };
     const viaMost = Math.min(IN_VIA_MOST, FACTOR * (IN_ALL_MOST - this.#inCount));
-    if ((queue?.packets.length ?? 0) >= IN_MOST || (this.#inVia.get(via) ?? 0) >= viaMost)
+    const room = viaMost - (this.#inVia.get(via) ?? 0);
+    const held = queue.strange ? (this.#inStrange.get(via) ?? 0) : queue.packets.length;
+    if (room <= 0 || held >= Math.min(IN_MOST, FACTOR * room))
       return DropReason.endToEndEpochUnknown;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndEpochUnknown;
-    if (queue === undefined)
-      this.#in.set(name, (queue = { node: source, via, packets: [], askedAt: -ASK_INTERVAL }));
+    this.#in.set(name, queue);
     queue.packets.push({ kept, until: now + IN_WAIT });
-    this.#countIn(via, 1);
+    this.#countIn(queue, 1);
     if (now - queue.askedAt >= ASK_INTERVAL) {
       queue.askedAt = now;
       this.#env.ask(via, source);
@@ -364,11 +378,10 @@ export class EndToEnd implements Protection {
     return DropReason.none;
   }
 
-  #countIn(via: NodeId, more: number): void {
+  #countIn({ via, strange }: Queue, more: number): void {
     this.#inCount += more;
-    const count = (this.#inVia.get(via) ?? 0) + more;
-    if (count === 0) this.#inVia.delete(via);
-    else this.#inVia.set(via, count);
+    addTo(this.#inVia, via, more);
+    if (strange) addTo(this.#inStrange, via, more);
   }
 
   /** The record of a source came: opens what it opens; the rest goes on waiting. */
@@ -382,7 +395,7 @@ export class EndToEnd implements Protection {
       }
       if (reason === DropReason.none) this.#env.deliver(this.#waited);
       else this.#env.drops.count(reason);
-      this.#countIn(queue.via, -1);
+      this.#countIn(queue, -1);
       this.#env.pool.release(waiting.kept);
     }
     if (queue.packets.length === 0) this.#in.delete(name);
@@ -409,7 +422,7 @@ export class EndToEnd implements Protection {
       if (queue.packets.length === 0) this.#out.delete(node);
     }
     for (const [name, queue] of this.#in) {
-      this.#countIn(queue.via, -this.#expire(queue, now, DropReason.endToEndEpochUnknown));
+      this.#countIn(queue, -this.#expire(queue, now, DropReason.endToEndEpochUnknown));
       if (queue.packets.length === 0) this.#in.delete(name);
     }
     if (this.waiting > 0) this.#armTimer();
@@ -433,6 +446,7 @@ export class EndToEnd implements Protection {
     this.#out.clear();
     this.#in.clear();
     this.#inVia.clear();
+    this.#inStrange.clear();
     this.#outPlaces.clear();
     this.#outCount = 0;
     this.#inCount = 0;
