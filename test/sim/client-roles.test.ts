@@ -129,7 +129,7 @@ describe('a role', () => {
 describe('the audit log', () => {
   test('has who changed what, with what result; not who only looked', () => {
     const { records, as } = pair();
-    const client = as('full', { certificate: 'alice', from: '192.0.2.1:7' });
+    const client = as('full', { certificate: 'alice', user: null, from: '192.0.2.1:7' });
     for (const [op, args] of [
       ['status', {}],
       ['linkSet', { peer: 'n1', settings: { lossPct: 1 } }],
@@ -138,11 +138,12 @@ describe('the audit log', () => {
       ['shutdown', {}],
     ] as const)
       client.ask(op, args);
-    as('read-only').ask('shutdown');
+    as('read-only', { user: 1_000 }).ask('shutdown');
     const by = {
       program: 'spines full',
       role: 'full',
       from: '192.0.2.1:7',
+      user: null,
       certificate: 'alice',
       token: null,
     };
@@ -158,6 +159,7 @@ describe('the audit log', () => {
           program: 'spines read-only',
           role: 'read-only',
           from: '/run/x.sock',
+          user: 1_000,
           certificate: null,
         },
         result: 'EACCES',

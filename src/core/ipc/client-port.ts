@@ -124,11 +124,12 @@ export class ClientPort implements ConnectedClient {
 
   /** Who it is, as far as it shows. */
   get asker(): Asker {
-    const { from, certificate } = this.access;
+    const { from, user, certificate } = this.access;
     return {
       program: this.name,
       role: this.role,
       from,
+      user,
       certificate,
       token: this.#grant?.file ?? null,
     };

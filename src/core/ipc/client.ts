@@ -41,6 +41,11 @@ export interface ClientAccess {
   readonly groups?: readonly string[];
   /** Where no token says it. */
   readonly role: ClientRole;
+  /**
+   * The user who connected, where the system knows one and the host can ask for it; null: it came
+   * over a network.
+   */
+  readonly user: number | 'unknown' | null;
   /** The way that it came, for people: the path of a socket, or the address that it came from. */
   readonly from: string;
 }
@@ -50,6 +55,7 @@ export const LOCAL_ACCESS: ClientAccess = Object.freeze({
   tokenGrant: null,
   certificate: null,
   role: 'full',
+  user: 'unknown',
   from: 'this machine',
 });
 /** Of a certificate, where nothing else is said. */
@@ -61,6 +67,8 @@ export interface Asker {
   readonly program: string;
   readonly role: ClientRole;
   readonly from: string;
+  /** The id of the user of a program that came by a Unix socket; null: it did not. */
+  readonly user: number | 'unknown' | null;
   readonly certificate: string | null;
   /** File of the token that it showed. */
   readonly token: string | null;

@@ -19,6 +19,7 @@ import type { ClientPort } from '../../core/ipc/client-port.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
 import { encodeControl, FRAME_EVENT } from 'spines-client/protocol';
 import { Anteroom } from './anteroom.ts';
+import { peerUser } from './peer-user.ts';
 import { groupIdOf } from './socket-group.ts';
 import { closeUnix, fileIdOf, removeStale, socketPathFault, type FileId } from './unix-socket.ts';
 
@@ -358,8 +359,8 @@ export class IpcServer {
   #onConnection(socket: Socket, way: ClientAccess, silent: Anteroom<Guest>): void {
     const access =
       way.tokenGrant === null
-        ? way
-        : { ...way, from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}` };
+        ? { ...way, user: peerUser(socket) }
+        : { ...way, user: null, from: `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}` };
     const port = this.#events.onClient(
       new SocketOut(socket, this.#dirty, this.#slabs, this.#lingering),
       access,

@@ -415,6 +415,7 @@ class RemoteClient implements ClientOut {
       certificate: certificate.name,
       groups: certificate.groups,
       role,
+      user: null,
       from: this.#from,
     });
     if (typeof port !== 'string') {

@@ -103,7 +103,7 @@ test("each door gives its role, and what was changed is in the audit log's file"
         JSON.parse(line) as {
           time: string;
           op: string;
-          by: { from: string; token: string | null; role: string } | string;
+          by: { from: string; user: unknown; token: string | null; role: string } | string;
           result: string;
         },
     );
@@ -124,6 +124,17 @@ test("each door gives its role, and what was changed is in the audit log's file"
     at('look.sock'),
     at('token'),
     at('look.token'),
+    'SIGHUP',
+    'SIGTERM',
+  ]);
+  const user = process.getuid?.();
+  expect(lines.map(({ by }) => (typeof by === 'string' ? by : by.user))).toEqual([
+    'the daemon',
+    user,
+    user,
+    user,
+    null,
+    null,
     'SIGHUP',
     'SIGTERM',
   ]);
