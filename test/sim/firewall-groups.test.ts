@@ -3,12 +3,15 @@
  * decides anew.
  */
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
 import { LOCAL_ACCESS } from '../../src/core/ipc/client.ts';
 import { NO_RULES, type RuleSet } from '../../src/core/session/rules.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
+import { FRAME_LINK_STATE } from '../../src/core/wire/frames.ts';
+import { decodeAdvertisement } from '../../src/core/wire/link-state.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
 import { asked } from '../support/administer.ts';
 import { ClientProgram } from '../support/client-program.ts';
 import { hosts, Inbox, useNetworks, type Network } from '../support/network.ts';
@@ -43,6 +46,17 @@ const OPS_ONLY: RuleSet = {
     },
   ],
 };
+
+/** What `origin` says of its links goes no further than `router`; what it says of its key does. */
+function hideLinks(router: SimHost, origin: SimHost): void {
+  const of = router.node.router,
+    hear = of.onControl.bind(of);
+  vi.spyOn(of, 'onControl').mockImplementation((link, type, bytes, start, end) => {
+    const said = type === FRAME_LINK_STATE ? decodeAdvertisement(bytes, start + 2, end - 4) : null;
+    if (said === null || typeof said === 'number' || said.origin !== origin.id)
+      hear(link, type, bytes, start, end);
+  });
+}
 
 /** n1 in the groups ops and video, n2 in video, n3 in none; n0 has the rules. */
 function scene(): Network {
@@ -131,6 +145,55 @@ describe('a rule by group', () => {
       expect(network.linkDowns).toBe(0);
     },
   );
+
+  test.each([
+    ['group', { groups: ['guests'] }],
+    ['name', { nodes: ['n2'] }],
+    ['id', { nodes: [0x0a00_0003] }],
+  ] as const)(
+    'is that of an insider too who says its key and hides its links: %s',
+    (_by, meant) => {
+      const network = hosts(3, { routes: false });
+      const [server, router, insider] = network.hosts as [SimHost, SimHost, SimHost];
+      insider.identity = network.world.authority!.issue(insider.id, 'n2', undefined, undefined, [
+        'guests',
+      ]);
+      const rule = { ...OPS_ONLY.inbound[0]!, action: 'deny', groups: [], ...meant } as const;
+      server.configure({ firewall: { ...NO_RULES, inbound: [rule] } });
+      for (const host of [server, insider]) network.connect(host, router);
+      network.startAll();
+      hideLinks(router, insider);
+      network.run(5 * SECOND);
+      expect([
+        server.node.router.database.get(insider.id),
+        server.node.router.records!.nodeRecord(insider.id)?.origin,
+      ]).toEqual([undefined, insider.id]);
+      const inbox = new Inbox(server, 70);
+      new Inbox(insider, 71).send(server, 70, new Uint8Array(100));
+      new Inbox(router, 71).send(server, 70, new Uint8Array(100));
+      network.run(2 * SECOND);
+      expect(inbox.messages.map(({ source }) => source)).toEqual([router.id]);
+      expect(server.node.drops.snapshot()).toEqual({ firewallDatagram: 1 });
+    },
+  );
+
+  test('is not asked of all streams without end: who shows two certificates by turns', () => {
+    const network = scene();
+    const [server, , two] = network.hosts as [SimHost, SimHost, SimHost];
+    const authority = network.world.authority!;
+    network.run(SECOND);
+    const judged = vi.spyOn(server.node.streams, 'onRules');
+    const { identity, previous, trust } = two.membership!;
+    const shown = [identity, authority.renew(identity, undefined, ['ops'])];
+    for (let i = 0; i < 125; i += 1) {
+      two.membership!.replace({ identity: shown[i % 2]!, previous, trust });
+      two.endTurn();
+      network.run(40 * MS);
+    }
+    expect(server.node.router.database.identities).toBeGreaterThan(40);
+    expect(judged.mock.calls.length).toBeLessThanOrEqual(11);
+    expect(judged.mock.calls.length).toBeGreaterThan(2);
+  });
 
   test('is asked of remote clients, too', () => {
     const network = scene();

@@ -318,6 +318,52 @@ describe('remote clients', () => {
     },
   );
 
+  test('end what is carried on to a target that they refuse now, and nothing else', () => {
+    const network = star({});
+    const [daemon, n1, n2] = network.hosts as [SimHost, SimHost, SimHost];
+    const expose = new ClientProgram(daemon),
+      other = new ClientProgram(daemon);
+    for (const [client, port] of [
+      [expose, 80],
+      [other, 81],
+    ] as const) {
+      client.asked('socket', { socket: 1, kind: 'stream' });
+      client.asked('listen', { socket: 1, port });
+    }
+    const ends = [
+      [n1, 80],
+      [n1, 80],
+      [n2, 80],
+      [n1, 81],
+    ].map(([node, port]) =>
+      new StreamEnd(node as SimHost, 0, 1, 2).connect(daemon, port as number),
+    );
+    network.run(SECOND);
+    const carry = (client: ClientProgram, end: StreamEnd, host: string): unknown =>
+      client.ask('mayReach', {
+        node: end === ends[2] ? 'n2' : 'n1',
+        host,
+        port: 5_432,
+        remotePort: end.stream!.localPort,
+        localPort: end.stream!.port,
+      })()?.['allowed'];
+    expect([
+      carry(expose, ends[0]!, 'db'),
+      carry(expose, ends[1]!, 'web'),
+      carry(expose, ends[2]!, 'db'),
+      // Of a stream that is another program's it says nothing.
+      carry(expose, ends[3]!, 'db'),
+    ]).toEqual([true, true, true, true]);
+    const targets = [
+      { action: 'deny', nodes: ['n1'], groups: [], targets: [{ host: 'db', port: null }] },
+    ] as const;
+    daemon.node.reconfigure({ ...daemon.node.config, firewall: { ...NO_RULES, targets } });
+    daemon.endTurn();
+    network.run(SECOND);
+    expect(ends.map(({ error }) => error)).toEqual(['EACCES', undefined, undefined, undefined]);
+    expect(daemon.node.drops.of(DropReason.firewallTarget)).toBe(1);
+  });
+
   test('ask for rules and targets, page by page', () => {
     const many: InboundRule[] = Array.from({ length: 3_000 }, (_, i) =>
       inbound({

@@ -34,7 +34,11 @@ export interface Operations {
   /** `from`: the first rule of the answer, counted from 0. */
   firewall: { args: { list: FirewallReply['list']; from?: number }; answer: FirewallReply };
   /** Of a target behind this daemon, for `node`. */
-  mayReach: { args: { node: string; host: string; port: number }; answer: { allowed: boolean } };
+  /** `remotePort` and `localPort` name the stream of `node` that is carried on to there. */
+  mayReach: {
+    args: { node: string; host: string; port: number; remotePort?: number; localPort?: number };
+    answer: { allowed: boolean };
+  };
   /** `timeoutMs`: 1..60,000; `bytes` of payload: 0..65,535. */
   ping: {
     args: { node: string; timeoutMs: number; bytes?: number; link?: LinkServiceName };

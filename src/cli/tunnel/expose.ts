@@ -188,7 +188,7 @@ async function serveStream(
     });
     return;
   }
-  const barred = await whyBarred(client, allow, stream.remoteAddress ?? '', target);
+  const barred = await whyBarred(client, allow, stream, target);
   if (barred !== null) {
     refuse(barred);
     return;
@@ -217,18 +217,18 @@ async function serveStream(
   );
 }
 
-/** Why `from` may not reach that target; null: it may. */
+/** Why the far end of `stream` may not reach that target; null: it may. */
 async function whyBarred(
   client: SpinesClient,
   allow: readonly Allowed[],
-  from: string,
+  stream: SpinesSocket,
   target: Target,
 ): Promise<Answer | null> {
   if (!isAllowed(allow, target)) {
     return { name: 'not allowed', reason: 'no --allow there names it' };
   }
   try {
-    if (!(await mayReach(client, from, target))) {
+    if (!(await mayReach(client, stream.remoteAddress ?? '', target, stream))) {
       return {
         name: 'not allowed',
         reason: 'rules of that node do not let this one reach it (firewall.targets in its config)',

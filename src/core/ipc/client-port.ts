@@ -8,7 +8,7 @@
  */
 
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId } from '../base/ids.ts';
+import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import { getU32 } from '../base/bytes.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import {
@@ -28,6 +28,7 @@ import { ClientRules } from './client-rules.ts';
 import type { ClientServices } from './client-services.ts';
 import { ClientStreams } from './client-streams.ts';
 import { includes, type ClientRole } from './roles.ts';
+import type { ReachedTarget } from '../session/firewall.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   decodeControl,
@@ -179,6 +180,10 @@ export class ClientPort implements ConnectedClient {
     if (this.#closed) return;
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code, message: why }));
     this.close();
+  }
+
+  aim(node: NodeId, port: Port, localPort: Port, target: ReachedTarget): void {
+    this.streams.aim(node, port, localPort, target);
   }
 
   /** Rules have changed: what this client may not do any more, it does not do any more. */

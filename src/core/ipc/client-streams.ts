@@ -9,6 +9,7 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
+import type { ReachedTarget } from '../session/firewall.ts';
 import type { LivenessLimits, OwnLimits } from '../session/stream-liveness.ts';
 import type { Stream, StreamOwner } from '../session/stream.ts';
 import type { StreamError } from '../session/stream-state.ts';
@@ -180,6 +181,18 @@ export class ClientStreams implements StreamOwner {
     );
     socket.listening = true;
     return socket.port;
+  }
+
+  /** The client carries on to `target` what came from that port of `node` to `localPort`. */
+  aim(node: NodeId, port: Port, localPort: Port, target: ReachedTarget): void {
+    for (const stream of this.#byStream.keys())
+      if (
+        !stream.initiator &&
+        stream.node === node &&
+        stream.port === port &&
+        stream.localPort === localPort
+      )
+        this.#streams.aim(stream, target);
   }
 
   /**

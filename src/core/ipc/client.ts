@@ -7,6 +7,8 @@
  */
 
 import type { SpinesError } from '../base/errors.ts';
+import type { NodeId, Port } from '../base/ids.ts';
+import type { ReachedTarget } from '../session/firewall.ts';
 import type { ClientRole } from './roles.ts';
 
 /** The way back to the client, given by the host. */
@@ -85,6 +87,11 @@ export interface ConnectedClient {
   readonly asksOnly: boolean;
   /** Open ones. */
   readonly sockets: number;
+  /**
+   * It carries on to `target`, which the rules let it, its stream from that port of `node` to
+   * `localPort`.
+   */
+  aim(node: NodeId, port: Port, localPort: Port, target: ReachedTarget): void;
   /** Ends it, with the reason. */
   dismiss(why: string, code?: string): void;
 }

@@ -38,11 +38,13 @@ import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { isCarried } from '../link/services.ts';
 import { unknownName } from '../link/unknown-name.ts';
+import { namesOf, namesVersion } from '../routing/known-names.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Firewall } from '../session/firewall.ts';
+import { JudgedAgain } from '../session/judged-again.ts';
 import { sameRules } from '../session/rules.ts';
 import { Sessions } from '../session/sessions.ts';
 import { defaultTiming } from '../session/stream-settings.ts';
@@ -155,9 +157,8 @@ export class SpinesNode {
   readonly #places: ClientPlaces;
   readonly #clientServices: ClientServices;
   #config: NodeConfig;
+  readonly #judgedAgain: JudgedAgain;
   #running = false;
-  /** Of the nodes, when streams were last compared with the rules. */
-  #identities = 0;
 
   constructor(config: NodeConfig, env: NodeEnvironment) {
     this.#config = config;
@@ -253,6 +254,12 @@ export class SpinesNode {
             send: (packet) => this.dissemination.sendOn(packet),
             deliver: (packet) => this.dissemination.deliver(packet),
           });
+    this.#judgedAgain = new JudgedAgain({
+      clock,
+      timers,
+      version: () => namesVersion(this.router),
+      judge: () => this.streams.onRules(),
+    });
     this.router = new LinkStateRouter(
       config,
       {
@@ -268,9 +275,12 @@ export class SpinesNode {
           const { name, publicKey } = this.epochs!.forRecord();
           return { instance: run.instance, epoch: name, key: publicKey };
         },
-        onNodeRecord: (node, record) => this.endToEnd?.onNodeRecord(node, record),
+        onNodeRecord: (node, record) => {
+          this.endToEnd?.onNodeRecord(node, record);
+          this.#judgedAgain.onNames();
+        },
         onRoutes: () => {
-          this.#onIdentities();
+          this.#judgedAgain.onNames();
           this.endToEnd?.onRoutes();
           for (const link of this.links.all()) if (link.troubled) link.shed();
           this.dissemination.onRoutes();
@@ -325,13 +335,8 @@ export class SpinesNode {
     this.firewall = new Firewall(
       {
         self: config.id,
-        namesVersion: () => this.router.database.identities,
-        namesOf: (node) => {
-          const known = this.router.database.get(node);
-          return known === undefined
-            ? null
-            : { name: known.advertisement.name, groups: known.certificate?.groups ?? [] };
-        },
+        namesVersion: () => namesVersion(this.router),
+        namesOf: (node) => namesOf(this.router, node),
       },
       config.firewall,
     );
@@ -456,6 +461,7 @@ export class SpinesNode {
     this.flush();
     this.dissemination.stop();
     this.echo.stop();
+    this.#judgedAgain.stop();
     this.sessions.stop();
     for (const client of [...this.#clients]) client.close();
   }
@@ -531,14 +537,6 @@ export class SpinesNode {
       quadOf(name) ??
       (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name))
     );
-  }
-
-  /** A node may have another name, or other groups. */
-  #onIdentities(): void {
-    const { identities } = this.router.database;
-    if (identities === this.#identities) return;
-    this.#identities = identities;
-    this.streams.onRules();
   }
 
   #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {

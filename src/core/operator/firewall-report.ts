@@ -8,6 +8,7 @@
 import { SpinesError } from '../base/errors.ts';
 import { PORT_MAX, type NodeId } from '../base/ids.ts';
 import { integer, text, type Arguments } from '../ipc/arguments.ts';
+import type { ConnectedClient } from '../ipc/client.ts';
 import type { Firewall } from '../session/firewall.ts';
 import { RULE_LISTS, rulesCount, rulesData } from '../session/rules.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
@@ -43,18 +44,28 @@ export function firewallRules(firewall: Firewall, args: Arguments): FirewallRepl
   };
 }
 
-/** Whether `node` may reach {host, port} through this one; counted. */
+/**
+ * Whether `node` may reach {host, port} through this one; counted. Of a stream that `asker` carries
+ * on to there, which `remotePort` and `localPort` name, it is remembered: rules that change end it.
+ */
 export function mayReach(
   firewall: Firewall,
   drops: DropCounters,
   node: NodeId,
   args: Arguments,
+  asker: ConnectedClient | null,
 ): { allowed: boolean } {
   const host = text(args, 'host');
   if (host.length > HOST_MAX)
     throw new SpinesError('EINVAL', `host must be at most ${HOST_MAX} characters`);
-  const allowed = firewall.mayReach(node, host, integer(args, 'port', 1, PORT_MAX));
+  const port = integer(args, 'port', 1, PORT_MAX);
+  const ports =
+    args['remotePort'] === undefined
+      ? null
+      : [integer(args, 'remotePort', 1, PORT_MAX), integer(args, 'localPort', 1, PORT_MAX)];
+  const allowed = firewall.mayReach(node, host, port);
   if (!allowed) drops.count(DropReason.firewallTarget);
+  else if (ports !== null) asker?.aim(node, ports[0]!, ports[1]!, { host, port });
   return { allowed };
 }
 

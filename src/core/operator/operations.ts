@@ -36,9 +36,9 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
     ),
   ),
   firewall: look(({ node }, args) => firewallRules(node.firewall, args)),
-  mayReach: look((operator, args) => {
+  mayReach: later((operator, args, reply, asker) => {
     const { firewall, drops } = operator.node;
-    return mayReach(firewall, drops, targetOf(operator, args, 'node'), args);
+    reply(mayReach(firewall, drops, targetOf(operator, args, 'node'), args, asker));
   }),
   ping: later(ping),
   trace: later(trace),

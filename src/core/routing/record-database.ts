@@ -37,6 +37,8 @@ export class RecordDatabase implements Flooded {
     sequence: recordEntrySequence,
   };
   readonly limit: number;
+  /** Changes when a record comes, goes, or is of another certificate. */
+  identities = 0;
   readonly #self: NodeId;
   readonly #held = new Map<number, HeldRecord>();
 
@@ -59,11 +61,12 @@ export class RecordDatabase implements Flooded {
   }
 
   install(record: SignedRecord, certificate: Certificate, expiresAt: Micros): void {
+    if (this.#held.get(record.id)?.certificate !== certificate) this.identities += 1;
     this.#held.set(record.id, { record, certificate, expiresAt });
   }
 
   remove(key: number): void {
-    this.#held.delete(key);
+    if (this.#held.delete(key)) this.identities += 1;
   }
 
   keys(): Iterable<number> {

@@ -12,6 +12,7 @@ import type { NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Link } from '../link/link.ts';
+import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_RECORD, FRAME_RECORD_DIGEST } from '../wire/frames.ts';
 import { SEQUENCE_MAX } from '../wire/link-state.ts';
@@ -85,6 +86,11 @@ export class Records {
   /** What `node` said last of itself; null when nothing is believed. */
   nodeRecord(node: NodeId): SignedRecord | null {
     return this.database.get(recordKey(node, RECORD_NODE))?.record ?? null;
+  }
+
+  /** Of what `node` said last; null when nothing is believed. */
+  certificateOf(node: NodeId): Certificate | null {
+    return this.database.certificateOf(recordKey(node, RECORD_NODE));
   }
 
   onLinkUp(link: Link, certificates: CertificatePeer): void {

@@ -26,6 +26,12 @@ import {
 } from './rules.ts';
 import { VerdictCache } from './verdict-cache.ts';
 
+/** What a stream is carried on to; `host` in canonical form. */
+export interface ReachedTarget {
+  readonly host: string;
+  readonly port: Port;
+}
+
 export interface FirewallEnvironment {
   readonly self: NodeId;
   /** By what a node is known, as far as it is; null: nothing is known of it. */
@@ -170,12 +176,24 @@ export class Firewall {
 
   /** Whether `node` may reach a target through this one; counted. `host` in canonical form. */
   mayReach(node: NodeId, host: string, port: Port): boolean {
+    return this.#tallies.targets.decide(this.#targetRule(node, { host, port }));
+  }
+
+  /** As `mayReach`, of a stream that was let through to `target`; not counted. See `keeps`. */
+  stillReaches(node: NodeId, target: ReachedTarget): boolean {
+    return (
+      this.#env.namesOf(node) === null ||
+      this.#tallies.targets.allows[this.#targetRule(node, target)] === 1
+    );
+  }
+
+  #targetRule(node: NodeId, { host, port }: ReachedTarget): number {
     const { targets } = this.#rules;
     const names = this.#env.namesOf(node);
     const rule = targets.findIndex(
       (one) => isMeant(one, node, names) && hasTarget(one.targets, host, port),
     );
-    return this.#tallies.targets.decide(rule < 0 ? targets.length : rule);
+    return rule < 0 ? targets.length : rule;
   }
 
   /* -------------------------------------------------------------- remote clients */

@@ -29,7 +29,7 @@ import {
   synStream,
 } from '../wire/segment.ts';
 import { drawPort } from './ephemeral-port.ts';
-import type { Firewall } from './firewall.ts';
+import type { Firewall, ReachedTarget } from './firewall.ts';
 import { HalfOpen } from './half-open.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { admits, type Secrecy } from './secrecy.ts';
@@ -104,6 +104,8 @@ export class Streams {
   readonly #streamEnv: StreamEnvironment;
   #timing: StreamTiming;
   readonly #index = new StreamIndex();
+  /** Of streams that are carried on. */
+  readonly #targets = new WeakMap<Stream, ReachedTarget>();
   readonly #listening = new Map<Port, Listening>();
   readonly #halfOpen = new HalfOpen<Stream>();
   /** Who opened how many. */
@@ -396,18 +398,24 @@ export class Streams {
     for (const stream of this.#index.all()) if (stream.node === node) stream.ask();
   }
 
+  /** The owner of `stream` carries it on to `target` behind this node, which the rules allow. */
+  aim(stream: Stream, target: ReachedTarget): void {
+    this.#targets.set(stream, target);
+  }
+
   /**
    * Rules, or who they mean, have changed: what others opened here and could not open now is over.
    */
   onRules(): void {
+    const { firewall, drops } = this.#env;
     for (const stream of [...this.#index.all()]) {
-      if (
-        stream.initiator ||
-        stream.state === 'closed' ||
-        this.#env.firewall.keeps(stream.node, stream.localPort, stream.options)
-      )
-        continue;
-      this.#env.drops.count(DropReason.firewallStream);
+      const { node, localPort, options } = stream,
+        target = this.#targets.get(stream);
+      if (stream.initiator || stream.state === 'closed') continue;
+      if (!firewall.keeps(node, localPort, options)) drops.count(DropReason.firewallStream);
+      else if (target !== undefined && !firewall.stillReaches(node, target))
+        drops.count(DropReason.firewallTarget);
+      else continue;
       stream.reset(false, RESET_FORBIDDEN);
     }
   }
