@@ -9,9 +9,16 @@ import { measureByzantine } from './byzantine.js';
 import { measureCost } from './cost.js';
 import { measureHandshakes } from './handshakes.js';
 import { measureMemory } from './memory.js';
+import { measureReliable } from './secrecy-reliable.js';
 import { measureSecrecy } from './secrecy.js';
 
-export type InsideKind = 'cost' | 'secrecy' | 'handshakes' | 'memory' | 'byzantine';
+export type InsideKind =
+  | 'cost'
+  | 'secrecy'
+  | 'secrecy-reliable'
+  | 'handshakes'
+  | 'memory'
+  | 'byzantine';
 interface Order {
   readonly kind: InsideKind;
   readonly rounds: number;
@@ -21,6 +28,7 @@ interface Order {
 process.on('message', ({ kind, rounds, durationMs }: Order) => {
   if (kind === 'cost') process.send!(measureCost(rounds));
   else if (kind === 'secrecy') process.send!(measureSecrecy(rounds));
+  else if (kind === 'secrecy-reliable') process.send!(measureReliable(rounds));
   else if (kind === 'handshakes') process.send!(measureHandshakes(rounds, durationMs));
   else if (kind === 'byzantine') process.send!(measureByzantine(rounds, durationMs));
   else process.send!(measureMemory(rounds));

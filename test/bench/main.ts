@@ -19,6 +19,7 @@ import { Place } from './place.js';
 import { beside, Worker } from './processes.js';
 import { readResults, Results } from './results.js';
 import { printScale } from './scale.js';
+import { printReliable, recordReliable, type ReliableFigures } from './secrecy-reliable.js';
 import { printSecrecy, recordSecrecy, type SecrecyFigures } from './secrecy.js';
 import { transit } from './transit.js';
 
@@ -57,6 +58,9 @@ async function run(options: BenchOptions, results: Results, place: Place | null)
     const secrecy = await inside<SecrecyFigures>('secrecy', options);
     recordSecrecy(secrecy, results);
     printSecrecy(secrecy);
+    const reliable = await inside<ReliableFigures>('secrecy-reliable', options);
+    recordReliable(reliable, results);
+    printReliable(reliable);
   }
   if (wants('handshakes')) {
     const handshakes = await inside<HandshakeFigures[]>('handshakes', options);
