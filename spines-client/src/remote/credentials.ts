@@ -38,6 +38,8 @@ export interface RemoteCredentials {
 const KIND = 0,
   VERSION = 1,
   FORMAT = 1,
+  /** Of a certificate with groups. */
+  FORMAT_GROUPS = 2,
   KEY_BYTES = 32;
 const KIND_CERTIFICATE = 3,
   C_NAME_BYTES = 3,
@@ -95,11 +97,13 @@ function certificateOf(
   given: string | Uint8Array,
 ): { bytes: Uint8Array; exchangeKey: Uint8Array } {
   const bytes = unarmour(option, given, 'SPINES CERTIFICATE');
+  // How long the groups are stands in front of the name, and they behind it.
+  const groups = bytes[VERSION] === FORMAT_GROUPS ? 1 + (bytes[C_NAME] ?? 0) : 0;
   const sound =
     bytes.length > C_NAME &&
     bytes[KIND] === KIND_CERTIFICATE &&
-    bytes[VERSION] === FORMAT &&
-    bytes.length === C_NAME + bytes[C_NAME_BYTES]! + SIGNATURE_BYTES;
+    (bytes[VERSION] === FORMAT || bytes[VERSION] === FORMAT_GROUPS) &&
+    bytes.length === C_NAME + groups + bytes[C_NAME_BYTES]! + SIGNATURE_BYTES;
   if (!sound) throw fault(option, 'is damaged, or of another version; copy the file again');
   return { bytes, exchangeKey: bytes.slice(C_EXCHANGE_KEY, C_EXCHANGE_KEY + KEY_BYTES) };
 }
