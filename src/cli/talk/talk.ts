@@ -69,8 +69,8 @@ interface Row {
 }
 
 const HELP = `
-Talks as a telephone does (G.711: 160 bytes each 20 ms) and plays out behind an adaptive buffer. \\
-EAR is the time from mouth to ear, LATE what came after its turn; R and MOS are those of ITU-T \\
+Talks as a telephone does (G.711: 160 bytes each 20 ms) and plays out behind an adaptive buffer.
+EAR is the time from mouth to ear, LATE what came after its turn; R and MOS are those of ITU-T
 G.107: from 4.3 everybody is content, below 3.1 hardly anybody is.
 
   spines talk --listen        there
