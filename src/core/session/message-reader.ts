@@ -24,7 +24,14 @@ import {
 } from '../wire/sequenced.ts';
 import { AtMostOnce } from './at-most-once.ts';
 import { groupOf } from './origin.ts';
-import { Reassembly } from './reassembly.ts';
+import { Reassembly, type MessageName } from './reassembly.ts';
+
+/** Kinds of messages in pieces: those of proved and of claimed sources never meet. */
+const FRAGMENTS = 0,
+  CLAIMED_FRAGMENTS = 1,
+  PIECES = 2,
+  SEQUENCED = 3,
+  CLAIMED_SEQUENCED = 4;
 
 export interface ReaderEnvironment {
   readonly clock: Clock;
@@ -41,6 +48,7 @@ export class MessageReader {
     start: 0,
     end: 0,
   };
+  readonly #name = { kind: 0, source: 0, port: 0, number: 0, detail: 0 };
   readonly #drops: DropCounters;
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
@@ -72,12 +80,15 @@ export class MessageReader {
       return false;
     }
     // Pieces of proved and of claimed sources never meet in one message.
-    const key =
-      `${packet.authenticated ? '' : 'claimed '}${packet.source} ${packet.sourcePort} ` +
-      `${packet.destinationPort} ${head.message}`;
+    const name = this.#named(
+      packet,
+      packet.authenticated ? FRAGMENTS : CLAIMED_FRAGMENTS,
+      head.message,
+      packet.destinationPort,
+    );
     const start = packet.payloadStart + FRAGMENT_HEAD_BYTES;
     const message = this.reassembly.onPiece(
-      key,
+      name,
       packet,
       head.index,
       head.count,
@@ -100,11 +111,10 @@ export class MessageReader {
       this.#drops.count(reason);
       return false;
     }
-    const key =
-      `piece ${packet.source} ${packet.sourcePort} ${packet.destinationPort} ` +
-      `${packet.service} ${head.message} ${head.length}`;
+    const way = head.length * 0x100 + packet.service;
+    const name = this.#named(packet, PIECES, head.message, way * 0x1_0000 + packet.destinationPort);
     const message = this.reassembly.onPiece(
-      key,
+      name,
       packet,
       head.index,
       head.count,
@@ -133,12 +143,15 @@ export class MessageReader {
       delivered.record(source, sourcePort, head.run, head.message, groupOf(packet));
       return this.#is(packet.bytes, start, packet.end);
     }
-    const key =
-      `${packet.authenticated ? '' : 'claimed '}${source} ${sourcePort} ${head.run} ` +
-      `${head.message} sequenced`;
+    const name = this.#named(
+      packet,
+      packet.authenticated ? SEQUENCED : CLAIMED_SEQUENCED,
+      head.message,
+      head.run,
+    );
     const { run, message: number } = head;
     const message = this.reassembly.onPiece(
-      key,
+      name,
       packet,
       head.index,
       head.count,
@@ -150,6 +163,22 @@ export class MessageReader {
     if (message === null) return false;
     delivered.record(source, sourcePort, run, number, groupOf(packet));
     return this.#is(message, 0, message.length);
+  }
+
+  /** Valid until the next one. */
+  #named(
+    { source, sourcePort }: Packet,
+    kind: number,
+    number: number,
+    detail: number,
+  ): MessageName {
+    const name = this.#name;
+    name.kind = kind;
+    name.source = source;
+    name.port = sourcePort;
+    name.number = number;
+    name.detail = detail;
+    return name;
   }
 
   #is(bytes: Uint8Array, start: number, end: number): true {

@@ -2,16 +2,17 @@
  * Putting fragmented datagrams together again at the destination, within bounds that no stranger
  * uses up for others.
  *
- * The caller names messages by a key (source, ports, message number). A message takes memory as its
- * pieces arrive, so that whoever sends one piece of a long one holds one. When all is taken
- * somebody gives way: of the two kinds of origins (origin.ts) the one that has more than half; in
- * it the group that has most; in that a source that has more than a long message or two and most of
- * these, its oldest message first; and where nobody has so much, as when sources are made up, the
- * message of which no piece came for longest. So one that keeps coming stays, whoever else sends
- * pieces by the same link. Messages time out, and are counted for each source.
+ * The caller names messages by numbers (source, ports, message number); pieces come in trains, so a
+ * text is made of them once a train. A message takes memory as its pieces arrive, so that whoever
+ * sends one piece of a long one holds one. When all is taken somebody gives way: of the two kinds
+ * of origins (origin.ts) the one that has more than half; in it the group that has most; in that a
+ * source that has more than a long message or two and most of these, its oldest message first; and
+ * where nobody has so much, as when sources are made up, the message of which no piece came for
+ * longest. So one that keeps coming stays, whoever else sends pieces by the same link. Messages
+ * time out, and are counted for each source.
  */
 
-import type { NodeId } from '../base/ids.ts';
+import type { NodeId, Port } from '../base/ids.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
 import { MESSAGE_BYTES_MAX } from '../wire/fragment.ts';
@@ -28,7 +29,19 @@ const MESSAGE_OVERHEAD_BYTES = 512;
 /** A source that holds more is asked first to give way. */
 const MODEST_BYTES = 2 * (MESSAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES);
 
+/** What a message is called; no two at a time have the same. */
+export interface MessageName {
+  /** Messages of two kinds never meet. */
+  readonly kind: number;
+  readonly source: NodeId;
+  readonly port: Port;
+  readonly number: number;
+  /** What else tells it from others of that number, as one number below 2^53. */
+  readonly detail: number;
+}
+
 interface Partial {
+  readonly name: MessageName;
   readonly key: string;
   readonly of: Source;
   readonly pieceBytes: number;
@@ -71,7 +84,7 @@ export class Reassembly {
   readonly #drops: DropCounters;
   readonly #all: Level = { bytes: 0, partials: new Map() };
   readonly #kinds = { proved: makeKind(), claimed: makeKind() };
-  /** Pieces come in trains. */
+  /** Of which a piece came last. */
   #latest: Partial | null = null;
   readonly #timer = new Timer(() => this.#expire());
 
@@ -91,12 +104,12 @@ export class Reassembly {
   }
 
   /**
-   * Piece `index` of `count` of a message named by `key` is `b[start..end)`; all pieces but the
+   * Piece `index` of `count` of the message called `name` is `b[start..end)`; all pieces but the
    * last have `pieceBytes` (checked by the caller). Returns the whole message when it was the last
    * missing piece.
    */
   onPiece(
-    key: string,
+    name: MessageName,
     origin: Origin,
     index: number,
     count: number,
@@ -105,7 +118,7 @@ export class Reassembly {
     start: number,
     end: number,
   ): Uint8Array | null {
-    const partial = this.#all.partials.get(key) ?? this.#open(key, origin, count, pieceBytes);
+    const partial = this.#find(name) ?? this.#open(name, origin, count, pieceBytes);
     if (partial.places.length !== count) {
       this.#drops.count(DropReason.fragmentMalformed);
       return null;
@@ -132,10 +145,19 @@ export class Reassembly {
     for (const partial of this.#all.partials.values()) this.#remove(partial);
   }
 
-  #open(key: string, origin: Origin, count: number, pieceBytes: number): Partial {
+  #find(name: MessageName): Partial | undefined {
+    const latest = this.#latest;
+    return latest !== null && isSame(latest.name, name)
+      ? latest
+      : this.#all.partials.get(keyOf(name));
+  }
+
+  #open(name: MessageName, origin: Origin, count: number, pieceBytes: number): Partial {
     const of = this.#sourceOf(origin);
     if (of.partials.size >= PER_SOURCE_MAX) this.#giveUp(oldest(of), DropReason.fragmentTableFull);
+    const key = keyOf(name);
     const partial: Partial = {
+      name: { ...name },
       key,
       of,
       pieceBytes,
@@ -242,6 +264,20 @@ export class Reassembly {
       this.#giveUp(partial, DropReason.fragmentTimedOut);
     }
   }
+}
+
+function isSame(a: MessageName, b: MessageName): boolean {
+  return (
+    a.number === b.number &&
+    a.source === b.source &&
+    a.port === b.port &&
+    a.detail === b.detail &&
+    a.kind === b.kind
+  );
+}
+
+function keyOf({ kind, source, port, number, detail }: MessageName): string {
+  return `${kind} ${source} ${port} ${number} ${detail}`;
 }
 
 function makeKind(): Kind {

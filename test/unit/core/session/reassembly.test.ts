@@ -43,7 +43,7 @@ class Bench {
     const end = Math.min(bytes.length, start + FRAGMENT_BYTES);
     const from = { authenticated: false, via: 1, source, ...origin };
     return this.reassembly.onPiece(
-      `${from.authenticated} ${source} ${message}`,
+      { kind: from.authenticated ? 1 : 0, source, port: 1, number: message, detail: 0 },
       from,
       index,
       Math.ceil(bytes.length / FRAGMENT_BYTES),
@@ -79,6 +79,35 @@ const LONG = pattern(65_536),
   SHORT = pattern(3_000);
 
 describe('reassembly', () => {
+  test('messages whose names differ in one number never meet, in trains and piece by piece', () => {
+    const name = { kind: 1, source: 7, port: 8, number: 9, detail: 10 };
+    const names = Object.keys(name).flatMap((field, i) => {
+      const one = { ...name, number: 100 + i };
+      return [one, { ...one, [field]: 11 }];
+    });
+    // As text without spaces these would be one.
+    names.push({ ...name, port: 89, number: 1 }, { ...name, port: 8, number: 91 });
+    const from = { authenticated: true, via: 1, source: 7 };
+    const texts = names.map((_, i) => pattern(3_000 + i));
+    for (const train of [1, 3]) {
+      const bench = new Bench();
+      const whole = names.map((): Uint8Array | null => null);
+      for (let piece = 0; piece < 3; piece += train)
+        names.forEach((one, i) => {
+          for (let index = piece; index < piece + train; index += 1) {
+            const at = index * FRAGMENT_BYTES,
+              text = texts[i]!;
+            const end = Math.min(text.length, at + FRAGMENT_BYTES);
+            whole[i] = bench.reassembly.onPiece(one, from, index, 3, FRAGMENT_BYTES, text, at, end);
+          }
+        });
+      expect(whole.map((got, i) => got !== null && Buffer.compare(got, texts[i]!) === 0)).toEqual(
+        names.map(() => true),
+      );
+      expect(bench.reassembly.messages).toBe(0);
+    }
+  });
+
   test('gives the message once its last piece is in, in whatever order', () => {
     const rng = new Rng(1);
     const bench = new Bench();
