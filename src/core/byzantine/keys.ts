@@ -47,10 +47,18 @@ interface Derived {
   readonly keys: HopKeys;
 }
 
+interface Latest {
+  readonly flow: ProbedFlow;
+  readonly hop: NodeId;
+  readonly derived: Derived;
+}
+
 export class FlowKeys {
   readonly #primitives: Pick<Primitives, 'sha256' | 'hmacSha256' | 'x25519' | 'sealer'>;
   readonly #shared: Recent<Shared>;
   readonly #derived: Recent<Derived>;
+  /** Used last, so the newest of those kept: packets come in trains. */
+  #latest: Latest | null = null;
 
   /** `max`: flows kept, and peers kept. */
   constructor(
@@ -73,22 +81,26 @@ export class FlowKeys {
    * know the secret.
    */
   of(flow: ProbedFlow, hop: NodeId, own: Secret, peer: Uint8Array): HopKeys | null {
-    const name =
-      `${flow.source} ${hop} ${flow.destination} ${flow.epoch} ${flow.pathHigh} ` +
-      `${flow.pathLow}`;
-    const known = this.#derived.get(name);
-    if (known !== undefined && known.own === own && equalBytes(known.peer, peer)) return known.keys;
-    const secret = this.#sharedWith(own, peer);
-    if (secret === null) return null;
-    const keys = this.#derive(flow, hop, secret);
-    this.#derived.set(name, { own, peer: Uint8Array.from(peer), keys });
-    return keys;
+    const latest = this.#latest;
+    if (latest !== null && isFor(latest, flow, hop) && isWith(latest.derived, own, peer))
+      return latest.derived.keys;
+    const name = nameOf(flow, hop);
+    let derived = this.#derived.get(name);
+    if (derived === undefined || !isWith(derived, own, peer)) {
+      const secret = this.#sharedWith(own, peer);
+      if (secret === null) return null;
+      derived = { own, peer: Uint8Array.from(peer), keys: this.#derive(flow, hop, secret) };
+      this.#derived.set(name, derived);
+    }
+    this.#latest = { flow: { ...flow }, hop, derived };
+    return derived.keys;
   }
 
   /** Forgets everything, as when our epoch ends. */
   clear(): void {
     this.#shared.clear();
     this.#derived.clear();
+    this.#latest = null;
   }
 
   /**
@@ -123,6 +135,27 @@ export class FlowKeys {
 }
 
 /** The `max` entries used last. */
+function isFor({ flow, hop }: Latest, other: ProbedFlow, otherHop: NodeId): boolean {
+  return (
+    flow.pathLow === other.pathLow &&
+    flow.pathHigh === other.pathHigh &&
+    flow.source === other.source &&
+    flow.destination === other.destination &&
+    flow.epoch === other.epoch &&
+    hop === otherHop
+  );
+}
+
+/** Whether they are of these secrets, and no earlier ones. */
+function isWith(derived: Derived, own: Secret, peer: Uint8Array): boolean {
+  return derived.own === own && equalBytes(derived.peer, peer);
+}
+
+function nameOf(flow: ProbedFlow, hop: NodeId): string {
+  const { source, destination, epoch, pathHigh, pathLow } = flow;
+  return `${source} ${hop} ${destination} ${epoch} ${pathHigh} ${pathLow}`;
+}
+
 class Recent<T> {
   readonly #max: number;
   readonly #entries = new Map<string, T>();

@@ -73,6 +73,14 @@ describe.each([
       );
       for (const { forward, ack } of all) seen.add(hex(forward)).add(hex(ack));
       expect(seen.size).toBe(2 * all.length);
+      // Each right after one that differs from it in a single number.
+      flows.forEach((flow, i) => {
+        keys.of(FLOW, HOP, source.secret, hop.publicKey);
+        expect(keys.of(flow, HOP, source.secret, hop.publicKey)).toBe(all[i]);
+      });
+      const last = keys.of(FLOW, HOP, source.secret, hop.publicKey);
+      keys.clear();
+      expect(keys.of(FLOW, HOP, source.secret, hop.publicKey)).not.toBe(last);
     },
   );
 
