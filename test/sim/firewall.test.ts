@@ -159,6 +159,40 @@ describe('the table of tries', () => {
     expect(inbox.messages.map(({ source }) => source)).toEqual([network.host(2).id]);
   });
 
+  test('what a node that was asked answers comes in for two minutes, from any of its ports', () => {
+    const network = star({ defaults: { inbound: 'deny', targets: 'deny', clients: 'deny' } });
+    const server = network.host(0);
+    const asking = new Inbox(server, 70),
+      other = new Inbox(server, 71);
+    const [far, stranger] = [1, 2].map((leaf) => network.host(leaf)) as [SimHost, SimHost];
+    const [answering, elsewhere] = [50, 51].map((port) => new Inbox(far, port)) as [Inbox, Inbox];
+    const nobody = new Inbox(stranger, 50);
+    const refused = (): number => server.node.drops.of(DropReason.firewallDatagram);
+    const answers = (bytes: number): number => {
+      const before = asking.messages.length;
+      for (const from of [answering, elsewhere, nobody]) {
+        from.send(server, 70, new Uint8Array(bytes));
+        from.send(server, 71, new Uint8Array(bytes));
+      }
+      network.world.runFor(SECOND);
+      return asking.messages.length - before;
+    };
+    expect(answers(20)).toBe(0);
+    asking.send(far, 50, new Uint8Array(20));
+    network.world.runFor(SECOND);
+    expect(answering.messages).toHaveLength(1);
+    const before = refused();
+    expect([answers(20), refused() - before]).toEqual([2, 4]);
+    // In pieces.
+    expect(answers(5_000)).toBe(2);
+    network.world.runFor(115 * SECOND);
+    expect(answers(20)).toBe(2);
+    network.world.runFor(3 * SECOND);
+    expect(answers(20)).toBe(0);
+    expect(other.messages).toEqual([]);
+    expect([...asking.messages].every(({ source }) => source === far.id)).toBe(true);
+  });
+
   test('what programs of one machine send each other is not judged', () => {
     const network = star({ defaults: { inbound: 'deny', targets: 'deny', clients: 'deny' } });
     const server = network.host(0);

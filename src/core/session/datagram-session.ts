@@ -12,6 +12,7 @@ import {
   SERVICE_BEST_EFFORT,
   TTL_DEFAULT,
 } from '../wire/packet.ts';
+import type { Asked } from './asked.ts';
 import type { Secrecy } from './secrecy.ts';
 import type { ThrottlesOf } from './throttles.ts';
 
@@ -74,6 +75,8 @@ export class DatagramSession {
   blocked = false;
   /** Of its flows those that nodes on the way asked to slow down; null: none. */
   throttles: ThrottlesOf | null = null;
+  /** Whom it has sent to, while there are rules about who may send; null: nobody. */
+  asked: Asked | null = null;
 
   constructor(owner: DatagramOwner, options: DatagramOptions) {
     this.owner = owner;

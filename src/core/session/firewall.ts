@@ -103,6 +103,11 @@ export class Firewall {
     return this.#rules;
   }
 
+  /** Whether any datagram or stream may be refused here. */
+  get judges(): boolean {
+    return this.#inbound !== null;
+  }
+
   /** Goes by `rules` from now on. Whoever has something open asks again. */
   use(rules: RuleSet): void {
     this.#tallies = tallies(rules, this.#tallies);

@@ -26,6 +26,7 @@ import {
 } from '../wire/packet.ts';
 import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { Asked } from './asked.ts';
 import { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
@@ -153,7 +154,11 @@ export class Sessions {
     if (session.port === 0) this.bind(session, 0);
     const writer = this.#writer;
     const reason = writer.send(session, destination, port, bytes, start, end);
-    if (reason === DropReason.none) session.sent += 1;
+    if (reason === DropReason.none) {
+      session.sent += 1;
+      if (this.#env.firewall.judges)
+        (session.asked ??= new Asked()).note(destination, this.#env.clock.now());
+    }
     if (this.#mustWait(session, writer.packet, writer.full)) {
       session.blocked = true;
       this.#blocked.set(session, { destination, port, kind: writer.packet.kind });
@@ -176,13 +181,17 @@ export class Sessions {
       this.#env.drops.count(DropReason.endToEndMissing);
       return;
     }
-    if (!this.#env.firewall.admits(packet, false)) {
+    if (!this.#isAnswer(session, packet) && !this.#env.firewall.admits(packet, false)) {
       this.#env.drops.count(DropReason.firewallDatagram);
       return;
     }
     if (!this.#reader.read(packet)) return;
     const { bytes, start, end } = this.#reader.message;
     this.#deliver(session, packet, bytes, start, end);
+  }
+
+  #isAnswer({ asked }: DatagramSession, { source }: Packet): boolean {
+    return asked?.mayAnswer(source, this.#env.clock.now()) === true;
   }
 
   onLinkWritable(): void {
