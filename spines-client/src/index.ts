@@ -21,8 +21,11 @@ export type {
   CreateSocketOptions,
   DatagramEvents,
   DatagramOptions,
+  LatePolicy,
+  MessageOptions,
   RemoteInfo,
   SpinesAddress,
+  RedundancyName,
 } from './sockets/datagram.ts';
 export { SpinesSocket, connect, createConnection } from './sockets/socket.ts';
 export type {
@@ -56,6 +59,7 @@ export type {
   LinksReply,
   LinkTrouble,
   NodeRow,
+  RealtimeRow,
   NodesReply,
   OperationAnswer,
   OperationArgs,

@@ -5,8 +5,9 @@
  * Owns the flags and the files written. The set of a paper is a folder of topologies/, whose files'
  * figures are run by src/lab/experiments/figures.ts; the set "byzantine" is
  * src/lab/experiments/byzantine-figures.ts's, "transport"
- * src/lab/experiments/transport-figures.ts's. Invariant: nothing is written before the last run of
- * a figure is done.
+ * src/lab/experiments/transport-figures.ts's, "realtime"
+ * src/lab/experiments/realtime-figures.ts's. Invariant: nothing is written before the last run of a
+ * figure is done.
  */
 
 import { readdirSync } from 'node:fs';
@@ -31,7 +32,7 @@ export interface FiguresFlags {
   quick?: boolean;
 }
 
-const SETS = ['dsn03', 'byzantine', 'transport'] as const;
+const SETS = ['dsn03', 'byzantine', 'transport', 'realtime'] as const;
 const MESSAGES_MAX = 10_000_000;
 const SEEDS_MAX = 100;
 
@@ -56,7 +57,7 @@ export function registerFigures(program: Command): void {
         'placements of adversaries (default 3, with --quick 1)',
       integerArg(1, SEEDS_MAX),
     )
-    .option('--quick', 'byzantine, transport: fewer and shorter runs')
+    .option('--quick', 'byzantine, transport, realtime: fewer and shorter runs')
     .addHelpText(
       'after',
       helpBelow(`Sets:
@@ -64,7 +65,8 @@ export function registerFigures(program: Command): void {
   byzantine  routing under adversaries, beside link state, first arrival on demand, \
 two disjoint paths and flooding
   transport  tables of delay, fairness, outages and flaps under conditions \
-nobody tuned for (all: half an hour)`),
+nobody tuned for (all: half an hour)
+  realtime   what is late or lost over time and loss, beside best effort and reliable`),
     )
     .action(figures);
 }
@@ -76,13 +78,14 @@ async function figures(set: string, flags: FiguresFlags): Promise<void> {
   const foreign = (
     set === 'byzantine'
       ? (['messages', 'seed'] as const)
-      : set === 'transport'
+      : set === 'transport' || set === 'realtime'
         ? (['messages', 'seed', 'seeds'] as const)
         : (['quick'] as const)
   ).find((flag) => flags[flag] !== undefined);
   if (foreign !== undefined) throw usage(`--${foreign} is not for the set ${set}`);
   if (set === 'byzantine') await byzantineFigures(flags);
   else if (set === 'transport') await transportTables(flags);
+  else if (set === 'realtime') await realtimeFigures(flags);
   else await paperFigures(set, flags);
 }
 
@@ -151,6 +154,33 @@ async function transportTables(flags: FiguresFlags): Promise<void> {
   replaceWhole(join(flags.out, 'transport.txt'), text);
   print(text);
   note(`wrote ${join(flags.out, 'transport.txt')}, and .csv of ${chosen.join(', ')}`);
+}
+
+async function realtimeFigures(flags: FiguresFlags): Promise<void> {
+  const { REALTIME_FIGURES, realtimeCsv, realtimeSvg, realtimeText } = await import(
+    '../lab/experiments/realtime-figures.ts'
+  );
+  const chosen = choose(Object.keys(REALTIME_FIGURES), flags.only);
+  makeFolder(flags.out);
+  const progress = new Progress(process.stderr);
+  const figures: ReturnType<(typeof REALTIME_FIGURES)[string]>[] = [];
+  try {
+    for (const name of chosen) {
+      const figure = REALTIME_FIGURES[name]!({
+        quick: flags.quick === true,
+        onRun: (what) => progress.show(what),
+      });
+      replaceWhole(join(flags.out, `${name}.csv`), realtimeCsv(figure));
+      replaceWhole(join(flags.out, `${name}.svg`), realtimeSvg(figure));
+      figures.push(figure);
+    }
+  } finally {
+    progress.clear();
+  }
+  const text = realtimeText(figures);
+  replaceWhole(join(flags.out, 'realtime.txt'), text);
+  print(text);
+  note(`wrote ${join(flags.out, 'realtime.txt')}, and .csv and .svg of ${chosen.join(', ')}`);
 }
 
 async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {

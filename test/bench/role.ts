@@ -15,7 +15,7 @@ import { loadOffload } from '#src/host/net/offload.js';
 import { UdpSink } from '#src/host/net/udp.js';
 import { makeConfig, type DialConfig } from '#src/core/node/config.js';
 import type { DatagramSession } from '#src/core/session/sessions.js';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '#src/core/wire/packet.js';
+import { SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE } from '#src/core/wire/packet.js';
 import { Arrivals } from './arrivals.js';
 import { answerProbe } from './gauges.js';
 import { FIRST_ID, readMembership, type IdentityOrder } from './identities.js';
@@ -28,7 +28,7 @@ export type Role =
   | 'bare-sink'
   | 'node-source'
   | 'node-sink';
-export type Service = 'best effort' | 'reliable';
+export type Service = 'best effort' | 'reliable' | 'realtime';
 
 interface Address {
   readonly address: string;
@@ -150,6 +150,7 @@ async function start(order: Order & { kind: 'start' }): Promise<void> {
       for (const [service, number] of [
         ['best effort', SERVICE_BEST_EFFORT],
         ['reliable', SERVICE_RELIABLE],
+        ['realtime', SERVICE_REALTIME],
       ] as const) {
         const onWritable = (): void => {
           for (const wake of writable) wake();

@@ -1,6 +1,6 @@
 /**
  * What forwarding costs: a bare dgram forwarder beside the transit daemon with links sealed and
- * not, best effort and reliable, over plain dgram and with offload, by packet size.
+ * not, best effort and reliable, over plain dgram and with offload, and realtime, by packet size.
  *
  * Rounds are interleaved: within one, everything is measured once, so that a ratio compares what
  * was measured within a minute.
@@ -71,11 +71,15 @@ const UDP: Variant = {
   service: 'best effort',
 };
 const SERVICES = ['best effort', 'reliable'] as const satisfies readonly Service[];
-const DAEMONS: readonly Variant[] = [false, true].flatMap((offload) =>
-  [false, true].flatMap((sealed) =>
-    SERVICES.map((service) => daemonVariant(sealed, service, offload)),
+/** And realtime where a daemon usually is. */
+const DAEMONS: readonly Variant[] = [
+  ...[false, true].flatMap((offload) =>
+    [false, true].flatMap((sealed) =>
+      SERVICES.map((service) => daemonVariant(sealed, service, offload)),
+    ),
   ),
-);
+  daemonVariant(true, 'realtime', true),
+];
 const VARIANTS: readonly Variant[] = [BARE, ...DAEMONS];
 const [PLAIN_UNSEALED, PLAIN_SEALED] = [DAEMONS[0]!, DAEMONS[2]!];
 /** What the goals speak of. */
@@ -414,6 +418,15 @@ function printGoals(results: Results, quick: boolean): void {
     1.5,
   );
   goals.add('  moonshot, offload', of(main, variant(true, 'reliable', true), HALF), 'at most', 1.2);
+  // Not among the quick ones.
+  if (!quick)
+    goals.add(
+      'realtime, sealed, 1000 B, offload, half the knee: times best effort',
+      of(main, variant(true, 'realtime', true), HALF) /
+        of(main, variant(true, 'best effort', true), HALF),
+      'at most',
+      1.15,
+    );
   const sealing = ratios(
     results.values(named(main, variant(true, 'best effort', false), STEADY)),
     results.values(named(main, variant(false, 'best effort', false), STEADY)),

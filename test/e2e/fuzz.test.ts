@@ -85,7 +85,7 @@ function honest(type: number, index: number, number: number): Uint8Array {
   const b = new Uint8Array(600);
   encodeDatagramHeader(type, index, number, b);
   let at = putFrameHead(b, 12, LINK_HELLO, HELLO_BODY_BYTES);
-  at = encodeHello({ flags: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
+  at = encodeHello({ flags: 0, burst: 0, loss: 0, stamp: 1, echo: 0, held: 0 }, b, at);
   const links = [1, 2, 3].map((n) => ({ node: 0x0b000000 + n, latency: 5, loss: 0 }));
   const advertisement = makeAdvertisement(STRANGER, number, false, 'stranger', links);
   at = putFrameHead(b, at, FRAME_LINK_STATE, 2 + advertisement.bytes.length + CONTROL_CHECK_BYTES);

@@ -39,7 +39,11 @@ import {
   versionsAt,
   WIRE_VERSIONS,
 } from '../../src/core/wire/versions.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import {
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../../src/core/wire/packet.ts';
 import { heapBytes } from './heap.ts';
 import { mend, mutate, randomBytes } from './mutate.ts';
 
@@ -279,6 +283,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
         scene.flow(200, 300, durationUs);
         scene.flow(20, 5_000, durationUs);
         scene.flow(100, 300, durationUs, SERVICE_RELIABLE);
+        scene.flow(100, 300, durationUs, SERVICE_REALTIME);
         for (let sent = 0; sent < rounds; ) {
           scene.world.runFor(MILLISECOND);
           for (let i = 0; i < perMillisecond && hostile; i += 1) {
@@ -363,6 +368,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
       scene.flow(200, 300, seconds * SECOND);
       scene.flow(20, 5_000, seconds * SECOND);
       scene.flow(100, 300, seconds * SECOND, SERVICE_RELIABLE);
+      scene.flow(100, 300, seconds * SECOND, SERVICE_REALTIME);
       for (let sent = 0; sent < rounds; sent += 1) {
         if (sent % 2 === 0) scene.world.runFor(MILLISECOND);
         const original = pick(rng, scene),
@@ -412,6 +418,7 @@ describe('fuzz: a daemon under hostile datagrams', () => {
       scene.flow(500, 700, 2 * SECOND);
       scene.flow(20, 20_000, 2 * SECOND);
       scene.flow(100, 700, 2 * SECOND, SERVICE_RELIABLE);
+      scene.flow(100, 700, 2 * SECOND, SERVICE_REALTIME);
       scene.world.runFor(3 * SECOND);
       for (const flow of scene.flows.slice(before))
         expect([flow.meter.delivered, flow.refused, flow.foreign]).toEqual([flow.sent, 0, 0]);

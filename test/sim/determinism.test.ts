@@ -131,6 +131,8 @@ describe('shipped topologies', () => {
       expect(reliable!.delayMs!.mean).toBeLessThan(hopByHop!.delayMs!.mean);
       expect(hopByHop!.delayMs!.mean).toBeLessThan(endToEnd!.delayMs!.mean);
       expect(hopByHop!.delayMs!.stddev).toBeLessThan(endToEnd!.delayMs!.stddev / 3);
+      const { lost, latePct } = flowNamed(run, 'realtime');
+      expect([lost, latePct]).toEqual([0, 0]);
       expect(run.report.note).toMatch(/^What you see: /);
       for (const line of formatReport(run.report).split('\n'))
         expect(line.length, line).toBeLessThanOrEqual(80);

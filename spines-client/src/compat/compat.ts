@@ -364,15 +364,21 @@ export async function spinesClose(fd: number): Promise<0> {
   return 0;
 }
 
-/** SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF. `level` is ignored. */
+/**
+ * SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF; SPINES_SET_EXPIRATION, of SOFT_REALTIME_LINKS,
+ * with a time of 1 ms to 2 s. `level` is ignored.
+ */
 export async function spinesSetsockopt(
   fd: number,
   level: number,
   option: number,
-  value: number,
+  value: number | { readonly sec: number; readonly usec: number },
 ): Promise<0> {
   void level;
   const { socket } = datagram(fd, 'setsockopt');
+  if (option === SPINES_SET_EXPIRATION) return setExpiration(socket, value);
+  if (typeof value !== 'number')
+    throw new SpinesClientError('EINVAL', 'the value must be a number', { syscall: 'setsockopt' });
   const name = optionName(option, 'setsockopt');
   try {
     if (name === 'ttl') socket.setTTL(value);
@@ -383,6 +389,29 @@ export async function spinesSetsockopt(
       syscall: 'setsockopt',
       cause,
     });
+  }
+  return 0;
+}
+
+/** The deadline of what is sent from now on, up to the next millisecond. */
+function setExpiration(socket: SpinesDatagram, value: unknown): 0 {
+  const { sec, usec } = (typeof value === 'object' && value !== null ? value : {}) as {
+    readonly sec?: unknown;
+    readonly usec?: unknown;
+  };
+  const ms =
+    typeof sec === 'number' && typeof usec === 'number'
+      ? Math.ceil(sec * 1_000 + usec / 1_000)
+      : NaN;
+  try {
+    socket.setDeadline(ms);
+  } catch (cause) {
+    throw new SpinesClientError(
+      'EINVAL',
+      'SPINES_SET_EXPIRATION takes { sec, usec } of 1 ms to 2 s, on a socket with ' +
+        'SOFT_REALTIME_LINKS',
+      { syscall: 'setsockopt', cause },
+    );
   }
   return 0;
 }

@@ -98,7 +98,8 @@ export interface SocketListener {
   onBlocked(): void;
   onWritable(): void;
   /** Messages lost because this program reads too slowly. */
-  onDropped(count: number): void;
+  /** `late` of them came after their deadline. */
+  onDropped(count: number, late: number): void;
   onSendError(error: SpinesClientError): void;
 }
 
@@ -307,13 +308,14 @@ export class ClientCore {
     port: number,
     parts: readonly Uint8Array[],
     payloadBytes: number,
+    marks = 0,
   ): boolean {
     const socket = this.#sockets.get(id);
     if (socket === undefined || this.#state !== 'open' || payloadBytes > MESSAGE_BYTES_MAX) {
       throw new Error(`send on socket ${id} of ${payloadBytes} bytes in state ${this.#state}`);
     }
     const frame = this.#slab.take(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES + payloadBytes);
-    let at = encodeDatagramHead(frame, 0, FRAME_SEND, id, node, port, payloadBytes);
+    let at = encodeDatagramHead(frame, 0, FRAME_SEND, id, node, port, payloadBytes, marks);
     for (const part of parts) {
       frame.set(part, at);
       at += part.length;
@@ -475,7 +477,7 @@ export class ClientCore {
         proved,
       });
     } else {
-      socket.listener.onDropped(1);
+      socket.listener.onDropped(1, 0);
     }
   }
 
@@ -496,7 +498,7 @@ export class ClientCore {
       this.#protocolError('EVENT is malformed');
       return;
     }
-    const { event, socket: id, count, code, message } = body;
+    const { event, socket: id, count, late, code, message } = body;
     if (event === 'draining') {
       this.#listener.onDraining();
       return;
@@ -529,7 +531,7 @@ export class ClientCore {
       listener?.onSendError(
         new SpinesClientError(code as string, message as string, { syscall: 'send', count }),
       );
-    else listener?.onDropped(count);
+    else listener?.onDropped(count, isCount(late) ? late : 0);
   }
 
   /* ---------------------------------------------------------------- ends */

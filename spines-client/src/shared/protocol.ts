@@ -92,6 +92,15 @@ export type CongestionName = (typeof CONGESTION_NAMES)[number];
 
 /** Bytes of the fixed head of SEND and RECV bodies. */
 export const DATAGRAM_HEAD_BYTES = 12;
+/**
+ * Marks of a SEND of a realtime socket, the last two bytes of its head, where the daemon answered
+ * `socket` with link 'realtime': bits 0-11 a deadline of this message, milliseconds, 1..2000, 0:
+ * the socket's; bits 12-13 its redundancy: 0 the socket's, 1 auto, 2 none, 3 copy.
+ */
+export const MARK_DEADLINE_MASK = 0x0fff;
+export const MARK_REDUNDANCY_SHIFT = 12;
+export const MARK_MAX = 0x3fff;
+export const DEADLINE_MS_MAX = 2_000;
 
 export interface HelloBody {
   version: number;
@@ -131,15 +140,18 @@ export interface WelcomeBody {
  * says otherwise.
  *
  * op          arguments                                              reply
- * socket      socket, kind, link, routing, secrecy? ('end-to-end',   {link?} ('best-effort': asked
- *             'links'; default: the daemon's), ttl?, priority?,      for realtime, which this
- *             proof? (true: RECV says RECV_PROVED), keepaliveMs?,    daemon does not have)
- *             silenceMs?, congestion?: CongestionName
- *             (the last three of streams, and of those that a listener accepts)
+ * socket      socket, kind, link, routing, secrecy? ('end-to-end',   {link?} (asked for realtime:
+ *             'links'; default: the daemon's), ttl?, priority?,      'realtime', or 'best-effort'
+ *             proof? (true: RECV says RECV_PROVED), deadlineMs?      of a daemon that has none)
+ *             1..2000, late? ('drop', 'deliver'), redundancy?
+ *             ('auto', 'none', 'copy'), keepaliveMs?, silenceMs?,
+ *             congestion?: CongestionName (the last three of
+ *             streams, and of those that a listener accepts)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
  * setOption   socket, option, value                                  {}
- *             option: of datagrams 'ttl' 1..255, 'priority' 1..10; of streams and listeners
+ *             option: of datagrams 'ttl' 1..255, 'priority' 1..10, 'deadlineMs', 'late',
+ *             'redundancy'; of streams and listeners
  *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
@@ -166,7 +178,8 @@ export type ReplyBody =
  */
 export type EventBody =
   | { event: 'sendError'; socket: number; code: string; message: string; count: number }
-  | { event: 'recvDropped'; socket: number; count: number }
+  /** Of `count` that the socket did not get, `late` came after their deadline. */
+  | { event: 'recvDropped'; socket: number; count: number; late?: number }
   | { event: 'draining' }
   | { event: 'closing'; code: string; message: string }
   /**
@@ -244,6 +257,7 @@ export function encodeDatagramHead(
   node: number,
   port: number,
   payloadBytes: number,
+  marks = 0,
 ): number {
   putHead(out, at, type, DATAGRAM_HEAD_BYTES + payloadBytes);
   const view = at + FRAME_HEAD_BYTES;
@@ -251,8 +265,8 @@ export function encodeDatagramHead(
   putWord(out, view + 4, node);
   out[view + 8] = port >>> 8;
   out[view + 9] = port;
-  out[view + 10] = 0;
-  out[view + 11] = 0;
+  out[view + 10] = marks >>> 8;
+  out[view + 11] = marks;
   return view + DATAGRAM_HEAD_BYTES;
 }
 

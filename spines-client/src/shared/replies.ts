@@ -231,6 +231,40 @@ export interface LinkTrouble extends WhyReply {
   sinceMs: number;
 }
 
+/**
+ * What a link does for packets with a deadline, counted since the daemon knows it. Percent of bytes
+ * and datagrams where it says so.
+ */
+export interface RealtimeRow {
+  /** Sent, and a second of late; arrived, whichever way. */
+  sentPackets: number;
+  packetsPerSecond: number;
+  receivedPackets: number;
+  /** Towards the peer, over some seconds; how often what follows a lost datagram is lost too. */
+  lossOutPct: number;
+  burstPct: number;
+  /** Of ours: asked for by the peer, sent again, refused for want of budget, too late for that. */
+  asked: number;
+  again: number;
+  overBudget: number;
+  tooLate: number;
+  /** Of the peer's: datagrams that were missing, requests for them, packets that came again. */
+  missing: number;
+  requests: number;
+  /** Requests for what was only overtaken. */
+  needless: number;
+  recovered: number;
+  /** Made from parities. */
+  repaired: number;
+  probes: number;
+  copies: number;
+  parities: number;
+  /** Now: 'plain', 'copy' (of what is precious), 'xor 9', or 'bursts': nothing helps here. */
+  mode: string;
+  /** What was sent beyond the packets, of their bytes. */
+  extraPct: number;
+}
+
 export interface LinkRow {
   node: string | null;
   name: string | null;
@@ -268,6 +302,8 @@ export interface LinkRow {
    */
   seal: { serial: string; notAfterS: number; keyAgeMs: number; rekeys: number } | null;
   emulated: LinkSettings | null;
+  /** Absent from daemons before 0.2; null where no such packet ever passed. */
+  realtime?: RealtimeRow | null;
   /** Version of the wire that both ends speak; null while the link is not up. */
   wireVersion?: number | null;
   /** Times it went down in the last hour. Absent from daemons before 0.2. */

@@ -23,6 +23,7 @@ export class DatagramBinding {
   #tries = 0;
   #timer: NodeJS.Timeout | null = null;
   #announced = false;
+  #takesMarks = false;
 
   constructor(core: ClientCore, id: number) {
     this.#core = core;
@@ -32,6 +33,11 @@ export class DatagramBinding {
   /** The daemon knows our socket number on this connection. */
   get announced(): boolean {
     return this.#announced;
+  }
+
+  /** Marks of a message as far as the daemon reads them: one before realtime links does not. */
+  known(marks: number): number {
+    return this.#takesMarks ? marks : 0;
   }
 
   /**
@@ -48,7 +54,16 @@ export class DatagramBinding {
     let failure: SpinesClientError | null = null;
     if (!this.#announced) {
       this.#announced = true;
-      const { link: wanted, routing, secrecy, ttl, priority } = options;
+      const {
+        link: wanted,
+        routing,
+        secrecy,
+        ttl,
+        priority,
+        deadlineMs,
+        late,
+        redundancy,
+      } = options;
       core.request(
         'socket',
         {
@@ -60,8 +75,12 @@ export class DatagramBinding {
           proof: true,
           ttl,
           priority,
+          deadlineMs,
+          late,
+          redundancy,
         },
         (error, { link }) => {
+          this.#takesMarks = link === 'realtime';
           if (link === 'best-effort' && options.link === 'realtime') warnOfNoRealtime();
           if (error === null || join !== this.#joins) return;
           this.#announced = false;

@@ -5,6 +5,7 @@ import type { DaemonConnection } from '../daemon-connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import { SpinesClientError, argumentError, checkSignal, rangeError, typeError } from '../errors.ts';
 import type { LinkServiceName, RoutingName, SecrecyName } from '../shared/protocol.ts';
+import { checkTimeliness, type LatePolicy, type RedundancyName } from './deadline-options.ts';
 import { checkPort } from './send-arguments.ts';
 
 export interface DatagramOptions {
@@ -21,6 +22,19 @@ export interface DatagramOptions {
   ttl?: number | undefined;
   /** 1..10, the higher is the more urgent, among what this node sends. Default: the daemon's, 1. */
   priority?: number | undefined;
+  /**
+   * Over link 'realtime': how long a message is worth something, 1..2000 milliseconds from its
+   * sending on; longer ones are told as the next of 10, 20, 30, 40, 50, 65, 80, 100, 130, 160, 200,
+   * 300, 500, 1000 and 2000. Default 150.
+   */
+  deadlineMs?: number | undefined;
+  /** What becomes of messages that come later than their deadline. Default 'drop'. */
+  late?: LatePolicy | undefined;
+  /**
+   * Over link 'realtime': 'copy' sends everything twice on each link that loses, 'none' never,
+   * 'auto' what has priority 8 and more. Default 'auto'.
+   */
+  redundancy?: RedundancyName | undefined;
   /**
    * Bound of the receive queue while paused; each message costs its payload and 64 bytes. Default 1
    * MiB.
@@ -78,7 +92,8 @@ export interface DatagramEvents {
   close: [];
   error: [error: Error];
   drain: [];
-  dropped: [info: { count: number }];
+  /** `late` of them had come after their deadline. */
+  dropped: [info: { count: number; late?: number }];
   sendError: [error: SpinesClientError];
   disconnect: [error: SpinesClientError];
   reconnect: [info: { restarted: boolean }];
@@ -96,6 +111,9 @@ export interface CheckedOptions {
   readonly signal: AbortSignal | undefined;
   ttl: number | undefined;
   priority: number | undefined;
+  deadlineMs: number | undefined;
+  readonly late: LatePolicy | undefined;
+  readonly redundancy: RedundancyName | undefined;
   recvQueueBytes: number | undefined;
   sendBufferSize: number;
 }
@@ -108,6 +126,9 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     secrecy,
     ttl,
     priority,
+    deadlineMs,
+    late,
+    redundancy,
     recvBufferSize,
     recvQueueBytes = recvBufferSize,
     lookup,
@@ -129,6 +150,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
       `routing must be link-state or byzantine, not ${String(routing)}`,
     );
   checkSecrecy(secrecy);
+  checkTimeliness(link, { deadlineMs, redundancy }, late);
   if (lookup !== undefined && typeof lookup !== 'function')
     throw typeError('lookup', 'of type function', lookup);
   if (recvBufferSize !== undefined && typeof recvBufferSize !== 'number')
@@ -146,6 +168,9 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     signal: checkSignal(options.signal, 'options.signal'),
     ttl,
     priority,
+    deadlineMs,
+    late,
+    redundancy,
     recvQueueBytes,
     sendBufferSize:
       sendBufferSize === undefined ? RECV_QUEUE_BYTES : checkBufferSize(sendBufferSize),

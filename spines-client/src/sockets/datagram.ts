@@ -47,12 +47,14 @@ import {
   stateError,
   typeError,
 } from '../errors.ts';
+import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
 import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
 import type { Held } from './held-messages.ts';
 import { MESSAGE_BYTES_MAX } from '../shared/protocol.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
+export type { LatePolicy, MessageOptions, RedundancyName } from './deadline-options.ts';
 export type {
   BindOptions,
   CreateSocketOptions,
@@ -112,6 +114,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   #needDrain = false;
   #waiters = new Set<{ resolve: () => void; reject: (error: Error) => void }>();
   #droppedCount = 0;
+  #lateCount = 0;
   #refused = new Map<string, { error: SpinesClientError; count: number }>();
   /** The address that a datagram went to last, and the node that it means. */
   #sentTo = '';
@@ -135,7 +138,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       onMessage: (payload, node, port, proved) => this.#onMessage(payload, node, port, proved),
       onBlocked: () => {},
       onWritable: () => this.#checkWritable(),
-      onDropped: (count) => this.#onDropped(count),
+      onDropped: (count, late) => this.#onDropped(count, late),
       onSendError: (error) => {
         this.emit('sendError', error);
       },
@@ -313,8 +316,16 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     callback: SendCallback,
   ): boolean;
   send(message: MessagePart, offset: number, length: number, callback: SendCallback): boolean;
+  send(
+    message: MessagePart | readonly MessagePart[],
+    port: number,
+    address: string | undefined,
+    options: MessageOptions,
+    callback?: SendCallback,
+  ): boolean;
   send(...args: unknown[]): boolean {
     this.#assertOpen();
+    const marks = this.#options.link === 'realtime' ? takeMarks('realtime', args) : 0;
     const request = readSendArguments(this.#peer !== null, args);
     const { parts, bytes, callback } = request;
     const bytesMax = Math.min(
@@ -338,12 +349,18 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     const port = peer?.port ?? request.port;
     if (this.#state === 'bound') {
       const node = peer?.node ?? this.#nodeOf(request.address);
-      if (node !== null) return this.#transmit(node, port, parts, bytes, callback);
+      if (node !== null) return this.#transmit(node, port, parts, bytes, marks, callback);
     }
     const payload =
       parts.length === 1 ? new Uint8Array(parts[0]!) : new Uint8Array(Buffer.concat(parts));
     return this.#route(
-      { payload, port, address: peer === null ? request.address : formatQuad(peer.node), callback },
+      {
+        payload,
+        port,
+        address: peer === null ? request.address : formatQuad(peer.node),
+        marks,
+        callback,
+      },
       false,
     );
   }
@@ -363,7 +380,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
    * nobody sees the result.
    */
   #route(message: Held, late: boolean): boolean {
-    const { payload, port, callback } = message;
+    const { payload, port, marks, callback } = message;
     if (this.#state === 'away') return this.#refuse(notConnectedError(), callback);
     if (!late && !this.#held.fits(payload.length)) {
       return this.#refuse(
@@ -381,7 +398,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
         this.#held.release(message);
         if (error !== null) this.#nameFailed(error, callback);
         else if (this.#state === 'bound')
-          this.#transmit(node, port, [payload], payload.length, callback);
+          this.#transmit(node, port, [payload], payload.length, marks, callback);
         else this.#refuse(notConnectedError(), callback);
         this.#checkWritable();
       });
@@ -409,6 +426,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     port: number,
     parts: readonly Uint8Array[],
     bytes: number,
+    marks: number,
     callback: SendCallback | undefined,
   ): boolean {
     const { core } = this.#internals;
@@ -424,7 +442,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
         callback,
       );
     }
-    const room = core.send(this.#id, node, port, parts, bytes);
+    const room = core.send(this.#id, node, port, parts, bytes, this.#binding.known(marks));
     this.#inFlight.add(this.#internals.batch, bytes, callback);
     if (room) return !this.#needDrain;
     this.#needDrain = true;
@@ -675,15 +693,16 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     });
   }
 
-  #onDropped(count: number): void {
+  #onDropped(count: number, late: number): void {
     if (this.#droppedCount === 0) {
       process.nextTick(() => {
-        const total = this.#droppedCount;
-        this.#droppedCount = 0;
-        this.emit('dropped', { count: total });
+        const [total, tooLate] = [this.#droppedCount, this.#lateCount];
+        this.#droppedCount = this.#lateCount = 0;
+        this.emit('dropped', tooLate > 0 ? { count: total, late: tooLate } : { count: total });
       });
     }
     this.#droppedCount += count;
+    this.#lateCount += late;
   }
 
   /* ---------------------------------------------------------------- options */
@@ -702,6 +721,15 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#options.priority = checkRange('priority', priority, 1, 10);
     this.#tellOption('priority', priority);
     return priority;
+  }
+
+  /** Of what is sent from now on over realtime links, 1..2000 milliseconds. */
+  setDeadline(ms: number): number {
+    this.#assertOpen();
+    checkTimeliness(this.#options.link, { deadlineMs: ms }, undefined);
+    this.#options.deadlineMs = ms;
+    this.#tellOption('deadlineMs', ms);
+    return ms;
   }
 
   /** Bound of this socket's receive queue in the library. */

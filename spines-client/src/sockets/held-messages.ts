@@ -19,6 +19,8 @@ export interface Held {
   payload: Uint8Array;
   port: number;
   address: string | undefined;
+  /** See deadline-options.ts. */
+  marks: number;
   callback: SendCallback | undefined;
 }
 

@@ -27,10 +27,12 @@ const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red', standby:
 export function registerLinks(program: Command): void {
   addClientFlags(program.command('links').description('list the links to neighbours'))
     .option('--json', 'print JSON')
-    .action((flags: ClientFlags & { json?: boolean }) =>
+    .option('--realtime', 'what links do for packets with a deadline')
+    .action((flags: ClientFlags & { json?: boolean; realtime?: boolean }) =>
       withClient(flags, 'links', async (client) => {
         const links = await ask(client, 'links');
         if (flags.json === true) printJson(links);
+        else if (flags.realtime === true) print(formatRealtime(links, terminalColumns()));
         else print(formatLinks(links, paintFor(process.stdout, process.env), terminalColumns()));
       }),
     );
@@ -88,6 +90,60 @@ export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_D
   );
   return (
     table + links.map((link) => reasonOf(link, columns)).join('') + formatTwins(twins, columns)
+  );
+}
+
+/** What links do for packets with a deadline, and what that costs. */
+export function formatRealtime(reply: LinksReply, columns = COLUMNS_DEFAULT): string {
+  const rows = plainAnswer(reply).links.flatMap(({ node, name, realtime }) =>
+    realtime == null ? [] : [{ who: name ?? node ?? '?', ...realtime }],
+  );
+  if (rows.length === 0) return 'no packet with a deadline has passed a link here\n';
+  const right = { align: 'right' } as const;
+  return formatTable(
+    [
+      { title: 'link', key: true },
+      { title: 'mode' },
+      { title: 'extra', ...right },
+      { title: 'sent', ...right },
+      { title: 'per s', ...right },
+      { title: 'loss out', ...right },
+      { title: 'in bursts', ...right },
+      { title: 'asked', ...right },
+      { title: 'again', ...right },
+      { title: 'too late', ...right },
+      { title: 'refused', ...right },
+      { title: 'probes', ...right },
+      { title: 'copies', ...right },
+      { title: 'parities', ...right },
+      { title: 'received', ...right },
+      { title: 'missing', ...right },
+      { title: 'requests', ...right },
+      { title: 'needless', ...right },
+      { title: 'mended', ...right },
+    ],
+    rows.map((row) => [
+      row.who,
+      row.mode,
+      formatPct(row.extraPct),
+      String(row.sentPackets),
+      String(row.packetsPerSecond),
+      formatPct(row.lossOutPct),
+      formatPct(row.burstPct),
+      String(row.asked),
+      String(row.again),
+      String(row.tooLate),
+      String(row.overBudget),
+      String(row.probes),
+      String(row.copies),
+      String(row.parities),
+      String(row.receivedPackets),
+      String(row.missing),
+      String(row.requests),
+      String(row.needless),
+      String(row.recovered + row.repaired),
+    ]),
+    columns,
   );
 }
 

@@ -52,8 +52,16 @@ async function openDatagrams({
   onMessage,
   onRefused,
 }: CarrierOptions): Promise<Carrier> {
-  const receiver = destination.datagram({ recvQueueBytes: RECV_QUEUE_BYTES });
-  const sender = source.datagram({ link: flow.link, routing: flow.routing });
+  // How late a message is shall be seen.
+  const receiver = destination.datagram({ recvQueueBytes: RECV_QUEUE_BYTES, late: 'deliver' });
+  const sender = source.datagram({
+    link: flow.link,
+    routing: flow.routing,
+    deadlineMs:
+      flow.link === 'realtime' && flow.deadlineUs !== null
+        ? Math.ceil(flow.deadlineUs / 1_000)
+        : undefined,
+  });
   await bound(receiver);
   await bound(sender);
   receiver.on('message', (message) => {

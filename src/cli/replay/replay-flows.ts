@@ -107,7 +107,7 @@ export class Flows {
     return this.#flows.map(({ flow, meter, sent, refusals, carrier }) => {
       const waiting = carrier.waiting();
       if (waiting > 0) refusals.add('waiting', waiting);
-      return meter.result(sent, flow.durationUs, refusals);
+      return meter.result(sent, flow.durationUs, refusals, flow.deadlineUs);
     });
   }
 

@@ -588,6 +588,7 @@ export class ByzantineRouter implements Strategy {
     }
     window.record(number);
     if (outer.ecn) inner.ecn = true;
+    inner.ageUs = outer.ageUs;
     this.#env.deliver(inner);
   }
 }

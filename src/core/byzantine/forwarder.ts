@@ -418,6 +418,7 @@ export class Forwarder {
     const out = this.#packet;
     const reason = out.decode(b, start, end, b === arrived.bytes && arrived.keepable);
     if (reason !== DropReason.none) return reason;
+    out.ageUs = arrived.ageUs;
     out.setShare(transit.known ? share : SHARE_REST, transit.predecessor, transit.source);
     return refusalOf(link.offer(out));
   }

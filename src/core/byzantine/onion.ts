@@ -123,7 +123,7 @@ export class Onions {
     o[0] = packet.kind;
     o[1] = packet.service;
     o[2] = packet.dissemination;
-    o[3] = packet.priority;
+    o[3] = packet.priority | (packet.deadline << 4);
     putU32(o, 4, packet.source);
     putU32(o, 8, packet.destination);
     putU16(o, 12, packet.sourcePort);

@@ -17,6 +17,7 @@ import type { Secret } from '../crypto/keys.ts';
 import type { NextHop } from '../link/next-hop.ts';
 import { DropReason, refusalOf } from '../wire/drop.ts';
 import {
+  deadlineAt,
   DISSEMINATION_BYZANTINE,
   KIND_PROBED,
   Packet,
@@ -164,7 +165,7 @@ export class PathFlow {
   times: PathTimes | null = null;
   readonly #env: PathFlowEnvironment;
   readonly #owner: PathFlowOwner;
-  readonly #modes: PacketModes;
+  readonly #modes: PacketModes & { deadline: number };
   readonly #open = new Map<number, Open>();
   /**
    * Packets in the order of sending, and their fate as soon as it is known. The monitor hears of it
@@ -199,7 +200,13 @@ export class PathFlow {
     this.#env = env;
     this.#owner = owner;
     this.#route = path.nodes.slice(1);
-    this.#modes = { service, dissemination: DISSEMINATION_BYZANTINE, ttl: TTL_DEFAULT, priority };
+    this.#modes = {
+      service,
+      dissemination: DISSEMINATION_BYZANTINE,
+      ttl: TTL_DEFAULT,
+      priority,
+      deadline: 0,
+    };
     this.flow = {
       source: env.self,
       destination: path.nodes.at(-1)!,
@@ -255,6 +262,7 @@ export class PathFlow {
     if (link === null) return DropReason.linkDown;
     if (this.#open.size + count > OPEN_MAX || this.#fates.size + count > UNJUDGED_MAX)
       return DropReason.linkQueueFull;
+    this.#modes.deadline = deadlineAt(bytes, start);
     const sending = { number, left: count };
     for (let i = 0; i < count; i += 1) {
       const reason = this.#sendPiece(

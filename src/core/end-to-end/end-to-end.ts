@@ -272,11 +272,12 @@ export class EndToEnd implements Protection {
     if (queue === undefined || peer === undefined || of === undefined) return;
     this.#out.delete(node);
     this.#outCount -= queue.packets.length;
-    for (const { kept } of queue.packets) {
+    for (const { kept, until } of queue.packets) {
       let reason = this.#waited.decode(kept.bytes, kept.start, kept.end, false);
       // Or it would take turns as somebody else's, and what the program sends next would overtake
       // it.
       this.#waited.user = kept.user;
+      this.#waited.ageUs = kept.ageUs + this.#env.clock.now() - (until - OUT_WAIT);
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
       if (reason === DropReason.none) reason = refusalOf(this.#env.send(this.#waited));
       if (reason !== DropReason.none) this.#env.drops.count(reason);
@@ -388,7 +389,7 @@ export class EndToEnd implements Protection {
   #openWaiting(name: string, queue: Queue): void {
     const all = queue.packets.splice(0);
     for (const waiting of all) {
-      const reason = this.#again(waiting.kept, queue.via);
+      const reason = this.#again(waiting, queue.via);
       if (reason === DropReason.endToEndEpochUnknown) {
         queue.packets.push(waiting);
         continue;
@@ -401,10 +402,11 @@ export class EndToEnd implements Protection {
     if (queue.packets.length === 0) this.#in.delete(name);
   }
 
-  #again(kept: KeptPacket, via: NodeId): DropReason {
+  #again({ kept, until }: Waiting, via: NodeId): DropReason {
     const packet = this.#waited;
     const reason = packet.decode(kept.bytes, kept.start, kept.end, false);
     packet.via = via;
+    packet.ageUs = kept.ageUs + this.#env.clock.now() - (until - IN_WAIT);
     return reason === DropReason.none ? this.#open(packet) : reason;
   }
 

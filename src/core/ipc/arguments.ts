@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts';
 import { SpinesError } from '../base/errors.ts';
 import { isNodeId, parseNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
+import { LATE_POLICIES, REDUNDANCIES, type DatagramOptions } from '../session/datagram-session.ts';
 import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
 import {
   KEEPALIVE_MIN,
@@ -17,6 +18,8 @@ import {
   SILENCE_MIN,
   type OwnLimits,
 } from '../session/stream-liveness.ts';
+import { DEADLINE_MS_MAX, deadlineClass } from '../wire/deadline.ts';
+import { SERVICE_REALTIME } from '../wire/modes.ts';
 import {
   CONGESTION_NAMES,
   KEEPALIVE_MS_MIN,
@@ -67,6 +70,34 @@ export function congestionOf(args: Arguments): CongestionName | undefined {
       `congestion must be one of ${CONGESTION_NAMES.join(', ')}, or nothing for the daemon's`,
     );
   return found;
+}
+
+/**
+ * Deadline, what becomes of late messages, and redundancy, where given. Throws SpinesError EINVAL:
+ * also for a deadline or redundancy with another link service than realtime.
+ */
+export function timelinessOf(args: Arguments, service: number): DatagramOptions {
+  const { deadlineMs, late, redundancy } = args;
+  const out: DatagramOptions = {};
+  for (const [name, value] of Object.entries({ deadlineMs, redundancy }))
+    if (value !== undefined && value !== null && service !== SERVICE_REALTIME)
+      throw new SpinesError(
+        'EINVAL',
+        `${name} is for link "realtime"; leave it out, or ask for it`,
+      );
+  if (deadlineMs !== undefined && deadlineMs !== null)
+    out.deadline = deadlineClass(integer(args, 'deadlineMs', 1, DEADLINE_MS_MAX));
+  if (late !== undefined && late !== null) out.late = nameOf(late, LATE_POLICIES, 'late');
+  if (redundancy !== undefined && redundancy !== null)
+    out.redundancy = nameOf(redundancy, REDUNDANCIES, 'redundancy');
+  return out;
+}
+
+function nameOf<T extends string>(value: unknown, names: readonly T[], what: string): T {
+  const known = names.find((name) => name === value);
+  if (known === undefined)
+    throw new SpinesError('EINVAL', `${what} must be one of ${names.join(', ')}`);
+  return known;
 }
 
 /**

@@ -8,7 +8,14 @@
 import { getU16, getU32 } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
 import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
-import type { DatagramOptions, DatagramOwner, DatagramSession } from '../session/sessions.ts';
+import type {
+  DatagramOptions,
+  DatagramOwner,
+  DatagramSession,
+  MessageOptions,
+} from '../session/sessions.ts';
+import type { RedundancyName } from '../session/datagram-session.ts';
+import { DEADLINE_MS_MAX, deadlineClass } from '../wire/deadline.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   DATAGRAM_HEAD_BYTES,
@@ -18,6 +25,9 @@ import {
   FRAME_HEAD_BYTES,
   FRAME_RECV,
   FRAME_WRITABLE,
+  MARK_DEADLINE_MASK,
+  MARK_MAX,
+  MARK_REDUNDANCY_SHIFT,
   RECV_PROVED,
 } from 'spines-client/protocol';
 import type { ClientGate } from './client-gate.ts';
@@ -25,6 +35,22 @@ import type { ClientReports } from './client-reports.ts';
 import type { ClientRules } from './client-rules.ts';
 import type { ClientServices } from './client-services.ts';
 import type { ClientOut } from './client.ts';
+
+const REDUNDANCY_OF: readonly (RedundancyName | null)[] = [null, 'auto', 'none', 'copy'];
+
+/** Of a SEND: whether its marks are some. */
+function isMark(marks: number): boolean {
+  return marks <= MARK_MAX && (marks & MARK_DEADLINE_MASK) <= DEADLINE_MS_MAX;
+}
+
+/** What the marks of a SEND say of its message. */
+function markedOptions(marks: number): MessageOptions {
+  const ms = marks & MARK_DEADLINE_MASK;
+  return {
+    deadline: ms === 0 ? 0 : deadlineClass(ms),
+    redundancy: REDUNDANCY_OF[marks >> MARK_REDUNDANCY_SHIFT]!,
+  };
+}
 
 /** Filled and copied at once. */
 const RECV_HEAD = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
@@ -152,13 +178,17 @@ export class ClientDatagrams implements DatagramOwner {
     this.#out.write(encodeSocketFrame(FRAME_WRITABLE, this.#numbers.get(session)!));
   }
 
+  onLate(session: DatagramSession): void {
+    this.#reports.recvLate(this.#numbers.get(session)!);
+  }
+
   /* -------------------------------------------------------------- from the client */
 
   /** A SEND frame of the client; false when it is malformed. `@hot` */
   onSend(bytes: Uint8Array, start: number, end: number): boolean {
-    if (end - start < DATAGRAM_HEAD_BYTES || getU16(bytes, start + 10) !== 0) {
-      return false;
-    }
+    if (end - start < DATAGRAM_HEAD_BYTES) return false;
+    const marks = getU16(bytes, start + 10);
+    if (marks !== 0 && !isMark(marks)) return false;
     const number = getU32(bytes, start);
     const session = this.#sessions.get(number);
     if (session === undefined) {
@@ -183,6 +213,7 @@ export class ClientDatagrams implements DatagramOwner {
           bytes,
           start + DATAGRAM_HEAD_BYTES,
           end,
+          marks === 0 ? null : markedOptions(marks),
         );
     } catch (error) {
       if (!(error instanceof SpinesError)) throw error;

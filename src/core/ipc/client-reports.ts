@@ -28,6 +28,8 @@ export class ClientReports {
   readonly #queueBytes: () => number;
   readonly #timer = new Timer(() => this.#report());
   readonly #recvDropped = new Map<number, number>();
+  /** Of these, those that came later than their deadline. */
+  readonly #recvLate = new Map<number, number>();
   readonly #sendErrors = new Map<number, SendErrors>();
   #closed = false;
 
@@ -45,9 +47,16 @@ export class ClientReports {
     this.#armReport();
   }
 
+  /** A datagram for socket `number` came later than its deadline. */
+  recvLate(number: number): void {
+    this.#recvLate.set(number, (this.#recvLate.get(number) ?? 0) + 1);
+    this.recvDropped(number);
+  }
+
   /** Socket `number` is closed. */
   forget(number: number): void {
     this.#recvDropped.delete(number);
+    this.#recvLate.delete(number);
     this.#sendErrors.delete(number);
   }
 
@@ -127,9 +136,19 @@ export class ClientReports {
       );
       errors.count = 0;
     }
-    for (const [socket, count] of this.#recvDropped)
-      this.#out.write(encodeControl(FRAME_EVENT, { event: 'recvDropped', socket, count }));
+    for (const [socket, count] of this.#recvDropped) {
+      const late = this.#recvLate.get(socket) ?? 0;
+      this.#out.write(
+        encodeControl(FRAME_EVENT, {
+          event: 'recvDropped',
+          socket,
+          count,
+          ...(late > 0 ? { late } : {}),
+        }),
+      );
+    }
     this.#recvDropped.clear();
+    this.#recvLate.clear();
     if (this.#sendErrors.size > 0 || this.#recvDropped.size > 0) this.#armReport();
   }
 }

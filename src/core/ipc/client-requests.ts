@@ -11,6 +11,7 @@ import { formatNodeId, PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND } from '../base/time.ts';
 import type { DatagramOptions, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
+import { DEADLINES_MS } from '../wire/deadline.ts';
 import {
   DISSEMINATION_NAMES,
   disseminationCode,
@@ -22,7 +23,6 @@ import {
   DISSEMINATION_LINK_STATE,
   PRIORITY_DEFAULT,
   PRIORITY_MAX,
-  SERVICE_BEST_EFFORT,
   SERVICE_REALTIME,
   SERVICE_RELIABLE,
   TTL_DEFAULT,
@@ -35,6 +35,7 @@ import {
   secrecyOf,
   streamLimits,
   text,
+  timelinessOf,
   type Arguments,
 } from './arguments.ts';
 import type { ClientDatagrams } from './client-datagrams.ts';
@@ -45,6 +46,7 @@ import type { ClientStreams } from './client-streams.ts';
 import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
 
+const DATAGRAM_OPTIONS = 'option must be "ttl", "priority", "deadlineMs", "late" or "redundancy"';
 const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
 interface SocketRequest {
@@ -135,12 +137,8 @@ export class ClientRequests {
     } else {
       this.#datagrams.open(number, options, args['proof'] === true);
     }
-    // The program is told: what it asked for is not what it has.
-    reply(
-      args['link'] === 'realtime' && options.service !== SERVICE_REALTIME
-        ? { link: 'best-effort' }
-        : {},
-    );
+    // Daemons before this one said that they had best effort instead.
+    reply(args['link'] === 'realtime' ? { link: 'realtime' } : {});
   }
 
   #bind(args: Arguments, reply: Reply): void {
@@ -215,19 +213,17 @@ export class ClientRequests {
     if (kind !== 'datagram' && kind !== 'stream')
       throw new SpinesError('EINVAL', 'kind must be "datagram" or "stream"');
     const { link = kind === 'stream' ? 'reliable' : 'best-effort', routing = 'link-state' } = args;
-    let service = serviceCode(typeof link === 'string' ? link : '');
+    const service = serviceCode(typeof link === 'string' ? link : '');
     const dissemination = disseminationCode(typeof routing === 'string' ? routing : '');
     if (service === undefined)
       throw new SpinesError('EINVAL', `link must be ${namesText(SERVICE_NAMES)}`);
     if (dissemination === undefined)
       throw new SpinesError('EINVAL', `routing must be ${namesText(DISSEMINATION_NAMES)}`);
-    // Datagrams that would be in time if there were realtime links are better sent than refused.
-    if (
-      service === SERVICE_REALTIME &&
-      kind === 'datagram' &&
-      this.#services.checkModes(service, DISSEMINATION_LINK_STATE) !== null
-    )
-      service = SERVICE_BEST_EFFORT;
+    if (service === SERVICE_REALTIME && kind === 'stream')
+      throw new SpinesError(
+        'EOPNOTSUPP',
+        'a stream has no deadline; use link "reliable" or "best-effort"',
+      );
     const secrecy = secrecyOf(args);
     const unable = this.#services.checkModes(service, dissemination, secrecy);
     if (unable !== null) throw new SpinesError('EOPNOTSUPP', unable);
@@ -239,6 +235,7 @@ export class ClientRequests {
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined)
       options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
+    if (kind === 'datagram') Object.assign(options, timelinessOf(args, service));
     return options;
   }
 
@@ -254,10 +251,12 @@ export class ClientRequests {
   }
 
   #setDatagramOption(session: DatagramSession, args: Arguments): void {
-    if (args['option'] === 'ttl') session.ttl = integer(args, 'value', 1, 255);
-    else if (args['option'] === 'priority')
-      session.priority = integer(args, 'value', 1, PRIORITY_MAX);
-    else throw new SpinesError('ENOPROTOOPT', 'option must be "ttl" or "priority"');
+    const { option, value } = args;
+    if (option === 'ttl') session.ttl = integer(args, 'value', 1, 255);
+    else if (option === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
+    else if (option === 'deadlineMs' || option === 'late' || option === 'redundancy')
+      Object.assign(session, timelinessOf({ [option]: value }, session.service));
+    else throw new SpinesError('ENOPROTOOPT', DATAGRAM_OPTIONS);
   }
 
   #setStreamOption(args: Arguments): void {
@@ -278,10 +277,18 @@ export class ClientRequests {
     throw new SpinesError('ENOPROTOOPT', STREAM_OPTIONS);
   }
 
-  #getDatagramOption(session: DatagramSession, option: unknown): number {
-    if (option === 'ttl') return session.ttl;
-    if (option === 'priority') return session.priority;
-    throw new SpinesError('ENOPROTOOPT', 'option must be "ttl" or "priority"');
+  #getDatagramOption(session: DatagramSession, option: unknown): number | string {
+    switch (option) {
+      case 'ttl':
+      case 'priority':
+      case 'late':
+      case 'redundancy':
+        return session[option];
+      case 'deadlineMs':
+        return DEADLINES_MS[session.deadline]!;
+      default:
+        throw new SpinesError('ENOPROTOOPT', DATAGRAM_OPTIONS);
+    }
   }
 
   #session(args: Arguments): DatagramSession {

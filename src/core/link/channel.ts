@@ -159,6 +159,10 @@ export class Channel {
   /** The datagram being filled. Append through `frame` only. */
   readonly buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
   ackWriter: AckWriter | null = null;
+  /**
+   * Called once, at the end of the turn, and may write frames. Whoever sets it touches the channel.
+   */
+  lastWord: (() => void) | null = null;
   /** Frames that left in pieces. */
   splitFrames = 0;
   readonly #sink: DatagramSink;
@@ -301,6 +305,21 @@ export class Channel {
     return this.#bodyEnd - this.#end - FRAME_HEAD_BYTES;
   }
 
+  /** Sends what is begun now: what is written next leaves in another datagram. */
+  cut(): void {
+    if (this.#end > DATAGRAM_HEADER_BYTES) this.#send();
+  }
+
+  /** Sends a datagram without frames, unless one is begun: its number shows what was lost. */
+  sendEmpty(): void {
+    if (this.#end === DATAGRAM_HEADER_BYTES) this.#sendNext(this.buffer, this.#end);
+  }
+
+  /** A datagram has frames and did not leave yet. */
+  get begun(): boolean {
+    return this.#end > DATAGRAM_HEADER_BYTES;
+  }
+
   /**
    * Sends what was written since the last flush to `endpoint`, wherever the peer is believed to be.
    */
@@ -316,6 +335,11 @@ export class Channel {
    * full.
    */
   flush(): void {
+    if (this.lastWord !== null) {
+      const say = this.lastWord;
+      this.lastWord = null;
+      say();
+    }
     this.#listed = false;
     const ackBytes = this.ackWriter?.ackBytes ?? 0;
     if (ackBytes > 0 && (this.#end > DATAGRAM_HEADER_BYTES || this.ackWriter!.ackNow)) {

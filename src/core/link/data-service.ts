@@ -10,10 +10,11 @@
 
 import type { DatagramSink } from '../base/datagram.ts';
 import type { Draws } from '../base/draws.ts';
-import type { Clock, Timers } from '../base/time.ts';
+import type { Clock, Micros, Timers } from '../base/time.ts';
 import type { CongestionName } from '../recovery/controller.ts';
 import type { RttEstimator } from '../recovery/rtt.ts';
-import type { DropReason } from '../wire/drop.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { DropCounters, DropReason } from '../wire/drop.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { Channel } from './channel.ts';
@@ -23,6 +24,8 @@ import type { Arrived } from './size-losses.ts';
 export interface DataService {
   /** Types of the frames that this service reads; no two services share one. */
   readonly frames: readonly number[];
+  /** The lowest wire version of a link whose peer reads them; absent: all do. */
+  readonly since?: number;
   /**
    * Takes `packet` (sends it, or keeps it to send) or refuses it: then the caller still has it, and
    * counts the drop.
@@ -50,6 +53,11 @@ export interface DataService {
   onFrame(type: number, bytes: Uint8Array, start: number, end: number): DropReason;
   /** A piece of a frame of its own arrived that does not make it whole. */
   onPiece?(): void;
+  /**
+   * The frame that comes next was whole with this datagram, the `index`-th of `count` pieces. It is
+   * the only frame here.
+   */
+  onWhole?(index: number, count: number): void;
   /** A datagram of this number arrived, before its frames are looked at. `@hot` */
   onDatagram?(number: number): void;
   /** A hello is about to leave. */
@@ -62,6 +70,15 @@ export interface DataService {
   onDown(): void;
   /** Hands back what has not left, as far as it may go `elsewhere`. */
   shed?(elsewhere: (kept: KeptPacket) => boolean): void;
+}
+
+/** What a link measures of its losses, each 0..1: how much, and how often another follows one. */
+export interface LinkLosses {
+  /** Of what we send, as the peer says. */
+  readonly lossOut: number;
+  readonly burstOut: number;
+  /** Of what the peer sends. */
+  readonly lossIn: { readonly rate: number; readonly persistence: number };
 }
 
 /** Congestion control of a service, for status. */
@@ -87,8 +104,11 @@ export interface ServiceOutput {
   onPushedOut?(): void;
   /** See SendQueue. */
   onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
-  /** A packet for the upper layer, the first time it arrives: `bytes[start..end)`. */
-  onPacket(bytes: Uint8Array, start: number, end: number): DropReason;
+  /**
+   * A packet for the upper layer, the first time it arrives: `bytes[start..end)`. `ageUs`: since
+   * its source sent it, where that is known.
+   */
+  onPacket(bytes: Uint8Array, start: number, end: number, ageUs?: Micros): DropReason;
   /** A packet that the neighbour may not have: the callee releases it. */
   onHandBack(kept: KeptPacket): void;
   /** The neighbour said what it has got; valid during the call only. */
@@ -103,6 +123,10 @@ export interface ServiceEnvironment {
   readonly pool: PacketPool;
   /** Of the link. */
   readonly rtt: RttEstimator;
+  readonly losses: LinkLosses;
+  /** What packets on their way to `node` take from here, microseconds; 0: not known. */
+  latencyTo(node: NodeId): Micros;
+  readonly drops: DropCounters;
   readonly congestion: CongestionName;
   readonly linkQueueBytes: number;
   /** For what strangers may not guess. */

@@ -65,6 +65,8 @@ export interface LinkEnvironment<L extends SomeLink = SomeLink> {
   readonly congestion: CongestionName;
   /** This node's id. */
   readonly self: NodeId;
+  /** What packets on their way to `node` take from here, microseconds; 0: not known. */
+  latencyTo(node: NodeId): Micros;
   /** What people call a node. `certificate`: the one that it showed, if any. */
   label(node: NodeId, certificate: Certificate | null): string;
   forgetChannel(channel: Channel): void;
@@ -85,6 +87,8 @@ export type LinkSurroundings = Pick<
   readonly membership: Membership | null;
   /** Default: nobody has a name. */
   readonly directory?: Directory;
+  /** See LinkEnvironment. Default: not known. */
+  readonly latencyTo?: (node: NodeId) => Micros;
   /** Default: the system is not asked about addresses. */
   readonly probe?: AddressProbe | null;
   /** This run of the daemon, as peers are told. */

@@ -22,27 +22,17 @@ import {
   CLOSE_DEAD,
   CLOSE_REMOVED,
   CLOSE_SHUTDOWN,
+  CONTROL_FRAMES,
   decodeClose,
   decodeHello,
   encodeHello,
   FRAME_CLOSE,
-  FRAME_DIGEST,
   FRAME_HELLO,
-  FRAME_LINK_STATE,
-  FRAME_CERTIFICATE,
-  FRAME_LINK_STATE_ACK,
   FRAME_PATH_ANSWER,
   FRAME_PATH_PROBE,
-  FRAME_RECORD,
-  FRAME_RECORD_ACK,
-  FRAME_RECORD_DIGEST,
-  FRAME_REVOCATION_OFFER,
-  FRAME_REVOCATION_PART,
-  FRAME_REVOCATION_WANT,
   FRAME_SIZE_ANSWER,
   FRAME_SIZE_PROBE,
   FRAME_SPLIT,
-  FRAME_TWIN,
   frameBodyBytes,
   HELLO_BODY_BYTES,
   type Hello,
@@ -51,6 +41,7 @@ import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket } from '../wire/packet-pool.ts';
 import { DATAGRAM_BYTES_MIN, DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import type { Certificate } from '../wire/certificate.ts';
+import { WIRE_VERSION_REALTIME } from '../wire/versions.ts';
 import type { Channel } from './channel.ts';
 import type { DataService } from './data-service.ts';
 import type { LinkEnvironment } from './environment.ts';
@@ -113,7 +104,7 @@ export class Link implements NextHop {
   /** How long datagrams to there may be. */
   readonly size: LinkSize;
   readonly #split: SplitAssembly;
-  readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+  readonly #hello: Hello = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #state: LinkState = 'down';
   #channel: Channel | null = null;
   #next: Channel | null = null;
@@ -169,12 +160,12 @@ export class Link implements NextHop {
         onSent: () => this.liveness.onSent(),
         onWritable: () => upper.onLinkWritable(this),
         onPushedOut,
-        onPacket: (bytes, start, end) => this.#onData(bytes, start, end, code),
+        onPacket: (bytes, start, end, ageUs = 0) => this.#onData(bytes, start, end, code, ageUs),
         onHandBack: (kept) => upper.onHandBack(kept),
         onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
         onAcknowledged: (arrived) => this.size.onAcknowledged(arrived),
       }),
-      { ...env, rtt: this.liveness.rtt },
+      { ...env, rtt: this.liveness.rtt, losses: this.liveness },
     );
     this.#byFrame = byFrame(this.#services);
     this.#listeners = this.#services.filter((service) => service?.onDatagram !== undefined);
@@ -303,7 +294,8 @@ export class Link implements NextHop {
   offer(packet: Packet): Offered {
     if (this.#channel === null) return DropReason.linkDown;
     const service = this.#services[packet.service] ?? null;
-    if (service === null) return DropReason.linkServiceUnknown;
+    if (service === null || this.#channel.version < (service.since ?? 0))
+      return DropReason.linkServiceUnknown;
     if (service.offer(packet))
       return packet.via === 0 && service.congested && service.holds(packet)
         ? TAKEN_FULL
@@ -504,8 +496,10 @@ export class Link implements NextHop {
   /** A piece of a frame; the frame, once it is whole. */
   #onPiece(bytes: Uint8Array, start: number, end: number, from: Endpoint): DropReason {
     const split = this.#split;
-    if (split.onPiece(bytes, start, end))
+    if (split.onPiece(bytes, start, end)) {
+      this.#byFrame[split.type]?.onWhole?.(split.index, split.count);
       return this.#onFrame(split.type, split.body, 0, split.body.length, from);
+    }
     this.#byFrame[split.type]?.onPiece?.();
     return DropReason.none;
   }
@@ -530,23 +524,11 @@ export class Link implements NextHop {
       case FRAME_SIZE_PROBE:
         return DropReason.sizeProbeMalformed;
       case FRAME_HELLO: {
-        const reason = decodeHello(bytes, start, end, this.#hello);
+        const { version } = this.#channel!;
+        const reason = decodeHello(bytes, start, end, this.#hello, version);
         if (reason === DropReason.none) this.liveness.onHello(this.#hello);
         return reason;
       }
-      case FRAME_LINK_STATE:
-      case FRAME_LINK_STATE_ACK:
-      case FRAME_DIGEST:
-      case FRAME_REVOCATION_OFFER:
-      case FRAME_REVOCATION_WANT:
-      case FRAME_REVOCATION_PART:
-      case FRAME_TWIN:
-      case FRAME_RECORD:
-      case FRAME_RECORD_ACK:
-      case FRAME_RECORD_DIGEST:
-      case FRAME_CERTIFICATE:
-        this.#upper.onControl(this, type, bytes, start, end);
-        return DropReason.none;
       case FRAME_CLOSE: {
         const reason = decodeClose(bytes, start, end);
         if (reason < 0) return DropReason.closeMalformed;
@@ -554,7 +536,9 @@ export class Link implements NextHop {
         return DropReason.none;
       }
       default:
-        return DropReason.frameType;
+        if (!CONTROL_FRAMES.has(type)) return DropReason.frameType;
+        this.#upper.onControl(this, type, bytes, start, end);
+        return DropReason.none;
     }
   }
 
@@ -566,18 +550,26 @@ export class Link implements NextHop {
   }
 
   /** A packet that came by `service`, which its header must name too. */
-  #onData(bytes: Uint8Array, start: number, end: number, service: number): DropReason {
+  #onData(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    service: number,
+    ageUs: Micros,
+  ): DropReason {
     const packet = this.#env.inbound;
     const reason = packet.decode(bytes, start, end, true);
     if (reason !== DropReason.none) return reason;
     if (packet.service !== service) return DropReason.linkServiceUnknown;
     packet.via = this.node;
+    packet.ageUs = ageUs;
     this.#upper.onPacket(packet, this);
     return DropReason.none;
   }
 
   #sendHello(hello: Hello): void {
     const channel = this.#channel!;
+    if (channel.version < WIRE_VERSION_REALTIME) hello.burst = 0;
     const at = channel.frame(FRAME_HELLO, HELLO_BODY_BYTES);
     encodeHello(hello, channel.buffer, at);
     for (const service of this.#services) service?.onHello?.();

@@ -79,6 +79,8 @@ export class Liveness {
   readonly lossIn = new LossEstimator();
   /** What the peer says it misses of ours, 0..1. */
   lossOut = 0;
+  /** And how often what follows one of these is missing too, 0..1. */
+  burstOut = 0;
   readonly #config: LivenessConfig;
   readonly #clock: Clock;
   readonly #timers: Timers;
@@ -86,7 +88,7 @@ export class Liveness {
   readonly #out: LivenessOutput;
   readonly #helloTimer = new Timer(() => this.#onHelloDue());
   readonly #checkTimer = new Timer(() => this.#onCheck());
-  readonly #hello: Hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+  readonly #hello: Hello = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #running = false;
   /** Our latest hello answered the peer's. */
   #follows = false;
@@ -160,6 +162,7 @@ export class Liveness {
     this.#peerStamp = hello.stamp;
     this.#peerStampAt = now;
     this.lossOut = hello.loss / 65_535;
+    this.burstOut = hello.burst / 255;
     if ((hello.flags & HELLO_ECHOES) !== 0) {
       const rtt = (((now >>> 0) - hello.echo) >>> 0) - hello.held;
       if (rtt >= 0 && rtt < 60_000_000) this.rtt.onSample(rtt, now);
@@ -234,6 +237,7 @@ export class Liveness {
     const now = this.#clock.now();
     const hello = this.#hello;
     hello.flags = flags;
+    hello.burst = Math.round(this.lossIn.persistence * 255);
     hello.loss = Math.round(this.lossIn.rate * 65_535);
     this.#lossTold = this.lossIn.rate;
     hello.stamp = now >>> 0;

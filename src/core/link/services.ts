@@ -4,9 +4,10 @@
  * A new service is a file that implements DataService, and its row here.
  */
 
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../wire/packet.ts';
+import { SERVICE_BEST_EFFORT, SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { BestEffortService } from './best-effort.ts';
 import type { DataService, ServiceEnvironment, ServiceOutput } from './data-service.ts';
+import { RealtimeService } from './realtime.ts';
 import { ReliableService } from './reliable.ts';
 
 interface ServiceRow {
@@ -18,6 +19,7 @@ interface ServiceRow {
 const ROWS: readonly ServiceRow[] = [
   { code: SERVICE_RELIABLE, make: (out, env) => new ReliableService(out, env) },
   { code: SERVICE_BEST_EFFORT, make: (out, env) => new BestEffortService(out, env) },
+  { code: SERVICE_REALTIME, make: (out, env) => new RealtimeService(out, env) },
 ];
 
 /** Whether links carry the service of that code at all. */

@@ -29,6 +29,9 @@ export class SplitAssembly {
   /** Type of the frame that `onPiece` has made whole, and its body. */
   type = 0;
   body = NOTHING;
+  /** Which piece came last, and of how many. */
+  index = 0;
+  count = 0;
   readonly #clock: Pick<Clock, 'now'>;
   readonly #drops: DropCounters;
   /** By id, the oldest first. */
@@ -53,6 +56,8 @@ export class SplitAssembly {
     const head = this.#head;
     const reason = decodeSplitHead(bytes, start, end, head);
     this.type = head.type;
+    this.index = head.index;
+    this.count = head.count;
     if (reason !== DropReason.none) return this.#refuse(reason);
     this.#forgetOld();
     const entry = this.#entryOf(head);

@@ -38,6 +38,7 @@ import type { Link } from '../link/link.ts';
 import { LinkTable } from '../link/link-table.ts';
 import { isCarried } from '../link/services.ts';
 import { unknownName } from '../link/unknown-name.ts';
+import { CapableWays } from '../routing/capable-ways.ts';
 import { namesOf, namesVersion } from '../routing/known-names.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
 import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
@@ -53,6 +54,7 @@ import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
 import {
   DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
   KIND_DATAGRAM,
   KIND_ECHO,
   KIND_FRAGMENT,
@@ -63,9 +65,9 @@ import {
   Packet,
 } from '../wire/packet.ts';
 import { DISSEMINATIONS, LINK_SERVICES } from '../wire/modes.ts';
-import { AES_SEALS, releaseOf } from '../wire/node-facts.ts';
+import { AES_SEALS, REALTIME, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
-import { SEALED_WIRE_VERSIONS, WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
+import { WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
 import type { Audit } from '../operator/audit.ts';
 import { Administration } from '../operator/administration.ts';
@@ -152,6 +154,7 @@ export class SpinesNode {
   readonly wireVersions: VersionRange;
   /** Differs between runs of a daemon. */
   readonly instance: string;
+  readonly #realtimeWays: CapableWays;
   readonly #flushList = new FlushList();
   readonly #clients = new Set<ClientPort>();
   readonly #places: ClientPlaces;
@@ -172,8 +175,7 @@ export class SpinesNode {
       instance: getU48(drawn, 0),
       started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)),
     };
-    this.wireVersions =
-      config.wireVersions ?? (env.membership === null ? WIRE_VERSIONS : SEALED_WIRE_VERSIONS);
+    this.wireVersions = config.wireVersions ?? WIRE_VERSIONS;
     this.links = new LinkTable(
       { ...config, wireVersions: this.wireVersions },
       {
@@ -191,6 +193,7 @@ export class SpinesNode {
         run,
         random: env.random,
         mark: env.mark ?? null,
+        latencyTo: (node) => this.#realtimeWays.latencyTo(node),
         callsApart: env.callsApart ?? false,
         directory: {
           nameOf: (node) => this.router.nameOf(node),
@@ -294,6 +297,7 @@ export class SpinesNode {
       },
       this.links,
     );
+    this.#realtimeWays = new CapableWays(REALTIME, this.router, config.metric, clock);
     // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
     this.revocations =
       env.membership === null
@@ -355,6 +359,10 @@ export class SpinesNode {
       ...session,
       pool: this.pool,
       reassemblyBytes: config.limits.reassemblyBytes,
+      realtimeTo: (node, dissemination) =>
+        dissemination === DISSEMINATION_LINK_STATE
+          ? this.#realtimeWays.to(node)
+          : this.#realtimeWays.everywhere,
     });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({

@@ -9,12 +9,20 @@ import { formatNodeId } from '../base/ids.ts';
 import type { Dial } from '../link/dial.ts';
 import type { Trouble } from '../link/dial-outcome.ts';
 import type { Link } from '../link/link.ts';
+import type { RealtimeService } from '../link/realtime.ts';
 import { CLOCK_WRONG } from '../routing/clock-watch.ts';
 import { linkCost } from '../routing/metrics.ts';
 import { hasCapability, IDENTITY_TWICE } from '../wire/node-facts.ts';
-import { SERVICE_RELIABLE } from '../wire/packet.ts';
+import { SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/packet.ts';
 import { REFUSAL_TWIN } from '../wire/refusal.ts';
-import type { LinkRow, LinksReply, StatusReply, TwinRow, WhyReply } from 'spines-client/protocol';
+import type {
+  LinkRow,
+  LinksReply,
+  RealtimeRow,
+  StatusReply,
+  TwinRow,
+  WhyReply,
+} from 'spines-client/protocol';
 import { ms, percent, type Operator } from './operation.ts';
 
 const TWINS_MAX = 64;
@@ -141,9 +149,40 @@ function linkRow(operator: Operator, link: Link): LinkRow {
             searching: link.size.state === 'searching',
           },
     wireVersion: link.channel?.version ?? null,
+    realtime: realtimeOf(link),
     seal: sealOf(operator, link),
     emulated: operator.env.emulation?.get(link.endpoint) ?? null,
     flaps: link.flaps.within(operator.env.clock.now()),
+  };
+}
+
+/** Null where no packet of the service ever passed. */
+function realtimeOf(link: Link): RealtimeRow | null {
+  const { sender, receiver } = link.service(SERVICE_REALTIME) as RealtimeService;
+  const sent = sender.counts,
+    came = receiver.counts;
+  if (sent.packets === 0 && came.packets === 0) return null;
+  const { block, bursty, copies } = sender.redundancy;
+  return {
+    sentPackets: sent.packets,
+    packetsPerSecond: Math.round(sent.rate * 10) / 10,
+    receivedPackets: came.packets,
+    lossOutPct: percent(sender.loss),
+    burstPct: percent(link.liveness.burstOut),
+    asked: sent.asked,
+    again: sent.answered,
+    overBudget: sent.overBudget,
+    tooLate: sent.tooLate,
+    missing: came.gaps,
+    requests: came.requested,
+    needless: came.spurious,
+    recovered: came.recovered,
+    repaired: came.repaired,
+    probes: sent.probes,
+    copies: sent.copies,
+    parities: sent.parities,
+    mode: bursty ? 'bursts' : block > 0 ? `xor ${block}` : copies ? 'copy' : 'plain',
+    extraPct: sent.bytes === 0 ? 0 : percent(sent.extraBytes / sent.bytes),
   };
 }
 

@@ -16,11 +16,13 @@ export const METRICS: readonly Metric[] = ['hops', 'latency', 'loss', 'expected-
 
 /** Dearest usable link. */
 export const COST_MAX = 1_000_000;
+/** Costs of latency are in units of 10 us. */
+export const COST_UNIT_US = 10;
 /**
- * Costs of latency are in units of 10 us, ten of which are the unit of what is advertised: less
- * than half of that is as near as can be told.
+ * Ten of which are the unit of what is advertised: less than half of that is as near as can be
+ * told.
  */
-const UNITS_ADVERTISED = LATENCY_UNIT_US / 10;
+const UNITS_ADVERTISED = LATENCY_UNIT_US / COST_UNIT_US;
 const LATENCY_LEAST = UNITS_ADVERTISED / 2;
 /**
  * How long a packet waits for each time that it is lost, measured over reliable links that lose 10

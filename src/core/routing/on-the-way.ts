@@ -73,7 +73,8 @@ export class OnTheWay {
   }
 }
 
-function waysTo(
+/** 1 for each node on a shortest way to the one with that index, both ends included. */
+export function waysTo(
   destination: number,
   { ids, indexOf, cost }: ShortestPaths,
   metric: Metric,

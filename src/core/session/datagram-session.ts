@@ -38,6 +38,27 @@ export interface DatagramOwner {
    * has it.
    */
   onLost?(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void;
+  /** A message came later than its deadline and was dropped, as the session wants it. */
+  onLate?(session: DatagramSession): void;
+}
+
+/** What becomes of messages that come later than their deadline. */
+export const LATE_POLICIES = ['drop', 'deliver'] as const;
+export type LatePolicy = (typeof LATE_POLICIES)[number];
+
+/**
+ * What links of the realtime service send beyond a packet of the session: what they choose, never
+ * copies, or a copy wherever something is lost.
+ */
+export const REDUNDANCIES = ['auto', 'none', 'copy'] as const;
+export type RedundancyName = (typeof REDUNDANCIES)[number];
+
+/** Of one message, in place of its session's. */
+export interface MessageOptions {
+  /** Class of its deadline, 1..15; 0: the session's. */
+  readonly deadline: number;
+  /** Null: the session's. */
+  readonly redundancy: RedundancyName | null;
 }
 
 export interface DatagramOptions {
@@ -50,6 +71,14 @@ export interface DatagramOptions {
   priority?: number;
   /** Default: the daemon's. */
   secrecy?: Secrecy;
+  /**
+   * Class of the deadline of its messages, 0..15 (core/wire/deadline.ts); with SERVICE_REALTIME.
+   */
+  deadline?: number;
+  /** Default 'drop'. */
+  late?: LatePolicy;
+  /** Default 'auto'; with SERVICE_REALTIME. */
+  redundancy?: RedundancyName;
 }
 
 export class DatagramSession {
@@ -60,6 +89,10 @@ export class DatagramSession {
   dissemination: number;
   ttl: number;
   priority: number;
+  /** See DatagramOptions. */
+  deadline: number;
+  late: LatePolicy;
+  redundancy: RedundancyName;
   /** What goes by link state is sealed from end to end, and nothing else is taken. */
   secret = false;
   closed = false;
@@ -67,6 +100,8 @@ export class DatagramSession {
   received = 0;
   /** Messages that the owner dropped. */
   dropped = 0;
+  /** Messages that came too late, of these. */
+  tooLate = 0;
   /** Number of the next sequenced message, u32. */
   nextMessage = 0;
   /** u32: which run of message numbers. */
@@ -84,5 +119,8 @@ export class DatagramSession {
     this.dissemination = options.dissemination ?? DISSEMINATION_LINK_STATE;
     this.ttl = options.ttl ?? TTL_DEFAULT;
     this.priority = options.priority ?? PRIORITY_DEFAULT;
+    this.deadline = options.deadline ?? 0;
+    this.late = options.late ?? 'drop';
+    this.redundancy = options.redundancy ?? 'auto';
   }
 }

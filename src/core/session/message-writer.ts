@@ -24,6 +24,7 @@ import {
   KIND_SEQUENCED,
   Packet,
   SERVICE_RELIABLE,
+  type PacketModes,
 } from '../wire/packet.ts';
 import {
   encodePieceHead,
@@ -63,6 +64,7 @@ export class MessageWriter {
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
   #full: boolean | null = null;
+  #modes: PacketModes | null = null;
 
   constructor(env: WriterEnvironment) {
     this.#env = env;
@@ -74,7 +76,8 @@ export class MessageWriter {
   }
 
   /**
-   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message of a bound session.
+   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message of a bound session, which
+   * travels by `modes`.
    * DropReason.none: every piece was taken.
    */
   send(
@@ -84,8 +87,10 @@ export class MessageWriter {
     bytes: Uint8Array,
     start: number,
     end: number,
+    modes: PacketModes,
   ): DropReason {
     this.#full = null;
+    this.#modes = modes;
     if (session.secret && session.dissemination === DISSEMINATION_LINK_STATE)
       return this.#sendSecret(session, destination, port, bytes, start, end);
     if (session.service === SERVICE_RELIABLE)
@@ -217,7 +222,7 @@ export class MessageWriter {
       at,
       payloadAt + end - start,
       kind,
-      session,
+      this.#modes!,
       this.#env.self,
       session.port,
       destination,

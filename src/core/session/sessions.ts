@@ -22,14 +22,21 @@ import {
   KIND_DATAGRAM,
   KIND_SEQUENCED,
   Packet,
+  SERVICE_REALTIME,
   SERVICE_RELIABLE,
 } from '../wire/packet.ts';
 import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { Asked } from './asked.ts';
-import { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
+import {
+  DatagramSession,
+  type DatagramOptions,
+  type DatagramOwner,
+  type MessageOptions,
+} from './datagram-session.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
+import { isLate, MessageModes, type RealtimeTo } from './message-modes.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
 import { isOurs } from './quoted-notice.ts';
@@ -43,7 +50,12 @@ import {
   type Throttle,
 } from './throttles.ts';
 
-export { DatagramSession, type DatagramOptions, type DatagramOwner } from './datagram-session.ts';
+export {
+  DatagramSession,
+  type DatagramOptions,
+  type DatagramOwner,
+  type MessageOptions,
+} from './datagram-session.ts';
 
 /** Where messages of a session go, and as what. */
 interface FlowTo {
@@ -62,6 +74,7 @@ export interface SessionsEnvironment {
   readonly firewall: Firewall;
   readonly pool: PacketPool;
   readonly reassemblyBytes: number;
+  readonly realtimeTo: RealtimeTo;
   /** Packets can be sealed from end to end here. */
   readonly endToEnd: boolean;
   /** Of sessions that do not say which. */
@@ -82,10 +95,15 @@ export class Sessions {
   readonly #notice = makeNotice();
   readonly #writer: MessageWriter;
   readonly #reader: MessageReader;
+  readonly #modes: MessageModes;
+  /** Messages of realtime sessions that went by best effort: somebody on the way is older. */
+  realtimeDowngraded = 0;
+
   constructor(env: SessionsEnvironment) {
     this.#env = env;
     this.#writer = new MessageWriter(env);
     this.#reader = new MessageReader(env);
+    this.#modes = new MessageModes(env.realtimeTo);
     const { clock, timers, pool } = env;
     this.#throttles = new Throttles({
       clock,
@@ -140,7 +158,7 @@ export class Sessions {
   /**
    * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message. Binds an unbound session
    * first. DropReason.none: every piece was taken. linkQueueFull sets `blocked`: wait for
-   * onWritable.
+   * onWritable. `options`: of this message, null: those of the session.
    */
   send(
     session: DatagramSession,
@@ -149,11 +167,15 @@ export class Sessions {
     bytes: Uint8Array,
     start: number,
     end: number,
+    options: MessageOptions | null = null,
   ): DropReason {
     if (end - start > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
     if (session.port === 0) this.bind(session, 0);
     const writer = this.#writer;
-    const reason = writer.send(session, destination, port, bytes, start, end);
+    const modes = this.#modes.of(session, destination, options);
+    if (session.service === SERVICE_REALTIME && modes.service !== SERVICE_REALTIME)
+      this.realtimeDowngraded += 1;
+    const reason = writer.send(session, destination, port, bytes, start, end, modes);
     if (reason === DropReason.none) {
       session.sent += 1;
       if (this.#env.firewall.judges)
@@ -185,6 +207,12 @@ export class Sessions {
       this.#env.drops.count(DropReason.firewallDatagram);
       return;
     }
+    if (isLate(session, packet)) {
+      session.tooLate += 1;
+      this.#env.drops.count(DropReason.realtimeLate);
+      session.owner.onLate?.(session);
+      return;
+    }
     if (!this.#reader.read(packet)) return;
     const { bytes, start, end } = this.#reader.message;
     this.#deliver(session, packet, bytes, start, end);
@@ -198,7 +226,7 @@ export class Sessions {
     for (const [session, { destination, port, kind }] of [...this.#blocked]) {
       this.#waiting.nameFlow(
         kind,
-        session,
+        this.#modes.of(session, destination),
         this.#env.self,
         session.port,
         destination,

@@ -76,6 +76,11 @@ export const DropReason = {
   ackUnsent: 50,
   reliableMalformed: 51,
   reliableDuplicate: 52,
+  /* realtime links */
+  realtimeMalformed: 142,
+  realtimeDuplicate: 143,
+  realtimeLate: 144,
+  realtimeOverBudget: 145,
   /* reliable sessions */
   sequencedMalformed: 53,
   sequencedDuplicate: 54,

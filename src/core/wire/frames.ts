@@ -10,6 +10,7 @@
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import { DropReason } from './drop.ts';
 import { FRAME_HEAD_BYTES } from './sizes.ts';
+import { WIRE_VERSION_REALTIME } from './versions.ts';
 
 export const FRAME_HELLO = 0x01;
 export const FRAME_CLOSE = 0x02;
@@ -23,6 +24,11 @@ export const FRAME_SIZE_ANSWER = 0x07;
 export const FRAME_DATA = 0x08;
 /** Link sequence number (u32), packet. */
 export const FRAME_RELIABLE = 0x09;
+/** Packets with a deadline, what was missing of them, requests and parities; see realtime.ts. */
+export const FRAME_REALTIME = 0x0a;
+export const FRAME_REALTIME_AGAIN = 0x0b;
+export const FRAME_REQUEST = 0x0c;
+export const FRAME_REPAIR = 0x0d;
 /** A piece of a frame that is longer than the path takes; see path-size.ts. */
 export const FRAME_SPLIT = 0x0e;
 export const FRAME_LINK_STATE = 0x10;
@@ -39,6 +45,21 @@ export const FRAME_RECORD_DIGEST = 0x19;
 export const FRAME_CERTIFICATE = 0x1a;
 /** See twin.ts. */
 export const FRAME_TWIN = 0x1c;
+
+/** Those that no link reads itself: routing's and the like. */
+export const CONTROL_FRAMES: ReadonlySet<number> = new Set([
+  FRAME_LINK_STATE,
+  FRAME_LINK_STATE_ACK,
+  FRAME_DIGEST,
+  FRAME_REVOCATION_OFFER,
+  FRAME_REVOCATION_WANT,
+  FRAME_REVOCATION_PART,
+  FRAME_TWIN,
+  FRAME_RECORD,
+  FRAME_RECORD_ACK,
+  FRAME_RECORD_DIGEST,
+  FRAME_CERTIFICATE,
+]);
 
 /** Of a path probe and its answer: the same random token. */
 export const PATH_TOKEN_BYTES = 8;
@@ -64,7 +85,7 @@ export function putFrameHead(b: Uint8Array, at: number, type: number, bodyBytes:
 /* ------------------------------------------------------------------ hello */
 
 const FLAGS = 0,
-  HELLO_RESERVED = 1,
+  BURST = 1,
   LOSS = 2,
   STAMP = 4,
   ECHO = 8,
@@ -72,7 +93,7 @@ const FLAGS = 0,
 export const HELLO_BODY_BYTES = 16;
 export const HELLO_LAYOUT = {
   flags: [FLAGS, 1],
-  reserved: [HELLO_RESERVED, 1],
+  burst: [BURST, 1],
   loss: [LOSS, 2],
   stamp: [STAMP, 4],
   echo: [ECHO, 4],
@@ -86,6 +107,11 @@ export const HELLO_ECHOES = 0x02;
 
 export interface Hello {
   flags: number;
+  /**
+   * The chance that what follows a lost datagram is lost as well, in 1/255; 0 while there is too
+   * little to tell by, and on links of a wire version that has no place for it.
+   */
+  burst: number;
   /** Share of the peer's datagrams that did not reach the sender, in 1/65535. */
   loss: number;
   /** Sender's clock in microseconds, low 32 bits. */
@@ -95,12 +121,24 @@ export interface Hello {
   held: number;
 }
 
-export function decodeHello(b: Uint8Array, start: number, end: number, out: Hello): DropReason {
+/** `version`: of the link; up to 3 `burst` is reserved. */
+export function decodeHello(
+  b: Uint8Array,
+  start: number,
+  end: number,
+  out: Hello,
+  version: number,
+): DropReason {
   if (end - start !== HELLO_BODY_BYTES) return DropReason.helloMalformed;
-  const flags = b[start + FLAGS]!;
-  if ((flags & ~(HELLO_PROBE | HELLO_ECHOES)) !== 0 || b[start + HELLO_RESERVED] !== 0)
+  const flags = b[start + FLAGS]!,
+    burst = b[start + BURST]!;
+  if (
+    (flags & ~(HELLO_PROBE | HELLO_ECHOES)) !== 0 ||
+    (burst !== 0 && version < WIRE_VERSION_REALTIME)
+  )
     return DropReason.reservedNotZero;
   out.flags = flags;
+  out.burst = burst;
   out.loss = getU16(b, start + LOSS);
   out.stamp = getU32(b, start + STAMP);
   out.echo = getU32(b, start + ECHO);
@@ -111,7 +149,7 @@ export function decodeHello(b: Uint8Array, start: number, end: number, out: Hell
 /** Writes a hello's body; returns the next offset. */
 export function encodeHello(h: Hello, b: Uint8Array, at: number): number {
   b[at + FLAGS] = h.flags;
-  b[at + HELLO_RESERVED] = 0;
+  b[at + BURST] = h.burst;
   putU16(b, at + LOSS, h.loss);
   putU32(b, at + STAMP, h.stamp);
   putU32(b, at + ECHO, h.echo);

@@ -30,11 +30,7 @@ interface Dissemination extends Mode {
 export const LINK_SERVICES = [
   { code: SERVICE_BEST_EFFORT, name: 'best-effort', lacking: null },
   { code: SERVICE_RELIABLE, name: 'reliable', lacking: null },
-  {
-    code: SERVICE_REALTIME,
-    name: 'realtime',
-    lacking: 'this daemon has no realtime links; use link "best-effort" or "reliable"',
-  },
+  { code: SERVICE_REALTIME, name: 'realtime', lacking: null },
 ] as const satisfies readonly Mode[];
 
 /** In the order of their codes. */

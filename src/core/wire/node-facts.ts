@@ -62,8 +62,20 @@ export const IDENTITY_ASKED = 0x2000_0000;
  */
 export const AES_SEALS = 0x10;
 
+/**
+ * It forwards and takes packets of the realtime service, and such with a deadline. WIRE.md section
+ * 4.
+ */
+export const REALTIME = 0x20;
+
 /** Capabilities of this release. AES_SEALS is said only where the machine is fast at it. */
-export const OWN_CAPABILITIES = AES_SEALS;
+export const OWN_CAPABILITIES = AES_SEALS | REALTIME;
+
+/** Names of those in use. */
+const NAMES: ReadonlyMap<number, string> = new Map([
+  [AES_SEALS, 'AES_SEALS'],
+  [REALTIME, 'REALTIME'],
+]);
 
 /** The facts at `at`; null when the range of versions is none. */
 export function nodeFactsAt(b: Uint8Array, at: number): NodeFacts | null {
@@ -123,10 +135,9 @@ export function capabilityNames(capabilities: number): string[] {
     if (value === IDENTITY_TWICE || value === IDENTITY_ASKED || !hasCapability(capabilities, value))
       continue;
     names.push(
-      value === AES_SEALS
-        ? 'AES_SEALS'
-        : (RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)
-            ?.name ?? `0x${value.toString(16)}`),
+      NAMES.get(value) ??
+        RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ??
+        `0x${value.toString(16)}`,
     );
   }
   return names;

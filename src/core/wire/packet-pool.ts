@@ -25,6 +25,8 @@ export class KeptPacket {
   via: NodeId = 0;
   service = 0;
   priority = 0;
+  /** When it was kept; see Packet. */
+  ageUs = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
   /**
@@ -87,6 +89,7 @@ export class PacketPool {
     slot.holder = holder;
     slot.service = packet.service;
     slot.priority = packet.priority;
+    slot.ageUs = packet.ageUs;
     if (packet.keepable) {
       slot.bytes = packet.bytes;
       slot.start = packet.start;

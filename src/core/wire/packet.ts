@@ -10,6 +10,7 @@
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
+import { SERVICE_REALTIME } from './modes.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from './sizes.ts';
 
 export const KIND_DATAGRAM = 1;
@@ -50,6 +51,8 @@ export const SHARE_CONTROL = 0,
   SHARE_PATH = 2,
   SHARE_REST = 3;
 export const SHARES = 4;
+/** From this priority on links of the realtime service send copies where something is lost. */
+export const PRECIOUS_PRIORITY = 8;
 /** Highest that clients may ask for. */
 export const PRIORITY_MAX = 10;
 
@@ -78,9 +81,10 @@ const SERVICE_MASK = 0x07,
   DISSEMINATION_MASK = 0x38,
   SEALED = 0x40,
   ECN_MARK = 0x80;
-/** Bits of `class`: priority 0-3, reserved 4-7. */
+/** Bits of `class`: priority 0-3, deadline 4-7, of packets of the realtime service. */
 const PRIORITY_MASK = 0x0f,
-  CLASS_RESERVED = 0xf0;
+  DEADLINE_SHIFT = 4,
+  DEADLINE_MASK = 0xf0;
 
 /** How a packet travels, as its session chose. */
 export interface PacketModes {
@@ -88,6 +92,10 @@ export interface PacketModes {
   readonly dissemination: number;
   readonly ttl: number;
   readonly priority: number;
+  /**
+   * Class of its deadline (deadline.ts), 0..15; 0, the default, for other services than realtime.
+   */
+  readonly deadline?: number;
 }
 
 export class Packet {
@@ -121,6 +129,13 @@ export class Packet {
   dissemination = 0;
   ecn = false;
   priority = 0;
+  /** See PacketModes. */
+  deadline = 0;
+  /**
+   * Microseconds since its source sent it, as far as links of the realtime service know; not in the
+   * bytes, and 0 after `decode` and `compose`.
+   */
+  ageUs = 0;
   source: NodeId = 0;
   destination: NodeId = 0;
   sourcePort: Port = 0;
@@ -150,7 +165,8 @@ export class Packet {
     if (end - start > PACKET_BYTES_MAX) return DropReason.packetTooLong;
     const mode = bytes[start + MODE]!;
     const klass = bytes[start + CLASS]!;
-    if ((klass & CLASS_RESERVED) !== 0) return DropReason.reservedNotZero;
+    if ((klass & DEADLINE_MASK) !== 0 && (mode & SERVICE_MASK) !== SERVICE_REALTIME)
+      return DropReason.reservedNotZero;
     // What is sealed by its route or by the link only; of kinds to come nothing is known.
     const kind = bytes[start + KIND]!;
     if ((mode & SEALED) !== 0 && (kind === KIND_PROBED || kind === KIND_ROUTE))
@@ -172,6 +188,8 @@ export class Packet {
     this.secret = false;
     this.ecn = (mode & ECN_MARK) !== 0;
     this.priority = klass & PRIORITY_MASK;
+    this.deadline = klass >> DEADLINE_SHIFT;
+    this.ageUs = 0;
     this.source = source;
     this.destination = destination;
     this.sourcePort = getU16(bytes, start + SOURCE_PORT);
@@ -228,6 +246,8 @@ export class Packet {
     this.service = modes.service;
     this.dissemination = modes.dissemination;
     this.priority = modes.priority;
+    this.deadline = modes.deadline ?? 0;
+    this.ageUs = 0;
     this.source = source;
     this.destination = destination;
     this.sourcePort = sourcePort;
@@ -255,7 +275,7 @@ export class Packet {
       (this.dissemination << DISSEMINATION_SHIFT) |
       (this.sealed ? SEALED : 0) |
       (this.ecn ? ECN_MARK : 0);
-    bytes[start + CLASS] = this.priority;
+    bytes[start + CLASS] = this.priority | (this.deadline << DEADLINE_SHIFT);
     putU32(bytes, start + SOURCE, this.source);
     putU32(bytes, start + DESTINATION, this.destination);
     putU16(bytes, start + SOURCE_PORT, this.sourcePort);
@@ -286,6 +306,15 @@ export function clearChanging(b: Uint8Array, at: number): void {
 /** Whether the encoded packet at `at` is sealed from end to end. */
 export function sealedAt(b: Uint8Array, at: number): boolean {
   return (b[at + MODE]! & SEALED) !== 0;
+}
+
+/** Deadline class of the encoded packet at `at`, and its destination, whatever it is. `@hot` */
+export function deadlineAt(b: Uint8Array, at: number): number {
+  return b[at + CLASS]! >> DEADLINE_SHIFT;
+}
+
+export function destinationAt(b: Uint8Array, at: number): NodeId {
+  return getU32(b, at + DESTINATION);
 }
 
 /** Marks an encoded packet at `at` as having met congestion. */

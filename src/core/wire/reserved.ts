@@ -13,10 +13,6 @@ export interface ReservedNumber {
 }
 
 export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
-  { space: 'frame', value: 0x0a, name: 'REALTIME' },
-  { space: 'frame', value: 0x0b, name: 'REALTIME_AGAIN' },
-  { space: 'frame', value: 0x0c, name: 'REQUEST' },
-  { space: 'frame', value: 0x0d, name: 'REPAIR' },
   { space: 'frame', value: 0x18, name: 'OBSERVED' },
   { space: 'kind', value: 8, name: 'GROUP' },
   { space: 'kind', value: 9, name: 'ROUTED' },

@@ -18,22 +18,20 @@ export interface VersionRange {
   readonly max: number;
 }
 
-/** The newest version that a daemon without an identity speaks, and the oldest. */
-export const WIRE_VERSION = 2;
 export const WIRE_VERSION_OLDEST = 2;
-/**
- * With an identity: records, and certificates on their own, are new in it. The one before is that
- * of the release before.
- */
+/** Records, and certificates on their own, are new in it; only links with identities have them. */
 export const WIRE_VERSION_RECORDS = 3;
+/**
+ * Realtime frames, and what a hello says of bursts, are new in it. The one before is that of the
+ * release before.
+ */
+export const WIRE_VERSION_REALTIME = 4;
+/** The newest. */
+export const WIRE_VERSION = WIRE_VERSION_REALTIME;
 export const VERSION_MAX = 255;
 export const WIRE_VERSIONS: VersionRange = Object.freeze({
   min: WIRE_VERSION_OLDEST,
   max: WIRE_VERSION,
-});
-export const SEALED_WIRE_VERSIONS: VersionRange = Object.freeze({
-  min: WIRE_VERSION_OLDEST,
-  max: WIRE_VERSION_RECORDS,
 });
 
 const MIN = 0,

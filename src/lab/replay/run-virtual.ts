@@ -26,6 +26,7 @@ import {
   type Topology,
   type TopologyEvent,
 } from '../topology/topology.ts';
+import { deadlineClass } from '../../core/wire/deadline.ts';
 import { disseminationCode, serviceCode } from '../../core/wire/modes.ts';
 import { Colluders } from '../adversary/adversary.ts';
 import { RouteChecker } from '../sim/check-routes.ts';
@@ -125,12 +126,6 @@ export function runVirtual(topology: Topology, options: VirtualOptions = {}): Vi
 
 export function refuseUnsupported(topology: Topology): void {
   for (const flow of topology.flows) {
-    if (flow.link === 'realtime')
-      throw new SpinesError(
-        'EUNSUPPORTED',
-        `flow ${flow.name} asks for link realtime, which this version does not have; use link ` +
-          'best-effort or reliable',
-      );
     if (flow.routing === 'byzantine' && topology.security === 'none') {
       throw new SpinesError(
         'EUNSUPPORTED',
@@ -181,6 +176,9 @@ class Run {
       options: {
         service: serviceCode(flow.link),
         dissemination: disseminationCode(flow.routing),
+        ...(flow.link === 'realtime' && flow.deadlineUs !== null
+          ? { deadline: deadlineClass(flow.deadlineUs / MILLISECOND) }
+          : {}),
       },
     }));
     const ends = topology.flows.map(
@@ -376,6 +374,7 @@ class Run {
           flow.sent,
           Math.min(this.#topology.flows[i]!.durationUs, durationUs),
           flow.refusals,
+          this.#topology.flows[i]!.deadlineUs,
         ),
       ),
     });

@@ -49,6 +49,11 @@ export class DelayStats {
     return this.#count;
   }
 
+  /** All samples, microseconds, in no order. */
+  values(): Micros[] {
+    return [...this.#samples.subarray(0, this.#count)];
+  }
+
   /** Samples beyond the bound: they are in no statistic. */
   get unrecorded(): number {
     return this.#unrecorded;
@@ -150,6 +155,12 @@ export interface FlowResult {
   readonly delayMs: DelaySummary | null;
   /** Percent of the delivered messages delayed more than this many milliseconds. */
   readonly delayedPct: Readonly<Record<string, number>>;
+  /**
+   * Of a flow with a deadline: it, and percent of the sent messages that were not there by then,
+   * late or never.
+   */
+  readonly deadlineMs?: number;
+  readonly latePct?: number;
   /** Where anything was refused: how much was, by the code or drop reason that was told. */
   readonly refusals?: Readonly<Record<string, number>>;
 }
@@ -248,12 +259,13 @@ export class FlowMeter {
   /**
    * The flow's numbers. `sent`: messages sent; `durationUs`: time the goodput is averaged over, 0
    * gives 0; `refusals`: what the sender was told, of packets where messages have several;
-   * `thresholdsMs`: the delays that delayedPct is about.
+   * `thresholdsMs`: the delays that delayedPct is about; `deadlineUs`: null for none.
    */
   result(
     sent: number,
     durationUs: Micros,
     refusals: Refusals | null = null,
+    deadlineUs: Micros | null = null,
     thresholdsMs: readonly number[] = [60, 100],
   ): FlowResult {
     const missing = Math.max(0, sent - this.#delivered),
@@ -270,8 +282,15 @@ export class FlowMeter {
       delayedPct: Object.fromEntries(
         thresholdsMs.map((ms) => [String(ms), this.delays.percentAbove(ms)]),
       ),
+      ...(deadlineUs === null ? {} : this.#lateness(sent, deadlineUs / 1_000)),
       ...(refused === 0 ? {} : { refusals: refusals!.byKind() }),
     };
+  }
+
+  #lateness(sent: number, deadlineMs: number): { deadlineMs: number; latePct: number } {
+    const late = (this.delays.percentAbove(deadlineMs) / 100) * this.delays.count;
+    const never = Math.max(0, sent - this.#delivered);
+    return { deadlineMs, latePct: sent === 0 ? 0 : round3((100 * (late + never)) / sent) };
   }
 
   #grow(word: number): void {

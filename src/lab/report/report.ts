@@ -173,6 +173,7 @@ function flowLines(report: Report): string[] {
   out.push('', 'Flows');
   if (report.flows.length === 0) out.push('  none');
   else {
+    const timely = hasDeadlines(report);
     // Two tables: together they would be wider than a terminal.
     out.push(
       ...table(
@@ -190,7 +191,7 @@ function flowLines(report: Report): string[] {
       '',
       'Delay in ms',
       ...table(
-        ['flow', 'mean', 'sd', 'p50', 'p99', 'max', '>60 %'],
+        ['flow', 'mean', 'sd', 'p50', 'p99', 'max', '>60 %', ...(timely ? ['late %'] : [])],
         report.flows.map((flow) => [
           flow.name,
           ...(flow.delayMs === null
@@ -203,6 +204,7 @@ function flowLines(report: Report): string[] {
                 flow.delayMs.max,
                 flow.delayedPct['60'] ?? 0,
               ].map((v) => v.toFixed(2))),
+          ...(timely ? [flow.latePct?.toFixed(2) ?? '-'] : []),
         ]),
         1,
       ),
@@ -305,6 +307,11 @@ function eventLines(report: Report): string[] {
   return out;
 }
 
+/** Whether some flow has a deadline: only then is there anything about it. */
+function hasDeadlines(report: Report): boolean {
+  return report.flows.some(({ latePct }) => latePct !== undefined);
+}
+
 /**
  * One line per flow under a header (RFC 4180, LF); empty delay fields when nothing was delivered.
  */
@@ -334,6 +341,7 @@ export function flowsCsv(report: Report): string {
     ].concat(
       delays.map((name) => `delay_${name}_ms`),
       thresholds.map((ms) => `delayed_over_${ms}ms_pct`),
+      hasDeadlines(report) ? ['deadline_ms', 'late_pct'] : [],
     ),
   ];
   for (const flow of report.flows) {
@@ -359,7 +367,9 @@ export function flowsCsv(report: Report): string {
     ];
     const measured = delays.map((name) => flow.delayMs?.[name] ?? '');
     const late = thresholds.map((ms) => (flow.delayMs === null ? '' : (flow.delayedPct[ms] ?? '')));
-    lines.push([...head, ...counts, ...measured, ...late].map((field) => csvField(String(field))));
+    const timely = hasDeadlines(report) ? [flow.deadlineMs ?? '', flow.latePct ?? ''] : [];
+    const all = [...head, ...counts, ...measured, ...late, ...timely];
+    lines.push(all.map((field) => csvField(String(field))));
   }
   return `${lines.map((line) => line.join(',')).join('\n')}\n`;
 }

@@ -85,7 +85,11 @@ export class SimFlow implements DatagramOwner {
   listen(): void {
     if (!this.#to.running) return;
     const { secrecy } = this.#settings.options ?? {};
-    const session = this.#to.node.sessions.open(this, secrecy === undefined ? {} : { secrecy });
+    // How late it is shall be seen.
+    const session = this.#to.node.sessions.open(this, {
+      late: 'deliver',
+      ...(secrecy === undefined ? {} : { secrecy }),
+    });
     this.#to.node.sessions.bind(session, this.#port);
   }
 

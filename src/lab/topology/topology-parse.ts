@@ -334,6 +334,7 @@ function flowOf(
     session: flow.session ?? 'datagram',
     routing: flow.routing ?? 'link-state',
     congestion: flow.congestion ?? null,
+    deadlineUs: flow.deadline ?? null,
   };
 }
 

@@ -8,6 +8,7 @@
 
 import { CONGESTION_NAMES } from 'spines-client/protocol';
 import { parseMisbehaviour, type MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
+import { DEADLINE_MS_MAX } from '../../core/wire/deadline.ts';
 import { DISSEMINATION_NAMES, SERVICE_NAMES } from '../../core/wire/modes.ts';
 import { z } from 'zod';
 
@@ -368,7 +369,17 @@ const flowSchema = strict({
   session: oneOf('datagram', 'stream').optional(),
   routing: oneOf(...DISSEMINATION_NAMES).optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
+  deadline: duration
+    .refine(
+      (us) => us >= MILLISECOND && us <= DEADLINE_MS_MAX * MILLISECOND,
+      `must be 1ms to ${DEADLINE_MS_MAX / 1_000}s`,
+    )
+    .optional(),
 })
+  .refine((f) => f.link !== 'realtime' || f.session !== 'stream', {
+    path: ['session'],
+    message: 'a stream has no deadline; use link: reliable or best-effort, or session: datagram',
+  })
   .refine((f) => f.congestion === undefined || f.session === 'stream', {
     path: ['congestion'],
     message: 'is of streams; add session: stream, or give congestion beside metric for links',

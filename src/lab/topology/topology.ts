@@ -61,6 +61,11 @@ export interface TopologyFlow {
   readonly link: LinkServiceName;
   readonly session: SessionKind;
   readonly routing: RoutingName;
+  /**
+   * After which a message is late: links of realtime mend it until then, with others it is only
+   * told in the report. 1 ms to 2 s; null: none, and the service's default.
+   */
+  readonly deadlineUs: Micros | null;
   /** Of a stream, at both its ends; null: the daemons' own. */
   readonly congestion: CongestionName | null;
 }

@@ -114,14 +114,38 @@ function pair(limits: Partial<NodeLimits>): { world: World; a: SimHost; b: SimHo
 }
 
 test(
-  'a realtime socket is best effort while there are no realtime links, ' +
-    'and the client is told; a realtime stream is refused',
+  'a realtime socket has a deadline, and its program hears that it may mark messages; ' +
+    'a realtime stream is refused, and a deadline with other links',
   () => {
     const { a } = pair({});
     const client = new Client(a);
-    expect(client.request('socket', { socket: 1, link: 'realtime' })).toMatchObject({
-      ok: true,
-      link: 'best-effort',
+    expect(
+      client.request('socket', { socket: 1, link: 'realtime', deadlineMs: 60, late: 'deliver' }),
+    ).toMatchObject({ ok: true, link: 'realtime' });
+    const option = (name: string): unknown =>
+      client.request('getOption', { socket: 1, option: name })?.['value'];
+    expect(['deadlineMs', 'late', 'redundancy'].map(option)).toEqual([65, 'deliver', 'auto']);
+    for (const [name, value] of [
+      ['deadlineMs', 2_000],
+      ['late', 'drop'],
+      ['redundancy', 'copy'],
+    ] as const) {
+      client.request('setOption', { socket: 1, option: name, value });
+      expect(option(name)).toBe(value);
+    }
+    for (const wrong of [
+      { deadlineMs: 0 },
+      { deadlineMs: 2_001 },
+      { late: 'x' },
+      { redundancy: 1 },
+    ])
+      expect(client.request('socket', { socket: 9, link: 'realtime', ...wrong })).toMatchObject({
+        ok: false,
+        code: 'EINVAL',
+      });
+    expect(client.request('socket', { socket: 9, deadlineMs: 60 })).toMatchObject({
+      ok: false,
+      code: 'EINVAL',
     });
     expect(client.request('socket', { socket: 2, link: 'reliable' })).not.toHaveProperty('link');
     expect(client.request('socket', { socket: 3, kind: 'stream', link: 'realtime' })).toMatchObject(

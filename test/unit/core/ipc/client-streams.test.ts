@@ -340,7 +340,7 @@ describe('stream sockets of a client', () => {
       );
       near.request('socket', { socket: 6 });
       expect(refused('setOption', { socket: 6, option: 'silenceMs', value: 5_000 })).toBe(
-        'ENOPROTOOPT option must be "ttl" or "priority"',
+        'ENOPROTOOPT option must be "ttl", "priority", "deadlineMs", "late" or "redundancy"',
       );
       near.request('getOption', { socket: 1, option: 'silenceMs' });
       expect(near.replies.at(-1)).toMatchObject({ ok: true, value: 30_000 });

@@ -255,7 +255,8 @@ describe('hellos of an idle daemon', () => {
       while (timers.nextAt <= until) step(0);
       now = until;
       quiet.onReceived(i);
-      if (rng.chance(0.7)) quiet.onHello({ flags: 0, loss: 0, stamp: now >>> 0, echo: 0, held: 0 });
+      if (rng.chance(0.7))
+        quiet.onHello({ flags: 0, burst: 0, loss: 0, stamp: now >>> 0, echo: 0, held: 0 });
     }
     expect(longest).toBeLessThanOrEqual(INTERVAL + INTERVAL / 8);
   });

@@ -118,7 +118,7 @@ describe.each(fixtures)('sealed: $sealed, $versions', ({ versions, sealed, init,
       index: 0x1234_5678,
       instance: 0x1122_3344_5566,
       started: 0x0f1e_2d3c_4b5a,
-      version: 2,
+      version: versions.max,
     });
   });
 
@@ -133,7 +133,7 @@ describe.each(fixtures)('sealed: $sealed, $versions', ({ versions, sealed, init,
       node: 0x0a00_0002,
       index: 0x2345_6789,
       instance: 0x6655_4433_2211,
-      version: 2,
+      version: versions.max,
     });
   });
 

@@ -41,7 +41,7 @@ import {
   type Advertisement,
 } from '../../../../src/core/wire/link-state.ts';
 import { decodeRecord, type SignedRecord } from '../../../../src/core/wire/record.ts';
-import { SEALED_WIRE_VERSIONS } from '../../../../src/core/wire/versions.ts';
+import { WIRE_VERSIONS } from '../../../../src/core/wire/versions.ts';
 
 const LATENCY: Micros = 1 * MILLISECOND;
 
@@ -130,7 +130,7 @@ export class Station {
       at: (slot: number) => this.ends[slot] ?? null,
     };
     const facts = {
-      wire: SEALED_WIRE_VERSIONS,
+      wire: WIRE_VERSIONS,
       release: { major: 1, minor: 2, patch: 3 },
       capabilities: 0,
       instance: 1_000 + seed,

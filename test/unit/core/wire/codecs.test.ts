@@ -259,33 +259,36 @@ describe('frames', () => {
     rounds('hello', (rng, b) => {
       const hello = {
         flags: rng.below(4),
+        burst: rng.below(256),
         loss: u16(rng),
         stamp: u32(rng),
         echo: u32(rng),
         held: u32(rng),
       };
       const at = rng.below(100),
-        out = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+        out = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
       expect(encodeHello(hello, b, at)).toBe(at + HELLO_BODY_BYTES);
-      expect(decodeHello(b, at, at + HELLO_BODY_BYTES, out)).toBe(DropReason.none);
+      expect(decodeHello(b, at, at + HELLO_BODY_BYTES, out, 4)).toBe(DropReason.none);
       expect(out).toEqual(hello);
-      expect(decodeHello(b, at, at + HELLO_BODY_BYTES - 1, out)).toBe(DropReason.helloMalformed);
-      expect(decodeHello(b, at, at + HELLO_BODY_BYTES + 1, out)).toBe(DropReason.helloMalformed);
+      expect(decodeHello(b, at, at + HELLO_BODY_BYTES - 1, out, 4)).toBe(DropReason.helloMalformed);
+      expect(decodeHello(b, at, at + HELLO_BODY_BYTES + 1, out, 4)).toBe(DropReason.helloMalformed);
     });
   });
 
   test('reserved bits of a hello are zero', () => {
     const b = new Uint8Array(16),
-      out = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+      out = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
     for (let flags = 0; flags < 256; flags += 1) {
       b[0] = flags;
-      expect(decodeHello(b, 0, 16, out)).toBe(
+      expect(decodeHello(b, 0, 16, out, 4)).toBe(
         flags < 4 ? DropReason.none : DropReason.reservedNotZero,
       );
     }
     b[0] = 0;
     b[1] = 1;
-    expect(decodeHello(b, 0, 16, out)).toBe(DropReason.reservedNotZero);
+    expect(decodeHello(b, 0, 16, out, 3)).toBe(DropReason.reservedNotZero);
+    expect(decodeHello(b, 0, 16, out, 4)).toBe(DropReason.none);
+    expect(out.burst).toBe(1);
   });
 
   test('a close has one byte and one of three reasons', () => {

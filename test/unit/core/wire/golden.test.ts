@@ -64,10 +64,11 @@ describe('golden datagrams', () => {
     const answer = goldenBytes('hello answer');
     expect(decodeDatagramHeader(answer, answer.length, header)).toBe(DropReason.none);
     expect(header).toEqual({ type: 0x14, receiver: 0xa1b2c3d4, number: 0x0102030405 });
-    const hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
-    expect(decodeHello(answer, 15, answer.length, hello)).toBe(DropReason.none);
+    const hello = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+    expect(decodeHello(answer, 15, answer.length, hello, 4)).toBe(DropReason.none);
     expect(hello).toEqual({
       flags: HELLO_ECHOES,
+      burst: 0,
       loss: 655,
       stamp: 0xfffffffe,
       echo: 0xabcdef,

@@ -39,6 +39,31 @@ export const GOLDEN: readonly Golden[] = [
     '1400a1b2c3d4000102030405 08001c013f00010a0000010a000007800000076f76657220616e64206f7574',
   ),
   golden(
+    'realtime, aged 12.3 ms, to be there in 65 ms',
+    '1400a1b2c3d4000102030405 0a001e007b013f02610a0000010a000007800000076f76657220616e64206f7574',
+  ),
+  golden(
+    'realtime again, the second of its datagram and not the last',
+    '1400a1b2c3d4000102030405 ' +
+      '0b0021ffff0101f4013f02610a0000010a000007800000076f76657220616e64206f7574',
+  ),
+  golden(
+    'realtime again, that had left in two pieces',
+    '1400a1b2c3d4000102030405 0b00150003a001f4013f02010a0000010a00000780000007',
+  ),
+  golden(
+    'request for 5 and 3 numbers, the last one',
+    '1400a1b2c3d4000102030405 0c000c03020a02fffffffe00050703',
+  ),
+  golden(
+    'repair of three datagrams',
+    '1400a1b2c3d4000102030405 0d001d00fe0000001500150a0012000000000000000000000000000000000000',
+  ),
+  golden(
+    'hello of losses in a row',
+    '1400a1b2c3d4000102030405 0100100280028ffffffffe00abcdef000005dc',
+  ),
+  golden(
     'datagram, empty and marked',
     '1400a1b2c3d4000102030405 080010013f80010a0000010a00000780000007',
   ),

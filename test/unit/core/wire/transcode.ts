@@ -28,7 +28,11 @@ import {
   FRAME_HELLO,
   FRAME_LINK_STATE,
   FRAME_LINK_STATE_ACK,
+  FRAME_REALTIME,
+  FRAME_REALTIME_AGAIN,
   FRAME_RELIABLE,
+  FRAME_REPAIR,
+  FRAME_REQUEST,
   frameBodyBytes,
   putFrameHead,
 } from '../../../../src/core/wire/frames.ts';
@@ -54,6 +58,19 @@ import {
   KIND_STREAM,
   Packet,
 } from '../../../../src/core/wire/packet.ts';
+import {
+  AGAIN_HEAD_BYTES,
+  ageUsAt,
+  decodeAgain,
+  decodeRepair,
+  encodeAgain,
+  encodeRepair,
+  isRealtime,
+  putAge,
+  REALTIME_HEAD_BYTES,
+  REPAIR_HEAD_BYTES,
+  Request,
+} from '../../../../src/core/wire/realtime.ts';
 import { decodeRefusal, encodeRefusal, REFUSAL_BYTES } from '../../../../src/core/wire/refusal.ts';
 import { Segment } from '../../../../src/core/wire/segment.ts';
 import {
@@ -126,8 +143,8 @@ function transcodeBody(
 ): DropReason {
   switch (type) {
     case FRAME_HELLO: {
-      const hello = { flags: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
-      const reason = decodeHello(b, start, end, hello);
+      const hello = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
+      const reason = decodeHello(b, start, end, hello, 4);
       if (reason === DropReason.none) encodeHello(hello, out, start);
       return reason;
     }
@@ -152,6 +169,31 @@ function transcodeBody(
       if (end - start <= RELIABLE_HEAD_BYTES) return DropReason.reliableMalformed;
       out.set(b.subarray(start, start + RELIABLE_HEAD_BYTES), start);
       return transcodePacket(b, start + RELIABLE_HEAD_BYTES, end, out);
+    case FRAME_REALTIME:
+      if (!isRealtime(start, end)) return DropReason.realtimeMalformed;
+      putAge(out, start, ageUsAt(b, start));
+      return transcodePacket(b, start + REALTIME_HEAD_BYTES, end, out);
+    case FRAME_REALTIME_AGAIN: {
+      const head = { of: 0, index: 0, datagrams: 0, last: false, ageUs: 0 };
+      const reason = decodeAgain(b, start, end, head);
+      if (reason !== DropReason.none) return reason;
+      encodeAgain(head, out, start);
+      return transcodePacket(b, start + AGAIN_HEAD_BYTES, end, out);
+    }
+    case FRAME_REQUEST: {
+      const request = new Request();
+      const reason = request.decode(b, start, end);
+      if (reason === DropReason.none) request.encode(out, start);
+      return reason;
+    }
+    case FRAME_REPAIR: {
+      const head = { base: 0, covered: 0, lengths: 0 };
+      const reason = decodeRepair(b, start, end, head);
+      if (reason !== DropReason.none) return reason;
+      encodeRepair(head, out, start);
+      out.set(b.subarray(start + REPAIR_HEAD_BYTES, end), start + REPAIR_HEAD_BYTES);
+      return DropReason.none;
+    }
     case FRAME_LINK_STATE:
     case FRAME_LINK_STATE_ACK:
     case FRAME_DIGEST: {

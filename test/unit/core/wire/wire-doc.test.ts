@@ -19,6 +19,7 @@ import * as notice from '../../../../src/core/wire/notice.ts';
 import * as packet from '../../../../src/core/wire/packet.ts';
 import * as piece from '../../../../src/core/wire/piece.ts';
 import * as probed from '../../../../src/core/wire/probed.ts';
+import * as realtime from '../../../../src/core/wire/realtime.ts';
 import * as record from '../../../../src/core/wire/record.ts';
 import * as refusal from '../../../../src/core/wire/refusal.ts';
 import * as revocation from '../../../../src/core/wire/revocation.ts';
@@ -51,6 +52,7 @@ const exported: Readonly<Record<string, unknown>> = {
   ...packet,
   ...piece,
   ...sealedPacket,
+  ...realtime,
   ...record,
   ...revocation,
   ...sealed,
@@ -80,6 +82,11 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   HELLO: { bytes: frames.HELLO_BODY_BYTES },
   CLOSE: { bytes: frames.CLOSE_BODY_BYTES },
   ACK: { bytes: ack.ACK_FIXED_BYTES, varying: ['ranges'] },
+  REALTIME: { bytes: realtime.REALTIME_HEAD_BYTES, varying: ['packet'] },
+  AGAIN: { bytes: realtime.AGAIN_HEAD_BYTES, varying: ['packet'] },
+  REALTIME_REQUEST: { bytes: realtime.REQUEST_HEAD_BYTES },
+  REQUEST_RANGE: { bytes: realtime.REQUEST_RANGE_BYTES },
+  REPAIR: { bytes: realtime.REPAIR_HEAD_BYTES, varying: ['units'] },
   ACK_RANGE: { bytes: ack.ACK_RANGE_BYTES },
   SEQUENCED: { bytes: sequenced.SEQUENCED_HEAD_BYTES },
   NOTICE: { bytes: notice.NOTICE_BYTES },
@@ -285,6 +292,8 @@ describe('WIRE.md', () => {
     ['a type of discovery', '| 3 | REQUEST | the source', '| 5 | REQUEST | the source'],
     ['a field of facts', '| 6 | 4 | capabilities |', '| 6 | 2 | capabilities |'],
     ['a field of twins', '| 12 | 16 | address | where', '| 12 | 14 | address | where'],
+    ['a field of requests', '| 4 | 4 | first | the low', '| 4 | 6 | first | the low'],
+    ['a field of repairs', '| 2 | 4 | covered |', '| 2 | 4 | covers |'],
     ['a capability', '| capability | 0x1 |', '| capability | 0x10 |'],
     ['a drop reason', '`linkStateStale`', '`linkStateOld`'],
   ];

@@ -103,10 +103,12 @@ describe('shipped files', () => {
       count: null,
       routing: 'link-state',
       congestion: null,
+      deadlineUs: null,
     };
     expect(chain.flows).toEqual([
       { name: 'best-effort', link: 'best-effort', session: 'datagram', ...flow },
       { name: 'reliable', link: 'reliable', session: 'datagram', ...flow },
+      { name: 'realtime', link: 'realtime', session: 'datagram', ...flow, deadlineUs: 100_000 },
       { name: 'stream-hop-by-hop', link: 'reliable', session: 'stream', ...flow },
       { name: 'stream-end-to-end', link: 'best-effort', session: 'stream', ...flow },
     ]);

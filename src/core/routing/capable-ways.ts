@@ -1,0 +1,105 @@
+/**
+ * What a daemon may rely on between itself and another node, by what nodes say of themselves and by
+ * its routes: whether all on the way have a capability, and how long the way takes.
+ *
+ * Owns answers, which it keeps until routes change, and CHECKED at most. Asked for each packet that
+ * begins here, or is forwarded, by a service that needs it; where all nodes have the capability, as
+ * is usual, that costs one comparison.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
+import type { Advertisement } from '../wire/link-state.ts';
+import { COST_UNIT_US, type Metric } from './metrics.ts';
+import { waysTo } from './on-the-way.ts';
+import type { ShortestPaths } from './shortest-path.ts';
+
+/** What nodes say may change without a route: they are asked again after this long. */
+const CHECKED: Micros = 5 * SECOND;
+/**
+ * Destinations whose ways are remembered; of further ones it is supposed that somebody lacks it.
+ */
+export const DESTINATIONS_MAX = 256;
+
+/** What the router knows. */
+export interface KnownWays {
+  readonly version: number;
+  readonly paths: ShortestPaths;
+  readonly ownFacts: NodeFacts;
+  advertisementOf(node: NodeId): Advertisement | null;
+}
+
+export class CapableWays {
+  readonly #known: KnownWays;
+  readonly #metric: Metric;
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #capability: number;
+  #version = -1;
+  #until: Micros = 0;
+  #everywhere = false;
+  readonly #ways = new Map<NodeId, boolean>();
+
+  constructor(capability: number, known: KnownWays, metric: Metric, clock: Pick<Clock, 'now'>) {
+    this.#capability = capability;
+    this.#known = known;
+    this.#metric = metric;
+    this.#clock = clock;
+  }
+
+  /** Every node that can be reached has it, this one included. `@hot` */
+  get everywhere(): boolean {
+    if (this.#known.version !== this.#version || this.#clock.now() >= this.#until) this.#look();
+    return this.#everywhere;
+  }
+
+  /** Every node on every shortest way to `destination` has it, both ends included. `@hot` */
+  to(destination: NodeId): boolean {
+    if (this.everywhere) return true;
+    const known = this.#ways.get(destination);
+    if (known !== undefined) return known;
+    if (this.#ways.size >= DESTINATIONS_MAX) return false;
+    const capable = this.#isCapable(destination);
+    this.#ways.set(destination, capable);
+    return capable;
+  }
+
+  /**
+   * What packets take from here to `node`, microseconds, as routes cost; 0 where there is none, or
+   * where the metric is no latency. `@hot`
+   */
+  latencyTo(node: NodeId): Micros {
+    if (this.#metric !== 'expected-latency' && this.#metric !== 'latency') return 0;
+    const { indexOf, cost } = this.#known.paths;
+    const index = indexOf.get(node);
+    return index === undefined ? 0 : Math.max(0, cost[index]! * COST_UNIT_US);
+  }
+
+  #look(): void {
+    this.#version = this.#known.version;
+    this.#until = this.#clock.now() + CHECKED;
+    this.#ways.clear();
+    const { ids, cost } = this.#known.paths;
+    this.#everywhere =
+      hasCapability(this.#known.ownFacts.capabilities, this.#capability) &&
+      ids.every((node, index) => cost[index]! <= 0 || this.#has(node));
+  }
+
+  #isCapable(destination: NodeId): boolean {
+    const { paths } = this.#known;
+    const to = paths.indexOf.get(destination);
+    if (to === undefined || paths.cost[to]! < 0) return false;
+    const on = waysTo(to, paths, this.#metric, (node) => this.#known.advertisementOf(node));
+    return (
+      hasCapability(this.#known.ownFacts.capabilities, this.#capability) &&
+      paths.ids.every(
+        (node, index) => on[index] !== 1 || paths.cost[index] === 0 || this.#has(node),
+      )
+    );
+  }
+
+  #has(node: NodeId): boolean {
+    const facts = this.#known.advertisementOf(node)?.facts ?? null;
+    return facts !== null && hasCapability(facts.capabilities, this.#capability);
+  }
+}

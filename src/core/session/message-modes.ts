@@ -1,0 +1,68 @@
+/**
+ * How messages of a session travel: as it says, or, over realtime links, as each of them does.
+ *
+ * Owns the choice of the link service where somebody on the way is older, and what redundancy means
+ * to a packet. Called by sessions.ts. `@hot` for sessions of other services, which are their own
+ * modes.
+ */
+
+import type { NodeId } from '../base/ids.ts';
+import { deadlineUs } from '../wire/deadline.ts';
+import {
+  PRECIOUS_PRIORITY,
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  type Packet,
+  type PacketModes,
+} from '../wire/packet.ts';
+import type { DatagramSession, MessageOptions } from './datagram-session.ts';
+
+/** Whether every node on the way to `destination` knows the realtime service. */
+export type RealtimeTo = (destination: NodeId, dissemination: number) => boolean;
+
+export class MessageModes {
+  readonly #realtimeTo: RealtimeTo;
+  readonly #modes = { service: 0, dissemination: 0, ttl: 0, priority: 0, deadline: 0 };
+
+  constructor(realtimeTo: RealtimeTo) {
+    this.#realtimeTo = realtimeTo;
+  }
+
+  /**
+   * Of a message to `destination` with options of its own, null: none; valid until the next call.
+   * The realtime service where all on the way know it, else best effort: an older node would drop
+   * it.
+   */
+  of(
+    session: DatagramSession,
+    destination: NodeId,
+    options: MessageOptions | null = null,
+  ): PacketModes {
+    if (session.service !== SERVICE_REALTIME) return session;
+    const modes = this.#modes;
+    modes.dissemination = session.dissemination;
+    modes.ttl = session.ttl;
+    modes.priority = session.priority;
+    modes.service = SERVICE_BEST_EFFORT;
+    modes.deadline = 0;
+    if (!this.#realtimeTo(destination, session.dissemination)) return modes;
+    modes.service = SERVICE_REALTIME;
+    modes.deadline =
+      options === null || options.deadline === 0 ? session.deadline : options.deadline;
+    const redundancy = options?.redundancy ?? session.redundancy;
+    if (redundancy === 'copy') modes.priority = Math.max(PRECIOUS_PRIORITY, session.priority);
+    else if (redundancy === 'none')
+      modes.priority = Math.min(PRECIOUS_PRIORITY - 1, session.priority);
+    return modes;
+  }
+}
+
+/** The packet's age is beyond its deadline, and the session has no use for such. */
+export function isLate(session: DatagramSession, packet: Packet): boolean {
+  return (
+    packet.ageUs > 0 &&
+    session.late === 'drop' &&
+    packet.service === SERVICE_REALTIME &&
+    packet.ageUs > deadlineUs(packet.deadline)
+  );
+}
