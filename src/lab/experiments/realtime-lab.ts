@@ -79,18 +79,8 @@ export function runRealtime({
   onReady,
 }: RealtimeRun): RealtimeOutcome {
   const world = new World({ seed, security });
-  const hosts: SimHost[] = [];
-  for (let i = 0; i <= hops; i += 1)
-    hosts.push(world.addHost(ID_BASE + i, `n${i}`, { allowEmulation: true }));
+  const hosts = chain(world, hops, hopUs, middle, back);
   const at = Math.floor(hops / 2);
-  const plain = changeDirection(defaultDirection(), { latencyUs: hopUs });
-  for (let i = 0; i < hops; i += 1)
-    world.connect(
-      hosts[i]!,
-      hosts[i + 1]!,
-      i === at ? changeDirection(plain, middle) : plain,
-      i === at ? changeDirection(plain, back) : plain,
-    );
   for (const host of hosts) host.start();
   world.runFor(3 * SECOND);
   onReady?.(world);
@@ -144,6 +134,29 @@ export function runRealtime({
     world,
     link,
   };
+}
+
+/** Hosts in a row; what its middle wire does besides is `middle` and `back`. */
+function chain(
+  world: World,
+  hops: number,
+  latencyUs: Micros,
+  middle: DirectionChange,
+  back: DirectionChange,
+): SimHost[] {
+  const hosts: SimHost[] = [];
+  for (let i = 0; i <= hops; i += 1)
+    hosts.push(world.addHost(ID_BASE + i, `n${i}`, { allowEmulation: true }));
+  const at = Math.floor(hops / 2),
+    plain = changeDirection(defaultDirection(), { latencyUs });
+  for (let i = 0; i < hops; i += 1)
+    world.connect(
+      hosts[i]!,
+      hosts[i + 1]!,
+      i === at ? changeDirection(plain, middle) : plain,
+      i === at ? changeDirection(plain, back) : plain,
+    );
+  return hosts;
 }
 
 /**
