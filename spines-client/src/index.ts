@@ -21,12 +21,10 @@ export type {
   CreateSocketOptions,
   DatagramEvents,
   DatagramOptions,
-  LatePolicy,
-  MessageOptions,
   RemoteInfo,
   SpinesAddress,
-  RedundancyName,
 } from './sockets/datagram.ts';
+export type { LatePolicy, MessageOptions, RedundancyName } from './sockets/deadline-options.ts';
 export { SpinesSocket, connect, createConnection } from './sockets/socket.ts';
 export type {
   SocketEvents,

@@ -48,13 +48,13 @@ import {
   typeError,
 } from '../errors.ts';
 import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
+import { DroppedCount } from './dropped-count.ts';
 import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
 import type { Held } from './held-messages.ts';
 import { MESSAGE_BYTES_MAX } from '../shared/protocol.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
-export type { LatePolicy, MessageOptions, RedundancyName } from './deadline-options.ts';
 export type {
   BindOptions,
   CreateSocketOptions,
@@ -113,8 +113,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   #paused = false;
   #needDrain = false;
   #waiters = new Set<{ resolve: () => void; reject: (error: Error) => void }>();
-  #droppedCount = 0;
-  #lateCount = 0;
+  readonly #dropped = new DroppedCount((info) => this.emit('dropped', info));
   #refused = new Map<string, { error: SpinesClientError; count: number }>();
   /** The address that a datagram went to last, and the node that it means. */
   #sentTo = '';
@@ -138,7 +137,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       onMessage: (payload, node, port, proved) => this.#onMessage(payload, node, port, proved),
       onBlocked: () => {},
       onWritable: () => this.#checkWritable(),
-      onDropped: (count, late) => this.#onDropped(count, late),
+      onDropped: (count, late) => this.#dropped.add(count, late),
       onSendError: (error) => {
         this.emit('sendError', error);
       },
@@ -292,6 +291,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     message: MessagePart | readonly MessagePart[],
     port?: number,
     address?: string,
+    options?: MessageOptions | SendCallback,
     callback?: SendCallback,
   ): boolean;
   send(
@@ -316,13 +316,6 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     callback: SendCallback,
   ): boolean;
   send(message: MessagePart, offset: number, length: number, callback: SendCallback): boolean;
-  send(
-    message: MessagePart | readonly MessagePart[],
-    port: number,
-    address: string | undefined,
-    options: MessageOptions,
-    callback?: SendCallback,
-  ): boolean;
   send(...args: unknown[]): boolean {
     this.#assertOpen();
     const marks = this.#options.link === 'realtime' ? takeMarks('realtime', args) : 0;
@@ -353,16 +346,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     }
     const payload =
       parts.length === 1 ? new Uint8Array(parts[0]!) : new Uint8Array(Buffer.concat(parts));
-    return this.#route(
-      {
-        payload,
-        port,
-        address: peer === null ? request.address : formatQuad(peer.node),
-        marks,
-        callback,
-      },
-      false,
-    );
+    const address = peer === null ? request.address : formatQuad(peer.node);
+    return this.#route({ payload, port, address, marks, callback }, false);
   }
 
   /** Null for a name. */
@@ -693,18 +678,6 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     });
   }
 
-  #onDropped(count: number, late: number): void {
-    if (this.#droppedCount === 0) {
-      process.nextTick(() => {
-        const [total, tooLate] = [this.#droppedCount, this.#lateCount];
-        this.#droppedCount = this.#lateCount = 0;
-        this.emit('dropped', tooLate > 0 ? { count: total, late: tooLate } : { count: total });
-      });
-    }
-    this.#droppedCount += count;
-    this.#lateCount += late;
-  }
-
   /* ---------------------------------------------------------------- options */
 
   /** Overlay hops, 1..255. */
@@ -724,12 +697,11 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   /** Of what is sent from now on over realtime links, 1..2000 milliseconds. */
-  setDeadline(ms: number): number {
+  setDeadline(deadlineMs: number): number {
     this.#assertOpen();
-    checkTimeliness(this.#options.link, { deadlineMs: ms }, undefined);
-    this.#options.deadlineMs = ms;
-    this.#tellOption('deadlineMs', ms);
-    return ms;
+    checkTimeliness(this.#options.link, { deadlineMs }, undefined);
+    this.#tellOption('deadlineMs', (this.#options.deadlineMs = deadlineMs));
+    return deadlineMs;
   }
 
   /** Bound of this socket's receive queue in the library. */

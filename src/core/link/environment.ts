@@ -81,14 +81,21 @@ export interface LinkEnvironment<L extends SomeLink = SomeLink> {
 
 export type LinkSurroundings = Pick<
   LinkEnvironment,
-  'clock' | 'timers' | 'rng' | 'sink' | 'log' | 'drops' | 'pool' | 'flushList' | 'inbound'
+  | 'clock'
+  | 'timers'
+  | 'rng'
+  | 'sink'
+  | 'log'
+  | 'drops'
+  | 'pool'
+  | 'flushList'
+  | 'inbound'
+  | 'latencyTo'
 > & {
   /** Null: links are not sealed, and anybody may make one. */
   readonly membership: Membership | null;
   /** Default: nobody has a name. */
   readonly directory?: Directory;
-  /** See LinkEnvironment. Default: not known. */
-  readonly latencyTo?: (node: NodeId) => Micros;
   /** Default: the system is not asked about addresses. */
   readonly probe?: AddressProbe | null;
   /** This run of the daemon, as peers are told. */

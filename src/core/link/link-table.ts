@@ -108,7 +108,6 @@ export class LinkTable {
       random,
       mark = null,
       callsApart = false,
-      latencyTo = () => 0,
       ...rest
     } = surroundings;
     this.#config = config;
@@ -159,7 +158,6 @@ export class LinkTable {
       liveness: config.liveness,
       congestion: config.congestion,
       self: config.id,
-      latencyTo,
       linkQueueBytes: config.limits.linkQueueBytes,
       label: (node, certificate) => this.watch.label(node, certificate),
       forgetChannel: (channel) => this.indices.forgetChannel(channel),
