@@ -54,7 +54,6 @@ import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
 import {
   DISSEMINATION_BYZANTINE,
-  DISSEMINATION_LINK_STATE,
   KIND_DATAGRAM,
   KIND_ECHO,
   KIND_FRAGMENT,
@@ -359,10 +358,7 @@ export class SpinesNode {
       ...session,
       pool: this.pool,
       reassemblyBytes: config.limits.reassemblyBytes,
-      realtimeTo: (node, dissemination) =>
-        dissemination === DISSEMINATION_LINK_STATE
-          ? this.#realtimeWays.to(node)
-          : this.#realtimeWays.everywhere,
+      realtimeTo: (node, dissemination) => this.#realtimeWays.by(dissemination, node),
     });
     const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
     this.streams = new Streams({

@@ -9,6 +9,7 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
+import { DISSEMINATION_LINK_STATE } from '../wire/modes.ts';
 import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
 import type { Advertisement } from '../wire/link-state.ts';
 import { COST_UNIT_US, type Metric } from './metrics.ts';
@@ -51,6 +52,11 @@ export class CapableWays {
   get everywhere(): boolean {
     if (this.#known.version !== this.#version || this.#clock.now() >= this.#until) this.#look();
     return this.#everywhere;
+  }
+
+  /** By that dissemination; one that chooses its ways itself may go anywhere. */
+  by(dissemination: number, destination: NodeId): boolean {
+    return dissemination === DISSEMINATION_LINK_STATE ? this.to(destination) : this.everywhere;
   }
 
   /** Every node on every shortest way to `destination` has it, both ends included. `@hot` */
