@@ -208,10 +208,7 @@ export class SpinesNode {
           this.revocations?.onLinkState(link, up);
           this.dissemination.onLinkState(link.node, up);
         },
-        onLinkEstimate: (link) => {
-          this.router.onLinkEstimate(link);
-          if (link.troubled) link.shed();
-        },
+        onLinkEstimate: (link) => this.#onLinkEstimate(link),
         onLinkWritable: () => this.#onWritable(),
         onHandBack: (kept) => this.dissemination.onHandBack(kept),
         isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link.node),
@@ -541,6 +538,11 @@ export class SpinesNode {
       quadOf(name) ??
       (name === this.config.name && name !== '' ? this.config.id : this.router.resolve(name))
     );
+  }
+
+  #onLinkEstimate(link: Link): void {
+    this.router.onLinkEstimate(link);
+    if (link.troubled) link.shed();
   }
 
   #onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
