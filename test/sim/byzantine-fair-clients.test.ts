@@ -260,3 +260,12 @@ describe('a client that never waits, over reliable links', () => {
     expect(flow.meter.delivered).toBeGreaterThanOrEqual(flow.sent - 10);
   });
 });
+
+test('nodes on every path that hold all up for as long as an outage slow no source down', () => {
+  const lab = new AdversaryLab({ seed: 1, nodes: 4, edges: DIAMOND, options: modeOf('secure') });
+  for (const relay of [2, 3]) lab.colluders.set(lab.host(relay), 'reorder:500ms');
+  const flow = lab.flow(0, 1, 100, SERVICE_RELIABLE);
+  lab.run(8 * SECOND);
+  const { sent, delivered } = during(lab, flow, 8 * SECOND);
+  expect(delivered).toBeGreaterThanOrEqual(0.97 * sent);
+});

@@ -29,9 +29,11 @@ const WAITING_MAX = 4_096;
 /**
  * Each message whose fate is known makes room for so many that wait. What is under way doubles in a
  * round trip until the path says that its queues fill: a link may not lose what we send too fast,
- * for its losses convict it.
+ * for its losses convict it. From then on one leaves for each, and no fewer: who holds packets up
+ * says the same as a queue does, and may not slow us down by it.
  */
-const WAITING_BURST = 2;
+const WAITING_BURST = 2,
+  WAITING_LEAST = 1;
 /**
  * A message is sent so often once more: while several nodes misbehave, both paths may be bad until
  * the second search has ended.
@@ -202,9 +204,10 @@ export class SourceFlow {
     this.#sendWaiting(Infinity);
   }
 
-  /** Sends at most `most` of what waits, as long as there is room on the path. */
-  #sendWaiting(most: number): void {
-    for (let i = 0; i < most && this.#main?.congested === false; i += 1) {
+  /** Sends `least` of what waits, and up to `most` as long as there is room on the path. */
+  #sendWaiting(most: number, least = 0): void {
+    for (let i = 0; i < most && this.#main !== null; i += 1) {
+      if (i >= least && this.#main.congested) return;
       const wasLong = this.#waiting.long;
       const waiting = this.#waiting.shift();
       if (waiting === undefined) return;
@@ -331,7 +334,7 @@ export class SourceFlow {
       if (message.on.size === 0) this.#onLost(flow, message);
     }
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
-    this.#sendWaiting(WAITING_BURST);
+    this.#sendWaiting(WAITING_BURST, flow === this.#main ? WAITING_LEAST : 0);
   }
 
   /** No path carries it any longer. */
