@@ -12,7 +12,7 @@ import { useDaemon } from './daemon.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const README = readFileSync(new URL('../../spines-client/README.md', import.meta.url), 'utf8');
 const programs = [...README.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
-const [datagrams = '', streams = '', , http = ''] = programs;
+const [datagrams = '', streams = '', , http = '', silence = ''] = programs;
 
 useDaemon('chicago');
 
@@ -56,4 +56,19 @@ test('a realtime socket: the same, and nothing is said of it', async () => {
     true,
     0,
   ]);
+});
+
+test('limits of silence: both ends take them', async () => {
+  expect(silence).toContain('silenceMs');
+  const [first = '', second = ''] = silence.trim().split('\n');
+  const source = `
+    import { connect, createServer } from 'spines-client';
+    ${second}
+    server.listen(8500, () => {
+      ${first}
+      socket.end('heard');
+      socket.on('data', (text) => console.log(String(text)));
+      socket.on('close', () => server.close());
+    });`;
+  expect(await run(source)).toEqual({ out: 'heard\n', code: 0 });
 });

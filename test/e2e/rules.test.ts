@@ -3,12 +3,14 @@
  * and through tunnels to targets behind it. What is refused is refused at once, and counted.
  */
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SpinesClient, type LinkServiceName, type StatusReply } from 'spines-client';
 
@@ -29,6 +31,8 @@ const daemons: RealDaemon[] = [];
 const running: ChildProcess[] = [];
 const clients: SpinesClient[] = [];
 let target: Server, elsewhere: Server;
+/** TCP port where remote clients come in. */
+let door: number;
 /** `n0` has the rules. */
 let here: SpinesClient, n1: SpinesClient, n2: SpinesClient, alice: SpinesClient, bob: SpinesClient;
 
@@ -101,7 +105,7 @@ beforeAll(async () => {
   }
   const remote = createServer().listen(0, '127.0.0.1');
   await once(remote, 'listening');
-  const door = portOf(remote);
+  door = portOf(remote);
   remote.close();
   const ports = await freePorts(3);
   mkdirSync(at('audit'));
@@ -344,3 +348,24 @@ test('targets behind it: by group and target; a reload ends what it refuses', as
   const { by, result } = JSON.parse(reloaded!) as { by: { user: unknown }; result: string };
   expect([by.user, result]).toEqual([process.getuid!(), 'ok']);
 }, 60_000);
+
+test("the program of the library's README reaches a daemon from afar", async () => {
+  const root = new URL('../../', import.meta.url);
+  const readme = readFileSync(new URL('spines-client/README.md', root), 'utf8');
+  const block = [...readme.matchAll(/^```js\n(.*?)^```$/gms)]
+    .map((match) => match[1]!)
+    .find((text) => text.includes('daemonCertificate'))!;
+  copyFileSync(at('n0.crt'), at('gateway.crt'));
+  const source = `
+    import { SpinesClient } from 'spines-client';
+    process.chdir(${JSON.stringify(folder)});
+    ${block.replace('gateway.example.org', '127.0.0.1').replace('8101', String(door))}
+    console.log((await client.request('status')).name);
+    await client.close();`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '--eval', source],
+    { cwd: fileURLToPath(root) },
+  );
+  expect(stdout).toBe('n0\n');
+});
