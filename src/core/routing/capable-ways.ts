@@ -12,8 +12,8 @@ import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { DISSEMINATION_LINK_STATE } from '../wire/modes.ts';
 import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
 import type { Advertisement } from '../wire/link-state.ts';
-import { COST_UNIT_US, type Metric } from './metrics.ts';
-import { waysTo } from './on-the-way.ts';
+import { COST_UNIT_US, linkCost, type Metric } from './metrics.ts';
+import { lastLink, waysTo } from './on-the-way.ts';
 import type { ShortestPaths } from './shortest-path.ts';
 
 /** What nodes say may change without a route: they are asked again after this long. */
@@ -40,6 +40,7 @@ export class CapableWays {
   #until: Micros = 0;
   #everywhere = false;
   readonly #ways = new Map<NodeId, boolean>();
+  readonly #latencies = new Map<NodeId, Micros>();
 
   constructor(capability: number, known: KnownWays, metric: Metric, clock: Pick<Clock, 'now'>) {
     this.#capability = capability;
@@ -71,24 +72,41 @@ export class CapableWays {
   }
 
   /**
-   * What packets take from here to `node`, microseconds, as routes cost; 0 where there is none, or
-   * where the metric is no latency. `@hot`
+   * What a packet that is lost nowhere takes from here to `node`, microseconds: the latencies of
+   * the links of a shortest way, without what recovery adds to them on the average. 0 where there
+   * is none. `@hot`
    */
   latencyTo(node: NodeId): Micros {
-    if (this.#metric !== 'expected-latency' && this.#metric !== 'latency') return 0;
-    const { indexOf, cost } = this.#known.paths;
-    const index = indexOf.get(node);
-    return index === undefined ? 0 : Math.max(0, cost[index]! * COST_UNIT_US);
+    if (this.#known.version !== this.#version || this.#clock.now() >= this.#until) this.#look();
+    const known = this.#latencies.get(node);
+    if (known !== undefined) return known;
+    const latency = this.#latencyOf(node);
+    if (this.#latencies.size < DESTINATIONS_MAX) this.#latencies.set(node, latency);
+    return latency;
   }
 
   #look(): void {
     this.#version = this.#known.version;
     this.#until = this.#clock.now() + CHECKED;
     this.#ways.clear();
+    this.#latencies.clear();
     const { ids, cost } = this.#known.paths;
     this.#everywhere =
       hasCapability(this.#known.ownFacts.capabilities, this.#capability) &&
       ids.every((node, index) => cost[index]! <= 0 || this.#has(node));
+  }
+
+  #latencyOf(destination: NodeId): Micros {
+    const { paths } = this.#known;
+    let at = paths.indexOf.get(destination),
+      units = 0;
+    while (at !== undefined && paths.cost[at]! > 0) {
+      const before = lastLink(at, paths, this.#metric, (node) => this.#known.advertisementOf(node));
+      if (before === null) return 0;
+      units += linkCost(before.link, 'latency');
+      at = before.from;
+    }
+    return units * COST_UNIT_US;
   }
 
   #isCapable(destination: NodeId): boolean {

@@ -11,7 +11,7 @@
 import type { NodeId } from '../base/ids.ts';
 import { SharedBudget } from '../base/shared-budget.ts';
 import type { Micros } from '../base/time.ts';
-import type { Advertisement } from '../wire/link-state.ts';
+import type { AdvertisedLink, Advertisement } from '../wire/link-state.ts';
 import { linkCost, type Metric } from './metrics.ts';
 import type { ShortestPaths } from './shortest-path.ts';
 
@@ -71,6 +71,26 @@ export class OnTheWay {
     this.#ways.set(to, ways);
     return ways[at] === 1;
   }
+}
+
+/**
+ * The link by which a shortest way reaches the node with index `at`, and the index of its near end;
+ * null where what is known does not say.
+ */
+export function lastLink(
+  at: number,
+  { ids, indexOf, cost }: ShortestPaths,
+  metric: Metric,
+  advertisementOf: (node: NodeId) => Advertisement | null,
+): { from: number; link: AdvertisedLink } | null {
+  for (const { node: neighbour } of advertisementOf(ids[at]!)?.links ?? []) {
+    const from = indexOf.get(neighbour);
+    if (from === undefined || cost[from]! < 0) continue;
+    const link = advertisementOf(neighbour)?.links.find((one) => one.node === ids[at]!);
+    if (link !== undefined && cost[from]! + linkCost(link, metric) === cost[at]!)
+      return { from, link };
+  }
+  return null;
 }
 
 /** 1 for each node on a shortest way to the one with that index, both ends included. */
