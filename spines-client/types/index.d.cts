@@ -26,12 +26,14 @@ declare namespace spines {
   export type DatagramEvents = esm.DatagramEvents;
   export type DatagramOptions = esm.DatagramOptions;
   export type DropInfo = esm.DropInfo;
+  export type LatePolicy = esm.LatePolicy;
   export type LinkRow = esm.LinkRow;
   export type LinkServiceName = esm.LinkServiceName;
   export type LinkSettings = esm.LinkSettings;
   export type LinkTrouble = esm.LinkTrouble;
   export type LinksReply = esm.LinksReply;
   export type ListenOptions = esm.ListenOptions;
+  export type MessageOptions = esm.MessageOptions;
   export type MessagePart = esm.MessagePart;
   export type NodeRow = esm.NodeRow;
   export type NodesReply = esm.NodesReply;
@@ -39,6 +41,8 @@ declare namespace spines {
   export type OperationArgs<Op extends string = string> = esm.OperationArgs<Op>;
   export type OperationName = esm.OperationName;
   export type Operations = esm.Operations;
+  export type RealtimeRow = esm.RealtimeRow;
+  export type RedundancyName = esm.RedundancyName;
   export type RemoteInfo = esm.RemoteInfo;
   export type RemoteOptions = esm.RemoteOptions;
   export type RequestDone = esm.RequestDone;

@@ -1,13 +1,13 @@
 /** The flags of `spines cat`, as its streams and its datagrams read them. */
 
-import type { SecrecyName } from 'spines-client';
+import type { LinkServiceName, SecrecyName } from 'spines-client';
 
 import type { ClientFlags } from '../client.ts';
 
 export interface CatFlags extends ClientFlags {
   listen?: number;
   datagram?: boolean;
-  link?: 'best-effort' | 'reliable';
+  link?: LinkServiceName;
   routing?: 'link-state' | 'byzantine';
   secrecy?: SecrecyName;
   size?: number;

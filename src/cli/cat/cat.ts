@@ -80,6 +80,11 @@ function cat(node: string | undefined, port: string | undefined, flags: CatFlags
   if (flags.datagram !== true) {
     if (flags.size !== undefined)
       throw usage('--size cuts datagrams; give -u as well, or leave it away');
+    if (flags.link === 'realtime')
+      throw usage(
+        'realtime links carry datagrams, which have a deadline; give -u as well, or choose ' +
+          '--link reliable or best-effort',
+      );
     if (flags.reply === true)
       throw usage(
         '--reply is for datagrams, a stream has both directions; give -u as well, or leave ' +
