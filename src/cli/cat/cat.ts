@@ -8,7 +8,7 @@
  * cat-datagrams.ts's.
  */
 
-import { LINK_SERVICES } from '../../core/wire/modes.ts';
+import { SERVICE_NAMES } from '../../core/wire/modes.ts';
 import { Option, type Command } from 'commander';
 import { MESSAGE_BYTES_MAX } from 'spines-client';
 
@@ -45,7 +45,7 @@ export function registerCat(program: Command): void {
       new Option(
         '--link <service>',
         'recovery on every hop (default: reliable; best-effort with -u)',
-      ).choices(LINK_SERVICES.filter(({ lacking }) => lacking === null).map(({ name }) => name)),
+      ).choices(SERVICE_NAMES),
     )
     .addOption(routingOption())
     .addOption(secrecyOption())

@@ -15,7 +15,7 @@ import type { RoutingName, SecrecyName } from 'spines-client/protocol';
 
 import {
   disseminationCode,
-  LINK_SERVICES,
+  SERVICE_NAMES,
   serviceCode,
   serviceName,
 } from '../../core/wire/modes.ts';
@@ -47,10 +47,6 @@ const SECONDS_MAX = 36_000;
 /** A packet that has not come by then is lost. */
 const LOST_MS = 1_000;
 const SHOW_MS = 500;
-/** The services that links of this release carry. */
-const CARRIED: readonly string[] = LINK_SERVICES.filter(({ lacking }) => lacking === null).map(
-  ({ name }) => name,
-);
 
 interface TalkFlags extends ClientFlags {
   listen?: boolean;
@@ -88,7 +84,7 @@ export function registerTalk(program: Command): void {
     .addOption(
       new Option('--links <services>', 'link services, with commas between')
         .argParser(linksArg)
-        .default(CARRIED, CARRIED.join(',')),
+        .default(SERVICE_NAMES, SERVICE_NAMES.join(',')),
     )
     .addOption(routingOption())
     .addOption(secrecyOption())
@@ -108,8 +104,8 @@ export function registerTalk(program: Command): void {
 
 function linksArg(text: string): string[] {
   const names = [...new Set(text.split(','))];
-  if (names.some((name) => !CARRIED.includes(name)))
-    throw new InvalidArgumentError(`write ${CARRIED.join(', ')}, or some of them.`);
+  if (names.some((name) => serviceCode(name) === undefined))
+    throw new InvalidArgumentError(`write ${SERVICE_NAMES.join(', ')}, or some of them.`);
   return names;
 }
 

@@ -14,8 +14,8 @@ import type { RoutingName, SecrecyName } from 'spines-client/protocol';
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import {
   disseminationCode,
-  LINK_SERVICES,
   SERVICE_BEST_EFFORT,
+  SERVICE_NAMES,
   SERVICE_REALTIME,
   serviceCode,
 } from '../../core/wire/modes.ts';
@@ -62,24 +62,18 @@ export interface UdpFlags {
   flows?: number;
 }
 
-/** The services that links of this release carry. */
-const CARRIED: readonly string[] = LINK_SERVICES.filter(({ lacking }) => lacking === null).map(
-  ({ name }) => name,
-);
-
 /** How the near end's datagrams travel, and the bounds of its flows. */
 export function addNearUdpFlags(command: Command): Command {
   command.addOption(
     new Option('--link <service>', 'of UDP: recovery on every hop (default: best-effort)').choices(
-      CARRIED,
+      SERVICE_NAMES,
     ),
   );
-  if (CARRIED.includes('realtime'))
-    command.option(
-      '--deadline <time>',
-      'of UDP with --link realtime: what is older is of no use',
-      deadlineMsArg,
-    );
+  command.option(
+    '--deadline <time>',
+    'of UDP with --link realtime: what is older is of no use',
+    deadlineMsArg,
+  );
   return addUdpBounds(
     command,
     FLOWS,

@@ -11,7 +11,7 @@ import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { WaitingShares } from './waiting-shares.ts';
 
-/** Each packet is charged so much beside its bytes, as link queues charge it. */
+/** Each packet is charged so much beside its bytes, as the client library charges it. */
 const PACKET_COST_BYTES = 192;
 /**
  * Most that waits of one user in one flow: twice what a program may have sent before it heard that
