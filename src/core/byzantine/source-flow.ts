@@ -29,11 +29,13 @@ const WAITING_MAX = 4_096;
 /**
  * Each message whose fate is known makes room for so many that wait. What is under way doubles in a
  * round trip until the path says that its queues fill: a link may not lose what we send too fast,
- * for its losses convict it. From then on one leaves for each, and no fewer: who holds packets up
- * says the same as a queue does, and may not slow us down by it.
+ * for its losses convict it. From then on one leaves for each, and no fewer while no more than
+ * OPEN_KEPT are under way, which two sources may have in the queue of one link: who holds packets
+ * up says the same as a queue does, and may not slow us down further by it.
  */
 const WAITING_BURST = 2,
-  WAITING_LEAST = 1;
+  WAITING_LEAST = 1,
+  OPEN_KEPT = 192;
 /**
  * A message is sent so often once more: while several nodes misbehave, both paths may be bad until
  * the second search has ended.
@@ -334,7 +336,8 @@ export class SourceFlow {
       if (message.on.size === 0) this.#onLost(flow, message);
     }
     if (this.#hasIdle && this.#main !== null && this.#takesAgain(this.#main)) this.#sendIdle();
-    this.#sendWaiting(WAITING_BURST, flow === this.#main ? WAITING_LEAST : 0);
+    const keeps = flow === this.#main && flow.open < OPEN_KEPT;
+    this.#sendWaiting(WAITING_BURST, keeps ? WAITING_LEAST : 0);
   }
 
   /** No path carries it any longer. */
