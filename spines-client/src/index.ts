@@ -15,7 +15,8 @@ export {
 export { clientSymbol } from './client-symbol.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions, RequestRest } from './client.ts';
 export type { RemoteOptions } from './remote/credentials.ts';
-export { SpinesDatagram, createSocket } from './sockets/datagram.ts';
+export { createSocket } from './sockets/create-socket.ts';
+export { SpinesDatagram } from './sockets/datagram.ts';
 export type {
   BindOptions,
   CreateSocketOptions,

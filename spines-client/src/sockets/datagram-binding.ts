@@ -4,6 +4,7 @@
  * after `reset` no older answer is heard.
  */
 
+import { isLocalHost } from '../address.ts';
 import type { ClientCore } from '../core/core.ts';
 import type { CheckedOptions } from './datagram-options.ts';
 import { SpinesClientError } from '../errors.ts';
@@ -14,6 +15,9 @@ import { SpinesClientError } from '../errors.ts';
  */
 const REBIND_TRIES_MAX = 4;
 const REBIND_DELAY_MS = 100;
+
+/** States of a datagram socket; datagram.ts draws how they follow each other. */
+export type DatagramState = 'unbound' | 'binding' | 'bound' | 'away' | 'closed';
 
 export class DatagramBinding {
   readonly #core: ClientCore;
@@ -124,6 +128,20 @@ export class DatagramBinding {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
+}
+
+/** EADDRNOTAVAIL where `address` is one to bind to and not of the local node; else null. */
+export function notLocal(
+  address: string | undefined,
+  { node, name }: { readonly node: string; readonly name: string },
+): SpinesClientError | null {
+  if (address === undefined || isLocalHost(address) || address === node || address === name)
+    return null;
+  return new SpinesClientError(
+    'EADDRNOTAVAIL',
+    `bind EADDRNOTAVAIL: ${address} is not this node, which is ${name} (${node})`,
+    { syscall: 'bind' },
+  );
 }
 
 let warned = false;

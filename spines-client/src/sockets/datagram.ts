@@ -1,9 +1,9 @@
 /**
  * SpinesDatagram: a datagram socket of the overlay in the shape of dgram.Socket.
  *
- * Owns the socket's states, sending, receiving and back-pressure. Does not own its standing at the
- * daemon (datagram-binding.ts), messages held back (held-messages.ts), the connection (client.ts)
- * or frames (core.ts).
+ * Owns the socket's states and its events. Does not own its standing at the daemon
+ * (datagram-binding.ts), what it sends and receives (datagram-sender.ts, datagram-receiver.ts), the
+ * peer that it is connected to (fixed-peer.ts), the connection (client.ts) or frames (core.ts).
  *
  *             bind, send            bound                 connection lost
  *   unbound ─────────────> binding ───────> bound ───────────────────────> away
@@ -15,15 +15,15 @@
 
 import { EventEmitter } from 'node:events';
 
-import { formatQuad, isLocalHost, parseQuad } from '../address.ts';
+import { isLocalHost } from '../address.ts';
 import { clientSymbol } from '../client-symbol.ts';
 import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
 import { guarded } from '../guarded.ts';
 import type { ClientInternals, ClientMember } from '../attachment.ts';
-import { HIGH_WATER_BYTES, WRITE_BUFFER_BYTES_MAX } from '../core/connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import type { SocketListener } from '../core/core.ts';
-import { DatagramBinding } from './datagram-binding.ts';
+import { DatagramBinding, notLocal } from './datagram-binding.ts';
+import type { DatagramState } from './datagram-binding.ts';
 import {
   checkBind,
   checkBufferSize,
@@ -36,22 +36,14 @@ import type {
   CheckedOptions,
   CreateSocketOptions,
   DatagramEvents,
-  RemoteInfo,
   SpinesAddress,
 } from './datagram-options.ts';
-import {
-  SpinesClientError,
-  abortError,
-  codeOf,
-  notConnectedError,
-  stateError,
-  typeError,
-} from '../errors.ts';
+import { SpinesClientError, abortError, stateError, typeError } from '../errors.ts';
 import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
+import { DatagramReceiver } from './datagram-receiver.ts';
+import { DatagramSender } from './datagram-sender.ts';
 import { DroppedCount } from './dropped-count.ts';
-import { HELD_BYTES_MAX, HeldMessages, SendAccounting } from './held-messages.ts';
-import type { Held } from './held-messages.ts';
-import { MESSAGE_BYTES_MAX } from '../shared/protocol.ts';
+import { FixedPeer } from './fixed-peer.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
@@ -63,9 +55,6 @@ export type {
   RemoteInfo,
   SpinesAddress,
 } from './datagram-options.ts';
-export { HELD_BYTES_MAX } from './held-messages.ts';
-
-type DatagramState = 'unbound' | 'binding' | 'bound' | 'away' | 'closed';
 
 const EDGES: Record<DatagramState, readonly DatagramState[]> = {
   unbound: ['binding', 'closed'],
@@ -74,11 +63,6 @@ const EDGES: Record<DatagramState, readonly DatagramState[]> = {
   away: ['bound', 'unbound', 'closed'],
   closed: [],
 };
-
-interface Peer {
-  node: number;
-  port: number;
-}
 
 export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   /** What `createSocket` was given: node:dgram has two, the overlay one. */
@@ -106,20 +90,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   #restarted = false;
   /** 'disconnect' was emitted, 'reconnect' not yet. */
   #missed = false;
-  readonly #held = new HeldMessages();
-  readonly #inFlight = new SendAccounting();
-  #peer: Peer | null = null;
-  #connecting = false;
-  #paused = false;
-  #needDrain = false;
-  #waiters = new Set<{ resolve: () => void; reject: (error: Error) => void }>();
+  readonly #sender: DatagramSender;
+  readonly #peer: FixedPeer;
+  readonly #receiver: DatagramReceiver;
   readonly #dropped = new DroppedCount((info) => this.emit('dropped', info));
-  #refused = new Map<string, { error: SpinesClientError; count: number }>();
-  /** The address that a datagram went to last, and the node that it means. */
-  #sentTo = '';
-  #sentToNode: number | null = null;
-  #lastNode = 0;
-  #lastAddress = '0.0.0.0';
 
   constructor(options: CreateSocketOptions = {}) {
     super();
@@ -134,9 +108,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
         syscall: 'socket',
       });
     const listener: SocketListener = {
-      onMessage: (payload, node, port, proved) => this.#onMessage(payload, node, port, proved),
+      onMessage: (payload, node, port, proved) =>
+        this.#receiver.onMessage(payload, node, port, proved),
       onBlocked: () => {},
-      onWritable: () => this.#checkWritable(),
+      onWritable: () => this.#sender.checkWritable(),
       onDropped: (count, late) => this.#dropped.add(count, late),
       onSendError: (error) => {
         this.emit('sendError', error);
@@ -150,14 +125,42 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#member = {
       onConnectionUp: (first, restarted) => this.#onConnectionUp(first, restarted),
       onConnectionDown: (error) => this.#onConnectionDown(error),
-      onConnectionDrain: () => this.#checkWritable(),
+      onConnectionDrain: () => this.#sender.checkWritable(),
       onClientClosed: () => this.#onClientClosed(),
     };
+    this.#sender = this.#makeSender();
+    this.#peer = new FixedPeer({
+      isClosed: () => this.#state === 'closed',
+      ready: () => this.#ready(),
+      resolve: (name, done) => this.#internals.resolve(name, done),
+    });
+    this.#receiver = new DatagramReceiver(
+      this.#internals.core,
+      this.#id,
+      this.#peer,
+      (message, from) => this.emit('message', message, from),
+    );
     this.#internals.attach(this.#member);
     if (this.#ownsClient) this.#client.on('error', (error) => this.emit('error', error));
     this.#signal = signal;
     if (signal?.aborted) process.nextTick(this.#onAbort);
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #makeSender(): DatagramSender {
+    return new DatagramSender({
+      internals: this.#internals,
+      member: this.#member,
+      binding: this.#binding,
+      id: this.#id,
+      state: () => this.#state,
+      localNode: () => this.#client.node,
+      onDrain: () => this.emit('drain'),
+      onSendError: (error) => this.emit('sendError', error),
+      onError: (error) => {
+        if (this.#state !== 'closed') this.emit('error', error);
+      },
+    });
   }
 
   get [clientSymbol](): DaemonConnection {
@@ -166,7 +169,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   /** `send` returned false and 'drain' has not come yet. */
   get writableNeedDrain(): boolean {
-    return this.#needDrain;
+    return this.#sender.needsDrain;
   }
 
   /* ---------------------------------------------------------------- binding */
@@ -218,14 +221,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   }
 
   #join(): void {
-    const address = this.#bindAddress;
-    const { node, name } = this.#client;
-    if (address !== undefined && !isLocalHost(address) && address !== node && address !== name) {
-      const error = new SpinesClientError(
-        'EADDRNOTAVAIL',
-        `bind EADDRNOTAVAIL: ${address} is not this node, which is ${name} (${node})`,
-        { syscall: 'bind' },
-      );
+    const error = notLocal(this.#bindAddress, this.#client);
+    if (error !== null) {
       process.nextTick(() => {
         if (this.#state === 'binding') guarded(() => this.#bindFailed(error));
       });
@@ -245,8 +242,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#become('bound');
     if (!again) guarded(() => this.emit('listening'));
     this.#emitReconnect();
-    for (const message of this.#held.takeWaiting()) this.#route(message, true);
-    this.#checkWritable();
+    this.#sender.sendWaiting();
   }
 
   #joinFailed(cause: SpinesClientError): void {
@@ -273,10 +269,10 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#missed = false;
     this.#onBindFailed?.();
     this.#onBindFailed = null;
-    this.#failHeld(error);
-    const told = this.#bindForReady && this.#waiters.size > 0;
+    this.#sender.failHeld(error);
+    const told = this.#bindForReady && this.#sender.isAwaited;
     this.#bindForReady = false;
-    this.#rejectWaiters(error);
+    this.#sender.rejectWaiters(error);
     if (!told) this.emit('error', error);
   }
 
@@ -319,177 +315,19 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   send(...args: unknown[]): boolean {
     this.#assertOpen();
     const marks = this.#options.link === 'realtime' ? takeMarks('realtime', args) : 0;
-    const request = readSendArguments(this.#peer !== null, args);
-    const { parts, bytes, callback } = request;
-    const bytesMax = Math.min(
-      MESSAGE_BYTES_MAX,
-      this.#internals.welcome?.messageBytesMax ?? MESSAGE_BYTES_MAX,
-    );
-    if (bytes > bytesMax) {
-      const error = new SpinesClientError(
-        'EMSGSIZE',
-        `a message of ${bytes} bytes exceeds ${bytesMax}; split it`,
-        { syscall: 'send' },
-      );
-      process.nextTick(() => {
-        if (callback !== undefined) callback(error);
-        else this.#emitError(error);
-      });
-      return !this.#needDrain;
-    }
+    const request = readSendArguments(this.#peer.current !== null, args);
+    if (!this.#sender.takes(request)) return !this.#sender.needsDrain;
     if (this.#state === 'unbound') this.#beginBind(0);
-    const peer = this.#peer;
-    const port = peer?.port ?? request.port;
-    if (this.#state === 'bound') {
-      const node = peer?.node ?? this.#nodeOf(request.address);
-      if (node !== null) return this.#transmit(node, port, parts, bytes, marks, callback);
-    }
-    const payload =
-      parts.length === 1 ? new Uint8Array(parts[0]!) : new Uint8Array(Buffer.concat(parts));
-    const address = peer === null ? request.address : formatQuad(peer.node);
-    return this.#route({ payload, port, address, marks, callback }, false);
-  }
-
-  /** Null for a name. */
-  #nodeOf(address: string | undefined): number | null {
-    const text = address ?? this.#client.node;
-    if (text !== this.#sentTo) {
-      this.#sentTo = text;
-      this.#sentToNode = parseQuad(text);
-    }
-    return this.#sentToNode;
-  }
-
-  /**
-   * Sends what is not sendable at once: holds it until the port, then the name, is known. `late`:
-   * nobody sees the result.
-   */
-  #route(message: Held, late: boolean): boolean {
-    const { payload, port, marks, callback } = message;
-    if (this.#state === 'away') return this.#refuse(notConnectedError(), callback);
-    if (!late && !this.#held.fits(payload.length)) {
-      return this.#refuse(
-        new SpinesClientError(
-          'ENOBUFS',
-          `${HELD_BYTES_MAX} bytes wait for a port or a name; await ready() before sending on`,
-          { syscall: 'send' },
-        ),
-        callback,
-      );
-    }
-    this.#held.hold(message, this.#state === 'binding');
-    if (this.#state !== 'binding') {
-      this.#internals.resolve(message.address ?? this.#client.node, (error, node) => {
-        this.#held.release(message);
-        if (error !== null) this.#nameFailed(error, callback);
-        else if (this.#state === 'bound')
-          this.#transmit(node, port, [payload], payload.length, marks, callback);
-        else this.#refuse(notConnectedError(), callback);
-        this.#checkWritable();
-      });
-    }
-    if (this.#held.isHalfFull) this.#needDrain = true;
-    return !this.#needDrain;
-  }
-
-  #nameFailed(error: SpinesClientError, callback: SendCallback | undefined): void {
-    if (
-      callback === undefined &&
-      codeOf(error) !== 'ECONNRESET' &&
-      error.code !== 'ENOTCONN' &&
-      error.code !== 'ENOBUFS' &&
-      this.#state !== 'closed'
-    ) {
-      process.nextTick(() => this.emit('error', error));
-    } else {
-      this.#refuse(error, callback);
-    }
-  }
-
-  #transmit(
-    node: number,
-    port: number,
-    parts: readonly Uint8Array[],
-    bytes: number,
-    marks: number,
-    callback: SendCallback | undefined,
-  ): boolean {
-    const { core } = this.#internals;
-    if (core.state !== 'open') return this.#refuse(notConnectedError(), callback);
-    if (this.#internals.bufferedBytes > WRITE_BUFFER_BYTES_MAX) {
-      return this.#refuse(
-        new SpinesClientError(
-          'ENOBUFS',
-          "the daemon reads more slowly than this program sends; wait for 'drain' when send " +
-            'returns false',
-          { syscall: 'send' },
-        ),
-        callback,
-      );
-    }
-    const room = core.send(this.#id, node, port, parts, bytes, this.#binding.known(marks));
-    this.#inFlight.add(this.#internals.batch, bytes, callback);
-    if (room) return !this.#needDrain;
-    this.#needDrain = true;
-    this.#internals.awaitDrain(this.#member);
-    return false;
-  }
-
-  /**
-   * A datagram is not sent. Without a callback, refusals of one turn are told as one 'sendError'.
-   */
-  #refuse(error: SpinesClientError, callback: SendCallback | undefined): boolean {
-    this.#needDrain = true;
-    if (this.#internals.bufferedBytes > 0) this.#internals.awaitDrain(this.#member);
-    if (callback !== undefined) {
-      process.nextTick(callback, error);
-      return false;
-    }
-    const refused = this.#refused.get(error.code);
-    if (refused !== undefined) {
-      refused.count++;
-      return false;
-    }
-    if (this.#refused.size === 0) process.nextTick(() => this.#emitRefused());
-    this.#refused.set(error.code, { error, count: 1 });
-    return false;
-  }
-
-  #emitRefused(): void {
-    const all = [...this.#refused.values()];
-    this.#refused.clear();
-    for (const { error, count } of all) {
-      this.emit(
-        'sendError',
-        new SpinesClientError(error.code, error.message, {
-          syscall: 'send',
-          cause: error.cause,
-          count,
-        }),
-      );
-    }
-    this.#checkWritable();
-  }
-
-  #failHeld(error: SpinesClientError): void {
-    for (const message of this.#held.takeWaiting()) {
-      this.#refuse(
-        new SpinesClientError(error.code, `not sent: ${error.message}`, {
-          syscall: 'send',
-          cause: error,
-        }),
-        message.callback,
-      );
-    }
+    return this.#sender.send(request, this.#peer.current, marks);
   }
 
   /** Payload bytes of this socket that the operating system has not taken yet. */
   getSendQueueSize(): number {
-    return this.#inFlight.bytes + this.#held.payloadBytes;
+    return this.#sender.bytes;
   }
 
   getSendQueueCount(): number {
-    return this.#inFlight.count + this.#held.count;
+    return this.#sender.count;
   }
 
   /** Resolves when a datagram can be sent; binds the socket where that is still to be done. */
@@ -504,55 +342,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       this.#bindForReady = true;
       this.#beginBind(0);
     }
-    if (this.#isWritable()) return;
-    if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES) this.#internals.awaitDrain(this.#member);
-    await new Promise<void>((resolve, reject) => {
-      const settle = (): void => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const waiter = {
-        resolve: () => {
-          settle();
-          resolve();
-        },
-        reject: (error: Error) => {
-          settle();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => waiter.reject(abortError(signal!, 'ready'));
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiters.add(waiter);
-    });
-  }
-
-  #isWritable(): boolean {
-    const { core, bufferedBytes } = this.#internals;
-    return (
-      this.#state === 'bound' &&
-      core.state === 'open' &&
-      !core.isBlocked(this.#id) &&
-      bufferedBytes < HIGH_WATER_BYTES &&
-      !this.#held.isHalfFull
-    );
-  }
-
-  #checkWritable(): void {
-    if (!this.#needDrain && this.#waiters.size === 0) return;
-    if (!this.#isWritable()) {
-      if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES)
-        this.#internals.awaitDrain(this.#member);
-      return;
-    }
-    const tell = this.#needDrain;
-    this.#needDrain = false;
-    for (const waiter of [...this.#waiters]) waiter.resolve();
-    if (tell) guarded(() => this.emit('drain'));
-  }
-
-  #rejectWaiters(error: Error): void {
-    for (const waiter of [...this.#waiters]) waiter.reject(error);
+    await this.#sender.writable(signal);
   }
 
   /* ---------------------------------------------------------------- a fixed peer */
@@ -579,44 +369,27 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       throw typeError('address', 'of type string', address);
     const name = typeof address === 'string' && !isLocalHost(address) ? address : undefined;
     this.#assertOpen();
-    if (this.#peer !== null || this.#connecting)
-      throw stateError('ERR_SOCKET_DGRAM_IS_CONNECTED', 'Already connected');
-    this.#connecting = true;
-    const fail = (error: Error): void => {
-      this.#connecting = false;
-      if (this.#state === 'closed') return;
-      if (done !== undefined) done(error);
-      else this.emit('error', error);
-    };
-    this.#ready()
-      .then(() => {
-        this.#internals.resolve(name ?? this.#client.node, (error, node) => {
-          if (this.#state === 'closed') return;
-          if (error !== null) {
-            process.nextTick(fail, error);
-            return;
-          }
-          process.nextTick(() => {
-            this.#connecting = false;
-            this.#peer = { node, port: to };
-            this.emit('connect');
-            done?.();
-          });
-        });
-      })
-      .catch((error: Error) => process.nextTick(fail, error));
+    this.#peer.connect(
+      to,
+      () => name ?? this.#client.node,
+      (error) => {
+        if (error === null) {
+          this.emit('connect');
+          done?.();
+        } else if (done !== undefined) done(error);
+        else this.emit('error', error);
+      },
+    );
   }
 
   disconnect(): void {
     this.#assertOpen();
-    if (this.#peer === null) throw stateError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
-    this.#peer = null;
+    this.#peer.disconnect();
   }
 
   remoteAddress(): SpinesAddress {
     this.#assertOpen();
-    if (this.#peer === null) throw stateError('ERR_SOCKET_DGRAM_NOT_CONNECTED', 'Not connected');
-    return { address: formatQuad(this.#peer.node), family: 'spines', port: this.#peer.port };
+    return this.#peer.address();
   }
 
   /* ---------------------------------------------------------------- receiving */
@@ -626,22 +399,17 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
    * dropped and counted.
    */
   pause(): this {
-    this.#paused = true;
-    this.#internals.core.setFlowing(this.#id, false);
+    this.#receiver.pause();
     return this;
   }
 
   resume(): this {
-    if (!this.#paused) return this;
-    this.#paused = false;
-    const { core } = this.#internals;
-    core.setFlowing(this.#id, true);
-    process.nextTick(() => this.#flushQueue());
+    this.#receiver.resume();
     return this;
   }
 
   isPaused(): boolean {
-    return this.#paused;
+    return this.#receiver.isPaused;
   }
 
   getRecvQueueSize(): number {
@@ -650,32 +418,6 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   getRecvQueueCount(): number {
     return this.#internals.core.queuedMessages(this.#id);
-  }
-
-  #flushQueue(): void {
-    try {
-      this.#internals.core.flush(this.#id);
-    } catch (error) {
-      // A listener threw: the messages behind it must not wait for the next one to arrive.
-      process.nextTick(() => this.#flushQueue());
-      throw error;
-    }
-  }
-
-  #onMessage(payload: Uint8Array, node: number, port: number, authenticated: boolean): void {
-    const peer = this.#peer;
-    if (peer !== null && (peer.node !== node || peer.port !== port)) return;
-    if (node !== this.#lastNode) {
-      this.#lastNode = node;
-      this.#lastAddress = formatQuad(node);
-    }
-    this.emit('message', payload as Buffer, {
-      address: this.#lastAddress,
-      family: 'spines',
-      port,
-      size: payload.length,
-      authenticated,
-    });
   }
 
   /* ---------------------------------------------------------------- options */
@@ -841,8 +583,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#internals.detach(this.#member);
     this.#internals.core.forgetSocket(this.#id);
     const error = new SpinesClientError('EBADF', 'the socket was closed', { syscall: 'close' });
-    this.#failHeld(error);
-    this.#rejectWaiters(error);
+    this.#sender.failHeld(error);
+    this.#sender.rejectWaiters(error);
   }
 
   #assertOpen(): void {
@@ -854,38 +596,4 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#state = next;
     this.#keepAlive();
   }
-
-  /** Not of a socket that was closed meanwhile. */
-  #emitError(error: Error): void {
-    if (this.#state !== 'closed') this.emit('error', error);
-  }
-}
-
-/**
- * A datagram socket with a client of its own, or on `options.client`. `type`, 'udp4' or 'udp6', is
- * accepted for node:dgram's sake.
- */
-export function createSocket(
-  options?: CreateSocketOptions | 'udp4' | 'udp6',
-  listener?: (message: Buffer, rinfo: RemoteInfo) => void,
-): SpinesDatagram;
-export function createSocket(
-  listener: (message: Buffer, rinfo: RemoteInfo) => void,
-): SpinesDatagram;
-export function createSocket(first: unknown = {}, second?: unknown): SpinesDatagram {
-  const listener = typeof first === 'function' ? first : second;
-  const isOptions =
-    typeof first === 'object' &&
-    first !== null &&
-    !Array.isArray(first) &&
-    !(first instanceof String);
-  const options = isOptions
-    ? (first as CreateSocketOptions)
-    : typeof first === 'function'
-      ? {}
-      : { type: first as 'udp4' };
-  const socket = new SpinesDatagram(options);
-  if (typeof listener === 'function')
-    socket.on('message', listener as (message: Buffer, rinfo: RemoteInfo) => void);
-  return socket;
 }

@@ -4,10 +4,8 @@ import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { clientOf, SpinesClient } from '../../../../spines-client/src/client.ts';
-import {
-  type SpinesDatagram,
-  createSocket,
-} from '../../../../spines-client/src/sockets/datagram.ts';
+import { createSocket } from '../../../../spines-client/src/sockets/create-socket.ts';
+import type { SpinesDatagram } from '../../../../spines-client/src/sockets/datagram.ts';
 import type {
   DatagramOptions,
   RemoteInfo,
