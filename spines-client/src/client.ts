@@ -12,7 +12,7 @@ import type { DatagramOptions } from './sockets/datagram.ts';
 import { SpinesServer } from './sockets/server.ts';
 import type { ServerOptions } from './sockets/server.ts';
 import { SpinesSocket } from './sockets/socket.ts';
-import type { StreamOptions } from './sockets/socket.ts';
+import type { StreamOptions } from './sockets/socket-options.ts';
 
 export {
   CONNECT_TIMEOUT_MS,

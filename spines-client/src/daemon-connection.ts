@@ -73,6 +73,17 @@ interface Opening {
 }
 
 export let internalsOf: (client: DaemonConnection) => ClientInternals;
+
+/** The same, for a new socket: throws EBADF where the client is closed. */
+export function liveInternalsOf(client: DaemonConnection): ClientInternals {
+  const internals = internalsOf(client);
+  if (internals.over)
+    throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
+      syscall: 'socket',
+    });
+  return internals;
+}
+
 let owned: <C extends DaemonConnection>(client: C) => C;
 
 let make: ((options: ConnectOptions) => DaemonConnection) | null = null;

@@ -26,13 +26,14 @@ export type {
   SpinesAddress,
 } from './sockets/datagram.ts';
 export type { LatePolicy, MessageOptions, RedundancyName } from './sockets/deadline-options.ts';
-export { SpinesSocket, connect, createConnection } from './sockets/socket.ts';
+export { connect, createConnection } from './sockets/connect.ts';
+export { SpinesSocket } from './sockets/socket.ts';
 export type {
   SocketEvents,
   SocketOptions,
   StreamAddress,
   StreamOptions,
-} from './sockets/socket.ts';
+} from './sockets/socket-options.ts';
 export type { ConnectTarget, ListenOptions } from './sockets/connect-arguments.ts';
 export { SpinesServer, createServer, listenHttp } from './sockets/server.ts';
 export type { ConnectionTaker, DropInfo, ServerEvents, ServerOptions } from './sockets/server.ts';

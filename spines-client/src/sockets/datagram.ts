@@ -17,7 +17,7 @@ import { EventEmitter } from 'node:events';
 
 import { isLocalHost } from '../address.ts';
 import { clientSymbol } from '../client-symbol.ts';
-import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
+import { liveInternalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
 import { guarded } from '../guarded.ts';
 import type { ClientInternals, ClientMember } from '../attachment.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
@@ -102,11 +102,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.type = this.#options.type;
     this.#ownsClient = options.client === undefined;
     this.#client = options.client ?? ownedClient(options.connect ?? {});
-    this.#internals = internalsOf(this.#client);
-    if (this.#internals.over)
-      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
-        syscall: 'socket',
-      });
+    this.#internals = liveInternalsOf(this.#client);
     const listener: SocketListener = {
       onMessage: (payload, node, port, proved) =>
         this.#receiver.onMessage(payload, node, port, proved),

@@ -6,6 +6,8 @@
  * change what the daemon does anyway. Used by socket.ts and server.ts.
  */
 
+import type { ClientCore } from '../core/core.ts';
+import type { CoreStream } from '../core/stream-core.ts';
 import { rangeError, typeError } from '../errors.ts';
 import { KEEPALIVE_MS_MIN, LIVENESS_MS_MAX, SILENCE_MS_MIN } from '../shared/protocol.ts';
 
@@ -55,6 +57,17 @@ export class Liveness {
     this.#on = Boolean(enable);
     if (this.#on) this.#delayMs = delayOf(initialDelayMs) ?? this.#delayMs;
     return this.keepaliveMs !== before;
+  }
+
+  /** Tells the daemon what is wanted now of a stream that is not over; null: there is none. */
+  tell(core: ClientCore, stream: CoreStream | null): void {
+    if (stream === null || (stream.state !== 'connecting' && stream.state !== 'open')) return;
+    // A stream that is over by the time it gets there needs none.
+    core.request(
+      'setOption',
+      { socket: stream.id, option: 'keepaliveMs', value: this.keepaliveMs },
+      () => {},
+    );
   }
 }
 

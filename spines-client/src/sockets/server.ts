@@ -26,7 +26,7 @@ import { SpinesClientError, stateError, typeError } from '../errors.ts';
 import { Liveness } from './liveness-options.ts';
 import { checkCongestion } from './socket-options.ts';
 import { SpinesSocket, acceptedSocket } from './socket.ts';
-import type { StreamAddress, StreamOptions } from './socket.ts';
+import type { StreamAddress, StreamOptions } from './socket-options.ts';
 import type { CoreStream } from '../core/stream-core.ts';
 
 /**

@@ -2,8 +2,9 @@
 
 import type { ConnectOptions } from '../connect-options.ts';
 import type { DaemonConnection } from '../daemon-connection.ts';
-import type { LivenessOptions } from './liveness-options.ts';
 import { argumentError } from '../errors.ts';
+import { checkSecrecy } from './datagram-options.ts';
+import type { LivenessOptions } from './liveness-options.ts';
 import {
   CONGESTION_NAMES,
   type CongestionName,
@@ -20,6 +21,34 @@ export function checkCongestion(congestion: unknown): void {
     `congestion must be ${CONGESTION_NAMES.join(', ')}, or undefined for the daemon's, not ` +
       `${String(congestion)}`,
   );
+}
+
+/** Bytes of each of a socket's two buffers. */
+export const STREAM_HIGH_WATER_BYTES = 65_536;
+
+/**
+ * Throws what net throws for wrong options of a stream; `link` and `routing` with their defaults.
+ */
+export function checkStreamOptions(options: StreamOptions, link: string, routing: string): void {
+  if (!['best-effort', 'reliable'].includes(link))
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `link must be best-effort or reliable, not ${String(link)}`,
+    );
+  if (!['link-state', 'byzantine'].includes(routing))
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `routing must be link-state or byzantine, not ${String(routing)}`,
+    );
+  checkCongestion(options.congestion);
+  checkSecrecy(options.secrecy);
+  for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
+    if (options[mode])
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `The property 'options.${mode}' is not supported. Received true`,
+      );
+  }
 }
 
 export interface StreamOptions extends LivenessOptions {

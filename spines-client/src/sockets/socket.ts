@@ -2,8 +2,9 @@
  * SpinesSocket: a byte stream over the overlay in the shape of net.Socket.
  *
  * Owns connecting, the bridge between Duplex and the stream's credit, idle time-out, and how a
- * socket goes: with END where nothing is lost, with RESET otherwise. Does not own credit and frames
- * (stream-core.ts) or the connection (client.ts).
+ * socket goes. Does not own credit and frames (stream-core.ts), dialling (stream-dial.ts), the
+ * write under way (outgoing-bytes.ts), how its stream ends (stream-ending.ts) or the connection
+ * (client.ts).
  *
  *   idle ──connect()──> connecting ──established──> open ──destroyed──> lingering ──> over
  *    ^                      └──refused──> destroyed        └─ data lost, far end lost ─> over
@@ -15,49 +16,25 @@
  * keeps the process running while it connects, wants to read or has something to write.
  */
 
-import { Duplex } from 'node:stream';
-
-import { isLocalHost } from '../address.ts';
-import { ByteQueue } from '../core/byte-queue.ts';
-import { clientSymbol } from '../client-symbol.ts';
-import { internalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
-import { guarded } from '../guarded.ts';
 import type { ClientInternals, ClientMember } from '../attachment.ts';
+import { clientSymbol } from '../client-symbol.ts';
 import type { ConnectOptions } from '../connect-options.ts';
+import { HIGH_WATER_BYTES } from '../core/connection.ts';
+import type { CoreStream } from '../core/stream-core.ts';
+import { liveInternalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
+import { SpinesClientError, abortError, checkSignal, typeError } from '../errors.ts';
+import { guarded } from '../guarded.ts';
 import { checkDuration, readConnectArguments } from './connect-arguments.ts';
 import type { CheckedTarget, ConnectTarget } from './connect-arguments.ts';
-import { HIGH_WATER_BYTES } from '../core/connection.ts';
-import { SpinesClientError, abortError, argumentError, checkSignal, typeError } from '../errors.ts';
+import { EventDuplex } from './event-duplex.ts';
+import { IdleTimer } from './idle-timer.ts';
 import { Liveness } from './liveness-options.ts';
-import { checkSecrecy } from './datagram-options.ts';
-import type {
-  CongestionName,
-  LinkServiceName,
-  RoutingName,
-  SecrecyName,
-} from '../shared/protocol.ts';
-import {
-  checkCongestion,
-  type SocketEvents,
-  type SocketOptions,
-  type StreamAddress,
-  type StreamOptions,
-} from './socket-options.ts';
-import type { CoreStream, StreamListener } from '../core/stream-core.ts';
-
-export type {
-  SocketEvents,
-  SocketOptions,
-  StreamAddress,
-  StreamOptions,
-} from './socket-options.ts';
-
-/** Bytes of each of the Duplex's buffers. */
-export const STREAM_HIGH_WATER_BYTES = 65_536;
-/**
- * A destroyed socket whose far end has not ended is reset after this long, as a kernel's orphan is.
- */
-export const ORPHAN_MS = 60_000;
+import { OutgoingBytes, type WriteDone } from './outgoing-bytes.ts';
+import { STREAM_HIGH_WATER_BYTES, checkStreamOptions } from './socket-options.ts';
+import type { SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
+import { dial, dialError, whyNotDial, type Dialled, type StreamKind } from './stream-dial.ts';
+import { endStream, linger, type SocketListener } from './stream-ending.ts';
+import { writeAfterEnd } from './write-after-end.ts';
 
 export interface Accepted {
   stream: CoreStream;
@@ -68,11 +45,6 @@ export interface Accepted {
   authenticated: boolean;
 }
 
-interface SocketListener extends StreamListener {
-  /** Once the socket is destroyed and its stream is not over: called when it is. */
-  lingered: (() => void) | null;
-}
-
 /** A socket for a stream that has come. */
 export let acceptedSocket: (
   client: DaemonConnection,
@@ -80,31 +52,7 @@ export let acceptedSocket: (
   options: StreamOptions,
 ) => SpinesSocket;
 
-/** Listeners are typed by their events, as in net. */
-export interface SpinesSocket {
-  on<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
-  on(event: string | symbol, listener: (...args: never[]) => void): this;
-  once<E extends keyof SocketEvents>(event: E, listener: (...args: SocketEvents[E]) => void): this;
-  once(event: string | symbol, listener: (...args: never[]) => void): this;
-  addListener<E extends keyof SocketEvents>(
-    event: E,
-    listener: (...args: SocketEvents[E]) => void,
-  ): this;
-  addListener(event: string | symbol, listener: (...args: never[]) => void): this;
-  prependListener<E extends keyof SocketEvents>(
-    event: E,
-    listener: (...args: SocketEvents[E]) => void,
-  ): this;
-  prependListener(event: string | symbol, listener: (...args: never[]) => void): this;
-  prependOnceListener<E extends keyof SocketEvents>(
-    event: E,
-    listener: (...args: SocketEvents[E]) => void,
-  ): this;
-  prependOnceListener(event: string | symbol, listener: (...args: never[]) => void): this;
-}
-
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the interface only types events
-export class SpinesSocket extends Duplex {
+export class SpinesSocket extends EventDuplex {
   static {
     acceptedSocket = (client, accepted, options) => {
       const socket = new SpinesSocket({ ...options, client });
@@ -133,29 +81,23 @@ export class SpinesSocket extends Duplex {
     this.destroy(abortError(this.#signal!, this.#connecting ? 'connect' : 'read'));
   };
   #referenced = true;
-  readonly #link: LinkServiceName;
-  readonly #routing: RoutingName;
-  readonly #congestion: CongestionName | undefined;
-  readonly #secrecy: SecrecyName | undefined;
+  readonly #kind: Omit<StreamKind, 'keepaliveMs' | 'silenceMs'>;
   readonly #liveness: Liveness;
   readonly #member: ClientMember;
   #listener: SocketListener;
-  readonly #outgoing = new ByteQueue();
+  readonly #outgoing = new OutgoingBytes();
   #stream: CoreStream | null = null;
   #target: CheckedTarget | null = null;
   #connecting = false;
-  /** The callback of the write or of the end under way. */
-  #writeDone: ((error?: Error | null) => void) | null = null;
-  #writeBytes = 0;
-  #finalDone: ((error?: Error | null) => void) | null = null;
+  /** The callback of the end under way. */
+  #finalDone: WriteDone | null = null;
   #wanted = false;
   #resetAsked = false;
   #bytesRead = 0;
-  #bytesDone = 0;
   #local: StreamAddress | null = null;
   #remote: StreamAddress | null = null;
   #closeEmitted = false;
-  #idle: NodeJS.Timeout | null = null;
+  readonly #idle = new IdleTimer(() => this.emit('timeout'));
 
   constructor(options: SocketOptions = {}) {
     const {
@@ -165,25 +107,7 @@ export class SpinesSocket extends Duplex {
       routing = 'link-state',
       congestion,
     } = options;
-    if (!['best-effort', 'reliable'].includes(link))
-      throw argumentError(
-        'ERR_INVALID_ARG_VALUE',
-        `link must be best-effort or reliable, not ${String(link)}`,
-      );
-    if (!['link-state', 'byzantine'].includes(routing))
-      throw argumentError(
-        'ERR_INVALID_ARG_VALUE',
-        `routing must be link-state or byzantine, not ${String(routing)}`,
-      );
-    checkCongestion(congestion);
-    checkSecrecy(options.secrecy);
-    for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {
-      if (options[mode])
-        throw argumentError(
-          'ERR_INVALID_ARG_VALUE',
-          `The property 'options.${mode}' is not supported. Received true`,
-        );
-    }
+    checkStreamOptions(options, link, routing);
     const signal = checkSignal(options.signal, 'signal');
     const liveness = new Liveness(options);
     // 'close' carries hadError, so it is emitted here, as in net.
@@ -194,20 +118,13 @@ export class SpinesSocket extends Duplex {
       decodeStrings: true,
       highWaterMark,
     });
-    this.#link = link;
-    this.#routing = routing;
-    this.#congestion = congestion;
-    this.#secrecy = options.secrecy;
+    this.#kind = { link, routing, secrecy: options.secrecy, congestion };
     this.#liveness = liveness;
     this.#ownsClient = options.client === undefined;
     // A stream does not survive its connection, so its own client need not come back.
     this.#ownOptions = { ...options.connect, reconnect: false };
     this.#client = options.client ?? ownedClient(this.#ownOptions);
-    this.#internals = internalsOf(this.#client);
-    if (this.#internals.over)
-      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
-        syscall: 'socket',
-      });
+    this.#internals = liveInternalsOf(this.#client);
     this.#member = {
       onConnectionUp: () => {},
       onConnectionDown: () => {},
@@ -296,11 +213,7 @@ export class SpinesSocket extends Duplex {
   #renew(): void {
     if (this.#ownsClient) this.#client = ownedClient(this.#ownOptions);
     this.#listener = this.#makeListener();
-    this.#internals = internalsOf(this.#client);
-    if (this.#internals.over)
-      throw new SpinesClientError('EBADF', 'the client is closed; connect a new one', {
-        syscall: 'socket',
-      });
+    this.#internals = liveInternalsOf(this.#client);
     (this as { _undestroy?: () => void })._undestroy?.();
     if (this.write === writeAfterEnd) this.write = SpinesSocket.prototype.write;
     this.#internals.attach(this.#member);
@@ -310,7 +223,7 @@ export class SpinesSocket extends Duplex {
     this.#resetAsked = false;
     this.#closeEmitted = false;
     this.#bytesRead = 0;
-    this.#bytesDone = 0;
+    this.#outgoing.renew();
     this.#local = null;
     this.#remote = null;
     this.authenticated = false;
@@ -326,29 +239,16 @@ export class SpinesSocket extends Duplex {
     const busy =
       this.#referenced &&
       !this.destroyed &&
-      (this.#connecting || this.#writeDone !== null || this.#stream?.reading === true);
+      (this.#connecting || this.#outgoing.busy || this.#stream?.reading === true);
     this.#internals.keepAlive(this.#member, busy);
   }
 
   #dial(target: CheckedTarget): void {
     if (this.destroyed) return;
     const { core } = this.#internals;
-    if (target.port === 0) {
-      process.nextTick(() =>
-        this.#failed(new SpinesClientError('ECONNREFUSED', 'nobody listens at port 0'), 'connect'),
-      );
-      return;
-    }
-    if (
-      target.localAddress !== undefined &&
-      !isLocalHost(target.localAddress) &&
-      target.localAddress !== this.#client.node
-    ) {
-      const error = new SpinesClientError(
-        'EADDRNOTAVAIL',
-        `${target.localAddress} is not this node, which is ${this.#client.node}`,
-      );
-      process.nextTick(() => this.#failed(error, 'bind'));
+    const refusal = whyNotDial(target, this.#client.node);
+    if (refusal !== null) {
+      process.nextTick(() => this.#failed(refusal.error, refusal.syscall));
       return;
     }
     let stream: CoreStream;
@@ -359,62 +259,20 @@ export class SpinesSocket extends Duplex {
       return;
     }
     this.#stream = stream;
-    const socket = stream.id;
-    let failure: SpinesClientError | null = null;
-    let failed = 'socket';
     const { keepaliveMs, silenceMs } = this.#liveness;
-    const kind = {
-      kind: 'stream',
-      link: this.#link,
-      routing: this.#routing,
-      secrecy: this.#secrecy,
-      congestion: this.#congestion,
-    };
-    core.request(
-      'socket',
-      { socket, ...kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs },
-      (error) => {
-        failure = error;
-      },
-    );
-    if (target.localPort !== undefined) {
-      core.request('bind', { socket, port: target.localPort }, (error) => {
-        if (failure !== null || error === null) return;
-        failure = error;
-        failed = 'bind';
-      });
-    }
-    core.request(
-      'connect',
-      {
-        socket,
-        node: target.host ?? this.#client.node,
-        port: target.port,
-        timeoutMs: target.timeoutMs,
-      },
-      (error, result) => {
-        if (stream.state !== 'connecting') return;
-        if (failure === null && error === null) {
-          this.#established(stream, result);
-          return;
-        }
-        const syscall = failure === null ? 'connect' : failed;
-        stream.abandon();
-        core.request('close', { socket }, () => {});
-        this.#failed(failure ?? error!, syscall);
-      },
+    dial(
+      core,
+      stream,
+      { ...this.#kind, keepaliveMs: keepaliveMs ?? undefined, silenceMs },
+      target,
+      this.#client.node,
+      (dialled) => this.#established(dialled),
+      (error, syscall) => this.#failed(error, syscall),
     );
   }
 
-  #established(stream: CoreStream, result: Record<string, unknown>): void {
-    const { node, port, remoteNode, remotePort, authenticated } = result;
-    stream.established();
-    if (
-      typeof node !== 'string' ||
-      typeof port !== 'number' ||
-      typeof remoteNode !== 'string' ||
-      typeof remotePort !== 'number'
-    ) {
+  #established(dialled: Dialled | null): void {
+    if (dialled === null) {
       this.resetAndDestroy(
         new SpinesClientError('EPROTO', 'the daemon connected to no address', {
           syscall: 'connect',
@@ -423,9 +281,9 @@ export class SpinesSocket extends Duplex {
       return;
     }
     this.#setConnecting(false);
-    this.#local = { address: node, family: 'spines', port };
-    this.#remote = { address: remoteNode, family: 'spines', port: remotePort };
-    this.authenticated = authenticated === true;
+    this.#local = dialled.local;
+    this.#remote = dialled.remote;
+    this.authenticated = dialled.authenticated;
     this.#active();
     guarded(() => this.emit('connect'));
     guarded(() => this.emit('ready'));
@@ -455,22 +313,7 @@ export class SpinesSocket extends Duplex {
 
   #failed(cause: SpinesClientError, syscall: string): void {
     if (this.destroyed) return;
-    const target = this.#target!;
-    const host = target.host ?? (this.#client.node || 'localhost');
-    const local = syscall === 'bind';
-    this.destroy(
-      new SpinesClientError(
-        cause.code,
-        `${syscall} ${cause.code} ` +
-          `${local ? `port ${target.localPort}` : `${host}:${target.port}`}: ${cause.message}`,
-        {
-          syscall,
-          cause,
-          address: local ? this.#client.node : host,
-          port: local ? target.localPort : target.port,
-        },
-      ),
-    );
+    this.destroy(dialError(cause, syscall, this.#target!, this.#client.node));
   }
 
   /* ---------------------------------------------------------------- reading */
@@ -496,17 +339,13 @@ export class SpinesSocket extends Duplex {
 
   /* ---------------------------------------------------------------- writing */
 
-  override _write(
-    chunk: Uint8Array,
-    _encoding: BufferEncoding,
-    callback: (error?: Error | null) => void,
-  ): void {
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: WriteDone): void {
     this.#put([chunk], callback);
   }
 
   override _writev(
     chunks: { chunk: Uint8Array; encoding: BufferEncoding }[],
-    callback: (error?: Error | null) => void,
+    callback: WriteDone,
   ): void {
     this.#put(
       chunks.map(({ chunk }) => chunk),
@@ -514,7 +353,7 @@ export class SpinesSocket extends Duplex {
     );
   }
 
-  #put(parts: readonly Uint8Array[], callback: (error?: Error | null) => void): void {
+  #put(parts: readonly Uint8Array[], callback: WriteDone): void {
     const state = this.#stream?.state;
     if (!this.#connecting && state !== 'open') {
       callback(
@@ -524,12 +363,10 @@ export class SpinesSocket extends Duplex {
       );
       return;
     }
-    for (const part of parts) this.#outgoing.push(part);
-    this.#writeBytes = this.#outgoing.bytes;
-    this.#writeDone = callback;
+    this.#outgoing.put(parts, callback);
     this.#active();
     this.#pump();
-    if (this.#writeDone !== null) this.#keepAlive();
+    if (this.#outgoing.busy) this.#keepAlive();
   }
 
   /**
@@ -537,26 +374,22 @@ export class SpinesSocket extends Duplex {
    * over.
    */
   #pump(): void {
-    const done = this.#writeDone;
     const stream = this.#stream;
-    if (done === null || stream === null || stream.state !== 'open') return;
+    if (!this.#outgoing.busy || stream === null || stream.state !== 'open') return;
     if (this.#internals.bufferedBytes >= HIGH_WATER_BYTES) {
       this.#internals.awaitDrain(this.#member);
       return;
     }
     const before = this.#outgoing.bytes;
-    const room = stream.send(this.#outgoing);
+    const room = this.#outgoing.sendTo(stream);
     if (this.#outgoing.bytes < before) this.#active();
     if (!room) this.#internals.awaitDrain(this.#member);
     if (!room || this.#outgoing.bytes > 0) return;
-    this.#writeDone = null;
-    this.#bytesDone += this.#writeBytes;
-    this.#writeBytes = 0;
-    done();
+    this.#outgoing.finish();
     this.#keepAlive();
   }
 
-  override _final(callback: (error?: Error | null) => void): void {
+  override _final(callback: WriteDone): void {
     if (this.#connecting) {
       this.#finalDone = callback;
       return;
@@ -568,7 +401,7 @@ export class SpinesSocket extends Duplex {
    * `done` in a later turn, once the operating system has the end: as in net, where a socket whose
    * far end has ended lives until then.
    */
-  #end(done: (error?: Error | null) => void): void {
+  #end(done: WriteDone): void {
     this.#stream?.end();
     const { batch } = this.#internals;
     if (batch === null) done();
@@ -592,33 +425,29 @@ export class SpinesSocket extends Duplex {
     return this.destroy(error);
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: WriteDone): void {
     this.#connecting = false;
     this.connecting = false;
     this.#finalDone = null;
-    if (this.#idle !== null) clearTimeout(this.#idle);
-    this.#idle = null;
+    this.#idle.set(0);
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#internals.detach(this.#member);
     const { core } = this.#internals;
     const stream = this.#stream;
-    if (stream !== null && stream.state === 'connecting') {
-      stream.abandon();
-      if (core.state === 'open') core.request('close', { socket: stream.id }, () => {});
-    } else if (stream !== null && stream.state === 'open') {
+    if (stream !== null) {
       const lost =
         this.#resetAsked ||
         this.readableLength > 0 ||
         stream.queuedBytes > 0 ||
         this.writableLength > 0 ||
         this.#outgoing.bytes > 0;
-      if (lost) stream.reset();
-      else stream.finish();
+      endStream(core, stream, lost);
     }
-    this.#outgoing.clear();
-    this.#linger();
-    const done = this.#writeDone;
-    this.#writeDone = null;
+    const done = this.#outgoing.clear();
+    const client = this.#client;
+    linger(stream, this.#listener, () => {
+      if (this.#ownsClient) void client.close();
+    });
     callback(error);
     process.nextTick(() => {
       done?.(
@@ -632,27 +461,6 @@ export class SpinesSocket extends Duplex {
       this.#closeEmitted = true;
       this.emit('close', error !== null);
     });
-  }
-
-  /** The stream may outlive the socket: its last data is on its way. */
-  #linger(): void {
-    const stream = this.#stream;
-    const client = this.#client;
-    if (stream === null || stream.state !== 'lingering') {
-      if (this.#ownsClient) void client.close();
-      return;
-    }
-    let orphan: NodeJS.Timeout | undefined;
-    this.#listener.lingered = () => {
-      clearTimeout(orphan);
-      if (this.#ownsClient) void client.close();
-    };
-    if (stream.endReceived) return;
-    orphan = setTimeout(() => {
-      stream.reset();
-      if (this.#ownsClient) void client.close();
-    }, ORPHAN_MS);
-    orphan.unref();
   }
 
   #onClosed(error: SpinesClientError | null): void {
@@ -721,7 +529,7 @@ export class SpinesSocket extends Duplex {
 
   /** With what waits to be sent, as in net. */
   get bytesWritten(): number {
-    return this.#bytesDone + this.writableLength;
+    return this.#outgoing.bytesDone + this.writableLength;
   }
 
   /** As in net, of old: `writableLength`. */
@@ -739,15 +547,12 @@ export class SpinesSocket extends Duplex {
     const limitMs = checkDuration('msecs', timeoutMs);
     if (callback !== undefined && typeof callback !== 'function')
       throw typeError('callback', 'of type function', callback);
-    if (this.#idle !== null) clearTimeout(this.#idle);
-    this.#idle = null;
+    this.#idle.set(limitMs);
     this.timeout = timeoutMs;
     if (timeoutMs === 0) {
       if (callback !== undefined) this.off('timeout', callback);
       return this;
     }
-    this.#idle = setTimeout(() => this.emit('timeout'), limitMs);
-    this.#idle.unref();
     if (callback !== undefined) this.once('timeout', callback);
     return this;
   }
@@ -764,21 +569,9 @@ export class SpinesSocket extends Duplex {
    * daemon's `streams.keepalive` says.
    */
   setKeepAlive(enable?: boolean, initialDelayMs?: number): this {
-    const changed = this.#liveness.setKeepAlive(enable, initialDelayMs);
     const { core } = this.#internals;
-    const stream = this.#stream;
-    if (
-      !changed ||
-      core.state !== 'open' ||
-      (stream?.state !== 'connecting' && stream?.state !== 'open')
-    )
-      return this;
-    // A stream that is over by then needs none.
-    core.request(
-      'setOption',
-      { socket: stream.id, option: 'keepaliveMs', value: this.#liveness.keepaliveMs },
-      () => {},
-    );
+    if (this.#liveness.setKeepAlive(enable, initialDelayMs) && core.state === 'open')
+      this.#liveness.tell(core, this.#stream);
     return this;
   }
 
@@ -799,50 +592,6 @@ export class SpinesSocket extends Duplex {
   }
 
   #active(): void {
-    this.#idle?.refresh();
+    this.#idle.refresh();
   }
 }
-
-/** What a socket without half-open says to writes once the far end has ended. */
-function writeAfterEnd(
-  this: SpinesSocket,
-  _chunk: unknown,
-  encoding?: unknown,
-  callback?: unknown,
-): boolean {
-  const done = typeof encoding === 'function' ? encoding : callback;
-  const error = new SpinesClientError('EPIPE', 'This socket has been ended by the other party', {
-    syscall: 'write',
-  });
-  if (typeof done === 'function') process.nextTick(done as (error: Error) => void, error);
-  this.destroy(error);
-  return false;
-}
-
-/**
- * A connecting socket, on `options.client` or on a client of its own. Fit for `createConnection` of
- * node:http.
- */
-export function connect(
-  options: SocketOptions & ConnectTarget & { timeout?: number | undefined },
-  callback?: () => void,
-): SpinesSocket;
-export function connect(
-  port: number | string,
-  host: string | undefined,
-  callback?: () => void,
-): SpinesSocket;
-export function connect(port: number | string, callback?: () => void): SpinesSocket;
-export function connect(...args: unknown[]): SpinesSocket {
-  readConnectArguments(args);
-  const options =
-    typeof args[0] === 'object' && args[0] !== null
-      ? (args[0] as SocketOptions & { timeout?: number | undefined })
-      : {};
-  const { timeout } = options;
-  const socket = new SpinesSocket(options);
-  if (timeout) socket.setTimeout(timeout);
-  return (socket.connect as (...args: unknown[]) => SpinesSocket).apply(socket, args);
-}
-
-export const createConnection = connect;

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SpinesClient } from '../../../../spines-client/src/client.ts';
 import { listenHttp } from '../../../../spines-client/src/sockets/server.ts';
 import type { SpinesServer } from '../../../../spines-client/src/sockets/server.ts';
-import { connect } from '../../../../spines-client/src/sockets/socket.ts';
+import { connect } from '../../../../spines-client/src/sockets/connect.ts';
 import { FakeDaemon } from '../fake-daemon.ts';
 
 let daemon: FakeDaemon;

@@ -10,13 +10,10 @@ import { clientOf, SpinesClient } from '../../../../spines-client/src/client.ts'
 import * as p from '../../../../spines-client/src/shared/protocol.ts';
 import { type SpinesServer, createServer } from '../../../../spines-client/src/sockets/server.ts';
 import type { ServerOptions } from '../../../../spines-client/src/sockets/server.ts';
-import {
-  STREAM_HIGH_WATER_BYTES,
-  type SpinesSocket,
-  connect,
-  createConnection,
-} from '../../../../spines-client/src/sockets/socket.ts';
-import type { StreamOptions } from '../../../../spines-client/src/sockets/socket.ts';
+import { connect, createConnection } from '../../../../spines-client/src/sockets/connect.ts';
+import { STREAM_HIGH_WATER_BYTES } from '../../../../spines-client/src/sockets/socket-options.ts';
+import type { StreamOptions } from '../../../../spines-client/src/sockets/socket-options.ts';
+import type { SpinesSocket } from '../../../../spines-client/src/sockets/socket.ts';
 import { FakeDaemon, freshPath } from '../fake-daemon.ts';
 
 let daemon: FakeDaemon;
