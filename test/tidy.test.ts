@@ -117,7 +117,7 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
  * shorter.
  */
 const STILL_LONG_FUNCTIONS: Readonly<Record<string, number>> = {
-  'src/cli/daemon.ts runDaemon': 106,
+  'src/cli/daemon.ts runDaemon': 86,
   'src/core/byzantine/byzantine-router.ts constructor': 110,
   'src/core/node/node.ts constructor': 260,
   'src/host/config/config-certify.ts certify': 136,
@@ -415,6 +415,7 @@ describe('house rules', () => {
       'CHANGELOG.md',
       'src/ARCHITECTURE.md',
       'src/core/wire/WIRE.md',
+      'src/host/web/METRICS.md',
       'spines-client/README.md',
       'topologies/README.md',
     ];

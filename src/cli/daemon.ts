@@ -16,7 +16,10 @@ import { formatNodeId } from '../core/base/ids.ts';
 import type { Log } from '../core/base/log.ts';
 import { Membership } from '../core/crypto/membership.ts';
 import type { Primitives } from '../core/crypto/primitives.ts';
+import type { Logger } from 'pino';
 import type { RunningDaemon } from '../host/daemon.ts';
+import type { Reload } from '../host/daemon-options.ts';
+import type { LogWriter } from '../host/log/log-writer.ts';
 import {
   LOG_LEVELS,
   SECURITIES,
@@ -106,7 +109,7 @@ export function registerDaemon(program: Command): void {
 async function runDaemon(flags: DaemonFlags): Promise<void> {
   // What a daemon writes is for its user alone, whatever shell or unit starts it.
   process.umask(0o077);
-  let current = readConfig(flags);
+  const current = readConfig(flags);
   const { config, identity } = current;
   const { log, writer } = await openLog(config.logLevel, config.logFile);
   // Several daemons may log to one place.
@@ -169,36 +172,12 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     config: config.node,
     listen: config.listen,
     client: config.client,
+    http: config.http,
     emulation: config.emulation.links,
     emulationSeed: config.emulation.seed,
     membership,
     revocationsPath: config.identity?.revocations ?? null,
-    reload: () => {
-      const next = readAgain(flags);
-      const { changes, identityChanged } = planReload(
-        current,
-        next,
-        membership?.trust.revocations ?? [],
-      );
-      // The last that may fail.
-      const target = isDeepStrictEqual(current.config.logFile, next.config.logFile)
-        ? null
-        : targetOf(next.config.logFile);
-      const sameAudit = isDeepStrictEqual(current.config.auditFile, next.config.auditFile);
-      const useAudit = sameAudit ? () => audit.reopen() : audit.prepare(next.config.auditFile);
-      for (const note of next.identity?.notes ?? []) log.warn(note);
-      useAudit();
-      if (target === null) writer.reopen();
-      else writer.use(target);
-      current = next;
-      return {
-        config: next.config.node,
-        credentials: identityChanged ? next.identity!.credentials : null,
-        logLevel: next.config.logLevel,
-        roles: next.config.client.roles,
-        changes,
-      };
-    },
+    reload: reloader(flags, current, membership, { log, writer, audit }),
     log,
     logFigures: () => writer.figures,
     audit: audit.write,
@@ -208,6 +187,44 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   await running.done;
   clearTimeout(orphanTimer);
   process.stdin.destroy();
+}
+
+/**
+ * Reads the files again, and says what differs from what was read before; `first`: at the start.
+ */
+function reloader(
+  flags: DaemonFlags,
+  first: LoadedConfig,
+  membership: Membership | null,
+  { log, writer, audit }: { log: Logger; writer: LogWriter; audit: AuditLog },
+): () => Reload {
+  let current = first;
+  return () => {
+    const next = readAgain(flags);
+    const { changes, identityChanged } = planReload(
+      current,
+      next,
+      membership?.trust.revocations ?? [],
+    );
+    // The last that may fail.
+    const target = isDeepStrictEqual(current.config.logFile, next.config.logFile)
+      ? null
+      : targetOf(next.config.logFile);
+    const sameAudit = isDeepStrictEqual(current.config.auditFile, next.config.auditFile);
+    const useAudit = sameAudit ? () => audit.reopen() : audit.prepare(next.config.auditFile);
+    for (const note of next.identity?.notes ?? []) log.warn(note);
+    useAudit();
+    if (target === null) writer.reopen();
+    else writer.use(target);
+    current = next;
+    return {
+      config: next.config.node,
+      credentials: identityChanged ? next.identity!.credentials : null,
+      logLevel: next.config.logLevel,
+      roles: next.config.client.roles,
+      changes,
+    };
+  };
 }
 
 function readConfig(flags: DaemonFlags): LoadedConfig {

@@ -57,6 +57,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: async () => (await import('./replay/replay.ts')).registerReplay,
   figures: async () => (await import('./figures.ts')).registerFigures,
   keys: async () => (await import('./keys/keys.ts')).registerKeys,
+  reference: async () => (await import('./reference/reference.ts')).registerReference,
   version: async () => (await import('./version.ts')).registerVersion,
 };
 

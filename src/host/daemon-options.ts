@@ -21,6 +21,14 @@ export interface SocketDoor {
   readonly role: ClientRole;
 }
 
+/** A door for looking, over HTTP. */
+export interface HttpOptions {
+  /** A loopback address. Port 0: any. */
+  readonly address: UdpAddress;
+  /** The file of the token that is asked for; null: whoever may connect may look. */
+  readonly tokenPath: string | null;
+}
+
 /** What holders of certificates may do, by name or group; nobody named: all. */
 export interface RemoteRole {
   readonly clients: readonly string[];
@@ -57,6 +65,8 @@ export interface DaemonOptions {
     /** Of those, by certificate: the first that fits. */
     readonly roles?: readonly RemoteRole[];
   };
+  /** Null or left out: there is no such door, and nothing of it. */
+  readonly http?: HttpOptions | null;
   /** Emulated characteristics of what leaves for a peer's UDP address. */
   readonly emulation: readonly {
     readonly peer: UdpAddress;

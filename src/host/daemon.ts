@@ -14,6 +14,7 @@ import { SpinesError } from '../core/base/errors.ts';
 import { drawIndexMark } from '../core/base/index-mark.ts';
 import type { Log } from '../core/base/log.ts';
 import { Rng } from '../core/base/rng.ts';
+import { SECOND } from '../core/base/time.ts';
 import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
 import { defaultDirection, toLinkSettings } from '../core/emulation/link-settings.ts';
 import type { EmulationControl } from '../core/operator/emulation-control.ts';
@@ -24,6 +25,7 @@ import { SpinesNode } from '../core/node/node.ts';
 import { DropReason } from '../core/wire/drop.ts';
 import { DampedLog } from './log/damped-log.ts';
 import { ExpiryWatch } from './identity/expiry-watch.ts';
+import type { OpenDoor } from './web/open-http.ts';
 import { writeRevocations } from './identity/identity-files.ts';
 import { IpcServer, type DoorEvents } from './doors/ipc-server.ts';
 import { Lateness } from './lateness.ts';
@@ -37,7 +39,7 @@ import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.t
 import { readOrMakeToken, tokenGrants } from './doors/token-file.ts';
 import { SendTroubles } from './net/send-troubles.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink } from './net/udp.ts';
-import type { DaemonOptions, Reload, RemoteRole } from './daemon-options.ts';
+import type { DaemonOptions, HttpOptions, Reload, RemoteRole } from './daemon-options.ts';
 import type { HostFigures } from 'spines-client/protocol';
 import { MISBEHAVE } from '../lab/misbehaviour/misbehaviour.ts';
 
@@ -60,6 +62,8 @@ export interface RunningDaemon {
   readonly listen: readonly string[];
   /** Port for remote clients; null: none. */
   readonly remotePort: number | null;
+  /** Port of the HTTP door; null: none. */
+  readonly httpPort: number | null;
   readonly node: SpinesNode;
 }
 
@@ -113,6 +117,7 @@ class Daemon implements RunningDaemon {
   /** Another one in each run: nobody outside knows it. */
   readonly #mark = drawIndexMark(randomBytes(4).readUInt32LE());
   #remotePort: number | null = null;
+  #http: OpenDoor | null = null;
   #roles: readonly RemoteRole[];
   #node: SpinesNode | null = null;
   #turnEndScheduled = false;
@@ -228,6 +233,10 @@ class Daemon implements RunningDaemon {
     return this.#remotePort;
   }
 
+  get httpPort(): number | null {
+    return this.#http?.port ?? null;
+  }
+
   get listen(): readonly string[] {
     return this.#udp.addresses.map((endpoint) => endpoint.key);
   }
@@ -239,6 +248,7 @@ class Daemon implements RunningDaemon {
     } catch (error) {
       await this.#udp.close();
       await this.#remote?.close();
+      await this.#http?.close();
       await this.#ipc.close();
       throw error;
     }
@@ -264,7 +274,7 @@ class Daemon implements RunningDaemon {
 
   /** Sockets for datagrams and clients. */
   async #open(): Promise<void> {
-    const { listen, client } = this.#options;
+    const { listen, client, http } = this.#options;
     // First: of a daemon that runs already its socket says so, its port only that it is in use.
     if (client.socketPath !== null)
       await this.#ipc.listenUnix(client.socketPath, client.group ?? null);
@@ -285,6 +295,7 @@ class Daemon implements RunningDaemon {
         ),
       );
     }
+    if (http != null) this.#http = await this.#openHttp(http);
     if ((client.remote ?? null) === null) return;
     if (this.#remote === null)
       throw new SpinesError(
@@ -293,6 +304,28 @@ class Daemon implements RunningDaemon {
           'certificate; leave it out otherwise',
       );
     this.#remotePort = await this.#remote.listen(client.remote!.address, client.remote!.port);
+  }
+
+  async #openHttp(http: HttpOptions): Promise<OpenDoor> {
+    const { openHttp } = await import('./web/open-http.ts');
+    return await openHttp(
+      http,
+      {
+        operator: () => {
+          if (this.#node === null || this.#stopping !== null) return null;
+          this.#clock.tick();
+          return this.#node.administration.operator;
+        },
+        figures: () => this.#hostFigures(),
+        lateSumS: () => this.#lateness.sum / SECOND,
+      },
+      {
+        onRefused: (why) => {
+          this.#node?.drops.count(DropReason.clientRefused);
+          this.#refusals.warn({ why }, 'HTTP request refused');
+        },
+      },
+    );
   }
 
   #makeNode(): SpinesNode {
@@ -334,6 +367,7 @@ class Daemon implements RunningDaemon {
       {
         listen: this.listen,
         socket: client.socketPath,
+        ...(this.#http === null ? {} : { httpPort: this.#http.port }),
         receiveBufferBytes,
         offload: offloaded,
         dontFragment,
@@ -456,7 +490,7 @@ class Daemon implements RunningDaemon {
     this.#timers.stop();
     this.#wireTimers.stop();
     this.#ipc.flush();
-    await Promise.all([this.#ipc.close(), this.#remote?.close()]);
+    await Promise.all([this.#ipc.close(), this.#remote?.close(), this.#http?.close()]);
     await this.#udp.close();
     this.#options.log.info('daemon stopped');
     this.#onDone();

@@ -42,6 +42,7 @@ export class Lateness {
   #max: Micros = 0;
   #olderMax: Micros = 0;
   #began: Micros;
+  #sum: Micros = 0;
   /** Of all time. */
   readonly #all: number[] = new Array<number>(BUCKETS).fill(0);
 
@@ -56,6 +57,12 @@ export class Lateness {
     this.#counts[bucket] = this.#counts[bucket]! + 1;
     this.#all[bucket] = this.#all[bucket]! + 1;
     if (late > this.#max) this.#max = late;
+    this.#sum += Math.max(0, late);
+  }
+
+  /** All that was done late, added up since the start. */
+  get sum(): Micros {
+    return this.#sum;
   }
 
   /**

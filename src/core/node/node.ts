@@ -149,6 +149,7 @@ export class SpinesNode {
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
+  readonly administration: Administration;
   /** Those that it speaks. */
   readonly wireVersions: VersionRange;
   /** Differs between runs of a daemon. */
@@ -370,7 +371,7 @@ export class SpinesNode {
     });
     this.echo = new EchoService(session);
     this.instance = run.instance.toString(16).padStart(12, '0');
-    const administration = new Administration(this, env, this.#clients, env.operations);
+    this.administration = new Administration(this, env, this.#clients, env.operations);
     const limits = (): NodeLimits => this.#config.limits;
     this.#places = new ClientPlaces(limits);
     this.#clientServices = {
@@ -411,8 +412,8 @@ export class SpinesNode {
           ? NO_KEYS
           : lackingOf(service, dissemination, this.dissemination),
       roleFor,
-      administer: (op, args, reply, asker) => administration.request(op, args, reply, asker),
-      refused: (op, asker, code) => administration.refused(op, asker, code),
+      administer: (op, args, reply, asker) => this.administration.request(op, args, reply, asker),
+      refused: (op, asker, code) => this.administration.refused(op, asker, code),
       onClosed: (port) => {
         this.#places.give(port);
         const open: Set<ConnectedClient> = this.#clients;

@@ -18,7 +18,8 @@ import { operationOf } from './operations.ts';
 import { SearchBudget } from './search-budget.ts';
 
 export class Administration {
-  readonly #operator: Operator;
+  /** What the daemon's own pages look at. */
+  readonly operator: Operator;
   readonly #audit: ClientAudit;
   readonly #extras: ReadonlyMap<string, Operation<OperationName>>;
 
@@ -30,7 +31,7 @@ export class Administration {
     extras: readonly ExtraOperation[] = [],
   ) {
     this.#extras = new Map(extras.map((extra) => [extra.name, operationOfExtra(extra)]));
-    this.#operator = {
+    this.operator = {
       node,
       env,
       clients,
@@ -58,7 +59,7 @@ export class Administration {
     const operation = this.#operationOf(op);
     if (operation === undefined) return false;
     if (asker === null || !operation.changes)
-      operation.run(this.#operator, args, replyOf(reply), asker);
+      operation.run(this.operator, args, replyOf(reply), asker);
     else this.#change(op, operation, args, replyOf(reply), asker);
     return true;
   }
@@ -82,7 +83,7 @@ export class Administration {
       reply(result);
     };
     try {
-      operation.run(this.#operator, args, told, asker);
+      operation.run(this.operator, args, told, asker);
     } catch (error) {
       if (!(error instanceof SpinesError)) throw error;
       told(error);

@@ -41,6 +41,7 @@ export interface Certified {
   readonly socketPath: string | null;
   readonly sockets: readonly SocketDoor[];
   readonly tcp: DaemonFileConfig['client']['tcp'];
+  readonly http: DaemonFileConfig['http'];
   readonly faults: readonly Fault[];
 }
 
@@ -165,15 +166,7 @@ export function certify(
       message: "is this daemon's own; name the peer's",
     });
   });
-  const listener = data.client?.tcp ?? null;
-  const tcp =
-    listener === null
-      ? null
-      : {
-          address: listener.address,
-          tokenPath: at(listener.token),
-          tokens: (listener.tokens ?? []).map(({ file, role }) => ({ path: at(file), role })),
-        };
+  const { tcp, http } = loopbackDoors(data, at);
   const sockets = (data.client?.sockets ?? []).map(
     ({ path: text, mode, group: of, role }, i): SocketDoor => {
       const fault = socketPathFault(at(text));
@@ -207,6 +200,29 @@ export function certify(
     socketPath,
     sockets,
     tcp,
+    http,
     faults,
+  };
+}
+
+/** Doors on loopback addresses, with the files of their tokens. */
+function loopbackDoors(
+  { client, http: door }: FileData,
+  at: (path: string) => string,
+): Pick<Certified, 'tcp' | 'http'> {
+  const listener = client?.tcp ?? null;
+  return {
+    tcp:
+      listener === null
+        ? null
+        : {
+            address: listener.address,
+            tokenPath: at(listener.token),
+            tokens: (listener.tokens ?? []).map(({ file, role }) => ({ path: at(file), role })),
+          },
+    http:
+      door == null
+        ? null
+        : { address: door.address, tokenPath: door.token === undefined ? null : at(door.token) },
   };
 }

@@ -123,18 +123,20 @@ export const peerAddress = scalar(
       : parsed;
   },
 );
-export const loopbackAddress = scalar(
-  'a loopback "address:port" such as "127.0.0.1:8100"',
-  (v, refuse) => {
+const loopback = (instead: string) =>
+  scalar('a loopback "address:port" such as "127.0.0.1:8100"', (v, refuse) => {
     const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
     if (parsed === null) return null;
-    if (!isLoopback(parsed.address))
-      return refuse(
-        `${parsed.address} is not a loopback address; over a network the token could be read, so ` +
-          'use client.remote there (127.0.0.1 or [::1] here)',
-      );
-    return parsed;
-  },
+    return isLoopback(parsed.address)
+      ? parsed
+      : refuse(`${parsed.address} is not a loopback address; ${instead}`);
+  });
+export const loopbackAddress = loopback(
+  'over a network the token could be read, so use client.remote there (127.0.0.1 or [::1] here)',
+);
+export const httpAddress = loopback(
+  'over a network anybody could read what is said there, so let a proxy with TLS, or a tunnel, ' +
+    'lead to 127.0.0.1 or [::1]',
 );
 export const remoteAddress = scalar(
   'a numeric "address:port" such as "0.0.0.0:8101", or null',

@@ -66,7 +66,7 @@ export function loadConfigFile(
 
 function complete(
   data: FileData,
-  { identity, id, name, links, socketPath, sockets, tcp }: Certified,
+  { identity, id, name, links, socketPath, sockets, tcp, http }: Certified,
   folder: string,
 ): DaemonFileConfig {
   const node = makeConfig({
@@ -100,6 +100,7 @@ function complete(
         role,
       })),
     }),
+    http: http === null ? null : Object.freeze(http),
     emulation: Object.freeze({
       seed: data.emulation?.seed ?? 1,
       links: data.emulation?.links ?? [],

@@ -21,6 +21,7 @@ import {
   bytes,
   exchangeKey,
   group,
+  httpAddress,
   listenAddress,
   loopbackAddress,
   name,
@@ -141,6 +142,24 @@ const tcpListener = z.any().transform((value, context): z.output<typeof tcpShape
   return z.NEVER;
 });
 
+/** An address alone means that whoever can connect may look. */
+const httpShape = strict({ address: httpAddress, token: path.optional() });
+const httpDoor = z.any().transform((value, context): z.output<typeof httpShape> | null => {
+  if (value === null) return null;
+  const shaped = typeof value === 'string' ? { address: value } : value;
+  const parsed = httpShape.safeParse(shaped, { error: describe });
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues)
+    for (const { path: at, message, atKey } of toFaults(issue))
+      context.addIssue({
+        code: 'custom',
+        path: typeof value === 'string' ? [] : [...at],
+        message,
+        params: { atKey: atKey === true },
+      });
+  return z.NEVER;
+});
+
 /** Of these keys, and maps, of rows. */
 const fields = (...names: readonly string[]): object =>
   Object.fromEntries(Object.entries(fieldsOf()).filter(([name]) => names.includes(name)));
@@ -197,6 +216,7 @@ export const fileSchema = strict({
       .max(ROLES_MAX, `at most ${ROLES_MAX} entries`)
       .optional(),
   }).optional(),
+  http: httpDoor.optional(),
   emulation: strict({
     ...(fieldsOf('emulation') as object),
     seed: whole(0, 0xffff_ffff).optional(),

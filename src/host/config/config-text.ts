@@ -9,6 +9,7 @@ import { stringify } from 'yaml';
 
 import { hex } from '../../core/base/bytes.ts';
 import { formatNodeId } from '../../core/base/ids.ts';
+import type { HttpOptions } from '../daemon-options.ts';
 import type { DirectionSettings } from '../../core/emulation/link-settings.ts';
 import { durationText, formatSocketAddress, percentText } from './config-fields.ts';
 import { LATER_KEYS, textOfKeys } from './config-keys.ts';
@@ -51,30 +52,8 @@ export function formatEffective(config: DaemonFileConfig): string {
       ...(dial.key === undefined ? {} : { key: hex(dial.key) }),
     })),
     ...textOfKeys(node, (first) => !LATER_KEYS.includes(first)),
-    client: {
-      socket: client.socketPath,
-      group: client.group,
-      sockets: client.sockets.map(({ path: at, mode, group: of, role }) => ({
-        path: at,
-        ...(mode === null ? {} : { mode: `0${mode.toString(8)}` }),
-        ...(of === null ? {} : { group: of }),
-        role,
-      })),
-      tcp:
-        client.tcp === null
-          ? null
-          : {
-              address: formatSocketAddress(client.tcp.address),
-              token: client.tcp.tokenPath,
-              tokens: client.tcp.tokens.map(({ path: file, role }) => ({ file, role })),
-            },
-      remote: client.remote === null ? null : formatSocketAddress(client.remote),
-      roles: client.roles.map(({ clients, groups, role }) => ({
-        ...(clients.length === 0 ? {} : { client: [...clients] }),
-        ...(groups.length === 0 ? {} : { group: [...groups] }),
-        role,
-      })),
-    },
+    client: clientData(client),
+    ...(config.http === null ? {} : { http: httpData(config.http) }),
     emulation: {
       allow: node.allowEmulation,
       seed: emulation.seed,
@@ -93,6 +72,40 @@ export function formatEffective(config: DaemonFileConfig): string {
     firewall: rulesText(node.firewall),
     ...textOfKeys(node, (first) => first === 'allowShutdown' || first === 'laboratory'),
   });
+}
+
+function clientData(client: DaemonFileConfig['client']): Record<string, unknown> {
+  return {
+    socket: client.socketPath,
+    group: client.group,
+    sockets: client.sockets.map(({ path: at, mode, group: of, role }) => ({
+      path: at,
+      ...(mode === null ? {} : { mode: `0${mode.toString(8)}` }),
+      ...(of === null ? {} : { group: of }),
+      role,
+    })),
+    tcp:
+      client.tcp === null
+        ? null
+        : {
+            address: formatSocketAddress(client.tcp.address),
+            token: client.tcp.tokenPath,
+            tokens: client.tcp.tokens.map(({ path: file, role }) => ({ file, role })),
+          },
+    remote: client.remote === null ? null : formatSocketAddress(client.remote),
+    roles: client.roles.map(({ clients, groups, role }) => ({
+      ...(clients.length === 0 ? {} : { client: [...clients] }),
+      ...(groups.length === 0 ? {} : { group: [...groups] }),
+      role,
+    })),
+  };
+}
+
+function httpData({ address, tokenPath }: HttpOptions): Record<string, unknown> {
+  return {
+    address: formatSocketAddress(address),
+    ...(tokenPath === null ? {} : { token: tokenPath }),
+  };
 }
 
 function lossData(loss: DirectionSettings['loss']): Record<string, unknown> {

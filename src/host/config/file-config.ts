@@ -7,7 +7,7 @@
 import type { DirectionSettings } from '../../core/emulation/link-settings.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
 import type { NodeConfig } from '../../core/node/config.ts';
-import type { RemoteRole, SocketDoor } from '../daemon-options.ts';
+import type { HttpOptions, RemoteRole, SocketDoor } from '../daemon-options.ts';
 import type { IdentityPaths } from '../identity/identity-files.ts';
 import type { LogFileOptions } from '../log/log-file.ts';
 import type { SocketAddress } from './config-fields.ts';
@@ -53,6 +53,8 @@ export interface DaemonFileConfig {
     /** What those may do: the first that fits, or 'use'. */
     readonly roles: readonly RemoteRole[];
   };
+  /** Null: no HTTP door. */
+  readonly http: HttpOptions | null;
   readonly emulation: { readonly seed: number; readonly links: readonly EmulatedPeer[] };
   readonly logLevel: LogLevel;
   /** Null: standard error. */

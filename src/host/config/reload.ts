@@ -89,6 +89,7 @@ function fixedParts({
   node,
   listen,
   client,
+  http,
   security,
   emulation,
 }: DaemonFileConfig): Record<string, unknown> {
@@ -101,6 +102,7 @@ function fixedParts({
     ...named(Object.fromEntries(Object.entries(others).filter(([name]) => !LIVE.has(name)))),
     listen,
     client: { ...client, roles: null },
+    http,
     security,
     emulation: { allow: allowEmulation, ...emulation },
     laboratory: { misbehaviour: allowMisbehaviour },

@@ -19,9 +19,12 @@ const TOKEN_BYTES = 32;
 const FILE_BYTES_MAX = 256;
 const OTHERS = 0o077;
 
-/** The token in `path`, 64 hexadecimal digits; a missing file is made. Throws SpinesError. */
-export function readOrMakeToken(path: string): string {
-  return read(path) ?? make(path);
+/**
+ * The token in `path`, 64 hexadecimal digits; a missing file is made. `key`: of the config, which
+ * names it. Throws SpinesError.
+ */
+export function readOrMakeToken(path: string, key = 'client.tcp.token'): string {
+  return read(path, key) ?? make(path, key);
 }
 
 /**
@@ -45,7 +48,7 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text, 'utf8').digest();
 }
 
-function read(path: string): string | null {
+function read(path: string, key: string): string | null {
   let file: number;
   try {
     // A FIFO would hold the daemon up for ever. A link is nothing that this program makes: somebody
@@ -57,28 +60,28 @@ function read(path: string): string | null {
     if (code === 'ELOOP')
       throw new SpinesError(
         'ECONFIG',
-        `client.tcp.token: ${path} is a symbolic link; name the file itself, or remove the link ` +
+        `${key}: ${path} is a symbolic link; name the file itself, or remove the link ` +
           'and a file is made',
       );
-    throw new SpinesError('ECONFIG', unreadable('client.tcp.token:', path, error).message);
+    throw new SpinesError('ECONFIG', unreadable(`${key}:`, path, error).message);
   }
   try {
     const { mode, uid } = fstatSync(file);
     if ((mode & constants.S_IFMT) !== constants.S_IFREG)
       throw new SpinesError(
         'ECONFIG',
-        `client.tcp.token: ${path} is not a file; name one, or a place where one can be made`,
+        `${key}: ${path} is not a file; name one, or a place where one can be made`,
       );
     if (!isTrustedOwner(uid))
       throw new SpinesError(
         'ECONFIG',
-        `client.tcp.token: ${path} belongs to user ${uid}, who knows what is in it; remove it ` +
+        `${key}: ${path} belongs to user ${uid}, who knows what is in it; remove it ` +
           'and a new one is made',
       );
     if ((mode & OTHERS) !== 0) {
       throw new SpinesError(
         'ECONFIG',
-        `client.tcp.token: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run ` +
+        `${key}: others may read ${path} (mode 0${(mode & 0o777).toString(8)}); run ` +
           `\`chmod 600 ${path}\`, or remove it and a new one is made`,
       );
     }
@@ -87,8 +90,7 @@ function read(path: string): string | null {
     if (!/^[0-9a-f]{64}$/.test(text))
       throw new SpinesError(
         'ECONFIG',
-        `client.tcp.token: ${path} does not hold 64 hexadecimal digits; remove it and a new one ` +
-          'is made',
+        `${key}: ${path} does not hold 64 hexadecimal digits; remove it and a new one ` + 'is made',
       );
     return text;
   } finally {
@@ -96,16 +98,16 @@ function read(path: string): string | null {
   }
 }
 
-function make(path: string): string {
+function make(path: string, key: string): string {
   const token = randomBytes(TOKEN_BYTES).toString('hex');
   try {
     createWhole(path, `${token}\n`, MODE_PRIVATE);
   } catch (error) {
     if (!(error instanceof SpinesError)) throw error;
     // A daemon that was faster has made one.
-    const other = error.code === 'EEXIST' ? read(path) : null;
+    const other = error.code === 'EEXIST' ? read(path, key) : null;
     if (other !== null) return other;
-    throw new SpinesError('ECONFIG', `client.tcp.token: ${error.message}`);
+    throw new SpinesError('ECONFIG', `${key}: ${error.message}`);
   }
   return token;
 }

@@ -45,6 +45,7 @@ advertisementRefresh: 30s
 advertisementLifetime: 2m
 client: { socket: /tmp/b.sock, group: staff, tcp: { address: "127.0.0.1:8200", \
 token: /tmp/b.token } }
+http: { address: "127.0.0.1:9180", token: /tmp/b.http }
 emulation:
   allow: true
   seed: 7
@@ -117,6 +118,10 @@ describe('a config file', () => {
       tcp: { address: { address: '127.0.0.1', port: 8200 }, tokenPath: '/tmp/b.token', tokens: [] },
       remote: null,
       roles: [],
+    });
+    expect(config.http).toEqual({
+      address: { address: '127.0.0.1', port: 9180 },
+      tokenPath: '/tmp/b.http',
     });
     expect(config.emulation.seed).toBe(7);
     expect(config.emulation.links[0]).toMatchObject({
@@ -391,6 +396,28 @@ client: { socket: null }
       'd.yaml:2:19: client.remote: remote clients are known by certificate, which needs ' +
         '`security: sealed` and an identity; leave it out otherwise',
     ]);
+  });
+
+  it('say where the HTTP door may be, and what it is', () => {
+    const start = 'id: 10.0.0.1\n';
+    expect(faults(`${start}http: "0.0.0.0:9180"`)).toEqual([
+      'd.yaml:2:7: http: 0.0.0.0 is not a loopback address; over a network anybody could read ' +
+        'what is said there, so let a proxy with TLS, or a tunnel, lead to 127.0.0.1 or [::1]',
+    ]);
+    expect(faults(`${start}http: { adress: "127.0.0.1:1", token: "" }`)).toEqual([
+      'd.yaml:2:7: http.address: is missing',
+      'd.yaml:2:39: http.token: expected the path of a file, found ""',
+      'd.yaml:2:9: http.adress: unknown key, did you mean address?',
+    ]);
+    expect(faults(`${start}http: 9180`)[0]).toMatch(/^d\.yaml:2:7: http: /);
+    for (const none of ['http: null', '']) {
+      const config = loadConfigFile(`${start}security: none\n${none}`, 'd.yaml');
+      expect(config.http).toBeNull();
+      expect(formatEffective(config)).not.toContain('http');
+    }
+    const config = loadConfigFile(`${start}security: none\nhttp: "[::1]:9180"`, '/etc/d.yaml');
+    expect(config.http).toEqual({ address: { address: '::1', port: 9180 }, tokenPath: null });
+    expect(loadConfigFile(formatEffective(config), '/etc/d.yaml')).toEqual(config);
   });
 
   it('say what TCP needs, and what a group is', () => {

@@ -1,0 +1,208 @@
+/**
+ * The HTTP door over real loopback connections: who may look, what is refused, and what somebody
+ * who sends slowly, much, or nothing can hold of it.
+ */
+
+import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+
+import {
+  CONNECTIONS_MAX,
+  HttpDoor,
+  PAGES_BURST,
+  plainAnswer,
+  type Asked,
+} from '../../../../src/host/web/http-door.ts';
+
+let door: HttpDoor | null = null;
+const sockets: Socket[] = [];
+const refused: string[] = [];
+const asked: Asked[] = [];
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  refused.length = asked.length = 0;
+  await door?.close();
+});
+
+/** The port of a door with two pages, of which /open needs no token. */
+async function open(token: string | null = null, deadlineMs?: number): Promise<number> {
+  door = new HttpDoor(
+    {
+      isOpen: (path) => path === '/open',
+      answer: (one) => {
+        asked.push(one);
+        return one.path === '/page' || one.path === '/open' ? plainAnswer(200, 'here') : null;
+      },
+    },
+    { onRefused: (why) => refused.push(why) },
+    token === null ? null : (shown) => shown === token,
+    deadlineMs,
+  );
+  return await door.listen('127.0.0.1', 0);
+}
+
+interface Got {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+function get(
+  port: number,
+  path: string,
+  headers: Record<string, string> = {},
+  method = 'GET',
+): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      { host: '127.0.0.1', port, path, method, headers, agent: false },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.on('end', () =>
+          resolve({ status: response.statusCode!, headers: response.headers, body }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+/** A connection that sends `text`; what came back once it ended. */
+function raw(port: number, text: string): { socket: Socket; ended: Promise<string> } {
+  const socket = connect(port, '127.0.0.1');
+  sockets.push(socket);
+  let came = '';
+  socket.setEncoding('utf8').on('data', (some: string) => (came += some));
+  socket.on('error', () => {});
+  if (text !== '') socket.write(text);
+  return { socket, ended: new Promise((resolve) => socket.on('close', () => resolve(came))) };
+}
+
+describe('the HTTP door', () => {
+  test('answers GET and HEAD, one request a connection, and nothing else', async () => {
+    const port = await open();
+    const page = await get(port, '/page?x=1');
+    expect(page).toMatchObject({ status: 200, body: 'here\n' });
+    expect(page.headers).toMatchObject({
+      connection: 'close',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+    });
+    expect(page.headers['access-control-allow-origin']).toBeUndefined();
+    expect(asked[0]!.path).toBe('/page');
+    expect(await get(port, '/page', {}, 'HEAD')).toMatchObject({ status: 200, body: '' });
+    expect(await get(port, '/none')).toMatchObject({ status: 404 });
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
+      expect(await get(port, '/page', {}, method)).toMatchObject({
+        status: 405,
+        headers: { allow: 'GET, HEAD' },
+      });
+    // Of two requests in one piece the second one is not answered.
+    const twice = 'GET /page HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2);
+    const both = await raw(port, twice).ended;
+    expect(both.split('here\n')).toHaveLength(2);
+  });
+
+  test('knows loopback names only, and no page of another site', async () => {
+    const port = await open();
+    for (const host of ['localhost', `127.0.0.1:${port}`, '[::1]:80', 'LOCALHOST:1', '127.8.9.1'])
+      expect((await get(port, '/page', { host })).status, host).toBe(200);
+    const strange = [
+      'evil.example',
+      `evil.example:${port}`,
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      'evil.example:127.0.0.1',
+      '10.0.0.1',
+      '[::2]',
+      '127.0.0.1:80:80',
+      'x@localhost',
+    ];
+    for (const host of strange) expect((await get(port, '/page', { host })).status, host).toBe(403);
+    for (const site of ['cross-site', 'same-site'])
+      expect((await get(port, '/page', { 'sec-fetch-site': site })).status).toBe(403);
+    for (const site of ['none', 'same-origin'])
+      expect((await get(port, '/page', { 'sec-fetch-site': site })).status).toBe(200);
+    expect((await get(port, '/page', { origin: 'http://evil.example' })).status).toBe(403);
+    expect((await get(port, '/page', { origin: 'null' })).status).toBe(403);
+    expect((await get(port, '/page', { origin: `http://127.0.0.1:${port}` })).status).toBe(200);
+    expect(await raw(port, 'GET /page HTTP/1.1\r\nhost:\r\n\r\n').ended).toMatch(/ 403 /);
+    // HTTP/1.0 has no Host: nothing says that it is no other name.
+    expect(await raw(port, 'GET /page HTTP/1.0\r\n\r\n').ended).toMatch(/^HTTP\/1.1 403 /);
+    expect(asked).toHaveLength(8);
+  });
+
+  test('asks for the token, but for open pages', async () => {
+    const port = await open('s3cret');
+    const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+    const wrong = ['', 'Bearer', 'Bearer s3cre', 'Bearer s3cret x', basic('s3cret:'), 's3cret'];
+    for (const authorization of wrong) {
+      const answer = await get(port, '/page', authorization === '' ? {} : { authorization });
+      expect(answer.status, authorization).toBe(401);
+      expect(answer.headers['www-authenticate']).toMatch(/^Basic /);
+    }
+    for (const authorization of ['Bearer s3cret', 'bearer  s3cret', basic('me:s3cret')])
+      expect((await get(port, '/page', { authorization })).status, authorization).toBe(200);
+    // Whether there is a page is nothing that strangers learn.
+    expect((await get(port, '/none')).status).toBe(401);
+    expect((await get(port, '/open')).status).toBe(200);
+    expect(asked.map(({ trusted }) => trusted)).toEqual([true, true, true, false]);
+  });
+
+  test('takes no long heads, no nonsense, and does not wait for bodies', async () => {
+    const port = await open();
+    const head = 'GET /page HTTP/1.1\r\nhost: localhost\r\n';
+    expect(await raw(port, `${head}x: ${'a'.repeat(9_000)}\r\n\r\n`).ended).toMatch(/ 431 /);
+    expect(await raw(port, `GET /${'a'.repeat(9_000)} HTTP/1.1\r\n\r\n`).ended).toMatch(/ 431 /);
+    expect(await raw(port, 'nonsense\r\n\r\n').ended).toMatch(/ 400 /);
+    expect(await raw(port, `${head}content-length: 5\r\ncontent-length: 6\r\n\r\n`).ended).toMatch(
+      / 400 /,
+    );
+    // A body that never comes does not keep the answer, or the connection.
+    expect(await raw(port, `${head}content-length: 1000000\r\n\r\n`).ended).toMatch(/here\n$/);
+    expect(await raw(port, `${head}transfer-encoding: chunked\r\n\r\nff\r\n`).ended).toMatch(
+      /here\n$/,
+    );
+    expect(refused).toContain('431 Request Header Fields Too Large');
+  });
+
+  test('a connection that says too little, byte by byte or none, ends in time', async () => {
+    const port = await open(null, 300);
+    const began = performance.now();
+    const silent = raw(port, '');
+    const slow = raw(port, 'GET /page HTTP/1.1\r\n');
+    const drip = setInterval(() => slow.socket.write('a'), 20);
+    expect(await Promise.all([silent.ended, slow.ended])).toEqual(['', '']);
+    clearInterval(drip);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(asked).toEqual([]);
+  });
+
+  test('of more connections than may be the oldest gives way, and others are served', async () => {
+    const port = await open();
+    const first = raw(port, 'GET /page HTTP/1.1\r\n');
+    await new Promise((resolve) => first.socket.on('connect', resolve));
+    const others = Array.from({ length: CONNECTIONS_MAX - 1 }, () => raw(port, '').socket);
+    await Promise.all(others.map((one) => new Promise((done) => one.on('connect', done))));
+    expect((await get(port, '/page')).status).toBe(200);
+    expect(await first.ended).toBe('');
+    expect(others.filter(({ closed }) => closed)).toHaveLength(0);
+    expect(refused).toEqual(['too many connections, the oldest gave way']);
+  });
+
+  test('who asks often is told to ask less often, before anything is made for him', async () => {
+    const port = await open();
+    const statuses: number[] = [];
+    for (let i = 0; i < PAGES_BURST + 30; i += 1) statuses.push((await get(port, '/page')).status);
+    const answered = statuses.filter((status) => status === 200).length;
+    expect(answered).toBeGreaterThanOrEqual(PAGES_BURST);
+    expect(asked).toHaveLength(answered);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(statuses.length - answered);
+    expect(statuses.slice(0, PAGES_BURST).every((status) => status === 200)).toBe(true);
+  });
+});
