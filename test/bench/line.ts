@@ -16,7 +16,7 @@ import { FIRST_ID, makeIdentities } from './identities.js';
 import type { Outcome } from './knee.js';
 import type { Place } from './place.js';
 import { beside, monotonicMs, pause, Worker } from './processes.js';
-import type { DatagramWay } from './program.js';
+import type { DatagramWay, Protection } from './program.js';
 import type { Pumped } from './pump.js';
 
 export const HOPS = [1, 2, 4] as const;
@@ -26,6 +26,11 @@ export const LINE_HOSTS = 5;
 export interface LineKind {
   readonly sealed: boolean;
   readonly offload: boolean;
+}
+/** Default: 1,000 B, sealed as sockets are by default. */
+export interface LineMessages {
+  readonly bytes?: number;
+  readonly secrecy?: Protection;
 }
 export interface LineOutcome extends Outcome {
   /**
@@ -135,6 +140,7 @@ export class Line {
     hops: Hops,
     packetsPerSecond: number,
     durationMs: number,
+    { bytes = PAYLOAD_BYTES, secrecy = 'end-to-end' }: LineMessages = {},
   ): Promise<LineOutcome> {
     const receiver = this.#receivers.get(hops)!;
     await this.#quiet(receiver);
@@ -143,9 +149,10 @@ export class Line {
     const { sent, beganMs, endedMs } = await this.#sender!.ask<Pumped>({
       kind: 'send',
       way,
+      secrecy,
       to: quad(FIRST_ID + hops),
       port: PORT,
-      bytes: PAYLOAD_BYTES,
+      bytes,
       packetsPerSecond,
       durationMs,
       stampEvery,

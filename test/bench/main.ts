@@ -10,6 +10,7 @@ import { cpus, loadavg } from 'node:os';
 import { printByzantine, recordByzantine, type ByzantineFigures } from './byzantine.js';
 import { printCost, recordCost, type CostFigures } from './cost.js';
 import { endToEnd } from './end-to-end.js';
+import { ends } from './ends.js';
 import { printHandshakes, recordHandshakes, type HandshakeFigures } from './handshakes.js';
 import type { InsideKind } from './inside.js';
 import { LINE_HOSTS } from './line.js';
@@ -62,6 +63,7 @@ async function run(options: BenchOptions, results: Results, place: Place | null)
     recordReliable(reliable, results);
     printReliable(reliable);
   }
+  if (wants('ends')) await ends(place!, results, { rounds, ms, quick });
   if (wants('handshakes')) {
     const handshakes = await inside<HandshakeFigures[]>('handshakes', options);
     recordHandshakes(handshakes, results);
@@ -84,7 +86,9 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2), process.env);
   const { rounds, ms, quick, json, compare } = options;
   const before = compare === null ? null : readResults(compare);
-  const place = options.only.some((section) => ['transit', 'cost', 'end-to-end'].includes(section))
+  const place = options.only.some((section) =>
+    ['transit', 'cost', 'end-to-end', 'ends'].includes(section),
+  )
     ? new Place(LINE_HOSTS)
     : null;
   const results = new Results();

@@ -9,6 +9,7 @@ export const SECTIONS = [
   'cost',
   'end-to-end',
   'secrecy',
+  'ends',
   'handshakes',
   'byzantine',
   'memory',

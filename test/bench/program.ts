@@ -3,7 +3,7 @@
  * as fast as it can, or receives.
  *
  * Started by end-to-end.ts. A sender honours back-pressure; a receiver counts datagrams at one port
- * and bytes of streams at the next.
+ * (of secrecy `links` two ports on) and bytes of streams at the next.
  */
 
 import { SpinesClient, type SpinesDatagram } from 'spines-client';
@@ -13,6 +13,8 @@ import { monotonicMs } from './processes.js';
 import { pump, type Pumped } from './pump.js';
 
 export type DatagramWay = 'best-effort' | 'reliable';
+/** What seals a message: links alone, or the daemons of source and destination as well. */
+export type Protection = 'links' | 'end-to-end';
 
 /** Besides what gauges.ts answers. */
 export type ProgramOrder =
@@ -22,6 +24,7 @@ export type ProgramOrder =
   | {
       kind: 'send';
       way: DatagramWay;
+      secrecy: Protection;
       to: string;
       port: number;
       bytes: number;
@@ -39,25 +42,33 @@ const CHUNK_BYTES = 16_384;
 /** Messages that wait for this program, beyond what it is likely to be late for. */
 const RECEIVE_QUEUE_BYTES = 64 << 20;
 
+/** A receiver's datagram sockets are two ports apart, in this order. */
+const PROTECTIONS: readonly Protection[] = ['end-to-end', 'links'];
+const socketName = (way: DatagramWay, secrecy: Protection): string => `${way}, ${secrecy}`;
+
 const arrivals = new Arrivals();
-const sockets = new Map<DatagramWay, SpinesDatagram>();
+const sockets = new Map<string, SpinesDatagram>();
 let client: SpinesClient | null = null;
 
 async function open(socketPath: string, port: number | null): Promise<void> {
   client = await SpinesClient.connect({ path: socketPath });
   if (port === null) {
     for (const link of ['best-effort', 'reliable'] as const) {
-      const socket = client.datagram({ link });
-      // What is refused does not arrive, and is seen there.
-      socket.on('sendError', () => {});
-      await new Promise<void>((resolve) => socket.bind(0, resolve));
-      sockets.set(link, socket);
+      for (const secrecy of PROTECTIONS) {
+        const socket = client.datagram({ link, secrecy });
+        // What is refused does not arrive, and is seen there.
+        socket.on('sendError', () => {});
+        await new Promise<void>((resolve) => socket.bind(0, resolve));
+        sockets.set(socketName(link, secrecy), socket);
+      }
     }
     return;
   }
-  const socket = client.datagram({ recvQueueBytes: RECEIVE_QUEUE_BYTES });
-  socket.on('message', (message) => arrivals.add(message));
-  await new Promise<void>((resolve) => socket.bind(port, resolve));
+  for (const [i, secrecy] of PROTECTIONS.entries()) {
+    const socket = client.datagram({ recvQueueBytes: RECEIVE_QUEUE_BYTES, secrecy });
+    socket.on('message', (message) => arrivals.add(message));
+    await new Promise<void>((resolve) => socket.bind(port + 2 * i, resolve));
+  }
   const server = client.createServer({}, (stream) =>
     stream.on('data', (chunk: Buffer) => arrivals.addBytes(chunk.length)).on('error', () => {}),
   );
@@ -66,6 +77,7 @@ async function open(socketPath: string, port: number | null): Promise<void> {
 
 async function send({
   way,
+  secrecy,
   to,
   port,
   bytes,
@@ -73,12 +85,13 @@ async function send({
   durationMs,
   stampEvery,
 }: ProgramOrder & { kind: 'send' }): Promise<Pumped> {
-  const socket = sockets.get(way)!;
+  const socket = sockets.get(socketName(way, secrecy))!;
+  const there = port + 2 * PROTECTIONS.indexOf(secrecy);
   const payloads = new Payloads(bytes, stampEvery);
   return await pump({
     packetsPerSecond,
     durationMs,
-    emit: () => socket.send(payloads.next(), port, to),
+    emit: () => socket.send(payloads.next(), there, to),
     ready: () => socket.ready(),
   });
 }
