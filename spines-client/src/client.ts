@@ -6,13 +6,14 @@
 
 import { clientSymbol } from './client-symbol.ts';
 import type { ConnectOptions } from './connect-options.ts';
-import { DaemonConnection, makeOwnedBy } from './daemon-connection.ts';
+import { DaemonConnection, internalsOf, makeOwnedBy } from './daemon-connection.ts';
 import { SpinesDatagram } from './sockets/datagram.ts';
-import type { DatagramOptions } from './sockets/datagram.ts';
+import type { DatagramOptions } from './sockets/datagram-options.ts';
 import { SpinesServer } from './sockets/server.ts';
 import type { ServerOptions } from './sockets/server.ts';
 import { SpinesSocket } from './sockets/socket.ts';
 import type { StreamOptions } from './sockets/socket-options.ts';
+import { Watches, type DaemonEvent, type WatchOptions } from './watch.ts';
 
 export {
   CONNECT_TIMEOUT_MS,
@@ -29,6 +30,9 @@ export {
 } from './daemon-connection.ts';
 
 export class SpinesClient extends DaemonConnection {
+  /** Null while nobody ever watched. */
+  #watches: Watches | null = null;
+
   /**
    * Connects to a daemon. Rejects with ENOENT or ECONNREFUSED (no daemon), EACCES, ETIMEDOUT,
    * EPROTO, ABORT_ERR.
@@ -37,6 +41,17 @@ export class SpinesClient extends DaemonConnection {
     const client = new SpinesClient(options);
     await client.open(options.signal === undefined ? {} : { signal: options.signal });
     return client;
+  }
+
+  /**
+   * What happens on the daemon, from now on: `for await (const event of client.watch())`. An event
+   * comes within about 0.1 s; `missed` counts those that this program was too slow for, and
+   * `daemon` tells that the connection went and came back. Ends with the client; rejects with
+   * ENOSYS (a daemon before 0.2), EACCES, ABORT_ERR.
+   */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<DaemonEvent, undefined> {
+    this.#watches ??= new Watches(internalsOf(this));
+    return this.#watches.open(options);
   }
 
   /** A datagram socket on this connection. */

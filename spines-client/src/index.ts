@@ -14,6 +14,7 @@ export {
 } from './client.ts';
 export { clientSymbol } from './client-symbol.ts';
 export type { ClientEvents, ConnectOptions, RequestOptions, RequestRest } from './client.ts';
+export type { ConnectionEvent, DaemonEvent, WatchOptions } from './watch.ts';
 export type { RemoteOptions } from './remote/credentials.ts';
 export { createSocket } from './sockets/create-socket.ts';
 export { SpinesDatagram } from './sockets/datagram.ts';
@@ -24,7 +25,7 @@ export type {
   DatagramOptions,
   RemoteInfo,
   SpinesAddress,
-} from './sockets/datagram.ts';
+} from './sockets/datagram-options.ts';
 export type { LatePolicy, MessageOptions, RedundancyName } from './sockets/deadline-options.ts';
 export { connect, createConnection } from './sockets/connect.ts';
 export { SpinesSocket } from './sockets/socket.ts';
@@ -52,12 +53,20 @@ export type { CoreStream, StreamListener } from './core/stream-core.ts';
 export type { MessagePart, SendCallback } from './sockets/send-arguments.ts';
 export { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, STREAM_CREDIT_INITIAL } from './shared/protocol.ts';
 export type {
+  CertificateEvent,
+  CloneEvent,
+  ClockEvent,
   CongestionName,
+  ConvictionEvent,
+  LinkEvent,
   LinkRow,
   LinkServiceName,
   LinkSettings,
   LinksReply,
   LinkTrouble,
+  LogEvent,
+  MissedEvent,
+  NodeEvent,
   NodeRow,
   RealtimeRow,
   NodesReply,
@@ -65,12 +74,21 @@ export type {
   OperationArgs,
   OperationName,
   Operations,
+  PathNode,
+  RouteEvent,
   RouteRow,
   RoutesReply,
   RoutingName,
   SecrecyName,
+  SessionEvent,
+  SessionRow,
+  SizeEvent,
+  SocketInfoReply,
   StatusReply,
+  StreamLimit,
   TraceHop,
   TraceReply,
+  WatchEvent,
+  WatchKind,
   WhyReply,
 } from './shared/protocol.ts';

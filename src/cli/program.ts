@@ -46,6 +46,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   nodes: async () => (await import('./look/nodes.ts')).registerNodes,
   sessions: async () => (await import('./look/sessions.ts')).registerSessions,
   firewall: async () => (await import('./look/firewall.ts')).registerFirewall,
+  watch: async () => (await import('./look/watch.ts')).registerWatch,
   ping: async () => (await import('./look/ping.ts')).registerPing,
   trace: async () => (await import('./look/trace.ts')).registerTrace,
   cat: async () => (await import('./cat/cat.ts')).registerCat,

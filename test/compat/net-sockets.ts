@@ -836,8 +836,8 @@ export const netSockets: Case[] = [
     },
     expected: new Different(
       [],
-      ['authenticated'],
-      'A socket has `authenticated`: whether its far end is proved.',
+      ['authenticated', 'info'],
+      'A socket has `authenticated`: whether its far end is proved; and `info()`.',
     ),
   },
   {

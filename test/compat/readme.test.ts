@@ -12,7 +12,7 @@ import { useDaemon } from './daemon.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const README = readFileSync(new URL('../../spines-client/README.md', import.meta.url), 'utf8');
 const programs = [...README.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
-const [datagrams = '', streams = '', , http = '', silence = ''] = programs;
+const [datagrams = '', streams = '', , http = '', silence = '', watching = ''] = programs;
 
 useDaemon('chicago');
 
@@ -71,4 +71,17 @@ test('limits of silence: both ends take them', async () => {
       socket.on('close', () => server.close());
     });`;
   expect(await run(source)).toEqual({ out: 'heard\n', code: 0 });
+});
+
+test('what happens is told, and a socket knows how it does', async () => {
+  const source = `
+    import { createServer } from 'spines-client';
+    const server = createServer((socket) => socket.end());
+    await new Promise((listens) => server.listen(8500, listens));
+    ${watching}
+    server.close();`;
+  const { out, code } = await run(source);
+  expect(out).toMatch(/^closed \d+$/m);
+  expect(out).toContain("{ node: '10.0.0.1', name: 'chicago' }");
+  expect(code).toBe(0);
 });

@@ -7,12 +7,15 @@ import {
   decodeControl,
   encodeControl,
   encodeDatagram,
+  encodeStreamHead,
   FRAME_EVENT,
+  FRAME_HEAD_BYTES,
   FRAME_HELLO,
   FRAME_REPLY,
   FRAME_REQUEST,
   FRAME_SEND,
   FrameReader,
+  STREAM_HEAD_BYTES,
 } from '../../spines-client/src/shared/protocol.ts';
 import { LOCAL_ACCESS, type ClientAccess, type ClientOut } from '../../src/core/ipc/client.ts';
 import type { ClientPort } from '../../src/core/ipc/client-port.ts';
@@ -75,6 +78,14 @@ export class ClientProgram implements ClientOut {
 
   send(socket: number, node: number, port: number, payload: Uint8Array): void {
     this.port.onBytes(encodeDatagram(FRAME_SEND, socket, node, port, payload));
+    this.#host.endTurn();
+  }
+
+  /** `payload` on a stream that is connected. */
+  stream(socket: number, payload: Uint8Array): void {
+    const frame = new Uint8Array(FRAME_HEAD_BYTES + STREAM_HEAD_BYTES + payload.length);
+    frame.set(payload, encodeStreamHead(frame, 0, socket, payload.length));
+    this.port.onBytes(frame);
     this.#host.endTurn();
   }
 }

@@ -138,6 +138,8 @@ export class ClientCore {
   /** Streams and listeners of this connection. */
   readonly streams: StreamTable;
   readonly #ahead: SendAhead;
+  /** What happened on the daemon, where it was asked for (`watch`). */
+  onWatched: (seen: unknown) => void = () => {};
   #state: CoreState = 'closed';
   #reader: FrameReader = new FrameReader({ onFrame: () => {} });
   #nextSocket = 1;
@@ -513,6 +515,10 @@ export class ClientCore {
     }
     if (event === 'streamClosed') {
       this.streams.onClosedEvent(body);
+      return;
+    }
+    if (event === 'watch') {
+      this.onWatched(body['seen']);
       return;
     }
     // An event of a newer daemon is none of our business.

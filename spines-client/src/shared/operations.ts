@@ -16,10 +16,10 @@ import type {
   NodesReply,
   ReloadReply,
   RoutesReply,
-  SessionsReply,
   StatusReply,
-  TraceReply,
 } from './replies.ts';
+import type { SessionsReply, SocketInfoReply, TraceReply } from './session-replies.ts';
+import type { WatchKind } from './watch-events.ts';
 
 type Nothing = Readonly<Record<string, never>>;
 
@@ -31,6 +31,13 @@ export interface Operations {
   nodes: { args: Nothing; answer: NodesReply };
   sessions: { args: Nothing; answer: SessionsReply };
   byzantineRoutes: { args: Nothing; answer: ByzantineRoutesReply };
+  /**
+   * From now on this connection is told what happens, of these kinds, by `watch` EVENTs; none: no
+   * more.
+   */
+  watch: { args: { kinds: readonly WatchKind[] }; answer: { kinds: WatchKind[] } };
+  /** `socket`: a number of this connection. */
+  socketInfo: { args: { socket: number }; answer: SocketInfoReply };
   /** `from`: the first rule of the answer, counted from 0. */
   firewall: { args: { list: FirewallReply['list']; from?: number }; answer: FirewallReply };
   /** Of a target behind this daemon, for `node`. */

@@ -12,9 +12,13 @@
 
 import { Packr, Unpackr } from 'msgpackr';
 
+import type { WatchEvent } from './watch-events.ts';
+
 export * from './operations.ts';
 export * from './replies.ts';
 export * from './sealed-records.ts';
+export * from './session-replies.ts';
+export * from './watch-events.ts';
 
 export const PROTOCOL_VERSION = 1;
 
@@ -195,7 +199,9 @@ export type EventBody =
       authenticated: boolean;
     }
   /** The stream is over, both ways; its number is free. `code` is absent after an orderly end. */
-  | { event: 'streamClosed'; socket: number; code?: string; message?: string };
+  | { event: 'streamClosed'; socket: number; code?: string; message?: string }
+  /** Something happened on the daemon, and this client asked for such things (`watch`). */
+  | { event: 'watch'; seen: WatchEvent };
 
 /* ------------------------------------------------------------------ codec */
 

@@ -276,10 +276,20 @@ export interface LinkRow {
   sinceMs: number;
   dialled: boolean;
   rttMs: number | null;
-  /** Estimated loss, percent, away from us and towards us. */
-  lossOutPct: number;
-  lossInPct: number;
+  /** Estimated loss, percent, away from us and towards us; null while it is not up. */
+  lossOutPct: number | null;
+  lossInPct: number | null;
   cost: number | null;
+  /**
+   * Bits a second with IP and UDP headers, over the last five seconds or so; null while it is not
+   * up. Absent from daemons before 0.2.
+   */
+  rate?: { sentBps: number; receivedBps: number } | null;
+  /**
+   * It died again and again of late, and routes use it where there is nothing else. Absent from
+   * daemons before 0.2.
+   */
+  damped?: boolean;
   /** Bytes with IP and UDP headers. */
   sent: { datagrams: number; bytes: number };
   received: { datagrams: number; bytes: number };
@@ -308,6 +318,8 @@ export interface LinkRow {
   wireVersion?: number | null;
   /** Times it went down in the last hour. Absent from daemons before 0.2. */
   flaps?: number;
+  /** What ended it the last time; '' where nothing did. Absent from daemons before 0.2. */
+  ended?: string;
   /**
    * Why it is not up; null when it is, or when it is the peer's to dial. Absent from daemons before
    * 0.2.
@@ -354,8 +366,18 @@ export interface RouteRow {
   reachable: boolean;
   nextHop: string | null;
   nextHopName: string | null;
+  /** In the unit of `metric`: hops, or of latencies 10 microseconds. */
   cost: number | null;
   hops: number | null;
+  /**
+   * The node before this one on the way, by which all ways can be followed; null: there is none.
+   * This and the next two are absent from daemons before 0.2.
+   */
+  before?: string | null;
+  /** The cost in milliseconds, where the metric is one of time. */
+  costMs?: number | null;
+  /** Since its next hop, the node before it, or whether it is reached, was another. */
+  changedMs?: number;
 }
 export interface RoutesReply {
   schema: 1;
@@ -515,6 +537,8 @@ export interface NodeRow {
   facts?: NodeFactsReply | null;
   /** In its certificate. Absent from daemons before 0.2. */
   groups?: string[];
+  /** Of a neighbour: by how much its clock is ahead of ours, milliseconds. As in LinkRow. */
+  clockAheadMs?: number | null;
 }
 export interface NodeFactsReply {
   version: string;
@@ -526,55 +550,4 @@ export interface NodesReply {
   schema: 1;
   nodes: NodeRow[];
   twins?: TwinRow[];
-}
-
-export interface TraceHop {
-  hop: number;
-  node: string | null;
-  name: string | null;
-  rttMs: number | null;
-  sent: number;
-  received: number;
-}
-export interface TraceReply {
-  schema: 1;
-  node: string;
-  reached: boolean;
-  hops: TraceHop[];
-}
-
-export interface SessionRow {
-  kind: 'datagram' | 'stream' | 'listener';
-  /** The name in a remote client's certificate; null for programs on the daemon's machine. */
-  certificate: string | null;
-  /** Stream state, e.g. 'established'; '' for the others. */
-  state: string;
-  client: string;
-  port: number;
-  remoteNode: string | null;
-  remoteName: string | null;
-  remotePort: number | null;
-  link: LinkServiceName;
-  routing: RoutingName;
-  sent: number;
-  received: number;
-  /** Streams only. */
-  rttMs: number | null;
-  windowBytes: number | null;
-  inFlightBytes: number | null;
-  queuedBytes: number | null;
-  resentBytes: number | null;
-  ecnMarks: number | null;
-  /** What keeps the stream from sending more now. */
-  limitedBy:
-    | 'application'
-    | 'congestion window'
-    | 'receiver window'
-    | 'pacing'
-    | 'link queue'
-    | null;
-}
-export interface SessionsReply {
-  schema: 1;
-  sessions: SessionRow[];
 }

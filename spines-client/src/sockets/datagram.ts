@@ -44,6 +44,7 @@ import { DatagramReceiver } from './datagram-receiver.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import { DroppedCount } from './dropped-count.ts';
 import { FixedPeer } from './fixed-peer.ts';
+import { optionValue, socketInfo, type SocketInfoReply } from './socket-info.ts';
 import { checkPort, readSendArguments } from './send-arguments.ts';
 import type { MessagePart, SendCallback } from './send-arguments.ts';
 
@@ -473,12 +474,12 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
   async getOption(option: 'ttl' | 'priority'): Promise<number> {
     this.#assertOpen();
     if (!this.#binding.announced) await this.#ready();
-    const { value } = await this.#client.request('getOption', { socket: this.#id, option });
-    if (typeof value !== 'number')
-      throw new SpinesClientError('EPROTO', `the daemon gave no value of ${option}`, {
-        syscall: 'getsockopt',
-      });
-    return value;
+    return await optionValue(this.#client, this.#id, option);
+  }
+
+  /** As its daemon has it now. Rejects with ENOTCONN before it is bound. */
+  info(): Promise<SocketInfoReply> {
+    return socketInfo(this.#client, this.#binding.announced ? this.#id : undefined);
   }
 
   /** Before the socket is announced, options travel with it. */

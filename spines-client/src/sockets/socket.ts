@@ -12,8 +12,8 @@
  *
  * Invariant: at most STREAM_CREDIT_INITIAL bytes, plus what the Duplex buffers up to its high-water
  * mark, are held unread. Libraries keep their state on sockets: no public name here that net.Socket
- * does not have but `authenticated`, and none read-only that is writable there. As in net a socket
- * keeps the process running while it connects, wants to read or has something to write.
+ * does not have but `authenticated` and `info`, and none read-only that is writable there. A
+ * socket keeps the process running while it connects, wants to read or has something to write.
  */
 
 import type { ClientInternals, ClientMember } from '../attachment.ts';
@@ -33,17 +33,9 @@ import { OutgoingBytes, type WriteDone } from './outgoing-bytes.ts';
 import { STREAM_HIGH_WATER_BYTES, checkStreamOptions } from './socket-options.ts';
 import type { SocketOptions, StreamAddress, StreamOptions } from './socket-options.ts';
 import { dial, dialError, whyNotDial, type Dialled, type StreamKind } from './stream-dial.ts';
+import { socketInfo, type Accepted, type SocketInfoReply } from './socket-info.ts';
 import { endStream, linger, type SocketListener } from './stream-ending.ts';
 import { writeAfterEnd } from './write-after-end.ts';
-
-export interface Accepted {
-  stream: CoreStream;
-  /** Dotted quad. */
-  node: string;
-  port: number;
-  localPort: number;
-  authenticated: boolean;
-}
 
 /** A socket for a stream that has come. */
 export let acceptedSocket: (
@@ -142,6 +134,11 @@ export class SpinesSocket extends EventDuplex {
     // Not at once: whoever made the socket must have the chance to listen for 'error'.
     if (signal?.aborted) process.nextTick(this.#onAbort);
     else signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** As its daemon has it now: round trip, path, window, what limits it. Rejects with ENOTCONN. */
+  info(): Promise<SocketInfoReply> {
+    return socketInfo(this.#client, this.#stream?.id);
   }
 
   #makeListener(): SocketListener {

@@ -88,7 +88,9 @@ export function badLinks({ links }: LinksReply): Finding[] {
   return links
     .filter(({ state }) => state === 'up')
     .flatMap((link) => {
-      const { name, node, address, lossOutPct, lossInPct, queueBytes, rttMs, flaps = 0 } = link;
+      const { name, node, address, queueBytes, rttMs, flaps = 0 } = link;
+      const lossOutPct = link.lossOutPct ?? 0,
+        lossInPct = link.lossInPct ?? 0;
       const what = `link to ${name ?? node ?? address}`;
       const lossy = Math.max(lossOutPct, lossInPct) >= LOSSY_PCT,
         slow = queueBytes >= QUEUE_BYTES;

@@ -5,7 +5,7 @@
  */
 
 import type { Command } from 'commander';
-import type { LinksReply } from 'spines-client';
+import type { LinkRow, LinksReply } from 'spines-client';
 
 import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
@@ -15,6 +15,7 @@ import {
   formatAge,
   formatMs,
   formatPct,
+  formatRate,
   formatTable,
   paintFor,
   wrapText,
@@ -24,21 +25,113 @@ import { formatTwins } from './twins.ts';
 
 const STATE_COLOURS = { up: 'green', connecting: 'yellow', down: 'red', standby: 'dim' } as const;
 
+type LinkFlags = ClientFlags & { json?: boolean; realtime?: boolean; all?: boolean };
+
 export function registerLinks(program: Command): void {
   addClientFlags(program.command('links').description('list the links to neighbours'))
-    .option('--json', 'print JSON')
+    .option('--all', 'addresses, counters, sizes and keys as well')
     .option('--realtime', 'what links do for packets with a deadline')
-    .action((flags: ClientFlags & { json?: boolean; realtime?: boolean }) =>
+    .option('--json', 'print JSON')
+    .action((flags: LinkFlags) =>
       withClient(flags, 'links', async (client) => {
         const links = await ask(client, 'links');
+        const paint = paintFor(process.stdout, process.env),
+          columns = terminalColumns();
         if (flags.json === true) printJson(links);
-        else if (flags.realtime === true) print(formatRealtime(links, terminalColumns()));
-        else print(formatLinks(links, paintFor(process.stdout, process.env), terminalColumns()));
+        else if (flags.realtime === true) print(formatRealtime(links, columns));
+        else if (flags.all === true) print(formatAllOfLinks(links, paint, columns));
+        else print(formatLinks(links, paint, columns));
       }),
     );
 }
 
+/** So wide a terminal has room for ids and addresses. */
+const WIDE_COLUMNS = 120;
+const LOSS_WARN_PCT = 2,
+  LOSS_BAD_PCT = 15;
+
+/** A neighbour as people call it; where nothing is known of it, where it is. */
+export function neighbourName({ name, node, address }: LinkRow): string {
+  return name !== null && name !== '' ? name : (node ?? address);
+}
+
+/** "0 / 0 %", out and in. */
+export function lossText({ lossOutPct, lossInPct }: LinkRow, paint: Paint): string {
+  if (lossOutPct === null || lossInPct === null) return '-';
+  const text = `${tenths(lossOutPct)} / ${tenths(lossInPct)} %`;
+  const worst = Math.max(lossOutPct, lossInPct);
+  return worst >= LOSS_BAD_PCT
+    ? paint('red', text)
+    : worst >= LOSS_WARN_PCT
+      ? paint('yellow', text)
+      : text;
+}
+
+/** "1.20M / 840", out and in. */
+export function rateText({ rate }: LinkRow): string {
+  return rate == null ? '-' : `${formatRate(rate.sentBps)} / ${formatRate(rate.receivedBps)}`;
+}
+
+/** Why it is not up, and how often it went down in the last hour. */
+export function whyText({ state, why, ended = '', flaps = 0, damped }: LinkRow): string {
+  const parts: string[] = [];
+  if (why != null) parts.push(why.short);
+  else if (state === 'down' && ended !== '') parts.push(ended.split(':')[0]!);
+  if (damped === true) parts.push('not trusted');
+  if (flaps > 0) parts.push(`${flaps} flap${flaps === 1 ? '' : 's'}`);
+  return parts.join(', ');
+}
+
 export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
+  const { links, twins } = plainAnswer(reply);
+  if (links.length === 0)
+    return 'no links; add neighbours with `links:` in the config file or --link\n';
+  const wide = columns >= WIDE_COLUMNS;
+  const noted = links.some((link) => whyText(link) !== '');
+  const table = formatTable(
+    [
+      { title: 'name', cut: 8, key: true },
+      ...(wide ? [{ title: 'node' }, { title: 'address', cut: 21 }] : []),
+      { title: 'state' },
+      { title: 'since', align: 'right' },
+      { title: 'rtt', align: 'right' },
+      { title: 'loss o/i', align: 'right' },
+      { title: 'bit/s out/in', align: 'right' },
+      ...(noted ? [{ title: 'why', wrap: 12 }] : []),
+    ],
+    links.map((link) => [
+      neighbourName(link),
+      ...(wide ? [link.node ?? '?', link.address] : []),
+      paint(STATE_COLOURS[link.state], link.state),
+      formatAge(link.sinceMs),
+      link.state === 'up' ? formatMs(link.rttMs) : '-',
+      lossText(link, paint),
+      rateText(link),
+      ...(noted ? [paint(link.state === 'up' ? 'yellow' : 'red', whyText(link))] : []),
+    ]),
+    columns,
+  );
+  const open = links.some(({ state, seal }) => state === 'up' && seal === null)
+    ? `${paint('red', 'not sealed')}: anyone who reaches the UDP port can join, read and forge\n`
+    : '';
+  return (
+    table +
+    open +
+    links.map((link) => reasonOf(link, columns)).join('') +
+    formatTwins(twins, columns)
+  );
+}
+
+function tenths(pct: number): string {
+  return String(Math.round(pct * 10) / 10);
+}
+
+/** All that is known of links, in as many parts as that takes. */
+export function formatAllOfLinks(
+  reply: LinksReply,
+  paint: Paint,
+  columns = COLUMNS_DEFAULT,
+): string {
   const { links, twins } = plainAnswer(reply);
   if (links.length === 0)
     return 'no links; add neighbours with `links:` in the config file or --link\n';
@@ -71,8 +164,8 @@ export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_D
       formatAge(link.sinceMs),
       ...(links.some(({ why }) => why != null) ? [link.why?.short ?? ''] : []),
       formatMs(link.rttMs),
-      formatPct(link.lossOutPct),
-      formatPct(link.lossInPct),
+      pctText(link.lossOutPct),
+      pctText(link.lossInPct),
       String(link.sent.datagrams),
       String(link.received.datagrams),
       String(link.retransmitted),
@@ -91,6 +184,10 @@ export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_D
   return (
     table + links.map((link) => reasonOf(link, columns)).join('') + formatTwins(twins, columns)
   );
+}
+
+function pctText(pct: number | null): string {
+  return pct === null ? '-' : formatPct(pct);
 }
 
 /** What links do for packets with a deadline, and what that costs. */

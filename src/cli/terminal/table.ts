@@ -146,6 +146,20 @@ export function formatAge(ms: number): string {
   return `${Math.floor(s / 86_400)}d ${Math.floor((s % 86_400) / 3_600)}h`;
 }
 
+/** What is so many a second, in three figures: "0", "840", "12.3k", "1.20M", "9.99G". */
+export function formatRate(perSecond: number): string {
+  let value = perSecond,
+    at = 0;
+  while (value >= 999.5 && at < RATE_UNITS.length - 1) {
+    value /= 1_000;
+    at += 1;
+  }
+  const digits = at === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)}${RATE_UNITS[at]!}`;
+}
+
+const RATE_UNITS = ['', 'k', 'M', 'G', 'T'];
+
 /** "0 %", "0.25 %", "12.5 %". */
 export function formatPct(pct: number): string {
   return `${Math.round(pct * 100) / 100} %`;

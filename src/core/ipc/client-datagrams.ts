@@ -61,6 +61,8 @@ export class ClientDatagrams implements DatagramOwner {
   readonly #gate: ClientGate;
   readonly #rules: ClientRules;
   readonly #reports: ClientReports;
+  /** Hears of sockets that come, with a port, and go. */
+  readonly #told: (session: DatagramSession, closed: boolean) => void;
   readonly #sessions = new Map<number, DatagramSession>();
   readonly #numbers = new Map<DatagramSession, number>();
   /** Want to be told which sources are proved. */
@@ -76,12 +78,14 @@ export class ClientDatagrams implements DatagramOwner {
     gate: ClientGate,
     rules: ClientRules,
     reports: ClientReports,
+    told: (session: DatagramSession, closed: boolean) => void = () => {},
   ) {
     this.#services = services;
     this.#out = out;
     this.#gate = gate;
     this.#rules = rules;
     this.#reports = reports;
+    this.#told = told;
   }
 
   get size(): number {
@@ -121,11 +125,13 @@ export class ClientDatagrams implements DatagramOwner {
   bind(session: DatagramSession, wanted: Port): Port {
     const port = this.#services.sessions.bind(session, wanted);
     if (wanted !== 0) this.#bound.add(session);
+    this.#told(session, false);
     return port;
   }
 
   close(session: DatagramSession): void {
     const number = this.#numbers.get(session)!;
+    this.#told(session, true);
     this.#services.sessions.close(session);
     this.#bound.delete(session);
     this.#overRate.delete(session);
@@ -135,7 +141,10 @@ export class ClientDatagrams implements DatagramOwner {
   }
 
   closeAll(): void {
-    for (const session of this.#sessions.values()) this.#services.sessions.close(session);
+    for (const session of this.#sessions.values()) {
+      this.#told(session, true);
+      this.#services.sessions.close(session);
+    }
     this.#overRate.clear();
     this.#sessions.clear();
     this.#numbers.clear();

@@ -88,13 +88,25 @@ export class ClientPort implements ConnectedClient {
       this.#gate.beginHeld();
       this.streams.grantHeld();
     });
-    this.datagrams = new ClientDatagrams(services, out, this.#gate, this.#rules, this.#reports);
+    const { watch } = services;
+    this.datagrams = new ClientDatagrams(
+      services,
+      out,
+      this.#gate,
+      this.#rules,
+      this.#reports,
+      (session, closed) => watch.listener?.onDatagram(this, session, closed),
+    );
     this.streams = new ClientStreams(
       services.streams,
       out,
       services.socketsMax,
       (node) => services.nameOf(node) ?? formatNodeId(node),
       this.#gate,
+      {
+        onOpened: (socket) => watch.listener?.onStream(this, socket, false, null),
+        onClosed: (socket, code) => watch.listener?.onStream(this, socket, true, code),
+      },
     );
     this.#requests = new ClientRequests({
       client: this,
@@ -180,6 +192,12 @@ export class ClientPort implements ConnectedClient {
     if (this.#closed) return;
     this.#out.write(encodeControl(FRAME_EVENT, { event: 'closing', code, message: why }));
     this.close();
+  }
+
+  tell(event: object): boolean {
+    if (this.#closed || this.#out.bufferedBytes > this.#services.queueBytes / 2) return false;
+    this.#out.write(encodeControl(FRAME_EVENT, event));
+    return true;
   }
 
   aim(node: NodeId, port: Port, localPort: Port, target: ReachedTarget): void {

@@ -12,6 +12,7 @@ import type { Streams } from '../session/streams.ts';
 import type { DropCounters } from '../wire/drop.ts';
 import type { Arguments } from './arguments.ts';
 import type { ClientPlaces } from './client-places.ts';
+import type { SocketsWatch } from './sockets-watch.ts';
 import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
 
@@ -24,6 +25,7 @@ export interface ClientServices {
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly places: ClientPlaces;
+  readonly watch: SocketsWatch;
   readonly socketsMax: number;
   readonly queueBytes: number;
   /** 0: unlimited. */

@@ -68,6 +68,15 @@ export interface CreditGate {
   onHeld(): void;
 }
 
+/** Who hears of streams and listeners that come and go. */
+export interface StreamsTold {
+  onOpened(socket: StreamSocket): void;
+  /** `code`: of one that did not end in order. */
+  onClosed(socket: StreamSocket, code: string | null): void;
+}
+
+const NOBODY_TOLD: StreamsTold = { onOpened() {}, onClosed() {} };
+
 /**
  * Credit is given in pieces, so that streams share the rate evenly and no burst goes far beyond it.
  */
@@ -82,6 +91,7 @@ export class ClientStreams implements StreamOwner {
   readonly #socketsMax: number;
   readonly #nameOf: (node: NodeId) => string;
   readonly #gate: CreditGate;
+  readonly #told: StreamsTold;
   readonly #sockets = new Map<number, StreamSocket>();
   readonly #byStream = new Map<Stream, StreamSocket>();
   /** Those with credit held back, the next first. */
@@ -94,12 +104,14 @@ export class ClientStreams implements StreamOwner {
     socketsMax: number,
     nameOf: (node: NodeId) => string,
     gate: CreditGate,
+    told: StreamsTold = NOBODY_TOLD,
   ) {
     this.#streams = streams;
     this.#out = out;
     this.#socketsMax = socketsMax;
     this.#nameOf = nameOf;
     this.#gate = gate;
+    this.#told = told;
   }
 
   get size(): number {
@@ -112,6 +124,10 @@ export class ClientStreams implements StreamOwner {
 
   has(number: number): boolean {
     return this.#sockets.has(number);
+  }
+
+  of(number: number): StreamSocket | undefined {
+    return this.#sockets.get(number);
   }
 
   open(number: number, options: StreamOptions, limits: OwnLimits): void {
@@ -180,6 +196,7 @@ export class ClientStreams implements StreamOwner {
       }),
     );
     socket.listening = true;
+    this.#told.onOpened(socket);
     return socket.port;
   }
 
@@ -203,6 +220,7 @@ export class ClientStreams implements StreamOwner {
     const socket = this.#sockets.get(number);
     if (socket === undefined) return;
     this.#sockets.delete(number);
+    this.#gone(socket, broken && socket.stream !== null ? 'ECONNABORTED' : null);
     if (socket.listening) this.#streams.unlisten(socket.port);
     if (socket.stream !== null) this.#release(socket.stream, broken);
     socket.onConnect?.(new SpinesError('ECONNABORTED', 'the socket was closed while it connected'));
@@ -239,6 +257,7 @@ export class ClientStreams implements StreamOwner {
     const socket = this.#sockets.get(number);
     if (socket === undefined) return;
     this.#sockets.delete(number);
+    this.#gone(socket, 'ECONNABORTED');
     const { stream } = socket;
     if (stream === null) return;
     this.#byStream.delete(stream);
@@ -259,6 +278,7 @@ export class ClientStreams implements StreamOwner {
     if (socket?.onConnect === null || socket === undefined) return;
     const reply = socket.onConnect;
     socket.onConnect = null;
+    this.#told.onOpened(socket);
     reply({
       port: stream.localPort,
       remoteNode: formatNodeId(stream.node),
@@ -308,6 +328,7 @@ export class ClientStreams implements StreamOwner {
     this.#byStream.delete(stream);
     if (socket === undefined) return;
     this.#sockets.delete(socket.number);
+    this.#gone(socket, error);
     if (socket.onConnect !== null) {
       socket.onConnect(this.#describe(stream, error ?? 'ECONNRESET'));
       return;
@@ -344,6 +365,7 @@ export class ClientStreams implements StreamOwner {
     stream.limits = socket.limits;
     this.#sockets.set(number, socket);
     this.#byStream.set(stream, socket);
+    this.#told.onOpened(socket);
     this.#out.write(
       encodeControl(FRAME_EVENT, {
         event: 'accepted',
@@ -372,6 +394,11 @@ export class ClientStreams implements StreamOwner {
       this.#out.write(encodeSocketFrame(FRAME_STREAM_END, socket.number));
       stream.onTaken();
     }
+  }
+
+  /** One that never was connected is told of as well: it was refused, or given up. */
+  #gone(socket: StreamSocket, code: string | null): void {
+    if (socket.stream !== null || socket.listening) this.#told.onClosed(socket, code);
   }
 
   #release(stream: Stream, broken: boolean): void {

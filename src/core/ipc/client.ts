@@ -92,6 +92,8 @@ export interface ConnectedClient {
    * `localPort`.
    */
   aim(node: NodeId, port: Port, localPort: Port, target: ReachedTarget): void;
+  /** An EVENT for it; false: it has not read what it was told before, and is not told. */
+  tell(event: object): boolean;
   /** Ends it, with the reason. */
   dismiss(why: string, code?: string): void;
 }

@@ -548,6 +548,7 @@ export class LinkTable {
     const now = this.#env.clock.now();
     for (const link of this.#links.values()) {
       this.#recheck(link);
+      link.rate.look(link.totals, now);
       if (link.channel !== null) {
         this.#renewal.look(link, link.channel, now);
         if (link.up) this.twins.tellKept(link.node, link.channel);

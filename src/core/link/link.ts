@@ -48,6 +48,7 @@ import type { LinkEnvironment } from './environment.ts';
 import type { NextHop } from './next-hop.ts';
 import { Flaps } from './flaps.ts';
 import { InitOrder } from './init-order.ts';
+import { LinkRate } from './link-rate.ts';
 import { LinkSize } from './link-size.ts';
 import { LinkTotals, type Totals } from './link-totals.ts';
 import { Liveness } from './liveness.ts';
@@ -91,6 +92,9 @@ export class Link implements NextHop {
   readonly liveness: Liveness;
   /** Times it went down. */
   readonly flaps = new Flaps();
+  /** What ended it the last time; '' where nothing did. */
+  ended = '';
+  readonly rate = new LinkRate();
   readonly #worth = new RoutedWorth();
   readonly #env: LinkEnvironment;
   readonly #upper: LinkUpper;
@@ -382,6 +386,7 @@ export class Link implements NextHop {
         ...(next === null ? {} : { next }),
       };
       this.flaps.note(this.#env.clock.now());
+      this.ended = why;
       if (closeReason === CLOSE_SHUTDOWN) this.#env.log.info(fields, 'link down');
       else this.#env.log.warn(fields, 'link down');
       this.#leaveUp(false);

@@ -32,6 +32,7 @@ import {
 } from '../ipc/client.ts';
 import type { ClientServices } from '../ipc/client-services.ts';
 import { ClientPort } from '../ipc/client-port.ts';
+import { SocketsWatch } from '../ipc/sockets-watch.ts';
 import { FlushList } from '../link/channel.ts';
 import type { AddressProbe } from '../base/address-probe.ts';
 import type { Link } from '../link/link.ts';
@@ -150,6 +151,7 @@ export class SpinesNode {
   readonly streams: Streams;
   readonly echo: EchoService;
   readonly administration: Administration;
+  readonly socketsWatch = new SocketsWatch();
   /** Those that it speaks. */
   readonly wireVersions: VersionRange;
   /** Differs between runs of a daemon. */
@@ -383,6 +385,7 @@ export class SpinesNode {
       sessions: this.sessions,
       streams: this.streams,
       places: this.#places,
+      watch: this.socketsWatch,
       // Asked for at each use: a reload may change them.
       get socketsMax() {
         return limits().socketsPerClient;

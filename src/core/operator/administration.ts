@@ -16,6 +16,7 @@ import type { NodeView, OperatorEnvironment } from './node-view.ts';
 import { change, type ExtraOperation, type Operation, type Operator } from './operation.ts';
 import { operationOf } from './operations.ts';
 import { SearchBudget } from './search-budget.ts';
+import { Watch } from './watch.ts';
 
 export class Administration {
   /** What the daemon's own pages look at. */
@@ -37,6 +38,7 @@ export class Administration {
       clients,
       startedAt: env.clock.now(),
       searches: new SearchBudget(),
+      watch: new Watch(),
     };
     this.#audit = new ClientAudit(env.audit ?? (() => {}), env.clock);
   }

@@ -110,9 +110,10 @@ export const LINK_METRICS: readonly MetricFamily<LinkRows>[] = [
   each('gauge', 'state_seconds', 'time in this state', ({ sinceMs }) => seconds(sinceMs)),
   each('gauge', 'flaps', 'times it went down in the last hour', ({ flaps }) => flaps),
   whileUp('rtt_seconds', 'smoothed round trip', ({ rttMs }) => seconds(rttMs)),
-  bothWays('gauge', 'loss_ratio', 'estimated loss of a link that is up', (row) =>
-    row.state === 'up' ? [row.lossOutPct / 100, row.lossInPct / 100] : null,
-  ),
+  bothWays('gauge', 'loss_ratio', 'estimated loss of a link that is up', (row) => {
+    const { lossOutPct, lossInPct } = row;
+    return lossOutPct === null || lossInPct === null ? null : [lossOutPct / 100, lossInPct / 100];
+  }),
   whileUp('cost', 'cost by the metric of `metric`', ({ cost }) => cost),
   bothWays('counter', 'datagrams', 'UDP datagrams', ({ sent, received }) => [
     sent.datagrams,

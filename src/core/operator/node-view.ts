@@ -15,6 +15,7 @@ import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { EndToEnd } from '../end-to-end/end-to-end.ts';
+import type { SocketsWatch } from '../ipc/sockets-watch.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { NodeConfig } from '../node/config.ts';
 import type { LinkStateRouter } from '../routing/link-state-router.ts';
@@ -41,6 +42,7 @@ export interface NodeView {
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
+  readonly socketsWatch: SocketsWatch;
   readonly wireVersions: VersionRange;
   readonly instance: string;
   /** The node that `name` (a node name or a dotted quad) means, or null. */
@@ -49,6 +51,8 @@ export interface NodeView {
 
 export interface OperatorEnvironment {
   readonly clock: Clock;
+  /** Microseconds since 1970. */
+  readonly wall: Clock;
   readonly timers: Timers;
   readonly rng: Rng;
   readonly log: Log;

@@ -12,6 +12,7 @@ import { text, type Arguments } from '../ipc/arguments.ts';
 import { instanceText } from '../link/twins.ts';
 import { unknownName } from '../link/unknown-name.ts';
 import { clockFault } from '../routing/clock-watch.ts';
+import { COST_UNIT_US } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
@@ -25,7 +26,8 @@ const UNHEARD_MAX = 64;
 /** The way to each node that is known, our own left out. */
 export function routesReport(operator: Operator): RoutesReply {
   const { router, config } = operator.node;
-  const { ids, cost, hops, firstHop } = router.paths;
+  const { ids, cost, hops, firstHop, before } = router.paths;
+  const now = operator.env.clock.now();
   const routes: RoutesReply['routes'] = [];
   for (let i = 0; i < ids.length; i += 1) {
     const node = ids[i]!;
@@ -40,6 +42,9 @@ export function routesReport(operator: Operator): RoutesReply {
       nextHopName: hop === null ? null : router.nameOf(hop),
       cost: reachable ? cost[i]! : null,
       hops: reachable ? hops[i]! : null,
+      before: before[i]! < 0 ? null : formatNodeId(ids[before[i]!]!),
+      costMs: costMs(operator, cost[i]!),
+      changedMs: ms(now - router.changedAt(i)),
     });
   }
   return { schema: 1, metric: config.metric, routes };
@@ -72,6 +77,7 @@ export function nodesReport(operator: Operator): NodesReply {
       })),
       facts: factsReply(router.factsOf(advertisement.origin)),
       groups: [...(router.certificateOf(advertisement.origin)?.groups ?? [])],
+      clockAheadMs: clockAheadMs(operator, advertisement.origin),
       ...(row === undefined ? {} : { why: row.why }),
     };
   });
@@ -82,8 +88,21 @@ export function nodesReport(operator: Operator): NodesReply {
   };
 }
 
+/** The cost in milliseconds, where the metric is one of time; null: there is none. */
+export function costMs({ node: { config } }: Operator, cost: number): number | null {
+  const timed = config.metric === 'latency' || config.metric === 'expected-latency';
+  return timed && cost >= 0 ? ms(cost * COST_UNIT_US) : null;
+}
+
+/** Of a neighbour; null: not known. */
+function clockAheadMs({ node: { links, router } }: Operator, node: NodeId): number | null {
+  const link = links.of(node);
+  const aheadUs = link?.up === true ? (router.clocks?.aheadUs(link) ?? null) : null;
+  return aheadUs === null ? null : ms(aheadUs);
+}
+
 /** Nodes whose word is not believed now, by id. */
-function refusedNodes(operator: Operator): Map<NodeId, NodeRow> {
+export function refusedNodes(operator: Operator): Map<NodeId, NodeRow> {
   const { router, links } = operator.node;
   const now = operator.env.clock.now();
   const rows = new Map<NodeId, NodeRow>();

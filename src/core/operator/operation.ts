@@ -25,6 +25,17 @@ export interface Operator {
   /** When the daemon started, by its clock. */
   readonly startedAt: Micros;
   readonly searches: SearchBudget;
+  readonly watch: Watching;
+}
+
+/** Takes programs that want to be told what happens (watch.ts). */
+export interface Watching {
+  /** Throws SpinesError EINVAL. */
+  subscribe(
+    operator: Operator,
+    args: Arguments,
+    client: ConnectedClient | null,
+  ): OperationAnswer<'watch'>;
 }
 
 /** Takes the answer to operation `Op`, or why there is none. Called once, now or later. */

@@ -16,7 +16,7 @@ import { linksReport } from './links-report.ts';
 import { nodesReport, routesReport, targetOf } from './nodes-report.ts';
 import { byzantineOf, change, later, look, type Operation } from './operation.ts';
 import { byzantineTrace, ping, trace } from './probes.ts';
-import { sessionsReport } from './sessions-report.ts';
+import { sessionsReport, socketInfo } from './sessions-report.ts';
 import { statusReport } from './status-report.ts';
 
 /** What the daemon does itself; names are the client's to resolve. */
@@ -35,6 +35,15 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
       operator.env.clock.now(),
     ),
   ),
+  watch: later((operator, args, reply, asker) =>
+    reply(operator.watch.subscribe(operator, args, asker)),
+  ),
+  socketInfo: {
+    ...later<'socketInfo'>((operator, args, reply, asker) =>
+      reply(socketInfo(operator, args, asker)),
+    ),
+    role: 'use',
+  },
   firewall: look(({ node }, args) => firewallRules(node.firewall, args)),
   mayReach: later((operator, args, reply, asker) => {
     const { firewall, drops } = operator.node;

@@ -181,6 +181,11 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     return this.#routes.paths;
   }
 
+  /** When the way to the node of that index in `paths` became what it is. */
+  changedAt(index: number): Micros {
+    return this.#routes.changedAt(index);
+  }
+
   start(): void {
     this.#own.advertise(true);
     this.#routes.recompute();

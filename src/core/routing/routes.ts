@@ -14,7 +14,7 @@ import type { LinkStateDatabase } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
 import { OnTheWay } from './on-the-way.ts';
 import type { LinkStateRouterEnvironment, RoutingCounters } from './router-environment.ts';
-import { computeShortestPaths, type ShortestPaths } from './shortest-path.ts';
+import { computeShortestPaths, wayDiffers, type ShortestPaths } from './shortest-path.ts';
 
 /** The first one after a quiet time waits this long, so that a burst of changes is one. */
 const SETTLE: Micros = 1 * MILLISECOND;
@@ -37,6 +37,8 @@ export class Routes {
   #paths: ShortestPaths;
   /** Node index -> link slot, -1 = no route. */
   #nextHopSlot = new Int32Array(0);
+  /** Node index -> when the way there became what it is. */
+  #changedAt = new Float64Array(0);
   #recomputedAt: Micros = -SECOND;
   #stopped = false;
 
@@ -86,6 +88,11 @@ export class Routes {
     return index !== undefined && this.#paths.cost[index]! >= 0;
   }
 
+  /** When the way to the node of that index in `paths` became what it is. */
+  changedAt(index: number): Micros {
+    return this.#changedAt[index]!;
+  }
+
   /** What was advertised has changed. */
   schedule(): void {
     if (this.#stopped || this.#timer.armed) return;
@@ -113,6 +120,7 @@ export class Routes {
       if (hop >= 0) slots[i] = this.#links.of(paths.ids[hop]!)?.slot ?? -1;
     }
     this.#counters.routeChanges += this.#moved(paths, slots);
+    this.#changedAt = this.#changes(paths);
     this.#paths = paths;
     this.#onTheWay.forget();
     this.#nextHopSlot = slots;
@@ -121,6 +129,16 @@ export class Routes {
     this.#counters.recomputeUsTotal += took;
     this.#counters.recomputeUsMax = Math.max(this.#counters.recomputeUsMax, took);
     this.#env.onRoutes();
+  }
+
+  #changes(paths: ShortestPaths): Float64Array<ArrayBuffer> {
+    const at = new Float64Array(paths.ids.length).fill(this.#recomputedAt);
+    for (let i = 0; i < at.length; i += 1) {
+      const before = this.#paths.indexOf.get(paths.ids[i]!);
+      if (before !== undefined && !wayDiffers(this.#paths, before, paths, i))
+        at[i] = this.#changedAt[before]!;
+    }
+    return at;
   }
 
   /** Nodes whose next hop is another now. */

@@ -20,11 +20,13 @@ export interface ShortestPaths {
   readonly hops: Int32Array;
   /** Index of the neighbour to send to, -1 = none (unreachable, or ourselves). */
   readonly firstHop: Int32Array;
+  /** Index of the node before it on the way, -1 likewise. */
+  readonly before: Int32Array;
 }
 
 export function computeShortestPaths(
   self: NodeId,
-  advertisements: readonly Advertisement[],
+  advertisements: readonly Pick<Advertisement, 'origin' | 'links'>[],
   metric: Metric,
 ): ShortestPaths {
   const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
@@ -38,9 +40,10 @@ export function computeShortestPaths(
   const cost = new Float64Array(count).fill(-1);
   const hops = new Int32Array(count);
   const firstHop = new Int32Array(count).fill(-1);
+  const before = new Int32Array(count).fill(-1);
   const done = new Uint8Array(count);
   const start = indexOf.get(self);
-  if (start === undefined) return { ids, indexOf, cost, hops, firstHop };
+  if (start === undefined) return { ids, indexOf, cost, hops, firstHop, before };
 
   const heap = new CostHeap(count, cost);
   cost[start] = 0;
@@ -60,10 +63,37 @@ export function computeShortestPaths(
       cost[to] = through;
       hops[to] = hops[at]! + 1;
       firstHop[to] = at === start ? to : firstHop[at]!;
+      before[to] = at;
       heap.pushOrLower(to);
     }
   }
-  return { ids, indexOf, cost, hops, firstHop };
+  return { ids, indexOf, cost, hops, firstHop, before };
+}
+
+/** The nodes of the way to `node`, both ends included; null: there is none. */
+export function wayTo(paths: ShortestPaths, node: NodeId): NodeId[] | null {
+  const to = paths.indexOf.get(node);
+  if (to === undefined || paths.cost[to]! < 0) return null;
+  const way: NodeId[] = [];
+  for (let at = to; at >= 0; at = paths.before[at]!) way.push(paths.ids[at]!);
+  return way.reverse();
+}
+
+/** Whether the way to a node is another: its next hop, the node before it, or that there is one. */
+export function wayDiffers(
+  a: ShortestPaths,
+  i: number | undefined,
+  b: ShortestPaths,
+  j: number | undefined,
+): boolean {
+  return (
+    nodeBy(a, a.firstHop, i) !== nodeBy(b, b.firstHop, j) ||
+    nodeBy(a, a.before, i) !== nodeBy(b, b.before, j)
+  );
+}
+
+function nodeBy({ ids }: ShortestPaths, by: Int32Array, at: number | undefined): NodeId {
+  return at === undefined || by[at]! < 0 ? -1 : ids[by[at]!]!;
 }
 
 /** True when the sorted `links` name `node`. */

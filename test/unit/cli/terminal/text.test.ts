@@ -3,10 +3,10 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import type { StatusReply } from 'spines-client';
+import type { LinkRow, StatusReply } from 'spines-client';
 
 import { describeSettings, toSettings } from '../../../../src/cli/look/link.ts';
-import { formatLinks } from '../../../../src/cli/look/links.ts';
+import { formatAllOfLinks, formatLinks } from '../../../../src/cli/look/links.ts';
 import { formatNodes } from '../../../../src/cli/look/nodes.ts';
 import { formatPingSummary } from '../../../../src/cli/look/ping.ts';
 import { Progress } from '../../../../src/cli/terminal/progress.ts';
@@ -211,24 +211,46 @@ describe('answers of a daemon', () => {
       seal: null,
       emulated: null,
     };
+    const none = { rttMs: null, lossOutPct: null, lossInPct: null, size: null };
+    const connecting = { ...link, ...none, node: null, name: null, state: 'connecting' as const };
+    const links: LinkRow[] = [link, connecting];
+    const why = {
+      code: 'portClosed',
+      short: 'port closed',
+      text: 'nothing listens at 127.0.0.1:8102',
+      next: 'start it',
+    };
     expect(
       formatLinks(
         {
           schema: 1,
           links: [
-            link,
-            { ...link, node: null, name: null, state: 'connecting', rttMs: null, size: null },
+            {
+              ...link,
+              rate: { sentBps: 1_204_000, receivedBps: 840 },
+              flaps: 3,
+              seal: { serial: '00', notAfterS: 1, keyAgeMs: 1, rekeys: 0 },
+            },
+            { ...connecting, why, rate: null },
           ],
         },
         plain,
-        200,
       ),
     ).toBe(
+      'NAME            STATE       SINCE      RTT  LOSS O/I  BIT/S OUT/IN  WHY\n' +
+        'B               up          1m 5s  20.0 ms   1 / 0 %   1.20M / 840  3 flaps\n' +
+        '127.0.0.1:8102  connecting  1m 5s        -         -             -  port closed\n' +
+        '\n' +
+        '127.0.0.1:8102, connecting for 1m 5s: port closed\n' +
+        '  nothing listens at 127.0.0.1:8102\n' +
+        '  next: start it\n',
+    );
+    expect(formatAllOfLinks({ schema: 1, links }, plain, 200)).toBe(
       'NODE      NAME  ADDRESS         STATE       SINCE      RTT  LOSS OUT  LOSS IN  SENT  ' +
         'RECEIVED  RESENT  DROPPED  QUEUE  SIZE  KEYS\n' +
         '10.0.0.2  B     127.0.0.1:8102  up          1m 5s  20.0 ms       1 %      0 %    12     ' +
         '   11       0        2    0 B  1232  not sealed\n' +
-        '?               127.0.0.1:8102  connecting  1m 5s        -       1 %      0 %    12     ' +
+        '?               127.0.0.1:8102  connecting  1m 5s        -         -        -    12     ' +
         '   11       0        2    0 B\n',
     );
     expect(formatLinks({ schema: 1, links: [] }, plain)).toMatch(/^no links; /);

@@ -9,7 +9,7 @@ import type { SpinesDatagram } from '../../../../spines-client/src/sockets/datag
 import type {
   DatagramOptions,
   RemoteInfo,
-} from '../../../../spines-client/src/sockets/datagram.ts';
+} from '../../../../spines-client/src/sockets/datagram-options.ts';
 import { MESSAGE_COST_BYTES } from '../../../../spines-client/src/core/receive-queue.ts';
 import * as p from '../../../../spines-client/src/shared/protocol.ts';
 import { FakeDaemon, freshPath } from '../fake-daemon.ts';
