@@ -22,7 +22,7 @@ import {
   type RealtimeOutcome,
   type RealtimeRun,
 } from '../../src/lab/experiments/realtime-lab.ts';
-import { deadlineClass } from '../../src/core/wire/deadline.ts';
+import { deadlineClass, deadlineOf } from '../../src/core/wire/deadline.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import {
   FRAME_REALTIME,
@@ -242,12 +242,41 @@ test('late messages are dropped and counted, or delivered, as their socket wants
   expect([drop.messages.length, drop.session.tooLate, deliver.messages.length]).toEqual([0, 1, 1]);
   expect(c!.node.drops.of(DropReason.realtimeLate)).toBe(1);
   a!.node.sessions.send(from.session, c!.id, 7, Uint8Array.of(1), 0, 1, {
-    deadline: deadlineClass(80),
+    deadline: deadlineOf(80),
     redundancy: null,
   });
   a!.endTurn();
   network.run(SECOND);
   expect(drop.messages.length).toBe(1);
+  // To the millisecond, whatever classes there are: 60 are needed.
+  for (const ms of [59, 61]) {
+    a!.node.sessions.send(from.session, c!.id, 7, Uint8Array.of(ms), 0, 1, {
+      deadline: deadlineOf(ms),
+      redundancy: null,
+    });
+    a!.endTurn();
+  }
+  network.run(SECOND);
+  expect(drop.messages.map(({ bytes }) => bytes[0])).toEqual([1, 61]);
+});
+
+test('what waits at its source for a Byzantine path grows old there', () => {
+  const network = chain(4, { forward: wire({ latencyUs: 10 * MS }) });
+  network.settle();
+  const [a, , , d] = network.hosts;
+  const to = new Inbox(d!, 7);
+  const options = { service: SERVICE_REALTIME, dissemination: DISSEMINATION_BYZANTINE };
+  const send = (ms: number, byte: number): void => {
+    const from = new Inbox(a!, 0, { ...options, ...deadlineOf(ms) });
+    from.send(d!, 7, Uint8Array.of(byte));
+  };
+  // A path is found after 60 ms at the earliest.
+  send(45, 1);
+  send(500, 2);
+  network.run(SECOND);
+  send(45, 3);
+  network.run(SECOND);
+  expect(to.messages.map(({ bytes }) => bytes[0])).toEqual([2, 3]);
 });
 
 describe('older nodes', () => {

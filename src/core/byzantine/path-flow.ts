@@ -165,7 +165,7 @@ export class PathFlow {
   times: PathTimes | null = null;
   readonly #env: PathFlowEnvironment;
   readonly #owner: PathFlowOwner;
-  readonly #modes: PacketModes & { deadline: number };
+  readonly #modes: PacketModes & { deadline: number; spentUs: Micros };
   readonly #open = new Map<number, Open>();
   /**
    * Packets in the order of sending, and their fate as soon as it is known. The monitor hears of it
@@ -206,6 +206,7 @@ export class PathFlow {
       ttl: TTL_DEFAULT,
       priority,
       deadline: 0,
+      spentUs: 0,
     };
     this.flow = {
       source: env.self,
@@ -252,9 +253,9 @@ export class PathFlow {
 
   /**
    * Sends `bytes[start..end)`, an inner packet in as many pieces as it needs, at most
-   * PROBED_PIECES_MAX.
+   * PROBED_PIECES_MAX. `ageUs`: see Packet.
    */
-  send(number: number, bytes: Uint8Array, start: number, end: number): DropReason {
+  send(number: number, bytes: Uint8Array, start: number, end: number, ageUs = 0): DropReason {
     const room = this.roomBytes;
     const count = Math.ceil((end - start) / room);
     if (count > PROBED_PIECES_MAX) return DropReason.packetTooLong;
@@ -263,6 +264,7 @@ export class PathFlow {
     if (this.#open.size + count > OPEN_MAX || this.#fates.size + count > UNJUDGED_MAX)
       return DropReason.linkQueueFull;
     this.#modes.deadline = deadlineAt(bytes, start);
+    this.#modes.spentUs = ageUs;
     const sending = { number, left: count };
     for (let i = 0; i < count; i += 1) {
       const reason = this.#sendPiece(

@@ -12,7 +12,7 @@ import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import { DropReason } from '../wire/drop.ts';
-import { KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
+import { isOver, KIND_STREAM, Packet, SERVICE_RELIABLE, stampEcn } from '../wire/packet.ts';
 import type { PacketPool } from '../wire/packet-pool.ts';
 import { ANYBODY } from './ask-queue.ts';
 import type { DiscoveredPath } from './discovered-path.ts';
@@ -183,7 +183,7 @@ export class SourceFlow {
       isStream = packet.kind === KIND_STREAM;
     if (main === null) this.#env.discover(this);
     else if (isStream || (this.#waiting.length === 0 && !main.congested))
-      return this.#sendNow(packet.bytes, packet.start, packet.end, isStream);
+      return this.#sendNow(packet.bytes, packet.start, packet.end, isStream, packet.ageUs);
     if (!this.#waiting.push(packet, user, this.#env.clock.now() + WAIT_MAX))
       return main === null ? DropReason.noRoute : DropReason.linkQueueFull;
     this.#lookLater();
@@ -216,11 +216,17 @@ export class SourceFlow {
       const again = this.#again,
         { bytes, start, end } = waiting.kept;
       let reason = again.decode(bytes, start, end, false);
+      const ageUs = this.#ageOf(waiting);
+      if (reason === DropReason.none && isOver(again, ageUs)) reason = DropReason.realtimeLate;
       if (reason === DropReason.none)
-        reason = this.#sendNow(bytes, start, end, again.kind === KIND_STREAM);
+        reason = this.#sendNow(bytes, start, end, again.kind === KIND_STREAM, ageUs);
       this.#release(waiting, reason !== DropReason.none);
       if (wasLong && !this.#waiting.long) this.#env.onRoom();
     }
+  }
+
+  #ageOf({ kept, until }: WaitingPacket): Micros {
+    return kept.ageUs + this.#env.clock.now() - (until - WAIT_MAX);
   }
 
   /**
@@ -296,7 +302,13 @@ export class SourceFlow {
     this.#env.onLost(bytes, 0, bytes.length);
   }
 
-  #sendNow(bytes: Uint8Array, start: number, end: number, isStream: boolean): DropReason {
+  #sendNow(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    isStream: boolean,
+    ageUs: Micros,
+  ): DropReason {
     const number = this.#numbers.next;
     this.#numbers.next += 1;
     const main = this.#main!;
@@ -306,13 +318,13 @@ export class SourceFlow {
       this.#second = this.#open(this.#mostDisjoint(main.path));
     const second = this.#second;
     const on: PathFlow[] = [];
-    let reason = main.send(number, bytes, start, end);
+    let reason = main.send(number, bytes, start, end, ageUs);
     if (reason === DropReason.none) on.push(main);
     if (second !== null) {
       // Before its link is asked for room: nothing of the search is left on it.
       if (!main.monitor.searching && second.open === 0) this.#dropSecond();
       else if (main.monitor.searching && !second.congested) {
-        const other = second.send(number, bytes, start, end);
+        const other = second.send(number, bytes, start, end, ageUs);
         if (other === DropReason.none) on.push(second);
         if (reason !== DropReason.none) reason = other;
       }

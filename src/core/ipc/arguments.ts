@@ -18,7 +18,7 @@ import {
   SILENCE_MIN,
   type OwnLimits,
 } from '../session/stream-liveness.ts';
-import { DEADLINE_MS_MAX, deadlineClass } from '../wire/deadline.ts';
+import { DEADLINE_MS_MAX, deadlineOf } from '../wire/deadline.ts';
 import { SERVICE_REALTIME } from '../wire/modes.ts';
 import {
   CONGESTION_NAMES,
@@ -86,7 +86,7 @@ export function timelinessOf(args: Arguments, service: number): DatagramOptions 
         `${name} is for link "realtime"; leave it out, or ask for it`,
       );
   if (deadlineMs !== undefined && deadlineMs !== null)
-    out.deadline = deadlineClass(integer(args, 'deadlineMs', 1, DEADLINE_MS_MAX));
+    Object.assign(out, deadlineOf(integer(args, 'deadlineMs', 1, DEADLINE_MS_MAX)));
   if (late !== undefined && late !== null) out.late = nameOf(late, LATE_POLICIES, 'late');
   if (redundancy !== undefined && redundancy !== null)
     out.redundancy = nameOf(redundancy, REDUNDANCIES, 'redundancy');

@@ -15,7 +15,7 @@ import type {
   MessageOptions,
 } from '../session/sessions.ts';
 import type { RedundancyName } from '../session/datagram-session.ts';
-import { DEADLINE_MS_MAX, deadlineClass } from '../wire/deadline.ts';
+import { DEADLINE_MS_MAX, deadlineOf } from '../wire/deadline.ts';
 import { DropReason } from '../wire/drop.ts';
 import {
   DATAGRAM_HEAD_BYTES,
@@ -47,7 +47,7 @@ function isMark(marks: number): boolean {
 function markedOptions(marks: number): MessageOptions {
   const ms = marks & MARK_DEADLINE_MASK;
   return {
-    deadline: ms === 0 ? 0 : deadlineClass(ms),
+    deadline: ms === 0 ? null : deadlineOf(ms),
     redundancy: REDUNDANCY_OF[marks >> MARK_REDUNDANCY_SHIFT]!,
   };
 }

@@ -11,7 +11,7 @@ import { formatNodeId, PORT_MAX } from '../base/ids.ts';
 import { MILLISECOND } from '../base/time.ts';
 import type { DatagramOptions, DatagramSession } from '../session/sessions.ts';
 import { BACKLOG_MAX } from '../session/streams.ts';
-import { DEADLINES_MS } from '../wire/deadline.ts';
+import { deadlineMsOf } from '../wire/deadline.ts';
 import {
   DISSEMINATION_NAMES,
   disseminationCode,
@@ -285,7 +285,7 @@ export class ClientRequests {
       case 'redundancy':
         return session[option];
       case 'deadlineMs':
-        return DEADLINES_MS[session.deadline]!;
+        return deadlineMsOf(session);
       default:
         throw new SpinesError('ENOPROTOOPT', DATAGRAM_OPTIONS);
     }

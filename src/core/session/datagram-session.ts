@@ -5,6 +5,8 @@
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
+import type { Micros } from '../base/time.ts';
+import type { Deadline } from '../wire/deadline.ts';
 import type { DropReason } from '../wire/drop.ts';
 import {
   DISSEMINATION_LINK_STATE,
@@ -55,8 +57,8 @@ export type RedundancyName = (typeof REDUNDANCIES)[number];
 
 /** Of one message, in place of its session's. */
 export interface MessageOptions {
-  /** Class of its deadline, 1..15; 0: the session's. */
-  readonly deadline: number;
+  /** Null: the session's. */
+  readonly deadline: Deadline | null;
   /** Null: the session's. */
   readonly redundancy: RedundancyName | null;
 }
@@ -75,6 +77,8 @@ export interface DatagramOptions {
    * Class of the deadline of its messages, 0..15 (core/wire/deadline.ts); with SERVICE_REALTIME.
    */
   deadline?: number;
+  /** See Deadline; default 0. */
+  spentUs?: Micros;
   /** Default 'drop'. */
   late?: LatePolicy;
   /** Default 'auto'; with SERVICE_REALTIME. */
@@ -91,6 +95,7 @@ export class DatagramSession {
   priority: number;
   /** See DatagramOptions. */
   deadline: number;
+  spentUs: Micros;
   late: LatePolicy;
   redundancy: RedundancyName;
   /** What goes by link state is sealed from end to end, and nothing else is taken. */
@@ -120,6 +125,7 @@ export class DatagramSession {
     this.ttl = options.ttl ?? TTL_DEFAULT;
     this.priority = options.priority ?? PRIORITY_DEFAULT;
     this.deadline = options.deadline ?? 0;
+    this.spentUs = options.spentUs ?? 0;
     this.late = options.late ?? 'drop';
     this.redundancy = options.redundancy ?? 'auto';
   }

@@ -7,8 +7,8 @@
  */
 
 import type { NodeId } from '../base/ids.ts';
-import { deadlineUs } from '../wire/deadline.ts';
 import {
+  isOver,
   PRECIOUS_PRIORITY,
   SERVICE_BEST_EFFORT,
   SERVICE_REALTIME,
@@ -22,7 +22,14 @@ export type RealtimeTo = (destination: NodeId, dissemination: number) => boolean
 
 export class MessageModes {
   readonly #realtimeTo: RealtimeTo;
-  readonly #modes = { service: 0, dissemination: 0, ttl: 0, priority: 0, deadline: 0 };
+  readonly #modes = {
+    service: 0,
+    dissemination: 0,
+    ttl: 0,
+    priority: 0,
+    deadline: 0,
+    spentUs: 0,
+  };
 
   constructor(realtimeTo: RealtimeTo) {
     this.#realtimeTo = realtimeTo;
@@ -45,10 +52,12 @@ export class MessageModes {
     modes.priority = session.priority;
     modes.service = SERVICE_BEST_EFFORT;
     modes.deadline = 0;
+    modes.spentUs = 0;
     if (!this.#realtimeTo(destination, session.dissemination)) return modes;
     modes.service = SERVICE_REALTIME;
-    modes.deadline =
-      options === null || options.deadline === 0 ? session.deadline : options.deadline;
+    const { deadline, spentUs } = options?.deadline == null ? session : options.deadline;
+    modes.deadline = deadline;
+    modes.spentUs = spentUs;
     const redundancy = options?.redundancy ?? session.redundancy;
     if (redundancy === 'copy') modes.priority = Math.max(PRECIOUS_PRIORITY, session.priority);
     else if (redundancy === 'none')
@@ -59,10 +68,5 @@ export class MessageModes {
 
 /** The packet's age is beyond its deadline, and the session has no use for such. */
 export function isLate(session: DatagramSession, packet: Packet): boolean {
-  return (
-    packet.ageUs > 0 &&
-    session.late === 'drop' &&
-    packet.service === SERVICE_REALTIME &&
-    packet.ageUs > deadlineUs(packet.deadline)
-  );
+  return packet.ageUs > 0 && session.late === 'drop' && isOver(packet, packet.ageUs);
 }

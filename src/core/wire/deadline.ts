@@ -38,6 +38,28 @@ export function deadlineUs(code: number): Micros {
   return MICROS[code & 0x0f]!;
 }
 
+/** A deadline as packets have it. */
+export interface Deadline {
+  /** Class, 0..15. */
+  readonly deadline: number;
+  /**
+   * Microseconds by which the time of the class is longer: packets begin with that age, so that
+   * they are late when their deadline is over and no later.
+   */
+  readonly spentUs: Micros;
+}
+
+/** The deadline of exactly `ms`, 1..DEADLINE_MS_MAX. */
+export function deadlineOf(ms: number): Deadline {
+  const deadline = deadlineClass(ms);
+  return { deadline, spentUs: Math.max(0, MICROS[deadline]! - ms * MILLISECOND) };
+}
+
+/** What `deadlineOf` was given, in milliseconds. */
+export function deadlineMsOf({ deadline, spentUs }: Deadline): number {
+  return DEADLINES_MS[deadline]! - spentUs / MILLISECOND;
+}
+
 /**
  * The class of the shortest deadline that is not below `ms` (above 0); of the longest there is, for
  * what is beyond it.

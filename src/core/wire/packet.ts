@@ -9,6 +9,8 @@
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import type { Micros } from '../base/time.ts';
+import { deadlineUs } from './deadline.ts';
 import { DropReason } from './drop.ts';
 import { SERVICE_REALTIME } from './modes.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from './sizes.ts';
@@ -96,6 +98,8 @@ export interface PacketModes {
    * Class of its deadline (deadline.ts), 0..15; 0, the default, for other services than realtime.
    */
   readonly deadline?: number;
+  /** Age that its packets begin with, microseconds; default 0. See Deadline. */
+  readonly spentUs?: Micros;
 }
 
 export class Packet {
@@ -133,7 +137,7 @@ export class Packet {
   deadline = 0;
   /**
    * Microseconds since its source sent it, as far as links of the realtime service know; not in the
-   * bytes, and 0 after `decode` and `compose`.
+   * bytes, 0 after `decode`, and what its modes say after `compose`.
    */
   ageUs = 0;
   source: NodeId = 0;
@@ -247,7 +251,7 @@ export class Packet {
     this.dissemination = modes.dissemination;
     this.priority = modes.priority;
     this.deadline = modes.deadline ?? 0;
-    this.ageUs = 0;
+    this.ageUs = modes.spentUs ?? 0;
     this.source = source;
     this.destination = destination;
     this.sourcePort = sourcePort;
@@ -287,6 +291,11 @@ export class Packet {
     this.ttl = ttl;
     this.bytes[this.start + TTL] = ttl;
   }
+}
+
+/** Whether a packet of that age is beyond its deadline; only those of the realtime service are. */
+export function isOver({ service, deadline }: Packet, ageUs: Micros): boolean {
+  return service === SERVICE_REALTIME && ageUs > deadlineUs(deadline);
 }
 
 /** The dissemination of the encoded packet at `at`. */

@@ -14,7 +14,7 @@ import {
   type DirectionChange,
 } from '../../core/emulation/link-settings.ts';
 import type { Link } from '../../core/link/link.ts';
-import { deadlineClass } from '../../core/wire/deadline.ts';
+import { deadlineOf } from '../../core/wire/deadline.ts';
 import { SERVICE_BEST_EFFORT, SERVICE_REALTIME } from '../../core/wire/packet.ts';
 import type { DatagramOptions } from '../../core/session/sessions.ts';
 import { SimFlow } from '../sim/flow.ts';
@@ -89,9 +89,7 @@ export function runRealtime({
   const modes: DatagramOptions = {
     ...options,
     service,
-    ...(service === SERVICE_REALTIME && deadlineMs !== null
-      ? { deadline: deadlineClass(deadlineMs) }
-      : {}),
+    ...(service === SERVICE_REALTIME && deadlineMs !== null ? deadlineOf(deadlineMs) : {}),
   };
   const make = (startUs: Micros, messages: number, number: number): SimFlow[] =>
     Array.from(

@@ -26,7 +26,7 @@ import {
   type Topology,
   type TopologyEvent,
 } from '../topology/topology.ts';
-import { deadlineClass } from '../../core/wire/deadline.ts';
+import { deadlineOf } from '../../core/wire/deadline.ts';
 import { disseminationCode, serviceCode } from '../../core/wire/modes.ts';
 import { Colluders } from '../adversary/adversary.ts';
 import { RouteChecker } from '../sim/check-routes.ts';
@@ -177,7 +177,7 @@ class Run {
         service: serviceCode(flow.link),
         dissemination: disseminationCode(flow.routing),
         ...(flow.link === 'realtime' && flow.deadlineUs !== null
-          ? { deadline: deadlineClass(flow.deadlineUs / MILLISECOND) }
+          ? deadlineOf(flow.deadlineUs / MILLISECOND)
           : {}),
       },
     }));

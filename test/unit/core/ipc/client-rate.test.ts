@@ -24,6 +24,7 @@ import {
   FrameReader,
   getWord,
   HELLO_BYTES_MAX,
+  MARK_REDUNDANCY_SHIFT,
   STREAM_CREDIT_INITIAL,
   STREAM_HEAD_BYTES,
 } from '../../../../spines-client/src/shared/protocol.ts';
@@ -38,7 +39,9 @@ import {
 import type { ClientPort } from '../../../../src/core/ipc/client-port.ts';
 import { defaultLimits, type NodeLimits } from '../../../../src/core/node/config.ts';
 import { World, type SimHost } from '../../../../src/lab/sim/world.ts';
+import { deadlineUs } from '../../../../src/core/wire/deadline.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
+import { SERVICE_REALTIME } from '../../../../src/core/wire/packet.ts';
 
 type Control = Record<string, unknown>;
 
@@ -124,7 +127,7 @@ test(
     ).toMatchObject({ ok: true, link: 'realtime' });
     const option = (name: string): unknown =>
       client.request('getOption', { socket: 1, option: name })?.['value'];
-    expect(['deadlineMs', 'late', 'redundancy'].map(option)).toEqual([65, 'deliver', 'auto']);
+    expect(['deadlineMs', 'late', 'redundancy'].map(option)).toEqual([60, 'deliver', 'auto']);
     for (const [name, value] of [
       ['deadlineMs', 2_000],
       ['late', 'drop'],
@@ -156,6 +159,46 @@ test(
     );
   },
 );
+
+test('a message has a deadline and redundancy of its own, its socket keeps what it had', () => {
+  const { world, a, b } = pair({});
+  const client = new Client(a),
+    there = new Client(b);
+  client.request('socket', { socket: 1, link: 'realtime', deadlineMs: 200 });
+  there.request('socket', { socket: 1, link: 'realtime' });
+  there.request('bind', { socket: 1, port: 7 });
+  const send = (marks: number): void => {
+    const frame = encodeDatagram(FRAME_SEND, 1, b.id, 7, Uint8Array.of(1));
+    frame[FRAME_HEAD_BYTES + 10] = marks >> 8;
+    frame[FRAME_HEAD_BYTES + 11] = marks & 0xff;
+    client.say(frame);
+  };
+  const modes: [number, number][] = [];
+  const link = a.node.links.of(b.id)!,
+    service = link.service(SERVICE_REALTIME)!,
+    { offer } = service;
+  service.offer = (packet) => {
+    modes.push([deadlineUs(packet.deadline) - packet.ageUs, packet.priority]);
+    return offer.call(service, packet);
+  };
+  const copy = 3 << MARK_REDUNDANCY_SHIFT,
+    none = 2 << MARK_REDUNDANCY_SHIFT;
+  for (const marks of [0, 47, 90 | copy, copy, 1 | none, 0]) send(marks);
+  world.runFor(SECOND);
+  expect(modes).toEqual([
+    [200_000, 1],
+    [47_000, 1],
+    [90_000, 8],
+    [200_000, 8],
+    [1_000, 1],
+    [200_000, 1],
+  ]);
+  expect(there.received).toBe(6);
+  expect([client.ended, a.node.drops.snapshot()]).toEqual([false, {}]);
+  // Marks that are none end the client.
+  send(0x4000);
+  expect(client.ended).toBe(true);
+});
 
 describe('datagrams', () => {
   test(
