@@ -199,7 +199,16 @@ export interface StatusReply {
     recomputeMsMax: number;
     advertisements: number;
   };
-  packets: { originated: number; forwarded: number; delivered: number };
+  packets: {
+    originated: number;
+    forwarded: number;
+    delivered: number;
+    /**
+     * Messages for realtime links that went by best effort: somebody on the way is older. Absent
+     * from daemons before 0.2.
+     */
+    realtimeDowngraded?: number;
+  };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;
   twins?: TwinRow[];
@@ -258,6 +267,8 @@ export interface RealtimeRow {
   repaired: number;
   probes: number;
   copies: number;
+  /** Precious packets that left without a copy: its budget was spent, or the wire was full. */
+  uncopied: number;
   parities: number;
   /** Now: 'plain', 'copy' (of what is precious), 'xor 9', or 'bursts': nothing helps here. */
   mode: string;

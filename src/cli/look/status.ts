@@ -69,6 +69,17 @@ function identityRows(identity: IdentityStatus | null, paint: Paint): [string, s
   ];
 }
 
+function downgradedRows({ packets: { realtimeDowngraded = 0 } }: StatusReply): [string, string][] {
+  if (realtimeDowngraded === 0) return [];
+  return [
+    [
+      'realtime',
+      `${realtimeDowngraded} messages went by best effort, as a node on their way is older; see ` +
+        '`spines nodes`',
+    ],
+  ];
+}
+
 /** Nothing as long as nobody here or elsewhere has used it. */
 function byzantineRows({ byzantine }: StatusReply): [string, string][] {
   if (byzantine === null || Object.values(byzantine).every((count) => count === 0)) return [];
@@ -210,6 +221,7 @@ export function formatStatus(reply: StatusReply, paint: Paint, columns = COLUMNS
         `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} ` +
           'delivered',
       ],
+      ...downgradedRows(status),
       ...byzantineRows(status),
     ],
     columns,

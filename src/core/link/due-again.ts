@@ -28,8 +28,9 @@ export class DueAgain {
     this.#onDue = onDue;
   }
 
-  get length(): number {
-    return this.#due.length;
+  /** When the next is due; Infinity: none is. */
+  get nextAt(): Micros {
+    return this.#due.length > 0 ? this.#at : Infinity;
   }
 
   /** `copy`: nobody asked for it. */

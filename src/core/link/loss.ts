@@ -18,6 +18,8 @@ const GAIN_CLEAN = 0.4;
  * One outage is no law of the path; what was long ago counts half as much after so many datagrams.
  */
 const RUNS_LEAST = 4;
+/** What was told once is told until hardly anything of it is left. */
+const RUNS_LEFT = 1;
 const HALVED_AFTER = 2_048;
 
 export class LossEstimator {
@@ -26,6 +28,7 @@ export class LossEstimator {
   /** Losses of late, and how many runs of numbers they were. */
   #lost = 0;
   #runs = 0;
+  #isTold = false;
   #highest = -1;
   #sinceHalved = 0;
   #windows = 0;
@@ -37,7 +40,7 @@ export class LossEstimator {
    * to tell by.
    */
   get persistence(): number {
-    return this.#runs < RUNS_LEAST ? 0 : 1 - this.#runs / this.#lost;
+    return this.#isTold ? 1 - this.#runs / this.#lost : 0;
   }
 
   /**
@@ -67,6 +70,7 @@ export class LossEstimator {
     if (this.#highest >= 0 && gap > 0) {
       this.#lost += gap;
       this.#runs += 1;
+      if (this.#runs >= RUNS_LEAST) this.#isTold = true;
     }
     if (gap >= 0) this.#sinceHalved += gap + 1;
     this.#highest = Math.max(this.#highest, highest);
@@ -74,6 +78,7 @@ export class LossEstimator {
     this.#sinceHalved = 0;
     this.#lost /= 2;
     this.#runs /= 2;
+    if (this.#runs < RUNS_LEFT) this.#isTold = false;
   }
 
   /** A new channel starts a new sequence of packet numbers; the estimate stays. */

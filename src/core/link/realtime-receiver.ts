@@ -27,12 +27,15 @@ import {
   PLACES_MAX,
   REALTIME_HEAD_BYTES,
   Request,
+  REQUEST_RUN_MAX,
+  STRIKES_MAX,
   type AgainHead,
   type RepairHead,
 } from '../wire/realtime.ts';
 import { FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import type { ServiceEnvironment, ServiceOutput } from './data-service.ts';
-import { BURSTY, planStrikes, type Strikes } from './redundancy.ts';
+import { Expected } from './expected.ts';
+import { BURSTY, GRAIN, LOSS_LEAST, planStrikes, type Strikes } from './redundancy.ts';
 import { RepairDecoder } from './repair-decoder.ts';
 
 export const GAPS_MAX = 512;
@@ -54,12 +57,30 @@ const NOTICED_LEAST: Micros = 2 * MILLISECOND;
 const BURST_GAIN = 1 / 8;
 const SPACING_MS_MAX = 255;
 
+/**
+ * The last request leaves twice, so far apart, where requests are lost as well: who gets both
+ * answers one.
+ */
+const REPEAT_AFTER: Micros = 2 * MILLISECOND;
+
+/**
+ * What is expected and does not come is asked for so often, so far apart at least, and for so long.
+ */
+const AHEAD_MAX = 32,
+  AHEAD_MAX_SINGLE = 2;
+const AHEAD_INTERVAL: Micros = 5 * MILLISECOND;
+const AHEAD_TIME: Micros = 400 * MILLISECOND;
+
 interface Gap {
   readonly number: number;
   readonly since: Micros;
   readonly plan: Strikes;
   /** Later than this no request is of use. */
   readonly until: Micros;
+  /** Name of the first strike: what was asked for before it was missed had another. */
+  readonly first: number;
+  /** Requests that are to leave, and that have left. */
+  readonly requests: number;
   strikes: number;
   due: Micros;
   /** The datagram itself came after all. */
@@ -79,6 +100,8 @@ export interface RealtimeReceived {
   gaps: number;
   requested: number;
   spurious: number;
+  /** Requests for what was expected and did not come, before it was known to be missing. */
+  ahead: number;
   /** Packets that came again, as asked or unasked, and by parities. */
   recovered: number;
   repaired: number;
@@ -94,6 +117,7 @@ export class RealtimeReceiver {
     gaps: 0,
     requested: 0,
     spurious: 0,
+    ahead: 0,
     recovered: 0,
     repaired: 0,
     givenUp: 0,
@@ -102,6 +126,13 @@ export class RealtimeReceiver {
   readonly #env: ServiceEnvironment;
   readonly #decoder = new RepairDecoder();
   readonly #timer = new Timer(() => this.#onTimer());
+  readonly #expected = new Expected();
+  readonly #aheadTimer = new Timer(() => this.#onSilence());
+  /** Asked for since the last packet, and when next. */
+  #asked = 0;
+  #askAt: Micros = 0;
+  /** The datagram at hand showed that others are missing. */
+  #jumped = false;
   readonly #lastWord = (): void => this.#onTimer();
   /** By number, ascending. */
   readonly #gaps = new Map<number, Gap>();
@@ -145,10 +176,16 @@ export class RealtimeReceiver {
     this.#datagrams = 1;
     this.#index = 0;
     this.#late = false;
+    this.#jumped = false;
     if (this.#highest < 0) return;
     const now = this.#env.clock.now();
     if (number > this.#highest) {
-      if (number > this.#highest + 1) this.#onJump(number, now);
+      if (number > this.#highest + 1) {
+        this.#jumped = true;
+        this.#onJump(number, now);
+        // What was to come before it is known to be missing.
+        if (this.#askAt < Infinity) this.#askAt = this.#expected.missedAfter(now);
+      }
       this.#highest = number;
       this.#lastAt = now;
       return;
@@ -182,7 +219,9 @@ export class RealtimeReceiver {
       this.#highest = this.#number + this.#datagrams - 1;
       this.#lastAt = now;
     }
-    if (this.#late && this.#came(this.#number, this.#datagrams, index))
+    if (!this.#late) {
+      if (index === 0) this.#onNext(now);
+    } else if (this.#came(this.#number, this.#datagrams, index))
       return DropReason.realtimeDuplicate;
     if (this.#datagrams === 1 && this.#decoder.keeps(now))
       this.#decoder.add(this.#number, bytes, start, end);
@@ -295,12 +334,15 @@ export class RealtimeReceiver {
     if (missing > JUMP_MAX) return;
     this.counts.gaps += missing;
     const { rtt, losses } = this.#env;
+    const first = this.#asked > 0 ? 1 : 0;
     const silence = now - this.#lastAt;
     this.#burstUs += ((silence * missing) / (missing + 1) - this.#burstUs) * BURST_GAIN;
     const noticed = Math.min(silence, Math.max(NOTICED_LEAST, rtt.smoothedUs / 16));
     const burstUs = losses.lossIn.persistence > BURSTY ? this.#burstUs : 0;
     const plan = planStrikes(this.#leftUs, noticed, rtt.smoothedUs, burstUs);
     const until = now - noticed + this.#leftUs - rtt.smoothedUs;
+    const strikes = Math.min(plan.count, STRIKES_MAX - first);
+    const requests = strikes > 0 && losses.lossOut >= LOSS_LEAST ? strikes + 1 : strikes;
     for (let at = this.#highest + 1; at < number; at += 1) {
       if (this.#gaps.size >= GAPS_MAX) this.#forgetOldest();
       this.#gaps.set(at, {
@@ -308,6 +350,8 @@ export class RealtimeReceiver {
         since: now,
         plan,
         until,
+        first,
+        requests,
         strikes: 0,
         due: now + this.#reorderUs,
         arrived: false,
@@ -334,30 +378,33 @@ export class RealtimeReceiver {
     const request = this.#request;
     request.count = 0;
     for (const gap of this.#gaps.values()) {
-      if (gap.arrived || gap.mended || gap.due > now || gap.strikes >= gap.plan.count) continue;
+      if (gap.arrived || gap.mended || gap.due > now || gap.strikes >= gap.requests) continue;
       if (now > gap.until) {
-        gap.strikes = gap.plan.count;
+        gap.strikes = gap.requests;
         continue;
       }
-      const { plan } = gap;
-      const copies = gap.strikes === plan.count - 1 ? Math.min(COPIES_MAX, plan.copies) : 1;
+      const { plan, first } = gap;
+      const strike = Math.min(first + gap.strikes, STRIKES_MAX - 1, first + plan.count - 1);
+      const isLast = strike === Math.min(STRIKES_MAX, first + plan.count) - 1;
+      // What was asked for before may have been answered.
+      const copies = isLast ? Math.max(1, Math.min(COPIES_MAX, plan.copies) - first) : 1;
       const spacingMs = Math.min(SPACING_MS_MAX, Math.round(plan.copySpacingUs / MILLISECOND));
       if (
         request.count > 0 &&
-        (request.strike !== gap.strikes ||
+        (request.strike !== strike ||
           request.copies !== copies ||
           request.spacingMs !== spacingMs ||
           !request.add(gap.number))
       )
         this.#send();
       if (request.count === 0) {
-        request.strike = gap.strikes;
+        request.strike = strike;
         request.copies = copies;
         request.spacingMs = spacingMs;
         request.add(gap.number);
       }
       gap.strikes += 1;
-      gap.due = now + plan.spacingUs;
+      gap.due = now + (isLast ? REPEAT_AFTER : plan.spacingUs);
       this.counts.requested += 1;
     }
     if (request.count > 0) this.#send();
@@ -370,6 +417,56 @@ export class RealtimeReceiver {
       this.#out.onSent();
     }
     this.#request.count = 0;
+  }
+
+  /* -------------------------------------------------------------- silence */
+
+  /** A packet came in its turn. */
+  #onNext(now: Micros): void {
+    this.#expected.onPacket(now, !this.#jumped);
+    this.#asked = 0;
+    this.#askAt = this.#expected.missedAt;
+    const isLossy = this.#env.losses.lossIn.rate >= LOSS_LEAST;
+    if (isLossy && !this.#aheadTimer.armed && this.#askAt < Infinity)
+      this.#env.timers.arm(this.#aheadTimer, this.#askAt);
+  }
+
+  /**
+   * A packet was expected and has not come, nor what would show that it is missing: whatever left
+   * long enough ago is asked for. In a burst, as often as one may be expected, and answers are
+   * spread over the time that is left: the later the likelier that it is over.
+   */
+  #onSilence(): void {
+    const { clock, timers, rtt, losses } = this.#env;
+    const now = clock.now(),
+      request = this.#request,
+      expected = this.#expected;
+    const isBursty = losses.lossIn.persistence > BURSTY;
+    const spare = this.#leftUs - expected.slackUs - rtt.smoothedUs - GRAIN;
+    if (
+      this.#highest < 0 ||
+      spare < 0 ||
+      this.#asked >= (isBursty ? AHEAD_MAX : AHEAD_MAX_SINGLE) ||
+      now - expected.missedAt > AHEAD_TIME ||
+      this.#out.channel === null
+    )
+      return;
+    if (now < this.#askAt) {
+      timers.arm(this.#aheadTimer, this.#askAt);
+      return;
+    }
+    request.strike = 0;
+    request.copies = isBursty ? COPIES_MAX : 1;
+    const spacingMs = Math.floor(spare / (COPIES_MAX - 1) / MILLISECOND);
+    request.spacingMs = Math.min(SPACING_MS_MAX, spacingMs);
+    request.first[0] = this.#highest + 1;
+    request.length[0] = REQUEST_RUN_MAX;
+    request.count = 1;
+    this.#send();
+    this.#asked += 1;
+    this.counts.ahead += 1;
+    this.#askAt = now + Math.max(AHEAD_INTERVAL, Math.round(expected.pauseUs));
+    timers.arm(this.#aheadTimer, this.#askAt);
   }
 
   /* -------------------------------------------------------------- time */
@@ -389,7 +486,7 @@ export class RealtimeReceiver {
     let next = Infinity;
     for (const gap of this.#gaps.values()) {
       if (next === Infinity) next = gap.since + GAP_TIME;
-      if (!gap.arrived && !gap.mended && gap.strikes < gap.plan.count && gap.due < next)
+      if (!gap.arrived && !gap.mended && gap.strikes < gap.requests && gap.due < next)
         next = gap.due;
     }
     if (next < Infinity) this.#env.timers.arm(this.#timer, next);
@@ -400,6 +497,9 @@ export class RealtimeReceiver {
     this.#gaps.clear();
     this.#decoder.clear();
     this.#env.timers.cancel(this.#timer);
+    this.#env.timers.cancel(this.#aheadTimer);
+    this.#expected.clear();
+    this.#asked = 0;
     this.#highest = -1;
     this.#leftUs = 0;
     this.#leftAt = 0;

@@ -28,6 +28,7 @@ import {
 } from '../wire/realtime.ts';
 import { DATAGRAM_HEADER_BYTES, FRAME_HEAD_BYTES } from '../wire/sizes.ts';
 import type { Channel } from './channel.ts';
+import { CopyBudget } from './copy-budget.ts';
 import type { ServiceEnvironment, ServiceOutput } from './data-service.ts';
 import { DueAgain } from './due-again.ts';
 import { RealtimeHistory, type Sent } from './realtime-history.ts';
@@ -48,6 +49,13 @@ import { SendQueue } from './send-queue.ts';
 export const AGAIN_PART = 0.25;
 export const AGAIN_BYTES_MAX = 64 * 1024;
 const AGAIN_BYTES_FIRST = 12 * 1024;
+/** A further answer to one request leaves only where first ones find so much. */
+const AGAIN_BYTES_SPARE = 6 * 1024;
+/**
+ * What left less than this part of a round trip ago nobody can miss who does not have it: it is
+ * under way.
+ */
+const MISSED_PART = 3 / 4;
 /** Requests of one neighbour that are looked at. */
 const REQUESTS_PER_SECOND = 2_000,
   REQUESTS_BURST = 512;
@@ -79,6 +87,8 @@ export interface RealtimeSent {
   tooLate: number;
   probes: number;
   copies: number;
+  /** Precious packets that left without one: the budget was spent, or the sink was full. */
+  uncopied: number;
   parities: number;
   /** Bytes beyond the packets: sent again, copies, parities and probes. */
   extraBytes: number;
@@ -95,6 +105,7 @@ export class RealtimeSender {
     tooLate: 0,
     probes: 0,
     copies: 0,
+    uncopied: 0,
     parities: 0,
     extraBytes: 0,
   };
@@ -106,6 +117,7 @@ export class RealtimeSender {
   readonly #env: ServiceEnvironment;
   readonly #history: RealtimeHistory;
   readonly #due: DueAgain;
+  readonly #copies = new CopyBudget();
   readonly #block = new RepairBlock();
   readonly #request = new Request();
   readonly #requests = new TokenBucket(REQUESTS_PER_SECOND, REQUESTS_BURST);
@@ -210,6 +222,7 @@ export class RealtimeSender {
     this.counts.packets += 1;
     this.counts.bytes += length;
     this.#againBytes = Math.min(AGAIN_BYTES_MAX, this.#againBytes + AGAIN_PART * length);
+    this.#copies.earn(length);
     this.#out.onSent();
     if (this.redundancy.block > 0) this.#cover(channel, at, length, now);
   }
@@ -223,8 +236,11 @@ export class RealtimeSender {
     const history = this.#history;
     history.add(kept, this.#number, this.#datagrams, this.#index, ageUs, now, now + leftUs);
     if (!this.#historyTimer.armed) this.#env.timers.arm(this.#historyTimer, history.oldestUntil);
-    if (this.redundancy.copies && priority >= PRECIOUS_PRIORITY)
+    if (!this.redundancy.copies || priority < PRECIOUS_PRIORITY) return;
+    const payer = kept.via === 0 ? kept.user : kept.via;
+    if (this.#copies.take(payer, kept.length, now))
       this.#due.add(history.last, now + this.#copyAfter(leftUs), true);
+    else this.counts.uncopied += 1;
   }
 
   /** Later than what a short burst takes, and as early as a request could hardly be. */
@@ -249,13 +265,14 @@ export class RealtimeSender {
     const channel = this.#out.channel!,
       now = this.#env.clock.now();
     if (!this.#requests.take(now)) return DropReason.realtimeOverBudget;
+    const missed = now - this.#env.rtt.recentUs * MISSED_PART;
     let over = false;
     for (let i = 0; i < request.count; i += 1) {
       const first = numberNear(request.first[i]!, 32, channel.fillingNumber);
       const beyond = Math.min(first + request.length[i]!, channel.fillingNumber);
       for (let at = this.#history.from(first); ; at += 1) {
         const sent = this.#history.at(at);
-        if (sent === null || sent.number >= beyond) break;
+        if (sent === null || sent.number >= beyond || sent.at > missed) break;
         if (!this.#answer(at, sent, request, now)) over = true;
       }
     }
@@ -277,6 +294,11 @@ export class RealtimeSender {
   #onDue(position: number, copy: boolean): void {
     const sent = this.#history.at(position);
     if (sent === null || this.#out.channel === null) return;
+    if (!copy && this.#againBytes < AGAIN_BYTES_SPARE) return;
+    if (copy && this.#env.sink.congested) {
+      this.counts.uncopied += 1;
+      return;
+    }
     this.#sendAgain(position, sent, this.#env.clock.now(), !copy);
   }
 
@@ -331,7 +353,10 @@ export class RealtimeSender {
     const wait = this.#noticedUs;
     this.#probed = 0;
     // What no request mends needs none, and a copy that follows shows as much.
-    if (this.#leftUs < wait + this.#env.rtt.smoothedUs + GRAIN || this.#due.length > 0)
+    if (
+      this.#leftUs < wait + this.#env.rtt.smoothedUs + GRAIN ||
+      this.#due.nextAt <= now + this.#copyAfter(this.#leftUs)
+    )
       this.#probed = -1;
     else if (!this.#probeTimer.armed || now + wait < this.#probeAt) this.#armProbe(now + wait);
   }

@@ -62,6 +62,10 @@ export const FIGURES = {
     originated: counter('packets of this node', ({ node }) => node.dissemination.originated),
     forwarded: counter('packets passed on', ({ node }) => node.dissemination.forwarded),
     delivered: counter('packets for this node', ({ node }) => node.dissemination.delivered),
+    realtimeDowngraded: counter(
+      'messages for realtime links that went by best effort: somebody on the way is older',
+      ({ node }) => node.sessions.realtimeDowngraded,
+    ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Figure>>>>;
 
