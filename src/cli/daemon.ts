@@ -1,9 +1,8 @@
 /**
  * `spines daemon`: runs one daemon in the foreground until a signal ends it.
  *
- * Owns flags over config file, the signals and what a reload reads; the daemon itself is
- * host/daemon.ts's. The first SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads the
- * files again.
+ * Owns flags over config file and what a reload reads. Signals are daemon-signals.ts's, the daemon
+ * itself is host/daemon.ts's.
  */
 
 import { readdirSync } from 'node:fs';
@@ -17,7 +16,6 @@ import type { Log } from '../core/base/log.ts';
 import { Membership } from '../core/crypto/membership.ts';
 import type { Primitives } from '../core/crypto/primitives.ts';
 import type { Logger } from 'pino';
-import type { RunningDaemon } from '../host/daemon.ts';
 import type { Reload } from '../host/daemon-options.ts';
 import type { LogWriter } from '../host/log/log-writer.ts';
 import {
@@ -33,6 +31,7 @@ import { wallClock } from '../host/system-clock.ts';
 import { AuditLog } from './audit.ts';
 import { loadConfig } from './config.ts';
 import { EXIT_BUG, toFailure, usage } from './terminal/failure.ts';
+import { DaemonSignals } from './daemon-signals.ts';
 import { letYoungHeapGrow } from './heap.ts';
 import { nodeFolder } from './keys/keys-files.ts';
 import { openLog, targetOf } from './terminal/log.ts';
@@ -58,8 +57,6 @@ export interface DaemonFlags {
 
 /** Links are up and routes known by then. */
 const SETTLED_MS = 5_000;
-/** What a daemon whose parent is gone gets to say goodbye. */
-const ORPHAN_DRAIN_MS = 500;
 
 export function registerDaemon(program: Command): void {
   program
@@ -136,38 +133,11 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
       ? null
       : new Membership(primitives, identity.credentials, wallClock, secureRandom);
 
-  let running: RunningDaemon | null = null;
-  let stopping = false;
-  let orphanTimer: NodeJS.Timeout | undefined;
-  const stop = (why: string): void => {
-    stopping = true;
-    log.info({ why }, 'stopping');
-    if (running === null) process.exit(0);
-    void running.stop(why);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (!stopping) {
-        stop(signal);
-        return;
-      }
-      log.warn({ signal }, 'stopped without draining');
-      process.exit(signal === 'SIGINT' ? 130 : 143);
-    });
-  }
-  // Where it is refused the daemon has logged why.
-  process.on('SIGHUP', () => running?.requestReload('SIGHUP'));
-  if (flags.exitWithParent === true) {
-    const orphaned = (): void => {
-      if (orphanTimer !== undefined) return;
-      orphanTimer = setTimeout(() => process.exit(0), ORPHAN_DRAIN_MS);
-      if (!stopping) stop('parent is gone');
-    };
-    process.stdin.on('end', orphaned).on('close', orphaned).on('error', orphaned).resume();
-  }
+  const signals = new DaemonSignals(log);
+  if (flags.exitWithParent === true) signals.endWithParent();
 
   const { findOffload } = await import('../host/net/offload.ts');
-  running = await startDaemon({
+  const running = await startDaemon({
     ...findOffload(flags.offload !== false),
     config: config.node,
     listen: config.listen,
@@ -177,32 +147,42 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     emulationSeed: config.emulation.seed,
     membership,
     revocationsPath: config.identity?.revocations ?? null,
-    reload: reloader(flags, current, membership, { log, writer, audit }),
+    reload: reloader(
+      flags,
+      current,
+      membership,
+      { log, writer, audit },
+      () => signals.running?.node.config,
+    ),
     log,
     logFigures: () => writer.figures,
     audit: audit.write,
     auditFigures: () => audit.figures,
   });
+  signals.running = running;
   setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;
-  clearTimeout(orphanTimer);
-  process.stdin.destroy();
+  signals.over();
 }
 
 /**
- * Reads the files again, and says what differs from what was read before; `first`: at the start.
+ * Reads the files again, and says what differs from what was in force; `first`: at the start.
  */
 function reloader(
   flags: DaemonFlags,
   first: LoadedConfig,
   membership: Membership | null,
   { log, writer, audit }: { log: Logger; writer: LogWriter; audit: AuditLog },
+  inForce: () => LoadedConfig['config']['node'] | undefined,
 ): () => Reload {
   let current = first;
   return () => {
     const next = readAgain(flags);
+    // Operators may have changed what it dials since.
+    const dials = inForce()?.dials ?? current.config.node.dials;
+    const { config } = current;
     const { changes, identityChanged } = planReload(
-      current,
+      { ...current, config: { ...config, node: { ...config.node, dials } } },
       next,
       membership?.trust.revocations ?? [],
     );

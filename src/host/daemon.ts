@@ -9,20 +9,17 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { makeEndpoint, type DatagramSink } from '../core/base/datagram.ts';
 import { SpinesError } from '../core/base/errors.ts';
 import { drawIndexMark } from '../core/base/index-mark.ts';
 import type { Log } from '../core/base/log.ts';
 import { Rng } from '../core/base/rng.ts';
 import { SECOND } from '../core/base/time.ts';
-import { EmulatedSink } from '../core/emulation/emulated-sink.ts';
-import { defaultDirection, toLinkSettings } from '../core/emulation/link-settings.ts';
-import type { EmulationControl } from '../core/operator/emulation-control.ts';
 import { REMOTE_ROLE, type ClientAccess } from '../core/ipc/client.ts';
 import type { ClientRole } from '../core/ipc/roles.ts';
 import type { Certificate } from '../core/wire/certificate.ts';
 import { SpinesNode } from '../core/node/node.ts';
 import { DropReason } from '../core/wire/drop.ts';
+import { WIRE_GRAIN_US, wireOver } from './emulated-wire.ts';
 import { DampedLog } from './log/damped-log.ts';
 import { ExpiryWatch } from './identity/expiry-watch.ts';
 import type { OpenDoor } from './web/open-http.ts';
@@ -37,6 +34,7 @@ import { SharedReload } from './config/shared-reload.ts';
 import { Standstill } from './standstill.ts';
 import { stopwatch, SystemClock, TimerDriver, wallClock } from './system-clock.ts';
 import { readOrMakeToken, tokenGrants } from './doors/token-file.ts';
+import { setLogLevel } from './log/log-level.ts';
 import { SendTroubles } from './net/send-troubles.ts';
 import { RECEIVE_BUFFER_BYTES, UdpSink } from './net/udp.ts';
 import type { DaemonOptions, HttpOptions, Reload, RemoteRole } from './daemon-options.ts';
@@ -66,12 +64,6 @@ export interface RunningDaemon {
   readonly httpPort: number | null;
   readonly node: SpinesNode;
 }
-
-/**
- * Datagrams on an emulated wire may leave this much early, and as often leave late: a grain of the
- * OS timer.
- */
-const WIRE_GRAIN_US = 1_000;
 
 /**
  * Datagrams of one turn, 1 to 5 ms of work: then what is due is done and what waits leaves, before
@@ -330,7 +322,12 @@ class Daemon implements RunningDaemon {
 
   #makeNode(): SpinesNode {
     const { config, membership, log } = this.#options;
-    const { sink, emulation } = this.#makeSink();
+    const { sink, emulation } = wireOver(
+      this.#udp,
+      this.#options,
+      this.#clock,
+      this.#wireTimers.queue,
+    );
     return new SpinesNode(config, {
       clock: this.#clock,
       stopwatch,
@@ -349,6 +346,7 @@ class Daemon implements RunningDaemon {
       probe: this.#reach.probe,
       host: () => this.#hostFigures(),
       ...(this.#options.audit === undefined ? {} : { audit: this.#options.audit }),
+      logLevel: (level) => setLogLevel(log, level),
       onShutdownRequested: () => void this.#end(),
       onReloadRequested: (reply) => {
         this.#shared.ask((result) => {
@@ -516,37 +514,6 @@ class Daemon implements RunningDaemon {
       log: this.#options.logFigures?.() ?? null,
       audit: this.#options.auditFigures?.() ?? null,
     };
-  }
-
-  #makeSink(): { sink: DatagramSink; emulation: EmulationControl | null } {
-    const { emulation, emulationSeed, config } = this.#options;
-    if (emulation.length === 0 && !config.allowEmulation)
-      return { sink: this.#udp, emulation: null };
-    const sink = new EmulatedSink(
-      this.#udp,
-      this.#clock,
-      this.#wireTimers.queue,
-      new Rng(emulationSeed),
-      { slackUs: WIRE_GRAIN_US },
-    );
-    for (const { peer, settings } of emulation) {
-      const { key } = makeEndpoint(peer.address, peer.port);
-      sink.attach(key, settings, `to ${key}`);
-    }
-    const control: EmulationControl = {
-      get: (peer) => {
-        const model = sink.get(peer.key);
-        return model === null ? null : toLinkSettings(model.settings);
-      },
-      set: (peer, change) => {
-        if (sink.get(peer.key) === null)
-          sink.attach(peer.key, defaultDirection(), `to ${peer.key}`);
-        const settings = sink.setLink(peer.key, change);
-        return settings === null ? null : toLinkSettings(settings);
-      },
-      dropped: (peer) => sink.get(peer.key)?.dropped ?? 0,
-    };
-    return { sink, emulation: control };
   }
 
   #scheduleTurnEnd(): void {

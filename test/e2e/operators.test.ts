@@ -304,6 +304,50 @@ describe('a network from `spines init`', () => {
     );
   }, 60_000);
 
+  test('link add and remove, in the config file with comments kept; log level', async () => {
+    const file = configOf(1);
+    const before = readFileSync(file, 'utf8');
+    const commented = before.replace('links:', '# whom we dial\nlinks: # three lines each');
+    writeFileSync(file, commented);
+    const link = (...args: string[]): Promise<string> =>
+      command('link', ...args, '--socket', socketOf(1));
+    expect(await link('add', '192.0.2.77:8100', '--name', 'far', '--save', file)).toBe(
+      `192.0.2.77:8100 is in ${file}\nlinks: +192.0.2.77:8100\n`,
+    );
+    expect(readFileSync(file, 'utf8').split('\n')).toEqual(
+      commented
+        .split('\n')
+        .flatMap((line) =>
+          line === 'client:' ? ['  - { address: "192.0.2.77:8100", name: "far" }', line] : [line],
+        ),
+    );
+    expect(await link('list')).toMatch(/^far +192\.0\.2\.77:8100 +down +files/m);
+    // What the daemon refuses is not in the file either.
+    const refused = await spines([
+      ...['link', 'add', '192.0.2.77:8100', '--save', file, '--socket', socketOf(1)],
+    ]);
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringMatching(/links\.3\.address: .*192\.0\.2\.77:8100/),
+    ]);
+    expect(await link('add', '192.0.2.78:8100')).toMatch(/until the next reload or restart/);
+    expect(await link('list')).toMatch(/192\.0\.2\.78:8100 +down +operator/);
+    expect(await link('remove', 'far', '--save', file)).toBe(
+      `far is no longer in ${file}\nlinks: -192.0.2.77:8100 -192.0.2.78:8100\n`,
+    );
+    expect(readFileSync(file, 'utf8')).toBe(commented);
+    writeFileSync(file, before);
+    const log = (...args: string[]): Promise<string> =>
+      command('log', 'level', ...args, '--socket', socketOf(1));
+    expect([await log(), await log('debug'), await log()]).toEqual([
+      'info\n',
+      'debug, until the next reload\n',
+      'debug\n',
+    ]);
+    await command('reload', '--socket', socketOf(1));
+    expect(await log()).toBe('info\n');
+  }, 60_000);
+
   test('reload: a revocation list cuts off whom it revokes', async () => {
     const authority = at('net', 'authority');
     await command('keys', 'revoke', at('net', 'node-3', 'node.crt'), '--dir', authority);

@@ -3,6 +3,7 @@
  * its reasons, both formats, and the table of METRICS.md.
  */
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -159,6 +160,15 @@ describe('metrics', () => {
     expect(buckets).toContain('spines_timer_lateness_seconds_bucket{le="0.000512"} 4');
     expect(buckets).toContain('spines_timer_lateness_seconds_bucket{le="+Inf"} 6');
     expect(buckets).toContain('spines_timer_lateness_seconds_count 6');
+  });
+
+  test.runIf(spawnSync('promtool', ['--version']).status === 0)('promtool finds no fault', () => {
+    const network = chain(3);
+    network.settle();
+    const { body } = page(network.host(1), '/metrics');
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: body });
+    expect(`${stdout}${stderr}`).toBe('');
+    expect(status).toBe(0);
   });
 
   test('METRICS.md has the table of the rows', () => {

@@ -6,6 +6,7 @@
  * client's own sockets are the library's business, and are listed in protocol.ts.
  */
 
+import type { DialReply, DialsReply, LinkAddArgs } from './dials.ts';
 import type {
   ByzantineRoutesReply,
   ByzantineTraceReply,
@@ -59,6 +60,12 @@ export interface Operations {
     args: { peer: string; settings: LinkSettings };
     answer: { settings: LinkSettings };
   };
+  linkList: { args: Nothing; answer: DialsReply };
+  linkAdd: { args: LinkAddArgs; answer: DialReply };
+  /** `link`: address, name or dotted quad of one that is dialled. */
+  linkRemove: { args: { link: string }; answer: DialReply };
+  /** `level`: one of pino's, or "silent", which holds until the next reload; absent: only said. */
+  logLevel: { args: { level?: string }; answer: { level: string } };
   reload: { args: Nothing; answer: ReloadReply };
   shutdown: { args: Nothing; answer: Nothing };
 }

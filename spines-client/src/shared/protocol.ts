@@ -15,6 +15,7 @@ import { Packr, Unpackr } from 'msgpackr';
 import type { WatchEvent } from './watch-events.ts';
 
 export * from './operations.ts';
+export * from './dials.ts';
 export * from './replies.ts';
 export * from './sealed-records.ts';
 export * from './session-replies.ts';

@@ -9,6 +9,7 @@
 import { Option, type Command } from 'commander';
 import type { LinkSettings } from 'spines-client';
 
+import { registerDials } from './link-dials.ts';
 import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts';
 import { EXIT_NO, Failure, usage } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
@@ -30,7 +31,10 @@ export interface LinkSetFlags extends ClientFlags {
 }
 
 export function registerLink(program: Command): void {
-  const link = program.command('link').description('emulated characteristics of a link');
+  const link = program
+    .command('link')
+    .description('whom a daemon dials; emulated characteristics of its links');
+  registerDials(link);
   registerSet(link);
   registerShow(link);
 }

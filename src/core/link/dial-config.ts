@@ -19,4 +19,6 @@ export interface DialConfig {
    * sends.
    */
   readonly congestion?: CongestionName;
+  /** An operator had it dialled while the daemon ran; its files may not have it. */
+  readonly added?: boolean;
 }

@@ -122,6 +122,8 @@ export interface NodeEnvironment {
   readonly operations?: readonly ExtraOperation[];
   /** Takes records of what changed this daemon; absent where nobody keeps them. */
   readonly audit?: Audit;
+  /** Sets the least severe level that is logged, or only says it (null). Throws SpinesError. */
+  logLevel?(level: string | null): string;
   /** A client asked for an orderly end. */
   onShutdownRequested(): void;
   /**

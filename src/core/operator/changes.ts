@@ -7,7 +7,7 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId } from '../base/ids.ts';
-import type { Arguments } from '../ipc/arguments.ts';
+import { text, type Arguments } from '../ipc/arguments.ts';
 import type { LinkSettings, OperationAnswer } from 'spines-client/protocol';
 import { targetOf } from './nodes-report.ts';
 import type { Answering, Operator } from './operation.ts';
@@ -47,6 +47,13 @@ export function linkSet(operator: Operator, args: Arguments): OperationAnswer<'l
       `the link to ${formatNodeId(peer)} can't be emulated now; try again when it is up`,
     );
   return { settings: result };
+}
+
+/** Sets what is logged from now on, until the next reload; without `level`, says it. */
+export function logLevel(operator: Operator, args: Arguments): OperationAnswer<'logLevel'> {
+  if (operator.env.logLevel === undefined)
+    throw new SpinesError('ENOTSUP', 'this daemon has no log of its own');
+  return { level: operator.env.logLevel(args['level'] == null ? null : text(args, 'level')) };
 }
 
 /** Has the host read the config again, and answers with what changed. */

@@ -45,6 +45,8 @@ export interface NodeView {
   readonly socketsWatch: SocketsWatch;
   readonly wireVersions: VersionRange;
   readonly instance: string;
+  /** Goes by another configuration from now on; see SpinesNode. */
+  reconfigure(config: NodeConfig): void;
   /** The node that `name` (a node name or a dotted quad) means, or null. */
   resolve(name: string): NodeId | null;
 }
@@ -61,6 +63,8 @@ export interface OperatorEnvironment {
   readonly listen: readonly string[];
   readonly host?: () => HostFigures;
   readonly audit?: Audit;
+  /** Sets the least severe level that is logged, or only says it (null). Throws SpinesError. */
+  logLevel?(level: string | null): string;
   onShutdownRequested(): void;
   onReloadRequested?(
     reply: (result: { readonly changes: readonly string[] } | SpinesError) => void,

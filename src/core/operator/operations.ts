@@ -10,7 +10,8 @@ import { ClientRequests } from '../ipc/client-requests.ts';
 import type { ClientRole } from '../ipc/roles.ts';
 import type { OperationName } from 'spines-client/protocol';
 import { byzantineRoutes } from './byzantine-report.ts';
-import { linkSet, reload, shutdown } from './changes.ts';
+import { linkSet, logLevel, reload, shutdown } from './changes.ts';
+import { linkAdd, linkList, linkRemove } from './dials.ts';
 import { firewallRules, mayReach } from './firewall-report.ts';
 import { linksReport } from './links-report.ts';
 import { nodesReport, routesReport, targetOf } from './nodes-report.ts';
@@ -53,6 +54,10 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   trace: later(trace),
   byzantineTrace: later(byzantineTrace),
   linkSet: change((operator, args, reply) => reply(linkSet(operator, args))),
+  linkList: look(linkList),
+  linkAdd: change((operator, args, reply) => reply(linkAdd(operator, args))),
+  linkRemove: change((operator, args, reply) => reply(linkRemove(operator, args))),
+  logLevel: change((operator, args, reply) => reply(logLevel(operator, args))),
   reload: { ...change<'reload'>(reload), recorded: ({ changes }) => ({ changes }) },
   shutdown: change(shutdown),
 };
