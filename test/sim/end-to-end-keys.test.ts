@@ -344,6 +344,21 @@ describe('a record that does not come', () => {
     },
   );
 
+  test('of one destination: programs that send without end leave another one places', () => {
+    const network = chain(2);
+    const [a, b] = network.hosts as [SimHost, SimHost];
+    b.start();
+    a.start();
+    vi.spyOn(a.node.router.records!, 'onFrame').mockReturnValue(DropReason.none);
+    expect(network.converged(5 * SECOND)).not.toBeNull();
+    const greedy = [new Inbox(a, 0), new Inbox(a, 0)],
+      modest = new Inbox(a, 0);
+    for (let i = 0; i < 3_000; i += 1) for (const one of greedy) one.send(b, PORT, pattern(10));
+    for (let i = 0; i < 100; i += 1)
+      expect(modest.send(b, PORT, pattern(10)), `message ${i}`).toBe(DropReason.none);
+    expect(a.node.endToEnd!.waiting).toBeLessThanOrEqual(2_048);
+  });
+
   test(
     'of many destinations: ' + 'a program that sends to all of them leaves another one places',
     () => {

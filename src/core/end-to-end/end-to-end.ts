@@ -60,8 +60,8 @@ export interface EndToEndEnvironment {
 }
 
 /**
- * What waits for the key of one destination, of all (shared by program), and how long. Later ones
- * are refused: what lacks a key for so long has none.
+ * What waits for the key of one destination, of all (either shared by program), and how long. Later
+ * ones are refused: what lacks a key for so long has none.
  */
 const OUT_MOST = 2_048,
   OUT_ALL_MOST = 8_192;
@@ -81,6 +81,8 @@ const ASK_INTERVAL: Micros = 100 * MILLISECOND;
 const EXCHANGES_PER_SECOND = 1_000,
   EXCHANGES_BURST = 4_096;
 
+const NO_PLACES = new FairPlaces<KeptPacket>();
+
 interface Waiting {
   readonly kept: KeptPacket;
   readonly until: Micros;
@@ -92,6 +94,8 @@ interface Queue {
   /** Nothing was ever known of the source: anybody may have made it up. */
   readonly strange: boolean;
   readonly packets: Waiting[];
+  /** Of what waits to be sealed, by program; of no use for what waits to be opened. */
+  readonly places: FairPlaces<KeptPacket>;
   askedAt: Micros;
 }
 
@@ -247,17 +251,19 @@ export class EndToEnd implements Protection {
       via: 0,
       strange: false,
       packets: [],
+      places: new FairPlaces(),
       askedAt: 0,
     };
     const holder = [packet.user, packet.user] as const;
     if (
-      queue.packets.length >= OUT_MOST ||
+      !queue.places.open(holder, OUT_MOST - queue.packets.length) ||
       !this.#outPlaces.open(holder, OUT_ALL_MOST - this.#outCount)
     )
       return DropReason.endToEndNoKey;
     const kept = pool.keep(packet);
     if (kept === null) return DropReason.endToEndNoKey;
     this.#outPlaces.add(kept, holder);
+    queue.places.add(kept, holder);
     queue.packets.push({ kept, until: now + OUT_WAIT });
     this.#out.set(destination, queue);
     this.#outCount += 1;
@@ -359,6 +365,7 @@ export class EndToEnd implements Protection {
       via,
       strange: this.#peers.get(source) === undefined,
       packets: [],
+      places: NO_PLACES,
       askedAt: -ASK_INTERVAL,
     };
     const viaMost = Math.min(IN_VIA_MOST, FACTOR * (IN_ALL_MOST - this.#inCount));
@@ -430,12 +437,13 @@ export class EndToEnd implements Protection {
     if (this.waiting > 0) this.#armTimer();
   }
 
-  #expire({ packets }: Queue, now: Micros, reason: DropReason): number {
+  #expire({ packets, places }: Queue, now: Micros, reason: DropReason): number {
     let count = 0;
     while (count < packets.length && packets[count]!.until <= now) count += 1;
     for (const { kept } of packets.splice(0, count)) {
       this.#env.drops.count(reason);
       this.#outPlaces.delete(kept);
+      places.delete(kept);
       this.#env.pool.release(kept);
     }
     return count;
