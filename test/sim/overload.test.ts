@@ -235,6 +235,7 @@ describe('made-up notices', () => {
     ] as const) {
       const { network, s, a, c, d } = line(10_000);
       const inbox = new Inbox(s, 77, { service: SERVICE_RELIABLE });
+      new Inbox(d, PORT);
       let told = 0;
       Object.assign(inbox, {
         onLost: () => {

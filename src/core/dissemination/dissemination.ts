@@ -12,7 +12,7 @@ import type { NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import type { EncodedPacket } from '../link/send-queue.ts';
 import { DropReason, refusalOf, type DropCounters, type Offered } from '../wire/drop.ts';
-import { disseminationAt, Packet } from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, disseminationAt, Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import type { Strategy, TransitMisbehaviour } from './strategy.ts';
 
@@ -122,6 +122,14 @@ export class Dissemination {
    */
   congested(packet: Packet): boolean {
     return this.#strategies[packet.dissemination]?.congested(packet) ?? false;
+  }
+
+  /**
+   * Nobody listens at the port of `packet`, which is for this node: its source is told, by link
+   * state however it came.
+   */
+  onClosed(packet: Packet): void {
+    this.#strategies[DISSEMINATION_LINK_STATE]?.onClosed?.(packet);
   }
 
   /** Takes what waits here, in front of its first link, of the flow of `packet`; `take` owns it. */

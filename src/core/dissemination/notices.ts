@@ -1,9 +1,9 @@
 /**
- * What this node tells the sources of flows over reliable links: their queue here is long, or
- * packets waited for a route in vain.
+ * What this node tells the sources of flows over reliable links: their queue here is long, packets
+ * waited for a route in vain, or came to this node and could not be delivered.
  *
- * Owns the packets that say so (core/wire/notice.ts). What is lost for want of a route is gathered
- * for a moment, by flow, as a whole queue of it may be given up at once; bounded.
+ * Owns the packets that say so (core/wire/notice.ts). What is lost is gathered for a moment, by
+ * flow, as a whole queue of it may be given up at once; bounded, also by source.
  */
 
 import { getU32 } from '../base/bytes.ts';
@@ -40,7 +40,8 @@ const MODES: PacketModes = {
   priority: PRIORITY_DEFAULT,
 };
 const GATHER: Micros = 50 * MILLISECOND;
-const FLOWS_MAX = 256;
+const FLOWS_MAX = 256,
+  FLOWS_OF_SOURCE_MAX = 32;
 
 interface Lost {
   readonly source: NodeId;
@@ -57,6 +58,8 @@ export class Notices {
   readonly #bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES);
   readonly #notice = makeNotice();
   readonly #lost = new Map<string, Lost>();
+  /** Flows in `#lost`, by source: whoever makes up flows makes them up in one name. */
+  readonly #ofSource = new Map<NodeId, number>();
   readonly #timer = new Timer(() => this.#tellLost());
 
   /** `send`: the packet is valid during the call only. */
@@ -78,27 +81,48 @@ export class Notices {
 
   /** `packet` waited for a route for too long. */
   onLost(packet: EncodedPacket): void {
-    if (!this.#describe(packet, this.#notice) || !isTold(this.#of.kind)) return;
-    const { source, sourcePort, destination, destinationPort } = this.#of;
-    const key = `${source} ${sourcePort} ${destination} ${destinationPort}`;
-    const known = this.#lost.get(key);
-    if (known !== undefined) known.notice.dropped += 1;
-    else if (this.#lost.size < FLOWS_MAX)
-      this.#lost.set(key, {
-        source,
-        notice: { ...this.#notice, reason: NOTICE_NO_ROUTE, dropped: 1, rate: 0 },
-      });
-    if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + GATHER);
+    if (this.#describe(packet, this.#notice) && isTold(this.#of.kind))
+      this.#gather(this.#of.source, NOTICE_NO_ROUTE);
+  }
+
+  /**
+   * `packet`, of any dissemination, is for this node and was not delivered, for NOTICE_PORT_CLOSED
+   * or NOTICE_KEY_GONE.
+   */
+  onUndelivered(packet: Packet, reason: number): void {
+    if (packet.service !== SERVICE_RELIABLE || !isTold(packet.kind)) return;
+    this.#quote(packet, this.#notice);
+    this.#gather(packet.source, reason);
   }
 
   stop(): void {
     this.#timers.cancel(this.#timer);
+    this.#forget();
+  }
+
+  /** One more of the flow that `#notice` names is to be told. */
+  #gather(source: NodeId, reason: number): void {
+    const { sourcePort, destination, destinationPort } = this.#notice;
+    const key = `${source} ${sourcePort} ${destination} ${destinationPort} ${reason}`;
+    const known = this.#lost.get(key);
+    if (known !== undefined) known.notice.dropped += 1;
+    else {
+      const flows = this.#ofSource.get(source) ?? 0;
+      if (this.#lost.size >= FLOWS_MAX || flows >= FLOWS_OF_SOURCE_MAX) return;
+      this.#ofSource.set(source, flows + 1);
+      this.#lost.set(key, { source, notice: { ...this.#notice, reason, dropped: 1, rate: 0 } });
+    }
+    if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + GATHER);
+  }
+
+  #forget(): void {
     this.#lost.clear();
+    this.#ofSource.clear();
   }
 
   #tellLost(): void {
     for (const { source, notice } of this.#lost.values()) this.#tell(source, notice);
-    this.#lost.clear();
+    this.#forget();
   }
 
   #describe({ bytes, start, end }: EncodedPacket, notice: Notice): boolean {
@@ -108,12 +132,19 @@ export class Notices {
       packet.end - packet.payloadStart < QUOTE_BYTES
     )
       return false;
+    this.#quote(packet, notice);
+    return true;
+  }
+
+  /** What was sealed from end to end may be shorter than a quote, and none is looked at there. */
+  #quote(packet: Packet, notice: Notice): void {
+    const { bytes, payloadStart, end } = packet;
+    const whole = end - payloadStart >= QUOTE_BYTES;
     notice.destination = packet.destination;
     notice.sourcePort = packet.sourcePort;
     notice.destinationPort = packet.destinationPort;
-    notice.quoteHigh = getU32(bytes, packet.payloadStart);
-    notice.quoteLow = getU32(bytes, packet.payloadStart + 4);
-    return true;
+    notice.quoteHigh = whole ? getU32(bytes, payloadStart) : 0;
+    notice.quoteLow = whole ? getU32(bytes, payloadStart + 4) : 0;
   }
 
   #tell(source: NodeId, notice: Notice): void {

@@ -12,6 +12,7 @@ import type { NextHop } from '../link/next-hop.ts';
 import type { EncodedPacket } from '../link/send-queue.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, refusalOf, type DropCounters, type Offered } from '../wire/drop.ts';
+import { NOTICE_KEY_GONE, NOTICE_PORT_CLOSED } from '../wire/notice.ts';
 import { Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { Limbo } from './limbo.ts';
@@ -131,6 +132,11 @@ export class Unicast implements Strategy {
     this.#notices.onLong(packet, rate, dropped);
   }
 
+  /** Nobody listens at the port of `packet`, which is for this node: its source is told. */
+  onClosed(packet: Packet): void {
+    this.#notices.onUndelivered(packet, NOTICE_PORT_CLOSED);
+  }
+
   /** What waits for a route is tried again. */
   onRoutes(): void {
     this.#routesAt = this.#env.clock.now();
@@ -151,7 +157,13 @@ export class Unicast implements Strategy {
   #arrived(packet: Packet): DropReason {
     // What we send to ourselves never leaves.
     if (packet.source === this.#env.self) return DropReason.sourceUnproved;
-    if (packet.sealed) return this.#protection?.onSealed(packet) ?? DropReason.endToEndUnasked;
+    if (packet.sealed) {
+      const reason = this.#protection?.onSealed(packet) ?? DropReason.endToEndUnasked;
+      // Who sent it had not heard yet that this node began anew, and nobody else will tell.
+      if (reason === DropReason.endToEndKeyGone)
+        this.#notices.onUndelivered(packet, NOTICE_KEY_GONE);
+      return reason;
+    }
     this.#env.deliverClaimed(packet);
     return DropReason.none;
   }

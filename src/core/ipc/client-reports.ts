@@ -164,6 +164,22 @@ function describeLoss(reason: DropReason, destination: NodeId): { code: string; 
         `matters, \`spines routes\` shows what is reachable`,
     };
   }
+  if (reason === DropReason.portClosed) {
+    return {
+      code: 'ECONNREFUSED',
+      message:
+        `arrived at ${node}, where no program listens at that port; see that it is started, and ` +
+        'send it again if it matters',
+    };
+  }
+  if (reason === DropReason.endToEndKeyGone) {
+    return {
+      code: 'ECONNRESET',
+      message:
+        `lost at ${node}: its daemon began anew before it arrived; send it again if it ` +
+        'matters',
+    };
+  }
   if (reason === DropReason.probedLost) {
     const next =
       `send it again if it matters, \`spines trace ${node} --routing byzantine\` ` +

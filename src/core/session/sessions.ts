@@ -25,7 +25,15 @@ import {
   SERVICE_REALTIME,
   SERVICE_RELIABLE,
 } from '../wire/packet.ts';
-import { decodeNotice, isTold, makeNotice, NOTICE_NO_ROUTE, QUOTE_BYTES } from '../wire/notice.ts';
+import {
+  decodeNotice,
+  isTold,
+  makeNotice,
+  NOTICE_NO_ROUTE,
+  NOTICE_KEY_GONE,
+  NOTICE_PORT_CLOSED,
+  QUOTE_BYTES,
+} from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { Asked } from './asked.ts';
 import {
@@ -63,6 +71,12 @@ interface FlowTo {
   readonly port: Port;
   readonly kind: number;
 }
+
+/** What only a destination may say of a flow to it. */
+const UNDELIVERED: Readonly<Record<number, DropReason>> = {
+  [NOTICE_PORT_CLOSED]: DropReason.portClosed,
+  [NOTICE_KEY_GONE]: DropReason.endToEndKeyGone,
+};
 
 export interface SessionsEnvironment {
   readonly self: NodeId;
@@ -193,6 +207,7 @@ export class Sessions {
     const session = this.#byPort.get(packet.destinationPort);
     if (session === undefined) {
       this.#env.drops.count(DropReason.portClosed);
+      this.#env.dissemination.onClosed(packet);
       return;
     }
     if (demandsProof(session.dissemination) && !packet.authenticated) {
@@ -262,8 +277,8 @@ export class Sessions {
   }
 
   /**
-   * A node on the way says that a flow of ours is too fast there, or lost something; a hint,
-   * believed of flows that it has seen.
+   * A node on the way says that a flow of ours is too fast there, or lost something, or its
+   * destination that nobody listens; a hint, believed of flows that it has seen.
    */
   onNotice(packet: Packet): void {
     const reason = this.#onNotice(packet);
@@ -287,6 +302,12 @@ export class Sessions {
     )
       return DropReason.noticeUnasked;
     const { destination, destinationPort, dropped, rate } = notice;
+    const undelivered = UNDELIVERED[notice.reason];
+    if (undelivered !== undefined) {
+      if (packet.source !== destination) return DropReason.noticeUnasked;
+      if (dropped > 0) session.owner.onLost?.(session, destination, undelivered, dropped);
+      return DropReason.none;
+    }
     // Only nodes on the way slow a flow or report losses; one without a route may have left it.
     const ways = this.#env.dissemination;
     const unrouted = notice.reason === NOTICE_NO_ROUTE;

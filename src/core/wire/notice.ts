@@ -1,6 +1,7 @@
 /**
  * What a node on the way tells the source of a flow over reliable links: its queue here is long, or
- * packets of it were dropped. WIRE.md section 6.
+ * packets of it were dropped; and what its destination does, where nobody listens. WIRE.md section
+ * 6.
  *
  * A hint: it names the flow and quotes the packet that it is about, so that only who has seen the
  * flow can make one.
@@ -13,11 +14,14 @@ import { KIND_ECHO, KIND_NOTICE, KIND_PROBED, KIND_ROUTE, KIND_STREAM } from './
 
 /**
  * Its part of a queue is long; packets of it found no room; packets of it waited for a route for
- * too long.
+ * too long; its destination says that nobody listens at the port, or that packets of it were sealed
+ * for a run that is over.
  */
 export const NOTICE_LONG = 1,
   NOTICE_FULL = 2,
-  NOTICE_NO_ROUTE = 3;
+  NOTICE_NO_ROUTE = 3,
+  NOTICE_PORT_CLOSED = 4,
+  NOTICE_KEY_GONE = 5;
 
 const REASON = 0,
   SPARE = 1,
@@ -79,7 +83,7 @@ export function decodeNotice(b: Uint8Array, start: number, end: number, out: Not
   out.rate = getU32(b, start + RATE);
   out.quoteHigh = getU32(b, start + QUOTE);
   out.quoteLow = getU32(b, start + QUOTE + 4);
-  return out.reason < NOTICE_LONG || out.reason > NOTICE_NO_ROUTE || b[start + SPARE] !== 0
+  return out.reason < NOTICE_LONG || out.reason > NOTICE_KEY_GONE || b[start + SPARE] !== 0
     ? DropReason.noticeMalformed
     : DropReason.none;
 }

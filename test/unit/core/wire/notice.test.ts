@@ -47,7 +47,7 @@ test('any other length, reason or reserved byte is malformed', () => {
     );
   for (let i = 0; i < 500; i += 1) {
     for (let at = 0; at < NOTICE_BYTES; at += 1) bytes[at] = rng.below(256);
-    const good = bytes[0]! >= 1 && bytes[0]! <= 3 && bytes[1] === 0;
+    const good = bytes[0]! >= 1 && bytes[0]! <= 5 && bytes[1] === 0;
     expect(decodeNotice(bytes, 0, NOTICE_BYTES, out)).toBe(
       good ? DropReason.none : DropReason.noticeMalformed,
     );
