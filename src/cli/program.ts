@@ -47,6 +47,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   sessions: async () => (await import('./look/sessions.ts')).registerSessions,
   firewall: async () => (await import('./look/firewall.ts')).registerFirewall,
   watch: async () => (await import('./look/watch.ts')).registerWatch,
+  explain: async () => (await import('./look/explain.ts')).registerExplain,
+  graph: async () => (await import('./look/graph.ts')).registerGraph,
   ping: async () => (await import('./look/ping.ts')).registerPing,
   trace: async () => (await import('./look/trace.ts')).registerTrace,
   cat: async () => (await import('./cat/cat.ts')).registerCat,

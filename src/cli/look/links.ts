@@ -68,7 +68,7 @@ export function lossText({ lossOutPct, lossInPct }: LinkRow, paint: Paint): stri
 }
 
 /** "1.20M / 840", out and in. */
-export function rateText({ rate }: LinkRow): string {
+export function rateText({ rate }: Pick<LinkRow, 'rate'>): string {
   return rate == null ? '-' : `${formatRate(rate.sentBps)} / ${formatRate(rate.receivedBps)}`;
 }
 

@@ -25,6 +25,10 @@ import { formatTwins } from './twins.ts';
 const NEIGHBOURS_SHOWN = 8;
 /** The neighbours have at least this much of a line. */
 const LINKS_COLUMNS_MIN = 14;
+const LOSS_SHOWN_PCT = 0.05;
+/** How well clocks of neighbours are known, and from where on one is wrong. */
+const CLOCK_SHOWN_MS = 5_000,
+  CLOCK_WRONG_MS = 60_000;
 
 export function registerNodes(program: Command): void {
   addClientFlags(program.command('nodes').description('list the nodes of the overlay'))
@@ -41,6 +45,13 @@ export function registerNodes(program: Command): void {
 export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
   const { nodes, twins } = plainAnswer(reply);
   const grouped = nodes.some(({ groups = [] }) => groups.length > 0);
+  const versions = new Set(
+    nodes.map(({ facts }) =>
+      facts == null ? '-' : `${facts.version}, wire ${wireRange(facts.wireVersions)}`,
+    ),
+  );
+  // Who is of another release is worth a column, and that nobody is a line.
+  const others = versions.size > 1;
   const table = formatTable(
     [
       { title: 'node', key: true },
@@ -48,8 +59,8 @@ export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_D
       ...(grouped ? [{ title: 'groups', wrap: 8 }] : []),
       { title: 'state', wrap: 11 },
       { title: 'heard', align: 'right' },
-      { title: 'version' },
-      { title: 'wire' },
+      ...(others ? [{ title: 'version' }, { title: 'wire' }] : []),
+      { title: 'clock' },
       { title: 'links', wrap: LINKS_COLUMNS_MIN },
     ],
     nodes.map((node) => [
@@ -58,18 +69,25 @@ export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_D
       ...(grouped ? [(node.groups ?? []).join(', ')] : []),
       stateOf(node, paint),
       node.self || node.why?.code === 'notHeard' ? '-' : `${formatAge(node.ageMs)} ago`,
-      node.facts?.version ?? '-',
-      node.facts == null ? '-' : wireRange(node.facts.wireVersions),
+      ...(others
+        ? [
+            node.facts?.version ?? '-',
+            node.facts == null ? '-' : wireRange(node.facts.wireVersions),
+          ]
+        : []),
+      clockText(node, paint),
       neighbours(node.links),
     ]),
     columns,
   );
+  const [facts] = versions;
+  const same = others || facts === undefined ? '' : `all are of version ${facts}\n`;
   const reasons = nodes.flatMap(({ why }) =>
     why == null
       ? []
       : [`\n${wrapText(why.text, '', columns)}${wrapText(`next: ${why.next}`, '  ', columns)}`],
   );
-  return table + reasons.join('') + formatTwins(twins, columns);
+  return table + same + reasons.join('') + formatTwins(twins, columns);
 }
 
 function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {
@@ -79,19 +97,28 @@ function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: P
   return reachable ? paint('green', 'reachable') : paint('red', 'unreachable');
 }
 
+/** Of neighbours; a minute is what certificates and advertisements begin to mind. */
+function clockText({ self, clockAheadMs }: NodesReply['nodes'][number], paint: Paint): string {
+  if (self || clockAheadMs == null) return '-';
+  if (Math.abs(clockAheadMs) < CLOCK_SHOWN_MS) return 'agrees';
+  const span = `${clockAheadMs > 0 ? '+' : '-'}${formatAge(Math.abs(clockAheadMs))}`;
+  return paint(Math.abs(clockAheadMs) < CLOCK_WRONG_MS ? 'yellow' : 'red', span);
+}
+
 /** "2", "2-3". */
 function wireRange({ min, max }: { readonly min: number; readonly max: number }): string {
   return min === max ? String(max) : `${min}-${max}`;
 }
 
-/** "B 10.0 ms, C 12.5 ms (unconfirmed)". */
+/** "B 10.0 ms, C 12.5 ms 3 % (unconfirmed)": latency one way and what is lost on it. */
 function neighbours(links: NodesReply['nodes'][number]['links']): string {
   const parts: string[] = [];
   links.slice(0, NEIGHBOURS_SHOWN).forEach((link, i) => {
     const comma = i === links.length - 1 ? '' : ',';
     const name = link.name === null || link.name === '' ? link.node : link.name;
     // A name that is long is broken, and keeps its figures.
-    const text = `${name} ${formatMs(link.latencyMs)}`.replaceAll(
+    const loss = link.lossPct >= LOSS_SHOWN_PCT ? ` ${Math.round(link.lossPct * 10) / 10}%` : '';
+    const text = `${name} ${formatMs(link.latencyMs)}${loss}`.replaceAll(
       ' ',
       name.length > LINKS_COLUMNS_MIN ? ' ' : NO_BREAK,
     );

@@ -11,7 +11,24 @@ import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts'
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
-import { formatMs, formatTable, paintFor, type Paint } from '../terminal/table.ts';
+import { formatMs, formatRate, formatTable, paintFor, type Paint } from '../terminal/table.ts';
+
+/** How far apart the two looks are that rates come from. */
+const LOOKS_APART_MS = 500;
+
+/** A session, and what it moves a second: bits of a stream, messages of a datagram socket. */
+export interface SessionView extends SessionRow {
+  /** Null: it was not there at the first look. */
+  rate: { sentPerSecond: number; receivedPerSecond: number } | null;
+}
+
+/** What --json prints. */
+export interface SessionsView {
+  schema: 1;
+  sessions: SessionView[];
+}
+
+type SessionFlags = ClientFlags & { json?: boolean; all?: boolean };
 
 export function registerSessions(program: Command): void {
   addClientFlags(
@@ -19,18 +36,105 @@ export function registerSessions(program: Command): void {
       .command('sessions')
       .description("list the sockets of this daemon's clients, with what keeps each stream"),
   )
+    .option('--all', 'windows, what was resent and what waits, as well')
     .option('--json', 'print JSON')
-    .action((flags: ClientFlags & { json?: boolean }) =>
+    .action((flags: SessionFlags) =>
       withClient(flags, 'sessions', async (client) => {
-        const sessions = await ask(client, 'sessions');
-        if (flags.json === true) printJson(sessions);
-        else
-          print(formatSessions(sessions, paintFor(process.stdout, process.env), terminalColumns()));
+        const before = await ask(client, 'sessions'),
+          at = performance.now();
+        await new Promise((then) => setTimeout(then, LOOKS_APART_MS));
+        const after = await ask(client, 'sessions');
+        const view = sessionsView(before, after, performance.now() - at);
+        const paint = paintFor(process.stdout, process.env);
+        if (flags.json === true) printJson(view);
+        else if (flags.all === true) print(formatAllOfSessions(view, paint, terminalColumns()));
+        else print(formatSessions(view, paint, terminalColumns()));
       }),
     );
 }
 
+/** Rates from what two looks, `apartMs` apart, have. */
+export function sessionsView(
+  before: SessionsReply,
+  after: SessionsReply,
+  apartMs: number,
+): SessionsView {
+  const first = new Map(before.sessions.map((row) => [keyOf(row), row]));
+  return {
+    schema: 1,
+    sessions: after.sessions.map((row): SessionView => {
+      const was = first.get(keyOf(row));
+      const rate = (now: number, then: number): number =>
+        (Math.max(0, now - then) * (row.kind === 'stream' ? 8 : 1) * 1_000) / apartMs;
+      return {
+        ...row,
+        rate:
+          was === undefined
+            ? null
+            : {
+                sentPerSecond: Math.round(rate(row.sent, was.sent)),
+                receivedPerSecond: Math.round(rate(row.received, was.received)),
+              },
+      };
+    }),
+  };
+}
+
+/** No two sockets of a daemon share it. */
+function keyOf({ kind, port, remoteNode, remotePort, client }: SessionRow): string {
+  return [kind, port, remoteNode, remotePort, client].join(' ');
+}
+
 export function formatSessions(
+  reply: SessionsView,
+  paint: Paint,
+  columns = COLUMNS_DEFAULT,
+): string {
+  const { sessions } = plainAnswer(reply);
+  if (sessions.length === 0) return 'no sessions; no client of this daemon has a socket open\n';
+  return formatTable(
+    [
+      { title: 'program', cut: 9 },
+      { title: 'socket' },
+      { title: 'port', align: 'right', key: true },
+      { title: 'remote', cut: 12, key: true },
+      { title: 'by', wrap: 9 },
+      { title: 'out / in a second', align: 'right' },
+      { title: 'limited by', wrap: 11 },
+    ],
+    sessions.map((row) => [
+      row.certificate === null ? row.client : `${row.client} (${row.certificate})`,
+      socketText(row, paint),
+      row.port === 0 ? '-' : String(row.port),
+      remote(row),
+      row.routing === 'link-state' ? row.link : `${row.link}, ${row.routing}`,
+      rateText(row),
+      limitText(row, paint),
+    ]),
+    columns,
+  );
+}
+
+/** "stream", or with its state where that is not the usual one. */
+function socketText({ kind, state: name }: SessionRow, paint: Paint): string {
+  return name === '' || name === 'established' ? kind : paint('yellow', `${kind} ${name}`);
+}
+
+/** "1.20M / 840 bit", "12 / 0 msg". */
+function rateText({ kind, rate }: SessionView): string {
+  if (kind === 'listener') return '-';
+  if (rate === null) return 'new';
+  const unit = kind === 'stream' ? 'bit' : 'msg';
+  return `${formatRate(rate.sentPerSecond)} / ${formatRate(rate.receivedPerSecond)} ${unit}`;
+}
+
+/** What a program that sends nothing is limited by goes without saying. */
+function limitText({ limitedBy }: SessionRow, paint: Paint): string {
+  return limitedBy === null || limitedBy === 'application' ? '-' : paint('yellow', limitedBy);
+}
+
+/** All that is known of sockets. */
+export function formatAllOfSessions(
   reply: SessionsReply,
   paint: Paint,
   columns = COLUMNS_DEFAULT,

@@ -22,18 +22,24 @@ import {
   formatPairs,
   formatTable,
   paintFor,
+  wrapText,
   type Paint,
 } from '../terminal/table.ts';
-import { twinText } from './twins.ts';
+import { daemonFindings } from './doctor-daemon.ts';
+import { dropMeaning, isTrouble } from './drop-meanings.ts';
 
 export function registerStatus(program: Command): void {
   addClientFlags(program.command('status').description('show how the daemon is doing'))
+    .option('--all', 'sockets, authorities, all bounds and drops as well')
     .option('--json', 'print JSON')
-    .action((flags: ClientFlags & { json?: boolean }) =>
+    .action((flags: ClientFlags & { json?: boolean; all?: boolean }) =>
       withClient(flags, 'status', async (client) => {
         const status = await ask(client, 'status');
         if (flags.json === true) printJson(status);
-        else print(formatStatus(status, paintFor(process.stdout, process.env), terminalColumns()));
+        else {
+          const paint = paintFor(process.stdout, process.env);
+          print(formatStatus(status, paint, terminalColumns(), flags.all === true));
+        }
       }),
     );
 }
@@ -81,8 +87,9 @@ function downgradedRows({ packets: { realtimeDowngraded = 0 } }: StatusReply): [
 }
 
 /** Nothing as long as nobody here or elsewhere has used it. */
-function byzantineRows({ byzantine }: StatusReply): [string, string][] {
+function byzantineRows({ byzantine }: StatusReply, all: boolean): [string, string][] {
   if (byzantine === null || Object.values(byzantine).every((count) => count === 0)) return [];
+  if (!all && byzantine.flows === 0 && byzantine.convictedLinks === 0) return [];
   return [['byzantine', `${byzantine.flows} flows`], ...figureRows(byzantine)];
 }
 
@@ -106,14 +113,6 @@ function logRows(log: LogFigures | null, paint: Paint): [string, string][] {
   ];
 }
 
-/** Its own identity and others' that run twice. */
-function twinRows({ twins = [] }: StatusReply, paint: Paint): [string, string][] {
-  return twins.map((twin) => [
-    'identity',
-    paint('red', `${twinText(twin)}; see \`spines doctor\``),
-  ]);
-}
-
 function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   if (host === null) return [];
   const {
@@ -129,9 +128,7 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
   } = host;
   const kib = `${Math.round(receiveBufferBytes / 1_024)} KiB`;
   const buffer =
-    receiveBufferBytes < receiveBufferWanted
-      ? paint('yellow', `${kib}, see \`spines doctor\``)
-      : kib;
+    receiveBufferBytes < receiveBufferWanted ? paint('yellow', `${kib}, less than asked for`) : kib;
   const batching =
     batches === 0
       ? ''
@@ -151,7 +148,7 @@ function hostRows({ host }: StatusReply, paint: Paint): [string, string][] {
             'strangers',
             strangersApart
               ? 'wait in a queue of their own'
-              : paint('yellow', 'share the queue of links, see `spines doctor`'),
+              : paint('yellow', 'share the queue of links'),
           ] as [string, string],
         ]),
     ...logRows(host.log, paint),
@@ -181,68 +178,126 @@ function wireText({ wireVersions, capabilities = [] }: StatusReply): string {
   );
 }
 
-export function formatStatus(reply: StatusReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
+/** What is wrong, each with a line; what to do about it is `spines doctor`'s. */
+function wrongText(status: StatusReply, paint: Paint, columns: number): string {
+  const wrong = daemonFindings(status).filter(({ advice }) => advice !== null);
+  if (wrong.length === 0) return `${paint('green', 'nothing is wrong')}\n\n`;
+  const lines = wrong.map(({ what, found }) =>
+    wrapText(`${what}: ${found}`, '  ', columns).replace(/\S.*/g, (line) => paint('red', line)),
+  );
+  const count = wrong.length === 1 ? 'one thing is wrong' : `${wrong.length} things are wrong`;
+  return `${count}; \`spines doctor\` says what to do\n${lines.join('')}\n`;
+}
+
+/**
+ * What is wrong first, then what the daemon is and does. `all`: what an operator needs now and
+ * then.
+ */
+export function formatStatus(
+  reply: StatusReply,
+  paint: Paint,
+  columns = COLUMNS_DEFAULT,
+  all = false,
+): string {
   const status = plainAnswer(reply);
-  const { links, nodes, packets, routing } = status;
+  const { links, nodes, packets, routing, identity } = status;
   const linksColour = links.up === links.total ? 'green' : links.up === 0 ? 'red' : 'yellow';
+  const who = identityRows(identity, paint);
   const head = formatPairs(
     [
       ['node', formatNode(status.name, status.node)],
-      ['version', `${status.version}${wireText(status)}, up ${formatAge(status.uptimeMs)}`],
+      [
+        'version',
+        `${status.version}${all ? wireText(status) : ''}, up ${formatAge(status.uptimeMs)}`,
+      ],
       ['listening', status.listen.join(', ')],
       [
         'security',
-        status.identity === null
+        identity === null
           ? paint('red', 'NONE: anyone who reaches the UDP port can join, read and forge')
-          : `${status.security}, by ${status.identity.primitives}`,
+          : `${status.security}, by ${identity.primitives}`,
       ],
-      ...identityRows(status.identity, paint),
-      ...twinRows(status, paint),
-      ...hostRows(status, paint),
-      ['emulation', status.emulation ? paint('yellow', 'allowed') : 'off'],
+      ...(all ? who : who.slice(0, 1)),
+      ...(all ? hostRows(status, paint) : []),
+      ...(all || status.emulation ? [emulationRow(status, paint)] : []),
       ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
-      ...(links.troubles ?? []).map(({ peer, address, sinceMs, short }): [string, string] => [
-        'no link',
-        `${peer === address ? address : `${peer} at ${address}`} for ${formatAge(sinceMs)}: ` +
-          `${short}; see \`spines links\``,
-      ]),
       ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],
       ['clients', `${status.clients} with ${status.sockets} sockets`],
-      ['metric', status.metric],
-      [
-        'routing',
-        (routing.routeChanges === undefined ? '' : `${routing.routeChanges} route changes, `) +
-          `${routing.recomputations} recomputations ` +
-          `(${formatMs(routing.recomputeMsTotal)} in all, ${formatMs(routing.recomputeMsMax)} at ` +
-          `most), ${routing.advertisements} advertisements`,
-      ],
+      ['routes', `by ${status.metric}, ${routingText(routing, all)}`],
       [
         'packets',
         `${packets.originated} originated, ${packets.forwarded} forwarded, ${packets.delivered} ` +
           'delivered',
       ],
       ...downgradedRows(status),
-      ...byzantineRows(status),
+      ...byzantineRows(status, all),
     ],
     columns,
   );
-  const drops = Object.entries(status.drops).sort(([, a], [, b]) => b - a);
-  const bounds = Object.entries(status.bounds);
-  const dropTable = formatTable(
-    [{ title: 'dropped because' }, { title: 'count', align: 'right' }],
-    drops.map(([reason, count]) => [reason, String(count)]),
-  );
-  const boundTable = formatTable(
-    [{ title: 'bounded' }, { title: 'now', align: 'right' }, { title: 'most', align: 'right' }],
-    bounds.map(([name, [now, most]]) => [
-      name,
-      now >= most ? paint('red', String(now)) : String(now),
-      String(most),
-    ]),
-  );
   return [
-    head,
-    ...(drops.length === 0 ? [] : [dropTable]),
-    ...(bounds.length === 0 ? [] : [boundTable]),
+    wrongText(status, paint, columns) + head,
+    ...dropTable(status, paint, columns, all),
+    ...boundTable(status, paint, columns, all),
   ].join('\n');
+}
+
+function emulationRow({ emulation }: StatusReply, paint: Paint): [string, string] {
+  return ['emulation', emulation ? paint('yellow', 'allowed') : 'off'];
+}
+
+function routingText(routing: StatusReply['routing'], all: boolean): string {
+  const { routeChanges, recomputations, recomputeMsTotal, recomputeMsMax, advertisements } =
+    routing;
+  const changes = routeChanges === undefined ? '' : `${routeChanges} changes`;
+  if (!all && changes !== '') return changes;
+  return (
+    (changes === '' ? '' : `${changes}, `) +
+    `${recomputations} recomputations (${formatMs(recomputeMsTotal)} in all, ` +
+    `${formatMs(recomputeMsMax)} at most), ${advertisements} advertisements`
+  );
+}
+
+/** Reasons with what they mean, the most frequent first; without `all` those that say something. */
+function dropTable({ drops }: StatusReply, paint: Paint, columns: number, all: boolean): string[] {
+  const shown = Object.entries(drops)
+    .filter(([reason]) => all || isTrouble(reason))
+    .sort(([, a], [, b]) => b - a);
+  if (shown.length === 0) return [];
+  return [
+    formatTable(
+      [
+        { title: 'dropped', align: 'right' },
+        { title: 'reason', key: true },
+        { title: 'which means', wrap: 30 },
+      ],
+      shown.map(([reason, count]) => [
+        isTrouble(reason) ? paint('yellow', String(count)) : String(count),
+        reason,
+        dropMeaning(reason),
+      ]),
+      columns,
+    ),
+  ];
+}
+
+/** Without `all` those that were reached. */
+function boundTable(
+  { bounds }: StatusReply,
+  paint: Paint,
+  columns: number,
+  all: boolean,
+): string[] {
+  const shown = Object.entries(bounds).filter(([, [now, most]]) => all || now >= most);
+  if (shown.length === 0) return [];
+  return [
+    formatTable(
+      [{ title: 'bounded' }, { title: 'now', align: 'right' }, { title: 'most', align: 'right' }],
+      shown.map(([name, [now, most]]) => [
+        name,
+        now >= most ? paint('red', String(now)) : String(now),
+        String(most),
+      ]),
+      columns,
+    ),
+  ];
 }

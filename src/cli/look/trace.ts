@@ -9,16 +9,19 @@
 
 import { Option, type Command } from 'commander';
 import type { SpinesClient, TraceReply } from 'spines-client';
-import type { ByzantineTraceReply } from 'spines-client/protocol';
+import type { ByzantineTraceReply, ByzantineWeightRow } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
+import { Ways } from '../../core/operator/ways.ts';
 import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from '../client.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { EXIT_NO } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
+import { shortName } from './event-text.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
 import {
+  formatAge,
   formatMs,
   formatNode,
   formatPct,
@@ -40,7 +43,14 @@ export interface TraceSummary {
     received: number;
     lossPct: number;
     rttMs: { min: number; avg: number; max: number } | null;
+    /**
+     * The link to this hop from the one before, as the node before it advertises it; null: it does
+     * not, or not alone.
+     */
+    link: { latencyMs: number; lossPct: number } | null;
   }[];
+  /** From the node back here, as link state has it; null: none is known. */
+  wayBack: { nodes: { node: string; name: string | null }[]; costMs: number | null } | null;
 }
 
 interface TraceFlags extends ClientFlags {
@@ -75,8 +85,12 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
   const timeoutMs = Math.ceil(flags.timeout / MILLISECOND);
   if (flags.routing === 'byzantine') {
     const path = await ask(client, 'byzantineTrace', { node, timeoutMs }, timeoutMs + 2_000);
-    if (flags.json === true) printJson(path);
-    else print(formatByzantineTrace(name, path, terminalColumns()));
+    const { weights } = await ask(client, 'byzantineRoutes');
+    const nodes = await ask(client, 'nodes'),
+      { metric } = await ask(client, 'routes');
+    const ways = { ways: new Ways(nodes.nodes, metric), self: client.node };
+    if (flags.json === true) printJson({ ...path, avoided: weights });
+    else print(formatByzantineTrace(name, path, terminalColumns(), ways, weights));
     return;
   }
   const replies: TraceReply[] = [];
@@ -86,7 +100,9 @@ async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags):
       await ask(client, 'trace', { node, timeoutMs, probes: 1 }, timeoutMs * HOPS_MAX + 2_000),
     );
   }
-  const summary = summarize(node, name, replies);
+  const nodes = await ask(client, 'nodes'),
+    { metric } = await ask(client, 'routes');
+  const summary = withLinks(summarize(node, name, replies), new Ways(nodes.nodes, metric), client);
   if (flags.json === true) printJson(summary);
   else print(formatTrace(summary, paintFor(process.stdout, process.env), terminalColumns()));
   if (!summary.reached) process.exitCode = EXIT_NO;
@@ -100,26 +116,35 @@ export function formatByzantineTrace(
   name: string,
   reply: ByzantineTraceReply,
   columns = COLUMNS_DEFAULT,
+  ways: { readonly ways: Ways; readonly self: string } | null = null,
+  weights: readonly ByzantineWeightRow[] | null = null,
 ): string {
   const { node, link, hops } = plainAnswer(reply);
+  const here = ways === null ? null : ways.self;
   const table = formatTable(
     [
       { title: 'hop', align: 'right' },
       { title: 'node', cut: 30 },
       { title: 'round trip', align: 'right' },
+      ...(ways === null ? [] : [{ title: 'link to it', align: 'right' as const }]),
     ],
-    hops.map(({ hop, node: quad, name: hopName, rttMs }) => [
+    hops.map(({ hop, node: quad, name: hopName, rttMs }, i) => [
       String(hop),
       formatNode(hopName, quad),
       formatMs(rttMs),
+      ...(ways === null
+        ? []
+        : [linkText(ways.ways.link(i === 0 ? here! : hops[i - 1]!.node, quad))]),
     ]),
     columns,
   );
+  const avoided = weights === null ? '' : avoidedText(weights, columns);
   const what =
     link === null
       ? 'a path that was found; no flow of this daemon uses one'
       : `the path in use over ${link} links`;
-  return `${wrapText(`TRACE ${formatNode(name, node)}, byzantine: ${what}`, '', columns)}${table}`;
+  const head = `TRACE ${formatNode(name, node)}, byzantine: ${what}`;
+  return wrapText(head, '', columns) + table + avoided;
 }
 
 /**
@@ -164,9 +189,67 @@ export function summarize(
           received,
           lossPct: lossPct(sent, received),
           rttMs: rtt === null ? null : { min: rtt.min, avg: rtt.avg, max: rtt.max },
+          link: null,
         };
       }),
+    wayBack: null,
   };
+}
+
+/** With what link state says of each link on the way, and of the way back. */
+export function withLinks(
+  summary: TraceSummary,
+  ways: Ways,
+  { node: self, name }: { readonly node: string; readonly name: string },
+): TraceSummary {
+  const back = ways.way(summary.node, self);
+  let before: string | null = self;
+  return {
+    ...summary,
+    hops: summary.hops.map((hop) => {
+      const at: string | null = hop.nodes.length === 1 ? hop.nodes[0]!.node : null;
+      const link = before === null || at === null ? null : ways.link(before, at);
+      before = at;
+      return {
+        ...hop,
+        link: link === null ? null : { latencyMs: link.latencyMs, lossPct: link.lossPct },
+      };
+    }),
+    wayBack:
+      back === null
+        ? null
+        : {
+            nodes: back.nodes.map((at) => ({
+              node: at,
+              name: at === self ? name : ways.nameOf(at),
+            })),
+            costMs: back.costMs,
+          },
+  };
+}
+
+/** "10.0 ms", and what is lost on it. */
+function linkText(link: { latencyMs: number; lossPct: number } | null): string {
+  if (link === null) return '-';
+  return `${formatMs(link.latencyMs)}, ${formatPct(Math.round(link.lossPct * 10) / 10)}`;
+}
+
+/** Which links the path keeps away from, and why. */
+function avoidedText(weights: readonly ByzantineWeightRow[], columns: number): string {
+  if (weights.length === 0) return '\nno link is avoided\n';
+  return weights
+    .map(({ u, v, weight, convictions, reason, agoMs }) =>
+      wrapText(
+        `avoided: ${shortName(u)} - ${shortName(v)}, ${weight} times as heavy: ` +
+          (reason === 'loss' ? 'it lost packets' : 'one of its ends said it is broken') +
+          `, convicted ${convictions} time${convictions === 1 ? '' : 's'}, last ` +
+          `${formatAge(agoMs)} ago`,
+        '',
+        columns,
+      ),
+    )
+    .join('')
+    .replace(/^/, '\n');
 }
 
 export function formatTrace(found: TraceSummary, paint: Paint, columns = COLUMNS_DEFAULT): string {
@@ -178,17 +261,29 @@ export function formatTrace(found: TraceSummary, paint: Paint, columns = COLUMNS
       { title: 'min', align: 'right' },
       { title: 'avg', align: 'right' },
       { title: 'loss', align: 'right' },
+      { title: 'link to it', align: 'right' },
     ],
-    summary.hops.map(({ hop, nodes, rttMs, lossPct: loss }) => [
+    summary.hops.map(({ hop, nodes, rttMs, lossPct: loss, link }) => [
       String(hop),
       nodes.length === 0 ? '*' : nodes.map((at) => formatNode(at.name, at.node)).join(', '),
       formatMs(rttMs?.min ?? null),
       formatMs(rttMs?.avg ?? null),
       loss === 0 ? formatPct(0) : paint(loss === 100 ? 'red' : 'yellow', formatPct(loss)),
+      linkText(link),
     ]),
     columns,
   );
   const where = formatNode(summary.name, summary.node);
   const missed = summary.reached ? '' : wrapText(`${where} was not reached`, '', columns);
-  return `${wrapText(`TRACE ${where}`, '', columns)}${table}${missed}`;
+  const back = summary.wayBack;
+  const wayBack =
+    back === null
+      ? ''
+      : wrapText(
+          `way back: ${back.nodes.map(shortName).join(' > ')}` +
+            (back.costMs === null ? '' : `, ${formatMs(back.costMs)}`),
+          '',
+          columns,
+        );
+  return `${wrapText(`TRACE ${where}`, '', columns)}${table}${missed}${wayBack}`;
 }

@@ -11,9 +11,10 @@ import type { DaemonEvent, SpinesClient, WatchKind } from 'spines-client';
 import { WATCH_KINDS } from 'spines-client/protocol';
 
 import { addClientFlags, withClient, type ClientFlags } from '../client.ts';
+import { wrapWords } from '../terminal/columns.ts';
 import { print, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer, plainJson } from '../terminal/plain-text.ts';
-import { paintFor, wrapText, type Paint } from '../terminal/table.ts';
+import { paintFor, type Paint } from '../terminal/table.ts';
 import { integerArg } from '../terminal/values.ts';
 import { helpBelow } from '../terminal/help-text.ts';
 import { eventText } from './event-text.ts';
@@ -72,17 +73,9 @@ async function watch(client: SpinesClient, flags: WatchFlags): Promise<void> {
 export function formatEvent(event: DaemonEvent, paint: Paint, columns: number): string {
   const { kind, text, colour } = eventText(plainAnswer(event));
   const head = `${timeText(event.at)}  ${kind.padEnd(KIND_COLUMNS)} `;
-  const lines = wrapText(text, ' '.repeat(head.length), columns);
-  return `${head}${lines
-    .trimStart()
-    .split('\n')
-    .map((line) => (colour === null || line === '' ? line : paintLine(line, colour, paint)))
-    .join('\n')}`;
-}
-
-function paintLine(line: string, colour: Parameters<Paint>[0], paint: Paint): string {
-  const text = line.trimStart();
-  return line.slice(0, line.length - text.length) + paint(colour, text);
+  const lines = wrapWords(text, Math.max(1, columns - head.length), true);
+  const painted = lines.map((line) => (colour === null ? line : paint(colour, line)));
+  return `${head}${painted.join(`\n${' '.repeat(head.length)}`)}\n`;
 }
 
 /** By the clock of this machine's time zone: "15:31:02.113". */

@@ -4,11 +4,11 @@ import { describe, expect, test } from 'vitest';
 import type { StatusReply } from 'spines-client';
 
 import {
-  daemonFindings,
   formatFindings,
   machineFindings,
   type MachineFacts,
 } from '../../../../src/cli/look/doctor.ts';
+import { daemonFindings } from '../../../../src/cli/look/doctor-daemon.ts';
 import type { Finding } from '../../../../src/cli/look/finding.ts';
 
 const good: MachineFacts = {

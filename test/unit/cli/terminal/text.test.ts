@@ -12,7 +12,11 @@ import { formatPingSummary } from '../../../../src/cli/look/ping.ts';
 import { Progress } from '../../../../src/cli/terminal/progress.ts';
 import { formatRoutes } from '../../../../src/cli/look/routes.ts';
 import { RttStats, lossPct } from '../../../../src/cli/look/rtt-stats.ts';
-import { formatSessions } from '../../../../src/cli/look/sessions.ts';
+import {
+  formatAllOfSessions,
+  formatSessions,
+  type SessionsView,
+} from '../../../../src/cli/look/sessions.ts';
 import { oneLine } from '../../../../src/cli/terminal/failure.ts';
 import { plainInJson, plainJson, plainText } from '../../../../src/cli/terminal/plain-text.ts';
 import { formatStatus } from '../../../../src/cli/look/status.ts';
@@ -131,7 +135,7 @@ describe('text from elsewhere', () => {
       ecnMarks: null,
       limitedBy: null,
     };
-    const lines = formatSessions({ schema: 1, sessions: [datagram] }, plain, 200);
+    const lines = formatAllOfSessions({ schema: 1, sessions: [datagram] }, plain, 200);
     expect(lines).not.toMatch(unseen);
     expect(lines.split('\n')).toHaveLength(4);
     expect(formatNode(text, '10.0.0.1')).not.toMatch(unseen);
@@ -150,6 +154,12 @@ describe('text from elsewhere', () => {
               nextHopName: text,
               cost: 1,
               hops: 1,
+              path: [
+                { node: '10.0.0.1', name: 'A' },
+                { node: '10.0.0.3', name: text },
+                { node: '10.0.0.2', name: text },
+              ],
+              runnerUp: null,
             },
           ],
         },
@@ -263,8 +273,24 @@ describe('answers of a daemon', () => {
       reachable: true,
       nextHop: '10.0.0.2',
       nextHopName: 'B',
-      cost: 20.00049,
+      cost: 2_000,
+      costMs: 20.00049,
       hops: 2,
+      changedMs: 65_000,
+      path: [
+        { node: '10.0.0.1', name: 'A' },
+        { node: '10.0.0.2', name: 'B' },
+        { node: '10.0.0.3', name: 'C' },
+      ],
+      runnerUp: {
+        path: [
+          { node: '10.0.0.1', name: 'A' },
+          { node: '10.0.0.4', name: 'D' },
+          { node: '10.0.0.3', name: 'C' },
+        ],
+        cost: 2_510,
+        costMs: 25.1,
+      },
     };
     expect(
       formatRoutes(
@@ -280,21 +306,24 @@ describe('answers of a daemon', () => {
               nextHop: null,
               nextHopName: null,
               cost: null,
+              costMs: null,
               hops: null,
+              path: null,
+              runnerUp: null,
             },
           ],
         },
         plain,
       ),
     ).toBe(
-      'NODE      NAME  NEXT HOP      HOPS  COST (LATENCY)\n' +
-        '10.0.0.3  C     B (10.0.0.2)     2              20\n' +
-        '10.0.0.3        unreachable      -               -\n',
+      'NODE         COST  PATH         RUNNER-UP     SINCE\n' +
+        'C         20.0 ms  B > C        25.1 ms by D  1m 5s\n' +
+        '10.0.0.3        -  unreachable  -             1m 5s\n',
     );
   });
 
   it('nodes', () => {
-    const neighbour = { node: '10.0.0.2', name: 'B', latencyMs: 10, lossPct: 0, confirmed: true };
+    const neighbour = { node: '10.0.0.2', name: 'B', latencyMs: 10, lossPct: 2.5, confirmed: true };
     const facts = {
       version: '0.1.0',
       wireVersions: { min: 2, max: 2 },
@@ -316,7 +345,8 @@ describe('answers of a daemon', () => {
       self: false,
       reachable: false,
       ageMs: 5_000,
-      links: [{ ...neighbour, name: null, confirmed: false }],
+      links: [{ ...neighbour, name: null, lossPct: 0, confirmed: false }],
+      clockAheadMs: 900,
     };
     expect(
       formatNodes(
@@ -325,18 +355,27 @@ describe('answers of a daemon', () => {
           nodes: [
             node,
             { ...other, facts: null },
-            { ...other, facts: { ...facts, version: '1.22.0', wireVersions: { min: 2, max: 3 } } },
+            {
+              ...other,
+              clockAheadMs: 65_000,
+              facts: { ...facts, version: '1.22.0', wireVersions: { min: 2, max: 3 } },
+            },
           ],
         },
         plain,
       ),
     ).toBe(
-      'NODE      NAME  STATE         HEARD  VERSION  WIRE  LINKS\n' +
-        '10.0.0.1  A     self              -  0.1.0    2     B 10.0 ms\n' +
-        '10.0.0.1  A     unreachable  5s ago  -        -     10.0.0.2 10.0 ms\n' +
-        '                                                    (unconfirmed)\n' +
-        '10.0.0.1  A     unreachable  5s ago  1.22.0   2-3   10.0.0.2 10.0 ms\n' +
-        '                                                    (unconfirmed)\n',
+      'NODE      NAME  STATE         HEARD  VERSION  WIRE  CLOCK   LINKS\n' +
+        '10.0.0.1  A     self              -  0.1.0    2     -       B 10.0 ms 2.5%\n' +
+        '10.0.0.1  A     unreachable  5s ago  -        -     agrees  10.0.0.2 10.0 ms\n' +
+        '                                                            (unconfirmed)\n' +
+        '10.0.0.1  A     unreachable  5s ago  1.22.0   2-3   +1m 5s  10.0.0.2 10.0 ms\n' +
+        '                                                            (unconfirmed)\n',
+    );
+    expect(formatNodes({ schema: 1, nodes: [node, node] }, plain)).toBe(
+      'NODE      NAME  STATE  HEARD  CLOCK  LINKS\n' +
+        '10.0.0.1  A     self       -  -      B 10.0 ms 2.5%\n'.repeat(2) +
+        'all are of version 0.1.0, wire 2\n',
     );
     const many = formatNodes(
       {
@@ -351,9 +390,9 @@ describe('answers of a daemon', () => {
       plain,
     ).split('\n');
     expect(many[1]).toBe(
-      '10.0.0.1  A     self       -  0.1.0    2     node-0 10.0 ms, node-1 10.0 ms,',
+      '10.0.0.1  A     self       -  -      node-0 10.0 ms 2.5%, node-1 10.0 ms 2.5%,',
     );
-    expect(many.at(-2)!.trim()).toBe('and 4 more');
+    expect(many.at(-3)!.trim()).toBe('and 4 more');
     for (const line of many) expect(line.length).toBeLessThanOrEqual(80);
   });
 
@@ -379,36 +418,38 @@ describe('answers of a daemon', () => {
       received: 0,
       ...none,
     } as const;
-    expect(
-      formatSessions(
+    const sessions: SessionsView = {
+      schema: 1,
+      sessions: [
+        { ...base, kind: 'listener', state: '', port: 7_000, rate: null },
         {
-          schema: 1,
-          sessions: [
-            { ...base, kind: 'listener', state: '', port: 7_000 },
-            {
-              ...base,
-              kind: 'stream',
-              state: 'established',
-              port: 50_000,
-              remoteNode: '10.0.0.4',
-              remoteName: 'D',
-              remotePort: 7_000,
-              sent: 1_000,
-              received: 5,
-              rttMs: 60.25,
-              windowBytes: 64_000,
-              inFlightBytes: 900,
-              queuedBytes: 10,
-              resentBytes: 0,
-              ecnMarks: 2,
-              limitedBy: 'congestion window',
-            },
-          ],
+          ...base,
+          kind: 'stream',
+          state: 'established',
+          port: 50_000,
+          remoteNode: '10.0.0.4',
+          remoteName: 'D',
+          remotePort: 7_000,
+          sent: 1_000,
+          received: 5,
+          rttMs: 60.25,
+          windowBytes: 64_000,
+          inFlightBytes: 900,
+          queuedBytes: 10,
+          resentBytes: 0,
+          ecnMarks: 2,
+          limitedBy: 'congestion window',
+          rate: { sentPerSecond: 1_204_000, receivedPerSecond: 840 },
         },
-        plain,
-        200,
-      ),
-    ).toBe(
+      ],
+    };
+    expect(formatSessions(sessions, plain)).toBe(
+      'PROGRAM     SOCKET     PORT  REMOTE  BY        OUT / IN A SECOND  LIMITED BY\n' +
+        'spines cat  listener   7000  -       reliable                  -  -\n' +
+        'spines cat  stream    50000  D:7000  reliable    1.20M / 840 bit  congestion\n' +
+        '                                                                  window\n',
+    );
+    expect(formatAllOfSessions(sessions, plain, 200)).toBe(
       'KIND      STATE        CLIENT       PORT  REMOTE  LINK      SENT  RECEIVED      RTT  ' +
         'WINDOW  IN FLIGHT  QUEUED  RESENT  MARKS  LIMITED BY\n' +
         'listener  -            spines cat   7000  -       reliable     0         0        -     ' +
@@ -441,7 +482,7 @@ describe('answers of a daemon', () => {
       byzantine: null,
       routing: { recomputations: 3, recomputeMsTotal: 0.5, recomputeMsMax: 0.2, advertisements: 3 },
       packets: { originated: 1, forwarded: 2, delivered: 3 },
-      drops: { noRoute: 3, ttl: 9 },
+      drops: { noRoute: 3, datagramType: 9, streamDuplicate: 7 },
       bounds: { packets: [0, 65_536] },
     };
     const text = formatStatus(status, plain);
@@ -458,10 +499,10 @@ describe('answers of a daemon', () => {
       process: { pid: 1, namespace: '' },
       log: null,
     };
-    expect(formatStatus({ ...status, host }, plain, 200)).toMatch(
+    expect(formatStatus({ ...status, host }, plain, 200, true)).toMatch(
       new RegExp(
-        '\nsockets +with offload, 10 batches of 4\\.5 datagrams; receive buffer 208 KiB, see ' +
-          '`spines doctor`\nprocess +80 MiB; timers late by 0\\.26 ms \\(half\\), 2\\.0 ms ' +
+        '\nsockets +with offload, 10 batches of 4\\.5 datagrams; receive buffer 208 KiB, ' +
+          'less than asked for\nprocess +80 MiB; timers late by 0\\.26 ms \\(half\\), 2\\.0 ms ' +
           '\\(99 %\\), 3\\.5 ms at most\n',
       ),
     );
@@ -469,14 +510,16 @@ describe('answers of a daemon', () => {
       formatStatus(
         { ...status, host: { ...host, offload: false, batches: 0, receiveBufferBytes: 8_388_608 } },
         plain,
+        80,
+        true,
       ),
     ).toMatch(/\nsockets +one call per datagram; receive buffer 8192 KiB\n/);
-    expect(formatStatus({ ...status, host: { ...host, strangersApart: true } }, plain)).toMatch(
-      /\nstrangers +wait in a queue of their own\n/,
-    );
-    expect(formatStatus({ ...status, host: { ...host, strangersApart: false } }, plain)).toMatch(
-      /\nstrangers +share the queue of links, see `spines doctor`\n/,
-    );
+    expect(
+      formatStatus({ ...status, host: { ...host, strangersApart: true } }, plain, 80, true),
+    ).toMatch(/\nstrangers +wait in a queue of their own\n/);
+    expect(
+      formatStatus({ ...status, host: { ...host, strangersApart: false } }, plain, 80, true),
+    ).toMatch(/\nstrangers +share the queue of links\n/);
     expect(text).toContain('links      1 of 2 up\n');
     expect(text).toContain(
       'security   NONE: anyone who reaches the UDP port can join, read and forge\n',
@@ -489,7 +532,7 @@ describe('answers of a daemon', () => {
       authorities: [{ name: 'lab', id: 'ab12', validUntilS: 2_000_000_000 }],
       revocations: [{ authority: 'ab12', number: 7, revoked: 2 }],
     };
-    const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain, 200);
+    const sealed = formatStatus({ ...status, security: 'sealed', identity }, plain, 200, true);
     expect(sealed).toMatch(
       new RegExp(
         String.raw`\nsecurity +sealed, by node:crypto\ncertificate +serial ` +
@@ -507,6 +550,8 @@ describe('answers of a daemon', () => {
       formatStatus(
         { ...status, security: 'sealed', identity: { ...identity, leftS: 0, revocations: [] } },
         plain,
+        80,
+        true,
       ),
     ).toMatch(/, EXPIRED\n(.*\n)*revocations +no list\n/);
     const none = {
@@ -541,8 +586,19 @@ describe('answers of a daemon', () => {
           String.raw`avoided now\n(.*\n)*signatures +9 good, 4 wrong, `,
       ),
     );
-    expect(text.indexOf('ttl')).toBeLessThan(text.indexOf('noRoute'));
-    expect(text).toMatch(/packets +0 +65536\n/);
+    expect(text.indexOf('datagramType')).toBeLessThan(text.indexOf('noRoute'));
+    expect(text).toMatch(/\n +3 +noRoute +packets for nodes that could not be reached\n/);
+    expect(text, 'what is usual, and bounds that are far, are behind --all').not.toMatch(
+      /streamDuplicate|BOUNDED/,
+    );
+    const all = formatStatus(status, plain, 80, true);
+    expect(all).toMatch(/\n +7 +streamDuplicate +parts of streams that came twice\n/);
+    expect(all).toMatch(/packets +0 +65536\n/);
+    expect(text).toMatch(
+      /^2 things are wrong; `spines doctor` says what to do\n {2}security: none: .*\n {2}links: 1 /,
+    );
+    const fine = { ...status, links: { up: 2, total: 2 }, security: 'sealed' as const, identity };
+    expect(formatStatus(fine, plain)).toMatch(/^nothing is wrong\n\nnode /);
   });
 });
 
@@ -750,6 +806,7 @@ describe('ping and trace', () => {
           received: 2,
           lossPct: 0,
           rttMs: { min: 10, avg: 20, max: 30 },
+          link: null,
         },
         {
           hop: 2,
@@ -758,8 +815,10 @@ describe('ping and trace', () => {
           received: 1,
           lossPct: 50,
           rttMs: { min: 41, avg: 41, max: 41 },
+          link: null,
         },
       ],
+      wayBack: null,
     });
     const text = formatTrace(
       {
@@ -767,15 +826,15 @@ describe('ping and trace', () => {
         reached: false,
         hops: [
           ...summary.hops,
-          { hop: 3, nodes: [], sent: 2, received: 0, lossPct: 100, rttMs: null },
+          { hop: 3, nodes: [], sent: 2, received: 0, lossPct: 100, rttMs: null, link: null },
         ],
       },
       plain,
     );
     expect(text.split('\n').slice(2)).toEqual([
-      '  1  B (B), X (X)  10.0 ms  20.0 ms    0 %',
-      '  2  C (C)         41.0 ms  41.0 ms   50 %',
-      '  3  *                   -        -  100 %',
+      '  1  B (B), X (X)  10.0 ms  20.0 ms    0 %           -',
+      '  2  C (C)         41.0 ms  41.0 ms   50 %           -',
+      '  3  *                   -        -  100 %           -',
       'C (10.0.0.3) was not reached',
       '',
     ]);

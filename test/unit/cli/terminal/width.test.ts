@@ -5,7 +5,7 @@
 
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import type { LinkRow, NodesReply, SessionsReply, StatusReply } from 'spines-client/protocol';
+import type { LinkRow, NodesReply, StatusReply } from 'spines-client/protocol';
 
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { formatByzantineRoutes } from '../../../../src/cli/look/byzantine-routes.ts';
@@ -19,12 +19,18 @@ import {
 import { formatFindings } from '../../../../src/cli/look/doctor.ts';
 import { badLinks, linkFindings } from '../../../../src/cli/look/doctor-links.ts';
 import { sizeFindings } from '../../../../src/cli/look/doctor-sizes.ts';
-import { formatLinks } from '../../../../src/cli/look/links.ts';
+import { formatExplanation } from '../../../../src/cli/look/explain.ts';
+import { formatAllOfLinks, formatLinks } from '../../../../src/cli/look/links.ts';
+import { formatEvent } from '../../../../src/cli/look/watch.ts';
 import { formatNodes } from '../../../../src/cli/look/nodes.ts';
 import { formatPingSummary } from '../../../../src/cli/look/ping.ts';
 import { buildProgram } from '../../../../src/cli/program.ts';
 import { formatRoutes } from '../../../../src/cli/look/routes.ts';
-import { formatSessions } from '../../../../src/cli/look/sessions.ts';
+import {
+  formatAllOfSessions,
+  formatSessions,
+  type SessionView,
+} from '../../../../src/cli/look/sessions.ts';
 import { formatStatus } from '../../../../src/cli/look/status.ts';
 import {
   formatPairs,
@@ -98,7 +104,8 @@ function answers(
     facts,
     why: WHY,
   };
-  const session: SessionsReply['sessions'][number] = {
+  const session: SessionView = {
+    rate: { sentPerSecond: big, receivedPerSecond: big },
     kind: 'stream',
     state: 'established',
     client: name,
@@ -219,6 +226,22 @@ function answers(
       },
     ],
   };
+  const way = {
+    path: [at, at, at],
+    cost: big,
+    costMs: big,
+    links: [
+      {
+        from: at,
+        to: at,
+        latencyMs: big,
+        lossPct: 99.99,
+        cost: big,
+        costMs: big,
+        lossMs: big,
+      },
+    ],
+  };
   const hops = [{ hop: 1, ...at, rttMs: 99_999 }];
   return {
     links: (paint, columns) =>
@@ -247,7 +270,18 @@ function answers(
           schema: 1,
           metric: 'expected-latency',
           routes: [
-            { ...at, reachable: true, nextHop: quad, nextHopName: name, cost: big, hops: 255 },
+            {
+              ...at,
+              reachable: true,
+              nextHop: quad,
+              nextHopName: name,
+              cost: big,
+              costMs: big,
+              changedMs: big,
+              hops: 255,
+              path: [at, at, at, at],
+              runnerUp: { path: [at, at, at], cost: big, costMs: big },
+            },
           ],
         },
         paint,
@@ -255,7 +289,51 @@ function answers(
       ),
     sessions: (paint, columns) =>
       formatSessions({ schema: 1, sessions: [session, { ...session, port: 1 }] }, paint, columns),
+    'sessions --all': (paint, columns) =>
+      formatAllOfSessions({ schema: 1, sessions: [session] }, paint, columns),
     status: (paint, columns) => formatStatus(status, paint, columns),
+    'status --all': (paint, columns) => formatStatus(status, paint, columns, true),
+    'links --all': (paint, columns) =>
+      formatAllOfLinks({ schema: 1, links: [link, up], twins }, paint, columns),
+    explain: (paint, columns) =>
+      formatExplanation(
+        {
+          schema: 1,
+          ...at,
+          metric: 'expected-latency',
+          inUse: { ...way, sinceMs: big },
+          runnerUp: way,
+          wayBack: way,
+          firstLink: { name, rate: { sentBps: big, receivedBps: big }, queueBytes: big },
+          avoided: [{ what: `${name} to ${name}`, why: WHY.text }],
+          why: null,
+        },
+        paint,
+        columns,
+      ),
+    watch: (paint, columns) =>
+      [
+        { what: 'up' as const, why: null, next: null },
+        { what: 'down' as const, why: WHY.text, next: null },
+        { what: 'changed' as const, why: WHY.short, next: WHY.next },
+      ]
+        .map((news) =>
+          formatEvent(
+            {
+              at: 1,
+              kind: 'link',
+              ...at,
+              address,
+              rttMs: big,
+              lossOutPct: 99.99,
+              lossInPct: 99.99,
+              ...news,
+            },
+            paint,
+            columns,
+          ),
+        )
+        .join(''),
     doctor: (paint, columns) =>
       formatFindings(
         [
@@ -279,8 +357,10 @@ function answers(
               received: 0,
               lossPct: 33.33,
               rttMs: { min: 99_999, avg: 99_999, max: 1 },
+              link: { latencyMs: big, lossPct: 99.99 },
             },
           ],
+          wayBack: { nodes: [at, at, at], costMs: big },
         },
         paint,
         columns,

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { FirewallReply } from 'spines-client/protocol';
 
 import { SpinesError } from '../../../../src/core/base/errors.ts';
-import { daemonFindings } from '../../../../src/cli/look/doctor.ts';
+import { daemonFindings } from '../../../../src/cli/look/doctor-daemon.ts';
 import { formatFirewall } from '../../../../src/cli/look/firewall.ts';
 import { formatNodes } from '../../../../src/cli/look/nodes.ts';
 import { formatEffective, loadConfigFile } from '../../../../src/host/config/config-file.ts';
