@@ -29,7 +29,11 @@ import {
   encodeDatagramHeader,
 } from '../../src/core/wire/datagram-header.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { SERVICE_BEST_EFFORT, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
+import {
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../../src/core/wire/packet.ts';
 import { SEALED_INIT_BYTES } from '../../src/core/wire/sealed-handshake.ts';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../../src/core/wire/sizes.ts';
 import { indexOf, isData, numberOf } from '../support/attacker.ts';
@@ -150,6 +154,7 @@ class Scene {
       this.flow(0, 2, 200, 300, durationUs),
       this.flow(2, 0, 20, 5_000, durationUs),
       this.flow(0, 2, 100, 300, durationUs, SERVICE_RELIABLE),
+      this.flow(2, 0, 100, 300, durationUs, SERVICE_REALTIME),
     ];
   }
 
@@ -299,6 +304,15 @@ describe('fuzz: sealed daemons', () => {
       scene.flow(3, 0, 50, 300, durationUs);
       scene.flow(3, 2, 10, 5_000, durationUs);
       scene.flow(3, 2, 50, 300, durationUs, SERVICE_RELIABLE);
+      scene.flow(3, 2, 50, 300, durationUs, SERVICE_REALTIME);
+      scene.flow(1, 3, 50, 300, durationUs, SERVICE_REALTIME);
+      // He misses some, asks for it, and sends again what the victim asks for.
+      const setLoss = (rate: number): void => {
+        const loss = { kind: 'bernoulli', rate } as const;
+        victim.wires.get(insider.endpoint.key)!.model.set({ loss });
+        insider.wires.get(victim.endpoint.key)!.model.set({ loss });
+      };
+      setLoss(0.02);
       scene.world.runFor(200 * MILLISECOND);
       let heap = 0,
         taken = 0;
@@ -339,6 +353,7 @@ describe('fuzz: sealed daemons', () => {
         if (LONG && heap === 0 && sent > COUNT / 5) heap = heapBytes();
       }
       expect(taken).toBeGreaterThan(COUNT * 0.15);
+      setLoss(0);
       scene.world.runFor(2 * SECOND);
       for (const flow of flows)
         expect([flow.meter.delivered, flow.meter.duplicates, flow.refused]).toEqual([
@@ -347,7 +362,14 @@ describe('fuzz: sealed daemons', () => {
           0,
         ]);
       const reasons = Object.keys(victim.node.drops.snapshot());
-      for (const reason of ['frameTruncated', 'frameType', 'helloMalformed', 'packetMalformed'])
+      for (const reason of [
+        'frameTruncated',
+        'frameType',
+        'helloMalformed',
+        'packetMalformed',
+        'realtimeMalformed',
+        'realtimeDuplicate',
+      ])
         expect(reasons).toContain(reason);
       // Nobody else's word was taken for his.
       for (const host of [scene.hosts[0]!, scene.hosts[2]!])

@@ -49,10 +49,28 @@ import {
 import type { DatagramSession } from './datagram-session.ts';
 import { flowKey } from './throttles.ts';
 
+/** Where the rest of a message waits whose first piece was taken, until there is room for it. */
+export interface RestOfMessages {
+  /** Whether all that follows `packet`, the first of so many pieces, would find room. */
+  fits(session: DatagramSession, packet: Packet, pieces: number, bytes: number): boolean;
+  /** False: it does not. */
+  hold(session: DatagramSession, packet: Packet): boolean;
+}
+
+/** Whether what was refused so may leave a little later. */
+export function isForNow(reason: DropReason): boolean {
+  return (
+    reason === DropReason.linkQueueFull ||
+    reason === DropReason.loopbackFull ||
+    reason === DropReason.endToEndNoKey
+  );
+}
+
 export interface WriterEnvironment {
   readonly self: NodeId;
   readonly draws: Draws;
   readonly dissemination: Dissemination;
+  readonly rest: RestOfMessages;
 }
 
 export class MessageWriter {
@@ -64,6 +82,10 @@ export class MessageWriter {
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
   #full: boolean | null = null;
+  /** Of the message at hand: how many there are, which is next, and its bytes. */
+  #pieces = 1;
+  #pieceIndex = 0;
+  #messageBytes = 0;
   #modes: PacketModes | null = null;
 
   constructor(env: WriterEnvironment) {
@@ -90,6 +112,7 @@ export class MessageWriter {
     modes: PacketModes,
   ): DropReason {
     this.#full = null;
+    this.#begin(1, 0);
     this.#modes = modes;
     if (session.secret && session.dissemination === DISSEMINATION_LINK_STATE)
       return this.#sendSecret(session, destination, port, bytes, start, end);
@@ -116,8 +139,10 @@ export class MessageWriter {
     piece.length = end - start;
     piece.count = pieceCount(piece.length);
     const share = pieceShare(piece);
+    this.#begin(piece.count, end - start);
     for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
-      const from = start + piece.index * share;
+      const from = start + piece.index * share,
+        to = Math.min(end, from + share);
       encodePieceHead(piece, this.#scratch, SEALED_FROM);
       const reason = this.#sendPacket(
         session,
@@ -126,7 +151,7 @@ export class MessageWriter {
         port,
         bytes,
         from,
-        Math.min(end, from + share),
+        to,
         PIECE_HEAD_BYTES,
       );
       if (reason !== DropReason.none) return reason;
@@ -146,6 +171,7 @@ export class MessageWriter {
     // A count would tell whoever gets one message what the next to somebody else is called.
     fragment.message = this.#env.draws.u32();
     fragment.count = Math.ceil((end - start) / FRAGMENT_BYTES);
+    this.#begin(fragment.count, end - start);
     for (fragment.index = 0; fragment.index < fragment.count; fragment.index += 1) {
       const from = start + fragment.index * FRAGMENT_BYTES;
       const to = Math.min(end, from + FRAGMENT_BYTES);
@@ -177,8 +203,10 @@ export class MessageWriter {
     head.run = session.run;
     head.message = session.nextMessage;
     head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
+    this.#begin(head.count, end - start);
     for (head.index = 0; head.index < head.count; head.index += 1) {
-      const from = start + head.index * PIECE_BYTES;
+      const from = start + head.index * PIECE_BYTES,
+        to = Math.min(end, from + PIECE_BYTES);
       encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
       const reason = this.#sendPacket(
         session,
@@ -187,7 +215,7 @@ export class MessageWriter {
         port,
         bytes,
         from,
-        Math.min(end, from + PIECE_BYTES),
+        to,
         SEQUENCED_HEAD_BYTES,
       );
       if (reason !== DropReason.none) return reason;
@@ -197,6 +225,13 @@ export class MessageWriter {
       if (session.nextMessage === 0) session.run = this.#env.draws.u32();
     }
     return DropReason.none;
+  }
+
+  /** A message of so many pieces begins. */
+  #begin(pieces: number, bytes: number): void {
+    this.#pieces = pieces;
+    this.#pieceIndex = 0;
+    this.#messageBytes = bytes;
   }
 
   #sendPacket(
@@ -232,11 +267,22 @@ export class MessageWriter {
     packet.secret = session.secret;
     const throttle = session.throttles?.get(flowKey(destination, port));
     this.#full = null;
+    const index = this.#pieceIndex;
+    this.#pieceIndex += 1;
+    // All of it or nothing: pieces without the rest hold room at the destination for nothing.
+    if (
+      index === 0 &&
+      this.#pieces > 1 &&
+      !this.#env.rest.fits(session, packet, this.#pieces, this.#messageBytes)
+    )
+      return DropReason.linkQueueFull;
     if (throttle !== undefined && !throttle.passes(packet))
       return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
     const offered = this.#env.dissemination.originate(packet);
     const reason = refusalOf(offered);
     this.#full = reason === DropReason.none ? offered === TAKEN_FULL : null;
-    return reason;
+    return index > 0 && isForNow(reason) && this.#env.rest.hold(session, packet)
+      ? DropReason.none
+      : reason;
   }
 }

@@ -12,7 +12,7 @@ import { getU32 } from '../base/bytes.ts';
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
-import type { Clock, Timers } from '../base/time.ts';
+import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
 import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
@@ -35,6 +35,8 @@ import {
   QUOTE_BYTES,
 } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import { SEAL_BYTES } from '../wire/sealed-packet.ts';
+import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
 import { Asked } from './asked.ts';
 import {
   DatagramSession,
@@ -46,13 +48,14 @@ import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { isLate, MessageModes, type RealtimeTo } from './message-modes.ts';
 import { MessageReader } from './message-reader.ts';
-import { MessageWriter } from './message-writer.ts';
+import { isForNow, MessageWriter } from './message-writer.ts';
 import { isOurs } from './quoted-notice.ts';
 import type { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
 import {
   flowKey,
   Throttles,
+  RATE_ANY,
   THROTTLES_OF_SESSION_MAX,
   type Sender,
   type Throttle,
@@ -64,6 +67,9 @@ export {
   type DatagramOwner,
   type MessageOptions,
 } from './datagram-session.ts';
+
+/** The rest of a message waits for keys and loopback so long at most. */
+const HELD_TIME: Micros = 3 * SECOND;
 
 /** Where messages of a session go, and as what. */
 interface FlowTo {
@@ -115,7 +121,13 @@ export class Sessions {
 
   constructor(env: SessionsEnvironment) {
     this.#env = env;
-    this.#writer = new MessageWriter(env);
+    this.#writer = new MessageWriter({
+      ...env,
+      rest: {
+        fits: (session, packet, pieces, bytes) => this.#fits(session, packet, pieces, bytes),
+        hold: (session, packet) => this.#holdRest(session, packet),
+      },
+    });
     this.#reader = new MessageReader(env);
     this.#modes = new MessageModes(env.realtimeTo);
     const { clock, timers, pool } = env;
@@ -340,6 +352,31 @@ export class Sessions {
     return DropReason.none;
   }
 
+  /** Whether so many pieces of a message find room, wherever they have to wait. */
+  #fits(session: DatagramSession, packet: Packet, pieces: number, bytes: number): boolean {
+    const { throttles } = session;
+    const throttle = throttles?.get(flowKey(packet.destination, packet.destinationPort));
+    if (throttle === undefined && (throttles?.size ?? 0) >= THROTTLES_OF_SESSION_MAX) return false;
+    const all = bytes + pieces * (OVERLAY_HEADER_BYTES + SEAL_BYTES);
+    return (
+      this.#env.pool.mayKeep(packet, pieces) &&
+      this.#throttles.fits(all, pieces, throttle?.heldBytes)
+    );
+  }
+
+  /** Keeps a piece of a message of which others have left. */
+  #holdRest(session: DatagramSession, packet: Packet): boolean {
+    const key = flowKey(packet.destination, packet.destinationPort);
+    const throttles = (session.throttles ??= new Map<number, Throttle>());
+    let throttle = throttles.get(key);
+    if (throttle === undefined) {
+      if (throttles.size >= THROTTLES_OF_SESSION_MAX) return false;
+      throttle = this.#throttle(session, key, RATE_ANY);
+      throttles.set(key, throttle);
+    }
+    return throttle.hold(packet);
+  }
+
   #throttle(session: DatagramSession, key: number, rate: number): Throttle {
     return this.#throttles.add(
       rate,
@@ -367,6 +404,7 @@ export class Sessions {
     const reason = refusalOf(
       packet.sealed ? dissemination.sendOn(packet) : dissemination.originate(packet),
     );
+    if (isForNow(reason) && this.#env.clock.now() - kept.queuedAt < HELD_TIME) return false;
     if (reason === DropReason.linkQueueFull) return false;
     if (reason !== DropReason.none) this.#env.drops.count(reason);
     return true;

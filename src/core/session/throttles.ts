@@ -7,7 +7,9 @@
  * than what left that queue, so that it drains, and grows until the next notice. A notice is a
  * hint: it takes effect at most every NOTICE_INTERVAL, sets no rate below RATE_MIN, and is
  * forgotten soon, and only nodes on the flow's way are heard: who makes up notices does less than
- * he could do to the packets. Bounded per flow and in all; who holds little finds room.
+ * he could do to the packets. Bounded per flow and in all; who holds little finds room. The rest of
+ * a message waits here as well, whose first piece a queue has taken and whose next it has no room
+ * for.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -44,6 +46,8 @@ const HELD_MAX_BYTES = 768 * 1024;
 const ALL_MAX_BYTES = 16 * 1024 * 1024;
 const SHARE_FACTOR = 4;
 const PACKETS_MAX = 65_536;
+/** Of a flow that nobody slows. */
+export const RATE_ANY = RATE_MAX * SECOND;
 
 /** The session of a flow. */
 export interface Sender {
@@ -93,6 +97,15 @@ export class Throttles {
     });
     this.#all.add(throttle);
     return throttle;
+  }
+
+  /** Whether packets of so many bytes find room in a flow that holds `held` of them already. */
+  fits(bytes: number, packets: number, held = 0): boolean {
+    const cost = bytes + packets * OVERHEAD_BYTES;
+    return (
+      held + cost <=
+      Math.min(HELD_MAX_BYTES, SHARE_FACTOR * (ALL_MAX_BYTES - this.heldBytes - cost))
+    );
   }
 
   stop(): void {
@@ -181,6 +194,7 @@ export class Throttle {
       if (this.#waiting.length > 0) this.#told = true;
       return false;
     }
+    kept.queuedAt = this.#all.env.clock.now();
     this.#waiting.push(kept);
     this.#charge(cost);
     if (this.#bytes > TOLD_BYTES) this.#told = true;

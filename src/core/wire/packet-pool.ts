@@ -71,6 +71,12 @@ export class PacketPool {
     return this.#inUse;
   }
 
+  /** Whether `count` packets like this one would find slots, one after the other. */
+  mayKeep(packet: Packet, count: number): boolean {
+    const left = this.limit - this.#inUse - (count - 1);
+    return this.#holderOf(packet).kept + count - 1 < FACTOR * left;
+  }
+
   /**
    * A slot that holds `packet`, or null when the daemon keeps as many as it may, or FACTOR times as
    * many as are left for whoever it came from: the neighbour, or the program here.
