@@ -10,6 +10,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import ts from 'typescript';
 
+import { buildProgram } from '../src/cli/program.ts';
+import { tableOf } from '../src/cli/reference/command-table.ts';
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
@@ -426,6 +429,16 @@ describe('house rules', () => {
         .map((path) => `${document}: ${path} does not exist`);
     });
     expect(faults).toEqual([]);
+  });
+
+  test('every command is in README.md', async () => {
+    const rows = tableOf(await buildProgram({ command: null }, []));
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const missing = rows
+      .filter(({ path }) => path.length === 1)
+      .map(({ path }) => path[0]!)
+      .filter((name) => !new RegExp(`\`${name}[ \`]`).test(readme));
+    expect(missing, 'commands that the table of README.md lacks').toEqual([]);
   });
 
   test('every promise of SECURITY.md names a test that exists', () => {

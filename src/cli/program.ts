@@ -27,7 +27,7 @@ ${EXIT_USAGE} wrong usage, config or topology file; ${EXIT_NO_DAEMON} no daemon 
 Tables fit the terminal, or COLUMNS, or 80 columns: what is cut shows "..", and
 --json has it whole.`;
 
-type Register = (program: Command) => void;
+type Register = (program: Command, all: () => Promise<Command>) => void;
 
 /**
  * In the order of `spines help`. To load all of them takes half a second, so where one is called by
@@ -61,6 +61,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: async () => (await import('./replay/replay.ts')).registerReplay,
   figures: async () => (await import('./figures.ts')).registerFigures,
   keys: async () => (await import('./keys/keys.ts')).registerKeys,
+  completion: async () => (await import('./reference/completion.ts')).registerCompletion,
   reference: async () => (await import('./reference/reference.ts')).registerReference,
   version: async () => (await import('./version.ts')).registerVersion,
 };
@@ -99,7 +100,8 @@ export async function buildProgram(state: RunState, argv: readonly string[]): Pr
   const first = argv[0] ?? '',
     name = first === '-V' || first === '--version' ? 'version' : first;
   const called = Object.hasOwn(COMMANDS, name) ? [COMMANDS[name]!] : Object.values(COMMANDS);
-  for (const register of await Promise.all(called.map((load) => load()))) register(program);
+  const all = (): Promise<Command> => buildProgram({ command: null }, []);
+  for (const register of await Promise.all(called.map((load) => load()))) register(program, all);
   return program;
 }
 
