@@ -49,6 +49,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   watch: async () => (await import('./look/watch.ts')).registerWatch,
   explain: async () => (await import('./look/explain.ts')).registerExplain,
   graph: async () => (await import('./look/graph.ts')).registerGraph,
+  top: async () => (await import('./top/top.ts')).registerTop,
   ping: async () => (await import('./look/ping.ts')).registerPing,
   trace: async () => (await import('./look/trace.ts')).registerTrace,
   cat: async () => (await import('./cat/cat.ts')).registerCat,

@@ -152,7 +152,10 @@ test('sessions lists what clients have open, as a table and in JSON', async () =
     ecnMarks: 0,
     limitedBy: 'application',
   });
-  const table = (await spines(['sessions', '--socket', socket])).stdout.toString();
+  const table = (await spines(['sessions', '--all', '--socket', socket])).stdout.toString();
+  expect((await spines(['sessions', '--socket', socket])).stdout.toString()).toMatch(
+    /^PROGRAM +SOCKET +PORT +(.*\n)*test +listener +7200 +- /,
+  );
   expect(table).toMatch(
     new RegExp(
       '^KIND +STATE +CLIENT +PORT +REMOTE +LINK +SENT +RECEIVED +RTT +WINDOW +' +

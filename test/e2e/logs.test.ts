@@ -143,9 +143,9 @@ describe.skipIf(process.platform !== 'linux')('a daemon whose log goes to', () =
     await logUntilLost(daemon);
     const { log } = (await status(daemon)).host!;
     expect(log).toMatchObject({ target: 'standard error', failing: 'ENOSPC' });
-    expect((await spines(['status', '--socket', daemon.socket])).stdout.toString()).toMatch(
-      /\nlog +standard error: \d+ bytes wait: no space is left, ENOSPC, \d+ lines lost\n/,
-    );
+    expect(
+      (await spines(['status', '--all', '--socket', daemon.socket])).stdout.toString(),
+    ).toMatch(/\nlog +standard error: \d+ bytes wait: no space is left, ENOSPC, \d+ lines lost\n/);
     expect((await spines(['doctor', '--socket', daemon.socket])).stdout.toString()).toMatch(
       /\nlog:\n {2}free some space there, or name another `log\.file`\n/,
     );
@@ -328,7 +328,7 @@ describe.skipIf(process.platform !== 'linux')('a daemon whose log goes to', () =
     });
     children.push(child);
     expect(
-      (await spines(['status', '--socket', socket, '--wait', '1m'])).stdout.toString(),
+      (await spines(['status', '--all', '--socket', socket, '--wait', '1m'])).stdout.toString(),
     ).toMatch(new RegExp(`\nlog +${first}\n`));
     const client = await SpinesClient.connect({ path: socket, reconnect: false });
     write('{ file: second.log, maxSize: 64KiB, keep: 1 }');

@@ -80,8 +80,12 @@ async function shown(args: readonly string[]): Promise<string> {
   return text;
 }
 
-const WIDEST = [['links'], ['status'], ['doctor']];
+const WIDEST = [['links', '--all'], ['status', '--all'], ['doctor'], ['links']];
 const OTHERS = [
+  ['status'],
+  ['explain', NAMES[1]!],
+  ['graph', '--format', 'dot'],
+  ['sessions', '--all'],
   ['nodes'],
   ['routes'],
   ['routes', '--byzantine'],
@@ -102,6 +106,7 @@ test('what a daemon is asked for', async () => {
   );
   expect(said[0]).toMatch(/223\.255\.255\.253 +oth\S*\.\.\S+ +\[::1\]:\d+ +up/);
   expect(said[1]).toContain(NAMES[0]);
+  expect(said[3]).toMatch(/\noth\S*\.\.\S+ +up/);
   // What is cut in a table is whole in the paragraph that tells what is wrong, and in JSON.
   expect(said[2]).toContain('[2001:db8:ffff:ffff:ffff:ffff:ffff:fff1]:65535');
 }, 60_000);

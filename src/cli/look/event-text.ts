@@ -135,7 +135,7 @@ function routeText({ what, node, name, path, was, costMs }: RouteEvent): Omit<Ev
     return { text: `${who} out of reach${before}`, colour: 'red' };
   const cost = costMs === null ? '' : `, ${formatMs(costMs)}`;
   return {
-    text: `${who} by ${pathText(path)}${cost}${before}`,
+    text: `${who} ${path.length === 2 ? 'directly' : `by ${pathText(path)}`}${cost}${before}`,
     colour: what === 'found' ? 'green' : null,
   };
 }

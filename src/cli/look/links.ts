@@ -82,13 +82,14 @@ export function whyText({ state, why, ended = '', flaps = 0, damped }: LinkRow):
   return parts.join(', ');
 }
 
-export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
-  const { links, twins } = plainAnswer(reply);
-  if (links.length === 0)
-    return 'no links; add neighbours with `links:` in the config file or --link\n';
+const NO_LINKS = 'no links; add neighbours with `links:` in the config file or --link\n';
+
+/** The table alone. Texts are plain by now. */
+export function linksTable(links: readonly LinkRow[], paint: Paint, columns: number): string {
+  if (links.length === 0) return NO_LINKS;
   const wide = columns >= WIDE_COLUMNS;
   const noted = links.some((link) => whyText(link) !== '');
-  const table = formatTable(
+  return formatTable(
     [
       { title: 'name', cut: 8, key: true },
       ...(wide ? [{ title: 'node' }, { title: 'address', cut: 21 }] : []),
@@ -111,11 +112,16 @@ export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_D
     ]),
     columns,
   );
+}
+
+export function formatLinks(reply: LinksReply, paint: Paint, columns = COLUMNS_DEFAULT): string {
+  const { links, twins } = plainAnswer(reply);
+  if (links.length === 0) return NO_LINKS;
   const open = links.some(({ state, seal }) => state === 'up' && seal === null)
     ? `${paint('red', 'not sealed')}: anyone who reaches the UDP port can join, read and forge\n`
     : '';
   return (
-    table +
+    linksTable(links, paint, columns) +
     open +
     links.map((link) => reasonOf(link, columns)).join('') +
     formatTwins(twins, columns)
@@ -133,8 +139,7 @@ export function formatAllOfLinks(
   columns = COLUMNS_DEFAULT,
 ): string {
   const { links, twins } = plainAnswer(reply);
-  if (links.length === 0)
-    return 'no links; add neighbours with `links:` in the config file or --link\n';
+  if (links.length === 0) return NO_LINKS;
   const flapping = links.some(({ flaps = 0 }) => flaps > 0);
   const table = formatTable(
     [

@@ -134,13 +134,14 @@ export function formatRoutes(
   columns = COLUMNS_DEFAULT,
 ): string {
   if (routes.length === 0) return 'no routes; see `spines links` for what is up\n';
+  const looked = routes.some(({ runnerUp }) => runnerUp !== null);
   const timed = routes.some(({ costMs }) => costMs != null);
   return formatTable(
     [
       { title: 'node', cut: 10, key: true },
       { title: timed ? 'cost' : metric, align: 'right' },
       { title: 'path', wrap: 18 },
-      { title: 'runner-up', wrap: 18 },
+      ...(looked ? [{ title: 'runner-up', wrap: 18 }] : []),
       { title: 'since', align: 'right' },
     ],
     plainAnswer(routes).map((route) => {
@@ -153,7 +154,9 @@ export function formatRoutes(
           : path === null
             ? `by ${nextHopName ?? nextHop ?? '?'}`
             : pathText(path),
-        runnerUp === null ? '-' : `${costText(runnerUp)} by ${wayText(runnerUp.path)}`,
+        ...(looked
+          ? [runnerUp === null ? '-' : `${costText(runnerUp)} by ${wayText(runnerUp.path)}`]
+          : []),
         changedMs === undefined ? '-' : formatAge(changedMs),
       ];
     }),

@@ -21,7 +21,7 @@ import { ms, percent, type Operator } from './operation.ts';
 /** Loss from which streams and routes suffer, and from which what waits goes another way. */
 const LOSS_CLASSES = [0.02, 0.15] as const;
 /** A class is left where loss is below this much of its beginning. */
-const LEAVES = 0.5;
+const LEAVES = 0.25;
 const RTT_FACTOR = 2;
 const RTT_LEAST: Micros = 5 * MILLISECOND;
 /** Before it, a round trip is that of a handshake. */
