@@ -9,7 +9,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { barPlotSvg, linePlotSvg } from '../../src/lab/report/line-plot.ts';
-import { compare, figureCsv, figureSvg } from '../../src/lab/experiments/figures-table.ts';
+import {
+  compare,
+  figureCsv,
+  figuresMarkdown,
+  figureSvg,
+} from '../../src/lab/experiments/figures-table.ts';
 import { compareOverSeeds, interval, overSeeds } from '../../src/lab/experiments/figures-seeds.ts';
 import { padhyeMbps, runFigure, type FigureRun } from '../../src/lab/experiments/figures.ts';
 import { isWellFormed, spines } from '../support/program-output.ts';
@@ -139,10 +144,10 @@ describe('a figure', () => {
     () => {
       const cache = new Map<string, FigureRun>();
       const first = runFigure(textOf('fig3'), 'fig3.yaml', { messages: 50, cache });
-      expect(cache.size).toBe(16);
+      expect(cache.size).toBe(24);
       runFigure(textOf('fig5'), 'fig5.yaml', { messages: 50, cache });
-      // The limit is 0 in both; 8 values of two curves each.
-      expect(cache.size).toBe(16);
+      // The limit is 0 in both; 8 values of three curves, of which fig5 has two.
+      expect(cache.size).toBe(24);
       expect(figureCsv(runFigure(textOf('fig3'), 'fig3.yaml', { messages: 50 }))).toBe(
         figureCsv(first),
       );
@@ -158,7 +163,8 @@ describe('a figure', () => {
       'fig3.yaml',
       { messages: 500 },
     );
-    for (const { points } of curves) expect(Math.abs(points[0]!.y - 50)).toBeLessThan(1);
+    for (const { curve, points } of curves)
+      if (curve.given === null) expect(Math.abs(points[0]!.y - 50)).toBeLessThan(1);
     const [endToEnd, hopByHop] = curves;
     for (const i of [1, 2, 3])
       expect(endToEnd!.points[i]!.y).toBeGreaterThan(hopByHop!.points[i]!.y);
@@ -257,4 +263,37 @@ describe('plots', () => {
       ),
     );
   });
+});
+
+const GIVEN = `
+name: given
+duration: 2s
+security: none
+nodes: [A, B]
+links:
+  - { between: [A, B], latency: 10ms }
+flows:
+  - { name: one, from: A, to: B, rate: 100kbit, size: 1000, link: reliable }
+sweep:
+  set: links.0.forward.loss
+  values: [0, 1, 2]
+figure:
+  of: Figure 0
+  title: Delay
+  y: mean-delay
+  x: loss, %
+  curves:
+    - { name: ours, flow: one }
+    - { name: "theirs, today", values: { "1": 12.5 } }
+  says:
+    - { text: theirs, curve: "theirs, today", at: 1, about: 12.5 }
+`;
+
+test('values that others measured are marks at their places, and empty elsewhere', () => {
+  const result = runFigure(GIVEN, 'given.yaml', { messages: 20 });
+  expect(result.curves[1]!.points).toEqual([{ x: 1, y: 12.5, run: null }]);
+  expect(figuresMarkdown([result], 'a test')).toContain('| theirs, today |  | 12.50 |  |');
+  expect(figureCsv(result)).toContain('given,"theirs, today",1,12.5,,');
+  // The only line is of what was run.
+  expect(figureSvg(result).match(/stroke-linejoin/g)).toHaveLength(1);
 });

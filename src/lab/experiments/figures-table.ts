@@ -7,7 +7,7 @@
  */
 
 import { barPlotSvg, linePlotSvg, type LineSeries } from '../report/line-plot.ts';
-import type { FigurePlan, FigureStatement } from '../topology/topology-figure.ts';
+import type { FigureCurve, FigurePlan, FigureStatement } from '../topology/topology-figure.ts';
 import type { FigurePoint, FigureResult } from './figures.ts';
 
 /** How far from the paper's number `about` may be, as a factor. */
@@ -89,10 +89,11 @@ function verdictOf({ relation, paper }: FigureStatement, ours: number): Verdict 
   return ours > paper * ABOUT ? 'higher' : ours < paper / ABOUT ? 'lower' : 'agrees';
 }
 
-/** The point at x; of a distribution, the nearest below. */
+/** The point at x; of a distribution that was run, the nearest below. */
 function pointAt(points: readonly FigurePoint[], x: number | null): FigurePoint | undefined {
   return points.findLast(
-    (point) => point.x === x || (x !== null && point.x !== null && point.x <= x),
+    (point) =>
+      point.x === x || (point.run !== null && x !== null && point.x !== null && point.x <= x),
   );
 }
 
@@ -100,6 +101,12 @@ export function valueText(value: number): string {
   if (value === Infinity) return BEHIND;
   if (!Number.isFinite(value)) return 'undecided';
   return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** Empty where others measured nothing. */
+function cellAt({ given }: FigureCurve, points: readonly FigurePoint[], x: number | null): string {
+  const point = pointAt(points, x);
+  return given !== null && point === undefined ? '' : pointText(point);
 }
 
 function pointText(point: FigurePoint | undefined): string {
@@ -155,7 +162,7 @@ export function figureCsv({ plan, key, curves, seeds = 1 }: FigureResult): strin
       const over = seeds > 1 ? [Number.isFinite(y) ? round4(half) : '', seeds] : [];
       lines.push(
         [key, curve.name, x ?? '', Number.isFinite(y) ? round4(y) : '', ...measured, ...over].map(
-          (field) => String(field ?? ''),
+          (field) => csvField(String(field ?? '')),
         ),
       );
     }
@@ -173,7 +180,11 @@ export function figureSvg(result: FigureResult): string {
   const endless = `the flow ${BEHIND}`;
   if (plan.points[0]?.x === null && plan.measure !== 'distribution') {
     const bars = [
-      ...plan.beside.map(({ name, value }) => ({ name: `${name} (paper)`, value, given: true })),
+      ...plan.beside.map(({ name, value, of }) => ({
+        name: `${name} (${of})`,
+        value,
+        given: true,
+      })),
       ...curves.map(({ curve, points }) => ({
         name: curve.name,
         value: points[0]!.y,
@@ -186,7 +197,8 @@ export function figureSvg(result: FigureResult): string {
     ({ curve, points }): LineSeries => ({
       name: curve.name,
       model: curve.model !== null,
-      plain: plan.measure === 'distribution',
+      plain: plan.measure === 'distribution' && curve.given === null,
+      apart: curve.given !== null,
       ...(curve.color === null ? {} : { color: curve.color }),
       points: points.map(({ x, y }) => ({ x: x ?? 0, y })),
     }),
@@ -261,11 +273,13 @@ export function figuresMarkdown(
       `| ${cell(plan.xLabel)} | ${xs.map((x) => x ?? '').join(' | ')} |`,
       `|---|${'---:|'.repeat(xs.length)}`,
     );
-    for (const { name, value } of plan.beside) out.push(`| ${cell(name)} (paper) | ${value} |`);
-    for (const { curve, points } of curves)
-      out.push(
-        `| ${cell(curve.name)} | ${xs.map((x) => pointText(pointAt(points, x))).join(' | ')} |`,
-      );
+    for (const { name, value, of } of plan.beside) out.push(`| ${cell(name)} (${of}) | ${value} |`);
+    for (const { curve, points } of curves) {
+      const cells = xs.map((x) => cellAt(curve, points, x));
+      // What others measured may lie between the columns; the plot and the CSV have it.
+      if (cells.some((text) => text !== ''))
+        out.push(`| ${cell(curve.name)} | ${cells.join(' | ')} |`);
+    }
   }
   return `${out.join('\n')}\n`;
 }
@@ -278,6 +292,11 @@ function yLabel(plan: FigurePlan): string {
   return plan.measure === 'late'
     ? `messages delayed more than ${plan.ms} ms, %`
     : Y_LABELS[plan.measure];
+}
+
+/** RFC 4180: in quotes where it has what separates. */
+function csvField(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function cell(text: string): string {

@@ -52,7 +52,7 @@ export interface FigurePoint {
   readonly x: number | null;
   /** In the figure's unit; Infinity when the flow does not keep up, NaN when nothing arrived. */
   readonly y: number;
-  /** Null for a model. */
+  /** Null for a model, and for what others measured. */
   readonly run: FigureRun | null;
   /** Half of the interval of 95 % around a mean over seeds. */
   readonly half?: number;
@@ -98,40 +98,42 @@ export function runFigure(
   let done = 0;
   const curves = plan.curves.map((curve) => ({
     curve,
-    points: plan.points.flatMap((point): FigurePoint[] => {
-      if (curve.flow === null)
-        return [
-          {
-            x: point.x,
-            y: padhyeMbps(point.x ?? 0, curve.rttUs, curve.packetBytes, plan.lineKbps),
-            run: null,
-          },
-        ];
-      const settings = [...curve.settings, ...point.settings].map(
-        ([path, value]) => `${path}=${JSON.stringify(value)}`,
-      );
-      const topology = alone(
-        parseTopology(text, fileName, settings),
-        curve.flow,
-        plan,
-        messages,
-        options.seed,
-      );
-      const key = JSON.stringify([
-        { ...topology, name: '', description: '', note: '', figure: null },
-        plan.fromMs,
-        plan.ms,
-      ]);
-      const run = cache.get(key) ?? measure(topology, plan);
-      cache.set(key, run);
-      done += 1;
-      options.onRun?.(
-        done,
-        all,
-        `${curve.name}${point.x === null ? '' : `, ${point.x} (${plan.xLabel})`}`,
-      );
-      return pointsOf(plan, point.x, run);
-    }),
+    points:
+      curve.given?.map(([x, y]) => ({ x, y, run: null })) ??
+      plan.points.flatMap((point): FigurePoint[] => {
+        if (curve.flow === null)
+          return [
+            {
+              x: point.x,
+              y: padhyeMbps(point.x ?? 0, curve.rttUs, curve.packetBytes, plan.lineKbps),
+              run: null,
+            },
+          ];
+        const settings = [...curve.settings, ...point.settings].map(
+          ([path, value]) => `${path}=${JSON.stringify(value)}`,
+        );
+        const topology = alone(
+          parseTopology(text, fileName, settings),
+          curve.flow,
+          plan,
+          messages,
+          options.seed,
+        );
+        const key = JSON.stringify([
+          { ...topology, name: '', description: '', note: '', figure: null },
+          plan.fromMs,
+          plan.ms,
+        ]);
+        const run = cache.get(key) ?? measure(topology, plan);
+        cache.set(key, run);
+        done += 1;
+        options.onRun?.(
+          done,
+          all,
+          `${curve.name}${point.x === null ? '' : `, ${point.x} (${plan.xLabel})`}`,
+        );
+        return pointsOf(plan, point.x, run);
+      }),
   }));
   return { key: base.name, plan, seed: options.seed ?? base.seed, messages, curves };
 }

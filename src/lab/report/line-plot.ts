@@ -17,6 +17,8 @@ export interface LineSeries {
   readonly model?: boolean;
   /** No marks: too many points for them. */
   readonly plain?: boolean;
+  /** Marks and no line: what lies between is not known. */
+  readonly apart?: boolean;
   /** Index into the colours; default: the series' position. */
   readonly color?: number;
 }
@@ -76,7 +78,8 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
     const path = clipped(one.points, yMax)
       .map((run) => `M${run.map((p) => `${px(x(p.x))} ${px(y(p.y))}`).join('L')}`)
       .join('');
-    if (path !== '') out.push(`<path d="${path}" ${line} stroke-linejoin="round"/>`);
+    if (path !== '' && one.apart !== true)
+      out.push(`<path d="${path}" ${line} stroke-linejoin="round"/>`);
     for (const p of one.points) {
       if (Number.isNaN(p.y)) continue;
       if (p.y <= yMax) out.push(mark(x(p.x), y(p.y)));
@@ -84,10 +87,9 @@ export function linePlotSvg(series: readonly LineSeries[], options: LinePlotOpti
     }
     const left = PLOT.left + (i % 2) * LEGEND_COLUMN;
     const top = legendTop + Math.floor(i / 2) * LEGEND_ROW;
-    out.push(
-      `<line x1="${left}" y1="${top - 4}" x2="${left + 30}" y2="${top - 4}" ${line}/>`,
-      mark(left + 15, top - 4),
-    );
+    if (one.apart !== true)
+      out.push(`<line x1="${left}" y1="${top - 4}" x2="${left + 30}" y2="${top - 4}" ${line}/>`);
+    out.push(mark(left + 15, top - 4));
     out.push(`<text x="${left + 38}" y="${top}">${escapeXml(one.name)}</text>`);
   });
   if (beyond) {

@@ -1,10 +1,10 @@
 /**
  * The `figure` and `sweep` sections of a topology file: which curves a published figure has, at
- * which values, and what its paper says about them.
+ * which values, what its paper says about them, and what others measured.
  *
  * Owns their shape and their checks. topology-parse.ts refuses a file whose sections are wrong;
  * src/lab/experiments/figures.ts runs them. A replay of the file ignores both. Invariant: a plan's
- * curves name flows of the file, or a model.
+ * curves name flows of the file, or a model, or have values.
  */
 
 import { z } from 'zod';
@@ -18,9 +18,11 @@ export type Setting = readonly [path: string, value: string | number | boolean];
 
 export interface FigureCurve {
   readonly name: string;
-  /** The one flow that runs for this curve; null for a model. */
+  /** The one flow that runs for this curve; null for a model, and for what others measured. */
   readonly flow: string | null;
   readonly model: 'padhye' | null;
+  /** What others measured, in the figure's unit, in order of x; null: nothing is given. */
+  readonly given: readonly (readonly [x: number, y: number])[] | null;
   /** Of a model. */
   readonly rttUs: Micros;
   readonly packetBytes: number;
@@ -65,8 +67,14 @@ export interface FigurePlan {
   readonly points: readonly { readonly x: number | null; readonly settings: readonly Setting[] }[];
   readonly curves: readonly FigureCurve[];
   readonly statements: readonly FigureStatement[];
-  /** Values printed in the paper, drawn beside ours. */
-  readonly beside: readonly { readonly name: string; readonly value: number }[];
+  /**
+   * Values that others measured, drawn beside ours, and of whom they are: of the paper, of Linux.
+   */
+  readonly beside: readonly {
+    readonly name: string;
+    readonly value: number;
+    readonly of: 'paper' | 'kernel TCP';
+  }[];
 }
 
 const number = scalar('a number', (v) => (typeof v === 'number' && Number.isFinite(v) ? v : null));
@@ -89,18 +97,27 @@ const settings = z
   .record(z.string().min(1).max(200), value)
   .transform((map): readonly Setting[] => Object.entries(map));
 
+const givenSchema = z
+  .record(z.string().regex(/^\d+(?:\.\d+)?$/, 'expected x, a number'), number)
+  .transform((map) =>
+    Object.entries(map)
+      .map(([x, y]) => [Number(x), y] as const)
+      .toSorted(([a], [b]) => a - b),
+  );
+
 const curveSchema = strict({
   name: text,
   flow: label.optional(),
   model: oneOf('padhye').optional(),
+  values: givenSchema.optional(),
   rtt: milliseconds.optional(),
   packet: packetSize.optional(),
   color: number.optional(),
   set: settings.optional(),
 })
-  .refine((c) => (c.flow === undefined) !== (c.model === undefined), {
+  .refine((c) => [c.flow, c.model, c.values].filter((one) => one !== undefined).length === 1, {
     path: ['flow'],
-    message: 'expected either flow or model',
+    message: 'expected one of flow, model and values',
   })
   .refine((c) => (c.model === undefined) === (c.rtt === undefined), {
     path: ['rtt'],
@@ -135,6 +152,8 @@ const statementSchema = strict({
     message: 'to needs from',
   });
 
+const besideSchema = z.record(z.string().min(1).max(40), number);
+
 const figureSchema = strict({
   of: text,
   title: text,
@@ -146,7 +165,8 @@ const figureSchema = strict({
   top: number.refine((n) => n > 0, 'expected a number above 0').optional(),
   curves: z.array(curveSchema).min(1, 'expected at least one curve').max(12, 'at most 12 curves'),
   says: z.array(statementSchema).max(50, 'at most 50 statements').optional(),
-  beside: z.record(z.string().min(1).max(40), number).optional(),
+  beside: besideSchema.optional(),
+  kernel: besideSchema.optional(),
 })
   .refine((f) => f.limit !== undefined || (f.y !== 'late' && f.y !== 'distribution'), {
     path: ['limit'],
@@ -211,6 +231,7 @@ function planOf(figure: z.output<typeof figureSchema>, points: FigurePlan['point
       name: c.name,
       flow: c.flow ?? null,
       model: c.model ?? null,
+      given: c.values ?? null,
       rttUs: c.rtt ?? 0,
       packetBytes: c.packet ?? 1_000,
       color: c.color ?? null,
@@ -226,7 +247,18 @@ function planOf(figure: z.output<typeof figureSchema>, points: FigurePlan['point
       relation: s.about !== undefined ? 'about' : s.atMost !== undefined ? 'atMost' : 'atLeast',
       paper: s.about ?? s.atMost ?? s.atLeast ?? 0,
     })),
-    beside: Object.entries(figure.beside ?? {}).map(([name, n]) => ({ name, value: n })),
+    beside: [
+      ...Object.entries(figure.beside ?? {}).map(([name, n]) => ({
+        name,
+        value: n,
+        of: 'paper' as const,
+      })),
+      ...Object.entries(figure.kernel ?? {}).map(([name, n]) => ({
+        name,
+        value: n,
+        of: 'kernel TCP' as const,
+      })),
+    ],
   };
 }
 

@@ -132,7 +132,7 @@ describe('sections', () => {
     ],
     [
       base + figure.replace('flow: f', 'flow: f, model: padhye, rtt: 20ms'),
-      't.yaml:11:29: figure.curves.0.flow: expected either flow or model',
+      't.yaml:11:29: figure.curves.0.flow: expected one of flow, model and values',
     ],
     [
       base + figure.replace('mean-delay', 'late'),
