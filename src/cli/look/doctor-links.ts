@@ -4,7 +4,9 @@
  */
 
 import type { LinksReply, StatusReply } from 'spines-client';
+import type { ByzantineRoutesReply } from 'spines-client/protocol';
 
+import { shortName } from './event-text.ts';
 import type { Finding } from './finding.ts';
 import { formatAge, formatMs, formatPct } from '../terminal/table.ts';
 
@@ -142,4 +144,26 @@ export function badLinks({ links }: LinksReply): Finding[] {
       }
       return [];
     });
+}
+
+/**
+ * Links that Byzantine routing blames now: one of the two ends misbehaves, or their line is bad.
+ */
+export function convictionFindings({ weights }: ByzantineRoutesReply): Finding[] {
+  return weights.map(({ u, v, weight, convictions, reason, agoMs }) => ({
+    what: 'conviction',
+    found:
+      `link ${shortName(u)} - ${shortName(v)}, ${convictions} ` +
+      `time${convictions === 1 ? '' : 's'}, ` +
+      `last ${formatAge(agoMs)} ago; it weighs ${weight} now`,
+    advice:
+      reason === 'loss'
+        ? 'packets that this daemon sent by byzantine routing were lost there: one of the two ' +
+          'drops them, or their line is bad'
+        : 'one of its two ends said that it is broken',
+    next:
+      'look at both machines and at `spines links` on them; byzantine routing goes round it ' +
+      'until ' +
+      'good deliveries have paid for it',
+  }));
 }

@@ -12,7 +12,8 @@ import type { SpinesClient } from 'spines-client';
 import { drawIndexMark } from '../../core/base/index-mark.ts';
 import { addClientFlags, ask, connectTo, type ClientFlags } from '../client.ts';
 import { daemonFindings } from './doctor-daemon.ts';
-import { badLinks } from './doctor-links.ts';
+import { badLinks, convictionFindings } from './doctor-links.ts';
+import { networkFindings, pingAll } from './doctor-network.ts';
 import { sizeFindings } from './doctor-sizes.ts';
 import type { Finding } from './finding.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
@@ -38,14 +39,17 @@ export interface MachineFacts {
   readonly receiveBufferWanted: number;
 }
 
+type DoctorFlags = ClientFlags & { json?: boolean; network?: boolean };
+
 export function registerDoctor(program: Command): void {
   addClientFlags(
     program
       .command('doctor')
       .description('look for what keeps this machine and its daemon from doing better'),
   )
+    .option('--network', 'the whole overlay as well: every node is pinged')
     .option('--json', 'print JSON')
-    .action(async (flags: ClientFlags & { json?: boolean }) => {
+    .action(async (flags: DoctorFlags) => {
       const findings = [...machineFindings(await machineFacts()), ...(await daemonOf(flags))];
       if (flags.json === true) printJson({ schema: 1, findings });
       else
@@ -170,7 +174,7 @@ export function machineFindings({
  * That no daemon answers is a finding like others: the machine was looked at all the same. Then the
  * exit code says so.
  */
-async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
+async function daemonOf(flags: DoctorFlags): Promise<Finding[]> {
   let client: SpinesClient;
   try {
     client = await connectTo(flags, 'doctor');
@@ -185,7 +189,16 @@ async function daemonOf(flags: ClientFlags): Promise<Finding[]> {
   try {
     const status = await ask(client, 'status'),
       links = await ask(client, 'links');
-    return [...daemonFindings(status), ...sizeFindings(links, status), ...badLinks(links)];
+    const findings = [
+      ...daemonFindings(status),
+      ...sizeFindings(links, status),
+      ...badLinks(links),
+    ];
+    if ((status.byzantine?.convictedLinks ?? 0) > 0)
+      findings.push(...convictionFindings(await ask(client, 'byzantineRoutes')));
+    if (flags.network !== true) return findings;
+    const nodes = await ask(client, 'nodes');
+    return [...findings, ...networkFindings(nodes, await pingAll(client, nodes.nodes))];
   } finally {
     await client.close();
   }
