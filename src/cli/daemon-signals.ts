@@ -3,26 +3,28 @@
  * started it.
  *
  * The first SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reloads. Before the daemon
- * runs there is nothing to drain.
+ * runs there is nothing to drain. Whoever manages services is told of both (service-manager.ts).
  */
 
 import type { Logger } from 'pino';
 
 import type { RunningDaemon } from '../host/daemon.ts';
+import { ServiceManager } from '../host/service-manager.ts';
 
 /** What a daemon whose parent is gone gets to say goodbye. */
 const ORPHAN_DRAIN_MS = 500;
 
 export class DaemonSignals {
-  /** Null until it runs. */
-  running: RunningDaemon | null = null;
+  #running: RunningDaemon | null = null;
   readonly #log: Logger;
+  readonly #manager: ServiceManager;
   #stopping = false;
   #orphanTimer: NodeJS.Timeout | undefined;
 
   /** Listens from now on. */
   constructor(log: Logger) {
     this.#log = log;
+    this.#manager = new ServiceManager(log);
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         if (!this.#stopping) {
@@ -34,7 +36,20 @@ export class DaemonSignals {
       });
     }
     // Where it is refused the daemon has logged why.
-    process.on('SIGHUP', () => this.running?.requestReload('SIGHUP'));
+    process.on('SIGHUP', () => this.#running?.requestReload('SIGHUP'));
+  }
+
+  /** Null until it runs. */
+  get running(): RunningDaemon | null {
+    return this.#running;
+  }
+
+  /** It takes links and programs, and whoever manages services is told so. */
+  started(running: RunningDaemon): void {
+    this.#running = running;
+    this.#manager.ready(`listens on ${running.listen.join(' and ')}`);
+    // However it stops: by a signal, or as a client asked.
+    void running.done.then(() => this.#manager.end());
   }
 
   /** Standard input is the parent's: its end is the daemon's. */
@@ -56,7 +71,8 @@ export class DaemonSignals {
   #stop(why: string): void {
     this.#stopping = true;
     this.#log.info({ why }, 'stopping');
-    if (this.running === null) process.exit(0);
-    void this.running.stop(why);
+    this.#manager.stopping();
+    if (this.#running === null) process.exit(0);
+    void this.#running.stop(why);
   }
 }

@@ -159,7 +159,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     audit: audit.write,
     auditFigures: () => audit.figures,
   });
-  signals.running = running;
+  signals.started(running);
   setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;
   signals.over();

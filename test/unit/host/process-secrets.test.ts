@@ -5,7 +5,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,10 +128,23 @@ describe('the unit', () => {
       'RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX',
       'SystemCallFilter=@system-service',
       'User=spines',
+      'Type=notify',
     ];
     for (const line of wanted) expect(settings).toContain(line);
     // V8 makes code at run time.
     expect(settings.join('\n')).not.toContain('MemoryDenyWriteExecute');
+  });
+
+  test.skipIf(!existsSync('/usr/bin/systemd-analyze'))('is one that systemd understands', () => {
+    // Of what it runs only the place is another one.
+    const folder = mkdtempSync(join(tmpdir(), 'spines-unit-'));
+    const unit = join(folder, 'spines.service');
+    writeFileSync(unit, readFileSync(path, 'utf8').replace('/usr/local/bin/spines', '/bin/true'));
+    const { stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], {
+      encoding: 'utf8',
+    });
+    rmSync(folder, { recursive: true });
+    expect(`${stdout}${stderr}`.split('\n').filter((line) => line.includes(unit))).toEqual([]);
   });
 
   test.skipIf(!existsSync('/usr/bin/systemd-analyze'))(
