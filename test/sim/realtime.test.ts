@@ -36,7 +36,7 @@ import {
   SERVICE_REALTIME,
 } from '../../src/core/wire/packet.ts';
 import { AES_SEALS, OWN_CAPABILITIES } from '../../src/core/wire/node-facts.ts';
-import { chain, Inbox, linkOf, useNetworks, wire } from '../support/network.ts';
+import { chain, Inbox, linkOf, ring, useNetworks, wire } from '../support/network.ts';
 
 useNetworks();
 
@@ -347,6 +347,26 @@ describe('older nodes', () => {
     expect(a!.node.sessions.realtimeDowngraded).toBe(1);
     for (const host of network.hosts)
       expect(host.node.drops.snapshot()).not.toHaveProperty('reservedNotZero');
+  });
+
+  test.each([
+    ['hangs beside all ways: realtime', chain, 0],
+    ['may lie on a way: best effort', ring, 1],
+  ] as const)('Byzantine routing, where one %s', (_where, shape, downgraded) => {
+    const network = shape(4, { forward: wire({ latencyUs: 5 * MS }) });
+    network.host(3).configure({
+      wireVersions: { min: 2, max: 3 },
+      capabilities: OWN_CAPABILITIES & AES_SEALS,
+    });
+    network.settle();
+    const [a, b, c] = network.hosts;
+    const by = DISSEMINATION_BYZANTINE;
+    const from = new Inbox(a!, 8, { service: SERVICE_REALTIME, dissemination: by });
+    const there = new Inbox(c!, 7, { dissemination: by });
+    from.send(c!, 7, Uint8Array.of(1));
+    network.run(SECOND);
+    expect([there.messages.length, a!.node.sessions.realtimeDowngraded]).toEqual([1, downgraded]);
+    expect(service(linkOf(b!, c!)!).sender.counts.packets).toBe(1 - downgraded);
   });
 
   test('a link of an older version is sent no frame that it does not know', () => {

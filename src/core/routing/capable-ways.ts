@@ -12,6 +12,7 @@ import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import { DISSEMINATION_LINK_STATE } from '../wire/modes.ts';
 import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
 import type { Advertisement } from '../wire/link-state.ts';
+import { liesBetween } from './between.ts';
 import { COST_UNIT_US, linkCost, type Metric } from './metrics.ts';
 import { lastLink, waysTo } from './on-the-way.ts';
 import type { ShortestPaths } from './shortest-path.ts';
@@ -22,6 +23,8 @@ const CHECKED: Micros = 5 * SECOND;
  * Destinations whose ways are remembered; of further ones it is supposed that somebody lacks it.
  */
 export const DESTINATIONS_MAX = 256;
+/** Nodes that lack it which are looked at one by one: a search each. */
+const WITHOUT_MAX = 32;
 
 /** What the router knows. */
 export interface KnownWays {
@@ -40,6 +43,7 @@ export class CapableWays {
   #until: Micros = 0;
   #everywhere = false;
   readonly #ways = new Map<NodeId, boolean>();
+  readonly #anyWays = new Map<NodeId, boolean>();
   readonly #latencies = new Map<NodeId, Micros>();
 
   constructor(capability: number, known: KnownWays, metric: Metric, clock: Pick<Clock, 'now'>) {
@@ -55,9 +59,22 @@ export class CapableWays {
     return this.#everywhere;
   }
 
-  /** By that dissemination; one that chooses its ways itself may go anywhere. */
+  /** By that dissemination; one that chooses its ways itself may take any that there is. */
   by(dissemination: number, destination: NodeId): boolean {
-    return dissemination === DISSEMINATION_LINK_STATE ? this.to(destination) : this.everywhere;
+    return dissemination === DISSEMINATION_LINK_STATE
+      ? this.to(destination)
+      : this.byAnyWay(destination);
+  }
+
+  /** Every node that can lie on a way to `destination` has it, both ends included. `@hot` */
+  byAnyWay(destination: NodeId): boolean {
+    if (this.everywhere) return true;
+    const known = this.#anyWays.get(destination);
+    if (known !== undefined) return known;
+    if (this.#anyWays.size >= DESTINATIONS_MAX) return false;
+    const capable = this.#isCapableByAny(destination);
+    this.#anyWays.set(destination, capable);
+    return capable;
   }
 
   /** Every node on every shortest way to `destination` has it, both ends included. `@hot` */
@@ -89,6 +106,7 @@ export class CapableWays {
     this.#version = this.#known.version;
     this.#until = this.#clock.now() + CHECKED;
     this.#ways.clear();
+    this.#anyWays.clear();
     this.#latencies.clear();
     const { ids, cost } = this.#known.paths;
     this.#everywhere =
@@ -119,6 +137,31 @@ export class CapableWays {
       paths.ids.every(
         (node, index) => on[index] !== 1 || paths.cost[index] === 0 || this.#has(node),
       )
+    );
+  }
+
+  #isCapableByAny(destination: NodeId): boolean {
+    const { ids, cost, indexOf } = this.#known.paths;
+    const to = indexOf.get(destination),
+      self = ids.find((_, index) => cost[index] === 0);
+    if (to === undefined || cost[to]! < 0 || self === undefined) return false;
+    const without = [...ids].filter((node, index) => cost[index]! > 0 && !this.#has(node));
+    if (
+      !hasCapability(this.#known.ownFacts.capabilities, this.#capability) ||
+      without.length > WITHOUT_MAX ||
+      without.includes(destination)
+    )
+      return false;
+    // Either end may know of a link first.
+    const neighbours = new Map<NodeId, Set<NodeId>>();
+    for (const node of ids) neighbours.set(node, new Set());
+    for (const node of ids)
+      for (const { node: other } of this.#known.advertisementOf(node)?.links ?? []) {
+        neighbours.get(node)!.add(other);
+        neighbours.get(other)?.add(node);
+      }
+    return !without.some((node) =>
+      liesBetween(node, self, destination, (of) => neighbours.get(of) ?? []),
     );
   }
 
