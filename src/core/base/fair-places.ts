@@ -11,18 +11,26 @@
 /** One alone may have four fifths of all. */
 export const FACTOR = 4;
 
-/** The group, and who of it. Any values that are equal only for the same: objects, or text. */
+/**
+ * The group, and who of it. Groups are equal only for the same, and within a group who of it:
+ * numbers or objects, as text would be made for each packet.
+ */
 export type Holder = readonly [group: unknown, one: unknown];
 
+interface GroupCounts {
+  all: number;
+  readonly ofOne: Map<unknown, number>;
+}
+
 export class FairPlaces<T> {
-  readonly #ofGroup = new Map<unknown, number>();
-  readonly #ofOne = new Map<unknown, number>();
+  readonly #ofGroup = new Map<unknown, GroupCounts>();
   readonly #holders = new Map<T, Holder>();
 
   /** Whether `holder` may have one more where `free` are free. */
   open([group, one]: Holder, free: number): boolean {
-    const room = FACTOR * free - (this.#ofGroup.get(group) ?? 0);
-    return room > 0 && (this.#ofOne.get(one) ?? 0) < FACTOR * room;
+    const counts = this.#ofGroup.get(group);
+    const room = FACTOR * free - (counts?.all ?? 0);
+    return room > 0 && (counts?.ofOne.get(one) ?? 0) < FACTOR * room;
   }
 
   add(item: T, holder: Holder): void {
@@ -39,12 +47,16 @@ export class FairPlaces<T> {
   }
 
   clear(): void {
-    for (const counts of [this.#ofGroup, this.#ofOne, this.#holders]) counts.clear();
+    this.#ofGroup.clear();
+    this.#holders.clear();
   }
 
   #count([group, one]: Holder, by: number): void {
-    addTo(this.#ofGroup, group, by);
-    addTo(this.#ofOne, one, by);
+    let counts = this.#ofGroup.get(group);
+    if (counts === undefined) this.#ofGroup.set(group, (counts = { all: 0, ofOne: new Map() }));
+    counts.all += by;
+    addTo(counts.ofOne, one, by);
+    if (counts.all === 0) this.#ofGroup.delete(group);
   }
 }
 

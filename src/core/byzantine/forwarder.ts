@@ -38,6 +38,7 @@ import {
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import { AckBatch } from './ack-batch.ts';
 import { pathId } from './discovered-path.ts';
+import { TransitTable } from './transit-table.ts';
 import type { FlowKeys } from './keys.ts';
 import { openInner, type Onions } from './onion.ts';
 import type { ByzantineOptions } from './options.ts';
@@ -108,9 +109,9 @@ interface Pending {
 
 export class Forwarder {
   readonly #env: ForwarderEnvironment;
-  readonly #flows = new Map<string, Transit>();
+  readonly #flows = new TransitTable<Transit>();
   /** The same by predecessor; the one used longest ago comes first. */
-  readonly #flowsFrom = new Map<NodeId, Map<string, Transit>>();
+  readonly #flowsFrom = new Map<NodeId, Set<Transit>>();
   /** Packets that we wait for as a probe by source, the oldest first, and how many. */
   readonly #pendingOf = new Map<NodeId, Set<Pending>>();
   #pendingCount = 0;
@@ -200,7 +201,7 @@ export class Forwarder {
    * it came.
    */
   onAck(ack: ProbedAck, from: NodeId, service: number): DropReason {
-    const transit = this.#flows.get(nameOf(ack));
+    const transit = this.#flows.get(ack);
     if (transit === undefined) return DropReason.probedPathUnknown;
     if (from !== transit.successor) return DropReason.probedAckUnexpected;
     const pending = transit.pending.get(ack.counter);
@@ -247,15 +248,14 @@ export class Forwarder {
    * in front of us.
    */
   #transitOf(data: ProbedData, place: number): Transit | null {
-    const name = nameOf(data);
-    const known = this.#flows.get(name);
+    const known = this.#flows.get(data);
     const predecessor = place === 0 ? data.source : data.hop(place - 1);
     const successor = place === data.hops - 1 ? 0 : data.hop(place + 1);
     if (known !== undefined) {
       if (known.predecessor !== predecessor || known.successor !== successor) return null;
       const beside = this.#flowsFrom.get(known.predecessor)!;
-      beside.delete(name);
-      beside.set(name, known);
+      beside.delete(known);
+      beside.add(known);
       // Who is in front of us on a path may name it before its response came by.
       if (!known.known) known.known = this.#isKnown(data, place);
       return known;
@@ -280,10 +280,10 @@ export class Forwarder {
       timer: new Timer(() => this.#onTimer(transit)),
       batch: null,
     };
-    this.#flows.set(name, transit);
+    this.#flows.add(transit);
     let beside = this.#flowsFrom.get(transit.predecessor);
-    if (beside === undefined) this.#flowsFrom.set(transit.predecessor, (beside = new Map()));
-    beside.set(name, transit);
+    if (beside === undefined) this.#flowsFrom.set(transit.predecessor, (beside = new Set()));
+    beside.add(transit);
     return transit;
   }
 
@@ -300,16 +300,16 @@ export class Forwarder {
    * answered.
    */
   #forgetFlow(): void {
-    let most: Map<string, Transit> | null = null;
+    let most: Set<Transit> | null = null;
     for (const beside of this.#flowsFrom.values())
       if (most === null || beside.size > most.size) most = beside;
-    const [name, oldest] = most!.entries().next().value!;
+    const oldest = most!.values().next().value!;
     for (const pending of oldest.pending.values()) this.#giveUp(pending);
     oldest.batch?.flush();
     oldest.batch?.stop();
     this.#env.timers.cancel(oldest.timer);
-    this.#flows.delete(name);
-    most!.delete(name);
+    this.#flows.delete(oldest);
+    most!.delete(oldest);
     if (most!.size === 0) this.#flowsFrom.delete(oldest.predecessor);
   }
 
@@ -473,8 +473,4 @@ export class Forwarder {
 
 function flowOf({ source, destination, epoch, pathHigh, pathLow }: ProbedFlow): ProbedFlow {
   return { source, destination, epoch, pathHigh, pathLow };
-}
-
-function nameOf({ source, destination, epoch, pathHigh, pathLow }: ProbedFlow): string {
-  return `${source} ${destination} ${epoch} ${pathHigh} ${pathLow}`;
 }

@@ -122,5 +122,5 @@ export class Limbo {
 }
 
 function holderOf(via: NodeId, user: object | null, source: NodeId): Holder {
-  return via === 0 ? [user ?? via, user ?? via] : [via, `${via} ${source}`];
+  return via === 0 ? [user ?? via, user ?? via] : [via, source];
 }

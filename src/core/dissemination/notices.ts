@@ -57,9 +57,9 @@ export class Notices {
   readonly #packet = new Packet();
   readonly #bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES);
   readonly #notice = makeNotice();
-  readonly #lost = new Map<string, Lost>();
-  /** Flows in `#lost`, by source: whoever makes up flows makes them up in one name. */
-  readonly #ofSource = new Map<NodeId, number>();
+  readonly #lost: Lost[] = [];
+  /** The same by source: whoever makes up flows makes them up in one name. */
+  readonly #ofSource = new Map<NodeId, Lost[]>();
   readonly #timer = new Timer(() => this.#tellLost());
 
   /** `send`: the packet is valid during the call only. */
@@ -102,26 +102,27 @@ export class Notices {
 
   /** One more of the flow that `#notice` names is to be told. */
   #gather(source: NodeId, reason: number): void {
-    const { sourcePort, destination, destinationPort } = this.#notice;
-    const key = `${source} ${sourcePort} ${destination} ${destinationPort} ${reason}`;
-    const known = this.#lost.get(key);
+    const told = this.#notice,
+      own = this.#ofSource.get(source) ?? [];
+    const known = own.find(({ notice }) => notice.reason === reason && isSameFlow(notice, told));
     if (known !== undefined) known.notice.dropped += 1;
     else {
-      const flows = this.#ofSource.get(source) ?? 0;
-      if (this.#lost.size >= FLOWS_MAX || flows >= FLOWS_OF_SOURCE_MAX) return;
-      this.#ofSource.set(source, flows + 1);
-      this.#lost.set(key, { source, notice: { ...this.#notice, reason, dropped: 1, rate: 0 } });
+      if (this.#lost.length >= FLOWS_MAX || own.length >= FLOWS_OF_SOURCE_MAX) return;
+      const lost = { source, notice: { ...told, reason, dropped: 1, rate: 0 } };
+      if (own.length === 0) this.#ofSource.set(source, own);
+      own.push(lost);
+      this.#lost.push(lost);
     }
     if (!this.#timer.armed) this.#timers.arm(this.#timer, this.#clock.now() + GATHER);
   }
 
   #forget(): void {
-    this.#lost.clear();
+    this.#lost.length = 0;
     this.#ofSource.clear();
   }
 
   #tellLost(): void {
-    for (const { source, notice } of this.#lost.values()) this.#tell(source, notice);
+    for (const { source, notice } of this.#lost) this.#tell(source, notice);
     this.#forget();
   }
 
@@ -162,4 +163,12 @@ export class Notices {
     );
     this.#send(this.#packet);
   }
+}
+
+function isSameFlow(a: Notice, b: Notice): boolean {
+  return (
+    a.destinationPort === b.destinationPort &&
+    a.sourcePort === b.sourcePort &&
+    a.destination === b.destination
+  );
 }

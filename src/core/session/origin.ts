@@ -29,6 +29,7 @@ export function originName(origin: Origin): string {
 }
 
 export function holderOf(origin: Origin): Holder {
-  const group = originName(origin);
-  return [group, `${group} ${origin.source}`];
+  const group = groupOf(origin);
+  // Proved sources and links are two kinds of group: the former count below zero.
+  return [origin.authenticated ? -1 - group : group, origin.source];
 }
