@@ -73,14 +73,55 @@ export interface WriterEnvironment {
   readonly rest: RestOfMessages;
 }
 
+/** How a message is cut into packets: what all three ways have. */
+interface Cut {
+  readonly kind: number;
+  /** In front of each piece, where `writeHead` puts it. */
+  readonly headBytes: number;
+  /** Message bytes of each piece but the last. */
+  share: number;
+  count: number;
+  readonly writeHead: (index: number) => void;
+}
+
 export class MessageWriter {
   /** The packet that was offered last. */
   readonly packet = new Packet();
   readonly #env: WriterEnvironment;
   readonly #scratch = new Uint8Array(PACKET_BYTES_MAX);
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
-  readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
+  readonly #sequence: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
+  readonly #fragments: Cut = {
+    kind: KIND_FRAGMENT,
+    headBytes: FRAGMENT_HEAD_BYTES,
+    share: FRAGMENT_BYTES,
+    count: 0,
+    writeHead: (index) => {
+      this.#fragment.index = index;
+      encodeFragmentHead(this.#fragment, this.#scratch, OVERLAY_HEADER_BYTES);
+    },
+  };
+  readonly #sequenced: Cut = {
+    kind: KIND_SEQUENCED,
+    headBytes: SEQUENCED_HEAD_BYTES,
+    share: PIECE_BYTES,
+    count: 0,
+    writeHead: (index) => {
+      this.#sequence.index = index;
+      encodeSequencedHead(this.#sequence, this.#scratch, OVERLAY_HEADER_BYTES);
+    },
+  };
+  readonly #sealed: Cut = {
+    kind: KIND_PIECE,
+    headBytes: PIECE_HEAD_BYTES,
+    share: 0,
+    count: 0,
+    writeHead: (index) => {
+      this.#piece.index = index;
+      encodePieceHead(this.#piece, this.#scratch, SEALED_FROM);
+    },
+  };
   #full: boolean | null = null;
   /** Of the message at hand: how many there are, which is next, and its bytes. */
   #pieces = 1;
@@ -114,117 +155,63 @@ export class MessageWriter {
     this.#full = null;
     this.#begin(1, 0);
     this.#modes = modes;
-    if (session.secret && session.dissemination === DISSEMINATION_LINK_STATE)
-      return this.#sendSecret(session, destination, port, bytes, start, end);
-    if (session.service === SERVICE_RELIABLE)
-      return this.#sendSequenced(session, destination, port, bytes, start, end);
-    return end - start <= PAYLOAD_BYTES_MAX
-      ? this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0)
-      : this.#sendFragments(session, destination, port, bytes, start, end);
-  }
-
-  /** Sealed from end to end: in one packet where it fits, else in even pieces. */
-  #sendSecret(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    if (end - start <= SEALED_PAYLOAD_BYTES_MAX)
+    const length = end - start;
+    const secret = session.secret && session.dissemination === DISSEMINATION_LINK_STATE;
+    const sequenced = !secret && session.service === SERVICE_RELIABLE;
+    if (!sequenced && length <= (secret ? SEALED_PAYLOAD_BYTES_MAX : PAYLOAD_BYTES_MAX))
       return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
-    const piece = this.#piece;
-    piece.message = this.#env.draws.u32();
-    piece.length = end - start;
-    piece.count = pieceCount(piece.length);
-    const share = pieceShare(piece);
-    this.#begin(piece.count, end - start);
-    for (piece.index = 0; piece.index < piece.count; piece.index += 1) {
-      const from = start + piece.index * share,
-        to = Math.min(end, from + share);
-      encodePieceHead(piece, this.#scratch, SEALED_FROM);
-      const reason = this.#sendPacket(
-        session,
-        KIND_PIECE,
-        destination,
-        port,
-        bytes,
-        from,
-        to,
-        PIECE_HEAD_BYTES,
-      );
+    const cut = secret
+      ? this.#cutSealed(length)
+      : sequenced
+        ? this.#cutSequenced(length, session)
+        : this.#cutFragments(length);
+    this.#begin(cut.count, length);
+    for (let index = 0; index < cut.count; index += 1) {
+      const from = start + index * cut.share,
+        to = Math.min(end, from + cut.share);
+      cut.writeHead(index);
+      const { kind, headBytes } = cut;
+      const reason = this.#sendPacket(session, kind, destination, port, bytes, from, to, headBytes);
       if (reason !== DropReason.none) return reason;
-    }
-    return DropReason.none;
-  }
-
-  #sendFragments(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    const fragment = this.#fragment;
-    // A count would tell whoever gets one message what the next to somebody else is called.
-    fragment.message = this.#env.draws.u32();
-    fragment.count = Math.ceil((end - start) / FRAGMENT_BYTES);
-    this.#begin(fragment.count, end - start);
-    for (fragment.index = 0; fragment.index < fragment.count; fragment.index += 1) {
-      const from = start + fragment.index * FRAGMENT_BYTES;
-      const to = Math.min(end, from + FRAGMENT_BYTES);
-      encodeFragmentHead(fragment, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(
-        session,
-        KIND_FRAGMENT,
-        destination,
-        port,
-        bytes,
-        from,
-        to,
-        FRAGMENT_HEAD_BYTES,
-      );
-      if (reason !== DropReason.none) return reason;
-    }
-    return DropReason.none;
-  }
-
-  #sendSequenced(
-    session: DatagramSession,
-    destination: NodeId,
-    port: Port,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason {
-    const head = this.#sequenced;
-    head.run = session.run;
-    head.message = session.nextMessage;
-    head.count = Math.max(1, Math.ceil((end - start) / PIECE_BYTES));
-    this.#begin(head.count, end - start);
-    for (head.index = 0; head.index < head.count; head.index += 1) {
-      const from = start + head.index * PIECE_BYTES,
-        to = Math.min(end, from + PIECE_BYTES);
-      encodeSequencedHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
-      const reason = this.#sendPacket(
-        session,
-        KIND_SEQUENCED,
-        destination,
-        port,
-        bytes,
-        from,
-        to,
-        SEQUENCED_HEAD_BYTES,
-      );
-      if (reason !== DropReason.none) return reason;
-      if (head.index > 0) continue;
       // Only now: what waits would look old behind the numbers of what was refused.
-      session.nextMessage = (session.nextMessage + 1) >>> 0;
-      if (session.nextMessage === 0) session.run = this.#env.draws.u32();
+      if (sequenced && index === 0) this.#nextMessage(session);
     }
     return DropReason.none;
+  }
+
+  /** Sealed from end to end: even pieces. */
+  #cutSealed(length: number): Cut {
+    const head = this.#piece,
+      cut = this.#sealed;
+    head.message = this.#env.draws.u32();
+    head.length = length;
+    head.count = cut.count = pieceCount(length);
+    cut.share = pieceShare(head);
+    return cut;
+  }
+
+  #cutFragments(length: number): Cut {
+    const head = this.#fragment,
+      cut = this.#fragments;
+    // A count would tell whoever gets one message what the next to somebody else is called.
+    head.message = this.#env.draws.u32();
+    head.count = cut.count = Math.ceil(length / FRAGMENT_BYTES);
+    return cut;
+  }
+
+  /** Over reliable links, where each message has a number: at least one piece. */
+  #cutSequenced(length: number, { run, nextMessage }: DatagramSession): Cut {
+    const head = this.#sequence,
+      cut = this.#sequenced;
+    head.run = run;
+    head.message = nextMessage;
+    head.count = cut.count = Math.max(1, Math.ceil(length / PIECE_BYTES));
+    return cut;
+  }
+
+  #nextMessage(session: DatagramSession): void {
+    session.nextMessage = (session.nextMessage + 1) >>> 0;
+    if (session.nextMessage === 0) session.run = this.#env.draws.u32();
   }
 
   /** A message of so many pieces begins. */
