@@ -1,10 +1,11 @@
 /**
- * Checks format and lint, runs the test suite, says how long each part took, and ends with a line
- * "N passed, N failed" (", N skipped" if any); a check that finds something is one that failed.
- * `--long` runs fuzzing and the swarm at full length. Further arguments go to vitest, e.g. a path
- * or `-t NAME`, and then nothing else is run.
+ * Checks format, lint and the types of the tests, runs the test suite, says how long each part
+ * took, and ends with a line "N passed, N failed" (", N skipped" if any); a check that finds
+ * something is one that failed. What is tested is built before (prepare.mjs), and the whole suite
+ * runs that. `--long` runs fuzzing and the swarm at full length. Further arguments go to vitest,
+ * e.g. a path or `-t NAME`, and then nothing else is run.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -28,27 +29,37 @@ let passed = 0,
   skipped = 0;
 const took = [];
 
-function timed(part, work) {
+async function timed(part, work) {
   const began = Date.now();
-  work();
+  await work();
   took.push(`${part} ${Math.round((Date.now() - began) / 1000)} s`);
 }
 
-function checkFormat() {
-  const done = spawnSync(
-    process.execPath,
-    [join(root, 'node_modules/@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.'],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
-  );
-  if (done.status !== 0) {
-    console.error('Format or lint: `npm run format` mends what can be mended by itself.');
-    failed++;
-  }
+/** The exit code of a script run by this Node, null of one that a signal ended. */
+function node(args, env = process.env) {
+  return new Promise((resolve) => {
+    spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] })
+      .once('error', () => resolve(null))
+      .once('close', resolve);
+  });
 }
 
-function run(...choice) {
-  const done = spawnSync(
-    process.execPath,
+async function checkFormat() {
+  const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
+  if ((await node([biome, 'check', '--error-on-warnings', '.'])) === 0) return;
+  console.error('Format or lint: `npm run format` mends what can be mended by itself.');
+  failed++;
+}
+
+/** The types of all that is not built to be run: tests and bench. */
+async function checkTypes() {
+  if ((await node([join(root, 'node_modules/typescript/bin/tsc'), '--build', '.'])) === 0) return;
+  console.error('Types: see above.');
+  failed++;
+}
+
+async function run(...choice) {
+  const status = await node(
     [
       join(root, 'node_modules/vitest/vitest.mjs'),
       'run',
@@ -60,7 +71,7 @@ function run(...choice) {
       ...(long ? ['--testTimeout=3600000'] : []),
       ...choice,
     ],
-    { cwd: root, env: environment, stdio: ['ignore', 'inherit', 'inherit'] },
+    environment,
   );
   let failures = 1;
   try {
@@ -76,18 +87,24 @@ function run(...choice) {
     console.error('The test runner left no results.');
   }
   rmSync(results, { force: true });
-  failed += done.status !== 0 ? Math.max(1, failures) : failures;
+  failed += status !== 0 ? Math.max(1, failures) : failures;
 }
 
-if (rest.length > 0) run(...rest);
-else {
+if (rest.length > 0) {
+  await checkTypes();
+  await run(...rest);
+} else {
   // Files that share a process share what is compiled: two fifths of the time. Each file on its own
-  // is what `npm test PATH` runs.
-  timed('format and lint', checkFormat);
-  timed('units and stories', () => run('--no-isolate', '--exclude', 'test/e2e/**'));
+  // is what `npm test PATH` runs, and from its sources.
+  environment.SPINES_BUILT = '1';
+  await timed('format and lint', checkFormat);
+  // The compiler has one thread, and what it says of the tests is not needed to run them.
+  const types = checkTypes();
+  await timed('units and stories', () => run('--no-isolate', '--exclude', 'test/e2e/**'));
+  await types;
   // Real daemons wait for each other most of the time, so two files at once; not beside tests that
   // compute, which they would measure.
-  timed('real daemons', () => run('test/e2e'));
+  await timed('real daemons', () => run('test/e2e'));
 }
 rmSync(folder, { recursive: true, force: true });
 if (took.length > 0) console.log(`\n${took.join(', ')}`);
