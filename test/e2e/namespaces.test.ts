@@ -11,13 +11,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { SpinesClient, type LinksReply, type NodesReply, type StatusReply } from 'spines-client';
+import { SpinesClient, type LinksReply, type StatusReply } from 'spines-client';
 
 import { armour, unarmour } from '../../src/core/wire/armour.ts';
 import { DATAGRAM_KEY_ANSWER } from '../../src/core/wire/datagram-header.ts';
 import { Capture, ID_CHANCE, leaks, whyNoCapture, type Needles } from '../support/capture.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';
-import { PROGRAM, spines, type Ran } from '../support/processes.ts';
+import { asked, PROGRAM, spines, statusAt, type Ran } from '../support/processes.ts';
 
 const noNamespaces = whyNoNamespaces();
 const noCapture = noNamespaces ?? whyNoCapture();
@@ -105,10 +105,10 @@ async function command(host: NamespaceHost, ...args: string[]): Promise<string> 
   return ran.stdout.toString();
 }
 
-const statusOf = async (host: NamespaceHost): Promise<StatusReply> =>
-  JSON.parse(await command(host, 'status', '--json')) as StatusReply;
+const socketOf = (host: NamespaceHost): string => join(homeOf(host), nodeOn(host), 'spines.sock');
+const statusOf = (host: NamespaceHost): Promise<StatusReply> => statusAt(socketOf(host));
 const linksOf = async (host: NamespaceHost): Promise<LinksReply['links']> =>
-  (JSON.parse(await command(host, 'links', '--json')) as LinksReply).links;
+  (await asked(socketOf(host), (client) => client.request('links'))).links;
 const namesUp = async (host: NamespaceHost): Promise<(string | null)[]> =>
   (await linksOf(host))
     .filter((link) => link.state === 'up')
@@ -254,7 +254,7 @@ describe.skipIf(noNamespaces !== null)('three hosts, as the README has it', () =
           `the serial of ${link.name!}`,
         ).toBe(true);
       }
-      const { nodes } = JSON.parse(await command(host, 'nodes', '--json')) as NodesReply;
+      const { nodes } = await asked(socketOf(host), (client) => client.request('nodes'));
       expect(nodes.map((node) => [node.name, node.reachable || node.self])).toEqual(
         NAMES.map((name) => [name, true]),
       );
@@ -269,6 +269,15 @@ describe.skipIf(noNamespaces !== null)('three hosts, as the README has it', () =
       expect(section).toContain(`\n${line}`);
     expect(await command(first, 'status')).toMatch(/\nsecurity +sealed, by /);
     expect(await command(first, 'links')).not.toContain('not sealed');
+    expect(JSON.parse(await command(first, 'status', '--json'))).toMatchObject({
+      links: { up: 2 },
+    });
+    expect(JSON.parse(await command(first, 'links', '--json'))).toMatchObject({
+      links: [{ state: 'up' }, { state: 'up' }],
+    });
+    expect(JSON.parse(await command(first, 'nodes', '--json'))).toMatchObject({
+      nodes: NAMES.map((name) => ({ name })),
+    });
     expect(await command(first, 'ping', 'node-3', '-c', '3')).toContain('3 received');
     expect(await command(first, 'trace', 'node-3')).toContain('node-3');
   }, 60_000);
@@ -351,7 +360,7 @@ describe.skipIf(noNamespaces !== null)('three hosts, as the README has it', () =
     );
     // A command takes a while to start; a client that is there can ask at once.
     const watcher = await SpinesClient.connect({
-      path: join(homeOf(third), 'node-3', 'spines.sock'),
+      path: socketOf(third),
       name: 'test',
     });
     try {

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReply } from 'spines-client';
 
-import { freePorts, RealDaemon, spines } from '../support/processes.ts';
+import { asked, freePorts, RealDaemon, spines, statusAt } from '../support/processes.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-op-'));
 const at = (...path: string[]): string => join(folder, ...path);
@@ -33,8 +33,8 @@ async function command(...args: string[]): Promise<string> {
   return ran.stdout.toString();
 }
 
-async function status(i: number): Promise<StatusReply> {
-  return JSON.parse(await command('status', '--json', '--socket', socketOf(i))) as StatusReply;
+function status(i: number): Promise<StatusReply> {
+  return statusAt(socketOf(i));
 }
 
 async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
@@ -168,7 +168,9 @@ describe('a network from `spines init`', () => {
         ...(datagram.length === 0 ? [] : ['-u', '--link', 'reliable']),
       ]);
       await until('the listener', async () =>
-        (await command('sessions', '--socket', socketOf(3))).includes('7100'),
+        JSON.stringify(await asked(socketOf(3), (client) => client.request('sessions'))).includes(
+          '7100',
+        ),
       );
       const sent = await spines(
         ['cat', 'node-3', '7100', '--routing', 'byzantine', ...datagram, '--socket', socketOf(1)],

@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SpinesClient, type RoutesReply } from 'spines-client';
+import { SpinesClient, type RoutesReply, type StatusReply } from 'spines-client';
 
 import { folderOf, makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 
@@ -182,6 +182,25 @@ export function spines(
     child.on('close', (code) => resolve({ code, stdout: Buffer.concat(out), stderr }));
   });
 }
+
+/**
+ * What the daemon at `path` answers, asked from this process: a program of its own takes longer to
+ * start than a daemon takes for most that tests wait for.
+ */
+export async function asked<T>(
+  path: string,
+  ask: (client: SpinesClient) => Promise<T>,
+): Promise<T> {
+  const client = await SpinesClient.connect({ path, name: 'test' });
+  try {
+    return await ask(client);
+  } finally {
+    await client.close();
+  }
+}
+
+export const statusAt = (path: string): Promise<StatusReply> =>
+  asked(path, (client) => client.request('status'));
 
 export async function freePorts(count: number): Promise<number[]> {
   const probes = await Promise.all(
