@@ -3,24 +3,18 @@
  */
 
 import { createSocket, type Socket } from 'node:dgram';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { makeEndpoint } from '../../../../src/core/base/datagram.ts';
 import { ReachProbe } from '../../../../src/host/net/reach-probe.ts';
 import type { ProbeResult } from '../../../../src/core/base/address-probe.ts';
 
-const open: Socket[] = [];
-afterEach(() => {
-  for (const socket of open.splice(0)) socket.close();
-});
-
-async function bound(address: string): Promise<number> {
+async function bound(address: string): Promise<Socket> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
-  open.push(socket);
   await new Promise<void>((resolve) => {
     socket.bind(0, address, () => resolve());
   });
-  return socket.address().port;
+  return socket;
 }
 
 async function ask(probe: ReachProbe, address: string, port: number): Promise<ProbeResult> {
@@ -29,7 +23,8 @@ async function ask(probe: ReachProbe, address: string, port: number): Promise<Pr
   });
 }
 
-test.each(['127.0.0.1', '::1'])(
+// Silence takes a second to be told: these wait for it beside each other.
+test.concurrent.each(['127.0.0.1', '::1'])(
   'a closed port is told from one that is open and silent (%s)',
   async (address) => {
     let turns = 0;
@@ -39,12 +34,15 @@ test.each(['127.0.0.1', '::1'])(
         turns += 1;
       },
     );
-    const port = await bound(address);
+    const closed = await bound(address);
+    const { port } = closed.address();
     const silent = ask(probe, address, port);
-    open.pop()!.close();
+    closed.close();
     await silent.then((result) => expect(['portClosed', 'nothing']).toContain(result));
     expect(await ask(probe, address, port)).toBe('portClosed');
-    expect(await ask(probe, address, await bound(address))).toBe('nothing');
+    const open = await bound(address);
+    expect(await ask(probe, address, open.address().port)).toBe('nothing');
+    open.close();
     expect(turns).toBe(3);
   },
 );
@@ -63,20 +61,25 @@ test(
   },
 );
 
-test('a probe that is ended tells nothing, and many at once are refused softly', async () => {
-  const probe = new ReachProbe(
-    () => true,
-    () => {},
-  );
-  const port = await bound('127.0.0.1');
-  const results: ProbeResult[] = [];
-  for (let i = 0; i < 40; i += 1)
-    probe.probe(makeEndpoint('127.0.0.1', port), (result) => results.push(result));
-  await new Promise((resolve) => {
-    setImmediate(() => setImmediate(resolve));
-  });
-  expect(results).toEqual(Array.from({ length: 24 }, () => 'nothing'));
-  probe.close();
-  expect(await ask(probe, '127.0.0.1', port)).toBe('nothing');
-  expect(results).toHaveLength(24);
-});
+test.concurrent(
+  'a probe that is ended tells nothing, ' + 'and many at once are refused softly',
+  async () => {
+    const probe = new ReachProbe(
+      () => true,
+      () => {},
+    );
+    const open = await bound('127.0.0.1');
+    const { port } = open.address();
+    const results: ProbeResult[] = [];
+    for (let i = 0; i < 40; i += 1)
+      probe.probe(makeEndpoint('127.0.0.1', port), (result) => results.push(result));
+    await new Promise((resolve) => {
+      setImmediate(() => setImmediate(resolve));
+    });
+    expect(results).toEqual(Array.from({ length: 24 }, () => 'nothing'));
+    probe.close();
+    expect(await ask(probe, '127.0.0.1', port)).toBe('nothing');
+    expect(results).toHaveLength(24);
+    open.close();
+  },
+);
