@@ -161,6 +161,19 @@ const src = sourcesUnder('src');
 const client = sourcesUnder('spines-client');
 const tests = sourcesUnder('test');
 
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'src/ARCHITECTURE.md',
+  'src/PERFORMANCE.md',
+  'src/core/crypto/SECURITY.md',
+  'src/core/wire/WIRE.md',
+  'src/host/web/METRICS.md',
+  'spines-client/README.md',
+  'topologies/README.md',
+];
+
 function roomOf(path: string): string {
   const [, house, room] = path.split('/') as [string, string, string];
   return house === 'core' || house === 'lab' ? `${house}/${room}` : house;
@@ -270,6 +283,19 @@ function longFunctions({ path, text }: Source): string[] {
   return found;
 }
 
+/** Lines of a Markdown document that are too wide, tables and code excepted. */
+function wideProse(path: string, text: string): string[] {
+  const wide: string[] = [];
+  let code = false;
+  for (const [i, line] of text.split('\n').entries()) {
+    if (/^\s*```/.test(line)) code = !code;
+    const columns = [...line].length;
+    if (!code && columns > 100 && !/^\s*\|/.test(line))
+      wide.push(`${path}:${i + 1}: ${columns} columns`);
+  }
+  return wide;
+}
+
 function headerFault(source: Source): string | null {
   const text = source.text.startsWith('#!')
     ? source.text.slice(source.text.indexOf('\n') + 1)
@@ -376,6 +402,16 @@ describe('house rules', () => {
     expect(wide).toEqual([]);
   });
 
+  test('no prose of a document is over 100 columns', () => {
+    const wide = documents.flatMap((path) =>
+      wideProse(path, readFileSync(join(root, path), 'utf8')),
+    );
+    expect(wide).toEqual([]);
+    const long = 'word '.repeat(21);
+    expect(wideProse('x.md', long)).toHaveLength(1);
+    expect(wideProse('x.md', `| ${long} |\n\n\`\`\`sh\n${long}\n\`\`\``)).toEqual([]);
+  });
+
   test('every file of src is reached from a program or a test', () => {
     const reached = new Set<string>();
     const resolve = (from: string, name: string): string | null => {
@@ -411,16 +447,6 @@ describe('house rules', () => {
   });
 
   test('every file that the documents name exists', () => {
-    const documents = [
-      'README.md',
-      'CONTRIBUTING.md',
-      'CHANGELOG.md',
-      'src/ARCHITECTURE.md',
-      'src/core/wire/WIRE.md',
-      'src/host/web/METRICS.md',
-      'spines-client/README.md',
-      'topologies/README.md',
-    ];
     const faults = documents.flatMap((document) => {
       const text = readFileSync(join(root, document), 'utf8');
       return [...text.matchAll(/`((?:src|test|topologies|spines-client|\.ci)\/[A-Za-z0-9_./-]+)`/g)]
