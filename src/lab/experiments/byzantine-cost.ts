@@ -84,26 +84,31 @@ export function idleBytes(network: Omit<CostNetwork, 'name'>, duration: Micros):
   return lab.wireBytes - before;
 }
 
-/** The experiment, its figures and its claims. */
-export function cost({ quick, onRun }: ByzantineFiguresOptions): Experiment {
-  const duration = (quick ? 5 : 60) * SECOND;
-  const services = [
-    ['best effort', SERVICE_BEST_EFFORT],
-    ['reliable', SERVICE_RELIABLE],
-  ] as const;
-  const networks = costNetworks();
-  const rows: {
-    network: string;
-    service: string;
-    router: RouterName;
-    wireBytes: number;
-    payloadBytes: number;
-    perByte: number;
-    ratio: number;
-  }[] = [];
+const SERVICES = [
+  ['best effort', SERVICE_BEST_EFFORT],
+  ['reliable', SERVICE_RELIABLE],
+] as const;
+
+interface CostRow {
+  readonly network: string;
+  readonly service: string;
+  readonly router: RouterName;
+  readonly wireBytes: number;
+  readonly payloadBytes: number;
+  readonly perByte: number;
+  /** Over the cost of link state. */
+  readonly ratio: number;
+}
+
+function costRows(
+  networks: readonly CostNetwork[],
+  duration: Micros,
+  onRun: ByzantineFiguresOptions['onRun'],
+): CostRow[] {
+  const rows: CostRow[] = [];
   for (const network of networks) {
     const idle = idleBytes(network, duration);
-    for (const [service, code] of services) {
+    for (const [service, code] of SERVICES) {
       let shortest = NaN;
       for (const router of ROUTERS) {
         onRun?.(`cost: ${network.name}, ${service}, ${ROUTER_TITLES[router]}`);
@@ -128,6 +133,14 @@ export function cost({ quick, onRun }: ByzantineFiguresOptions): Experiment {
       }
     }
   }
+  return rows;
+}
+
+/** The experiment, its figures and its claims. */
+export function cost({ quick, onRun }: ByzantineFiguresOptions): Experiment {
+  const duration = (quick ? 5 : 60) * SECOND;
+  const networks = costNetworks();
+  const rows = costRows(networks, duration, onRun);
   const ratios = (router: RouterName): number[] =>
     rows.filter((row) => row.router === router).map((row) => row.ratio);
   const [secure, paper] = [Math.max(...ratios('secure')), Math.max(...ratios('paper'))];
@@ -153,7 +166,7 @@ export function cost({ quick, onRun }: ByzantineFiguresOptions): Experiment {
         top: null,
         series: [],
         bars: ROUTERS.flatMap((router) =>
-          services.map(([service]) => {
+          SERVICES.map(([service]) => {
             const chosen = rows.filter((row) => row.router === router && row.service === service);
             return {
               name: `${ROUTER_TITLES[router]}, ${service}`,

@@ -14,7 +14,9 @@ import {
   ceilLog2,
   claim,
   round,
+  type ByzantineFigure,
   type ByzantineFiguresOptions,
+  type Claim,
   type Experiment,
 } from './byzantine-experiment.ts';
 import { lossesPerFault } from './byzantine-localisation.ts';
@@ -123,90 +125,96 @@ export function damageRun(mode: 'paper' | 'secure', duration: Micros, stepUs: Mi
   };
 }
 
+interface ModeRun extends DamageRun {
+  readonly mode: 'paper' | 'secure';
+}
+
 /** The experiment, its figures and its claims. */
 export function damage({ quick, onRun }: ByzantineFiguresOptions): Experiment {
   const duration = (quick ? 60 : 1_200) * SECOND;
   const modes = ['paper', 'secure'] as const;
-  const runs = modes.map((mode) => {
+  const runs = modes.map((mode): ModeRun => {
     onRun?.(`damage: ${mode} mode`);
     return { mode, ...damageRun(mode, duration, 2 * SECOND) };
   });
-  const most = (run: (typeof runs)[number]): number =>
-    Math.max(...run.samples.map((sample) => sample.damage));
+  return { figures: [figureOf(runs)], claims: claimsOf(runs) };
+}
+
+function figureOf(runs: readonly ModeRun[]): ByzantineFigure {
   return {
-    figures: [
+    key: 'damage',
+    title: 'Damage over time: q- - rho q+',
+    subtitle:
+      `${DAMAGE_ADVERSARIES} colluders among ${DAMAGE_NODES} nodes drop all data for ` +
+      `half of every ${DAMAGE_CYCLE / SECOND} s; ${DAMAGE_RATE} packets a second, rho ` +
+      `${RHO_OVER_TAU} tau`,
+    xLabel: 'seconds',
+    yLabel: 'messages',
+    top: null,
+    bars: [],
+    series: [
+      ...runs.map(
+        (run, i): LineSeries => ({
+          name: `${run.mode} mode`,
+          color: i,
+          plain: true,
+          points: run.samples.map((sample) => ({ x: sample.second, y: sample.damage })),
+        }),
+      ),
+      ...runs.map(
+        (run, i): LineSeries => ({
+          name: `bound by links and timers, ${run.mode} mode: ${run.tightBound}`,
+          color: i,
+          model: true,
+          points:
+            run.tightBound > 4 * run.paperBound
+              ? []
+              : run.samples.map((sample) => ({ x: sample.second, y: run.tightBound })),
+        }),
+      ),
       {
-        key: 'damage',
-        title: 'Damage over time: q- - rho q+',
-        subtitle:
-          `${DAMAGE_ADVERSARIES} colluders among ${DAMAGE_NODES} nodes drop all data for ` +
-          `half of every ${DAMAGE_CYCLE / SECOND} s; ${DAMAGE_RATE} packets a second, rho ` +
-          `${RHO_OVER_TAU} tau`,
-        xLabel: 'seconds',
-        yLabel: 'messages',
-        top: null,
-        bars: [],
-        series: [
-          ...runs.map(
-            (run, i): LineSeries => ({
-              name: `${run.mode} mode`,
-              color: i,
-              plain: true,
-              points: run.samples.map((sample) => ({ x: sample.second, y: sample.damage })),
-            }),
-          ),
-          ...runs.map(
-            (run, i): LineSeries => ({
-              name: `bound by links and timers, ${run.mode} mode: ${run.tightBound}`,
-              color: i,
-              model: true,
-              points:
-                run.tightBound > 4 * run.paperBound
-                  ? []
-                  : run.samples.map((sample) => ({ x: sample.second, y: run.tightBound })),
-            }),
-          ),
-          {
-            name: `bound of the paper, b k n log² n: ${runs[0]!.paperBound}`,
-            color: 2,
-            model: true,
-            points: runs[0]!.samples.map((sample) => ({
-              x: sample.second,
-              y: runs[0]!.paperBound,
-            })),
-          },
-        ],
-        columns: ['mode', 'second', 'sent', 'lost', 'damage', 'paper_bound', 'tight_bound'],
-        rows: runs.flatMap((run) =>
-          run.samples.map(({ second, sent, lost, damage: of }) => [
-            run.mode,
-            second,
-            sent,
-            lost,
-            round(of),
-            run.paperBound,
-            run.tightBound,
-          ]),
-        ),
+        name: `bound of the paper, b k n log² n: ${runs[0]!.paperBound}`,
+        color: 2,
+        model: true,
+        points: runs[0]!.samples.map((sample) => ({
+          x: sample.second,
+          y: runs[0]!.paperBound,
+        })),
       },
     ],
-    claims: runs.flatMap((run) => [
-      claim(
-        'damage',
-        '7',
-        `${run.mode} mode: q- - rho q+ at any time, most (${run.convictions} convictions)`,
-        `paper's bound ${run.paperBound}`,
-        most(run).toFixed(1),
-        most(run) <= run.paperBound,
-      ),
-      claim(
-        'damage',
-        '7',
-        `${run.mode} mode: the same beside the bound by links and timers`,
-        `at most ${run.tightBound}`,
-        most(run).toFixed(1),
-        most(run) <= run.tightBound,
-      ),
-    ]),
+    columns: ['mode', 'second', 'sent', 'lost', 'damage', 'paper_bound', 'tight_bound'],
+    rows: runs.flatMap((run) =>
+      run.samples.map(({ second, sent, lost, damage: of }) => [
+        run.mode,
+        second,
+        sent,
+        lost,
+        round(of),
+        run.paperBound,
+        run.tightBound,
+      ]),
+    ),
   };
+}
+
+function claimsOf(runs: readonly ModeRun[]): Claim[] {
+  const most = (run: ModeRun): number => Math.max(...run.samples.map((sample) => sample.damage));
+  return runs.flatMap((run) => [
+    claim(
+      'damage',
+      '7',
+      `${run.mode} mode: q- - rho q+ at any time, most (${run.convictions} convictions)`,
+      `paper's bound ${run.paperBound}`,
+      most(run).toFixed(1),
+      most(run) <= run.paperBound,
+    ),
+    claim(
+      'damage',
+      '7',
+      `${run.mode} mode: the same beside the bound by links and timers`,
+      `at most ${run.tightBound}`,
+      most(run).toFixed(1),
+      most(run) <= run.tightBound,
+    ),
+  ]);
 }

@@ -4,11 +4,12 @@
  * One of the experiments of byzantine-figures.ts. Invariant: the same options give the same values.
  */
 
-import { SECOND } from '../../core/base/time.ts';
+import { SECOND, type Micros } from '../../core/base/time.ts';
 import { Lab, ROUTER_TITLES, type RouterName } from './byzantine-figures-lab.ts';
 import {
   claim,
   percent,
+  type ByzantineFigure,
   type ByzantineFiguresOptions,
   type Claim,
   type Experiment,
@@ -16,96 +17,53 @@ import {
 import { DELIVERY_NODES, deliveryScene } from './byzantine-delivery.ts';
 import { COST_BYTES } from './byzantine-cost.ts';
 
+type OverheadRun = ReturnType<typeof overheadRun>;
+
+/** One flow without adversaries. */
+function overheadRun(rate: number, router: RouterName, duration: Micros) {
+  const scene = deliveryScene(1, DELIVERY_NODES, 1, 0);
+  const [from, to] = scene.pairs[0]!;
+  const lab = new Lab({ router, seed: 1, nodes: DELIVERY_NODES, edges: scene.edges });
+  const flow = lab.flow(from, to, rate, COST_BYTES, duration);
+  lab.run(duration + SECOND);
+  const source = [...(lab.host(from).node.byzantine?.flows() ?? [])][0];
+  const totals = lab.world.hosts.flatMap((host) => host.node.byzantine?.totals ?? []);
+  const { carried } = lab;
+  return {
+    rate,
+    router,
+    carried,
+    sent: flow.sent,
+    delivered: flow.meter.delivered,
+    links: source?.main === null || source === undefined ? NaN : source.main.path.nodes.length - 1,
+    faults: totals.reduce((sum, { faults }) => sum + faults, 0),
+    convictions: totals.reduce((sum, { convictions }) => sum + convictions, 0),
+    pct: percent(carried.acks + carried.routes, carried.data),
+  };
+}
+
 /** The experiment, its figures and its claims. */
 export function overhead({ quick, onRun }: ByzantineFiguresOptions): Experiment {
   const rates = quick ? [5, 50, 200] : [1, 5, 10, 25, 50, 100, 200];
   const duration = (quick ? 10 : 30) * SECOND;
   const routers: readonly RouterName[] = ['on-demand', 'paper', 'secure'];
-  const scene = deliveryScene(1, DELIVERY_NODES, 1, 0);
-  const [from, to] = scene.pairs[0]!;
   const runs = rates.flatMap((rate) =>
     routers.map((router) => {
       onRun?.(`overhead: ${ROUTER_TITLES[router]}, ${rate} packets a second`);
-      const lab = new Lab({ router, seed: 1, nodes: DELIVERY_NODES, edges: scene.edges });
-      const flow = lab.flow(from, to, rate, COST_BYTES, duration);
-      lab.run(duration + SECOND);
-      const source = [...(lab.host(from).node.byzantine?.flows() ?? [])][0];
-      const { carried } = lab;
-      return {
-        rate,
-        router,
-        carried,
-        sent: flow.sent,
-        delivered: flow.meter.delivered,
-        links:
-          source?.main === null || source === undefined ? NaN : source.main.path.nodes.length - 1,
-        faults: lab.world.hosts.reduce(
-          (sum, host) => sum + (host.node.byzantine?.totals.faults ?? 0),
-          0,
-        ),
-        convictions: lab.world.hosts.reduce(
-          (sum, host) => sum + (host.node.byzantine?.totals.convictions ?? 0),
-          0,
-        ),
-        pct: percent(carried.acks + carried.routes, carried.data),
-      };
+      return overheadRun(rate, router, duration);
     }),
   );
-  const of = (router: RouterName): typeof runs => runs.filter((run) => run.router === router);
+  const of = (router: RouterName): OverheadRun[] => runs.filter((run) => run.router === router);
   const quiet = runs.every(
     (run) => run.faults === 0 && run.convictions === 0 && run.delivered === run.sent,
   );
-  const fastest = (router: RouterName): (typeof runs)[number] => of(router).at(-1)!;
+  const fastest = (router: RouterName): OverheadRun => of(router).at(-1)!;
   const acksPerPacket = (router: RouterName): number =>
     fastest(router).carried.ackPackets / fastest(router).links / fastest(router).sent;
   const say = (text: string, needed: string, ours: string, holds: boolean): Claim =>
     claim('overhead', '1', text, needed, ours, holds);
   return {
-    figures: [
-      {
-        key: 'overhead',
-        title: 'Control overhead without adversaries',
-        subtitle:
-          `${DELIVERY_NODES} nodes, one flow of ${COST_BYTES}-byte messages, ` +
-          `${duration / SECOND} s, its discovery included`,
-        xLabel: 'packets a second',
-        yLabel: 'control over data, % of packet bytes',
-        top: 40,
-        bars: [],
-        series: routers.map((router) => ({
-          name: ROUTER_TITLES[router],
-          points: of(router).map((run) => ({ x: run.rate, y: run.pct })),
-        })),
-        columns: [
-          'router',
-          'packets_per_second',
-          'sent',
-          'delivered',
-          'data_bytes',
-          'ack_packets',
-          'ack_bytes',
-          'route_packets',
-          'route_bytes',
-          'control_pct',
-          'faults',
-          'convictions',
-        ],
-        rows: runs.map((run) => [
-          run.router,
-          run.rate,
-          run.sent,
-          run.delivered,
-          run.carried.data,
-          run.carried.ackPackets,
-          run.carried.acks,
-          run.carried.routePackets,
-          run.carried.routes,
-          run.pct,
-          run.faults,
-          run.convictions,
-        ]),
-      },
-    ],
+    figures: [figureOf(runs, routers, duration)],
     claims: [
       say('no faults, no convictions, nothing lost', '0', quiet ? '0' : 'some', quiet),
       say(
@@ -127,5 +85,57 @@ export function overhead({ quick, onRun }: ByzantineFiguresOptions): Experiment 
         fastest('secure').pct <= 10,
       ),
     ],
+  };
+}
+
+function figureOf(
+  runs: readonly OverheadRun[],
+  routers: readonly RouterName[],
+  duration: Micros,
+): ByzantineFigure {
+  return {
+    key: 'overhead',
+    title: 'Control overhead without adversaries',
+    subtitle:
+      `${DELIVERY_NODES} nodes, one flow of ${COST_BYTES}-byte messages, ` +
+      `${duration / SECOND} s, its discovery included`,
+    xLabel: 'packets a second',
+    yLabel: 'control over data, % of packet bytes',
+    top: 40,
+    bars: [],
+    series: routers.map((router) => ({
+      name: ROUTER_TITLES[router],
+      points: runs
+        .filter((run) => run.router === router)
+        .map((run) => ({ x: run.rate, y: run.pct })),
+    })),
+    columns: [
+      'router',
+      'packets_per_second',
+      'sent',
+      'delivered',
+      'data_bytes',
+      'ack_packets',
+      'ack_bytes',
+      'route_packets',
+      'route_bytes',
+      'control_pct',
+      'faults',
+      'convictions',
+    ],
+    rows: runs.map((run) => [
+      run.router,
+      run.rate,
+      run.sent,
+      run.delivered,
+      run.carried.data,
+      run.carried.ackPackets,
+      run.carried.acks,
+      run.carried.routePackets,
+      run.carried.routes,
+      run.pct,
+      run.faults,
+      run.convictions,
+    ]),
   };
 }
