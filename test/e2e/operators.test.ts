@@ -40,7 +40,8 @@ function status(i: number): Promise<StatusReply> {
 async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     if (await holds()) return;
-    if (tries >= 200) throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
+    if (tries >= 1_000)
+      throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -37,7 +37,7 @@ const socketOf = (i: number): string => at('net', `node-${i}`, 'spines.sock');
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries >= 60) throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
+    if (tries >= 600) throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
