@@ -6,7 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import type { LinksReply, NodesReply, RoutesReply } from 'spines-client';
 
-import { layOut } from '../../src/cli/look/graph-layout.ts';
+import { layOut, type Place } from '../../src/cli/look/graph-layout.ts';
 import { graphOf, toDot, toSvg } from '../../src/cli/look/graph.ts';
 import { explain, formatExplanation } from '../../src/cli/look/explain.ts';
 import { routesView } from '../../src/cli/look/routes.ts';
@@ -142,5 +142,49 @@ describe('a picture of the overlay', () => {
     }
     expect(apart('r0', 'r6')).toBeGreaterThan(250);
     for (const node of ring) expect(apart(node, 'x')).toBeGreaterThan(100);
+  });
+
+  const ringOf = (count: number): [number, number][] =>
+    Array.from({ length: count }, (_, i) => [i, (i + 1) % count]);
+  const gridOf = (width: number, height: number): [number, number][] =>
+    Array.from({ length: width * height }, (_, i): [number, number][] => [
+      ...(i % width < width - 1 ? [[i, i + 1] as [number, number]] : []),
+      ...(i + width < width * height ? [[i, i + width] as [number, number]] : []),
+    ]).flat();
+  const star: [number, number][] = Array.from({ length: 6 }, (_, i) => [0, i + 1]);
+
+  test.each([
+    ['a ring of 4', 4, ringOf(4)],
+    ['a ring of 5', 5, ringOf(5)],
+    ['a ring of 12', 12, ringOf(12)],
+    ['a grid', 9, gridOf(3, 3)],
+    ['a star', 7, star],
+  ])('no two links of %s cross, whatever the order of its nodes', (_what, count, edges) => {
+    const rng = new Rng(3);
+    for (let round = 0; round < 20; round += 1) {
+      const names = Array.from({ length: count }, (_, i) => `n${i}`);
+      for (let i = count - 1; i > 0; i -= 1) {
+        const j = rng.below(i + 1);
+        [names[i], names[j]] = [names[j]!, names[i]!];
+      }
+      const links = edges.map(([a, b]): [string, string] => [names[a]!, names[b]!]);
+      const places = layOut(names.toSorted(), links, 130);
+      const side = (p: Place, q: Place, r: Place): number =>
+        Math.sign((q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x));
+      for (const [a, b] of links) {
+        for (const [c, d] of links) {
+          if (new Set([a, b, c, d]).size < 4) continue;
+          const [pa, pb, pc, pd] = [a, b, c, d].map((name) => places.get(name)!) as [
+            Place,
+            Place,
+            Place,
+            Place,
+          ];
+          const cross =
+            side(pa, pb, pc) !== side(pa, pb, pd) && side(pc, pd, pa) !== side(pc, pd, pb);
+          expect(cross, `${a}-${b} and ${c}-${d} of ${names.join(' ')}`).toBe(false);
+        }
+      }
+    }
   });
 });
