@@ -63,7 +63,7 @@ test('where the optional package cannot be loaded, log, ' +
   if (options === undefined) delete process.env['NODE_OPTIONS'];
   else process.env['NODE_OPTIONS'] = options;
   try {
-    const asked = LONG ? [['status'], ['doctor']] : [['status']];
+    const asked = LONG ? [['status', '--all'], ['doctor']] : [['status', '--all']];
     for (const command of asked) {
       const { stdout } = await spines([...command, '--wait', '60', '--socket', socket], {
         env: { NODE_OPTIONS: `--require ${preload}` },
