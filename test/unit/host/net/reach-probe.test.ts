@@ -47,7 +47,7 @@ test.concurrent.each(['127.0.0.1', '::1'])(
   },
 );
 
-test(
+test.concurrent(
   'an address of a family that the daemon has no socket of, ' + 'and one that nothing leads to',
   async () => {
     const probe = new ReachProbe(
