@@ -16,8 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import type { LinksReply, StatusReply } from 'spines-client';
 
-import { asked, freePorts, RealDaemon, spines, statusAt } from '../support/processes.ts';
+import { freePorts, RealDaemon, spines } from '../support/processes.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-renew-'));
 const at = (...path: string[]): string => join(folder, ...path);
@@ -33,11 +34,15 @@ async function command(...args: string[]): Promise<string> {
   return ran.stdout.toString();
 }
 
-const socketOf = (i: number): string => at('net', `node-${i}`, 'spines.sock');
+async function asked<T>(what: string, i: number): Promise<T> {
+  return JSON.parse(
+    await command(what, '--json', '--socket', at('net', `node-${i}`, 'spines.sock')),
+  ) as T;
+}
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries >= 600) throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
+    if (tries >= 60) throw new Error(`${what}: ${daemons.map((daemon) => daemon.log).join('\n')}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -73,14 +78,15 @@ test('20 Mbit/s through three daemons while keys, ' +
   }
   for (const daemon of daemons) daemon.start();
   for (const daemon of daemons) await (await daemon.connect()).close();
-  await until('three nodes', async () => (await statusAt(socketOf(1))).nodes.reachable === 3);
+  await until(
+    'three nodes',
+    async () => (await asked<StatusReply>('status', 1)).nodes.reachable === 3,
+  );
 
   const sent = randomBytes(50_000_000);
   const receiving = spines(['cat', '--listen', '7000', '--socket', node(3, 'spines.sock')]);
   await until('a listener', async () =>
-    JSON.stringify(await asked(socketOf(3), (client) => client.request('sessions'))).includes(
-      '"listener"',
-    ),
+    JSON.stringify(await asked('sessions', 3)).includes('"listener"'),
   );
   let over = false;
   const sending = spines(
@@ -92,7 +98,7 @@ test('20 Mbit/s through three daemons while keys, ' +
 
   const authority = at('net', 'authority');
   const serial = async (i: number): Promise<string> =>
-    (await statusAt(socketOf(i))).identity!.serial;
+    (await asked<StatusReply>('status', i)).identity!.serial;
   const reload = (i: number): Promise<string> =>
     command('reload', '--socket', node(i, 'spines.sock'));
   const before = [await serial(1), await serial(2), await serial(3)];
@@ -166,7 +172,7 @@ test('20 Mbit/s through three daemons while keys, ' +
   const [received, done] = await Promise.all([receiving, sending]);
   expect(done.code, done.stderr).toBe(0);
   expect(received.stdout.equals(sent)).toBe(true);
-  const { links } = await asked(socketOf(2), (client) => client.request('links'));
+  const { links } = await asked<LinksReply>('links', 2);
   console.log(
     '50 MB at 20 Mbit/s: ' +
       `${links.map((link) => `${link.seal?.rekeys} changes of keys`).join(' and ')} on the two ` +
