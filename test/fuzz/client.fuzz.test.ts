@@ -323,7 +323,7 @@ function requestOf(rng: Rng, id: number): Record<string, unknown> {
   if (rng.chance(0.3)) request['node'] = ['a', 'b', '10.0.0.3', '10.9.9.9'][rng.below(4)];
   // Only to c: the link to b carries the honest.
   request['peer'] = rng.chance(0.5) ? 'c' : rng.chance(0.5) ? '10.0.0.77' : argument(rng);
-  if (request['peer'] === '10.0.0.2') request['peer'] = 'c';
+  for (const name of ['peer', 'link']) if (request[name] === '10.0.0.2') request[name] = 'c';
   request['timeoutMs'] = [1, 5, 20, '5', -1, 1e9, 1.5, null, true, {}, 3n][rng.below(11)];
   request['op'] = OPS[rng.below(OPS.length)];
   request['id'] = id;
