@@ -50,7 +50,7 @@ describe.each(SECURITIES)('security %s', (security) => {
           })),
         );
         const lines = formatNodes(reply, paintFor({}, {})).split('\n');
-        expect(lines[0]).toMatch(/VERSION +WIRE +LINKS$/);
+        expect(lines[0]).toMatch(/VERSION +WIRE +CLOCK +LINKS$/);
         expect(lines[2]).toContain(`${VERSION}    2-3 `);
         for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
       }
