@@ -82,7 +82,7 @@ describe('two faults at once', () => {
         },
         () => lab.log(1),
       );
-      expect(said).toMatch(/log +\/mnt\/spines\.log: \d+ bytes wait: .*no space/i);
+      expect(said).toMatch(/\n {2}log: \/mnt\/spines\.log waits: .*no space/i);
       const doctor = await lab.says(2, 'doctor');
       expect(paragraph(doctor, 'log:')).toMatch(/free some space there/);
       expect(paragraph(doctor, 'identity:')).toMatch(/stop one of the two daemons/);
