@@ -147,10 +147,8 @@ export interface MissedEvent {
   count: number;
 }
 
-/**
- * What happened, and when: milliseconds since 1970 by the daemon's clock.
- */
-export type WatchEvent = { at: number } & (
+/** What may happen on a daemon, without its time. */
+export type Happened =
   | LinkEvent
   | RouteEvent
   | NodeEvent
@@ -160,6 +158,9 @@ export type WatchEvent = { at: number } & (
   | ClockEvent
   | CloneEvent
   | SizeEvent
-  | LogEvent
-  | MissedEvent
-);
+  | LogEvent;
+
+/**
+ * What happened, and when: milliseconds since 1970 by the daemon's clock.
+ */
+export type WatchEvent = { at: number } & (Happened | MissedEvent);

@@ -6,33 +6,8 @@
 
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
-import type {
-  CertificateEvent,
-  ClockEvent,
-  CloneEvent,
-  ConvictionEvent,
-  LinkEvent,
-  LogEvent,
-  NodeEvent,
-  PathNode,
-  RouteEvent,
-  SessionEvent,
-  SizeEvent,
-} from 'spines-client/protocol';
+import type { Happened, PathNode } from 'spines-client/protocol';
 import type { Operator } from './operation.ts';
-
-/** Without its time. */
-export type Happened =
-  | LinkEvent
-  | RouteEvent
-  | NodeEvent
-  | SessionEvent
-  | ConvictionEvent
-  | CertificateEvent
-  | ClockEvent
-  | CloneEvent
-  | SizeEvent
-  | LogEvent;
 
 /** `at`: by the daemon's running clock. */
 export type TellHappened = (happened: Happened, at: Micros) => void;

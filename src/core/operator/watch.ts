@@ -15,10 +15,15 @@ import type { Arguments } from '../ipc/arguments.ts';
 import type { ConnectedClient } from '../ipc/client.ts';
 import type { SocketsListener } from '../ipc/sockets-watch.ts';
 import { disseminationName, serviceName } from '../wire/modes.ts';
-import { WATCH_KINDS, type WatchEvent, type WatchKind } from 'spines-client/protocol';
+import {
+  WATCH_KINDS,
+  type Happened,
+  type WatchEvent,
+  type WatchKind,
+} from 'spines-client/protocol';
 import { IdentityLook } from './identity-looks.ts';
 import { LinkLook } from './link-looks.ts';
-import type { Happened, Look } from './look.ts';
+import type { Look } from './look.ts';
 import type { Operator } from './operation.ts';
 import { ConvictionLook, NodeLook, RouteLook } from './route-looks.ts';
 
