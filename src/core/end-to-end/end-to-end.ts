@@ -81,21 +81,23 @@ const ASK_INTERVAL: Micros = 100 * MILLISECOND;
 const EXCHANGES_PER_SECOND = 1_000,
   EXCHANGES_BURST = 4_096;
 
-const NO_PLACES = new FairPlaces<KeptPacket>();
-
 interface Waiting {
   readonly kept: KeptPacket;
   readonly until: Micros;
 }
-/** Packets for one destination, or of one source that came by one neighbour. */
 interface Queue {
+  readonly packets: Waiting[];
+}
+/** Packets for one destination, and which program has how many of their places. */
+interface OutQueue extends Queue {
+  readonly places: FairPlaces<KeptPacket>;
+}
+/** Packets of one source that came by one neighbour. */
+interface InQueue extends Queue {
   readonly node: NodeId;
   readonly via: NodeId;
   /** Nothing was ever known of the source: anybody may have made it up. */
   readonly strange: boolean;
-  readonly packets: Waiting[];
-  /** Of what waits to be sealed, by program; of no use for what waits to be opened. */
-  readonly places: FairPlaces<KeptPacket>;
   askedAt: Micros;
 }
 
@@ -105,11 +107,11 @@ export class EndToEnd implements Protection {
   readonly #env: EndToEndEnvironment;
   readonly #peers: Peers;
   /** By destination. */
-  readonly #out = new Map<NodeId, Queue>();
+  readonly #out = new Map<NodeId, OutQueue>();
   /** Since when a destination has no key. */
   readonly #keyless = new Map<NodeId, Micros>();
   /** By neighbour and source. */
-  readonly #in = new Map<string, Queue>();
+  readonly #in = new Map<string, InQueue>();
   /**
    * What waits to be opened, by the neighbour that it came from; and of it what is of strangers.
    */
@@ -246,14 +248,7 @@ export class EndToEnd implements Protection {
         this.#keyless.delete(this.#keyless.keys().next().value!);
       this.#keyless.set(destination, now);
     } else if (now - since >= OUT_WAIT) return DropReason.endToEndNoKey;
-    const queue = this.#out.get(destination) ?? {
-      node: destination,
-      via: 0,
-      strange: false,
-      packets: [],
-      places: new FairPlaces(),
-      askedAt: 0,
-    };
+    const queue = this.#out.get(destination) ?? { packets: [], places: new FairPlaces() };
     const holder = [packet.user, packet.user] as const;
     if (
       !queue.places.open(holder, OUT_MOST - queue.packets.length) ||
@@ -365,7 +360,6 @@ export class EndToEnd implements Protection {
       via,
       strange: this.#peers.get(source) === undefined,
       packets: [],
-      places: NO_PLACES,
       askedAt: -ASK_INTERVAL,
     };
     const viaMost = Math.min(IN_VIA_MOST, FACTOR * (IN_ALL_MOST - this.#inCount));
@@ -386,14 +380,14 @@ export class EndToEnd implements Protection {
     return DropReason.none;
   }
 
-  #countIn({ via, strange }: Queue, more: number): void {
+  #countIn({ via, strange }: InQueue, more: number): void {
     this.#inCount += more;
     addTo(this.#inVia, via, more);
     if (strange) addTo(this.#inStrange, via, more);
   }
 
   /** The record of a source came: opens what it opens; the rest goes on waiting. */
-  #openWaiting(name: string, queue: Queue): void {
+  #openWaiting(name: string, queue: InQueue): void {
     const all = queue.packets.splice(0);
     for (const waiting of all) {
       const reason = this.#again(waiting, queue.via);
@@ -427,7 +421,8 @@ export class EndToEnd implements Protection {
   #onTimer(): void {
     const now = this.#env.clock.now();
     for (const [node, queue] of this.#out) {
-      this.#outCount -= this.#expire(queue, now, DropReason.endToEndNoKey);
+      const places = [queue.places, this.#outPlaces];
+      this.#outCount -= this.#expire(queue, now, DropReason.endToEndNoKey, places);
       if (queue.packets.length === 0) this.#out.delete(node);
     }
     for (const [name, queue] of this.#in) {
@@ -437,13 +432,17 @@ export class EndToEnd implements Protection {
     if (this.waiting > 0) this.#armTimer();
   }
 
-  #expire({ packets, places }: Queue, now: Micros, reason: DropReason): number {
+  #expire(
+    { packets }: Queue,
+    now: Micros,
+    reason: DropReason,
+    places: readonly FairPlaces<KeptPacket>[] = [],
+  ): number {
     let count = 0;
     while (count < packets.length && packets[count]!.until <= now) count += 1;
     for (const { kept } of packets.splice(0, count)) {
       this.#env.drops.count(reason);
-      this.#outPlaces.delete(kept);
-      places.delete(kept);
+      for (const each of places) each.delete(kept);
       this.#env.pool.release(kept);
     }
     return count;
