@@ -92,8 +92,9 @@ export class Watch {
   /** Looks at what somebody watches, and at nothing else. */
   #look(): void {
     const operator = this.#operator!;
+    const connected: ReadonlySet<ConnectedClient> = operator.clients;
     for (const client of this.#subscribers.keys())
-      if (![...operator.clients].some((one) => one === client)) this.#subscribers.delete(client);
+      if (!connected.has(client)) this.#subscribers.delete(client);
     for (const one of LOOKS) {
       if (!one.kinds.some((kind) => this.#wanted(kind))) this.#looks.delete(one);
       else if (!this.#looks.has(one)) this.#looks.set(one, one.make(operator));
