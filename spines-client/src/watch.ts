@@ -139,8 +139,12 @@ export class Watcher implements AsyncIterableIterator<DaemonEvent, undefined> {
     if (kind !== 'missed' && kind !== 'daemon' && !this.kinds.has(kind)) return;
     const next = this.#waiting.shift();
     if (next !== undefined) next.resolve({ value: event, done: false });
-    else if (this.#queue.length < WATCH_QUEUE_MAX) this.#queue.push(event);
-    else this.#missed += kind === 'missed' ? event.count : 1;
+    else if (this.#queue.length < WATCH_QUEUE_MAX) {
+      // What was missed is told where it was missed.
+      const missed = this.#takeMissed();
+      if (missed !== null) this.#queue.push(missed);
+      this.#queue.push(event);
+    } else this.#missed += kind === 'missed' ? event.count : 1;
   }
 
   fail(error: Error): void {

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { ClientInternals, ClientMember } from '../../../spines-client/src/attachment.ts';
 import { WATCH_KINDS, type WatchEvent } from '../../../spines-client/src/shared/watch-events.ts';
-import { WATCH_QUEUE_MAX, Watches } from '../../../spines-client/src/watch.ts';
+import { WATCH_QUEUE_MAX, Watches, type DaemonEvent } from '../../../spines-client/src/watch.ts';
 
 /** A connection that keeps what was asked, and answers as `refuse` says. */
 function played(refuse: { code: string } | null = null): {
@@ -86,6 +86,22 @@ describe('client.watch', () => {
       count += 1;
     }
     expect(count).toBe(WATCH_QUEUE_MAX);
+  });
+
+  test('says what was missed where it was missed, also while events go on', async () => {
+    const { watches, core } = played();
+    const watcher = watches.open({ kinds: ['log'] });
+    for (let i = 0; i < WATCH_QUEUE_MAX + 10; i += 1) core.onWatched(lost(i));
+    const seen: DaemonEvent[] = [];
+    for (let i = 0; i < WATCH_QUEUE_MAX + 2; i += 1) {
+      seen.push((await watcher.next()).value!);
+      core.onWatched(lost(WATCH_QUEUE_MAX + 10 + i));
+    }
+    expect(seen.slice(WATCH_QUEUE_MAX - 1)).toMatchObject([
+      lost(WATCH_QUEUE_MAX - 1),
+      { kind: 'missed', count: 10 },
+      lost(WATCH_QUEUE_MAX + 10),
+    ]);
   });
 
   test('says that the daemon went and came back, and asks again', async () => {
