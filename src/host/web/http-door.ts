@@ -56,7 +56,10 @@ export const CONNECTIONS_MAX = 64;
 const DEADLINE_MS = 10_000;
 export const HEAD_BYTES_MAX = 8_192;
 const HEADERS_MAX = 64;
-/** Pages a second, of all who ask; one takes up to some milliseconds of the daemon. */
+/**
+ * Pages a second, of all who ask and show the token, or not; one takes up to some milliseconds of
+ * the daemon.
+ */
 export const PAGES_PER_SECOND = 20;
 export const PAGES_BURST = 40;
 
@@ -76,7 +79,9 @@ export class HttpDoor {
   readonly #events: HttpDoorEvents;
   /** Null: nobody is asked for a token. */
   readonly #isToken: ((shown: string) => boolean) | null;
+  /** Of who shows the token, or of all where none is asked for; who shows none has another. */
   readonly #budget = new TokenBucket(PAGES_PER_SECOND, PAGES_BURST);
+  readonly #openBudget = new TokenBucket(PAGES_PER_SECOND, PAGES_BURST);
   readonly #sockets = new Set<Socket>();
   readonly #room = new Anteroom<Socket>(CONNECTIONS_MAX, (socket) => {
     this.#events.onRefused('too many connections, the oldest gave way');
@@ -186,13 +191,16 @@ export class HttpDoor {
     const { method, url = '', headers } = request;
     if (method !== 'GET' && method !== 'HEAD')
       return this.#refuse(405, 'only GET and HEAD: nothing can be changed here');
+    if (request.rawHeaders.length >= 2 * HEADERS_MAX)
+      return this.#refuse(431, `at most ${HEADERS_MAX - 1} header fields are read`);
     if (!namesLoopback(headers.host)) return this.#refuse(403, 'the Host is no loopback name');
     if (comesFromElsewhere(headers)) return this.#refuse(403, 'asked by a page of another site');
     const [path = ''] = url.split('?', 1);
     const trusted = this.#isToken === null || this.#isToken(shownIn(headers.authorization));
     if (!trusted && !this.#pages.isOpen(path))
       return this.#refuse(401, "show the token of `http.token` (Bearer, or anybody's password)");
-    if (!this.#budget.take(stopwatch.now())) return this.#refuse(429, 'ask less often');
+    const budget = trusted ? this.#budget : this.#openBudget;
+    if (!budget.take(stopwatch.now())) return this.#refuse(429, 'ask less often');
     return (
       this.#pages.answer({ path, accept: headers.accept, trusted }) ??
       plainAnswer(404, 'there is no such page; / has a list')

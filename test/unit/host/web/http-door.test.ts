@@ -169,6 +169,9 @@ describe('the HTTP door', () => {
       /here\n$/,
     );
     expect(refused).toContain('431 Request Header Fields Too Large');
+    // Fields beyond those that are read could be the ones that say whose page asks.
+    const many = Array.from({ length: 100 }, (_, i) => `a${i}: 1\r\n`).join('');
+    expect(await raw(port, `${head}${many}origin: http://evil\r\n\r\n`).ended).toMatch(/ 431 /);
   });
 
   test('a connection that says too little, byte by byte or none, ends in time', async () => {
@@ -204,5 +207,12 @@ describe('the HTTP door', () => {
     expect(asked).toHaveLength(answered);
     expect(statuses.filter((status) => status === 429)).toHaveLength(statuses.length - answered);
     expect(statuses.slice(0, PAGES_BURST).every((status) => status === 200)).toBe(true);
+  });
+
+  test('who shows no token takes no page of who shows it', async () => {
+    const port = await open('secret');
+    for (let i = 0; i < PAGES_BURST + 5; i += 1) await get(port, '/open');
+    const authorization = 'Bearer secret';
+    expect((await get(port, '/page', { authorization })).status).toBe(200);
   });
 });
