@@ -125,11 +125,11 @@ export class Dissemination {
   }
 
   /**
-   * Nobody listens at the port of `packet`, which is for this node: its source is told, by link
-   * state however it came.
+   * Nobody takes `packet`, which is for this node, for `reason`, e.g. NOTICE_PORT_CLOSED: its
+   * source is told, by link state however it came.
    */
-  onClosed(packet: Packet): void {
-    this.#strategies[DISSEMINATION_LINK_STATE]?.onClosed?.(packet);
+  onUndelivered(packet: Packet, reason: number): void {
+    this.#strategies[DISSEMINATION_LINK_STATE]?.onUndelivered?.(packet, reason);
   }
 
   /** Takes what waits here, in front of its first link, of the flow of `packet`; `take` owns it. */

@@ -90,8 +90,11 @@ export interface Strategy {
   isElsewhere?(packet: Packet, via: NodeId): boolean;
   /** The flow of `packet`, in transit, has a long queue here; see SendQueue. */
   onLong?(packet: EncodedPacket, rate: number, dropped: number): void;
-  /** Nobody listens at the port of `packet`, which is for this node and may have come otherwise. */
-  onClosed?(packet: Packet): void;
+  /**
+   * Nobody takes `packet`, which is for this node and may have come otherwise, for `reason`, e.g.
+   * NOTICE_PORT_CLOSED.
+   */
+  onUndelivered?(packet: Packet, reason: number): void;
   onLinkState?(node: NodeId, up: boolean): void;
   /**
    * The daemon of `node` was started anew, or was not known before: it remembers nothing, and has

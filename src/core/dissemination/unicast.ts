@@ -12,7 +12,7 @@ import type { NextHop } from '../link/next-hop.ts';
 import type { EncodedPacket } from '../link/send-queue.ts';
 import type { Router } from '../routing/router.ts';
 import { DropReason, refusalOf, type DropCounters, type Offered } from '../wire/drop.ts';
-import { NOTICE_KEY_GONE, NOTICE_PORT_CLOSED } from '../wire/notice.ts';
+import { NOTICE_KEY_GONE } from '../wire/notice.ts';
 import { Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { Limbo } from './limbo.ts';
@@ -132,9 +132,8 @@ export class Unicast implements Strategy {
     this.#notices.onLong(packet, rate, dropped);
   }
 
-  /** Nobody listens at the port of `packet`, which is for this node: its source is told. */
-  onClosed(packet: Packet): void {
-    this.#notices.onUndelivered(packet, NOTICE_PORT_CLOSED);
+  onUndelivered(packet: Packet, reason: number): void {
+    this.#notices.onUndelivered(packet, reason);
   }
 
   /** What waits for a route is tried again. */
@@ -168,12 +167,13 @@ export class Unicast implements Strategy {
     return DropReason.none;
   }
 
-  #sendNotice(packet: Packet): void {
+  /** False: there is no way to its destination, or no room now. */
+  #sendNotice(packet: Packet): boolean {
     // Sealed it says who sends it.
     packet.secret = this.#protection !== null;
-    if (packet.destination === this.#env.self) this.#env.loop(packet);
-    else if (this.#protection !== null) this.#protection.originate(packet);
-    else this.#router.nextHop(packet.destination)?.offer(packet);
+    const offered =
+      packet.destination === this.#env.self ? this.#env.loop(packet) : this.originate(packet);
+    return refusalOf(offered) === DropReason.none;
   }
 
   #sendAgain(kept: KeptPacket): boolean {

@@ -180,6 +180,14 @@ function describeLoss(reason: DropReason, destination: NodeId): { code: string; 
         'matters',
     };
   }
+  if (reason === DropReason.endToEndMissing) {
+    return {
+      code: 'EACCES',
+      message:
+        `arrived at ${node}, where the program takes only what proves who sent it; open the ` +
+        "socket with secrecy 'end-to-end', or the routing of that program, and send it again",
+    };
+  }
   if (reason === DropReason.probedLost) {
     const next =
       `send it again if it matters, \`spines trace ${node} --routing byzantine\` ` +

@@ -16,6 +16,7 @@ import {
 } from '../wire/packet.ts';
 import type { Asked } from './asked.ts';
 import type { Secrecy } from './secrecy.ts';
+import { SentTo } from './sent-to.ts';
 import type { ThrottlesOf } from './throttles.ts';
 
 /** Who owns a datagram session. */
@@ -36,8 +37,8 @@ export interface DatagramOwner {
   /** After a `send` that was refused for lack of room: there is room again. */
   onWritable(session: DatagramSession): void;
   /**
-   * `count` packets that were sent to `destination` are lost on the way, a node says, as `reason`
-   * has it.
+   * `count` messages that were sent to `destination` are lost, a node says, as `reason` has it:
+   * never more than were sent there.
    */
   onLost?(session: DatagramSession, destination: NodeId, reason: DropReason, count: number): void;
   /** A message came later than its deadline and was dropped, as the session wants it. */
@@ -118,6 +119,9 @@ export class DatagramSession {
   /** Whom it has sent to, while there are rules about who may send; null: nobody. */
   asked: Asked | null = null;
 
+  /** Messages over reliable links that may be lost for all that is known; null: none was sent. */
+  #sentTo: SentTo | null = null;
+
   constructor(owner: DatagramOwner, options: DatagramOptions) {
     this.owner = owner;
     this.service = options.service ?? SERVICE_BEST_EFFORT;
@@ -128,5 +132,15 @@ export class DatagramSession {
     this.spentUs = options.spentUs ?? 0;
     this.late = options.late ?? 'drop';
     this.redundancy = options.redundancy ?? 'auto';
+  }
+  /** A message over reliable links was taken. `@hot` */
+  onSent(destination: NodeId): void {
+    (this.#sentTo ??= new SentTo()).add(destination);
+  }
+
+  /** `count` packets to `destination` are lost, as somebody says who may have made that up. */
+  onLost(destination: NodeId, reason: DropReason, count: number): void {
+    const lost = this.#sentTo?.take(destination, count) ?? 0;
+    if (lost > 0) this.owner.onLost?.(this, destination, reason, lost);
   }
 }

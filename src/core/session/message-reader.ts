@@ -14,7 +14,13 @@ import {
   FRAGMENT_HEAD_BYTES,
   type FragmentHead,
 } from '../wire/fragment.ts';
-import { KIND_DATAGRAM, KIND_FRAGMENT, KIND_PIECE, type Packet } from '../wire/packet.ts';
+import {
+  KIND_DATAGRAM,
+  KIND_FRAGMENT,
+  KIND_PIECE,
+  KIND_SEQUENCED,
+  type Packet,
+} from '../wire/packet.ts';
 import { decodePieceHead, PIECE_HEAD_BYTES, pieceShare, type PieceHead } from '../wire/piece.ts';
 import {
   decodeSequencedHead,
@@ -70,6 +76,18 @@ export class MessageReader {
     if (packet.kind === KIND_DATAGRAM)
       return this.#is(packet.bytes, packet.payloadStart, packet.end);
     return packet.kind === KIND_FRAGMENT ? this.#onFragment(packet) : this.#onSequenced(packet);
+  }
+
+  /** Whether `packet` is a whole message, or the piece that stands for all of one. */
+  begins({ kind, bytes, payloadStart, end }: Packet): boolean {
+    const head =
+      kind === KIND_PIECE ? this.#piece : kind === KIND_FRAGMENT ? this.#fragment : this.#sequenced;
+    if (kind === KIND_PIECE) decodePieceHead(bytes, payloadStart, end, this.#piece);
+    else if (kind === KIND_FRAGMENT) decodeFragmentHead(bytes, payloadStart, end, this.#fragment);
+    else if (kind === KIND_SEQUENCED)
+      decodeSequencedHead(bytes, payloadStart, end, this.#sequenced);
+    else return true;
+    return head.index === 0;
   }
 
   #onFragment(packet: Packet): boolean {

@@ -32,6 +32,7 @@ import {
   NOTICE_NO_ROUTE,
   NOTICE_KEY_GONE,
   NOTICE_PORT_CLOSED,
+  NOTICE_UNPROVED,
   QUOTE_BYTES,
 } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
@@ -82,6 +83,7 @@ interface FlowTo {
 const UNDELIVERED: Readonly<Record<number, DropReason>> = {
   [NOTICE_PORT_CLOSED]: DropReason.portClosed,
   [NOTICE_KEY_GONE]: DropReason.endToEndKeyGone,
+  [NOTICE_UNPROVED]: DropReason.endToEndMissing,
 };
 
 export interface SessionsEnvironment {
@@ -204,6 +206,7 @@ export class Sessions {
     const reason = writer.send(session, destination, port, bytes, start, end, modes);
     if (reason === DropReason.none) {
       session.sent += 1;
+      if (modes.service === SERVICE_RELIABLE) session.onSent(destination);
       if (this.#env.firewall.judges)
         (session.asked ??= new Asked()).note(destination, this.#env.clock.now());
     }
@@ -218,16 +221,15 @@ export class Sessions {
   onPacket(packet: Packet): void {
     const session = this.#byPort.get(packet.destinationPort);
     if (session === undefined) {
-      this.#env.drops.count(DropReason.portClosed);
-      this.#env.dissemination.onClosed(packet);
+      this.#onUndelivered(packet, DropReason.portClosed, NOTICE_PORT_CLOSED);
       return;
     }
     if (demandsProof(session.dissemination) && !packet.authenticated) {
-      this.#env.drops.count(DropReason.sourceUnproved);
+      this.#onUndelivered(packet, DropReason.sourceUnproved, NOTICE_UNPROVED);
       return;
     }
     if (!admits(session.secret, packet)) {
-      this.#env.drops.count(DropReason.endToEndMissing);
+      this.#onUndelivered(packet, DropReason.endToEndMissing, NOTICE_UNPROVED);
       return;
     }
     if (!this.#isAnswer(session, packet) && !this.#env.firewall.admits(packet, false)) {
@@ -243,6 +245,13 @@ export class Sessions {
     if (!this.#reader.read(packet)) return;
     const { bytes, start, end } = this.#reader.message;
     this.#deliver(session, packet, bytes, start, end);
+  }
+
+  /** Who the rules let in is told why; to others closed ports and open ones look alike. */
+  #onUndelivered(packet: Packet, reason: DropReason, notice: number): void {
+    this.#env.drops.count(reason);
+    if (this.#reader.begins(packet) && this.#env.firewall.admits(packet, false))
+      this.#env.dissemination.onUndelivered(packet, notice);
   }
 
   #isAnswer({ asked }: DatagramSession, { source }: Packet): boolean {
@@ -285,7 +294,7 @@ export class Sessions {
       (session.service === SERVICE_RELIABLE && getU32(bytes, packet.payloadStart) !== session.run)
     )
       return;
-    session.owner.onLost?.(session, packet.destination, DropReason.probedLost, 1);
+    session.onLost(packet.destination, DropReason.probedLost, 1);
   }
 
   /**
@@ -316,8 +325,9 @@ export class Sessions {
     const { destination, destinationPort, dropped, rate } = notice;
     const undelivered = UNDELIVERED[notice.reason];
     if (undelivered !== undefined) {
-      if (packet.source !== destination) return DropReason.noticeUnasked;
-      if (dropped > 0) session.owner.onLost?.(session, destination, undelivered, dropped);
+      if (packet.source !== destination || (this.#env.endToEnd && !packet.authenticated))
+        return DropReason.noticeUnasked;
+      session.onLost(destination, undelivered, dropped);
       return DropReason.none;
     }
     // Only nodes on the way slow a flow or report losses; one without a route may have left it.
@@ -326,7 +336,7 @@ export class Sessions {
     if (!unrouted && !ways.onTheWay(session.dissemination, packet.source, destination))
       return DropReason.noticeUnasked;
     const lost = unrouted ? DropReason.waitedTooLong : DropReason.linkQueueFull;
-    if (dropped > 0) session.owner.onLost?.(session, destination, lost, dropped);
+    session.onLost(destination, lost, dropped);
     if (unrouted) return DropReason.none;
     const key = flowKey(destination, destinationPort);
     const throttles = (session.throttles ??= new Map<number, Throttle>());

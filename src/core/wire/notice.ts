@@ -14,14 +14,15 @@ import { KIND_ECHO, KIND_NOTICE, KIND_PROBED, KIND_ROUTE, KIND_STREAM } from './
 
 /**
  * Its part of a queue is long; packets of it found no room; packets of it waited for a route for
- * too long; its destination says that nobody listens at the port, or that packets of it were sealed
- * for a run that is over.
+ * too long; its destination says that nobody listens at the port, that packets of it were sealed
+ * for a run that is over, or that who listens takes only what proves where it comes from.
  */
 export const NOTICE_LONG = 1,
   NOTICE_FULL = 2,
   NOTICE_NO_ROUTE = 3,
   NOTICE_PORT_CLOSED = 4,
-  NOTICE_KEY_GONE = 5;
+  NOTICE_KEY_GONE = 5,
+  NOTICE_UNPROVED = 6;
 
 const REASON = 0,
   SPARE = 1,
@@ -83,7 +84,7 @@ export function decodeNotice(b: Uint8Array, start: number, end: number, out: Not
   out.rate = getU32(b, start + RATE);
   out.quoteHigh = getU32(b, start + QUOTE);
   out.quoteLow = getU32(b, start + QUOTE + 4);
-  return out.reason < NOTICE_LONG || out.reason > NOTICE_KEY_GONE || b[start + SPARE] !== 0
+  return out.reason < NOTICE_LONG || out.reason > NOTICE_UNPROVED || b[start + SPARE] !== 0
     ? DropReason.noticeMalformed
     : DropReason.none;
 }
