@@ -14,7 +14,7 @@ import type { Membership } from '#src/core/crypto/membership.js';
 import type { Primitives } from '#src/core/crypto/primitives.js';
 import { nodePrimitives } from '#src/host/primitives/node-primitives.js';
 import { secureRandom } from '#src/host/primitives/secure-random.js';
-import type { Call } from '#src/core/link/handshaker.js';
+import { Declined, type Agreement, type Call, type Invitation } from '#src/core/link/handshaker.js';
 import { SealedHandshaker } from '#src/core/link/sealed-handshaker.js';
 import { SimAuthority } from '#src/lab/sim/sim-authority.js';
 import { DropReason, dropReasonName } from '#src/core/wire/drop.js';
@@ -57,6 +57,10 @@ class HandClock implements Clock {
   now(): number {
     return this.us;
   }
+}
+
+function reasonOf(read: Invitation | Agreement | Declined): DropReason {
+  return read instanceof Declined ? read.reason : DropReason.none;
 }
 
 class Pair {
@@ -105,7 +109,7 @@ class Pair {
   }
 
   read(init: Uint8Array, expected: DropReason): void {
-    const reason = this.called.readInit(init, init.length, this.from);
+    const reason = reasonOf(this.called.readInit(init, init.length, this.from));
     if (reason !== expected)
       throw new Error(
         `an INIT of the bench ended as ${dropReasonName(reason)}, not ${dropReasonName(expected)}`,
@@ -113,18 +117,19 @@ class Pair {
   }
 
   answer(init: Uint8Array): Uint8Array {
-    this.read(init, DropReason.none);
-    return this.#out.subarray(
-      0,
-      this.called.writeResponse(2, 0, { instance: 2, started: 0 }, 0, this.#out),
-    );
+    const invitation = this.called.readInit(init, init.length, this.from);
+    if (invitation instanceof Declined)
+      throw new Error(`an INIT of the bench ended as ${dropReasonName(invitation.reason)}`);
+    const answer = invitation.accept(2, 0, { instance: 2, started: 0 }, 0, this.#out);
+    return this.#out.subarray(0, answer!.length);
   }
 
   /** Leaves the called side with a budget in which it asks for cookies. */
   drain(): void {
     for (let i = 0; i < 1_000; i += 1) {
       this.sent = null;
-      const reason = this.called.readInit(this.inits[0]!, this.inits[0]!.length, this.from);
+      const init = this.inits[0]!;
+      const reason = reasonOf(this.called.readInit(init, init.length, this.from));
       if (reason === DropReason.handshakeCookieAsked) return;
       if (reason !== DropReason.none) break;
     }
@@ -169,7 +174,7 @@ function measureRound(pair: Pair, durationMs: number, costs: Costs): void {
       clock.us += JUMP;
       const call = pair.newCall();
       const response = pair.answer(pair.writeInit(call));
-      if (pair.caller.readResponse(call, response, response.length) !== DropReason.none)
+      if (pair.caller.readResponse(call, response, response.length) instanceof Declined)
         throw new Error('a RESPONSE of the bench was refused');
     }),
   );
@@ -204,14 +209,11 @@ function measureOverBudget(pair: Pair, durationMs: number): number {
   pair.drain();
   const call = pair.newCall();
   pair.read(pair.writeInit(call), DropReason.handshakeCookieAsked);
-  if (
-    pair.caller.onOther(pair.sent!, pair.sent!.length, pair.from, call) !== DropReason.none ||
-    !pair.caller.takeRetry()
-  )
+  if (!pair.caller.onOther(pair.sent!, pair.sent!.length, pair.from, call).retry)
     throw new Error('a cookie of the bench was refused');
   const shown = pair.writeInit(call);
   let answered = 0;
-  while (pair.called.readInit(shown, shown.length, pair.from) === DropReason.none) answered += 1;
+  while (!(pair.called.readInit(shown, shown.length, pair.from) instanceof Declined)) answered += 1;
   if (answered === 0) throw new Error('a cookie of the bench did not help');
   return timed(durationMs, () => pair.read(shown, DropReason.handshakeOverBudget));
 }

@@ -14,7 +14,7 @@ import { MILLISECOND, type Clock } from '#src/core/base/time.js';
 import { TimerQueue } from '#src/core/base/timer-queue.js';
 import { nodePrimitives } from '#src/host/primitives/node-primitives.js';
 import { secureRandom } from '#src/host/primitives/secure-random.js';
-import type { Call, Handshaker } from '#src/core/link/handshaker.js';
+import { Declined, type Call, type Handshaker } from '#src/core/link/handshaker.js';
 import { PlainHandshaker } from '#src/core/link/plain-handshaker.js';
 import { SealedHandshaker } from '#src/core/link/sealed-handshaker.js';
 import { makeConfig } from '#src/core/node/config.js';
@@ -25,7 +25,6 @@ import {
   DATAGRAM_SEALED_DATA,
   encodeDatagramHeader,
 } from '#src/core/wire/datagram-header.js';
-import { DropReason } from '#src/core/wire/drop.js';
 import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '#src/core/wire/sizes.js';
 import { FIRST_ID } from './identities.js';
 import { collect, median, printTable, ratios, spread } from './processes.js';
@@ -99,14 +98,15 @@ class Hub {
     const bytes = new Uint8Array(DATAGRAM_BYTES_MAX);
     this.#deliver(bytes, handshaker.writeInit(call, { instance: i, started: 0 }, bytes), from);
     const answer = this.#sent;
-    assert.equal(handshaker.readResponse(call, answer, answer.length), DropReason.none);
+    const agreed = handshaker.readResponse(call, answer, answer.length);
+    assert(!(agreed instanceof Declined));
     encodeDatagramHeader(
       handshaker.sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA,
-      handshaker.hello.index,
+      agreed.hello.index,
       0,
       bytes,
     );
-    handshaker.seal?.send.seal(0, bytes, DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES);
+    agreed.seal?.send.seal(0, bytes, DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES);
     this.#deliver(bytes, DATAGRAM_HEADER_BYTES + (handshaker.sealed ? TAG_BYTES : 0), from);
     assert.equal(this.#node.links.of(id)?.up, true);
     this.#node.flush();

@@ -24,7 +24,7 @@ import { readIdentityFiles } from '../../src/host/identity/identity-files.ts';
 import { nodePrimitives } from '../../src/host/primitives/node-primitives.ts';
 import { secureRandom } from '../../src/host/primitives/secure-random.ts';
 import { wallClock } from '../../src/host/system-clock.ts';
-import type { Call, Seal } from '../../src/core/link/handshaker.ts';
+import { Declined, type Agreement, type Call, type Seal } from '../../src/core/link/handshaker.ts';
 import { SealedHandshaker } from '../../src/core/link/sealed-handshaker.ts';
 import { dropReasonName } from '../../src/core/wire/drop.ts';
 import { Rng } from '../../src/core/base/rng.ts';
@@ -239,16 +239,17 @@ class SealedStranger extends Stranger {
       0,
       this.#handshaker.writeInit(this.#call, { instance: 5, started: 0 }, out),
     );
-    await new Promise<void>((resolve, reject) => {
+    const { hello, seal } = await new Promise<Agreement>((resolve, reject) => {
       this.socket.once('message', (bytes) => {
-        const reason = this.#handshaker.readResponse(this.#call, bytes, bytes.length);
-        if (reason === 0) resolve();
-        else reject(new Error(`refused: ${dropReasonName(reason)}`));
+        const agreed = this.#handshaker.readResponse(this.#call, bytes, bytes.length);
+        if (agreed instanceof Declined)
+          reject(new Error(`refused: ${dropReasonName(agreed.reason)}`));
+        else resolve(agreed);
       });
       this.socket.send(this.#init, this.port, '127.0.0.1');
     });
-    this.#seal = this.#handshaker.seal;
-    this.index = this.#handshaker.hello.index;
+    this.#seal = seal;
+    this.index = hello.index;
     this.socket.on('message', () => {});
   }
 

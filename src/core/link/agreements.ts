@@ -1,9 +1,8 @@
 /**
  * What a handshake makes of a link: a channel, or new keys for the one that it has.
  *
- * Owns the order in which keys, receiver indices and channels are made of what the handshaker read
- * last, on the side that answers and on the side that dialled. Whether a handshake is let is
- * link-table.ts's.
+ * Owns the order in which keys, receiver indices and channels are made of an agreement, on the side
+ * that answers and on the side that dialled. Whether a handshake is let is link-table.ts's.
  */
 
 import type { Endpoint } from '../base/datagram.ts';
@@ -13,7 +12,7 @@ import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
 import { Channel, Epoch } from './channel.ts';
 import { Dial } from './dial.ts';
 import type { LinkEnvironment } from './environment.ts';
-import type { Handshaker, Run } from './handshaker.ts';
+import type { Agreement, Invitation, Run } from './handshaker.ts';
 import type { KeyRenewal } from './key-renewal.ts';
 import type { Link } from './link.ts';
 import {
@@ -26,39 +25,31 @@ import {
 
 export class Agreements {
   readonly #env: LinkEnvironment<Link>;
-  readonly #handshaker: Handshaker;
   readonly #run: Run;
   readonly #indices: ReceiverIndices;
   readonly #renewal: KeyRenewal;
   readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
 
-  constructor(
-    env: LinkEnvironment<Link>,
-    handshaker: Handshaker,
-    run: Run,
-    indices: ReceiverIndices,
-    renewal: KeyRenewal,
-  ) {
+  constructor(env: LinkEnvironment<Link>, run: Run, indices: ReceiverIndices, renewal: KeyRenewal) {
     this.#env = env;
-    this.#handshaker = handshaker;
     this.#run = run;
     this.#indices = indices;
     this.#renewal = renewal;
   }
 
   /**
-   * Answers the INIT read last, for `link`: a channel on offer, or new keys for the one it has.
+   * Accepts `invitation` for `link`: a channel on offer, or new keys for the one it has.
    * `late`: its stamp is not the newest, so it may be a replay until the dialler uses the answer.
    */
   answer(
     link: Link,
+    invitation: Invitation,
     fingerprint: string,
     attempt: number,
     from: Endpoint,
     late: boolean,
   ): DropReason {
-    const handshaker = this.#handshaker;
-    const { index, instance, started, version, certificate, continues, stamp } = handshaker.hello;
+    const { index, instance, started, version, certificate, continues, stamp } = invitation.hello;
     const localIndex = this.#indices.free();
     const channel = link.channel;
     const old = continues === 0 ? undefined : this.#indices.get(continues);
@@ -71,23 +62,17 @@ export class Agreements {
       old.channel === channel
         ? channel
         : null;
-    const length = handshaker.writeResponse(
+    const answer = invitation.accept(
       localIndex,
       renewed === null ? 0 : renewed.epoch.remoteIndex,
       this.#run,
       attempt,
       this.#scratch,
     );
-    if (length === 0) return DropReason.handshakeBroken;
+    if (answer === null) return DropReason.handshakeBroken;
+    const { length, seal, shown } = answer;
     link.inits.onAnswered(instance, stamp);
-    const epoch = new Epoch(
-      localIndex,
-      index,
-      handshaker.seal,
-      this.#env.clock.now(),
-      certificate,
-      handshaker.shown,
-    );
+    const epoch = new Epoch(localIndex, index, seal, this.#env.clock.now(), certificate, shown);
     let entry: ChannelEntry;
     if (renewed === null) {
       entry = {
@@ -128,11 +113,11 @@ export class Agreements {
   }
 
   /** The answer to a handshake for new keys. */
-  renew(dial: Dial, link: Link | undefined, from: Endpoint): DropReason {
+  renew(dial: Dial, link: Link | undefined, agreed: Agreement, from: Endpoint): DropReason {
     const channel = link?.channel ?? null;
     if (link === undefined || channel === null || link !== dial.link)
       return DropReason.handshakeUnexpected;
-    const { hello, seal } = this.#handshaker;
+    const { hello, seal, shown } = agreed;
     const continued = this.#indices.get(hello.continues);
     if (
       hello.instance !== channel.instance ||
@@ -142,7 +127,7 @@ export class Agreements {
       continued.channel !== channel
     ) {
       // The peer knows nothing of our channel: it has begun anew, and so do we.
-      this.useNew(dial, link, from);
+      this.useNew(dial, link, agreed, from);
       return DropReason.none;
     }
     const rival = channel.nextEpoch;
@@ -159,7 +144,7 @@ export class Agreements {
       seal,
       this.#env.clock.now(),
       hello.certificate,
-      this.#handshaker.shown,
+      shown,
     );
     dial.index = -1;
     this.#renewal.endRound(dial);
@@ -170,9 +155,8 @@ export class Agreements {
     return DropReason.none;
   }
 
-  /** A channel from the RESPONSE read last: the link begins with it. */
-  useNew(dial: Dial, link: Link, from: Endpoint): void {
-    const { hello, seal, shown } = this.#handshaker;
+  /** A channel from the answer to a dial: the link begins with it. */
+  useNew(dial: Dial, link: Link, { hello, seal, shown }: Agreement, from: Endpoint): void {
     const epoch = new Epoch(
       dial.index,
       hello.index,

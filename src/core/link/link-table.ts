@@ -38,7 +38,7 @@ import { CallsOfTurn } from './calls-of-turn.ts';
 import type { Channel } from './channel.ts';
 import { Dial } from './dial.ts';
 import type { DialConfig } from './dial-config.ts';
-import type { Handshaker, Run } from './handshaker.ts';
+import { Declined, type Handshaker, type PeerHello, type Run } from './handshaker.ts';
 import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
 import { KeyRenewal } from './key-renewal.ts';
 import { Link, type LinkUpper } from './link.ts';
@@ -81,8 +81,6 @@ export class LinkTable {
   readonly #run: Run;
   readonly #refusals: Refusals;
   readonly twins: Twins;
-  /** Where the twin of the neighbour in the handshake read last is. */
-  #twin: Endpoint | null = null;
   readonly #links = new Map<NodeId, Link>();
   readonly #bySlot: (Link | null)[] = [];
   /** From the configuration. */
@@ -175,7 +173,7 @@ export class LinkTable {
       this.#caller,
       () => this.#config,
     );
-    this.#agreements = new Agreements(this.#env, handshaker, run, indices, this.#renewal);
+    this.#agreements = new Agreements(this.#env, run, indices, this.#renewal);
     for (const dial of config.dials) this.#addDial(dial);
     membership?.onChange(() => this.#onMembershipChange());
   }
@@ -305,14 +303,13 @@ export class LinkTable {
         ? DropReason.handshakeUnexpected
         : this.#onRefusal(dial, bytes, length, from);
     const { number } = this.#header;
-    const reason = this.handshaker.onOther(bytes, length, from, dial);
+    const { reason, key, retry } = this.handshaker.onOther(bytes, length, from, dial);
     if (type === DATAGRAM_KEY_REQUEST && reason === DropReason.none)
       this.watch.onKeyAsked(from, number);
-    const key = this.handshaker.takeKeyShown();
     if (dial !== null && key !== null) this.watch.onKeyShown(dial, key);
     if (reason === DropReason.securityMismatch)
       this.#refusals.refuse(bytes, length, from, reason, null);
-    if (dial !== null && this.handshaker.takeRetry()) this.#caller.call(dial);
+    if (dial !== null && retry) this.#caller.call(dial);
     return reason;
   }
 
@@ -379,51 +376,52 @@ export class LinkTable {
     const answered = this.indices.answered(fingerprint);
     if (answered !== undefined && !this.#stopped)
       return this.#agreements.answerAgain(answered, from);
-    const reason = this.#stopped
-      ? DropReason.handshakeRefused
+    const declined = this.#stopped
+      ? Declined.unread(DropReason.handshakeRefused)
       : this.#judgeInit(fingerprint, bytes, length, from);
-    if (reason === DropReason.none) return reason;
-    const { hello, refused } = this.handshaker;
-    if (!this.#stopped) this.watch.onCallRefused(reason, from, hello, refused, this.#run.instance);
-    this.#refusals.refuse(
-      bytes,
-      length,
-      from,
-      reason,
-      reason === DropReason.handshakeTwin ? this.#twin : null,
-    );
-    return reason;
+    if (declined === null) return DropReason.none;
+    if (!this.#stopped) this.watch.onCallRefused(declined, from, this.#run.instance);
+    this.#refusals.refuse(bytes, length, from, declined.reason, declined.twin);
+    return declined.reason;
   }
 
-  /** An INIT that was not answered before. */
-  #judgeInit(fingerprint: string, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const { handshaker } = this;
+  /** An INIT that was not answered before; null: now it is. */
+  #judgeInit(
+    fingerprint: string,
+    bytes: Uint8Array,
+    length: number,
+    from: Endpoint,
+  ): Declined | null {
     const attempt = this.#header.number;
-    const reason = handshaker.readInit(bytes, length, from, this.#calls.behind);
-    if (reason !== DropReason.none) return reason;
-    const { hello } = handshaker;
-    if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
-    if (hello.peer !== 0 && hello.peer !== this.#config.id) return DropReason.handshakeForAnother;
-    let link = this.#links.get(hello.node);
-    if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
-    const rival = this.#rivalOf(hello.node, from, link);
-    if (rival !== undefined && this.#config.id > hello.node && attempt < TIE_ATTEMPTS)
-      return DropReason.handshakeTieBroken;
-    if (link === undefined) {
-      if (!this.#config.accept && rival === undefined) return DropReason.handshakeRefused;
-      if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
-      link = this.#makeLink(hello.node, from);
-    }
+    const invitation = this.handshaker.readInit(bytes, length, from, this.#calls.behind);
+    if (invitation instanceof Declined) return invitation;
+    const { hello } = invitation;
+    const link = this.#linkFor(hello, attempt, from);
+    if (link instanceof Declined) return link;
     const late = link.inits.isLate(hello.instance, hello.stamp);
-    if (late && !link.mayAnswerLate(hello.instance)) return DropReason.handshakeReplayed;
-    return this.#agreements.answer(link, fingerprint, attempt, from, late);
+    const reason =
+      late && !link.mayAnswerLate(hello.instance)
+        ? DropReason.handshakeReplayed
+        : this.#agreements.answer(link, invitation, fingerprint, attempt, from, late);
+    return reason === DropReason.none ? null : Declined.sender(reason, hello);
   }
 
-  /** Whether the handshake read last is not that of a twin that is refused. */
-  #admitsRun(link: Link | undefined, from: Endpoint): boolean {
-    const { hello } = this.handshaker;
-    this.#twin = this.twins.admits(hello.node, hello, link?.up === true, from);
-    return this.#twin === null;
+  /** The link of a node that calls, if it is wanted. */
+  #linkFor(hello: PeerHello, attempt: number, from: Endpoint): Link | Declined {
+    const not = (reason: DropReason): Declined => Declined.sender(reason, hello);
+    const { id, accept, limits } = this.#config;
+    if (hello.node === id) return not(DropReason.handshakeFromSelf);
+    if (hello.peer !== 0 && hello.peer !== id) return not(DropReason.handshakeForAnother);
+    const link = this.#links.get(hello.node);
+    const twin = this.twins.admits(hello.node, hello, link?.up === true, from);
+    if (twin !== null) return Declined.sender(DropReason.handshakeTwin, hello, twin);
+    const rival = this.#rivalOf(hello.node, from, link);
+    if (rival !== undefined && id > hello.node && attempt < TIE_ATTEMPTS)
+      return not(DropReason.handshakeTieBroken);
+    if (link !== undefined) return link;
+    if (!accept && rival === undefined) return not(DropReason.handshakeRefused);
+    if (this.#links.size >= limits.links) return not(DropReason.linkTableFull);
+    return this.#makeLink(hello.node, from);
   }
 
   #rivalOf(node: NodeId, from: Endpoint, link: Link | undefined): Dial | undefined {
@@ -440,38 +438,42 @@ export class LinkTable {
   #onResponse(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const dial = this.indices.get(this.#header.receiver);
     if (!(dial instanceof Dial)) return DropReason.handshakeUnexpected;
-    const reason = this.#judgeResponse(dial, bytes, length, from);
-    if (reason !== DropReason.none && !dial.rekeys)
-      this.watch.onAnswerRefused(dial, reason, this.handshaker.hello, this.handshaker.refused);
-    return reason;
+    const declined = this.#judgeResponse(dial, bytes, length, from);
+    if (declined === null) return DropReason.none;
+    if (!dial.rekeys) this.watch.onAnswerRefused(dial, declined);
+    return declined.reason;
   }
 
-  #judgeResponse(dial: Dial, bytes: Uint8Array, length: number, from: Endpoint): DropReason {
-    const { handshaker } = this;
-    const reason = handshaker.readResponse(dial, bytes, length);
-    if (reason !== DropReason.none) return reason;
-    const { hello } = handshaker;
-    if (hello.peer !== this.#config.id) return DropReason.handshakeForAnother;
-    if (hello.node === this.#config.id) return DropReason.handshakeFromSelf;
-    if (dial.node !== null && dial.node !== hello.node) return DropReason.handshakeForAnother;
+  #judgeResponse(dial: Dial, bytes: Uint8Array, length: number, from: Endpoint): Declined | null {
+    const agreed = this.handshaker.readResponse(dial, bytes, length);
+    if (agreed instanceof Declined) return agreed;
+    const { hello } = agreed;
+    const not = (reason: DropReason): Declined => Declined.sender(reason, hello);
+    if (hello.peer !== this.#config.id) return not(DropReason.handshakeForAnother);
+    if (hello.node === this.#config.id) return not(DropReason.handshakeFromSelf);
+    if (dial.node !== null && dial.node !== hello.node) return not(DropReason.handshakeForAnother);
     dial.learnKey(hello.certificate);
     let link = this.#links.get(hello.node);
-    if (!this.#admitsRun(link, from)) return DropReason.handshakeTwin;
-    if (dial.rekeys) return this.#agreements.renew(dial, link, from);
+    const twin = this.twins.admits(hello.node, hello, link?.up === true, from);
+    if (twin !== null) return not(DropReason.handshakeTwin);
+    if (dial.rekeys) {
+      const reason = this.#agreements.renew(dial, link, agreed, from);
+      return reason === DropReason.none ? null : not(reason);
+    }
     if (link?.up === true) {
       // Another way to the same neighbour, or the peer's own dial was faster: one link a pair is
       // enough.
       dial.link = link;
       this.#renewal.endRound(dial);
-      return DropReason.none;
+      return null;
     }
     if (link === undefined) {
-      if (this.#links.size >= this.#config.limits.links) return DropReason.linkTableFull;
+      if (this.#links.size >= this.#config.limits.links) return not(DropReason.linkTableFull);
       link = this.#makeLink(hello.node, from);
     }
     dial.link = link;
-    this.#agreements.useNew(dial, link, from);
-    return DropReason.none;
+    this.#agreements.useNew(dial, link, agreed, from);
+    return null;
   }
 
   /** Dials that mean this node have what they want, also when the node dialled us. */

@@ -29,7 +29,7 @@ import {
 import type { AddressProbe, ProbeResult } from '../base/address-probe.ts';
 import type { Dial } from './dial.ts';
 import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-outcome.ts';
-import type { PeerHello } from './handshaker.ts';
+import type { Declined } from './handshaker.ts';
 import type { Link } from './link.ts';
 import { RefusalLog } from './refusal-log.ts';
 import type { ToldRefusal } from './told-refusal.ts';
@@ -222,52 +222,44 @@ export class NeighbourWatch {
     }
   }
 
-  /** The answer to `dial` was refused. `certificate`: what was shown there. */
-  onAnswerRefused(
-    dial: Dial,
-    reason: DropReason,
-    hello: PeerHello,
-    certificate: Certificate | null,
-  ): void {
+  /** The answer to `dial` was refused. */
+  onAnswerRefused(dial: Dial, { reason, hello, certificate }: Declined): void {
     if (reason === DropReason.handshakeForAnother)
-      this.note(dial, 'otherNode', { node: hello.node });
+      this.note(dial, 'otherNode', { node: hello?.node ?? NO_NODE });
     else if (reason === DropReason.handshakeFromSelf) this.note(dial, 'self');
     else if (OF_PEER[reason] !== undefined) this.note(dial, OF_PEER[reason], { certificate });
   }
 
-  /** An INIT was refused. `refused`: the certificate that it was refused for. */
-  onCallRefused(
-    reason: DropReason,
-    from: Endpoint,
-    hello: PeerHello,
-    refused: Certificate | null,
-    ownInstance: number,
-  ): void {
+  /** An INIT was refused. `ownInstance`: of this run of the daemon. */
+  onCallRefused(declined: Declined, from: Endpoint, ownInstance: number): void {
+    const { reason, hello, stamp } = declined;
     const code = OF_PEER[reason];
-    const certificate = refused ?? (READ.has(reason) ? hello.certificate : null);
-    if (reason === DropReason.handshakeFromSelf && hello.instance === ownInstance) {
+    const certificate =
+      declined.certificate ?? (READ.has(reason) ? (hello?.certificate ?? null) : null);
+    if (reason === DropReason.handshakeFromSelf && hello?.instance === ownInstance) {
       const dial = this.#dials.find(({ index }) => index === hello.index);
       if (dial !== undefined) this.note(dial, 'self');
       return;
     }
     const { membership } = this.#env;
     const aheadUs =
-      certificate === null || membership === null || hello.stamp === 0
+      certificate === null || membership === null || stamp === 0
         ? null
-        : hello.stamp * 100 - membership.wallUs;
+        : stamp * 100 - membership.wallUs;
     const known = PROVEN.has(reason) ? certificate : null;
     const dial = this.#dials.find(
       (one) => one.endpoint.key === from.key || (known !== null && this.#means(one, known)),
     );
     const said =
       reason === DropReason.handshakePresharedKey && membership !== null
-        ? presharedFault(membership.preshared, hello.preshared)
+        ? presharedFault(membership.preshared, hello?.preshared ?? [])
         : null;
     const detail: WhyDetail = { certificate, aheadUs, said };
     if (dial !== undefined && code !== undefined) this.note(dial, code, detail);
     if (dial !== undefined && reason === DropReason.handshakeFromSelf) this.note(dial, 'clone');
-    const who = certificate?.name ?? this.#nodeName(hello.node, reason) ?? from.key;
-    const text = this.#whyRefused(reason, code, from, who, detail, hello);
+    const node = hello?.node ?? NO_NODE;
+    const who = certificate?.name ?? this.#nodeName(node, reason) ?? from.key;
+    const text = this.#whyRefused(declined, code, from, who, detail);
     if (text === null) return;
     this.#refusals.tell(
       `${reason} ${known?.serial ?? from.address}`,
@@ -442,12 +434,11 @@ export class NeighbourWatch {
   }
 
   #whyRefused(
-    reason: DropReason,
+    { reason, hello }: Declined,
     code: WhyCode | undefined,
     from: Endpoint,
     who: string,
     detail: WhyDetail,
-    hello: PeerHello,
   ): { why: string; next: string } | null {
     const here = this.#env.name === '' ? formatNodeId(this.#env.self) : this.#env.name;
     if (code !== undefined && reason !== DropReason.linkTableFull)
@@ -464,7 +455,7 @@ export class NeighbourWatch {
           next: `name ${who} in \`links\`, or set \`accept: true\``,
         };
       case DropReason.handshakeForAnother: {
-        const wanted = this.label(hello.peer);
+        const wanted = this.label(hello?.peer ?? NO_NODE);
         return {
           why: `it wants ${wanted}, and this is ${here}`,
           next: `correct the address of ${wanted} in the \`links\` of ${who}`,

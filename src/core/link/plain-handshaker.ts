@@ -21,26 +21,23 @@ import {
   WIRE_VERSIONS,
   type VersionRange,
 } from '../wire/versions.ts';
-import type { Call, Handshaker, PeerHello, Run } from './handshaker.ts';
+import {
+  Declined,
+  type Agreement,
+  type Answer,
+  type Call,
+  type Handshaker,
+  type Heard,
+  type Invitation,
+  type PeerHello,
+  type Run,
+} from './handshaker.ts';
+
+const NOT_SEALED: Heard = { reason: DropReason.securityMismatch, key: null, retry: false };
 
 export class PlainHandshaker implements Handshaker {
   readonly sealed = false;
-  readonly seal = null;
-  readonly refused = null;
   readonly presented = '';
-  readonly shown = '';
-  readonly hello: PeerHello = {
-    node: 0,
-    peer: 0,
-    index: 0,
-    instance: 0,
-    started: 0,
-    version: 0,
-    continues: 0,
-    stamp: 0,
-    preshared: [],
-    certificate: null,
-  };
   readonly #self: NodeId;
   readonly versions: VersionRange;
   readonly #handshake: Handshake = {
@@ -65,55 +62,43 @@ export class PlainHandshaker implements Handshaker {
 
   fingerprint(bytes: Uint8Array, length: number): string {
     // The number of the attempt differs, and the check with it; a damaged copy is not the same.
-    return this.#read(bytes, length) === DropReason.none
-      ? hex(bytes.subarray(DATAGRAM_HEADER_BYTES, HANDSHAKE_CHECK_AT))
-      : '';
+    return typeof this.#read(bytes, length) === 'number'
+      ? ''
+      : hex(bytes.subarray(DATAGRAM_HEADER_BYTES, HANDSHAKE_CHECK_AT));
   }
 
-  readInit(bytes: Uint8Array, length: number): DropReason {
+  readInit(bytes: Uint8Array, length: number): Invitation | Declined {
     const reason = judgeInitVersions(bytes, length, this.versions);
-    if (reason !== DropReason.none) return reason;
-    const read = this.#read(bytes, length);
+    if (reason !== DropReason.none) return Declined.unread(reason);
+    const hello = this.#read(bytes, length);
+    if (typeof hello === 'number') return Declined.unread(hello);
     // Who asks has not chosen.
-    return read === DropReason.none && this.#handshake.version !== 0
-      ? DropReason.handshakeMalformed
-      : read;
+    if (this.#handshake.version !== 0) return Declined.unread(DropReason.handshakeMalformed);
+    return {
+      hello,
+      accept: (localIndex, _continues, run, attempt, out): Answer => {
+        encodeDatagramHeader(DATAGRAM_RESPONSE, hello.index, attempt, out);
+        const length = this.#write(hello.version, hello.node, localIndex, run, out);
+        return { hello, seal: null, shown: '', length };
+      },
+    };
   }
 
-  writeResponse(
-    localIndex: number,
-    _continues: number,
-    run: Run,
-    attempt: number,
-    out: Uint8Array,
-  ): number {
-    const { node, index, version } = this.hello;
-    encodeDatagramHeader(DATAGRAM_RESPONSE, index, attempt, out);
-    return this.#write(version, node, localIndex, run, out);
-  }
-
-  readResponse(_call: Call, bytes: Uint8Array, length: number): DropReason {
-    const reason = this.#read(bytes, length);
+  readResponse(_call: Call, bytes: Uint8Array, length: number): Agreement | Declined {
+    const hello = this.#read(bytes, length);
+    if (typeof hello === 'number') return Declined.unread(hello);
     // What both would have chosen, or it is not the answer to what was sent.
-    return reason === DropReason.none && this.#handshake.version !== this.hello.version
-      ? DropReason.handshakeVersion
-      : reason;
+    if (this.#handshake.version !== hello.version)
+      return Declined.unread(DropReason.handshakeVersion);
+    return { hello, seal: null, shown: '' };
   }
 
   writeKeyQuestion(): number {
     return 0;
   }
 
-  takeKeyShown(): null {
-    return null;
-  }
-
-  onOther(): DropReason {
-    return DropReason.securityMismatch;
-  }
-
-  takeRetry(): boolean {
-    return false;
+  onOther(): Heard {
+    return NOT_SEALED;
   }
 
   #write(
@@ -130,13 +115,23 @@ export class PlainHandshaker implements Handshaker {
     return HANDSHAKE_BYTES;
   }
 
-  #read(bytes: Uint8Array, length: number): DropReason {
+  #read(bytes: Uint8Array, length: number): PeerHello | DropReason {
     const reason = decodeHandshake(bytes, length, this.#handshake);
     if (reason !== DropReason.none) return reason;
     const { versions, node, peer, index, instance, started } = this.#handshake;
     const version = agreedVersion(versions, this.versions);
     if (version === 0) return DropReason.handshakeVersion;
-    Object.assign(this.hello, { node, peer, index, instance, started, version });
-    return DropReason.none;
+    return {
+      node,
+      peer,
+      index,
+      instance,
+      started,
+      version,
+      continues: 0,
+      stamp: 0,
+      preshared: [],
+      certificate: null,
+    };
   }
 }

@@ -14,25 +14,22 @@ import {
   NOISE_INIT_OVERHEAD,
   NOISE_RESPONSE_OVERHEAD,
   type NoiseKeyPair,
-  type NoiseTransport,
 } from 'spines-client/noise';
 import { assert } from '../base/assert.ts';
 import { copyOf, equalBytes, hex, putU32, utf8Encode } from '../base/bytes.ts';
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
-import type { NodeId } from '../base/ids.ts';
 import { SharedBudget } from '../base/shared-budget.ts';
 import { SourceBudget, sourceOf } from '../base/source-budget.ts';
 import type { Clock } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Identity, Membership } from '../crypto/membership.ts';
-import { commonKey, idsOf, type PresharedKey } from '../crypto/preshared.ts';
-import { decodeCertificate, ROLE_ROUTER, type Certificate } from '../wire/certificate.ts';
+import { commonKey, idsOf } from '../crypto/preshared.ts';
+import { decodeCertificate, ROLE_ROUTER } from '../wire/certificate.ts';
 import {
   DATAGRAM_COOKIE,
   DATAGRAM_KEY_ANSWER,
   DATAGRAM_KEY_REQUEST,
   DATAGRAM_SEALED_INIT,
-  DATAGRAM_SEALED_RESPONSE,
   encodeDatagramHeader,
   numberAt,
 } from '../wire/datagram-header.ts';
@@ -42,7 +39,6 @@ import {
   decodeInitPayload,
   decodeResponsePayload,
   encodeInitPayload,
-  encodeResponsePayload,
   INIT_NOISE_START,
   initNoiseEnd,
   isWideInit,
@@ -71,15 +67,19 @@ import { COOKIE_LIFETIME } from './cookie-secrets.ts';
 import { COOKIE_BUDGET, Cookies } from './cookies.ts';
 import { HandshakeMacs, NO_MAC } from './handshake-macs.ts';
 import {
+  Declined,
   HANDSHAKES_BURST,
   HANDSHAKES_PER_SECOND,
+  type Agreement,
   type Call,
   type Handshaker,
+  type Heard,
+  type Invitation,
   type PeerHello,
   type Run,
-  type Seal,
 } from './handshaker.ts';
 import { Secrets } from './sealed-call.ts';
+import { presentedBy, SealedInvitation, sealOf } from './sealed-invitation.ts';
 
 assert(
   NOISE_INIT_EXTRA === NOISE_INIT_OVERHEAD && NOISE_RESPONSE_EXTRA === NOISE_RESPONSE_OVERHEAD,
@@ -126,37 +126,9 @@ const MACS_KEPT = 16;
 export class SealedHandshaker implements Handshaker {
   readonly sealed = true;
   readonly versions: VersionRange;
-  readonly hello: PeerHello = {
-    node: 0,
-    peer: 0,
-    index: 0,
-    instance: 0,
-    started: 0,
-    version: 0,
-    continues: 0,
-    stamp: 0,
-    preshared: [0, 0],
-    certificate: null,
-  };
-  seal: Seal | null = null;
-  refused: Certificate | null = null;
-  shown = '';
   readonly #membership: Membership;
   readonly #clock: Clock;
   readonly #sink: DatagramSink;
-  readonly #fields: SealedHello = {
-    stamp: 0,
-    index: 0,
-    instance: 0,
-    started: 0,
-    continues: 0,
-    peer: 0,
-    preshared: [0, 0],
-    versions: WIRE_VERSIONS,
-    version: 0,
-    certificateStart: 0,
-    certificateEnd: 0,
-  };
   readonly #work = new TokenBucket(HANDSHAKES_PER_SECOND, HANDSHAKES_BURST);
   readonly #responses = new TokenBucket(RESPONSES_PER_SECOND, RESPONSES_BURST);
   readonly #macs: HandshakeMacs;
@@ -168,14 +140,7 @@ export class SealedHandshaker implements Handshaker {
   readonly #scratch = new Uint8Array(WIDE_INIT_BYTES);
   /** Questions for a key have nonces that follow from it. */
   readonly #keyNonce = new Uint8Array(KEY_NONCE_BYTES);
-  #responder: NoiseResponder | null = null;
-  #responderIdentity: Identity | null = null;
-  #responderKey: PresharedKey | null = null;
-  /** The INIT had the wide form. */
-  #wide = false;
   #stamp = 0;
-  #retry = false;
-  #keyShown: Uint8Array | null = null;
   /** INITs whose key exchange was worked out. */
   worked = 0;
 
@@ -190,7 +155,7 @@ export class SealedHandshaker implements Handshaker {
   }
 
   get presented(): string {
-    return nameOf(this.#membership.identity, this.#membership.preshared);
+    return presentedBy(this.#membership.identity, this.#membership.preshared);
   }
 
   /* -------------------------------------------------------------- calling */
@@ -227,6 +192,7 @@ export class SealedHandshaker implements Handshaker {
     const ephemeral = this.#ephemeral();
     this.#stamp = Math.max(this.#stamp + 1, Math.floor(this.#membership.wallUs / 100));
     const hello: SealedHello = {
+      ...emptyHello(),
       ...run,
       stamp: this.#stamp,
       index: call.index,
@@ -234,9 +200,6 @@ export class SealedHandshaker implements Handshaker {
       peer: call.node ?? 0,
       preshared: idsOf(preshared),
       versions: this.versions,
-      version: 0,
-      certificateStart: 0,
-      certificateEnd: 0,
     };
     const wide = isWideInit(hello, identity.certificate.bytes),
       payload = encodeInitPayload(hello, identity.certificate.bytes);
@@ -285,24 +248,29 @@ export class SealedHandshaker implements Handshaker {
       .subarray(0, KEY_NONCE_BYTES);
   }
 
-  readResponse(call: Call, bytes: Uint8Array, length: number): DropReason {
-    this.refused = null;
+  readResponse(call: Call, bytes: Uint8Array, length: number): Agreement | Declined {
     const end = responseNoiseEnd(length);
-    if (end === 0) return DropReason.handshakeMalformed;
+    if (end === 0) return Declined.unread(DropReason.handshakeMalformed);
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
-    if (secrets === null) return DropReason.handshakeUnexpected;
+    if (secrets === null) return Declined.unread(DropReason.handshakeUnexpected);
     if (!this.#macs.fits(secrets.identity.exchange.publicKey, bytes, end))
-      return DropReason.handshakeMacWrong;
-    if (!this.#takeResponse(call)) return DropReason.handshakeOverBudget;
+      return Declined.unread(DropReason.handshakeMacWrong);
+    if (!this.#takeResponse(call)) return Declined.unread(DropReason.handshakeOverBudget);
     const answer = this.#openResponse(secrets, bytes.subarray(DATAGRAM_HEADER_BYTES, end));
-    if (answer === null) return DropReason.handshakeBroken;
-    const reason = decodeResponsePayload(answer.payload, this.#fields);
-    if (reason !== DropReason.none) return reason;
-    const { versions, version } = this.#fields;
-    if (version !== agreedVersion(versions, this.versions)) return DropReason.handshakeVersion;
-    const met = this.#meet(answer.payload, secrets.key, this.#membership.identity.certificate.node);
-    if (met === DropReason.none) this.#agree(answer.transport, secrets.identity, secrets.preshared);
-    return met;
+    if (answer === null) return Declined.unread(DropReason.handshakeBroken);
+    const fields = emptyHello();
+    const reason = decodeResponsePayload(answer.payload, fields);
+    if (reason !== DropReason.none) return Declined.unread(reason);
+    if (fields.version !== agreedVersion(fields.versions, this.versions))
+      return Declined.unread(DropReason.handshakeVersion);
+    fields.peer = this.#membership.identity.certificate.node;
+    const hello = this.#meet(answer.payload, secrets.key, fields);
+    if (hello instanceof Declined) return hello;
+    return {
+      hello,
+      seal: sealOf(this.#membership.primitives, answer.transport),
+      shown: presentedBy(secrets.identity, secrets.preshared),
+    };
   }
 
   /** Which of our pre-shared keys was used shows by which of them opens it. */
@@ -342,78 +310,52 @@ export class SealedHandshaker implements Handshaker {
       : '';
   }
 
-  readInit(bytes: Uint8Array, length: number, from: Endpoint, behind = false): DropReason {
-    this.refused = null;
+  readInit(
+    bytes: Uint8Array,
+    length: number,
+    from: Endpoint,
+    behind = false,
+  ): Invitation | Declined {
     const told = judgeInitVersions(bytes, length, this.versions);
-    if (told !== DropReason.none) return told;
+    if (told !== DropReason.none) return Declined.unread(told);
     const end = initNoiseEnd(length);
-    if (end === 0) return DropReason.handshakeMalformed;
-    const { identity: current, previous, primitives } = this.#membership;
+    if (end === 0) return Declined.unread(DropReason.handshakeMalformed);
+    const { identity: current, previous, preshared, primitives } = this.#membership;
     const identity = [current, ...previous].find((own) =>
       this.#macs.fits(own.exchange.publicKey, bytes, end),
     );
-    if (identity === undefined) return DropReason.handshakeMacWrong;
+    if (identity === undefined) return Declined.unread(DropReason.handshakeMacWrong);
     const admitted = this.#admitWork(bytes, end, from, identity, behind);
-    if (admitted !== DropReason.none) return admitted;
+    if (admitted !== DropReason.none) return Declined.unread(admitted);
     this.worked += 1;
+    const wide = length === WIDE_INIT_BYTES;
     const versions = versionsAt(bytes, DATAGRAM_HEADER_BYTES);
     const responder = new NoiseResponder(
       primitives,
       prologueOf(versions),
       staticOf(identity),
-      length === WIDE_INIT_BYTES,
+      wide,
     );
     const payload = responder.readInit(bytes.subarray(INIT_NOISE_START, end));
-    if (payload === null) return DropReason.handshakeBroken;
-    const reason = decodeInitPayload(payload, this.#fields);
-    if (reason !== DropReason.none) return reason;
-    this.#fields.version = agreedVersion(versions, this.versions);
-    this.#responder = responder;
-    this.#wide = length === WIDE_INIT_BYTES;
-    this.#responderIdentity = identity;
-    const met = this.#meet(payload, responder.peerStatic, this.#fields.peer);
-    if (met !== DropReason.none) return met;
-    this.#responderKey = commonKey(this.#membership.preshared, this.hello.preshared);
-    return this.#responderKey === null ? DropReason.handshakePresharedKey : DropReason.none;
-  }
-
-  writeResponse(
-    localIndex: number,
-    continues: number,
-    run: Run,
-    attempt: number,
-    out: Uint8Array,
-  ): number {
-    const responder = this.#responder!;
-    const payload = encodeResponsePayload(
-      {
-        ...run,
-        stamp: 0,
-        index: localIndex,
-        continues,
-        peer: 0,
-        preshared: [0, 0],
-        versions: this.versions,
-        version: this.hello.version,
-        certificateStart: 0,
-        certificateEnd: 0,
-      },
-      this.#responderIdentity!.certificate.bytes,
-    );
-    const peerStatic = responder.peerStatic;
-    const answer = responder.writeResponse(
-      this.#ephemeral(),
-      payload,
-      this.#wide ? this.#responderKey!.key.reveal() : null,
-    );
-    this.#responder = null;
-    if (answer === null) return 0;
-    this.#agree(answer.transport, this.#responderIdentity!, this.#membership.preshared);
-    encodeDatagramHeader(DATAGRAM_SEALED_RESPONSE, this.hello.index, attempt, out);
-    out.set(answer.message, DATAGRAM_HEADER_BYTES);
-    const end = DATAGRAM_HEADER_BYTES + answer.message.length;
-    out.set(this.#macs.of(peerStatic, out, end), end);
-    return end + MAC_BYTES;
+    if (payload === null) return Declined.unread(DropReason.handshakeBroken);
+    const fields = emptyHello();
+    const reason = decodeInitPayload(payload, fields);
+    if (reason !== DropReason.none) return Declined.unread(reason);
+    fields.version = agreedVersion(versions, this.versions);
+    const hello = this.#meet(payload, responder.peerStatic, fields);
+    if (hello instanceof Declined) return hello;
+    const common = commonKey(preshared, hello.preshared);
+    if (common === null) return Declined.sender(DropReason.handshakePresharedKey, hello);
+    return new SealedInvitation(hello, {
+      responder,
+      identity,
+      preshared,
+      mixedIn: wide ? common : null,
+      versions: this.versions,
+      primitives,
+      macs: this.#macs,
+      ephemeral: () => this.#ephemeral(),
+    });
   }
 
   /** Whether an INIT may cost us a key exchange. */
@@ -441,68 +383,50 @@ export class SealedHandshaker implements Handshaker {
     return this.#work.take(now) ? DropReason.none : DropReason.handshakeOverBudget;
   }
 
-  /** The sender of the message has this certificate, and the static key in it. */
-  #meet(payload: Uint8Array, peerStatic: Uint8Array, meant: NodeId): DropReason {
-    const fields = this.#fields;
+  /**
+   * The sender of the message has the certificate that `fields` places, and the static key in it.
+   */
+  #meet(payload: Uint8Array, peerStatic: Uint8Array, fields: SealedHello): PeerHello | Declined {
+    const { certificateStart, certificateEnd, stamp } = fields;
     const certificate = this.#membership.admit(
       payload,
-      fields.certificateStart,
-      fields.certificateEnd,
+      certificateStart,
+      certificateEnd,
       ROLE_ROUTER,
     );
-    const { hello } = this;
-    hello.stamp = fields.stamp;
     if (typeof certificate === 'number') {
-      const shown = decodeCertificate(payload, fields.certificateStart, fields.certificateEnd);
+      const shown = decodeCertificate(payload, certificateStart, certificateEnd);
       // Whoever holds another's certificate without its key has shown nothing.
-      if (typeof shown !== 'string')
-        this.refused = equalBytes(shown.exchangeKey, peerStatic) ? shown : null;
-      return certificate;
+      const own = typeof shown !== 'string' && equalBytes(shown.exchangeKey, peerStatic);
+      return Declined.certificate(certificate, own ? shown : null, stamp);
     }
-    if (!equalBytes(certificate.exchangeKey, peerStatic)) return DropReason.certificateOfAnother;
-    hello.node = certificate.node;
-    hello.peer = meant;
-    hello.index = fields.index;
-    hello.instance = fields.instance;
-    hello.started = fields.started;
-    hello.version = fields.version;
-    hello.continues = fields.continues;
-    hello.preshared = fields.preshared;
-    hello.certificate = certificate;
-    return DropReason.none;
-  }
-
-  #agree(transport: NoiseTransport, shown: Identity, preshared: readonly PresharedKey[]): void {
-    const { primitives } = this.#membership;
-    this.shown = nameOf(shown, preshared);
-    this.seal = {
-      send: primitives.sealer(transport.send),
-      receive: primitives.sealer(transport.receive),
+    if (!equalBytes(certificate.exchangeKey, peerStatic))
+      return Declined.certificate(DropReason.certificateOfAnother, null, stamp);
+    const { peer, index, instance, started, version, continues, preshared } = fields;
+    return {
+      node: certificate.node,
+      peer,
+      index,
+      instance,
+      started,
+      version,
+      continues,
+      stamp,
+      preshared,
+      certificate,
     };
   }
 
   /* -------------------------------------------------------------- cookies and keys */
 
-  onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): DropReason {
-    if (bytes[0] === DATAGRAM_KEY_REQUEST) return this.#onKeyRequest(bytes, length, from);
+  onOther(bytes: Uint8Array, length: number, from: Endpoint, call: Call | null): Heard {
+    if (bytes[0] === DATAGRAM_KEY_REQUEST) return heard(this.#onKeyRequest(bytes, length, from));
     if (bytes[0] !== DATAGRAM_COOKIE && bytes[0] !== DATAGRAM_KEY_ANSWER)
-      return DropReason.securityMismatch;
-    if (call === null) return DropReason.handshakeUnexpected;
+      return heard(DropReason.securityMismatch);
+    if (call === null) return heard(DropReason.handshakeUnexpected);
     return bytes[0] === DATAGRAM_COOKIE
       ? this.#onCookie(bytes, length, call)
       : this.#onKeyAnswer(bytes, length, call);
-  }
-
-  takeRetry(): boolean {
-    const retry = this.#retry;
-    this.#retry = false;
-    return retry;
-  }
-
-  takeKeyShown(): Uint8Array | null {
-    const shown = this.#keyShown;
-    this.#keyShown = null;
-    return shown;
   }
 
   #onKeyRequest(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
@@ -519,32 +443,31 @@ export class SealedHandshaker implements Handshaker {
     return DropReason.none;
   }
 
-  #onKeyAnswer(bytes: Uint8Array, length: number, call: Call): DropReason {
-    if (length !== KEY_DATAGRAM_BYTES) return DropReason.keyAnswerMalformed;
+  #onKeyAnswer(bytes: Uint8Array, length: number, call: Call): Heard {
+    if (length !== KEY_DATAGRAM_BYTES) return heard(DropReason.keyAnswerMalformed);
     if (
       (call.key !== null && call.asksKey !== true) ||
       !equalBytes(bytes.subarray(KEY_NONCE_AT, KEY_AT), this.#nonceOf(call))
     )
-      return DropReason.handshakeUnexpected;
-    this.#keyShown = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
-    if (call.key !== null) return DropReason.none;
-    call.key = this.#keyShown;
-    this.#retry = true;
-    return DropReason.none;
+      return heard(DropReason.handshakeUnexpected);
+    const key = copyOf(bytes, KEY_AT, KEY_DATAGRAM_BYTES);
+    const retry = call.key === null;
+    call.key ??= key;
+    return { reason: DropReason.none, key, retry };
   }
 
-  #onCookie(bytes: Uint8Array, length: number, call: Call): DropReason {
+  #onCookie(bytes: Uint8Array, length: number, call: Call): Heard {
     const secrets = call.secrets instanceof Secrets ? call.secrets : null;
-    if (length !== COOKIE_DATAGRAM_BYTES) return DropReason.handshakeMalformed;
+    if (length !== COOKIE_DATAGRAM_BYTES) return heard(DropReason.handshakeMalformed);
     const mac = secrets?.macs.get(numberAt(bytes));
-    if (secrets === null || mac === undefined) return DropReason.handshakeUnexpected;
+    if (secrets === null || mac === undefined) return heard(DropReason.handshakeUnexpected);
     const cookie = this.#cookies.open(bytes, length, secrets.key, mac);
-    if (cookie === null) return DropReason.cookieBroken;
+    if (cookie === null) return heard(DropReason.cookieBroken);
     // A second cookie for the same INIT says that the first was not taken: no hurry then.
-    this.#retry = secrets.cookie === null;
+    const retry = secrets.cookie === null;
     secrets.cookie = cookie;
     secrets.cookieUntil = this.#clock.now() + COOKIE_LIFETIME;
-    return DropReason.none;
+    return { reason: DropReason.none, key: null, retry };
   }
 
   /* -------------------------------------------------------------- shared */
@@ -572,7 +495,22 @@ function staticOf({ exchange }: Identity): NoiseKeyPair {
   return { secret: exchange.secret.reveal(), publicKey: exchange.publicKey };
 }
 
-/** Of what a handshake was made with. */
-function nameOf({ certificate }: Identity, preshared: readonly PresharedKey[]): string {
-  return `${certificate.serial} ${idsOf(preshared).join(' ')}`;
+function heard(reason: DropReason): Heard {
+  return { reason, key: null, retry: false };
+}
+
+function emptyHello(): SealedHello {
+  return {
+    stamp: 0,
+    index: 0,
+    instance: 0,
+    started: 0,
+    continues: 0,
+    peer: 0,
+    preshared: [0, 0],
+    versions: WIRE_VERSIONS,
+    version: 0,
+    certificateStart: 0,
+    certificateEnd: 0,
+  };
 }
