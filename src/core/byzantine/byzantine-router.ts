@@ -4,18 +4,15 @@
  * whatever other nodes do.
  *
  * Wires discovery (signed flooding), the flows of this source (path choice, probing, conviction),
- * the forwarder (transit, probes, destination) and the weight list. Carries whole overlay packets
- * of sessions, sealed end to end, inside probed packets; a message that comes on two paths is
- * delivered once.
+ * the forwarder (transit, probes), what arrives for this node and the weight list. Carries whole
+ * overlay packets of sessions, sealed end to end, inside probed packets.
  *
  *     session -> originate -> SourceFlow -> PathFlow -> link ... Forwarder ... link -> Forwarder ->
- *     deliver -> session
+ *     Arrivals -> deliver -> session
  */
 
-import { getU48 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
-import { ReplayWindow } from '../base/replay-window.ts';
-import { MILLISECOND, Timer, type Micros } from '../base/time.ts';
+import type { Micros } from '../base/time.ts';
 import { draw, Secret } from '../crypto/keys.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
@@ -27,38 +24,29 @@ import {
   type RouteWeight,
 } from '../wire/discovery.ts';
 import { DropReason, TAKEN_FULL, type Offered } from '../wire/drop.ts';
-import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import {
-  DISSEMINATION_BYZANTINE,
-  KIND_PROBED,
-  KIND_ROUTE,
-  Packet,
-  SERVICE_RELIABLE,
-} from '../wire/packet.ts';
-import { PROBED_ACK, PROBED_DATA, ProbedAck, type ProbedData } from '../wire/probed.ts';
-import { PACKET_BYTES_MAX, TAG_BYTES } from '../wire/sizes.ts';
-import { rangeOf, type RoundTripRange } from './bounds.ts';
+import { KIND_PROBED, KIND_ROUTE, type Packet } from '../wire/packet.ts';
+import { PROBED_ACK, PROBED_DATA, ProbedAck } from '../wire/probed.ts';
+import { Arrivals } from './arrivals.ts';
 import { ANYBODY } from './ask-queue.ts';
 import { Discovery } from './discovery.ts';
+import type { DiscoveryEnvironment } from './discovery-environment.ts';
 import type { DiscoveredPath } from './discovered-path.ts';
-import { flowNumber, FlowTable } from './flow-table.ts';
+import { FlowNumbers } from './flow-numbers.ts';
+import { FlowTable } from './flow-table.ts';
 import { WaitingShares } from './waiting-shares.ts';
-import { Forwarder } from './forwarder.ts';
+import { Forwarder, type ForwarderEnvironment } from './forwarder.ts';
 import { FlowKeys } from './keys.ts';
 import { Onions } from './onion.ts';
 import { KnownPaths } from './known-paths.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
 import { capExponent, type ByzantineOptions } from './options.ts';
-import { COUNTER_WINDOW_WORDS, NUMBER_BYTES } from './path-flow.ts';
+import { PathFinders } from './path-finders.ts';
 import { RouteMessages } from './route-messages.ts';
-import { SourceFlow, type MessageNumbers, type SourceFlowEnvironment } from './source-flow.ts';
+import { SourceFlow, type SourceFlowEnvironment } from './source-flow.ts';
+import { TopologyClaims } from './topology-claims.ts';
 import { WeightList } from './weights.ts';
 import { Withdrawals } from './withdrawals.ts';
 
-/** Sources whose epoch keys and messages are remembered. */
-const SOURCES_MAX = 4_096;
-/** Messages of one source of which some pieces came and others did not. */
-const PARTIAL_MAX = 256;
 /**
  * A link of the path that another is looked for weighs 2 to the power of this: more than a few
  * links more.
@@ -66,12 +54,6 @@ const PARTIAL_MAX = 256;
 const AVOIDING_EXPONENT = 3;
 /** Convictions kept for status. */
 const CONVICTIONS_MAX = 64;
-/**
- * Who looks for a path without a flow, at most so many at once, gets the best of those that come
- * within this after the first.
- */
-const FINDERS_MAX = 64;
-const FIND_BETTER: Micros = 100 * MILLISECOND;
 /** Bytes of messages of all flows that may yet be sent again. */
 const KEPT_BYTES_MAX = 16 * 1_048_576;
 
@@ -81,31 +63,15 @@ export interface ByzantineEnvironment extends StrategyEnvironment {
   readonly nodesMost: number;
 }
 
+/** What packets of all flows of one run are sealed with. */
+type Layers = Pick<SourceFlowEnvironment, 'onions' | 'keys' | 'secret'>;
+
 export interface Conviction {
   readonly at: Micros;
   readonly destination: NodeId;
   readonly u: NodeId;
   readonly v: NodeId;
   readonly losses: number;
-}
-
-interface Finder {
-  readonly destination: NodeId;
-  readonly timer: Timer;
-  found: boolean;
-}
-
-/** What is known of a source that sends to us or through us. */
-interface Source {
-  readonly epoch: number;
-  readonly key: Uint8Array;
-  /** By link service: messages delivered. */
-  readonly delivered: (ReplayWindow | undefined)[];
-  /**
-   * Counter of the first piece of a message, as it was sent on one path at one time -> its pieces
-   * so far, by index.
-   */
-  readonly partial: Map<number, (Uint8Array | null)[]>;
 }
 
 export class ByzantineRouter implements Strategy {
@@ -118,20 +84,12 @@ export class ByzantineRouter implements Strategy {
   readonly #env: ByzantineEnvironment;
   readonly #messages: RouteMessages;
   readonly #flows = new FlowTable((flow) => this.#onFlowGone(flow));
-  readonly #sources = new Map<NodeId, Source>();
-  readonly #finders = new Set<Finder>();
+  readonly #arrivals: Arrivals;
+  readonly #finders: PathFinders;
+  readonly #claims: TopologyClaims;
   /** Of flows that gave way. */
   readonly #past = { faults: 0, convictions: 0 };
-  /**
-   * By destination; never forgotten in this run, as keys would be used twice. At most one for each
-   * node of the network.
-   */
-  readonly #counters = new Map<NodeId, number>();
-  /**
-   * Of messages, by destination and service; never forgotten either, as the destination takes no
-   * number twice.
-   */
-  readonly #numbers = new Map<number, MessageNumbers>();
+  readonly #numbers = new FlowNumbers();
   readonly #flowEnv: SourceFlowEnvironment;
   /**
    * Which run of this node: the number that its advertisements began with, so at most what others
@@ -139,32 +97,41 @@ export class ByzantineRouter implements Strategy {
    */
   #epoch: number;
   readonly #ack = new ProbedAck();
-  readonly #inner = new Packet();
-  readonly #whole = new Uint8Array(PACKET_BYTES_MAX);
 
   constructor(env: ByzantineEnvironment) {
     this.#env = env;
-    const { self, clock, timers, membership, options, topology, links, drops } = env;
+    const { self, clock, timers, membership, options, topology } = env;
     const { primitives } = membership;
+    this.#claims = new TopologyClaims(self, topology);
+    this.#arrivals = new Arrivals(env.drops, (packet) => env.deliver(packet));
     // Both live as long as this run of the daemon: counters begin anew with them.
     this.#epoch = topology.sequence;
-    const epochNow = (): number => this.#epoch;
     const secret = new Secret(draw(membership.random, 32));
     const exchangeKey = primitives.x25519PublicKey(secret.reveal());
-    const onions = new Onions(primitives);
-    const keys = new FlowKeys(primitives);
+    const layers = { onions: new Onions(primitives), keys: new FlowKeys(primitives), secret };
     const known = new KnownPaths();
-    const linkTo = (node: NodeId): NextHop | null => {
-      const link = links.of(node);
-      return link?.up ? link : null;
-    };
     this.#messages = new RouteMessages(self);
     this.weights = new WeightList(capExponent(options.weightCap, env.nodesMost));
-    this.discovery = new Discovery({
+    this.discovery = new Discovery(this.#discoveryEnvironment(exchangeKey, known));
+    this.#finders = new PathFinders({
+      clock,
+      timers,
+      discovery: this.discovery,
+      weights: this.weights,
+      hasFlow: (destination) => this.#flows.toward(destination).length > 0,
+    });
+    this.forwarder = new Forwarder(this.#forwarderEnvironment(layers, known));
+    this.#flowEnv = this.#flowEnvironment(layers);
+  }
+
+  #discoveryEnvironment(exchangeKey: Uint8Array, known: KnownPaths): DiscoveryEnvironment {
+    const { self, clock, timers, membership, options, topology, drops, nodesMost, rng } = this.#env;
+    const epochNow = (): number => this.#epoch;
+    return {
       self,
       clock,
       timers,
-      primitives,
+      primitives: membership.primitives,
       signing: membership.identity.signing,
       get epoch() {
         return epochNow();
@@ -174,70 +141,62 @@ export class ByzantineRouter implements Strategy {
         node === self ? membership.identity.certificate : topology.certificateOf(node),
       neighbours: () => this.#neighbours(),
       send: (neighbour, bytes) => {
-        const link = linkTo(neighbour);
+        const link = this.#linkTo(neighbour);
         if (link !== null) this.#messages.send(link, bytes);
       },
       sequenceOf: (node) => topology.advertisementOf(node)?.sequence ?? null,
-      mayLink: (a, b) => this.#mayLink(a, b),
+      mayLink: (a, b) => this.#claims.mayLink(a, b),
       reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
         for (const flow of [...this.#flows.toward(destination)]) flow.onPath(path);
-        for (const finder of this.#finders)
-          if (finder.destination === destination) this.#onFound(finder);
-        env.onWritable();
+        this.#finders.onPath(destination);
+        this.#env.onWritable();
       },
-      onSource: (source, of, key, anew) => this.#learn(source, of, key, anew),
+      onSource: (source, of, key, anew) => this.#arrivals.learn(source, of, key, anew),
       onPassedOn: (source, behind) => known.add(source, behind),
       drops,
-      nodesMost: Math.min(64, env.nodesMost),
-      rng: env.rng.fork('discovery'),
+      nodesMost: Math.min(64, nodesMost),
+      rng: rng.fork('discovery'),
       options,
-    });
-    this.forwarder = new Forwarder({
+    };
+  }
+
+  #forwarderEnvironment(layers: Layers, known: KnownPaths): ForwarderEnvironment {
+    const { self, clock, timers, membership, options } = this.#env;
+    return {
       self,
       clock,
       timers,
-      primitives,
-      onions,
-      keys,
-      secret,
+      primitives: membership.primitives,
+      ...layers,
       options,
-      linkTo,
-      keyOf: (source, of) => {
-        const known = this.#sources.get(source);
-        return known !== undefined && known.epoch === of ? known.key : null;
-      },
+      linkTo: (node) => this.#linkTo(node),
+      keyOf: (source, of) => this.#arrivals.keyOf(source, of),
       knows: (source, behind) => known.has(source, behind),
-      onInner: (data, packet, start, end) => this.#onInner(data, packet, start, end),
-    });
-    this.#flowEnv = {
+      onInner: (data, packet, start, end) => this.#arrivals.onInner(data, packet, start, end),
+    };
+  }
+
+  #flowEnvironment(layers: Layers): SourceFlowEnvironment {
+    const { self, clock, timers, options, pool, topology } = this.#env;
+    const epochNow = (): number => this.#epoch;
+    return {
       self,
       clock,
       timers,
       options,
-      onions,
-      keys,
+      ...layers,
       get epoch() {
         return epochNow();
       },
-      secret,
-      linkTo,
-      pool: env.pool,
+      linkTo: (node) => this.#linkTo(node),
+      pool,
       weights: this.weights,
-      nextCounter: (destination) => {
-        const counter = this.#counters.get(destination) ?? 0;
-        this.#counters.set(destination, counter + 1);
-        return counter;
-      },
-      rangeOf: (u, v, service) => this.#rangeOf(u, v, service),
-      numbersOf: (destination, service) => {
-        const name = flowNumber(destination, service),
-          numbers = this.#numbers.get(name) ?? { next: 0 };
-        this.#numbers.set(name, numbers);
-        return numbers;
-      },
+      nextCounter: (destination) => this.#numbers.nextCounter(destination),
+      rangeOf: (u, v, service) => this.#claims.rangeOf(u, v, service),
+      numbersOf: (destination, service) => this.#numbers.ofMessages(destination, service),
       kept: { bytes: 0, most: KEPT_BYTES_MAX },
-      waiting: new WaitingShares(Math.floor(env.pool.limit / 4)),
+      waiting: new WaitingShares(Math.floor(pool.limit / 4)),
       paths: (destination) => this.discovery.paths(destination),
       discover: (flow, avoid) =>
         this.discovery.discover(
@@ -245,12 +204,17 @@ export class ByzantineRouter implements Strategy {
           avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid),
           flow.users.keys(),
         ),
-      withdrawals: new Withdrawals((a, b) => this.#mayLink(a, b)),
+      withdrawals: new Withdrawals((a, b) => this.#claims.mayLink(a, b)),
       topologyVersion: () => topology.version,
-      onRoom: () => env.onWritable(),
-      onLost: (bytes, start, end) => env.onLost(bytes, start, end),
+      onRoom: () => this.#env.onWritable(),
+      onLost: (bytes, start, end) => this.#env.onLost(bytes, start, end),
       onConviction: (flow, u, v, losses) => this.#onConviction(flow, u, v, losses),
     };
+  }
+
+  #linkTo(node: NodeId): NextHop | null {
+    const link = this.#env.links.of(node);
+    return link?.up ? link : null;
   }
 
   /** Flows of this source, in the order of their first packet. */
@@ -279,29 +243,8 @@ export class ByzantineRouter implements Strategy {
     timeoutUs: Micros,
     done: (path: DiscoveredPath | null) => void,
   ): boolean {
-    const { clock, timers, topology } = this.#env;
-    const known = this.#lightest(destination);
-    if (known !== null) {
-      done(known);
-      return true;
-    }
-    if (this.#finders.size >= FINDERS_MAX || topology.certificateOf(destination) === null)
-      return false;
-    const finder: Finder = {
-      destination,
-      found: false,
-      timer: new Timer(() => {
-        this.#finders.delete(finder);
-        // Nobody else waits for it: it is not looked for any longer.
-        if (!finder.found && !this.#isWanted(destination)) this.discovery.abandon(destination);
-        done(this.#lightest(destination));
-      }),
-    };
-    this.#finders.add(finder);
-    timers.arm(finder.timer, clock.now() + timeoutUs);
-    // All who trace share what one client has: none of them is delayed by it.
-    this.discovery.discover(destination, this.weights.entries(), [this.#finders]);
-    return true;
+    const exists = this.#env.topology.certificateOf(destination) !== null;
+    return this.#finders.find(destination, exists, timeoutUs, done);
   }
 
   originate(packet: Packet): Offered {
@@ -378,8 +321,7 @@ export class ByzantineRouter implements Strategy {
 
   stop(): void {
     for (const flow of this.#flows.all()) flow.stop();
-    for (const finder of this.#finders) this.#env.timers.cancel(finder.timer);
-    this.#finders.clear();
+    this.#finders.stop();
     this.forwarder.stop();
     this.discovery.stop();
   }
@@ -391,31 +333,7 @@ export class ByzantineRouter implements Strategy {
     flow.stop(true);
     this.#past.faults += flow.faults;
     this.#past.convictions += flow.convictions;
-    if (!this.#isWanted(flow.destination)) this.discovery.abandon(flow.destination);
-  }
-
-  /** Whether somebody here wants paths to `destination`. */
-  #isWanted(destination: NodeId): boolean {
-    if (this.#flows.toward(destination).length > 0) return true;
-    for (const finder of this.#finders) if (finder.destination === destination) return true;
-    return false;
-  }
-
-  #onFound(finder: Finder): void {
-    if (finder.found) return;
-    finder.found = true;
-    const { clock, timers } = this.#env;
-    timers.arm(finder.timer, clock.now() + FIND_BETTER);
-  }
-
-  #lightest(destination: NodeId): DiscoveredPath | null {
-    let best: DiscoveredPath | null = null,
-      least = Infinity;
-    for (const path of this.discovery.paths(destination)) {
-      const weight = this.weights.pathWeight(path.nodes);
-      if (weight < least) [best, least] = [path, weight];
-    }
-    return best;
+    if (!this.#finders.isWanted(flow.destination)) this.discovery.abandon(flow.destination);
   }
 
   #onOwnAck(ack: ProbedAck, from: NodeId): DropReason {
@@ -453,23 +371,6 @@ export class ByzantineRouter implements Strategy {
     );
   }
 
-  /**
-   * By what the two ends say of their link; a lie moves only blame for links that the liar is an
-   * end of.
-   */
-  #rangeOf(u: NodeId, v: NodeId, service: number): RoundTripRange {
-    return rangeOf(
-      Math.max(this.#latencyUs(u, v), this.#latencyUs(v, u)),
-      service === SERVICE_RELIABLE,
-      u === this.#env.self,
-    );
-  }
-
-  #latencyUs(u: NodeId, v: NodeId): Micros {
-    const entry = this.#env.topology.advertisementOf(u)?.links.find((link) => link.node === v);
-    return entry === undefined ? -1 : entry.latency * LATENCY_UNIT_US;
-  }
-
   /** The weight list with the links of `path` heavier than a way around them. */
   #weightsAvoiding(path: readonly NodeId[]): RouteWeight[] {
     const weights = [...this.weights.entries()];
@@ -481,114 +382,7 @@ export class ByzantineRouter implements Strategy {
     return weights;
   }
 
-  /**
-   * False when one of the two has said, signed, which neighbours it has, and the other is not among
-   * them.
-   */
-  #mayLink(a: NodeId, b: NodeId): boolean {
-    const { topology } = this.#env;
-    const [ofA, ofB] = [topology.advertisementOf(a), topology.advertisementOf(b)];
-    return (
-      (ofA === null || ofA.links.some((link) => link.node === b)) &&
-      (ofB === null || ofB.links.some((link) => link.node === a))
-    );
-  }
-
   *#neighbours(): IterableIterator<NodeId> {
     for (const link of this.#env.links.all()) if (link.up) yield link.node;
-  }
-
-  /* -------------------------------------------------------------- destination */
-
-  #learn(source: NodeId, epoch: number, key: Uint8Array, anew: boolean): void {
-    const known = this.#sources.get(source);
-    if (known !== undefined && known.epoch >= epoch && !anew) return;
-    this.#sources.delete(source);
-    this.#sources.set(source, { epoch, key, delivered: [], partial: new Map() });
-    if (this.#sources.size > SOURCES_MAX) this.#sources.delete(this.#sources.keys().next().value!);
-  }
-
-  /** An inner packet, or a piece of one, behind its number. */
-  #onInner(data: ProbedData, packet: Packet, start: number, end: number): void {
-    const source = this.#sources.get(data.source)!;
-    const from = start + NUMBER_BYTES,
-      to = end - TAG_BYTES;
-    if (to <= from) {
-      this.#env.drops.count(DropReason.probedMalformed);
-      return;
-    }
-    const number = getU48(packet.bytes, start);
-    const window = (source.delivered[packet.service] ??= new ReplayWindow(COUNTER_WINDOW_WORDS));
-    // It came on the other path, as a rule.
-    if (!window.isNew(number)) {
-      this.#env.drops.count(DropReason.probedRepeated);
-      return;
-    }
-    if (data.pieceCount === 1) this.#deliver(number, window, packet, packet.bytes, from, to);
-    else this.#onPiece(source, data, number, window, packet, from, to);
-  }
-
-  /**
-   * Pieces of one message that went different ways were cut in different places: only those with
-   * neighbouring counters fit.
-   */
-  #onPiece(
-    source: Source,
-    data: ProbedData,
-    number: number,
-    window: ReplayWindow,
-    packet: Packet,
-    start: number,
-    end: number,
-  ): void {
-    const index = data.pieceIndex,
-      name = data.counter - index;
-    let pieces = source.partial.get(name);
-    if (pieces === undefined || pieces.length !== data.pieceCount) {
-      source.partial.set(name, (pieces = new Array<Uint8Array | null>(data.pieceCount).fill(null)));
-      if (source.partial.size > PARTIAL_MAX) {
-        source.partial.delete(source.partial.keys().next().value!);
-        this.#env.drops.count(DropReason.fragmentTableFull);
-      }
-    }
-    pieces[index] = packet.bytes.slice(start, end);
-    if (pieces.includes(null)) return;
-    source.partial.delete(name);
-    let length = 0;
-    for (const piece of pieces) {
-      if (length + piece!.length > PACKET_BYTES_MAX) {
-        this.#env.drops.count(DropReason.packetTooLong);
-        return;
-      }
-      this.#whole.set(piece!, length);
-      length += piece!.length;
-    }
-    this.#deliver(number, window, packet, this.#whole, 0, length);
-  }
-
-  #deliver(
-    number: number,
-    window: ReplayWindow,
-    outer: Packet,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): void {
-    const inner = this.#inner;
-    const reason = inner.decode(bytes, start, end, false);
-    // Only its source could have sealed it: what it says of source and destination must be true.
-    const fits =
-      inner.source === outer.source &&
-      inner.destination === outer.destination &&
-      inner.service === outer.service &&
-      inner.dissemination === DISSEMINATION_BYZANTINE;
-    if (reason !== DropReason.none || !fits) {
-      this.#env.drops.count(reason === DropReason.none ? DropReason.probedMalformed : reason);
-      return;
-    }
-    window.record(number);
-    if (outer.ecn) inner.ecn = true;
-    inner.ageUs = outer.ageUs;
-    this.#env.deliver(inner);
   }
 }
