@@ -7,52 +7,48 @@
  * real process and by the hundred in the simulator.
  */
 
-import type { DatagramSink, Endpoint } from '../base/datagram.ts';
-import { Draws } from '../base/draws.ts';
-import type { SpinesError } from '../base/errors.ts';
-import { formatNodeId, type NodeId } from '../base/ids.ts';
-import type { IndexMark } from '../base/index-mark.ts';
-import type { Log } from '../base/log.ts';
-import type { Rng, SecureRandom } from '../base/rng.ts';
 import { getU48 } from '../base/bytes.ts';
-import type { Clock, Timers } from '../base/time.ts';
-import type { Membership } from '../crypto/membership.ts';
+import type { Endpoint } from '../base/datagram.ts';
+import { Draws } from '../base/draws.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Micros } from '../base/time.ts';
+import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
+import type { Primitives } from '../crypto/primitives.ts';
+import { Dissemination } from '../dissemination/dissemination.ts';
 import { EndToEnd } from '../end-to-end/end-to-end.ts';
 import { OwnEpochs } from '../end-to-end/own-epochs.ts';
-import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
-import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
-import { Dissemination } from '../dissemination/dissemination.ts';
-import { ClientPlaces } from '../ipc/client-places.ts';
 import { quadOf } from '../ipc/arguments.ts';
+import { ClientPlaces } from '../ipc/client-places.ts';
+import { ClientPort } from '../ipc/client-port.ts';
+import type { ClientServices } from '../ipc/client-services.ts';
 import {
   LOCAL_ACCESS,
   type ClientAccess,
   type ClientOut,
   type ConnectedClient,
 } from '../ipc/client.ts';
-import type { ClientServices } from '../ipc/client-services.ts';
-import { ClientPort } from '../ipc/client-port.ts';
 import { SocketsWatch } from '../ipc/sockets-watch.ts';
 import { FlushList } from '../link/channel.ts';
-import type { AddressProbe } from '../base/address-probe.ts';
-import type { Link } from '../link/link.ts';
+import type { Run } from '../link/handshaker.ts';
 import { LinkTable } from '../link/link-table.ts';
-import { isCarried } from '../link/services.ts';
-import { unknownName } from '../link/unknown-name.ts';
+import type { Link } from '../link/link.ts';
+import { Administration } from '../operator/administration.ts';
 import { CapableWays } from '../routing/capable-ways.ts';
 import { namesOf, namesVersion } from '../routing/known-names.ts';
 import { LinkStateRouter } from '../routing/link-state-router.ts';
-import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { RevocationExchange } from '../routing/revocation-exchange.ts';
+import { CLOCK_TOLERANCE } from '../routing/signed-advertisement.ts';
 import { EchoService } from '../session/echo-service.ts';
 import { Firewall } from '../session/firewall.ts';
 import { JudgedAgain } from '../session/judged-again.ts';
 import { sameRules } from '../session/rules.ts';
-import { Sessions } from '../session/sessions.ts';
+import { Sessions, type SessionsEnvironment } from '../session/sessions.ts';
 import { defaultTiming } from '../session/stream-settings.ts';
-import { Streams } from '../session/streams.ts';
+import { Streams, type StreamsEnvironment } from '../session/streams.ts';
 import { DropCounters, DropReason } from '../wire/drop.ts';
 import { FRAME_REVOCATION_OFFER, FRAME_REVOCATION_PART, FRAME_TWIN } from '../wire/frames.ts';
+import { AES_SEALS, REALTIME, releaseOf } from '../wire/node-facts.ts';
+import { PacketPool } from '../wire/packet-pool.ts';
 import {
   DISSEMINATION_BYZANTINE,
   KIND_DATAGRAM,
@@ -64,19 +60,14 @@ import {
   KIND_STREAM,
   Packet,
 } from '../wire/packet.ts';
-import { DISSEMINATIONS, LINK_SERVICES } from '../wire/modes.ts';
-import { AES_SEALS, REALTIME, releaseOf } from '../wire/node-facts.ts';
-import { PacketPool } from '../wire/packet-pool.ts';
 import { WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
-import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION, type HostFigures } from 'spines-client/protocol';
-import type { Audit } from '../operator/audit.ts';
-import { Administration } from '../operator/administration.ts';
-import type { EmulationControl } from '../operator/emulation-control.ts';
-import type { ExtraOperation } from '../operator/operation.ts';
-import { roleFor } from '../operator/operations.ts';
-import type { NodeConfig, NodeLimits } from './config.ts';
+import { clientServicesOf } from './client-services.ts';
+import type { NodeConfig } from './config.ts';
+import type { NodeEnvironment } from './environment.ts';
 import { STRATEGIES, type StrategyParts } from './strategies.ts';
 import { VERSION } from './version.ts';
+
+export type { NodeEnvironment } from './environment.ts';
 
 /** Of the time at which a run began, as peers are told. */
 const STARTED_UNIT_US = 100;
@@ -86,54 +77,6 @@ const STARTED_UNIT_US = 100;
  * the doors hold.
  */
 const SILENT_MAX = 1_024;
-
-export interface NodeEnvironment {
-  readonly clock: Clock;
-  /** For durations within a turn, during which `clock` may stand still. */
-  readonly stopwatch: Clock;
-  readonly timers: Timers;
-  readonly rng: Rng;
-  /** For what an adversary must not guess. */
-  readonly random: SecureRandom;
-  /** Microseconds since 1970. */
-  readonly wall: Clock;
-  readonly sink: DatagramSink;
-  readonly log: Log;
-  /** Emulated link characteristics that clients may change, null where there are none. */
-  readonly emulation: EmulationControl | null;
-  /** Null: links are not sealed (security: none). */
-  readonly membership: Membership | null;
-  /** Addresses the daemon listens on, for status. */
-  readonly listen: readonly string[];
-  /** For laboratories: makes what stands in place of the strategy of a code. */
-  readonly strategies?: ReadonlyMap<number, (env: StrategyEnvironment) => Strategy>;
-  /**
-   * Of all receiver indices that this node draws, by which the system knows what is not a
-   * stranger's; absent where it is not told.
-   */
-  readonly mark?: IndexMark | null;
-  /** What strangers send is read from a queue of its own; absent = it is not. */
-  readonly callsApart?: boolean;
-  /** What the system says of addresses that do not answer; absent where it can't be asked. */
-  readonly probe?: AddressProbe | null;
-  /** Of the process and its sockets, for status; absent where there is none of its own. */
-  readonly host?: () => HostFigures;
-  /** What clients may ask beyond the client protocol; absent outside laboratories. */
-  readonly operations?: readonly ExtraOperation[];
-  /** Takes records of what changed this daemon; absent where nobody keeps them. */
-  readonly audit?: Audit;
-  /** Sets the least severe level that is logged, or only says it (null). Throws SpinesError. */
-  logLevel?(level: string | null): string;
-  /** A client asked for an orderly end. */
-  onShutdownRequested(): void;
-  /**
-   * A client asked for the config to be read again; absent where there is none. `reply` gets what
-   * changed, or why nothing did.
-   */
-  onReloadRequested?(
-    reply: (result: { readonly changes: readonly string[] } | SpinesError) => void,
-  ): void;
-}
 
 export class SpinesNode {
   readonly drops = new DropCounters();
@@ -169,30 +112,92 @@ export class SpinesNode {
 
   constructor(config: NodeConfig, env: NodeEnvironment) {
     this.#config = config;
-    const { clock, timers, rng, sink, log } = env;
+    const { clock, timers, log, membership } = env;
     const draws = new Draws(env.random);
     const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
-    const drawn = new Uint8Array(6);
-    env.random.fill(drawn);
-    const run = {
-      instance: getU48(drawn, 0),
-      started: Math.max(0, Math.floor(env.wall.now() / STARTED_UNIT_US)),
-    };
+    const run = newRun(env);
+    this.instance = run.instance.toString(16).padStart(12, '0');
     this.wireVersions = config.wireVersions ?? WIRE_VERSIONS;
-    this.links = new LinkTable(
-      { ...config, wireVersions: this.wireVersions },
+    this.links = this.#makeLinks(env, run);
+    this.epochs =
+      membership === null
+        ? null
+        : new OwnEpochs(membership.primitives, env.random, clock, {
+            rotateUs: config.keyRotationUs,
+            refreshUs: config.advertisementRefreshUs,
+            believedUs: believedUs(config),
+          });
+    this.endToEnd =
+      membership === null ? null : this.#makeEndToEnd(env, membership.primitives, this.epochs!);
+    this.#judgedAgain = new JudgedAgain({
+      clock,
+      timers,
+      version: () => namesVersion(this.router),
+      judge: () => this.streams.onRules(),
+    });
+    this.router = this.#makeRouter(env, run);
+    this.#realtimeWays = new CapableWays(REALTIME, this.router, config.metric, clock);
+    // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
+    this.revocations =
+      membership === null
+        ? null
+        : new RevocationExchange({ membership, clock, timers, log, drops });
+    this.dissemination = new Dissemination(config.id, drops, this.pool, {
+      onDelivery: (packet) => this.#onDelivery(packet),
+    });
+    this.byzantine = this.#useStrategies(env);
+    this.firewall = new Firewall(
+      {
+        self: config.id,
+        namesVersion: () => namesVersion(this.router),
+        namesOf: (node) => namesOf(this.router, node),
+      },
+      config.firewall,
+    );
+    const session: SessionParts = {
+      self: config.id,
+      clock,
+      timers,
+      draws,
+      drops,
+      dissemination: this.dissemination,
+      firewall: this.firewall,
+      endToEnd: this.endToEnd !== null,
+      secrecy: () => this.#config.secrecy,
+    };
+    this.sessions = new Sessions({
+      ...session,
+      pool: this.pool,
+      reassemblyBytes: config.limits.reassemblyBytes,
+      realtimeTo: (node, dissemination) => this.#realtimeWays.by(dissemination, node),
+    });
+    this.streams = this.#makeStreams(session);
+    this.echo = new EchoService(session);
+    this.administration = new Administration(this, env, this.#clients, env.operations);
+    this.#places = new ClientPlaces(() => this.#config.limits);
+    this.#clientServices = clientServicesOf(this, env, this.#places, (port) => {
+      this.#places.give(port);
+      const open: Set<ConnectedClient> = this.#clients;
+      open.delete(port);
+    });
+  }
+
+  #makeLinks(env: NodeEnvironment, run: Run): LinkTable {
+    const { clock, timers, rng, sink, log, membership } = env;
+    return new LinkTable(
+      { ...this.#config, wireVersions: this.wireVersions },
       {
         clock,
         timers,
         rng: rng.fork('links'),
         sink,
         log,
-        drops,
+        drops: this.drops,
         pool: this.pool,
         flushList: this.#flushList,
         inbound: new Packet(),
-        membership: env.membership,
+        membership,
         probe: env.probe ?? null,
         run,
         random: env.random,
@@ -220,61 +225,52 @@ export class SpinesNode {
         onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
       },
     );
+  }
+
+  #makeEndToEnd(env: NodeEnvironment, primitives: Primitives, epochs: OwnEpochs): EndToEnd {
+    const { clock, timers } = env;
+    const { id, limits, keyRotationUs, advertisementRefreshUs } = this.#config;
+    return new EndToEnd({
+      self: id,
+      clock,
+      timers,
+      drops: this.drops,
+      pool: this.pool,
+      primitives,
+      epochs,
+      nodesMost: limits.nodes,
+      keptUs: believedUs(this.#config) + keyRotationUs + advertisementRefreshUs,
+      instanceOf: (node) => this.router.instanceOf(node),
+      takesAes: (node) => this.router.usable(AES_SEALS, [id, node]),
+      ask: (via, node) => {
+        const link = this.links.of(via);
+        if (link?.up) this.router.records!.ask(link, node);
+      },
+      send: (packet) => this.dissemination.sendOn(packet),
+      deliver: (packet) => this.dissemination.deliver(packet),
+    });
+  }
+
+  #makeRouter(env: NodeEnvironment, run: Run): LinkStateRouter {
+    const { clock, stopwatch, timers, rng, log, membership } = env;
+    const config = this.#config;
     // What nobody seals costs nothing, and where it would cost more than the other cipher nobody is
     // to choose it.
     const capabilities =
-      env.membership?.primitives.aesIsFast === true
+      membership?.primitives.aesIsFast === true
         ? config.capabilities
         : config.capabilities & ~AES_SEALS;
-    const facts = { wire: this.wireVersions, release: releaseOf(VERSION), capabilities, ...run };
-    const believedUs = config.advertisementLifetimeUs + CLOCK_TOLERANCE;
-    this.epochs =
-      env.membership === null
-        ? null
-        : new OwnEpochs(env.membership.primitives, env.random, clock, {
-            rotateUs: config.keyRotationUs,
-            refreshUs: config.advertisementRefreshUs,
-            believedUs,
-          });
-    this.endToEnd =
-      env.membership === null
-        ? null
-        : new EndToEnd({
-            self: config.id,
-            clock,
-            timers,
-            drops,
-            pool: this.pool,
-            primitives: env.membership.primitives,
-            epochs: this.epochs!,
-            nodesMost: config.limits.nodes,
-            keptUs: believedUs + config.keyRotationUs + config.advertisementRefreshUs,
-            instanceOf: (node) => this.router.instanceOf(node),
-            takesAes: (node) => this.router.usable(AES_SEALS, [config.id, node]),
-            ask: (via, node) => {
-              const link = this.links.of(via);
-              if (link?.up) this.router.records!.ask(link, node);
-            },
-            send: (packet) => this.dissemination.sendOn(packet),
-            deliver: (packet) => this.dissemination.deliver(packet),
-          });
-    this.#judgedAgain = new JudgedAgain({
-      clock,
-      timers,
-      version: () => namesVersion(this.router),
-      judge: () => this.streams.onRules(),
-    });
-    this.router = new LinkStateRouter(
+    return new LinkStateRouter(
       config,
       {
         clock,
-        stopwatch: env.stopwatch,
+        stopwatch,
         timers,
         rng: rng.fork('routing'),
         log,
-        drops,
-        membership: env.membership,
-        facts,
+        drops: this.drops,
+        membership,
+        facts: { wire: this.wireVersions, release: releaseOf(VERSION), capabilities, ...run },
         statement: () => {
           const { name, publicKey } = this.epochs!.forRecord();
           return { instance: run.instance, epoch: name, key: publicKey };
@@ -298,30 +294,26 @@ export class SpinesNode {
       },
       this.links,
     );
-    this.#realtimeWays = new CapableWays(REALTIME, this.router, config.metric, clock);
-    // Made after those who cut off whom a list revokes: a revoked neighbour is not told.
-    this.revocations =
-      env.membership === null
-        ? null
-        : new RevocationExchange({ membership: env.membership, clock, timers, log, drops });
-    this.dissemination = new Dissemination(config.id, drops, this.pool, {
-      onDelivery: (packet) => this.#onDelivery(packet),
-    });
+  }
+
+  /** Gives the dissemination its strategies; the Byzantine router, if that is one of them. */
+  #useStrategies(env: NodeEnvironment): ByzantineRouter | null {
+    const { id, byzantine, limits } = this.#config;
     const parts: StrategyParts = {
-      self: config.id,
-      clock,
-      timers,
-      rng: rng.fork('byzantine'),
-      log,
-      drops,
+      self: id,
+      clock: env.clock,
+      timers: env.timers,
+      rng: env.rng.fork('byzantine'),
+      log: env.log,
+      drops: this.drops,
       pool: this.pool,
       links: this.links,
       router: this.router,
       topology: this.router,
       protection: this.endToEnd,
       membership: env.membership,
-      byzantine: config.byzantine,
-      nodesMost: config.limits.nodes,
+      byzantine,
+      nodesMost: limits.nodes,
       deliver: (packet) => this.dissemination.deliver(packet),
       deliverClaimed: (packet) => this.dissemination.deliverClaimed(packet),
       loop: (packet) => this.dissemination.loop(packet),
@@ -335,96 +327,24 @@ export class SpinesNode {
       const strategy = env.strategies?.get(code)?.(parts) ?? make(parts);
       if (strategy !== null) this.dissemination.use(code, strategy);
     }
-    const byzantine = this.dissemination.strategy(DISSEMINATION_BYZANTINE);
-    this.byzantine = byzantine instanceof ByzantineRouter ? byzantine : null;
-    this.firewall = new Firewall(
-      {
-        self: config.id,
-        namesVersion: () => namesVersion(this.router),
-        namesOf: (node) => namesOf(this.router, node),
-      },
-      config.firewall,
-    );
-    const session = {
-      self: config.id,
-      clock,
-      timers,
-      draws,
-      drops,
-      dissemination: this.dissemination,
-      firewall: this.firewall,
-      endToEnd: this.endToEnd !== null,
-      secrecy: () => this.#config.secrecy,
-    };
-    this.sessions = new Sessions({
+    const router = this.dissemination.strategy(DISSEMINATION_BYZANTINE);
+    return router instanceof ByzantineRouter ? router : null;
+  }
+
+  #makeStreams(session: SessionParts): Streams {
+    const { id, streams, limits } = this.#config;
+    const congestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
+    return new Streams({
       ...session,
-      pool: this.pool,
-      reassemblyBytes: config.limits.reassemblyBytes,
-      realtimeTo: (node, dissemination) => this.#realtimeWays.by(dissemination, node),
-    });
-    const streamCongestion = (): NodeConfig['streamCongestion'] => this.#config.streamCongestion;
-    this.streams = new Streams({
-      ...session,
-      timing: { ...defaultTiming, ...config.streams },
+      timing: { ...defaultTiming, ...streams },
+      // Asked for at each use: a reload may change it.
       get congestion() {
-        return streamCongestion();
+        return congestion();
       },
-      streamsMax: config.limits.streams,
-      receiveBytes: config.limits.streamBytes,
-      reachable: (node) => node === config.id || this.router.reachable(node),
+      streamsMax: limits.streams,
+      receiveBytes: limits.streamBytes,
+      reachable: (node) => node === id || this.router.reachable(node),
     });
-    this.echo = new EchoService(session);
-    this.instance = run.instance.toString(16).padStart(12, '0');
-    this.administration = new Administration(this, env, this.#clients, env.operations);
-    const limits = (): NodeLimits => this.#config.limits;
-    this.#places = new ClientPlaces(limits);
-    this.#clientServices = {
-      self: config.id,
-      clock,
-      timers,
-      drops,
-      firewall: this.firewall,
-      sessions: this.sessions,
-      streams: this.streams,
-      places: this.#places,
-      watch: this.socketsWatch,
-      // Asked for at each use: a reload may change them.
-      get socketsMax() {
-        return limits().socketsPerClient;
-      },
-      get queueBytes() {
-        return limits().clientQueueBytes;
-      },
-      get bytesPerSecond() {
-        return limits().clientBytesPerSecond;
-      },
-      get packetsPerSecond() {
-        return limits().clientPacketsPerSecond;
-      },
-      welcome: () => ({
-        version: PROTOCOL_VERSION,
-        node: formatNodeId(config.id),
-        name: config.name,
-        instance: this.instance,
-        messageBytesMax: MESSAGE_BYTES_MAX,
-        socketsMax: this.#config.limits.socketsPerClient,
-      }),
-      resolve: (name) => this.resolve(name),
-      unknown: (name) => unknownName(name, this.links),
-      nameOf: (node) => this.router.nameOf(node),
-      checkModes: (service, dissemination, secrecy) =>
-        secrecy === 'end-to-end' && this.endToEnd === null
-          ? NO_KEYS
-          : lackingOf(service, dissemination, this.dissemination),
-      roleFor,
-      administer: (op, args, reply, asker) => this.administration.request(op, args, reply, asker),
-      refused: (op, asker, code) => this.administration.refused(op, asker, code),
-      onClosed: (port) => {
-        this.#places.give(port);
-        const open: Set<ConnectedClient> = this.#clients;
-        open.delete(port);
-      },
-    };
   }
 
   /** What the daemon goes by now. */
@@ -587,12 +507,19 @@ export class SpinesNode {
   }
 }
 
-const NO_KEYS =
-  'secrecy "end-to-end" needs identities and this daemon has security: none; leave `secrecy` ' +
-  'out, or use "links"';
+/** What every kind of session is made of. */
+type SessionParts = Pick<SessionsEnvironment, keyof SessionsEnvironment & keyof StreamsEnvironment>;
 
-/** What this daemon lacks for these modes, in words; null: nothing. */
-function lackingOf(service: number, code: number, strategies: Dissemination): string | null {
-  if (!isCarried(service)) return LINK_SERVICES[service]!.lacking;
-  return strategies.strategy(code) === null ? DISSEMINATIONS[code]!.lacking : null;
+function newRun({ random, wall }: NodeEnvironment): Run {
+  const drawn = new Uint8Array(6);
+  random.fill(drawn);
+  return {
+    instance: getU48(drawn, 0),
+    started: Math.max(0, Math.floor(wall.now() / STARTED_UNIT_US)),
+  };
+}
+
+/** How long advertisements of ours may be believed, by nodes whose clocks are a little off. */
+function believedUs({ advertisementLifetimeUs }: NodeConfig): Micros {
+  return advertisementLifetimeUs + CLOCK_TOLERANCE;
 }
