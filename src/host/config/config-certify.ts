@@ -20,23 +20,28 @@ import type { ConfigOverride, Fault } from './config-places.ts';
 import type { FileData } from './config-schema.ts';
 import type { DaemonFileConfig } from './file-config.ts';
 
+type FileLink = NonNullable<FileData['links']>[number];
+
 /**
  * How a daemon gets at the certificates that its config names, by absolute path. Throws
  * SpinesError.
  */
 export type CertificateReader = (path: string) => Certificate;
 
+/** What a link's certificate, or its keys, say. */
+export interface CertifiedLink {
+  readonly node: NodeId | null;
+  readonly key: Uint8Array | null;
+  readonly name: string | null;
+}
+
 export interface Certified {
   readonly identity: IdentityPaths | null;
   /** Given, or from the certificate. NO_NODE only where there are faults. */
   readonly id: NodeId;
   readonly name: string;
-  /** What a link's certificate, or its keys, say; index = link. */
-  readonly links: readonly {
-    readonly node: NodeId | null;
-    readonly key: Uint8Array | null;
-    readonly name: string | null;
-  }[];
+  /** Index = link. */
+  readonly links: readonly CertifiedLink[];
   /** Null: none. */
   readonly socketPath: string | null;
   readonly sockets: readonly SocketDoor[];
@@ -75,123 +80,24 @@ export function findAbsent(data: unknown): Fault[] {
 }
 
 /** What paths and certificates make of the data. */
-export function certify(
-  data: FileData,
-  { folder, overrides, readCertificate }: Surroundings,
-): Certified {
-  const faults: Fault[] = [];
-  const at = (text: string): string => resolve(folder, text);
-  const read = (text: string, path: Fault['path']): Certificate | null => {
-    try {
-      return readCertificate(at(text));
-    } catch (error) {
-      if (!(error instanceof SpinesError)) throw error;
-      faults.push({ path, message: error.message });
-      return null;
-    }
-  };
-  let identity: IdentityPaths | null = null;
-  let own: Certificate | null = null;
-  if (data.identity !== undefined) {
-    const { key, certificate, authorities, revocations, passphraseFile } = data.identity;
-    identity = Object.freeze({
-      key: at(key),
-      certificate: at(certificate),
-      authorities: authorities.map(at),
-      revocations: at(revocations ?? resolve(dirname(at(certificate)), 'revocations.crl')),
-      passphraseFile: passphraseFile === undefined ? null : at(passphraseFile),
-    });
-    const preshared = data.network?.presharedKey;
-    if (preshared !== undefined)
-      identity = Object.freeze({
-        ...identity,
-        preshared: preshared.map((file) => (file === null ? null : at(file))),
-      });
-    own = read(certificate, ['identity', 'certificate']);
-  }
-  if (own !== null) {
-    if (own.node === NO_NODE)
-      faults.push({
-        path: ['identity', 'certificate'],
-        message:
-          `is ${own.name}'s, a client's and no node's; have one made with \`spines keys ` +
-          `node ${own.name} --id QUAD\``,
-      });
-    if (data.id !== undefined && data.id !== own.node) {
-      faults.push({
-        path: ['id'],
-        message:
-          `the certificate says ${formatNodeId(own.node)}, not ${formatNodeId(data.id)}; ` +
-          'leave id out, or name the right certificate',
-      });
-    }
-    if (data.name !== undefined && data.name !== own.name) {
-      faults.push({
-        path: ['name'],
-        message:
-          `the certificate says ${own.name}, not ` +
-          `${data.name === '' ? 'nothing' : data.name}; leave name out, or name the right ` +
-          'certificate',
-      });
-    }
-  }
-  const links = (data.links ?? []).map(({ node, name: called, key, certificate }, i) => {
-    if (certificate === undefined)
-      return { node: node ?? null, key: key ?? null, name: called ?? null };
-    if (key !== undefined)
-      faults.push({
-        path: ['links', i, 'key'],
-        message: 'a link has a key or a certificate, not both; leave one out',
-        atKey: true,
-      });
-    const peer = read(certificate, ['links', i, 'certificate']);
-    if (peer !== null && node !== undefined && peer.node !== node) {
-      faults.push({
-        path: ['links', i, 'node'],
-        message:
-          `the certificate says ${formatNodeId(peer.node)}, not ${formatNodeId(node)}; ` +
-          'leave node out, or name the right certificate',
-      });
-    }
-    return {
-      node: node ?? peer?.node ?? null,
-      key: peer?.exchangeKey ?? null,
-      name: called ?? peer?.name ?? null,
-    };
-  });
-  links.forEach(({ key }, i) => {
-    if (key === null || own === null || !equalBytes(key, own.exchangeKey)) return;
-    faults.push({
-      path: ['links', i, data.links![i]!.key === undefined ? 'certificate' : 'key'],
-      message: "is this daemon's own; name the peer's",
-    });
-  });
-  const { tcp, http } = loopbackDoors(data, at);
+export function certify(data: FileData, surroundings: Surroundings): Certified {
+  const reader = new Reader(surroundings);
+  const identity = identityOf(data, reader);
+  const own =
+    data.identity === undefined
+      ? null
+      : reader.read(data.identity.certificate, ['identity', 'certificate']);
+  if (own !== null) reader.faults.push(...contradictions(data, own));
+  const links = (data.links ?? []).map((link, i) => certifiedLink(link, i, reader));
+  reader.faults.push(...linksToSelf(data, links, own));
   const sockets = (data.client?.sockets ?? []).map(
     ({ path: text, mode, group: of, role }, i): SocketDoor => {
-      const fault = socketPathFault(at(text));
-      if (fault !== null) faults.push({ path: ['client', 'sockets', i, 'path'], message: fault });
-      return { path: at(text), mode: mode ?? null, group: of?.name ?? null, role };
+      const path = reader.at(text);
+      reader.fault(['client', 'sockets', i, 'path'], socketPathFault(path));
+      return { path, mode: mode ?? null, group: of?.name ?? null, role };
     },
   );
-  const socket = data.client?.socket;
-  let socketPath = socket === undefined ? defaultSocketPath() : socket.path;
-  // A flag's path is meant from where the command runs.
-  if (
-    socket !== undefined &&
-    socketPath !== null &&
-    !overrides.some(({ path }) => path.join('.') === 'client.socket')
-  ) {
-    socketPath = at(socketPath);
-  }
-  const tooLong = socketPath === null ? null : socketPathFault(socketPath);
-  if (tooLong !== null) {
-    const where =
-      socket === undefined
-        ? 'no socket is named, and the default (SPINES_SOCKET, XDG_RUNTIME_DIR) does not do: '
-        : '';
-    faults.push({ path: ['client', 'socket'], message: `${where}${tooLong}` });
-  }
+  const socketPath = socketPathOf(data, surroundings, reader);
   return {
     identity,
     id: data.id ?? own?.node ?? NO_NODE,
@@ -199,10 +105,148 @@ export function certify(
     links,
     socketPath,
     sockets,
-    tcp,
-    http,
-    faults,
+    ...loopbackDoors(data, (text) => reader.at(text)),
+    faults: reader.faults,
   };
+}
+
+/** Paths and certificates as the file means them; keeps what is wrong, in the order of the file. */
+class Reader {
+  readonly faults: Fault[] = [];
+  readonly #folder: string;
+  readonly #readCertificate: CertificateReader;
+
+  constructor({ folder, readCertificate }: Surroundings) {
+    this.#folder = folder;
+    this.#readCertificate = readCertificate;
+  }
+
+  at(text: string): string {
+    return resolve(this.#folder, text);
+  }
+
+  /** Null: cannot be read, which is a fault at `path`. */
+  read(text: string, path: Fault['path']): Certificate | null {
+    try {
+      return this.#readCertificate(this.at(text));
+    } catch (error) {
+      if (!(error instanceof SpinesError)) throw error;
+      this.fault(path, error.message);
+      return null;
+    }
+  }
+
+  fault(path: Fault['path'], message: string | null): void {
+    if (message !== null) this.faults.push({ path, message });
+  }
+}
+
+function identityOf({ identity, network }: FileData, reader: Reader): IdentityPaths | null {
+  if (identity === undefined) return null;
+  const { key, certificate, authorities, revocations, passphraseFile } = identity;
+  const at = (text: string): string => reader.at(text);
+  const preshared = network?.presharedKey;
+  return Object.freeze({
+    key: at(key),
+    certificate: at(certificate),
+    authorities: authorities.map(at),
+    revocations: at(revocations ?? resolve(dirname(at(certificate)), 'revocations.crl')),
+    passphraseFile: passphraseFile === undefined ? null : at(passphraseFile),
+    ...(preshared === undefined
+      ? {}
+      : { preshared: preshared.map((file) => (file === null ? null : at(file))) }),
+  });
+}
+
+/** What the file says of this daemon and its certificate does not. */
+function contradictions({ id, name }: FileData, own: Certificate): Fault[] {
+  const faults: Fault[] = [];
+  if (own.node === NO_NODE)
+    faults.push({
+      path: ['identity', 'certificate'],
+      message:
+        `is ${own.name}'s, a client's and no node's; have one made with \`spines keys ` +
+        `node ${own.name} --id QUAD\``,
+    });
+  if (id !== undefined && id !== own.node)
+    faults.push({
+      path: ['id'],
+      message:
+        `the certificate says ${formatNodeId(own.node)}, not ${formatNodeId(id)}; ` +
+        'leave id out, or name the right certificate',
+    });
+  if (name !== undefined && name !== own.name)
+    faults.push({
+      path: ['name'],
+      message:
+        `the certificate says ${own.name}, not ` +
+        `${name === '' ? 'nothing' : name}; leave name out, or name the right ` +
+        'certificate',
+    });
+  return faults;
+}
+
+function certifiedLink(
+  { node, name: called, key, certificate }: FileLink,
+  i: number,
+  reader: Reader,
+): CertifiedLink {
+  if (certificate === undefined)
+    return { node: node ?? null, key: key ?? null, name: called ?? null };
+  if (key !== undefined)
+    reader.faults.push({
+      path: ['links', i, 'key'],
+      message: 'a link has a key or a certificate, not both; leave one out',
+      atKey: true,
+    });
+  const peer = reader.read(certificate, ['links', i, 'certificate']);
+  if (peer !== null && node !== undefined && peer.node !== node)
+    reader.fault(
+      ['links', i, 'node'],
+      `the certificate says ${formatNodeId(peer.node)}, not ${formatNodeId(node)}; ` +
+        'leave node out, or name the right certificate',
+    );
+  return {
+    node: node ?? peer?.node ?? null,
+    key: peer?.exchangeKey ?? null,
+    name: called ?? peer?.name ?? null,
+  };
+}
+
+function linksToSelf(
+  data: FileData,
+  links: readonly CertifiedLink[],
+  own: Certificate | null,
+): Fault[] {
+  return links.flatMap(({ key }, i): Fault[] =>
+    key === null || own === null || !equalBytes(key, own.exchangeKey)
+      ? []
+      : [
+          {
+            path: ['links', i, data.links![i]!.key === undefined ? 'certificate' : 'key'],
+            message: "is this daemon's own; name the peer's",
+          },
+        ],
+  );
+}
+
+function socketPathOf(
+  { client }: FileData,
+  { overrides }: Surroundings,
+  reader: Reader,
+): string | null {
+  const socket = client?.socket;
+  const named = socket === undefined ? defaultSocketPath() : socket.path;
+  // A flag's path is meant from where the command runs.
+  const ofFlag = overrides.some(({ path }) => path.join('.') === 'client.socket');
+  const path = socket === undefined || named === null || ofFlag ? named : reader.at(named);
+  const fault = path === null ? null : socketPathFault(path);
+  const where =
+    socket === undefined
+      ? 'no socket is named, and the default (SPINES_SOCKET, XDG_RUNTIME_DIR) does not do: '
+      : '';
+  if (fault !== null) reader.fault(['client', 'socket'], `${where}${fault}`);
+  return path;
 }
 
 /** Doors on loopback addresses, with the files of their tokens. */

@@ -43,6 +43,24 @@ const STATIC: readonly RouterName[] = ['link-state', 'disjoint', 'flooding'];
 const QUIET: Micros = 5 * SECOND,
   LEARNING_MAX: Micros = 120 * SECOND;
 
+const COLUMNS = [
+  'placement',
+  'adversaries',
+  'rush',
+  'router',
+  'seed',
+  'sent',
+  'delivered',
+  'delivered_pct',
+  'further_learning_ms',
+  'late_sent',
+  'late_delivered',
+  'late_delivered_pct',
+  'convictions',
+  'convictions_of_honest_links',
+  'dropped_by_adversaries',
+];
+
 type Placement = 'random' | 'wormholes';
 
 export interface DeliveryScene {
@@ -173,68 +191,148 @@ interface DeliveryCell {
   readonly run: DeliveryRun;
 }
 
-/** The experiment, its figures and its claims. */
-export function delivery({ quick, seeds, onRun }: ByzantineFiguresOptions): Experiment {
-  const [first, after] = quick ? [15 * SECOND, 4 * SECOND] : [30 * SECOND, 10 * SECOND];
-  const counts: Readonly<Record<Placement, readonly number[]>> = quick
-    ? { random: [0, 4, 10], wormholes: [0, 10] }
-    : { random: [0, 1, 2, 4, 6, 8, 10], wormholes: [0, 2, 4, 6, 8, 10] };
-  const cells: DeliveryCell[] = [];
-  for (let seed = 1; seed <= seeds; seed += 1) {
-    const scene = deliveryScene(seed, DELIVERY_NODES, DELIVERY_FLOWS, 10);
-    for (const placement of ['random', 'wormholes'] as const) {
-      for (const adversaries of counts[placement]) {
-        for (const router of ROUTERS) {
-          // Without adversaries all placements are one; only on-demand requests wait, so that one
-          // can hurry.
-          for (const rush of router === 'on-demand' ? [false, true] : [false]) {
-            const same =
-              adversaries === 0
-                ? cells.find(
-                    (cell) =>
-                      cell.adversaries === 0 && cell.seed === seed && cell.router === router,
-                  )
-                : undefined;
-            onRun?.(
-              `delivery, seed ${seed}: ${ROUTER_TITLES[router]}, ${adversaries} ` +
-                `adversaries${placement === 'random' ? '' : ' with tunnels'}`,
-            );
-            cells.push({
-              placement,
-              adversaries,
-              rush,
-              router,
-              seed,
-              run:
-                same?.run ?? deliveryRun(scene, router, adversaries, placement, rush, first, after),
-            });
-          }
-        }
+/** How long, and with how many adversaries, of a set of runs. */
+interface DeliveryPlan {
+  /** The two parts of a run. */
+  readonly first: Micros;
+  readonly after: Micros;
+  readonly counts: Readonly<Record<Placement, readonly number[]>>;
+  readonly seeds: number;
+}
+
+function planOf({ quick, seeds }: ByzantineFiguresOptions): DeliveryPlan {
+  return quick
+    ? {
+        first: 15 * SECOND,
+        after: 4 * SECOND,
+        counts: { random: [0, 4, 10], wormholes: [0, 10] },
+        seeds,
       }
+    : {
+        first: 30 * SECOND,
+        after: 10 * SECOND,
+        counts: { random: [0, 1, 2, 4, 6, 8, 10], wormholes: [0, 2, 4, 6, 8, 10] },
+        seeds,
+      };
+}
+
+/** What is asked of all runs of a plan. */
+class Cells {
+  readonly plan: DeliveryPlan;
+  readonly all: DeliveryCell[] = [];
+
+  constructor(plan: DeliveryPlan) {
+    this.plan = plan;
+  }
+
+  /** Runs the plan; `onRun` hears of each run before it begins. */
+  run(onRun: ByzantineFiguresOptions['onRun']): void {
+    for (let seed = 1; seed <= this.plan.seeds; seed += 1) {
+      const scene = deliveryScene(seed, DELIVERY_NODES, DELIVERY_FLOWS, 10);
+      // Only on-demand requests wait, so that one can hurry.
+      for (const placement of ['random', 'wormholes'] as const)
+        for (const adversaries of this.plan.counts[placement])
+          for (const router of ROUTERS)
+            for (const rush of router === 'on-demand' ? [false, true] : [false]) {
+              onRun?.(
+                `delivery, seed ${seed}: ${ROUTER_TITLES[router]}, ${adversaries} ` +
+                  `adversaries${placement === 'random' ? '' : ' with tunnels'}`,
+              );
+              this.#add(scene, { placement, adversaries, rush, router, seed });
+            }
     }
   }
-  const pick = (
+
+  #add(scene: DeliveryScene, cell: Omit<DeliveryCell, 'run'>): void {
+    const { placement, adversaries, rush, router, seed } = cell;
+    // Without adversaries all placements are one.
+    const same =
+      adversaries === 0
+        ? this.all.find(
+            (one) => one.adversaries === 0 && one.seed === seed && one.router === router,
+          )
+        : undefined;
+    const { first, after } = this.plan;
+    const run = same?.run ?? deliveryRun(scene, router, adversaries, placement, rush, first, after);
+    this.all.push({ ...cell, run });
+  }
+
+  get seedText(): string {
+    return this.plan.seeds === 1 ? '1' : `1-${this.plan.seeds}`;
+  }
+
+  /** Percent that was delivered, over all seeds; `late`: of the second part. */
+  delivered(
     placement: Placement,
     router: RouterName,
     rush: boolean,
     adversaries: number,
-  ): DeliveryCell[] =>
-    cells.filter(
-      (cell) =>
-        cell.placement === placement &&
-        cell.router === router &&
-        cell.rush === rush &&
-        cell.adversaries === adversaries,
+    late: boolean,
+  ): number {
+    return share(
+      this.all.filter(
+        (cell) =>
+          cell.placement === placement &&
+          cell.router === router &&
+          cell.rush === rush &&
+          cell.adversaries === adversaries,
+      ),
+      late,
     );
-  const share = (chosen: readonly DeliveryCell[], late: boolean): number =>
-    percent(
-      chosen.reduce((sum, { run }) => sum + (late ? run.lateDelivered : run.delivered), 0),
-      chosen.reduce((sum, { run }) => sum + (late ? run.lateSent : run.sent), 0),
+  }
+
+  /** The most adversaries that there are. */
+  many(placement: Placement): number {
+    return this.plan.counts[placement].at(-1)!;
+  }
+
+  /** Percent delivered of the first part, with as many adversaries as there are. */
+  at(placement: Placement, router: RouterName, rush = false): number {
+    return this.delivered(placement, router, rush, this.many(placement), false);
+  }
+
+  /** Percent of the worst run. */
+  least(router: RouterName, late: boolean): number {
+    return Math.min(
+      ...this.all.filter((cell) => cell.router === router).map((cell) => share([cell], late)),
     );
-  const least = (router: RouterName, late: boolean): number =>
-    Math.min(...cells.filter((cell) => cell.router === router).map((cell) => share([cell], late)));
-  const seedText = seeds === 1 ? '1' : `1-${seeds}`;
-  const figureOf = (placement: Placement, late: boolean): ByzantineFigure => ({
+  }
+
+  /** How long it took at most until nothing was dropped. */
+  learnt(router: RouterName): string {
+    const own = this.all.filter((cell) => cell.router === router);
+    const slowest = Math.max(...own.map((cell) => cell.run.learningMs));
+    return `${(this.plan.first + slowest * MS) / SECOND} s`;
+  }
+}
+
+function share(cells: readonly DeliveryCell[], late: boolean): number {
+  return percent(
+    cells.reduce((sum, { run }) => sum + (late ? run.lateDelivered : run.delivered), 0),
+    cells.reduce((sum, { run }) => sum + (late ? run.lateSent : run.sent), 0),
+  );
+}
+
+/** The experiment, its figures and its claims. */
+export function delivery(options: ByzantineFiguresOptions): Experiment {
+  const cells = new Cells(planOf(options));
+  cells.run(options.onRun);
+  return {
+    figures: [
+      figureOf(cells, 'random', false),
+      figureOf(cells, 'random', true),
+      figureOf(cells, 'wormholes', false),
+      figureOf(cells, 'wormholes', true),
+    ],
+    claims: [...claimsOfConvergence(cells), ...claimsOfOthers(cells)],
+  };
+}
+
+function figureOf(cells: Cells, placement: Placement, late: boolean): ByzantineFigure {
+  const { first, after, counts } = cells.plan;
+  const pointsOf = (router: RouterName, rush: boolean): LineSeries['points'] =>
+    counts[placement].map((x) => ({ x, y: cells.delivered(placement, router, rush, x, late) }));
+  return {
     key: `${late ? 'converged' : 'delivery'}-${placement}`,
     title:
       `Delivery${late ? ' after convergence' : ''}: ` +
@@ -247,132 +345,115 @@ export function delivery({ quick, seeds, onRun }: ByzantineFiguresOptions): Expe
         ? `${after / SECOND} s, of Byzantine routing once nothing was dropped for ` +
           `${QUIET / SECOND} s`
         : `${first / SECOND} s from the first packet`) +
-      `; seed ${seedText}`,
+      `; seed ${cells.seedText}`,
     xLabel: 'adversaries',
     yLabel: 'messages delivered, %',
     top: 100,
     bars: [],
     series: [
-      ...ROUTERS.map(
-        (router): LineSeries => ({
-          name: ROUTER_TITLES[router],
-          points: counts[placement].map((x) => ({
-            x,
-            y: share(pick(placement, router, false, x), late),
-          })),
-        }),
-      ),
+      ...ROUTERS.map((router) => ({
+        name: ROUTER_TITLES[router],
+        points: pointsOf(router, false),
+      })),
       {
         name: `${ROUTER_TITLES['on-demand']}; adversaries rush`,
-        points: counts[placement].map((x) => ({
-          x,
-          y: share(pick(placement, 'on-demand', true, x), late),
-        })),
+        points: pointsOf('on-demand', true),
       },
     ],
-    columns: [
-      'placement',
-      'adversaries',
-      'rush',
-      'router',
-      'seed',
-      'sent',
-      'delivered',
-      'delivered_pct',
-      'further_learning_ms',
-      'late_sent',
-      'late_delivered',
-      'late_delivered_pct',
-      'convictions',
-      'convictions_of_honest_links',
-      'dropped_by_adversaries',
-    ],
-    rows: cells
-      .filter((cell) => cell.placement === placement)
-      .map(({ adversaries, rush, router, seed, run }) => [
-        placement,
-        adversaries,
-        rush ? 'yes' : 'no',
-        router,
-        seed,
-        run.sent,
-        run.delivered,
-        percent(run.delivered, run.sent),
-        run.learningMs,
-        run.lateSent,
-        run.lateDelivered,
-        percent(run.lateDelivered, run.lateSent),
-        run.convictions,
-        run.unsound,
-        run.dropped,
-      ]),
-  });
-  const many = (placement: Placement): number => counts[placement].at(-1)!;
-  const at = (placement: Placement, router: RouterName, rush = false): number =>
-    share(pick(placement, router, rush, many(placement)), false);
-  const say = (text: string, needed: string, ours: string, holds: boolean): Claim =>
-    claim('delivery', seedText, text, needed, ours, holds);
-  const learnt = (router: RouterName): string => {
-    const own = cells.filter((cell) => cell.router === router);
-    const slowest = Math.max(...own.map((cell) => cell.run.learningMs));
-    return `${(first + slowest * MS) / SECOND} s`;
+    columns: COLUMNS,
+    rows: cells.all.filter((cell) => cell.placement === placement).map(rowOf),
   };
-  const [secureLate, paperLate] = [least('secure', true), least('paper', true)];
-  const unsound = cells.reduce((sum, cell) => sum + cell.run.unsound, 0);
-  const unprotected = Math.max(at('random', 'link-state'), at('random', 'on-demand'));
+}
+
+function rowOf(cell: DeliveryCell): ByzantineFigure['rows'][number] {
+  const { placement, adversaries, rush, router, seed, run } = cell;
+  return [
+    placement,
+    adversaries,
+    rush ? 'yes' : 'no',
+    router,
+    seed,
+    run.sent,
+    run.delivered,
+    percent(run.delivered, run.sent),
+    run.learningMs,
+    run.lateSent,
+    run.lateDelivered,
+    percent(run.lateDelivered, run.lateSent),
+    run.convictions,
+    run.unsound,
+    run.dropped,
+  ];
+}
+
+type Say = (text: string, needed: string, ours: string, holds: boolean) => Claim;
+
+function sayer(cells: Cells): Say {
+  return (text, needed, ours, holds) =>
+    claim('delivery', cells.seedText, text, needed, ours, holds);
+}
+
+function claimsOfConvergence(cells: Cells): Claim[] {
+  const say = sayer(cells);
+  const [secureLate, paperLate] = [cells.least('secure', true), cells.least('paper', true)];
+  const unsound = cells.all.reduce((sum, cell) => sum + cell.run.unsound, 0);
+  return [
+    say(
+      `after convergence (${cells.learnt('secure')} at most) secure mode delivers, in the worst ` +
+        'run',
+      'at least 99 %',
+      `${secureLate.toFixed(2)} %`,
+      secureLate >= 99,
+    ),
+    say(
+      `after convergence (${cells.learnt('paper')} at most) paper mode delivers, in the worst run`,
+      'at least 99 %',
+      `${paperLate.toFixed(2)} %`,
+      paperLate >= 99,
+    ),
+    say('convicted links that end at no adversary', '0', String(unsound), unsound === 0),
+  ];
+}
+
+/** Of the routers that ours is compared with. */
+function claimsOfOthers(cells: Cells): Claim[] {
+  const say = sayer(cells);
+  const flooding = cells.least('flooding', false);
+  const unprotected = Math.max(cells.at('random', 'link-state'), cells.at('random', 'on-demand'));
   const rushed = (rush: boolean): number =>
-    (at('random', 'on-demand', rush) + at('wormholes', 'on-demand', rush)) / 2;
-  return {
-    figures: [
-      figureOf('random', false),
-      figureOf('random', true),
-      figureOf('wormholes', false),
-      figureOf('wormholes', true),
-    ],
-    claims: [
-      say(
-        `after convergence (${learnt('secure')} at most) secure mode delivers, in the worst run`,
-        'at least 99 %',
-        `${secureLate.toFixed(2)} %`,
-        secureLate >= 99,
-      ),
-      say(
-        `after convergence (${learnt('paper')} at most) paper mode delivers, in the worst run`,
-        'at least 99 %',
-        `${paperLate.toFixed(2)} %`,
-        paperLate >= 99,
-      ),
-      say('convicted links that end at no adversary', '0', String(unsound), unsound === 0),
-      say(
-        'flooding delivers, in the worst run',
-        '100 %',
-        `${least('flooding', false).toFixed(2)} %`,
-        least('flooding', false) === 100,
-      ),
-      say(
-        `with ${many('random')} black holes link state and first arrival deliver at most`,
-        'below 90 %',
-        `${unprotected.toFixed(2)} %`,
-        unprotected < 90,
-      ),
-      say(
-        `link state with ${many('wormholes')}: tunnels make it worse than random placement`,
-        `below ${at('random', 'link-state').toFixed(2)} %`,
-        `${at('wormholes', 'link-state').toFixed(2)} %`,
-        at('wormholes', 'link-state') < at('random', 'link-state'),
-      ),
-      say(
-        'first arrival: adversaries that rush make it worse, mean of both placements',
-        `below ${rushed(false).toFixed(2)} %`,
-        `${rushed(true).toFixed(2)} %`,
-        rushed(true) < rushed(false),
-      ),
-      say(
-        `two disjoint paths with ${many('wormholes')} adversaries and tunnels deliver`,
-        'below 90 %',
-        `${at('wormholes', 'disjoint').toFixed(2)} %`,
-        at('wormholes', 'disjoint') < 90,
-      ),
-    ],
-  };
+    (cells.at('random', 'on-demand', rush) + cells.at('wormholes', 'on-demand', rush)) / 2;
+  const [random, tunnels] = [cells.at('random', 'link-state'), cells.at('wormholes', 'link-state')];
+  const disjoint = cells.at('wormholes', 'disjoint');
+  return [
+    say(
+      'flooding delivers, in the worst run',
+      '100 %',
+      `${flooding.toFixed(2)} %`,
+      flooding === 100,
+    ),
+    say(
+      `with ${cells.many('random')} black holes link state and first arrival deliver at most`,
+      'below 90 %',
+      `${unprotected.toFixed(2)} %`,
+      unprotected < 90,
+    ),
+    say(
+      `link state with ${cells.many('wormholes')}: tunnels make it worse than random placement`,
+      `below ${random.toFixed(2)} %`,
+      `${tunnels.toFixed(2)} %`,
+      tunnels < random,
+    ),
+    say(
+      'first arrival: adversaries that rush make it worse, mean of both placements',
+      `below ${rushed(false).toFixed(2)} %`,
+      `${rushed(true).toFixed(2)} %`,
+      rushed(true) < rushed(false),
+    ),
+    say(
+      `two disjoint paths with ${cells.many('wormholes')} adversaries and tunnels deliver`,
+      'below 90 %',
+      `${disjoint.toFixed(2)} %`,
+      disjoint < 90,
+    ),
+  ];
 }

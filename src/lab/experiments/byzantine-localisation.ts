@@ -27,6 +27,21 @@ const LOCALISATION_RATE = 100,
 /** Datagrams of data are longer than this, those of requests and acknowledgements shorter. */
 const LONG_DATAGRAM = 900;
 
+type Mode = 'paper' | 'secure';
+const MODES: readonly Mode[] = ['paper', 'secure'];
+const COLUMNS = [
+  'mode',
+  'links',
+  'faults',
+  'fault_bound',
+  'packets_lost',
+  'loss_bound',
+  'most_open',
+  'application_lost',
+  'took_ms',
+  'right_link',
+];
+
 export interface LocalisationRun {
   readonly links: number;
   /** Faults that it took, the last one convicts; 0 = nobody was convicted. */
@@ -45,7 +60,7 @@ export interface LocalisationRun {
 /**
  * A path of `links` links and another way beside it; the middle of the one in use drops all data.
  */
-export function localisationRun(mode: 'paper' | 'secure', links: number): LocalisationRun {
+export function localisationRun(mode: Mode, links: number): LocalisationRun {
   const second = Math.max(2, links);
   // 0 is the source, `links` the destination; the other way has the nodes behind it.
   const inner = Array.from({ length: second - 1 }, (_, i) => links + 1 + i);
@@ -111,22 +126,28 @@ export function localisationRun(mode: 'paper' | 'secure', links: number): Locali
  * Faults to a conviction: WiSe 2002 says log n; with the first on the whole path and the last on
  * one link it is one more.
  */
-export function faultBound(mode: 'paper' | 'secure', links: number): number {
+export function faultBound(mode: Mode, links: number): number {
   const { fullProbing, fullProbingHops } = byzantineModes[mode];
   return links === 1 ? 1 : fullProbing && links <= fullProbingHops ? 2 : ceilLog2(links) + 1;
 }
 
 /** Losses that make a fault. */
-export function lossesPerFault(mode: 'paper' | 'secure'): number {
+export function lossesPerFault(mode: Mode): number {
   return faultLosses(byzantineModes[mode].windowPackets, byzantineModes[mode].tolerance);
+}
+
+/** A run, and what the theory says of it. */
+interface BoundedRun extends LocalisationRun {
+  readonly mode: Mode;
+  readonly faultBound: number;
+  readonly lossBound: number;
 }
 
 /** The experiment, its figures and its claims. */
 export function localisation({ quick, onRun }: ByzantineFiguresOptions): Experiment {
   const lengths = quick ? [1, 2, 4, 8, 16] : [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 17, 20, 24, 28, 32];
-  const modes = ['paper', 'secure'] as const;
-  const runs = modes.flatMap((mode) =>
-    lengths.map((links) => {
+  const runs = MODES.flatMap((mode) =>
+    lengths.map((links): BoundedRun => {
       onRun?.(`localisation: ${mode} mode, ${links} links`);
       const run = localisationRun(mode, links);
       return {
@@ -137,105 +158,95 @@ export function localisation({ quick, onRun }: ByzantineFiguresOptions): Experim
       };
     }),
   );
-  const of = (mode: string): typeof runs => runs.filter((run) => run.mode === mode);
-  const columns = [
-    'mode',
-    'links',
-    'faults',
-    'fault_bound',
-    'packets_lost',
-    'loss_bound',
-    'most_open',
-    'application_lost',
-    'took_ms',
-    'right_link',
-  ];
-  const rows = runs.map((run) => [
-    run.mode,
-    run.links,
-    run.faults,
-    run.faultBound,
-    run.lost,
-    run.lossBound,
-    run.open,
-    run.applicationLost,
-    round(run.tookMs),
-    run.right ? 'yes' : 'no',
-  ]);
-  const figureOf = (
-    key: string,
-    title: string,
-    yLabel: string,
-    value: (run: (typeof runs)[number]) => number,
-    bound: (run: (typeof runs)[number]) => number,
-  ): ByzantineFigure => ({
-    key,
-    title,
+  return {
+    figures: [
+      {
+        ...figureOf(runs, 'faults', 'faultBound'),
+        key: 'faults',
+        title: 'Faults until a link is convicted',
+        yLabel: 'faults',
+      },
+      {
+        ...figureOf(runs, 'lost', 'lossBound'),
+        key: 'losses',
+        title: 'Packets lost until a link is convicted',
+        yLabel: 'packets',
+      },
+    ],
+    claims: claimsOf(runs),
+  };
+}
+
+function figureOf(
+  runs: readonly BoundedRun[],
+  value: 'faults' | 'lost',
+  bound: 'faultBound' | 'lossBound',
+): Omit<ByzantineFigure, 'key' | 'title' | 'yLabel'> {
+  return {
     subtitle:
       `all data dropped at the middle of the path, ${LOCALISATION_RATE} packets a ` +
       'second, links of 5 ms',
     xLabel: 'links of the path',
-    yLabel,
     top: null,
     bars: [],
-    columns,
-    rows,
-    series: modes.flatMap((mode, i): LineSeries[] => [
-      {
-        name: `${ROUTER_TITLES[mode]}`,
-        color: i,
-        points: of(mode).map((run) => ({ x: run.links, y: run.faults === 0 ? NaN : value(run) })),
-      },
-      {
-        name: `bound, ${mode} mode`,
-        color: i,
-        model: true,
-        points: of(mode).map((run) => ({ x: run.links, y: bound(run) })),
-      },
+    columns: COLUMNS,
+    rows: runs.map((run) => [
+      run.mode,
+      run.links,
+      run.faults,
+      run.faultBound,
+      run.lost,
+      run.lossBound,
+      run.open,
+      run.applicationLost,
+      round(run.tookMs),
+      run.right ? 'yes' : 'no',
     ]),
-  });
-  const worst = (mode: string, value: (run: (typeof runs)[number]) => number): string =>
-    `${Math.max(...of(mode).map(value))}`;
+    series: MODES.flatMap((mode, i): LineSeries[] => {
+      const own = runs.filter((run) => run.mode === mode);
+      return [
+        {
+          name: `${ROUTER_TITLES[mode]}`,
+          color: i,
+          points: own.map((run) => ({ x: run.links, y: run.faults === 0 ? NaN : run[value] })),
+        },
+        {
+          name: `bound, ${mode} mode`,
+          color: i,
+          model: true,
+          points: own.map((run) => ({ x: run.links, y: run[bound] })),
+        },
+      ];
+    }),
+  };
+}
+
+function claimsOf(runs: readonly BoundedRun[]): Claim[] {
   const say = (text: string, needed: string, ours: string, holds: boolean): Claim =>
     claim('localisation', '1', text, needed, ours, holds);
-  return {
-    figures: [
-      figureOf(
-        'faults',
-        'Faults until a link is convicted',
-        'faults',
-        (run) => run.faults,
-        (run) => run.faultBound,
-      ),
-      figureOf(
-        'losses',
-        'Packets lost until a link is convicted',
-        'packets',
-        (run) => run.lost,
-        (run) => run.lossBound,
-      ),
-    ],
-    claims: [
-      say(
-        'a link at the adversary is convicted, for every length and mode',
-        `${runs.length} of ${runs.length}`,
-        `${runs.filter((run) => run.right).length}`,
-        runs.every((run) => run.right),
-      ),
-      ...modes.flatMap((mode) => [
+  return [
+    say(
+      'a link at the adversary is convicted, for every length and mode',
+      `${runs.length} of ${runs.length}`,
+      `${runs.filter((run) => run.right).length}`,
+      runs.every((run) => run.right),
+    ),
+    ...MODES.flatMap((mode) => {
+      const own = runs.filter((run) => run.mode === mode);
+      return [
         say(
           `${mode} mode: faults until then, most`,
           mode === 'secure' ? '2' : 'ceil(log2 n) + 1',
-          worst(mode, (run) => run.faults),
-          of(mode).every((run) => run.faults <= run.faultBound),
+          `${Math.max(...own.map((run) => run.faults))}`,
+          own.every((run) => run.faults <= run.faultBound),
         ),
         say(
           `${mode} mode: packets lost until then, most`,
           'faults * (b + R T)',
-          worst(mode, (run) => run.lost),
-          of(mode).every((run) => run.lost <= run.lossBound),
+          `${Math.max(...own.map((run) => run.lost))}`,
+          own.every((run) => run.lost <= run.lossBound),
         ),
-      ]),
-    ],
-  };
+      ];
+    }),
+  ];
 }
