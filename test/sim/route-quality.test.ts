@@ -156,7 +156,7 @@ describe('equal ways under load', () => {
           if (way(network) !== last) changes += 1;
           last = way(network);
         }
-        expect(changes).toBeLessThanOrEqual(LONG ? 30 : 11);
+        expect(changes).toBeLessThanOrEqual(LONG ? 16 : 9);
       },
     );
   }

@@ -6,7 +6,7 @@
  */
 
 import { MILLISECOND, type Micros } from '../base/time.ts';
-import { Damping, Swings } from './stability.ts';
+import { Damping, Hold, Swings } from './stability.ts';
 
 /**
  * What routes hear of a link that dies again and again: at the latency of any path it is dearer
@@ -17,8 +17,14 @@ export const DAMPED_LOSS = 0.9;
 export class RoutedWorth {
   readonly #damping = new Damping();
   /** What routes are told of latency, microseconds, and loss, 0..1. */
-  readonly #latencyTold = new Swings(1 * MILLISECOND);
-  readonly #lossTold = new Swings(0.015);
+  readonly #latencyTold: Swings;
+  readonly #lossTold: Swings;
+
+  constructor() {
+    const hold = new Hold();
+    this.#latencyTold = new Swings(1 * MILLISECOND, hold);
+    this.#lossTold = new Swings(0.015, hold);
+  }
 
   /** The link died. */
   onDeath(now: Micros): void {

@@ -5,8 +5,9 @@
  * Damping is RFC 2439's: each death adds to a penalty that decays; above a limit the link is a last
  * resort until the penalty has decayed below another. One death is no flap, nor are two, and
  * whatever happened is forgiven within 20 s of the last one. Swings are damped by holding what is
- * better for longer each time that it soon was no more: a way that is good only while nobody uses
- * it would otherwise be used in turns. Plain arithmetic; knows no timers.
+ * better for longer each time that it soon was no more, from the second time on since it was bad
+ * last: a way that is good only while nobody uses it would otherwise be used in turns. Plain
+ * arithmetic; knows no timers.
  */
 
 import { SECOND, type Micros } from '../base/time.ts';
@@ -54,40 +55,72 @@ export class Damping {
 const SOON: Micros = 300 * SECOND;
 const HOLD_FIRST: Micros = 8 * SECOND;
 const HOLD_MAX: Micros = 256 * SECOND;
-/** Less than a fifth, and than the slack, is no change. */
+/**
+ * Less than a fifth, and than the slack, is no change; less than half while it went up and down
+ * more than once: measured again it is a little more each time than it was ever before.
+ */
 const SHARE = 0.2;
+const SHARE_SWINGING = 0.5;
+
+/**
+ * How long what is better is held back, for all numbers of one link: who leaves it for one of them
+ * comes back for another otherwise.
+ */
+export class Hold {
+  #roseAt: Micros = -SOON;
+  #fellAt: Micros = -SOON;
+  #for: Micros = 0;
+
+  holds(now: Micros): boolean {
+    return now - this.#roseAt < this.#for;
+  }
+
+  /** What was better did not last, more than once. */
+  swinging(now: Micros): boolean {
+    return this.#for > HOLD_FIRST && this.holds(now);
+  }
+
+  onRise(now: Micros): void {
+    if (this.#fellAt >= this.#roseAt) {
+      const soon = now - this.#fellAt < SOON;
+      this.#for = soon ? Math.min(HOLD_MAX, Math.max(HOLD_FIRST, 2 * this.#for)) : HOLD_FIRST;
+    }
+    this.#roseAt = now;
+  }
+
+  /** A number is as bad as it was told to be: only from now on it may be better for long. */
+  onSame(now: Micros): void {
+    if (this.swinging(now)) this.#roseAt = now;
+  }
+
+  onFall(now: Micros): void {
+    this.#fellAt = now;
+  }
+}
 
 export class Swings {
   readonly #slack: number;
+  readonly #hold: Hold;
   #shown = -1;
-  #roseAt: Micros = -SOON;
-  #fellAt: Micros = -SOON;
-  #hold: Micros = 0;
 
   /** `slack`: a difference that does not count, in the unit of the values. */
-  constructor(slack: number) {
+  constructor(slack: number, hold = new Hold()) {
     this.#slack = slack;
+    this.#hold = hold;
   }
 
   /** What to say of `value`, where less is better. */
   show(value: number, now: Micros): number {
     const before = this.#shown,
-      least = Math.max(this.#slack, SHARE * before);
-    if (before < 0 || Math.abs(value - before) <= least) {
-      this.#shown =
-        before < 0 || now - this.#roseAt >= this.#hold ? value : Math.max(value, before);
+      share = this.#hold.swinging(now) ? SHARE_SWINGING : SHARE;
+    if (before < 0 || Math.abs(value - before) <= Math.max(this.#slack, share * before)) {
+      this.#hold.onSame(now);
+      if (before < 0 || value > before || !this.#hold.holds(now)) this.#shown = value;
       return this.#shown;
     }
-    if (value > before) {
-      this.#hold =
-        now - this.#fellAt < SOON
-          ? Math.min(HOLD_MAX, Math.max(HOLD_FIRST, 2 * this.#hold))
-          : HOLD_FIRST;
-      this.#roseAt = now;
-    } else {
-      if (now - this.#roseAt < this.#hold) return before;
-      this.#fellAt = now;
-    }
+    if (value > before) this.#hold.onRise(now);
+    else if (this.#hold.holds(now)) return before;
+    else this.#hold.onFall(now);
     return (this.#shown = value);
   }
 }

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 
 import { SECOND } from '../../../../src/core/base/time.ts';
-import { Damping, Swings } from '../../../../src/core/link/stability.ts';
+import { Damping, Hold, Swings } from '../../../../src/core/link/stability.ts';
 
 test(
   'two deaths suppress nothing; three soon after each other do, ' +
@@ -62,3 +62,33 @@ test('what was good for long is believed as quickly as the first time', () => {
   expect(swings.show(100, 1_007 * SECOND)).toBe(500);
   expect(swings.show(100, 1_009 * SECOND)).toBe(100);
 });
+
+test(
+  'what goes up and down is held from when it was bad last, ' + 'and for all numbers of its link',
+  () => {
+    const hold = new Hold(),
+      latency = new Swings(10, hold),
+      loss = new Swings(10, hold);
+    loss.show(0, 0);
+    latency.show(100, 0);
+    let now = 10 * SECOND;
+    for (let i = 0; i < 2; i += 1) {
+      expect(latency.show(500, now)).toBe(500);
+      now += 20 * SECOND;
+      expect(latency.show(100, now)).toBe(100);
+      now += SECOND;
+    }
+    // It is bad for the third time, and for longer than it is held.
+    expect(latency.show(500, now)).toBe(500);
+    expect(loss.show(200, now)).toBe(200);
+    for (let i = 0; i < 100; i += 1) expect(latency.show(495 + (i % 5), (now += SECOND))).toBe(500);
+    const left = now;
+    for (; now < left + 31 * SECOND; now += SECOND) {
+      expect(latency.show(100, now)).toBe(500);
+      expect(loss.show(0, now)).toBe(200);
+    }
+    now = left + 33 * SECOND;
+    expect(latency.show(100, now)).toBe(100);
+    expect(loss.show(0, now)).toBe(0);
+  },
+);
