@@ -93,7 +93,7 @@ describe.each(KINDS)('security %s', (security) => {
   test.each<[VersionRange, VersionRange, string]>([
     [{ min: 2, max: 3 }, { min: 4, max: 5 }, 'no wire version in common: it speaks 4 to 5'],
     [{ min: 4, max: 5 }, { min: 2, max: 3 }, 'no wire version in common: it speaks 2 to 3'],
-    [{ min: 5, max: 5 }, WIRE_VERSIONS, 'no wire version in common: it speaks 2 to 4'],
+    [{ min: 6, max: 6 }, WIRE_VERSIONS, 'no wire version in common: it speaks 2 to 5'],
   ])(
     '%o and %o have none in common: the dial is told and goes on at its pace',
     (first, second, text) => {

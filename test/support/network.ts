@@ -52,6 +52,8 @@ export class Inbox implements DatagramOwner {
     bytes: Uint8Array;
     at: Micros;
     proved: boolean;
+    /** That it was sent to; 0: to this node. */
+    group: number;
   }[] = [];
 
   constructor(host: SimHost, port: Port, options: DatagramOptions = {}) {
@@ -68,6 +70,7 @@ export class Inbox implements DatagramOwner {
     start: number,
     end: number,
     proved: boolean,
+    group = 0,
   ): boolean {
     this.messages.push({
       source,
@@ -75,6 +78,7 @@ export class Inbox implements DatagramOwner {
       bytes: bytes.slice(start, end),
       at: this.host.world.now(),
       proved,
+      group,
     });
     return true;
   }
@@ -82,9 +86,26 @@ export class Inbox implements DatagramOwner {
   onWritable(): void {}
 
   send(to: SimHost, port: Port, bytes: Uint8Array): DropReason {
-    const reason = this.host.node.sessions.send(this.session, to.id, port, bytes, 0, bytes.length);
+    return this.sendTo(to.id, port, bytes);
+  }
+
+  /** To a node or a group. */
+  sendTo(destination: NodeId, port: Port, bytes: Uint8Array): DropReason {
+    const { sessions } = this.host.node;
+    const reason = sessions.send(this.session, destination, port, bytes, 0, bytes.length);
     this.host.endTurn();
     return reason;
+  }
+
+  join(group: number, source: NodeId | null = null): this {
+    this.host.node.sessions.memberships.join(this.session, group, source);
+    this.host.endTurn();
+    return this;
+  }
+
+  leave(group: number, source: NodeId | null = null): void {
+    this.host.node.sessions.memberships.leave(this.session, group, source);
+    this.host.endTurn();
   }
 }
 

@@ -18,6 +18,22 @@ export function isNodeId(id: number): id is NodeId {
   return Number.isInteger(id) && id > 0 && id < 0xe000_0000;
 }
 
+/** First multicast group (class D): no node id is as high. */
+export const GROUP_FIRST = 0xe000_0000;
+/** First anycast group (class E), and one behind the last. */
+const ANYCAST_FIRST = 0xf000_0000,
+  ANYCAST_END = 0xffff_ffff;
+
+/** True for the id of a multicast group (class D), 224.0.0.0 to 239.255.255.255. */
+export function isGroupId(id: number): boolean {
+  return Number.isInteger(id) && id >= GROUP_FIRST && id < ANYCAST_FIRST;
+}
+
+/** True for the id of an anycast group (class E), 240.0.0.0 to 255.255.255.254. */
+export function isAnycastId(id: number): boolean {
+  return Number.isInteger(id) && id >= ANYCAST_FIRST && id < ANYCAST_END;
+}
+
 export function formatNodeId(id: NodeId): string {
   return `${id >>> 24}.${(id >>> 16) & 0xff}.${(id >>> 8) & 0xff}.${id & 0xff}`;
 }

@@ -8,12 +8,18 @@
  * sessions compare that with what they demand. `@hot`
  */
 
-import type { NodeId } from '../base/ids.ts';
+import { GROUP_FIRST, type NodeId } from '../base/ids.ts';
 import { Ring } from '../base/ring.ts';
 import type { EncodedPacket } from '../link/send-queue.ts';
 import { DropReason, refusalOf, type DropCounters, type Offered } from '../wire/drop.ts';
-import { DISSEMINATION_LINK_STATE, disseminationAt, Packet } from '../wire/packet.ts';
+import {
+  destinationAt,
+  DISSEMINATION_LINK_STATE,
+  disseminationAt,
+  Packet,
+} from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import type { Multicast } from './multicast.ts';
 import type { Strategy, TransitMisbehaviour } from './strategy.ts';
 
 export interface DisseminationUpper {
@@ -35,6 +41,8 @@ export class Dissemination {
   readonly #upper: DisseminationUpper;
   /** By code; null where there is none. */
   readonly #strategies: (Strategy | null)[] = [];
+  /** Of packets to groups, whatever their code. */
+  #groups: Multicast | null = null;
   readonly #loopback = new Ring<KeptPacket>(LOOPBACK_MAX);
   readonly #looped = new Packet();
   readonly #returned = new Packet();
@@ -52,6 +60,11 @@ export class Dissemination {
     this.#strategies[code] = strategy;
   }
 
+  /** Packets to groups go by `strategy` from now on. */
+  useGroups(strategy: Multicast): void {
+    this.#groups = strategy;
+  }
+
   /** The strategy of that code; null where this daemon has none. */
   strategy(code: number): Strategy | null {
     return this.#strategies[code] ?? null;
@@ -59,12 +72,12 @@ export class Dissemination {
 
   /** Packets in transit that were sent on. */
   get forwarded(): number {
-    return this.#strategies.reduce((sum, strategy) => sum + (strategy?.forwarded ?? 0), 0);
+    return this.#all().reduce((sum, strategy) => sum + (strategy.forwarded ?? 0), 0);
   }
 
   /** Packets that wait for a route. */
   get waiting(): number {
-    return this.#strategies.reduce((sum, strategy) => sum + (strategy?.waiting ?? 0), 0);
+    return this.#all().reduce((sum, strategy) => sum + (strategy.waiting ?? 0), 0);
   }
 
   /** True while packets to ourselves wait for the end of the turn. */
@@ -76,7 +89,7 @@ export class Dissemination {
    * Sends a packet of a local session, or refuses it: then the caller counts, and tells its client.
    */
   originate(packet: Packet): Offered {
-    const strategy = this.#strategies[packet.dissemination] ?? null;
+    const strategy = this.#of(packet);
     if (strategy === null) return DropReason.disseminationUnknown;
     const offered =
       packet.destination === this.#self ? this.loop(packet) : strategy.originate(packet);
@@ -98,7 +111,7 @@ export class Dissemination {
 
   /** A packet arrived from a neighbour: it is delivered, forwarded, or dropped and counted. */
   onPacket(packet: Packet, from: NodeId): void {
-    const strategy = this.#strategies[packet.dissemination] ?? null;
+    const strategy = this.#of(packet);
     const reason =
       strategy === null ? DropReason.disseminationUnknown : strategy.onPacket(packet, from);
     if (reason !== DropReason.none) this.#drops.count(reason);
@@ -121,7 +134,7 @@ export class Dissemination {
    * long.
    */
   congested(packet: Packet): boolean {
-    return this.#strategies[packet.dissemination]?.congested(packet) ?? false;
+    return this.#of(packet)?.congested(packet) ?? false;
   }
 
   /**
@@ -134,7 +147,7 @@ export class Dissemination {
 
   /** Takes what waits here, in front of its first link, of the flow of `packet`; `take` owns it. */
   recall(packet: Packet, take: (kept: KeptPacket) => void): void {
-    this.#strategies[packet.dissemination]?.recall?.(packet, take);
+    this.#of(packet)?.recall?.(packet, take);
   }
 
   /** Puts a packet for ourselves into the loopback, which the end of the turn delivers. */
@@ -160,13 +173,13 @@ export class Dissemination {
   }
 
   /**
-   * A link went down with this packet undelivered: it leaves by another way, where its strategy has
-   * one for it.
+   * The link to the neighbour `via` went down with this packet undelivered: it leaves by another
+   * way, where its strategy has one for it.
    */
-  onHandBack(kept: KeptPacket): void {
-    const strategy = this.#strategies[disseminationAt(kept.bytes, kept.start)] ?? null;
+  onHandBack(kept: KeptPacket, via: NodeId): void {
+    const strategy = this.#at(kept.bytes, kept.start);
     if (strategy?.onHandBack === undefined) this.#pool.release(kept);
-    else strategy.onHandBack(kept);
+    else strategy.onHandBack(kept, via);
   }
 
   /** There is another way than over the neighbour `via` for what waits there. */
@@ -174,38 +187,53 @@ export class Dissemination {
     const packet = this.#returned;
     return (
       packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) ===
-        DropReason.none &&
-      this.#strategies[packet.dissemination]?.isElsewhere?.(packet, via) === true
+        DropReason.none && this.#of(packet)?.isElsewhere?.(packet, via) === true
     );
   }
 
   /** The flow of `packet`, in transit, has a long queue here. See SendQueue. */
   onLong(packet: EncodedPacket, rate: number, dropped: number): void {
-    const strategy = this.#strategies[disseminationAt(packet.bytes, packet.start)] ?? null;
-    strategy?.onLong?.(packet, rate, dropped);
+    this.#at(packet.bytes, packet.start)?.onLong?.(packet, rate, dropped);
+  }
+
+  /** `@hot` */
+  #of({ destination, dissemination }: Packet): Strategy | null {
+    return destination < GROUP_FIRST ? (this.#strategies[dissemination] ?? null) : this.#groups;
+  }
+
+  /** Of an encoded packet. */
+  #at(bytes: Uint8Array, start: number): Strategy | null {
+    return destinationAt(bytes, start) < GROUP_FIRST
+      ? (this.#strategies[disseminationAt(bytes, start)] ?? null)
+      : this.#groups;
+  }
+
+  /** That of groups last: it goes by what the others know. */
+  #all(): Strategy[] {
+    return [...this.#strategies, this.#groups].filter((strategy) => strategy !== null);
   }
 
   onLinkState(node: NodeId, up: boolean): void {
-    for (const strategy of this.#strategies) strategy?.onLinkState?.(node, up);
+    for (const strategy of this.#all()) strategy.onLinkState?.(node, up);
   }
 
   /** The daemon of `node` was started anew. */
   onRestart(node: NodeId): void {
-    for (const strategy of this.#strategies) strategy?.onRestart?.(node);
+    for (const strategy of this.#all()) strategy.onRestart?.(node);
   }
 
   /** See Strategy. */
   onOvertaken(sequence: number): void {
-    for (const strategy of this.#strategies) strategy?.onOvertaken?.(sequence);
+    for (const strategy of this.#all()) strategy.onOvertaken?.(sequence);
   }
 
   /** Routes changed. */
   onRoutes(): void {
-    for (const strategy of this.#strategies) strategy?.onRoutes?.();
+    for (const strategy of this.#all()) strategy.onRoutes?.();
   }
 
   stop(): void {
-    for (const strategy of this.#strategies) strategy?.stop();
+    for (const strategy of this.#all()) strategy.stop();
     for (let kept = this.#loopback.shift(); kept !== undefined; kept = this.#loopback.shift())
       this.#pool.release(kept);
   }

@@ -84,8 +84,11 @@ export interface Strategy {
   recall?(packet: Packet, take: (kept: KeptPacket) => void): void;
   /** True when `node` is where packets to `destination` may pass. */
   onTheWay?(node: NodeId, destination: NodeId): boolean;
-  /** A link went down, or is left, with this packet undelivered: the callee owns it now. */
-  onHandBack?(kept: KeptPacket): void;
+  /**
+   * The link to the neighbour `via` went down, or is left, with this packet undelivered: the callee
+   * owns it now.
+   */
+  onHandBack?(kept: KeptPacket, via: NodeId): void;
   /** Whether there is another way than over the neighbour `via` for what waits there. */
   isElsewhere?(packet: Packet, via: NodeId): boolean;
   /** The flow of `packet`, in transit, has a long queue here; see SendQueue. */

@@ -165,7 +165,7 @@ export class Link implements NextHop {
         onWritable: () => upper.onLinkWritable(this),
         onPushedOut,
         onPacket: (bytes, start, end, ageUs = 0) => this.#onData(bytes, start, end, code, ageUs),
-        onHandBack: (kept) => upper.onHandBack(kept),
+        onHandBack: (kept) => upper.onHandBack(kept, this),
         onLong: (packet, rate, dropped) => upper.onLong?.(packet, rate, dropped),
         onAcknowledged: (arrived) => this.size.onAcknowledged(arrived),
       }),

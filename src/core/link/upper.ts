@@ -20,7 +20,7 @@ export interface Upper<L> {
   /** A congested service has room again. */
   onLinkWritable(link: L): void;
   /** The link went down, or is left, with this packet undelivered; the callee owns it now. */
-  onHandBack(kept: KeptPacket): void;
+  onHandBack(kept: KeptPacket, link: L): void;
   /** Routes have another way for the packet. */
   isElsewhere(kept: KeptPacket, link: L): boolean;
   /** The flow of `packet`, in transit, has a long queue in front of this link; see SendQueue. */

@@ -10,7 +10,7 @@
 import { getU48 } from '../base/bytes.ts';
 import type { Endpoint } from '../base/datagram.ts';
 import { Draws } from '../base/draws.ts';
-import type { NodeId } from '../base/ids.ts';
+import { isGroupId, type NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { Primitives } from '../crypto/primitives.ts';
@@ -54,6 +54,7 @@ import {
   KIND_DATAGRAM,
   KIND_ECHO,
   KIND_FRAGMENT,
+  KIND_GROUP,
   KIND_NOTICE,
   KIND_PIECE,
   KIND_SEQUENCED,
@@ -64,6 +65,7 @@ import { WIRE_VERSIONS, type VersionRange } from '../wire/versions.ts';
 import { clientServicesOf } from './client-services.ts';
 import type { NodeConfig } from './config.ts';
 import type { NodeEnvironment } from './environment.ts';
+import { Groups } from './groups.ts';
 import { STRATEGIES, type StrategyParts } from './strategies.ts';
 import { VERSION } from './version.ts';
 
@@ -91,6 +93,7 @@ export class SpinesNode {
   readonly dissemination: Dissemination;
   /** Null without identities, and in laboratories where another router has its place. */
   readonly byzantine: ByzantineRouter | null;
+  readonly groups: Groups;
   readonly firewall: Firewall;
   readonly sessions: Sessions;
   readonly streams: Streams;
@@ -146,7 +149,9 @@ export class SpinesNode {
     this.dissemination = new Dissemination(config.id, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
     });
-    this.byzantine = this.#useStrategies(env);
+    const parts = this.#strategyParts(env);
+    this.byzantine = this.#useStrategies(env, parts);
+    this.groups = this.#makeGroups(env, parts, run.instance);
     this.firewall = new Firewall(
       {
         self: config.id,
@@ -170,7 +175,10 @@ export class SpinesNode {
       ...session,
       pool: this.pool,
       reassemblyBytes: config.limits.reassemblyBytes,
-      realtimeTo: (node, dissemination) => this.#realtimeWays.by(dissemination, node),
+      groups: this.groups,
+      // Who takes part in groups has realtime links.
+      realtimeTo: (node, dissemination) =>
+        isGroupId(node) || this.#realtimeWays.by(dissemination, node),
     });
     this.streams = this.#makeStreams(session);
     this.echo = new EchoService(session);
@@ -220,7 +228,7 @@ export class SpinesNode {
         },
         onLinkEstimate: (link) => this.#onLinkEstimate(link),
         onLinkWritable: () => this.#onWritable(),
-        onHandBack: (kept) => this.dissemination.onHandBack(kept),
+        onHandBack: (kept, link) => this.dissemination.onHandBack(kept, link.node),
         isElsewhere: (kept, link) => this.dissemination.isElsewhere(kept, link.node),
         onLong: (packet, rate, dropped) => this.dissemination.onLong(packet, rate, dropped),
       },
@@ -264,6 +272,7 @@ export class SpinesNode {
       config,
       {
         clock,
+        wall: env.wall,
         stopwatch,
         timers,
         rng: rng.fork('routing'),
@@ -297,9 +306,34 @@ export class SpinesNode {
   }
 
   /** Gives the dissemination its strategies; the Byzantine router, if that is one of them. */
-  #useStrategies(env: NodeEnvironment): ByzantineRouter | null {
+  #useStrategies(env: NodeEnvironment, parts: StrategyParts): ByzantineRouter | null {
+    for (const { code, make } of STRATEGIES) {
+      const strategy = env.strategies?.get(code)?.(parts) ?? make(parts);
+      if (strategy !== null) this.dissemination.use(code, strategy);
+    }
+    const router = this.dissemination.strategy(DISSEMINATION_BYZANTINE);
+    return router instanceof ByzantineRouter ? router : null;
+  }
+
+  #makeGroups(env: NodeEnvironment, parts: StrategyParts, instance: number): Groups {
+    const groups = new Groups({
+      ...parts,
+      groupRecords: this.router.groups,
+      linkState: this.router,
+      metric: this.#config.metric,
+      stopwatch: env.stopwatch,
+      instance,
+      sendTo: (packet) => this.dissemination.originate(packet),
+      isHere: (group) => this.sessions.memberships.has(group),
+      onGroupPacket: (packet) => this.sessions.onGroupPacket(packet),
+    });
+    this.dissemination.useGroups(groups.multicast);
+    return groups;
+  }
+
+  #strategyParts(env: NodeEnvironment): StrategyParts {
     const { id, byzantine, limits } = this.#config;
-    const parts: StrategyParts = {
+    return {
       self: id,
       clock: env.clock,
       timers: env.timers,
@@ -323,12 +357,6 @@ export class SpinesNode {
       onTransit: (packet, from) =>
         this.dissemination.misbehaviour?.onTransit?.(packet, from) === true,
     };
-    for (const { code, make } of STRATEGIES) {
-      const strategy = env.strategies?.get(code)?.(parts) ?? make(parts);
-      if (strategy !== null) this.dissemination.use(code, strategy);
-    }
-    const router = this.dissemination.strategy(DISSEMINATION_BYZANTINE);
-    return router instanceof ByzantineRouter ? router : null;
   }
 
   #makeStreams(session: SessionParts): Streams {
@@ -486,6 +514,9 @@ export class SpinesNode {
       case KIND_PIECE:
       case KIND_SEQUENCED:
         this.sessions.onPacket(packet);
+        return;
+      case KIND_GROUP:
+        this.groups.onDelivery(packet);
         return;
       case KIND_STREAM:
         this.streams.onPacket(packet);

@@ -126,6 +126,11 @@ export class FloodingPeer {
     this.#sendDigest();
   }
 
+  /** The same where we have nothing: an empty list is not sent. */
+  startEmpty(): void {
+    this.#waitingForDigest = false;
+  }
+
   /** The link went down. */
   stop(): void {
     this.#timers.cancel(this.#retryTimer);

@@ -19,6 +19,8 @@ import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
   FRAME_CERTIFICATE,
   FRAME_DIGEST,
+  FRAME_GROUPS,
+  FRAME_GROUPS_DIGEST,
   FRAME_LINK_STATE,
   FRAME_LINK_STATE_ACK,
 } from '../wire/frames.ts';
@@ -38,6 +40,7 @@ import { ClockWatch } from './clock-watch.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { FloodedAdvertisements } from './flooded-advertisements.ts';
 import { FloodingPeer } from './flooding.ts';
+import { GroupRecords } from './group-records.ts';
 import { LEAVING_KEPT, NodeDirectory } from './node-directory.ts';
 import { Records } from './records.ts';
 import type { Router } from './router.ts';
@@ -91,6 +94,8 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   readonly #judge: AdvertisementJudge | null;
   /** What nodes say beside their links; null in a network without identities. */
   readonly records: Records | null;
+  /** Who is in which group. */
+  readonly groups: GroupRecords;
   /** Null in a network without identities. */
   readonly clocks: ClockWatch | null;
   readonly clones: CloneWatch;
@@ -112,6 +117,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     this.#flooded = new FloodedAdvertisements(this.database, config.id);
     const { membership } = env;
     let first: number;
+    let verifier: StatementVerifier | null = null;
     this.clones = new CloneWatch(env.clock, env.log, env.facts);
     this.#membership = membership;
     if (membership === null) {
@@ -127,7 +133,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
         'a daemon has the certificate of its own node id',
       );
       this.clocks = new ClockWatch(env.clock, env.log, membership);
-      const verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
+      verifier = new StatementVerifier(membership, env.clock, config.advertisementLifetimeUs);
       this.#judge = new AdvertisementJudge(
         membership,
         env.clock,
@@ -158,6 +164,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       first = Math.floor(membership.wallUs / SEQUENCE_UNIT);
       membership.onChange(() => this.#onMembership());
     }
+    this.groups = this.#makeGroups(verifier);
     this.#routes = new Routes(config, env, links, this.database, this.counters);
     this.#own = new OwnAdvertisement(first, {
       config,
@@ -168,8 +175,32 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       counters: this.counters,
       olderNodes: () => this.#olderNodes(),
       onInstalled: () => this.#onNewer(config.id),
-      onRenewed: () => this.records?.renew(),
+      onRenewed: () => {
+        this.records?.renew();
+        this.groups.own.renew();
+      },
     });
+  }
+
+  #makeGroups(verifier: StatementVerifier | null): GroupRecords {
+    const { id: self, limits, advertisementLifetimeUs: lifetimeUs } = this.#config;
+    const { clock, timers, membership, facts, wall } = this.#env;
+    return new GroupRecords(
+      {
+        self,
+        instance: facts.instance,
+        clock,
+        timers,
+        membership,
+        verifier,
+        nodesMost: limits.nodes,
+        lifetimeUs,
+        knows: (node) => this.knows(node),
+        instanceOf: (node) => this.instanceOf(node),
+        mayOvertake: () => !this.clones.yields,
+      },
+      Math.floor((membership?.wallUs ?? wall.now()) / SEQUENCE_UNIT),
+    );
   }
 
   /** Number of our own newest advertisement; of the next one before there is any. */
@@ -197,6 +228,8 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     // The good-bye of one that gave way would be the other's.
     if (!this.clones.yields) this.#own.leave();
     for (const { flooding } of this.#peers.values()) flooding.sendNow();
+    this.groups.end();
+    this.groups.stop();
     this.records?.stop();
     this.#stopped = true;
     this.#routes.stop();
@@ -237,12 +270,14 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       this.#peers.set(link, { link, flooding, certificates });
       flooding.start();
       if (certificates !== null) this.records!.onLinkUp(link, certificates);
+      this.groups.onLinkUp(link, certificates);
     } else {
       this.clocks?.onLinkDown(link);
       this.clones.onLinkDown(link);
       this.#peers.get(link)?.flooding.stop();
       this.#peers.delete(link);
       this.records?.onLinkDown(link);
+      this.groups.onLinkDown(link);
     }
     this.#own.schedule(ADVERTISE_INTERVAL);
   }
@@ -279,7 +314,9 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       if (!ok) reason = DropReason.digestMalformed;
     } else if (type === FRAME_LINK_STATE_ACK) {
       if (!peer.flooding.onAckFrame(bytes, start, end)) reason = DropReason.linkStateAckMalformed;
-    } else if (this.records === null) reason = DropReason.recordMalformed;
+    } else if (type >= FRAME_GROUPS && type <= FRAME_GROUPS_DIGEST)
+      reason = this.groups.onFrame(peer.link, type, bytes, start, end);
+    else if (this.records === null) reason = DropReason.recordMalformed;
     else
       reason =
         type === FRAME_CERTIFICATE
@@ -503,6 +540,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     }
     this.#recheck();
     this.records?.recheck();
+    this.groups.recheck();
     this.#own.renew();
     this.clocks?.tick();
     if (this.clones.tick()) this.#own.again();
@@ -514,6 +552,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     if (this.#stopped) return;
     this.#recheck();
     this.records?.recheck();
+    this.groups.recheck();
     this.#own.renew();
   }
 

@@ -26,6 +26,8 @@ export interface LinkStateRouterConfig {
 
 export interface LinkStateRouterEnvironment {
   readonly clock: Clock;
+  /** Microseconds since 1970. */
+  readonly wall: Pick<Clock, 'now'>;
   /** For durations within a turn. */
   readonly stopwatch: Clock;
   readonly timers: Timers;

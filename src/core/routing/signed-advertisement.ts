@@ -116,6 +116,14 @@ function signed(membership: Membership, label: string, part: Uint8Array): Uint8A
   return membership.primitives.sign(labelled(label, part), secret.reveal(), publicKey);
 }
 
+/** How this node signs now what stands under `label`, and the proof that goes with it. */
+export function signingNow(
+  membership: Membership,
+  label: string,
+): { readonly proof: NamingProof; readonly sign: (part: Uint8Array) => Uint8Array } {
+  return { proof: proofNow(membership), sign: (part) => signed(membership, label, part) };
+}
+
 /** What is judged: of whom, since when, and its bytes, the last of which are the signature. */
 export interface SignedStatement {
   readonly origin: NodeId;

@@ -16,6 +16,7 @@ import {
 } from '../wire/packet.ts';
 import type { Asked } from './asked.ts';
 import type { Secrecy } from './secrecy.ts';
+import type { SlowBranch } from './slow-branch.ts';
 import { SentTo } from './sent-to.ts';
 import type { ThrottlesOf } from './throttles.ts';
 
@@ -23,7 +24,8 @@ import type { ThrottlesOf } from './throttles.ts';
 export interface DatagramOwner {
   /**
    * A message arrived; the payload is `bytes[start..end)`, valid during the call. False = the owner
-   * dropped it. `proved`: its source is what it says.
+   * dropped it. `proved`: its source is what it says. `group`: that it was sent to; 0: to this
+   * node.
    */
   onMessage(
     session: DatagramSession,
@@ -33,6 +35,7 @@ export interface DatagramOwner {
     start: number,
     end: number,
     proved: boolean,
+    group: number,
   ): boolean;
   /** After a `send` that was refused for lack of room: there is room again. */
   onWritable(session: DatagramSession): void;
@@ -84,6 +87,10 @@ export interface DatagramOptions {
   late?: LatePolicy;
   /** Default 'auto'; with SERVICE_REALTIME. */
   redundancy?: RedundancyName;
+  /** Its port may be others' too, who say so as well. Default false. */
+  sharesPort?: boolean;
+  /** Default 'drop'. */
+  slowBranch?: SlowBranch;
 }
 
 export class DatagramSession {
@@ -99,6 +106,12 @@ export class DatagramSession {
   spentUs: Micros;
   late: LatePolicy;
   redundancy: RedundancyName;
+  readonly sharesPort: boolean;
+  slowBranch: SlowBranch;
+  /** What it sends to a group is for members of this daemon too. */
+  multicastLoopback = true;
+  /** Hops of what it sends to groups, 1..255. */
+  multicastTtl: number;
   /** What goes by link state is sealed from end to end, and nothing else is taken. */
   secret = false;
   closed = false;
@@ -132,6 +145,9 @@ export class DatagramSession {
     this.spentUs = options.spentUs ?? 0;
     this.late = options.late ?? 'drop';
     this.redundancy = options.redundancy ?? 'auto';
+    this.sharesPort = options.sharesPort ?? false;
+    this.slowBranch = options.slowBranch ?? 'drop';
+    this.multicastTtl = TTL_DEFAULT;
   }
   /** A message over reliable links was taken. `@hot` */
   onSent(destination: NodeId): void {

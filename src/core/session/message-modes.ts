@@ -6,8 +6,9 @@
  * modes.
  */
 
-import type { NodeId } from '../base/ids.ts';
+import { isNodeId, type NodeId } from '../base/ids.ts';
 import {
+  DISSEMINATION_LINK_STATE,
   isOver,
   PRECIOUS_PRIORITY,
   SERVICE_BEST_EFFORT,
@@ -45,14 +46,17 @@ export class MessageModes {
     destination: NodeId,
     options: MessageOptions | null = null,
   ): PacketModes {
-    if (session.service !== SERVICE_REALTIME) return session;
+    const toGroup = !isNodeId(destination);
+    if (session.service !== SERVICE_REALTIME && !toGroup) return session;
     const modes = this.#modes;
-    modes.dissemination = session.dissemination;
-    modes.ttl = session.ttl;
+    modes.dissemination = toGroup ? DISSEMINATION_LINK_STATE : session.dissemination;
+    modes.ttl = toGroup ? session.multicastTtl : session.ttl;
     modes.priority = session.priority;
-    modes.service = SERVICE_BEST_EFFORT;
+    modes.service = session.service;
     modes.deadline = 0;
     modes.spentUs = 0;
+    if (session.service !== SERVICE_REALTIME) return modes;
+    modes.service = SERVICE_BEST_EFFORT;
     if (!this.#realtimeTo(destination, session.dissemination)) return modes;
     modes.service = SERVICE_REALTIME;
     const { deadline, spentUs } = options?.deadline == null ? session : options.deadline;

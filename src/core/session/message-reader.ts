@@ -15,6 +15,13 @@ import {
   type FragmentHead,
 } from '../wire/fragment.ts';
 import {
+  CONTENT_WHOLE,
+  decodeGroupHead,
+  GROUP_HEAD_BYTES,
+  GROUP_SHARE_BYTES,
+  type GroupHead,
+} from '../wire/group.ts';
+import {
   KIND_DATAGRAM,
   KIND_FRAGMENT,
   KIND_PIECE,
@@ -37,7 +44,12 @@ const FRAGMENTS = 0,
   CLAIMED_FRAGMENTS = 1,
   PIECES = 2,
   SEQUENCED = 3,
-  CLAIMED_SEQUENCED = 4;
+  CLAIMED_SEQUENCED = 4,
+  GROUPED = 5,
+  CLAIMED_GROUPED = 6;
+
+/** So many ids has class D. */
+const GROUP_IDS = 2 ** 28;
 
 export interface ReaderEnvironment {
   readonly clock: Clock;
@@ -57,6 +69,7 @@ export class MessageReader {
   readonly #name = { kind: 0, source: 0, port: 0, number: 0, detail: 0 };
   readonly #drops: DropCounters;
   readonly #fragment: FragmentHead = { message: 0, index: 0, count: 0 };
+  readonly #grouped: GroupHead = { run: 0, number: 0, content: 0 };
   readonly #sequenced: SequencedHead = { run: 0, message: 0, index: 0, count: 0 };
   readonly #piece: PieceHead = { message: 0, length: 0, index: 0, count: 0 };
   /**
@@ -88,6 +101,38 @@ export class MessageReader {
       decodeSequencedHead(bytes, payloadStart, end, this.#sequenced);
     else return true;
     return head.index === 0;
+  }
+
+  /** Takes a packet to a group, which did not come before. */
+  readGroup(packet: Packet): boolean {
+    const head = this.#fragment,
+      start = packet.payloadStart + GROUP_HEAD_BYTES;
+    let reason = decodeGroupHead(packet.bytes, packet.payloadStart, packet.end, this.#grouped);
+    if (reason === DropReason.none && this.#grouped.content === CONTENT_WHOLE)
+      return this.#is(packet.bytes, start, packet.end);
+    if (reason === DropReason.none)
+      reason = decodeFragmentHead(packet.bytes, start, packet.end, head, GROUP_SHARE_BYTES);
+    if (reason !== DropReason.none) {
+      this.#drops.count(reason);
+      return false;
+    }
+    const name = this.#named(
+      packet,
+      packet.authenticated ? GROUPED : CLAIMED_GROUPED,
+      head.message,
+      (packet.destination % GROUP_IDS) * 0x1_0000 + packet.destinationPort,
+    );
+    const message = this.reassembly.onPiece(
+      name,
+      packet,
+      head.index,
+      head.count,
+      GROUP_SHARE_BYTES,
+      packet.bytes,
+      start + FRAGMENT_HEAD_BYTES,
+      packet.end,
+    );
+    return message !== null && this.#is(message, 0, message.length);
   }
 
   #onFragment(packet: Packet): boolean {

@@ -7,7 +7,7 @@
  */
 
 import type { Draws } from '../base/draws.ts';
-import type { NodeId, Port } from '../base/ids.ts';
+import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { DropReason, refusalOf, TAKEN_FULL } from '../wire/drop.ts';
 import {
@@ -17,9 +17,18 @@ import {
   type FragmentHead,
 } from '../wire/fragment.ts';
 import {
+  CONTENT_FRAGMENT,
+  CONTENT_WHOLE,
+  encodeGroupHead,
+  GROUP_HEAD_BYTES,
+  GROUP_SHARE_BYTES,
+  GROUP_WHOLE_BYTES_MAX,
+} from '../wire/group.ts';
+import {
   DISSEMINATION_LINK_STATE,
   KIND_DATAGRAM,
   KIND_FRAGMENT,
+  KIND_GROUP,
   KIND_PIECE,
   KIND_SEQUENCED,
   Packet,
@@ -122,6 +131,31 @@ export class MessageWriter {
       encodePieceHead(this.#piece, this.#scratch, SEALED_FROM);
     },
   };
+  /** To a group: the strategy of groups writes the stamp. */
+  readonly #grouped: Cut = {
+    kind: KIND_GROUP,
+    headBytes: GROUP_HEAD_BYTES + FRAGMENT_HEAD_BYTES,
+    share: GROUP_SHARE_BYTES,
+    count: 0,
+    writeHead: (index) => {
+      this.#fragment.index = index;
+      const head = { run: 0, number: 0, content: CONTENT_FRAGMENT };
+      const at = encodeGroupHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
+      encodeFragmentHead(this.#fragment, this.#scratch, at);
+    },
+  };
+  readonly #groupedWhole: Cut = {
+    kind: KIND_GROUP,
+    headBytes: GROUP_HEAD_BYTES,
+    share: GROUP_WHOLE_BYTES_MAX,
+    count: 1,
+    writeHead: () => {
+      const head = { run: 0, number: 0, content: CONTENT_WHOLE };
+      encodeGroupHead(head, this.#scratch, OVERLAY_HEADER_BYTES);
+    },
+  };
+  /** Of the message at hand: it is sealed from end to end. */
+  #secret = false;
   #full: boolean | null = null;
   /** Of the message at hand: how many there are, which is next, and its bytes. */
   #pieces = 1;
@@ -156,15 +190,19 @@ export class MessageWriter {
     this.#begin(1, 0);
     this.#modes = modes;
     const length = end - start;
-    const secret = session.secret && session.dissemination === DISSEMINATION_LINK_STATE;
-    const sequenced = !secret && session.service === SERVICE_RELIABLE;
-    if (!sequenced && length <= (secret ? SEALED_PAYLOAD_BYTES_MAX : PAYLOAD_BYTES_MAX))
+    const grouped = !isNodeId(destination);
+    const secret = session.secret && session.dissemination === DISSEMINATION_LINK_STATE && !grouped;
+    this.#secret = secret;
+    const sequenced = !secret && !grouped && session.service === SERVICE_RELIABLE;
+    if (!sequenced && !grouped && length <= (secret ? SEALED_PAYLOAD_BYTES_MAX : PAYLOAD_BYTES_MAX))
       return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
-    const cut = secret
-      ? this.#cutSealed(length)
-      : sequenced
-        ? this.#cutSequenced(length, session)
-        : this.#cutFragments(length);
+    const cut = grouped
+      ? this.#cutGrouped(length)
+      : secret
+        ? this.#cutSealed(length)
+        : sequenced
+          ? this.#cutSequenced(length, session)
+          : this.#cutFragments(length);
     this.#begin(cut.count, length);
     for (let index = 0; index < cut.count; index += 1) {
       const from = start + index * cut.share,
@@ -187,6 +225,16 @@ export class MessageWriter {
     head.length = length;
     head.count = cut.count = pieceCount(length);
     cut.share = pieceShare(head);
+    return cut;
+  }
+
+  /** To a group, where the stamp tells messages apart: whole where it can be. */
+  #cutGrouped(length: number): Cut {
+    if (length <= GROUP_WHOLE_BYTES_MAX) return this.#groupedWhole;
+    const head = this.#fragment,
+      cut = this.#grouped;
+    head.message = this.#env.draws.u32();
+    head.count = cut.count = Math.ceil(length / GROUP_SHARE_BYTES);
     return cut;
   }
 
@@ -232,8 +280,7 @@ export class MessageWriter {
     headBytes: number,
   ): DropReason {
     const { packet } = this;
-    const at =
-      session.secret && session.dissemination === DISSEMINATION_LINK_STATE ? SEAL_ROOM_BYTES : 0;
+    const at = this.#secret ? SEAL_ROOM_BYTES : 0;
     const payloadAt = at + OVERLAY_HEADER_BYTES + headBytes;
     this.#scratch.set(
       start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end),
@@ -251,7 +298,9 @@ export class MessageWriter {
       port,
     );
     packet.user = session.owner;
-    packet.secret = session.secret;
+    packet.secret = session.secret && kind !== KIND_GROUP;
+    packet.patient = session.slowBranch === 'wait';
+    packet.toSelf = session.multicastLoopback;
     const throttle = session.throttles?.get(flowKey(destination, port));
     this.#full = null;
     const index = this.#pieceIndex;

@@ -11,7 +11,7 @@
 import { getU32 } from '../base/bytes.ts';
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { formatNodeId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
@@ -48,8 +48,10 @@ import {
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
 import { isLate, MessageModes, type RealtimeTo } from './message-modes.ts';
+import { Memberships, type NodeGroups } from './memberships.ts';
 import { MessageReader } from './message-reader.ts';
 import { isForNow, MessageWriter } from './message-writer.ts';
+import { PortTable } from './port-table.ts';
 import { isOurs } from './quoted-notice.ts';
 import type { Reassembly } from './reassembly.ts';
 import { admits, type Secrecy } from './secrecy.ts';
@@ -97,6 +99,7 @@ export interface SessionsEnvironment {
   readonly pool: PacketPool;
   readonly reassemblyBytes: number;
   readonly realtimeTo: RealtimeTo;
+  readonly groups: NodeGroups;
   /** Packets can be sealed from end to end here. */
   readonly endToEnd: boolean;
   /** Of sessions that do not say which. */
@@ -105,7 +108,8 @@ export interface SessionsEnvironment {
 
 export class Sessions {
   readonly #env: SessionsEnvironment;
-  readonly #byPort = new Map<Port, DatagramSession>();
+  readonly #byPort = new PortTable();
+  readonly memberships: Memberships;
   /** Sessions that wait for room, the longest first, and for which of their flows. */
   readonly #blocked = new Map<DatagramSession, FlowTo>();
   /** Names a flow that waits. */
@@ -123,6 +127,7 @@ export class Sessions {
 
   constructor(env: SessionsEnvironment) {
     this.#env = env;
+    this.memberships = new Memberships(env.groups);
     this.#writer = new MessageWriter({
       ...env,
       rest: {
@@ -165,7 +170,7 @@ export class Sessions {
     if (session.port !== 0)
       throw new SpinesError('EINVAL', `the socket is already bound to port ${session.port}`);
     const chosen = port === 0 ? this.#freePort() : port;
-    if (this.#byPort.has(chosen)) {
+    if (!this.#byPort.isFree(chosen, session)) {
       throw new SpinesError(
         'EADDRINUSE',
         `port ${chosen} of ${formatNodeId(this.#env.self)} is in use; choose another, or 0 for ` +
@@ -173,14 +178,15 @@ export class Sessions {
       );
     }
     session.port = chosen;
-    this.#byPort.set(chosen, session);
+    this.#byPort.add(chosen, session);
     return chosen;
   }
 
   close(session: DatagramSession): void {
     session.closed = true;
     this.#blocked.delete(session);
-    if (session.port !== 0) this.#byPort.delete(session.port);
+    this.memberships.leaveAll(session);
+    if (session.port !== 0) this.#byPort.delete(session.port, session);
   }
 
   /**
@@ -198,6 +204,8 @@ export class Sessions {
     options: MessageOptions | null = null,
   ): DropReason {
     if (end - start > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
+    // What goes to groups is sealed on links only.
+    if (session.secret && !isNodeId(destination)) return DropReason.endToEndMissing;
     if (session.port === 0) this.bind(session, 0);
     const writer = this.#writer;
     const modes = this.#modes.of(session, destination, options);
@@ -254,6 +262,32 @@ export class Sessions {
       this.#env.dissemination.onUndelivered(packet, notice);
   }
 
+  /** A packet to a group that somebody here is in. */
+  onGroupPacket(packet: Packet): void {
+    const { destination: group, destinationPort, source } = packet;
+    const listeners = this.memberships.listeners(group, destinationPort, source);
+    const may = listeners.filter((session) => this.#mayHear(session, packet));
+    if (listeners.length === 0) this.#env.drops.count(DropReason.portClosed);
+    if (may.length === 0 || !this.#reader.readGroup(packet)) return;
+    const { bytes, start, end } = this.#reader.message;
+    for (const session of may) this.#deliver(session, packet, bytes, start, end);
+  }
+
+  #mayHear(session: DatagramSession, packet: Packet): boolean {
+    const { drops, firewall } = this.#env;
+    let reason: DropReason = DropReason.none;
+    if (!admits(session.secret, packet)) reason = DropReason.endToEndMissing;
+    else if (!this.#isAnswer(session, packet) && !firewall.admits(packet, false))
+      reason = DropReason.firewallDatagram;
+    else if (isLate(session, packet)) {
+      reason = DropReason.realtimeLate;
+      session.tooLate += 1;
+      session.owner.onLate?.(session);
+    }
+    if (reason !== DropReason.none) drops.count(reason);
+    return reason === DropReason.none;
+  }
+
   #isAnswer({ asked }: DatagramSession, { source }: Packet): boolean {
     return asked?.mayAnswer(source, this.#env.clock.now()) === true;
   }
@@ -269,6 +303,7 @@ export class Sessions {
         port,
         session.owner,
       );
+      this.#waiting.patient = session.slowBranch === 'wait';
       // Whoever came first may have taken the room again: the rest keep their places before it.
       if (this.#mustWait(session, this.#waiting)) continue;
       this.#blocked.delete(session);
@@ -400,15 +435,17 @@ export class Sessions {
   }
 
   /** Sends what waited in a throttle; false: not now. */
-  #sendHeld(kept: KeptPacket, { owner, secret }: Sender): boolean {
+  #sendHeld(kept: KeptPacket, sender: Sender): boolean {
     const packet = this.#held,
       { dissemination } = this.#env;
     if (
       packet.decode(kept.bytes, kept.start, kept.end, kept.bytes !== kept.own) !== DropReason.none
     )
       return true;
-    packet.user = owner;
-    packet.secret = secret;
+    packet.user = sender.owner;
+    packet.secret = sender.secret;
+    packet.patient = sender.slowBranch === 'wait';
+    packet.toSelf = sender.multicastLoopback;
     if (dissemination.congested(packet)) return false;
     // What was in front of its first link before is sealed.
     const reason = refusalOf(
@@ -447,6 +484,7 @@ export class Sessions {
         start,
         end,
         packet.authenticated,
+        isNodeId(packet.destination) ? 0 : packet.destination,
       )
     ) {
       session.received += 1;

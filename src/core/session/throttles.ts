@@ -18,6 +18,7 @@ import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { sealedAt, type Packet } from '../wire/packet.ts';
 import { SEAL_BYTES } from '../wire/sealed-packet.ts';
+import type { SlowBranch } from './slow-branch.ts';
 
 /** Bytes a second that a flow has in any case. */
 export const RATE_MIN = 16_000;
@@ -53,6 +54,8 @@ export const RATE_ANY = RATE_MAX * SECOND;
 export interface Sender {
   readonly owner: object;
   readonly secret: boolean;
+  readonly slowBranch: SlowBranch;
+  readonly multicastLoopback: boolean;
 }
 
 export interface ThrottleEnvironment {

@@ -81,6 +81,17 @@ export const DropReason = {
   realtimeDuplicate: 143,
   realtimeLate: 144,
   realtimeOverBudget: 145,
+  /* groups */
+  groupMalformed: 146,
+  groupWrongLink: 147,
+  groupDuplicate: 148,
+  groupStampAhead: 149,
+  groupNobody: 150,
+  groupBranchFull: 151,
+  groupForbidden: 152,
+  groupsMalformed: 153,
+  groupsStale: 154,
+  groupTableFull: 155,
   /* reliable sessions */
   sequencedMalformed: 53,
   sequencedDuplicate: 54,

@@ -32,22 +32,24 @@ export interface FragmentHead {
   count: number;
 }
 
+/** `share`: message bytes in every fragment but the last, at most FRAGMENT_BYTES. */
 export function decodeFragmentHead(
   b: Uint8Array,
   start: number,
   end: number,
   out: FragmentHead,
+  share = FRAGMENT_BYTES,
 ): DropReason {
   const bytes = end - start - FRAGMENT_HEAD_BYTES;
   if (bytes < 1) return DropReason.fragmentMalformed;
   out.message = getU32(b, start + MESSAGE);
   out.index = b[start + INDEX]!;
   out.count = b[start + COUNT]!;
-  if (out.count < 2 || out.count > FRAGMENTS_MAX || out.index >= out.count)
+  if (out.count < 2 || out.count > Math.ceil(MESSAGE_BYTES_MAX / share) || out.index >= out.count)
     return DropReason.fragmentMalformed;
-  if (out.index < out.count - 1 ? bytes !== FRAGMENT_BYTES : bytes > FRAGMENT_BYTES)
+  if (out.index < out.count - 1 ? bytes !== share : bytes > share)
     return DropReason.fragmentMalformed;
-  if (out.index * FRAGMENT_BYTES + bytes > MESSAGE_BYTES_MAX) return DropReason.fragmentMalformed;
+  if (out.index * share + bytes > MESSAGE_BYTES_MAX) return DropReason.fragmentMalformed;
   return DropReason.none;
 }
 

@@ -45,6 +45,10 @@ export const FRAME_RECORD_DIGEST = 0x19;
 export const FRAME_CERTIFICATE = 0x1a;
 /** See twin.ts. */
 export const FRAME_TWIN = 0x1c;
+/** The groups that a node is in, flooded beside records; see groups.ts. */
+export const FRAME_GROUPS = 0x1d;
+export const FRAME_GROUPS_ACK = 0x1e;
+export const FRAME_GROUPS_DIGEST = 0x1f;
 
 /** Those that no link reads itself: routing's and the like. */
 export const CONTROL_FRAMES: ReadonlySet<number> = new Set([
@@ -59,6 +63,9 @@ export const CONTROL_FRAMES: ReadonlySet<number> = new Set([
   FRAME_RECORD_ACK,
   FRAME_RECORD_DIGEST,
   FRAME_CERTIFICATE,
+  FRAME_GROUPS,
+  FRAME_GROUPS_ACK,
+  FRAME_GROUPS_DIGEST,
 ]);
 
 /** Of a path probe and its answer: the same random token. */

@@ -68,13 +68,20 @@ export const AES_SEALS = 0x10;
  */
 export const REALTIME = 0x20;
 
+/**
+ * It takes part in groups: forwards what is sent to them, and floods who is in which. WIRE.md
+ * section 16.
+ */
+export const GROUPS = 0x2;
+
 /** Capabilities of this release. AES_SEALS is said only where the machine is fast at it. */
-export const OWN_CAPABILITIES = AES_SEALS | REALTIME;
+export const OWN_CAPABILITIES = AES_SEALS | REALTIME | GROUPS;
 
 /** Names of those in use. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [AES_SEALS, 'AES_SEALS'],
   [REALTIME, 'REALTIME'],
+  [GROUPS, 'GROUPS'],
 ]);
 
 /** The facts at `at`; null when the range of versions is none. */

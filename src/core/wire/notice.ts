@@ -10,7 +10,14 @@
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import type { NodeId, Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
-import { KIND_ECHO, KIND_NOTICE, KIND_PROBED, KIND_ROUTE, KIND_STREAM } from './packet.ts';
+import {
+  KIND_ECHO,
+  KIND_GROUP,
+  KIND_NOTICE,
+  KIND_PROBED,
+  KIND_ROUTE,
+  KIND_STREAM,
+} from './packet.ts';
 
 /**
  * Its part of a queue is long; packets of it found no room; packets of it waited for a route for
@@ -102,8 +109,8 @@ export function encodeNotice(notice: Notice, b: Uint8Array, at: number): void {
 }
 
 /**
- * Whether notices are about packets of this kind: streams are marked, and what routers say to
- * each other is not slowed.
+ * Whether notices are about packets of this kind: streams are marked, what routers say to each
+ * other is not slowed, and a group has no one destination.
  */
 export function isTold(kind: number): boolean {
   return (
@@ -111,6 +118,7 @@ export function isTold(kind: number): boolean {
     kind !== KIND_PROBED &&
     kind !== KIND_ROUTE &&
     kind !== KIND_ECHO &&
+    kind !== KIND_GROUP &&
     kind !== KIND_NOTICE
   );
 }

@@ -8,11 +8,11 @@
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
-import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { isGroupId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import { deadlineUs } from './deadline.ts';
 import { DropReason } from './drop.ts';
-import { SERVICE_REALTIME } from './modes.ts';
+import { DISSEMINATION_LINK_STATE, SERVICE_REALTIME } from './modes.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from './sizes.ts';
 
 export const KIND_DATAGRAM = 1;
@@ -25,6 +25,11 @@ export const KIND_SEQUENCED = 5;
 export const KIND_PROBED = 6;
 /** A part of a message of route discovery, from one neighbour to the next. */
 export const KIND_ROUTE = 7;
+/**
+ * A message, or a fragment of one, to a multicast group; or, to a node, such a packet whole that
+ * lost its way. See group.ts.
+ */
+export const KIND_GROUP = 8;
 /** A piece of a datagram that is sealed from end to end. */
 export const KIND_PIECE = 12;
 /**
@@ -123,6 +128,13 @@ export class Packet {
   /** Of one that is sent: it leaves sealed or not at all. Set by sessions. */
   secret = false;
   /**
+   * Of one to a group that begins here: its flow waits for the slowest of its branches, not for the
+   * fastest. Set by sessions.
+   */
+  patient = false;
+  /** Of such one: members here get it too. Set by sessions. */
+  toSelf = true;
+  /**
    * For whom it is sent: shares of what is bounded are counted by it. Set by sessions; null: for
    * nobody in particular.
    */
@@ -177,7 +189,8 @@ export class Packet {
       return DropReason.reservedNotZero;
     const source = getU32(bytes, start + SOURCE);
     const destination = getU32(bytes, start + DESTINATION);
-    if (!isNodeId(source) || !isNodeId(destination)) return DropReason.packetMalformed;
+    if (!isNodeId(source) || (!isNodeId(destination) && !isGroups(kind, mode, destination)))
+      return DropReason.packetMalformed;
     this.bytes = bytes;
     this.start = start;
     this.end = end;
@@ -243,6 +256,8 @@ export class Packet {
     user: object | null,
   ): void {
     this.user = user;
+    this.patient = false;
+    this.toSelf = true;
     this.sealed = false;
     this.secret = false;
     this.kind = kind;
@@ -291,6 +306,15 @@ export class Packet {
     this.ttl = ttl;
     this.bytes[this.start + TTL] = ttl;
   }
+}
+
+/** Only a packet of kind GROUP goes to a group, and only by link state. */
+function isGroups(kind: number, mode: number, destination: number): boolean {
+  return (
+    kind === KIND_GROUP &&
+    isGroupId(destination) &&
+    (mode & DISSEMINATION_MASK) >> DISSEMINATION_SHIFT === DISSEMINATION_LINK_STATE
+  );
 }
 
 /** Whether a packet of that age is beyond its deadline; only those of the realtime service are. */

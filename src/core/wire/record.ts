@@ -85,6 +85,45 @@ export interface SignedRecord {
   readonly bytes: Uint8Array;
 }
 
+/** What is in front of every record. */
+export interface RecordHead {
+  readonly kind: number;
+  /** 0..255. */
+  readonly page: number;
+  readonly origin: NodeId;
+  readonly sequence: number;
+}
+
+/** Writes the head of a record to the beginning of `b`. */
+export function putRecordHead(b: Uint8Array, head: RecordHead, proof: NamingProof | null): void {
+  b[KIND] = head.kind;
+  b[PAGE] = head.page;
+  putU32(b, ORIGIN, head.origin);
+  putU48(b, SEQUENCE, head.sequence);
+  if (proof === null) return;
+  putU48(b, ISSUED, proof.issuedS);
+  b.set(proof.certificate, CERTIFICATE);
+}
+
+/** The head of a record at `at`; its origin may be no node id. */
+export function recordHeadAt(b: Uint8Array, at: number): RecordHead {
+  return {
+    kind: b[at + KIND]!,
+    page: b[at + PAGE]!,
+    origin: getU32(b, at + ORIGIN),
+    sequence: getU48(b, at + SEQUENCE),
+  };
+}
+
+/** The proof in the head of a record at `at`. */
+export function recordProofAt(b: Uint8Array, at: number): NamingProof {
+  return {
+    issuedS: getU48(b, at + ISSUED),
+    certificate: copyOf(b, at + CERTIFICATE, at + RECORD_HEAD_BYTES),
+    whole: null,
+  };
+}
+
 /** A number for origin, kind and page, below 2^53. */
 export function recordKey(origin: NodeId, kind: number, page = 0): number {
   return (kind * 0x100 + page) * 0x1_0000_0000 + origin;
@@ -102,20 +141,14 @@ export function decodeRecord(b: Uint8Array, start: number, end: number): SignedR
   const content = start + RECORD_HEAD_BYTES;
   if (end - start !== RECORD_HEAD_BYTES + NODE_RECORD_BYTES + SIGNATURE_BYTES)
     return DropReason.recordMalformed;
-  const kind = b[start + KIND]!,
-    page = b[start + PAGE]!;
-  const origin = getU32(b, start + ORIGIN);
+  const { kind, page, origin, sequence } = recordHeadAt(b, start);
   if (kind !== RECORD_NODE || page !== 0 || !isNodeId(origin)) return DropReason.recordMalformed;
   return {
     id: recordKey(origin, kind, page),
     kind,
     origin,
-    sequence: getU48(b, start + SEQUENCE),
-    proof: {
-      issuedS: getU48(b, start + ISSUED),
-      certificate: copyOf(b, start + CERTIFICATE, content),
-      whole: null,
-    },
+    sequence,
+    proof: recordProofAt(b, start),
     node: {
       instance: getU48(b, content + INSTANCE),
       epoch: epochAt(b, content + EPOCH),
@@ -138,11 +171,7 @@ export function makeNodeRecord(
 ): SignedRecord {
   const signatureAt = RECORD_HEAD_BYTES + NODE_RECORD_BYTES;
   const b = new Uint8Array(signatureAt + SIGNATURE_BYTES);
-  b[KIND] = RECORD_NODE;
-  putU32(b, ORIGIN, origin);
-  putU48(b, SEQUENCE, sequence);
-  putU48(b, ISSUED, proof.issuedS);
-  b.set(proof.certificate, CERTIFICATE);
+  putRecordHead(b, { kind: RECORD_NODE, page: 0, origin, sequence }, proof);
   putU48(b, RECORD_HEAD_BYTES + INSTANCE, node.instance);
   putEpoch(b, RECORD_HEAD_BYTES + EPOCH, node.epoch);
   b.set(node.key, RECORD_HEAD_BYTES + KEY);

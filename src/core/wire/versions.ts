@@ -26,8 +26,10 @@ export const WIRE_VERSION_RECORDS = 3;
  * release before.
  */
 export const WIRE_VERSION_REALTIME = 4;
+/** Frames about groups are new in it. */
+export const WIRE_VERSION_GROUPS = 5;
 /** The newest. */
-export const WIRE_VERSION = WIRE_VERSION_REALTIME;
+export const WIRE_VERSION = WIRE_VERSION_GROUPS;
 export const VERSION_MAX = 255;
 export const WIRE_VERSIONS: VersionRange = Object.freeze({
   min: WIRE_VERSION_OLDEST,

@@ -157,6 +157,7 @@ export class Station {
           this.records.push([node, record?.node.epoch ?? null]);
         },
         clock: lab,
+        wall: lab,
         stopwatch: lab,
         timers: lab.timers,
         rng: new Rng(seed),

@@ -31,7 +31,7 @@ test.each([1, 60, 400, 4_000])(
     });
     const throttle = throttles.add(
       1_000_000,
-      { owner: {}, secret: false },
+      { owner: {}, secret: false, slowBranch: 'drop', multicastLoopback: true },
       () => {},
       () => {
         free = true;

@@ -10,6 +10,8 @@ import * as header from '../../../../src/core/wire/datagram-header.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
 import * as discovery from '../../../../src/core/wire/discovery.ts';
 import * as echo from '../../../../src/core/wire/echo.ts';
+import * as group from '../../../../src/core/wire/group.ts';
+import * as groups from '../../../../src/core/wire/groups.ts';
 import * as fragment from '../../../../src/core/wire/fragment.ts';
 import * as frames from '../../../../src/core/wire/frames.ts';
 import * as handshake from '../../../../src/core/wire/handshake.ts';
@@ -44,6 +46,8 @@ const exported: Readonly<Record<string, unknown>> = {
   ...sequenced,
   ...echo,
   ...fragment,
+  ...group,
+  ...groups,
   ...frames,
   ...handshake,
   ...linkState,
@@ -101,6 +105,9 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   ADVERTISEMENT_PROOF: { bytes: linkState.ADVERTISEMENT_PROOF_BYTES },
   RECORD_HEAD: { bytes: record.RECORD_HEAD_BYTES },
   NODE_RECORD: { bytes: record.NODE_RECORD_BYTES },
+  GROUPS_HEAD: { bytes: groups.GROUPS_HEAD_BYTES },
+  GROUP_ENTRY: { bytes: groups.GROUP_ENTRY_BYTES },
+  GROUP: { bytes: group.GROUP_HEAD_BYTES },
   RECORD_ENTRY: { bytes: record.RECORD_ENTRY_BYTES },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
   LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
@@ -278,7 +285,7 @@ describe('WIRE.md', () => {
     ['a table twice', '<!-- layout: FRAGMENT -->', '<!-- layout: ECHO -->'],
     ['a frame type', '| 0x11 | LINK_STATE_ACK |', '| 0x13 | LINK_STATE_ACK |'],
     ['a missing value', /\| 3 \| EXPIRED .*\n/, ''],
-    ['a reserved number', '| kind | 8 | GROUP |', '| kind | 12 | GROUP |'],
+    ['a reserved number', '| kind | 9 | ROUTED |', '| kind | 12 | ROUTED |'],
     ['a size', '| PACKET_BYTES_MAX | 1416 |', '| PACKET_BYTES_MAX | 1420 |'],
     ['a missing size', /\| LIFETIME_BYTES .*\n/, ''],
     ['a size that the code does not have', '| TAG_BYTES |', '| LABEL_BYTES |'],

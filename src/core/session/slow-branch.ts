@@ -1,0 +1,9 @@
+/**
+ * What a source of a group does that sends faster than one of the branches of its tree takes.
+ *
+ * Owns the names: 'drop': that branch loses what finds no room there, and the source waits only
+ * when all are full; 'wait': the source waits for the slowest of those that begin at its daemon.
+ */
+
+export const SLOW_BRANCHES = ['drop', 'wait'] as const;
+export type SlowBranch = (typeof SLOW_BRANCHES)[number];
