@@ -111,7 +111,7 @@ export function advertises(links: readonly AdvertisedLink[], node: NodeId): bool
 }
 
 /** Min-heap of node indices by cost, then index, with decrease-key. */
-class CostHeap {
+export class CostHeap {
   readonly #cost: Float64Array;
   readonly #heap: Int32Array;
   readonly #place: Int32Array;
