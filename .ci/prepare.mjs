@@ -10,6 +10,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { buildDashboard } from './dashboard.mjs';
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -60,7 +62,13 @@ function sweep(out, sources) {
   }
 }
 
+await buildDashboard();
 for (const room of readdirSync(join(root, 'src'), { withFileTypes: true }))
-  if (room.isDirectory() && existsSync(join(root, 'dist', room.name)))
+  if (
+    room.isDirectory() &&
+    // Made of other sources than those beside which it lies.
+    room.name !== 'dashboard' &&
+    existsSync(join(root, 'dist', room.name))
+  )
     sweep(join(root, 'dist', room.name), join(root, 'src', room.name));
 sweep(join(root, 'spines-client/dist'), join(root, 'spines-client/src'));

@@ -184,11 +184,19 @@ function packed(path: string): string[] {
   return pack!.files.map((file) => file.path);
 }
 
+/** The dashboard, which the bundler makes of its sources. */
+const BUNDLED: ReadonlySet<string> = new Set(
+  ['app.css', 'app.js', 'charts.js', 'index.html', 'licences.txt'].map(
+    (name) => `dist/dashboard/${name}`,
+  ),
+);
+
 /** What is in a package and belongs to its making only. */
 function leftovers(path: string, files: readonly string[]): string[] {
   const sources = path === '' ? 'src' : join(path, 'src');
   return files.flatMap((file) => {
     if (!file.startsWith('dist/')) return /tsbuildinfo|\.log$/.test(file) ? [file] : [];
+    if (BUNDLED.has(file)) return [];
     const source = file.slice('dist/'.length).replace(/\.(?:d\.ts|js|js\.map)$/, '.ts');
     if (!source.endsWith('.ts') || !existsSync(join(root, sources, source)))
       return [`${file}: of no source`];

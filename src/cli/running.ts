@@ -25,7 +25,15 @@ export interface RunningCommand {
 }
 
 /** Those that run until they are ended. */
-const COMMANDS: readonly string[] = ['daemon', 'expose', 'forward', 'socks', 'cat', 'talk'];
+const COMMANDS: readonly string[] = [
+  'daemon',
+  'expose',
+  'forward',
+  'socks',
+  'cat',
+  'talk',
+  'dashboard',
+];
 const FILE_FLAGS: readonly string[] = ['--config', '--identity', '--socket'];
 /** Daemons with it belong to the process that started them, as those of `replay`. */
 const OWNED_FLAG = '--exit-with-parent';

@@ -27,6 +27,8 @@ export interface HttpOptions {
   readonly address: UdpAddress;
   /** The file of the token that is asked for; null: whoever may connect may look. */
   readonly tokenPath: string | null;
+  /** It shows the network as a picture, too. */
+  readonly dashboard?: boolean;
 }
 
 /** What holders of certificates may do, by name or group; nobody named: all. */

@@ -310,6 +310,7 @@ class Daemon implements RunningDaemon {
         },
         figures: () => this.#hostFigures(),
         lateSumS: () => this.#lateness.sum / SECOND,
+        onTurnEnd: () => this.#scheduleTurnEnd(),
       },
       {
         onRefused: (why) => {

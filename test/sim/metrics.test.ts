@@ -38,6 +38,7 @@ function page(host: SimHost, path: string, accept?: string, trusted = true): Ans
     operator: () => (host.running ? host.node.administration.operator : null),
     figures: () => FIGURES,
     lateSumS: () => 0.5,
+    dashboard: null,
   });
   return pages.answer({ path, accept, trusted })!;
 }

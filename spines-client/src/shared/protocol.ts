@@ -14,7 +14,6 @@ import { Packr, Unpackr } from 'msgpackr';
 
 import type { WatchEvent } from './watch-events.ts';
 
-export * from './capture.ts';
 export * from './operations.ts';
 export * from './dials.ts';
 export * from './replies.ts';

@@ -13,7 +13,7 @@ import type { Arguments } from '../ipc/arguments.ts';
 import type { ConnectedClient } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
 import type { ClientRole } from '../ipc/roles.ts';
-import type { OperationAnswer, OperationName } from 'spines-client/protocol';
+import type { OperationAnswer, OperationName, WatchEvent } from 'spines-client/protocol';
 import type { NodeView, OperatorEnvironment } from './node-view.ts';
 import type { SearchBudget } from './search-budget.ts';
 
@@ -26,21 +26,6 @@ export interface Operator {
   readonly startedAt: Micros;
   readonly searches: SearchBudget;
   readonly watch: Watching;
-  readonly captures: Capturing;
-}
-
-/** Keeps datagrams of links for programs that look into them (capture.ts). */
-export interface Capturing {
-  /** Programs that do. */
-  readonly size: number;
-  /** Throws SpinesError EINVAL, ENOENT, EUSERS. */
-  begin(
-    operator: Operator,
-    args: Arguments,
-    client: ConnectedClient | null,
-  ): OperationAnswer<'capture'>;
-  /** Throws SpinesError EINVAL. */
-  read(args: Arguments, reply: Answering<'captureRead'>, client: ConnectedClient | null): void;
 }
 
 /** Takes programs that want to be told what happens (watch.ts). */
@@ -51,6 +36,11 @@ export interface Watching {
     args: Arguments,
     client: ConnectedClient | null,
   ): OperationAnswer<'watch'>;
+  /**
+   * For a door of the daemon itself: `tell` takes events of every kind until the function that is
+   * returned is called. It must not throw.
+   */
+  follow(operator: Operator, tell: (seen: WatchEvent) => void): () => void;
 }
 
 /** Takes the answer to operation `Op`, or why there is none. Called once, now or later. */

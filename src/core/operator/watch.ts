@@ -4,8 +4,9 @@
  * Owns who watches what, and the clock of the looks: ten times a second what is is compared with
  * what was (link-looks.ts and the others), which are state that the daemon keeps anyway, so that
  * nothing is noted down, and nothing is done, while nobody watches. Only sockets of programs are
- * told as they come and go. Bounded: one subscription for each connected program, and a program
- * that does not read is told how many events it missed once it does.
+ * told as they come and go. Bounded: one subscription for each connected program (and what the
+ * daemon's own doors bound), and a program that does not read is told how many events it missed
+ * once it does.
  */
 
 import { SpinesError } from '../base/errors.ts';
@@ -49,13 +50,17 @@ const LOOKS: readonly {
 ];
 
 interface Subscriber {
-  readonly client: ConnectedClient;
+  /** Null: the daemon itself, for one of its doors. */
+  readonly client: ConnectedClient | null;
   readonly kinds: ReadonlySet<WatchKind>;
+  /** False: it does not read. */
+  tell(seen: WatchEvent): boolean;
   missed: number;
 }
 
 export class Watch {
-  readonly #subscribers = new Map<ConnectedClient, Subscriber>();
+  /** By the program, or, for the daemon's own doors, by themselves. */
+  readonly #subscribers = new Map<object, Subscriber>();
   readonly #looks = new Map<(typeof LOOKS)[number], Look>();
   readonly #timer = new Timer(() => this.#tick());
   #operator: Operator | null = null;
@@ -75,13 +80,37 @@ export class Watch {
     const kinds = kindsOf(args['kinds']);
     if (client === null)
       throw new SpinesError('EINVAL', 'only a connected program can watch; connect one');
-    this.#operator = operator;
     const missed = this.#subscribers.get(client)?.missed ?? 0;
     this.#subscribers.delete(client);
-    if (kinds.length > 0) this.#subscribers.set(client, { client, kinds: new Set(kinds), missed });
+    const tell = (seen: WatchEvent): boolean => client.tell({ event: 'watch', seen });
+    if (kinds.length > 0)
+      this.#subscribers.set(client, { client, kinds: new Set(kinds), tell, missed });
+    this.#begin(operator);
+    return { kinds };
+  }
+
+  follow(operator: Operator, tell: (seen: WatchEvent) => void): () => void {
+    const follower: Subscriber = {
+      client: null,
+      kinds: new Set(WATCH_KINDS),
+      tell: (seen) => {
+        tell(seen);
+        return true;
+      },
+      missed: 0,
+    };
+    this.#subscribers.set(follower, follower);
+    this.#begin(operator);
+    return () => {
+      this.#subscribers.delete(follower);
+      this.#look();
+    };
+  }
+
+  #begin(operator: Operator): void {
+    this.#operator = operator;
     this.#look();
     if (!this.#timer.armed && this.#subscribers.size > 0) this.#arm();
-    return { kinds };
   }
 
   #arm(): void {
@@ -93,8 +122,8 @@ export class Watch {
   #look(): void {
     const operator = this.#operator!;
     const connected: ReadonlySet<ConnectedClient> = operator.clients;
-    for (const client of this.#subscribers.keys())
-      if (!connected.has(client)) this.#subscribers.delete(client);
+    for (const [key, { client }] of this.#subscribers)
+      if (client !== null && !connected.has(client)) this.#subscribers.delete(key);
     for (const one of LOOKS) {
       if (!one.kinds.some((kind) => this.#wanted(kind))) this.#looks.delete(one);
       else if (!this.#looks.has(one)) this.#looks.set(one, one.make(operator));
@@ -126,17 +155,17 @@ export class Watch {
     };
     for (const subscriber of this.#subscribers.values()) {
       if (!subscriber.kinds.has(happened.kind)) continue;
-      const told = this.#tellMissed(subscriber) && subscriber.client.tell({ event: 'watch', seen });
+      const told = this.#tellMissed(subscriber) && subscriber.tell(seen);
       if (!told) subscriber.missed += 1;
     }
   }
 
   /** False: it still does not read. */
   #tellMissed(subscriber: Subscriber): boolean {
-    const { client, missed } = subscriber;
+    const { missed } = subscriber;
     if (missed === 0) return true;
     const at = Math.round(this.#operator!.env.wall.now() / MILLISECOND);
-    const told = client.tell({ event: 'watch', seen: { at, kind: 'missed', count: missed } });
+    const told = subscriber.tell({ at, kind: 'missed', count: missed });
     if (told) subscriber.missed = 0;
     return told;
   }

@@ -38,15 +38,18 @@ export interface WayLink extends NodeLinkRow {
   readonly costMs: number | null;
 }
 
+/** What ways need to know of a node. */
+export type WayNode = Pick<NodeRow, 'node' | 'name' | 'links' | 'why'>;
+
 type Graph = Pick<Advertisement, 'origin' | 'links'>;
 
 export class Ways {
   readonly metric: Metric;
-  readonly #rows: ReadonlyMap<string, NodeRow>;
+  readonly #rows: ReadonlyMap<string, WayNode>;
   readonly #graph: readonly Graph[];
 
   /** Throws SpinesError EINVAL for a metric that is not known here. */
-  constructor(nodes: readonly NodeRow[], metric: string) {
+  constructor(nodes: readonly WayNode[], metric: string) {
     const known = METRICS.find((one) => one === metric);
     if (known === undefined)
       throw new SpinesError('EINVAL', `the daemon's metric ${metric} is not known here`);

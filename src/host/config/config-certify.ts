@@ -267,6 +267,10 @@ function loopbackDoors(
     http:
       door == null
         ? null
-        : { address: door.address, tokenPath: door.token === undefined ? null : at(door.token) },
+        : {
+            address: door.address,
+            tokenPath: door.token === undefined ? null : at(door.token),
+            dashboard: door.dashboard ?? false,
+          },
   };
 }

@@ -35,6 +35,7 @@ import {
   socketPath,
   strict,
   whole,
+  truth,
 } from './config-fields.ts';
 import { fieldsOf, LATER_KEYS } from './config-keys.ts';
 import { describe, toFaults } from './config-places.ts';
@@ -143,7 +144,11 @@ const tcpListener = z.any().transform((value, context): z.output<typeof tcpShape
 });
 
 /** An address alone means that whoever can connect may look. */
-const httpShape = strict({ address: httpAddress, token: path.optional() });
+const httpShape = strict({
+  address: httpAddress,
+  token: path.optional(),
+  dashboard: truth.optional(),
+});
 const httpDoor = z.any().transform((value, context): z.output<typeof httpShape> | null => {
   if (value === null) return null;
   const shaped = typeof value === 'string' ? { address: value } : value;

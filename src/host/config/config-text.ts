@@ -101,10 +101,11 @@ function clientData(client: DaemonFileConfig['client']): Record<string, unknown>
   };
 }
 
-function httpData({ address, tokenPath }: HttpOptions): Record<string, unknown> {
+function httpData({ address, tokenPath, dashboard }: HttpOptions): Record<string, unknown> {
   return {
     address: formatSocketAddress(address),
     ...(tokenPath === null ? {} : { token: tokenPath }),
+    dashboard: dashboard === true,
   };
 }
 

@@ -19,7 +19,10 @@ export const LISTED_KEYS: readonly (readonly [key: string, meaning: string])[] =
   ['client.sockets', 'further ones: path, mode, group, role'],
   ['client.tcp', 'loopback address, token file and further tokens with their roles'],
   ['client.remote, .roles', 'where programs of other machines come; what they may do'],
-  ['http', 'a loopback address for metrics and health, or address and token; default: none'],
+  [
+    'http',
+    'a loopback address for metrics and health, or address, token, dashboard; default: none',
+  ],
   ['emulation.seed, .links', 'emulated characteristics of what leaves for a peer'],
   ['log.level, .file, .audit, .maxSize, .keep', 'what is logged, and where'],
   ['firewall', "who may send to this node's ports, reach targets behind it, use it from afar"],

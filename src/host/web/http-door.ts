@@ -5,12 +5,15 @@
  *   accept --> head (8 KiB, GET or HEAD) --> Host, Origin --> token --> budget --> page --> close
  *      |              |                           |             |          |
  *      +-- gives way  +-- 400, 405, 414, 431      +-- 403       +-- 401    +-- 429
+ *                                                                             or stream
  * ```
  *
  * Every user of the machine can connect to a loopback port, and so can web pages in the browsers of
  * its users, by names that lead there (DNS rebinding): so a request must name a loopback host, and
  * come from no other site. A connection takes one request and lives DEADLINE_MS at most, whatever
- * it sends or reads; of more than CONNECTIONS_MAX the oldest gives way. Nothing can be changed
+ * it sends or reads; of more than CONNECTIONS_MAX the oldest gives way. Event streams live on, at
+ * most STREAMS_MAX of them: one more is refused, and one that is not read ends. A browser shows the
+ * token once, in the query of a page, and has a cookie of this port then. Nothing can be changed
  * here. What pages there are is pages.ts's.
  */
 
@@ -27,6 +30,17 @@ export interface Answer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  /** Where it is instead, with status 303. */
+  readonly location?: string;
+}
+
+/** An answer that goes on: server-sent events (WHATWG HTML, section 9.2). */
+export interface EventStream {
+  /**
+   * One event; `data` is one line. False: what was written before is not read yet, and this is not
+   * written. It never throws, and does nothing once the stream has ended.
+   */
+  write(name: string, data: string): boolean;
 }
 
 /** What a page may know of its request. */
@@ -44,6 +58,11 @@ export interface Pages {
   isOpen(path: string): boolean;
   /** Null: there is no such page. */
   answer(asked: Asked): Answer | null;
+  /**
+   * What streams at `path`; null: nothing does. It is called with the stream, and what it returns
+   * is called once when that has ended.
+   */
+  stream?(path: string): ((stream: EventStream) => () => void) | null;
 }
 
 export interface HttpDoorEvents {
@@ -62,6 +81,12 @@ const HEADERS_MAX = 64;
  */
 export const PAGES_PER_SECOND = 20;
 export const PAGES_BURST = 40;
+/** Streams that are open at once; they count as no connections. */
+export const STREAMS_MAX = 8;
+/** Not read yet, of one stream: no event more is written. */
+const STREAM_WAITING_MAX = 262_144;
+/** One that has not been read for so long ends. */
+const STREAM_STUCK_MS = 30_000;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
@@ -82,6 +107,8 @@ export class HttpDoor {
   /** Of who shows the token, or of all where none is asked for; who shows none has another. */
   readonly #budget = new TokenBucket(PAGES_PER_SECOND, PAGES_BURST);
   readonly #openBudget = new TokenBucket(PAGES_PER_SECOND, PAGES_BURST);
+  readonly #streams = new Set<Socket>();
+  readonly #deadlines = new WeakMap<Socket, NodeJS.Timeout>();
   readonly #sockets = new Set<Socket>();
   readonly #room = new Anteroom<Socket>(CONNECTIONS_MAX, (socket) => {
     this.#events.onRefused('too many connections, the oldest gave way');
@@ -151,6 +178,7 @@ export class HttpDoor {
 
   #onConnection(socket: Socket): void {
     const deadline = setTimeout(() => socket.destroy(), this.#deadlineMs).unref();
+    this.#deadlines.set(socket, deadline);
     this.#sockets.add(socket);
     this.#room.enter(socket, '');
     socket.on('close', () => {
@@ -173,13 +201,19 @@ export class HttpDoor {
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const answer = this.#answer(request);
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    response.setHeader('connection', 'close');
+    const answer = this.#answer(request);
+    if (typeof answer === 'function') {
+      this.#stream(request, response, answer);
+      return;
+    }
     if (answer.status === 401)
       response.setHeader('www-authenticate', 'Basic realm="spines", charset="UTF-8"');
     if (answer.status === 405) response.setHeader('allow', 'GET, HEAD');
-    if (answer.status === 429) response.setHeader('retry-after', '1');
-    response.setHeader('connection', 'close');
+    if (answer.status === 429 || answer.status === 503) response.setHeader('retry-after', '1');
+    if (answer.location !== undefined) response.setHeader('location', answer.location);
+    if (answer.cookie !== undefined) response.setHeader('set-cookie', answer.cookie);
     response.setHeader('content-type', answer.type);
     response.setHeader('content-length', Buffer.byteLength(answer.body));
     response.statusCode = answer.status;
@@ -187,20 +221,66 @@ export class HttpDoor {
     response.end(answer.body, () => request.destroy());
   }
 
-  #answer(request: IncomingMessage): Answer {
+  #stream(request: IncomingMessage, response: ServerResponse, begin: Begin): void {
+    const { socket } = request;
+    this.#streams.add(socket);
+    this.#room.leave(socket);
+    clearTimeout(this.#deadlines.get(socket));
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    response.write(': spines\n\n');
+    let stuckSince = Infinity;
+    const end = begin({
+      write: (name, data) => {
+        if (socket.destroyed) return false;
+        const now = performance.now();
+        if (response.writableLength > STREAM_WAITING_MAX) {
+          stuckSince = Math.min(stuckSince, now);
+          if (now - stuckSince > STREAM_STUCK_MS) socket.destroy();
+          return false;
+        }
+        stuckSince = Infinity;
+        response.write(`event: ${name}\ndata: ${data}\n\n`);
+        return true;
+      },
+    });
+    socket.once('close', () => {
+      this.#streams.delete(socket);
+      end();
+    });
+  }
+
+  #answer(request: IncomingMessage): AnswerWithCookie | Begin {
     const { method, url = '', headers } = request;
     if (method !== 'GET' && method !== 'HEAD')
       return this.#refuse(405, 'only GET and HEAD: nothing can be changed here');
     if (request.rawHeaders.length >= 2 * HEADERS_MAX)
       return this.#refuse(431, `at most ${HEADERS_MAX - 1} header fields are read`);
     if (!namesLoopback(headers.host)) return this.#refuse(403, 'the Host is no loopback name');
+    const [path = '', query = ''] = url.split('?', 2);
     if (comesFromElsewhere(headers)) return this.#refuse(403, 'asked by a page of another site');
-    const [path = ''] = url.split('?', 1);
-    const trusted = this.#isToken === null || this.#isToken(shownIn(headers.authorization));
+    const shown = new URLSearchParams(query).get('token');
+    const cookie = `spines-${request.socket.localPort}`;
+    const trusted =
+      this.#isToken === null ||
+      this.#isToken(shownIn(headers.authorization)) ||
+      this.#isToken(cookieIn(headers.cookie, cookie)) ||
+      (shown !== null && this.#isToken(shown));
     if (!trusted && !this.#pages.isOpen(path))
       return this.#refuse(401, "show the token of `http.token` (Bearer, or anybody's password)");
     const budget = trusted ? this.#budget : this.#openBudget;
     if (!budget.take(stopwatch.now())) return this.#refuse(429, 'ask less often');
+    // It stays in no history, and in no address that somebody copies.
+    if (trusted && this.#isToken !== null && shown !== null && /^\/(?!\/)/.test(path))
+      return {
+        ...plainAnswer(303, path),
+        location: path,
+        cookie: `${cookie}=${encodeURIComponent(shown)}; Path=/; HttpOnly; SameSite=Strict`,
+      };
+    const begin = method === 'GET' ? (this.#pages.stream?.(path) ?? null) : null;
+    if (begin !== null)
+      return this.#streams.size < STREAMS_MAX
+        ? begin
+        : this.#refuse(503, `${STREAMS_MAX} dashboards look already; close one`);
     return (
       this.#pages.answer({ path, accept: headers.accept, trusted }) ??
       plainAnswer(404, 'there is no such page; / has a list')
@@ -212,6 +292,9 @@ export class HttpDoor {
     return plainAnswer(status, why);
   }
 }
+
+type Begin = (stream: EventStream) => () => void;
+type AnswerWithCookie = Answer & { readonly cookie?: string };
 
 /** An answer of one line. */
 export function plainAnswer(status: number, line: string): Answer {
@@ -241,4 +324,18 @@ function shownIn(authorization: string | undefined): string {
   if (scheme.toLowerCase() === 'bearer') return value;
   const decoded = Buffer.from(value, 'base64').toString('utf8');
   return decoded.slice(decoded.indexOf(':') + 1);
+}
+
+/** The value of that cookie, '' without it (RFC 6265, section 4.2). */
+function cookieIn(header: string | undefined, name: string): string {
+  for (const pair of (header ?? '').split(';')) {
+    const [key = '', value = ''] = pair.trim().split('=', 2);
+    if (key === name)
+      try {
+        return decodeURIComponent(value);
+      } catch {
+        return '';
+      }
+  }
+  return '';
 }

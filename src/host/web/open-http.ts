@@ -6,8 +6,17 @@
 
 import { readOrMakeToken, tokenGrants } from '../doors/token-file.ts';
 import type { HttpOptions } from '../daemon-options.ts';
+import { DashboardPages } from './dashboard-pages.ts';
 import { HttpDoor, type HttpDoorEvents } from './http-door.ts';
+import { LiveOverlay } from './live-overlay.ts';
+import { OwnDaemon } from './overlay-source.ts';
 import { pagesOf, type PagesView } from './pages.ts';
+
+/** Of the daemon behind the door. */
+interface Turns {
+  /** Something was asked of it: its timers may have changed. */
+  onTurnEnd(): void;
+}
 
 export interface OpenDoor {
   readonly port: number;
@@ -16,8 +25,8 @@ export interface OpenDoor {
 
 /** Throws SpinesError when the address or the token's file can't be had. */
 export async function openHttp(
-  { address, tokenPath }: HttpOptions,
-  view: PagesView,
+  { address, tokenPath, dashboard }: HttpOptions,
+  view: Omit<PagesView, 'dashboard'> & Turns,
   events: HttpDoorEvents,
 ): Promise<OpenDoor> {
   const granted =
@@ -25,7 +34,12 @@ export async function openHttp(
       ? null
       : tokenGrants([{ token: readOrMakeToken(tokenPath, 'http.token'), grant: true }]);
   const door = new HttpDoor(
-    pagesOf(view),
+    pagesOf({
+      ...view,
+      dashboard: dashboard
+        ? new DashboardPages(new LiveOverlay(new OwnDaemon(view.operator, view.onTurnEnd)))
+        : null,
+    }),
     events,
     granted === null ? null : (shown) => granted(shown) === true,
   );

@@ -11,6 +11,7 @@ import { readMetrics } from '../../core/operator/metrics.ts';
 import type { Operator } from '../../core/operator/operation.ts';
 import { notReady, type NotReady } from '../../core/operator/readiness.ts';
 import { statusReport } from '../../core/operator/status-report.ts';
+import { DASHBOARD_PATH, type DashboardPages } from './dashboard-pages.ts';
 import { CONTENT_TYPES, Exposition, formatFor } from './exposition.ts';
 import { plainAnswer, type Answer, type Asked, type Pages } from './http-door.ts';
 import { writeProcess } from './process-metrics.ts';
@@ -22,6 +23,8 @@ export interface PagesView {
   figures(): HostFigures;
   /** Sum of all that timers were late, since the start. Seconds. */
   lateSumS(): number;
+  /** Null: no dashboard was asked for. */
+  readonly dashboard: DashboardPages | null;
 }
 
 type Page = (view: PagesView, asked: Asked) => Answer;
@@ -45,16 +48,18 @@ export function pagesOf(view: PagesView): Pages {
   return {
     isOpen: (path) => OPEN.has(path),
     answer: (asked) => {
-      if (asked.path === '/') return plainAnswer(200, index());
-      return Object.hasOwn(PAGES, asked.path) ? PAGES[asked.path]!.page(view, asked) : null;
+      if (asked.path === '/') return plainAnswer(200, index(view));
+      if (Object.hasOwn(PAGES, asked.path)) return PAGES[asked.path]!.page(view, asked);
+      return view.dashboard?.answer(asked.path) ?? null;
     },
+    stream: (path) => view.dashboard?.stream(path) ?? null,
   };
 }
 
-function index(): string {
-  return Object.entries(PAGES)
-    .map(([path, { text }]) => `${path.padEnd(13)} ${text}`)
-    .join('\n');
+function index({ dashboard }: PagesView): string {
+  const pages = Object.entries(PAGES).map(([path, { text }]) => [path, text] as const);
+  if (dashboard !== null) pages.push([DASHBOARD_PATH, 'the network as a picture, live']);
+  return pages.map(([path, text]) => `${path.padEnd(13)} ${text}`).join('\n');
 }
 
 function metrics(view: PagesView, { accept }: Asked): Answer {

@@ -3,7 +3,6 @@
  * whatever arrives.
  */
 
-import { Taps } from '../../../../src/core/link/tap.ts';
 import { describe, expect, test } from 'vitest';
 
 import { getU16 } from '../../../../src/core/base/bytes.ts';
@@ -53,7 +52,8 @@ class Sender {
       new Epoch(1, 2, null, 0, null, ''),
       1,
       makeEndpoint('127.0.0.1', 1),
-      { sink, flushList: this.list, taps: new Taps() },
+      sink,
+      this.list,
     );
     this.channel.size = size;
   }

@@ -45,7 +45,7 @@ advertisementRefresh: 30s
 advertisementLifetime: 2m
 client: { socket: /tmp/b.sock, group: staff, tcp: { address: "127.0.0.1:8200", \
 token: /tmp/b.token } }
-http: { address: "127.0.0.1:9180", token: /tmp/b.http }
+http: { address: "127.0.0.1:9180", token: /tmp/b.http, dashboard: true }
 emulation:
   allow: true
   seed: 7
@@ -122,6 +122,7 @@ describe('a config file', () => {
     expect(config.http).toEqual({
       address: { address: '127.0.0.1', port: 9180 },
       tokenPath: '/tmp/b.http',
+      dashboard: true,
     });
     expect(config.emulation.seed).toBe(7);
     expect(config.emulation.links[0]).toMatchObject({
@@ -416,7 +417,11 @@ client: { socket: null }
       expect(formatEffective(config)).not.toContain('http');
     }
     const config = loadConfigFile(`${start}security: none\nhttp: "[::1]:9180"`, '/etc/d.yaml');
-    expect(config.http).toEqual({ address: { address: '::1', port: 9180 }, tokenPath: null });
+    expect(config.http).toEqual({
+      address: { address: '::1', port: 9180 },
+      tokenPath: null,
+      dashboard: false,
+    });
     expect(loadConfigFile(formatEffective(config), '/etc/d.yaml')).toEqual(config);
   });
 

@@ -5,14 +5,16 @@
 
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 
 import {
   CONNECTIONS_MAX,
   HttpDoor,
   PAGES_BURST,
   plainAnswer,
+  STREAMS_MAX,
   type Asked,
+  type EventStream,
 } from '../../../../src/host/web/http-door.ts';
 
 let door: HttpDoor | null = null;
@@ -214,5 +216,61 @@ describe('the HTTP door', () => {
     for (let i = 0; i < PAGES_BURST + 5; i += 1) await get(port, '/open');
     const authorization = 'Bearer secret';
     expect((await get(port, '/page', { authorization })).status).toBe(200);
+  });
+
+  test('streams go on, in a bounded number, and end with their reader', async () => {
+    let writing: EventStream | null = null,
+      ended = 0;
+    door = new HttpDoor(
+      {
+        isOpen: () => false,
+        answer: () => null,
+        stream: (path) =>
+          path === '/events'
+            ? (stream) => {
+                writing = stream;
+                return () => (ended += 1);
+              }
+            : null,
+      },
+      { onRefused: (why) => refused.push(why) },
+      null,
+      200,
+    );
+    const port = await door.listen('127.0.0.1', 0);
+    const ask = 'GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n';
+    const streams = Array.from({ length: STREAMS_MAX }, () => raw(port, ask));
+    await vi.waitFor(() => expect(writing).not.toBeNull());
+    await vi.waitFor(async () => expect((await get(port, '/events')).status).toBe(503));
+    expect(await get(port, '/events', {}, 'HEAD')).toMatchObject({ status: 404 });
+    // Longer than any other connection lives, and past more than there may be of those.
+    for (let i = 0; i < CONNECTIONS_MAX; i += 1) raw(port, '');
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(ended).toBe(0);
+    expect(writing!.write('look', '{"a":1}')).toBe(true);
+    // One that reads nothing is not written to without end.
+    const last = streams.at(-1)!;
+    last.socket.pause();
+    const line = 'x'.repeat(100_000);
+    let taken = 0;
+    while (taken < 1_000 && writing!.write('look', line)) taken += 1;
+    expect(taken).toBeLessThan(100);
+    for (const { socket } of streams) socket.destroy();
+    await vi.waitFor(() => expect(ended).toBe(STREAMS_MAX));
+    expect(writing!.write('look', '')).toBe(false);
+  });
+
+  test('a browser shows the token once, and then has a cookie of this port', async () => {
+    const port = await open('secret');
+    expect((await get(port, '/page?token=wrong')).status).toBe(401);
+    const first = await get(port, '/page?token=secret');
+    expect(first).toMatchObject({ status: 303, headers: { location: '/page' } });
+    const [cookie = ''] = first.headers['set-cookie'] as string[];
+    expect(cookie).toBe(`spines-${port}=secret; Path=/; HttpOnly; SameSite=Strict`);
+    expect((await get(port, '/page', { cookie: `a=b; ${cookie.split(';')[0]}` })).status).toBe(200);
+    expect((await get(port, '/page', { cookie: 'spines-1=secret' })).status).toBe(401);
+    expect((await get(port, '/page', { cookie: `spines-${port}=%E0%A4%A` })).status).toBe(401);
+    // It leads to nobody else's page.
+    expect((await get(port, '//evil.example/?token=secret')).headers['location']).toBeUndefined();
   });
 });
