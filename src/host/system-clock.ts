@@ -33,8 +33,13 @@ export class SystemClock implements Clock {
   }
 }
 
-/** What an OS timer is late by, and waking a process takes, on the average of idle machines. */
+/**
+ * What an OS timer is late by, and waking a process takes, on the average of idle machines; then as
+ * it is found to be. One firing counts as so late at most, and so much.
+ */
 const TIMER_LATE_US = 350;
+const LATE_US_MAX = 5_000;
+const LATE_GAIN = 1 / 32;
 
 /**
  * Drives a TimerQueue from the event loop with one OS timer for the queue's head, which never fires
@@ -54,6 +59,8 @@ export class TimerDriver {
   readonly #onTimeout = (): void => this.#fire();
   /** What rounding owes. */
   #carry = 0;
+  /** What the OS timer is late by, on the average of late. */
+  #lateUs = TIMER_LATE_US;
   /** What the OS timer is armed for, and when it fires: a grain later at most. */
   #armedFor: Micros = NEVER;
   #firesAt: Micros = NEVER;
@@ -110,7 +117,7 @@ export class TimerDriver {
 
   /** Milliseconds to sleep so that the mean of many firings is what was meant. */
   #roundEvenly(wait: Micros): number {
-    const exact = Math.max(0, (wait + this.#aheadUs - TIMER_LATE_US) / 1_000);
+    const exact = Math.max(0, (wait + this.#aheadUs - this.#lateUs) / 1_000);
     const down = Math.floor(exact);
     this.#carry += exact - down;
     if (this.#carry < 1) return down;
@@ -119,12 +126,15 @@ export class TimerDriver {
   }
 
   #fire(): void {
-    const due = this.#armedFor;
+    const due = this.#armedFor,
+      firesAt = this.#firesAt;
     this.#armedFor = NEVER;
     this.#firesAt = NEVER;
     if (this.#stopped) return;
     this.#clock.tick();
     const now = this.#clock.now();
+    const late = Math.min(LATE_US_MAX, Math.max(0, now - firesAt));
+    this.#lateUs += (late - this.#lateUs) * LATE_GAIN;
     this.#onLate?.(Math.max(0, now - due), now);
     if (this.queue.runDue(this.#clock.now()) > 0) this.#onTurn();
     this.rearm();

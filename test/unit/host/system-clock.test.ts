@@ -105,3 +105,35 @@ test('a stopped driver fires nothing, and arms nothing', () => {
   advance(50);
   expect(fired).toBe(0);
 });
+
+test.each([0, 1, 2, 3])(
+  'of emulated wires the mean is about what is meant, timers %i ms late',
+  (lateMs) => {
+    const slack = 500;
+    driver = new TimerDriver(clock, slack, () => {});
+    vi.restoreAllMocks();
+    const real = globalThis.setTimeout,
+      rng = new Rng(7);
+    // A busy machine: each timer of the system is late by so much, or by a millisecond more.
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((fire: () => void, ms: number) =>
+      real(fire, ms + lateMs + rng.below(2))) as typeof setTimeout);
+    const errors: number[] = [];
+    let meant = 0;
+    const timer = new Timer(() => {
+      errors.push(clock.now() - meant);
+      next();
+    });
+    const next = (): void => {
+      meant = clock.now() + 10_000 + rng.below(1_000);
+      driver.queue.arm(timer, meant - slack);
+    };
+    next();
+    driver.rearm();
+    for (let i = 0; i < 20_000; i += 1) advance(1);
+    const late = errors.slice(200);
+    const mean = late.reduce((sum, error) => sum + error, 0) / late.length;
+    expect(late.length).toBeGreaterThan(500);
+    // What would be more than the slack early is armed again, and late by that.
+    expect(Math.abs(mean)).toBeLessThan(300 + 300 * lateMs);
+  },
+);
