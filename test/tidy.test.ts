@@ -98,6 +98,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that a room may import. */
 const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
+  'core/wire': [/^spines-client\/protocol$/],
   'core/ipc': [/^spines-client\/protocol$/],
   'core/operator': [/^spines-client\/protocol$/],
   'core/node': [/^spines-client\/protocol$/],

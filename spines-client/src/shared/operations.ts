@@ -7,11 +7,11 @@
  */
 
 import type { DialReply, DialsReply, LinkAddArgs } from './dials.ts';
+import type { LinkServiceName } from './modes.ts';
 import type {
   ByzantineRoutesReply,
   ByzantineTraceReply,
   FirewallReply,
-  LinkServiceName,
   LinkSettings,
   LinksReply,
   NodesReply,

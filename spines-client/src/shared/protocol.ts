@@ -16,6 +16,7 @@ import type { WatchEvent } from './watch-events.ts';
 
 export * from './operations.ts';
 export * from './dials.ts';
+export * from './modes.ts';
 export * from './replies.ts';
 export * from './sealed-records.ts';
 export * from './session-replies.ts';

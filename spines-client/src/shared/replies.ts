@@ -6,8 +6,7 @@
  * asked.
  */
 
-export type LinkServiceName = 'best-effort' | 'reliable' | 'realtime';
-export type RoutingName = 'link-state' | 'byzantine';
+import type { LinkServiceName } from './modes.ts';
 /** Protected against routers on the way too, or against outsiders only. */
 export type SecrecyName = 'end-to-end' | 'links';
 export type SessionKind = 'datagram' | 'stream';

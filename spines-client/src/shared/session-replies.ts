@@ -4,7 +4,8 @@
  * Types only. Part of the protocol (protocol.ts).
  */
 
-import type { LinkServiceName, PathNode, RoutingName } from './replies.ts';
+import type { LinkServiceName, RoutingName } from './modes.ts';
+import type { PathNode } from './replies.ts';
 
 export interface TraceHop {
   hop: number;

@@ -6,7 +6,8 @@
  * is told as both.
  */
 
-import type { LinkServiceName, PathNode, RoutingName, TwinRow } from './replies.ts';
+import type { LinkServiceName, RoutingName } from './modes.ts';
+import type { PathNode, TwinRow } from './replies.ts';
 
 /** In the order of `spines watch --help`. */
 export const WATCH_KINDS = [

@@ -4,7 +4,14 @@ import type { ConnectOptions } from '../connect-options.ts';
 import type { DaemonConnection } from '../daemon-connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import { SpinesClientError, argumentError, checkSignal, rangeError, typeError } from '../errors.ts';
-import type { LinkServiceName, RoutingName, SecrecyName } from '../shared/protocol.ts';
+import {
+  LINK_SERVICE_NAMES,
+  offered,
+  ROUTING_NAMES,
+  type LinkServiceName,
+  type RoutingName,
+  type SecrecyName,
+} from '../shared/protocol.ts';
 import { checkTimeliness, type LatePolicy, type RedundancyName } from './deadline-options.ts';
 import { checkPort } from './send-arguments.ts';
 
@@ -118,6 +125,15 @@ export interface CheckedOptions {
   sendBufferSize: number;
 }
 
+/** Throws what net throws for a name that is none of `names`. */
+export function checkName(option: string, name: string, names: readonly string[]): void {
+  if (names.includes(name)) return;
+  throw argumentError(
+    'ERR_INVALID_ARG_VALUE',
+    `${option} must be ${offered(names)}, not ${String(name)}`,
+  );
+}
+
 export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
   const {
     type = 'udp4',
@@ -139,16 +155,8 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
       'ERR_SOCKET_BAD_TYPE',
       'Bad socket type specified. Valid types are: udp4, udp6',
     );
-  if (!['best-effort', 'reliable', 'realtime'].includes(link))
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      `link must be best-effort, reliable or realtime, not ${String(link)}`,
-    );
-  if (!['link-state', 'byzantine'].includes(routing))
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      `routing must be link-state or byzantine, not ${String(routing)}`,
-    );
+  checkName('link', link, LINK_SERVICE_NAMES);
+  checkName('routing', routing, ROUTING_NAMES);
   checkSecrecy(secrecy);
   checkTimeliness(link, { deadlineMs, redundancy }, late);
   if (lookup !== undefined && typeof lookup !== 'function')

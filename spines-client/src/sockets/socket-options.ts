@@ -3,10 +3,12 @@
 import type { ConnectOptions } from '../connect-options.ts';
 import type { DaemonConnection } from '../daemon-connection.ts';
 import { argumentError } from '../errors.ts';
-import { checkSecrecy } from './datagram-options.ts';
+import { checkName, checkSecrecy } from './datagram-options.ts';
 import type { LivenessOptions } from './liveness-options.ts';
 import {
   CONGESTION_NAMES,
+  ROUTING_NAMES,
+  STREAM_LINK_NAMES,
   type CongestionName,
   type LinkServiceName,
   type RoutingName,
@@ -30,16 +32,8 @@ export const STREAM_HIGH_WATER_BYTES = 65_536;
  * Throws what net throws for wrong options of a stream; `link` and `routing` with their defaults.
  */
 export function checkStreamOptions(options: StreamOptions, link: string, routing: string): void {
-  if (!['best-effort', 'reliable'].includes(link))
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      `link must be best-effort or reliable, not ${String(link)}`,
-    );
-  if (!['link-state', 'byzantine'].includes(routing))
-    throw argumentError(
-      'ERR_INVALID_ARG_VALUE',
-      `routing must be link-state or byzantine, not ${String(routing)}`,
-    );
+  checkName('link', link, STREAM_LINK_NAMES);
+  checkName('routing', routing, ROUTING_NAMES);
   checkCongestion(options.congestion);
   checkSecrecy(options.secrecy);
   for (const mode of ['objectMode', 'readableObjectMode', 'writableObjectMode'] as const) {

@@ -1,6 +1,6 @@
 /** The flags of `spines cat`, as its streams and its datagrams read them. */
 
-import type { LinkServiceName, SecrecyName } from 'spines-client';
+import type { LinkServiceName, RoutingName, SecrecyName } from 'spines-client';
 
 import type { ClientFlags } from '../client.ts';
 
@@ -8,7 +8,7 @@ export interface CatFlags extends ClientFlags {
   listen?: number;
   datagram?: boolean;
   link?: LinkServiceName;
-  routing?: 'link-state' | 'byzantine';
+  routing?: RoutingName;
   secrecy?: SecrecyName;
   size?: number;
   rate?: number;

@@ -9,7 +9,7 @@
 
 import { Option, type Command } from 'commander';
 import type { SpinesClient, TraceReply } from 'spines-client';
-import type { ByzantineTraceReply, ByzantineWeightRow } from 'spines-client/protocol';
+import type { ByzantineTraceReply, ByzantineWeightRow, RoutingName } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { Ways } from '../../core/operator/ways.ts';
@@ -57,7 +57,7 @@ interface TraceFlags extends ClientFlags {
   probes: number;
   timeout: Micros;
   json?: boolean;
-  routing?: 'link-state' | 'byzantine';
+  routing?: RoutingName;
 }
 
 /** More hops than any route has: the ttl of a packet ends before. */

@@ -12,7 +12,7 @@
  * long as the shortest way back (as NTP has it, RFC 5905). No sockets, no clock. Used by talk.ts.
  */
 
-import { DISSEMINATIONS, LINK_SERVICES } from '../../core/wire/modes.ts';
+import { DISSEMINATION_NAMES, SERVICE_NAMES } from '../../core/wire/modes.ts';
 
 export const PACKET_BYTES = 160;
 const MARK = 0x74616c6b;
@@ -166,7 +166,7 @@ function decode(bytes: Buffer, kind: number): TalkAnswer | null {
     count = bytes.readUInt16BE(6),
     number = bytes.readUInt32BE(12),
     sentMs = bytes.readDoubleBE(16);
-  if (link >= LINK_SERVICES.length || routing >= DISSEMINATIONS.length) return null;
+  if (link >= SERVICE_NAMES.length || routing >= DISSEMINATION_NAMES.length) return null;
   if (count > (kind === KIND_ANSWER ? RECEIVED_MAX : 0) || number >= NUMBER_MAX) return null;
   const received = Array.from({ length: count }, (_, i) => ({
     number: bytes.readUInt32BE(HEAD_BYTES + i * RECEIVED_BYTES),

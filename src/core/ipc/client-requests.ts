@@ -18,12 +18,12 @@ import {
   namesText,
   SERVICE_NAMES,
   serviceCode,
+  whyNoStreams,
 } from '../wire/modes.ts';
 import {
   DISSEMINATION_LINK_STATE,
   PRIORITY_DEFAULT,
   PRIORITY_MAX,
-  SERVICE_REALTIME,
   SERVICE_RELIABLE,
   TTL_DEFAULT,
 } from '../wire/packet.ts';
@@ -219,11 +219,9 @@ export class ClientRequests {
       throw new SpinesError('EINVAL', `link must be ${namesText(SERVICE_NAMES)}`);
     if (dissemination === undefined)
       throw new SpinesError('EINVAL', `routing must be ${namesText(DISSEMINATION_NAMES)}`);
-    if (service === SERVICE_REALTIME && kind === 'stream')
-      throw new SpinesError(
-        'EOPNOTSUPP',
-        'a stream has no deadline; use link "reliable" or "best-effort"',
-      );
+    const refusal = kind === 'stream' ? whyNoStreams(service) : null;
+    if (refusal !== null)
+      throw new SpinesError('EOPNOTSUPP', `${refusal}; use link "reliable" or "best-effort"`);
     const secrecy = secrecyOf(args);
     const unable = this.#services.checkModes(service, dissemination, secrecy);
     if (unable !== null) throw new SpinesError('EOPNOTSUPP', unable);

@@ -22,7 +22,10 @@ import type { EncodedPacket } from './send-queue.ts';
 import type { Arrived } from './size-losses.ts';
 
 export interface DataService {
-  /** Types of the frames that this service reads; no two services share one. */
+  /**
+   * Types of the frames that this service reads; no two services share one. None: it decides only
+   * what leaves and when, and sends its packets in FRAME_DATA, which best effort reads.
+   */
   readonly frames: readonly number[];
   /** The lowest wire version of a link whose peer reads them; absent: all do. */
   readonly since?: number;

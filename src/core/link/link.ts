@@ -554,7 +554,10 @@ export class Link implements NextHop {
     else this.down(`closed by peer: ${CLOSED[reason]!}`, 0);
   }
 
-  /** A packet that came by `service`, which its header must name too. */
+  /**
+   * A packet that came by `service`, which its header must name too, or a service that has no
+   * frames of its own and sends those of others.
+   */
   #onData(
     bytes: Uint8Array,
     start: number,
@@ -565,7 +568,8 @@ export class Link implements NextHop {
     const packet = this.#env.inbound;
     const reason = packet.decode(bytes, start, end, true);
     if (reason !== DropReason.none) return reason;
-    if (packet.service !== service) return DropReason.linkServiceUnknown;
+    if (packet.service !== service && this.#services[packet.service]?.frames.length !== 0)
+      return DropReason.linkServiceUnknown;
     packet.via = this.node;
     packet.ageUs = ageUs;
     this.#upper.onPacket(packet, this);

@@ -16,7 +16,7 @@ import { unknownName } from '../link/unknown-name.ts';
 import type { Administration } from '../operator/administration.ts';
 import type { NodeView } from '../operator/node-view.ts';
 import { roleFor } from '../operator/operations.ts';
-import { DISSEMINATIONS, LINK_SERVICES } from '../wire/modes.ts';
+import { lackingText, serviceName } from '../wire/modes.ts';
 import type { NodeLimits } from './config.ts';
 import type { NodeEnvironment } from './environment.ts';
 
@@ -80,6 +80,6 @@ export function clientServicesOf(
 
 /** What this daemon lacks for these modes, in words; null: nothing. */
 function lackingOf(service: number, code: number, strategies: Dissemination): string | null {
-  if (!isCarried(service)) return LINK_SERVICES[service]!.lacking;
-  return strategies.strategy(code) === null ? DISSEMINATIONS[code]!.lacking : null;
+  if (!isCarried(service)) return `links of this daemon do not carry ${serviceName(service)}`;
+  return strategies.strategy(code) === null ? lackingText(code) : null;
 }

@@ -15,15 +15,9 @@ import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import type { CongestionName } from '../recovery/controller.ts';
-import { demandsProof } from '../wire/modes.ts';
+import { demandsProof, whyNoStreams } from '../wire/modes.ts';
 import { DropReason, type DropCounters } from '../wire/drop.ts';
-import {
-  DISSEMINATION_LINK_STATE,
-  KIND_STREAM,
-  Packet,
-  SERVICE_REALTIME,
-  SERVICE_RELIABLE,
-} from '../wire/packet.ts';
+import { DISSEMINATION_LINK_STATE, KIND_STREAM, Packet, SERVICE_RELIABLE } from '../wire/packet.ts';
 import {
   RESET_FORBIDDEN,
   SEGMENT_ACK,
@@ -300,7 +294,7 @@ export class Streams {
 
   #onPacket(packet: Packet): DropReason {
     // Nothing of a stream is worth less when it is late.
-    if (packet.service === SERVICE_REALTIME) return DropReason.linkServiceUnknown;
+    if (whyNoStreams(packet.service) !== null) return DropReason.linkServiceUnknown;
     const segment = this.#segment;
     const reason = segment.decode(packet.bytes, packet.payloadStart, packet.end);
     if (reason !== DropReason.none) return reason;

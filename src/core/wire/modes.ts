@@ -2,10 +2,20 @@
  * Modes of a packet: the service by which links carry it, and the strategy by which it finds its
  * way. WIRE.md section 4.
  *
- * Owns codes and names, one row for each that a header may have, and what a daemon lacks that does
- * not have it. What a row does is where it is done: services of links in core/link/services.ts,
- * strategies in core/node/strategies.ts.
+ * Owns the codes that this code names. The table of all of them, a row for each code that a header
+ * may have, is the client protocol's, as programs ask for them by name; what a row does is where it
+ * is done: services of links in core/link/services.ts, strategies in core/node/strategies.ts.
  */
+
+import {
+  LINK_SERVICE_NAMES,
+  LINK_SERVICES,
+  ROUTING_NAMES,
+  ROUTINGS,
+  type LinkServiceName,
+  type RoutingName,
+} from 'spines-client/protocol';
+import { assert } from '../base/assert.ts';
 
 export const SERVICE_BEST_EFFORT = 0;
 export const SERVICE_RELIABLE = 1;
@@ -14,68 +24,43 @@ export const SERVICE_REALTIME = 2;
 export const DISSEMINATION_LINK_STATE = 0;
 export const DISSEMINATION_BYZANTINE = 1;
 
-interface Mode {
-  readonly code: number;
-  readonly name: string;
-  /** What a program is told that asks for it where the daemon has none; null: each daemon has. */
-  readonly lacking: string | null;
-}
+export type ServiceName = LinkServiceName;
+export type DisseminationName = RoutingName;
 
-interface Dissemination extends Mode {
-  /** Whether it proves who sent a packet. */
-  readonly proves: boolean;
-}
+export const SERVICE_NAMES: readonly ServiceName[] = LINK_SERVICE_NAMES;
+export const DISSEMINATION_NAMES: readonly DisseminationName[] = ROUTING_NAMES;
 
-/** In the order of their codes. */
-export const LINK_SERVICES = [
-  { code: SERVICE_BEST_EFFORT, name: 'best-effort', lacking: null },
-  { code: SERVICE_RELIABLE, name: 'reliable', lacking: null },
-  { code: SERVICE_REALTIME, name: 'realtime', lacking: null },
-] as const satisfies readonly Mode[];
-
-/** In the order of their codes. */
-export const DISSEMINATIONS = [
-  { code: DISSEMINATION_LINK_STATE, name: 'link-state', lacking: null, proves: false },
-  {
-    code: DISSEMINATION_BYZANTINE,
-    name: 'byzantine',
-    lacking:
-      'byzantine routing needs identities and this daemon has security: none; use routing ' +
-      '"link-state"',
-    proves: true,
-  },
-] as const satisfies readonly Dissemination[];
-
-export type ServiceName = (typeof LINK_SERVICES)[number]['name'];
-export type DisseminationName = (typeof DISSEMINATIONS)[number]['name'];
-
-export const SERVICE_NAMES: readonly ServiceName[] = LINK_SERVICES.map(({ name }) => name);
-export const DISSEMINATION_NAMES: readonly DisseminationName[] = DISSEMINATIONS.map(
-  ({ name }) => name,
+assert(
+  SERVICE_NAMES[SERVICE_BEST_EFFORT] === 'best-effort' &&
+    SERVICE_NAMES[SERVICE_RELIABLE] === 'reliable' &&
+    SERVICE_NAMES[SERVICE_REALTIME] === 'realtime' &&
+    DISSEMINATION_NAMES[DISSEMINATION_LINK_STATE] === 'link-state' &&
+    DISSEMINATION_NAMES[DISSEMINATION_BYZANTINE] === 'byzantine',
+  'codes are positions in the table of names',
 );
 
 /** Code of the link service of that name; undefined when there is none. */
 export function serviceCode(name: ServiceName): number;
 export function serviceCode(name: string): number | undefined;
 export function serviceCode(name: string): number | undefined {
-  return LINK_SERVICES.find((row) => row.name === name)?.code;
+  return codeIn(SERVICE_NAMES, name);
 }
 
 /** Code of the dissemination of that name; undefined when there is none. */
 export function disseminationCode(name: DisseminationName): number;
 export function disseminationCode(name: string): number | undefined;
 export function disseminationCode(name: string): number | undefined {
-  return DISSEMINATIONS.find((row) => row.name === name)?.code;
+  return codeIn(DISSEMINATION_NAMES, name);
 }
 
 /** `code` must be one of the table. */
 export function serviceName(code: number): ServiceName {
-  return LINK_SERVICES[code]!.name;
+  return SERVICE_NAMES[code]!;
 }
 
 /** `code` must be one of the table. */
 export function disseminationName(code: number): DisseminationName {
-  return DISSEMINATIONS[code]!.name;
+  return DISSEMINATION_NAMES[code]!;
 }
 
 /** Names as a sentence offers them: "a", "b" or "c". */
@@ -86,5 +71,24 @@ export function namesText(names: readonly string[]): string {
 
 /** Whether sessions of that dissemination take only packets whose source it proves. `@hot` */
 export function demandsProof(dissemination: number): boolean {
-  return DISSEMINATIONS[dissemination]?.proves === true;
+  return ROUTINGS[dissemination]?.proves === true;
+}
+
+/** Why streams do not go over that link service, in words; null: they do. `@hot` */
+export function whyNoStreams(service: number): string | null {
+  return LINK_SERVICES[service]?.noStreams ?? null;
+}
+
+/** What a program is told that asks for that dissemination where a daemon does not have it. */
+export function lackingText(dissemination: number): string {
+  const { name, needsIdentities } = ROUTINGS[dissemination]!;
+  return needsIdentities
+    ? `${name} routing needs identities and this daemon has security: none; use routing ` +
+        '"link-state"'
+    : `this daemon has no ${name} routing; use routing "link-state"`;
+}
+
+function codeIn(names: readonly string[], name: string): number | undefined {
+  const code = names.indexOf(name);
+  return code < 0 ? undefined : code;
 }

@@ -17,7 +17,7 @@
  */
 
 import { isIPv4, isIPv6 } from 'node:net';
-import { DISSEMINATIONS, LINK_SERVICES, SERVICE_REALTIME } from '../../core/wire/modes.ts';
+import { DISSEMINATION_NAMES, SERVICE_NAMES, SERVICE_REALTIME } from '../../core/wire/modes.ts';
 import { canonicalHost, type Target } from '../tunnel-target.ts';
 
 const VERSION = 1;
@@ -139,8 +139,8 @@ export function decodeAsk(message: Buffer): Ask | null {
   const target = targetBytes(message, ASK_HEAD_BYTES);
   if (
     (flags & ~FLAGS) !== 0 ||
-    link >= LINK_SERVICES.length ||
-    routing >= DISSEMINATIONS.length ||
+    link >= SERVICE_NAMES.length ||
+    routing >= DISSEMINATION_NAMES.length ||
     message[3] !== 0 ||
     deadlineMs > (link === SERVICE_REALTIME ? DEADLINE_MS_MAX : 0) ||
     target < 0

@@ -9,7 +9,12 @@
 import { CONGESTION_NAMES } from 'spines-client/protocol';
 import { parseMisbehaviour, type MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
 import { DEADLINE_MS_MAX } from '../../core/wire/deadline.ts';
-import { DISSEMINATION_NAMES, SERVICE_NAMES } from '../../core/wire/modes.ts';
+import {
+  DISSEMINATION_NAMES,
+  SERVICE_NAMES,
+  serviceCode,
+  whyNoStreams,
+} from '../../core/wire/modes.ts';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';
@@ -376,10 +381,13 @@ const flowSchema = strict({
     )
     .optional(),
 })
-  .refine((f) => f.link !== 'realtime' || f.session !== 'stream', {
-    path: ['session'],
-    message: 'a stream has no deadline; use link: reliable or best-effort, or session: datagram',
-  })
+  .refine(
+    (f) => f.session !== 'stream' || whyNoStreams(serviceCode(f.link ?? 'reliable')) === null,
+    {
+      path: ['session'],
+      message: 'a stream has no deadline; use link: reliable or best-effort, or session: datagram',
+    },
+  )
   .refine((f) => f.congestion === undefined || f.session === 'stream', {
     path: ['congestion'],
     message: 'is of streams; add session: stream, or give congestion beside metric for links',
