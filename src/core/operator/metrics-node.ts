@@ -214,7 +214,7 @@ export const NODE_METRICS: readonly MetricFamily[] = [
       }
     },
     ['kind', 'link', 'routing'],
-    `${SOCKET_KINDS.length * SERVICE_NAMES.length * DISSEMINATION_NAMES.length}`,
+    'kinds x link services x routings',
   ),
   single('gauge', 'spines_sockets_open', 'sockets of programs, of all kinds', socketsOf),
   family(

@@ -8,6 +8,7 @@ import { SpinesError } from '../../../../src/core/base/errors.ts';
 import { formatNodeId } from '../../../../src/core/base/ids.ts';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { applyOverrides } from '../../../../src/lab/topology/topology-overrides.ts';
+import { SERVICE_NAMES } from '../../../../src/core/wire/modes.ts';
 import { parseTopology } from '../../../../src/lab/topology/topology-parse.ts';
 import type { Topology } from '../../../../src/lab/topology/topology.ts';
 
@@ -525,7 +526,7 @@ describe('faults', () => {
     [
       'an unknown service',
       `${base}flows: [{from: A, to: B, rate: 1mbit, link: tcp}]\n`,
-      ['f:7:45: flows.0.link: expected best-effort | reliable | realtime, found "tcp"'],
+      [`f:7:45: flows.0.link: expected ${SERVICE_NAMES.join(' | ')}, found "tcp"`],
     ],
     [
       'an event on no link',
