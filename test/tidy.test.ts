@@ -160,6 +160,7 @@ const documents = [
   'src/core/crypto/SECURITY.md',
   'src/core/wire/WIRE.md',
   'src/host/web/METRICS.md',
+  'src/cli/capture/CAPTURE.md',
   'spines-client/README.md',
   'topologies/README.md',
 ];

@@ -47,6 +47,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   sessions: async () => (await import('./look/sessions.ts')).registerSessions,
   firewall: async () => (await import('./look/firewall.ts')).registerFirewall,
   watch: async () => (await import('./look/watch.ts')).registerWatch,
+  capture: async () => (await import('./capture/capture.ts')).registerCapture,
   explain: async () => (await import('./look/explain.ts')).registerExplain,
   graph: async () => (await import('./look/graph.ts')).registerGraph,
   top: async () => (await import('./top/top.ts')).registerTop,

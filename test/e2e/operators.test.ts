@@ -10,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReply } from 'spines-client';
 
 import { asked, freePorts, RealDaemon, spines, statusAt } from '../support/processes.ts';
+import { shownBy, TSHARK } from '../support/tshark.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'spines-op-'));
 const at = (...path: string[]): string => join(folder, ...path);
@@ -207,6 +209,32 @@ describe('a network from `spines init`', () => {
     expect(await command('status', '--all', '--socket', socketOf(1))).toMatch(
       /\nbyzantine +\d+ flows\n/,
     );
+  }, 60_000);
+
+  test('shows what its links carry, opened, as text and as a file for Wireshark', async () => {
+    const file = at('overlay.pcapng'),
+      there = ['--socket', socketOf(1)];
+    const written = spines(['capture', '-c', '40', '-w', file, ...there]);
+    const shown = spines(['capture', 'node-2', '-c', '9', '--session', 'node-2', ...there]);
+    await until('two captures', async () => (await status(1)).bounds['captures']![0] === 2);
+    await command('ping', 'node-2', '-c', '9', '-i', '50ms', ...there);
+    const { code, stdout } = await shown;
+    expect(code).toBe(0);
+    expect(stdout.toString().trim().split('\n')).toEqual(
+      Array.from({ length: 9 }, () =>
+        expect.stringMatching(/^[\d:.]{15} [<>] node-2 \d+ B: DATA ECHO 10\.0\.0\.\d:0 > /),
+      ),
+    );
+    const ran = await written;
+    expect([ran.code, ran.stderr]).toEqual([0, '40 datagrams captured, 0 missed\n']);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    if (TSHARK === null) return;
+    const packets = shownBy(file);
+    expect(packets.length).toBe(40);
+    expect(packets.filter(({ info }) => info.includes('ECHO 10.0.0.1:0')).length).toBeGreaterThan(
+      0,
+    );
+    expect(packets.filter(({ all }) => all.has('spines.fault'))).toEqual([]);
   }, 60_000);
 
   test('reload: refused as a whole when anything is wrong, by command and by signal', async () => {

@@ -1,7 +1,7 @@
 /**
- * Routes and links that are bad but alive: lossy ones, flapping ones, equal ones under load. What
- * waits leaves with the route, nothing of reliable flows is lost while routes change, and a link
- * that is good again is used again.
+ * Routes and links that are bad but alive: lossy, flapping or thin ones, equal ones under load.
+ * What waits leaves with the route, nothing of reliable flows is lost while routes change, and a
+ * link that is good again is used again.
  *
  * SPINES_LONG=1 adds half periods, loads and seeds.
  */
@@ -159,6 +159,38 @@ describe('equal ways under load', () => {
         expect(changes).toBeLessThanOrEqual(LONG ? 16 : 9);
       },
     );
+  }
+});
+
+describe('a short way that is too thin for what is sent', () => {
+  const loads = LONG ? [1_600, 4_000, 16_000] : [4_000];
+  for (const kbps of loads) {
+    test.each([
+      ['reliable', RELIABLE],
+      ['best effort', BEST_EFFORT],
+    ] as const)(`is left for the long one, at ${kbps} kbit/s, %s`, (_service, options) => {
+      const network = twoWays(10 * MS, 20 * MS, { bandwidthKbps: 1_000 }, 20_000);
+      const flow = network.flow(network.host(0), network.host(3), {
+        packetsPerSecond: kbps / 8,
+        sizeBytes: 1_000,
+        durationUs: 60 * SECOND,
+        options,
+      });
+      let long = 0,
+        changes = 0,
+        last = way(network);
+      for (let i = 0; i < 1_200; i += 1) {
+        network.run(50 * MS);
+        if (way(network) !== last) changes += 1;
+        last = way(network);
+        if (last === 2) long += 1;
+      }
+      network.run(5 * SECOND);
+      expect(changes).toBeLessThanOrEqual(4);
+      expect(long / 1_200).toBeGreaterThan(0.85);
+      // Of reliable ones none is lost; more than a queue holds is refused before the way is left.
+      expect(flow.meter.delivered / flow.sent).toBeGreaterThan(0.83);
+    });
   }
 });
 

@@ -6,6 +6,7 @@
  * client's own sockets are the library's business, and are listed in protocol.ts.
  */
 
+import type { CaptureArgs, CaptureReadReply, CaptureReply } from './capture.ts';
 import type { DialReply, DialsReply, LinkAddArgs } from './dials.ts';
 import type { LinkServiceName } from './modes.ts';
 import type {
@@ -37,6 +38,10 @@ export interface Operations {
    * more.
    */
   watch: { args: { kinds: readonly WatchKind[] }; answer: { kinds: WatchKind[] } };
+  /** From now on datagrams of links are kept for this connection; a capture before it is over. */
+  capture: { args: CaptureArgs; answer: CaptureReply };
+  /** What was kept since; waits up to `waitMs`, 0..5,000, for something to answer with. */
+  captureRead: { args: { waitMs: number }; answer: CaptureReadReply };
   /** `socket`: a number of this connection. */
   socketInfo: { args: { socket: number }; answer: SocketInfoReply };
   /** `from`: the first rule of the answer, counted from 0. */

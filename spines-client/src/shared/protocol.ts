@@ -14,6 +14,7 @@ import { Packr, Unpackr } from 'msgpackr';
 
 import type { WatchEvent } from './watch-events.ts';
 
+export * from './capture.ts';
 export * from './operations.ts';
 export * from './dials.ts';
 export * from './modes.ts';

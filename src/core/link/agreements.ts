@@ -76,11 +76,11 @@ export class Agreements {
     let entry: ChannelEntry;
     if (renewed === null) {
       entry = {
-        channel: new Channel(epoch, instance, from, this.#env.sink, this.#env.flushList),
+        channel: new Channel(epoch, instance, from, this.#env),
         link,
         epoch,
       };
-      Object.assign(entry.channel, { started, version });
+      Object.assign(entry.channel, { started, version, node: link.node });
     } else {
       entry = { channel: renewed, link, epoch };
       if (renewed.nextEpoch !== null) this.#indices.forgetEpoch(renewed.nextEpoch);
@@ -94,7 +94,7 @@ export class Agreements {
         copies: new TokenBucket(COPIES_PER_SECOND, COPIES_BURST),
       });
     if (renewed === null) link.offerChannel(entry.channel, stamp, late);
-    this.#env.sink.send(from, this.#scratch, length);
+    this.#env.calls.send(from, this.#scratch, length);
     return DropReason.none;
   }
 
@@ -108,7 +108,7 @@ export class Agreements {
       channel === link.nextChannel || (channel === link.channel && epoch === channel.nextEpoch);
     if (!open) return DropReason.handshakeReplayed;
     if (!copies.take(this.#env.clock.now())) return DropReason.handshakeOverBudget;
-    this.#env.sink.send(from, response, response.length);
+    this.#env.calls.send(from, response, response.length);
     return DropReason.none;
   }
 
@@ -174,10 +174,9 @@ export class Agreements {
       epoch,
       hello.instance,
       seal === null || called.key === from.key ? from : called,
-      this.#env.sink,
-      this.#env.flushList,
+      this.#env,
     );
-    Object.assign(channel, { started: hello.started, version: hello.version });
+    Object.assign(channel, { started: hello.started, version: hello.version, node: link.node });
     this.#indices.set(epoch.localIndex, { channel, link, epoch });
     link.useChannel(channel, true);
   }

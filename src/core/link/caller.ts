@@ -61,6 +61,12 @@ export class Caller {
     this.#arm(dial, 0);
   }
 
+  /** Asks for the key of whoever is at the dial's address. */
+  askKey(dial: Dial): void {
+    const length = this.#handshaker.writeKeyQuestion(dial, this.#scratch);
+    if (length > 0) this.#env.calls.send(dial.endpoint, this.#scratch, length);
+  }
+
   /** Nobody is called any more. */
   stop(): void {
     this.#stopped = true;
@@ -72,7 +78,7 @@ export class Caller {
 
   #send(dial: Dial, bytes: Uint8Array, length: number): void {
     if (length > 0)
-      this.#env.sink.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, bytes, length);
+      this.#env.calls.send(dial.rekeys ? dial.link!.endpoint : dial.endpoint, bytes, length);
   }
 
   #arm(dial: Dial, wait: Micros): void {

@@ -13,6 +13,7 @@
 import type { DatagramSink, Endpoint } from '../base/datagram.ts';
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/bytes.ts';
+import type { NodeId } from '../base/ids.ts';
 import { NEVER, type Micros } from '../base/time.ts';
 import {
   DATAGRAM_DATA,
@@ -40,6 +41,7 @@ import {
 import { ReplayWindow } from '../base/replay-window.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Seal } from './handshaker.ts';
+import type { Taps } from './tap.ts';
 
 /**
  * Frames of the largest datagram end here, whether or not a tag follows: nothing moves when a link
@@ -132,6 +134,13 @@ export class Epoch {
   }
 }
 
+/** What all channels of a daemon share. */
+export interface ChannelSurroundings {
+  readonly sink: DatagramSink;
+  readonly flushList: FlushList;
+  readonly taps: Taps;
+}
+
 export class Channel {
   /** What we send with. */
   epoch: Epoch;
@@ -144,6 +153,8 @@ export class Channel {
   rekeys = 0;
   /** The peer's daemon run. */
   readonly instance: number;
+  /** Whose run that is. */
+  readonly node: NodeId = 0;
   /** Of that run, as its handshake said: when it began, and the wire version that was agreed on. */
   started = 0;
   version = 0;
@@ -167,6 +178,7 @@ export class Channel {
   splitFrames = 0;
   readonly #sink: DatagramSink;
   readonly #flushList: FlushList;
+  readonly #taps: Taps;
   #end = DATAGRAM_HEADER_BYTES;
   #nextNumber = 0;
   #nextProbe = PROBE_NUMBER_MIN;
@@ -180,14 +192,14 @@ export class Channel {
     epoch: Epoch,
     instance: number,
     endpoint: Endpoint,
-    sink: DatagramSink,
-    flushList: FlushList,
+    { sink, flushList, taps }: ChannelSurroundings,
   ) {
     this.epoch = epoch;
     this.instance = instance;
     this.endpoint = endpoint;
     this.#sink = sink;
     this.#flushList = flushList;
+    this.#taps = taps;
   }
 
   /**
@@ -419,10 +431,11 @@ export class Channel {
   /** Seals and sends; the length of the datagram. */
   #sendAs(number: number, buffer: Uint8Array, end: number): number {
     const { epoch } = this;
+    const type = epoch.seal === null ? DATAGRAM_DATA : DATAGRAM_SEALED_DATA;
+    encodeDatagramHeader(type, epoch.remoteIndex, number, buffer);
+    if (this.#taps.tap !== null) this.#taps.tap.onSent(this, buffer, end);
     let length = end;
-    if (epoch.seal === null) encodeDatagramHeader(DATAGRAM_DATA, epoch.remoteIndex, number, buffer);
-    else {
-      encodeDatagramHeader(DATAGRAM_SEALED_DATA, epoch.remoteIndex, number, buffer);
+    if (epoch.seal !== null) {
       epoch.seal.send.seal(number, buffer, DATAGRAM_HEADER_BYTES, length);
       length += TAG_BYTES;
     }

@@ -25,6 +25,7 @@ import type { DialConfig } from './dial-config.ts';
 import type { Run } from './handshaker.ts';
 import type { LivenessConfig } from './liveness.ts';
 import type { Directory } from './directory.ts';
+import type { Taps } from './tap.ts';
 
 export interface LinkTableConfig {
   readonly id: NodeId;
@@ -54,6 +55,9 @@ export interface LinkEnvironment<L extends SomeLink = SomeLink> {
   /** For what nobody may guess. */
   readonly draws: Draws;
   readonly sink: DatagramSink;
+  /** The same, for handshakes. */
+  readonly calls: DatagramSink;
+  readonly taps: Taps;
   readonly log: Log;
   readonly drops: DropCounters;
   readonly pool: PacketPool;

@@ -31,7 +31,7 @@ import {
 } from '../wire/datagram-header.ts';
 import { DropReason } from '../wire/drop.ts';
 import { CLOSE_BODY_BYTES, CLOSE_REMOVED, CLOSE_SHUTDOWN, FRAME_CLOSE } from '../wire/frames.ts';
-import { DATAGRAM_BYTES_MAX, DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
+import { DATAGRAM_HEADER_BYTES, TAG_BYTES } from '../wire/sizes.ts';
 import { Agreements } from './agreements.ts';
 import { Caller } from './caller.ts';
 import { CallsOfTurn } from './calls-of-turn.ts';
@@ -42,34 +42,23 @@ import { Declined, type Handshaker, type PeerHello, type Run } from './handshake
 import type { LinkEnvironment, LinkSurroundings, LinkTableConfig } from './environment.ts';
 import { KeyRenewal } from './key-renewal.ts';
 import { Link, type LinkUpper } from './link.ts';
+import { MISREAD } from './misread.ts';
 import { NeighbourWatch, type Neighbour } from './neighbour-watch.ts';
-import type { Directory } from './directory.ts';
+import { NOBODY } from './directory.ts';
 import { PlainHandshaker } from './plain-handshaker.ts';
-import { ReceiverIndices } from './receiver-indices.ts';
+import { ReceiverIndices, type ChannelEntry } from './receiver-indices.ts';
 import { Refusals } from './refusals.ts';
 import type { ToldRefusal } from './told-refusal.ts';
 import { SealedHandshaker } from './sealed-handshaker.ts';
+import { tappedCalls, Taps } from './tap.ts';
 import { Twins } from './twins.ts';
 
-const NOBODY: Directory = { nameOf: () => null, ownerOf: () => null };
 /** While both sides dial, the lower id's INIT is ignored for this many attempts. */
 const TIE_ATTEMPTS = 4;
 /** A link that nobody dials from here and that stays down is forgotten after this long. */
 const FORGET_AFTER: Micros = 30 * SECOND;
 /** Certificates, keys and forgotten links are looked after this often. */
 const HOUSEKEEPING: Micros = 1 * SECOND;
-/** What is said of a datagram that is another one, or several. */
-const MISREAD: ReadonlySet<DropReason> = new Set([
-  DropReason.datagramTooShort,
-  DropReason.datagramTooLong,
-  DropReason.datagramType,
-  DropReason.reservedNotZero,
-  DropReason.receiverIndexUnknown,
-  DropReason.packetTooOld,
-  DropReason.packetReplayed,
-  DropReason.sealBroken,
-  DropReason.handshakeMalformed,
-]);
 
 export class LinkTable {
   #config: LinkTableConfig;
@@ -81,6 +70,7 @@ export class LinkTable {
   readonly #run: Run;
   readonly #refusals: Refusals;
   readonly twins: Twins;
+  readonly taps = new Taps();
   readonly #links = new Map<NodeId, Link>();
   readonly #bySlot: (Link | null)[] = [];
   /** From the configuration. */
@@ -90,7 +80,6 @@ export class LinkTable {
   readonly #renewal: KeyRenewal;
   readonly #agreements: Agreements;
   readonly #header: DatagramHeader = { type: 0, receiver: 0, number: 0 };
-  readonly #scratch = new Uint8Array(DATAGRAM_BYTES_MAX);
   readonly #houseTimer = new Timer(() => this.#keepHouse());
   /** INITs and questions for the key of this turn. */
   readonly #calls: CallsOfTurn;
@@ -129,16 +118,12 @@ export class LinkTable {
       this.#dials,
     );
     this.#membership = membership;
+    const calls = tappedCalls(surroundings.sink, this.taps);
     this.handshaker =
       membership === null
         ? new PlainHandshaker(config.id, config.wireVersions)
-        : new SealedHandshaker(
-            membership,
-            surroundings.clock,
-            surroundings.sink,
-            config.wireVersions,
-          );
-    this.#refusals = new Refusals(this.handshaker, surroundings.clock, surroundings.sink);
+        : new SealedHandshaker(membership, surroundings.clock, calls, config.wireVersions);
+    this.#refusals = new Refusals(this.handshaker, surroundings.clock, calls);
     this.#run = run;
     this.twins = new Twins(
       surroundings.clock,
@@ -152,6 +137,8 @@ export class LinkTable {
     this.#calls = new CallsOfTurn(callsApart);
     this.#env = {
       ...rest,
+      calls,
+      taps: this.taps,
       draws,
       liveness: config.liveness,
       congestion: config.congestion,
@@ -277,6 +264,7 @@ export class LinkTable {
     let reason: DropReason = decodeDatagramHeader(bytes, length, this.#header);
     if (reason === DropReason.none) reason = this.#dispatch(bytes, length, from);
     if (reason === DropReason.none) return true;
+    this.taps.tap?.onRefused(bytes, length, from, reason);
     this.#env.drops.count(reason);
     return !MISREAD.has(reason);
   }
@@ -286,6 +274,7 @@ export class LinkTable {
     const { sealed } = this.handshaker;
     if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA))
       return this.#onData(bytes, length, from);
+    this.taps.tap?.onCall(bytes, length, from);
     if (
       (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) &&
       !this.#calls.take()
@@ -329,9 +318,8 @@ export class LinkTable {
   #onData(bytes: Uint8Array, length: number, from: Endpoint): DropReason {
     const entry = this.indices.get(this.#header.receiver);
     if (entry === undefined || entry instanceof Dial) return DropReason.receiverIndexUnknown;
-    const { channel, link, epoch } = entry;
+    const { channel, epoch } = entry;
     const { number } = this.#header;
-    const probe = number >= PROBE_NUMBER_MIN;
     const replay = channel.windowOf(number);
     if (!replay.isNew(number))
       return number < replay.floor ? DropReason.packetTooOld : DropReason.packetReplayed;
@@ -344,14 +332,31 @@ export class LinkTable {
       )
         return DropReason.sealBroken;
     }
-    // Only from here on is the datagram the peer's word.
+    const { tap } = this.taps;
+    if (tap === null) return this.#onOpened(entry, bytes, length, end, from);
+    tap.onOpened(channel, bytes, end, from);
+    const reason = this.#onOpened(entry, bytes, length, end, from);
+    tap.onUsed(reason);
+    return reason;
+  }
+
+  /** Only from here on is the datagram the peer's word. */
+  #onOpened(
+    { channel, link, epoch }: ChannelEntry,
+    bytes: Uint8Array,
+    length: number,
+    end: number,
+    from: Endpoint,
+  ): DropReason {
+    const { number } = this.#header;
+    const replay = channel.windowOf(number);
     if (epoch === channel.nextEpoch && !epoch.superseded) this.#renewal.enter(link, channel, epoch);
     const newest = number > replay.highest;
     replay.record(number);
     if (channel !== link.channel && this.twins.isFormer(link.node, channel))
       return this.#onFormer(link, channel, bytes, end);
     channel.receivedBytes += length;
-    if (probe) return link.onSizeProbe(channel, bytes, end);
+    if (number >= PROBE_NUMBER_MIN) return link.onSizeProbe(channel, bytes, end);
     link.onDatagram(channel, number, bytes, end, from, newest);
     return DropReason.none;
   }
@@ -562,14 +567,9 @@ export class LinkTable {
       this.#links.delete(link.node);
       this.twins.forget(link.node);
     }
-    this.watch.tick(now, (dial) => this.#askKey(dial));
+    this.watch.tick(now, (dial) => this.#caller.askKey(dial));
     this.twins.look((node) => this.#links.get(node)?.up === true);
     this.#env.timers.arm(this.#houseTimer, now + HOUSEKEEPING);
-  }
-
-  #askKey(dial: Dial): void {
-    const length = this.handshaker.writeKeyQuestion(dial, this.#scratch);
-    if (length > 0) this.#env.sink.send(dial.endpoint, this.#scratch, length);
   }
 
   #onMembershipChange(): void {

@@ -12,6 +12,7 @@ import type { ConnectedClient, Reply } from '../ipc/client.ts';
 import type { ClientPort } from '../ipc/client-port.ts';
 import type { OperationName } from 'spines-client/protocol';
 import { ClientAudit } from './audit.ts';
+import { Captures } from './capture.ts';
 import type { NodeView, OperatorEnvironment } from './node-view.ts';
 import { change, type ExtraOperation, type Operation, type Operator } from './operation.ts';
 import { operationOf } from './operations.ts';
@@ -39,6 +40,7 @@ export class Administration {
       startedAt: env.clock.now(),
       searches: new SearchBudget(),
       watch: new Watch(),
+      captures: new Captures(),
     };
     this.#audit = new ClientAudit(env.audit ?? (() => {}), env.clock);
   }

@@ -8,6 +8,7 @@
 import { LIMBO_PACKETS_MAX } from '../dissemination/limbo.ts';
 import { QUEUE_FACTOR } from '../link/send-queue.ts';
 import { OUTSTANDING_MAX } from '../session/echo-service.ts';
+import { CAPTURES_MAX } from './capture-filter.ts';
 import { ms, type Operator } from './operation.ts';
 
 /** One figure: `text` says in a few words what it is. Counters only grow, from the start on. */
@@ -124,6 +125,11 @@ export const BOUNDS = {
     'probes under way, of ping and trace',
     ({ node }) => node.echo.outstanding,
     () => OUTSTANDING_MAX,
+  ),
+  captures: bound(
+    'programs that capture',
+    ({ captures }) => captures.size,
+    () => CAPTURES_MAX,
   ),
 } as const satisfies Readonly<Record<string, Bound>>;
 

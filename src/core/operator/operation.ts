@@ -26,6 +26,21 @@ export interface Operator {
   readonly startedAt: Micros;
   readonly searches: SearchBudget;
   readonly watch: Watching;
+  readonly captures: Capturing;
+}
+
+/** Keeps datagrams of links for programs that look into them (capture.ts). */
+export interface Capturing {
+  /** Programs that do. */
+  readonly size: number;
+  /** Throws SpinesError EINVAL, ENOENT, EUSERS. */
+  begin(
+    operator: Operator,
+    args: Arguments,
+    client: ConnectedClient | null,
+  ): OperationAnswer<'capture'>;
+  /** Throws SpinesError EINVAL. */
+  read(args: Arguments, reply: Answering<'captureRead'>, client: ConnectedClient | null): void;
 }
 
 /** Takes programs that want to be told what happens (watch.ts). */

@@ -39,6 +39,15 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   watch: later((operator, args, reply, asker) =>
     reply(operator.watch.subscribe(operator, args, asker)),
   ),
+  capture: change((operator, args, reply, asker) =>
+    reply(operator.captures.begin(operator, args, asker)),
+  ),
+  captureRead: {
+    ...later<'captureRead'>((operator, args, reply, asker) =>
+      operator.captures.read(args, reply, asker),
+    ),
+    role: 'full',
+  },
   socketInfo: {
     ...later<'socketInfo'>((operator, args, reply, asker) =>
       reply(socketInfo(operator, args, asker)),

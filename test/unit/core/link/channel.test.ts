@@ -3,6 +3,7 @@
  * their bodies come from.
  */
 
+import { Taps } from '../../../../src/core/link/tap.ts';
 import { expect, test } from 'vitest';
 
 import { getU16 } from '../../../../src/core/base/bytes.ts';
@@ -37,8 +38,7 @@ test(
         new Epoch(1, 2, null, 0, null, ''),
         1,
         makeEndpoint('127.0.0.1', 1),
-        sink,
-        list,
+        { sink, flushList: list, taps: new Taps() },
       );
       const wanted: [number, Uint8Array][] = [];
       for (let i = 1 + rng.below(40); i > 0; i -= 1) {
@@ -85,7 +85,11 @@ test('a flush list flushes each channel once, and is empty then', () => {
   const channels = Array.from(
     { length: 5 },
     (_, i) =>
-      new Channel(new Epoch(i, i, null, 0, null, ''), 1, makeEndpoint('127.0.0.1', 1), sink, list),
+      new Channel(new Epoch(i, i, null, 0, null, ''), 1, makeEndpoint('127.0.0.1', 1), {
+        sink,
+        flushList: list,
+        taps: new Taps(),
+      }),
   );
   for (let round = 1; round <= 3; round += 1) {
     for (const channel of channels) {

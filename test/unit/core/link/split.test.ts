@@ -3,6 +3,7 @@
  * whatever arrives.
  */
 
+import { Taps } from '../../../../src/core/link/tap.ts';
 import { describe, expect, test } from 'vitest';
 
 import { getU16 } from '../../../../src/core/base/bytes.ts';
@@ -52,8 +53,7 @@ class Sender {
       new Epoch(1, 2, null, 0, null, ''),
       1,
       makeEndpoint('127.0.0.1', 1),
-      sink,
-      this.list,
+      { sink, flushList: this.list, taps: new Taps() },
     );
     this.channel.size = size;
   }
