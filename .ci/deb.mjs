@@ -87,7 +87,7 @@ function needed() {
 }
 
 try {
-  for (const room of ['cli', 'core', 'host', 'lab', 'text'])
+  for (const room of ['cli', 'core', 'dashboard', 'host', 'lab', 'text'])
     copy(join(root, 'dist', room), join(LIB, 'dist', room), runs);
   for (const file of ['package.json', 'topologies', 'examples', 'LICENSE'])
     copy(join(root, file), join(LIB, file));

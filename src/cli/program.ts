@@ -61,6 +61,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   talk: async () => (await import('./talk/talk.ts')).registerTalk,
   link: async () => (await import('./look/link.ts')).registerLink,
   log: async () => (await import('./log-level.ts')).registerLog,
+  demo: async () => (await import('./demo/demo.ts')).registerDemo,
   replay: async () => (await import('./replay/replay.ts')).registerReplay,
   figures: async () => (await import('./figures.ts')).registerFigures,
   keys: async () => (await import('./keys/keys.ts')).registerKeys,

@@ -18,8 +18,8 @@ export interface MapEvents {
   onSay(text: string): void;
 }
 
-/** Work for the layout in one frame. */
-const LAYOUT_MS = 9;
+/** Work for the layout in one frame, while nothing is shown yet. */
+const LAYOUT_MS = 24;
 const NODE_REACH = 16,
   LINK_REACH = 7;
 const ZOOM_MIN = 0.08,

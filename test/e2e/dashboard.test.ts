@@ -184,7 +184,12 @@ describe.skipIf(!HAS_CHROMIUM)('the dashboard (needs /usr/bin/chromium)', () => 
       const opened = await openPage(browser, 'about:blank');
       const { page } = opened;
       await browser.startTracing(page, {
-        categories: ['devtools.timeline', 'blink.user_timing', 'toplevel'],
+        categories: [
+          'devtools.timeline',
+          'blink.user_timing',
+          'toplevel',
+          'disabled-by-default-devtools.timeline',
+        ],
       });
       await page.goto(door.url);
       const firstMs = await firstPicture(page);
