@@ -51,6 +51,8 @@ const OPERATIONS: readonly (readonly [
   ['nodes', {}, 'read-only', 'ok'],
   ['sessions', {}, 'read-only', 'ok'],
   ['watch', { kinds: ['link'] }, 'read-only', 'ok'],
+  ['capture', {}, 'full', 'ok'],
+  ['captureRead', { waitMs: 0 }, 'full', 'ok'],
   ['firewall', { list: 'inbound' }, 'read-only', 'ok'],
   ['mayReach', { node: 'n1', host: 'x', port: 1 }, 'read-only', 'ok'],
   ['ping', { node: 'n1', timeoutMs: 100 }, 'read-only', 'no answer'],
@@ -138,6 +140,10 @@ describe('the audit log', () => {
     const client = as('full', { certificate: 'alice', user: null, from: '192.0.2.1:7' });
     for (const [op, args] of [
       ['status', {}],
+      ['logLevel', {}],
+      ['captureRead', { waitMs: 0 }],
+      ['logLevel', { level: 'debug' }],
+      ['capture', { peers: ['n1'] }],
       ['linkSet', { peer: 'n1', settings: { lossPct: 1 } }],
       ['linkSet', { peer: 'n9', settings: {} }],
       ['misbehave', { what: 'drop' }],
@@ -154,6 +160,8 @@ describe('the audit log', () => {
       token: null,
     };
     expect(records).toEqual([
+      { op: 'logLevel', by, result: 'ENOTSUP', details: { level: 'debug' } },
+      { op: 'capture', by, result: 'ok', details: { peers: ['n1'] } },
       { op: 'linkSet', by, result: 'ok', details: { peer: 'n1', settings: { lossPct: 1 } } },
       { op: 'linkSet', by, result: 'ENOTFOUND', details: { peer: 'n9', settings: {} } },
       { op: 'misbehave', by, result: 'EPERM', details: { what: 'drop' } },

@@ -2,6 +2,7 @@
  * Stories of a link between two daemons: coming up, staying up, dying, healing, measuring, moving.
  */
 
+import { echoBy } from '../support/echo-by.ts';
 import { describe, expect, test } from 'vitest';
 
 import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
@@ -47,7 +48,7 @@ function timeToTraffic(
   const started = network.now;
   let answered = false;
   while (!answered && network.now - started < patience) {
-    a.node.echo.probe(b.id, 64, 0, 0, SECOND, (result) => {
+    a.node.echo.probe(b.id, echoBy(), SECOND, (result) => {
       answered ||= result !== null;
     });
     a.endTurn();

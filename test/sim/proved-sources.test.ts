@@ -4,6 +4,7 @@
  * guess.
  */
 
+import { echoBy } from '../support/echo-by.ts';
 import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
@@ -439,9 +440,7 @@ test('a reply counts for the node that was asked, and for the request that it sa
   lab.host(3).node.dissemination.misbehaviour = lab.host(2).node.dissemination.misbehaviour;
   const results: unknown[] = [];
   for (let i = 0; i < 2; i += 1)
-    source.node.echo.probe(destination.id, 64, SERVICE_BEST_EFFORT, 0, 2 * SECOND, (result) =>
-      results.push(result),
-    );
+    source.node.echo.probe(destination.id, echoBy(), 2 * SECOND, (result) => results.push(result));
   source.endTurn();
   lab.run(SECOND);
   expect(new Set(ids).size).toBe(2);

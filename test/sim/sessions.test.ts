@@ -3,6 +3,7 @@
  * hops, echo.
  */
 
+import { echoBy } from '../support/echo-by.ts';
 import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND, type Micros } from '../../src/core/base/time.ts';
@@ -75,7 +76,7 @@ function probe(
   timeout: Micros = SECOND,
 ): EchoResult | null | DropReason {
   let result: EchoResult | null | undefined;
-  const reason = from.node.echo.probe(to, ttl, 0, 0, timeout, (answer) => {
+  const reason = from.node.echo.probe(to, echoBy(ttl), timeout, (answer) => {
     result = answer;
   });
   from.endTurn();
@@ -385,16 +386,16 @@ describe('echo', () => {
     network.settle();
     for (const crowd of ['alice', 'bob', 'carol', 'dave']) {
       for (let i = 0; i < 2_000; i += 1)
-        a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, crowd);
+        a.node.echo.probe(network.host(1).id, echoBy(), 3 * SECOND, () => {}, crowd);
     }
     expect(a.node.echo.outstanding).toBe(OUTSTANDING_MAX);
     const answers: (EchoResult | null)[] = [];
     for (let i = 0; i < 20; i += 1)
       expect(
-        a.node.echo.probe(c.id, 64, 0, 0, 5 * SECOND, (result) => answers.push(result), 'honest'),
+        a.node.echo.probe(c.id, echoBy(), 5 * SECOND, (result) => answers.push(result), 'honest'),
       ).toBe(DropReason.none);
     for (let i = 0; i < 100; i += 1)
-      a.node.echo.probe(network.host(1).id, 64, 0, 0, 3 * SECOND, () => {}, 'alice');
+      a.node.echo.probe(network.host(1).id, echoBy(), 3 * SECOND, () => {}, 'alice');
     network.run(4 * SECOND);
     expect(answers).toHaveLength(20);
     expect(answers.every((answer) => answer?.reached === true)).toBe(true);
@@ -413,7 +414,7 @@ describe('echo', () => {
     network.settle();
     const results: (EchoResult | null)[] = [];
     for (let i = 0; i < 500; i += 1) {
-      a.node.echo.probe(b.id, 64, 0, 100, SECOND, (result) => results.push(result));
+      a.node.echo.probe(b.id, echoBy(64, 100), SECOND, (result) => results.push(result));
       a.endTurn();
       network.run(5 * MS);
     }
@@ -435,7 +436,7 @@ describe('echo', () => {
       let refused = 0;
       for (let i = 0; i < 1_000; i += 1) {
         for (let k = 0; k < 20; k += 1) {
-          const reason = a.node.echo.probe(b.id, 64, 0, 0, 3 * SECOND, (result) => {
+          const reason = a.node.echo.probe(b.id, echoBy(), 3 * SECOND, (result) => {
             if (result !== null) answered += 1;
           });
           if (reason !== DropReason.none) refused += 1;

@@ -4,6 +4,7 @@
  * theirs.
  */
 
+import { echoBy } from '../support/echo-by.ts';
 import { describe, expect, test } from 'vitest';
 
 import { MILLISECOND as MS, SECOND } from '../../src/core/base/time.ts';
@@ -112,7 +113,7 @@ describe('an insider that takes all it can', () => {
     network.run(SECOND);
     let answered = 0;
     for (let i = 0; i < 20; i += 1) {
-      honest.node.echo.probe(middle.id, 64, SERVICE_BEST_EFFORT, 0, SECOND, (result) => {
+      honest.node.echo.probe(middle.id, echoBy(), SECOND, (result) => {
         if (result?.reached === true) answered += 1;
       });
       honest.endTurn();

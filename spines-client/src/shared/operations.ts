@@ -18,6 +18,7 @@ import type {
   NodesReply,
   ReloadReply,
   RoutesReply,
+  RoutingName,
   StatusReply,
 } from './replies.ts';
 import type { SessionsReply, SocketInfoReply, TraceReply } from './session-replies.ts';
@@ -52,10 +53,19 @@ export interface Operations {
     args: { node: string; host: string; port: number; remotePort?: number; localPort?: number };
     answer: { allowed: boolean };
   };
-  /** `timeoutMs`: 1..60,000; `bytes` of payload: 0..65,535. */
+  /**
+   * `timeoutMs`: 1..60,000; `bytes` of payload, both ways: 0..1,392. `hops`: null by byzantine
+   * routing.
+   */
   ping: {
-    args: { node: string; timeoutMs: number; bytes?: number; link?: LinkServiceName };
-    answer: { node: string; rttMs: number; hops: number };
+    args: {
+      node: string;
+      timeoutMs: number;
+      bytes?: number;
+      link?: LinkServiceName;
+      routing?: RoutingName;
+    };
+    answer: { node: string; rttMs: number; hops: number | null };
   };
   /** `probes` for each hop: 1..20, 3 where not given. */
   trace: { args: { node: string; timeoutMs: number; probes?: number }; answer: TraceReply };

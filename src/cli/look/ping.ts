@@ -7,19 +7,23 @@
 
 import { Option, type Command } from 'commander';
 import type { SpinesClient } from 'spines-client';
+import type { LinkServiceName, RoutingName } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
-import { addClientFlags, ask, withClient, type ClientFlags } from '../client.ts';
+import { ECHO_HEAD_BYTES } from '../../core/wire/echo.ts';
+import { SERVICE_NAMES } from '../../core/wire/modes.ts';
+import { PAYLOAD_BYTES_MAX } from '../../core/wire/sizes.ts';
+import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from '../client.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { EXIT_NO, EXIT_NO_DAEMON, oneLine, toFailure } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { Patience } from '../terminal/patience.ts';
 import { RttStats, lossPct } from './rtt-stats.ts';
 import { formatMs, formatNode, wrapText } from '../terminal/table.ts';
-import { durationArg, integerArg } from '../terminal/values.ts';
+import { durationArg, integerArg, sizeArg } from '../terminal/values.ts';
 
 export type PingReply =
-  | { seq: number; rttMs: number; hops: number }
+  | { seq: number; rttMs: number; hops: number | null }
   | { seq: number; code: string };
 
 export interface PingSummary {
@@ -36,6 +40,9 @@ interface PingFlags extends ClientFlags {
   count?: number;
   interval: Micros;
   timeout: Micros;
+  size?: number;
+  link?: LinkServiceName;
+  routing?: RoutingName;
   json?: boolean;
 }
 
@@ -43,6 +50,8 @@ interface PingFlags extends ClientFlags {
 const JSON_COUNT = 5;
 /** While it is waited for. */
 const WAIT_PROBE_MS = 1_000;
+/** A probe is one packet. */
+const SIZE_MAX = PAYLOAD_BYTES_MAX - ECHO_HEAD_BYTES;
 /** Replies kept for --json. */
 const REPLIES_MAX = 100_000;
 
@@ -65,6 +74,17 @@ export function registerPing(program: Command): void {
         .argParser(durationArg)
         .default(SECOND, '1s'),
     )
+    .option(
+      '--size <bytes>',
+      'carry so many bytes there and back (default: 0)',
+      sizeArg(0, SIZE_MAX),
+    )
+    .addOption(
+      new Option('--link <service>', 'how links carry it (default: best-effort)').choices(
+        SERVICE_NAMES,
+      ),
+    )
+    .addOption(routingOption())
     .option('--json', 'print JSON, at the end')
     .action((node: string, flags: PingFlags) =>
       withClient(flags, 'ping', (client) => ping(client, node, flags)),
@@ -81,6 +101,8 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
   const json = flags.json === true;
   const count = flags.count ?? (json ? JSON_COUNT : Infinity);
   const timeoutMs = Math.ceil(flags.timeout / MILLISECOND);
+  const { size = 0, link = 'best-effort', routing = 'link-state' } = flags;
+  const probed = { bytes: size, link, routing };
   const columns = terminalColumns();
   const stats = new RttStats();
   const replies: PingReply[] = [];
@@ -94,12 +116,13 @@ async function ping(client: SpinesClient, nodeName: string, flags: PingFlags): P
 
   const probe = async (seq: number): Promise<void> => {
     try {
-      const reply = await ask(client, 'ping', { node, timeoutMs }, timeoutMs + 2_000);
+      const reply = await ask(client, 'ping', { ...probed, node, timeoutMs }, timeoutMs + 2_000);
       if (ended.over) return;
       stats.add(reply.rttMs);
       if (replies.length < REPLIES_MAX) replies.push({ seq, rttMs: reply.rttMs, hops: reply.hops });
       if (json) return;
-      const facts = `: seq=${seq} hops=${reply.hops} time=${formatMs(reply.rttMs)}`;
+      const hops = reply.hops === null ? '' : ` hops=${reply.hops}`;
+      const facts = `: seq=${seq}${hops} time=${formatMs(reply.rttMs)}`;
       print(`reply from ${formatNode(name, reply.node, columns - 11 - facts.length)}${facts}\n`);
     } catch (error) {
       if (ended.over) return;

@@ -62,7 +62,7 @@ export class Administration {
   ): boolean {
     const operation = this.#operationOf(op);
     if (operation === undefined) return false;
-    if (asker === null || !operation.changes)
+    if (asker === null || !operation.changes || operation.onlyLooks?.(args) === true)
       operation.run(this.operator, args, replyOf(reply), asker);
     else this.#change(op, operation, args, replyOf(reply), asker);
     return true;

@@ -78,6 +78,8 @@ export interface Operation<Op extends OperationName> {
     reply: Answering<Op>,
     asker: ConnectedClient | null,
   ): void;
+  /** Whether it is only asked how things are, which is not recorded; absent: never. */
+  onlyLooks?(args: Arguments): boolean;
   /** What of it is recorded; absent: its arguments. */
   recorded?(answer: OperationAnswer<Op>): Readonly<Record<string, unknown>>;
 }

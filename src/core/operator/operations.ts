@@ -66,7 +66,10 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   linkList: look(linkList),
   linkAdd: change((operator, args, reply) => reply(linkAdd(operator, args))),
   linkRemove: change((operator, args, reply) => reply(linkRemove(operator, args))),
-  logLevel: change((operator, args, reply) => reply(logLevel(operator, args))),
+  logLevel: {
+    ...change<'logLevel'>((operator, args, reply) => reply(logLevel(operator, args))),
+    onlyLooks: ({ level }) => level == null,
+  },
   reload: { ...change<'reload'>(reload), recorded: ({ changes }) => ({ changes }) },
   shutdown: change(shutdown),
 };

@@ -9,10 +9,20 @@
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { MILLISECOND } from '../base/time.ts';
-import { integer, type Arguments } from '../ipc/arguments.ts';
+import { integer, text, type Arguments } from '../ipc/arguments.ts';
 import type { ConnectedClient } from '../ipc/client.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
-import { SERVICE_BEST_EFFORT, TTL_DEFAULT } from '../wire/packet.ts';
+import { ECHO_BYTES_MAX } from '../session/echo-service.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  DISSEMINATION_NAMES,
+  disseminationCode,
+  SERVICE_BEST_EFFORT,
+  SERVICE_NAMES,
+  serviceCode,
+} from '../wire/modes.ts';
+import { TTL_DEFAULT } from '../wire/packet.ts';
 import type { ByzantineTraceReply, TraceHop } from 'spines-client/protocol';
 import { traceHops, traceInUse } from './byzantine-report.ts';
 import { targetOf } from './nodes-report.ts';
@@ -21,6 +31,11 @@ import { byzantineOf, ms, type Answering, type Operator } from './operation.ts';
 const TRACE_HOPS_MAX = 64;
 const TRACE_PROBES_MAX = 20;
 const TIMEOUT_MAX_MS = 60_000;
+const TRACED = {
+  service: SERVICE_BEST_EFFORT,
+  dissemination: DISSEMINATION_LINK_STATE,
+  payloadBytes: 0,
+};
 
 /** One echo request; ETIMEDOUT when nothing comes back in time. */
 export function ping(
@@ -31,12 +46,14 @@ export function ping(
 ): void {
   const node = targetOf(operator, args, 'node');
   const timeoutUs = integer(args, 'timeoutMs', 1, TIMEOUT_MAX_MS) * MILLISECOND;
-  const bytes = args['bytes'] === undefined ? 0 : integer(args, 'bytes', 0, 65_535);
+  const payloadBytes = args['bytes'] == null ? 0 : integer(args, 'bytes', 0, ECHO_BYTES_MAX);
+  const service = linkOf(args),
+    dissemination = routingOf(args);
+  // Without identities it says what it needs.
+  if (dissemination === DISSEMINATION_BYZANTINE) byzantineOf(operator.node);
   const refused = operator.node.echo.probe(
     node,
-    TTL_DEFAULT,
-    SERVICE_BEST_EFFORT,
-    bytes,
+    { service, dissemination, ttl: TTL_DEFAULT, payloadBytes },
     timeoutUs,
     (result) => {
       if (result === null)
@@ -56,6 +73,24 @@ export function ping(
     holderOf(asker),
   );
   if (refused !== DropReason.none) throw unsent(node, refused);
+}
+
+/** The link service that is asked for. Throws SpinesError EINVAL. */
+function linkOf(args: Arguments): number {
+  if (args['link'] == null) return SERVICE_BEST_EFFORT;
+  const code = serviceCode(text(args, 'link'));
+  if (code === undefined)
+    throw new SpinesError('EINVAL', `link must be one of ${SERVICE_NAMES.join(', ')}`);
+  return code;
+}
+
+/** The routing that is asked for. Throws SpinesError EINVAL. */
+function routingOf(args: Arguments): number {
+  if (args['routing'] == null) return DISSEMINATION_LINK_STATE;
+  const code = disseminationCode(text(args, 'routing'));
+  if (code === undefined)
+    throw new SpinesError('EINVAL', `routing must be one of ${DISSEMINATION_NAMES.join(', ')}`);
+  return code;
 }
 
 /**
@@ -97,9 +132,7 @@ export function trace(
       row.sent += 1;
       const refused = operator.node.echo.probe(
         node,
-        row.hop,
-        SERVICE_BEST_EFFORT,
-        0,
+        { ...TRACED, ttl: row.hop },
         timeoutUs,
         (result) => {
           if (result !== null) {

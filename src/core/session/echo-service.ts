@@ -55,9 +55,21 @@ export interface EchoResult {
   node: NodeId;
   reached: boolean;
   rttUs: Micros;
-  /** Links the request crossed. */
-  hops: number;
+  /** Links the request crossed; null: it went by byzantine routing, which does not count them. */
+  hops: number | null;
 }
+
+/** How a request travels, and its answer. */
+export interface EchoModes {
+  readonly service: number;
+  readonly dissemination: number;
+  readonly ttl: number;
+  /** Behind the echo head, zeros: 0..ECHO_BYTES_MAX. */
+  readonly payloadBytes: number;
+}
+
+/** A request and its answer are one packet each. */
+export const ECHO_BYTES_MAX = PAYLOAD_BYTES_MAX - ECHO_HEAD_BYTES;
 
 interface Probe {
   readonly asker: unknown;
@@ -66,6 +78,7 @@ interface Probe {
   readonly destination: NodeId;
   readonly sentAt: Micros;
   readonly ttl: number;
+  readonly counted: boolean;
   readonly timer: Timer;
   readonly done: (result: EchoResult | null) => void;
 }
@@ -87,7 +100,7 @@ export class EchoService {
   readonly #packet = new Packet();
   readonly #modes = {
     service: 0,
-    dissemination: DISSEMINATION_LINK_STATE,
+    dissemination: DISSEMINATION_LINK_STATE as number,
     ttl: TTL_DEFAULT,
     priority: PRIORITY_DEFAULT,
   };
@@ -106,15 +119,12 @@ export class EchoService {
 
   /**
    * Sends one request; `done` is called once, with null after `timeoutUs` without an answer.
-   * Returns why it was not sent, and then `done` is never called. `payloadBytes` beyond the echo
-   * head are zeros. When all places are taken, the oldest request of the asker with most of them is
-   * given up, unless that is `asker`.
+   * Returns why it was not sent, and then `done` is never called. When all places are taken, the
+   * oldest request of the asker with most of them is given up, unless that is `asker`.
    */
   probe(
     destination: NodeId,
-    ttl: number,
-    service: number,
-    payloadBytes: number,
+    modes: EchoModes,
     timeoutUs: Micros,
     done: Probe['done'],
     asker: unknown = null,
@@ -132,16 +142,22 @@ export class EchoService {
     this.#echo.sequence = sequence;
     const id = this.#env.draws.u32();
     this.#echo.id = id;
-    const bytes = Math.min(PAYLOAD_BYTES_MAX, ECHO_HEAD_BYTES + payloadBytes);
-    const reason = this.#send(
-      destination,
-      ttl,
-      service,
-      bytes,
-      typeof asker === 'object' ? asker : null,
-    );
+    const { ttl, dissemination } = modes;
+    const user = typeof asker === 'object' ? asker : null;
+    const reason = this.#send(destination, modes, user);
     if (reason !== DropReason.none) return reason;
-    const probe: Probe = { asker, sequence, id, destination, sentAt: now, ttl, timer, done };
+    const counted = dissemination === DISSEMINATION_LINK_STATE;
+    const probe: Probe = {
+      asker,
+      sequence,
+      id,
+      destination,
+      sentAt: now,
+      ttl,
+      counted,
+      timer,
+      done,
+    };
     if (yields !== null) this.#giveUp(yields);
     this.#probes.set(sequence, probe);
     const same = this.#askers.get(asker);
@@ -172,7 +188,8 @@ export class EchoService {
     )
       return;
     this.#forget(probe);
-    const hops = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
+    const crossed = packet.source === this.#env.self ? 0 : probe.ttl - echo.ttlLeft + 1;
+    const hops = probe.counted ? crossed : null;
     probe.done({ node: packet.source, reached, rttUs: this.#env.clock.now() - probe.sentAt, hops });
   }
 
@@ -224,31 +241,31 @@ export class EchoService {
     }
     this.#echo.operation = operation;
     this.#echo.ttlLeft = request.ttl;
+    const { service, dissemination, source } = request;
     const bytes = operation === ECHO_REPLY ? request.end - request.payloadStart : ECHO_HEAD_BYTES;
-    const reason = this.#send(request.source, TTL_DEFAULT, request.service, bytes, ANSWERED);
+    const payloadBytes = bytes - ECHO_HEAD_BYTES;
+    const modes = { service, dissemination, ttl: TTL_DEFAULT, payloadBytes };
+    const reason = this.#send(source, modes, ANSWERED);
     if (reason !== DropReason.none) this.#env.drops.count(reason);
   }
 
   #send(
     destination: NodeId,
-    ttl: number,
-    service: number,
-    payloadBytes: number,
+    { ttl, service, dissemination, payloadBytes }: EchoModes,
     user: object | null,
   ): DropReason {
     const packet = this.#packet;
-    this.#scratch.fill(
-      0,
-      OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES,
-      OVERLAY_HEADER_BYTES + payloadBytes,
-    );
+    const start = OVERLAY_HEADER_BYTES + ECHO_HEAD_BYTES,
+      end = start + payloadBytes;
+    this.#scratch.fill(0, start, end);
     encodeEcho(this.#echo, this.#scratch, OVERLAY_HEADER_BYTES);
     this.#modes.ttl = ttl;
     this.#modes.service = service;
+    this.#modes.dissemination = dissemination;
     packet.compose(
       this.#scratch,
       0,
-      OVERLAY_HEADER_BYTES + payloadBytes,
+      end,
       KIND_ECHO,
       this.#modes,
       this.#env.self,
