@@ -162,6 +162,7 @@ const documents = [
   'src/host/web/METRICS.md',
   'src/cli/capture/CAPTURE.md',
   'spines-client/README.md',
+  'spines-client/PROTOCOL.md',
   'topologies/README.md',
 ];
 

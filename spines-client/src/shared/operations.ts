@@ -8,7 +8,7 @@
 
 import type { CaptureArgs, CaptureReadReply, CaptureReply } from './capture.ts';
 import type { DialReply, DialsReply, LinkAddArgs } from './dials.ts';
-import type { LinkServiceName } from './modes.ts';
+import type { LinkServiceName, RoutingName } from './modes.ts';
 import type {
   ByzantineRoutesReply,
   ByzantineTraceReply,
@@ -18,7 +18,6 @@ import type {
   NodesReply,
   ReloadReply,
   RoutesReply,
-  RoutingName,
   StatusReply,
 } from './replies.ts';
 import type { SessionsReply, SocketInfoReply, TraceReply } from './session-replies.ts';
