@@ -119,6 +119,8 @@ const MAY_USE: Readonly<Record<string, readonly RegExp[]>> = {
   cli: [/^node:/, /^commander$/, /^pino/, /^yaml$/, /^spines-client(\/protocol)?$/],
 };
 
+/** The one table of both. */
+const MODES = 'spines-client/src/shared/modes.ts';
 const FUNCTION_LINES_MAX = 80;
 const FILE_LINES_MAX = 600;
 
@@ -369,6 +371,19 @@ describe('house rules', () => {
       return found;
     });
     expect(faults).toEqual([]);
+  });
+
+  test('names of link services and routings are listed in their table only', () => {
+    const lists = ['best-effort|reliable|realtime', 'link-state|byzantine'].map(
+      (names) => new RegExp(`'(?:${names})'\\s*[,|]\\s*'(?:${names})'`),
+    );
+    const listed = (text: string): boolean => lists.some((list) => list.test(text));
+    const faults = [...src, ...client]
+      .filter(({ path, text }) => path !== MODES && listed(text))
+      .map(({ path }) => path);
+    expect(faults, `${MODES} has them`).toEqual([]);
+    expect(listed("link?: 'reliable' | 'best-effort'")).toBe(true);
+    expect(listed("['link-state', 'byzantine'].includes(routing)")).toBe(true);
   });
 
   test('no function is longer than can be read at once', () => {

@@ -9,7 +9,7 @@
 
 import type { SpinesClient } from '../client.ts';
 import { SpinesClientError, abortError } from '../errors.ts';
-import type { RoutingName } from '../shared/protocol.ts';
+import type { LinkServiceName, RoutingName } from '../shared/protocol.ts';
 import type { SpinesServer } from '../sockets/server.ts';
 import type { SpinesSocket } from '../sockets/socket.ts';
 
@@ -18,7 +18,7 @@ const BACKLOG_DEFAULT = 128;
 
 export class StreamDescriptor {
   readonly client: SpinesClient;
-  readonly #link: 'best-effort' | 'reliable';
+  readonly #link: LinkServiceName;
   readonly #routing: RoutingName;
   #localPort = 0;
   #socket: SpinesSocket | null = null;
@@ -31,7 +31,7 @@ export class StreamDescriptor {
 
   constructor(
     client: SpinesClient,
-    link: 'best-effort' | 'reliable',
+    link: LinkServiceName,
     routing: RoutingName,
     socket: SpinesSocket | null = null,
   ) {

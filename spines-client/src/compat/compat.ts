@@ -167,7 +167,7 @@ export async function spinesSocket(
     const client = await shared.client;
     if (type === SOCK_STREAM) {
       descriptors[fd] = {
-        stream: new StreamDescriptor(client, link as 'best-effort' | 'reliable', routing),
+        stream: new StreamDescriptor(client, link, routing),
         shared,
       };
       return fd;
