@@ -1,6 +1,6 @@
 /** One flow of the demo: 100 messages a second over reliable links, and when they arrive. */
 
-import { createSocket, type SpinesClient } from 'spines-client';
+import { createSocket, type RoutingName, type SpinesClient } from 'spines-client';
 
 const INTERVAL_MS = 10;
 /** It arrives: nothing is late that was sent so long ago. */
@@ -38,7 +38,7 @@ export class DemoFlow {
     at: SpinesClient,
     to: string,
     port: number,
-    routing: 'link-state' | 'byzantine',
+    routing: RoutingName,
   ): Promise<DemoFlow> {
     const options = { link: 'reliable', routing } as const;
     const receiver = createSocket({ client: at, ...options });
