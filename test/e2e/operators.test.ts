@@ -214,8 +214,10 @@ describe('a network from `spines init`', () => {
   test('shows what its links carry, opened, as text and as a file for Wireshark', async () => {
     const file = at('overlay.pcapng'),
       there = ['--socket', socketOf(1)];
-    const written = spines(['capture', '-c', '40', '-w', file, ...there]);
-    const shown = spines(['capture', 'node-2', '-c', '9', '--session', 'node-2', ...there]);
+    // Of the packets of the pings alone: what else is said first is a matter of the machine.
+    const wanted = ['-c', '9', '--session', 'node-2', ...there];
+    const written = spines(['capture', '-w', file, ...wanted]);
+    const shown = spines(['capture', 'node-2', ...wanted]);
     await until('two captures', async () => (await status(1)).bounds['captures']![0] === 2);
     await command('ping', 'node-2', '-c', '9', '-i', '50ms', ...there);
     const { code, stdout } = await shown;
@@ -226,14 +228,12 @@ describe('a network from `spines init`', () => {
       ),
     );
     const ran = await written;
-    expect([ran.code, ran.stderr]).toEqual([0, '40 datagrams captured, 0 missed\n']);
+    expect([ran.code, ran.stderr]).toEqual([0, '9 datagrams captured, 0 missed\n']);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     if (TSHARK === null) return;
     const packets = shownBy(file);
-    expect(packets.length).toBe(40);
-    expect(packets.filter(({ info }) => info.includes('ECHO 10.0.0.1:0')).length).toBeGreaterThan(
-      0,
-    );
+    expect(packets.length).toBe(9);
+    expect(packets.filter(({ info }) => !info.includes('ECHO 10.0.0.'))).toEqual([]);
     expect(packets.filter(({ all }) => all.has('spines.fault'))).toEqual([]);
   }, 60_000);
 
