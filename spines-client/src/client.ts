@@ -13,6 +13,7 @@ import { SpinesServer } from './sockets/server.ts';
 import type { ServerOptions } from './sockets/server.ts';
 import { SpinesSocket } from './sockets/socket.ts';
 import type { StreamOptions } from './sockets/socket-options.ts';
+import type { PathNode } from './shared/protocol.ts';
 import { Watches, type DaemonEvent, type WatchOptions } from './watch.ts';
 
 export {
@@ -52,6 +53,11 @@ export class SpinesClient extends DaemonConnection {
   watch(options: WatchOptions = {}): AsyncIterableIterator<DaemonEvent, undefined> {
     this.#watches ??= new Watches(internalsOf(this));
     return this.#watches.open(options);
+  }
+
+  /** Nodes that are in `group` (class D or E, dotted quad), by address. Rejects with EINVAL. */
+  async members(group: string): Promise<readonly PathNode[]> {
+    return (await this.request('members', { group })).members;
   }
 
   /** A datagram socket on this connection. */

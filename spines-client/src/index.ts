@@ -24,6 +24,7 @@ export type {
   DatagramEvents,
   DatagramOptions,
   RemoteInfo,
+  SlowBranch,
   SpinesAddress,
 } from './sockets/datagram-options.ts';
 export type { LatePolicy, MessageOptions, RedundancyName } from './sockets/deadline-options.ts';
@@ -58,6 +59,11 @@ export type {
   ClockEvent,
   CongestionName,
   ConvictionEvent,
+  GroupEdge,
+  GroupRow,
+  GroupSourceRow,
+  GroupsReply,
+  GroupTreeReply,
   LinkEvent,
   LinkRow,
   LinkServiceName,
@@ -65,6 +71,7 @@ export type {
   LinksReply,
   LinkTrouble,
   LogEvent,
+  MembersReply,
   MissedEvent,
   NodeEvent,
   NodeRow,

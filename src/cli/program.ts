@@ -44,6 +44,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   links: async () => (await import('./look/links.ts')).registerLinks,
   routes: async () => (await import('./look/routes.ts')).registerRoutes,
   nodes: async () => (await import('./look/nodes.ts')).registerNodes,
+  groups: async () => (await import('./look/groups.ts')).registerGroups,
   sessions: async () => (await import('./look/sessions.ts')).registerSessions,
   firewall: async () => (await import('./look/firewall.ts')).registerFirewall,
   watch: async () => (await import('./look/watch.ts')).registerWatch,

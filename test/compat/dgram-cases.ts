@@ -175,18 +175,12 @@ export const dgramCases: Case[] = [
   ...call('setSendBufferSize of', quiet, 'setSendBufferSize', [
     ['a string', ['5'], ['TypeError', 'ERR_SOCKET_BAD_BUFFER_SIZE']],
   ]),
-  {
-    name: 'addMembership',
-    async run(t) {
-      const { socket } = await t.bound();
-      return typeof (socket as { addMembership?: unknown }).addMembership;
-    },
-    expected: new Different(
-      'function',
-      'undefined',
-      'No multicast: `addMembership` and the other methods of multicast are not there.',
-    ),
-  },
+  ...call('addMembership of', quiet, 'addMembership', [
+    ['an address that is no group', ['10.1.2.3'], ['Error', 'EINVAL']],
+  ]),
+  ...call('dropMembership of', quiet, 'dropMembership', [
+    ['a group that it is not in', ['239.4.4.4'], ['Error', 'EADDRNOTAVAIL']],
+  ]),
   bound('(port, address, callback)', (socket, port, done, t) => socket.bind(port, t.host, done), [
     true,
     true,

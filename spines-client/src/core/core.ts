@@ -33,6 +33,8 @@ import {
   FrameReader,
   MESSAGE_BYTES_MAX,
   PROTOCOL_VERSION,
+  RECV_GROUP,
+  RECV_GROUP_BYTES,
   RECV_PROVED,
   decodeControl,
   encodeControl,
@@ -94,7 +96,8 @@ export interface CoreListener {
 export interface SocketListener {
   /** `payload` is the listener's own. */
   /** `proved`: the daemon vouches for `node` as the source. */
-  onMessage(payload: Uint8Array, node: number, port: number, proved: boolean): void;
+  /** `group`: that it was sent to, 0: to this node. */
+  onMessage(payload: Uint8Array, node: number, port: number, proved: boolean, group: number): void;
   onBlocked(): void;
   onWritable(): void;
   /** Messages lost because this program reads too slowly. */
@@ -346,7 +349,8 @@ export class ClientCore {
       while (socket.flowing) {
         const message = socket.queue.shift();
         if (message === undefined) break;
-        socket.listener.onMessage(message.payload, message.node, message.port, message.proved);
+        const { payload, node, port, proved, group } = message;
+        socket.listener.onMessage(payload, node, port, proved, group);
       }
     } finally {
       socket.flushing = false;
@@ -446,12 +450,14 @@ export class ClientCore {
   }
 
   #onRecv(bytes: Uint8Array, start: number, end: number): void {
-    const payloadBytes = end - start - DATAGRAM_HEAD_BYTES;
+    const groupBytes = (bytes[start + 11]! & RECV_GROUP) === 0 ? 0 : RECV_GROUP_BYTES,
+      from = start + DATAGRAM_HEAD_BYTES + groupBytes,
+      payloadBytes = end - from;
     if (
       payloadBytes < 0 ||
       payloadBytes > MESSAGE_BYTES_MAX ||
       bytes[start + 10] !== 0 ||
-      bytes[start + 11]! > RECV_PROVED
+      bytes[start + 11]! > (RECV_PROVED | RECV_GROUP)
     ) {
       this.#protocolError('RECV is malformed');
       return;
@@ -463,20 +469,17 @@ export class ClientCore {
     }
     const node = getWord(bytes, start + 4);
     const port = (bytes[start + 8]! << 8) | bytes[start + 9]!;
-    const proved = bytes[start + 11] === RECV_PROVED;
+    const proved = (bytes[start + 11]! & RECV_PROVED) !== 0;
+    const group = groupBytes === 0 ? 0 : getWord(bytes, from - groupBytes);
     if (socket.flowing && socket.queue.length === 0) {
-      socket.listener.onMessage(
-        this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end),
-        node,
-        port,
-        proved,
-      );
+      socket.listener.onMessage(this.#copy(bytes, from, end), node, port, proved, group);
     } else if (socket.queue.fits(payloadBytes)) {
       socket.queue.push({
-        payload: this.#copy(bytes, start + DATAGRAM_HEAD_BYTES, end),
+        payload: this.#copy(bytes, from, end),
         node,
         port,
         proved,
+        group,
       });
     } else {
       socket.listener.onDropped(1, 0);

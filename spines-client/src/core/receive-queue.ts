@@ -13,6 +13,8 @@ export interface QueuedMessage {
   readonly node: number;
   readonly port: number;
   readonly proved: boolean;
+  /** That it was sent to, 0: to this node. */
+  readonly group: number;
 }
 
 export class ReceiveQueue {

@@ -20,6 +20,7 @@ import type {
   RoutesReply,
   StatusReply,
 } from './replies.ts';
+import type { GroupsReply, GroupTreeReply, MembersReply } from './group-replies.ts';
 import type { SessionsReply, SocketInfoReply, TraceReply } from './session-replies.ts';
 import type { WatchKind } from './watch-events.ts';
 
@@ -32,6 +33,12 @@ export interface Operations {
   routes: { args: Nothing; answer: RoutesReply };
   nodes: { args: Nothing; answer: NodesReply };
   sessions: { args: Nothing; answer: SessionsReply };
+  /** `group`: a dotted quad of class D or E. */
+  members: { args: { group: string }; answer: MembersReply };
+  /** Without `group`: all. */
+  groups: { args: { group?: string }; answer: GroupsReply };
+  /** `from`: the source; absent: the daemon's node. */
+  groupTree: { args: { group: string; from?: string }; answer: GroupTreeReply };
   byzantineRoutes: { args: Nothing; answer: ByzantineRoutesReply };
   /**
    * From now on this connection is told what happens, of these kinds, by `watch` EVENTs; none: no

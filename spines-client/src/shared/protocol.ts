@@ -16,6 +16,7 @@ import type { WatchEvent } from './watch-events.ts';
 
 export * from './capture.ts';
 export * from './operations.ts';
+export * from './group-replies.ts';
 export * from './dials.ts';
 export * from './modes.ts';
 export * from './replies.ts';
@@ -47,7 +48,7 @@ export const FRAME_EVENT = 0x05;
 export const FRAME_SEND = 0x10;
 /**
  * daemon -> client: socket u32, source node u32, source port u16, flags u16 (RECV_PROVED, where the
- * socket asked for it; else 0), payload.
+ * socket asked for it; RECV_GROUP, to sockets that joined a group), payload.
  */
 export const FRAME_RECV = 0x11;
 /**
@@ -55,6 +56,9 @@ export const FRAME_RECV = 0x11;
  * from this daemon.
  */
 export const RECV_PROVED = 0x0001;
+/** The message was sent to a group: its id, u32, is in front of the payload. */
+export const RECV_GROUP = 0x0002;
+export const RECV_GROUP_BYTES = 4;
 /**
  * daemon -> client: socket u32. Nothing more should be sent on it until WRITABLE; what is sent may
  * be dropped.
@@ -151,15 +155,21 @@ export interface WelcomeBody {
  *             'links'; default: the daemon's), ttl?, priority?,      'realtime', or 'best-effort'
  *             proof? (true: RECV says RECV_PROVED), deadlineMs?      of a daemon that has none)
  *             1..2000, late? ('drop', 'deliver'), redundancy?
- *             ('auto', 'none', 'copy'), keepaliveMs?, silenceMs?,
+ *             ('auto', 'none', 'copy'), reuseAddr? (true: others may
+ *             have its port who say so too), slowBranch? ('drop',
+ *             'wait'), keepaliveMs?, silenceMs?,
  *             congestion?: CongestionName (the last three of
  *             streams, and of those that a listener accepts)
  * bind        socket, port (0 = any)                                 {node, port}
  * close       socket                                                 {}
+ * join        socket (bound), group (class D or E, dotted quad),     {}
+ *             source? (a node: hear only what it sends)
+ * leave       the same as were joined                                {}
  * setOption   socket, option, value                                  {}
  *             option: of datagrams 'ttl' 1..255, 'priority' 1..10, 'deadlineMs', 'late',
- *             'redundancy'; of streams and listeners
- *             'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the daemon's
+ *             'redundancy', 'multicastTtl' 1..255, 'multicastLoopback' true | false; of streams and
+ *             listeners 'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the
+ *             daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
  *                                                                    remotePort, authenticated}

@@ -207,6 +207,9 @@ export interface StatusReply {
      * from daemons before 0.2.
      */
     realtimeDowngraded?: number;
+    /** Absent from daemons before groups, as what follows. */
+    groupCopies?: number;
+    groupRescued?: number;
   };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;

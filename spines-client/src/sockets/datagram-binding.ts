@@ -67,6 +67,8 @@ export class DatagramBinding {
         deadlineMs,
         late,
         redundancy,
+        reuseAddr,
+        slowBranch,
       } = options;
       core.request(
         'socket',
@@ -82,6 +84,8 @@ export class DatagramBinding {
           deadlineMs,
           late,
           redundancy,
+          ...(reuseAddr ? { reuseAddr } : {}),
+          slowBranch,
         },
         (error, { link }) => {
           this.#takesMarks = link === 'realtime';

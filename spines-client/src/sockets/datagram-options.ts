@@ -15,6 +15,8 @@ import {
 import { checkTimeliness, type LatePolicy, type RedundancyName } from './deadline-options.ts';
 import { checkPort } from './send-arguments.ts';
 
+export type SlowBranch = 'drop' | 'wait';
+
 export interface DatagramOptions {
   /** Recovery on every hop. Default 'best-effort'. */
   link?: LinkServiceName | undefined;
@@ -54,7 +56,13 @@ export interface DatagramOptions {
   /** Of dgram, of no effect. */
   type?: 'udp4' | 'udp6' | undefined;
   sendBufferSize?: number | undefined;
+  /** The port may be of several sockets of this node that say so: each hears its groups. */
   reuseAddr?: boolean | undefined;
+  /**
+   * Of what is sent to groups, where a branch of the tree is slow: 'drop' loses there what finds no
+   * room, 'wait' has `send` wait for the slowest branch at this node. Default 'drop'.
+   */
+  slowBranch?: SlowBranch | undefined;
   reusePort?: boolean | undefined;
   ipv6Only?: boolean | undefined;
   lookup?: ((...args: never[]) => void) | undefined;
@@ -84,6 +92,8 @@ export interface RemoteInfo {
   size: number;
   /** The daemons vouch for `address`; else any router of the network may have written it. */
   authenticated: boolean;
+  /** The group that the message was sent to; absent: it was sent to this node. */
+  group?: string;
 }
 
 export interface SpinesAddress {
@@ -123,6 +133,8 @@ export interface CheckedOptions {
   readonly redundancy: RedundancyName | undefined;
   recvQueueBytes: number | undefined;
   sendBufferSize: number;
+  readonly reuseAddr: boolean;
+  readonly slowBranch: SlowBranch | undefined;
 }
 
 /** Throws what net throws for a name that is none of `names`. */
@@ -149,6 +161,8 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     recvQueueBytes = recvBufferSize,
     lookup,
     sendBufferSize,
+    reuseAddr = false,
+    slowBranch,
   } = options;
   if (type !== 'udp4' && type !== 'udp6')
     throw argumentError(
@@ -158,6 +172,11 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
   checkName('link', link, LINK_SERVICE_NAMES);
   checkName('routing', routing, ROUTING_NAMES);
   checkSecrecy(secrecy);
+  if (slowBranch !== undefined && slowBranch !== 'drop' && slowBranch !== 'wait')
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      `slowBranch must be drop or wait, not ${String(slowBranch)}`,
+    );
   checkTimeliness(link, { deadlineMs, redundancy }, late);
   if (lookup !== undefined && typeof lookup !== 'function')
     throw typeError('lookup', 'of type function', lookup);
@@ -182,6 +201,8 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     recvQueueBytes,
     sendBufferSize:
       sendBufferSize === undefined ? RECV_QUEUE_BYTES : checkBufferSize(sendBufferSize),
+    reuseAddr,
+    slowBranch,
   };
 }
 

@@ -60,7 +60,13 @@ export class DatagramReceiver {
   }
 
   /** A message has come; a connected socket hears its peer only. */
-  onMessage(payload: Uint8Array, node: number, port: number, authenticated: boolean): void {
+  onMessage(
+    payload: Uint8Array,
+    node: number,
+    port: number,
+    authenticated: boolean,
+    group: number,
+  ): void {
     const peer = this.#peer.current;
     if (peer !== null && (peer.node !== node || peer.port !== port)) return;
     if (node !== this.#lastNode) {
@@ -73,6 +79,7 @@ export class DatagramReceiver {
       port,
       size: payload.length,
       authenticated,
+      ...(group === 0 ? {} : { group: formatQuad(group) }),
     });
   }
 }

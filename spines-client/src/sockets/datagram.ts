@@ -13,17 +13,13 @@
  *   any ──close──> closed
  */
 
-import { EventEmitter } from 'node:events';
-
 import { isLocalHost } from '../address.ts';
 import { clientSymbol } from '../client-symbol.ts';
 import { liveInternalsOf, ownedClient, type DaemonConnection } from '../daemon-connection.ts';
 import { guarded } from '../guarded.ts';
 import type { ClientInternals, ClientMember } from '../attachment.ts';
-import { RECV_QUEUE_BYTES } from '../core/core.ts';
-import type { SocketListener } from '../core/core.ts';
-import { DatagramBinding, notLocal } from './datagram-binding.ts';
-import type { DatagramState } from './datagram-binding.ts';
+import { RECV_QUEUE_BYTES, type SocketListener } from '../core/core.ts';
+import { DatagramBinding, notLocal, type DatagramState } from './datagram-binding.ts';
 import {
   checkBind,
   checkBufferSize,
@@ -35,11 +31,11 @@ import type {
   BindOptions,
   CheckedOptions,
   CreateSocketOptions,
-  DatagramEvents,
   SpinesAddress,
 } from './datagram-options.ts';
 import { SpinesClientError, abortError, stateError, typeError } from '../errors.ts';
 import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
+import { DatagramGroups, GroupMember } from './datagram-groups.ts';
 import { DatagramReceiver } from './datagram-receiver.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import { DroppedCount } from './dropped-count.ts';
@@ -65,9 +61,10 @@ const EDGES: Record<DatagramState, readonly DatagramState[]> = {
   closed: [],
 };
 
-export class SpinesDatagram extends EventEmitter<DatagramEvents> {
+export class SpinesDatagram extends GroupMember {
   /** What `createSocket` was given: node:dgram has two, the overlay one. */
   type: 'udp4' | 'udp6';
+  protected readonly groups: DatagramGroups;
   readonly #client: DaemonConnection;
   readonly #internals: ClientInternals;
   readonly #ownsClient: boolean;
@@ -105,8 +102,8 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#client = options.client ?? ownedClient(options.connect ?? {});
     this.#internals = liveInternalsOf(this.#client);
     const listener: SocketListener = {
-      onMessage: (payload, node, port, proved) =>
-        this.#receiver.onMessage(payload, node, port, proved),
+      onMessage: (payload, node, port, proved, group) =>
+        this.#receiver.onMessage(payload, node, port, proved, group),
       onBlocked: () => {},
       onWritable: () => this.#sender.checkWritable(),
       onDropped: (count, late) => this.#dropped.add(count, late),
@@ -126,6 +123,14 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       onClientClosed: () => this.#onClientClosed(),
     };
     this.#sender = this.#makeSender();
+    this.groups = new DatagramGroups({
+      core: this.#internals.core,
+      id: this.#id,
+      isBound: () => this.#state === 'bound',
+      assertOpen: () => this.#assertOpen(),
+      bind: () => (this.#state === 'unbound' ? this.#beginBind(0) : undefined),
+      onError: (error) => this.#onRefused(error),
+    });
     this.#peer = new FixedPeer({
       isClosed: () => this.#state === 'closed',
       ready: () => this.#ready(),
@@ -154,10 +159,12 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
       localNode: () => this.#client.node,
       onDrain: () => this.emit('drain'),
       onSendError: (error) => this.emit('sendError', error),
-      onError: (error) => {
-        if (this.#state !== 'closed') this.emit('error', error);
-      },
+      onError: (error) => this.#onRefused(error),
     });
+  }
+
+  #onRefused(error: SpinesClientError): void {
+    if (this.#state !== 'closed') this.emit('error', error);
   }
 
   get [clientSymbol](): DaemonConnection {
@@ -237,6 +244,7 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
     this.#onBindFailed = null;
     this.#bindForReady = false;
     this.#become('bound');
+    this.groups.joinAll();
     if (!again) guarded(() => this.emit('listening'));
     this.#emitReconnect();
     this.#sender.sendWaiting();
@@ -462,12 +470,6 @@ export class SpinesDatagram extends EventEmitter<DatagramEvents> {
 
   getSendBufferSize(): number {
     return this.#options.sendBufferSize;
-  }
-
-  /** Of no effect: an overlay has no broadcast address. */
-  setBroadcast(flag: boolean): void {
-    void flag;
-    this.#assertOpen();
   }
 
   /** An option's value at the daemon. */

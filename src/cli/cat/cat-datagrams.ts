@@ -8,6 +8,7 @@
 
 import type { RemoteInfo, SpinesClient, SpinesClientError, SpinesDatagram } from 'spines-client';
 
+import { isAnycastId, isGroupId, parseNodeId } from '../../core/base/ids.ts';
 import { SECOND } from '../../core/base/time.ts';
 import { formatRate, formatSize } from '../../text/units.ts';
 import type { CatFlags } from './cat-flags.ts';
@@ -70,12 +71,22 @@ class Wire {
   readonly broken: Promise<never>;
   refusal: SpinesClientError | null = null;
 
+  /** `group`: it joins, or sends to, one: what goes to groups is sealed on links only. */
   constructor(
     client: SpinesClient,
-    { link = 'best-effort', routing = 'link-state', secrecy }: CatFlags,
+    { link = 'best-effort', routing = 'link-state', secrecy: asked }: CatFlags,
+    group: boolean,
   ) {
     this.client = client;
-    this.socket = client.datagram({ link, routing, secrecy, recvQueueBytes: RECV_QUEUE_BYTES });
+    const secrecy = asked ?? (group ? 'links' : undefined);
+    this.socket = client.datagram({
+      link,
+      routing,
+      secrecy,
+      recvQueueBytes: RECV_QUEUE_BYTES,
+      reuseAddr: group,
+      slowBranch: 'wait',
+    });
     this.broken = new Promise<never>((_, reject) => {
       this.socket.on('error', reject);
       client.on('error', reject);
@@ -157,7 +168,8 @@ export async function listenForDatagrams(
   port: number,
   flags: CatFlags,
 ): Promise<void> {
-  const wire = new Wire(client, flags);
+  const { join } = flags;
+  const wire = new Wire(client, flags, join !== undefined);
   const over = new Signal();
   let gotPeer: (peer: Peer) => void = () => {};
   let last: Peer | null = null;
@@ -174,6 +186,7 @@ export async function listenForDatagrams(
   const interrupted = new Signal();
   onSignals(interrupted);
   await wire.bind(port);
+  if (join !== undefined) wire.socket.addMembership(join);
   if (flags.verbose === true) note(`listening on ${client.name || client.node} port ${port}`);
   const replies =
     flags.reply === true ? wire.pump(async () => last ?? firstPeer, flags) : Promise.resolve();
@@ -189,14 +202,16 @@ export async function sendDatagrams(
   port: number,
   flags: CatFlags,
 ): Promise<void> {
+  const group = isGroupAddress(name);
   const { node } = await new Patience(flags.wait).until(async () => {
+    if (group) return { node: name };
     const found = await ask(client, 'resolve', { name });
     // Whether somebody listens there is not to be known.
     if (flags.wait !== undefined)
       await ask(client, 'ping', { node: found.node, timeoutMs: WAIT_PROBE_MS });
     return found;
   });
-  const wire = new Wire(client, flags);
+  const wire = new Wire(client, flags, group);
   const answered = new Signal();
   if (flags.reply === true) {
     wire.print((message, from) => {
@@ -223,6 +238,12 @@ export async function sendDatagrams(
         `\`spines routes\`, or give a lower --rate`,
     );
   }
+}
+
+/** Of class D or E. */
+function isGroupAddress(name: string): boolean {
+  const id = parseNodeId(name);
+  return id !== null && (isGroupId(id) || isAnycastId(id));
 }
 
 function report(wire: Wire, flags: CatFlags, sent: boolean, received: boolean): void {

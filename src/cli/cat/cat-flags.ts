@@ -16,4 +16,5 @@ export interface CatFlags extends ClientFlags {
   keepOpen?: boolean;
   silence?: number;
   verbose?: boolean;
+  join?: string;
 }

@@ -60,6 +60,7 @@ export function registerCat(program: Command): void {
       `with -u: most payload of one datagram (default: ${SIZE_DEFAULT})`,
       sizeArg(1, MESSAGE_BYTES_MAX),
     )
+    .option('--join <group>', 'with -u --listen: hear what is sent to this group')
     .option(
       '--reply',
       'with -u: both directions; the listener sends its standard input back to who sent last',
@@ -91,6 +92,8 @@ function cat(node: string | undefined, port: string | undefined, flags: CatFlags
           'it away',
       );
   }
+  if (flags.join !== undefined && (flags.datagram !== true || flags.listen === undefined))
+    throw usage('--join is for listening to datagrams; give -u and --listen PORT as well');
   if (flags.datagram === true && flags.silence !== undefined)
     throw usage('--silence is for streams, nobody answers datagrams; leave it or -u away');
   if (flags.listen !== undefined) {

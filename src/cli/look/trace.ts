@@ -12,10 +12,12 @@ import type { SpinesClient, TraceReply } from 'spines-client';
 import type { ByzantineTraceReply, ByzantineWeightRow, RoutingName } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
+import { formatGroupTree } from './groups.ts';
 import { Ways } from '../../core/operator/ways.ts';
 import { addClientFlags, ask, routingOption, withClient, type ClientFlags } from '../client.ts';
 import { COLUMNS_DEFAULT } from '../terminal/columns.ts';
 import { EXIT_NO } from '../terminal/failure.ts';
+import { usage } from '../terminal/failure.ts';
 import { print, printJson, terminalColumns } from '../terminal/output.ts';
 import { plainAnswer } from '../terminal/plain-text.ts';
 import { shortName } from './event-text.ts';
@@ -58,6 +60,8 @@ interface TraceFlags extends ClientFlags {
   timeout: Micros;
   json?: boolean;
   routing?: RoutingName;
+  group?: string;
+  from?: string;
 }
 
 /** More hops than any route has: the ttl of a packet ends before. */
@@ -65,7 +69,9 @@ const HOPS_MAX = 255;
 
 export function registerTrace(program: Command): void {
   addClientFlags(
-    program.command('trace <node>').description('show each hop to a node, by name or address'),
+    program
+      .command('trace [node]')
+      .description('show each hop to a node, by name or address; or the tree to a group'),
   )
     .option('--probes <n>', 'probes per hop', integerArg(1, 1_000), 3)
     .addOption(
@@ -74,10 +80,26 @@ export function registerTrace(program: Command): void {
         .default(SECOND, '1s'),
     )
     .addOption(routingOption())
+    .option('--group <group>', 'the tree by which packets reach this group, instead of a node')
+    .option('--from <node>', 'with --group: of this source (default: the daemon itself)')
     .option('--json', 'print JSON')
-    .action((node: string, flags: TraceFlags) =>
-      withClient(flags, 'trace', (client) => trace(client, node, flags)),
-    );
+    .action((node: string | undefined, flags: TraceFlags) => {
+      const { group } = flags;
+      if ((node === undefined) === (group === undefined))
+        throw usage('name a node or a --group, and not both: `spines trace NODE`');
+      if (group === undefined && flags.from !== undefined)
+        throw usage('--from is for --group; leave it away');
+      return withClient(flags, 'trace', (client) =>
+        group === undefined ? trace(client, node!, flags) : traceGroup(client, group, flags),
+      );
+    });
+}
+
+async function traceGroup(client: SpinesClient, group: string, flags: TraceFlags): Promise<void> {
+  const { from } = flags;
+  const tree = await ask(client, 'groupTree', { group, ...(from === undefined ? {} : { from }) });
+  if (flags.json === true) printJson(tree);
+  else print(formatGroupTree(tree));
 }
 
 async function trace(client: SpinesClient, nodeName: string, flags: TraceFlags): Promise<void> {

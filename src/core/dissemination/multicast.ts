@@ -101,11 +101,16 @@ export class Multicast implements Strategy {
     return this.#run;
   }
 
-  /** Packets kept for neighbours to come, and such that came too early. */
-  get kept(): number {
+  /** Packets kept for neighbours to come. */
+  get recent(): number {
+    return this.#recent.length;
+  }
+
+  /** Packets that came too early, and wait for routes. */
+  get waiting(): number {
     let early = 0;
     for (const packets of this.#early.values()) early += packets.length;
-    return this.#recent.length + early;
+    return early;
   }
 
   /* -------------------------------------------------------------- what begins here */

@@ -5,9 +5,9 @@
  * client is over its rate. What is refused or lost is told by ClientReports.
  */
 
-import { getU16, getU32 } from '../base/bytes.ts';
+import { getU16, getU32, putU32 } from '../base/bytes.ts';
 import { SpinesError } from '../base/errors.ts';
-import { isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { isAnycastId, isGroupId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type {
   DatagramOptions,
   DatagramOwner,
@@ -28,6 +28,8 @@ import {
   MARK_DEADLINE_MASK,
   MARK_MAX,
   MARK_REDUNDANCY_SHIFT,
+  RECV_GROUP,
+  RECV_GROUP_BYTES,
   RECV_PROVED,
 } from 'spines-client/protocol';
 import type { ClientGate } from './client-gate.ts';
@@ -37,6 +39,11 @@ import type { ClientServices } from './client-services.ts';
 import type { ClientOut } from './client.ts';
 
 const REDUNDANCY_OF: readonly (RedundancyName | null)[] = [null, 'auto', 'none', 'copy'];
+
+/** A node, or a group of either kind. */
+function isTarget(id: number): boolean {
+  return isNodeId(id) || isGroupId(id) || isAnycastId(id);
+}
 
 /** Of a SEND: whether its marks are some. */
 function isMark(marks: number): boolean {
@@ -54,6 +61,7 @@ function markedOptions(marks: number): MessageOptions {
 
 /** Filled and copied at once. */
 const RECV_HEAD = new Uint8Array(FRAME_HEAD_BYTES + DATAGRAM_HEAD_BYTES);
+const GROUP_RECV_HEAD = new Uint8Array(RECV_HEAD.length + RECV_GROUP_BYTES);
 
 export class ClientDatagrams implements DatagramOwner {
   readonly #services: ClientServices;
@@ -166,15 +174,24 @@ export class ClientDatagrams implements DatagramOwner {
     start: number,
     end: number,
     proved: boolean,
+    group: number,
   ): boolean {
     const number = this.#numbers.get(session)!;
     if (this.#out.bufferedBytes + end - start > this.#services.queueBytes) {
       this.#reports.recvDropped(number);
       return false;
     }
-    encodeDatagramHead(RECV_HEAD, 0, FRAME_RECV, number, source, sourcePort, end - start);
-    if (proved && this.#tellProof.has(session)) RECV_HEAD[RECV_HEAD.length - 1] = RECV_PROVED;
-    this.#out.append(RECV_HEAD, bytes, start, end);
+    const marks = proved && this.#tellProof.has(session) ? RECV_PROVED : 0;
+    if (group === 0) {
+      encodeDatagramHead(RECV_HEAD, 0, FRAME_RECV, number, source, sourcePort, end - start, marks);
+      this.#out.append(RECV_HEAD, bytes, start, end);
+      return true;
+    }
+    const head = GROUP_RECV_HEAD,
+      length = end - start + RECV_GROUP_BYTES;
+    encodeDatagramHead(head, 0, FRAME_RECV, number, source, sourcePort, length, marks | RECV_GROUP);
+    putU32(head, RECV_HEAD.length, group);
+    this.#out.append(head, bytes, start, end);
     return true;
   }
 
@@ -210,7 +227,7 @@ export class ClientDatagrams implements DatagramOwner {
     const open = this.#gate.open();
     let reason: DropReason;
     try {
-      if (!isNodeId(destination) || port === 0) reason = DropReason.packetMalformed;
+      if (!isTarget(destination) || port === 0) reason = DropReason.packetMalformed;
       else if (!open) reason = DropReason.clientOverRate;
       else if (!this.#rules.may('send', destination, port, 'datagram'))
         reason = DropReason.firewallClient;

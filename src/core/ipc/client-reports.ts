@@ -236,10 +236,33 @@ function describe(reason: DropReason, destination: NodeId): { code: string; mess
           `rules of this daemon do not let this client send there (${node}); ask its ` +
           'operator (firewall.clients in its config)',
       };
+    case DropReason.groupNobody:
+      return {
+        code: 'ENOTFOUND',
+        message:
+          `nobody in the anycast group ${node} can be reached; \`spines groups\` shows ` + 'who is',
+      };
+    case DropReason.groupForbidden:
+      return {
+        code: 'EACCES',
+        message:
+          `the certificate of this daemon does not let it send to ${node}; ask its authority for ` +
+          'one that does',
+      };
+    case DropReason.endToEndMissing:
+      return {
+        code: 'EOPNOTSUPP',
+        message:
+          `what is sent to a group (${node}) is sealed on links only; open the socket with ` +
+          "secrecy 'links'",
+      };
     case DropReason.packetTooLong:
       return { code: 'EMSGSIZE', message: 'a message has at most 65,536 bytes; split it' };
     case DropReason.packetMalformed:
-      return { code: 'EINVAL', message: `${node} is not an address of a node, or the port is 0` };
+      return {
+        code: 'EINVAL',
+        message: `${node} is not an address of a node or group, or the port is 0`,
+      };
     case DropReason.clientRefused:
       return {
         code: 'EADDRINUSE',

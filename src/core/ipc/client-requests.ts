@@ -39,6 +39,7 @@ import {
   type Arguments,
 } from './arguments.ts';
 import type { ClientDatagrams } from './client-datagrams.ts';
+import { anycastOf, changeMembership, slowBranchOf } from './client-groups.ts';
 import type { ClientGate } from './client-gate.ts';
 import type { ClientRules } from './client-rules.ts';
 import type { ClientServices } from './client-services.ts';
@@ -46,7 +47,9 @@ import type { ClientStreams } from './client-streams.ts';
 import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
 
-const DATAGRAM_OPTIONS = 'option must be "ttl", "priority", "deadlineMs", "late" or "redundancy"';
+const DATAGRAM_OPTIONS =
+  'option must be "ttl", "priority", "deadlineMs", "late", "redundancy", "multicastTtl" or ' +
+  '"multicastLoopback"';
 const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
 interface SocketRequest {
@@ -72,6 +75,8 @@ export class ClientRequests {
     ['connect', { role: 'use', run: (of, args, reply) => of.#connect(args, reply) }],
     ['listen', { role: 'use', run: (of, args, reply) => of.#listen(args, reply) }],
     ['close', { role: 'use', run: (of, args, reply) => of.#close(args, reply) }],
+    ['join', { role: 'use', run: (of, args, reply) => of.#membership(true, args, reply) }],
+    ['leave', { role: 'use', run: (of, args, reply) => of.#membership(false, args, reply) }],
     ['setOption', { role: 'use', run: (of, args, reply) => of.#setOption(args, reply) }],
     ['getOption', { role: 'use', run: (of, args, reply) => of.#getOption(args, reply) }],
   ]);
@@ -155,7 +160,7 @@ export class ClientRequests {
   #connect(args: Arguments, reply: Reply): void {
     const number = this.#streamNumber(args);
     const written = text(args, 'node');
-    const node = this.#services.resolve(written);
+    const node = anycastOf(written, this.#services) ?? this.#services.resolve(written);
     if (node === null) throw this.#services.unknown(written);
     const timeoutUs =
       args['timeoutMs'] === undefined
@@ -184,6 +189,11 @@ export class ClientRequests {
       return;
     }
     this.#datagrams.close(this.#session(args));
+    reply({});
+  }
+
+  #membership(joins: boolean, args: Arguments, reply: Reply): void {
+    changeMembership(joins, this.#session(args), args, this.#services, this.#rules);
     reply({});
   }
 
@@ -233,7 +243,11 @@ export class ClientRequests {
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined)
       options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
-    if (kind === 'datagram') Object.assign(options, timelinessOf(args, service));
+    if (kind === 'stream') return options;
+    Object.assign(options, timelinessOf(args, service));
+    options.sharesPort = args['reuseAddr'] === true;
+    const slowBranch = slowBranchOf(args['slowBranch']);
+    if (slowBranch !== undefined) options.slowBranch = slowBranch;
     return options;
   }
 
@@ -251,6 +265,8 @@ export class ClientRequests {
   #setDatagramOption(session: DatagramSession, args: Arguments): void {
     const { option, value } = args;
     if (option === 'ttl') session.ttl = integer(args, 'value', 1, 255);
+    else if (option === 'multicastTtl') session.multicastTtl = integer(args, 'value', 1, 255);
+    else if (option === 'multicastLoopback') session.multicastLoopback = value === true;
     else if (option === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
     else if (option === 'deadlineMs' || option === 'late' || option === 'redundancy')
       Object.assign(session, timelinessOf({ [option]: value }, session.service));
@@ -275,12 +291,14 @@ export class ClientRequests {
     throw new SpinesError('ENOPROTOOPT', STREAM_OPTIONS);
   }
 
-  #getDatagramOption(session: DatagramSession, option: unknown): number | string {
+  #getDatagramOption(session: DatagramSession, option: unknown): number | string | boolean {
     switch (option) {
       case 'ttl':
       case 'priority':
       case 'late':
       case 'redundancy':
+      case 'multicastTtl':
+      case 'multicastLoopback':
         return session[option];
       case 'deadlineMs':
         return deadlineMsOf(session);

@@ -81,6 +81,20 @@ export class Groups implements NodeGroups {
     return this.#records.database.members(group);
   }
 
+  costTo(node: NodeId): number {
+    const { paths } = this.#parts.linkState;
+    const at = paths.indexOf.get(node);
+    return at === undefined ? -1 : paths.cost[at]!;
+  }
+
+  version(): number {
+    return this.#parts.linkState.version;
+  }
+
+  generation(group: number): number {
+    return this.#records.database.generation(group);
+  }
+
   /** A packet of kind GROUP is for this node, or for members here. */
   onDelivery(packet: Packet): void {
     if (isGroupId(packet.destination)) {

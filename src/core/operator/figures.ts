@@ -5,8 +5,12 @@
  * The report of status has them by these names; limits are those that the code keeps, never copies.
  */
 
+import { GROUP_FLOWS_MAX } from '../dissemination/group-flows.ts';
 import { LIMBO_PACKETS_MAX } from '../dissemination/limbo.ts';
+import { RECENT_MAX } from '../dissemination/multicast.ts';
 import { QUEUE_FACTOR } from '../link/send-queue.ts';
+import { MEMBERSHIPS_MAX } from '../routing/group-database.ts';
+import { SOURCE_TREES_MAX } from '../routing/source-tree.ts';
 import { OUTSTANDING_MAX } from '../session/echo-service.ts';
 import { CAPTURES_MAX } from './capture-filter.ts';
 import { ms, type Operator } from './operation.ts';
@@ -67,6 +71,14 @@ export const FIGURES = {
       'messages for realtime links that went by best effort: somebody on the way is older',
       ({ node }) => node.sessions.realtimeDowngraded,
     ),
+    groupCopies: counter(
+      'packets to groups that links took, each branch by itself',
+      ({ node }) => node.groups.multicast.copies,
+    ),
+    groupRescued: counter(
+      'packets to groups that went to a member by itself: a link of their tree was down',
+      ({ node }) => node.groups.multicast.rescued,
+    ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Figure>>>>;
 
@@ -120,6 +132,26 @@ export const BOUNDS = {
     'bytes of incomplete fragmented messages',
     ({ node }) => node.sessions.reassembly.bytes,
     ({ node }) => node.config.limits.reassemblyBytes,
+  ),
+  memberships: bound(
+    'nodes in groups, each group by itself',
+    ({ node }) => node.groups.records.database.memberships,
+    () => MEMBERSHIPS_MAX,
+  ),
+  groupFlows: bound(
+    'sources of groups that pass here',
+    ({ node }) => node.groups.multicast.flows.size,
+    () => GROUP_FLOWS_MAX,
+  ),
+  groupTrees: bound(
+    'trees of sources',
+    ({ node }) => node.groups.trees.size,
+    () => SOURCE_TREES_MAX,
+  ),
+  groupPacketsKept: bound(
+    'packets to groups kept for neighbours to come',
+    ({ node }) => node.groups.multicast.recent,
+    () => RECENT_MAX,
   ),
   probes: bound(
     'probes under way, of ping and trace',

@@ -18,6 +18,7 @@ import type { EndToEnd } from '../end-to-end/end-to-end.ts';
 import type { SocketsWatch } from '../ipc/sockets-watch.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { NodeConfig } from '../node/config.ts';
+import type { Groups } from '../node/groups.ts';
 import type { LinkStateRouter } from '../routing/link-state-router.ts';
 import type { EchoService } from '../session/echo-service.ts';
 import type { Firewall } from '../session/firewall.ts';
@@ -35,6 +36,7 @@ export interface NodeView {
   readonly pool: PacketPool;
   readonly links: LinkTable;
   readonly router: LinkStateRouter;
+  readonly groups: Groups;
   readonly endToEnd: EndToEnd | null;
   readonly byzantine: ByzantineRouter | null;
   readonly dissemination: Dissemination;

@@ -13,6 +13,7 @@ import { byzantineRoutes } from './byzantine-report.ts';
 import { linkSet, logLevel, reload, shutdown } from './changes.ts';
 import { linkAdd, linkList, linkRemove } from './dials.ts';
 import { firewallRules, mayReach } from './firewall-report.ts';
+import { groupsReport, groupTree, members } from './groups-report.ts';
 import { linksReport } from './links-report.ts';
 import { nodesReport, routesReport, targetOf } from './nodes-report.ts';
 import { byzantineOf, change, later, look, type Operation } from './operation.ts';
@@ -29,6 +30,9 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
   routes: look(routesReport),
   nodes: look(nodesReport),
   sessions: look(sessionsReport),
+  members: look(members),
+  groups: look(groupsReport),
+  groupTree: look(groupTree),
   byzantineRoutes: look((operator) =>
     byzantineRoutes(
       byzantineOf(operator.node),

@@ -14,6 +14,7 @@ import {
   SERVICE_BEST_EFFORT,
   TTL_DEFAULT,
 } from '../wire/packet.ts';
+import type { Anycast } from './anycast.ts';
 import type { Asked } from './asked.ts';
 import type { Secrecy } from './secrecy.ts';
 import type { SlowBranch } from './slow-branch.ts';
@@ -129,6 +130,8 @@ export class DatagramSession {
   blocked = false;
   /** Of its flows those that nodes on the way asked to slow down; null: none. */
   throttles: ThrottlesOf | null = null;
+  /** Whom its messages to anycast groups go to; null: it sent none. */
+  anycast: Anycast | null = null;
   /** Whom it has sent to, while there are rules about who may send; null: nobody. */
   asked: Asked | null = null;
 

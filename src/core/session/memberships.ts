@@ -8,21 +8,20 @@
 
 import { SpinesError } from '../base/errors.ts';
 import { formatNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { Anycast, nearest, type Nearness } from './anycast.ts';
 import type { DatagramSession } from './datagram-session.ts';
 
 /** Of all sessions, each source of a source-specific one by itself. */
 export const MEMBERSHIPS_OF_NODE_MAX = 16_384;
 
 /** What memberships ask of routing. */
-export interface NodeGroups {
+export interface NodeGroups extends Nearness {
   /** Somebody here is in `group`; false: the node may be in no more. */
   join(group: number): boolean;
   /** Nobody here is any more. */
   leave(group: number): void;
   /** Whether this node's certificate lets it be in `group`. */
   mayJoin(group: number): boolean;
-  /** Nodes that are in `group`, this one included. */
-  members(group: number): ReadonlySet<NodeId>;
 }
 
 /** Whom a session wants to hear of a group: everybody, or these. */
@@ -51,6 +50,17 @@ export class Memberships {
   /** Whether a session is in `group`. */
   has(group: number): boolean {
     return this.#byGroup.has(group);
+  }
+
+  /** The node in `group` that is nearest; null: none can be reached. */
+  nearest(group: number): NodeId | null {
+    return nearest(group, this.#groups);
+  }
+
+  /** Where the next message of `session` to the anycast group `group` goes; null: nowhere. */
+  nodeFor(session: DatagramSession, group: number): NodeId | null {
+    session.anycast ??= new Anycast();
+    return session.anycast.next(group, this.#groups);
   }
 
   /** Groups of sessions here, in no order. */

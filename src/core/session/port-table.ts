@@ -2,8 +2,8 @@
  * Which datagram session has which port; several may have one when each of them was opened to share
  * it, as with SO_REUSEADDR.
  *
- * Of those that share a port the one that came first gets what is sent to this node; what is sent
- * to a group goes by memberships.
+ * Of those that share a port each gets a message that is sent to this node in turn: a packet to an
+ * anycast group is one of these. What is sent to a group goes by memberships.
  */
 
 import type { Port } from '../base/ids.ts';
@@ -23,6 +23,15 @@ export class PortTable {
   /** Who gets what is sent to `port` of this node. `@hot` */
   get(port: Port): DatagramSession | undefined {
     return this.#first.get(port);
+  }
+
+  /** A message for `port` was given to the first: the next is the turn of who waits longest. */
+  onGiven(port: Port): void {
+    const others = this.#others.get(port);
+    if (others === undefined) return;
+    const next = others.shift()!;
+    others.push(this.#first.get(port)!);
+    this.#first.set(port, next);
   }
 
   has(port: Port): boolean {

@@ -11,7 +11,7 @@
 import { getU32 } from '../base/bytes.ts';
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import { formatNodeId, isAnycastId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
@@ -190,13 +190,13 @@ export class Sessions {
   }
 
   /**
-   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message. Binds an unbound session
-   * first. DropReason.none: every piece was taken. linkQueueFull sets `blocked`: wait for
-   * onWritable. `options`: of this message, null: those of the session.
+   * Sends `bytes[start..end)`, at most MESSAGE_BYTES_MAX, as one message to a node or group. Binds
+   * an unbound session first. DropReason.none: every piece was taken. linkQueueFull sets `blocked`:
+   * wait for onWritable. `options`: of this message, null: those of the session.
    */
   send(
     session: DatagramSession,
-    destination: NodeId,
+    to: NodeId,
     port: Port,
     bytes: Uint8Array,
     start: number,
@@ -204,23 +204,28 @@ export class Sessions {
     options: MessageOptions | null = null,
   ): DropReason {
     if (end - start > MESSAGE_BYTES_MAX) return DropReason.packetTooLong;
+    if (isAnycastId(to)) {
+      const node = this.memberships.nodeFor(session, to);
+      if (node === null) return DropReason.groupNobody;
+      return this.send(session, node, port, bytes, start, end, options);
+    }
     // What goes to groups is sealed on links only.
-    if (session.secret && !isNodeId(destination)) return DropReason.endToEndMissing;
+    if (session.secret && !isNodeId(to)) return DropReason.endToEndMissing;
     if (session.port === 0) this.bind(session, 0);
     const writer = this.#writer;
-    const modes = this.#modes.of(session, destination, options);
+    const modes = this.#modes.of(session, to, options);
     if (session.service === SERVICE_REALTIME && modes.service !== SERVICE_REALTIME)
       this.realtimeDowngraded += 1;
-    const reason = writer.send(session, destination, port, bytes, start, end, modes);
+    const reason = writer.send(session, to, port, bytes, start, end, modes);
     if (reason === DropReason.none) {
       session.sent += 1;
-      if (modes.service === SERVICE_RELIABLE) session.onSent(destination);
+      if (modes.service === SERVICE_RELIABLE && isNodeId(to)) session.onSent(to);
       if (this.#env.firewall.judges)
-        (session.asked ??= new Asked()).note(destination, this.#env.clock.now());
+        (session.asked ??= new Asked()).note(to, this.#env.clock.now());
     }
     if (this.#mustWait(session, writer.packet, writer.full)) {
       session.blocked = true;
-      this.#blocked.set(session, { destination, port, kind: writer.packet.kind });
+      this.#blocked.set(session, { destination: to, port, kind: writer.packet.kind });
     }
     return reason;
   }
@@ -253,6 +258,7 @@ export class Sessions {
     if (!this.#reader.read(packet)) return;
     const { bytes, start, end } = this.#reader.message;
     this.#deliver(session, packet, bytes, start, end);
+    if (session.sharesPort) this.#byPort.onGiven(session.port);
   }
 
   /** Who the rules let in is told why; to others closed ports and open ones look alike. */
