@@ -106,14 +106,18 @@ const LINKS: Record<number, LinkServiceName> = {
   [RELIABLE_LINKS]: 'reliable',
   [SOFT_REALTIME_LINKS]: 'realtime',
 };
+type OptionName = 'ttl' | 'priority' | 'recvQueueBytes' | 'paths';
+
 const ROUTINGS: Record<number, RoutingName> = {
   [MIN_WEIGHT_ROUTING]: 'link-state',
   [BYZANTINE_ROUTING]: 'byzantine',
+  [SOURCE_BASED_ROUTING]: 'paths',
 };
-const OPTIONS: Record<number, 'ttl' | 'priority' | 'recvQueueBytes'> = {
+const OPTIONS: Record<number, OptionName> = {
   [SPINES_IP_TTL]: 'ttl',
   [SPINES_SET_PRIORITY]: 'priority',
   [SO_RCVBUF]: 'recvQueueBytes',
+  [SPINES_DISJOINT_PATHS]: 'paths',
 };
 
 /**
@@ -145,10 +149,11 @@ export async function spinesSocket(
     );
   const link = LINKS[protocol & 0xf];
   const routing = ROUTINGS[protocol & ~0xf];
-  if (link === undefined || routing === undefined) {
+  const unable = routing === 'paths' && (link === 'reliable' || type === SOCK_STREAM);
+  if (link === undefined || routing === undefined || unable) {
     const use =
       'use UDP_LINKS, RELIABLE_LINKS or SOFT_REALTIME_LINKS with MIN_WEIGHT_ROUTING or ' +
-      'BYZANTINE_ROUTING';
+      'BYZANTINE_ROUTING, or the first or last with SOURCE_BASED_ROUTING';
     throw new SpinesClientError(
       'EPROTONOSUPPORT',
       `protocol 0x${protocol.toString(16)} is not available; ${use}`,
@@ -365,7 +370,8 @@ export async function spinesClose(fd: number): Promise<0> {
 }
 
 /**
- * SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF; SPINES_SET_EXPIRATION, of SOFT_REALTIME_LINKS,
+ * SPINES_IP_TTL, SPINES_SET_PRIORITY, SO_RCVBUF; SPINES_DISJOINT_PATHS, 1 to 5 of
+ * SOURCE_BASED_ROUTING; SPINES_SET_EXPIRATION, of SOFT_REALTIME_LINKS,
  * with a time of 1 ms to 2 s. `level` is ignored.
  */
 export async function spinesSetsockopt(
@@ -383,6 +389,7 @@ export async function spinesSetsockopt(
   try {
     if (name === 'ttl') socket.setTTL(value);
     else if (name === 'priority') socket.setPriority(value);
+    else if (name === 'paths') socket.setPaths(value);
     else socket.setRecvBufferSize(value);
   } catch (cause) {
     throw new SpinesClientError('EINVAL', (cause as Error).message, {
@@ -546,7 +553,7 @@ function sent(
   });
 }
 
-function optionName(option: number, syscall: string): 'ttl' | 'priority' | 'recvQueueBytes' {
+function optionName(option: number, syscall: string): OptionName {
   const name = OPTIONS[option];
   if (name === undefined)
     throw new SpinesClientError(

@@ -30,6 +30,7 @@ export const LINK_SERVICES = [
 export const ROUTINGS = [
   { name: 'link-state', needsIdentities: false, proves: false },
   { name: 'byzantine', needsIdentities: true, proves: true },
+  { name: 'paths', needsIdentities: false, proves: false },
 ] as const satisfies readonly Routing[];
 
 export type LinkServiceName = (typeof LINK_SERVICES)[number]['name'];

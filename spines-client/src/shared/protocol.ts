@@ -157,7 +157,8 @@ export interface WelcomeBody {
  *             1..2000, late? ('drop', 'deliver'), redundancy?
  *             ('auto', 'none', 'copy'), reuseAddr? (true: others may
  *             have its port who say so too), slowBranch? ('drop',
- *             'wait'), keepaliveMs?, silenceMs?,
+ *             'wait'), paths? (of routing 'paths', 1..5; default 2),
+ *             keepaliveMs?, silenceMs?,
  *             congestion?: CongestionName (the last three of
  *             streams, and of those that a listener accepts)
  * bind        socket, port (0 = any)                                 {node, port}
@@ -167,9 +168,9 @@ export interface WelcomeBody {
  * leave       the same as were joined                                {}
  * setOption   socket, option, value                                  {}
  *             option: of datagrams 'ttl' 1..255, 'priority' 1..10, 'deadlineMs', 'late',
- *             'redundancy', 'multicastTtl' 1..255, 'multicastLoopback' true | false; of streams and
- *             listeners 'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000, both null: the
- *             daemon's
+ *             'redundancy', 'paths', 'multicastTtl' 1..255, 'multicastLoopback' true | false; of
+ *             streams and listeners 'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000,
+ *             both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
  *                                                                    remotePort, authenticated}

@@ -210,6 +210,10 @@ export interface StatusReply {
     /** Absent from daemons before groups, as what follows. */
     groupCopies?: number;
     groupRescued?: number;
+    /** Of routing paths: packets of this node, copies on links, and messages without a way. */
+    routed?: number;
+    routedCopies?: number;
+    pathsDowngraded?: number;
   };
   /** Drop reason -> count, zero counts left out. */
   drops: Record<string, number>;

@@ -61,6 +61,7 @@ export class DatagramBinding {
       const {
         link: wanted,
         routing,
+        paths,
         secrecy,
         ttl,
         priority,
@@ -77,6 +78,7 @@ export class DatagramBinding {
           kind: 'datagram',
           link: wanted,
           routing,
+          paths,
           secrecy,
           proof: true,
           ttl,

@@ -20,8 +20,13 @@ export type SlowBranch = 'drop' | 'wait';
 export interface DatagramOptions {
   /** Recovery on every hop. Default 'best-effort'. */
   link?: LinkServiceName | undefined;
-  /** Default 'link-state'. */
+  /**
+   * 'paths': each message goes by several node-disjoint paths at once, over link 'best-effort' or
+   * 'realtime'. Default 'link-state'.
+   */
   routing?: RoutingName | undefined;
+  /** With routing 'paths': how many at most, 1..5. Default 2. */
+  paths?: number | undefined;
   /**
    * Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the
    * routers on the way too. Default: the daemon's.
@@ -124,6 +129,7 @@ export interface CheckedOptions {
   readonly type: 'udp4' | 'udp6';
   readonly link: LinkServiceName;
   readonly routing: RoutingName;
+  paths: number | undefined;
   readonly secrecy: SecrecyName | undefined;
   readonly signal: AbortSignal | undefined;
   ttl: number | undefined;
@@ -151,6 +157,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     type = 'udp4',
     link = 'best-effort',
     routing = 'link-state',
+    paths,
     secrecy,
     ttl,
     priority,
@@ -171,6 +178,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     );
   checkName('link', link, LINK_SERVICE_NAMES);
   checkName('routing', routing, ROUTING_NAMES);
+  checkPaths(paths, routing, link);
   checkSecrecy(secrecy);
   if (slowBranch !== undefined && slowBranch !== 'drop' && slowBranch !== 'wait')
     throw argumentError(
@@ -191,6 +199,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     type,
     link,
     routing,
+    paths,
     secrecy,
     signal: checkSignal(options.signal, 'options.signal'),
     ttl,
@@ -204,6 +213,23 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     reuseAddr,
     slowBranch,
   };
+}
+
+/** Throws unless that many may be asked for with these. */
+export function checkPaths(
+  paths: number | undefined,
+  routing: RoutingName,
+  link: LinkServiceName,
+): void {
+  if (routing === 'paths' && link === 'reliable')
+    throw argumentError(
+      'ERR_INVALID_ARG_VALUE',
+      'routing paths is for link best-effort or realtime, not reliable',
+    );
+  if (paths === undefined) return;
+  checkRange('paths', paths, 1, 5);
+  if (routing !== 'paths')
+    throw argumentError('ERR_INVALID_ARG_VALUE', `paths is for routing paths, not ${routing}`);
 }
 
 /** Throws unless it is one, or none. */

@@ -25,13 +25,12 @@ import {
   checkBufferSize,
   checkDatagramOptions,
   checkOption,
+  checkPaths,
   checkRange,
-} from './datagram-options.ts';
-import type {
-  BindOptions,
-  CheckedOptions,
-  CreateSocketOptions,
-  SpinesAddress,
+  type BindOptions,
+  type CheckedOptions,
+  type CreateSocketOptions,
+  type SpinesAddress,
 } from './datagram-options.ts';
 import { SpinesClientError, abortError, stateError, typeError } from '../errors.ts';
 import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
@@ -41,8 +40,8 @@ import { DatagramSender } from './datagram-sender.ts';
 import { DroppedCount } from './dropped-count.ts';
 import { FixedPeer } from './fixed-peer.ts';
 import { optionValue, socketInfo, type SocketInfoReply } from './socket-info.ts';
-import { checkPort, readSendArguments } from './send-arguments.ts';
-import type { MessagePart, SendCallback } from './send-arguments.ts';
+import { checkPort, readSendArguments, type MessagePart } from './send-arguments.ts';
+import type { SendCallback } from './send-arguments.ts';
 
 export type {
   BindOptions,
@@ -443,6 +442,13 @@ export class SpinesDatagram extends GroupMember {
     return priority;
   }
 
+  /** With routing 'paths': of what is sent from now on, at most 1..5. */
+  setPaths(paths: number): void {
+    this.#assertOpen();
+    checkPaths(paths, this.#options.routing, this.#options.link);
+    this.#tellOption('paths', (this.#options.paths = paths));
+  }
+
   /** Of what is sent from now on over realtime links, 1..2000 milliseconds. */
   setDeadline(deadlineMs: number): number {
     this.#assertOpen();
@@ -473,7 +479,7 @@ export class SpinesDatagram extends GroupMember {
   }
 
   /** An option's value at the daemon. */
-  async getOption(option: 'ttl' | 'priority'): Promise<number> {
+  async getOption(option: 'ttl' | 'priority' | 'paths'): Promise<number> {
     this.#assertOpen();
     if (!this.#binding.announced) await this.#ready();
     return await optionValue(this.#client, this.#id, option);
@@ -488,13 +494,8 @@ export class SpinesDatagram extends GroupMember {
   #tellOption(option: string, value: number): void {
     if (!this.#binding.announced) return;
     this.#internals.core.request('setOption', { socket: this.#id, option, value }, (error) => {
-      if (
-        error !== null &&
-        error.code !== 'ECONNRESET' &&
-        error.code !== 'ENOTCONN' &&
-        this.#binding.announced
-      )
-        this.emit('error', error);
+      const isAway = error?.code === 'ECONNRESET' || error?.code === 'ENOTCONN';
+      if (error !== null && !isAway && this.#binding.announced) this.emit('error', error);
     });
   }
 

@@ -57,6 +57,7 @@ async function openDatagrams({
   const sender = source.datagram({
     link: flow.link,
     routing: flow.routing,
+    paths: flow.paths,
     deadlineMs:
       flow.link === 'realtime' && flow.deadlineUs !== null
         ? Math.ceil(flow.deadlineUs / 1_000)

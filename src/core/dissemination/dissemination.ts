@@ -97,6 +97,11 @@ export class Dissemination {
     return offered;
   }
 
+  /** See Strategy; 0 where nothing is. */
+  headBytes(packet: Packet): number {
+    return this.#strategies[packet.dissemination]?.headBytes?.(packet) ?? 0;
+  }
+
   /** Sends a packet of ours that is sealed by now. */
   sendOn(packet: Packet): Offered {
     return (

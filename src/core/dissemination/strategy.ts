@@ -78,6 +78,11 @@ export interface Strategy {
   readonly forwarded?: number;
   /** Packets that wait for a route. */
   readonly waiting?: number;
+  /**
+   * Bytes that are put in front of the payload of `packet`, which begins here and says where it
+   * goes and by what modes; -1: there is no way for it.
+   */
+  headBytes?(packet: Packet): number;
   /** Sends a packet of ours that is sealed by now. */
   sendOn?(packet: Packet): Offered;
   /** Takes back what waits in front of its first link of the flow of `packet`; `take` owns it. */

@@ -19,7 +19,8 @@ import {
   type OwnLimits,
 } from '../session/stream-liveness.ts';
 import { DEADLINE_MS_MAX, deadlineOf } from '../wire/deadline.ts';
-import { SERVICE_REALTIME } from '../wire/modes.ts';
+import { DISSEMINATION_ROUTED, SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/modes.ts';
+import { PATHS_MAX } from '../wire/packet.ts';
 import {
   CONGESTION_NAMES,
   KEEPALIVE_MS_MIN,
@@ -91,6 +92,27 @@ export function timelinessOf(args: Arguments, service: number): DatagramOptions 
   if (redundancy !== undefined && redundancy !== null)
     out.redundancy = nameOf(redundancy, REDUNDANCIES, 'redundancy');
   return out;
+}
+
+/**
+ * How many disjoint paths, where given. Throws SpinesError EINVAL, and EOPNOTSUPP for what does not
+ * go by several paths.
+ */
+export function pathsOf(
+  args: Arguments,
+  { service, dissemination }: DatagramOptions,
+  kind: 'datagram' | 'stream',
+): DatagramOptions {
+  const several = dissemination === DISSEMINATION_ROUTED;
+  if (several && (kind === 'stream' || service === SERVICE_RELIABLE))
+    throw new SpinesError(
+      'EOPNOTSUPP',
+      'routing "paths" is for datagrams over link "best-effort" or "realtime"',
+    );
+  if (args['paths'] === undefined || args['paths'] === null) return {};
+  if (!several)
+    throw new SpinesError('EINVAL', 'paths is for routing "paths"; leave it out, or ask for it');
+  return { paths: integer(args, 'paths', 1, PATHS_MAX) };
 }
 
 function nameOf<T extends string>(value: unknown, names: readonly T[], what: string): T {

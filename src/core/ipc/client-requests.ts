@@ -35,6 +35,7 @@ import {
   secrecyOf,
   streamLimits,
   text,
+  pathsOf,
   timelinessOf,
   type Arguments,
 } from './arguments.ts';
@@ -48,8 +49,8 @@ import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
 
 const DATAGRAM_OPTIONS =
-  'option must be "ttl", "priority", "deadlineMs", "late", "redundancy", "multicastTtl" or ' +
-  '"multicastLoopback"';
+  'option must be "ttl", "priority", "deadlineMs", "late", "redundancy", "paths", ' +
+  '"multicastTtl" or "multicastLoopback"';
 const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
 interface SocketRequest {
@@ -243,6 +244,7 @@ export class ClientRequests {
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined)
       options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
+    Object.assign(options, pathsOf(args, options, kind));
     if (kind === 'stream') return options;
     Object.assign(options, timelinessOf(args, service));
     options.sharesPort = args['reuseAddr'] === true;
@@ -268,6 +270,8 @@ export class ClientRequests {
     else if (option === 'multicastTtl') session.multicastTtl = integer(args, 'value', 1, 255);
     else if (option === 'multicastLoopback') session.multicastLoopback = value === true;
     else if (option === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
+    else if (option === 'paths')
+      Object.assign(session, pathsOf({ paths: value }, session, 'datagram'));
     else if (option === 'deadlineMs' || option === 'late' || option === 'redundancy')
       Object.assign(session, timelinessOf({ [option]: value }, session.service));
     else throw new SpinesError('ENOPROTOOPT', DATAGRAM_OPTIONS);
@@ -295,6 +299,7 @@ export class ClientRequests {
     switch (option) {
       case 'ttl':
       case 'priority':
+      case 'paths':
       case 'late':
       case 'redundancy':
       case 'multicastTtl':

@@ -23,8 +23,6 @@ export interface GroupsParts extends StrategyParts {
   readonly linkState: LinkStateRouter;
   readonly metric: Metric;
   readonly stopwatch: Clock;
-  /** u48, of this run. */
-  readonly instance: number;
   /** Sends a packet of ours to a node. */
   sendTo(packet: Packet): Offered;
   /** A session of this daemon is in `group`. */

@@ -15,6 +15,7 @@ import type { Micros } from '../base/time.ts';
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { Primitives } from '../crypto/primitives.ts';
 import { Dissemination } from '../dissemination/dissemination.ts';
+import { Routed } from '../dissemination/routed.ts';
 import { EndToEnd } from '../end-to-end/end-to-end.ts';
 import { OwnEpochs } from '../end-to-end/own-epochs.ts';
 import { quadOf } from '../ipc/arguments.ts';
@@ -51,6 +52,7 @@ import { AES_SEALS, REALTIME, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import {
   DISSEMINATION_BYZANTINE,
+  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_ECHO,
   KIND_FRAGMENT,
@@ -93,6 +95,8 @@ export class SpinesNode {
   readonly dissemination: Dissemination;
   /** Null without identities, and in laboratories where another router has its place. */
   readonly byzantine: ByzantineRouter | null;
+  /** Null in laboratories where another strategy has its place. */
+  readonly routed: Routed | null;
   readonly groups: Groups;
   readonly firewall: Firewall;
   readonly sessions: Sessions;
@@ -149,9 +153,11 @@ export class SpinesNode {
     this.dissemination = new Dissemination(config.id, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
     });
-    const parts = this.#strategyParts(env);
+    const parts = this.#strategyParts(env, run, draws);
     this.byzantine = this.#useStrategies(env, parts);
-    this.groups = this.#makeGroups(env, parts, run.instance);
+    const routed = this.dissemination.strategy(DISSEMINATION_ROUTED);
+    this.routed = routed instanceof Routed ? routed : null;
+    this.groups = this.#makeGroups(env, parts);
     this.firewall = new Firewall(
       {
         self: config.id,
@@ -179,6 +185,7 @@ export class SpinesNode {
       // Who takes part in groups has realtime links.
       realtimeTo: (node, dissemination) =>
         isGroupId(node) || this.#realtimeWays.by(dissemination, node),
+      pathsTo: (node, paths) => (this.routed?.graphs.to(node, paths, 0) ?? null) !== null,
     });
     this.streams = this.#makeStreams(session);
     this.echo = new EchoService(session);
@@ -315,14 +322,13 @@ export class SpinesNode {
     return router instanceof ByzantineRouter ? router : null;
   }
 
-  #makeGroups(env: NodeEnvironment, parts: StrategyParts, instance: number): Groups {
+  #makeGroups(env: NodeEnvironment, parts: StrategyParts): Groups {
     const groups = new Groups({
       ...parts,
       groupRecords: this.router.groups,
       linkState: this.router,
       metric: this.#config.metric,
       stopwatch: env.stopwatch,
-      instance,
       sendTo: (packet) => this.dissemination.originate(packet),
       isHere: (group) => this.sessions.memberships.has(group),
       onGroupPacket: (packet) => this.sessions.onGroupPacket(packet),
@@ -331,7 +337,7 @@ export class SpinesNode {
     return groups;
   }
 
-  #strategyParts(env: NodeEnvironment): StrategyParts {
+  #strategyParts(env: NodeEnvironment, { instance }: Run, draws: Draws): StrategyParts {
     const { id, byzantine, limits } = this.#config;
     return {
       self: id,
@@ -344,6 +350,9 @@ export class SpinesNode {
       links: this.links,
       router: this.router,
       topology: this.router,
+      linkState: this.router,
+      instance,
+      draw: () => draws.u32(),
       protection: this.endToEnd,
       membership: env.membership,
       byzantine,

@@ -9,8 +9,14 @@ import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { ByzantineOptions } from '../byzantine/options.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
+import { Routed } from '../dissemination/routed.ts';
 import { Unicast, type UnicastEnvironment } from '../dissemination/unicast.ts';
-import { DISSEMINATION_BYZANTINE, DISSEMINATION_LINK_STATE } from '../wire/modes.ts';
+import { PathGraphs, type GraphTopology } from '../routing/path-graphs.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
+  DISSEMINATION_ROUTED,
+} from '../wire/modes.ts';
 
 /** All that strategies are made of. */
 export interface StrategyParts extends StrategyEnvironment, UnicastEnvironment {
@@ -18,6 +24,11 @@ export interface StrategyParts extends StrategyEnvironment, UnicastEnvironment {
   readonly membership: Membership | null;
   readonly byzantine: ByzantineOptions;
   readonly nodesMost: number;
+  readonly linkState: GraphTopology;
+  /** u48, of this run. */
+  readonly instance: number;
+  /** A u32 that nobody can guess. */
+  draw(): number;
 }
 
 export interface StrategyRow {
@@ -32,5 +43,15 @@ export const STRATEGIES: readonly StrategyRow[] = [
     code: DISSEMINATION_BYZANTINE,
     make: ({ membership, byzantine: options, ...parts }) =>
       membership === null ? null : new ByzantineRouter({ ...parts, membership, options }),
+  },
+  {
+    code: DISSEMINATION_ROUTED,
+    make: (parts) =>
+      new Routed({
+        ...parts,
+        graphs: new PathGraphs(parts.self, parts.linkState, parts.clock),
+        run: parts.instance % 2 ** 32,
+        knows: (node) => parts.router.knows(node),
+      }),
   },
 ];

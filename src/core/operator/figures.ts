@@ -79,6 +79,19 @@ export const FIGURES = {
       'packets to groups that went to a member by itself: a link of their tree was down',
       ({ node }) => node.groups.multicast.rescued,
     ),
+    routed: counter(
+      'packets of this node that went by several paths',
+      ({ node }) => node.routed?.sent ?? 0,
+    ),
+    routedCopies: counter(
+      'copies of such packets that links took, of this node and passed on',
+      ({ node }) => node.routed?.copies ?? 0,
+    ),
+    pathsDowngraded: counter(
+      'messages for several paths that went by link state: there was none over nodes that know ' +
+        'them',
+      ({ node }) => node.sessions.pathsDowngraded,
+    ),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Figure>>>>;
 

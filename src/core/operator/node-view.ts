@@ -14,6 +14,7 @@ import type { Clock, Timers } from '../base/time.ts';
 import type { ByzantineRouter } from '../byzantine/byzantine-router.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
+import type { Routed } from '../dissemination/routed.ts';
 import type { EndToEnd } from '../end-to-end/end-to-end.ts';
 import type { SocketsWatch } from '../ipc/sockets-watch.ts';
 import type { LinkTable } from '../link/link-table.ts';
@@ -40,6 +41,7 @@ export interface NodeView {
   readonly endToEnd: EndToEnd | null;
   readonly byzantine: ByzantineRouter | null;
   readonly dissemination: Dissemination;
+  readonly routed: Routed | null;
   readonly firewall: Firewall;
   readonly sessions: Sessions;
   readonly streams: Streams;

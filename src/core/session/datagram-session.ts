@@ -10,6 +10,7 @@ import type { Deadline } from '../wire/deadline.ts';
 import type { DropReason } from '../wire/drop.ts';
 import {
   DISSEMINATION_LINK_STATE,
+  PATHS_DEFAULT,
   PRIORITY_DEFAULT,
   SERVICE_BEST_EFFORT,
   TTL_DEFAULT,
@@ -72,6 +73,8 @@ export interface DatagramOptions {
   /** Link service, e.g. SERVICE_BEST_EFFORT. */
   service?: number;
   dissemination?: number;
+  /** See PacketModes. */
+  paths?: number;
   /** 1..255 hops. */
   ttl?: number;
   /** 0..15, higher is more urgent. */
@@ -100,6 +103,7 @@ export class DatagramSession {
   port: Port = 0;
   service: number;
   dissemination: number;
+  paths: number;
   ttl: number;
   priority: number;
   /** See DatagramOptions. */
@@ -142,6 +146,7 @@ export class DatagramSession {
     this.owner = owner;
     this.service = options.service ?? SERVICE_BEST_EFFORT;
     this.dissemination = options.dissemination ?? DISSEMINATION_LINK_STATE;
+    this.paths = options.paths ?? PATHS_DEFAULT;
     this.ttl = options.ttl ?? TTL_DEFAULT;
     this.priority = options.priority ?? PRIORITY_DEFAULT;
     this.deadline = options.deadline ?? 0;

@@ -9,6 +9,7 @@
 import { isNodeId, type NodeId } from '../base/ids.ts';
 import {
   DISSEMINATION_LINK_STATE,
+  DISSEMINATION_ROUTED,
   isOver,
   PRECIOUS_PRIORITY,
   SERVICE_BEST_EFFORT,
@@ -21,8 +22,12 @@ import type { DatagramSession, MessageOptions } from './datagram-session.ts';
 /** Whether every node on the way to `destination` knows the realtime service. */
 export type RealtimeTo = (destination: NodeId, dissemination: number) => boolean;
 
+/** Whether there is a way to `destination` over nodes that know packets with graphs. */
+export type PathsTo = (destination: NodeId, paths: number) => boolean;
+
 export class MessageModes {
   readonly #realtimeTo: RealtimeTo;
+  readonly #pathsTo: PathsTo;
   readonly #modes = {
     service: 0,
     dissemination: 0,
@@ -30,16 +35,18 @@ export class MessageModes {
     priority: 0,
     deadline: 0,
     spentUs: 0,
+    paths: 0,
   };
 
-  constructor(realtimeTo: RealtimeTo) {
+  constructor(realtimeTo: RealtimeTo, pathsTo: PathsTo) {
     this.#realtimeTo = realtimeTo;
+    this.#pathsTo = pathsTo;
   }
 
   /**
    * Of a message to `destination` with options of its own, null: none; valid until the next call.
-   * The realtime service where all on the way know it, else best effort: an older node would drop
-   * it.
+   * The realtime service where all on the way know it, else best effort, and several paths where
+   * there is one over nodes that know such packets, else link state: an older node would drop it.
    */
   of(
     session: DatagramSession,
@@ -47,9 +54,12 @@ export class MessageModes {
     options: MessageOptions | null = null,
   ): PacketModes {
     const toGroup = !isNodeId(destination);
-    if (session.service !== SERVICE_REALTIME && !toGroup) return session;
+    const routed = !toGroup && session.dissemination === DISSEMINATION_ROUTED;
+    const unrouted = routed && !this.#pathsTo(destination, session.paths);
+    if (session.service !== SERVICE_REALTIME && !toGroup && !unrouted) return session;
     const modes = this.#modes;
-    modes.dissemination = toGroup ? DISSEMINATION_LINK_STATE : session.dissemination;
+    modes.dissemination = toGroup || unrouted ? DISSEMINATION_LINK_STATE : session.dissemination;
+    modes.paths = session.paths;
     modes.ttl = toGroup ? session.multicastTtl : session.ttl;
     modes.priority = session.priority;
     modes.service = session.service;
@@ -57,7 +67,8 @@ export class MessageModes {
     modes.spentUs = 0;
     if (session.service !== SERVICE_REALTIME) return modes;
     modes.service = SERVICE_BEST_EFFORT;
-    if (!this.#realtimeTo(destination, session.dissemination)) return modes;
+    // Who knows packets with graphs knows the realtime service.
+    if ((!routed || unrouted) && !this.#realtimeTo(destination, modes.dissemination)) return modes;
     modes.service = SERVICE_REALTIME;
     const { deadline, spentUs } = options?.deadline == null ? session : options.deadline;
     modes.deadline = deadline;

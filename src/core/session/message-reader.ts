@@ -22,12 +22,14 @@ import {
   type GroupHead,
 } from '../wire/group.ts';
 import {
+  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_FRAGMENT,
   KIND_PIECE,
   KIND_SEQUENCED,
   type Packet,
 } from '../wire/packet.ts';
+import { ROUTED_SHARE_BYTES } from '../wire/routed.ts';
 import { decodePieceHead, PIECE_HEAD_BYTES, pieceShare, type PieceHead } from '../wire/piece.ts';
 import {
   decodeSequencedHead,
@@ -92,11 +94,13 @@ export class MessageReader {
   }
 
   /** Whether `packet` is a whole message, or the piece that stands for all of one. */
-  begins({ kind, bytes, payloadStart, end }: Packet): boolean {
+  begins(packet: Packet): boolean {
+    const { kind, bytes, payloadStart, end } = packet;
     const head =
       kind === KIND_PIECE ? this.#piece : kind === KIND_FRAGMENT ? this.#fragment : this.#sequenced;
     if (kind === KIND_PIECE) decodePieceHead(bytes, payloadStart, end, this.#piece);
-    else if (kind === KIND_FRAGMENT) decodeFragmentHead(bytes, payloadStart, end, this.#fragment);
+    else if (kind === KIND_FRAGMENT)
+      decodeFragmentHead(bytes, payloadStart, end, this.#fragment, shareOf(packet));
     else if (kind === KIND_SEQUENCED)
       decodeSequencedHead(bytes, payloadStart, end, this.#sequenced);
     else return true;
@@ -136,8 +140,9 @@ export class MessageReader {
   }
 
   #onFragment(packet: Packet): boolean {
-    const head = this.#fragment;
-    const reason = decodeFragmentHead(packet.bytes, packet.payloadStart, packet.end, head);
+    const head = this.#fragment,
+      share = shareOf(packet);
+    const reason = decodeFragmentHead(packet.bytes, packet.payloadStart, packet.end, head, share);
     if (reason !== DropReason.none) {
       this.#drops.count(reason);
       return false;
@@ -155,7 +160,7 @@ export class MessageReader {
       packet,
       head.index,
       head.count,
-      FRAGMENT_BYTES,
+      share,
       packet.bytes,
       start,
       packet.end,
@@ -250,4 +255,9 @@ export class MessageReader {
     this.message.end = end;
     return true;
   }
+}
+
+/** Of a fragment, all but the last: behind a graph there is less room. */
+function shareOf({ dissemination }: Packet): number {
+  return dissemination === DISSEMINATION_ROUTED ? ROUTED_SHARE_BYTES : FRAGMENT_BYTES;
 }

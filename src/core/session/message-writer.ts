@@ -25,7 +25,8 @@ import {
   GROUP_WHOLE_BYTES_MAX,
 } from '../wire/group.ts';
 import {
-  DISSEMINATION_LINK_STATE,
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_FRAGMENT,
   KIND_GROUP,
@@ -42,7 +43,8 @@ import {
   pieceShare,
   type PieceHead,
 } from '../wire/piece.ts';
-import { SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
+import { ROUTED_SHARE_BYTES } from '../wire/routed.ts';
+import { SEAL_BYTES, SEALED_FROM, SEALED_PAYLOAD_BYTES_MAX } from '../wire/sealed-packet.ts';
 import {
   encodeSequencedHead,
   PIECE_BYTES,
@@ -131,6 +133,18 @@ export class MessageWriter {
       encodePieceHead(this.#piece, this.#scratch, SEALED_FROM);
     },
   };
+  /** Behind a graph, of any size. */
+  readonly #routed: Cut = {
+    kind: KIND_FRAGMENT,
+    headBytes: FRAGMENT_HEAD_BYTES,
+    share: ROUTED_SHARE_BYTES,
+    count: 0,
+    writeHead: (index) => {
+      this.#fragment.index = index;
+      const at = this.#secret ? SEALED_FROM : OVERLAY_HEADER_BYTES;
+      encodeFragmentHead(this.#fragment, this.#scratch, at);
+    },
+  };
   /** To a group: the strategy of groups writes the stamp. */
   readonly #grouped: Cut = {
     kind: KIND_GROUP,
@@ -191,8 +205,10 @@ export class MessageWriter {
     this.#modes = modes;
     const length = end - start;
     const grouped = !isNodeId(destination);
-    const secret = session.secret && session.dissemination === DISSEMINATION_LINK_STATE && !grouped;
+    const secret = session.secret && modes.dissemination !== DISSEMINATION_BYZANTINE && !grouped;
     this.#secret = secret;
+    if (modes.dissemination === DISSEMINATION_ROUTED)
+      return this.#sendRouted(session, destination, port, bytes, start, end);
     const sequenced = !secret && !grouped && session.service === SERVICE_RELIABLE;
     if (!sequenced && !grouped && length <= (secret ? SEALED_PAYLOAD_BYTES_MAX : PAYLOAD_BYTES_MAX))
       return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
@@ -203,7 +219,19 @@ export class MessageWriter {
         : sequenced
           ? this.#cutSequenced(length, session)
           : this.#cutFragments(length);
-    this.#begin(cut.count, length);
+    return this.#sendCut(session, destination, port, bytes, start, end, cut);
+  }
+
+  #sendCut(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    cut: Cut,
+  ): DropReason {
+    this.#begin(cut.count, end - start);
     for (let index = 0; index < cut.count; index += 1) {
       const from = start + index * cut.share,
         to = Math.min(end, from + cut.share);
@@ -212,9 +240,33 @@ export class MessageWriter {
       const reason = this.#sendPacket(session, kind, destination, port, bytes, from, to, headBytes);
       if (reason !== DropReason.none) return reason;
       // Only now: what waits would look old behind the numbers of what was refused.
-      if (sequenced && index === 0) this.#nextMessage(session);
+      if (cut === this.#sequenced && index === 0) this.#nextMessage(session);
     }
     return DropReason.none;
+  }
+
+  /** Whole where it can be with the graph that there is now. */
+  #sendRouted(
+    session: DatagramSession,
+    destination: NodeId,
+    port: Port,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
+    const { packet } = this;
+    packet.nameFlow(KIND_DATAGRAM, this.#modes!, this.#env.self, 0, destination, 0, null);
+    const room =
+      PAYLOAD_BYTES_MAX -
+      (this.#secret ? SEAL_BYTES : 0) -
+      Math.max(0, this.#env.dissemination.headBytes(packet));
+    if (end - start <= room)
+      return this.#sendPacket(session, KIND_DATAGRAM, destination, port, bytes, start, end, 0);
+    const head = this.#fragment,
+      cut = this.#routed;
+    head.message = this.#env.draws.u32();
+    head.count = cut.count = Math.ceil((end - start) / ROUTED_SHARE_BYTES);
+    return this.#sendCut(session, destination, port, bytes, start, end, cut);
   }
 
   /** Sealed from end to end: even pieces. */

@@ -19,6 +19,7 @@ import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
 import { MESSAGE_BYTES_MAX } from '../wire/fragment.ts';
 import {
   DISSEMINATION_LINK_STATE,
+  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_SEQUENCED,
   Packet,
@@ -47,7 +48,7 @@ import {
 } from './datagram-session.ts';
 import { drawPort } from './ephemeral-port.ts';
 import type { Firewall } from './firewall.ts';
-import { isLate, MessageModes, type RealtimeTo } from './message-modes.ts';
+import { isLate, MessageModes, type PathsTo, type RealtimeTo } from './message-modes.ts';
 import { Memberships, type NodeGroups } from './memberships.ts';
 import { MessageReader } from './message-reader.ts';
 import { isForNow, MessageWriter } from './message-writer.ts';
@@ -99,6 +100,7 @@ export interface SessionsEnvironment {
   readonly pool: PacketPool;
   readonly reassemblyBytes: number;
   readonly realtimeTo: RealtimeTo;
+  readonly pathsTo: PathsTo;
   readonly groups: NodeGroups;
   /** Packets can be sealed from end to end here. */
   readonly endToEnd: boolean;
@@ -124,6 +126,8 @@ export class Sessions {
   readonly #modes: MessageModes;
   /** Messages of realtime sessions that went by best effort: somebody on the way is older. */
   realtimeDowngraded = 0;
+  /** Messages of sessions with several paths that went by link state, for want of any. */
+  pathsDowngraded = 0;
 
   constructor(env: SessionsEnvironment) {
     this.#env = env;
@@ -136,7 +140,7 @@ export class Sessions {
       },
     });
     this.#reader = new MessageReader(env);
-    this.#modes = new MessageModes(env.realtimeTo);
+    this.#modes = new MessageModes(env.realtimeTo, env.pathsTo);
     const { clock, timers, pool } = env;
     this.#throttles = new Throttles({
       clock,
@@ -216,6 +220,13 @@ export class Sessions {
     const modes = this.#modes.of(session, to, options);
     if (session.service === SERVICE_REALTIME && modes.service !== SERVICE_REALTIME)
       this.realtimeDowngraded += 1;
+    if (
+      session.dissemination === DISSEMINATION_ROUTED &&
+      isNodeId(to) &&
+      to !== this.#env.self &&
+      modes.dissemination !== DISSEMINATION_ROUTED
+    )
+      this.pathsDowngraded += 1;
     const reason = writer.send(session, to, port, bytes, start, end, modes);
     if (reason === DropReason.none) {
       session.sent += 1;
@@ -449,6 +460,7 @@ export class Sessions {
     )
       return true;
     packet.user = sender.owner;
+    packet.paths = kept.paths;
     packet.secret = sender.secret;
     packet.patient = sender.slowBranch === 'wait';
     packet.toSelf = sender.multicastLoopback;

@@ -92,6 +92,11 @@ export const DropReason = {
   groupsMalformed: 153,
   groupsStale: 154,
   groupTableFull: 155,
+  /* packets that carry their graph */
+  routedMalformed: 156,
+  routedWrongLink: 157,
+  routedDuplicate: 158,
+  routedCopyLost: 159,
   /* reliable sessions */
   sequencedMalformed: 53,
   sequencedDuplicate: 54,

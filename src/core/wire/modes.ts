@@ -23,6 +23,7 @@ export const SERVICE_REALTIME = 2;
 
 export const DISSEMINATION_LINK_STATE = 0;
 export const DISSEMINATION_BYZANTINE = 1;
+export const DISSEMINATION_ROUTED = 2;
 
 export type ServiceName = LinkServiceName;
 export type DisseminationName = RoutingName;
@@ -35,7 +36,8 @@ assert(
     SERVICE_NAMES[SERVICE_RELIABLE] === 'reliable' &&
     SERVICE_NAMES[SERVICE_REALTIME] === 'realtime' &&
     DISSEMINATION_NAMES[DISSEMINATION_LINK_STATE] === 'link-state' &&
-    DISSEMINATION_NAMES[DISSEMINATION_BYZANTINE] === 'byzantine',
+    DISSEMINATION_NAMES[DISSEMINATION_BYZANTINE] === 'byzantine' &&
+    DISSEMINATION_NAMES[DISSEMINATION_ROUTED] === 'paths',
   'codes are positions in the table of names',
 );
 

@@ -74,14 +74,20 @@ export const REALTIME = 0x20;
  */
 export const GROUPS = 0x2;
 
+/**
+ * It forwards and takes packets that carry the graph of their ways. WIRE.md section 17.
+ */
+export const ROUTED = 0x4;
+
 /** Capabilities of this release. AES_SEALS is said only where the machine is fast at it. */
-export const OWN_CAPABILITIES = AES_SEALS | REALTIME | GROUPS;
+export const OWN_CAPABILITIES = AES_SEALS | REALTIME | GROUPS | ROUTED;
 
 /** Names of those in use. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [AES_SEALS, 'AES_SEALS'],
   [REALTIME, 'REALTIME'],
   [GROUPS, 'GROUPS'],
+  [ROUTED, 'ROUTED'],
 ]);
 
 /** The facts at `at`; null when the range of versions is none. */

@@ -27,6 +27,7 @@ export class KeptPacket {
   priority = 0;
   /** When it was kept; see Packet. */
   ageUs = 0;
+  paths = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
   /**
@@ -96,6 +97,7 @@ export class PacketPool {
     slot.service = packet.service;
     slot.priority = packet.priority;
     slot.ageUs = packet.ageUs;
+    slot.paths = packet.paths;
     if (packet.keepable) {
       slot.bytes = packet.bytes;
       slot.start = packet.start;

@@ -30,6 +30,8 @@ export const KIND_ROUTE = 7;
  * lost its way. See group.ts.
  */
 export const KIND_GROUP = 8;
+/** A datagram, or a fragment of one, behind the graph of the ways that it takes. See routed.ts. */
+export const KIND_ROUTED = 9;
 /** A piece of a datagram that is sealed from end to end. */
 export const KIND_PIECE = 12;
 /**
@@ -41,12 +43,16 @@ export const KIND_NOTICE = 13;
 export {
   DISSEMINATION_BYZANTINE,
   DISSEMINATION_LINK_STATE,
+  DISSEMINATION_ROUTED,
   SERVICE_BEST_EFFORT,
   SERVICE_REALTIME,
   SERVICE_RELIABLE,
 } from './modes.ts';
 
 export const TTL_DEFAULT = 64;
+/** Disjoint paths of one packet. */
+export const PATHS_DEFAULT = 2,
+  PATHS_MAX = 5;
 export const PRIORITY_DEFAULT = 1;
 /**
  * Classes that share the queues of links, by what a node knows of a packet itself and never by its
@@ -105,6 +111,9 @@ export interface PacketModes {
   readonly deadline?: number;
   /** Age that its packets begin with, microseconds; default 0. See Deadline. */
   readonly spentUs?: Micros;
+  /** Most disjoint paths that they take, 1..5, by DISSEMINATION_ROUTED; default
+   * PATHS_DEFAULT. */
+  readonly paths?: number;
 }
 
 export class Packet {
@@ -147,6 +156,8 @@ export class Packet {
   priority = 0;
   /** See PacketModes. */
   deadline = 0;
+  /** Likewise; not in the bytes, and of no meaning after `decode`. */
+  paths = PATHS_DEFAULT;
   /**
    * Microseconds since its source sent it, as far as links of the realtime service know; not in the
    * bytes, 0 after `decode`, and what its modes say after `compose`.
@@ -267,6 +278,7 @@ export class Packet {
     this.priority = modes.priority;
     this.deadline = modes.deadline ?? 0;
     this.ageUs = modes.spentUs ?? 0;
+    this.paths = modes.paths ?? PATHS_DEFAULT;
     this.source = source;
     this.destination = destination;
     this.sourcePort = sourcePort;

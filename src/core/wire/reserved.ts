@@ -14,12 +14,9 @@ export interface ReservedNumber {
 
 export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
   { space: 'frame', value: 0x18, name: 'OBSERVED' },
-  { space: 'kind', value: 9, name: 'ROUTED' },
   { space: 'kind', value: 10, name: 'FLOW' },
   { space: 'kind', value: 11, name: 'FLOW_ACK' },
-  { space: 'dissemination', value: 2, name: 'ROUTED' },
   { space: 'dissemination', value: 3, name: 'RELIABLE_FLOW' },
   { space: 'capability', value: 0x1, name: 'END_TO_END' },
-  { space: 'capability', value: 0x4, name: 'ROUTED' },
   { space: 'capability', value: 0x8, name: 'FLOWS' },
 ];

@@ -176,6 +176,7 @@ class Run {
       options: {
         service: serviceCode(flow.link),
         dissemination: disseminationCode(flow.routing),
+        ...(flow.paths === undefined ? {} : { paths: flow.paths }),
         ...(flow.link === 'realtime' && flow.deadlineUs !== null
           ? deadlineOf(flow.deadlineUs / MILLISECOND)
           : {}),

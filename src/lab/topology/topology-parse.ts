@@ -36,6 +36,7 @@ import type {
 } from './topology.ts';
 import { TOPOLOGY_LINKS_MAX, TOPOLOGY_NODES_MAX, TOPOLOGY_TEXT_MAX } from './limits.ts';
 import { YamlText } from '../../text/yaml-text.ts';
+import { PATHS_DEFAULT } from '../../core/wire/packet.ts';
 
 /** Faults reported at most; the rest are counted. */
 const ISSUES_MAX = 50;
@@ -333,6 +334,7 @@ function flowOf(
     link: flow.link ?? 'best-effort',
     session: flow.session ?? 'datagram',
     routing: flow.routing ?? 'link-state',
+    ...(flow.routing === 'paths' ? { paths: flow.paths ?? PATHS_DEFAULT } : {}),
     congestion: flow.congestion ?? null,
     deadlineUs: flow.deadline ?? null,
   };

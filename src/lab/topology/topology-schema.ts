@@ -15,6 +15,7 @@ import {
   serviceCode,
   whyNoStreams,
 } from '../../core/wire/modes.ts';
+import { PATHS_MAX } from '../../core/wire/packet.ts';
 import { z } from 'zod';
 
 import { isNodeName, parseNodeId, isNodeId } from '../../core/base/ids.ts';
@@ -373,6 +374,7 @@ const flowSchema = strict({
   link: oneOf(...SERVICE_NAMES).optional(),
   session: oneOf('datagram', 'stream').optional(),
   routing: oneOf(...DISSEMINATION_NAMES).optional(),
+  paths: whole(1, PATHS_MAX).optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
   deadline: duration
     .refine(
@@ -388,6 +390,14 @@ const flowSchema = strict({
       message: 'a stream has no deadline; use link: reliable or best-effort, or session: datagram',
     },
   )
+  .refine((f) => f.routing !== 'paths' || (f.session !== 'stream' && f.link !== 'reliable'), {
+    path: ['routing'],
+    message: 'paths is of datagrams over link: best-effort or realtime',
+  })
+  .refine((f) => f.paths === undefined || f.routing === 'paths', {
+    path: ['paths'],
+    message: 'is of routing: paths; add that',
+  })
   .refine((f) => f.congestion === undefined || f.session === 'stream', {
     path: ['congestion'],
     message: 'is of streams; add session: stream, or give congestion beside metric for links',

@@ -61,6 +61,8 @@ export interface TopologyFlow {
   readonly link: LinkServiceName;
   readonly session: SessionKind;
   readonly routing: RoutingName;
+  /** Of routing paths: how many at most. */
+  readonly paths?: number;
   /**
    * After which a message is late: links of realtime mend it until then, with others it is only
    * told in the report. 1 ms to 2 s; null: none, and the service's default.

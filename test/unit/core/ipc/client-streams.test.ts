@@ -340,8 +340,22 @@ describe('stream sockets of a client', () => {
       );
       near.request('socket', { socket: 6 });
       expect(refused('setOption', { socket: 6, option: 'silenceMs', value: 5_000 })).toBe(
-        'ENOPROTOOPT option must be "ttl", "priority", "deadlineMs", "late" or "redundancy"',
+        'ENOPROTOOPT option must be "ttl", "priority", "deadlineMs", "late", "redundancy", ' +
+          '"paths", "multicastTtl" or "multicastLoopback"',
       );
+      near.request('socket', { socket: 7, routing: 'paths', paths: 3 });
+      near.request('getOption', { socket: 7, option: 'paths' });
+      expect(near.replies.at(-1)).toMatchObject({ ok: true, value: 3 });
+      near.request('setOption', { socket: 7, option: 'paths', value: 5 });
+      near.request('getOption', { socket: 7, option: 'paths' });
+      expect(near.replies.at(-1)).toMatchObject({ ok: true, value: 5 });
+      for (const value of [0, 6, 1.5, '2'])
+        expect(refused('setOption', { socket: 7, option: 'paths', value })).toMatch(/^EINVAL/);
+      expect(refused('setOption', { socket: 6, option: 'paths', value: 2 })).toMatch(/^EINVAL/);
+      for (const kind of ['datagram', 'stream'])
+        expect(refused('socket', { socket: 8, kind, routing: 'paths', link: 'reliable' })).toMatch(
+          /^EOPNOTSUPP/,
+        );
       near.request('getOption', { socket: 1, option: 'silenceMs' });
       expect(near.replies.at(-1)).toMatchObject({ ok: true, value: 30_000 });
     },

@@ -11,6 +11,7 @@ import { DropReason } from '../../../../src/core/wire/drop.ts';
 import * as discovery from '../../../../src/core/wire/discovery.ts';
 import * as echo from '../../../../src/core/wire/echo.ts';
 import * as group from '../../../../src/core/wire/group.ts';
+import * as routed from '../../../../src/core/wire/routed.ts';
 import * as groups from '../../../../src/core/wire/groups.ts';
 import * as fragment from '../../../../src/core/wire/fragment.ts';
 import * as frames from '../../../../src/core/wire/frames.ts';
@@ -47,6 +48,7 @@ const exported: Readonly<Record<string, unknown>> = {
   ...echo,
   ...fragment,
   ...group,
+  ...routed,
   ...groups,
   ...frames,
   ...handshake,
@@ -108,6 +110,7 @@ const STRUCTURES: Readonly<Record<string, { bytes: number; varying?: readonly st
   GROUPS_HEAD: { bytes: groups.GROUPS_HEAD_BYTES },
   GROUP_ENTRY: { bytes: groups.GROUP_ENTRY_BYTES },
   GROUP: { bytes: group.GROUP_HEAD_BYTES },
+  ROUTED: { bytes: routed.ROUTED_HEAD_BYTES },
   RECORD_ENTRY: { bytes: record.RECORD_ENTRY_BYTES },
   LINK_ENTRY: { bytes: linkState.LINK_ENTRY_BYTES },
   LINK_STATE_FRAME: { bytes: linkState.LIFETIME_BYTES, varying: ['advertisement'] },
@@ -285,7 +288,7 @@ describe('WIRE.md', () => {
     ['a table twice', '<!-- layout: FRAGMENT -->', '<!-- layout: ECHO -->'],
     ['a frame type', '| 0x11 | LINK_STATE_ACK |', '| 0x13 | LINK_STATE_ACK |'],
     ['a missing value', /\| 3 \| EXPIRED .*\n/, ''],
-    ['a reserved number', '| kind | 9 | ROUTED |', '| kind | 12 | ROUTED |'],
+    ['a reserved number', '| kind | 10 | FLOW |', '| kind | 12 | FLOW |'],
     ['a size', '| PACKET_BYTES_MAX | 1416 |', '| PACKET_BYTES_MAX | 1420 |'],
     ['a missing size', /\| LIFETIME_BYTES .*\n/, ''],
     ['a size that the code does not have', '| TAG_BYTES |', '| LABEL_BYTES |'],

@@ -75,6 +75,18 @@ it('sets and gets options', async () => {
   await expect(s.spinesSetsockopt(fd, 0, s.SPINES_SET_PRIORITY, 11)).rejects.toMatchObject({
     code: 'EINVAL',
   });
+  const protocol = s.UDP_LINKS | s.SOURCE_BASED_ROUTING;
+  const several = await s.spinesSocket(s.PF_SPINES, s.SOCK_DGRAM, protocol, daemon.path);
+  expect(await s.spinesSetsockopt(several, 0, s.SPINES_DISJOINT_PATHS, 3)).toBe(0);
+  for (const [of, paths] of [
+    [several, 0],
+    [several, 6],
+    [fd, 2],
+  ] as const)
+    await expect(s.spinesSetsockopt(of, 0, s.SPINES_DISJOINT_PATHS, paths)).rejects.toMatchObject({
+      code: 'EINVAL',
+    });
+  await s.spinesClose(several);
   await expect(s.spinesSetsockopt(fd, 0, s.SPINES_ADD_MEMBERSHIP, 1)).rejects.toMatchObject({
     code: 'ENOPROTOOPT',
   });
