@@ -14,7 +14,11 @@ const BUILT: readonly (readonly [from: string, to: string])[] = [
   [here('../spines-client/src/'), here('../spines-client/dist/')],
 ];
 
+/** What is bundled for browsers is no module by itself once it is built. */
+const BUNDLED = here('../src/dashboard/');
+
 function builtOf(path: string): string | null {
+  if (path.startsWith(BUNDLED)) return null;
   const room = BUILT.find(([from]) => path.startsWith(from) && path.endsWith('.ts'));
   return room === undefined ? null : room[1] + path.slice(room[0].length).replace(/ts$/, 'js');
 }

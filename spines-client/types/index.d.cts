@@ -61,6 +61,13 @@ declare namespace spines {
   export type RequestRest<Op extends string = string> = esm.RequestRest<Op>;
   export type RouteEvent = esm.RouteEvent;
   export type RouteRow = esm.RouteRow;
+  export type SlowBranch = esm.SlowBranch;
+  export type GroupEdge = esm.GroupEdge;
+  export type GroupRow = esm.GroupRow;
+  export type GroupSourceRow = esm.GroupSourceRow;
+  export type GroupsReply = esm.GroupsReply;
+  export type GroupTreeReply = esm.GroupTreeReply;
+  export type MembersReply = esm.MembersReply;
   export type RoutesReply = esm.RoutesReply;
   export type RoutingName = esm.RoutingName;
   export type SecrecyName = esm.SecrecyName;

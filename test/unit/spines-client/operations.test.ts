@@ -34,14 +34,15 @@ test('a request has the type of what its operation answers', () => {
   >();
 });
 
+/** What is asked of a socket is asked by who has one; what packets carry is for who may do all. */
+const LOOKS: Readonly<Record<string, string>> = { socketInfo: 'use', captureRead: 'full' };
+
 test('every operation has a role, and what changes something is for those who may do all', () => {
   const names = Object.keys(OPERATIONS) as (keyof Operations)[];
   expect(names.length).toBeGreaterThan(10);
   for (const [name, { role, changes }] of Object.entries(OPERATIONS)) {
     expect([name, roleFor(name)]).toEqual([name, role]);
-    // What is asked of a socket is asked by who has one.
-    const looks = name === 'socketInfo' ? 'use' : 'read-only';
-    expect([name, role]).toEqual([name, changes ? 'full' : looks]);
+    expect([name, role]).toEqual([name, changes ? 'full' : (LOOKS[name] ?? 'read-only')]);
   }
   for (const name of ['constructor', '__proto__', 'toString', ''])
     expect(roleFor(name)).toBe('full');
