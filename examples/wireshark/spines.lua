@@ -265,6 +265,14 @@ local layouts = {
     { "number", 4 },
     { "content", 1 },
   },
+  routed = {
+    { "run", 4 },
+    { "number", 4 },
+    { "kind", 1 },
+    { "form", 1 },
+    { "nodes", 1 },
+    { "edges", 1 },
+  },
   notice = {
     { "reason", 1 },
     { "reserved", 1 },
@@ -432,6 +440,7 @@ local names = {
     [6] = "PROBED",
     [7] = "ROUTE",
     [8] = "GROUP",
+    [9] = "ROUTED",
     [12] = "PIECE",
     [13] = "NOTICE",
   },
@@ -443,6 +452,7 @@ local names = {
   dissemination = {
     [0] = "LINK_STATE",
     [1] = "BYZANTINE",
+    [2] = "ROUTED",
   },
   echo = {
     [1] = "REQUEST",
@@ -496,6 +506,7 @@ local value_names = {
   ["close.reason"] = names.close,
   ["refusal.reason"] = names.refusal,
   ["packet.kind"] = names.kind,
+  ["routed.kind"] = names.kind,
   ["echo.operation"] = names.echo,
   ["route_request.type"] = names.route,
   ["route_response.type"] = names.route,
@@ -540,6 +551,7 @@ local bodies = {
   "left over", "ephemeral key", "sealed", "mac", "cookie mac", "padding", "units", "of a frame",
   "statement", "signature", "of a list", "check", "issued", "certificate bytes", "group bytes",
   "tag", "payload", "of a message", "hop", "sealed bytes", "tail", "onion",
+  "edge",
 }
 for _, name in ipairs(bodies) do
   register("body." .. name, ProtoField.bytes(abbreviation("body", name), name))
@@ -731,6 +743,13 @@ packet = function(tree)
     tostring(buffer(start + 8, 4):ipv4()), values["destination port"])
   own:append_text(" " .. text)
   summary[#summary + 1] = text
+  -- The graph stands in front of what may be sealed.
+  if kind == "ROUTED" then
+    local _, routed = part(own, "routed")
+    for _ = 1, routed["nodes"] do body(own, "hop", 4) end
+    for _ = 1, routed["edges"] do body(own, "edge", 2) end
+    kind = names.kind[routed["kind"]]
+  end
   if has(values["mode"], 0x40) then
     part(own, "seal")
     body(own, "sealed", stop - at - 16)

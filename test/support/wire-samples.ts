@@ -28,7 +28,15 @@ import {
   putFrameHead,
 } from '../../src/core/wire/frames.ts';
 import { encodeNotice, makeNotice, NOTICE_BYTES } from '../../src/core/wire/notice.ts';
-import { KIND_GROUP, KIND_NOTICE, OVERLAY_LAYOUT } from '../../src/core/wire/packet.ts';
+import {
+  KIND_DATAGRAM,
+  KIND_FRAGMENT,
+  KIND_GROUP,
+  KIND_NOTICE,
+  KIND_ROUTED,
+  OVERLAY_LAYOUT,
+} from '../../src/core/wire/packet.ts';
+import { encodeRoutedHead, routedHeadBytes } from '../../src/core/wire/routed.ts';
 import { encodeSplitHead } from '../../src/core/wire/path-size.ts';
 import {
   encodeRevocationOffer,
@@ -94,6 +102,28 @@ function stamped(content: number): Uint8Array {
   return b;
 }
 
+const TWO_WAYS = {
+  nodes: [0x0a00_0001, 0x0a00_0002, 0x0a00_0003, 0x0a00_0004],
+  edges: [
+    [0, 1],
+    [0, 2],
+    [1, 3],
+    [2, 3],
+  ],
+} as const;
+
+/** A packet of kind ROUTED over two paths; `mode`: 0x40 sealed. */
+function routed(kind: number, mode: number, bytes: number): Uint8Array {
+  const head = OVERLAY_HEADER_BYTES + routedHeadBytes(4, 4);
+  return framed(FRAME_DATA, head + bytes, (b, at) => {
+    b.set([KIND_ROUTED, 64, mode, 1], at);
+    putU32(b, at + OVERLAY_LAYOUT.source[0], TWO_WAYS.nodes[0]);
+    putU32(b, at + OVERLAY_LAYOUT.destination[0], TWO_WAYS.nodes[3]);
+    encodeRoutedHead(kind, TWO_WAYS, b, at + OVERLAY_HEADER_BYTES);
+    b.set(pattern(bytes), at + head);
+  });
+}
+
 const whole = toGroup(0xe000_0001, stamped(CONTENT_WHOLE));
 
 export const SAMPLES: readonly Uint8Array[] = [
@@ -102,6 +132,9 @@ export const SAMPLES: readonly Uint8Array[] = [
   control(FRAME_GROUPS_ACK, pattern(24)),
   control(FRAME_GROUPS_DIGEST, pattern(13)),
   whole,
+  routed(KIND_DATAGRAM, 0x10, 100),
+  routed(KIND_FRAGMENT, 0x10, 200),
+  routed(KIND_DATAGRAM, 0x50, 100),
   toGroup(0xe000_0001, stamped(CONTENT_FRAGMENT)),
   toGroup(0x0a00_0002, whole.subarray(DATAGRAM_HEADER_BYTES + 3)),
   handshake(header.DATAGRAM_COOKIE, COOKIE_DATAGRAM_BYTES),

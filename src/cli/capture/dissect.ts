@@ -335,14 +335,23 @@ function certificate(r: Reader): void {
 function packet(r: Reader): void {
   const head = r.part('packet');
   const sealed = (num(head, 'mode') & 0x40) !== 0;
-  const kind = NAMES.kind.get(num(head, 'kind')) ?? '';
+  let kind = NAMES.kind.get(num(head, 'kind')) ?? '';
   r.depth += 1;
+  if (kind === 'ROUTED') kind = graph(r);
   if (sealed) {
     r.part('seal');
     r.body('sealed', r.left - 16);
     r.body('tag', 16);
   } else (KINDS[kind] ?? ((one: Reader) => one.body('payload')))(r, head);
   r.depth -= 1;
+}
+
+/** In front of a packet that goes several ways; the kind of the packet inside. */
+function graph(r: Reader): string {
+  const head = r.part('routed');
+  for (let i = 0; i < num(head, 'nodes'); i += 1) r.body('hop', 4);
+  for (let i = 0; i < num(head, 'edges'); i += 1) r.body('edge', 2);
+  return NAMES.kind.get(num(head, 'kind')) ?? '';
 }
 
 /** By name; each reads all of a packet's payload. */

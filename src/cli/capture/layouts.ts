@@ -16,6 +16,7 @@ import { FRAGMENT_LAYOUT } from '../../core/wire/fragment.ts';
 import * as frames from '../../core/wire/frames.ts';
 import { GROUP_LAYOUT } from '../../core/wire/group.ts';
 import { GROUP_ENTRY_LAYOUT, GROUPS_HEAD_LAYOUT } from '../../core/wire/groups.ts';
+import { ROUTED_LAYOUT } from '../../core/wire/routed.ts';
 import { HANDSHAKE_LAYOUT } from '../../core/wire/handshake.ts';
 import * as linkState from '../../core/wire/link-state.ts';
 import * as modes from '../../core/wire/modes.ts';
@@ -101,6 +102,7 @@ export const LAYOUTS = {
   piece: PIECE_LAYOUT,
   sequenced: SEQUENCED_LAYOUT,
   group: GROUP_LAYOUT,
+  routed: ROUTED_LAYOUT,
   notice: NOTICE_LAYOUT,
   echo: echo.ECHO_LAYOUT,
   segment: segment.SEGMENT_LAYOUT,
