@@ -244,8 +244,8 @@ describe('the HTTP door', () => {
     await vi.waitFor(async () => expect((await get(port, '/events')).status).toBe(503));
     expect(await get(port, '/events', {}, 'HEAD')).toMatchObject({ status: 404 });
     // Longer than any other connection lives, and past more than there may be of those.
-    for (let i = 0; i < CONNECTIONS_MAX; i += 1) raw(port, '');
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    const others = Array.from({ length: CONNECTIONS_MAX }, () => raw(port, '').ended);
+    await Promise.all(others);
     expect(ended).toBe(0);
     expect(writing!.write('look', '{"a":1}')).toBe(true);
     // One that reads nothing is not written to without end.
