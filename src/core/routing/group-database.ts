@@ -7,20 +7,12 @@
  * while a record exists.
  */
 
-import { copyBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { FRAME_GROUPS, FRAME_GROUPS_ACK, FRAME_GROUPS_DIGEST } from '../wire/frames.ts';
 import type { GroupsRecord } from '../wire/groups.ts';
-import {
-  originOfKey,
-  putRecordEntry,
-  RECORD_ENTRY_BYTES,
-  recordEntryKey,
-  recordEntrySequence,
-} from '../wire/record.ts';
-import type { Flooded } from './flooding.ts';
+import { FloodedRecords } from './flooded-records.ts';
 
 /** Memberships of all nodes together; a record that would make it more is not held. */
 export const MEMBERSHIPS_MAX = 65_536;
@@ -42,31 +34,11 @@ interface Group {
 
 const NOBODY: ReadonlySet<NodeId> = new Set();
 
-export class GroupDatabase implements Flooded {
+export class GroupDatabase extends FloodedRecords<HeldGroups> {
   readonly frames = { item: FRAME_GROUPS, ack: FRAME_GROUPS_ACK, digest: FRAME_GROUPS_DIGEST };
-  readonly entry = {
-    bytes: RECORD_ENTRY_BYTES,
-    put: putRecordEntry,
-    key: recordEntryKey,
-    sequence: recordEntrySequence,
-  };
-  /** Most records. */
-  readonly limit: number;
-  readonly #self: NodeId;
-  readonly #held = new Map<number, HeldGroups>();
   readonly #groups = new Map<number, Group>();
   #memberships = 0;
   #changes = 0;
-
-  constructor(limit: number, self: NodeId) {
-    this.limit = limit;
-    this.#self = self;
-  }
-
-  /** Records. */
-  get size(): number {
-    return this.#held.size;
-  }
 
   /** Of all nodes in all groups. */
   get memberships(): number {
@@ -88,61 +60,27 @@ export class GroupDatabase implements Flooded {
     return this.#groups.get(group)?.generation ?? 0;
   }
 
-  get(key: number): HeldGroups | undefined {
-    return this.#held.get(key);
-  }
-
-  all(): IterableIterator<HeldGroups> {
-    return this.#held.values();
-  }
-
   /** Whether there is room for `record` in place of the one that is held under its key. */
   fits({ id, groups }: GroupsRecord): boolean {
-    const held = this.#held.get(id);
+    const held = this.held.get(id);
     return (
-      (held !== undefined || this.#held.size < this.limit) &&
+      (held !== undefined || this.held.size < this.limit) &&
       this.#memberships - (held?.allowed.length ?? 0) + groups.length <= MEMBERSHIPS_MAX
     );
   }
 
   install(held: HeldGroups): void {
     const { id, origin } = held.record;
-    const before = this.#held.get(id)?.allowed ?? [];
-    this.#held.set(id, held);
+    const before = this.held.get(id)?.allowed ?? [];
+    this.held.set(id, held);
     this.#count(origin, before, held.allowed);
   }
 
   remove(key: number): void {
-    const held = this.#held.get(key);
+    const held = this.held.get(key);
     if (held === undefined) return;
-    this.#held.delete(key);
+    this.held.delete(key);
     this.#count(held.record.origin, held.allowed, []);
-  }
-
-  keys(): Iterable<number> {
-    return this.#held.keys();
-  }
-
-  sequence(key: number): number {
-    return this.#held.get(key)?.record.sequence ?? -1;
-  }
-
-  bodyBytes(key: number): number {
-    return this.#held.get(key)!.record.bytes.length;
-  }
-
-  putBody(key: number, _now: Micros, b: Uint8Array, at: number): number {
-    const { bytes } = this.#held.get(key)!.record;
-    copyBytes(bytes, 0, bytes.length, b, at);
-    return at + bytes.length;
-  }
-
-  certificateOf(key: number): Certificate | null {
-    return this.#held.get(key)?.certificate ?? null;
-  }
-
-  isOwn(key: number): boolean {
-    return originOfKey(key) === this.#self;
   }
 
   /** `origin` is in `now` by one of its records, and was in `before`; both ascend. */
@@ -169,7 +107,7 @@ export class GroupDatabase implements Flooded {
 
   /** Whether another page of `origin` has the group too: pages of a moment may overlap. */
   #isElsewhere(group: number, origin: NodeId): boolean {
-    for (const { record, allowed } of this.#held.values())
+    for (const { record, allowed } of this.held.values())
       if (record.origin === origin && allowed.includes(group)) return true;
     return false;
   }
