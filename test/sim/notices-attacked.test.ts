@@ -7,15 +7,11 @@
 
 import { expect, test } from 'vitest';
 
-import type { NodeId } from '../../src/core/base/ids.ts';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { NO_RULES } from '../../src/core/session/rules.ts';
-import type { DatagramSession } from '../../src/core/session/sessions.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { encodeNotice, NOTICE_BYTES, NOTICE_PORT_CLOSED } from '../../src/core/wire/notice.ts';
 import {
   KIND_DATAGRAM,
-  KIND_NOTICE,
   Packet,
   SERVICE_RELIABLE,
   TTL_DEFAULT,
@@ -23,6 +19,7 @@ import {
 import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
 import { hosts, Inbox, lossy, Network, useNetworks, wire } from '../support/network.ts';
+import { Program, sayClosed, star } from '../support/undelivered.ts';
 
 useNetworks();
 
@@ -30,30 +27,6 @@ const PORT = 77;
 const SEALED = { service: SERVICE_RELIABLE };
 const BY_LINKS = { service: SERVICE_RELIABLE, secrecy: 'links' } as const;
 const MODES = { service: SERVICE_RELIABLE, dissemination: 0, ttl: TTL_DEFAULT, priority: 1 };
-
-/** A program that counts what it hears of its losses. */
-class Program extends Inbox {
-  /** Messages lost, by reason. */
-  readonly lost = new Map<DropReason, number>();
-
-  /** Messages lost. */
-  get told(): number {
-    return [...this.lost.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  onLost(_session: DatagramSession, _to: NodeId, reason: DropReason, count: number): void {
-    this.lost.set(reason, (this.lost.get(reason) ?? 0) + count);
-  }
-}
-
-/** a - router - b, and c beside the router. */
-function star(): { network: Network; a: SimHost; b: SimHost; c: SimHost } {
-  const network = hosts(4);
-  const [a, router, b, c] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
-  for (const host of [a, b, c]) network.connect(host, router);
-  network.settle();
-  return { network, a, b, c };
-}
 
 /** `from` sends a packet to `to` in the name of `source`; `sealed`: it only says so. */
 function forge(
@@ -81,26 +54,7 @@ test('a notice that anybody could write in the name of the destination is not be
     listens = [new Inbox(b, PORT, BY_LINKS), new Inbox(c, PORT, BY_LINKS)];
   for (const to of [b, c]) program.send(to, PORT, new Uint8Array(100));
   network.run(SECOND);
-  const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES),
-    packet = new Packet();
-  encodeNotice(
-    {
-      reason: NOTICE_PORT_CLOSED,
-      dropped: 1,
-      destination: b.id,
-      sourcePort: 5,
-      destinationPort: PORT,
-      rate: 0,
-      quoteHigh: program.session.run,
-      quoteLow: program.session.nextMessage - 1,
-    },
-    bytes,
-    OVERLAY_HEADER_BYTES,
-  );
-  packet.compose(bytes, 0, bytes.length, KIND_NOTICE, MODES, b.id, 0, a.id, 0);
-  packet.secret = false;
-  c.node.dissemination.originate(packet);
-  c.endTurn();
+  sayClosed(c, b.id, program, a, b.id, PORT, 1, false);
   network.run(SECOND);
   expect(listens.map(({ messages }) => messages.length)).toEqual([1, 1]);
   expect(program.told).toBe(0);

@@ -6,22 +6,15 @@
 
 import { describe, expect, test } from 'vitest';
 
-import type { NodeId } from '../../src/core/base/ids.ts';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
-import { encodeNotice, NOTICE_BYTES, NOTICE_PORT_CLOSED } from '../../src/core/wire/notice.ts';
 import {
   DISSEMINATION_BYZANTINE,
-  KIND_NOTICE,
-  Packet,
   SERVICE_BEST_EFFORT,
   SERVICE_RELIABLE,
-  TTL_DEFAULT,
 } from '../../src/core/wire/packet.ts';
-import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
-import type { DatagramSession } from '../../src/core/session/sessions.ts';
-import type { SimHost } from '../../src/lab/sim/world.ts';
-import { hosts, Inbox, useNetworks, type Network } from '../support/network.ts';
+import { Inbox, useNetworks } from '../support/network.ts';
+import { Program, sayClosed, star } from '../support/undelivered.ts';
 
 useNetworks();
 
@@ -33,25 +26,6 @@ const WAYS = [
 ] as const;
 /** Long ones, and those of Byzantine routing, go in several packets and are told once. */
 const SIZES = [1, 100, 1_400, 20_000] as const;
-
-/** A program that counts what it hears of its losses. */
-class Program extends Inbox {
-  /** Messages lost, by reason. */
-  readonly lost = new Map<DropReason, number>();
-
-  onLost(_session: DatagramSession, _to: NodeId, reason: DropReason, count: number): void {
-    this.lost.set(reason, (this.lost.get(reason) ?? 0) + count);
-  }
-}
-
-/** a - router - b, and c beside the router. */
-function star(): { network: Network; a: SimHost; router: SimHost; b: SimHost; c: SimHost } {
-  const network = hosts(4);
-  const [a, router, b, c] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
-  for (const host of [a, b, c]) network.connect(host, router);
-  network.settle();
-  return { network, a, router, b, c };
-}
 
 describe.each(WAYS)('a closed port, messages %s', (_what, options) => {
   test('is told to who sent there, for each message, and to nobody for what arrives', () => {
@@ -124,27 +98,7 @@ test.each(WAYS)('nobody but the destination is believed: %s', (_what, options) =
   network.run(SECOND);
   for (const from of [router, c]) {
     for (const secret of [false, true]) {
-      const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES),
-        packet = new Packet();
-      encodeNotice(
-        {
-          reason: NOTICE_PORT_CLOSED,
-          dropped: 9,
-          destination: b.id,
-          sourcePort: 5,
-          destinationPort: PORT,
-          rate: 0,
-          quoteHigh: program.session.run,
-          quoteLow: program.session.nextMessage - 1,
-        },
-        bytes,
-        OVERLAY_HEADER_BYTES,
-      );
-      const modes = { service: SERVICE_RELIABLE, dissemination: 0, ttl: TTL_DEFAULT, priority: 1 };
-      packet.compose(bytes, 0, bytes.length, KIND_NOTICE, modes, from.id, 0, a.id, 0);
-      packet.secret = secret;
-      from.node.dissemination.originate(packet);
-      from.endTurn();
+      sayClosed(from, from.id, program, a, b.id, PORT, 9, secret);
     }
   }
   network.run(SECOND);
