@@ -22,6 +22,7 @@ import {
   type RealtimeOutcome,
   type RealtimeRun,
 } from '../../src/lab/experiments/realtime-lab.ts';
+import type { NodeConfig } from '../../src/core/node/config.ts';
 import { deadlineClass, deadlineOf } from '../../src/core/wire/deadline.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
 import {
@@ -295,6 +296,48 @@ test('what waits at its source for a Byzantine path grows old there', () => {
   send(45, 3);
   network.run(SECOND);
   expect(to.messages.map(({ bytes }) => bytes[0])).toEqual([2, 3]);
+});
+
+describe('a rate that the operator sets', () => {
+  test.each([100, 1_000, 1_400])(
+    'is kept with what is sent again, in time, fair by flow, and lifted by a reload (%i B)',
+    (sizeBytes) => {
+      const perSecond = 100_000;
+      const network = chain(3, { forward: wire({ latencyUs: 10 * MS }) });
+      network.settle();
+      const [a, b, c] = network.hosts;
+      const allow = (realtimeBytesPerSecond: number): void => {
+        const { config } = b!.node;
+        const limits = { ...config.limits, realtimeBytesPerSecond };
+        b!.node.reconfigure({ ...config, limits } satisfies NodeConfig);
+      };
+      b!.wires.get(c!.endpoint.key)!.model.set(lossy(0.05));
+      allow(perSecond);
+      const options = { service: SERVICE_REALTIME, deadline: deadlineClass(100) };
+      const rate = { packetsPerSecond: 300_000 / sizeBytes, count: 2_400_000 / sizeBytes };
+      const greedy = network.flow(a!, c!, { ...rate, sizeBytes, options });
+      const talk = network.flow(a!, c!, {
+        packetsPerSecond: 50,
+        sizeBytes: 160,
+        count: 400,
+        options,
+      });
+      const link = linkOf(b!, c!)!;
+      const before = link.channel!.sentBytes;
+      network.run(4 * SECOND);
+      // Hellos and acknowledgements are not of the service.
+      expect(link.channel!.sentBytes - before).toBeLessThanOrEqual(4.02 * perSecond + 3_000);
+      expect(link.channel!.sentBytes - before).toBeGreaterThan(4 * 0.9 * perSecond);
+      const held = greedy.meter.delivered;
+      expect(b!.node.drops.of(DropReason.realtimeLate)).toBeGreaterThan(held);
+      expect(talk.sent - talk.meter.delivered).toBeLessThanOrEqual(6);
+      expect(greedy.meter.delays.percentAbove(100)).toBe(0);
+      allow(0);
+      network.run(5 * SECOND);
+      expect(greedy.meter.delivered - held).toBeGreaterThanOrEqual(0.98 * (rate.count / 2));
+      expect(talk.meter.delays.percentAbove(60)).toBeLessThanOrEqual(3);
+    },
+  );
 });
 
 describe('copies have a budget', () => {

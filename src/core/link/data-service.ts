@@ -132,6 +132,8 @@ export interface ServiceEnvironment {
   readonly drops: DropCounters;
   readonly congestion: CongestionName;
   readonly linkQueueBytes: number;
+  /** Of the realtime service of a link, as it is now; 0: no bound. */
+  realtimeBytesPerSecond(): number;
   /** For what strangers may not guess. */
   readonly draws: Pick<Draws, 'u32'>;
 }

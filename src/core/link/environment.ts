@@ -38,7 +38,11 @@ export interface LinkTableConfig {
   readonly rekeyAfterDatagrams: number;
   readonly congestion: CongestionName;
   readonly wireVersions: VersionRange;
-  readonly limits: { readonly links: number; readonly linkQueueBytes: number };
+  readonly limits: {
+    readonly links: number;
+    readonly linkQueueBytes: number;
+    readonly realtimeBytesPerSecond: number;
+  };
 }
 
 /** A link as its surroundings tell it from others. */
@@ -66,6 +70,8 @@ export interface LinkEnvironment<L extends SomeLink = SomeLink> {
   readonly inbound: Packet;
   readonly liveness: LivenessConfig;
   readonly linkQueueBytes: number;
+  /** Of the realtime service of a link, as it is now; 0: no bound. */
+  realtimeBytesPerSecond(): number;
   readonly congestion: CongestionName;
   /** This node's id. */
   readonly self: NodeId;

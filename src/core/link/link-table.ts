@@ -144,6 +144,7 @@ export class LinkTable {
       congestion: config.congestion,
       self: config.id,
       linkQueueBytes: config.limits.linkQueueBytes,
+      realtimeBytesPerSecond: () => this.#config.limits.realtimeBytesPerSecond,
       label: (node, certificate) => this.watch.label(node, certificate),
       forgetChannel: (channel) => this.indices.forgetChannel(channel),
       onChannel: (link, channel, former) => this.twins.onChannel(link.node, channel, former),
@@ -275,13 +276,10 @@ export class LinkTable {
     if (type === (sealed ? DATAGRAM_SEALED_DATA : DATAGRAM_DATA))
       return this.#onData(bytes, length, from);
     this.taps.tap?.onCall(bytes, length, from);
-    if (
-      (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT) || type === DATAGRAM_KEY_REQUEST) &&
-      !this.#calls.take()
-    )
+    const isInit = type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT);
+    if ((isInit || type === DATAGRAM_KEY_REQUEST) && !this.#calls.take())
       return DropReason.handshakeOverBudget;
-    if (type === (sealed ? DATAGRAM_SEALED_INIT : DATAGRAM_INIT))
-      return this.#onInit(bytes, length, from);
+    if (isInit) return this.#onInit(bytes, length, from);
     if (type === (sealed ? DATAGRAM_SEALED_RESPONSE : DATAGRAM_RESPONSE))
       return this.#onResponse(bytes, length, from);
     if (type === (sealed ? DATAGRAM_INIT : DATAGRAM_SEALED_INIT)) this.watch.onOtherSecurity(from);

@@ -4,9 +4,9 @@
  *
  * Owns the history of what left (realtime-history.ts), the budget for what the neighbour asks for,
  * the tail probe, copies and parities, and the choice between them (redundancy.ts). Only while the
- * sink pushes back do packets wait, in a fair queue, and those that are late by then go. The
- * invariants: a request is answered once, and what is sent again is at most AGAIN_PART of what was
- * sent, whatever the neighbour asks for. `@hot`
+ * sink pushes back, or the operator's rate is spent, do packets wait, in a fair queue, and those
+ * that can't be in time by then go. The invariants: a request is answered once, and what is sent
+ * again is at most AGAIN_PART of what was sent, whatever the neighbour asks for. `@hot`
  */
 
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
@@ -68,6 +68,9 @@ const LOSS_GAIN = 1 / 32;
 /** Before a copy leaves: at least, and of the time left or the round trip, whichever is less. */
 const COPY_AFTER_LEAST: Micros = 2 * MILLISECOND;
 const COPY_AFTER_PART = 1 / 4;
+/** What may leave at once under a rate: at least a long packet, and so many seconds of it. */
+const RATE_BURST_LEAST = 3_000,
+  RATE_BURST_SECONDS = 0.005;
 /** IP and UDP headers. */
 const IP_UDP_BYTES = 28;
 /** Bytes that a parity may be ahead of its budget. */
@@ -125,8 +128,12 @@ export class RealtimeSender {
   readonly #historyTimer = new Timer(() => this.#onHistoryTimer());
   readonly #probeTimer = new Timer(() => this.#onProbeTimer());
   readonly #blockTimer = new Timer(() => this.#onBlockTimer());
+  readonly #rateTimer = new Timer(() => this.pump());
   #againBytes = AGAIN_BYTES_FIRST;
   #parityBytes = 0;
+  /** Bytes that may leave under the operator's rate; below 0: owed. */
+  #credit = RATE_BURST_LEAST;
+  #creditAt: Micros = 0;
   /** Datagram and time of the latest packet, and how many it is behind the first there. */
   #number = -1;
   #datagrams = 1;
@@ -166,7 +173,11 @@ export class RealtimeSender {
     const channel = this.#out.channel;
     if (channel === null) return false;
     const now = this.#env.clock.now();
-    if (this.queue.length > 0 || this.#env.sink.congested) return this.queue.push(packet, now);
+    if (this.queue.length > 0 || this.#env.sink.congested || !this.#mayLeave(now)) {
+      const taken = this.queue.push(packet, now);
+      this.#watchRate(now);
+      return taken;
+    }
     const leftUs =
       deadlineUs(packet.deadline) - packet.ageUs - this.#env.latencyTo(packet.destination);
     this.#send(channel, packet.bytes, packet.start, packet.end, packet.ageUs, leftUs, now);
@@ -180,23 +191,52 @@ export class RealtimeSender {
   pump(): void {
     const channel = this.#out.channel;
     const { pool, sink, drops } = this.#env;
-    while (channel !== null && !sink.congested) {
+    const now = this.#env.clock.now();
+    while (channel !== null && !sink.congested && this.#mayLeave(now)) {
       const kept = this.queue.shift();
       if (kept === undefined) break;
-      const now = this.#env.clock.now();
       const ageUs = kept.ageUs + now - kept.queuedAt;
       const limitUs = deadlineUs(deadlineAt(kept.bytes, kept.start));
-      if (ageUs > limitUs) {
+      const leftUs = limitUs - ageUs - this.#env.latencyTo(destinationAt(kept.bytes, kept.start));
+      if (leftUs < 0) {
         drops.count(DropReason.realtimeLate);
         pool.release(kept);
         continue;
       }
-      const leftUs = limitUs - ageUs - this.#env.latencyTo(destinationAt(kept.bytes, kept.start));
       this.#send(channel, kept.bytes, kept.start, kept.end, ageUs, leftUs, now);
       this.#keep(kept, ageUs, leftUs, kept.priority, now);
       this.#watchTail(now);
     }
+    this.#watchRate(now);
     if (this.queue.takeRoom()) this.#out.onWritable();
+  }
+
+  /** Whether the operator's bound lets something leave now; what is owed is of the one before. */
+  #mayLeave(now: Micros): boolean {
+    const perSecond = this.#env.realtimeBytesPerSecond();
+    if (perSecond === 0) {
+      this.#credit = RATE_BURST_LEAST;
+      return true;
+    }
+    const credit = this.#credit + ((now - this.#creditAt) / SECOND) * perSecond;
+    this.#credit = Math.min(credit, Math.max(RATE_BURST_LEAST, perSecond * RATE_BURST_SECONDS));
+    this.#creditAt = now;
+    return this.#credit >= 0;
+  }
+
+  /** Goes on with what waits when what is owed has come in. */
+  #watchRate(now: Micros): void {
+    const perSecond = this.#env.realtimeBytesPerSecond();
+    if (perSecond === 0 || this.queue.length === 0 || this.#env.sink.congested) return;
+    if (this.#rateTimer.armed) return;
+    const wait = Math.ceil((Math.max(0, -this.#credit) * SECOND) / perSecond);
+    this.#env.timers.arm(this.#rateTimer, now + Math.max(GRAIN, wait));
+  }
+
+  /** So many bytes beyond packets left. */
+  #spend(bytes: number): void {
+    this.counts.extraBytes += bytes;
+    this.#credit -= bytes;
   }
 
   #send(
@@ -221,6 +261,7 @@ export class RealtimeSender {
     const length = FRAME_HEAD_BYTES + REALTIME_HEAD_BYTES + end - start;
     this.counts.packets += 1;
     this.counts.bytes += length;
+    this.#credit -= length + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
     this.#againBytes = Math.min(AGAIN_BYTES_MAX, this.#againBytes + AGAIN_PART * length);
     this.#copies.earn(length);
     this.#out.onSent();
@@ -337,7 +378,7 @@ export class RealtimeSender {
       kept.end,
     );
     encodeAgain(again, channel.buffer, at);
-    counts.extraBytes += bytes + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
+    this.#spend(bytes + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES);
     this.#out.onSent();
     return true;
   }
@@ -388,7 +429,7 @@ export class RealtimeSender {
     if (channel.begun) return;
     channel.sendEmpty();
     this.counts.probes += 1;
-    this.counts.extraBytes += DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
+    this.#spend(DATAGRAM_HEADER_BYTES + IP_UDP_BYTES);
     this.#out.onSent();
   }
 
@@ -457,7 +498,7 @@ export class RealtimeSender {
     this.#block.write(channel.buffer, channel.frame(FRAME_REPAIR, bytes));
     this.#parityBytes -= bytes;
     this.counts.parities += 1;
-    this.counts.extraBytes += FRAME_HEAD_BYTES + bytes + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES;
+    this.#spend(FRAME_HEAD_BYTES + bytes + DATAGRAM_HEADER_BYTES + IP_UDP_BYTES);
     this.#out.onSent();
   }
 
@@ -481,6 +522,7 @@ export class RealtimeSender {
     timers.cancel(this.#historyTimer);
     timers.cancel(this.#probeTimer);
     timers.cancel(this.#blockTimer);
+    timers.cancel(this.#rateTimer);
     this.#due.clear();
     this.#history.clear();
     this.#block.clear();

@@ -126,6 +126,12 @@ export interface NodeLimits {
    */
   readonly linkQueueBytes: number;
   /**
+   * Bytes that the realtime service of one link may send a second, with what is sent again; 0 =
+   * unlimited. Packets over it wait, fair by flow, and go when they can't be in time any more. That
+   * service has no congestion control: this is what keeps it from taking a whole line.
+   */
+  readonly realtimeBytesPerSecond: number;
+  /**
    * Clients; more are refused, as in ClientPlaces. An eighth is for programs of this machine alone.
    */
   readonly clients: number;
@@ -169,6 +175,7 @@ export const defaultLimits: NodeLimits = Object.freeze({
   nodes: 4096,
   packetsKept: 65_536,
   linkQueueBytes: 512 * 1024,
+  realtimeBytesPerSecond: 0,
   clients: 256,
   clientsPerCertificate: 64,
   socketsPerClient: 4096,
