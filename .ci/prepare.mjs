@@ -41,6 +41,12 @@ if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   writeFileSync(stampFile, stamp);
 }
 
+// The compiler believes its notes, also when what they tell of was removed.
+for (const [made, notes] of [
+  ['spines-client/dist/index.js', 'spines-client/tsconfig.tsbuildinfo'],
+  ['dist/cli/main.js', 'dist/tsconfig.tsbuildinfo'],
+])
+  if (!existsSync(join(root, made))) rmSync(join(root, notes), { force: true });
 const projects = process.argv.length > 2 ? process.argv.slice(2) : ['src'];
 run('Building', process.execPath, [
   join(root, 'node_modules/typescript/bin/tsc'),

@@ -18,7 +18,6 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
 import { afterAll, describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -244,32 +243,36 @@ test('applications install nothing of the laboratory', () => {
   expect(told).toEqual([]);
 });
 
-test.each([
-  ['node16', ts.ModuleKind.Node16, ts.ModuleResolutionKind.Node16],
-  ['nodenext', ts.ModuleKind.NodeNext, ts.ModuleResolutionKind.NodeNext],
-  ['bundler', ts.ModuleKind.ESNext, ts.ModuleResolutionKind.Bundler],
-])('an application finds the types under %s', (name, module, moduleResolution) => {
-  const at = mkdtempSync(join(folder, `${name}-`));
-  writeFileSync(join(at, 'package.json'), '{"type":"module"}');
-  const options = { module, moduleResolution };
+/** What the compiler says of an application in TypeScript that uses all doors of the library. */
+function compiled(module: string, moduleResolution: string): string {
+  const at = mkdtempSync(join(folder, `${moduleResolution}-`));
   const { exports } = JSON.parse(
     readFileSync(join(root, 'spines-client/package.json'), 'utf8'),
   ) as { exports: Record<string, unknown> };
   symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
-  for (const door of Object.keys(exports)) {
-    const asked = door.replace('.', 'spines-client');
-    const { resolvedModule } = ts.resolveModuleName(
-      asked,
-      join(at, 'main.ts'),
-      options,
-      ts.sys,
-      undefined,
-      undefined,
-      ts.ModuleKind.ESNext,
-    );
-    expect([asked, resolvedModule?.resolvedFileName]).toEqual([
-      asked,
-      expect.stringMatching(/\/spines-client\/dist\/.*\.d\.ts$/),
-    ]);
-  }
+  writeFileSync(join(at, 'package.json'), '{"type":"module"}');
+  const options = { module, moduleResolution, strict: true, noEmit: true, types: ['node'] };
+  writeFileSync(
+    join(at, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions: options, files: ['main.ts'] }),
+  );
+  writeFileSync(
+    join(at, 'main.ts'),
+    Object.keys(exports)
+      .map((door, i) => `import * as door${i} from '${door.replace('.', 'spines-client')}';\n`)
+      .join('') + `export const wrong: symbol = door0.connect(7000, 'node-2').destroyed;\n`,
+  );
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  return spawnSync(process.execPath, [tsc], { cwd: at, encoding: 'utf8' }).stdout;
+}
+
+test.each([
+  ['node16', 'node16'],
+  ['nodenext', 'nodenext'],
+  ['esnext', 'bundler'],
+])('an application finds the types under module %s, resolution %s', (module, resolution) => {
+  // One error is wanted: a door without types would be taken for anything.
+  expect(compiled(module, resolution).trim().split('\n')).toEqual([
+    expect.stringMatching(/^main\.ts\(\d+,14\): error TS2322: Type 'boolean' .* 'symbol'/),
+  ]);
 });
