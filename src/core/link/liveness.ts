@@ -11,15 +11,17 @@
  *       ▲                                │
  *       └──────────── anything arrives ──┘
  *
- * How many probes are enough follows from the loss measured, and from how much of it comes in a
- * row: the chance that all of them fail on a live link stays below FALSE_DEATH. Does not decide
- * what a death means: that is the link's.
+ * Losses that begin are noticed by a dozen datagrams (loss-onset.ts), told at once, and asked for
+ * where a link is quiet. How many probes are enough follows from the loss measured, and from how
+ * much of it comes in a row: the chance that all of them fail on a live link stays below
+ * FALSE_DEATH. Does not decide what a death means: that is the link's.
  */
 
 import type { Rng } from '../base/rng.ts';
 import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import { HELLO_ECHOES, HELLO_PROBE, type Hello } from '../wire/frames.ts';
 import { LossEstimator } from './loss.ts';
+import { LOSS_ONSET, LOSS_USUAL, LossOnset } from './loss-onset.ts';
 import { RttEstimator } from '../recovery/rtt.ts';
 
 const PROBE_INTERVAL: Micros = 25 * MILLISECOND;
@@ -39,6 +41,15 @@ const LOSS_NEWS = 0.1;
 const LOSSY = 0.03;
 const LOSSY_INTERVAL_LEAST: Micros = 30 * MILLISECOND;
 const LOSSY_INTERVAL_SPREAD: Micros = 40 * MILLISECOND;
+/**
+ * A link that loses no more than so much and misses something of late is in doubt for so long:
+ * when it is quiet the peer is asked to say something. What has begun is told several times, as the
+ * way back may lose as well.
+ */
+const WELL = 0.02;
+const DOUBT: Micros = 2_000 * MILLISECOND;
+const DOUBT_INTERVAL: Micros = 25 * MILLISECOND;
+const ONSET_TOLD = 4;
 /**
  * A check that runs this late says that we were stopped, not that the peer was: what it sent may
  * wait to be read. Suspicion starts over.
@@ -88,6 +99,8 @@ export class Liveness {
   readonly #out: LivenessOutput;
   readonly #helloTimer = new Timer(() => this.#onHelloDue());
   readonly #checkTimer = new Timer(() => this.#onCheck());
+  readonly #doubtTimer = new Timer(() => this.#onDoubt());
+  readonly #onset = new LossOnset();
   readonly #hello: Hello = { flags: 0, burst: 0, loss: 0, stamp: 0, echo: 0, held: 0 };
   #running = false;
   /** Our latest hello answered the peer's. */
@@ -98,6 +111,9 @@ export class Liveness {
   #lastSentAt: Micros = 0;
   #lastHelloAt: Micros = 0;
   #lossTold = 0;
+  #doubtUntil: Micros = 0;
+  /** How often it is still to be told that losses began. */
+  #toTell = 0;
   #peerStamp = 0;
   #peerStampAt: Micros = -1;
   #firstProbeAt: Micros = 0;
@@ -128,6 +144,7 @@ export class Liveness {
     this.#peerStampAt = -1;
     this.#probing = false;
     this.lossIn.restart();
+    this.#onset.restart();
     this.#sendHello(HELLO_PROBE);
     this.#armCheck(now + this.#suspectAfter);
   }
@@ -136,6 +153,8 @@ export class Liveness {
     this.#running = false;
     this.#timers.cancel(this.#helloTimer);
     this.#timers.cancel(this.#checkTimer);
+    this.#timers.cancel(this.#doubtTimer);
+    this.#toTell = 0;
   }
 
   /** Something must leave now: the peer waits for our first datagram under new keys. */
@@ -150,10 +169,14 @@ export class Liveness {
 
   /** A new datagram arrived; `highest` is the highest packet number so far. `@hot` */
   onReceived(highest: number): void {
-    this.#lastHeardAt = this.#clock.now();
+    const now = this.#clock.now();
+    this.#lastHeardAt = now;
     this.#heard = true;
     this.#probing = false;
     this.lossIn.onReceived(highest);
+    const news = this.#onset.onReceived(highest, now);
+    if (news !== LOSS_USUAL && this.#running && this.lossIn.before <= WELL)
+      this.#onLosses(news, now);
     if (this.#running && this.lossIn.rate > this.#lossTold + LOSS_NEWS) this.#sendHello(0);
   }
 
@@ -180,6 +203,27 @@ export class Liveness {
       this.#follows = true;
       this.#sendHello(0);
     }
+  }
+
+  /** What the average calls well misses something: it is asked for, or told. */
+  #onLosses(news: number, now: Micros): void {
+    this.#doubtUntil = now + DOUBT;
+    if (news === LOSS_ONSET) {
+      this.lossIn.onOnset(this.#onset.share);
+      this.#onset.restart();
+      this.#toTell = ONSET_TOLD;
+    }
+    if (!this.#doubtTimer.armed) this.#timers.arm(this.#doubtTimer, now + DOUBT_INTERVAL);
+  }
+
+  #onDoubt(): void {
+    const now = this.#clock.now();
+    const isQuiet = now - this.#lastHeardAt >= DOUBT_INTERVAL - (DOUBT_INTERVAL >> 2);
+    if (now < this.#doubtUntil && isQuiet) this.#sendHello(HELLO_PROBE);
+    else if (this.#toTell > 0) this.#sendHello(0);
+    this.#toTell = Math.max(0, this.#toTell - 1);
+    if (now < this.#doubtUntil || this.#toTell > 0)
+      this.#timers.arm(this.#doubtTimer, now + DOUBT_INTERVAL);
   }
 
   get #suspectAfter(): Micros {

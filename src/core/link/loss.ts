@@ -25,6 +25,8 @@ const HALVED_AFTER = 2_048;
 export class LossEstimator {
   /** 0..1. */
   rate = 0;
+  /** Before the last window: what has just begun is in no more than that. */
+  before = 0;
   /** Losses of late, and how many runs of numbers they were. */
   #lost = 0;
   #runs = 0;
@@ -60,6 +62,7 @@ export class LossEstimator {
     this.#windows += 1;
     const usual = loss > this.rate + SUDDEN ? GAIN_SUDDEN : loss === 0 ? GAIN_CLEAN : GAIN;
     const gain = Math.max(usual, 1 / this.#windows);
+    this.before = this.rate;
     this.rate += (loss - this.rate) * gain;
     this.#baseNumber = highest;
     this.#received = 0;
@@ -79,6 +82,15 @@ export class LossEstimator {
     this.#lost /= 2;
     this.#runs /= 2;
     if (this.#runs < RUNS_LEFT) this.#isTold = false;
+  }
+
+  /** So much of late, 0..1, is no chance (loss-onset.ts): counting begins anew with it. */
+  onOnset(share: number): void {
+    this.#windows += 1;
+    this.rate += (share - this.rate) * GAIN_SUDDEN;
+    this.before = this.rate;
+    this.#baseNumber = this.#highest;
+    this.#received = 0;
   }
 
   /** A new channel starts a new sequence of packet numbers; the estimate stays. */
