@@ -39,6 +39,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   config: async () => (await import('./config.ts')).registerConfig,
   reload: async () => (await import('./reload.ts')).registerReload,
   stop: async () => (await import('./stop.ts')).registerStop,
+  drain: async () => (await import('./drain.ts')).registerDrain,
   status: async () => (await import('./look/status.ts')).registerStatus,
   doctor: async () => (await import('./look/doctor.ts')).registerDoctor,
   links: async () => (await import('./look/links.ts')).registerLinks,

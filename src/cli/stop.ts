@@ -49,7 +49,8 @@ export function registerStop(program: Command): void {
     });
 }
 
-async function stopOne(flags: StopFlags): Promise<void> {
+/** Ends the daemon that the flags name; `quiet`: and says nothing of it. */
+export async function stopOne(flags: ClientFlags, quiet = false): Promise<void> {
   await withClient(flags, 'stop', async (client) => {
     const { name, node, host, clients } = await ask(client, 'status');
     const closed = new Promise<void>((resolve) =>
@@ -82,7 +83,7 @@ async function stopOne(flags: StopFlags): Promise<void> {
     const over =
       pid === null ? await Promise.race([closed.then(() => true), late]) : await gone(pid, END_MS);
     if (over !== true) throw stillRuns(formatNode(name, node), pid);
-    print(wrapText(`stopped ${formatNode(name, node)}`, '', terminalColumns()));
+    if (!quiet) print(wrapText(`stopped ${formatNode(name, node)}`, '', terminalColumns()));
     if (clients > 1)
       note(`${clients - 1} of its programs were connected; tunnels wait for it to come back`);
   });

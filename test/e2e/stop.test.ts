@@ -38,11 +38,31 @@ const said = (child: ChildProcess, text: string): Promise<void> =>
     });
   });
 
-test('stop: the daemon that is asked, awaited; then there is none to ask', async () => {
-  const { socket, process: child } = network.daemons[2]!;
+test('drain: not where it cuts others off; else told, quiet, and stopped', async () => {
+  const [, middle, leaf] = network.daemons;
+  const refused = await spines(['drain', '--socket', middle!.socket]);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/^spines: n2 would be cut off .*--force\n$/);
+  const held = await spines(['drain', '--socket', middle!.socket, '--force', '--stay']);
+  expect(held.code).toBe(0);
+  expect(String(held.stdout)).toBe('drained: nothing of others passes here\n');
+  const { stdout } = await spines(['status', '--socket', middle!.socket]);
+  expect(String(stdout)).toMatch(/^transit +drained; `spines drain --end`/m);
+  const ended = await spines(['drain', '--socket', middle!.socket, '--end']);
+  expect(String(ended.stdout)).toBe('it carries packets of others again\n');
+  const { socket, process: child } = leaf!;
   const gone = exited(child!);
-  expect(await spines(['stop', '--socket', socket])).toMatchObject({ code: 0, stderr: '' });
+  const told = await spines(['drain', '--socket', socket, '--timeout', '9s']);
+  expect(told).toMatchObject({ code: 0, stderr: '' });
+  expect(String(told.stdout)).toBe(
+    'drained: nothing of others passes here\nstopped n2 (10.0.0.3)\n',
+  );
   expect(await gone).toBe(0);
+  expect((await spines(['drain', '--socket', socket])).code).toBe(3);
+}, 60_000);
+
+test('stop: when there is none to ask, or too much is asked', async () => {
+  const { socket } = network.daemons[2]!;
   expect((await spines(['stop', '--socket', socket])).code).toBe(3);
   expect((await spines(['stop', '/tmp', '--all'])).stderr).toMatch(
     /^spines: --all stops everything, a folder what belongs to it; give one of the two\n$/,

@@ -12,6 +12,7 @@ import type { LinkServiceName, RoutingName } from './modes.ts';
 import type {
   ByzantineRoutesReply,
   ByzantineTraceReply,
+  DrainReply,
   FirewallReply,
   LinkSettings,
   LinksReply,
@@ -88,6 +89,11 @@ export interface Operations {
   /** `level`: one of pino's, or "silent", which holds until the next reload; absent: only said. */
   logLevel: { args: { level?: string }; answer: { level: string } };
   reload: { args: Nothing; answer: ReloadReply };
+  /**
+   * Has the daemon carry nothing for others, and asks how far that is; `end`: as before. Without
+   * `force` refused with EBUSY where nodes would be cut off.
+   */
+  drain: { args: { force?: boolean; end?: boolean }; answer: DrainReply };
   shutdown: { args: Nothing; answer: Nothing };
 }
 

@@ -182,6 +182,8 @@ export interface StatusReply {
    */
   clocks?: { differ: { peer: string; aheadMs: number }[]; agree: number } | null;
   nodes: { reachable: number; known: number };
+  /** Of others through this node; absent from daemons before 0.2. */
+  transit?: 'carried' | 'never' | 'draining';
   clients: number;
   sockets: number;
   metric: string;
@@ -531,6 +533,21 @@ export interface ByzantineTraceReply {
   hops: ByzantineTraceHop[];
 }
 
+/** How far a daemon is that an operator drains. */
+export interface DrainReply {
+  schema: 1;
+  /** 'drained': nothing of others has passed for a second, and nothing waits here for anybody. */
+  state: 'serving' | 'draining' | 'drained';
+  /** For so long nothing of others was passed on, as far as was looked. */
+  quietMs: number;
+  queuedBytes: number;
+  /** Packets over links with recovery that neighbours may not have yet. */
+  unacknowledged: number;
+  waitingForRoute: number;
+  /** The first 64 of those that reach most others through this node alone. */
+  cutOff: { node: string; name: string | null }[];
+}
+
 export interface NodeLinkRow {
   node: string;
   name: string | null;
@@ -556,6 +573,8 @@ export interface NodeRow {
   groups?: string[];
   /** Of a neighbour: by how much its clock is ahead of ours, milliseconds. As in LinkRow. */
   clockAheadMs?: number | null;
+  /** It carries packets of others. Absent from daemons before 0.2. */
+  transit?: boolean;
 }
 export interface NodeFactsReply {
   version: string;

@@ -90,11 +90,15 @@ export function formatNodes(reply: NodesReply, paint: Paint, columns = COLUMNS_D
   return table + same + reasons.join('') + formatTwins(twins, columns);
 }
 
-function stateOf({ self, reachable, why }: NodesReply['nodes'][number], paint: Paint): string {
-  if (self) return 'self';
+function stateOf(
+  { self, reachable, why, transit }: NodesReply['nodes'][number],
+  paint: Paint,
+): string {
+  if (self) return transit === false ? 'self, no transit' : 'self';
   if (why != null)
     return paint('red', why.code === 'notHeard' ? why.short : `refused: ${why.short}`);
-  return reachable ? paint('green', 'reachable') : paint('red', 'unreachable');
+  if (!reachable) return paint('red', 'unreachable');
+  return transit === false ? paint('yellow', 'no transit') : paint('green', 'reachable');
 }
 
 /** Of neighbours; a minute is what certificates and advertisements begin to mind. */

@@ -222,6 +222,7 @@ export function formatStatus(
       ...(all || status.emulation ? [emulationRow(status, paint)] : []),
       ['links', paint(linksColour, `${links.up} of ${links.total} up`)],
       ['nodes', `${nodes.reachable} reachable, ${nodes.known} known`],
+      ...transitRows(status, paint),
       ['clients', `${status.clients} with ${status.sockets} sockets`],
       ['routes', `by ${status.metric}, ${routingText(routing, all)}`],
       [
@@ -239,6 +240,16 @@ export function formatStatus(
     ...dropTable(status, paint, columns, all),
     ...boundTable(status, paint, columns, all),
   ].join('\n');
+}
+
+/** Nothing where it is as everywhere. */
+function transitRows({ transit = 'carried' }: StatusReply, paint: Paint): [string, string][] {
+  if (transit === 'carried') return [];
+  const text =
+    transit === 'never'
+      ? 'none, as `transit: false` has it'
+      : paint('yellow', 'drained; `spines drain --end` ends that');
+  return [['transit', text]];
 }
 
 function emulationRow({ emulation }: StatusReply, paint: Paint): [string, string] {

@@ -146,6 +146,7 @@ export class ByzantineRouter implements Strategy {
       },
       sequenceOf: (node) => topology.advertisementOf(node)?.sequence ?? null,
       mayLink: (a, b) => this.#claims.mayLink(a, b),
+      carriesTransit: () => this.#claims.mayPass(self),
       reachable: (node) => topology.reachable(node),
       onPath: (destination, path) => {
         for (const flow of [...this.#flows.toward(destination)]) flow.onPath(path);
@@ -204,7 +205,10 @@ export class ByzantineRouter implements Strategy {
           avoid === undefined ? this.weights.entries() : this.#weightsAvoiding(avoid),
           flow.users.keys(),
         ),
-      withdrawals: new Withdrawals((a, b) => this.#claims.mayLink(a, b)),
+      withdrawals: new Withdrawals(
+        (a, b) => this.#claims.mayLink(a, b),
+        (node) => this.#claims.mayPass(node),
+      ),
       topologyVersion: () => topology.version,
       onRoom: () => this.#env.onWritable(),
       onLost: (bytes, start, end) => this.#env.onLost(bytes, start, end),

@@ -40,6 +40,8 @@ export interface DiscoveryEnvironment {
    * can claim a link to any node of a response that it saw.
    */
   readonly mayLink: (a: NodeId, b: NodeId) => boolean;
+  /** Whether paths of others may lead through this node. */
+  readonly carriesTransit?: () => boolean;
   /** Whether the network knows a way to `node`. */
   readonly reachable: (node: NodeId) => boolean;
   /**

@@ -359,6 +359,8 @@ export class Discovery {
       return DropReason.routeRequestStale;
     if (request.destination !== self && certificateOf(request.destination) === null)
       return DropReason.discoveryNodeUnknown;
+    // No path may lead through here: it never does when nothing of this one is passed on.
+    if (request.destination !== self && this.#withholds) return DropReason.none;
     const verdict = this.#verifier.request(request, from, now);
     if (verdict !== DropReason.none) return verdict;
 
@@ -428,6 +430,8 @@ export class Discovery {
       !equalBytes(response.requestHash, live.hash)
     )
       return DropReason.routeResponseUnasked;
+    if (response.source !== self && response.destination !== self && this.#withholds)
+      return DropReason.none;
     const target =
       response.source === self ? (this.#targets.get(response.destination) ?? null) : null;
     if (
@@ -454,6 +458,11 @@ export class Discovery {
     if (path !== null) this.#arrive(live, target!, path);
     else this.#improve(live, response, weight, now);
     return DropReason.none;
+  }
+
+  /** This node carries nothing for others. */
+  get #withholds(): boolean {
+    return this.#environment.carriesTransit?.() === false;
   }
 
   /** What is wrong with a response apart from its signatures. */

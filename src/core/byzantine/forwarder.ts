@@ -127,6 +127,11 @@ export class Forwarder {
     this.#env = env;
   }
 
+  /** Passed on, whether or not we waited for an answer. */
+  get passed(): number {
+    return this.forwarded + this.probed;
+  }
+
   /** Packets that we wait for as a probe, at most PENDING_MAX. */
   get pending(): number {
     return this.#pendingCount;

@@ -8,6 +8,7 @@ import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Topology } from '../dissemination/strategy.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
+import { carriesTransit } from '../wire/node-facts.ts';
 import { SERVICE_RELIABLE } from '../wire/packet.ts';
 import { rangeOf, type RoundTripRange } from './bounds.ts';
 
@@ -29,6 +30,11 @@ export class TopologyClaims {
       (ofA === null || ofA.links.some((link) => link.node === b)) &&
       (ofB === null || ofB.links.some((link) => link.node === a))
     );
+  }
+
+  /** False when `node` has said that it carries nothing for others. */
+  mayPass(node: NodeId): boolean {
+    return carriesTransit(this.#topology.advertisementOf(node)?.facts);
   }
 
   /** How long a packet and its answer take over a link, by what its two ends say. */

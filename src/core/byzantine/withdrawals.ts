@@ -1,6 +1,6 @@
 /**
  * Links that their own ends have withdrawn: what the router does when the link state says that a
- * link of its path is down.
+ * link of its path is down, or that a node of it carries nothing for others any longer.
  *
  * A packet on such a path is lost by nobody's fault, so nobody is convicted for it: the path is
  * left. Advertisements are signed by the ends of a link, so nobody withdraws a link of others. Who
@@ -29,19 +29,35 @@ interface Withdrawal {
 export class Withdrawals {
   readonly #links = new Map<string, Withdrawal>();
   readonly #advertised: (a: NodeId, b: NodeId) => boolean;
+  readonly #carries: (node: NodeId) => boolean;
 
-  /** `advertised`: true unless one end of the link advertises others, but not this one. */
-  constructor(advertised: (a: NodeId, b: NodeId) => boolean) {
+  /**
+   * `advertised`: true unless one end of the link advertises others, but not this one. `carries`:
+   * true unless the node says that it carries nothing for others.
+   */
+  constructor(
+    advertised: (a: NodeId, b: NodeId) => boolean,
+    carries: (node: NodeId) => boolean = () => true,
+  ) {
     this.#advertised = advertised;
+    this.#carries = carries;
   }
 
   get size(): number {
     return this.#links.size;
   }
 
-  /** True when all links of the path stand. Those that do not are avoided from now on. */
+  /**
+   * True when all of the path stands. Links that do not are avoided from now on, and those of a
+   * node that does not.
+   */
   check(path: readonly NodeId[], now: Micros): boolean {
     let stands = true;
+    for (const node of path.slice(1, -1)) {
+      if (this.#carries(node)) continue;
+      stands = false;
+      this.noteRestart(path, node, now);
+    }
     for (let i = 1; i < path.length; i += 1) {
       if (this.#advertised(path[i - 1]!, path[i]!)) continue;
       stands = false;
@@ -59,10 +75,14 @@ export class Withdrawals {
       if (path[i - 1] === node || path[i] === node) this.#note(nameOf(path[i - 1]!, path[i]!), now);
   }
 
-  /** True when all links of the path stand. */
+  /** True when all nodes and links of the path stand. */
   stands(path: readonly NodeId[]): boolean {
     for (let i = 1; i < path.length; i += 1)
-      if (!this.#advertised(path[i - 1]!, path[i]!)) return false;
+      if (
+        !this.#advertised(path[i - 1]!, path[i]!) ||
+        (i < path.length - 1 && !this.#carries(path[i]!))
+      )
+        return false;
     return true;
   }
 

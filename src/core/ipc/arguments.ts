@@ -157,6 +157,12 @@ export function limitOf(args: Arguments, name: 'keepaliveMs' | 'silenceMs'): Mic
 }
 
 /** A text argument, 1..255 characters. Throws SpinesError EINVAL. */
+export function truth(args: Arguments, name: string): boolean {
+  const value = args[name] ?? false;
+  if (typeof value !== 'boolean') throw new SpinesError('EINVAL', `${name} must be true or false`);
+  return value;
+}
+
 export function text(args: Arguments, name: string): string {
   const value = args[name];
   if (typeof value !== 'string' || value.length < 1 || value.length > 255)

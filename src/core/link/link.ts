@@ -258,6 +258,13 @@ export class Link implements NextHop {
     return bytes;
   }
 
+  /** Packets of services with recovery that the peer may not have yet. */
+  get unacknowledged(): number {
+    let packets = 0;
+    for (const service of this.#services) packets += service?.window?.unacknowledged ?? 0;
+    return packets;
+  }
+
   /** Of what waits, what is of the flow of `packet`. */
   queueBytesOf(packet: Packet): number {
     return this.#services[packet.service]?.queueBytesOf(packet) ?? 0;

@@ -56,6 +56,8 @@ export interface NodeConfig {
   readonly dials: readonly DialConfig[];
   /** Take links that others dial. */
   readonly accept: boolean;
+  /** Carry packets of others; otherwise this node is an end of ways only, and tells so. */
+  readonly transit: boolean;
   readonly metric: Metric;
   readonly liveness: LivenessConfig;
   /** Between two attempts to dial a neighbour that does not answer. */
@@ -191,6 +193,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   name: '',
   dials: [],
   accept: true,
+  transit: true,
   metric: 'expected-latency',
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,

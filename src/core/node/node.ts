@@ -68,6 +68,7 @@ import { clientServicesOf } from './client-services.ts';
 import type { NodeConfig } from './config.ts';
 import type { NodeEnvironment } from './environment.ts';
 import { Groups } from './groups.ts';
+import { Transit } from './transit.ts';
 import { STRATEGIES, type StrategyParts } from './strategies.ts';
 import { VERSION } from './version.ts';
 
@@ -99,6 +100,8 @@ export class SpinesNode {
   readonly routed: Routed | null;
   readonly groups: Groups;
   readonly firewall: Firewall;
+  /** Whether others may route through this node. */
+  readonly transit: Transit;
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;
@@ -119,9 +122,9 @@ export class SpinesNode {
 
   constructor(config: NodeConfig, env: NodeEnvironment) {
     this.#config = config;
-    const { clock, timers, log, membership } = env;
+    const { clock, timers, log, membership } = env,
+      { drops } = this;
     const draws = new Draws(env.random);
-    const { drops } = this;
     this.pool = new PacketPool(config.limits.packetsKept);
     const run = newRun(env);
     this.instance = run.instance.toString(16).padStart(12, '0');
@@ -153,10 +156,10 @@ export class SpinesNode {
     this.dissemination = new Dissemination(config.id, drops, this.pool, {
       onDelivery: (packet) => this.#onDelivery(packet),
     });
+    this.transit = this.#makeTransit(clock);
     const parts = this.#strategyParts(env, run, draws);
     this.byzantine = this.#useStrategies(env, parts);
-    const routed = this.dissemination.strategy(DISSEMINATION_ROUTED);
-    this.routed = routed instanceof Routed ? routed : null;
+    this.routed = routedOf(this.dissemination);
     this.groups = this.#makeGroups(env, parts);
     this.firewall = new Firewall(
       {
@@ -312,6 +315,22 @@ export class SpinesNode {
     );
   }
 
+  #makeTransit(clock: NodeEnvironment['clock']): Transit {
+    return new Transit(this.#config.transit, {
+      clock,
+      drops: this.drops,
+      passed: () => this.dissemination.forwarded + (this.byzantine?.forwarder.passed ?? 0),
+      waiting: () => {
+        let waiting = this.dissemination.waiting;
+        for (const link of this.links.all()) waiting += link.queueBytes + link.unacknowledged;
+        return waiting;
+      },
+      tell: (carried) => {
+        this.router.transit = carried;
+      },
+    });
+  }
+
   /** Gives the dissemination its strategies; the Byzantine router, if that is one of them. */
   #useStrategies(env: NodeEnvironment, parts: StrategyParts): ByzantineRouter | null {
     for (const { code, make } of STRATEGIES) {
@@ -364,7 +383,8 @@ export class SpinesNode {
       onLost: (bytes, start, end) => this.sessions.onLost(bytes, start, end),
       onExpired: (packet) => this.echo.onExpired(packet),
       onTransit: (packet, from) =>
-        this.dissemination.misbehaviour?.onTransit?.(packet, from) === true,
+        this.dissemination.misbehaviour?.onTransit?.(packet, from) === true ||
+        this.transit.refuses(),
     };
   }
 
@@ -390,13 +410,14 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `allowShutdown`,
-   * `streams`, `streamCongestion`, `firewall` and the limits that are asked for at use; the caller
-   * has made sure that nothing else does. Needs a `flush` at the end of the turn.
+   * From now on goes by `config`, which may differ in `dials`, `accept`, `transit`,
+   * `allowShutdown`, `streams`, `streamCongestion`, `firewall` and the limits that are asked for at
+   * use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
   reconfigure(config: NodeConfig): void {
     const { firewall } = this.#config;
     this.#config = config;
+    this.transit.allow(config.transit);
     if (!sameRules(config.firewall, firewall)) {
       this.firewall.use(config.firewall);
       this.streams.onRules();
@@ -408,6 +429,7 @@ export class SpinesNode {
 
   start(): void {
     this.#running = true;
+    this.transit.start();
     this.router.start();
     this.links.start();
     this.flush();
@@ -549,6 +571,11 @@ export class SpinesNode {
 
 /** What every kind of session is made of. */
 type SessionParts = Pick<SessionsEnvironment, keyof SessionsEnvironment & keyof StreamsEnvironment>;
+
+function routedOf(dissemination: Dissemination): Routed | null {
+  const routed = dissemination.strategy(DISSEMINATION_ROUTED);
+  return routed instanceof Routed ? routed : null;
+}
 
 function newRun({ random, wall }: NodeEnvironment): Run {
   const drawn = new Uint8Array(6);

@@ -20,6 +20,7 @@ import type { SocketsWatch } from '../ipc/sockets-watch.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import type { NodeConfig } from '../node/config.ts';
 import type { Groups } from '../node/groups.ts';
+import type { Transit } from '../node/transit.ts';
 import type { LinkStateRouter } from '../routing/link-state-router.ts';
 import type { EchoService } from '../session/echo-service.ts';
 import type { Firewall } from '../session/firewall.ts';
@@ -43,6 +44,7 @@ export interface NodeView {
   readonly dissemination: Dissemination;
   readonly routed: Routed | null;
   readonly firewall: Firewall;
+  readonly transit: Transit;
   readonly sessions: Sessions;
   readonly streams: Streams;
   readonly echo: EchoService;

@@ -16,7 +16,12 @@ import { COST_UNIT_US } from '../routing/metrics.ts';
 import { advertises } from '../routing/shortest-path.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import { LATENCY_UNIT_US } from '../wire/link-state.ts';
-import { capabilityNames, releaseText, type NodeFacts } from '../wire/node-facts.ts';
+import {
+  capabilityNames,
+  carriesTransit,
+  releaseText,
+  type NodeFacts,
+} from '../wire/node-facts.ts';
 import type { NodeFactsReply, NodeRow, NodesReply, RoutesReply } from 'spines-client/protocol';
 import { twinRows } from './links-report.ts';
 import { ms, percent, type Operator } from './operation.ts';
@@ -78,6 +83,7 @@ export function nodesReport(operator: Operator): NodesReply {
       facts: factsReply(router.factsOf(advertisement.origin)),
       groups: [...(router.certificateOf(advertisement.origin)?.groups ?? [])],
       clockAheadMs: clockAheadMs(operator, advertisement.origin),
+      transit: carriesTransit(advertisement.facts),
       ...(row === undefined ? {} : { why: row.why }),
     };
   });

@@ -11,6 +11,7 @@ import type { ClientRole } from '../ipc/roles.ts';
 import type { OperationName } from 'spines-client/protocol';
 import { byzantineRoutes } from './byzantine-report.ts';
 import { linkSet, logLevel, reload, shutdown } from './changes.ts';
+import { drain } from './drain.ts';
 import { linkAdd, linkList, linkRemove } from './dials.ts';
 import { firewallRules, mayReach } from './firewall-report.ts';
 import { groupsReport, groupTree, members } from './groups-report.ts';
@@ -75,6 +76,10 @@ export const OPERATIONS: { readonly [Op in DaemonOperation]: Operation<Op> } = {
     onlyLooks: ({ level }) => level == null,
   },
   reload: { ...change<'reload'>(reload), recorded: ({ changes }) => ({ changes }) },
+  drain: {
+    ...change<'drain'>((operator, args, reply) => reply(drain(operator, args))),
+    recorded: ({ state }) => ({ state }),
+  },
   shutdown: change(shutdown),
 };
 

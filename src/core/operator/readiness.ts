@@ -10,7 +10,7 @@ import { twinRows } from './links-report.ts';
 
 /** Why a daemon is not ready: a word for programs, a sentence for people. */
 export interface NotReady {
-  readonly code: 'certificate' | 'identityTwice' | 'noLink';
+  readonly code: 'certificate' | 'draining' | 'identityTwice' | 'noLink';
   readonly text: string;
 }
 
@@ -29,6 +29,8 @@ export function notReady(operator: Operator): NotReady[] {
       code: 'identityTwice',
       text: 'another daemon runs with this identity and is the one that is kept',
     });
+  if (node.transit.draining)
+    reasons.push({ code: 'draining', text: 'it is drained: `spines drain --end` ends that' });
   // Only who has neighbours to dial misses them: the first daemon of a network has none.
   let dialled = 0,
     up = 0,

@@ -58,6 +58,7 @@ export function statusReport(operator: Operator): StatusReply {
     links: { up, total, troubles },
     clocks: clocksReport(operator),
     nodes: { reachable, known: router.database.size },
+    transit: transitOf(operator),
     clients: operator.clients.size,
     sockets: socketsOf(operator),
     metric: config.metric,
@@ -74,6 +75,10 @@ export function statusReport(operator: Operator): StatusReply {
     capabilities: capabilityNames(operator.node.router.ownFacts.capabilities),
     bounds: boundsNow(BOUNDS, operator),
   };
+}
+
+function transitOf({ node: { transit } }: Operator): NonNullable<StatusReply['transit']> {
+  return transit.draining ? 'draining' : transit.carried ? 'carried' : 'never';
 }
 
 function identityStatus(membership: Membership | null): IdentityStatus | null {

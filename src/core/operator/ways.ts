@@ -15,9 +15,11 @@ import {
   advertises,
   computeShortestPaths,
   wayTo,
+  type GraphNode,
   type ShortestPaths,
 } from '../routing/shortest-path.ts';
-import { LATENCY_UNIT_US, type AdvertisedLink, type Advertisement } from '../wire/link-state.ts';
+import { LATENCY_UNIT_US, type AdvertisedLink } from '../wire/link-state.ts';
+import { NO_TRANSIT } from '../wire/node-facts.ts';
 import type { NodeLinkRow, NodeRow } from 'spines-client/protocol';
 
 /** Nodes times neighbours up to which runners-up of all are computed. */
@@ -39,14 +41,12 @@ export interface WayLink extends NodeLinkRow {
 }
 
 /** What ways need to know of a node. */
-export type WayNode = Pick<NodeRow, 'node' | 'name' | 'links' | 'why'>;
-
-type Graph = Pick<Advertisement, 'origin' | 'links'>;
+export type WayNode = Pick<NodeRow, 'node' | 'name' | 'links' | 'why' | 'transit'>;
 
 export class Ways {
   readonly metric: Metric;
   readonly #rows: ReadonlyMap<string, WayNode>;
-  readonly #graph: readonly Graph[];
+  readonly #graph: readonly GraphNode[];
 
   /** Throws SpinesError EINVAL for a metric that is not known here. */
   constructor(nodes: readonly WayNode[], metric: string) {
@@ -58,7 +58,11 @@ export class Ways {
     // What is not believed, or not heard, is no part of any way.
     this.#graph = nodes
       .filter(({ why }) => why == null)
-      .map(({ node, links }) => ({ origin: idOf(node), links: links.map(advertisedLink) }));
+      .map(({ node, links, transit = true }) => ({
+        origin: idOf(node),
+        links: links.map(advertisedLink),
+        facts: { capabilities: transit ? 0 : NO_TRANSIT },
+      }));
   }
 
   nameOf(node: string): string | null {
@@ -100,7 +104,9 @@ export class Ways {
       if (next === undefined || !advertises(next.links, id)) continue;
       const first = linkCost(link, this.metric),
         hop = formatNodeId(link.node);
-      const paths = this.#pathsFrom(link.node, rest);
+      // Our neighbour is on the way, or the end of it.
+      const ends = next.facts?.capabilities === NO_TRANSIT;
+      const paths = this.#pathsFrom(link.node, ends ? [next] : rest);
       paths.ids.forEach((to, i) => {
         const node = formatNodeId(to);
         if (paths.cost[i]! < 0 || inUse.get(node) === hop) return;
@@ -113,7 +119,7 @@ export class Ways {
     return best;
   }
 
-  #pathsFrom(from: NodeId, graph: readonly Graph[]): ShortestPaths {
+  #pathsFrom(from: NodeId, graph: readonly GraphNode[]): ShortestPaths {
     return computeShortestPaths(from, graph, this.metric);
   }
 

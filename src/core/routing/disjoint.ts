@@ -11,8 +11,9 @@
  */
 
 import type { NodeId } from '../base/ids.ts';
-import type { AdvertisedLink, Advertisement } from '../wire/link-state.ts';
-import { advertises, CostHeap } from './shortest-path.ts';
+import type { AdvertisedLink } from '../wire/link-state.ts';
+import { carriesTransit } from '../wire/node-facts.ts';
+import { advertises, CostHeap, type GraphNode } from './shortest-path.ts';
 
 export interface DisjointPath {
   /** From the node behind the source to the destination. */
@@ -34,18 +35,16 @@ export class DisjointGraph {
   readonly #open: Uint8Array;
 
   /** `costOf` a link is above 0. */
-  constructor(
-    advertisements: Iterable<Pick<Advertisement, 'origin' | 'links'>>,
-    costOf: (link: AdvertisedLink) => number,
-  ) {
+  constructor(advertisements: Iterable<GraphNode>, costOf: (link: AdvertisedLink) => number) {
     const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
     for (const { origin } of sorted) {
       this.#indexOf.set(origin, this.#ids.length);
       this.#ids.push(origin);
     }
     this.#from = Array.from({ length: 2 * sorted.length }, () => []);
-    sorted.forEach(({ origin, links }, index) => {
-      this.#add(2 * index, 2 * index + 1, 0);
+    sorted.forEach(({ origin, links, facts }, index) => {
+      // Who carries nothing for others can be an end, which is not crossed.
+      if (carriesTransit(facts)) this.#add(2 * index, 2 * index + 1, 0);
       for (const link of links) {
         const other = this.#indexOf.get(link.node);
         if (other !== undefined && advertises(sorted[other]!.links, origin))

@@ -174,6 +174,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
       clones: this.clones,
       counters: this.counters,
       olderNodes: () => this.#olderNodes(),
+      transitUnknown: () => this.transitUnknown,
       onInstalled: () => this.#onNewer(config.id),
       onRenewed: () => {
         this.records?.renew();
@@ -206,6 +207,11 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   /** Number of our own newest advertisement; of the next one before there is any. */
   get sequence(): number {
     return this.#own.sequence;
+  }
+
+  /** Whether this node carries packets of others: everybody is told. */
+  set transit(carried: boolean) {
+    this.#own.transit = carried;
   }
 
   get paths(): ShortestPaths {
@@ -544,6 +550,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     this.#own.renew();
     this.clocks?.tick();
     if (this.clones.tick()) this.#own.again();
+    this.#own.onNodes();
     this.#env.timers.arm(this.#expiryTimer, now + EXPIRY_INTERVAL);
   }
 

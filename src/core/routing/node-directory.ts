@@ -11,7 +11,7 @@ import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import type { Advertisement } from '../wire/link-state.ts';
-import { hasCapability, type NodeFacts } from '../wire/node-facts.ts';
+import { hasCapability, TRANSIT, type NodeFacts } from '../wire/node-facts.ts';
 import { LinkStateDatabase, type LinkStateRecord } from './link-state-database.ts';
 
 /** For this long after it said good-bye a node counts as one that may be back at once. */
@@ -64,6 +64,18 @@ export class NodeDirectory {
       if (facts === null || !hasCapability(facts.capabilities, capability)) return false;
     }
     return true;
+  }
+
+  /** Somebody would route through a node that carries nothing for others. */
+  get transitUnknown(): boolean {
+    for (const { advertisement } of this.database.records())
+      if (
+        !advertisement.leaving &&
+        !hasCapability(advertisement.facts?.capabilities ?? 0, TRANSIT) &&
+        advertisement.origin !== this.#self
+      )
+        return true;
+    return false;
   }
 
   /** What this node says of itself. */

@@ -12,6 +12,7 @@ import type { NodeId } from '../base/ids.ts';
 import { SharedBudget } from '../base/shared-budget.ts';
 import type { Micros } from '../base/time.ts';
 import type { AdvertisedLink, Advertisement } from '../wire/link-state.ts';
+import { carriesTransit } from '../wire/node-facts.ts';
 import { linkCost, type Metric } from './metrics.ts';
 import type { ShortestPaths } from './shortest-path.ts';
 
@@ -85,12 +86,18 @@ export function lastLink(
 ): { from: number; link: AdvertisedLink } | null {
   for (const { node: neighbour } of advertisementOf(ids[at]!)?.links ?? []) {
     const from = indexOf.get(neighbour);
-    if (from === undefined || cost[from]! < 0) continue;
-    const link = advertisementOf(neighbour)?.links.find((one) => one.node === ids[at]!);
+    const said = from === undefined ? null : advertisementOf(neighbour);
+    if (from === undefined || !isLeft(cost[from]!, said)) continue;
+    const link = said!.links.find((one) => one.node === ids[at]!);
     if (link !== undefined && cost[from]! + linkCost(link, metric) === cost[at]!)
       return { from, link };
   }
   return null;
+}
+
+/** Whether ways go on from a node that so much leads to, by what it says of itself. */
+function isLeft(cost: number, said: Advertisement | null): boolean {
+  return said !== null && cost >= 0 && (cost === 0 || carriesTransit(said.facts));
 }
 
 /** 1 for each node on a shortest way to the one with that index, both ends included. */
@@ -106,8 +113,9 @@ export function waysTo(
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     for (const { node: neighbour } of advertisementOf(ids[at]!)?.links ?? []) {
       const before = indexOf.get(neighbour);
-      if (before === undefined || on[before] === 1 || cost[before]! < 0) continue;
-      const link = advertisementOf(neighbour)?.links.find((one) => one.node === ids[at]!);
+      const said = before === undefined ? null : advertisementOf(neighbour);
+      if (before === undefined || on[before] === 1 || !isLeft(cost[before]!, said)) continue;
+      const link = said!.links.find((one) => one.node === ids[at]!);
       if (link === undefined || cost[before]! + linkCost(link, metric) !== cost[at]!) continue;
       on[before] = 1;
       open.push(before);

@@ -17,7 +17,7 @@ import {
   type AdvertisedLink,
   type Advertisement,
 } from '../wire/link-state.ts';
-import { IDENTITY_TWICE, type NodeFacts } from '../wire/node-facts.ts';
+import { IDENTITY_TWICE, NO_TRANSIT, type NodeFacts } from '../wire/node-facts.ts';
 import type { CloneWatch } from './clone-watch.ts';
 import type { LinkStateDatabase, LinkStateRecord } from './link-state-database.ts';
 import { changed, materially, measured } from './measured-links.ts';
@@ -43,6 +43,11 @@ const SUDDEN_LOSS = 0.05 * 65_535;
  * How far beyond the numbers of an earlier run ours may go on: two runs then hardly ever share one.
  */
 export const OVERTAKE_MAX = 0x100_0000;
+/**
+ * For nodes that know nothing of NO_TRANSIT the links of one that says it are so much longer, in
+ * units of what is advertised (6 s): they go round it, where they can (RFC 6987 has the same).
+ */
+const DEAR = 60_000;
 /** A wall clock that is found this far off when our advertisement was issued has been set. */
 const CLOCK_STEP: Micros = 5 * SECOND;
 
@@ -55,6 +60,8 @@ export interface OwnSurroundings {
   readonly counters: RoutingCounters;
   /** Somebody is here who reads only what has the certificate in it. */
   olderNodes(): boolean;
+  /** Somebody is here who goes by nothing but latency and loss. */
+  transitUnknown(): boolean;
   /** A newer one of ours is in the database. */
   onInstalled(): void;
   /** It was said again though nothing of our links had changed. */
@@ -72,6 +79,9 @@ export class OwnAdvertisement {
   #advertiseAt: Micros = 0;
   #advertisedAt: Micros = -SECOND;
   #stopped = false;
+  #transit = true;
+  /** Our links are said to be longer than they are. */
+  #dear = false;
 
   /** `first`: the number before our first. */
   constructor(first: number, of: OwnSurroundings) {
@@ -99,11 +109,35 @@ export class OwnAdvertisement {
       this.schedule(ADVERTISE_INTERVAL);
       return;
     }
-    const now = measured(link);
+    const now = this.#said(link);
     if (materially(advertised, now, this.#of.config.metric))
       this.schedule(
         now.loss > advertised.loss + SUDDEN_LOSS ? ADVERTISE_INTERVAL : ESTIMATE_INTERVAL,
       );
+  }
+
+  /** Whether this node carries packets of others; what is another now is said at once. */
+  set transit(carried: boolean) {
+    if (carried === this.#transit) return;
+    this.#transit = carried;
+    this.#dear = this.#wantsDear();
+    this.again();
+  }
+
+  /** Who is here has changed. */
+  onNodes(): void {
+    if (this.#dear === this.#wantsDear()) return;
+    this.#dear = !this.#dear;
+    this.again();
+  }
+
+  #wantsDear(): boolean {
+    return !this.#transit && this.#of.transitUnknown();
+  }
+
+  #said(link: Link): AdvertisedLink {
+    const said = measured(link);
+    return this.#dear ? { ...said, latency: Math.min(0xffff, said.latency + DEAR) } : said;
   }
 
   /** Advertises soon, at least `interval` after the last time. */
@@ -150,7 +184,7 @@ export class OwnAdvertisement {
     const links: AdvertisedLink[] = [];
     for (const link of this.#of.links.all()) {
       if (link.up && link.liveness.rtt.samples > 0 && links.length < LINKS_PER_NODE_MAX)
-        links.push(measured(link));
+        links.push(this.#said(link));
     }
     links.sort((a, b) => a.node - b.node);
     const held = this.#held?.advertisement;
@@ -202,13 +236,12 @@ export class OwnAdvertisement {
   #next(leaving: boolean, links: readonly AdvertisedLink[]): Advertisement {
     this.#sequence += 1;
     const { facts } = this.#of.env;
-    return this.#sign(
-      leaving,
-      links,
-      this.#of.clones.clone() === null
-        ? facts
-        : { ...facts, capabilities: (facts.capabilities | IDENTITY_TWICE) >>> 0 },
-    );
+    const marks =
+      (this.#of.clones.clone() === null ? 0 : IDENTITY_TWICE) | (this.#transit ? 0 : NO_TRANSIT);
+    return this.#sign(leaving, links, {
+      ...facts,
+      capabilities: (facts.capabilities | marks) >>> 0,
+    });
   }
 
   #sign(leaving: boolean, links: readonly AdvertisedLink[], facts: NodeFacts): Advertisement {

@@ -1,14 +1,21 @@
 /**
  * Shortest paths from this node to all others: Dijkstra on a binary heap of typed arrays.
  *
- * A link counts when both ends advertise it; each direction costs what its own end says. Ties are
+ * A link counts when both ends advertise it; each direction costs what its own end says. A node
+ * that carries nothing for others is an end of ways and within none. Ties are
  * broken by the lower node index, which is the order of node ids, so that a result does not depend
  * on the order of arrival. Arrays are reused between runs.
  */
 
 import type { NodeId } from '../base/ids.ts';
 import type { AdvertisedLink, Advertisement } from '../wire/link-state.ts';
+import { carriesTransit, type NodeFacts } from '../wire/node-facts.ts';
 import { linkCost, type Metric } from './metrics.ts';
+
+/** What ways are made of. */
+export type GraphNode = Pick<Advertisement, 'origin' | 'links'> & {
+  readonly facts?: Pick<NodeFacts, 'capabilities'> | null;
+};
 
 /** Result of one run; replaced as a whole by the next. Index = place of the node id in `ids`. */
 export interface ShortestPaths {
@@ -26,7 +33,7 @@ export interface ShortestPaths {
 
 export function computeShortestPaths(
   self: NodeId,
-  advertisements: readonly Pick<Advertisement, 'origin' | 'links'>[],
+  advertisements: readonly GraphNode[],
   metric: Metric,
 ): ShortestPaths {
   const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
@@ -53,6 +60,7 @@ export function computeShortestPaths(
     if (at < 0) break;
     done[at] = 1;
     const from = sorted[at]!;
+    if (at !== start && !carriesTransit(from.facts)) continue;
     for (const link of from.links) {
       const to = indexOf.get(link.node);
       if (to === undefined || done[to] === 1 || !advertises(sorted[to]!.links, from.origin))

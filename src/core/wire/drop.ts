@@ -34,6 +34,7 @@ export const DropReason = {
   packetMalformed: 20,
   packetTooLong: 21,
   ttlExpired: 22,
+  transitRefused: 160,
   noRoute: 23,
   disseminationUnknown: 24,
   linkServiceUnknown: 25,

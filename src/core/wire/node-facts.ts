@@ -57,6 +57,12 @@ export const IDENTITY_TWICE = 0x4000_0000;
 export const IDENTITY_ASKED = 0x2000_0000;
 
 /**
+ * Among the capabilities and none of them, too: the node carries nothing for others. Routes end at
+ * it, or begin there. WIRE.md section 5.
+ */
+export const NO_TRANSIT = 0x1000_0000;
+
+/**
  * What is sealed for this node from end to end may be sealed by AES-256-GCM, and costs it less so.
  * WIRE.md section 15.
  */
@@ -79,8 +85,14 @@ export const GROUPS = 0x2;
  */
 export const ROUTED = 0x4;
 
+/** It goes by what nodes say of transit: none of its routes leads through one with NO_TRANSIT. */
+export const TRANSIT = 0x40;
+
 /** Capabilities of this release. AES_SEALS is said only where the machine is fast at it. */
-export const OWN_CAPABILITIES = AES_SEALS | REALTIME | GROUPS | ROUTED;
+export const OWN_CAPABILITIES = AES_SEALS | REALTIME | GROUPS | ROUTED | TRANSIT;
+
+/** Bits that are no capabilities. */
+const MARKS = IDENTITY_TWICE | IDENTITY_ASKED | NO_TRANSIT;
 
 /** Names of those in use. */
 const NAMES: ReadonlyMap<number, string> = new Map([
@@ -88,6 +100,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [REALTIME, 'REALTIME'],
   [GROUPS, 'GROUPS'],
   [ROUTED, 'ROUTED'],
+  [TRANSIT, 'TRANSIT'],
 ]);
 
 /** The facts at `at`; null when the range of versions is none. */
@@ -145,8 +158,7 @@ export function capabilityNames(capabilities: number): string[] {
   const names: string[] = [];
   for (let bit = 0; bit < 32; bit += 1) {
     const value = 2 ** bit;
-    if (value === IDENTITY_TWICE || value === IDENTITY_ASKED || !hasCapability(capabilities, value))
-      continue;
+    if ((value & MARKS) !== 0 || !hasCapability(capabilities, value)) continue;
     names.push(
       NAMES.get(value) ??
         RESERVED_NUMBERS.find((one) => one.space === 'capability' && one.value === value)?.name ??
@@ -154,6 +166,11 @@ export function capabilityNames(capabilities: number): string[] {
     );
   }
   return names;
+}
+
+/** Whether a node that says this of itself carries packets of others; null: it says nothing. */
+export function carriesTransit(facts: Pick<NodeFacts, 'capabilities'> | null | undefined): boolean {
+  return facts == null || !hasCapability(facts.capabilities, NO_TRANSIT);
 }
 
 /** True when all bits of `wanted` are in `capabilities`. */

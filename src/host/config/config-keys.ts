@@ -128,6 +128,7 @@ function byzantine(
 /** In the order of the file that `spines config show` writes. */
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   key('accept', 'accept', TRUTH, 'take links that others dial', 'live'),
+  key('transit', 'transit', TRUTH, 'carry packets of others; `false`: an end of ways only', 'live'),
   key('metric', 'metric', words(METRICS), 'what makes a route short'),
   key('congestion', 'congestion', words(CONGESTION_NAMES), 'of reliable links'),
   key(

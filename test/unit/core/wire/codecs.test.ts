@@ -465,7 +465,12 @@ describe('link state', () => {
         expect(hasCapability(0xffff_ffff - capabilities, capabilities)).toBe(false);
         expect(hasCapability(capabilities, 0xffff_ffff)).toBe(false);
       }
-      expect(capabilityNames(0x8000_0043)).toEqual(['END_TO_END', 'GROUPS', '0x40', '0x80000000']);
+      expect(capabilityNames(0x8000_0043)).toEqual([
+        'END_TO_END',
+        'GROUPS',
+        'TRANSIT',
+        '0x80000000',
+      ]);
       expect(capabilityNames(0)).toEqual([]);
       expect(
         ['0.1.0', '1.22.333', '1.2.3-rc.1', '300.2.70000', 'x'].map((text) =>

@@ -1,0 +1,223 @@
+/**
+ * Nodes that carry nothing for others: by their configuration, or while an operator drains them.
+ * Ways lead round them by every routing, nothing is lost meanwhile, and they stay ends of ways.
+ */
+
+import { describe, expect, test } from 'vitest';
+import type { DrainReply, NodesReply, StatusReply } from 'spines-client/protocol';
+
+import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
+import type { DatagramOptions } from '../../src/core/session/sessions.ts';
+import { deadlineOf } from '../../src/core/wire/deadline.ts';
+import { DropReason } from '../../src/core/wire/drop.ts';
+import { OWN_CAPABILITIES, TRANSIT } from '../../src/core/wire/node-facts.ts';
+import {
+  DISSEMINATION_BYZANTINE,
+  DISSEMINATION_ROUTED,
+  SERVICE_BEST_EFFORT,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../../src/core/wire/packet.ts';
+import type { SimFlow } from '../../src/lab/sim/flow.ts';
+import type { SimHost } from '../../src/lab/sim/world.ts';
+import { asked } from '../support/administer.ts';
+import { hosts, Inbox, pattern, useNetworks, wire, type Network } from '../support/network.ts';
+
+useNetworks();
+
+const MS = MILLISECOND;
+const MODES: readonly (readonly [string, DatagramOptions])[] = [
+  ['best effort', { service: SERVICE_BEST_EFFORT }],
+  ['reliable', { service: SERVICE_RELIABLE }],
+  ['realtime', { service: SERVICE_REALTIME, ...deadlineOf(200) }],
+  ['paths', { dissemination: DISSEMINATION_ROUTED }],
+  ['byzantine', { dissemination: DISSEMINATION_BYZANTINE }],
+  ['byzantine, reliable', { dissemination: DISSEMINATION_BYZANTINE, service: SERVICE_RELIABLE }],
+];
+
+/** Between the ends a short way over `middle`, and a longer one over two other nodes. */
+function diamond() {
+  const network = hosts(5, { routes: false });
+  const [from, middle, to, one, two] = network.hosts as [
+    SimHost,
+    SimHost,
+    SimHost,
+    SimHost,
+    SimHost,
+  ];
+  const link = (a: SimHost, b: SimHost, ms: number): void =>
+    network.connect(a, b, wire({ latencyUs: ms * MS }));
+  link(from, middle, 5);
+  link(middle, to, 5);
+  link(from, one, 10);
+  link(one, two, 10);
+  link(two, to, 10);
+  return { network, from, middle, to, one, two };
+}
+
+const passed = ({ node }: SimHost): number =>
+  node.dissemination.forwarded + node.byzantine!.forwarder.passed;
+
+function drain(host: SimHost, args: Readonly<Record<string, unknown>> = {}): DrainReply {
+  const reply = asked(host, 'drain', args) as DrainReply;
+  host.endTurn();
+  return reply;
+}
+
+function flowsOver(network: Network, from: SimHost, to: SimHost, durationUs: number): SimFlow[] {
+  return MODES.flatMap(([, options], i) =>
+    [
+      [from, to],
+      [to, from],
+    ].map(([a, b]) =>
+      network.flow(a!, b!, {
+        packetsPerSecond: 50,
+        sizeBytes: [60, 1_000, 300, 900, 200, 1_300][i]!,
+        durationUs,
+        options,
+      }),
+    ),
+  );
+}
+
+const lost = (flows: readonly SimFlow[]): number[] =>
+  flows.map(({ sent, meter }) => sent - meter.delivered);
+
+describe('a node that is drained', () => {
+  test('is left by all that passes it, and stops without a loss', () => {
+    const { network, from, middle, to, one } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    const flows = flowsOver(network, from, to, 5 * SECOND);
+    network.run(SECOND);
+    expect(passed(middle)).toBeGreaterThan(400);
+    expect(drain(middle)).toMatchObject({ state: 'draining', cutOff: [] });
+    const took = network.until(() => drain(middle).state === 'drained', 5 * SECOND, 50 * MS);
+    expect(took).toBeLessThanOrEqual(1_500 * MS);
+    expect(middle.running).toBe(true);
+    const before = passed(middle),
+      round = passed(one);
+    network.run(SECOND);
+    expect(passed(middle)).toBe(before);
+    expect(passed(one)).toBeGreaterThan(round + 300);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBe(0);
+    middle.stop();
+    network.run(4 * SECOND);
+    expect(lost(flows)).toEqual(flows.map(() => 0));
+    expect(flows[0]!.sent).toBe(250);
+    for (const end of [from, to]) expect(end.node.byzantine!.convictions).toEqual([]);
+  });
+
+  test('says so, is reached all the same, and carries again when that is ended', () => {
+    const { network, from, middle, to } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    drain(middle);
+    network.run(SECOND);
+    const inbox = new Inbox(middle, 700),
+      outbox = new Inbox(from, 700);
+    outbox.send(middle, 700, pattern(100, 1));
+    inbox.send(from, 700, pattern(100, 2));
+    network.run(SECOND);
+    expect([inbox.messages.length, outbox.messages.length]).toEqual([1, 1]);
+    const status = asked(middle, 'status') as StatusReply;
+    expect(status.transit).toBe('draining');
+    const { nodes } = asked(from, 'nodes') as NodesReply;
+    expect(nodes.filter(({ transit }) => transit === false).map(({ name }) => name)).toEqual([
+      middle.name,
+    ]);
+    expect(from.node.router.nextHop(to.id)!.node).not.toBe(middle.id);
+    // Reads what is in force as often as it likes.
+    expect(drain(middle, { end: true }).state).toBe('serving');
+    network.run(SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(middle.id);
+    expect((asked(middle, 'status') as StatusReply).transit).toBe('carried');
+  });
+
+  test('cuts nobody off unless that is wanted', () => {
+    const network = hosts(4, { routes: false });
+    const [a, b, c, leaf] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+    for (const [x, y] of [
+      [a, b],
+      [b, c],
+      [b, leaf],
+      [a, c],
+    ] as const)
+      network.connect(x, y);
+    network.startAll();
+    network.run(3 * SECOND);
+    expect(() => drain(b)).toThrow(/n3 would be cut off/);
+    expect((asked(b, 'status') as StatusReply).transit).toBe('carried');
+    expect(drain(a).cutOff).toEqual([]);
+    drain(a, { end: true });
+    expect(drain(b, { force: true })).toMatchObject({
+      state: 'draining',
+      cutOff: [{ name: 'n3' }],
+    });
+    for (const wrong of [{ force: 1 }, { end: 'no' }])
+      expect(() => drain(c, wrong)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+  });
+});
+
+describe('transit: false', () => {
+  test('makes a node an end, by every routing, also where there is no other way', () => {
+    const { network, from, middle, to, one } = diamond();
+    middle.configure({ transit: false });
+    network.startAll();
+    network.run(3 * SECOND);
+    const flows = flowsOver(network, from, to, 2 * SECOND);
+    network.run(3 * SECOND);
+    expect(lost(flows)).toEqual(flows.map(() => 0));
+    expect(passed(middle)).toBe(0);
+    expect(passed(one)).toBeGreaterThan(900);
+    one.stop();
+    network.run(2 * SECOND);
+    expect(from.node.router.reachable(to.id)).toBe(false);
+    expect(from.node.router.reachable(middle.id)).toBe(true);
+    // A reload that allows it is a way, at once.
+    middle.node.reconfigure({ ...middle.node.config, transit: true });
+    middle.endTurn();
+    network.run(SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(middle.id);
+  });
+
+  test('refuses what somebody sends all the same, once all can have heard', () => {
+    const { network, from, middle, to } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    middle.node.reconfigure({ ...middle.node.config, transit: false });
+    middle.endTurn();
+    network.run(SECOND);
+    // Who does not go by what it says: its route is as it was.
+    const router = from.node.router;
+    const straight = router.nextHop(middle.id);
+    router.nextHop = (node) => (node === to.id ? straight : null);
+    const inbox = new Inbox(to, 700),
+      outbox = new Inbox(from, 700);
+    outbox.send(to, 700, pattern(100, 1));
+    network.run(SECOND);
+    expect(inbox.messages).toHaveLength(1);
+    network.run(5 * SECOND);
+    outbox.send(to, 700, pattern(100, 2));
+    network.run(SECOND);
+    expect(inbox.messages).toHaveLength(1);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBe(1);
+  });
+
+  test('is heeded beside nodes of the release before, which see long links', () => {
+    const { network, from, middle, to, one, two } = diamond();
+    for (const older of [from, one]) older.configure({ capabilities: OWN_CAPABILITIES & ~TRANSIT });
+    middle.configure({ transit: false });
+    network.startAll();
+    network.run(4 * SECOND);
+    const links = from.node.router.advertisementOf(middle.id)!.links;
+    expect(links.map(({ latency }) => latency > 60_000)).toEqual([true, true]);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(one.id);
+    expect(to.node.router.nextHop(from.id)!.node).toBe(two.id);
+    // Once they have gone the links are as long as they are.
+    for (const older of [from, one]) older.stop();
+    network.run(20 * SECOND);
+    const [link] = to.node.router.advertisementOf(middle.id)!.links;
+    expect(link!.latency).toBeLessThan(100);
+  });
+});
