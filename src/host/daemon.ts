@@ -8,6 +8,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import type { Logger } from 'pino';
 import { SpinesError } from '../core/base/errors.ts';
 import { drawIndexMark } from '../core/base/index-mark.ts';
@@ -27,6 +28,7 @@ import { writeRevocations } from './identity/identity-files.ts';
 import { IpcServer, type DoorEvents } from './doors/ipc-server.ts';
 import { Lateness } from './lateness.ts';
 import { processIdentity } from './doors/process-identity.ts';
+import { NameWatch } from './net/name-watch.ts';
 import { ReachProbe } from './net/reach-probe.ts';
 import { RemoteDoor } from './doors/remote-door.ts';
 import { secureRandom } from './primitives/secure-random.ts';
@@ -41,6 +43,8 @@ import type { DaemonOptions, HttpOptions, Reload, RemoteRole } from './daemon-op
 import type { HostFigures } from 'spines-client/protocol';
 import { MISBEHAVE } from '../lab/misbehaviour/misbehaviour.ts';
 
+/** Host names that may have to be looked up are looked at this often. */
+const NAMES_MS = 1_000;
 /** Addresses that take no batches: said once each. */
 const TOLD_UNBATCHED_MAX = 1_000;
 
@@ -98,6 +102,8 @@ class Daemon implements RunningDaemon {
   readonly #refusals: DampedLog;
   readonly #standstill: Standstill;
   readonly #reach: ReachProbe;
+  readonly #names: NameWatch;
+  #namesTimer: NodeJS.Timeout | undefined;
   readonly #shared = new SharedReload({
     now: () => performance.now(),
     after: (ms, action) => {
@@ -129,10 +135,10 @@ class Daemon implements RunningDaemon {
     this.#refusals = new DampedLog(toLog(log));
     this.#expiry = membership === null ? null : new ExpiryWatch(membership, toLog(log));
     this.#standstill = new Standstill(toLog(log));
-    this.#reach = new ReachProbe(
-      (v6) => this.#udp.addresses.some(({ address }) => address.includes(':') === v6),
-      () => this.#clock.tick(),
-    );
+    const listens = (v6: boolean): boolean =>
+      this.#udp.addresses.some(({ address }) => address.includes(':') === v6);
+    this.#names = this.#makeNames(listens);
+    this.#reach = new ReachProbe(listens, () => this.#clock.tick());
     this.#rng = new Rng(randomBytes(4).readUInt32LE());
     const toldUnbatched = new Set<string>();
     this.#udp = new UdpSink(
@@ -261,7 +267,29 @@ class Daemon implements RunningDaemon {
     this.#audit('start', 'the daemon', { node: config.name, pid: process.pid });
     this.#expiry?.start();
     this.#standstill.start();
+    this.#namesTimer = setInterval(() => void this.#names.tick(), NAMES_MS);
+    void this.#names.tick();
     return this;
+  }
+
+  #makeNames(listens: (v6: boolean) => boolean): NameWatch {
+    return new NameWatch({
+      dials: () => this.node.config.dials,
+      isUp: (config) =>
+        [...this.node.links.neighbours()].some(
+          ({ dial, link }) => dial?.config === config && link?.up === true,
+        ),
+      canReach: (address) => listens(address.includes(':')),
+      lookup: async (host) =>
+        (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address),
+      use: (dials) => {
+        this.#clock.tick();
+        this.node.reconfigure({ ...this.node.config, dials });
+        this.#scheduleTurnEnd();
+      },
+      now: () => performance.now(),
+      log: toLog(this.#options.log),
+    });
   }
 
   /** Sockets for datagrams and clients. */
@@ -440,7 +468,9 @@ class Daemon implements RunningDaemon {
     this.#clock.tick();
     if (membership !== null && accepted.credentials !== null)
       membership.replace(accepted.credentials);
-    this.#node!.reconfigure(accepted.config);
+    const { dials } = accepted.config;
+    this.#node!.reconfigure({ ...accepted.config, dials: this.#names.filled(dials) });
+    void this.#names.tick();
     log.level = accepted.logLevel;
     this.#roles = accepted.roles ?? this.#roles;
     this.#remote?.onRoles();
@@ -486,6 +516,8 @@ class Daemon implements RunningDaemon {
     this.#expiry?.stop();
     this.#standstill.stop();
     this.#reach.close();
+    clearInterval(this.#namesTimer);
+    this.#names.stop();
     this.#timers.stop();
     this.#wireTimers.stop();
     this.#ipc.flush();

@@ -218,15 +218,6 @@ describe('two faults at once', () => {
           spawnSync(first, [...prefix, process.execPath, PROGRAM, ...args], { encoding: 'utf8' });
         const unsealed = ['daemon', '--security', 'none', '--id', '10.0.0.1'];
         const socket = ['--socket', at('named.sock')];
-        const link = says(
-          ...unsealed,
-          ...socket,
-          ...['--listen', '127.0.0.1:8101', '--link', 'rome.example:8100'],
-        );
-        expect([link.status, link.stderr]).toEqual([
-          2,
-          expect.stringContaining('write the numeric address of rome.example'),
-        ]);
         const listen = says(...unsealed, ...socket, '--listen', 'localhost:8101');
         expect([listen.status, listen.stderr]).toEqual([
           2,

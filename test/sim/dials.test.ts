@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
+import type { LinksReply, StatusReply } from 'spines-client';
 import type { DialReply, DialsReply } from 'spines-client/protocol';
 
 import { SECOND } from '../../src/core/base/time.ts';
@@ -56,11 +57,42 @@ describe('a neighbour', () => {
     a.endTurn();
   });
 
+  test('that has a name is dialled where that leads, and until then its reason is told', () => {
+    const { network, a, b } = strangers();
+    const { address, port } = b.endpoint;
+    const { dial } = asked(a, 'linkAdd', { address: 'beth.example', port }) as DialReply;
+    expect(dial).toMatchObject({ address: `beth.example:${port}`, name: 'beth.example' });
+    expect(() => asked(a, 'linkAdd', { address: 'beth.example', port })).toThrow(/already/);
+    network.run(6 * SECOND);
+    const [row] = (asked(a, 'links') as LinksReply).links;
+    expect(row).toMatchObject({ address: `beth.example:${port}`, state: 'connecting' });
+    expect(row!.why).toMatchObject({ code: 'nameUnknown', short: 'name unknown' });
+    const dials = (change: object): void => {
+      const [named] = a.node.config.dials;
+      a.node.reconfigure({ ...a.node.config, dials: [{ ...named!, ...change }] });
+      a.endTurn();
+    };
+    dials({ lookupFault: 'ENOTFOUND' });
+    network.run(SECOND);
+    expect((asked(a, 'status') as StatusReply).links.troubles![0]!.text).toBe(
+      'the name of its host is not found: beth.example: ENOTFOUND',
+    );
+    dials({ address });
+    network.run(2 * SECOND);
+    expect(linked(a, b)).toBe(true);
+    expect(rows(a)).toMatchObject([{ name: b.name, up: true, address: `beth.example:${port}` }]);
+    asked(a, 'linkRemove', { link: `beth.example:${port}` });
+    a.endTurn();
+    expect(rows(a)).toEqual([]);
+  });
+
   test('that cannot be one is refused, and nothing changes', () => {
     const { network, a } = strangers();
     const good = { address: '192.0.2.7', port: 8_100 };
     const wrong: Record<string, unknown>[] = [
-      { address: 'rome.example' },
+      { address: 'rome..example' },
+      { address: '-rome' },
+      { address: '192.0.2' },
       { address: '0.0.0.0' },
       { address: '::' },
       { address: 7 },

@@ -6,7 +6,7 @@
 
 /** A neighbour to dial, as the config file has it. */
 export interface LinkAddArgs {
-  /** Numeric. */
+  /** Numeric, or a host's name; daemons before 0.2 know no names. */
   address: string;
   /** 1..65535. */
   port: number;
@@ -20,7 +20,7 @@ export interface LinkAddArgs {
 }
 
 export interface DialRow {
-  /** "address:port". */
+  /** "address:port", or "name:port" as it was written. */
   address: string;
   node: string | null;
   name: string | null;

@@ -16,7 +16,7 @@ import { SpinesError } from '../../core/base/errors.ts';
 import { formatNodeId } from '../../core/base/ids.ts';
 import {
   formatSocketAddress,
-  parseSocketAddress,
+  parsePeerAddress,
   type SocketAddress,
 } from '../../host/config/config-fields.ts';
 import { loadConfigFile } from '../../host/config/config-file.ts';
@@ -84,7 +84,7 @@ function registerAdd(link: Command): void {
   addClientFlags(
     link
       .command('add')
-      .argument('<address:port>', "the neighbour's numeric address", addressArg)
+      .argument('<address:port>', "the neighbour's address, or the name of its host", addressArg)
       .description('have the daemon dial one neighbour more, from now on'),
   )
     .option('--node <quad>', 'the id that must answer there')
@@ -113,7 +113,7 @@ function registerAdd(link: Command): void {
           return;
         }
         const { dial } = await ask(client, 'linkAdd', {
-          address: at.address,
+          address: at.host ?? at.address,
           port: at.port,
           ...peerOf(flags),
           ...(flags.congestion === undefined ? {} : { congestion: flags.congestion }),
@@ -169,10 +169,10 @@ function saveOption(): Option {
 }
 
 function addressArg(text: string): SocketAddress {
-  const parsed = parseSocketAddress(text);
+  const parsed = parsePeerAddress(text);
   if (parsed === null)
     throw new InvalidArgumentError(
-      'write a numeric address and port, such as 192.0.2.7:8100 or [2001:db8::7]:8100.',
+      'write an address and port, such as 192.0.2.7:8100, [2001:db8::7]:8100 or rome.example:8100.',
     );
   return parsed;
 }

@@ -7,6 +7,7 @@
 import type { Micros } from '../base/time.ts';
 import { DATAGRAM_BYTES_MAX } from '../wire/sizes.ts';
 import { FORGET_KEY_AFTER, type Dial } from './dial.ts';
+import { isUnresolved } from './dial-config.ts';
 import type { LinkEnvironment } from './environment.ts';
 import type { Handshaker, Run } from './handshaker.ts';
 import type { Link } from './link.ts';
@@ -38,6 +39,12 @@ export class Caller {
   /** Another attempt, now; of no effect once the dial has what it wants. */
   call(dial: Dial): void {
     if (!this.#wanted(dial)) return;
+    if (isUnresolved(dial.config)) {
+      const { host, lookupFault = 'it has not been looked up yet' } = dial.config;
+      dial.outcome.note('nameUnknown', this.#env.clock.now(), { said: `${host!}: ${lookupFault}` });
+      this.#arm(dial, dial.nextPause(this.#redialUs(), this.#scratch, 0));
+      return;
+    }
     if (dial.index < 0) {
       dial.index = this.#indices.free();
       this.#indices.set(dial.index, dial);
@@ -63,6 +70,7 @@ export class Caller {
 
   /** Asks for the key of whoever is at the dial's address. */
   askKey(dial: Dial): void {
+    if (isUnresolved(dial.config)) return;
     const length = this.#handshaker.writeKeyQuestion(dial, this.#scratch);
     if (length > 0) this.#env.calls.send(dial.endpoint, this.#scratch, length);
   }

@@ -27,6 +27,8 @@ export const WHY_RANKS = {
   forbidden: 3,
   noSocket: 3,
   portClosed: 3,
+  /** Its name is not known to the system. */
+  nameUnknown: 3,
   /** Said by whoever is at that address. */
   refused: 4,
   twin: 4,

@@ -16,7 +16,7 @@ import { DialOutcome } from './dial-outcome.ts';
 import type { Call, CallSecrets } from './handshaker.ts';
 import type { Link } from './link.ts';
 import type { ToldRefusal } from './told-refusal.ts';
-import type { DialConfig } from './dial-config.ts';
+import { isUnresolved, type DialConfig } from './dial-config.ts';
 
 /**
  * A key that was asked for is asked for again after this many unanswered attempts: the peer may
@@ -68,6 +68,12 @@ export class Dial implements Call {
     this.key = config.key ?? null;
     this.timer = new Timer(() => onDue(this));
     this.outcome = new DialOutcome(now);
+  }
+
+  /** For people: the address that is dialled, or the name that is to be looked up. */
+  get at(): string {
+    const { host, port } = this.config;
+    return isUnresolved(this.config) ? `${host!}:${port}` : this.endpoint.key;
   }
 
   get node(): NodeId | null {
@@ -144,6 +150,7 @@ export class Dial implements Call {
     return (
       mine.address === config.address &&
       mine.port === config.port &&
+      mine.host === config.host &&
       mine.node === config.node &&
       mine.congestion === config.congestion &&
       sameKey

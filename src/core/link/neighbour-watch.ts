@@ -28,6 +28,7 @@ import {
 } from '../wire/refusal.ts';
 import type { AddressProbe, ProbeResult } from '../base/address-probe.ts';
 import type { Dial } from './dial.ts';
+import { isUnresolved } from './dial-config.ts';
 import { WHY_RANKS, type Trouble, type WhyCode, type WhyDetail } from './dial-outcome.ts';
 import type { Declined } from './handshaker.ts';
 import type { Link } from './link.ts';
@@ -329,11 +330,7 @@ export class NeighbourWatch {
   peerOf(dial: Dial): string {
     const node = dial.node ?? dial.link?.node ?? null;
     const name = dial.config.name ?? (node === null ? null : this.#env.directory.nameOf(node));
-    return name !== null && name !== ''
-      ? name
-      : node === null
-        ? dial.endpoint.key
-        : formatNodeId(node);
+    return name !== null && name !== '' ? name : node === null ? dial.at : formatNodeId(node);
   }
 
   /**
@@ -366,7 +363,12 @@ export class NeighbourWatch {
       this.#probes < PROBES_MAX &&
       now - outcome.since >= PROBE_AFTER &&
       now - outcome.probedAt >= PROBE_INTERVAL;
-    if (!idle || WHY_RANKS[outcome.best(now).code] > WHY_RANKS.portClosed) return;
+    if (
+      !idle ||
+      isUnresolved(dial.config) ||
+      WHY_RANKS[outcome.best(now).code] > WHY_RANKS.portClosed
+    )
+      return;
     outcome.probedAt = now;
     this.#probes += 1;
     probe(endpoint, (result) => {
@@ -390,7 +392,7 @@ export class NeighbourWatch {
     this.#env.log.warn(
       {
         peer: this.peerOf(dial),
-        address: dial.endpoint.key,
+        address: dial.at,
         ...this.#spoken(this.#text(dial, trouble)),
       },
       'no link to a neighbour',

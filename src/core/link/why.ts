@@ -123,6 +123,12 @@ function unheardText(trouble: Trouble, scene: WhyScene): WhyText | null {
           'and restart',
       };
     }
+    case 'nameUnknown':
+      return {
+        short: 'name unknown',
+        why: `the name of its host is not found: ${trouble.said ?? 'not looked up yet'}`,
+        next: 'correct it in `links`, or see why it is not found here: `getent hosts NAME`',
+      };
     default:
       return null;
   }

@@ -31,6 +31,7 @@ import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { ByzantineOptions, DialConfig, LivenessConfig, Metric, Secrecy };
+export { isHostName, isUnresolved, UNRESOLVED } from '../link/dial-config.ts';
 export { CONGESTION_NAMES, METRICS, SECRECIES, byzantineModes };
 export {
   NO_RULES,

@@ -13,7 +13,7 @@ import { ADDRESS_BYTES, addressAt, putAddress } from '../base/ip-address.ts';
 import { isExchangeKey } from '../crypto/keys.ts';
 import { congestionOf, integer, quadOf, text, type Arguments } from '../ipc/arguments.ts';
 import type { Dial } from '../link/dial.ts';
-import type { DialConfig } from '../link/dial-config.ts';
+import { isHostName, UNRESOLVED, type DialConfig } from '../link/dial-config.ts';
 import { makeConfig } from '../node/config.ts';
 import type { DialRow, LinkAddArgs, OperationAnswer } from 'spines-client/protocol';
 import { ms, type Operator } from './operation.ts';
@@ -34,7 +34,7 @@ function rowOf(operator: Operator, config: DialConfig, dial: Dial | null): DialR
   const node = config.node ?? dial?.link?.node ?? dial?.node ?? null;
   const up = dial?.link?.up === true;
   return {
-    address: makeEndpoint(config.address, config.port).key,
+    address: writtenAt(config),
     node: node === null ? null : formatNodeId(node),
     name: (node === null ? null : router.nameOf(node)) ?? config.name ?? null,
     key: config.key === undefined ? null : hex(config.key),
@@ -45,12 +45,17 @@ function rowOf(operator: Operator, config: DialConfig, dial: Dial | null): DialR
   };
 }
 
+/** As files have it: "address:port", or "name:port". */
+function writtenAt({ host, address, port }: DialConfig): string {
+  return host === undefined ? makeEndpoint(address, port).key : `${host}:${port}`;
+}
+
 /** Dials one neighbour more, and keeps on doing so. EEXIST: it is dialled already. */
 export function linkAdd(operator: Operator, args: Arguments): OperationAnswer<'linkAdd'> {
   const dial = dialOf(args);
   const { node } = operator;
-  const { key } = makeEndpoint(dial.address, dial.port);
-  if (node.config.dials.some((one) => makeEndpoint(one.address, one.port).key === key))
+  const key = writtenAt(dial);
+  if (node.config.dials.some((one) => writtenAt(one) === key))
     throw new SpinesError(
       'EEXIST',
       `${key} is dialled already; \`spines link list\` shows it, and \`link remove\` ends it`,
@@ -107,7 +112,7 @@ function dialOf(args: Arguments): DialConfig {
   };
   const congestion = congestionOf(args);
   return {
-    address: addressOf(text(args, 'address')),
+    ...placeOf(text(args, 'address')),
     port: integer(args, 'port', 1, 65_535),
     node: named.node == null ? null : nodeOf(text(args, 'node')),
     ...(named.name == null ? {} : { name: nameOf(text(args, 'name')) }),
@@ -117,10 +122,20 @@ function dialOf(args: Arguments): DialConfig {
   };
 }
 
+/** A name is looked up by the host, as soon as it sees it. */
+function placeOf(written: string): Pick<DialConfig, 'address' | 'host' | 'name'> {
+  if (!isHostName(written)) return { address: addressOf(written) };
+  return {
+    address: UNRESOLVED,
+    host: written,
+    ...(isNodeName(written) ? { name: written } : {}),
+  };
+}
+
 function addressOf(written: string): string {
   const bytes = new Uint8Array(ADDRESS_BYTES);
   if (!putAddress(bytes, 0, written))
-    throw new SpinesError('EINVAL', 'address must be a numeric address; names are not looked up');
+    throw new SpinesError('EINVAL', 'address must be numeric, or the name of a host');
   const address = addressAt(bytes, 0);
   if (address === '0.0.0.0' || address === '::')
     throw new SpinesError(

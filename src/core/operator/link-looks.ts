@@ -152,7 +152,7 @@ export class LinkLook implements Look {
       what: 'changed',
       node: node === null ? null : formatNodeId(node),
       name: dial.config.name ?? (node === null ? null : router.nameOf(node)),
-      address: dial.endpoint.key,
+      address: dial.at,
       why: short,
       next,
       rttMs: null,

@@ -84,7 +84,7 @@ function dialRow(
   return {
     node: node === null ? null : formatNodeId(node),
     name: dial.config.name ?? (node === null ? null : operator.node.router.nameOf(node)),
-    address: dial.endpoint.key,
+    address: dial.at,
     state: trouble?.code === 'sameNode' ? 'standby' : 'connecting',
     sinceMs: ms(operator.env.clock.now() - since),
     dialled: true,

@@ -35,7 +35,7 @@ export function statusReport(operator: Operator): StatusReply {
       const since = link !== null && link.state !== 'down' ? link.stateSince : dial.outcome.since;
       troubles.push({
         peer: links.watch.peerOf(dial),
-        address: dial.endpoint.key,
+        address: dial.at,
         sinceMs: ms(now - since),
         ...whyRow(operator, dial, trouble),
       });

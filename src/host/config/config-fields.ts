@@ -15,12 +15,15 @@ import { parseDuration, parsePercent, parseSize } from '../../text/units.ts';
 import { MILLISECOND, SECOND, type Micros } from '../../core/base/time.ts';
 import { show } from './config-places.ts';
 import { isGroup } from '../doors/socket-group.ts';
+import { isHostName, UNRESOLVED } from '../../core/node/config.ts';
 
 /** A numeric UDP or TCP address, canonical. */
 export interface SocketAddress {
   readonly address: string;
   /** 1..65535. */
   readonly port: number;
+  /** Written in place of the address, which is looked up. */
+  readonly host?: string;
 }
 
 /**
@@ -37,7 +40,19 @@ export function parseSocketAddress(text: string): SocketAddress | null {
   return isIP(v6) === 6 ? { address: new URL(`http://[${v6}]`).hostname.slice(1, -1), port } : null;
 }
 
-export function formatSocketAddress({ address, port }: SocketAddress): string {
+/** The same, or "rome.example:8100": a name that is to be looked up. */
+export function parsePeerAddress(text: string): SocketAddress | null {
+  const numeric = parseSocketAddress(text);
+  if (numeric !== null) return numeric;
+  const [, host = '', digits = ''] = /^([^:]+):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  return isHostName(host) && port >= 1 && port <= 65_535
+    ? { address: UNRESOLVED, port, host }
+    : null;
+}
+
+export function formatSocketAddress({ address, port, host }: SocketAddress): string {
+  if (host !== undefined) return `${host}:${port}`;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
@@ -108,16 +123,30 @@ export const listenAddress = scalar(
   'a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"',
   (v) => (typeof v === 'string' ? parseSocketAddress(v) : null),
 );
+const ZONE = /^\[[0-9A-Fa-f:.]+%[^\]]*\]:\d+$/;
+/** Of a neighbour, which may have a name. */
+export const neighbourAddress = scalar(
+  'an "address:port" such as "192.0.2.7:8100", "[2001:db8::7]:8100" or "rome.example:8100"',
+  (v, refuse) => {
+    const parsed = typeof v === 'string' ? parsePeerAddress(v) : null;
+    if (parsed === null)
+      return ZONE.test(String(v))
+        ? refuse(
+            `${String(v)} has a zone, which datagrams cannot name here; write an address that ` +
+              'the machine has beside the one that begins with fe80, such as fd00::1',
+          )
+        : null;
+    return parsed.host === undefined && isAny(parsed.address)
+      ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`)
+      : parsed;
+  },
+);
+/** Of an emulated wire. */
 export const peerAddress = scalar(
   'a numeric "address:port" such as "192.0.2.7:8100" or "[2001:db8::7]:8100"',
   (v, refuse) => {
     const parsed = typeof v === 'string' ? parseSocketAddress(v) : null;
-    if (parsed === null)
-      return /^[A-Za-z][\w.-]*:\d+$/.test(String(v))
-        ? refuse(
-            `host names are not looked up; write the numeric address of ${String(v).split(':')[0]}`,
-          )
-        : null;
+    if (parsed === null) return null;
     return isAny(parsed.address)
       ? refuse(`${parsed.address} is no address to send to; write the neighbour's own`)
       : parsed;

@@ -11,6 +11,7 @@
 import { dirname, resolve } from 'node:path';
 
 import { SpinesError } from '../../core/base/errors.ts';
+import { isNodeName } from '../../core/base/ids.ts';
 import { makeConfig, type DialConfig } from '../../core/node/config.ts';
 import type { LogFileOptions } from '../log/log-file.ts';
 import {
@@ -64,6 +65,12 @@ export function loadConfigFile(
   }
 }
 
+/** What a neighbour is called until it has shown its certificate: what it is, else its host. */
+function nameOfDial(called: string | null, host: string | undefined): { name: string } | null {
+  if (called !== null) return { name: called };
+  return host !== undefined && isNodeName(host) ? { name: host } : null;
+}
+
 function complete(
   data: FileData,
   { identity, id, name, links, socketPath, sockets, tcp, http }: Certified,
@@ -80,7 +87,7 @@ function complete(
         node: expected,
         ...(congestion === undefined ? {} : { congestion }),
         ...(key === null ? {} : { key }),
-        ...(called === null ? {} : { name: called }),
+        ...(nameOfDial(called, address.host) ?? {}),
       };
     }),
     firewall: rulesOf(data.firewall),

@@ -25,6 +25,7 @@ import {
   listenAddress,
   loopbackAddress,
   name,
+  neighbourAddress,
   oneOf,
   path,
   peerAddress,
@@ -193,7 +194,7 @@ export const fileSchema = strict({
   links: z
     .array(
       strict({
-        address: peerAddress,
+        address: neighbourAddress,
         node: quad.optional(),
         name: name.optional(),
         congestion: oneOf(CONGESTION_NAMES).optional(),

@@ -291,7 +291,7 @@ describe('faults', () => {
 name: "-x"
 listen: ["localhost:8100", "0.0.0.0:0"]
 links:
-  - { address: "example.org:8100" }
+  - { address: "example.org:70000" }
   - { addres: "127.0.0.1:1", node: 10.0.0 }
 metric: fast
 liveness: { helloInterval: 150 }
@@ -304,8 +304,8 @@ extra: 1
         '"[::]:8100", found "localhost:8100"',
       'd.yaml:3:28: listen.1: expected a numeric "address:port" such as "0.0.0.0:8100" or ' +
         '"[::]:8100", found "0.0.0.0:0"',
-      'd.yaml:5:16: links.0.address: host names are not looked up; write the numeric address of ' +
-        'example.org',
+      'd.yaml:5:16: links.0.address: expected an "address:port" such as "192.0.2.7:8100", ' +
+        '"[2001:db8::7]:8100" or "rome.example:8100", found "example.org:70000"',
       'd.yaml:6:5: links.1.address: is missing',
       'd.yaml:6:36: links.1.node: expected a dotted quad from 0.0.0.1 to 223.255.255.255, found ' +
         '"10.0.0"',
@@ -465,10 +465,15 @@ client: { socket: null }
   it('of a flag name the flag', () => {
     const id = { flag: '--id', path: ['id'], value: 'x' };
     expect(
-      faults('', [id, { flag: '--link', path: ['links'], value: [{ address: 'b:1' }] }]),
+      faults('', [
+        id,
+        { flag: '--link', path: ['links'], value: [{ address: '[fe80::1%eth0]:1' }] },
+      ]),
     ).toEqual([
       '--id: id: expected a dotted quad from 0.0.0.1 to 223.255.255.255, found "x"',
-      '--link: links.0.address: host names are not looked up; write the numeric address of b',
+      '--link: links.0.address: [fe80::1%eth0]:1 has a zone, which datagrams cannot name here; ' +
+        'write an address that the machine has beside the one that begins with fe80, such as ' +
+        'fd00::1',
     ]);
   });
 });
