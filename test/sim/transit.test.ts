@@ -221,3 +221,59 @@ describe('transit: false', () => {
     expect(link!.latency).toBeLessThan(100);
   });
 });
+
+describe('what an operator wants of a link', () => {
+  /** Both ends of the link say so. */
+  const wants = (a: SimHost, b: SimHost, change: { costUs?: number; metered?: boolean }): void => {
+    for (const [host, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const { config } = host.node;
+      const policy = { node: other.name, costUs: 0, metered: false, ...change };
+      host.node.reconfigure({ ...config, neighbours: [policy] });
+      host.endTurn();
+    }
+  };
+
+  test('a cost has routes go round it where that is shorter, until it is taken off', () => {
+    const { network, from, middle, to, one, two } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    const flow = network.flow(from, to, { packetsPerSecond: 100, durationUs: 15 * SECOND });
+    // Ways of 10 and of 30 ms.
+    wants(from, middle, { costUs: 15 * MS });
+    network.run(3 * SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(middle.id);
+    wants(from, middle, { costUs: 40 * MS });
+    network.run(3 * SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(one.id);
+    expect(to.node.router.nextHop(from.id)!.node).toBe(two.id);
+    const [link] = (asked(to, 'nodes') as NodesReply).nodes[1]!.links;
+    expect(link!.latencyMs).toBeCloseTo(45, 0);
+    for (const host of [from, middle]) {
+      host.node.reconfigure({ ...host.node.config, neighbours: [] });
+      host.endTurn();
+    }
+    network.run(3 * SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(middle.id);
+    network.run(10 * SECOND);
+    expect(lost([flow])).toEqual([0]);
+  });
+
+  test('what is metered carries only what has no other way, and then all of it', () => {
+    const { network, from, middle, to, one } = diamond();
+    middle.configure({ neighbours: [{ node: '10.0.0.1', costUs: 0, metered: true }] });
+    from.configure({ neighbours: [{ node: middle.name, costUs: 0, metered: true }] });
+    network.startAll();
+    network.run(3 * SECOND);
+    expect(from.node.router.nextHop(to.id)!.node).toBe(one.id);
+    const flow = network.flow(from, to, { durationUs: 4 * SECOND });
+    network.run(2 * SECOND);
+    expect(passed(middle)).toBe(0);
+    one.stop();
+    network.run(4 * SECOND);
+    expect(passed(middle)).toBeGreaterThan(150);
+    expect(flow.sent - flow.meter.delivered).toBeLessThan(5);
+  });
+});

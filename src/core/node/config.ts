@@ -16,6 +16,7 @@ import {
 } from '../byzantine/options.ts';
 import { CONGESTION_NAMES, type CongestionName } from '../recovery/controller.ts';
 import type { DialConfig } from '../link/dial-config.ts';
+import { COST_MAX_US, NEIGHBOURS_MAX, type NeighbourPolicy } from '../link/neighbour-policy.ts';
 import type { LivenessConfig } from '../link/liveness.ts';
 import { OWN_CAPABILITIES } from '../wire/node-facts.ts';
 import { isVersionRange, type VersionRange } from '../wire/versions.ts';
@@ -31,6 +32,7 @@ import { SECRECIES, type Secrecy } from '../session/secrecy.ts';
 import { METRICS, type Metric } from '../routing/metrics.ts';
 
 export type { ByzantineOptions, DialConfig, LivenessConfig, Metric, Secrecy };
+export { COST_MAX_US, NEIGHBOURS_MAX, type NeighbourPolicy };
 export { isHostName, isUnresolved, UNRESOLVED } from '../link/dial-config.ts';
 export { CONGESTION_NAMES, METRICS, SECRECIES, byzantineModes };
 export {
@@ -60,6 +62,8 @@ export interface NodeConfig {
   /** Carry packets of others; otherwise this node is an end of ways only, and tells so. */
   readonly transit: boolean;
   readonly metric: Metric;
+  /** What the operator wants of links, by their neighbours. */
+  readonly neighbours: readonly NeighbourPolicy[];
   readonly liveness: LivenessConfig;
   /** Between two attempts to dial a neighbour that does not answer. */
   readonly redialUs: Micros;
@@ -196,6 +200,7 @@ export const defaultConfig: Omit<NodeConfig, 'id'> = Object.freeze({
   accept: true,
   transit: true,
   metric: 'expected-latency',
+  neighbours: [],
   liveness: Object.freeze({ helloIntervalUs: 150 * MILLISECOND, deadAfterUs: 400 * MILLISECOND }),
   redialUs: 250 * MILLISECOND,
   congestion: 'bbr',
@@ -283,6 +288,12 @@ export function makeConfig(partial: Partial<NodeConfig> & { id: NodeId }): NodeC
     byzantine.ackBatchDelayUs <= SECOND, 'byzantine.ackBatchDelay', 'must be at most 1 s');
   require(config.wireVersions === null ||
     isVersionRange(config.wireVersions), 'wireVersions', 'must be a range within 1 to 255');
+  require(config.neighbours.length <= NEIGHBOURS_MAX, 'neighbours', `must be at most ${
+    NEIGHBOURS_MAX
+  }`);
+  for (const { node, costUs } of config.neighbours)
+    require(costUs >= 0 &&
+      costUs <= COST_MAX_US, 'neighbours', `cost of ${node} must be at most 1 s`);
   require(config.capabilities === config.capabilities >>> 0, 'capabilities', 'must be 32 bits');
   require(limits.links >= 1 && limits.links <= 128, 'limits.links', 'must be 1 to 128');
   require(config.dials.length <= limits.links, 'links', `must be at most ${limits.links}`);

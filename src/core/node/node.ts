@@ -32,6 +32,7 @@ import { SocketsWatch } from '../ipc/sockets-watch.ts';
 import { FlushList } from '../link/channel.ts';
 import type { Run } from '../link/handshaker.ts';
 import { LinkTable } from '../link/link-table.ts';
+import { extraUs } from '../link/neighbour-policy.ts';
 import type { Link } from '../link/link.ts';
 import { Administration } from '../operator/administration.ts';
 import { CapableWays } from '../routing/capable-ways.ts';
@@ -294,6 +295,7 @@ export class SpinesNode {
           const { name, publicKey } = this.epochs!.forRecord();
           return { instance: run.instance, epoch: name, key: publicKey };
         },
+        extraUs: ({ node }) => extraUs(this.#config.neighbours, node, this.router.nameOf(node)),
         onNodeRecord: (node, record) => {
           this.endToEnd?.onNodeRecord(node, record);
           this.#judgedAgain.onNames();
@@ -410,7 +412,7 @@ export class SpinesNode {
   }
 
   /**
-   * From now on goes by `config`, which may differ in `dials`, `accept`, `transit`,
+   * From now on goes by `config`, which may differ in `dials`, `neighbours`, `accept`, `transit`,
    * `allowShutdown`, `streams`, `streamCongestion`, `firewall` and the limits that are asked for at
    * use; the caller has made sure that nothing else does. Needs a `flush` at the end of the turn.
    */
@@ -418,6 +420,7 @@ export class SpinesNode {
     const { firewall } = this.#config;
     this.#config = config;
     this.transit.allow(config.transit);
+    for (const link of this.links.all()) if (link.up) this.router.onLinkEstimate(link);
     if (!sameRules(config.firewall, firewall)) {
       this.firewall.use(config.firewall);
       this.streams.onRules();

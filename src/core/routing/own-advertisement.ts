@@ -11,6 +11,7 @@ import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
 import type { Link } from '../link/link.ts';
 import type { LinkTable } from '../link/link-table.ts';
 import {
+  LATENCY_UNIT_US,
   LINKS_PER_NODE_MAX,
   makeAdvertisement,
   SEQUENCE_MAX,
@@ -137,7 +138,9 @@ export class OwnAdvertisement {
 
   #said(link: Link): AdvertisedLink {
     const said = measured(link);
-    return this.#dear ? { ...said, latency: Math.min(0xffff, said.latency + DEAR) } : said;
+    const extra =
+      (this.#dear ? DEAR : 0) + Math.round((this.#of.env.extraUs?.(link) ?? 0) / LATENCY_UNIT_US);
+    return extra === 0 ? said : { ...said, latency: Math.min(0xffff, said.latency + extra) };
   }
 
   /** Advertises soon, at least `interval` after the last time. */

@@ -7,6 +7,7 @@ import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import type { Clock, Micros, Timers } from '../base/time.ts';
+import type { Link } from '../link/link.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { DropCounters } from '../wire/drop.ts';
 import type { NodeFacts } from '../wire/node-facts.ts';
@@ -40,6 +41,8 @@ export interface LinkStateRouterEnvironment {
    * Who we are and whom we trust; null in a network without identities, where nothing is signed.
    */
   readonly membership: Membership | null;
+  /** What an operator adds to the latency of a link that is up, for routes. */
+  extraUs?(link: Link): Micros;
   /** Routes changed. */
   onRoutes(): void;
   /**

@@ -98,6 +98,10 @@ function findTwice(
     })),
   );
   look(
+    'a neighbour',
+    (data.neighbours ?? []).map(({ node }, i) => ({ key: node, path: ['neighbours', i, 'node'] })),
+  );
+  look(
     'emulated',
     (data.emulation?.links ?? []).map(({ peer }, i) => ({
       key: formatSocketAddress(peer),

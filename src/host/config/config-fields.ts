@@ -119,6 +119,10 @@ export const name = scalar('a name of 1-63 letters, digits, "-", "_" or "."', (v
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && (text === '' || isNodeName(text)) ? text : null;
 });
+/** Of a node: its name, or its id. */
+export const neighbourName = scalar('the name or the dotted quad of a node', (v) =>
+  typeof v === 'string' && (isNodeName(v) || parseNodeId(v) !== null) ? v : null,
+);
 export const listenAddress = scalar(
   'a numeric "address:port" such as "0.0.0.0:8100" or "[::]:8100"',
   (v) => (typeof v === 'string' ? parseSocketAddress(v) : null),

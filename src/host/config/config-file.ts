@@ -90,6 +90,11 @@ function complete(
         ...(nameOfDial(called, address.host) ?? {}),
       };
     }),
+    neighbours: (data.neighbours ?? []).map(({ node: whose, cost, metered }) => ({
+      node: whose,
+      costUs: cost ?? 0,
+      metered: metered ?? false,
+    })),
     firewall: rulesOf(data.firewall),
   });
   return Object.freeze({

@@ -15,10 +15,11 @@ import {
   type DirectionChange,
 } from '../../core/emulation/link-settings.ts';
 import { CLIENT_ROLES } from '../../core/ipc/roles.ts';
-import { CONGESTION_NAMES } from '../../core/node/config.ts';
+import { CONGESTION_NAMES, NEIGHBOURS_MAX } from '../../core/node/config.ts';
 import { checkFile } from '../../lab/topology/topology-schema.ts';
 import {
   bytes,
+  duration,
   exchangeKey,
   group,
   httpAddress,
@@ -26,6 +27,7 @@ import {
   loopbackAddress,
   name,
   neighbourAddress,
+  neighbourName,
   oneOf,
   path,
   peerAddress,
@@ -202,6 +204,16 @@ export const fileSchema = strict({
         certificate: path.optional(),
       }),
     )
+    .optional(),
+  neighbours: z
+    .array(
+      strict({
+        node: neighbourName,
+        cost: duration.optional(),
+        metered: truth.optional(),
+      }),
+    )
+    .max(NEIGHBOURS_MAX, `at most ${NEIGHBOURS_MAX} neighbours`)
     .optional(),
   ...fields(...FIRST),
   client: strict({

@@ -51,6 +51,15 @@ export function formatEffective(config: DaemonFileConfig): string {
       ...(dial.congestion === undefined ? {} : { congestion: dial.congestion }),
       ...(dial.key === undefined ? {} : { key: hex(dial.key) }),
     })),
+    ...(node.neighbours.length === 0
+      ? {}
+      : {
+          neighbours: node.neighbours.map(({ node: whose, costUs, metered }) => ({
+            node: whose,
+            ...(costUs === 0 ? {} : { cost: durationText(costUs) }),
+            ...(metered ? { metered } : {}),
+          })),
+        }),
     ...textOfKeys(node, (first) => !LATER_KEYS.includes(first)),
     client: clientData(client),
     ...(config.http === null ? {} : { http: httpData(config.http) }),

@@ -13,7 +13,7 @@ import type { Credentials } from '../../core/crypto/membership.ts';
 import { NO_PRESHARED_KEY, presharedText } from '../../core/crypto/preshared.ts';
 import { sameRules, type NodeConfig } from '../../core/node/config.ts';
 import type { RevocationList } from '../../core/wire/certificate.ts';
-import { formatSocketAddress } from './config-fields.ts';
+import { durationText, formatSocketAddress } from './config-fields.ts';
 import { CONFIG_KEYS, valueInForce, type ConfigKey } from './config-keys.ts';
 import { rulesSummary } from './config-rules.ts';
 import type { DaemonFileConfig } from './file-config.ts';
@@ -61,6 +61,7 @@ export function planReload(
   const told = (what: string, from: unknown, to: unknown): void => {
     if (from !== to) lines.push(`${what}: ${String(from)} -> ${String(to)}`);
   };
+  told('neighbours', neighboursText(was.node), neighboursText(is.node));
   for (const row of CONFIG_KEYS) {
     if (row.live) told(row.key, textOf(was.node, row), textOf(is.node, row));
     if (row.key === 'accept' && !sameRules(was.node.firewall, is.node.firewall))
@@ -93,7 +94,7 @@ function fixedParts({
   security,
   emulation,
 }: DaemonFileConfig): Record<string, unknown> {
-  const { dials: _dials, firewall: _firewall, limits, ...rest } = node;
+  const { dials: _dials, firewall: _firewall, neighbours: _neighbours, limits, ...rest } = node;
   const { allowEmulation, allowMisbehaviour, ...others } = rest;
   const lasting = Object.entries(limits)
     .filter(([key]) => !LIVE.has(`limits.${key}`))
@@ -120,6 +121,17 @@ const LIVE: ReadonlySet<string> = new Set(
 function textOf(node: NodeConfig, row: ConfigKey): unknown {
   const value = valueInForce(node, row);
   return value === null ? 'by link' : row.text(value);
+}
+
+function neighboursText({ neighbours }: NodeConfig): string {
+  const texts = neighbours.map(({ node, costUs, metered }) =>
+    [
+      node,
+      ...(costUs > 0 ? [`+${durationText(costUs)}`] : []),
+      ...(metered ? ['metered'] : []),
+    ].join(' '),
+  );
+  return texts.length === 0 ? 'none' : texts.join(', ');
 }
 
 function rolesText({ client: { roles } }: DaemonFileConfig): string {

@@ -462,6 +462,19 @@ client: { socket: null }
     ]);
   });
 
+  it('name a neighbour that is none, twice, or too dear', () => {
+    const of = (text: string): string =>
+      faults(`id: 10.0.0.1\nsecurity: none\nneighbours: ${text}`)[0]!;
+    expect(of('[{ node: rome }, { node: rome }]')).toMatch(
+      /neighbours\.1\.node: rome is a neighbour twice/,
+    );
+    expect(of('[{ node: a b }]')).toMatch(/expected the name or the dotted quad of a node/);
+    expect(of('[{ node: rome, cost: 2s }]')).toMatch(
+      /neighbours: cost of rome must be at most 1 s$/,
+    );
+    expect(of('[{ node: rome, price: 2 }]')).toMatch(/unknown key/);
+  });
+
   it('of a flag name the flag', () => {
     const id = { flag: '--id', path: ['id'], value: 'x' };
     expect(

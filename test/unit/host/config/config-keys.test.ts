@@ -13,7 +13,7 @@ import { CONFIG_KEYS, tableOfKeys, valueInForce } from '../../../../src/host/con
 const README = fileURLToPath(new URL('../../../../README.md', import.meta.url));
 const START = 'id: 10.0.0.1\nsecurity: none\n';
 /** Set by lists, certificates or rules, or for laboratories that build a node themselves. */
-const WITHOUT_ROW = ['name', 'dials', 'firewall', 'wireVersions', 'capabilities'];
+const WITHOUT_ROW = ['name', 'dials', 'neighbours', 'firewall', 'wireVersions', 'capabilities'];
 
 describe('configuration keys', () => {
   test('every value of a node has a row, and every row a value', () => {

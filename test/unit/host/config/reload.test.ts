@@ -57,6 +57,9 @@ describe('a plan of a reload', () => {
       'accept: true -> false',
       'allowShutdown: false -> true',
     ]);
+    expect(
+      changes('', 'neighbours: [{ node: rome, cost: 20ms }, { node: 10.0.0.3, metered: true }]'),
+    ).toEqual(['neighbours: none -> rome +20ms, 10.0.0.3 metered']);
     expect(changes('limits: { links: 4 }', 'limits: { clients: 7 }\nlog: { level: warn }')).toEqual(
       ['limits.links: 4 -> 128', 'limits.clients: 256 -> 7', 'log.level: info -> warn'],
     );
