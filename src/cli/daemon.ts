@@ -16,6 +16,7 @@ import type { Log } from '../core/base/log.ts';
 import { Membership } from '../core/crypto/membership.ts';
 import type { Primitives } from '../core/crypto/primitives.ts';
 import type { Logger } from 'pino';
+import type { OffloadFound } from '../host/net/offload.ts';
 import type { Reload } from '../host/daemon-options.ts';
 import type { LogWriter } from '../host/log/log-writer.ts';
 import {
@@ -136,9 +137,8 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const signals = new DaemonSignals(log);
   if (flags.exitWithParent === true) signals.endWithParent();
 
-  const { findOffload } = await import('../host/net/offload.ts');
   const running = await startDaemon({
-    ...findOffload(flags.offload !== false),
+    ...(await offloadFor(flags, config.dscp, log)),
     config: config.node,
     listen: config.listen,
     client: config.client,
@@ -163,6 +163,18 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   setTimeout(letYoungHeapGrow, SETTLED_MS).unref();
   await running.done;
   signals.over();
+}
+
+async function offloadFor(flags: DaemonFlags, dscp: number, log: Logger): Promise<OffloadFound> {
+  const { findOffload } = await import('../host/net/offload.ts');
+  const found = findOffload(flags.offload !== false);
+  if (found.offload !== null) found.offload.dscp = dscp;
+  else if (dscp !== 0)
+    log.warn(
+      { dscp, reason: found.without },
+      '`dscp` has no effect: datagrams leave unmarked where sockets are made by Node alone',
+    );
+  return found;
 }
 
 /**

@@ -3,6 +3,8 @@
  * sent, whoever has offload.
  */
 
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import { makeEndpoint, type Endpoint } from '../../src/core/base/datagram.ts';
@@ -273,5 +275,45 @@ test.runIf(offload?.batches === true)(
         0,
       ]);
     }
+  },
+);
+
+/** Says at which port it listens, then the byte of class and ECN of what arrives. */
+const CLASS_OF = `import socket, struct, sys
+six = ':' in sys.argv[1]
+s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+if six: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+else: s.setsockopt(socket.IPPROTO_IP, 13, 1)
+s.bind((sys.argv[1], 0))
+print(s.getsockname()[1], flush=True)
+for i in range(2):
+  data, control, flags, peer = s.recvmsg(2000, 100)
+  byte = control[0][2]
+  print(struct.unpack('i', byte)[0] if len(byte) == 4 else byte[0], flush=True)
+`;
+const noPython = spawnSync('python3', ['--version']).status !== 0;
+
+test.skipIf(offload === null || noPython).each(['127.0.0.1', '::1'])(
+  'datagrams from %s are marked with the class that is asked for, in a batch as well',
+  async (address) => {
+    const child = spawn('python3', ['-c', CLASS_OF, address], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)));
+    await once(child.stdout, 'data');
+    const to = makeEndpoint(address, Number(said));
+    const marking = loadOffload()!;
+    marking.dscp = 46;
+    const sender = new Peer(marking);
+    await sender.listen(address);
+    const rng = new Rng(4);
+    for (let i = 0; i < 2; i += 1) {
+      const bytes = datagram(rng, 900, 7, i);
+      sender.sink.send(to, bytes, bytes.length);
+    }
+    sender.sink.flush();
+    await once(child, 'close');
+    expect(said.trim().split(/\s+/).slice(1)).toEqual([String(46 << 2), String(46 << 2)]);
   },
 );

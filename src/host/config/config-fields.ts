@@ -119,6 +119,20 @@ export const name = scalar('a name of 1-63 letters, digits, "-", "_" or "."', (v
   const text = typeof v === 'number' ? String(v) : v;
   return typeof text === 'string' && (text === '' || isNodeName(text)) ? text : null;
 });
+const CLASSES: ReadonlyMap<string, number> = new Map([
+  ...Array.from({ length: 8 }, (_, i): [string, number] => [`cs${i}`, 8 * i]),
+  ...[1, 2, 3, 4].flatMap((i) =>
+    [1, 2, 3].map((j): [string, number] => [`af${i}${j}`, 8 * i + 2 * j]),
+  ),
+  ['ef', 46],
+  ['le', 1],
+]);
+/** A code point of RFC 2474, by its number or its name (RFCs 2597, 3246, 8622). */
+export const dscp = scalar('a number in 0..63, or ef, le, cs0 to cs7, af11 to af43', (v) =>
+  Number.isInteger(v) && (v as number) >= 0 && (v as number) <= 63
+    ? (v as number)
+    : (CLASSES.get(String(v)) ?? null),
+);
 /** Of a node: its name, or its id. */
 export const neighbourName = scalar('the name or the dotted quad of a node', (v) =>
   typeof v === 'string' && (isNodeName(v) || parseNodeId(v) !== null) ? v : null,

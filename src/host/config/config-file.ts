@@ -100,6 +100,7 @@ function complete(
   return Object.freeze({
     node,
     listen: data.listen ?? [{ address: '0.0.0.0', port: DEFAULT_UDP_PORT }],
+    dscp: data.dscp ?? 0,
     client: Object.freeze({
       socketPath,
       group: data.client?.group?.name ?? null,

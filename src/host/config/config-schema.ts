@@ -19,6 +19,7 @@ import { CONGESTION_NAMES, NEIGHBOURS_MAX } from '../../core/node/config.ts';
 import { checkFile } from '../../lab/topology/topology-schema.ts';
 import {
   bytes,
+  dscp,
   duration,
   exchangeKey,
   group,
@@ -205,6 +206,7 @@ export const fileSchema = strict({
       }),
     )
     .optional(),
+  dscp: dscp.optional(),
   neighbours: z
     .array(
       strict({

@@ -44,6 +44,7 @@ export function formatEffective(config: DaemonFileConfig): string {
     name: node.name,
     id: formatNodeId(node.id),
     listen: config.listen.map(formatSocketAddress),
+    dscp: config.dscp,
     links: node.dials.map((dial) => ({
       address: formatSocketAddress(dial),
       ...(dial.node === null ? {} : { node: formatNodeId(dial.node) }),

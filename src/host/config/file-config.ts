@@ -32,6 +32,8 @@ export interface DaemonFileConfig {
   readonly node: NodeConfig;
   /** At least one. */
   readonly listen: readonly SocketAddress[];
+  /** Of datagrams of links, 0..63. */
+  readonly dscp: number;
   readonly client: {
     /** Null: no Unix socket. */
     readonly socketPath: string | null;

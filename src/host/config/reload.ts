@@ -89,6 +89,7 @@ export function planReload(
 function fixedParts({
   node,
   listen,
+  dscp,
   client,
   http,
   security,
@@ -102,6 +103,7 @@ function fixedParts({
   return {
     ...named(Object.fromEntries(Object.entries(others).filter(([name]) => !LIVE.has(name)))),
     listen,
+    dscp,
     client: { ...client, roles: null },
     http,
     security,

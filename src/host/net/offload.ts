@@ -50,6 +50,11 @@ export interface Offload {
    */
   readonly batches: boolean;
   /**
+   * Of what leaves by sockets that are opened from now on, 0..63 (RFC 2474); the two bits beside
+   * it, which are ECN's, stay 0. Not set where it is absent.
+   */
+  dscp?: number;
+  /**
    * `address`: numeric. Each send is one datagram. `shares`: beside a wildcard that does. Throws
    * SpinesError with the system's code when it can't be had.
    */
@@ -81,11 +86,13 @@ const SOL_SOCKET = 1,
   SO_REUSEPORT = 15,
   SO_ATTACH_REUSEPORT_CBPF = 51;
 const IPPROTO_IP = 0,
+  IP_TOS = 1,
   IP_MTU_DISCOVER = 10;
 const IPPROTO_IPV6 = 41,
   IPV6_V6ONLY = 26,
   IPV6_MTU_DISCOVER = 23,
-  IPV6_DONTFRAG = 62;
+  IPV6_DONTFRAG = 62,
+  IPV6_TCLASS = 67;
 /**
  * Don't-fragment is set, and what ICMP says of the path's MTU is not believed: anybody could have
  * sent it. Only the device's own MTU refuses a send.
@@ -149,6 +156,7 @@ function reasonOf(error: unknown): string {
 
 class LinuxOffload implements Offload {
   readonly batches: boolean;
+  dscp = 0;
   readonly #koffi: Koffi;
   readonly #socket: (...args: readonly unknown[]) => number;
   readonly #bind: (...args: readonly unknown[]) => number;
@@ -205,6 +213,7 @@ class LinuxOffload implements Offload {
     const ready =
       (!v6 || this.#set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
       (!this.batches || this.#set(fd, IPPROTO_UDP, UDP_GRO, 1)) &&
+      (this.dscp === 0 || this.#classify(fd, v6, this.dscp)) &&
       (!shares || share(true)) &&
       this.#bind(fd, name, name.length) === 0;
     // From here on nobody else gets in between.
@@ -257,6 +266,11 @@ class LinuxOffload implements Offload {
       this.#set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE) &&
       this.#set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1)
     );
+  }
+
+  #classify(fd: number, v6: boolean, dscp: number): boolean {
+    const [level, option] = v6 ? [IPPROTO_IPV6, IPV6_TCLASS] : [IPPROTO_IP, IP_TOS];
+    return this.#set(fd, level, option, dscp << 2);
   }
 
   #set(fd: number, level: number, option: number, value: number): boolean {

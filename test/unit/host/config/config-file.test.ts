@@ -462,6 +462,14 @@ client: { socket: null }
     ]);
   });
 
+  it('take a class of datagrams by number and by name', () => {
+    const of = (text: string): number =>
+      loadConfigFile(`id: 10.0.0.1\nsecurity: none\ndscp: ${text}`, 'd.yaml').dscp;
+    expect(['0', '63', 'ef', 'af41', 'cs6', 'le'].map(of)).toEqual([0, 63, 46, 34, 48, 1]);
+    for (const wrong of ['64', '-1', 'af44', 'cs8', '1.5', '[]'])
+      expect(() => of(wrong)).toThrow(/expected a number in 0..63, or ef, le/);
+  });
+
   it('name a neighbour that is none, twice, or too dear', () => {
     const of = (text: string): string =>
       faults(`id: 10.0.0.1\nsecurity: none\nneighbours: ${text}`)[0]!;
