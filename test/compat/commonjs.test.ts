@@ -40,6 +40,7 @@ function faultsOf(
     [
       join(ROOT, 'node_modules/typescript/bin/tsc'),
       ...options,
+      ...(file.endsWith('.mts') ? ['--skipLibCheck'] : []),
       '--strict',
       '--noEmit',
       '--ignoreConfig',

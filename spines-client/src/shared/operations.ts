@@ -54,8 +54,10 @@ export interface Operations {
   socketInfo: { args: { socket: number }; answer: SocketInfoReply };
   /** `from`: the first rule of the answer, counted from 0. */
   firewall: { args: { list: FirewallReply['list']; from?: number }; answer: FirewallReply };
-  /** Of a target behind this daemon, for `node`. */
-  /** `remotePort` and `localPort` name the stream of `node` that is carried on to there. */
+  /**
+   * Of a target behind this daemon, for `node`; `remotePort` and `localPort` name the stream of
+   * `node` that is carried on to there.
+   */
   mayReach: {
     args: { node: string; host: string; port: number; remotePort?: number; localPort?: number };
     answer: { allowed: boolean };

@@ -2,7 +2,7 @@
  * The strategies that a daemon has, by the code of their dissemination: one row each.
  *
  * A new one is a file that implements Strategy, its row here, and its row among the modes
- * (core/wire/modes.ts).
+ * (spines-client/src/shared/modes.ts).
  */
 
 import { ByzantineRouter } from '../byzantine/byzantine-router.ts';
