@@ -592,8 +592,7 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
       assert(tries < 200);
       await pause(50);
     }
-    const status = async (): Promise<StatusReply> =>
-      (await client.request('status')) as unknown as StatusReply;
+    const status = async (): Promise<StatusReply> => await client.request('status');
     for (let tries = 0; (await status()).links.up < LINKS; tries += 1) {
       assert(tries < 200, 'all links come up');
       await pause(100);

@@ -10,7 +10,6 @@ import { spawnSync } from 'node:child_process';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReply } from 'spines-client';
 
 import { loadOffload } from '../../src/host/net/offload.ts';
 import { Namespaces, whyNoNamespaces, type NamespaceHost } from '../support/namespaces.ts';
@@ -186,9 +185,7 @@ describe.skipIf(!LONG)('on one machine', () => {
       const status = await until(
         'a log that waits',
         async () => {
-          const { host } = (await (
-            await lab.client(8)
-          ).request('status')) as unknown as StatusReply;
+          const { host } = await (await lab.client(8)).request('status');
           return host?.log?.failing == null ? null : lab.says(8, 'status');
         },
         () => lab.log(8),
@@ -238,9 +235,7 @@ describe.skipIf(!LONG)('on one machine', () => {
     await until(
       'a clone',
       async () => {
-        const { twins = [] } = (await (
-          await lab.client(1)
-        ).request('status')) as unknown as StatusReply;
+        const { twins = [] } = await (await lab.client(1)).request('status');
         return twins.length > 0 ? true : null;
       },
       () => lab.log(1),

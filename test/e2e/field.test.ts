@@ -20,7 +20,7 @@ import { connect as connectLocal, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { SpinesClient, type LinksReply, type RoutesReply, type StatusReply } from 'spines-client';
+import { SpinesClient } from 'spines-client';
 
 import { Rng } from '../../src/core/base/rng.ts';
 import { loadOffload } from '../../src/host/net/offload.ts';
@@ -149,8 +149,8 @@ describe.skipIf(why !== null)(`${MINUTES} minutes of misfortunes, seed ${SEED}`,
         await Promise.all(
           parties.map(async ({ name, client }) => {
             try {
-              const { routes } = (await client.request('routes')) as unknown as RoutesReply,
-                { links } = (await client.request('links')) as unknown as LinksReply;
+              const { routes } = await client.request('routes'),
+                { links } = await client.request('links');
               return [
                 ...routes
                   .filter((route) => !route.reachable)
@@ -187,9 +187,7 @@ describe.skipIf(why !== null)(`${MINUTES} minutes of misfortunes, seed ${SEED}`,
   async function noteDrops(): Promise<void> {
     await Promise.all(
       parties.map(async ({ name, client }, i) => {
-        const { drops } = (await client
-            .request('status')
-            .catch(() => ({ drops: {} }))) as unknown as StatusReply,
+        const { drops } = await client.request('status').catch(() => ({ drops: {} })),
           before = (dropped[i] ??= new Map());
         const news = Object.entries(drops).flatMap(([reason, count]) => {
           const grown = count - (before.get(reason) ?? 0);

@@ -226,7 +226,7 @@ async function connected(name: string): Promise<SpinesClient> {
 }
 
 const linksOf = async (client: SpinesClient): Promise<LinksReply['links']> =>
-  ((await client.request('links')) as unknown as LinksReply).links;
+  (await client.request('links')).links;
 
 /** When, in milliseconds, a daemon's log says `message` for the first time; null: it has not. */
 function saidAt(name: string, message: string): number | null {

@@ -270,7 +270,7 @@ class SealedStranger extends Stranger {
 }
 
 async function status(client: SpinesClient): Promise<StatusReply> {
-  return (await client.request('status')) as unknown as StatusReply;
+  return await client.request('status');
 }
 
 /**

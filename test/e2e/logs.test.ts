@@ -78,8 +78,7 @@ async function start(
   }
 }
 
-const status = async ({ client }: Daemon): Promise<StatusReply> =>
-  (await client.request('status')) as unknown as StatusReply;
+const status = async ({ client }: Daemon): Promise<StatusReply> => await client.request('status');
 /**
  * Reloads that are asked for at once: they are one or two readings, and each is a line of who
  * asked.

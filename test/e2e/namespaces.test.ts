@@ -368,7 +368,7 @@ describe.skipIf(noNamespaces !== null)('three hosts, as the README has it', () =
       const tookMs = await until(
         'node-3 without node-2',
         async () => {
-          const { links } = (await watcher.request('links')) as unknown as LinksReply;
+          const { links } = await watcher.request('links');
           return links.every((link) => link.state !== 'up' || link.name === 'node-1');
         },
         RELOAD_MS + SPREAD_MS,

@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import type { LinksReply, SpinesClient, StatusReply } from 'spines-client';
+import type { SpinesClient, StatusReply } from 'spines-client';
 import { RealNetwork } from '../support/processes.ts';
 
 /** Offered to a daemon in one write. */
@@ -87,13 +87,11 @@ afterEach(async () => {
 });
 
 const statusOf = async (client: SpinesClient): Promise<StatusReply> =>
-  (await client.request('status')) as unknown as StatusReply;
+  await client.request('status');
 const droppedBy = ({ drops }: StatusReply): number =>
   Object.values(drops).reduce((all, count) => all + count, 0);
 const channels = async (client: SpinesClient): Promise<string[]> =>
-  ((await client.request('links')) as unknown as LinksReply).links.map(
-    ({ node, state }) => `${node} ${state}`,
-  );
+  (await client.request('links')).links.map(({ node, state }) => `${node} ${state}`);
 
 /** How often the daemon's log says that a link came up or went down. */
 const transitions = (log: string): number => log.split(/"link (?:up|down)"/).length - 1;

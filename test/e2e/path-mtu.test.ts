@@ -249,9 +249,9 @@ async function connected(i: number): Promise<SpinesClient> {
 }
 
 const statusOf = async (client: SpinesClient): Promise<StatusReply> =>
-  (await client.request('status')) as unknown as StatusReply;
+  await client.request('status');
 const linkOf = async (client: SpinesClient): Promise<LinksReply['links'][number]> =>
-  ((await client.request('links')) as unknown as LinksReply).links[0]!;
+  (await client.request('links')).links[0]!;
 
 /** Both ends have found what the path takes, and know routes. */
 async function ready(peers: readonly SpinesClient[]): Promise<void> {

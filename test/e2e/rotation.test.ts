@@ -11,7 +11,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
-import type { SpinesClient, SpinesDatagram, StatusReply } from 'spines-client';
+import type { SpinesClient, SpinesDatagram } from 'spines-client';
 import { RealNetwork, type RealDaemon } from '../support/processes.ts';
 
 const LONG = process.env['SPINES_LONG'] === '1';
@@ -194,7 +194,7 @@ test.runIf(LONG)(
     const kill = async (index: number): Promise<void> => {
       const daemon: RealDaemon = network.daemons[index]!;
       const askedAt = performance.now();
-      const { bounds, drops } = (await clients[index]!.request('status')) as unknown as StatusReply;
+      const { bounds, drops } = await clients[index]!.request('status');
       const held = bounds['packetsKept']![0];
       console.log(`n${index} holds ${held} packets and is killed; drops ${JSON.stringify(drops)}`);
       const at = performance.now();
@@ -216,9 +216,7 @@ test.runIf(LONG)(
     for (let i = 0; i < 300 && !ended; i += 1) await sleep(100);
     await sleep(5_000);
 
-    const status = (await Promise.all(
-      clients.map((client) => client.request('status')),
-    )) as unknown as StatusReply[];
+    const status = await Promise.all(clients.map((client) => client.request('status')));
     const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
     const outages = killed.map(
       ({ index, at, backAt }) =>

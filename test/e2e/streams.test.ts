@@ -12,7 +12,6 @@ import { createServer, connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RoutesReply } from 'spines-client';
 import { identityConfig, makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 import { freePorts, RealDaemon, RealNetwork, spines, type Ran } from '../support/processes.ts';
 
@@ -496,7 +495,7 @@ test('a 20 MB stream through a ring survives the ' +
     ]);
     await network.converged();
     const from = await network.daemons[0]!.connect();
-    const { routes } = (await from.request('routes')) as unknown as RoutesReply;
+    const { routes } = await from.request('routes');
     const via = routes.find((route) => route.node === '10.0.0.4')!.nextHop!;
     await from.close();
     const victim = network.daemons[Number(via.split('.')[3]) - 1]!;

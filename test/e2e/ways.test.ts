@@ -7,7 +7,7 @@
  */
 
 import { afterEach, describe, expect, test } from 'vitest';
-import type { SpinesClient, StatusReply } from 'spines-client';
+import type { SpinesClient } from 'spines-client';
 
 import { loadOffload } from '../../src/host/net/offload.ts';
 import { DatagramFlow, StreamFlow } from '../support/field-traffic.ts';
@@ -126,7 +126,7 @@ async function under(
     }
   }
   for (const end of [0, 1] as const) {
-    const { drops } = (await parties[end]!.client.request('status')) as unknown as StatusReply;
+    const { drops } = await parties[end]!.client.request('status');
     console.log(`drops of n${end}: ${JSON.stringify(drops)}, ${net.memory(end)} KiB`);
     if (net.memory(end) > MEMORY_KIB) faults.push(`n${end} has ${net.memory(end)} KiB`);
     for (const line of net.logs[end].split('\n'))

@@ -152,7 +152,7 @@ export class Operator {
   }
 
   async row(node: number, peer: number): Promise<LinksReply['links'][number] | undefined> {
-    const { links } = (await (await this.client(node)).request('links')) as unknown as LinksReply;
+    const { links } = await (await this.client(node)).request('links');
     return links.find(
       (link) =>
         link.name === `node-${peer}` ||

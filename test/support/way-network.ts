@@ -11,7 +11,7 @@ import { spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SpinesClient, type LinksReply } from 'spines-client';
+import { SpinesClient } from 'spines-client';
 
 import { makeTemporaryNetwork } from '../../src/cli/replay/temporary-network.ts';
 import { Namespaces, type NamespaceHost } from './namespaces.ts';
@@ -130,7 +130,7 @@ export class WayNetwork {
     await this.until(
       'the link',
       async () => {
-        const { links } = (await client.request('links')) as unknown as LinksReply;
+        const { links } = await client.request('links');
         return links.some(({ state }) => state === 'up') ? true : null;
       },
       mostMs,
