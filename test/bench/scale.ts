@@ -611,11 +611,10 @@ async function measureIdle(rounds: number, spanMs: number): Promise<IdleScale> {
     const cpuPercent: number[] = [],
       barePercent: number[] = [];
     const links = async (): Promise<number> =>
-      (
-        (await client.request('links')) as unknown as {
-          links: { sent: { datagrams: number }; received: { datagrams: number } }[];
-        }
-      ).links.reduce((sum, { sent, received }) => sum + sent.datagrams + received.datagrams, 0);
+      (await client.request('links')).links.reduce(
+        (sum, { sent, received }) => sum + sent.datagrams + received.datagrams,
+        0,
+      );
     const { advertisements } = (await status()).routing;
     const datagrams = await links(),
       began = performance.now();

@@ -804,8 +804,8 @@ export const netSockets: Case[] = [
       ];
       const refused = names.filter((name) => {
         try {
-          (near as unknown as Record<string, unknown>)[name] = 'theirs';
-          return (near as unknown as Record<string, unknown>)[name] !== 'theirs';
+          Reflect.set(near, name, 'theirs');
+          return Reflect.get(near, name) !== 'theirs';
         } catch {
           return true;
         }
@@ -871,7 +871,7 @@ export const netSockets: Case[] = [
   },
   {
     name: 'Socket without new',
-    run: (t) => thrown(t, () => (t.net.Socket as unknown as () => unknown)()),
+    run: (t) => thrown(t, () => Reflect.apply(t.net.Socket, undefined, [])),
     expected: new Different(
       'nothing',
       ['TypeError', undefined],

@@ -13,9 +13,7 @@ import {
   FRAME_REPLY,
   FRAME_REQUEST,
   FrameReader,
-  type ByzantineRoutesReply,
-  type ByzantineTraceReply,
-  type StatusReply,
+  type OperationAnswer,
 } from 'spines-client/protocol';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
@@ -41,8 +39,8 @@ type Control = Record<string, unknown>;
 function asker(
   host: SimHost,
   access?: ClientAccess,
-): (op: string, args?: Control) => () => Control {
-  const replies = new Map<unknown, Control>();
+): <Op extends string>(op: Op, args?: Control) => () => OperationAnswer<Op> & { code?: string } {
+  const replies = new Map<unknown, unknown>();
   const reader = new FrameReader({
     onFrame: (type, bytes, start, end) => {
       const body = type === FRAME_REPLY ? decodeControl(bytes.slice(start, end)) : null;
@@ -62,11 +60,11 @@ function asker(
   )!;
   let id = 0;
   port.onBytes(encodeControl(FRAME_HELLO, { version: 1, client: 'test' }));
-  return (op, args = {}) => {
+  return <Op extends string>(op: Op, args: Control = {}) => {
     const mine = (id += 1);
     port.onBytes(encodeControl(FRAME_REQUEST, { id: mine, op, ...args }));
     host.endTurn();
-    return () => replies.get(mine)!;
+    return () => replies.get(mine) as OperationAnswer<Op> & { code?: string };
   };
 }
 
@@ -190,7 +188,7 @@ describe('a daemon reports', () => {
     });
     network.run(3 * SECOND);
     const ask = asker(network.host(0));
-    const quiet = ask('byzantineRoutes')() as unknown as ByzantineRoutesReply;
+    const quiet = ask('byzantineRoutes')();
     expect(quiet).toMatchObject({ schema: 1, mode: 'secure', weights: [], convictions: [] });
     expect(quiet.flows).toMatchObject([
       { name: 'n5', link: 'reliable', waiting: 0, faults: 0, second: null },
@@ -207,7 +205,7 @@ describe('a daemon reports', () => {
     const trace = ask('byzantineTrace', {
       node: 'n5',
       timeoutMs: 1_000,
-    })() as unknown as ByzantineTraceReply;
+    })();
     expect(trace).toMatchObject({
       link: 'reliable',
       hops: [
@@ -226,7 +224,7 @@ describe('a daemon reports', () => {
       100 * MILLISECOND,
     );
     network.run(3 * SECOND);
-    const after = ask('byzantineRoutes')() as unknown as ByzantineRoutesReply;
+    const after = ask('byzantineRoutes')();
     expect(after.convictions).toMatchObject([
       { destination: { name: 'n5' }, u: { name: 'n1' }, v: { name: 'n2' } },
     ]);
@@ -235,15 +233,13 @@ describe('a daemon reports', () => {
       { u: { name: 'n1' }, v: { name: 'n2' }, weight: 2, convictions: 1, reason: 'loss' },
     ]);
     expect(after.flows[0]!.main!.nodes.map(({ name }) => name)).toEqual(['n0', 'n3', 'n4', 'n5']);
-    const { byzantine } = ask('status')() as unknown as StatusReply;
+    const { byzantine } = ask('status')();
     expect(byzantine).toEqual(after.figures);
     expect(byzantine).toMatchObject({ flows: 1, convictions: 1, convictedLinks: 1 });
     expect(byzantine!.faults).toBeGreaterThanOrEqual(1);
     expect(byzantine!.discoveries).toBeGreaterThanOrEqual(2);
     expect(byzantine!.verified).toBeGreaterThan(0);
-    expect(
-      (asker(network.host(5))('status')() as unknown as StatusReply).byzantine!.delivered,
-    ).toBeGreaterThan(300);
+    expect(asker(network.host(5))('status')().byzantine!.delivered).toBeGreaterThan(300);
     network.run(30 * SECOND);
     finish(network);
   });
@@ -254,10 +250,8 @@ describe('a daemon reports', () => {
     const found = ask('byzantineTrace', { node: 'n5', timeoutMs: 2_000 });
     expect(found()).toBeUndefined();
     network.run(SECOND);
-    expect((found() as unknown as ByzantineTraceReply).link).toBeNull();
-    expect(
-      (found() as unknown as ByzantineTraceReply).hops.map(({ name, rttMs }) => [name, rttMs]),
-    ).toEqual([
+    expect(found().link).toBeNull();
+    expect(found().hops.map(({ name, rttMs }) => [name, rttMs])).toEqual([
       ['n1', null],
       ['n2', null],
       ['n5', null],
@@ -373,10 +367,8 @@ test('a remote client has so many paths searched, and nobody else waits for it',
     asker(host)('byzantineTrace', { node: target, timeoutMs: 2_000 }),
   ];
   network.run(3 * SECOND);
-  expect(loop.filter((reply) => reply()['code'] === 'EAGAIN')).toHaveLength(15);
+  expect(loop.filter((reply) => reply().code === 'EAGAIN')).toHaveLength(15);
   expect(bob()).toMatchObject({ ok: true });
   expect(local()).toMatchObject({ ok: true });
-  expect(remote('byzantineTrace', { node: target, timeoutMs: 2_000 })()?.['code']).not.toBe(
-    'EAGAIN',
-  );
+  expect(remote('byzantineTrace', { node: target, timeoutMs: 2_000 })().code).not.toBe('EAGAIN');
 });

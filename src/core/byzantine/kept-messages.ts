@@ -17,6 +17,9 @@ import { QUOTE_BYTES } from '../wire/notice.ts';
 import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
 import type { PathFlow } from './path-flow.ts';
 
+/** A path that carries messages: which run of the destination it leads to. */
+export type KeptPath = Pick<PathFlow, 'destinationKey'>;
+
 /** Of one flow. */
 export const KEPT_PACKETS_MAX = 2_048;
 export const KEPT_FLOW_BYTES_MAX = 1_048_576;
@@ -40,7 +43,7 @@ export interface KeptMessage {
   readonly to: Uint8Array;
   readonly sentAt: Micros;
   /** Paths that carry it now. */
-  readonly on: Set<PathFlow>;
+  readonly on: Set<KeptPath>;
   /** How often it was sent once more. */
   again: number;
 }
@@ -48,7 +51,7 @@ export interface KeptMessage {
 /** A message that is sent no more, and may yet arrive. */
 interface LetGo {
   readonly head: Uint8Array;
-  readonly on: Set<PathFlow>;
+  readonly on: Set<KeptPath>;
 }
 
 export class KeptMessages {
@@ -85,7 +88,7 @@ export class KeptMessages {
     bytes: Uint8Array,
     start: number,
     end: number,
-    on: readonly PathFlow[],
+    on: readonly KeptPath[],
     now: Micros,
   ): void {
     const length = end - start;
@@ -119,14 +122,14 @@ export class KeptMessages {
     bytes: Uint8Array,
     start: number,
     end: number,
-    on: Iterable<PathFlow>,
+    on: Iterable<KeptPath>,
   ): void {
     const head = bytes.slice(start, Math.min(end, start + HEAD_BYTES));
     this.#letGo.set(number, { head, on: new Set(on) });
   }
 
   /** What became of a message on `path`, if it was let go. */
-  onFate(path: PathFlow, number: number, arrived: boolean): void {
+  onFate(path: KeptPath, number: number, arrived: boolean): void {
     const message = this.#letGo.get(number);
     if (message === undefined) return;
     if (arrived) this.#letGo.delete(number);
@@ -145,7 +148,7 @@ export class KeptMessages {
    * `path` is used no longer. What it carried is on its way by another one, or on none: `idle`
    * gives those. What was let go is lost then.
    */
-  leave(path: PathFlow): void {
+  leave(path: KeptPath): void {
     for (const message of this.#messages.values()) message.on.delete(path);
     for (const [number, message] of this.#letGo) this.#leaves(path, number, message);
   }
@@ -173,7 +176,7 @@ export class KeptMessages {
     else this.watch(number, bytes, 0, bytes.length, on);
   }
 
-  #leaves(path: PathFlow, number: number, { head, on }: LetGo): void {
+  #leaves(path: KeptPath, number: number, { head, on }: LetGo): void {
     if (!on.delete(path) || on.size > 0) return;
     this.#letGo.delete(number);
     this.#onLost(head);

@@ -104,7 +104,11 @@ export class Peers {
    * nodes.
    */
   onRecord(
-    { origin, sequence, node: { instance, epoch, key } }: SignedRecord,
+    {
+      origin,
+      sequence,
+      node: { instance, epoch, key },
+    }: Pick<SignedRecord, 'origin' | 'sequence' | 'node'>,
     now: Micros,
   ): boolean {
     let peer = this.#peers.get(origin);

@@ -10,19 +10,25 @@ import type { DropReason } from '../wire/drop.ts';
 import { FRAME_DATA } from '../wire/frames.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
+import type { Channel } from './channel.ts';
 import type { DataService, ServiceEnvironment, ServiceOutput } from './data-service.ts';
 import { SendQueue } from './send-queue.ts';
+
+/** Of a channel it needs no more than to write packets. */
+export type BestEffortOutput = Omit<ServiceOutput, 'channel'> & {
+  readonly channel: Pick<Channel, 'frameOf'> | null;
+};
 
 export class BestEffortService implements DataService {
   readonly frames = [FRAME_DATA];
   readonly retransmitted = 0;
-  readonly #out: ServiceOutput;
+  readonly #out: BestEffortOutput;
   readonly #sink: DatagramSink;
   readonly #pool: PacketPool;
   readonly #queue: SendQueue;
 
   constructor(
-    out: ServiceOutput,
+    out: BestEffortOutput,
     {
       sink,
       pool,

@@ -10,7 +10,6 @@ import { equalBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Clock, Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { Link } from '../link/link.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import type { Advertisement } from '../wire/link-state.ts';
@@ -20,10 +19,11 @@ import type { FloodingPeer } from './flooding.ts';
 import type { LinkStateDatabase } from './link-state-database.ts';
 import type { RoutingCounters } from './router-environment.ts';
 import { ADVERTISEMENT_LABEL, mayChange, type StatementVerifier } from './signed-advertisement.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** A neighbour, as routing sees it. */
 export interface RoutingPeer {
-  readonly link: Link;
+  readonly link: RoutedLink;
   readonly flooding: FloodingPeer;
   /** Null in a network without identities. */
   readonly certificates: CertificatePeer | null;

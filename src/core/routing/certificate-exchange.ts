@@ -13,13 +13,13 @@ import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, type Micros } from '../base/time.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { Link } from '../link/link.ts';
 import { CERTIFICATE_BYTES_MAX, type Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_CERTIFICATE } from '../wire/frames.ts';
 import { CONTROL_CHECK_BYTES, putControlCheck } from '../wire/link-state.ts';
 import { originOfKey } from '../wire/record.ts';
 import { WIRE_VERSION_RECORDS } from '../wire/versions.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** Shown and not proved yet: of all that a neighbour may have under way at once, twice. */
 const SHOWN_MAX = 256;
@@ -29,12 +29,12 @@ const ON_ITS_WAY: Micros = 20 * MILLISECOND;
 const ASKS_PER_SECOND = 100;
 
 /** Whether the neighbour knows records and certificates on their own. */
-export function speaksRecords(link: Link): boolean {
+export function speaksRecords(link: RoutedLink): boolean {
   return link.channel !== null && link.channel.version >= WIRE_VERSION_RECORDS;
 }
 
 export class CertificatePeer {
-  readonly #link: Link;
+  readonly #link: RoutedLink;
   readonly #membership: Membership;
   /** Of each origin the certificate that the neighbour has. Bounded by what is flooded. */
   readonly #taken = new Map<NodeId, Certificate>();
@@ -43,7 +43,7 @@ export class CertificatePeer {
   readonly #shown = new Map<string, Uint8Array>();
   readonly #asks = new TokenBucket(ASKS_PER_SECOND, ASKS_PER_SECOND);
 
-  constructor(link: Link, membership: Membership) {
+  constructor(link: RoutedLink, membership: Membership) {
     this.#link = link;
     this.#membership = membership;
   }

@@ -12,10 +12,10 @@ import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { Link } from '../link/link.ts';
 import { decodeCertificate, type Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import type { Advertisement } from '../wire/link-state.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** An advertisement that is not believed, for a reason that an operator can end. */
 export interface RefusedNode {
@@ -26,7 +26,7 @@ export interface RefusedNode {
   /** By how much the time of issue is ahead of our clock, when it was first heard. */
   readonly aheadUs: Micros;
   /** The neighbour that passed it on. */
-  readonly via: Link;
+  readonly via: RoutedLink;
   readonly sequence: number;
   at: Micros;
 }
@@ -58,8 +58,8 @@ export class ClockWatch {
   readonly #log: Log;
   readonly #membership: Membership;
   /** By the link, as long as it is up. */
-  readonly #clocks = new Map<Link, PeerClock>();
-  readonly #told = new Set<Link>();
+  readonly #clocks = new Map<RoutedLink, PeerClock>();
+  readonly #told = new Set<RoutedLink>();
   /** The one heard longest ago first. */
   readonly #refused = new Map<NodeId, RefusedNode>();
 
@@ -73,7 +73,7 @@ export class ClockWatch {
    * A newer advertisement came over `link`, believed or not. What a neighbour says of itself is its
    * own word.
    */
-  onAdvertisement(link: Link, { origin, sequence, proof }: Advertisement): void {
+  onAdvertisement(link: RoutedLink, { origin, sequence, proof }: Advertisement): void {
     if (
       origin !== link.node ||
       proof === null ||
@@ -88,7 +88,7 @@ export class ClockWatch {
     this.#say(link);
   }
 
-  onLinkDown(link: Link): void {
+  onLinkDown(link: RoutedLink): void {
     this.#clocks.delete(link);
     this.#told.delete(link);
   }
@@ -99,7 +99,7 @@ export class ClockWatch {
 
   /** `bytes`: of the certificate that it names, as far as they were shown. */
   onRefused(
-    via: Link,
+    via: RoutedLink,
     { origin, sequence, proof }: Advertisement,
     reason: DropReason,
     bytes: Uint8Array | null,
@@ -130,7 +130,7 @@ export class ClockWatch {
   /**
    * By how much the peer's clock is ahead of ours now, good to a second or two; null: not known.
    */
-  aheadUs(link: Link): Micros | null {
+  aheadUs(link: RoutedLink): Micros | null {
     const known = this.#clocks.get(link);
     return known === undefined ? null : known.base + this.#clock.now() - this.#membership.wallUs;
   }
@@ -146,7 +146,7 @@ export class ClockWatch {
     for (const link of this.#clocks.keys()) this.#say(link);
   }
 
-  #say(link: Link): void {
+  #say(link: RoutedLink): void {
     const ahead = this.aheadUs(link)!;
     if (Math.abs(ahead) < CLOCK_WRONG / 2) {
       if (this.#told.delete(link)) this.#log.info({ peer: link.label }, 'clocks agree again');

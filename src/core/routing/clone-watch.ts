@@ -13,11 +13,11 @@
 
 import type { Log } from '../base/log.ts';
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
-import type { Link } from '../link/link.ts';
 import type { Run } from '../link/handshaker.ts';
 import { runsLonger } from '../link/twins.ts';
 import { hasCapability, IDENTITY_ASKED, type NodeFacts } from '../wire/node-facts.ts';
 import type { TwinNews } from '../wire/twin.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** What to do with an advertisement of ours that another one made. */
 export type CloneVerdict =
@@ -59,7 +59,7 @@ export class CloneWatch {
   readonly #own: Run;
   /** Other runs under our name, the one heard longest ago first. */
   readonly #signs = new Map<number, Signs>();
-  readonly #told = new Map<Link, { readonly news: TwinNews; readonly at: Micros }>();
+  readonly #told = new Map<RoutedLink, { readonly news: TwinNews; readonly at: Micros }>();
   /** The other daemon as it speaks itself. `run`: null where it speaks as this one. */
   #heard: { run: Run | null; at: Micros } | null = null;
   #since: Micros = 0;
@@ -90,13 +90,13 @@ export class CloneWatch {
   }
 
   /** A neighbour has heard it. True: that is news. */
-  onTold(link: Link, news: TwinNews): boolean {
+  onTold(link: RoutedLink, news: TwinNews): boolean {
     if (news.instance === this.#own.instance) return false;
     this.#told.set(link, { news, at: this.#clock.now() });
     return this.#look();
   }
 
-  onLinkDown(link: Link): void {
+  onLinkDown(link: RoutedLink): void {
     this.#told.delete(link);
   }
 

@@ -16,7 +16,6 @@
  */
 
 import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
-import type { Link } from '../link/link.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import {
   CONTROL_CHECK_BYTES,
@@ -26,6 +25,7 @@ import {
 } from '../wire/link-state.ts';
 import { FRAME_BODY_BYTES_MAX } from '../wire/sizes.ts';
 import type { CertificatePeer } from './certificate-exchange.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** What is flooded, as FloodingPeer sees it: versions under keys, and how they are written. */
 export interface Flooded {
@@ -76,7 +76,7 @@ interface InFlight {
 }
 
 export class FloodingPeer {
-  readonly link: Link;
+  readonly link: RoutedLink;
   readonly #flooded: Flooded;
   readonly #clock: Clock;
   readonly #timers: Timers;
@@ -102,7 +102,7 @@ export class FloodingPeer {
 
   /** `certificates`: null in a network without identities. */
   constructor(
-    link: Link,
+    link: RoutedLink,
     flooded: Flooded,
     clock: Clock,
     timers: Timers,

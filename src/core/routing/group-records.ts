@@ -11,7 +11,6 @@ import type { NodeId } from '../base/ids.ts';
 import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
 import { allowsGroup } from '../crypto/group-grants.ts';
-import type { Link } from '../link/link.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_GROUPS, FRAME_GROUPS_DIGEST } from '../wire/frames.ts';
@@ -23,6 +22,7 @@ import { FloodingPeer } from './flooding.ts';
 import { GroupDatabase } from './group-database.ts';
 import { OwnGroups } from './own-groups.ts';
 import { mayChange, signingNow, type StatementVerifier } from './signed-advertisement.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** In front of the signed bytes, with a zero byte. */
 export const GROUPS_LABEL = 'spines groups';
@@ -65,7 +65,7 @@ export class GroupRecords {
   readonly database: GroupDatabase;
   readonly own: OwnGroups;
   readonly #env: GroupRecordsEnvironment;
-  readonly #peers = new Map<Link, Peer>();
+  readonly #peers = new Map<RoutedLink, Peer>();
   #sequence: number;
   /** When link state last knew the node of a record, by the record's key. */
   readonly #knownAt = new Map<number, Micros>();
@@ -83,7 +83,7 @@ export class GroupRecords {
     return certificate === null || allowsGroup(certificate, group);
   }
 
-  onLinkUp(link: Link, certificates: CertificatePeer | null): void {
+  onLinkUp(link: RoutedLink, certificates: CertificatePeer | null): void {
     if ((link.channel?.version ?? 0) < WIRE_VERSION_GROUPS) return;
     const { clock, timers } = this.#env;
     const flooding = new FloodingPeer(link, this.database, clock, timers, certificates);
@@ -93,13 +93,19 @@ export class GroupRecords {
     else flooding.startEmpty();
   }
 
-  onLinkDown(link: Link): void {
+  onLinkDown(link: RoutedLink): void {
     this.#peers.get(link)?.flooding.stop();
     this.#peers.delete(link);
   }
 
   /** The body of a frame about groups, without its check. */
-  onFrame(link: Link, type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+  onFrame(
+    link: RoutedLink,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const peer = this.#peers.get(link);
     if (peer === undefined) return DropReason.none;
     if (type === FRAME_GROUPS) return this.#onRecord(peer, bytes, start, end);

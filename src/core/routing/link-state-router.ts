@@ -12,8 +12,6 @@ import { equalBytes, getU16 } from '../base/bytes.ts';
 import { formatNodeId, type NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Micros } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { Link } from '../link/link.ts';
-import type { LinkTable } from '../link/link-table.ts';
 import { PLAIN_CERTIFICATE_BYTES_MAX } from '../wire/certificate.ts';
 import { DropReason, dropReasonName } from '../wire/drop.ts';
 import {
@@ -54,6 +52,7 @@ import type {
 import { Routes } from './routes.ts';
 import type { ShortestPaths } from './shortest-path.ts';
 import { mayChange, StatementVerifier } from './signed-advertisement.ts';
+import type { RoutedLink, RoutedLinks } from './routed-link.ts';
 
 const EXPIRY_INTERVAL: Micros = 1 * SECOND;
 /**
@@ -88,7 +87,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   };
   readonly #config: LinkStateRouterConfig;
   readonly #env: LinkStateRouterEnvironment;
-  readonly #links: LinkTable;
+  readonly #links: RoutedLinks;
   readonly #membership: Membership | null;
   /** Null in a network without identities. */
   readonly #judge: AdvertisementJudge | null;
@@ -100,7 +99,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   readonly clocks: ClockWatch | null;
   readonly clones: CloneWatch;
   readonly #flooded: FloodedAdvertisements;
-  readonly #peers = new Map<Link, RoutingPeer>();
+  readonly #peers = new Map<RoutedLink, RoutingPeer>();
   readonly #expiryTimer = new Timer(() => this.#expire());
   readonly #cloneTimer = new Timer(() => this.#onCloneTimer());
   readonly #routes: Routes;
@@ -109,7 +108,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
   /** Number of the question whether the elder clone is there, 0 = none is open. */
   #askedClone = 0;
 
-  constructor(config: LinkStateRouterConfig, env: LinkStateRouterEnvironment, links: LinkTable) {
+  constructor(config: LinkStateRouterConfig, env: LinkStateRouterEnvironment, links: RoutedLinks) {
     super(config.id, env.facts, env.clock, config.limits.nodes);
     this.#config = config;
     this.#env = env;
@@ -243,7 +242,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     for (const timer of [this.#expiryTimer, this.#cloneTimer]) this.#env.timers.cancel(timer);
   }
 
-  nextHop(destination: NodeId): Link | null {
+  nextHop(destination: NodeId): RoutedLink | null {
     return this.#routes.nextHop(destination);
   }
 
@@ -262,7 +261,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
 
   /* -------------------------------------------------------------- inputs */
 
-  onLinkState(link: Link, up: boolean): void {
+  onLinkState(link: RoutedLink, up: boolean): void {
     if (up) {
       const certificates =
         this.#membership === null ? null : new CertificatePeer(link, this.#membership);
@@ -288,11 +287,11 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     this.#own.schedule(ADVERTISE_INTERVAL);
   }
 
-  onLinkEstimate(link: Link): void {
+  onLinkEstimate(link: RoutedLink): void {
     this.#own.onEstimate(link);
   }
 
-  onControl(link: Link, type: number, bytes: Uint8Array, start: number, end: number): void {
+  onControl(link: RoutedLink, type: number, bytes: Uint8Array, start: number, end: number): void {
     const peer = this.#peers.get(link);
     if (peer === undefined) return;
     if (!controlIntact(bytes, start, end)) {
@@ -509,7 +508,7 @@ export class LinkStateRouter extends NodeDirectory implements Router {
     this.#env.timers.arm(this.#cloneTimer, now + CLONE_ASK);
   }
 
-  onTwinFrame(link: Link, bytes: Uint8Array, start: number, end: number): void {
+  onTwinFrame(link: RoutedLink, bytes: Uint8Array, start: number, end: number): void {
     const news = decodeTwin(bytes, start, end);
     if (news === null) this.#env.drops.count(DropReason.twinMalformed);
     else if (this.clones.onTold(link, news)) this.#own.again();

@@ -4,12 +4,12 @@
  * Pure functions of measurements; when to speak is link-state-router.ts's.
  */
 
-import type { Link } from '../link/link.ts';
 import { LATENCY_UNIT_US, type AdvertisedLink } from '../wire/link-state.ts';
 import { linkCost, type Metric } from './metrics.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 /** What is said of `link`. */
-export function measured(link: Link): AdvertisedLink {
+export function measured(link: RoutedLink): AdvertisedLink {
   return {
     node: link.node,
     latency: Math.min(0xffff, Math.round(link.routedLatencyUs() / LATENCY_UNIT_US)),

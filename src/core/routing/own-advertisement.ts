@@ -8,8 +8,6 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
-import type { Link } from '../link/link.ts';
-import type { LinkTable } from '../link/link-table.ts';
 import {
   LATENCY_UNIT_US,
   LINKS_PER_NODE_MAX,
@@ -28,6 +26,7 @@ import type {
   RoutingCounters,
 } from './router-environment.ts';
 import { signAdvertisement } from './signed-advertisement.ts';
+import type { RoutedLink, RoutedLinks } from './routed-link.ts';
 
 /** First advertisement after a quiet time waits this long, so that a burst of changes is one. */
 const SETTLE: Micros = 1 * MILLISECOND;
@@ -55,7 +54,7 @@ const CLOCK_STEP: Micros = 5 * SECOND;
 export interface OwnSurroundings {
   readonly config: LinkStateRouterConfig;
   readonly env: LinkStateRouterEnvironment;
-  readonly links: LinkTable;
+  readonly links: RoutedLinks;
   readonly database: LinkStateDatabase;
   readonly clones: CloneWatch;
   readonly counters: RoutingCounters;
@@ -104,7 +103,7 @@ export class OwnAdvertisement {
   }
 
   /** A link's latency or loss is another. */
-  onEstimate(link: Link): void {
+  onEstimate(link: RoutedLink): void {
     const advertised = this.#held?.advertisement.links.find((entry) => entry.node === link.node);
     if (advertised === undefined) {
       this.schedule(ADVERTISE_INTERVAL);
@@ -136,7 +135,7 @@ export class OwnAdvertisement {
     return !this.#transit && this.#of.transitUnknown();
   }
 
-  #said(link: Link): AdvertisedLink {
+  #said(link: RoutedLink): AdvertisedLink {
     const said = measured(link);
     const extra =
       (this.#dear ? DEAR : 0) + Math.round((this.#of.env.extraUs?.(link) ?? 0) / LATENCY_UNIT_US);

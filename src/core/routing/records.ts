@@ -11,7 +11,6 @@
 import type { NodeId } from '../base/ids.ts';
 import { SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Membership } from '../crypto/membership.ts';
-import type { Link } from '../link/link.ts';
 import type { Certificate } from '../wire/certificate.ts';
 import { DropReason } from '../wire/drop.ts';
 import { FRAME_RECORD, FRAME_RECORD_DIGEST } from '../wire/frames.ts';
@@ -32,6 +31,7 @@ import {
   signNodeRecord,
   type StatementVerifier,
 } from './signed-advertisement.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 export interface RecordsEnvironment {
   readonly self: NodeId;
@@ -70,7 +70,7 @@ export class Records {
   readonly database: RecordDatabase;
   verified = 0;
   readonly #env: RecordsEnvironment;
-  readonly #peers = new Map<Link, Peer>();
+  readonly #peers = new Map<RoutedLink, Peer>();
   readonly #renewTimer = new Timer(() => this.renew());
   #overtookAt: Micros = -OVERTAKE_INTERVAL;
   /** Of our own record; as those of advertisements, a later run is ahead by the clock. */
@@ -93,7 +93,7 @@ export class Records {
     return this.database.certificateOf(recordKey(node, RECORD_NODE));
   }
 
-  onLinkUp(link: Link, certificates: CertificatePeer): void {
+  onLinkUp(link: RoutedLink, certificates: CertificatePeer): void {
     // A neighbour of the release before does not know the frames.
     if (!speaksRecords(link)) return;
     const flooding = new FloodingPeer(
@@ -107,13 +107,19 @@ export class Records {
     flooding.start();
   }
 
-  onLinkDown(link: Link): void {
+  onLinkDown(link: RoutedLink): void {
     this.#peers.get(link)?.flooding.stop();
     this.#peers.delete(link);
   }
 
   /** The body of a frame about records, without its check. */
-  onFrame(link: Link, type: number, bytes: Uint8Array, start: number, end: number): DropReason {
+  onFrame(
+    link: RoutedLink,
+    type: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason {
     const peer = this.#peers.get(link);
     if (peer === undefined) return DropReason.none;
     if (type === FRAME_RECORD) return this.#onRecord(peer, bytes, start, end);
@@ -136,7 +142,7 @@ export class Records {
   }
 
   /** Asks the neighbour behind `link` for a record of `node` that is newer than ours. */
-  ask(link: Link, node: NodeId): void {
+  ask(link: RoutedLink, node: NodeId): void {
     const key = recordKey(node, RECORD_NODE);
     this.#peers.get(link)?.flooding.sendLost([key], Math.max(0, this.database.sequence(key)));
   }

@@ -7,12 +7,12 @@ import type { NodeId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Rng } from '../base/rng.ts';
 import type { Clock, Micros, Timers } from '../base/time.ts';
-import type { Link } from '../link/link.ts';
 import type { Membership } from '../crypto/membership.ts';
 import type { DropCounters } from '../wire/drop.ts';
 import type { NodeFacts } from '../wire/node-facts.ts';
 import type { NodeStatement, SignedRecord } from '../wire/record.ts';
 import type { Metric } from './metrics.ts';
+import type { RoutedLink } from './routed-link.ts';
 
 export interface LinkStateRouterConfig {
   readonly id: NodeId;
@@ -42,7 +42,7 @@ export interface LinkStateRouterEnvironment {
    */
   readonly membership: Membership | null;
   /** What an operator adds to the latency of a link that is up, for routes. */
-  extraUs?(link: Link): Micros;
+  extraUs?(link: RoutedLink): Micros;
   /** Routes changed. */
   onRoutes(): void;
   /**

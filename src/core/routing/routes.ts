@@ -7,14 +7,13 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, Timer, type Micros } from '../base/time.ts';
-import type { Link } from '../link/link.ts';
-import type { LinkTable } from '../link/link-table.ts';
 import type { Advertisement } from '../wire/link-state.ts';
 import type { LinkStateDatabase } from './link-state-database.ts';
 import type { Metric } from './metrics.ts';
 import { OnTheWay } from './on-the-way.ts';
 import type { LinkStateRouterEnvironment, RoutingCounters } from './router-environment.ts';
 import { computeShortestPaths, wayDiffers, type ShortestPaths } from './shortest-path.ts';
+import type { RoutedLink, RoutedLinks } from './routed-link.ts';
 
 /** The first one after a quiet time waits this long, so that a burst of changes is one. */
 const SETTLE: Micros = 1 * MILLISECOND;
@@ -29,7 +28,7 @@ export interface RoutesConfig {
 export class Routes {
   readonly #config: RoutesConfig;
   readonly #env: Pick<LinkStateRouterEnvironment, 'clock' | 'stopwatch' | 'timers' | 'onRoutes'>;
-  readonly #links: LinkTable;
+  readonly #links: RoutedLinks;
   readonly #database: LinkStateDatabase;
   readonly #counters: RoutingCounters;
   readonly #timer = new Timer(() => this.recompute());
@@ -45,7 +44,7 @@ export class Routes {
   constructor(
     config: RoutesConfig,
     env: Pick<LinkStateRouterEnvironment, 'clock' | 'stopwatch' | 'timers' | 'onRoutes'>,
-    links: LinkTable,
+    links: RoutedLinks,
     database: LinkStateDatabase,
     counters: RoutingCounters,
   ) {
@@ -62,7 +61,7 @@ export class Routes {
   }
 
   /** The link towards `destination`, null when there is no usable route now. `@hot` */
-  nextHop(destination: NodeId): Link | null {
+  nextHop(destination: NodeId): RoutedLink | null {
     const index = this.#paths.indexOf.get(destination);
     if (index === undefined) return null;
     const slot = this.#nextHopSlot[index]!;

@@ -23,13 +23,16 @@ import { peerUser } from './peer-user.ts';
 import { groupIdOf } from './socket-group.ts';
 import { closeUnix, fileIdOf, removeStale, socketPathFault, type FileId } from './unix-socket.ts';
 
+/** A client as doors see it. */
+export type DoorPort = Pick<ClientPort, 'access' | 'onBytes' | 'dismiss' | 'close' | 'greeted'>;
+
 /** What both doors, this one and that for remote clients, do to the daemon. */
 export interface DoorEvents {
   /**
    * A client connected, and has proved who it is where that is asked: its port, or why it is
    * refused.
    */
-  onClient(out: ClientOut, access: ClientAccess): ClientPort | string;
+  onClient(out: ClientOut, access: ClientAccess): DoorPort | string;
   /** A connection was refused; `why` is what it was told, `counted` whether `onClient` said so. */
   onRefused(why: string, counted: boolean): void;
   /** Before bytes of a client are handled. */
@@ -200,7 +203,7 @@ class SocketOut implements ClientOut {
 /** Somebody who has not said HELLO. */
 interface Guest {
   readonly socket: Socket;
-  readonly port: ClientPort;
+  readonly port: DoorPort;
 }
 
 export class IpcServer {

@@ -42,7 +42,6 @@ import { sourceOf } from '../../core/base/source-budget.ts';
 import { TokenBucket } from '../../core/base/token-bucket.ts';
 import { certificateLabel, type Membership } from '../../core/crypto/membership.ts';
 import { REMOTE_ROLE, type ClientOut } from '../../core/ipc/client.ts';
-import type { ClientPort } from '../../core/ipc/client-port.ts';
 import type { ClientRole } from '../../core/ipc/roles.ts';
 import {
   CERTIFICATE_BYTES_MAX,
@@ -52,7 +51,7 @@ import {
 } from '../../core/wire/certificate.ts';
 import { DropReason, dropReasonName, type DropCounters } from '../../core/wire/drop.ts';
 import { Anteroom } from './anteroom.ts';
-import type { DoorEvents } from './ipc-server.ts';
+import type { DoorEvents, DoorPort } from './ipc-server.ts';
 import { stopwatch } from '../system-clock.ts';
 
 /** From the connection to the first record. */
@@ -245,7 +244,7 @@ class RemoteClient implements ClientOut {
   #certificate: Certificate | null = null;
   #opener: RecordOpener | null = null;
   #sealer: RecordSealer | null = null;
-  #port: ClientPort | null = null;
+  #port: DoorPort | null = null;
   #parts: Uint8Array[] = [];
   #partsBytes = 0;
 

@@ -109,7 +109,8 @@ export class FakeDaemon {
         }),
       );
     } else if (type === p.FRAME_REQUEST) {
-      const request = p.decodeControl(body) as unknown as p.RequestBody;
+      const { id, op, ...args } = p.decodeControl(body)!;
+      const request: p.RequestBody = { ...args, id: Number(id), op: String(op) };
       peer.requests.push(request);
       if (this.silentOps.has(request.op)) return;
       const answer = this.#answer(peer, request);

@@ -22,7 +22,7 @@ export interface End {
   endTold: boolean;
   /** The client, or its number, is gone. */
   gone: boolean;
-  other: End;
+  readonly other: End;
 }
 
 export class FakeStreams {
@@ -55,7 +55,7 @@ export class FakeStreams {
   ): Record<string, unknown> {
     const listener = this.#listeners.find((other) => other.port === remotePort);
     if (listener === undefined) return { code: 'ECONNREFUSED' };
-    const make = (of: Peer, number: number): End => ({
+    const make = (of: Peer, number: number, other: () => End): End => ({
       peer: of,
       socket: number,
       window: p.STREAM_CREDIT_INITIAL,
@@ -66,12 +66,12 @@ export class FakeStreams {
       endWaiting: false,
       endTold: false,
       gone: false,
-      other: null as unknown as End,
+      get other() {
+        return other();
+      },
     });
-    const near = make(peer, socket);
-    const far = make(listener.peer, this.#nextAccepted++);
-    near.other = far;
-    far.other = near;
+    const near: End = make(peer, socket, () => far);
+    const far: End = make(listener.peer, this.#nextAccepted++, () => near);
     this.ends.push(near, far);
     listener.peer.socket.write(
       p.encodeControl(p.FRAME_EVENT, {

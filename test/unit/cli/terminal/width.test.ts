@@ -139,25 +139,23 @@ function answers(
     process: { pid: 1, namespace: '' },
     log: { target: 'standard error', lost: big, failing: 'ENOSPC', waitingBytes: big },
   };
-  const byzantine = Object.fromEntries(
-    [
-      'flows',
-      'faults',
-      'convictions',
-      'convictedLinks',
-      'discoveries',
-      'answered',
-      'requestsForwarded',
-      'responsesForwarded',
-      'verified',
-      'refused',
-      'remembered',
-      'overBudget',
-      'forwarded',
-      'probed',
-      'delivered',
-    ].map((key) => [key, big]),
-  ) as unknown as NonNullable<StatusReply['byzantine']>;
+  const byzantine: NonNullable<StatusReply['byzantine']> = {
+    flows: big,
+    faults: big,
+    convictions: big,
+    convictedLinks: big,
+    discoveries: big,
+    answered: big,
+    requestsForwarded: big,
+    responsesForwarded: big,
+    verified: big,
+    refused: big,
+    remembered: big,
+    overBudget: big,
+    forwarded: big,
+    probed: big,
+    delivered: big,
+  };
   const trouble = { peer: name, address, sinceMs: big, ...WHY };
   const status = {
     schema: 1,

@@ -18,7 +18,7 @@ import {
 import { FlowKeys, type HopKeys } from '../../../../src/core/byzantine/keys.ts';
 import { Onions, type TailLayer } from '../../../../src/core/byzantine/onion.ts';
 import { Secret } from '../../../../src/core/crypto/keys.ts';
-import type { Link } from '../../../../src/core/link/link.ts';
+import type { NextHop } from '../../../../src/core/link/next-hop.ts';
 import { cheapPrimitives } from '../../../../src/lab/sim/cheap-primitives.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
 import {
@@ -97,19 +97,24 @@ class Probe {
   readonly #ack = new ProbedAck();
 
   constructor() {
-    const back = (node: number): Link =>
-      ({
-        offer: (packet: Packet) => {
-          if (node === DESTINATION) this.passedOn += 1;
-          else {
-            expect(this.#ack.decode(packet.bytes, packet.payloadStart, packet.end)).toBe(
-              DropReason.none,
-            );
-            this.answered.set(node, [...(this.answered.get(node) ?? []), this.#ack.counter]);
-          }
-          return DropReason.none;
-        },
-      }) as unknown as Link;
+    const back = (node: number): NextHop => ({
+      node,
+      up: true,
+      congested: () => false,
+      holds: () => false,
+      queueBytesOf: () => 0,
+      recall: () => {},
+      offer: (packet: Packet) => {
+        if (node === DESTINATION) this.passedOn += 1;
+        else {
+          expect(this.#ack.decode(packet.bytes, packet.payloadStart, packet.end)).toBe(
+            DropReason.none,
+          );
+          this.answered.set(node, [...(this.answered.get(node) ?? []), this.#ack.counter]);
+        }
+        return DropReason.none;
+      },
+    });
     this.forwarder = new Forwarder({
       self: PROBE,
       clock: { now: () => this.now },

@@ -7,11 +7,12 @@ import {
   KEPT_PACKETS_MAX,
   KeptMessages,
   type KeptBytes,
+  type KeptPath,
 } from '../../../../src/core/byzantine/kept-messages.ts';
-import type { PathFlow } from '../../../../src/core/byzantine/path-flow.ts';
 
-const path = (destinationKey = new Uint8Array(32)): PathFlow =>
-  ({ destinationKey }) as unknown as PathFlow;
+const path = (destinationKey = new Uint8Array(32)): KeptPath => ({
+  destinationKey,
+});
 const silent = (): void => {};
 const budget = (most = 1e9): KeptBytes => ({ bytes: 0, most });
 
@@ -92,7 +93,7 @@ test('what is let go is told when it is lost, once, by its head', () => {
       heads.push(head[0]!);
     });
   const [a, c] = [path(), path()];
-  const keep = (number: number, on: PathFlow[]): void =>
+  const keep = (number: number, on: KeptPath[]): void =>
     kept.keep(number, new Uint8Array(5_000).fill(number), 0, 5_000, on, 0);
   for (const [number, on] of [
     [1, [a]],

@@ -15,10 +15,9 @@ import {
 } from '../../../../src/core/base/time.ts';
 import { TimerQueue } from '../../../../src/core/base/timer-queue.ts';
 import type { Membership } from '../../../../src/core/crypto/membership.ts';
-import type { Link } from '../../../../src/core/link/link.ts';
-import type { LinkTable } from '../../../../src/core/link/link-table.ts';
 import { LinkStateRouter } from '../../../../src/core/routing/link-state-router.ts';
-import { DropCounters } from '../../../../src/core/wire/drop.ts';
+import type { RoutedLink } from '../../../../src/core/routing/routed-link.ts';
+import { DropCounters, DropReason } from '../../../../src/core/wire/drop.ts';
 import {
   FRAME_CERTIFICATE,
   FRAME_DIGEST,
@@ -68,10 +67,11 @@ export class Lab implements Clock {
 }
 
 /** One end of a wire: as much of a link as a router uses. */
-class WireEnd {
+class WireEnd implements RoutedLink {
   readonly node: number;
   readonly slot: number;
   up = true;
+  readonly endpoint = { key: 'wire', address: '127.0.0.1', port: 1, local: '' };
   readonly latencyUs = LATENCY;
   readonly liveness = { rtt: { samples: 1, smoothedUs: 2 * LATENCY, variationUs: 0 }, lossOut: 0 };
   channel = { buffer: new Uint8Array(0), version: 3 };
@@ -90,6 +90,29 @@ class WireEnd {
     this.slot = slot;
     this.#onFrame = onFrame;
   }
+
+  get label(): string {
+    return String(this.node);
+  }
+
+  /** Routers send control frames only. */
+  offer(): DropReason {
+    return DropReason.linkDown;
+  }
+
+  congested(): boolean {
+    return false;
+  }
+
+  holds(): boolean {
+    return false;
+  }
+
+  queueBytesOf(): number {
+    return 0;
+  }
+
+  recall(): void {}
 
   routedLatencyUs(): Micros {
     return this.latencyUs;
@@ -168,16 +191,16 @@ export class Station {
         onRestart: () => {},
         onOvertaken: () => {},
       },
-      table as unknown as LinkTable,
+      table,
     );
     this.router.start();
   }
 
   /** A new end towards `node`, whose frames go to `onFrame`. */
-  link(node: number, onFrame: (type: number, bytes: Uint8Array) => void): Link {
+  link(node: number, onFrame: (type: number, bytes: Uint8Array) => void): WireEnd {
     const end = new WireEnd(this.lab, node, this.ends.length, onFrame);
     this.ends.push(end);
-    return end as unknown as Link;
+    return end;
   }
 
   /** Without a word. */
@@ -188,7 +211,7 @@ export class Station {
   down(end: WireEnd): void {
     if (!end.up) return;
     end.up = false;
-    this.router.onLinkState(end as unknown as Link, false);
+    this.router.onLinkState(end, false);
   }
 
   downTo(node: number): void {
@@ -204,10 +227,10 @@ export class Station {
 }
 
 export function connect(a: Station, b: Station): void {
-  const toB: Link = a.link(b.id, (type, bytes) =>
+  const toB: WireEnd = a.link(b.id, (type, bytes) =>
     b.router.onControl(toA, type, bytes, 0, bytes.length),
   );
-  const toA: Link = b.link(a.id, (type, bytes) =>
+  const toA: WireEnd = b.link(a.id, (type, bytes) =>
     a.router.onControl(toB, type, bytes, 0, bytes.length),
   );
   a.router.onLinkState(toB, true);
@@ -222,7 +245,7 @@ export interface Version {
 /** A neighbour of `station` in the hands of the test. It acknowledges nothing by itself. */
 export class Stranger {
   readonly station: Station;
-  readonly link: Link;
+  readonly link: WireEnd;
   readonly heard: {
     readonly at: Micros;
     readonly lifetime: number;

@@ -12,7 +12,6 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Rng } from '../../../../src/core/base/rng.ts';
 import { IpcServer } from '../../../../src/host/doors/ipc-server.ts';
 import type { ClientOut } from '../../../../src/core/ipc/client.ts';
-import type { ClientPort } from '../../../../src/core/ipc/client-port.ts';
 import { randomBytes } from '../../../fuzz/mutate.ts';
 
 let folder: string;
@@ -25,10 +24,10 @@ beforeEach(async () => {
   outs = [];
   arrived = () => {};
   server = new IpcServer({
-    onClient: (out) => {
+    onClient: (out, access) => {
       outs.push(out);
       arrived();
-      return { onBytes: () => {}, close: () => {}, greeted: true } as unknown as ClientPort;
+      return { onBytes: () => {}, close: () => {}, greeted: true, access, dismiss: () => {} };
     },
     onRefused: () => {},
     onTurn: () => {},

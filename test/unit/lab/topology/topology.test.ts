@@ -355,11 +355,7 @@ describe('faults', () => {
     ['an empty file', '', ['f:1:1: the file is empty']],
     ['a comment only', '# nothing\n', ['f:1:1: the file is empty']],
     ['a list', '- a\n', ['f:1:1: expected a map, found a list']],
-    [
-      'broken YAML',
-      'name: [a\nduration: 5s\n',
-      [expect.stringMatching(/^f:\d+:\d+: /) as unknown as string],
-    ],
+    ['broken YAML', 'name: [a\nduration: 5s\n', [expect.stringMatching(/^f:\d+:\d+: /)]],
     ['a duplicate key', 'name: a\nname: b\n', ['f:2:1: Map keys must be unique']],
     [
       'an alias to nothing',
