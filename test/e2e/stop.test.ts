@@ -1,8 +1,11 @@
 /** How daemons and tunnels end: by `spines stop`, and with the npx that ran them. */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
+import type { Schema } from '../../src/cli/reference/type-schemas.ts';
+import { faultsOf } from '../support/json-schema.ts';
 import { freePorts, PROGRAM, RealNetwork, spines } from '../support/processes.ts';
 
 const network = new RealNetwork();
@@ -37,6 +40,45 @@ const said = (child: ChildProcess, text: string): Promise<void> =>
       if (all.includes(text)) resolve();
     });
   });
+
+const LOOKS: readonly string[][] = [
+  ['status'],
+  ['links'],
+  ['routes'],
+  ['routes', '--byzantine'],
+  ['nodes'],
+  ['sessions'],
+  ['groups'],
+  ['firewall'],
+  ['explain', 'n2'],
+  ['doctor'],
+  ['ping', 'n2', '-c', '2', '-i', '50ms'],
+  ['trace', 'n2'],
+  ['graph', '--format', 'json'],
+  ['link', 'list'],
+  ['link', 'show'],
+  ['log', 'level'],
+  ['version'],
+];
+
+test('what commands print as JSON is as their published schemas have it', async () => {
+  const { commands, $defs } = JSON.parse(
+    readFileSync(new URL('../../spines-client/schemas.json', import.meta.url), 'utf8'),
+  ) as { commands: Record<string, Schema>; $defs: Record<string, Schema> };
+  const { socket } = network.daemons[0]!;
+  const faults = await Promise.all(
+    LOOKS.map(async (words) => {
+      const flags = [
+        ...(words.includes('json') ? [] : ['--json']),
+        ...(words[0] === 'version' ? [] : ['--socket', socket]),
+      ];
+      const { stdout, stderr } = await spines([...words, ...flags]);
+      const name = Object.keys(commands).findLast((one) => words.join(' ').startsWith(one))!;
+      return faultsOf(JSON.parse(String(stdout) || stderr), commands[name]!, $defs, name);
+    }),
+  );
+  expect(faults.flat()).toEqual([]);
+}, 60_000);
 
 test('drain: not where it cuts others off; else told, quiet, and stopped', async () => {
   const [, middle, leaf] = network.daemons;

@@ -1,6 +1,6 @@
 /**
  * `spines reference`: what documents and packages have that is made of tables in the code: tables
- * of the documents, and man pages into a folder.
+ * of the documents, schemas of JSON, and man pages into a folder.
  *
  * Hidden from the help: operators read what it made.
  */
@@ -15,9 +15,10 @@ import { usage } from '../terminal/failure.ts';
 import { print } from '../terminal/output.ts';
 import { packageVersion } from '../version.ts';
 import { tableOf } from './command-table.ts';
+import { schemasText } from './json-schemas.ts';
 import { manPages, optionsReference } from './man.ts';
 
-const PARTS = ['config', 'metrics', 'options', 'man'] as const;
+const PARTS = ['config', 'metrics', 'options', 'schemas', 'man'] as const;
 
 /** `all`: the program with all of its commands. */
 export function registerReference(program: Command, all: () => Promise<Command>): void {
@@ -29,6 +30,7 @@ export function registerReference(program: Command, all: () => Promise<Command>)
     .action(async (part: (typeof PARTS)[number], { out }: { out?: string }) => {
       if (part === 'config') printLines(tableOfKeys());
       else if (part === 'metrics') printLines(tableOfMetrics());
+      else if (part === 'schemas') printLines([schemasText()]);
       else if (part === 'options') printLines(optionsReference(tableOf(await all())));
       else if (out === undefined) throw usage('man pages are several; give a folder with --out');
       else {
