@@ -33,10 +33,11 @@ export class Sender implements ClientOut {
   constructor(
     network: Network,
     host: SimHost,
-    to: SimHost,
+    to: { readonly id: number },
     count: number,
     bytes: number,
     routing: string,
+    options: Readonly<Record<string, unknown>> = {},
   ) {
     this.#host = host;
     this.#to = to.id;
@@ -72,7 +73,7 @@ export class Sender implements ClientOut {
           );
           this.#core.request(
             'socket',
-            { socket: this.#socket, kind: 'datagram', link: 'reliable', routing },
+            { socket: this.#socket, kind: 'datagram', link: 'reliable', routing, ...options },
             (error) => {
               expect(error).toBeNull();
               this.#go();

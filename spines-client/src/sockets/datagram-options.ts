@@ -64,8 +64,9 @@ export interface DatagramOptions {
   /** The port may be of several sockets of this node that say so: each hears its groups. */
   reuseAddr?: boolean | undefined;
   /**
-   * Of what is sent to groups, where a branch of the tree is slow: 'drop' loses there what finds no
-   * room, 'wait' has `send` wait for the slowest branch at this node. Default 'drop'.
+   * Of what is sent to groups over reliable links, where a branch of the tree is slow: 'drop' loses
+   * there what finds no room, 'wait' has `send` wait for the slowest branch, which loses nothing
+   * while who sends heeds false and `drain`. Default 'drop'.
    */
   slowBranch?: SlowBranch | undefined;
   reusePort?: boolean | undefined;

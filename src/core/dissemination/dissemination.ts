@@ -111,7 +111,13 @@ export class Dissemination {
 
   /** True when `node` is where packets of that dissemination to `destination` may pass. */
   onTheWay(dissemination: number, node: NodeId, destination: NodeId): boolean {
+    if (destination >= GROUP_FIRST) return this.#groups?.onTheWay(node, destination) ?? false;
     return this.#strategies[dissemination]?.onTheWay?.(node, destination) ?? false;
+  }
+
+  /** Whether a packet with this stamp was sent from here to `group` lately. */
+  hasSent(group: number, run: number, number: number): boolean {
+    return this.#groups?.hasSent(group, run, number) ?? false;
   }
 
   /** A packet arrived from a neighbour: it is delivered, forwarded, or dropped and counted. */

@@ -122,6 +122,16 @@ export class GroupFlows {
     return flow.tree.passes(node, self) || this.#was(flow, (tree) => tree.passes(node, self));
   }
 
+  /** Whether members are behind `node` on the way of the flow, or were lately. */
+  leadsOver(flow: GroupFlow, node: NodeId): boolean {
+    const members = this.#env.groups.members(flow.group);
+    const over = (tree: SourceTree): boolean => {
+      for (const member of members) if (tree.passes(node, member)) return true;
+      return false;
+    };
+    return over(flow.tree) || this.#was(flow, over);
+  }
+
   /** The members that packets of the flow reach by the neighbour `child`, or did lately. */
   behind(flow: GroupFlow, child: NodeId): NodeId[] {
     const { self, groups } = this.#env;

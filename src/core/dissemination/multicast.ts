@@ -12,6 +12,7 @@
 import { isGroupId, type NodeId } from '../base/ids.ts';
 import type { Clock, Timers } from '../base/time.ts';
 import type { Neighbours } from '../link/next-hop.ts';
+import type { EncodedPacket } from '../link/send-queue.ts';
 import {
   DropReason,
   refusalOf,
@@ -40,6 +41,10 @@ export const RECENT_MAX = 2_048,
 /** Members behind one link that a packet of it goes to one by one. */
 const ORPHANS_MAX = 256;
 const U32 = 2 ** 32;
+/** In front of each branch of a patient flow: what waits beyond it waits at its session. */
+const PATIENT_BYTES = 32 * 1024;
+/** Packets ago that a notice may quote. */
+const QUOTED_MAX = 1_000_000;
 
 export interface MulticastEnvironment extends GroupFlowsEnvironment {
   readonly timers: Timers;
@@ -61,6 +66,8 @@ export interface MulticastEnvironment extends GroupFlowsEnvironment {
   loop(packet: Packet): DropReason;
   /** Sends a packet of ours to a node. */
   sendTo(packet: Packet): Offered;
+  /** The source of `packet`, in transit, is told that its queue here is long. See SendQueue. */
+  onLong(packet: EncodedPacket, rate: number, dropped: number): void;
   /** Whether a packet in transit is gone; true in laboratories only. */
   onTransit(packet: Packet, from: NodeId): boolean;
 }
@@ -145,8 +152,28 @@ export class Multicast implements Strategy {
   congested(packet: Packet): boolean {
     const { children } = this.flows.of(this.#env.self, packet.destination);
     let held = 0;
-    for (const child of children) if (this.#env.links.of(child)?.holds(packet) === true) held += 1;
+    for (const child of children) {
+      const link = this.#env.links.of(child);
+      if (link === undefined) continue;
+      if (link.holds(packet)) held += 1;
+      else if (packet.patient && link.queueBytesOf(packet) > PATIENT_BYTES) return true;
+    }
     return packet.patient ? held > 0 : held > 0 && held === children.length;
+  }
+
+  onTheWay(node: NodeId, group: number): boolean {
+    return this.flows.leadsOver(this.flows.of(this.#env.self, group), node);
+  }
+
+  /** Whether a packet with this stamp was sent from here to `group` lately. */
+  hasSent(group: number, run: number, number: number): boolean {
+    const ago = (this.#numbers.get(group) ?? 0) - 1 - number;
+    return run === this.#run && ago >= 0 && ago < QUOTED_MAX;
+  }
+
+  /** The flow of `packet`, in transit, has a long queue here: its source is told. */
+  onLong(packet: EncodedPacket, rate: number, dropped: number): void {
+    this.#env.onLong(packet, rate, dropped);
   }
 
   #stamp(packet: Packet): void {

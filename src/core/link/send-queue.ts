@@ -18,7 +18,7 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Micros } from '../base/time.ts';
-import { isTold } from '../wire/notice.ts';
+import { isSlowed } from '../wire/notice.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import {
   KIND_STREAM,
@@ -395,7 +395,7 @@ export class SendQueue {
     const took = now - flow.servedFrom;
     if (
       flow.shared ||
-      !isTold(flow.kind) ||
+      !isSlowed(flow.kind, flow.destination) ||
       now - flow.noticedAt < NOTICE_INTERVAL ||
       (took < NOTICE_LEAST && flow.dropped === 0)
     )

@@ -9,6 +9,7 @@
 import { isGroupId, type NodeId } from '../base/ids.ts';
 import type { Clock } from '../base/time.ts';
 import { Multicast } from '../dissemination/multicast.ts';
+import type { EncodedPacket } from '../link/send-queue.ts';
 import type { GroupRecords } from '../routing/group-records.ts';
 import type { LinkStateRouter } from '../routing/link-state-router.ts';
 import type { Metric } from '../routing/metrics.ts';
@@ -25,6 +26,8 @@ export interface GroupsParts extends StrategyParts {
   readonly stopwatch: Clock;
   /** Sends a packet of ours to a node. */
   sendTo(packet: Packet): Offered;
+  /** The source of `packet`, in transit, is told that its queue here is long. */
+  onLong(packet: EncodedPacket, rate: number, dropped: number): void;
   /** A session of this daemon is in `group`. */
   isHere(group: number): boolean;
   /** A packet to a group that somebody here is in. */
@@ -55,6 +58,7 @@ export class Groups implements NodeGroups {
       allows: (source, group) => groupRecords.allows(linkState.certificateOf(source), group),
       isHere: (group) => parts.isHere(group),
       deliver: (packet) => parts.deliverClaimed(packet),
+      onLong: (packet, rate, dropped) => parts.onLong(packet, rate, dropped),
     });
   }
 

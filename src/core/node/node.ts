@@ -53,6 +53,7 @@ import { AES_SEALS, REALTIME, releaseOf } from '../wire/node-facts.ts';
 import { PacketPool } from '../wire/packet-pool.ts';
 import {
   DISSEMINATION_BYZANTINE,
+  DISSEMINATION_LINK_STATE,
   DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_ECHO,
@@ -352,6 +353,8 @@ export class SpinesNode {
       stopwatch: env.stopwatch,
       sendTo: (packet) => this.dissemination.originate(packet),
       isHere: (group) => this.sessions.memberships.has(group),
+      onLong: (packet, rate, dropped) =>
+        this.dissemination.strategy(DISSEMINATION_LINK_STATE)?.onLong?.(packet, rate, dropped),
       onGroupPacket: (packet) => this.sessions.onGroupPacket(packet),
     });
     this.dissemination.useGroups(groups.multicast);

@@ -58,7 +58,7 @@ import {
   SEAL_ROOM_BYTES,
 } from '../wire/sizes.ts';
 import type { DatagramSession } from './datagram-session.ts';
-import { flowKey } from './throttles.ts';
+import { flowKey, type Throttle } from './throttles.ts';
 
 /** Where the rest of a message waits whose first piece was taken, until there is room for it. */
 export interface RestOfMessages {
@@ -364,7 +364,7 @@ export class MessageWriter {
       !this.#env.rest.fits(session, packet, this.#pieces, this.#messageBytes)
     )
       return DropReason.linkQueueFull;
-    if (throttle !== undefined && !throttle.passes(packet))
+    if (throttle !== undefined && !this.#passes(throttle, packet))
       return throttle.hold(packet) ? DropReason.none : DropReason.linkQueueFull;
     const offered = this.#env.dissemination.originate(packet);
     const reason = refusalOf(offered);
@@ -372,5 +372,11 @@ export class MessageWriter {
     return index > 0 && isForNow(reason) && this.#env.rest.hold(session, packet)
       ? DropReason.none
       : reason;
+  }
+
+  /** One that is paced waits for its first links, too, before it has filled them. */
+  #passes(throttle: Throttle, packet: Packet): boolean {
+    if (throttle.paced && this.#env.dissemination.congested(packet)) return false;
+    return throttle.passes(packet);
   }
 }

@@ -11,7 +11,14 @@
 import { getU32 } from '../base/bytes.ts';
 import type { Draws } from '../base/draws.ts';
 import { SpinesError } from '../base/errors.ts';
-import { formatNodeId, isAnycastId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
+import {
+  formatNodeId,
+  isAnycastId,
+  isGroupId,
+  isNodeId,
+  type NodeId,
+  type Port,
+} from '../base/ids.ts';
 import { SECOND, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Dissemination } from '../dissemination/dissemination.ts';
 import { demandsProof } from '../wire/modes.ts';
@@ -30,6 +37,7 @@ import {
   decodeNotice,
   isTold,
   makeNotice,
+  type Notice,
   NOTICE_NO_ROUTE,
   NOTICE_KEY_GONE,
   NOTICE_PORT_CLOSED,
@@ -60,6 +68,7 @@ import {
   flowKey,
   Throttles,
   RATE_ANY,
+  RATE_FIRST,
   THROTTLES_OF_SESSION_MAX,
   type Sender,
   type Throttle,
@@ -216,6 +225,7 @@ export class Sessions {
     // What goes to groups is sealed on links only.
     if (session.secret && !isNodeId(to)) return DropReason.endToEndMissing;
     if (session.port === 0) this.bind(session, 0);
+    if (isGroupId(to) && isPatient(session)) this.#pace(session, to, port);
     const writer = this.#writer;
     const modes = this.#modes.of(session, to, options);
     if (session.service === SERVICE_REALTIME && modes.service !== SERVICE_REALTIME)
@@ -230,7 +240,8 @@ export class Sessions {
     const reason = writer.send(session, to, port, bytes, start, end, modes);
     if (reason === DropReason.none) {
       session.sent += 1;
-      if (modes.service === SERVICE_RELIABLE && isNodeId(to)) session.onSent(to);
+      if (modes.service === SERVICE_RELIABLE && (isNodeId(to) || isPatient(session)))
+        session.onSent(to);
       if (this.#env.firewall.judges)
         (session.asked ??= new Asked()).note(to, this.#env.clock.now());
     }
@@ -371,9 +382,11 @@ export class Sessions {
     if (
       session === undefined ||
       session.service !== SERVICE_RELIABLE ||
-      !isOurs(session, notice, packet.authenticated)
+      !this.#isQuoted(session, notice, packet.authenticated)
     )
       return DropReason.noticeUnasked;
+    // Its program wants branches to lose something rather than be slow.
+    if (isGroupId(notice.destination) && !isPatient(session)) return DropReason.none;
     const { destination, destinationPort, dropped, rate } = notice;
     const undelivered = UNDELIVERED[notice.reason];
     if (undelivered !== undefined) {
@@ -397,7 +410,8 @@ export class Sessions {
       known.onNotice(rate);
       return DropReason.none;
     }
-    if (rate <= 0 || throttles.size >= THROTTLES_OF_SESSION_MAX) return DropReason.none;
+    if (rate <= 0 || !isNodeId(destination) || throttles.size >= THROTTLES_OF_SESSION_MAX)
+      return DropReason.none;
     const throttle = this.#throttle(session, key, rate);
     throttles.set(key, throttle);
     // What it has sent before leaves at its rate as well.
@@ -412,6 +426,24 @@ export class Sessions {
     );
     this.#env.dissemination.recall(this.#waiting, (kept) => throttle.adopt(kept));
     return DropReason.none;
+  }
+
+  /** The notice quotes what the session, or to a group this daemon, has sent lately. */
+  #isQuoted(session: DatagramSession, notice: Notice, proved: boolean): boolean {
+    if (!isGroupId(notice.destination)) return isOurs(session, notice, proved);
+    const { destination, quoteHigh, quoteLow } = notice;
+    return (
+      (proved || !this.#env.endToEnd) &&
+      this.#env.dissemination.hasSent(destination, quoteHigh, quoteLow)
+    );
+  }
+
+  /** A flow that waits for its slowest branch has a rate from the start. */
+  #pace(session: DatagramSession, group: number, port: Port): void {
+    const key = flowKey(group, port);
+    const throttles = (session.throttles ??= new Map<number, Throttle>());
+    if (!throttles.has(key) && throttles.size < THROTTLES_OF_SESSION_MAX)
+      throttles.set(key, this.#throttle(session, key, RATE_FIRST, true));
   }
 
   /** Whether so many pieces of a message find room, wherever they have to wait. */
@@ -439,7 +471,7 @@ export class Sessions {
     return throttle.hold(packet);
   }
 
-  #throttle(session: DatagramSession, key: number, rate: number): Throttle {
+  #throttle(session: DatagramSession, key: number, rate: number, paced = false): Throttle {
     return this.#throttles.add(
       rate,
       session,
@@ -448,6 +480,7 @@ export class Sessions {
         session.throttles!.delete(key);
         if (session.throttles!.size === 0) session.throttles = null;
       },
+      paced,
     );
   }
 
@@ -480,10 +513,9 @@ export class Sessions {
    * queue here is long, null when that is not known.
    */
   #mustWait(session: DatagramSession, packet: Packet, full: boolean | null = null): boolean {
-    return (
-      session.throttles?.get(flowKey(packet.destination, packet.destinationPort))?.long === true ||
-      (full ?? this.#env.dissemination.congested(packet))
-    );
+    const throttle = session.throttles?.get(flowKey(packet.destination, packet.destinationPort));
+    if (throttle?.long === true) return true;
+    return throttle?.paced !== true && (full ?? this.#env.dissemination.congested(packet));
   }
 
   #deliver(
@@ -517,4 +549,9 @@ export class Sessions {
     if (port !== null) return port;
     throw new SpinesError('EADDRINUSE', 'no free port is left; close sockets that are not needed');
   }
+}
+
+/** What it sends to groups over reliable links waits for the slowest branch. */
+function isPatient({ service, slowBranch }: DatagramSession): boolean {
+  return service === SERVICE_RELIABLE && slowBranch === 'wait';
 }

@@ -7,9 +7,11 @@
  * than what left that queue, so that it drains, and grows until the next notice. A notice is a
  * hint: it takes effect at most every NOTICE_INTERVAL, sets no rate below RATE_MIN, and is
  * forgotten soon, and only nodes on the flow's way are heard: who makes up notices does less than
- * he could do to the packets. Bounded per flow and in all; who holds little finds room. The rest of
- * a message waits here as well, whose first piece a queue has taken and whose next it has no room
- * for.
+ * he could do to the packets. A flow to a group that waits for its slowest branch has a rate from
+ * the start, as queues that it fills before the first notice comes are full: it begins with
+ * RATE_FIRST, and grows while it uses that. Bounded per flow and in all; who holds little finds
+ * room. The rest of a message waits here as well, whose first piece a queue has taken and whose
+ * next it has no room for.
  */
 
 import type { NodeId, Port } from '../base/ids.ts';
@@ -22,6 +24,8 @@ import type { SlowBranch } from './slow-branch.ts';
 
 /** Bytes a second that a flow has in any case. */
 export const RATE_MIN = 16_000;
+/** That one has which begins before anybody on the way has said anything. */
+export const RATE_FIRST = 1_000_000;
 const NOTICE_INTERVAL: Micros = 50 * MILLISECOND;
 /** Of what left the queue that is long. */
 const SLOW = 0.9;
@@ -92,9 +96,16 @@ export class Throttles {
 
   /**
    * `onRoom`: its program was told to wait, and may go on; `onFree`: it sends as it likes again.
+   * `paced`: it has a rate before anybody has said anything, which grows only while it is used.
    */
-  add(rate: number, sender: Sender, onRoom: () => void, onFree: () => void): Throttle {
-    const throttle = new Throttle(this, rate, sender, onRoom, () => {
+  add(
+    rate: number,
+    sender: Sender,
+    onRoom: () => void,
+    onFree: () => void,
+    paced = false,
+  ): Throttle {
+    const throttle = new Throttle(this, rate, sender, paced, onRoom, () => {
       this.#all.delete(throttle);
       onFree();
     });
@@ -119,6 +130,8 @@ export class Throttles {
 
 /** One flow. */
 export class Throttle {
+  /** See Throttles.add. */
+  readonly paced: boolean;
   readonly #all: Throttles;
   readonly #sender: Sender;
   readonly #onRoom: () => void;
@@ -132,21 +145,28 @@ export class Throttle {
   #filledAt: Micros;
   #noticedAt: Micros;
   #steppedAt: Micros;
+  #usedAt: Micros;
+  /** Its rate has held something back since the last step. */
+  #limited = false;
   #told = false;
 
   constructor(
     all: Throttles,
     rate: number,
     sender: Sender,
+    paced: boolean,
     onRoom: () => void,
     onFree: () => void,
   ) {
+    this.paced = paced;
     this.#all = all;
     this.#sender = sender;
     this.#onRoom = onRoom;
     this.#onFree = onFree;
     this.#rate = perMicro(rate);
-    this.#filledAt = this.#noticedAt = this.#steppedAt = all.env.clock.now();
+    const now = all.env.clock.now();
+    this.#filledAt = this.#steppedAt = this.#usedAt = now;
+    this.#noticedAt = paced ? now - QUIET : now;
     this.#arm();
   }
 
@@ -167,7 +187,8 @@ export class Throttle {
   /** Its queue somewhere is long, `rate` bytes a second leave it; 0 = not known. */
   onNotice(rate: number): void {
     const now = this.#all.env.clock.now();
-    if (now - this.#noticedAt < NOTICE_INTERVAL) return;
+    const slower = rate > 0 && perMicro(rate) < this.#rate;
+    if (now - this.#noticedAt < NOTICE_INTERVAL && !(this.paced && slower)) return;
     this.#fill(now);
     this.#rate = Math.max(
       RATE_MIN / SECOND,
@@ -178,9 +199,14 @@ export class Throttle {
 
   /** True when `packet` may leave now; false: `hold` it. */
   passes(packet: Packet): boolean {
+    const now = this.#all.env.clock.now();
+    this.#usedAt = now;
     if (this.#waiting.length > 0) return false;
-    this.#fill(this.#all.env.clock.now());
-    if (this.#tokens <= 0) return false;
+    this.#fill(now);
+    if (this.#tokens <= 0) {
+      this.#limited = true;
+      return false;
+    }
     this.#tokens -= packet.length + (this.#sender.secret ? SEAL_BYTES : 0);
     return true;
   }
@@ -235,18 +261,29 @@ export class Throttle {
       this.#take();
       pool.release(kept);
     }
+    if (this.#waiting.length > 0) {
+      this.#usedAt = now;
+      if (this.#tokens <= 0) this.#limited = true;
+    }
     if (this.#told && this.#bytes < TOLD_BYTES / 2) {
       this.#told = false;
       this.#onRoom();
     }
-    if (this.#waiting.length === 0 && now - this.#noticedAt >= FORGET) {
+    if (this.#waiting.length === 0 && now - this.#lastAt >= FORGET) {
       this.#all.env.timers.cancel(this.#timer);
       this.#onFree();
     } else this.#arm();
   }
 
+  /** Until when it is remembered, but for FORGET. */
+  get #lastAt(): Micros {
+    return this.paced ? Math.max(this.#usedAt, this.#noticedAt) : this.#noticedAt;
+  }
+
   #fill(now: Micros): void {
     for (; now - this.#steppedAt >= STEP; this.#steppedAt += STEP) {
+      if (this.paced && !this.#limited) continue;
+      this.#limited = false;
       this.#rate = Math.min(
         RATE_MAX,
         this.#rate * (this.#steppedAt - this.#noticedAt >= QUIET ? GROWTH_QUIET : GROWTH),
@@ -264,7 +301,7 @@ export class Throttle {
     const now = clock.now();
     const at =
       this.#waiting.length === 0
-        ? this.#noticedAt + FORGET
+        ? this.#lastAt + FORGET
         : now + Math.max(MILLISECOND, Math.ceil(-this.#tokens / this.#rate));
     if (!this.#timer.armed || this.#timer.at > at)
       timers.arm(this.#timer, Math.max(at, now + MILLISECOND));

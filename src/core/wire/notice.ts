@@ -8,7 +8,7 @@
  */
 
 import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
-import type { NodeId, Port } from '../base/ids.ts';
+import { isGroupId, type NodeId, type Port } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
 import {
   KIND_ECHO,
@@ -108,9 +108,14 @@ export function encodeNotice(notice: Notice, b: Uint8Array, at: number): void {
   putU32(b, at + QUOTE + 4, notice.quoteLow);
 }
 
+/** Whether the source of a flow is told that its queue on the way is long. `@hot` */
+export function isSlowed(kind: number, destination: NodeId): boolean {
+  return isTold(kind) || (kind === KIND_GROUP && isGroupId(destination));
+}
+
 /**
- * Whether notices are about packets of this kind: streams are marked, what routers say to each
- * other is not slowed, and a group has no one destination.
+ * Whether notices say of packets of this kind that they are lost: streams are marked, what routers
+ * say to each other is not slowed, and a group has no one destination.
  */
 export function isTold(kind: number): boolean {
   return (
