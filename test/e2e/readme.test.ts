@@ -66,6 +66,12 @@ const TREATMENTS: readonly Treatment[] = [
     has: 'topologies/ring-12.yaml',
     longLines: [[/random-300/, 'a minute where the processor is shared']],
   },
+  ...[
+    'ip netns add',
+    'spines init three',
+    'spines talk --listen --socket three',
+    'ip netns del',
+  ].map((has) => ({ has, skip: 'needs root: three-hosts.test.ts pastes it' })),
   { has: 'systemctl', skip: 'needs systemd, and makes a user' },
   { has: 'figures dsn03', long: 'minutes of computation' },
   {
