@@ -445,6 +445,14 @@ describe('house rules', () => {
     expect(faults).toEqual([]);
   });
 
+  test('every topology that is shipped is in topologies/README.md', () => {
+    const readme = readFileSync(join(root, 'topologies/README.md'), 'utf8');
+    const missing = readdirSync(join(root, 'topologies'), { withFileTypes: true })
+      .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+      .filter((name) => name !== 'README.md' && !readme.includes(`\n| \`${name}\` |`));
+    expect(missing).toEqual([]);
+  });
+
   test('every command is in README.md', async () => {
     const rows = tableOf(await buildProgram({ command: null }, []));
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
