@@ -177,6 +177,21 @@ describe('messages', () => {
     expect(a.node.dissemination.loopbackPending).toBe(false);
     expect(a.node.pool.inUse).toBe(0);
   });
+
+  test('to oneself are refused beyond a bound, until the turn has ended', () => {
+    const network = pair();
+    const [a] = ends(network);
+    network.settle();
+    const inbox = new Inbox(a, PORT);
+    const send = (): DropReason =>
+      a.node.sessions.send(inbox.session, a.id, PORT, pattern(1), 0, 1);
+    let taken = 0;
+    while (send() === DropReason.none) taken += 1;
+    expect([taken, send()]).toEqual([16_384, DropReason.loopbackFull]);
+    a.endTurn();
+    expect(inbox.messages).toHaveLength(taken);
+    expect(send()).toBe(DropReason.none);
+  });
 });
 
 describe('fragments', () => {

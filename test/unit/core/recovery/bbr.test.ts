@@ -229,7 +229,7 @@ describe('loss', () => {
       const { lost } = pipe;
       const before = pipe.delivered;
       expect(pipe.share(20 * SECOND)).toBeGreaterThan(0.85);
-      expect((pipe.lost - lost) / (pipe.delivered - before), `${rttUs}`).toBeLessThan(0.02);
+      expect((pipe.lost - lost) / (pipe.delivered - before), `${rttUs}`).toBeLessThan(0.01);
     }
   });
 
