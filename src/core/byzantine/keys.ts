@@ -29,6 +29,8 @@ export interface HopKeys {
 
 /** Flows and peers whose keys are kept. */
 export const FLOW_KEYS_MAX = 1024;
+/** A power of two. */
+const LATEST_PLACES = 64;
 
 const LABEL = utf8Encode('spines flow 1');
 // RFC 5869, 2.3: each key is the first block of an expansion of its own: info and the block's
@@ -57,8 +59,11 @@ export class FlowKeys {
   readonly #primitives: Pick<Primitives, 'sha256' | 'hmacSha256' | 'x25519' | 'sealer'>;
   readonly #shared: Recent<Shared>;
   readonly #derived: Recent<Derived>;
-  /** Used last, so the newest of those kept: packets come in trains. */
-  #latest: Latest | null = null;
+  /**
+   * Those used last, each in the place that its path has: packets of flows that take turns are
+   * looked up without a name made of each. Two flows of one place cost what a name costs.
+   */
+  readonly #latest: (Latest | null)[] = new Array<Latest | null>(LATEST_PLACES).fill(null);
 
   /** `max`: flows kept, and peers kept. */
   constructor(
@@ -81,7 +86,8 @@ export class FlowKeys {
    * know the secret.
    */
   of(flow: ProbedFlow, hop: NodeId, own: Secret, peer: Uint8Array): HopKeys | null {
-    const latest = this.#latest;
+    const place = (flow.pathLow ^ hop) & (LATEST_PLACES - 1);
+    const latest = this.#latest[place]!;
     if (latest !== null && isFor(latest, flow, hop) && isWith(latest.derived, own, peer))
       return latest.derived.keys;
     const name = nameOf(flow, hop);
@@ -92,7 +98,7 @@ export class FlowKeys {
       derived = { own, peer: Uint8Array.from(peer), keys: this.#derive(flow, hop, secret) };
       this.#derived.set(name, derived);
     }
-    this.#latest = { flow: { ...flow }, hop, derived };
+    this.#latest[place] = { flow: { ...flow }, hop, derived };
     return derived.keys;
   }
 
@@ -100,7 +106,7 @@ export class FlowKeys {
   clear(): void {
     this.#shared.clear();
     this.#derived.clear();
-    this.#latest = null;
+    this.#latest.fill(null);
   }
 
   /**
