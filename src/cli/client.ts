@@ -32,7 +32,14 @@ export interface ClientFlags {
  * Commands that carry data. All others only ask, and a daemon that is full of clients has a place
  * for them.
  */
-const OPENS_SOCKETS: ReadonlySet<string> = new Set(['cat', 'expose', 'forward', 'socks', 'talk']);
+const OPENS_SOCKETS: ReadonlySet<string> = new Set([
+  'bridge',
+  'cat',
+  'expose',
+  'forward',
+  'socks',
+  'talk',
+]);
 
 /** Longer than any request takes that is not itself a wait. */
 const REQUEST_TIMEOUT_MS = 10_000;

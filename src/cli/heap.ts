@@ -16,7 +16,7 @@ import { setFlagsFromString } from 'node:v8';
 
 /** Five times what lives. */
 export const CARRIER_FLAG = '--heap-growing-percent=400';
-const CARRIERS: readonly string[] = ['daemon', 'cat', 'expose', 'forward', 'socks'];
+const CARRIERS: readonly string[] = ['daemon', 'bridge', 'cat', 'expose', 'forward', 'socks'];
 
 const command = process.argv[2] ?? '';
 const isDaemon = command === 'daemon';

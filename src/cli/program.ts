@@ -59,6 +59,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   cat: async () => (await import('./cat/cat.ts')).registerCat,
   forward: async () => (await import('./tunnel/forward.ts')).registerForward,
   expose: async () => (await import('./tunnel/expose.ts')).registerExpose,
+  bridge: async () => (await import('./tunnel/bridge.ts')).registerBridge,
   socks: async () => (await import('./tunnel/socks.ts')).registerSocks,
   talk: async () => (await import('./talk/talk.ts')).registerTalk,
   link: async () => (await import('./look/link.ts')).registerLink,

@@ -27,6 +27,7 @@ export interface RunningCommand {
 /** Those that run until they are ended. */
 const COMMANDS: readonly string[] = [
   'daemon',
+  'bridge',
   'expose',
   'forward',
   'socks',
