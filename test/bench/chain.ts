@@ -7,6 +7,7 @@
  * interrupts, in all rows alike.
  */
 
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CARRIER_FLAG } from '#src/cli/heap.js';
 import { launchDaemon } from './daemons.js';
@@ -45,7 +46,13 @@ const SETTLE_MS = 60,
 export class Chain {
   readonly #workers: Worker[] = [];
 
-  async start(kind: ChainKind, place: Place, folder: string): Promise<this> {
+  /** `httpPort`: of the daemon in the middle, for who looks; null: it has no such door. */
+  async start(
+    kind: ChainKind,
+    place: Place,
+    folder: string,
+    httpPort: number | null = null,
+  ): Promise<this> {
     const identities = kind.sealed ? makeIdentities(folder, 3) : null;
     const hosts = place.hosts.slice(0, 3);
     const at: { address: string; port: number }[] = [];
@@ -78,6 +85,7 @@ export class Chain {
         offload: kind.offload,
         socket: join(folder, 'transit.sock'),
         dial: `${at[2]!.address}:${at[2]!.port}`,
+        config: httpPort === null ? null : httpConfig(folder, httpPort),
       });
     } else await role(1, forwarder);
     await role(0, forwarder === 'daemon' ? 'node-source' : 'bare-source');
@@ -144,6 +152,13 @@ export class Chain {
   stop(): void {
     for (const worker of this.#workers) worker?.stop();
   }
+}
+
+/** A config with nothing but a door for looking. */
+function httpConfig(folder: string, port: number): string {
+  const path = join(folder, 'http.yaml');
+  writeFileSync(path, `http: { address: "127.0.0.1:${port}", dashboard: true }\n`);
+  return path;
 }
 
 export function quad(id: number): string {

@@ -18,6 +18,8 @@ export interface DaemonLaunch {
   readonly socket: string;
   /** "address:port" of the next in the row. */
   readonly dial: string | null;
+  /** A file with more. */
+  readonly config?: string | null;
 }
 
 export function launchDaemon({
@@ -28,6 +30,7 @@ export function launchDaemon({
   offload,
   socket,
   dial,
+  config = null,
 }: DaemonLaunch): Worker {
   return new Worker({
     script: beside('../cli/main.js'),
@@ -35,6 +38,7 @@ export function launchDaemon({
     prefix: host.prefix,
     args: [
       'daemon',
+      ...(config === null ? [] : ['--config', config]),
       '--listen',
       `${host.address}:${port}`,
       '--socket',

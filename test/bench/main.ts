@@ -14,6 +14,7 @@ import { ends } from './ends.js';
 import { printHandshakes, recordHandshakes, type HandshakeFigures } from './handshakes.js';
 import type { InsideKind } from './inside.js';
 import { LINE_HOSTS } from './line.js';
+import { looking } from './looking.js';
 import { printMemory, recordMemory, type MemoryFigures } from './memory.js';
 import { readOptions, type BenchOptions, type Section } from './options.js';
 import { Place } from './place.js';
@@ -54,6 +55,7 @@ async function run(options: BenchOptions, results: Results, place: Place | null)
       printCost(cost, figures);
     }
   }
+  if (wants('looking')) await looking(place!, results, { rounds, ms });
   if (wants('end-to-end')) await endToEnd(place!, results, { rounds, ms, quick, peer });
   if (wants('secrecy')) {
     const secrecy = await inside<SecrecyFigures>('secrecy', options);
@@ -87,7 +89,7 @@ async function main(): Promise<void> {
   const { rounds, ms, quick, json, compare } = options;
   const before = compare === null ? null : readResults(compare);
   const place = options.only.some((section) =>
-    ['transit', 'cost', 'end-to-end', 'ends'].includes(section),
+    ['transit', 'cost', 'looking', 'end-to-end', 'ends'].includes(section),
   )
     ? new Place(LINE_HOSTS)
     : null;

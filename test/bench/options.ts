@@ -7,6 +7,7 @@ import { Command, InvalidArgumentError } from 'commander';
 export const SECTIONS = [
   'transit',
   'cost',
+  'looking',
   'end-to-end',
   'secrecy',
   'ends',
