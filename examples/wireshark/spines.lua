@@ -453,6 +453,7 @@ local names = {
     [0] = "LINK_STATE",
     [1] = "BYZANTINE",
     [2] = "ROUTED",
+    [3] = "GRAPH",
   },
   echo = {
     [1] = "REQUEST",
@@ -746,8 +747,11 @@ packet = function(tree)
   -- The graph stands in front of what may be sealed.
   if kind == "ROUTED" then
     local _, routed = part(own, "routed")
-    for _ = 1, routed["nodes"] do body(own, "hop", 4) end
-    for _ = 1, routed["edges"] do body(own, "edge", 2) end
+    -- What goes everywhere has a time in the place of both counts.
+    if routed["form"] == 2 then
+      for _ = 1, routed["nodes"] do body(own, "hop", 4) end
+      for _ = 1, routed["edges"] do body(own, "edge", 2) end
+    end
     kind = names.kind[routed["kind"]]
   end
   if has(values["mode"], 0x40) then

@@ -85,6 +85,7 @@ export type {
   RouteEvent,
   RouteRow,
   RoutesReply,
+  GraphName,
   RoutingName,
   SecrecyName,
   SessionEvent,

@@ -62,6 +62,7 @@ declare namespace spines {
   export type RouteEvent = esm.RouteEvent;
   export type RouteRow = esm.RouteRow;
   export type SlowBranch = esm.SlowBranch;
+  export type GraphName = esm.GraphName;
   export type GroupEdge = esm.GroupEdge;
   export type GroupRow = esm.GroupRow;
   export type GroupSourceRow = esm.GroupSourceRow;

@@ -71,7 +71,7 @@ function dropped(network: Network, reason: DropReason): number {
 }
 
 function pathsTo(from: SimHost, to: SimHost, most: number, withinUs = 0): NodeId[][] {
-  return (from.node.routed!.graphs.to(to.id, most, withinUs)?.paths ?? []).map(({ nodes }) =>
+  return (from.node.routed!.graphs.paths.to(to.id, most, withinUs)?.paths ?? []).map(({ nodes }) =>
     nodes.slice(1, -1),
   );
 }
@@ -146,7 +146,7 @@ describe.each([
     const { network, from, to } = diamond();
     const inbox = new Inbox(to, PORT);
     const outbox = new Inbox(from, PORT, options);
-    const head = from.node.routed!.graphs.to(to.id, 2, 0)!.headBytes;
+    const head = from.node.routed!.graphs.paths.to(to.id, 2, 0)!.headBytes;
     const whole = PACKET_BYTES_MAX - OVERLAY_HEADER_BYTES - 28 - head;
     expect(whole).toBeGreaterThanOrEqual(1_316);
     const sizes = [0, 1, 1_316, whole, whole + 1, 2 * ROUTED_SHARE_BYTES, 20_000, 65_536];

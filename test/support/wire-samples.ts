@@ -36,7 +36,12 @@ import {
   KIND_ROUTED,
   OVERLAY_LAYOUT,
 } from '../../src/core/wire/packet.ts';
-import { encodeRoutedHead, routedHeadBytes } from '../../src/core/wire/routed.ts';
+import {
+  encodeFloodHead,
+  encodeRoutedHead,
+  ROUTED_HEAD_BYTES,
+  routedHeadBytes,
+} from '../../src/core/wire/routed.ts';
 import { encodeSplitHead } from '../../src/core/wire/path-size.ts';
 import {
   encodeRevocationOffer,
@@ -124,6 +129,18 @@ function routed(kind: number, mode: number, bytes: number): Uint8Array {
   });
 }
 
+/** Likewise, of one that goes everywhere within 65 ms. */
+function flooded(mode: number, bytes: number): Uint8Array {
+  const head = OVERLAY_HEADER_BYTES + ROUTED_HEAD_BYTES;
+  return framed(FRAME_DATA, head + bytes, (b, at) => {
+    b.set([KIND_ROUTED, 32, mode, 1], at);
+    putU32(b, at + OVERLAY_LAYOUT.source[0], TWO_WAYS.nodes[0]);
+    putU32(b, at + OVERLAY_LAYOUT.destination[0], TWO_WAYS.nodes[3]);
+    encodeFloodHead(KIND_DATAGRAM, 65, b, at + OVERLAY_HEADER_BYTES);
+    b.set(pattern(bytes), at + head);
+  });
+}
+
 const whole = toGroup(0xe000_0001, stamped(CONTENT_WHOLE));
 
 export const SAMPLES: readonly Uint8Array[] = [
@@ -135,6 +152,8 @@ export const SAMPLES: readonly Uint8Array[] = [
   routed(KIND_DATAGRAM, 0x10, 100),
   routed(KIND_FRAGMENT, 0x10, 200),
   routed(KIND_DATAGRAM, 0x50, 100),
+  flooded(0x18, 100),
+  flooded(0x58, 100),
   toGroup(0xe000_0001, stamped(CONTENT_FRAGMENT)),
   toGroup(0x0a00_0002, whole.subarray(DATAGRAM_HEADER_BYTES + 3)),
   handshake(header.DATAGRAM_COOKIE, COOKIE_DATAGRAM_BYTES),

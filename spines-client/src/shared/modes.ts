@@ -19,6 +19,8 @@ interface Routing {
   readonly needsIdentities: boolean;
   /** It proves by itself who sent a packet; sessions with it take only what it brought. */
   readonly proves: boolean;
+  /** Packets go several ways at once; of datagrams that nobody keeps until they arrive. */
+  readonly several: boolean;
 }
 
 export const LINK_SERVICES = [
@@ -28,11 +30,20 @@ export const LINK_SERVICES = [
 ] as const satisfies readonly LinkService[];
 
 export const ROUTINGS = [
-  { name: 'link-state', needsIdentities: false, proves: false },
-  { name: 'byzantine', needsIdentities: true, proves: true },
-  { name: 'paths', needsIdentities: false, proves: false },
+  { name: 'link-state', needsIdentities: false, proves: false, several: false },
+  { name: 'byzantine', needsIdentities: true, proves: true, several: false },
+  { name: 'paths', needsIdentities: false, proves: false, several: true },
+  { name: 'graph', needsIdentities: false, proves: false, several: true },
 ] as const satisfies readonly Routing[];
 
+/**
+ * What packets with routing 'graph' go over: one that their daemon chooses by the problems that
+ * there are; two node-disjoint paths; all last links of the destination; all first links of the
+ * source; all of these; everywhere. In time each.
+ */
+export const GRAPHS = ['auto', 'two', 'dst', 'src', 'robust', 'flood'] as const;
+
+export type GraphName = (typeof GRAPHS)[number];
 export type LinkServiceName = (typeof LINK_SERVICES)[number]['name'];
 export type RoutingName = (typeof ROUTINGS)[number]['name'];
 
@@ -42,6 +53,11 @@ export const STREAM_LINK_NAMES: readonly LinkServiceName[] = LINK_SERVICES.filte
   ({ noStreams }) => noStreams === null,
 ).map(({ name }) => name);
 export const ROUTING_NAMES: readonly RoutingName[] = ROUTINGS.map(({ name }) => name);
+
+/** Of routing: whether packets go several ways at once. */
+export function hasSeveralWays(routing: RoutingName): boolean {
+  return ROUTINGS.some(({ name, several }) => name === routing && several);
+}
 
 /** Names as a sentence offers them: "a, b or c". */
 export function offered(names: readonly string[]): string {

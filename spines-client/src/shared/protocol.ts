@@ -158,6 +158,8 @@ export interface WelcomeBody {
  *             ('auto', 'none', 'copy'), reuseAddr? (true: others may
  *             have its port who say so too), slowBranch? ('drop',
  *             'wait'), paths? (of routing 'paths', 1..5; default 2),
+ *             graph? (of routing 'graph', GraphName; default 'auto';
+ *             deadlineMs of that routing too),
  *             keepaliveMs?, silenceMs?,
  *             congestion?: CongestionName (the last three of
  *             streams, and of those that a listener accepts)
@@ -168,9 +170,9 @@ export interface WelcomeBody {
  * leave       the same as were joined                                {}
  * setOption   socket, option, value                                  {}
  *             option: of datagrams 'ttl' 1..255, 'priority' 1..10, 'deadlineMs', 'late',
- *             'redundancy', 'paths', 'multicastTtl' 1..255, 'multicastLoopback' true | false; of
- *             streams and listeners 'keepaliveMs' 0 | 500..86400000, 'silenceMs' 1000..86400000,
- *             both null: the daemon's
+ *             'redundancy', 'paths', 'graph', 'multicastTtl' 1..255, 'multicastLoopback' true |
+ *             false; of streams and listeners 'keepaliveMs' 0 | 500..86400000, 'silenceMs'
+ *             1000..86400000, both null: the daemon's
  * getOption   socket, option                                         {value}
  * connect     socket, node (name or quad), port, timeoutMs?          {node, port, remoteNode,
  *                                                                    remotePort, authenticated}

@@ -5,9 +5,12 @@ import type { DaemonConnection } from '../daemon-connection.ts';
 import { RECV_QUEUE_BYTES } from '../core/core.ts';
 import { SpinesClientError, argumentError, checkSignal, rangeError, typeError } from '../errors.ts';
 import {
+  GRAPHS,
+  hasSeveralWays,
   LINK_SERVICE_NAMES,
   offered,
   ROUTING_NAMES,
+  type GraphName,
   type LinkServiceName,
   type RoutingName,
   type SecrecyName,
@@ -22,11 +25,18 @@ export interface DatagramOptions {
   link?: LinkServiceName | undefined;
   /**
    * 'paths': each message goes by several node-disjoint paths at once, over link 'best-effort' or
-   * 'realtime'. Default 'link-state'.
+   * 'realtime'; 'graph' likewise, over as many ways as the troubles of the network make necessary.
+   * Default 'link-state'.
    */
   routing?: RoutingName | undefined;
   /** With routing 'paths': how many at most, 1..5. Default 2. */
   paths?: number | undefined;
+  /**
+   * With routing 'graph': 'auto' (default) is two paths, or another of these where there are
+   * problems; 'dst' has all last links of the destination, 'src' all first links of this node,
+   * 'robust' both; 'flood' goes everywhere. What could not be in time is left out.
+   */
+  graph?: GraphName | undefined;
   /**
    * Who may read it: 'end-to-end' the two daemons only, and nothing else is taken; 'links' the
    * routers on the way too. Default: the daemon's.
@@ -37,9 +47,9 @@ export interface DatagramOptions {
   /** 1..10, the higher is the more urgent, among what this node sends. Default: the daemon's, 1. */
   priority?: number | undefined;
   /**
-   * Over link 'realtime': how long a message is worth something, 1..2000 milliseconds from its
-   * sending on; longer ones are told as the next of 10, 20, 30, 40, 50, 65, 80, 100, 130, 160, 200,
-   * 300, 500, 1000 and 2000. Default 150.
+   * Over link 'realtime' and with routing 'graph': how long a message is worth something, 1..2000
+   * milliseconds from its sending on; longer ones are told as the next of 10, 20, 30, 40, 50, 65,
+   * 80, 100, 130, 160, 200, 300, 500, 1000 and 2000. Default 150.
    */
   deadlineMs?: number | undefined;
   /** What becomes of messages that come later than their deadline. Default 'drop'. */
@@ -131,6 +141,7 @@ export interface CheckedOptions {
   readonly link: LinkServiceName;
   readonly routing: RoutingName;
   paths: number | undefined;
+  graph: GraphName | undefined;
   readonly secrecy: SecrecyName | undefined;
   readonly signal: AbortSignal | undefined;
   ttl: number | undefined;
@@ -159,6 +170,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     link = 'best-effort',
     routing = 'link-state',
     paths,
+    graph,
     secrecy,
     ttl,
     priority,
@@ -179,14 +191,14 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     );
   checkName('link', link, LINK_SERVICE_NAMES);
   checkName('routing', routing, ROUTING_NAMES);
-  checkPaths(paths, routing, link);
+  checkWays({ paths, graph }, routing, link);
   checkSecrecy(secrecy);
   if (slowBranch !== undefined && slowBranch !== 'drop' && slowBranch !== 'wait')
     throw argumentError(
       'ERR_INVALID_ARG_VALUE',
       `slowBranch must be drop or wait, not ${String(slowBranch)}`,
     );
-  checkTimeliness(link, { deadlineMs, redundancy }, late);
+  checkTimeliness(link, { deadlineMs, redundancy }, late, routing);
   if (lookup !== undefined && typeof lookup !== 'function')
     throw typeError('lookup', 'of type function', lookup);
   if (recvBufferSize !== undefined && typeof recvBufferSize !== 'number')
@@ -201,6 +213,7 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
     link,
     routing,
     paths,
+    graph,
     secrecy,
     signal: checkSignal(options.signal, 'options.signal'),
     ttl,
@@ -216,21 +229,25 @@ export function checkDatagramOptions(options: DatagramOptions): CheckedOptions {
   };
 }
 
-/** Throws unless that many may be asked for with these. */
-export function checkPaths(
-  paths: number | undefined,
+/** Throws unless these ways may be asked for with that routing. */
+export function checkWays(
+  { paths, graph }: Pick<DatagramOptions, 'paths' | 'graph'>,
   routing: RoutingName,
   link: LinkServiceName,
 ): void {
-  if (routing === 'paths' && link === 'reliable')
+  if (hasSeveralWays(routing) && link === 'reliable')
     throw argumentError(
       'ERR_INVALID_ARG_VALUE',
-      'routing paths is for link best-effort or realtime, not reliable',
+      `routing ${routing} is for link best-effort or realtime, not reliable`,
     );
-  if (paths === undefined) return;
-  checkRange('paths', paths, 1, 5);
-  if (routing !== 'paths')
-    throw argumentError('ERR_INVALID_ARG_VALUE', `paths is for routing paths, not ${routing}`);
+  if (paths !== undefined) checkRange('paths', paths, 1, 5);
+  if (graph !== undefined) checkName('graph', graph, GRAPHS);
+  for (const [name, value] of Object.entries({ paths, graph }))
+    if (value !== undefined && routing !== name)
+      throw argumentError(
+        'ERR_INVALID_ARG_VALUE',
+        `${name} is for routing ${name}, not ${routing}`,
+      );
 }
 
 /** Throws unless it is one, or none. */

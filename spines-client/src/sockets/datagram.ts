@@ -25,13 +25,14 @@ import {
   checkBufferSize,
   checkDatagramOptions,
   checkOption,
-  checkPaths,
   checkRange,
+  checkWays,
   type BindOptions,
   type CheckedOptions,
   type CreateSocketOptions,
   type SpinesAddress,
 } from './datagram-options.ts';
+import type { GraphName } from '../shared/protocol.ts';
 import { SpinesClientError, abortError, stateError, typeError } from '../errors.ts';
 import { checkTimeliness, takeMarks, type MessageOptions } from './deadline-options.ts';
 import { DatagramGroups, GroupMember } from './datagram-groups.ts';
@@ -42,15 +43,6 @@ import { FixedPeer } from './fixed-peer.ts';
 import { optionValue, socketInfo, type SocketInfoReply } from './socket-info.ts';
 import { checkPort, readSendArguments, type MessagePart } from './send-arguments.ts';
 import type { SendCallback } from './send-arguments.ts';
-
-export type {
-  BindOptions,
-  CreateSocketOptions,
-  DatagramEvents,
-  DatagramOptions,
-  RemoteInfo,
-  SpinesAddress,
-} from './datagram-options.ts';
 
 const EDGES: Record<DatagramState, readonly DatagramState[]> = {
   unbound: ['binding', 'closed'],
@@ -445,14 +437,21 @@ export class SpinesDatagram extends GroupMember {
   /** With routing 'paths': of what is sent from now on, at most 1..5. */
   setPaths(paths: number): void {
     this.#assertOpen();
-    checkPaths(paths, this.#options.routing, this.#options.link);
+    checkWays({ paths }, this.#options.routing, this.#options.link);
     this.#tellOption('paths', (this.#options.paths = paths));
   }
 
-  /** Of what is sent from now on over realtime links, 1..2000 milliseconds. */
+  /** With routing 'graph': of what is sent from now on. */
+  setGraph(graph: GraphName): void {
+    this.#assertOpen();
+    checkWays({ graph }, this.#options.routing, this.#options.link);
+    this.#tellOption('graph', (this.#options.graph = graph));
+  }
+
+  /** Of what is sent from now on over realtime links or by graphs, 1..2000 milliseconds. */
   setDeadline(deadlineMs: number): number {
     this.#assertOpen();
-    checkTimeliness(this.#options.link, { deadlineMs }, undefined);
+    checkTimeliness(this.#options.link, { deadlineMs }, undefined, this.#options.routing);
     this.#tellOption('deadlineMs', (this.#options.deadlineMs = deadlineMs));
     return deadlineMs;
   }
@@ -491,7 +490,7 @@ export class SpinesDatagram extends GroupMember {
   }
 
   /** Before the socket is announced, options travel with it. */
-  #tellOption(option: string, value: number): void {
+  #tellOption(option: string, value: number | string): void {
     if (!this.#binding.announced) return;
     this.#internals.core.request('setOption', { socket: this.#id, option, value }, (error) => {
       const isAway = error?.code === 'ECONNRESET' || error?.code === 'ENOTCONN';

@@ -9,6 +9,7 @@ import {
   DEADLINE_MS_MAX,
   MARK_REDUNDANCY_SHIFT,
   type LinkServiceName,
+  type RoutingName,
 } from '../shared/protocol.ts';
 
 /** What becomes of messages that come later than their deadline. */
@@ -25,11 +26,12 @@ export interface MessageOptions {
 
 const REDUNDANCIES: readonly unknown[] = ['auto', 'none', 'copy'];
 
-/** Throws unless they are what the link service takes. */
+/** Throws unless they are what the link service, or the routing, takes. */
 export function checkTimeliness(
   link: LinkServiceName,
   { deadlineMs, redundancy }: MessageOptions,
   late: unknown,
+  routing: RoutingName = 'link-state',
 ): void {
   if (deadlineMs !== undefined) checkDeadline(deadlineMs);
   if (redundancy !== undefined) checkRedundancy(redundancy);
@@ -38,7 +40,8 @@ export function checkTimeliness(
       'ERR_INVALID_ARG_VALUE',
       `late must be drop or deliver, not ${String(late)}`,
     );
-  if (link !== 'realtime' && (deadlineMs !== undefined || redundancy !== undefined))
+  const hasDeadline = deadlineMs !== undefined && routing !== 'graph';
+  if (link !== 'realtime' && (hasDeadline || redundancy !== undefined))
     throw argumentError(
       'ERR_INVALID_ARG_VALUE',
       `deadlineMs and redundancy are for link realtime, not ${link}`,

@@ -10,6 +10,7 @@
 
 import { getU16, getU32, hex } from '../../core/base/bytes.ts';
 import { formatNodeId } from '../../core/base/ids.ts';
+import { FORM_GRAPH } from '../../core/wire/routed.ts';
 import { LAYOUTS, NAMES, NODE_FIELDS, type Layout, type Structure } from './layouts.ts';
 
 /** A number, a dotted quad, hexadecimal digits, or a text. */
@@ -349,8 +350,10 @@ function packet(r: Reader): void {
 /** In front of a packet that goes several ways; the kind of the packet inside. */
 function graph(r: Reader): string {
   const head = r.part('routed');
-  for (let i = 0; i < num(head, 'nodes'); i += 1) r.body('hop', 4);
-  for (let i = 0; i < num(head, 'edges'); i += 1) r.body('edge', 2);
+  // What goes everywhere has a time in the place of both counts.
+  const isGraph = num(head, 'form') === FORM_GRAPH;
+  for (let i = 0; isGraph && i < num(head, 'nodes'); i += 1) r.body('hop', 4);
+  for (let i = 0; isGraph && i < num(head, 'edges'); i += 1) r.body('edge', 2);
   return NAMES.kind.get(num(head, 'kind')) ?? '';
 }
 

@@ -58,8 +58,9 @@ async function openDatagrams({
     link: flow.link,
     routing: flow.routing,
     paths: flow.paths,
+    graph: flow.graph,
     deadlineMs:
-      flow.link === 'realtime' && flow.deadlineUs !== null
+      (flow.link === 'realtime' || flow.routing === 'graph') && flow.deadlineUs !== null
         ? Math.ceil(flow.deadlineUs / 1_000)
         : undefined,
   });

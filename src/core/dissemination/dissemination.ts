@@ -219,9 +219,9 @@ export class Dissemination {
       : this.#groups;
   }
 
-  /** That of groups last: it goes by what the others know. */
+  /** Each once; that of groups last: it goes by what the others know. */
   #all(): Strategy[] {
-    return [...this.#strategies, this.#groups].filter((strategy) => strategy !== null);
+    return [...new Set([...this.#strategies, this.#groups])].filter((one) => one !== null);
   }
 
   onLinkState(node: NodeId, up: boolean): void {

@@ -5,15 +5,17 @@
  * Owns the wrapping of what begins here into a packet with its graph (routing/path-graphs.ts), the
  * rule that a packet comes over an edge of its graph, and that what several neighbours bring is
  * used once (seen-contents.ts). A link that is down or full costs its copy, and nothing is mended
- * on the way: the others are there for that. Hops are not counted, as no graph has a circle. What
+ * on the way: the others are there for that. Hops are not counted, as no graph has a circle; of
+ * what goes everywhere they are, and each node sends it to those from whom it can be in time. What
  * is sealed from end to end is sealed inside; who cannot open it has not used it up. `@hot`
  */
 
 import { copyBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
-import type { Clock } from '../base/time.ts';
 import type { Neighbours } from '../link/next-hop.ts';
-import type { PathGraph, PathGraphs } from '../routing/path-graphs.ts';
+import type { DisseminationGraphs } from '../routing/dissemination-graphs.ts';
+import type { PathGraph } from '../routing/path-graphs.ts';
+import { MILLISECOND, type Clock, type Micros } from '../base/time.ts';
 import { deadlineUs } from '../wire/deadline.ts';
 import {
   DropReason,
@@ -22,8 +24,21 @@ import {
   type DropCounters,
   type Offered,
 } from '../wire/drop.ts';
-import { isOver, KIND_ROUTED, Packet, SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/packet.ts';
-import { encodeRoutedHead, putRoutedStamp, RoutedHead } from '../wire/routed.ts';
+import {
+  DISSEMINATION_GRAPH,
+  isOver,
+  KIND_ROUTED,
+  Packet,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../wire/packet.ts';
+import {
+  encodeFloodHead,
+  encodeRoutedHead,
+  FLOOD_HOPS,
+  putRoutedStamp,
+  RoutedHead,
+} from '../wire/routed.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX } from '../wire/sizes.ts';
 import type { Protection } from './protection.ts';
 import { SeenContents } from './seen-contents.ts';
@@ -36,7 +51,7 @@ export interface RoutedEnvironment {
   readonly clock: Clock;
   readonly drops: DropCounters;
   readonly links: Neighbours;
-  readonly graphs: PathGraphs;
+  readonly graphs: DisseminationGraphs;
   /** Null where identities are missing that it needs. */
   readonly protection: Protection | null;
   /** u32, differs between runs of the daemon. */
@@ -57,7 +72,7 @@ export class Routed implements Strategy {
   sent = 0;
   copies = 0;
   readonly seen: SeenContents;
-  readonly graphs: PathGraphs;
+  readonly graphs: DisseminationGraphs;
   readonly #env: RoutedEnvironment;
   readonly #head = new RoutedHead();
   readonly #next: NodeId[] = [];
@@ -106,7 +121,7 @@ export class Routed implements Strategy {
   }
 
   congested(packet: Packet): boolean {
-    const next = this.#graphOf(packet, packet.paths)?.next ?? [];
+    const next = this.#graphOf(packet)?.next ?? [];
     return (
       next.length > 0 && next.every((node) => this.#env.links.of(node)?.holds(packet) === true)
     );
@@ -114,20 +129,25 @@ export class Routed implements Strategy {
 
   /** Bytes in front of the payload of `packet`, which begins here; -1: there is no way for it. */
   headBytes(packet: Packet): number {
-    return this.#graphOf(packet, packet.paths)?.headBytes ?? -1;
+    return this.#graphOf(packet)?.headBytes ?? -1;
   }
 
-  #graphOf({ destination, service, deadline }: Packet, paths: number): PathGraph | null {
-    const withinUs = service === SERVICE_REALTIME ? deadlineUs(deadline) : 0;
-    return this.graphs.to(destination, paths, withinUs);
+  #graphOf(packet: Packet): PathGraph | null {
+    const { destination, dissemination, paths, graph } = packet;
+    return dissemination === DISSEMINATION_GRAPH
+      ? this.graphs.to(destination, graph, withinUs(packet))
+      : this.graphs.paths.to(destination, paths, withinUs(packet));
   }
 
-  /** That of as many paths as there is room for: it may be longer than when the message was cut. */
+  /**
+   * That of which there is room for: it may be longer than when the message was cut. Else of fewer
+   * paths.
+   */
   #fitting(packet: Packet): PathGraph | null {
-    let graph = this.#graphOf(packet, packet.paths);
-    for (let paths = packet.paths - 1; paths >= 1; paths -= 1) {
+    let graph = this.#graphOf(packet);
+    for (let paths = packet.paths; paths >= 1; paths -= 1) {
       if (graph === null || packet.length + graph.headBytes <= PACKET_BYTES_MAX) break;
-      graph = this.#graphOf(packet, paths);
+      graph = this.graphs.paths.to(packet.destination, paths, withinUs(packet));
     }
     return graph;
   }
@@ -135,7 +155,11 @@ export class Routed implements Strategy {
   #wrapIn(packet: Packet, { graph }: PathGraph): Packet {
     const b = this.#wrapped,
       wrap = this.#wrap;
-    const at = encodeRoutedHead(packet.kind, graph, b, OVERLAY_HEADER_BYTES);
+    const ms = Math.ceil(withinUs(packet) / MILLISECOND);
+    const at =
+      graph === null
+        ? encodeFloodHead(packet.kind, ms, b, OVERLAY_HEADER_BYTES)
+        : encodeRoutedHead(packet.kind, graph, b, OVERLAY_HEADER_BYTES);
     putRoutedStamp(b, OVERLAY_HEADER_BYTES, this.#env.run, this.#number);
     this.#number = (this.#number + 1) % U32;
     copyBytes(packet.bytes, packet.payloadStart, packet.end, b, at);
@@ -148,6 +172,7 @@ export class Routed implements Strategy {
     wrap.nameFlow(KIND_ROUTED, packet, source, sourcePort, destination, destinationPort, user);
     wrap.ageUs = packet.ageUs;
     wrap.sealed = packet.sealed;
+    if (graph === null) wrap.ttl = FLOOD_HOPS;
     wrap.encodeHeader();
     return wrap;
   }
@@ -155,9 +180,8 @@ export class Routed implements Strategy {
   /* -------------------------------------------------------------- what arrives */
 
   onPacket(packet: Packet, from: NodeId): DropReason {
-    const { self, links, drops } = this.#env;
-    const head = this.#head,
-      next = this.#next;
+    const { self } = this.#env;
+    const head = this.#head;
     const reason =
       packet.kind === KIND_ROUTED && packet.service !== SERVICE_RELIABLE
         ? head.decode(
@@ -169,23 +193,49 @@ export class Routed implements Strategy {
           )
         : DropReason.routedMalformed;
     if (reason !== DropReason.none) return reason;
+    if (head.isFlood) return this.#onFlood(packet, from);
     const place = head.placeOf(self);
     if (place <= 0 || !head.hasEdge(head.placeOf(from), place)) return DropReason.routedWrongLink;
     // What is late is not remembered: who says that it is may lie.
     if (isOver(packet, packet.ageUs)) return DropReason.realtimeLate;
     if (!this.seen.take(packet, from)) return DropReason.routedDuplicate;
     if (packet.destination === self) return this.#arrived(packet);
-    const count = head.nextOf(place, next);
+    const count = head.nextOf(place, this.#next);
     if (count === 0) return DropReason.routedWrongLink;
     if (this.#env.onTransit(packet, from)) return DropReason.none;
-    let taken = 0;
+    return this.#pass(packet, this.#next, count, 0);
+  }
+
+  /** It comes by any link, and has hops to lose. */
+  #onFlood(packet: Packet, from: NodeId): DropReason {
+    const { self } = this.#env;
+    const { source, destination } = packet;
+    // Ours comes back to us, and is known to nobody here.
+    if (source === self || packet.ttl > FLOOD_HOPS) return DropReason.routedWrongLink;
+    if (isOver(packet, packet.ageUs)) return DropReason.realtimeLate;
+    if (!this.seen.take(packet, from, packet.ttl)) return DropReason.routedDuplicate;
+    if (destination === self) return this.#arrived(packet);
+    if (packet.ttl <= 1) return DropReason.ttlExpired;
+    if (this.#env.onTransit(packet, from)) return DropReason.none;
+    packet.setTtl(packet.ttl - 1);
+    const next = this.graphs.onward(source, destination, this.#head.withinMs * MILLISECOND);
+    return this.#pass(packet, next, next.length, from);
+  }
+
+  /** Offers it to the first `count` of `next`, but for `from`. */
+  #pass(packet: Packet, next: readonly NodeId[], count: number, from: NodeId): DropReason {
+    const { links, drops } = this.#env;
+    let taken = 0,
+      lost = 0;
     for (let i = 0; i < count; i += 1) {
+      if (next[i] === from) continue;
       const offered = links.of(next[i]!)?.offer(packet) ?? DropReason.linkDown;
       if (refusalOf(offered) === DropReason.none) taken += 1;
+      else lost += 1;
     }
     this.copies += taken;
     if (taken > 0) this.forwarded += 1;
-    if (taken < count) drops.count(DropReason.routedCopyLost, count - taken);
+    if (lost > 0) drops.count(DropReason.routedCopyLost, lost);
     return DropReason.none;
   }
 
@@ -205,5 +255,14 @@ export class Routed implements Strategy {
     if (!up) this.seen.leave(node);
   }
 
+  onRoutes(): void {
+    this.graphs.onRoutes();
+  }
+
   stop(): void {}
+}
+
+/** How long a packet that begins here has, 0: for ever. */
+function withinUs({ service, deadline, ageUs, withinUs: asked }: Packet): Micros {
+  return service === SERVICE_REALTIME ? Math.max(1, deadlineUs(deadline) - ageUs) : asked;
 }

@@ -24,6 +24,8 @@ export const SEEN_OF_NEIGHBOUR_MAX = 4_096;
  * neighbours lies about its age, and what was first would be late further on.
  */
 const YOUNGER: Micros = 5 * MILLISECOND;
+/** Likewise what has so many hops more to go, of what goes everywhere. */
+const FARTHER = 8;
 /** 16 bits each, two more than a packet has words: the second hash is two further. */
 const KEYS = PACKET_BYTES_MAX / 2 + 2;
 const LENGTHS = 2 ** 32;
@@ -35,6 +37,7 @@ interface Places {
   readonly keys: Float64Array;
   readonly seconds: Uint32Array;
   readonly ages: Float64Array;
+  readonly hops: Uint8Array;
 }
 
 export class SeenContents {
@@ -61,14 +64,22 @@ export class SeenContents {
     return this.#where.size;
   }
 
-  /** Records a packet that came from the neighbour `from`. False: it has come before. */
-  take(packet: Packet, from: NodeId): boolean {
+  /**
+   * Records a packet that came from the neighbour `from`. False: it has come before. `hops`: that
+   * it has left; 0 where that is of no meaning.
+   */
+  take(packet: Packet, from: NodeId, hops = 0): boolean {
     const key = this.#hash(packet);
     const known = this.#where.get(key);
     if (known !== undefined) {
-      const { seconds, ages } = this.#all[Math.floor(known / SEEN_OF_NEIGHBOUR_MAX)]!;
+      const before = this.#all[Math.floor(known / SEEN_OF_NEIGHBOUR_MAX)]!;
       const place = known % SEEN_OF_NEIGHBOUR_MAX;
-      if (seconds[place] === this.#second && packet.ageUs > ages[place]! - YOUNGER) return false;
+      if (
+        before.seconds[place] === this.#second &&
+        packet.ageUs > before.ages[place]! - YOUNGER &&
+        hops < before.hops[place]! + FARTHER
+      )
+        return false;
     }
     const places = this.#byNeighbour.get(from) ?? this.#placesOf(from);
     const place = places.next;
@@ -77,6 +88,7 @@ export class SeenContents {
     places.keys[place] = key;
     places.seconds[place] = this.#second;
     places.ages[place] = packet.ageUs;
+    places.hops[place] = hops;
     this.#where.set(key, places.base + place);
     return true;
   }
@@ -106,6 +118,7 @@ export class SeenContents {
         keys: new Float64Array(SEEN_OF_NEIGHBOUR_MAX).fill(-1),
         seconds: new Uint32Array(SEEN_OF_NEIGHBOUR_MAX),
         ages: new Float64Array(SEEN_OF_NEIGHBOUR_MAX),
+        hops: new Uint8Array(SEEN_OF_NEIGHBOUR_MAX),
       };
       this.#all.push(places);
     }

@@ -278,7 +278,7 @@ export class EndToEnd implements Protection {
       // Or it would take turns as somebody else's, and what the program sends next would overtake
       // it.
       this.#waited.user = kept.user;
-      this.#waited.paths = kept.paths;
+      this.#env.pool.restoreWays(kept, this.#waited);
       this.#waited.ageUs = kept.ageUs + this.#env.clock.now() - (until - OUT_WAIT);
       if (reason === DropReason.none) reason = this.#seal(this.#waited, peer, of);
       if (reason === DropReason.none) reason = refusalOf(this.#env.send(this.#waited));

@@ -19,7 +19,15 @@ import {
   type OwnLimits,
 } from '../session/stream-liveness.ts';
 import { DEADLINE_MS_MAX, deadlineOf } from '../wire/deadline.ts';
-import { DISSEMINATION_ROUTED, SERVICE_REALTIME, SERVICE_RELIABLE } from '../wire/modes.ts';
+import {
+  carriesGraph,
+  DISSEMINATION_GRAPH,
+  DISSEMINATION_ROUTED,
+  disseminationName,
+  GRAPH_NAMES,
+  SERVICE_REALTIME,
+  SERVICE_RELIABLE,
+} from '../wire/modes.ts';
 import { PATHS_MAX } from '../wire/packet.ts';
 import {
   CONGESTION_NAMES,
@@ -75,16 +83,27 @@ export function congestionOf(args: Arguments): CongestionName | undefined {
 
 /**
  * Deadline, what becomes of late messages, and redundancy, where given. Throws SpinesError EINVAL:
- * also for a deadline or redundancy with another link service than realtime.
+ * also for a redundancy with another link service than realtime, and for a deadline with neither
+ * that nor routing "graph".
  */
-export function timelinessOf(args: Arguments, service: number): DatagramOptions {
+export function timelinessOf(
+  args: Arguments,
+  { service, dissemination }: DatagramOptions,
+): DatagramOptions {
   const { deadlineMs, late, redundancy } = args;
   const out: DatagramOptions = {};
   for (const [name, value] of Object.entries({ deadlineMs, redundancy }))
-    if (value !== undefined && value !== null && service !== SERVICE_REALTIME)
+    if (
+      value !== undefined &&
+      value !== null &&
+      service !== SERVICE_REALTIME &&
+      (name !== 'deadlineMs' || dissemination !== DISSEMINATION_GRAPH)
+    )
       throw new SpinesError(
         'EINVAL',
-        `${name} is for link "realtime"; leave it out, or ask for it`,
+        name === 'deadlineMs'
+          ? 'deadlineMs is for link "realtime" or routing "graph"; leave it out, or ask for one'
+          : `${name} is for link "realtime"; leave it out, or ask for it`,
       );
   if (deadlineMs !== undefined && deadlineMs !== null)
     Object.assign(out, deadlineOf(integer(args, 'deadlineMs', 1, DEADLINE_MS_MAX)));
@@ -95,24 +114,34 @@ export function timelinessOf(args: Arguments, service: number): DatagramOptions 
 }
 
 /**
- * How many disjoint paths, where given. Throws SpinesError EINVAL, and EOPNOTSUPP for what does not
- * go by several paths.
+ * How many disjoint paths, or which graph, where given. Throws SpinesError EINVAL, and EOPNOTSUPP
+ * for what does not go several ways.
  */
-export function pathsOf(
+export function waysOf(
   args: Arguments,
   { service, dissemination }: DatagramOptions,
   kind: 'datagram' | 'stream',
 ): DatagramOptions {
-  const several = dissemination === DISSEMINATION_ROUTED;
-  if (several && (kind === 'stream' || service === SERVICE_RELIABLE))
+  const code = dissemination ?? 0;
+  if (carriesGraph(code) && (kind === 'stream' || service === SERVICE_RELIABLE))
     throw new SpinesError(
       'EOPNOTSUPP',
-      'routing "paths" is for datagrams over link "best-effort" or "realtime"',
+      `routing "${disseminationName(code)}" is for datagrams over link "best-effort" or ` +
+        '"realtime"',
     );
-  if (args['paths'] === undefined || args['paths'] === null) return {};
-  if (!several)
-    throw new SpinesError('EINVAL', 'paths is for routing "paths"; leave it out, or ask for it');
-  return { paths: integer(args, 'paths', 1, PATHS_MAX) };
+  const { paths, graph } = args;
+  const out: DatagramOptions = {};
+  if (paths !== undefined && paths !== null) {
+    if (code !== DISSEMINATION_ROUTED)
+      throw new SpinesError('EINVAL', 'paths is for routing "paths"; leave it out, or ask for it');
+    out.paths = integer(args, 'paths', 1, PATHS_MAX);
+  }
+  if (graph !== undefined && graph !== null) {
+    if (code !== DISSEMINATION_GRAPH)
+      throw new SpinesError('EINVAL', 'graph is for routing "graph"; leave it out, or ask for it');
+    out.graph = nameOf(graph, GRAPH_NAMES, 'graph');
+  }
+  return out;
 }
 
 function nameOf<T extends string>(value: unknown, names: readonly T[], what: string): T {

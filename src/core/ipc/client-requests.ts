@@ -35,8 +35,8 @@ import {
   secrecyOf,
   streamLimits,
   text,
-  pathsOf,
   timelinessOf,
+  waysOf,
   type Arguments,
 } from './arguments.ts';
 import type { ClientDatagrams } from './client-datagrams.ts';
@@ -49,7 +49,7 @@ import type { ConnectedClient, Reply } from './client.ts';
 import type { ClientRole } from './roles.ts';
 
 const DATAGRAM_OPTIONS =
-  'option must be "ttl", "priority", "deadlineMs", "late", "redundancy", "paths", ' +
+  'option must be "ttl", "priority", "deadlineMs", "late", "redundancy", "paths", "graph", ' +
   '"multicastTtl" or "multicastLoopback"';
 const STREAM_OPTIONS = 'option of a stream must be "keepaliveMs" or "silenceMs"';
 
@@ -244,9 +244,9 @@ export class ClientRequests {
     if (args['ttl'] !== undefined) options.ttl = integer(args, 'ttl', 1, 255);
     if (args['priority'] !== undefined)
       options.priority = integer(args, 'priority', 1, PRIORITY_MAX);
-    Object.assign(options, pathsOf(args, options, kind));
+    Object.assign(options, waysOf(args, options, kind));
     if (kind === 'stream') return options;
-    Object.assign(options, timelinessOf(args, service));
+    Object.assign(options, timelinessOf(args, options));
     options.sharesPort = args['reuseAddr'] === true;
     const slowBranch = slowBranchOf(args['slowBranch']);
     if (slowBranch !== undefined) options.slowBranch = slowBranch;
@@ -270,10 +270,10 @@ export class ClientRequests {
     else if (option === 'multicastTtl') session.multicastTtl = integer(args, 'value', 1, 255);
     else if (option === 'multicastLoopback') session.multicastLoopback = value === true;
     else if (option === 'priority') session.priority = integer(args, 'value', 1, PRIORITY_MAX);
-    else if (option === 'paths')
-      Object.assign(session, pathsOf({ paths: value }, session, 'datagram'));
+    else if (option === 'paths' || option === 'graph')
+      Object.assign(session, waysOf({ [option]: value }, session, 'datagram'));
     else if (option === 'deadlineMs' || option === 'late' || option === 'redundancy')
-      Object.assign(session, timelinessOf({ [option]: value }, session.service));
+      Object.assign(session, timelinessOf({ [option]: value }, session));
     else throw new SpinesError('ENOPROTOOPT', DATAGRAM_OPTIONS);
   }
 
@@ -300,6 +300,7 @@ export class ClientRequests {
       case 'ttl':
       case 'priority':
       case 'paths':
+      case 'graph':
       case 'late':
       case 'redundancy':
       case 'multicastTtl':

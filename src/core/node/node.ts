@@ -190,7 +190,7 @@ export class SpinesNode {
       // Who takes part in groups has realtime links.
       realtimeTo: (node, dissemination) =>
         isGroupId(node) || this.#realtimeWays.by(dissemination, node),
-      pathsTo: (node, paths) => (this.routed?.graphs.to(node, paths, 0) ?? null) !== null,
+      pathsTo: (node, paths) => (this.routed?.graphs.paths.to(node, paths, 0) ?? null) !== null,
     });
     this.streams = this.#makeStreams(session);
     this.echo = new EchoService(session);
@@ -337,7 +337,7 @@ export class SpinesNode {
   /** Gives the dissemination its strategies; the Byzantine router, if that is one of them. */
   #useStrategies(env: NodeEnvironment, parts: StrategyParts): ByzantineRouter | null {
     for (const { code, make } of STRATEGIES) {
-      const strategy = env.strategies?.get(code)?.(parts) ?? make(parts);
+      const strategy = env.strategies?.get(code)?.(parts) ?? make(parts, this.dissemination);
       if (strategy !== null) this.dissemination.use(code, strategy);
     }
     const router = this.dissemination.strategy(DISSEMINATION_BYZANTINE);

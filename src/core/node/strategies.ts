@@ -11,9 +11,11 @@ import type { Membership } from '../crypto/membership.ts';
 import type { Strategy, StrategyEnvironment } from '../dissemination/strategy.ts';
 import { Routed } from '../dissemination/routed.ts';
 import { Unicast, type UnicastEnvironment } from '../dissemination/unicast.ts';
-import { PathGraphs, type GraphTopology } from '../routing/path-graphs.ts';
+import { DisseminationGraphs } from '../routing/dissemination-graphs.ts';
+import type { GraphTopology } from '../routing/path-graphs.ts';
 import {
   DISSEMINATION_BYZANTINE,
+  DISSEMINATION_GRAPH,
   DISSEMINATION_LINK_STATE,
   DISSEMINATION_ROUTED,
 } from '../wire/modes.ts';
@@ -31,10 +33,14 @@ export interface StrategyParts extends StrategyEnvironment, UnicastEnvironment {
   draw(): number;
 }
 
+export interface MadeStrategies {
+  strategy(code: number): Strategy | null;
+}
+
 export interface StrategyRow {
   readonly code: number;
-  /** Null: this daemon lacks what it needs. */
-  make(parts: StrategyParts): Strategy | null;
+  /** Null: this daemon lacks what it needs. `made`: those of the rows before. */
+  make(parts: StrategyParts, made: MadeStrategies): Strategy | null;
 }
 
 export const STRATEGIES: readonly StrategyRow[] = [
@@ -49,9 +55,11 @@ export const STRATEGIES: readonly StrategyRow[] = [
     make: (parts) =>
       new Routed({
         ...parts,
-        graphs: new PathGraphs(parts.self, parts.linkState, parts.clock),
+        graphs: new DisseminationGraphs(parts.self, parts.linkState, parts.clock),
         run: parts.instance % 2 ** 32,
         knows: (node) => parts.router.knows(node),
       }),
   },
+  // The same packets; what differs is how their source chooses graphs.
+  { code: DISSEMINATION_GRAPH, make: (_, made) => made.strategy(DISSEMINATION_ROUTED) },
 ];

@@ -35,7 +35,10 @@ export class DisjointGraph {
   readonly #open: Uint8Array;
 
   /** `costOf` a link is above 0. */
-  constructor(advertisements: Iterable<GraphNode>, costOf: (link: AdvertisedLink) => number) {
+  constructor(
+    advertisements: Iterable<GraphNode>,
+    costOf: (link: AdvertisedLink, from: NodeId) => number,
+  ) {
     const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
     for (const { origin } of sorted) {
       this.#indexOf.set(origin, this.#ids.length);
@@ -48,7 +51,7 @@ export class DisjointGraph {
       for (const link of links) {
         const other = this.#indexOf.get(link.node);
         if (other !== undefined && advertises(sorted[other]!.links, origin))
-          this.#add(2 * index + 1, 2 * other, costOf(link));
+          this.#add(2 * index + 1, 2 * other, costOf(link, origin));
       }
     });
     this.#open = new Uint8Array(this.#to.length);

@@ -3,23 +3,25 @@
  *
  * Owns what was computed, until routes are others or it is old: nodes say what they can without a
  * change of routes. Paths lead over nodes only that take part (the capability ROUTED), have the
- * least total latency, and keep off links that lose something as long as that is no great detour.
+ * least total latency, and keep off links with a problem (problem-links.ts) as long as that is no
+ * great detour.
  */
 
 import type { NodeId } from '../base/ids.ts';
 import { MILLISECOND, SECOND, type Clock, type Micros } from '../base/time.ts';
 import type { AdvertisedLink, Advertisement } from '../wire/link-state.ts';
 import { hasCapability, ROUTED, type NodeFacts } from '../wire/node-facts.ts';
-import { GRAPH_EDGES_MAX, GRAPH_NODES_MAX, routedHeadBytes, type Graph } from '../wire/routed.ts';
+import { routedHeadBytes, type Graph } from '../wire/routed.ts';
 import { DisjointGraph } from './disjoint.ts';
+import { GraphBuilder } from './graph-builder.ts';
 import { COST_UNIT_US, linkCost } from './metrics.ts';
+import type { ProblemLinks } from './problem-links.ts';
 
 /** Destinations, numbers of paths and deadlines for which a graph is kept. */
 export const PATH_GRAPHS_MAX = 1_024;
 const CHECKED: Micros = 5 * SECOND;
-/** A link that loses more than so much counts as longer by so much (ICDCS 2017). */
-const LOSSY = 0.02;
-const LOSSY_DETOUR = (30 * MILLISECOND) / COST_UNIT_US;
+/** A link with a problem counts as longer by so much, in units of 10 us (ICDCS 2017). */
+export const PROBLEM_DETOUR = (30 * MILLISECOND) / COST_UNIT_US;
 
 export interface GraphPath {
   /** From this node on to the destination, both included. */
@@ -28,12 +30,15 @@ export interface GraphPath {
 }
 
 export interface PathGraph {
-  /** The cheapest first. */
+  /** The shortest first; in time, but for the first. */
   readonly paths: readonly GraphPath[];
-  readonly graph: Graph;
-  /** Neighbours that packets go to, in the order of the paths. */
+  /** Null: packets go everywhere, as far as they are in time. */
+  readonly graph: Graph | null;
+  /** Neighbours that packets go to. */
   readonly next: readonly NodeId[];
   readonly headBytes: number;
+  /** Of a message on links, when none is lost. */
+  readonly copies: number;
 }
 
 /** What the router knows. */
@@ -47,16 +52,24 @@ export class PathGraphs {
   readonly #self: NodeId;
   readonly #known: GraphTopology;
   readonly #clock: Pick<Clock, 'now'>;
+  readonly #problems: ProblemLinks;
   #version = -1;
+  #epoch = -1;
   #until: Micros = 0;
   #disjoint: DisjointGraph | null = null;
   #links: ReadonlyMap<NodeId, readonly AdvertisedLink[]> = new Map();
   readonly #graphs = new Map<number, PathGraph | null>();
 
-  constructor(self: NodeId, known: GraphTopology, clock: Pick<Clock, 'now'>) {
+  constructor(
+    self: NodeId,
+    known: GraphTopology,
+    clock: Pick<Clock, 'now'>,
+    problems: ProblemLinks,
+  ) {
     this.#self = self;
     this.#known = known;
     this.#clock = clock;
+    this.#problems = problems;
   }
 
   /** Graphs that are kept. */
@@ -69,7 +82,12 @@ export class PathGraphs {
    * `withinUs`, 0 for all the time there is; the shortest in any case. Null: there is none. `@hot`
    */
   to(destination: NodeId, most: number, withinUs: Micros): PathGraph | null {
-    if (this.#version !== this.#known.version || this.#clock.now() >= this.#until) this.#look();
+    if (
+      this.#version !== this.#known.version ||
+      this.#epoch !== this.#problems.epoch ||
+      this.#clock.now() >= this.#until
+    )
+      this.#look();
     const key = (destination * 8 + most) * 4_096 + Math.min(4_095, withinUs / MILLISECOND);
     const known = this.#graphs.get(key);
     if (known !== undefined) return known;
@@ -81,6 +99,7 @@ export class PathGraphs {
 
   #look(): void {
     this.#version = this.#known.version;
+    this.#epoch = this.#problems.epoch;
     this.#until = this.#clock.now() + CHECKED;
     this.#graphs.clear();
     this.#disjoint = null;
@@ -93,22 +112,18 @@ export class PathGraphs {
         ({ facts }) => facts !== null && hasCapability(facts.capabilities, ROUTED),
       );
       this.#links = new Map(capable.map(({ origin, links }) => [origin, links]));
-      this.#disjoint = new DisjointGraph(capable, costOf);
+      this.#disjoint = new DisjointGraph(
+        capable,
+        (link, from) =>
+          linkCost(link, 'latency') + (this.#problems.has(from, link.node) ? PROBLEM_DETOUR : 0),
+      );
     }
     const found = this.#disjoint
       .paths(this.#self, destination, most)
       .map(({ nodes }) => this.#measured([this.#self, ...nodes]))
       .sort((a, b) => a.latencyUs - b.latencyUs)
       .filter(({ latencyUs }, i) => i === 0 || withinUs === 0 || latencyUs <= withinUs);
-    while (found.length > 1 && !fits(found)) found.pop();
-    if (found.length === 0 || !fits(found)) return null;
-    const graph = graphOf(found);
-    return {
-      paths: found,
-      graph,
-      next: found.map(({ nodes }) => nodes[1]!),
-      headBytes: routedHeadBytes(graph.nodes.length, graph.edges.length),
-    };
+    return graphOf(found);
   }
 
   #measured(nodes: readonly NodeId[]): GraphPath {
@@ -121,30 +136,21 @@ export class PathGraphs {
   }
 }
 
-function costOf(link: AdvertisedLink): number {
-  return linkCost(link, 'latency') + (link.loss > LOSSY * 65_535 ? LOSSY_DETOUR : 0);
-}
-
-/** Nodes without the ends, and edges, of so many disjoint paths. */
-function fits(paths: readonly GraphPath[]): boolean {
-  const inside = paths.reduce((sum, { nodes }) => sum + nodes.length - 2, 0);
-  return inside + 2 <= GRAPH_NODES_MAX && inside + paths.length <= GRAPH_EDGES_MAX;
-}
-
-function graphOf(paths: readonly GraphPath[]): Graph {
-  const { nodes: one } = paths[0]!;
-  const nodes = [one[0]!],
-    edges: [number, number][] = [];
-  const last = 1 + paths.reduce((sum, path) => sum + path.nodes.length - 2, 0);
-  for (const path of paths) {
-    let before = 0;
-    for (const node of path.nodes.slice(1, -1)) {
-      edges.push([before, nodes.length]);
-      before = nodes.length;
-      nodes.push(node);
-    }
-    edges.push([before, last]);
-  }
-  nodes.push(one.at(-1)!);
-  return { nodes, edges: edges.sort(([a, b], [c, d]) => a - c || b - d) };
+/**
+ * The graph of these ways, as far as a packet can carry it: the first of them first. Null: of none.
+ */
+export function graphOf(ways: readonly GraphPath[]): PathGraph | null {
+  const [first] = ways;
+  if (first === undefined) return null;
+  const builder = new GraphBuilder(first.nodes[0]!, first.nodes.at(-1)!);
+  const paths = ways.filter(({ nodes }) => builder.add(nodes));
+  if (paths.length === 0) return null;
+  const graph = builder.graph();
+  return {
+    paths: [...paths].sort((a, b) => a.latencyUs - b.latencyUs),
+    graph,
+    next: graph.edges.filter(([from]) => from === 0).map(([, to]) => graph.nodes[to]!),
+    headBytes: routedHeadBytes(graph.nodes.length, graph.edges.length),
+    copies: graph.edges.length,
+  };
 }

@@ -8,6 +8,7 @@ import type { NodeId, Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import type { Deadline } from '../wire/deadline.ts';
 import type { DropReason } from '../wire/drop.ts';
+import type { GraphName } from '../wire/modes.ts';
 import {
   DISSEMINATION_LINK_STATE,
   PATHS_DEFAULT,
@@ -75,6 +76,7 @@ export interface DatagramOptions {
   dissemination?: number;
   /** See PacketModes. */
   paths?: number;
+  graph?: GraphName;
   /** 1..255 hops. */
   ttl?: number;
   /** 0..15, higher is more urgent. */
@@ -82,7 +84,8 @@ export interface DatagramOptions {
   /** Default: the daemon's. */
   secrecy?: Secrecy;
   /**
-   * Class of the deadline of its messages, 0..15 (core/wire/deadline.ts); with SERVICE_REALTIME.
+   * Class of the deadline of its messages, 0..15 (core/wire/deadline.ts); with SERVICE_REALTIME,
+   * and with DISSEMINATION_GRAPH for the choice of ways.
    */
   deadline?: number;
   /** See Deadline; default 0. */
@@ -104,6 +107,7 @@ export class DatagramSession {
   service: number;
   dissemination: number;
   paths: number;
+  graph: GraphName;
   ttl: number;
   priority: number;
   /** See DatagramOptions. */
@@ -147,6 +151,7 @@ export class DatagramSession {
     this.service = options.service ?? SERVICE_BEST_EFFORT;
     this.dissemination = options.dissemination ?? DISSEMINATION_LINK_STATE;
     this.paths = options.paths ?? PATHS_DEFAULT;
+    this.graph = options.graph ?? 'auto';
     this.ttl = options.ttl ?? TTL_DEFAULT;
     this.priority = options.priority ?? PRIORITY_DEFAULT;
     this.deadline = options.deadline ?? 0;

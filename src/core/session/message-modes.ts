@@ -7,9 +7,11 @@
  */
 
 import { isNodeId, type NodeId } from '../base/ids.ts';
+import { deadlineUs } from '../wire/deadline.ts';
+import { carriesGraph, type GraphName } from '../wire/modes.ts';
 import {
+  DISSEMINATION_GRAPH,
   DISSEMINATION_LINK_STATE,
-  DISSEMINATION_ROUTED,
   isOver,
   PRECIOUS_PRIORITY,
   SERVICE_BEST_EFFORT,
@@ -36,6 +38,8 @@ export class MessageModes {
     deadline: 0,
     spentUs: 0,
     paths: 0,
+    graph: 'auto' as GraphName,
+    withinUs: 0,
   };
 
   constructor(realtimeTo: RealtimeTo, pathsTo: PathsTo) {
@@ -54,12 +58,15 @@ export class MessageModes {
     options: MessageOptions | null = null,
   ): PacketModes {
     const toGroup = !isNodeId(destination);
-    const routed = !toGroup && session.dissemination === DISSEMINATION_ROUTED;
+    const routed = !toGroup && carriesGraph(session.dissemination);
     const unrouted = routed && !this.#pathsTo(destination, session.paths);
-    if (session.service !== SERVICE_REALTIME && !toGroup && !unrouted) return session;
+    const hasTime = session.dissemination === DISSEMINATION_GRAPH;
+    if (session.service !== SERVICE_REALTIME && !toGroup && !unrouted && !hasTime) return session;
     const modes = this.#modes;
     modes.dissemination = toGroup || unrouted ? DISSEMINATION_LINK_STATE : session.dissemination;
     modes.paths = session.paths;
+    modes.graph = session.graph;
+    modes.withinUs = hasTime ? deadlineUs(session.deadline) - session.spentUs : 0;
     modes.ttl = toGroup ? session.multicastTtl : session.ttl;
     modes.priority = session.priority;
     modes.service = session.service;

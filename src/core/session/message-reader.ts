@@ -21,8 +21,8 @@ import {
   GROUP_SHARE_BYTES,
   type GroupHead,
 } from '../wire/group.ts';
+import { carriesGraph } from '../wire/modes.ts';
 import {
-  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_FRAGMENT,
   KIND_PIECE,
@@ -259,5 +259,5 @@ export class MessageReader {
 
 /** Of a fragment, all but the last: behind a graph there is less room. */
 function shareOf({ dissemination }: Packet): number {
-  return dissemination === DISSEMINATION_ROUTED ? ROUTED_SHARE_BYTES : FRAGMENT_BYTES;
+  return carriesGraph(dissemination) ? ROUTED_SHARE_BYTES : FRAGMENT_BYTES;
 }

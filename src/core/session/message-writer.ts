@@ -24,9 +24,9 @@ import {
   GROUP_SHARE_BYTES,
   GROUP_WHOLE_BYTES_MAX,
 } from '../wire/group.ts';
+import { carriesGraph } from '../wire/modes.ts';
 import {
   DISSEMINATION_BYZANTINE,
-  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_FRAGMENT,
   KIND_GROUP,
@@ -207,7 +207,7 @@ export class MessageWriter {
     const grouped = !isNodeId(destination);
     const secret = session.secret && modes.dissemination !== DISSEMINATION_BYZANTINE && !grouped;
     this.#secret = secret;
-    if (modes.dissemination === DISSEMINATION_ROUTED)
+    if (carriesGraph(modes.dissemination))
       return this.#sendRouted(session, destination, port, bytes, start, end);
     const sequenced = !secret && !grouped && session.service === SERVICE_RELIABLE;
     if (!sequenced && !grouped && length <= (secret ? SEALED_PAYLOAD_BYTES_MAX : PAYLOAD_BYTES_MAX))

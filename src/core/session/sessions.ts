@@ -26,7 +26,6 @@ import { DropReason, type DropCounters, refusalOf } from '../wire/drop.ts';
 import { MESSAGE_BYTES_MAX } from '../wire/fragment.ts';
 import {
   DISSEMINATION_LINK_STATE,
-  DISSEMINATION_ROUTED,
   KIND_DATAGRAM,
   KIND_SEQUENCED,
   Packet,
@@ -44,6 +43,7 @@ import {
   NOTICE_UNPROVED,
   QUOTE_BYTES,
 } from '../wire/notice.ts';
+import { carriesGraph } from '../wire/modes.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 import { SEAL_BYTES } from '../wire/sealed-packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../wire/sizes.ts';
@@ -231,10 +231,10 @@ export class Sessions {
     if (session.service === SERVICE_REALTIME && modes.service !== SERVICE_REALTIME)
       this.realtimeDowngraded += 1;
     if (
-      session.dissemination === DISSEMINATION_ROUTED &&
+      carriesGraph(session.dissemination) &&
       isNodeId(to) &&
       to !== this.#env.self &&
-      modes.dissemination !== DISSEMINATION_ROUTED
+      !carriesGraph(modes.dissemination)
     )
       this.pathsDowngraded += 1;
     const reason = writer.send(session, to, port, bytes, start, end, modes);
@@ -493,7 +493,7 @@ export class Sessions {
     )
       return true;
     packet.user = sender.owner;
-    packet.paths = kept.paths;
+    this.#env.pool.restoreWays(kept, packet);
     packet.secret = sender.secret;
     packet.patient = sender.slowBranch === 'wait';
     packet.toSelf = sender.multicastLoopback;

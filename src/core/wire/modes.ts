@@ -10,8 +10,10 @@
 import {
   LINK_SERVICE_NAMES,
   LINK_SERVICES,
+  GRAPHS,
   ROUTING_NAMES,
   ROUTINGS,
+  type GraphName,
   type LinkServiceName,
   type RoutingName,
 } from 'spines-client/protocol';
@@ -24,10 +26,13 @@ export const SERVICE_REALTIME = 2;
 export const DISSEMINATION_LINK_STATE = 0;
 export const DISSEMINATION_BYZANTINE = 1;
 export const DISSEMINATION_ROUTED = 2;
+export const DISSEMINATION_GRAPH = 3;
 
 export type ServiceName = LinkServiceName;
 export type DisseminationName = RoutingName;
 
+export type { GraphName };
+export const GRAPH_NAMES: readonly GraphName[] = GRAPHS;
 export const SERVICE_NAMES: readonly ServiceName[] = LINK_SERVICE_NAMES;
 export const DISSEMINATION_NAMES: readonly DisseminationName[] = ROUTING_NAMES;
 
@@ -37,7 +42,8 @@ assert(
     SERVICE_NAMES[SERVICE_REALTIME] === 'realtime' &&
     DISSEMINATION_NAMES[DISSEMINATION_LINK_STATE] === 'link-state' &&
     DISSEMINATION_NAMES[DISSEMINATION_BYZANTINE] === 'byzantine' &&
-    DISSEMINATION_NAMES[DISSEMINATION_ROUTED] === 'paths',
+    DISSEMINATION_NAMES[DISSEMINATION_ROUTED] === 'paths' &&
+    DISSEMINATION_NAMES[DISSEMINATION_GRAPH] === 'graph',
   'codes are positions in the table of names',
 );
 
@@ -74,6 +80,11 @@ export function namesText(names: readonly string[]): string {
 /** Whether sessions of that dissemination take only packets whose source it proves. `@hot` */
 export function demandsProof(dissemination: number): boolean {
   return ROUTINGS[dissemination]?.proves === true;
+}
+
+/** Whether packets of that dissemination carry the graph of several ways. `@hot` */
+export function carriesGraph(dissemination: number): boolean {
+  return ROUTINGS[dissemination]?.several === true;
 }
 
 /** Why streams do not go over that link service, in words; null: they do. `@hot` */

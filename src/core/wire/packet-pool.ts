@@ -12,6 +12,7 @@ import { copyBytes } from '../base/bytes.ts';
 import { FACTOR } from '../base/fair-places.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
+import type { GraphName } from './modes.ts';
 import type { Packet } from './packet.ts';
 import { PACKET_BYTES_MAX } from './sizes.ts';
 
@@ -28,6 +29,8 @@ export class KeptPacket {
   /** When it was kept; see Packet. */
   ageUs = 0;
   paths = 0;
+  graph: GraphName = 'auto';
+  withinUs: Micros = 0;
   /** Stamp ECN when it leaves. */
   mark = false;
   /**
@@ -98,6 +101,8 @@ export class PacketPool {
     slot.priority = packet.priority;
     slot.ageUs = packet.ageUs;
     slot.paths = packet.paths;
+    slot.graph = packet.graph;
+    slot.withinUs = packet.withinUs;
     if (packet.keepable) {
       slot.bytes = packet.bytes;
       slot.start = packet.start;
@@ -113,6 +118,13 @@ export class PacketPool {
     slot.start = 0;
     slot.end = packet.length;
     return slot;
+  }
+
+  /** Gives `packet`, which is the one that was kept, what its source asked for and bytes lack. */
+  restoreWays(slot: KeptPacket, packet: Packet): void {
+    packet.paths = slot.paths;
+    packet.graph = slot.graph;
+    packet.withinUs = slot.withinUs;
   }
 
   release(slot: KeptPacket): void {

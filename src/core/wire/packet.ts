@@ -12,7 +12,7 @@ import { isGroupId, isNodeId, type NodeId, type Port } from '../base/ids.ts';
 import type { Micros } from '../base/time.ts';
 import { deadlineUs } from './deadline.ts';
 import { DropReason } from './drop.ts';
-import { DISSEMINATION_LINK_STATE, SERVICE_REALTIME } from './modes.ts';
+import { DISSEMINATION_LINK_STATE, SERVICE_REALTIME, type GraphName } from './modes.ts';
 import { OVERLAY_HEADER_BYTES, PACKET_BYTES_MAX, SEAL_ROOM_BYTES } from './sizes.ts';
 
 export const KIND_DATAGRAM = 1;
@@ -42,6 +42,7 @@ export const KIND_NOTICE = 13;
 
 export {
   DISSEMINATION_BYZANTINE,
+  DISSEMINATION_GRAPH,
   DISSEMINATION_LINK_STATE,
   DISSEMINATION_ROUTED,
   SERVICE_BEST_EFFORT,
@@ -114,6 +115,13 @@ export interface PacketModes {
   /** Most disjoint paths that they take, 1..5, by DISSEMINATION_ROUTED; default
    * PATHS_DEFAULT. */
   readonly paths?: number;
+  /** By DISSEMINATION_GRAPH; default 'auto'. */
+  readonly graph?: GraphName;
+  /**
+   * How long they have to get there, where links of the realtime service do not measure it,
+   * microseconds; 0, the default: for ever.
+   */
+  readonly withinUs?: Micros;
 }
 
 export class Packet {
@@ -158,6 +166,8 @@ export class Packet {
   deadline = 0;
   /** Likewise; not in the bytes, and of no meaning after `decode`. */
   paths = PATHS_DEFAULT;
+  graph: GraphName = 'auto';
+  withinUs: Micros = 0;
   /**
    * Microseconds since its source sent it, as far as links of the realtime service know; not in the
    * bytes, 0 after `decode`, and what its modes say after `compose`.
@@ -279,6 +289,8 @@ export class Packet {
     this.deadline = modes.deadline ?? 0;
     this.ageUs = modes.spentUs ?? 0;
     this.paths = modes.paths ?? PATHS_DEFAULT;
+    this.graph = modes.graph ?? 'auto';
+    this.withinUs = modes.withinUs ?? 0;
     this.source = source;
     this.destination = destination;
     this.sourcePort = sourcePort;

@@ -16,7 +16,7 @@ export const RESERVED_NUMBERS: readonly ReservedNumber[] = [
   { space: 'frame', value: 0x18, name: 'OBSERVED' },
   { space: 'kind', value: 10, name: 'FLOW' },
   { space: 'kind', value: 11, name: 'FLOW_ACK' },
-  { space: 'dissemination', value: 3, name: 'RELIABLE_FLOW' },
+  { space: 'dissemination', value: 4, name: 'RELIABLE_FLOW' },
   { space: 'capability', value: 0x1, name: 'END_TO_END' },
   { space: 'capability', value: 0x8, name: 'FLOWS' },
 ];

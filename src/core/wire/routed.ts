@@ -5,10 +5,10 @@
  * Nodes stand in an order in which every edge leads to a later one, the source first and the
  * destination last: no graph that decodes has a circle, or an edge into its source or out of its
  * destination. Nobody vouches for a graph; its reader acts on the edges that begin or end at itself
- * only.
+ * only. Instead of a graph there may be a time, within which the packet is to go everywhere.
  */
 
-import { getU32, putU32 } from '../base/bytes.ts';
+import { getU16, getU32, putU16, putU32 } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { DropReason } from './drop.ts';
 import { KIND_DATAGRAM, KIND_FRAGMENT } from './packet.ts';
@@ -32,8 +32,12 @@ export const ROUTED_LAYOUT = {
   edges: [EDGES, 1],
 } as const;
 
-/** The body is a graph; so far there is no other form. */
+/** Everywhere within a time, milliseconds, that stands in the place of the two counts; 0: ever. */
+export const FORM_FLOOD = 1;
+/** The body is a graph. */
 export const FORM_GRAPH = 2;
+/** Hops of what goes everywhere, as its source says: 32 at most. */
+export const FLOOD_HOPS = 32;
 export const GRAPH_NODES_MAX = 32;
 export const GRAPH_EDGES_MAX = 64;
 const NODE_BYTES = 4,
@@ -76,6 +80,14 @@ export function encodeRoutedHead(kind: number, graph: Graph, b: Uint8Array, at: 
   return next;
 }
 
+/** Likewise, for a packet that goes everywhere within so many milliseconds; 0: for ever. */
+export function encodeFloodHead(kind: number, ms: number, b: Uint8Array, at: number): number {
+  b[at + KIND] = kind;
+  b[at + FORM] = FORM_FLOOD;
+  putU16(b, at + NODES, ms);
+  return at + ROUTED_HEAD_BYTES;
+}
+
 export function putRoutedStamp(b: Uint8Array, at: number, run: number, number: number): void {
   putU32(b, at + RUN, run);
   putU32(b, at + NUMBER, number);
@@ -84,6 +96,9 @@ export function putRoutedStamp(b: Uint8Array, at: number, run: number, number: n
 /** One head at a time, as one of the nodes on the graph reads it. `@hot` */
 export class RoutedHead {
   kind = 0;
+  /** It goes everywhere, within `withinMs`, 0: for ever; there is no graph. */
+  isFlood = false;
+  withinMs = 0;
   /** Where the inner payload begins. */
   payloadStart = 0;
   #bytes: Uint8Array = new Uint8Array(0);
@@ -101,20 +116,35 @@ export class RoutedHead {
   ): DropReason {
     if (end - start < ROUTED_HEAD_BYTES) return DropReason.routedMalformed;
     const kind = b[start + KIND]!,
-      nodes = b[start + NODES]!,
-      edges = b[start + EDGES]!;
+      isFlood = b[start + FORM] === FORM_FLOOD,
+      nodes = isFlood ? 0 : b[start + NODES]!,
+      edges = isFlood ? 0 : b[start + EDGES]!;
     const nodesAt = start + ROUTED_HEAD_BYTES,
       edgesAt = nodesAt + nodes * NODE_BYTES,
       payloadStart = edgesAt + edges * EDGE_BYTES;
     if (
-      b[start + FORM] !== FORM_GRAPH ||
       (kind !== KIND_DATAGRAM && kind !== KIND_FRAGMENT) ||
+      payloadStart > end ||
+      end - payloadStart > PACKET_BYTES_MAX - OVERLAY_HEADER_BYTES - ROUTED_HEAD_BYTES
+    )
+      return DropReason.routedMalformed;
+    this.kind = kind;
+    this.isFlood = isFlood;
+    this.payloadStart = payloadStart;
+    this.#bytes = b;
+    this.#nodesAt = nodesAt;
+    this.#edgesAt = edgesAt;
+    this.#nodes = nodes;
+    if (isFlood) {
+      this.withinMs = getU16(b, start + NODES);
+      return source === destination ? DropReason.routedMalformed : DropReason.none;
+    }
+    if (
+      b[start + FORM] !== FORM_GRAPH ||
       nodes < 2 ||
       nodes > GRAPH_NODES_MAX ||
       edges < 1 ||
       edges > GRAPH_EDGES_MAX ||
-      payloadStart > end ||
-      end - payloadStart > PACKET_BYTES_MAX - OVERLAY_HEADER_BYTES - ROUTED_HEAD_BYTES ||
       getU32(b, nodesAt) !== source ||
       getU32(b, edgesAt - NODE_BYTES) !== destination
     )
@@ -127,12 +157,6 @@ export class RoutedHead {
       if (from >= to || to >= nodes || edge <= last) return DropReason.routedMalformed;
       last = edge;
     }
-    this.kind = kind;
-    this.payloadStart = payloadStart;
-    this.#bytes = b;
-    this.#nodesAt = nodesAt;
-    this.#edgesAt = edgesAt;
-    this.#nodes = nodes;
     return DropReason.none;
   }
 

@@ -177,7 +177,8 @@ class Run {
         service: serviceCode(flow.link),
         dissemination: disseminationCode(flow.routing),
         ...(flow.paths === undefined ? {} : { paths: flow.paths }),
-        ...(flow.link === 'realtime' && flow.deadlineUs !== null
+        ...(flow.graph === undefined ? {} : { graph: flow.graph }),
+        ...((flow.link === 'realtime' || flow.routing === 'graph') && flow.deadlineUs !== null
           ? deadlineOf(flow.deadlineUs / MILLISECOND)
           : {}),
       },

@@ -335,6 +335,7 @@ function flowOf(
     session: flow.session ?? 'datagram',
     routing: flow.routing ?? 'link-state',
     ...(flow.routing === 'paths' ? { paths: flow.paths ?? PATHS_DEFAULT } : {}),
+    ...(flow.routing === 'graph' ? { graph: flow.graph ?? 'auto' } : {}),
     congestion: flow.congestion ?? null,
     deadlineUs: flow.deadline ?? null,
   };

@@ -10,7 +10,10 @@ import { CONGESTION_NAMES } from 'spines-client/protocol';
 import { parseMisbehaviour, type MisbehaviourName } from '../misbehaviour/misbehaviours.ts';
 import { DEADLINE_MS_MAX } from '../../core/wire/deadline.ts';
 import {
+  carriesGraph,
   DISSEMINATION_NAMES,
+  disseminationCode,
+  GRAPH_NAMES,
   SERVICE_NAMES,
   serviceCode,
   whyNoStreams,
@@ -375,6 +378,7 @@ const flowSchema = strict({
   session: oneOf('datagram', 'stream').optional(),
   routing: oneOf(...DISSEMINATION_NAMES).optional(),
   paths: whole(1, PATHS_MAX).optional(),
+  graph: oneOf(...GRAPH_NAMES).optional(),
   congestion: oneOf(...CONGESTION_NAMES).optional(),
   deadline: duration
     .refine(
@@ -390,9 +394,19 @@ const flowSchema = strict({
       message: 'a stream has no deadline; use link: reliable or best-effort, or session: datagram',
     },
   )
-  .refine((f) => f.routing !== 'paths' || (f.session !== 'stream' && f.link !== 'reliable'), {
-    path: ['routing'],
-    message: 'paths is of datagrams over link: best-effort or realtime',
+  .refine(
+    ({ routing, session, link }) =>
+      routing === undefined ||
+      !carriesGraph(disseminationCode(routing)) ||
+      (session !== 'stream' && link !== 'reliable'),
+    {
+      path: ['routing'],
+      message: 'is of datagrams over link: best-effort or realtime where they go several ways',
+    },
+  )
+  .refine((f) => f.graph === undefined || f.routing === 'graph', {
+    path: ['graph'],
+    message: 'is of routing: graph; add that',
   })
   .refine((f) => f.paths === undefined || f.routing === 'paths', {
     path: ['paths'],

@@ -9,6 +9,7 @@
 import type {
   CongestionName,
   LinkServiceName,
+  GraphName,
   RoutingName,
   SessionKind,
 } from 'spines-client/protocol';
@@ -63,6 +64,8 @@ export interface TopologyFlow {
   readonly routing: RoutingName;
   /** Of routing paths: how many at most. */
   readonly paths?: number;
+  /** Of routing graph. */
+  readonly graph?: GraphName;
   /**
    * After which a message is late: links of realtime mend it until then, with others it is only
    * told in the report. 1 ms to 2 s; null: none, and the service's default.

@@ -341,7 +341,7 @@ describe('stream sockets of a client', () => {
       near.request('socket', { socket: 6 });
       expect(refused('setOption', { socket: 6, option: 'silenceMs', value: 5_000 })).toBe(
         'ENOPROTOOPT option must be "ttl", "priority", "deadlineMs", "late", "redundancy", ' +
-          '"paths", "multicastTtl" or "multicastLoopback"',
+          '"paths", "graph", "multicastTtl" or "multicastLoopback"',
       );
       near.request('socket', { socket: 7, routing: 'paths', paths: 3 });
       near.request('getOption', { socket: 7, option: 'paths' });
