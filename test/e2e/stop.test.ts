@@ -51,7 +51,6 @@ const LOOKS: readonly string[][] = [
   ['groups'],
   ['firewall'],
   ['explain', 'n2'],
-  ['doctor'],
   ['ping', 'n2', '-c', '2', '-i', '50ms'],
   ['trace', 'n2'],
   ['graph', '--format', 'json'],
