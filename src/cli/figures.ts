@@ -6,8 +6,8 @@
  * figures are run by src/lab/experiments/figures.ts; the set "byzantine" is
  * src/lab/experiments/byzantine-figures.ts's, "transport"
  * src/lab/experiments/transport-figures.ts's, "realtime"
- * src/lab/experiments/realtime-figures.ts's. Invariant: nothing is written before the last run of a
- * figure is done.
+ * src/lab/experiments/realtime-figures.ts's, "graphs" src/lab/experiments/graphs-figures.ts's.
+ * Invariant: nothing is written before the last run of a figure is done.
  */
 
 import { readdirSync } from 'node:fs';
@@ -32,7 +32,7 @@ export interface FiguresFlags {
   quick?: boolean;
 }
 
-const SETS = ['dsn03', 'byzantine', 'transport', 'realtime'] as const;
+const SETS = ['dsn03', 'byzantine', 'transport', 'realtime', 'graphs'] as const;
 const MESSAGES_MAX = 10_000_000;
 const SEEDS_MAX = 100;
 
@@ -57,7 +57,7 @@ export function registerFigures(program: Command): void {
         'placements of adversaries (default 3, with --quick 1)',
       integerArg(1, SEEDS_MAX),
     )
-    .option('--quick', 'byzantine, transport, realtime: fewer and shorter runs')
+    .option('--quick', 'byzantine, transport, realtime, graphs: fewer and shorter runs')
     .addHelpText(
       'after',
       helpBelow(`Sets:
@@ -66,7 +66,9 @@ export function registerFigures(program: Command): void {
 two disjoint paths and flooding
   transport  tables of delay, fairness, outages and flaps under conditions \
 nobody tuned for (all: half an hour)
-  realtime   what is late or lost over time and loss, beside best effort and reliable`),
+  realtime   what is late or lost over time and loss, beside best effort and reliable
+  graphs     what is in time under problems of nodes and over a month of them, by one path, \
+two, and graphs`),
     )
     .action(figures);
 }
@@ -78,7 +80,7 @@ async function figures(set: string, flags: FiguresFlags): Promise<void> {
   const foreign = (
     set === 'byzantine'
       ? (['messages', 'seed'] as const)
-      : set === 'transport' || set === 'realtime'
+      : set === 'transport' || set === 'realtime' || set === 'graphs'
         ? (['messages', 'seed', 'seeds'] as const)
         : (['quick'] as const)
   ).find((flag) => flags[flag] !== undefined);
@@ -86,6 +88,7 @@ async function figures(set: string, flags: FiguresFlags): Promise<void> {
   if (set === 'byzantine') await byzantineFigures(flags);
   else if (set === 'transport') await transportTables(flags);
   else if (set === 'realtime') await realtimeFigures(flags);
+  else if (set === 'graphs') await graphsFigures(flags);
   else await paperFigures(set, flags);
 }
 
@@ -181,6 +184,36 @@ async function realtimeFigures(flags: FiguresFlags): Promise<void> {
   replaceWhole(join(flags.out, 'realtime.txt'), text);
   print(text);
   note(`wrote ${join(flags.out, 'realtime.txt')}, and .csv and .svg of ${chosen.join(', ')}`);
+}
+
+async function graphsFigures(flags: FiguresFlags): Promise<void> {
+  const { GRAPHS_TABLES, graphsCsv, graphsText } = await import(
+    '../lab/experiments/graphs-figures.ts'
+  );
+  const { parseTopology } = await import('../lab/topology/topology-parse.ts');
+  const chosen = choose(Object.keys(GRAPHS_TABLES), flags.only);
+  const file = fileURLToPath(new URL('../../topologies/us-12.yaml', import.meta.url));
+  const topology = parseTopology(readText(file, 'topology file'), file);
+  makeFolder(flags.out);
+  const progress = new Progress(process.stderr);
+  const tables: ReturnType<(typeof GRAPHS_TABLES)[string]>[] = [];
+  try {
+    for (const name of chosen) {
+      const table = GRAPHS_TABLES[name]!({
+        topology,
+        quick: flags.quick === true,
+        onRun: (what) => progress.show(what),
+      });
+      replaceWhole(join(flags.out, `${name}.csv`), graphsCsv(table));
+      tables.push(table);
+    }
+  } finally {
+    progress.clear();
+  }
+  const text = graphsText(tables);
+  replaceWhole(join(flags.out, 'graphs.txt'), text);
+  print(text);
+  note(`wrote ${join(flags.out, 'graphs.txt')}, and .csv of ${chosen.join(', ')}`);
 }
 
 async function paperFigures(set: string, flags: FiguresFlags): Promise<void> {

@@ -35,7 +35,7 @@ const base =
   'C] }\n';
 
 describe('shipped files', () => {
-  test('all seven are there', () => {
+  test('all are there', () => {
     expect(files.sort()).toEqual([
       'byzantine-12.yaml',
       'cairn-7.yaml',
@@ -44,6 +44,7 @@ describe('shipped files', () => {
       'pair.yaml',
       'random-300.yaml',
       'ring-12.yaml',
+      'us-12.yaml',
     ]);
   });
 
