@@ -19,6 +19,7 @@ import { SEQUENCE_MAX } from '../wire/link-state.ts';
 import { WIRE_VERSION_GROUPS } from '../wire/versions.ts';
 import type { CertificatePeer } from './certificate-exchange.ts';
 import { FloodingPeer } from './flooding.ts';
+import { FloodingPeers, type FloodedPeer } from './flooding-peers.ts';
 import { GroupDatabase } from './group-database.ts';
 import { OwnGroups } from './own-groups.ts';
 import { mayChange, signingNow, type StatementVerifier } from './signed-advertisement.ts';
@@ -56,16 +57,17 @@ export interface GroupRecordsEnvironment {
   mayOvertake(): boolean;
 }
 
-interface Peer {
-  readonly flooding: FloodingPeer;
-  readonly certificates: CertificatePeer | null;
-}
+type Peer = FloodedPeer<CertificatePeer | null>;
 
 export class GroupRecords {
   readonly database: GroupDatabase;
   readonly own: OwnGroups;
   readonly #env: GroupRecordsEnvironment;
-  readonly #peers = new Map<RoutedLink, Peer>();
+  readonly #peers = new FloodingPeers<CertificatePeer | null>({
+    recordFrame: FRAME_GROUPS,
+    digestFrame: FRAME_GROUPS_DIGEST,
+    malformed: DropReason.groupsMalformed,
+  });
   #sequence: number;
   /** When link state last knew the node of a record, by the record's key. */
   readonly #knownAt = new Map<number, Micros>();
@@ -87,15 +89,14 @@ export class GroupRecords {
     if ((link.channel?.version ?? 0) < WIRE_VERSION_GROUPS) return;
     const { clock, timers } = this.#env;
     const flooding = new FloodingPeer(link, this.database, clock, timers, certificates);
-    this.#peers.set(link, { flooding, certificates });
+    this.#peers.add(link, { flooding, certificates });
     // Where nobody is in any group there is nothing to list, and nothing is sent.
     if (this.database.size > 0) flooding.start();
     else flooding.startEmpty();
   }
 
   onLinkDown(link: RoutedLink): void {
-    this.#peers.get(link)?.flooding.stop();
-    this.#peers.delete(link);
+    this.#peers.onLinkDown(link);
   }
 
   /** The body of a frame about groups, without its check. */
@@ -106,14 +107,9 @@ export class GroupRecords {
     start: number,
     end: number,
   ): DropReason {
-    const peer = this.#peers.get(link);
-    if (peer === undefined) return DropReason.none;
-    if (type === FRAME_GROUPS) return this.#onRecord(peer, bytes, start, end);
-    const ok =
-      type === FRAME_GROUPS_DIGEST
-        ? peer.flooding.onDigestFrame(bytes, start, end, () => {})
-        : peer.flooding.onAckFrame(bytes, start, end);
-    return ok ? DropReason.none : DropReason.groupsMalformed;
+    return this.#peers.onFrame(link, type, bytes, start, end, (...record) =>
+      this.#onRecord(...record),
+    );
   }
 
   /** Every second, and when certificates or revocations changed: what is over is forgotten. */
@@ -133,23 +129,22 @@ export class GroupRecords {
       if (reason === DropReason.none && expiresAt > now && !unknown) continue;
       this.database.remove(record.id);
       this.#knownAt.delete(record.id);
-      for (const { flooding } of this.#peers.values()) flooding.forget(record.id);
+      for (const flooding of this.#peers.flooding()) flooding.forget(record.id);
       if (reason !== DropReason.none && mayChange(reason)) offerAgain.push(record.id);
     }
     if (offerAgain.length > 0)
-      for (const { flooding } of this.#peers.values()) flooding.sendLost(offerAgain);
+      for (const flooding of this.#peers.flooding()) flooding.sendLost(offerAgain);
   }
 
   /** Tells everybody that this node is in no group any more, at once. */
   end(): void {
     if (this.#env.mayOvertake()) this.own.end();
-    for (const { flooding } of this.#peers.values()) flooding.sendNow();
+    for (const flooding of this.#peers.flooding()) flooding.sendNow();
   }
 
   stop(): void {
     this.own.stop();
-    for (const { flooding } of this.#peers.values()) flooding.stop();
-    this.#peers.clear();
+    this.#peers.stop();
   }
 
   /** It was said by another run of its node than the one that advertises. */
@@ -173,7 +168,7 @@ export class GroupRecords {
       certificate: membership?.identity.certificate ?? null,
       expiresAt: clock.now() + lifetimeUs,
     });
-    this.#flood(record.id);
+    this.#peers.flood(record.id);
   }
 
   #onRecord(peer: Peer, bytes: Uint8Array, start: number, end: number): DropReason {
@@ -205,7 +200,7 @@ export class GroupRecords {
     if (certificate !== null) peer.certificates!.onTaken(id, certificate);
     this.#install(record, certificate);
     peer.flooding.onReceived(id, sequence);
-    this.#flood(id);
+    this.#peers.flood(id);
     return DropReason.none;
   }
 
@@ -251,9 +246,5 @@ export class GroupRecords {
       certificate,
       expiresAt: Math.max(now + remaining, before),
     });
-  }
-
-  #flood(key: number): void {
-    for (const { flooding } of this.#peers.values()) flooding.onNewer(key);
   }
 }

@@ -24,6 +24,7 @@ import {
 } from '../wire/record.ts';
 import { speaksRecords, type CertificatePeer } from './certificate-exchange.ts';
 import { FloodingPeer } from './flooding.ts';
+import { FloodingPeers, type FloodedPeer } from './flooding-peers.ts';
 import { RecordDatabase } from './record-database.ts';
 import {
   mayChange,
@@ -61,16 +62,17 @@ export interface RecordsEnvironment {
 
 const OVERTAKE_INTERVAL: Micros = 1 * SECOND;
 
-interface Peer {
-  readonly flooding: FloodingPeer;
-  readonly certificates: CertificatePeer;
-}
+type Peer = FloodedPeer<CertificatePeer>;
 
 export class Records {
   readonly database: RecordDatabase;
   verified = 0;
   readonly #env: RecordsEnvironment;
-  readonly #peers = new Map<RoutedLink, Peer>();
+  readonly #peers = new FloodingPeers<CertificatePeer>({
+    recordFrame: FRAME_RECORD,
+    digestFrame: FRAME_RECORD_DIGEST,
+    malformed: DropReason.recordMalformed,
+  });
   readonly #renewTimer = new Timer(() => this.renew());
   #overtookAt: Micros = -OVERTAKE_INTERVAL;
   /** Of our own record; as those of advertisements, a later run is ahead by the clock. */
@@ -103,13 +105,12 @@ export class Records {
       this.#env.timers,
       certificates,
     );
-    this.#peers.set(link, { flooding, certificates });
+    this.#peers.add(link, { flooding, certificates });
     flooding.start();
   }
 
   onLinkDown(link: RoutedLink): void {
-    this.#peers.get(link)?.flooding.stop();
-    this.#peers.delete(link);
+    this.#peers.onLinkDown(link);
   }
 
   /** The body of a frame about records, without its check. */
@@ -120,14 +121,9 @@ export class Records {
     start: number,
     end: number,
   ): DropReason {
-    const peer = this.#peers.get(link);
-    if (peer === undefined) return DropReason.none;
-    if (type === FRAME_RECORD) return this.#onRecord(peer, bytes, start, end);
-    const ok =
-      type === FRAME_RECORD_DIGEST
-        ? peer.flooding.onDigestFrame(bytes, start, end, () => {})
-        : peer.flooding.onAckFrame(bytes, start, end);
-    return ok ? DropReason.none : DropReason.recordMalformed;
+    return this.#peers.onFrame(link, type, bytes, start, end, (...record) =>
+      this.#onRecord(...record),
+    );
   }
 
   /** Signs and floods our node record anew. */
@@ -137,7 +133,7 @@ export class Records {
     this.#sequence += 1;
     const record = signNodeRecord(membership, this.#sequence, this.#env.statement());
     this.database.install(record, membership.identity.certificate, clock.now() + lifetimeUs);
-    this.#flood(recordKey(self, RECORD_NODE));
+    this.#peers.flood(recordKey(self, RECORD_NODE));
     timers.arm(this.#renewTimer, clock.now() + renewUs);
   }
 
@@ -157,17 +153,16 @@ export class Records {
       const reason = membership.recheck(certificate);
       if (reason === DropReason.none && expiresAt > now) continue;
       this.database.remove(record.id);
-      for (const { flooding } of this.#peers.values()) flooding.forget(record.id);
+      for (const flooding of this.#peers.flooding()) flooding.forget(record.id);
       if (reason !== DropReason.none && mayChange(reason)) offerAgain.push(record.id);
       this.#env.onNodeGone(record.origin);
     }
-    for (const { flooding } of this.#peers.values()) flooding.sendLost(offerAgain);
+    for (const flooding of this.#peers.flooding()) flooding.sendLost(offerAgain);
   }
 
   stop(): void {
     this.#env.timers.cancel(this.#renewTimer);
-    for (const { flooding } of this.#peers.values()) flooding.stop();
-    this.#peers.clear();
+    this.#peers.stop();
   }
 
   #onRecord(peer: Peer, bytes: Uint8Array, start: number, end: number): DropReason {
@@ -218,7 +213,7 @@ export class Records {
       Math.max(now + verifier.remaining(proof), this.database.get(id)?.expiresAt ?? 0),
     );
     peer.flooding.onReceived(id, sequence);
-    this.#flood(id);
+    this.#peers.flood(id);
     this.#env.onNode(record);
     return DropReason.none;
   }
@@ -230,9 +225,5 @@ export class Records {
     timers.cancel(this.#renewTimer);
     timers.arm(this.#renewTimer, Math.max(now, this.#overtookAt + OVERTAKE_INTERVAL));
     this.#overtookAt = this.#renewTimer.at;
-  }
-
-  #flood(key: number): void {
-    for (const { flooding } of this.#peers.values()) flooding.onNewer(key);
   }
 }
