@@ -56,6 +56,7 @@ export default defineConfig({
     execArgv: ['--max-semi-space-size=32'],
     // Only ends what hangs: a busy machine may take several times as long as a quiet one.
     testTimeout: 240_000,
+    hookTimeout: 240_000,
     reporters: ['default'],
     server: { deps: { external: [/\/dist\/.*\.js$/] } },
   },
