@@ -2,7 +2,7 @@
  * A stream like a video call's over realtime links: 30 frames a second of several datagrams, and a
  * meter of delay, jitter (RFC 3550, section 6.4.1) and frames that were whole in time.
  *
- *   node video.mjs watch PORT [SECONDS]       at one node
+ *   node video.mjs watch PORT                 at one node; ends when no more comes
  *   node video.mjs send NODE PORT [SECONDS]   at another
  *
  * The clocks of both are compared by nobody: what the meter says of delay is beyond the quickest.
@@ -15,10 +15,12 @@ const PART_BYTES = 1_200;
 /** A frame that is whole later than this is not shown. */
 const DEADLINE_MS = 150;
 const HEAD_BYTES = 14;
+/** A stream that is silent for so long is over. */
+const SILENT_MS = 1_000;
 
 const now = () => performance.timeOrigin + performance.now();
 const [what, ...rest] = process.argv.slice(2);
-if (what === 'watch') watch(Number(rest[0]), Number(rest[1] ?? 10));
+if (what === 'watch') watch(Number(rest[0]));
 else send(rest[0], Number(rest[1]), Number(rest[2] ?? 10));
 
 function send(node, port, seconds) {
@@ -45,17 +47,20 @@ function send(node, port, seconds) {
   }, FRAME_MS / 4);
 }
 
-function watch(port, seconds) {
+function watch(port) {
   const socket = createSocket({ link: 'realtime', deadlineMs: DEADLINE_MS });
   const frames = new Map();
   let quickest = Infinity,
     before = null,
     jitter = 0,
     whole = 0,
-    highest = -1;
+    highest = -1,
+    over;
   const delays = [];
   socket.on('message', (part) => {
     if (part.length < HEAD_BYTES) return;
+    clearTimeout(over);
+    over = setTimeout(report, SILENT_MS);
     const frame = part.readUInt32BE(0);
     const transit = now() - part.readDoubleBE(4);
     quickest = Math.min(quickest, transit);
@@ -70,7 +75,7 @@ function watch(port, seconds) {
     whole += 1;
   });
   socket.bind(port, () => console.log('ready'));
-  setTimeout(() => {
+  function report() {
     const late = delays.map((delay) => delay - quickest).sort((a, b) => a - b);
     const at = (share) => (late[Math.floor(share * (late.length - 1))] ?? 0).toFixed(1);
     console.log(
@@ -78,5 +83,5 @@ function watch(port, seconds) {
         `${at(0.99)} ms (99 %); jitter ${jitter.toFixed(1)} ms`,
     );
     socket.close();
-  }, seconds * 1_000);
+  }
 }
