@@ -10,6 +10,7 @@ import type { NodeId } from '../../../../src/core/base/ids.ts';
 import { DropReason } from '../../../../src/core/wire/drop.ts';
 import { KIND_DATAGRAM, KIND_FRAGMENT } from '../../../../src/core/wire/packet.ts';
 import {
+  encodeFloodHead,
   encodeRoutedHead,
   GRAPH_EDGES_MAX,
   GRAPH_NODES_MAX,
@@ -59,6 +60,21 @@ test('a graph comes back as it was written, and a shorter packet is none', () =>
     expect(head.decode(b, 5, shorter, source, destination)).toBe(DropReason.routedMalformed);
     expect(head.decode(b, 5, end, source + 1, destination)).toBe(DropReason.routedMalformed);
     expect(head.decode(b, 5, end, source, destination + 1)).toBe(DropReason.routedMalformed);
+  }
+});
+
+test('what goes everywhere has its time in the place of the counts, and no graph', () => {
+  const head = new RoutedHead(),
+    b = new Uint8Array(40);
+  for (const ms of [0, 1, 65, 255, 256, 2_000, 65_535]) {
+    const end = encodeFloodHead(KIND_FRAGMENT, ms, b, 3);
+    expect(head.decode(b, 3, end + 4, 7, 8)).toBe(DropReason.none);
+    expect([head.isFlood, head.withinMs, head.kind]).toEqual([true, ms, KIND_FRAGMENT]);
+    expect([head.payloadStart, head.placeOf(7), head.hasEdge(0, 0)]).toEqual([end, -1, false]);
+    expect(head.decode(b, 3, end - 1, 7, 8)).toBe(DropReason.routedMalformed);
+    expect(head.decode(b, 3, end, 7, 7)).toBe(DropReason.routedMalformed);
+    b[3 + 9] = 3;
+    expect(head.decode(b, 3, end, 7, 8)).toBe(DropReason.routedMalformed);
   }
 });
 
