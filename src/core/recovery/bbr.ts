@@ -146,6 +146,8 @@ export class Bbr implements CongestionController {
     recoveryFrom: -1,
   };
   #inFlight = 0;
+  /** What was sent last filled the bound of what may be under way. */
+  #bounded = false;
   #idle = true;
 
   get inSlowStart(): boolean {
@@ -168,6 +170,7 @@ export class Bbr implements CongestionController {
     if (inFlight <= bytes && this.#idle) this.#restart(now);
     this.#idle = false;
     this.#inFlight = inFlight;
+    this.#bounded = inFlight + SEGMENT > this.#inFlightHigh;
     this.#rate.onSent(bytes, inFlight, now);
   }
 
@@ -404,9 +407,11 @@ export class Bbr implements CongestionController {
         if (roundBegins) this.#enter('up', now);
         break;
       case 'up':
+        // Who is held by a bound of his own, in a queue that others make too, has seen nothing yet.
         if (
           now - this.#stateAt > this.#roundTrip.leastUs &&
-          this.#inFlight >= this.#pipe(UP_PACING)
+          this.#inFlight >= this.#pipe(UP_PACING) &&
+          !this.#bounded
         )
           this.#enter('down', now);
         break;
