@@ -44,7 +44,7 @@ export class FloodingPeers<C> {
     this.#peers.delete(link);
   }
 
-  /** The body of a frame of the kind, without its check; `onRecord` takes those that are records. */
+  /** The body of a frame of the kind, without its check; `onRecord` takes those of records. */
   onFrame(
     link: RoutedLink,
     type: number,
