@@ -188,7 +188,7 @@ describe('a figure', () => {
     expect(figureSvg(result)).toContain('∞ the flow does not keep up');
   });
 
-  test('a link and a stream fill a line without loss, and have what the equation says with it', () => {
+  test('a link and a stream fill a line without loss, and one with it by the equation', () => {
     const text = textOf('fig9')
       .replace(/values: .*/, 'values: [0, 1]')
       .replace(/\n {2}says:[\s\S]*/, '\n');
