@@ -15,6 +15,8 @@ export const LISTED_KEYS: readonly (readonly [key: string, meaning: string])[] =
   ['network.presharedKey', 'file of a key that all nodes hold; two while it is changed'],
   ['listen', 'UDP addresses, numeric; default 0.0.0.0:8100'],
   ['links', 'neighbours to dial: address, and node, name, key, certificate, congestion of each'],
+  ['neighbours', 'a list: node, and cost or metered: what you want of the link to it'],
+  ['dscp', 'class of the datagrams of links: 0 to 63, or ef, le, cs0 to cs7, af11 to af43'],
   ['client.socket, .group', 'Unix socket for programs of the machine, and who may open it'],
   ['client.sockets', 'further ones: path, mode, group, role'],
   ['client.tcp', 'loopback address, token file and further tokens with their roles'],
