@@ -80,7 +80,8 @@ describe('spines figures', () => {
   test('what does not exist is wrong usage', async () => {
     expect(await spines('figures', 'wise02', '--out', '/tmp/none')).toMatchObject({
       code: 2,
-      stderr: 'spines: there is no set wise02; sets are dsn03, byzantine, transport, realtime\n',
+      stderr:
+        'spines: there is no set wise02; sets are dsn03, byzantine, transport, realtime, graphs\n',
     });
     const { code, stderr } = await spines(
       'figures',
