@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { SpinesClient, type LinkServiceName, type StatusReply } from 'spines-client';
 
 import { makeIdentity } from '../../src/cli/keys/keys-node.ts';
@@ -342,10 +342,15 @@ test('targets behind it: by group and target; a reload ends what it refuses', as
   await here.request('reload');
   await carried;
   expect((await drops())['firewallTarget']).toBe(3);
-  const reloaded = readFileSync(at('audit', 'n0'), 'utf8')
-    .split('\n')
-    .find((line) => line.includes('"op":"reload"'));
-  const { by, result } = JSON.parse(reloaded!) as { by: { user: unknown }; result: string };
+  // What is logged is written when the daemon has time.
+  const reloaded = await vi.waitUntil(
+    () =>
+      readFileSync(at('audit', 'n0'), 'utf8')
+        .split('\n')
+        .find((line) => line.includes('"op":"reload"') && line.endsWith('}')),
+    { timeout: 20_000 },
+  );
+  const { by, result } = JSON.parse(reloaded) as { by: { user: unknown }; result: string };
   expect([by.user, result]).toEqual([process.getuid!(), 'ok']);
 }, 60_000);
 
