@@ -82,11 +82,11 @@ test('programs of two local networks hear each other once, and bridges make no l
   expect([[...one.heard].sort(), [...two.heard].sort()]).toEqual([all, all]);
   // Two bridges of one local network carry all twice, and that is all that they do.
   await bridge(a, LANS[1], port!);
+  const groups = async () => (await client.request('groups', { group: GROUP })).groups;
+  await until(async () => (await groups())[0]!.sockets === 2);
   say(one, 'c1', LANS[0]);
   const c1 = ({ heard }: typeof one): number => heard.filter((text) => text === 'c1').length;
   await until(() => c1(two) === 2);
-  const status = await client.request('groups', { group: GROUP });
-  expect(status.groups[0]!.sockets).toBe(2);
   // What would go round would have been heard again by the time that this has come.
   say(one, 'end', LANS[0]);
   await until(() => two.heard.filter((text) => text === 'end').length === 2);
