@@ -82,8 +82,8 @@ test('programs of two local networks hear each other once, and bridges make no l
   expect([[...one.heard].sort(), [...two.heard].sort()]).toEqual([all, all]);
   // Two bridges of one local network carry all twice, and that is all that they do.
   await bridge(a, LANS[1], port!);
-  const groups = async () => (await client.request('groups', { group: GROUP })).groups;
-  await until(async () => (await groups())[0]!.sockets === 2);
+  const { groups } = await client.request('groups', { group: GROUP });
+  expect(groups[0]!.sockets).toBe(2);
   say(one, 'c1', LANS[0]);
   const c1 = ({ heard }: typeof one): number => heard.filter((text) => text === 'c1').length;
   await until(() => c1(two) === 2);

@@ -115,6 +115,8 @@ async function bridge(
     await Promise.race([broken, new Promise<void>((resolve) => overlay.bind(port, resolve))]);
     await Promise.race([broken, new Promise<void>((resolve) => toOverlay.bind(0, resolve))]);
     overlay.addMembership(group);
+    // The daemon answers in order: then it has joined, or has said why not.
+    await Promise.race([broken, client.members(group)]);
     carryIn(listens, toOverlay, group, port, counts);
     carryOut(overlay, sends, local, { node: client.node, port: toOverlay.address().port }, counts);
     note(`${group}:${port} of the overlay and ${local.host}:${local.port} are one`);
