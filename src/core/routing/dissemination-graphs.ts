@@ -43,6 +43,11 @@ const CHECKED_IN_TROUBLE: Micros = 100 * MILLISECOND;
 const TREES_PER_SECOND = 100,
   TREES_BURST = 300;
 
+/** Places are below: limits.nodes is at most a million. The last one is of nodes not known. */
+const PLACES = 2 ** 20;
+/** Longer times count as the longest: twice what a socket may ask for. */
+const FLOOD_MS_MAX = 2 ** 12 - 1;
+
 type Built = Exclude<GraphName, 'auto'>;
 const BUILT: readonly Built[] = ['two', 'dst', 'src', 'robust', 'flood'];
 
@@ -64,8 +69,8 @@ export class DisseminationGraphs {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #ways = new Map<number, PathGraph | null>();
   readonly #choices = new Map<number, { readonly choice: GraphChoice; checked: number }>();
-  /** Of floods that pass here, by source, destination and time. */
-  readonly #onward = new Map<string, readonly NodeId[]>();
+  /** Of floods that pass here, by the places of source and destination, and time. */
+  readonly #onward = new Map<number, readonly NodeId[]>();
   readonly #trees = new Map<number, Tree>();
   readonly #treeBudget = new TokenBucket(TREES_PER_SECOND, TREES_BURST);
   #net: LatencyNet | null = null;
@@ -130,10 +135,15 @@ export class DisseminationGraphs {
    */
   onward(source: NodeId, destination: NodeId, withinUs: Micros): readonly NodeId[] {
     this.#refresh();
-    const key = `${source} ${destination} ${withinUs}`;
+    const { placeOf } = this.#theNet();
+    const from = placeOf.get(source),
+      to = placeOf.get(destination);
+    const ms = Math.min(FLOOD_MS_MAX, Math.ceil(withinUs / MILLISECOND));
+    const ends = (from ?? PLACES - 1) * PLACES + (to ?? PLACES - 1);
+    const key = ends * (FLOOD_MS_MAX + 1) + ms;
     let next = this.#onward.get(key);
     if (next !== undefined) return next;
-    next = this.#makeOnward(source, destination, withinUs);
+    next = this.#makeOnward(from, to, ms * MILLISECOND);
     if (this.#onward.size >= PATH_GRAPHS_MAX) this.#onward.clear();
     this.#onward.set(key, next);
     return next;
@@ -229,11 +239,9 @@ export class DisseminationGraphs {
     };
   }
 
-  #makeOnward(source: NodeId, destination: NodeId, withinUs: Micros): NodeId[] {
+  #makeOnward(from: number | undefined, to: number | undefined, withinUs: Micros): NodeId[] {
     const net = this.#theNet();
-    const self = net.placeOf.get(this.#self),
-      from = net.placeOf.get(source),
-      to = net.placeOf.get(destination);
+    const self = net.placeOf.get(this.#self);
     if (self === undefined || !net.carries[self]!) return [];
     const all = net.out[self]!.filter(
       (edge) => edge.to !== from && (edge.to === to || net.carries[edge.to]!),
@@ -251,7 +259,7 @@ export class DisseminationGraphs {
 
   /** Null: too many were made of late. */
   #treeOf(root: number, towards: boolean, without: number): Tree | null {
-    const key = (root * 65_536 + without) * 2 + (towards ? 1 : 0);
+    const key = (root * PLACES + without) * 2 + (towards ? 1 : 0);
     let tree = this.#trees.get(key);
     if (tree !== undefined) return tree;
     if (!this.#treeBudget.take(this.#clock.now())) return null;
