@@ -132,6 +132,16 @@ export class GroupFlows {
     return over(flow.tree) || this.#was(flow, over);
   }
 
+  /** All ways to its members were lost less than `lately` ago, and there are members. */
+  isCutOff(flow: GroupFlow, lately: Micros): boolean {
+    const { self, clock, groups } = this.#env;
+    const [before] = flow.past;
+    if (flow.children.length > 0 || before === undefined || clock.now() - before.leftAt >= lately)
+      return false;
+    const members = groups.members(flow.group);
+    return members.size > (members.has(self) ? 1 : 0);
+  }
+
   /** The members that packets of the flow reach by the neighbour `child`, or did lately. */
   behind(flow: GroupFlow, child: NodeId): NodeId[] {
     const { self, groups } = this.#env;

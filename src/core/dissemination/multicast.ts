@@ -31,7 +31,7 @@ import {
   type GroupFlow,
   type GroupFlowsEnvironment,
 } from './group-flows.ts';
-import { RecentPackets } from './recent-packets.ts';
+import { PARKED, RecentPackets } from './recent-packets.ts';
 import { Seen } from './seen.ts';
 import type { Strategy } from './strategy.ts';
 
@@ -87,6 +87,8 @@ export class Multicast implements Strategy {
   #run: number;
   #nextNumber = 0;
   readonly #recent: RecentPackets<GroupFlow>;
+  /** Begun here since the last way to a member was lost. */
+  readonly #parked: RecentPackets<GroupFlow>;
   /** By the neighbour that they came from, so that none takes the places of others. */
   readonly #early = new Map<NodeId, RecentPackets<null>>();
   readonly #returned = new Packet();
@@ -101,6 +103,8 @@ export class Multicast implements Strategy {
     this.seen = new Seen((source) => env.runOf(source));
     const { clock, timers, pool } = env;
     this.#recent = new RecentPackets(clock, timers, pool, RECENT_MAX);
+    const toNobody = (): void => env.drops.count(DropReason.groupNobody);
+    this.#parked = new RecentPackets(clock, timers, pool, RECENT_MAX, toNobody, PARKED);
   }
 
   /** Of what begins here now. */
@@ -113,9 +117,9 @@ export class Multicast implements Strategy {
     return this.#recent.length;
   }
 
-  /** Packets that came too early, and wait for routes. */
+  /** Packets that came too early, or have no way now, and wait for routes. */
   get waiting(): number {
-    let early = 0;
+    let early = this.#parked.length;
     for (const packets of this.#early.values()) early += packets.length;
     return early;
   }
@@ -133,6 +137,7 @@ export class Multicast implements Strategy {
     if (looped !== DropReason.none) drops.count(looped);
     const { children } = flow;
     if (children.length === 0) {
+      if (this.#parks(packet, flow)) return DropReason.none;
       if (!home) drops.count(DropReason.groupNobody);
       return DropReason.none;
     }
@@ -149,8 +154,19 @@ export class Multicast implements Strategy {
     return waits ? TAKEN_FULL : DropReason.none;
   }
 
+  /** Of a reliable link, and no member can be reached just now: it leaves when one can. */
+  #parks(packet: Packet, flow: GroupFlow): boolean {
+    return (
+      packet.service === SERVICE_RELIABLE &&
+      this.flows.isCutOff(flow, PARKED) &&
+      this.#parked.add(packet, flow)
+    );
+  }
+
   congested(packet: Packet): boolean {
-    const { children } = this.flows.of(this.#env.self, packet.destination);
+    const flow = this.flows.of(this.#env.self, packet.destination);
+    const { children } = flow;
+    if (packet.patient && this.flows.isCutOff(flow, PARKED)) return true;
     let held = 0;
     for (const child of children) {
       const link = this.#env.links.of(child);
@@ -282,6 +298,7 @@ export class Multicast implements Strategy {
   onRoutes(): void {
     this.flows.onRoutes();
     this.#sendToNew();
+    this.#sendParked();
     for (const [from, packets] of this.#early)
       packets.sift((kept) => {
         const packet = this.#back(kept);
@@ -322,6 +339,18 @@ export class Multicast implements Strategy {
       const packet = this.#back(kept);
       if (packet !== null) for (const child of added) this.#offer(flow, packet, child);
       return false;
+    });
+  }
+
+  /** What had no way leaves, now that there is one. */
+  #sendParked(): void {
+    this.#parked.sift((kept, flow) => {
+      this.flows.refresh(flow);
+      const packet = flow.children.length === 0 ? null : this.#back(kept);
+      if (packet === null) return false;
+      this.#recent.add(packet, flow);
+      for (const child of flow.children) this.#offer(flow, packet, child);
+      return true;
     });
   }
 
@@ -374,6 +403,7 @@ export class Multicast implements Strategy {
 
   stop(): void {
     this.#recent.stop();
+    this.#parked.stop();
     for (const packets of this.#early.values()) packets.stop();
   }
 }

@@ -5,15 +5,18 @@
  * A neighbour that is new behind this node gets what passed lately, since what passed before it was
  * here may have gone another way than its new one; it drops what it has by stamp. What comes by a
  * link that is not of the tree waits until routes have changed here as well, and is dropped when
- * they do not. Bounded in packets and in time.
+ * they do not. So does what its source can send to nobody since the last way was lost. Bounded in
+ * packets and in time.
  */
 
 import { Ring } from '../base/ring.ts';
-import { MILLISECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
+import { MILLISECOND, SECOND, Timer, type Clock, type Micros, type Timers } from '../base/time.ts';
 import type { Packet } from '../wire/packet.ts';
 import type { KeptPacket, PacketPool } from '../wire/packet-pool.ts';
 
 const KEPT: Micros = 500 * MILLISECOND;
+/** What has no way at all waits as long as any packet does (limbo.ts). */
+export const PARKED: Micros = 3 * SECOND;
 
 interface Held<About> {
   readonly kept: KeptPacket;
@@ -28,34 +31,42 @@ export class RecentPackets<About> {
   readonly #pool: PacketPool;
   readonly #held: Ring<Held<About>>;
   readonly #onOver: (kept: KeptPacket) => void;
+  readonly #keptUs: Micros;
   readonly #timer = new Timer(() => this.#expire());
 
-  /** `most`: packets. `onOver`: the time of one is over; valid during the call only. */
+  /**
+   * `most`: packets, each kept for `keptUs`. `onOver`: the time of one is over, or it gives way;
+   * valid during the call only.
+   */
   constructor(
     clock: Clock,
     timers: Timers,
     pool: PacketPool,
     most: number,
     onOver: (kept: KeptPacket) => void = () => {},
+    keptUs = KEPT,
   ) {
     this.#clock = clock;
     this.#timers = timers;
     this.#pool = pool;
     this.#held = new Ring(most);
     this.#onOver = onOver;
+    this.#keptUs = keptUs;
   }
 
   get length(): number {
     return this.#held.length;
   }
 
-  add(packet: Packet, about: About): void {
+  /** False: the pool has no room for it. */
+  add(packet: Packet, about: About): boolean {
     if (this.#held.length === this.#held.limit) this.#drop();
     const kept = this.#pool.keep(packet);
-    if (kept === null) return;
-    const until = this.#clock.now() + KEPT;
+    if (kept === null) return false;
+    const until = this.#clock.now() + this.#keptUs;
     this.#held.push({ kept, about, until });
     if (!this.#timer.armed) this.#timers.arm(this.#timer, until);
+    return true;
   }
 
   /** Calls `each` with everything; what it returns true for stays no longer. */
