@@ -13,9 +13,9 @@ import { DropReason } from '../../src/core/wire/drop.ts';
 import { encodeNotice, NOTICE_BYTES, NOTICE_LONG } from '../../src/core/wire/notice.ts';
 import { KIND_NOTICE, Packet, SERVICE_RELIABLE } from '../../src/core/wire/packet.ts';
 import { OVERLAY_HEADER_BYTES } from '../../src/core/wire/sizes.ts';
-import { cut } from '../../src/lab/sim/faults.ts';
+import { cut, heal } from '../../src/lab/sim/faults.ts';
 import type { SimHost } from '../../src/lab/sim/world.ts';
-import { hosts, Inbox, useNetworks, wire, type Network } from '../support/network.ts';
+import { hosts, Inbox, pattern, useNetworks, wire, type Network } from '../support/network.ts';
 import { PORT, Sender } from '../support/waiting-program.ts';
 
 useNetworks();
@@ -196,3 +196,88 @@ function say(from: SimHost, to: SimHost, quoteHigh: number, quoteLow: number): v
   from.node.dissemination.originate(packet);
   from.endTurn();
 }
+
+test('more flows than a session has rates for all get through', () => {
+  const network = hosts(2, { seed: 6 });
+  const [s, a] = network.hosts as [SimHost, SimHost];
+  network.connect(s, a, wire({ latencyUs: 5 * MS }));
+  network.settle();
+  const inbox = new Inbox(a, PORT, RELIABLE),
+    single = new Inbox(a, PORT + 1, RELIABLE);
+  for (let i = 0; i < 300; i += 1) inbox.join(GROUP + i);
+  network.run(SECOND);
+  const from = new Inbox(s, 77, { ...RELIABLE, slowBranch: 'wait' });
+  for (let round = 0; round < 5; round += 1) {
+    for (let i = 0; i < 300; i += 1)
+      expect(from.sendTo(GROUP + i, PORT, pattern(2_000, i))).toBe(DropReason.none);
+    expect(from.sendTo(a.id, PORT + 1, pattern(2_000))).toBe(DropReason.none);
+    network.run(SECOND);
+  }
+  expect([inbox.messages.length, single.messages.length]).toEqual([1_500, 5]);
+});
+
+describe('when the only way to all members is gone for a while', () => {
+  test.each([
+    [100, 'drop', 1_500, 1],
+    [1_400, 'wait', 1_500, 2],
+    [0, 'wait', 300, 3],
+    [20_000, 'drop', 1_000, 4],
+    [20_000, 'wait', 2_500, 5],
+  ] as const)(
+    'nothing over reliable links is lost nor comes twice (%i bytes, %s, %i ms, seed %i)',
+    (bytes, slowBranch, ms, seed) => {
+      const network = hosts(3, { seed, security: seed % 2 === 0 ? 'none' : 'sealed' });
+      const [s, a, b] = network.hosts as [SimHost, SimHost, SimHost];
+      network.connect(s, a, wire({ latencyUs: 5 * MS }));
+      network.connect(a, b, wire({ latencyUs: 5 * MS }));
+      network.settle();
+      const inboxes = [a, b].map((host) => new Inbox(host, PORT, RELIABLE).join(GROUP));
+      network.run(SECOND);
+      const from = new Inbox(s, PORT + 1, { ...RELIABLE, slowBranch });
+      let taken = 0;
+      const send = (count: number): void => {
+        for (let i = 0; i < count; i += 1) {
+          if (from.sendTo(GROUP, PORT, pattern(bytes, i)) === DropReason.none) taken += 1;
+          network.run(10 * MS);
+        }
+      };
+      send(100);
+      cut(s, a);
+      send(ms / 10);
+      heal(s, a);
+      send(100);
+      network.run(10 * SECOND);
+      // What its queue has no room for is refused, and so told.
+      expect(inboxes.map(({ messages }) => messages.length)).toEqual([taken, taken]);
+      expect(taken).toBeGreaterThan(bytes < 20_000 || slowBranch === 'drop' ? 199 + ms / 10 : 200);
+    },
+  );
+
+  test('what waits for longer is counted, and the source goes on', () => {
+    const network = hosts(2, { seed: 5 });
+    const [s, a] = network.hosts as [SimHost, SimHost];
+    network.connect(s, a, wire({ latencyUs: 5 * MS }));
+    network.settle();
+    const inbox = new Inbox(a, PORT, RELIABLE).join(GROUP);
+    network.run(SECOND);
+    const from = new Inbox(s, PORT + 1, RELIABLE);
+    from.sendTo(GROUP, PORT, Uint8Array.of(1));
+    network.run(SECOND);
+    cut(s, a);
+    network.run(SECOND);
+    for (let i = 0; i < 10; i += 1) from.sendTo(GROUP, PORT, Uint8Array.of(2));
+    expect(s.node.groups.multicast.waiting).toBe(10);
+    network.run(4 * SECOND);
+    expect([s.node.groups.multicast.waiting, s.node.drops.of(DropReason.groupNobody)]).toEqual([
+      0, 10,
+    ]);
+    // By now nobody is cut off: there is nobody.
+    from.sendTo(GROUP, PORT, Uint8Array.of(3));
+    expect(s.node.drops.of(DropReason.groupNobody)).toBe(11);
+    heal(s, a);
+    network.run(3 * SECOND);
+    from.sendTo(GROUP, PORT, Uint8Array.of(4));
+    network.run(SECOND);
+    expect(inbox.messages.map(({ bytes }) => bytes[0])).toEqual([1, 4]);
+  });
+});

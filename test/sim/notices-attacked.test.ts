@@ -9,9 +9,12 @@ import { expect, test } from 'vitest';
 
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import { NO_RULES } from '../../src/core/session/rules.ts';
+import { THROTTLES_OF_SESSION_MAX } from '../../src/core/session/throttles.ts';
 import { DropReason } from '../../src/core/wire/drop.ts';
+import { encodeNotice, NOTICE_BYTES, NOTICE_LONG } from '../../src/core/wire/notice.ts';
 import {
   KIND_DATAGRAM,
+  KIND_NOTICE,
   Packet,
   SERVICE_RELIABLE,
   TTL_DEFAULT,
@@ -211,3 +214,39 @@ test('both ends begin anew on a way that loses 30 %: all arrive, or are told', (
   expect(found).toBeGreaterThanOrEqual(sent);
   expect(found).toBeLessThanOrEqual(sent + 10);
 });
+
+test.each([
+  ['end-to-end', 1_400],
+  ['end-to-end', 65_536],
+  ['links', 3_000],
+] as const)(
+  'rates of flows that nobody sends, made up by an insider, keep no long message back (%s, %i bytes)',
+  (secrecy, length) => {
+    const { network, a, b, c } = star();
+    const options = { service: SERVICE_RELIABLE, secrecy } as const;
+    const inbox = new Inbox(b, PORT, options),
+      from = new Inbox(a, 5, options);
+    // Who is sent to may say how it goes.
+    from.send(c, 9, new Uint8Array(10));
+    network.run(SECOND);
+    const { run, nextMessage } = from.session;
+    for (let i = 0; i < 20; i += 1) {
+      for (let port = 1; port <= THROTTLES_OF_SESSION_MAX; port += 1) {
+        const bytes = new Uint8Array(OVERLAY_HEADER_BYTES + NOTICE_BYTES);
+        const quote = { quoteHigh: run, quoteLow: nextMessage - 1 };
+        const about = { destination: c.id, sourcePort: 5, destinationPort: port };
+        const notice = { reason: NOTICE_LONG, dropped: 0, rate: 1, ...about, ...quote };
+        encodeNotice(notice, bytes, OVERLAY_HEADER_BYTES);
+        const packet = new Packet();
+        packet.compose(bytes, 0, bytes.length, KIND_NOTICE, MODES, c.id, 0, a.id, 0);
+        packet.secret = true;
+        c.node.dissemination.originate(packet);
+        c.endTurn();
+      }
+      network.run(200 * MILLISECOND);
+      expect(from.send(b, PORT, new Uint8Array(length))).toBe(DropReason.none);
+    }
+    network.run(SECOND);
+    expect(inbox.messages.length).toBe(20);
+  },
+);

@@ -69,7 +69,7 @@ import {
   Throttles,
   RATE_ANY,
   RATE_FIRST,
-  THROTTLES_OF_SESSION_MAX,
+  makeRoom,
   type Sender,
   type Throttle,
 } from './throttles.ts';
@@ -410,8 +410,7 @@ export class Sessions {
       known.onNotice(rate);
       return DropReason.none;
     }
-    if (rate <= 0 || !isNodeId(destination) || throttles.size >= THROTTLES_OF_SESSION_MAX)
-      return DropReason.none;
+    if (rate <= 0 || !isNodeId(destination) || !makeRoom(throttles)) return DropReason.none;
     const throttle = this.#throttle(session, key, rate);
     throttles.set(key, throttle);
     // What it has sent before leaves at its rate as well.
@@ -442,7 +441,7 @@ export class Sessions {
   #pace(session: DatagramSession, group: number, port: Port): void {
     const key = flowKey(group, port);
     const throttles = (session.throttles ??= new Map<number, Throttle>());
-    if (!throttles.has(key) && throttles.size < THROTTLES_OF_SESSION_MAX)
+    if (!throttles.has(key) && makeRoom(throttles))
       throttles.set(key, this.#throttle(session, key, RATE_FIRST, true));
   }
 
@@ -450,7 +449,7 @@ export class Sessions {
   #fits(session: DatagramSession, packet: Packet, pieces: number, bytes: number): boolean {
     const { throttles } = session;
     const throttle = throttles?.get(flowKey(packet.destination, packet.destinationPort));
-    if (throttle === undefined && (throttles?.size ?? 0) >= THROTTLES_OF_SESSION_MAX) return false;
+    if (throttle === undefined && throttles !== null && !makeRoom(throttles)) return false;
     const all = bytes + pieces * (OVERLAY_HEADER_BYTES + SEAL_BYTES);
     return (
       this.#env.pool.mayKeep(packet, pieces) &&
@@ -464,7 +463,7 @@ export class Sessions {
     const throttles = (session.throttles ??= new Map<number, Throttle>());
     let throttle = throttles.get(key);
     if (throttle === undefined) {
-      if (throttles.size >= THROTTLES_OF_SESSION_MAX) return false;
+      if (!makeRoom(throttles)) return false;
       throttle = this.#throttle(session, key, RATE_ANY);
       throttles.set(key, throttle);
     }

@@ -242,6 +242,17 @@ export class Throttle {
     this.#arm();
   }
 
+  /** Nothing of it waits, and its program need not: without it the flow has no rate until told. */
+  get idle(): boolean {
+    return this.#waiting.length === 0 && !this.#told;
+  }
+
+  /** It is forgotten now. */
+  end(): void {
+    this.stop();
+    this.#onFree();
+  }
+
   /** Lets go of what waits, unsent. */
   stop(): void {
     this.#all.env.timers.cancel(this.#timer);
@@ -269,10 +280,8 @@ export class Throttle {
       this.#told = false;
       this.#onRoom();
     }
-    if (this.#waiting.length === 0 && now - this.#lastAt >= FORGET) {
-      this.#all.env.timers.cancel(this.#timer);
-      this.#onFree();
-    } else this.#arm();
+    if (this.#waiting.length === 0 && now - this.#lastAt >= FORGET) this.end();
+    else this.#arm();
   }
 
   /** Until when it is remembered, but for FORGET. */
@@ -322,4 +331,19 @@ export class Throttle {
 
 function perMicro(rate: number): number {
   return Math.max(RATE_MIN, SLOW * rate) / SECOND;
+}
+
+/**
+ * Room for one more flow of a session: where there is none, the oldest of those that are idle gives
+ * way, so that rates of flows that nobody sends, which anybody on the way can make up, take no
+ * place from others. False: of each something waits.
+ */
+export function makeRoom(throttles: ReadonlyMap<number, Throttle>): boolean {
+  if (throttles.size < THROTTLES_OF_SESSION_MAX) return true;
+  for (const throttle of throttles.values())
+    if (throttle.idle) {
+      throttle.end();
+      return true;
+    }
+  return false;
 }
