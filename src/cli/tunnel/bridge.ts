@@ -28,6 +28,8 @@ export const BRIDGE_PORT_FIRST = 27_990,
   BRIDGE_PORTS = 8;
 /** What UDP over IPv4 carries. */
 const UDP_BYTES_MAX = 65_507;
+/** That programs send before this one looks, as tunnels have it. */
+const BUFFER_BYTES = 4 * 1024 * 1024;
 /** Sends under way to the local network. */
 const SENDS_MAX = 256;
 
@@ -96,7 +98,8 @@ async function bridge(
   const overlay = client.datagram({ ...modes, reuseAddr: true });
   // With a port of its own: other bridges of this daemon hear it, and this one knows it.
   const toOverlay = client.datagram(modes);
-  const listens = createSocket({ type: 'udp4', reuseAddr: true });
+  // What the system drops for want of room nobody counts.
+  const listens = createSocket({ type: 'udp4', reuseAddr: true, recvBufferSize: BUFFER_BYTES });
   const sends = createSocket({ type: 'udp4' });
   const counts = { in: 0, out: 0, dropped: 0 };
   const ended = untilEnded(client);
