@@ -59,14 +59,17 @@ export class NameWatch {
   async tick(): Promise<void> {
     const { dials, isUp, now } = this.#env;
     const due = new Map<string, Known>();
-    const wanted = new Set<string>();
+    /** By host, whether all that are dialled there have their links. */
+    const wanted = new Map<string, boolean>();
     for (const dial of dials()) {
       const { host } = dial;
       if (host === undefined) continue;
-      wanted.add(host);
+      wanted.set(host, (wanted.get(host) ?? true) && !isUnresolved(dial) && isUp(dial));
+    }
+    for (const [host, areUp] of wanted) {
       const known = this.#known(host);
-      if (!isUnresolved(dial) && isUp(dial)) {
-        // When the link ends its address is tried first, and then the name.
+      if (areUp) {
+        // When a link ends its address is tried first, and then the name.
         known.pauseMs = PAUSE_FIRST_MS;
         known.nextAt = now() + PAUSE_FIRST_MS;
       } else if (!known.busy && now() >= known.nextAt) due.set(host, known);

@@ -13,6 +13,7 @@ function scene(...dials: DialConfig[]) {
   const state = {
     dials: dials as readonly DialConfig[],
     up: new Set<string>(),
+    isUp: ({ address }: DialConfig): boolean => state.up.has(address),
     families: ['v4', 'v6'],
     answers: new Map<string, Answer>(),
     asked: [] as string[],
@@ -22,7 +23,7 @@ function scene(...dials: DialConfig[]) {
   };
   const watch = new NameWatch({
     dials: () => state.dials,
-    isUp: ({ address }) => state.up.has(address),
+    isUp: (dial) => state.isUp(dial),
     canReach: (address) => state.families.includes(address.includes(':') ? 'v6' : 'v4'),
     lookup: async (host) => {
       state.asked.push(host);
@@ -128,3 +129,20 @@ test('a reload keeps what is known; many names take turns', async () => {
   await run(120);
   expect(state.used).toBe(used);
 });
+
+test.each([
+  [8_100, 8_200],
+  [8_200, 8_100],
+])(
+  'one of two daemons of a host that is up keeps nobody from asking for the other (%i, %i)',
+  async (...ports) => {
+    const { state, run } = scene(...ports.map((port) => named('twins.example', port)));
+    state.answers.set('twins.example', ['192.0.2.1', '192.0.2.2']);
+    state.isUp = ({ address, port }) => address === (port === 8_100 ? '192.0.2.1' : '192.0.2.2');
+    await run(200);
+    expect(state.dials.map(({ address, port }) => `${address}:${port}`).sort()).toEqual([
+      '192.0.2.1:8100',
+      '192.0.2.2:8200',
+    ]);
+  },
+);
