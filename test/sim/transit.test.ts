@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DrainReply, NodesReply, StatusReply } from 'spines-client/protocol';
 
+import { parseNodeId } from '../../src/core/base/ids.ts';
 import { MILLISECOND, SECOND } from '../../src/core/base/time.ts';
 import type { DatagramOptions } from '../../src/core/session/sessions.ts';
 import { deadlineOf } from '../../src/core/wire/deadline.ts';
@@ -26,6 +27,7 @@ import { hosts, Inbox, pattern, useNetworks, wire, type Network } from '../suppo
 useNetworks();
 
 const MS = MILLISECOND;
+const GROUP = parseNodeId('239.1.2.3')!;
 const MODES: readonly (readonly [string, DatagramOptions])[] = [
   ['best effort', { service: SERVICE_BEST_EFFORT }],
   ['reliable', { service: SERVICE_RELIABLE }],
@@ -84,6 +86,23 @@ const lost = (flows: readonly SimFlow[]): number[] =>
   flows.map(({ sent, meter }) => sent - meter.delivered);
 
 describe('a node that is drained', () => {
+  test('is so though somebody goes on sending through it, once all can have heard', () => {
+    const { network, from, middle, to } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    const router = from.node.router;
+    const straight = router.nextHop(middle.id);
+    router.nextHop = (node) => (node === to.id ? straight : null);
+    const flow = network.flow(from, to, { packetsPerSecond: 2, sizeBytes: 10, count: 40 });
+    network.run(SECOND);
+    drain(middle);
+    const took = network.until(() => drain(middle).state === 'drained', 15 * SECOND, 50 * MS);
+    expect(took).toBeGreaterThan(4 * SECOND);
+    expect(took).toBeLessThanOrEqual(7 * SECOND);
+    expect(flow.meter.delivered).toBeGreaterThanOrEqual(8);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBeGreaterThan(0);
+  });
+
   test('is left by all that passes it, and stops without a loss', () => {
     const { network, from, middle, to, one } = diamond();
     network.startAll();
@@ -202,6 +221,43 @@ describe('transit: false', () => {
     network.run(SECOND);
     expect(inbox.messages).toHaveLength(1);
     expect(middle.node.drops.of(DropReason.transitRefused)).toBe(1);
+  });
+
+  test('refuses probed packets of a source that does not heed it, too', () => {
+    const { network, from, middle, to } = diamond();
+    network.startAll();
+    network.run(3 * SECOND);
+    const options = { dissemination: DISSEMINATION_BYZANTINE, service: SERVICE_BEST_EFFORT };
+    const flow = network.flow(from, to, { packetsPerSecond: 50, durationUs: 9 * SECOND, options });
+    network.run(SECOND);
+    expect(passed(middle)).toBeGreaterThan(20);
+    // To the source it stays what it was, and what others say of it is not asked.
+    const router = from.node.router;
+    const known = router.advertisementOf(middle.id)!;
+    const told = router.advertisementOf.bind(router);
+    router.advertisementOf = (node) => (node === middle.id ? known : told(node));
+    middle.node.reconfigure({ ...middle.node.config, transit: false });
+    middle.endTurn();
+    network.run(4 * SECOND);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBe(0);
+    expect(flow.meter.delivered).toBeGreaterThan(200);
+    network.run(5 * SECOND);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBeGreaterThan(0);
+  });
+
+  test('delivers what is sent to its groups, and counts nothing', () => {
+    const { network, from, middle } = diamond();
+    middle.configure({ transit: false });
+    network.startAll();
+    network.run(7 * SECOND);
+    const reliable = { secrecy: 'links', service: SERVICE_RELIABLE } as const;
+    const inbox = new Inbox(middle, 700, reliable).join(GROUP),
+      outbox = new Inbox(from, 700, reliable);
+    network.run(SECOND);
+    for (let i = 0; i < 5; i += 1) outbox.sendTo(GROUP, 700, pattern(100, i));
+    network.run(SECOND);
+    expect(inbox.messages).toHaveLength(5);
+    expect(middle.node.drops.of(DropReason.transitRefused)).toBe(0);
   });
 
   test('is heeded beside nodes of the release before, which see long links', () => {

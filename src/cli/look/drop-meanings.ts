@@ -34,7 +34,7 @@ export const DROP_MEANINGS: Readonly<Record<DropName, string>> = {
   packetTooLong: 'packets longer than may be',
   ttlExpired: 'packets that passed as many nodes as they may: a loop, or a probe of trace',
   noRoute: 'packets for nodes that could not be reached',
-  transitRefused: 'packets of others that came although this node carries none (`transit: false`)',
+  transitRefused: 'packets of others that came although this node has said that it carries none',
   disseminationUnknown: 'packets of a routing that this daemon has not',
   linkServiceUnknown: 'packets of a link service that the link has not',
   sessionKindUnknown: 'packets of an unknown kind of session',

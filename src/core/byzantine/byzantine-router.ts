@@ -61,6 +61,8 @@ export interface ByzantineEnvironment extends StrategyEnvironment {
   readonly membership: Membership;
   readonly options: ByzantineOptions;
   readonly nodesMost: number;
+  /** Whether a packet of others may not pass; it is counted. Default: all may. */
+  refusesTransit?(): boolean;
 }
 
 /** What packets of all flows of one run are sealed with. */
@@ -284,7 +286,10 @@ export class ByzantineRouter implements Strategy {
     if (packet.kind !== KIND_PROBED) return DropReason.sessionKindUnknown;
     const type = packet.bytes[packet.payloadStart];
     if (type === PROBED_DATA) {
-      if (packet.destination !== this.#env.self && bad?.onData?.(packet, from) === true)
+      if (
+        packet.destination !== this.#env.self &&
+        (bad?.onData?.(packet, from) === true || this.#env.refusesTransit?.() === true)
+      )
         return DropReason.none;
       return this.forwarder.onData(packet, from);
     }

@@ -264,7 +264,7 @@ export class Multicast implements Strategy {
     if (reason !== DropReason.none) return reason;
     if (local) this.#env.deliver(packet);
     if (packet.ttl <= 1) return children.length === 0 ? DropReason.none : DropReason.ttlExpired;
-    if (this.#env.onTransit(packet, from)) return DropReason.none;
+    if (children.length > 0 && this.#env.onTransit(packet, from)) return DropReason.none;
     packet.setTtl(packet.ttl - 1);
     if (packet.service === SERVICE_RELIABLE) this.#recent.add(packet, flow);
     if (children.length === 0) return local ? DropReason.none : DropReason.groupNobody;

@@ -387,6 +387,7 @@ export class SpinesNode {
       onWritable: () => this.#onWritable(),
       onLost: (bytes, start, end) => this.sessions.onLost(bytes, start, end),
       onExpired: (packet) => this.echo.onExpired(packet),
+      refusesTransit: () => this.transit.refuses(),
       onTransit: (packet, from) =>
         this.dissemination.misbehaviour?.onTransit?.(packet, from) === true ||
         this.transit.refuses(),

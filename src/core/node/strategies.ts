@@ -31,6 +31,8 @@ export interface StrategyParts extends StrategyEnvironment, UnicastEnvironment {
   readonly instance: number;
   /** A u32 that nobody can guess. */
   draw(): number;
+  /** Whether a packet of others may not pass; it is counted. */
+  refusesTransit(): boolean;
 }
 
 export interface MadeStrategies {

@@ -3,8 +3,8 @@
  * drained.
  *
  * Owns the two reasons not to, and what of transit is seen meanwhile. That nobody routes through it
- * follows from what it advertises; what comes all the same is carried while it drains, so that
- * nothing is lost, and refused by one that never carries, as soon as all can have heard.
+ * follows from what it advertises; what comes all the same is carried until all can have heard, so
+ * that nothing is lost, and refused from then on: nobody keeps a node from being drained.
  */
 
 import { SECOND, type Clock, type Micros } from '../base/time.ts';
@@ -87,13 +87,13 @@ export class Transit {
 
   /** Whether a packet of others may not pass; it is counted. `@hot` */
   refuses(): boolean {
-    if (this.#allowed || this.#env.clock.now() < this.#refusesFrom) return false;
+    if (this.carried || this.#env.clock.now() < this.#refusesFrom) return false;
     this.#env.drops.count(DropReason.transitRefused);
     return true;
   }
 
   #changed(): void {
-    this.#refusesFrom = this.#allowed ? Infinity : this.#env.clock.now() + TRANSIT_GRACE;
+    this.#refusesFrom = this.carried ? Infinity : this.#env.clock.now() + TRANSIT_GRACE;
     this.#env.tell(this.carried);
   }
 }
