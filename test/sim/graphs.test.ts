@@ -192,3 +192,108 @@ describe.each([false, true])('one insider (realtime: %s)', (realtime) => {
     }
   });
 });
+
+describe('a node that carries nothing for others', () => {
+  /** Over `quick` in 10 ms, over `slow` in 80. */
+  function square() {
+    const network = hosts(4, { security: 'none', routes: false });
+    const [from, slow, quick, to] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+    for (const [middle, ms] of [
+      [slow, 40],
+      [quick, 5],
+    ] as const) {
+      network.connect(from, middle, wire({ latencyUs: ms * MS }));
+      network.connect(middle, to, wire({ latencyUs: ms * MS }));
+    }
+    return { network, from, quick, to };
+  }
+
+  test.each(['two', 'src', 'dst', 'robust', 'flood', 'auto'] as const)(
+    'is on no graph: %s goes the other way, late as it is',
+    (graph) => {
+      const { network, from, quick, to } = square();
+      quick.configure({ transit: false });
+      network.startAll();
+      network.run(8 * SECOND);
+      const flow = network.flow(from, to, { durationUs: SECOND, options: by(graph) });
+      network.run(2 * SECOND);
+      expect([flow.meter.delivered, flow.refused]).toEqual([flow.sent, 0]);
+      expect(flow.sent).toBeGreaterThan(0);
+      expect(quick.node.drops.of(DropReason.transitRefused)).toBe(0);
+    },
+  );
+
+  test.each(['src', 'dst', 'flood'] as const)('and %s leaves one that is drained', (graph) => {
+    const { network, from, quick, to } = square();
+    network.startAll();
+    network.run(3 * SECOND);
+    const options = { dissemination: DISSEMINATION_GRAPH, graph, ...deadlineOf(300) };
+    const flow = network.flow(from, to, { durationUs: 8 * SECOND, options });
+    network.run(2 * SECOND);
+    quick.node.transit.drain(true);
+    quick.endTurn();
+    const took = network.until(() => quick.node.transit.drained, 5 * SECOND, 50 * MS);
+    expect(took).toBeLessThanOrEqual(1_500 * MS);
+    network.run(8 * SECOND);
+    expect([flow.meter.delivered, flow.meter.duplicates]).toEqual([flow.sent, 0]);
+  });
+});
+
+describe('comes once, though not sealed from end to end', () => {
+  test('where a link is longer one way, over two realtime paths', () => {
+    const network = hosts(4, { security: 'none', routes: false });
+    const [from, a, b, to] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+    network.connect(from, a, wire({ latencyUs: 5 * MS }), wire({ latencyUs: 45 * MS }));
+    network.connect(a, to, wire({ latencyUs: 5 * MS }));
+    network.connect(from, b, wire({ latencyUs: 10 * MS }));
+    network.connect(b, to, wire({ latencyUs: 5 * MS }));
+    network.startAll();
+    network.run(3 * SECOND);
+    const flow = network.flow(from, to, {
+      durationUs: SECOND,
+      options: { ...by('two', true), ...deadlineOf(100) },
+    });
+    network.run(2 * SECOND);
+    expect([flow.meter.delivered, flow.meter.duplicates]).toEqual([flow.sent, 0]);
+  });
+
+  test.each([false, true])(
+    'everywhere, with long ways and short ones (realtime %s)',
+    (realtime) => {
+      const network = hosts(12, { security: 'none' });
+      const all = network.hosts;
+      for (let i = 1; i < 12; i += 1)
+        network.connect(all[i - 1]!, all[i]!, wire({ latencyUs: MS }));
+      network.connect(all[0]!, all[11]!, wire({ latencyUs: 60 * MS }));
+      network.settle();
+      const flow = network.flow(all[0]!, all[11]!, {
+        durationUs: SECOND,
+        options: { ...by('flood', realtime), ...deadlineOf(300) },
+      });
+      network.run(2 * SECOND);
+      expect([flow.meter.delivered, flow.meter.duplicates]).toEqual([flow.sent, 0]);
+    },
+  );
+
+  test('while the node of the shorter of two paths stops', () => {
+    const network = hosts(4, { security: 'none', routes: false });
+    const [from, a, b, to] = network.hosts as [SimHost, SimHost, SimHost, SimHost];
+    for (const [middle, ms] of [
+      [a, 5],
+      [b, 60],
+    ] as const) {
+      network.connect(from, middle, wire({ latencyUs: ms * MS }));
+      network.connect(middle, to, wire({ latencyUs: ms * MS }));
+    }
+    network.settle();
+    const flow = network.flow(from, to, {
+      packetsPerSecond: 200,
+      durationUs: 2 * SECOND,
+      options: { ...by('two'), ...deadlineOf(300) },
+    });
+    network.run(SECOND);
+    a.stop();
+    network.run(3 * SECOND);
+    expect([flow.meter.delivered, flow.meter.duplicates]).toEqual([flow.sent, 0]);
+  });
+});

@@ -220,7 +220,7 @@ test.each([
   ['end-to-end', 65_536],
   ['links', 3_000],
 ] as const)(
-  'rates of flows that nobody sends, made up by an insider, keep no long message back (%s, %i bytes)',
+  'made-up rates of flows that nobody sends keep no long message back (%s, %i bytes)',
   (secrecy, length) => {
     const { network, a, b, c } = star();
     const options = { service: SERVICE_RELIABLE, secrecy } as const;

@@ -105,7 +105,7 @@ export class Routed implements Strategy {
     const wrap = this.#wrapIn(packet, graph);
     let taken = 0,
       full = 0,
-      refusal: DropReason = DropReason.none;
+      refusal: DropReason = DropReason.noRoute;
     for (const node of graph.next) {
       const offered = this.#env.links.of(node)?.offer(wrap) ?? DropReason.linkDown;
       if (refusalOf(offered) === DropReason.none) taken += 1;
@@ -198,7 +198,8 @@ export class Routed implements Strategy {
     if (place <= 0 || !head.hasEdge(head.placeOf(from), place)) return DropReason.routedWrongLink;
     // What is late is not remembered: who says that it is may lie.
     if (isOver(packet, packet.ageUs)) return DropReason.realtimeLate;
-    if (!this.seen.take(packet, from)) return DropReason.routedDuplicate;
+    if (!this.seen.take(packet, from, 0, packet.destination === self))
+      return DropReason.routedDuplicate;
     if (packet.destination === self) return this.#arrived(packet);
     const count = head.nextOf(place, this.#next);
     if (count === 0) return DropReason.routedWrongLink;
@@ -213,7 +214,8 @@ export class Routed implements Strategy {
     // Ours comes back to us, and is known to nobody here.
     if (source === self || packet.ttl > FLOOD_HOPS) return DropReason.routedWrongLink;
     if (isOver(packet, packet.ageUs)) return DropReason.realtimeLate;
-    if (!this.seen.take(packet, from, packet.ttl)) return DropReason.routedDuplicate;
+    if (!this.seen.take(packet, from, packet.ttl, destination === self))
+      return DropReason.routedDuplicate;
     if (destination === self) return this.#arrived(packet);
     if (packet.ttl <= 1) return DropReason.ttlExpired;
     if (this.#env.onTransit(packet, from)) return DropReason.none;

@@ -26,6 +26,8 @@ export const SEEN_OF_NEIGHBOUR_MAX = 4_096;
 const YOUNGER: Micros = 5 * MILLISECOND;
 /** Likewise what has so many hops more to go, of what goes everywhere. */
 const FARTHER = 8;
+/** Neighbours that are gone, of which what they brought is remembered: the rest is under way. */
+export const GONE_MAX = 8;
 /** 16 bits each, two more than a packet has words: the second hash is two further. */
 const KEYS = PACKET_BYTES_MAX / 2 + 2;
 const LENGTHS = 2 ** 32;
@@ -48,9 +50,9 @@ export class SeenContents {
   /** The second hash of the packet at hand. */
   #second = 0;
   readonly #byNeighbour = new Map<NodeId, Places>();
-  /** Those of neighbours that are gone are used again. */
   readonly #all: Places[] = [];
-  readonly #free: Places[] = [];
+  /** Of neighbours that are gone, the longest ago first; those are used again for others. */
+  readonly #gone = new Map<NodeId, Places>();
   /** By first hash and length: base and place. */
   readonly #where = new Map<number, number>();
 
@@ -66,20 +68,24 @@ export class SeenContents {
 
   /**
    * Records a packet that came from the neighbour `from`. False: it has come before. `hops`: that
-   * it has left; 0 where that is of no meaning.
+   * it has left; 0 where that is of no meaning. `isEnd`: it goes no further from here, so once is
+   * enough, whatever it says of itself.
    */
-  take(packet: Packet, from: NodeId, hops = 0): boolean {
+  take(packet: Packet, from: NodeId, hops = 0, isEnd = false): boolean {
     const key = this.#hash(packet);
     const known = this.#where.get(key);
+    let ageUs = packet.ageUs;
     if (known !== undefined) {
       const before = this.#all[Math.floor(known / SEEN_OF_NEIGHBOUR_MAX)]!;
       const place = known % SEEN_OF_NEIGHBOUR_MAX;
-      if (
-        before.seconds[place] === this.#second &&
-        packet.ageUs > before.ages[place]! - YOUNGER &&
-        hops < before.hops[place]! + FARTHER
-      )
-        return false;
+      if (before.seconds[place] === this.#second) {
+        const isBetter =
+          ageUs <= before.ages[place]! - YOUNGER || hops >= before.hops[place]! + FARTHER;
+        if (isEnd || !isBetter) return false;
+        // The best of both, or two copies that differ could take turns.
+        ageUs = Math.min(ageUs, before.ages[place]!);
+        hops = Math.max(hops, before.hops[place]!);
+      }
     }
     const places = this.#byNeighbour.get(from) ?? this.#placesOf(from);
     const place = places.next;
@@ -87,21 +93,18 @@ export class SeenContents {
     this.#forget(places, place);
     places.keys[place] = key;
     places.seconds[place] = this.#second;
-    places.ages[place] = packet.ageUs;
+    places.ages[place] = ageUs;
     places.hops[place] = hops;
     this.#where.set(key, places.base + place);
     return true;
   }
 
-  /** The link to `neighbour` is down. */
+  /** The link to `neighbour` is down: what it brought may still come by others. */
   leave(neighbour: NodeId): void {
     const places = this.#byNeighbour.get(neighbour);
     if (places === undefined) return;
     this.#byNeighbour.delete(neighbour);
-    for (let place = 0; place < SEEN_OF_NEIGHBOUR_MAX; place += 1) this.#forget(places, place);
-    places.keys.fill(-1);
-    places.next = 0;
-    this.#free.push(places);
+    this.#gone.set(neighbour, places);
   }
 
   #forget({ keys, base }: Places, place: number): void {
@@ -110,19 +113,31 @@ export class SeenContents {
   }
 
   #placesOf(neighbour: NodeId): Places {
-    let places = this.#free.pop();
-    if (places === undefined) {
-      places = {
-        base: this.#all.length * SEEN_OF_NEIGHBOUR_MAX,
-        next: 0,
-        keys: new Float64Array(SEEN_OF_NEIGHBOUR_MAX).fill(-1),
-        seconds: new Uint32Array(SEEN_OF_NEIGHBOUR_MAX),
-        ages: new Float64Array(SEEN_OF_NEIGHBOUR_MAX),
-        hops: new Uint8Array(SEEN_OF_NEIGHBOUR_MAX),
-      };
-      this.#all.push(places);
+    let places = this.#gone.get(neighbour);
+    if (places !== undefined) this.#gone.delete(neighbour);
+    else if (this.#gone.size < GONE_MAX) places = this.#makePlaces();
+    else {
+      const longest: NodeId = this.#gone.keys().next().value!;
+      places = this.#gone.get(longest)!;
+      this.#gone.delete(longest);
+      for (let place = 0; place < SEEN_OF_NEIGHBOUR_MAX; place += 1) this.#forget(places, place);
+      places.keys.fill(-1);
+      places.next = 0;
     }
     this.#byNeighbour.set(neighbour, places);
+    return places;
+  }
+
+  #makePlaces(): Places {
+    const places = {
+      base: this.#all.length * SEEN_OF_NEIGHBOUR_MAX,
+      next: 0,
+      keys: new Float64Array(SEEN_OF_NEIGHBOUR_MAX).fill(-1),
+      seconds: new Uint32Array(SEEN_OF_NEIGHBOUR_MAX),
+      ages: new Float64Array(SEEN_OF_NEIGHBOUR_MAX),
+      hops: new Uint8Array(SEEN_OF_NEIGHBOUR_MAX),
+    };
+    this.#all.push(places);
     return places;
   }
 

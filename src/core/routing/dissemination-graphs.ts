@@ -19,7 +19,7 @@ import type { GraphName } from '../wire/modes.ts';
 import { hasCapability, ROUTED } from '../wire/node-facts.ts';
 import { ROUTED_HEAD_BYTES } from '../wire/routed.ts';
 import { GraphChoice, type ChosenGraph, type WantedGraph } from './graph-choice.ts';
-import { LatencyNet, type NetEdge, type Tree } from './latency-net.ts';
+import { LatencyNet, PLACES, type NetEdge, type Tree } from './latency-net.ts';
 import { COST_UNIT_US } from './metrics.ts';
 import {
   graphOf,
@@ -43,8 +43,6 @@ const CHECKED_IN_TROUBLE: Micros = 100 * MILLISECOND;
 const TREES_PER_SECOND = 100,
   TREES_BURST = 300;
 
-/** Places are below: limits.nodes is at most a million. The last one is of nodes not known. */
-const PLACES = 2 ** 20;
 /** Longer times count as the longest: twice what a socket may ask for. */
 const FLOOD_MS_MAX = 2 ** 12 - 1;
 
@@ -71,7 +69,6 @@ export class DisseminationGraphs {
   readonly #choices = new Map<number, { readonly choice: GraphChoice; checked: number }>();
   /** Of floods that pass here, by the places of source and destination, and time. */
   readonly #onward = new Map<number, readonly NodeId[]>();
-  readonly #trees = new Map<number, Tree>();
   readonly #treeBudget = new TokenBucket(TREES_PER_SECOND, TREES_BURST);
   #net: LatencyNet | null = null;
   #version = -1;
@@ -139,6 +136,7 @@ export class DisseminationGraphs {
     const from = placeOf.get(source),
       to = placeOf.get(destination);
     const ms = Math.min(FLOOD_MS_MAX, Math.ceil(withinUs / MILLISECOND));
+    // The last place is of nodes that are not known.
     const ends = (from ?? PLACES - 1) * PLACES + (to ?? PLACES - 1);
     const key = ends * (FLOOD_MS_MAX + 1) + ms;
     let next = this.#onward.get(key);
@@ -168,7 +166,6 @@ export class DisseminationGraphs {
       this.#net = null;
       this.#ways.clear();
       this.#onward.clear();
-      this.#trees.clear();
     }
     const leaving = [...this.#choices.values()].some(({ choice }) => choice.isLeaving);
     this.#until = now + (leaving || this.problems.size > 0 ? CHECKED_IN_TROUBLE : CHECKED);
@@ -230,6 +227,7 @@ export class DisseminationGraphs {
     const next = net.out[from]!.filter((edge) =>
       isOnFlood(net, edge, from, to, there, on, withinUs),
     );
+    if (next.length === 0) return null;
     return {
       paths: [path],
       graph: null,
@@ -259,14 +257,11 @@ export class DisseminationGraphs {
 
   /** Null: too many were made of late. */
   #treeOf(root: number, towards: boolean, without: number): Tree | null {
-    const key = (root * PLACES + without) * 2 + (towards ? 1 : 0);
-    let tree = this.#trees.get(key);
-    if (tree !== undefined) return tree;
-    if (!this.#treeBudget.take(this.#clock.now())) return null;
-    tree = this.#theNet().tree(root, towards, without, 'latency');
-    if (this.#trees.size >= PATH_GRAPHS_MAX) this.#trees.clear();
-    this.#trees.set(key, tree);
-    return tree;
+    const net = this.#theNet();
+    return net.hasTree(root, towards, without, 'latency') ||
+      this.#treeBudget.take(this.#clock.now())
+      ? net.tree(root, towards, without, 'latency')
+      : null;
   }
 
   /* -------------------------------------------------------------- choices */
@@ -387,6 +382,7 @@ function branches(
   const found: GraphPath[] = [];
   for (const edge of end === 'dst' ? net.in[to]! : net.out[from]!) {
     const neighbour = end === 'dst' ? edge.from : edge.to;
+    if (neighbour !== root && !net.carries[neighbour]!) continue;
     for (const tree of trees) {
       const latencyUs = tree.latencyUs(neighbour) + edge.latency * COST_UNIT_US;
       if (isLate(latencyUs, withinUs)) continue;

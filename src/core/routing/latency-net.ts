@@ -29,6 +29,10 @@ export interface Tree {
   readonly edge: (place: number) => NetEdge | null;
 }
 
+/** Above all places: limits.nodes is at most a million. */
+export const PLACES = 2 ** 20;
+const TREES_MAX = 512;
+
 /** What `link` of `from` costs beyond its latency, in units of 10 us. */
 export type Surcharge = (from: NodeId, link: AdvertisedLink) => number;
 
@@ -39,6 +43,7 @@ export class LatencyNet {
   readonly placeOf = new Map<NodeId, number>();
   readonly out: NetEdge[][];
   readonly in: NetEdge[][];
+  readonly #trees = new Map<number, Tree>();
 
   constructor(advertisements: readonly Advertisement[], surcharge: Surcharge) {
     const sorted = [...advertisements].sort((a, b) => a.origin - b.origin);
@@ -67,9 +72,25 @@ export class LatencyNet {
 
   /**
    * From `root` to all others, or to it from all others, without the node `without` (-1: with all).
-   * `by`: what is least.
+   * `by`: what is least. The last TREES_MAX of them are kept.
    */
   tree(root: number, towards: boolean, without: number, by: 'cost' | 'latency'): Tree {
+    const key = keyOf(root, towards, without, by);
+    let tree = this.#trees.get(key);
+    if (tree === undefined) {
+      tree = this.#search(root, towards, without, by);
+      if (this.#trees.size >= TREES_MAX) this.#trees.delete(this.#trees.keys().next().value!);
+      this.#trees.set(key, tree);
+    }
+    return tree;
+  }
+
+  /** Whether `tree` has it at hand. */
+  hasTree(root: number, towards: boolean, without: number, by: 'cost' | 'latency'): boolean {
+    return this.#trees.has(keyOf(root, towards, without, by));
+  }
+
+  #search(root: number, towards: boolean, without: number, by: 'cost' | 'latency'): Tree {
     const count = this.ids.length;
     const cost = new Float64Array(count).fill(Infinity);
     const latency = new Float64Array(count).fill(Infinity);
@@ -97,4 +118,8 @@ export class LatencyNet {
       edge: (place) => edges[place]!,
     };
   }
+}
+
+function keyOf(root: number, towards: boolean, without: number, by: 'cost' | 'latency'): number {
+  return ((root * PLACES + without + 1) * 2 + (towards ? 1 : 0)) * 2 + (by === 'cost' ? 1 : 0);
 }

@@ -9,6 +9,7 @@ import { Rng } from '../../../../src/core/base/rng.ts';
 import { MILLISECOND } from '../../../../src/core/base/time.ts';
 import {
   SEEN_OF_NEIGHBOUR_MAX,
+  GONE_MAX,
   SeenContents,
 } from '../../../../src/core/dissemination/seen-contents.ts';
 import { KIND_ROUTED, Packet, stampEcn } from '../../../../src/core/wire/packet.ts';
@@ -86,11 +87,40 @@ test('a neighbour that brings much forgets its own and nobody else', () => {
   expect(contents.size).toBe(SEEN_OF_NEIGHBOUR_MAX + 1);
   expect(contents.take(numbered(0), 8)).toBe(false);
   expect(contents.take(numbered(1), 7)).toBe(true);
-  contents.leave(8);
-  expect(contents.size).toBe(2);
   for (let i = 2; i <= SEEN_OF_NEIGHBOUR_MAX; i += 1)
     expect(contents.take(numbered(i), 9)).toBe(true);
   expect(contents.take(numbered(0), 9)).toBe(false);
+});
+
+test('what a neighbour brought that is gone is known until many are', () => {
+  const contents = seen();
+  const numbered = (number: number): Packet => packetOf(Uint8Array.of(number));
+  for (let from = 0; from <= GONE_MAX; from += 1) {
+    expect(contents.take(numbered(from), from)).toBe(true);
+    contents.leave(from);
+  }
+  expect(contents.size).toBe(GONE_MAX);
+  // Two have come since the first two: one for each.
+  for (let from = 0; from <= GONE_MAX; from += 1)
+    expect(contents.take(numbered(from), 100)).toBe(from <= 1);
+  // Who comes back has what it had.
+  contents.leave(100);
+  expect(contents.take(numbered(200), 100)).toBe(true);
+  expect(contents.take(numbered(0), 3)).toBe(false);
+});
+
+test('at its end, once is enough, whatever a copy says of itself; two copies take no turns', () => {
+  const contents = seen();
+  const packet = packetOf(Uint8Array.of(1, 2, 3));
+  const take = (ageMs: number, hops: number, isEnd: boolean): boolean => {
+    packet.ageUs = ageMs * MILLISECOND;
+    return contents.take(packet, 7, hops, isEnd);
+  };
+  expect(take(100, 32, true)).toBe(true);
+  expect(take(0, 3, true)).toBe(false);
+  expect(take(0, 3, false)).toBe(true);
+  for (let i = 0; i < 10; i += 1)
+    expect([take(100, 32, false), take(0, 3, false)]).toEqual([false, false]);
 });
 
 test('what says that it is older than it is does not stand in the way of the younger copy', () => {
